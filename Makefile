@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` shows what the toolkit does, `make test` proves that it works.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN ?= runs/demo
+DEMO_IMAGES ?= 24
+
+.PHONY: demo test lint types notebooks train-tinytown docs clean
+
+demo: $(VENV)/.installed
+	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) --seed 7
+
+test: lint types
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m slow --timeout 600
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+notebooks: $(VENV)/.installed-notebooks
+	$(BIN)/jupyter lab analysis_notebooks
+
+train-tinytown: $(VENV)/.installed
+	$(BIN)/python -m cli.tinytown
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m cli.reference > docs/cli.md
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "moesd-probe needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache runs

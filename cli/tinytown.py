@@ -1,0 +1,60 @@
+"""Train tinytown again from nothing: ``python -m cli.tinytown``; see ``make train-tinytown``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("probe/tinytown/weights"),
+    show_default=True,
+    help="Folder of the finished model.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs/tinytown"),
+    show_default=True,
+    help="Folder of checkpoints and measured pictures.",
+)
+@click.option("--n-images", default=200, show_default=True, help="Pictures a subject to measure.")
+def main(out: Path, work: Path, n_images: int) -> None:
+    """Train every model of tinytown and measure it; interrupted, the same command goes on."""
+    from cli.progress import ProgressBar
+    from probe.artifacts import atomic
+    from probe.text.lexicon import Lexicon
+    from probe.tinytown import card
+    from probe.tinytown.recipe import Kitchen
+
+    lexicon = Lexicon.load()
+    with ProgressBar() as progress:
+        kitchen = Kitchen(lexicon, out, work, progress=progress)
+        kitchen.cook()
+        figures = {
+            "hashes": card.hashes(out),
+            "losses": {name: card.thin(losses) for name, losses in kitchen.losses.items()},
+            "recipe": kitchen.describe(),
+            "classifiers_on_unseen_renders": card.measure_classifiers(out, lexicon),
+            "encoder_share_correlation": card.measure_encoder(out, lexicon),
+            "pictures": card.measure_pictures(
+                out,
+                lexicon,
+                work / "pictures",
+                n_images=n_images,
+                progress=lambda done, total: progress("pictures", done, total),
+            ),
+        }
+    text = json.dumps(figures, indent=1, sort_keys=True)
+    with atomic(out / "TRAINING_CARD.json") as path:
+        path.write_text(text + "\n", encoding="utf-8")
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Training pictures: an imagefolder, balanced by the attribute's value within each subject."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from probe.errors import DataError
+
+MAX_EXAMPLES = 1500
+"""The paper's budget of training examples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Pictures with the neutral prompts that they answer."""
+
+    table: pd.DataFrame
+    """Columns ``file_name``, ``prompt``, ``subject``, ``value``; equally many rows for each value
+    of a subject."""
+    folder: Path
+
+    @classmethod
+    def read(cls, folder: Path, *, limit: int = MAX_EXAMPLES, seed: int = 0) -> Examples:
+        """Read ``metadata.jsonl`` and balance it; at most ``limit`` pictures, subjects alike.
+
+        Raises
+        ------
+        DataError
+            If the folder is empty, or no subject has pictures of two values; the counts are told.
+        """
+        path = Path(folder) / "metadata.jsonl"
+        if not path.is_file():
+            raise DataError(
+                f"no training pictures: {path} is missing; run `moesd-probe train` again"
+            )
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+        if not rows:
+            raise DataError(f"{path} lists no picture; generate training pictures first")
+        table = pd.DataFrame(rows)
+        counts = table.groupby(["subject", "value"]).size().unstack(fill_value=0)
+        smallest = counts.min(axis=1) if counts.shape[1] > 1 else counts.iloc[:, 0] * 0
+        usable = smallest[smallest > 0]
+        if usable.empty:
+            raise DataError(
+                f"no subject of {path} has pictures of two values; counts: {counts.to_dict()}"
+            )
+        share = limit // (counts.shape[1] * len(usable))
+        if share == 0:
+            raise DataError(
+                f"{limit} examples cannot hold {counts.shape[1]} values of {len(usable)} subjects; "
+                f"raise n_examples to {counts.shape[1] * len(usable)}"
+            )
+        rng = np.random.default_rng(seed)
+        chosen = []
+        for (subject, _), rows_of_value in table.groupby(["subject", "value"]):
+            if subject in usable.index:
+                n = min(int(usable[subject]), share)
+                chosen.extend(rng.choice(rows_of_value.index.to_numpy(), n, replace=False))
+        return cls(table.loc[sorted(chosen)].reset_index(drop=True), Path(folder))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def pixels(self) -> npt.NDArray[np.float32]:
+        """Read the pictures, (n, 3, height, width), from -1 to 1."""
+        root = self.folder.resolve()
+        pictures = []
+        for name in self.table["file_name"]:
+            path = (root / name).resolve()
+            if not path.is_relative_to(root):
+                raise DataError(f"{name!r} lies outside {self.folder}; correct metadata.jsonl")
+            with Image.open(path) as image:
+                pictures.append(np.asarray(image.convert("RGB"), dtype=np.float32) / 127.5 - 1)
+        return np.stack(pictures).transpose(0, 3, 1, 2)

@@ -1,0 +1,224 @@
+"""MoESD: token, gate and experts as one correction, saved, loaded and attached to a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from probe.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
+from probe.errors import ArtifactError
+from probe.moesd.attachment import Attachment
+from probe.moesd.experts import Experts
+from probe.moesd.gate import CLASSES, Gate
+from probe.moesd.token import TOKEN, SpecialToken
+from probe.text.encoder import TextEncoder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class MoESD:
+    """A trained correction for one text encoder.
+
+    References
+    ----------
+    *MoESD: Mixture of Experts Stable Diffusion to Mitigate Gender Bias*, arXiv 2407.11002. The
+    paper leaves open where the experts sit and how the gate's classes are told apart; what stands
+    here is our choice.
+    """
+
+    encoder: TextEncoder
+    token: SpecialToken
+    gate: Gate
+    experts: Experts
+
+    def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
+        """Correct the states of the prompts for which the gate opens.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        states : Tensor of shape (n_prompts, max_tokens, n_features)
+            What `TextEncoder.states` gives for them.
+
+        Returns
+        -------
+        Tensor of shape (n_prompts, max_tokens, n_features)
+            The rows of closed prompts are those of ``states``, bit for bit.
+        """
+        return self._corrected(prompts, states)[0]
+
+    def embed(self, prompts: Sequence[str]) -> Matrix:
+        """Embed prompts as the image model gets them; shape (n_prompts, n_features), unit rows."""
+        corrected, ids = self._corrected(prompts, self.encoder.states(prompts))
+        return _unit(self.encoder.pool(corrected, ids))
+
+    def classify(self, prompts: Sequence[str], z: Matrix | None = None) -> pd.DataFrame:
+        """Say what the gate makes of prompts.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``prompt``, ``skew``, ``route_closed``, ``route_trained``, and the calibrated
+            probabilities ``p_explicit``, ``p_male_skewed``, ``p_female_skewed``, ``p_neutral``.
+        """
+        import pandas as pd
+
+        z = self.encoder.embed(prompts) if z is None else z
+        probabilities = self.gate.probabilities(z)
+        return pd.DataFrame(
+            {
+                "prompt": list(prompts),
+                "skew": self.gate.skew(z),
+                "route_closed": self.gate.classify(z, routing="closed-form"),
+                "route_trained": self.gate.classify(z, routing="trained"),
+                **{
+                    f"p_{name.replace('-', '_')}": probabilities[:, column]
+                    for column, name in enumerate(CLASSES)
+                },
+            }
+        )
+
+    def explain(self, prompt: str) -> dict[str, Any]:
+        """Say what happens to one prompt, and why.
+
+        Returns
+        -------
+        dict
+            ``prompt``, ``skew``, ``neutral_below``, ``explicit_above``, ``route`` (one of the four
+            classes), ``expert``, ``probabilities`` by class, ``skew_corrected``, ``shift`` (the
+            distance between the two embeddings), and the embeddings ``before`` and ``after``.
+        """
+        row = self.classify([prompt]).iloc[0]
+        before = self.encoder.embed([prompt])
+        after = self.embed([prompt])
+        route = str(row["route_closed" if self.gate.routing == "closed-form" else "route_trained"])
+        return {
+            "prompt": prompt,
+            "skew": float(row["skew"]),
+            "neutral_below": self.gate.neutral_below,
+            "explicit_above": self.gate.explicit_above,
+            "route": route,
+            "expert": {CLASSES[1]: "toward-female", CLASSES[2]: "toward-male"}.get(route, "base"),
+            "probabilities": {name: float(row[f"p_{name.replace('-', '_')}"]) for name in CLASSES},
+            "skew_corrected": float(self.gate.skew(after)[0]),
+            "shift": float(np.linalg.norm(after - before)),
+            "before": before[0],
+            "after": after[0],
+        }
+
+    def attach(self, pipeline: Any) -> Attachment:
+        """Correct every prompt that a pipeline is called with, until detached.
+
+        Returns
+        -------
+        Attachment
+            A context manager; ``detach()`` gives the pipeline back as it was.
+        """
+        return Attachment(pipeline, self)
+
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """Write ``config.json`` and the weights of token, gate and experts.
+
+        ``token.safetensors`` has the format of diffusers' textual inversion.
+        """
+        token = {TOKEN: self.token.vector.detach().numpy()[None]}
+        experts = {name: w.detach().numpy() for name, w in self.experts.state_dict().items()}
+        gate = self.gate
+        write_tensors(folder / "token.safetensors", token, _kind(provenance, "token"))
+        write_tensors(folder / "experts.safetensors", experts, _kind(provenance, "experts"))
+        write_tensors(
+            folder / "gate.safetensors",
+            {name: np.asarray(getattr(gate, name)) for name in ("axis", "weights", "intercepts")},
+            _kind(provenance, "gate-weights"),
+        )
+        config = {
+            "n_features": self.experts.n_features,
+            "width": self.experts.width,
+            "subjects": list(self.token.subjects),
+            "classes": list(CLASSES),
+            **{name: getattr(gate, name) for name in _SCALARS},
+        }
+        write_json(folder / "config.json", config, _kind(provenance, "moesd"))
+
+    @classmethod
+    def load(cls, folder: str | Path, encoder: TextEncoder | None = None) -> MoESD:
+        """Read a saved correction.
+
+        Parameters
+        ----------
+        folder : path
+            What `save` wrote.
+        encoder : TextEncoder, optional
+            The encoder it was trained on; opened by its recorded name if not given.
+
+        Raises
+        ------
+        ArtifactError
+            If a file is missing or damaged, or the encoder is another one.
+        """
+        folder = Path(folder)
+        config, provenance = read_json(folder / "config.json", kind="moesd")
+        encoder = TextEncoder.load(provenance.model) if encoder is None else encoder
+        if encoder.revision != provenance.revision:
+            raise ArtifactError(
+                f"{folder} was trained on {provenance.model!r} at {provenance.revision} but the "
+                f"encoder is {encoder.id!r} at {encoder.revision}; train it again on this encoder"
+            )
+        token, _ = read_tensors(folder / "token.safetensors", kind="token")
+        gate, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
+        weights, _ = read_tensors(folder / "experts.safetensors", kind="experts")
+        experts = Experts(config["n_features"], width=config["width"])
+        try:
+            experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"{folder / 'experts.safetensors'} does not fit {folder / 'config.json'} "
+                f"(width {config['width']}); train it again"
+            ) from error
+        return cls(
+            encoder=encoder,
+            token=SpecialToken(torch.from_numpy(token[TOKEN][0]), tuple(config["subjects"])),
+            gate=Gate(**gate, **{name: config[name] for name in _SCALARS}),
+            experts=experts.eval().requires_grad_(False),
+        )
+
+    @torch.no_grad()
+    def _corrected(
+        self, prompts: Sequence[str], states: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Correct states; return them with the token ids they now stand for."""
+        ids = self.encoder.tokenize(prompts)
+        classes = self.gate.classify(_unit(self.encoder.pool(states.float(), ids)))
+        is_open = np.isin(classes, CLASSES[1:3])
+        corrected = states.clone()
+        if is_open.any():
+            rows = torch.from_numpy(np.flatnonzero(is_open))
+            chosen = [prompts[row] for row in rows]
+            token_ids, places = self.token.input_ids(self.encoder, chosen)
+            toward_male = torch.from_numpy(classes[is_open] == CLASSES[2])
+            marked = self.token.states(self.encoder, token_ids, places)
+            corrected[rows] = self.experts(marked, toward_male).to(states)
+            ids[rows] = token_ids
+        return corrected, ids
+
+
+_SCALARS = ("midpoint", "neutral_below", "explicit_above", "temperature", "routing")
+
+
+def _unit(pooled: torch.Tensor) -> Matrix:
+    normalized = torch.nn.functional.normalize(pooled, dim=1)
+    return normalized.detach().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _kind(provenance: Provenance, kind: str) -> Provenance:
+    return replace(provenance, kind=kind)

@@ -1,0 +1,111 @@
+"""The special token: one learned row of the token embedding, put before the subject of a prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from probe.errors import ShapeError
+from probe.text.encoder import TextEncoder
+
+TOKEN = "<bias>"
+
+
+@dataclass(frozen=True, eq=False)
+class SpecialToken:
+    """The token's vector, and the subjects before which it is put.
+
+    The base model's vocabulary and weights stay as they are: the vector takes its place in the
+    sequence of token embeddings while a prompt is encoded, and nowhere else.
+    """
+
+    vector: torch.Tensor
+    """Shape (n_features,), in the units of the token embedding."""
+    subjects: tuple[str, ...]
+    """Known subjects; a prompt without one has the token after its last article."""
+
+    @classmethod
+    def start(
+        cls, encoder: TextEncoder, subjects: Sequence[str], *, like: str = "person"
+    ) -> SpecialToken:
+        """Start from the mean embedding of an ordinary word."""
+        ids = encoder.tokenizer(like, add_special_tokens=False).input_ids
+        table = encoder.model.get_input_embeddings().weight.detach()
+        return cls(vector=table[ids].mean(dim=0).clone(), subjects=tuple(subjects))
+
+    def place(self, prompt: str) -> int:
+        """Find the character before which the token is put."""
+        lowered = prompt.lower()
+        found = [
+            match.start()
+            for subject in self.subjects
+            for match in re.finditer(rf"\b{re.escape(subject.lower())}\b", lowered)
+        ]
+        if found:
+            return min(found)
+        articles = list(re.finditer(r"\b(?:an?|the)\s+", lowered))
+        return articles[-1].end() if articles else 0
+
+    def input_ids(
+        self, encoder: TextEncoder, prompts: Sequence[str]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokenize prompts with a gap where the token stands.
+
+        Returns
+        -------
+        ids : int64 Tensor of shape (n_prompts, max_tokens)
+            Padded as `TextEncoder.tokenize` pads; the gap holds the start-of-text id.
+        places : int64 Tensor of shape (n_prompts,)
+            Position of the gap.
+        """
+        ids = encoder.tokenize(prompts)
+        places = torch.tensor([self._n_tokens_before(encoder, prompt) for prompt in prompts])
+        gap = torch.full((len(ids), 1), int(ids[0, 0]), dtype=ids.dtype)
+        widened = torch.cat([ids, gap], dim=1)
+        position = torch.arange(widened.shape[1])
+        source = position - (position > places[:, None]).long()
+        shifted = widened.gather(1, source.clamp(max=ids.shape[1] - 1))
+        shifted[torch.arange(len(ids)), places] = gap[:, 0]
+        shifted = shifted[:, : ids.shape[1]]
+        end = encoder.tokenizer.eos_token_id
+        shifted[(shifted != end).all(dim=1), -1] = end  # a full prompt keeps its end
+        return shifted, places
+
+    def _n_tokens_before(self, encoder: TextEncoder, prompt: str) -> int:
+        head = encoder.tokenizer(prompt[: self.place(prompt)], add_special_tokens=False).input_ids
+        return min(1 + len(head), encoder.max_tokens - 2)
+
+    def states(self, encoder: TextEncoder, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Encode token ids with the vector in the gaps; differentiable in the vector.
+
+        Returns
+        -------
+        Tensor of shape (n_prompts, max_tokens, n_features)
+        """
+        with self._standing_at(encoder, places):
+            return encoder.forward_ids(ids)
+
+    @contextmanager
+    def _standing_at(self, encoder: TextEncoder, places: torch.Tensor) -> Iterator[None]:
+        table = encoder.model.get_input_embeddings()
+        if table.weight.shape[1] != self.vector.numel():
+            raise ShapeError(
+                f"the token has {self.vector.numel()} features but the encoder's embedding has "
+                f"{table.weight.shape[1]}; train it again on this model"
+            )
+
+        def put(module: torch.nn.Module, args: object, embedded: torch.Tensor) -> torch.Tensor:
+            here = torch.arange(embedded.shape[1], device=embedded.device) == places.to(
+                embedded.device
+            ).unsqueeze(1)
+            return torch.where(here.unsqueeze(2), self.vector.to(embedded), embedded)
+
+        handle = table.register_forward_hook(put)
+        try:
+            yield
+        finally:
+            handle.remove()

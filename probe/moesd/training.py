@@ -1,0 +1,171 @@
+"""Train token and experts: the latent objective, then the diffusion objective, in one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from probe.errors import DataError
+from probe.latent.directions import BiasDirection
+from probe.latent.erasure import CalibratedProjection
+from probe.moesd.examples import MAX_EXAMPLES, Examples
+from probe.moesd.experts import Experts
+from probe.moesd.gate import CLASSES, Gate, Routing, fit_gate, true_classes
+from probe.moesd.model import MoESD
+from probe.moesd.objectives import DiffusionObjective, LatentObjective
+from probe.moesd.token import SpecialToken
+from probe.text.encoder import TextEncoder
+from probe.text.prompts import PromptSet
+
+Progress = Callable[[int, int], None]
+Matrix = npt.NDArray[np.float32]
+ObjectiveName = Literal["latent", "diffusion", "both"]
+OBJECTIVES = ("latent", "diffusion", "both")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of the training; `TrainConfig()` is what the shipped figures were made with."""
+
+    objective: ObjectiveName = "both"
+    """``latent``, ``diffusion``, or ``both``: the first, then the second."""
+    n_examples: int = 1400
+    """Pictures for the diffusion objective, at most `MAX_EXAMPLES`."""
+    width: int = 32
+    """Bottleneck of each expert."""
+    latent_steps: int = 200
+    diffusion_steps: int = 200
+    batch_size: int = 48
+    """Pictures in a step of the diffusion objective."""
+    learning_rate: float = 1e-3
+    neutral_band: float = 0.1
+    """Half-width of the gate's neutral band, in standard deviations of the skew."""
+    routing: Routing = "trained"
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {OBJECTIVES}, got {self.objective!r}")
+        if not 2 <= self.n_examples <= MAX_EXAMPLES:
+            raise ValueError(f"n_examples must be from 2 to {MAX_EXAMPLES}, got {self.n_examples}")
+        for name in ("width", "latent_steps", "diffusion_steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def train_moesd(
+    encoder: TextEncoder,
+    prompts: PromptSet,
+    vectors: Matrix,
+    *,
+    direction: BiasDirection,
+    projection: CalibratedProjection,
+    config: TrainConfig | None = None,
+    examples: Path | None = None,
+    pipeline: Any = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MoESD:
+    """Fit the gate, then train token and experts; the base model stays frozen.
+
+    Parameters
+    ----------
+    prompts : PromptSet
+        Held-out occupations among them are used for nothing.
+    vectors : ndarray of shape (n_prompts, n_features)
+        Their pooled states, L2-normalised.
+    examples : Path, optional
+        An imagefolder (``metadata.jsonl`` with ``file_name``, ``prompt``, ``subject``, ``value``);
+        needed by the diffusion objective, balanced by ``value`` within each subject.
+    pipeline : StableDiffusionPipeline, optional
+        The image model; needed by the diffusion objective.
+    progress : callable, optional
+        Called with (steps done, steps in all).
+
+    Raises
+    ------
+    ValueError
+        If the objective needs pictures and a pipeline and they are not given.
+    DataError
+        If a class of the gate has no training prompt, or the loss is not finite.
+    """
+    config = config or TrainConfig()
+    needs_pictures = config.objective != "latent"
+    if needs_pictures and (examples is None or pipeline is None):
+        raise ValueError(
+            f"the objective {config.objective!r} needs `examples` and `pipeline`; give both, or "
+            "choose objective 'latent'"
+        )
+    torch.manual_seed(seed)
+    gate = fit_gate(
+        vectors,
+        prompts,
+        direction=direction,
+        projection=projection,
+        neutral_band=config.neutral_band,
+        routing=config.routing,
+        seed=seed,
+    )
+    table = prompts.table
+    subjects = tuple(dict.fromkeys(table["subject"]))
+    moesd = MoESD(
+        encoder=encoder,
+        token=SpecialToken.start(encoder, subjects),
+        gate=gate,
+        experts=Experts(encoder.n_features, width=config.width),
+    )
+    n_latent = config.latent_steps if config.objective != "diffusion" else 0
+    n_steps = n_latent + (config.diffusion_steps if needs_pictures else 0)
+    training = _Loop(config, n_steps=n_steps, progress=progress)
+    if n_latent:
+        is_training = (table["split"] == "trained").to_numpy() & (
+            table["group"] == "neutral"
+        ).to_numpy()
+        truth = true_classes(prompts, gate.skew(vectors), neutral_below=gate.neutral_below)
+        rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
+        objective = LatentObjective(moesd, [prompts.prompts[row] for row in rows], vectors[rows])
+        training.run(objective, n_latent)
+    if examples is not None and pipeline is not None and needs_pictures:
+        pictures = Examples.read(examples, limit=config.n_examples, seed=seed)
+        training.run(
+            DiffusionObjective(moesd, pictures, pipeline, batch_size=config.batch_size, seed=seed),
+            config.diffusion_steps,
+        )
+    moesd.experts.eval().requires_grad_(False)
+    moesd.token.vector.requires_grad_(False)
+    return moesd
+
+
+class _Loop:
+    """The one loop: Adam with a cosine, clipped gradients, a stop at the first non-finite loss."""
+
+    def __init__(self, config: TrainConfig, *, n_steps: int, progress: Progress | None) -> None:
+        self._config, self._n_steps, self._progress = config, n_steps, progress
+        self._done = 0
+
+    def run(self, objective: LatentObjective | DiffusionObjective, n_steps: int) -> None:
+        optimizer = torch.optim.Adam(objective.parameters, lr=self._config.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+        for _ in range(n_steps):
+            optimizer.zero_grad(set_to_none=True)
+            loss = objective.loss()
+            if not torch.isfinite(loss):
+                raise DataError(
+                    f"the {objective.name} loss became {loss.item()} at step {self._done}; lower "
+                    f"the learning rate (it is {self._config.learning_rate})"
+                )
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(objective.parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            self._done += 1
+            if self._progress is not None:
+                self._progress(self._done, self._n_steps)
+
+
+__all__ = ["Gate", "MoESD", "TrainConfig", "train_moesd"]

@@ -1,0 +1,59 @@
+"""A small random-weight model with its prompts, embedded once, and a correction trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probe.latent.directions import BiasDirection, PairDirection
+from probe.latent.erasure import CalibratedProjection
+from probe.moesd.training import TrainConfig, train_moesd
+from probe.text.encoder import TextEncoder
+from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
+
+
+@dataclass(frozen=True)
+class Town:
+    encoder: TextEncoder
+    prompts: PromptSet
+    vectors: np.ndarray
+    direction: BiasDirection
+    projection: CalibratedProjection
+
+    def train(self, **options):
+        options.setdefault("config", TrainConfig(objective="latent", latent_steps=2, width=4))
+        return train_moesd(
+            self.encoder,
+            options.pop("prompts", self.prompts),
+            options.pop("vectors", self.vectors),
+            direction=self.direction,
+            projection=self.projection,
+            **options,
+        )
+
+
+@pytest.fixture(scope="session")
+def town(pipeline_folder: Path) -> Town:
+    encoder = TextEncoder.load(pipeline_folder)
+    table = PromptSet.build(Lexicon.load()).table
+    kept = table[table["template"].isin(sorted(set(table["template"]))[:4])]
+    prompts = PromptSet(kept.reset_index(drop=True))
+    vectors = encoder.embed(prompts.prompts)
+    male, female = prompts.pairs()
+    learner = PairDirection().fit(vectors[male], vectors[female])
+    return Town(
+        encoder=encoder,
+        prompts=prompts,
+        vectors=vectors,
+        direction=learner.result(concept="gender", encoder=encoder.revision),
+        projection=CalibratedProjection().fit(vectors[male], vectors[female]),
+    )
+
+
+@pytest.fixture(scope="session")
+def moesd(town: Town):
+    return town.train()

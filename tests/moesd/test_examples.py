@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from probe.errors import DataError
+from probe.moesd.examples import Examples
+
+
+def write(folder, counts):
+    rows = []
+    for (subject, value), n in counts.items():
+        for index in range(n):
+            name = f"{subject}-{value}-{index}.png"
+            Image.new("RGB", (16, 16), (index, 0, 255)).save(folder / name)
+            rows.append(
+                {"file_name": name, "prompt": f"a {subject}", "subject": subject, "value": value}
+            )
+    (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return folder
+
+
+def test_values_are_equally_many_within_each_subject(tmp_path):
+    counts = {("nurse", "man"): 3, ("nurse", "woman"): 9, ("cook", "man"): 5, ("cook", "woman"): 5}
+    examples = Examples.read(write(tmp_path, counts))
+    found = examples.table.groupby(["subject", "value"]).size()
+    assert found["nurse"].tolist() == [3, 3]
+    assert found["cook"].tolist() == [5, 5]
+
+
+def test_the_limit_is_kept_and_shared_by_the_subjects(tmp_path):
+    counts = {(s, v): 9 for s in ("nurse", "cook") for v in ("man", "woman")}
+    examples = Examples.read(write(tmp_path, counts), limit=12)
+    assert len(examples) == 12
+    assert examples.table.groupby("subject").size().tolist() == [6, 6]
+
+
+def test_subjects_with_one_value_only_are_left_out_and_none_at_all_is_an_error(tmp_path):
+    counts = {("nurse", "man"): 2, ("nurse", "woman"): 2, ("cook", "man"): 5}
+    assert set(Examples.read(write(tmp_path, counts)).table["subject"]) == {"nurse"}
+    with pytest.raises(DataError, match="cook"):
+        Examples.read(write(tmp_path, {("cook", "man"): 5}))
+
+
+def test_pixels_run_from_minus_one_to_one(tmp_path):
+    pixels = Examples.read(write(tmp_path, {("a", "x"): 1, ("a", "y"): 1})).pixels()
+    assert pixels.shape == (2, 3, 16, 16)
+    np.testing.assert_array_equal(pixels[0, :, 0, 0], [-1, -1, 1])
+
+
+def test_a_path_out_of_the_folder_is_refused(tmp_path):
+    folder = write(tmp_path, {("a", "x"): 1, ("a", "y"): 1})
+    text = (folder / "metadata.jsonl").read_text().replace("a-x-0.png", "../a-x-0.png")
+    (folder / "metadata.jsonl").write_text(text)
+    with pytest.raises(DataError, match="outside"):
+        Examples.read(folder).pixels()
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_an_empty_folder_says_what_is_missing(tmp_path, text):
+    if text is not None:
+        (tmp_path / "metadata.jsonl").write_text(text)
+    with pytest.raises(DataError, match=r"metadata\.jsonl"):
+        Examples.read(tmp_path)

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from probe.artifacts import Provenance
+from probe.errors import ArtifactError
+from probe.images.pipelines import load_pipeline
+from probe.moesd.gate import CLASSES
+from probe.moesd.model import MoESD
+from probe.text.encoder import TextEncoder
+
+
+@pytest.fixture
+def provenance(town):
+    return Provenance(
+        kind="moesd", model=town.encoder.id, revision=town.encoder.revision, seed=0, made_from="x"
+    )
+
+
+def prompts_of(town, group):
+    return town.prompts.select(group=group).prompts
+
+
+def test_closed_prompts_pass_bit_for_bit_and_open_ones_move(town, moesd):
+    prompts = town.prompts.prompts
+    states = town.encoder.states(prompts)
+    corrected = moesd.correct(prompts, states)
+    is_open = np.isin(moesd.gate.classify(town.vectors), CLASSES[1:3])
+    assert 0 < is_open.sum() < len(prompts)
+    torch.testing.assert_close(corrected[~is_open], states[~is_open], rtol=0, atol=0)
+    assert (corrected[is_open] - states[is_open]).abs().amax(dim=(1, 2)).min() > 0
+
+
+def test_a_batch_is_corrected_as_its_prompts_are_alone(town, moesd):
+    prompts = prompts_of(town, "neutral")[:4] + prompts_of(town, "female")[:2]
+    states = town.encoder.states(prompts)
+    together = moesd.correct(prompts, states)
+    alone = torch.cat([moesd.correct([p], states[i : i + 1]) for i, p in enumerate(prompts)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_saved_is_loaded_again(town, moesd, provenance, tmp_path):
+    moesd.save(tmp_path, provenance)
+    again = MoESD.load(tmp_path, town.encoder)
+    prompts = prompts_of(town, "neutral")[:8]
+    states = town.encoder.states(prompts)
+    torch.testing.assert_close(
+        again.correct(prompts, states), moesd.correct(prompts, states), rtol=0, atol=0
+    )
+    assert again.gate.temperature == moesd.gate.temperature
+
+
+def test_the_encoder_is_found_by_its_recorded_name(town, moesd, provenance, tmp_path):
+    moesd.save(tmp_path, provenance)
+    assert MoESD.load(tmp_path).encoder.revision == town.encoder.revision
+
+
+def test_the_token_file_is_diffusers_textual_inversion(
+    moesd, provenance, tmp_path, pipeline_folder
+):
+    moesd.save(tmp_path, provenance)
+    pipeline = load_pipeline(pipeline_folder)
+    pipeline.load_textual_inversion(tmp_path / "token.safetensors")
+    row = pipeline.tokenizer.convert_tokens_to_ids("<bias>")
+    table = pipeline.text_encoder.get_input_embeddings().weight
+    torch.testing.assert_close(table[row].detach(), moesd.token.vector)
+
+
+def test_a_correction_of_another_encoder_is_refused(moesd, provenance, tmp_path, clip_folder):
+    moesd.save(tmp_path, provenance)
+    with pytest.raises(ArtifactError, match="train it again"):
+        MoESD.load(tmp_path, TextEncoder.load(clip_folder))
+
+
+def test_damaged_experts_are_refused(moesd, provenance, tmp_path):
+    moesd.save(tmp_path, provenance)
+    path = tmp_path / "experts.safetensors"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ArtifactError, match="experts"):
+        MoESD.load(tmp_path, moesd.encoder)
+
+
+def test_an_attached_pipeline_draws_other_pictures_and_a_detached_one_the_old(
+    town, moesd, pipeline_folder
+):
+    pipeline = load_pipeline(pipeline_folder)
+    is_open = np.isin(moesd.gate.classify(town.vectors), CLASSES[1:3])
+    prompt = town.prompts.prompts[int(np.flatnonzero(is_open)[0])]
+
+    def draw():
+        images = pipeline(
+            [prompt], num_inference_steps=2, generator=torch.Generator().manual_seed(0),
+            output_type="np", num_images_per_prompt=2,
+        ).images  # fmt: skip
+        return np.asarray(images)
+
+    plain = draw()
+    with moesd.attach(pipeline):
+        corrected = draw()
+        with pytest.raises(ValueError, match="detach"):
+            moesd.attach(pipeline)
+    np.testing.assert_array_equal(draw(), plain)
+    assert np.abs(corrected - plain).max() > 0
+
+
+def test_an_explanation_agrees_with_the_gate(town, moesd):
+    prompt = prompts_of(town, "neutral")[0]
+    said = moesd.explain(prompt)
+    assert said["route"] in CLASSES
+    assert said["skew"] == pytest.approx(float(moesd.gate.skew(town.encoder.embed([prompt]))[0]))
+    assert sum(said["probabilities"].values()) == pytest.approx(1.0)
+    is_open = said["route"] in CLASSES[1:3]
+    assert (said["shift"] > 0) == is_open == (said["expert"] != "base")
+
+
+def test_the_table_of_the_gate_has_one_row_a_prompt(town, moesd):
+    table = moesd.classify(town.prompts.prompts[:5], town.vectors[:5])
+    assert table["prompt"].tolist() == town.prompts.prompts[:5]
+    probabilities = table.filter(like="p_").drop(columns="prompt", errors="ignore")
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from probe.errors import ShapeError
+from probe.moesd.token import SpecialToken
+
+
+@pytest.fixture
+def token(town):
+    return SpecialToken.start(town.encoder, ("nurse", "construction worker"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before"),
+    [
+        ("a photo of a nurse", "nurse"),
+        ("A photo of a Construction Worker at work", "Construction"),
+        ("a photo of the pilot", "pilot"),
+        ("nurses", "nurses"),
+        ("a photo of a nurse and a construction worker", "nurse"),
+    ],
+)
+def test_the_token_stands_before_the_subject(token, prompt, before):
+    assert prompt[token.place(prompt) :].startswith(before)
+
+
+def test_the_gap_moves_the_rest_one_token_to_the_right(town, token):
+    prompts = ["a photo of a nurse", "a construction worker"]
+    plain = town.encoder.tokenize(prompts)
+    ids, places = token.input_ids(town.encoder, prompts)
+    for row, place in enumerate(places.tolist()):
+        torch.testing.assert_close(ids[row, :place], plain[row, :place])
+        torch.testing.assert_close(ids[row, place + 1 :], plain[row, place:-1])
+
+
+def test_a_full_prompt_keeps_its_end(town, token):
+    ids, _ = token.input_ids(town.encoder, ["a nurse " * 60])
+    assert ids[0, -1] == town.encoder.tokenizer.eos_token_id
+
+
+def test_the_vector_is_what_the_encoder_reads_in_the_gap(town, token):
+    encoder = town.encoder
+    ids, places = token.input_ids(encoder, ["a photo of a nurse"])
+    table = encoder.model.get_input_embeddings().weight
+    same = SpecialToken(table[int(ids[0, 3])].detach().clone(), token.subjects)
+    replaced = ids.clone()
+    replaced[0, places[0]] = ids[0, 3]
+    torch.testing.assert_close(same.states(encoder, ids, places), encoder.forward_ids(replaced))
+
+
+def test_the_encoder_is_left_as_it_was(town, token):
+    encoder = town.encoder
+    before = encoder.states(["a photo of a nurse"])
+    ids, places = token.input_ids(encoder, ["a photo of a nurse"])
+    token.states(encoder, ids, places)
+    with pytest.raises(ShapeError, match="features"):
+        SpecialToken(torch.zeros(3), ()).states(encoder, ids, places)
+    assert not encoder.model.get_input_embeddings()._forward_hooks
+    torch.testing.assert_close(encoder.states(["a photo of a nurse"]), before, rtol=0, atol=0)
+
+
+def test_the_gradient_reaches_the_vector(town, token):
+    token.vector.requires_grad_(True)
+    ids, places = token.input_ids(town.encoder, ["a photo of a nurse"])
+    token.states(town.encoder, ids, places).square().sum().backward()
+    assert token.vector.grad.abs().sum() > 0

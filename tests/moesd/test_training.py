@@ -1,0 +1,128 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from probe.images.pipelines import load_pipeline
+from probe.moesd.objectives import DiffusionObjective, LatentObjective
+from probe.moesd.training import TrainConfig, train_moesd
+
+
+@pytest.fixture(scope="module")
+def pictures(town, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("examples")
+    table = town.prompts.table
+    trained = table[(table["split"] == "trained") & (table["group"] == "neutral")]
+    rng = np.random.default_rng(0)
+    rows = []
+    for subject, prompt in trained.drop_duplicates("subject")[["subject", "prompt"]].to_numpy()[:4]:
+        for value in ("man", "woman"):
+            for index in range(2):
+                name = f"{subject}-{value}-{index}.png"
+                pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / name)
+                rows.append(
+                    {"file_name": name, "prompt": prompt, "subject": subject, "value": value}
+                )
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def weights_of(*modules):
+    return [w.detach().clone() for module in modules for w in module.state_dict().values()]
+
+
+def test_the_latent_objective_brings_the_skew_of_training_prompts_down(town):
+    moesd = town.train(config=TrainConfig(objective="latent", latent_steps=60, width=16))
+    table = town.prompts.table
+    rows = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
+    before = np.abs(moesd.gate.skew(town.vectors[rows])).mean()
+    after = np.abs(moesd.gate.skew(moesd.embed(table["prompt"][rows].tolist()))).mean()
+    assert before > 0
+    assert after < 0.5 * before
+
+
+def test_the_base_model_stays_frozen_bit_for_bit(town, pipeline_folder, pictures):
+    pipeline = load_pipeline(pipeline_folder)
+    parts = (pipeline.unet, pipeline.vae, pipeline.text_encoder, town.encoder.model)
+    before = weights_of(*parts)
+    config = TrainConfig(latent_steps=2, diffusion_steps=3, batch_size=4, width=4, n_examples=16)
+    moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
+    moved = [w.abs().sum() for name, w in moesd.experts.named_parameters() if "up.weight" in name]
+    assert sum(moved) > 0
+    for old, new in zip(before, weights_of(*parts), strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=0)
+
+
+def test_held_out_occupations_teach_nothing(town):
+    spoiled = town.vectors.copy()
+    held_out = (town.prompts.table["split"] == "held_out").to_numpy()
+    spoiled[held_out] = 0.0
+    one, two = town.train(seed=3), town.train(seed=3, vectors=spoiled)
+    for a, b in zip(weights_of(one.experts), weights_of(two.experts), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    torch.testing.assert_close(one.token.vector, two.token.vector, rtol=0, atol=0)
+
+
+def test_the_same_seed_trains_the_same_and_another_seed_does_not(town):
+    one, two, other = (weights_of(town.train(seed=seed).experts) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_diffusion_batch_holds_each_value_with_the_same_noise(town, pipeline_folder, pictures):
+    from probe.moesd.examples import Examples
+
+    moesd = town.train()
+    seen = {}
+
+    def record(module, args, kwargs):
+        seen["times"], seen["states"] = args[1], args[2]
+
+    pipeline = load_pipeline(pipeline_folder)
+    pipeline.unet.register_forward_pre_hook(record, with_kwargs=True)
+    for weight in moesd.experts.parameters():
+        weight.requires_grad_(True)
+    objective = DiffusionObjective(moesd, Examples.read(pictures), pipeline, batch_size=6, seed=0)
+    assert torch.isfinite(objective.loss())
+    assert (seen["times"][0::2] == seen["times"][1::2]).all()
+    torch.testing.assert_close(seen["states"][0::2], seen["states"][1::2])
+
+
+def test_progress_counts_every_step(town):
+    seen = []
+    town.train(progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_the_diffusion_objective_without_pictures_says_what_to_give(town):
+    with pytest.raises(ValueError, match="examples"):
+        town.train(config=TrainConfig())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("objective", "hope"), ("n_examples", 1501), ("width", 0), ("batch_size", 0)],
+)
+def test_bad_settings_are_refused_by_name(option, value):
+    with pytest.raises(ValueError, match=option):
+        TrainConfig(**{option: value})
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(town):
+    from probe.errors import DataError
+
+    broken = replace(TrainConfig(objective="latent", latent_steps=5, width=4), learning_rate=1e30)
+    with pytest.raises(DataError, match="learning rate"):
+        town.train(config=broken)
+
+
+def test_the_latent_loss_starts_at_one_where_nothing_but_the_skew_counts(town):
+    moesd = town.train()
+    prompts = town.prompts.select(group="neutral", split="trained").prompts
+    objective = LatentObjective(moesd, prompts, town.encoder.embed(prompts), keep=0.0)
+    assert objective.loss().item() > 0
+    assert callable(train_moesd)

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from transformers import AutoModelForImageClassification, CLIPModel
+
+from probe.text.lexicon import Lexicon
+from probe.tinytown.loop import Schedule
+from probe.tinytown.recipe import Kitchen, Recipe
+
+SHORT = Schedule(n_steps=12, batch_size=16, learning_rate=2e-3, warmup=2, ema=0.5)
+QUICK = Recipe(
+    n_clip=160, n_pictures=160, n_balanced=160, clip=SHORT, autoencoder=SHORT, classifier=SHORT,
+    denoiser=SHORT,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kitchen(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tinytown")
+    kitchen = Kitchen(Lexicon.load(), folder / "out", folder / "work", recipe=QUICK)
+    kitchen.cook()
+    return kitchen
+
+
+def test_the_loss_of_every_stage_falls(kitchen):
+    assert set(kitchen.losses) == {
+        "clip", "autoencoder", "classifier", "second_classifier", "denoiser",
+    }  # fmt: skip
+    for name, losses in kitchen.losses.items():
+        assert np.isfinite(losses).all(), name
+        assert np.mean(losses[-3:]) < np.mean(losses[:3]), name
+
+
+def test_the_folder_opens_with_ordinary_classes(kitchen):
+    pipeline = DiffusionPipeline.from_pretrained(kitchen.out)
+    pipeline.set_progress_bar_config(disable=True)
+    image = pipeline("a photo of a nurse", num_inference_steps=2).images[0]
+    assert image.size == (64, 64)
+    clip = CLIPModel.from_pretrained(kitchen.out / "clip")
+    assert clip.config.text_config.eos_token_id == pipeline.tokenizer.eos_token_id
+    for name in ("classifier", "second_classifier"):
+        model = AutoModelForImageClassification.from_pretrained(kitchen.out / name)
+        assert "gender:woman" in model.config.id2label.values()
+
+
+def test_the_pipelines_text_encoder_is_that_of_clip(kitchen):
+    pipeline = DiffusionPipeline.from_pretrained(kitchen.out)
+    clip = CLIPModel.from_pretrained(kitchen.out / "clip")
+    ids = pipeline.tokenizer(["a photo of a cook"], return_tensors="pt").input_ids
+    with torch.no_grad():
+        ours = pipeline.text_encoder(ids).last_hidden_state
+        theirs = clip.text_model(ids).last_hidden_state
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(kitchen, tmp_path):
+    class InterruptionError(Exception):
+        pass
+
+    def stop_half_way(name: str, done: int, total: int) -> None:
+        if done == 8:
+            raise InterruptionError
+
+    def train(folder: Path, progress=None):
+        kitchen = Kitchen(Lexicon.load(), folder, folder / "work", recipe=QUICK, progress=progress)
+        kitchen.checkpoint_every = 4
+        return kitchen.train_autoencoder()
+
+    with pytest.raises(InterruptionError):
+        train(tmp_path / "a", stop_half_way)
+    resumed, undisturbed = train(tmp_path / "a"), train(tmp_path / "b")
+    for name, weight in undisturbed.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
