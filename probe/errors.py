@@ -1,0 +1,38 @@
+"""What can go wrong with data and files; a bad option is a plain `ValueError`.
+
+Every message is one line: what was found, what was needed, what to do next.
+"""
+
+from __future__ import annotations
+
+
+class ProbeError(Exception):
+    """Base of every error that this library raises about data or files."""
+
+
+class ArtifactError(ProbeError):
+    """A file is missing, corrupt, not writable, or of another model, kind or schema."""
+
+
+class ModelError(ProbeError):
+    """A model is unknown, lacks a part, or is stored in a form that is refused."""
+
+
+class DataError(ProbeError):
+    """Prompts, a lexicon or images do not hold what they must."""
+
+
+class DegenerateDataError(DataError):
+    """The data leave nothing to estimate: no spread, no gap, too few rows."""
+
+
+class ShapeError(DataError):
+    """An array does not have the shape that was needed."""
+
+
+class StageError(ProbeError):
+    """A stage was started before the stage it builds on."""
+
+
+class BusyError(ProbeError):
+    """Another process is writing to the same folder."""

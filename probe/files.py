@@ -1,0 +1,179 @@
+"""How a file comes to stand on the disk: whole or absent, by one process at a time, with a hash."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import numpy.typing as npt
+
+from probe.errors import ArtifactError, BusyError
+
+Array = npt.NDArray[Any]
+
+REMAKE = "delete it and run the stage that writes it"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextlib.contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place if the block succeeds.
+
+    The temporary file keeps the suffix, is flushed to the disk before it is renamed, and is
+    removed when the block fails in any way. What a killed process left behind is removed by the
+    next write to the same path.
+
+    Raises
+    ------
+    ArtifactError
+        If the disk is full, the folder is read-only, or ``path`` is a folder. Whatever stood at
+        ``path`` before still stands there, unchanged.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_orphans(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path | str) -> Iterator[None]:
+    """Hold a folder for this process alone, creating it if need be.
+
+    Raises
+    ------
+    BusyError
+        At once, if another process, or another block of this one, holds the folder.
+    ArtifactError
+        If the folder is a file or cannot be written to.
+    """
+    folder = Path(folder)
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise BusyError(
+            f"{folder} is in use by another process; wait until it has ended, or use another folder"
+        ) from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def readable(path: Path, damage: type[Exception] = OSError) -> Iterator[None]:
+    """Turn what a format raises on a missing or damaged file into `ArtifactError`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} does not exist; run the stage that writes it") from error
+    except (OSError, damage) as error:
+        raise ArtifactError(f"{path} cannot be read ({one_line(error)}); {REMAKE}") from error
+
+
+def hash_parts(*parts: str | bytes | Array) -> str:
+    """Hash a sequence of parts to 16 hexadecimal digits.
+
+    Type, shape and length of every part are hashed with it, so that ``("ab", "c")`` and
+    ``("a", "bc")``, or an array and its transpose, differ.
+
+    Raises
+    ------
+    ValueError
+        If an array holds Python objects, whose bytes mean nothing.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            if part.dtype.hasobject:
+                raise ValueError(f"an array of dtype {part.dtype} cannot be hashed; convert it")
+            tag, content = f"{part.dtype.str}{part.shape}", part.tobytes()
+        elif isinstance(part, str):
+            tag, content = "str", part.encode("utf-8", "surrogatepass")
+        else:
+            tag, content = "bytes", part
+        digest.update(f"{tag}:{len(content)}:".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def hash_file(path: Path | str) -> str:
+    """Hash the bytes of a file to 16 hexadecimal digits.
+
+    Raises
+    ------
+    ArtifactError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    with readable(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _unwritable(path: Path, error: OSError) -> ArtifactError:
+    if error.errno in _FULL:
+        advice = "free some space and run the same command again"
+    elif error.errno in _FORBIDDEN:
+        advice = "make its folder writable or choose another"
+    else:
+        advice = "choose another place"
+    return ArtifactError(f"cannot write {path}: {one_line(error)}; {advice}")
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove temporary files of ``path`` whose process no longer lives."""
+    pattern = re.compile(rf"\.tmp-(\d+)-[0-9a-f]{{8}}-{re.escape(path.name)}")
+    with os.scandir(path.parent) as entries:
+        for entry in entries:
+            if (match := pattern.fullmatch(entry.name)) and not _is_alive(int(match[1])):
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":  # there, os.kill would end the process that it asks about
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def one_line(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(reason.split()).rstrip(".")

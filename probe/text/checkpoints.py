@@ -1,0 +1,213 @@
+"""Where a model stands on the disk, which revision of it that is, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from probe.errors import ModelError
+from probe.files import hash_parts, one_line
+
+TINYTOWN = Path(__file__).parent.parent / "tinytown" / "weights"
+"""The model that is shipped with the package."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SAFE = ("*.safetensors",)
+_PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
+_DEFINING = (".json", ".txt", ".model", ".safetensors", ".bin")
+_WHOLE = 64 * 2**20  # bytes up to which a file is hashed whole
+_BLOCK, _N_BLOCKS = 64 * 2**10, 256
+
+# Single-file checkpoints, half-precision twins and other frameworks' weights stay on the hub.
+_FETCHED = ("*.json", "*.txt", "*.model", "*/*.safetensors", "model*.safetensors")
+_LEFT = ("*.fp16.*", "*.non_ema.*", "onnx/*", "openvino/*")
+
+
+def resolve_model(model: str | Path) -> Path:
+    """Find the folder of a model.
+
+    Parameters
+    ----------
+    model : str or Path
+        ``"tinytown"``, a folder, or a hub id such as
+        ``"stable-diffusion-v1-5/stable-diffusion-v1-5"``. A hub id is looked up in the local
+        Hugging Face cache; only what is not there is fetched, unless ``HF_HUB_OFFLINE`` is set.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or it is on the hub and cannot be fetched.
+    """
+    if model == "tinytown":
+        if missing := _missing_parts(TINYTOWN):
+            raise ModelError(
+                f"tinytown lacks {missing} in {TINYTOWN}; install the package again, or make its "
+                "weights with `make train-tinytown`"
+            )
+        return TINYTOWN
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise ModelError(
+            f"model {model} is a file; needed a folder: convert it with diffusers' "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
+        )
+    if isinstance(model, str) and _HUB_ID.fullmatch(model):
+        return _from_hub(model)
+    raise ModelError(
+        f"unknown model {str(model)!r}: there is no such folder; give 'tinytown', a folder, or a "
+        "hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5"
+    )
+
+
+def model_revision(folder: Path | str) -> str:
+    """Name the exact weights and configuration in a model's folder.
+
+    Returns
+    -------
+    str
+        The commit, for a snapshot in the Hugging Face cache; otherwise a hash of all configuration
+        and weights, without what only describes them (README, a training card). Of a file over
+        64 MiB, its size and 256 evenly spaced blocks are hashed, which any training changes and
+        which keeps a checkpoint of many gigabytes quick to open.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds none of these.
+    """
+    folder = Path(folder).absolute()
+    if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
+        return folder.name
+    paths = sorted(
+        (path.relative_to(folder).as_posix(), path)
+        for path in folder.rglob("*")
+        if path.suffix in _DEFINING and path.is_file() and not path.stem.endswith("card")
+    )
+    if not paths:
+        raise ModelError(f"{folder} holds neither configuration nor weights; give a model's folder")
+    return hash_parts(*(part for name, path in paths for part in (name, _fingerprint(path))))
+
+
+def read_index(folder: Path) -> dict[str, tuple[str, str]]:
+    """Read ``model_index.json``: part of the pipeline -> (library, class); absent parts left out.
+
+    Raises
+    ------
+    ModelError
+        If the folder has none, so that it is no pipeline, or it is damaged.
+    """
+    path = folder / "model_index.json"
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} has no model_index.json; needed a pipeline's folder, as diffusers' "
+            "save_pretrained writes it"
+        )
+    return {
+        name: (str(entry[0]), str(entry[1]))
+        for name, entry in read_config(path).items()
+        if isinstance(entry, list) and len(entry) == 2 and entry[0] is not None
+    }
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a model.
+
+    Raises
+    ------
+    ModelError
+        If it is no JSON object.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelError(
+            f"{path} is not JSON ({one_line(error)}); fetch or convert the model again"
+        ) from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{path} holds a {type(data).__name__}; needed a JSON object")
+    return data
+
+
+def refuse_pickle(folder: Path) -> None:
+    """Refuse a folder, or a pipeline with a part, whose weights are only there as pickle.
+
+    Raises
+    ------
+    ModelError
+        Opening a pickle runs whatever code it holds.
+    """
+    index = folder / "model_index.json"
+    parts = [folder / name for name in read_index(folder)] if index.is_file() else [folder]
+    for part in parts:
+        pickles = _matching(part, _PICKLES)
+        if pickles and not _matching(part, _SAFE):
+            kind = "DiffusionPipeline" if index.is_file() else "AutoModel"
+            raise ModelError(
+                f"{pickles[0]} is a pickle, which runs code when it is opened; needed safetensors: "
+                f"if you trust it, convert it with {kind}.from_pretrained(FOLDER, "
+                "use_safetensors=False).save_pretrained(NEW_FOLDER) (add safe_serialization=True "
+                "in older versions), or pass allow_pickle=True"
+            )
+
+
+def _from_hub(model: str) -> Path:
+    from huggingface_hub import constants, is_offline_mode, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    cache = constants.HF_HUB_CACHE
+    try:
+        folder = Path(snapshot_download(model, cache_dir=cache, local_files_only=True))
+        missing = _missing_parts(folder)
+        found = f"the Hugging Face cache {cache} holds model {model} without {missing}"
+    except LocalEntryNotFoundError:
+        missing = "everything"
+        found = f"model {model} is not in the Hugging Face cache {cache}"
+    if not missing:
+        return folder
+    advice = f"fetch it with `hf download {model}`, or give a local folder"
+    if is_offline_mode():
+        raise ModelError(f"{found} and HF_HUB_OFFLINE is set; unset it and {advice}")
+    try:
+        return Path(
+            snapshot_download(
+                model,
+                cache_dir=cache,
+                allow_patterns=list(_FETCHED),
+                ignore_patterns=list(_LEFT),
+            )
+        )
+    except (OSError, HfHubHTTPError) as error:
+        raise ModelError(
+            f"{found} and it cannot be fetched ({one_line(error)[:200]}); check the id and the "
+            f"network, {advice}"
+        ) from error
+
+
+def _missing_parts(folder: Path) -> str:
+    """Name what a model's folder lacks; ``""`` if it is complete."""
+    if (folder / "model_index.json").is_file():
+        return ", ".join(name for name in read_index(folder) if not (folder / name).is_dir())
+    if not (folder / "config.json").is_file():
+        return "model_index.json or config.json"
+    return "" if _matching(folder, _SAFE + _PICKLES) else "weights"
+
+
+def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
+
+
+def _fingerprint(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _WHOLE:
+            return hashlib.file_digest(file, "sha256").digest()
+        digest = hashlib.sha256(str(size).encode())
+        for block in range(_N_BLOCKS):
+            file.seek(block * (size - _BLOCK) // (_N_BLOCKS - 1))
+            digest.update(file.read(_BLOCK))
+        return digest.digest()

@@ -1,0 +1,160 @@
+"""Templates times lexicon: a table of prompts that knows what each prompt says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from probe.artifacts import hash_parts
+from probe.errors import DataError
+from probe.text.lexicon import Lexicon, Pair, fill
+
+GROUPS = ("neutral", "female", "male", "object")
+SPLITS = ("trained", "held_out", "")
+COLUMNS = ("prompt", "group", "subject", "template", "pair", "split", "share_women")
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class PromptSet:
+    """Prompts, one a row, with their construction."""
+
+    table: pd.DataFrame
+    """Columns: ``prompt``; ``group``, one of `GROUPS`; ``subject``; ``template``; ``pair``, an
+    integer that a male prompt shares with its female twin, -1 for all others; ``split``, one of
+    `SPLITS` (``""`` for objects); ``share_women`` of the subject, from 0 to 1 (NaN for objects).
+    """
+
+    def __post_init__(self) -> None:
+        if missing := [name for name in COLUMNS if name not in self.table.columns]:
+            raise DataError(f"a prompt table needs the columns {list(COLUMNS)}; missing {missing}")
+        for column, allowed in (("group", GROUPS), ("split", SPLITS)):
+            if unknown := sorted(set(self.table[column]) - set(allowed)):
+                raise DataError(f"column {column!r} holds {unknown}; needed one of {allowed}")
+        for prompt in self.table["prompt"]:
+            check_prompt(prompt)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @classmethod
+    def build(cls, lexicon: Lexicon) -> PromptSet:
+        """Put every occupation and object of a lexicon into every template that fits it.
+
+        Male and female prompts come as pairs that are equal but for gender.
+        """
+        table = pd.DataFrame(_rows(lexicon), columns=list(COLUMNS))
+        return cls(table.astype({"pair": "int64", "share_women": "float64"}))
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts, in the order of the table."""
+        return [str(prompt) for prompt in self.table["prompt"]]
+
+    @property
+    def hash(self) -> str:
+        """Hash of all prompts and of what is known about them."""
+        return hash_parts(self.table[list(COLUMNS)].to_csv(index=False, lineterminator="\n"))
+
+    def select(
+        self,
+        *,
+        group: str | Sequence[str] | None = None,
+        split: str | Sequence[str] | None = None,
+        subject: str | Sequence[str] | None = None,
+    ) -> PromptSet:
+        """Keep the rows that match every condition; the order stays.
+
+        Raises
+        ------
+        ValueError
+            If a condition names a group, split or subject that there is not.
+        """
+        subjects = tuple(dict.fromkeys(self.table["subject"]))
+        keep = np.ones(len(self), dtype=bool)
+        for column, wanted, known in (
+            ("group", group, GROUPS),
+            ("split", split, SPLITS),
+            ("subject", subject, subjects),
+        ):
+            if wanted is None:
+                continue
+            values = [wanted] if isinstance(wanted, str) else list(wanted)
+            if unknown := [value for value in values if value not in known]:
+                raise ValueError(f"{column} {unknown} is not there; choose from {list(known)}")
+            keep &= self.table[column].isin(values).to_numpy()
+        return PromptSet(self.table[keep].reset_index(drop=True))
+
+    def pairs(self) -> tuple[Rows, Rows]:
+        """Find the prompts that are equal but for gender.
+
+        Returns
+        -------
+        male_rows, female_rows : ndarray of shape (n_pairs,)
+            Positions in the table; entry i of both belongs to the same pair.
+
+        Raises
+        ------
+        DataError
+            If there is no pair, or a prompt has no twin.
+        """
+        ids = self.table["pair"].to_numpy()
+        group = self.table["group"].to_numpy()
+        male, female = (np.flatnonzero((group == name) & (ids >= 0)) for name in ("male", "female"))
+        male, female = male[np.argsort(ids[male])], female[np.argsort(ids[female])]
+        if not len(male) or not np.array_equal(ids[male], ids[female]):
+            raise DataError(
+                f"found {len(male)} male and {len(female)} female prompts that do not pair up; "
+                "needed one of each for every pair: select both groups"
+            )
+        return male, female
+
+
+def check_prompt(text: object) -> None:
+    """Refuse what no tokenizer should see.
+
+    Raises
+    ------
+    DataError
+        If the prompt is not a string, is empty, holds a NUL byte or is no valid Unicode.
+    """
+    if not isinstance(text, str):
+        raise DataError(f"a prompt is a {type(text).__name__}; needed a string")
+    if not text.strip():
+        raise DataError("a prompt is empty; needed at least one word: leave the line out")
+    if "\0" in text:
+        raise DataError(f"prompt {text[:60]!r} holds a NUL byte; needed plain text: remove it")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise DataError(f"prompt {text[:60]!a} is no valid Unicode; read its file as UTF-8")
+
+
+def _rows(lexicon: Lexicon) -> Iterator[tuple[Any, ...]]:
+    pair = 0
+    for job in lexicon.occupations:
+        split = "held_out" if job.held_out else "trained"
+        for template in lexicon.neutral_templates:
+            prompt = fill(template, subject=job.name)
+            yield prompt, "neutral", job.name, template, -1, split, job.share_women
+        for template in lexicon.explicit_templates:
+            slot, words = _gendered_words(template, lexicon)
+            for word in words:
+                for group, value in (("male", word.male), ("female", word.female)):
+                    prompt = fill(template, subject=job.name, **{slot: value})
+                    yield prompt, group, job.name, template, pair, split, job.share_women
+                pair += 1
+    for thing in lexicon.objects:
+        for template in lexicon.neutral_templates:
+            prompt = fill(template, subject=thing)
+            yield prompt, "object", thing, template, -1, "", float("nan")
+
+
+def _gendered_words(template: str, lexicon: Lexicon) -> tuple[str, tuple[Pair, ...]]:
+    if "{person}" in template:
+        return "person", lexicon.pairs
+    return "adjective", lexicon.adjectives

@@ -1,0 +1,221 @@
+"""Small models of the real classes with random weights; a test may read but not change them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTextConfig, CLIPTokenizer
+
+ROOT = Path(__file__).parent.parent
+WIDTH = 32
+MAX_TOKENS = 77
+
+# A busy machine is no failure, and a failure must come again in the next run.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
+JOBS = ("carpenter", "mechanic", "cook", "lawyer", "nurse", "secretary")
+THINGS = ("car", "tree")
+SEEN = ("carpenter", "cook", "nurse", "car")
+
+
+@pytest.fixture(scope="session")
+def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A StableDiffusionPipeline of 16 x 16 pictures, saved by diffusers."""
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextModel
+
+    tokenizer = make_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pipeline = StableDiffusionPipeline(
+            text_encoder=CLIPTextModel(text_config(tokenizer)),
+            tokenizer=tokenizer,
+            vae=AutoencoderKL(
+                block_out_channels=(8, 16),
+                down_block_types=("DownEncoderBlock2D",) * 2,
+                up_block_types=("UpDecoderBlock2D",) * 2,
+                norm_num_groups=4,
+                sample_size=16,
+            ),
+            unet=UNet2DConditionModel(
+                block_out_channels=(8, 16),
+                layers_per_block=1,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                cross_attention_dim=WIDTH,
+                attention_head_dim=4,
+                norm_num_groups=4,
+                sample_size=8,
+            ),
+            scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    folder = tmp_path_factory.mktemp("models") / "pipeline"
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIPModel, text and vision, of 16 x 16 pictures, with its tokenizer and preprocessing."""
+    from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
+
+    tokenizer = make_tokenizer()
+    vision = CLIPVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=16,
+        patch_size=8,
+        projection_dim=16,
+    )
+    config = CLIPConfig(
+        text_config=text_config(tokenizer, projection_dim=16),
+        vision_config=vision,
+        projection_dim=16,
+    )
+    folder = tmp_path_factory.mktemp("models") / "clip"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        CLIPModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    preprocessing = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": 16},
+        "do_center_crop": True,
+        "crop_size": {"height": 16, "width": 16},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(
+    tmp_path_factory: pytest.TempPathFactory, pipeline_folder: Path, clip_folder: Path
+) -> Path:
+    """All that a road needs: the pipeline, how it is used, a CLIP, and a classifier.
+
+    Weights are random, so pictures show nothing; the classifier's biases are set so that it sees
+    each of its labels in some of them.
+    """
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    from probe.images.generation import noise
+    from probe.images.pipelines import load_pipeline
+
+    folder = tmp_path_factory.mktemp("models") / "whole"
+    shutil.copytree(pipeline_folder, folder)
+    shutil.copytree(clip_folder, folder / "clip")
+    usage = {"guidance_scale": 2.0, "num_inference_steps": 1}
+    (folder / "generation.json").write_text(json.dumps(usage))
+    labels = ["gender:woman", "gender:man"] + [f"subject:{name}" for name in SEEN]
+    pipeline = load_pipeline(folder)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(2)
+        model = ResNetForImageClassification(
+            ResNetConfig(
+                embedding_size=8,
+                hidden_sizes=[8, 16],
+                depths=[1, 1],
+                layer_type="basic",
+                id2label=dict(enumerate(labels)),
+                label2id={label: index for index, label in enumerate(labels)},
+                problem_type="multi_label_classification",
+            )
+        ).eval()
+        latents = torch.stack([noise(seed, (4, 8, 8))[0] for seed in range(64)])
+        pictures = pipeline(
+            ["a photo of a cook"] * 64,
+            latents=latents,
+            num_inference_steps=1,
+            guidance_scale=2.0,
+            output_type="pt",
+        ).images
+        logits = model(pictures * 2 - 1).logits
+        model.classifier[1].weight /= logits.std(dim=0)[:, None] / 4
+        model.classifier[1].bias.zero_()
+        model.classifier[1].bias -= model(pictures * 2 - 1).logits.median(dim=0).values
+    model.save_pretrained(folder / "classifier")
+    preprocessing = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": 16, "width": 16},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    (folder / "classifier" / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_lexicon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lexicon file of six occupations, two of them held out, and two objects."""
+    from probe.text.lexicon import DEFAULT
+
+    text = DEFAULT.read_text(encoding="utf-8")
+    head, *entries = text.split("[[occupation]]")
+    kept = [entry for entry in entries if entry.split('"')[1] in JOBS]
+    objects = next(line for line in head.splitlines() if line.startswith("objects"))
+    head = head.replace(objects, f"objects = {json.dumps(list(THINGS))}")
+    path = tmp_path_factory.mktemp("lexicon") / "small.toml"
+    path.write_text("[[occupation]]".join([head, *kept]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public data files, which are not part of the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the public data files in {folder}")
+    return folder
+
+
+def make_tokenizer() -> CLIPTokenizer:
+    """A CLIP tokenizer whose vocabulary is the bytes: it tokenizes any text, a byte a token."""
+    letters = sorted(ByteLevel.alphabet())
+    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(
+        {word: number for number, word in enumerate(words)}, [], model_max_length=MAX_TOKENS
+    )
+
+
+def text_config(tokenizer: CLIPTokenizer, **options: int) -> CLIPTextConfig:
+    """A text encoder of two layers for a tokenizer."""
+    ends = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=MAX_TOKENS,
+        **(ends | options),
+    )

@@ -1,0 +1,246 @@
+"""A model is found by name, folder or hub id; a bad one is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from probe.errors import ModelError
+from probe.text import checkpoints
+from probe.text.checkpoints import model_revision, read_index, refuse_pickle, resolve_model
+from probe.text.encoder import TextEncoder
+
+HUB_ID = "some-org/tiny-diffusion"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def folder(pipeline_folder, tmp_path):
+    """A copy of the pipeline that a test may damage."""
+    return Path(shutil.copytree(pipeline_folder, tmp_path / "model"))
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """An empty Hugging Face cache, without a network."""
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return cache
+
+
+def put_in_cache(source: Path, cache: Path) -> Path:
+    """Lay a model out as the hub does: blobs, and snapshots of links to them."""
+    repository = cache / f"models--{HUB_ID.replace('/', '--')}"
+    snapshot = repository / "snapshots" / COMMIT
+    (repository / "blobs").mkdir(parents=True)
+    for number, path in enumerate(sorted(p for p in source.rglob("*") if p.is_file())):
+        link = snapshot / path.relative_to(source)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, repository / "blobs" / f"{number:040x}")
+        depth = len(link.relative_to(repository).parts) - 1
+        link.symlink_to(Path(*[".."] * depth, "blobs", f"{number:040x}"))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    return snapshot
+
+
+def message(error: pytest.ExceptionInfo[ModelError]) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# Finding
+
+
+def test_a_folder_is_itself(pipeline_folder):
+    assert resolve_model(str(pipeline_folder)) == pipeline_folder
+    assert resolve_model(pipeline_folder) == pipeline_folder
+
+
+@pytest.mark.parametrize("model", ["nosuch", "./nosuch", "/no/such/folder", Path("some-org/x")])
+def test_an_unknown_model_is_refused_with_what_can_be_given(model):
+    with pytest.raises(ModelError) as caught:
+        resolve_model(model)
+    assert f"unknown model {str(model)!r}" in message(caught)
+    assert "'tinytown', a folder, or a hub id" in message(caught)
+
+
+def test_a_single_file_is_refused_with_how_to_convert_it(tmp_path):
+    path = tmp_path / "v1-5.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        resolve_model(path)
+    assert "from_single_file" in message(caught)
+
+
+def test_tinytown_without_its_weights_says_how_to_make_them(monkeypatch, tmp_path):
+    monkeypatch.setattr(checkpoints, "TINYTOWN", tmp_path)
+    with pytest.raises(ModelError) as caught:
+        resolve_model("tinytown")
+    assert "make train-tinytown" in message(caught)
+
+
+def test_a_hub_id_is_opened_from_the_cache_as_the_hub_lays_it_out(pipeline_folder, hub_cache):
+    snapshot = put_in_cache(pipeline_folder, hub_cache)
+    assert resolve_model(HUB_ID) == snapshot
+    encoder = TextEncoder.load(HUB_ID)
+    assert (encoder.id, encoder.revision) == (HUB_ID, COMMIT)
+    expected = TextEncoder.load(pipeline_folder).embed(["a nurse"])
+    np.testing.assert_array_equal(encoder.embed(["a nurse"]), expected)
+
+
+def test_a_hub_id_that_is_absent_offline_names_id_cache_and_command(hub_cache):
+    with pytest.raises(ModelError) as caught:
+        resolve_model(HUB_ID)
+    assert f"model {HUB_ID} is not in the Hugging Face cache {hub_cache}" in message(caught)
+    assert f"`hf download {HUB_ID}`" in message(caught)
+
+
+def test_a_snapshot_that_is_there_in_part_names_what_is_missing(pipeline_folder, hub_cache):
+    snapshot = put_in_cache(pipeline_folder, hub_cache)
+    shutil.rmtree(snapshot / "unet")
+    with pytest.raises(ModelError) as caught:
+        resolve_model(HUB_ID)
+    assert f"holds model {HUB_ID} without unet" in message(caught)
+
+
+# Revision
+
+
+def test_the_revision_is_that_of_the_content_and_not_of_the_place(pipeline_folder, folder):
+    assert model_revision(folder) == model_revision(pipeline_folder)
+    (folder / ".lock").touch()
+    (folder / "README.md").write_text("words")
+    (folder / "training_card.json").write_text("{}")
+    assert model_revision(folder) == model_revision(pipeline_folder)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_changed_weight_is_another_revision(folder, monkeypatch, whole):
+    if not whole:  # as for files of gigabytes
+        monkeypatch.setattr(checkpoints, "_WHOLE", 1000)
+        monkeypatch.setattr(checkpoints, "_BLOCK", 1000)
+    before = model_revision(folder)
+    path = folder / "text_encoder" / "model.safetensors"
+    weights = load_file(path)
+    weights["final_layer_norm.bias"][0] += 1
+    save_file(weights, path, metadata={"format": "pt"})
+    assert model_revision(folder) != before
+
+
+def test_a_changed_configuration_is_another_revision(folder):
+    before = model_revision(folder)
+    path = folder / "text_encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": 2}))
+    assert model_revision(folder) != before
+
+
+def test_a_folder_without_a_model_has_no_revision(tmp_path):
+    with pytest.raises(ModelError, match="neither configuration nor weights"):
+        model_revision(tmp_path)
+
+
+# Bad folders
+
+
+def test_a_folder_without_model_index_and_config_is_refused(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(tmp_path)
+    assert f"{tmp_path} has no model_index.json" in message(caught)
+    with pytest.raises(ModelError, match=r"has no model_index\.json; needed a pipeline's folder"):
+        read_index(tmp_path)
+
+
+def test_a_pipeline_without_a_text_encoder_is_refused(folder):
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder": [None, None]}))
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    assert "has no text_encoder" in message(caught)
+
+
+def test_absent_parts_are_left_out_of_the_index(pipeline_folder):
+    assert set(read_index(pipeline_folder)) == {
+        *("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+    }
+
+
+@pytest.mark.parametrize("name", ["model_index.json", "text_encoder/config.json"])
+def test_a_damaged_configuration_is_refused(folder, name):
+    (folder / name).write_text('{"half": ')
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    assert str(folder) in message(caught)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 0.5, 0.99])
+def test_truncated_weights_are_refused(folder, kept):
+    path = folder / "text_encoder" / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    assert f"{folder / 'text_encoder'} cannot be opened" in message(caught)
+
+
+def test_weights_of_the_wrong_shape_are_refused(folder):
+    path = folder / "text_encoder" / "model.safetensors"
+    weights = load_file(path)
+    weights["final_layer_norm.weight"] = torch.ones(31)
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    assert f"{folder / 'text_encoder'} cannot be opened" in message(caught)
+
+
+def test_missing_weights_are_refused_and_not_made_up(folder):
+    path = folder / "text_encoder" / "model.safetensors"
+    weights = load_file(path)
+    del weights["final_layer_norm.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    assert "lacks the weights final_layer_norm.weight (1 in all)" in message(caught)
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "tokenizer"])
+def test_a_missing_part_is_refused(folder, part):
+    shutil.rmtree(folder / part)
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    assert str(folder / part) in message(caught)
+
+
+def test_a_pickle_is_refused_with_how_to_convert_it_and_opened_on_request(folder):
+    expected = TextEncoder.load(folder).embed(["a nurse"])
+    path = folder / "text_encoder" / "model.safetensors"
+    torch.save(load_file(path), path.with_name("pytorch_model.bin"))
+    path.unlink()
+    for refuse in (lambda: TextEncoder.load(folder), lambda: refuse_pickle(folder)):
+        with pytest.raises(ModelError) as caught:
+            refuse()
+        assert f"{path.with_name('pytorch_model.bin')} is a pickle" in message(caught)
+        assert "needed safetensors" in message(caught)
+        assert "save_pretrained" in message(caught)
+    opened = TextEncoder.load(folder, allow_pickle=True)
+    np.testing.assert_array_equal(opened.embed(["a nurse"]), expected)
+
+
+def test_a_pickle_beside_safetensors_is_not_opened(folder):
+    (folder / "text_encoder" / "pytorch_model.bin").write_bytes(b"no pickle at all")
+    refuse_pickle(folder)
+    TextEncoder.load(folder)
+
+
+def test_loading_prints_nothing(pipeline_folder, clip_folder, capfd):
+    for source in (pipeline_folder, clip_folder):
+        TextEncoder.load(source).embed(["a nurse"])
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,166 @@
+"""The store encodes nothing twice, goes on where it was, and ends with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from probe.artifacts import exclusive, hash_file, read_tensors, write_table
+from probe.errors import ArtifactError, BusyError, DataError
+from probe.text import embeddings
+from probe.text.embeddings import EmbeddingStore
+from probe.text.encoder import TextEncoder
+from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
+
+
+@pytest.fixture(scope="module")
+def encoder(pipeline_folder):
+    return TextEncoder.load(pipeline_folder)
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    chosen = PromptSet.build(Lexicon.load()).select(subject=["nurse", "driver", "car"])
+    return chosen.select(group=["neutral", "object"])
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(embeddings, "CHUNK", 4)
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): hash_file(path)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_the_store_holds_the_embedding_of_every_prompt(encoder, prompts, tmp_path):
+    assert EmbeddingStore(tmp_path).update(encoder, prompts) == len(prompts)
+    store = EmbeddingStore.open(tmp_path)
+    np.testing.assert_allclose(store.vectors(), encoder.embed(prompts.prompts), atol=1e-6)
+    assert store.prompt_set.hash == prompts.hash
+    assert (store.provenance.model, store.provenance.revision) == (encoder.id, encoder.revision)
+    assert store.provenance.made_from == prompts.hash
+    assert set(files(tmp_path)) == {"prompts.parquet", "states.safetensors"}
+
+
+def test_prompts_are_looked_up_in_the_order_asked_for(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    order = [5, 0, 5, 3]
+    asked = [prompts.prompts[row] for row in order]
+    np.testing.assert_array_equal(store.vectors(asked), store.vectors()[order])
+    with pytest.raises(DataError, match=r"no embedding of 'a wizard' \(1 missing\)"):
+        store.vectors(["a wizard", asked[0]])
+
+
+def test_nothing_is_encoded_twice(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    before, calls = files(tmp_path), []
+    assert store.update(encoder, prompts, progress=lambda *call: calls.append(call)) == 0
+    assert calls == []
+    assert files(tmp_path) == before
+
+
+def test_only_new_prompts_are_encoded_and_rows_follow_the_new_set(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts.select(subject="driver"))
+    driver = store.vectors()
+    n_new = len(prompts) - len(driver)
+    calls = []
+    assert store.update(encoder, prompts, progress=lambda *call: calls.append(call)) == n_new
+    assert calls[-1] == (n_new, n_new)
+    assert store.prompt_set.prompts == prompts.prompts
+    np.testing.assert_array_equal(store.vectors(prompts.select(subject="driver").prompts), driver)
+    store.update(encoder, prompts.select(subject="nurse"))
+    assert set(store.prompt_set.table["subject"]) == {"nurse"}
+
+
+def test_another_revision_is_encoded_anew(encoder, prompts, pipeline_folder, tmp_path):
+    folder = shutil.copytree(pipeline_folder, tmp_path / "model")
+    path = folder / "text_encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"layer_norm_eps": 0.1}))
+    other = TextEncoder.load(folder)
+    store = EmbeddingStore(tmp_path / "store")
+    store.update(encoder, prompts)
+    first = store.vectors()
+    assert store.update(other, prompts) == len(prompts)
+    assert np.abs(store.vectors() - first).max() > 1e-3
+
+
+@pytest.mark.parametrize("stop_after", [4, 16])
+def test_an_interrupted_update_goes_on_and_ends_with_the_same_bytes(
+    encoder, prompts, tmp_path, stop_after
+):
+    def interrupt(done, total):
+        if done >= stop_after:
+            raise KeyboardInterrupt
+
+    EmbeddingStore(tmp_path / "calm").update(encoder, prompts)
+    store = EmbeddingStore(tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        store.update(encoder, prompts, progress=interrupt)
+    with pytest.raises(ArtifactError, match=r"prompts\.parquet does not exist"):
+        EmbeddingStore.open(tmp_path / "cut")
+    assert store.update(encoder, prompts) == len(prompts) - stop_after
+    assert files(tmp_path / "cut") == files(tmp_path / "calm")
+
+
+def test_a_kill_between_the_two_files_loses_nothing(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    before = files(tmp_path)
+    (tmp_path / "prompts.parquet").unlink()
+    assert store.update(encoder, prompts) == 0
+    assert files(tmp_path) == before
+
+
+def test_what_an_abandoned_update_left_is_cleared_away(encoder, prompts, tmp_path):
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    store = EmbeddingStore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        store.update(encoder, prompts.select(subject="nurse"), progress=interrupt)
+    store.update(encoder, prompts.select(subject="driver"))
+    assert set(files(tmp_path)) == {"prompts.parquet", "states.safetensors"}
+
+
+def test_files_of_two_sets_do_not_belong_together(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    provenance = read_tensors(tmp_path / "states.safetensors", kind="states")[1]
+    shuffled = prompts.table[::-1].reset_index(drop=True)
+    write_table(tmp_path / "prompts.parquet", shuffled, replace(provenance, kind="prompts"))
+    with pytest.raises(ArtifactError, match="is not of the prompts in"):
+        EmbeddingStore.open(tmp_path)
+
+
+def test_a_store_is_filled_by_one_at_a_time(encoder, prompts, tmp_path):
+    with exclusive(tmp_path), pytest.raises(BusyError, match="is in use"):
+        EmbeddingStore(tmp_path).update(encoder, prompts)
+
+
+def test_a_damaged_store_is_refused_by_name(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    path = tmp_path / "states.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    for use in (store.vectors, lambda: store.update(encoder, prompts)):
+        with pytest.raises(ArtifactError, match=f"{path} cannot be read"):
+            use()
+
+
+def test_an_empty_set_is_an_empty_store(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    assert store.update(encoder, prompts.select(subject=[])) == 0
+    assert store.vectors().shape == (0, encoder.n_features)

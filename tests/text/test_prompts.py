@@ -1,0 +1,142 @@
+"""Prompts know what they say, and come as pairs that are equal but for gender."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe.errors import DataError
+from probe.text.lexicon import Lexicon, Occupation, Pair
+from probe.text.prompts import COLUMNS, PromptSet, check_prompt
+
+SMALL = Lexicon(
+    occupations=(Occupation("auditor", 0.61, True, "a source"),),
+    pairs=(Pair("man", "woman"),),
+    neutral_templates=("a photo of a {subject}",),
+    explicit_templates=("a {person} working as a {subject}", "a {adjective} {subject}"),
+    adjectives=(Pair("male", "female"),),
+    objects=("apple",),
+)
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    return PromptSet.build(Lexicon.load())
+
+
+def test_a_small_lexicon_gives_exactly_these_rows():
+    table = PromptSet.build(SMALL).table
+    columns = ["prompt", "group", "subject", "pair", "split", "share_women"]
+    assert table[columns].fillna(-1).to_numpy().tolist() == [
+        ["a photo of an auditor", "neutral", "auditor", -1, "held_out", 0.61],
+        ["a man working as an auditor", "male", "auditor", 0, "held_out", 0.61],
+        ["a woman working as an auditor", "female", "auditor", 0, "held_out", 0.61],
+        ["a male auditor", "male", "auditor", 1, "held_out", 0.61],
+        ["a female auditor", "female", "auditor", 1, "held_out", 0.61],
+        ["a photo of an apple", "object", "apple", -1, "", -1.0],
+    ]
+
+
+def test_the_shipped_set_has_every_prompt_once(prompts):
+    lexicon = Lexicon.load()
+    n_explicit = len(prompts.pairs()[0]) // len(lexicon.occupations)
+    assert len(prompts) == 40 * (len(lexicon.neutral_templates) + 2 * n_explicit) + 10 * 6
+    assert len(set(prompts.prompts)) == len(prompts)
+    assert 700 <= len(prompts) <= 900
+
+
+def test_a_pair_differs_in_one_word_only(prompts):
+    male, female = prompts.pairs()
+    for m, f in zip(male, female, strict=True):
+        his, hers = prompts.prompts[m].split(), prompts.prompts[f].split()
+        assert sum(a != b for a, b in zip(his, hers, strict=True)) == 1
+    for column in ("subject", "template", "split", "share_women", "pair"):
+        values = prompts.table[column].to_numpy()
+        np.testing.assert_array_equal(values[male], values[female])
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_pairs_are_found_in_any_order_of_rows(seed):
+    shuffled = PromptSet(PromptSet.build(SMALL).table.sample(frac=1, random_state=seed))
+    male, female = shuffled.pairs()
+    assert [shuffled.prompts[row] for row in male] == [
+        "a man working as an auditor",
+        "a male auditor",
+    ]
+    assert [shuffled.prompts[row] for row in female] == [
+        "a woman working as an auditor",
+        "a female auditor",
+    ]
+
+
+def test_a_prompt_without_its_twin_is_refused(prompts):
+    with pytest.raises(DataError, match="240 male and 0 female prompts that do not pair up"):
+        prompts.select(group="male").pairs()
+    with pytest.raises(DataError, match="0 male and 0 female"):
+        prompts.select(group="neutral").pairs()
+
+
+def test_select_keeps_what_matches_every_condition(prompts):
+    chosen = prompts.select(group=["male", "female"], split="held_out", subject=["nurse", "cook"])
+    assert set(chosen.table["subject"]) == {"nurse"}
+    assert set(chosen.table["group"]) == {"male", "female"}
+    assert chosen.table.index.tolist() == list(range(len(chosen)))
+    assert len(chosen.pairs()[0]) == len(chosen) / 2
+
+
+def test_the_held_out_subjects_are_in_no_trained_prompt(prompts):
+    trained = set(prompts.select(split="trained").table["subject"])
+    held_out = set(prompts.select(split="held_out").table["subject"])
+    assert (len(trained), len(held_out)) == (28, 12)
+    assert not trained & held_out
+
+
+@pytest.mark.parametrize(
+    "condition", [{"group": "femal"}, {"split": "test"}, {"subject": "wizard"}]
+)
+def test_select_refuses_what_there_is_not(prompts, condition):
+    with pytest.raises(ValueError, match="is not there; choose from"):
+        prompts.select(**condition)
+
+
+def test_the_hash_is_that_of_the_content(prompts):
+    assert prompts.hash == PromptSet.build(Lexicon.load()).hash
+    changed = prompts.table.copy()
+    changed.loc[3, "share_women"] = 0.021
+    assert PromptSet(changed).hash != prompts.hash
+    assert PromptSet(prompts.table[::-1]).hash != prompts.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        (" \n\t", "is empty"),
+        ("a nurse\0", "NUL byte"),
+        ("a \ud800 nurse", "no valid Unicode"),
+        (None, "is a NoneType"),
+        (b"a nurse", "is a bytes"),
+    ],
+)
+def test_a_bad_prompt_is_refused_in_one_line(text, said):
+    with pytest.raises(DataError, match=said) as caught:
+        check_prompt(text)
+    assert "\n" not in str(caught.value)
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize("text", ["a 👩🏽‍🚒", "صورة ممرضة", "תמונה של אחות", "x" * 10_000])
+def test_any_language_and_length_is_a_prompt(text):
+    check_prompt(text)
+
+
+def test_a_table_that_is_no_prompt_table_is_refused(prompts):
+    with pytest.raises(DataError, match="missing \\['pair'\\]"):
+        PromptSet(prompts.table.drop(columns="pair"))
+    with pytest.raises(DataError, match="column 'group' holds \\['other'\\]"):
+        PromptSet(prompts.table.assign(group="other"))
+    with pytest.raises(DataError, match="is empty"):
+        PromptSet(prompts.table.assign(prompt=""))
+    assert list(prompts.table.columns) == list(COLUMNS)
