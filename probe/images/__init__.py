@@ -1,0 +1,1 @@
+"""Room 4, pictures and their scores: generation, attributes, fairness, quality."""

@@ -1,0 +1,128 @@
+"""Pictures -> the attributes that a classifier perceives in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from probe.errors import ModelError
+from probe.images.vision import Pictures, Preprocessor, Progress, batches, load_vision_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class AttributeClassifier:
+    """A frozen image classifier whose labels are values of attributes.
+
+    Labels of the form ``attribute:value`` ("gender:woman", "age:young") make one attribute of all
+    its values, with a softmax of its own; labels without a colon make one attribute ``label``.
+
+    What it gives is *perceived*: what a classifier makes of a picture, not who anybody is.
+
+    Attributes
+    ----------
+    attributes : dict of str to list of str
+        The values of each attribute, in the order of the model's labels.
+    model
+        The transformers model, in evaluation mode.
+    """
+
+    def __init__(self, model: Any, preprocessor: Preprocessor) -> None:
+        self.model = model
+        self._preprocessor = preprocessor
+        names = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+        self._columns = _group(names)
+        self.attributes = {
+            attribute: [names[column].removeprefix(f"{attribute}:") for column in columns]
+            for attribute, columns in self._columns.items()
+        }
+
+    @classmethod
+    def load(cls, folder: Path | str, *, device: str | torch.device = "cpu") -> AttributeClassifier:
+        """Open the folder of any model that ``AutoModelForImageClassification`` opens.
+
+        Raises
+        ------
+        ModelError
+            If the folder is missing, damaged or a pickle, holds another kind of model or no
+            ``preprocessor_config.json``, or an attribute has a single value.
+        ValueError
+            If there is no such device.
+        """
+        from transformers import AutoModelForImageClassification
+
+        model = load_vision_model(folder, AutoModelForImageClassification, device=device)
+        return cls(model, Preprocessor.load(folder))
+
+    @torch.no_grad()
+    def label(
+        self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
+    ) -> pd.DataFrame:
+        """Say which value of each attribute is seen in each picture.
+
+        Parameters
+        ----------
+        images : sequence of paths or PIL images, or ndarray of shape (n, height, width, channels)
+            Pictures; arrays hold bytes, or floats from 0 to 1.
+        batch_size : int, default=256
+            How many pictures are held at a time.
+        progress : callable, optional
+            Called with (done, total) pictures after each batch.
+
+        Returns
+        -------
+        DataFrame of n rows
+            For each attribute a column of its name (the most probable value) and one
+            ``<attribute>_confidence`` (its probability among the attribute's values, from 1/K for
+            a guess to 1).
+
+        Raises
+        ------
+        DataError
+            If there are no pictures, or one cannot be read; the message names the file.
+        ModelError
+            If the model returns something that is no number.
+        """
+        import pandas as pd
+
+        logits = torch.cat(
+            [
+                self.model(pixel_values=pixels.to(self.model.device)).logits.cpu().double()
+                for pixels in batches(
+                    images, self._preprocessor, batch_size=batch_size, progress=progress
+                )
+            ]
+        )  # (n, n_labels)
+        if not bool(logits.isfinite().all()):
+            raise ModelError(
+                "the classifier returns values that are not finite; its weights are damaged: fetch "
+                "or train it again"
+            )
+        table: dict[str, Any] = {}
+        for attribute, columns in self._columns.items():
+            confidence, best = logits[:, columns].softmax(dim=1).max(dim=1)
+            values = self.attributes[attribute]
+            table[attribute] = [values[index] for index in best.tolist()]
+            table[f"{attribute}_confidence"] = confidence.numpy()
+        return pd.DataFrame(table)
+
+
+def _group(names: list[str]) -> dict[str, list[int]]:
+    if len(set(names)) < len(names):
+        raise ModelError("two labels of the classifier are the same; needed distinct id2label")
+    columns: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        attribute, colon, value = name.partition(":")
+        if colon and not (attribute and value):
+            raise ModelError(f"the classifier has the label {name!r}; needed 'attribute:value'")
+        columns.setdefault(attribute if colon else "label", []).append(index)
+    for attribute, found in columns.items():
+        if len(found) < 2:
+            raise ModelError(
+                f"attribute {attribute!r} of the classifier has the single value "
+                f"{names[found[0]]!r}, which it would see everywhere; needed at least 2 values"
+            )
+    return columns

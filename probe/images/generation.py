@@ -1,0 +1,227 @@
+"""Make the pictures of a plan, each once: a folder of images that says what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from probe.artifacts import atomic, hash_parts
+from probe.images.plan import GenerationPlan, read_metadata, write_metadata
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+__all__ = ["Corrector", "GenerationPlan", "generate", "noise"]
+
+Progress = Callable[[int, int], None]
+
+_KEY = "key"
+_LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 pictures of 64 x 64, 6 of 512 x 512
+
+
+class Corrector(Protocol):
+    """Anything that edits the states which condition the image model."""
+
+    def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
+        """Map states of shape (n_prompts, n_tokens, n_features) to corrected ones."""
+
+
+def generate(
+    pipeline: StableDiffusionPipeline,
+    plan: GenerationPlan,
+    folder: Path,
+    *,
+    guidance_scale: float,
+    n_steps: int,
+    revision: str,
+    correct: Corrector | None = None,
+    batch_size: int | None = None,
+    reuse: Path | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Make the pictures of a plan, each once, and describe them in ``metadata.jsonl``.
+
+    A picture's key is the hash of all that it is made from: the states that condition it, its
+    noise, guidance, steps and weights. It stands in the file, so that a picture which is already
+    there is not made again. Batches are cut by the plan alone and are made whole or not at all,
+    so an interruption changes no bit.
+
+    Parameters
+    ----------
+    pipeline : StableDiffusionPipeline
+        What denoises; see `probe.images.pipelines.load_pipeline`.
+    plan : GenerationPlan
+    folder : Path
+        Follows the imagefolder convention: PNGs and ``metadata.jsonl``, which is written last.
+    guidance_scale : float
+        Weight of the prompt; 1 is no guidance.
+    n_steps : int
+        Denoising steps.
+    revision : str
+        Revision of the pipeline's weights.
+    correct : Corrector, optional
+        Edits the states of the prompts; the noise stays the same.
+    batch_size : int, optional
+        Pictures denoised together; by default what a few GB of memory hold.
+    reuse : Path, optional
+        Folder of earlier pictures: those with the same key are copied, not computed.
+    progress : callable, optional
+        Called with (pictures done, all pictures).
+
+    Returns
+    -------
+    DataFrame
+        The plan's table and a column ``key``.
+    """
+    if n_steps < 1 or guidance_scale < 0:
+        raise ValueError(
+            f"n_steps is {n_steps} and guidance_scale {guidance_scale}; needed at least 1 and 0"
+        )
+    size = batch_size or _fitting_batch(pipeline)
+    settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
+    pipeline.set_progress_bar_config(disable=True)
+    with torch.no_grad():
+        states = _conditioning(pipeline, list(dict.fromkeys(plan.table["prompt"])), correct)
+        table = plan.table.assign(**{_KEY: _keys(plan, states, settings)}).reset_index(drop=True)
+        known = _pictures_by_key(reuse) if reuse is not None else {}
+        is_known = table[_KEY].isin(known.keys())
+        done = 0
+        for row in table[is_known].itertuples():
+            _copy(known[row.key], folder / row.file_name, row.key)
+            done = _report(progress, done + 1, len(table))
+        new = table[~is_known]
+        empty = _encode(pipeline, "") if guidance_scale > 1 else None
+        for start in range(0, len(new), size):
+            batch = new.iloc[start : start + size]
+            files = [folder / name for name in batch["file_name"]]
+            if [_stored_key(file) for file in files] != batch[_KEY].tolist():
+                prompts = torch.stack([states[prompt] for prompt in batch["prompt"]])
+                seeds = [int(seed) for seed in batch["seed"]]
+                images = _denoise(pipeline, prompts, empty, seeds, guidance_scale, n_steps)
+                for file, image, key in zip(files, images, batch[_KEY], strict=True):
+                    _write(file, image, key)
+            done = _report(progress, done + len(batch), len(table))
+    _remove_unplanned(folder, set(table["file_name"]))
+    write_metadata(folder, table)
+    return table
+
+
+def noise(seed: int, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Generator]:
+    """Draw the starting noise of one picture, on the CPU whatever the device.
+
+    Returns
+    -------
+    noise : Tensor of the given shape
+    generator : Generator
+        Goes on where the noise ended, for schedulers that draw more.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator), generator
+
+
+def _encode(pipeline: StableDiffusionPipeline, prompt: str) -> torch.Tensor:
+    """States of one prompt, alone: they must not depend on what it is encoded with."""
+    states: torch.Tensor = pipeline.encode_prompt(
+        [prompt],
+        pipeline.unet.device,
+        num_images_per_prompt=1,
+        do_classifier_free_guidance=False,
+    )[0][0]
+    return states  # (n_tokens, n_features)
+
+
+def _conditioning(
+    pipeline: StableDiffusionPipeline, prompts: list[str], correct: Corrector | None
+) -> dict[str, torch.Tensor]:
+    states = torch.stack([_encode(pipeline, prompt) for prompt in prompts])
+    if correct is not None:
+        states = correct.correct(prompts, states)
+    return dict(zip(prompts, states, strict=True))
+
+
+def _keys(plan: GenerationPlan, states: dict[str, torch.Tensor], settings: str) -> list[str]:
+    said = {
+        prompt: hash_parts(np.asarray(state.float().cpu().numpy()))
+        for prompt, state in states.items()
+    }
+    columns = plan.table["prompt"], plan.table["seed"]
+    return [
+        hash_parts(said[prompt], str(seed), settings) for prompt, seed in zip(*columns, strict=True)
+    ]
+
+
+def _denoise(
+    pipeline: StableDiffusionPipeline,
+    states: torch.Tensor,  # (n_images, n_tokens, n_features)
+    empty: torch.Tensor | None,  # (n_tokens, n_features)
+    seeds: list[int],
+    guidance_scale: float,
+    n_steps: int,
+) -> list[Image.Image]:
+    drawn = [noise(seed, _latent_shape(pipeline)) for seed in seeds]
+    images: list[Image.Image] = pipeline(
+        prompt_embeds=states,
+        negative_prompt_embeds=None if empty is None else empty.expand_as(states),
+        latents=torch.stack([latents for latents, _ in drawn]).to(states),
+        generator=[generator for _, generator in drawn],
+        guidance_scale=guidance_scale,
+        num_inference_steps=n_steps,
+    ).images
+    return images
+
+
+def _latent_shape(pipeline: StableDiffusionPipeline) -> tuple[int, int, int]:
+    size = pipeline.unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return pipeline.unet.config.in_channels, height, width
+
+
+def _fitting_batch(pipeline: StableDiffusionPipeline) -> int:
+    _, height, width = _latent_shape(pipeline)
+    return max(1, min(100, _LATENTS_IN_A_BATCH // (height * width)))
+
+
+def _pictures_by_key(folder: Path) -> dict[str, Path]:
+    table = read_metadata(folder)
+    return {key: folder / name for key, name in zip(table[_KEY], table["file_name"], strict=True)}
+
+
+def _stored_key(path: Path) -> str | None:
+    try:
+        with Image.open(path) as image:
+            return image.info.get(_KEY)
+    except (FileNotFoundError, UnidentifiedImageError):
+        return None
+
+
+def _write(path: Path, image: Image.Image, key: str) -> None:
+    note = PngInfo()
+    note.add_text(_KEY, key)
+    with atomic(path) as temporary:
+        image.save(temporary, pnginfo=note)
+
+
+def _copy(source: Path, path: Path, key: str) -> None:
+    if _stored_key(path) != key:
+        with atomic(path) as temporary:
+            temporary.write_bytes(source.read_bytes())
+
+
+def _remove_unplanned(folder: Path, planned: set[str]) -> None:
+    """Remove pictures of an earlier plan: an imagefolder may hold none that has no metadata."""
+    for path in sorted(folder.rglob("*.png")):
+        if path.relative_to(folder).as_posix() not in planned and _stored_key(path):
+            path.unlink()
+
+
+def _report(progress: Progress | None, done: int, total: int) -> int:
+    if progress is not None:
+        progress(done, total)
+    return done

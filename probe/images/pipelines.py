@@ -1,0 +1,116 @@
+"""Open an image model: a StableDiffusionPipeline, and what its folder says about using it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.errors import ModelError
+from probe.text.checkpoints import read_index, refuse_pickle, resolve_model
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+SETTINGS = "generation.json"
+"""Optional file of a model's folder: ``{"guidance_scale": 2.0, "num_inference_steps": 12}``."""
+
+_CLASS = "StableDiffusionPipeline"
+_PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How a model is meant to be used; the defaults are those of diffusers."""
+
+    guidance_scale: float = 7.5
+    n_steps: int = 50
+
+
+def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionPipeline:
+    """Open a Stable-Diffusion-shaped pipeline in single precision, without a safety checker.
+
+    A checker replaces pictures by black ones, which no attribute can be read from.
+
+    Parameters
+    ----------
+    model : str or Path
+        As for `probe.text.checkpoints.resolve_model`.
+    device : str
+        Where its weights live, e.g. ``"cuda"``.
+
+    Raises
+    ------
+    ModelError
+        If the folder is no such pipeline, lacks a part, or its weights are damaged or a pickle.
+    """
+    folder = resolve_model(model)
+    check_pipeline(folder)
+    # Imported here: diffusers takes seconds, and most questions are answered before.
+    from diffusers import StableDiffusionPipeline
+    from diffusers.utils import logging
+
+    from probe.text.loading import opening
+
+    shows_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with opening(folder):
+            pipeline = StableDiffusionPipeline.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                low_cpu_mem_usage=False,  # True needs a package of its own, and warns without it
+                safety_checker=None,
+                feature_extractor=None,
+                requires_safety_checker=False,
+            ).to(device)
+    finally:
+        if shows_bars:
+            logging.enable_progress_bar()
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def check_pipeline(folder: Path) -> None:
+    """Refuse a folder that is no Stable-Diffusion-shaped pipeline, before anything is opened.
+
+    Raises
+    ------
+    ModelError
+        The message names what is missing.
+    """
+    index = read_index(folder)
+    if missing := [name for name in _PARTS if name not in index or not (folder / name).is_dir()]:
+        raise ModelError(
+            f"the pipeline in {folder} lacks {', '.join(missing)}; needed a {_CLASS} as "
+            "save_pretrained writes it"
+        )
+    found = json.loads((folder / "model_index.json").read_bytes()).get("_class_name")
+    if found != _CLASS:
+        raise ModelError(
+            f"{folder} holds a {found}; needed a {_CLASS}, as of Stable Diffusion v1.x or v2.x"
+        )
+    refuse_pickle(folder)
+
+
+def generation_settings(folder: Path) -> GenerationSettings:
+    """Read what a model's folder says about guidance and steps.
+
+    Raises
+    ------
+    ModelError
+        If the file is there but damaged.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        return GenerationSettings()
+    try:
+        data = json.loads(path.read_bytes())
+        return GenerationSettings(float(data["guidance_scale"]), int(data["num_inference_steps"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path} is damaged ({error!r}); needed JSON with the numbers guidance_scale and "
+            "num_inference_steps"
+        ) from error

@@ -1,0 +1,209 @@
+"""How well pictures show what their prompts say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from probe.errors import DataError, DegenerateDataError, ModelError, ShapeError
+from probe.images.fairness import Interval
+from probe.images.vision import (
+    Pictures,
+    Preprocessor,
+    Progress,
+    batches,
+    check_pictures,
+    load_vision_model,
+)
+from probe.text.loading import opening
+from probe.text.prompts import check_prompt
+
+Vector = npt.NDArray[np.floating]
+
+_COVERAGE = (0.025, 0.975)
+_CELLS = 2_000_000  # drawn numbers held at once, 16 MB: bounds memory, not the result
+
+_logger = logging.getLogger("probe")
+
+
+class ClipScorer:
+    """A frozen CLIP that says how well a picture and a prompt go together.
+
+    ``100 * max(cos(image, text), 0)`` of the projected embeddings.
+
+    References
+    ----------
+    Hessel et al., *CLIPScore: A Reference-free Evaluation Metric for Image Captioning*, EMNLP
+    2021, with the factor 100 that papers on image generation use in place of 2.5.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, preprocessor: Preprocessor) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._preprocessor = preprocessor
+        self._texts: dict[str, torch.Tensor] = {}
+
+    @classmethod
+    def load(cls, folder: Path | str, *, device: str | torch.device = "cpu") -> ClipScorer:
+        """Open the folder of a CLIPModel with its tokenizer and its preprocessing.
+
+        Raises
+        ------
+        ModelError
+            If the folder is missing, damaged or a pickle, or lacks a part.
+        ValueError
+            If there is no such device.
+        """
+        from transformers import AutoTokenizer, CLIPModel
+
+        folder = Path(folder)
+        model = load_vision_model(folder, CLIPModel, device=device)
+        # transformers makes an empty vocabulary where there is none
+        if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            raise ModelError(
+                f"{folder} has no tokenizer; needed a tokenizer.json or vocab.json: save the "
+                "model's tokenizer there"
+            )
+        with opening(folder):
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        return cls(model, tokenizer, Preprocessor.load(folder))
+
+    @torch.no_grad()
+    def score(
+        self,
+        images: Pictures,
+        prompts: Sequence[str],
+        *,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Score each picture against its prompt. A repeated prompt is encoded once.
+
+        Parameters
+        ----------
+        images : sequence of paths or PIL images, or ndarray of shape (n, height, width, channels)
+            Pictures; arrays hold bytes, or floats from 0 to 1.
+        prompts : sequence of n str
+            What each picture is to show. Prompts that are too long are cut off, which the logger
+            ``probe`` announces.
+        batch_size : int, default=256
+            How many pictures or prompts are encoded at a time.
+        progress : callable, optional
+            Called with (done, total) pictures after each batch.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            From 0 (unrelated) to 100 (the same direction). Only scores of the same CLIP can be
+            compared.
+
+        Raises
+        ------
+        ShapeError
+            If there are not as many prompts as pictures.
+        DataError
+            If there are no pictures, one cannot be read, or a prompt is empty.
+        """
+        check_pictures(images)
+        if len(images) != len(prompts):
+            raise ShapeError(
+                f"there are {len(images)} pictures and {len(prompts)} prompts; needed one for each"
+            )
+        self._encode_prompts(list(dict.fromkeys(prompts)), batch_size)
+        parts = [
+            self._encode_pictures(pixels)
+            for pixels in batches(
+                images, self._preprocessor, batch_size=batch_size, progress=progress
+            )
+        ]
+        texts = torch.stack([self._texts[prompt] for prompt in prompts])
+        cosines: npt.NDArray[np.float64] = (torch.cat(parts) * texts).sum(dim=1).numpy()
+        return 100 * np.maximum(cosines, 0.0)
+
+    def _encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+        pooled = self.model.vision_model(pixel_values=pixels.to(self.model.device)).pooler_output
+        return _unit(self.model.visual_projection(pooled))
+
+    def _encode_prompts(self, prompts: list[str], batch_size: int) -> None:
+        new = [prompt for prompt in prompts if prompt not in self._texts]
+        for prompt in new:
+            check_prompt(prompt)
+        n_tokens = self.model.config.text_config.max_position_embeddings
+        lengths = [len(ids) for ids in self.tokenizer(new, verbose=False).input_ids] if new else []
+        if n_cut := sum(length > n_tokens for length in lengths):
+            _logger.warning(
+                "%d of %d prompts are longer than the %d tokens of CLIP and were cut off",
+                *(n_cut, len(new), n_tokens),
+            )
+        for start in range(0, len(new), batch_size):
+            batch = new[start : start + batch_size]
+            tokens = self.tokenizer(
+                batch,
+                padding="max_length",
+                max_length=n_tokens,
+                truncation=True,
+                return_tensors="pt",
+            ).to(self.model.device)
+            pooled = self.model.text_model(
+                input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+            ).pooler_output
+            self._texts.update(zip(batch, _unit(self.model.text_projection(pooled)), strict=True))
+
+
+def mean_interval(values: Vector, *, n_bootstrap: int = 2000, seed: int = 0) -> Interval:
+    """Give the mean of scores with its 95 % percentile bootstrap interval.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Scores of pictures, at least 2.
+    n_bootstrap : int, default=2000
+        Number of bootstrap samples.
+    seed : int, default=0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    Interval
+        In the unit of the scores.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If the scores are no vector of finite numbers, or there are none.
+    DegenerateDataError
+        If there is a single score, which has no spread.
+    ValueError
+        If ``n_bootstrap`` is below 1.
+    """
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != 1:
+        raise ShapeError(f"scores need one dimension, got shape {scores.shape}")
+    if not len(scores):
+        raise DataError("there are no scores to average; needed at least 2")
+    if n_bad := int((~np.isfinite(scores)).sum()):
+        raise DataError(f"{n_bad} of {len(scores)} scores are not finite; drop them")
+    if len(scores) < 2:
+        raise DegenerateDataError("a single score has no spread; needed at least 2")
+    if n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
+    rng = np.random.default_rng(seed)
+    chunk = max(1, _CELLS // len(scores))
+    draws = [
+        scores[rng.integers(len(scores), size=(min(chunk, n_bootstrap - start), len(scores)))]
+        .mean(axis=1)
+        for start in range(0, n_bootstrap, chunk)
+    ]  # fmt: skip
+    low, high = np.quantile(np.concatenate(draws), _COVERAGE)
+    return Interval(value=float(scores.mean()), low=float(low), high=float(high))
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    return nn.functional.normalize(features.cpu().double(), dim=1)

@@ -1,0 +1,208 @@
+"""Open vision models and feed them pictures: what attributes and quality have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from probe.errors import DataError, ModelError, ShapeError
+from probe.files import one_line
+from probe.text.checkpoints import refuse_pickle
+from probe.text.loading import opening
+
+Picture: TypeAlias = Path | str | Image.Image | npt.NDArray[Any]
+Pictures: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
+"""Files, PIL images, or an array (n, height, width, channels) of bytes or of floats in [0, 1]."""
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+def load_vision_model(folder: Path | str, kind: Any, *, device: str | torch.device) -> Any:
+    """Open a transformers vision model, frozen, in float32.
+
+    Parameters
+    ----------
+    folder : Path
+        As ``save_pretrained`` writes it.
+    kind : transformers class
+        Its ``from_pretrained`` opens the folder.
+    device : str
+        Where the weights live, e.g. ``"cuda"``.
+
+    Raises
+    ------
+    ModelError
+        If the folder is missing, damaged, a pickle, or holds another kind of model.
+    ValueError
+        If there is no such device.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"there is no device {str(device)!r} here; choose 'cpu'") from error
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder} has no config.json; needed the folder of a {kind.__name__}, as "
+            "save_pretrained writes it"
+        )
+    refuse_pickle(folder)
+    with opening(folder):
+        model, report = kind.from_pretrained(
+            str(folder),
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    if missing := sorted(report["missing_keys"]):
+        # transformers fills them with random numbers, which would be scores of nothing
+        raise ModelError(
+            f"{folder} lacks the weights {', '.join(missing[:3])} ({len(missing)} in all); needed "
+            f"a whole {kind.__name__}"
+        )
+    return model.eval().requires_grad_(False).to(device)
+
+
+class Preprocessor:
+    """What a model does to pictures first, as its ``preprocessor_config.json`` says.
+
+    It is transformers' own image processor on its PIL backend: torchvision is not needed, and
+    gives other pixels where it is installed.
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Preprocessor:
+        """Read the preprocessing of the model in a folder.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing or damaged.
+        """
+        from transformers import AutoImageProcessor
+
+        folder = Path(folder)
+        if not (folder / "preprocessor_config.json").is_file():
+            raise ModelError(
+                f"{folder} has no preprocessor_config.json; needed the size, mean and standard "
+                "deviation of the pictures the model was trained on: save its image processor there"
+            )
+        with opening(folder):
+            return cls(
+                AutoImageProcessor.from_pretrained(
+                    str(folder), local_files_only=True, backend="pil"
+                )
+            )
+
+    def __call__(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Turn RGB images into a float32 Tensor of shape (n, 3, height, width)."""
+        rows = [np.asarray(row) for row in self._processor(list(images))["pixel_values"]]
+        if len(shapes := {row.shape for row in rows}) > 1:
+            raise DataError(
+                f"the pictures differ in size after preprocessing, {sorted(shapes)}; needed one "
+                "size: crop them, or set do_center_crop in preprocessor_config.json"
+            )
+        return torch.from_numpy(np.stack(rows)).float()
+
+
+def batches(
+    pictures: Pictures,
+    preprocessor: Preprocessor,
+    *,
+    batch_size: int,
+    progress: Progress | None = None,
+) -> Iterator[torch.Tensor]:
+    """Open and preprocess pictures batch by batch, so that only one batch is held at once.
+
+    ``progress`` is called when the consumer is done with a batch and asks for the next.
+
+    Raises
+    ------
+    DataError, ShapeError
+        As `check_pictures`, and if a picture cannot be read.
+    ValueError
+        If ``batch_size`` is below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; needed at least 1")
+    check_pictures(pictures)
+    for start in range(0, len(pictures), batch_size):
+        batch = pictures[start : start + batch_size]
+        yield preprocessor([open_picture(picture) for picture in batch])
+        if progress is not None:
+            progress(start + len(batch), len(pictures))
+
+
+def check_pictures(pictures: Pictures) -> None:
+    """Refuse what is no sequence or array of pictures, before any is opened.
+
+    Raises
+    ------
+    DataError
+        If there are no pictures, or an array holds other values than bytes or floats in [0, 1].
+    ShapeError
+        If an array does not have the shape of pictures, or this is a single picture.
+    """
+    if isinstance(pictures, (str, Path, Image.Image)):
+        raise ShapeError(f"got a single picture ({pictures}); needed a sequence of pictures")
+    if not len(pictures):
+        raise DataError("there are no pictures; needed at least 1")
+    if not isinstance(pictures, np.ndarray):
+        return
+    if pictures.ndim != 4 or pictures.shape[3] not in (1, 3, 4):
+        raise ShapeError(
+            f"the pictures have the shape {pictures.shape}; needed (n, height, width, channels) "
+            "with 1, 3 or 4 channels"
+        )
+    if np.issubdtype(pictures.dtype, np.floating):
+        if not (pictures.min() >= 0.0 and pictures.max() <= 1.0):  # also where a value is NaN
+            raise DataError(
+                f"the pictures hold values from {pictures.min():.3g} to {pictures.max():.3g}; "
+                "needed floats from 0 to 1, or bytes"
+            )
+    elif pictures.dtype != np.uint8:
+        raise DataError(f"the pictures have the type {pictures.dtype}; needed uint8 or floats")
+
+
+def open_picture(picture: Picture) -> Image.Image:
+    """Open one picture as 8-bit RGB; what is transparent is seen on white.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or corrupt, or has more than 8 bits a channel.
+    """
+    if isinstance(picture, Image.Image):
+        return _as_rgb(picture)
+    if isinstance(picture, np.ndarray):
+        if np.issubdtype(picture.dtype, np.floating):
+            picture = np.round(picture * 255).astype(np.uint8)
+        return _as_rgb(Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture))
+    try:
+        with Image.open(picture) as image:
+            return _as_rgb(image, str(picture))
+    except FileNotFoundError as error:
+        raise DataError(f"there is no picture {picture}; make it again, or drop it") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{picture} cannot be read as a picture ({one_line(error)}); make it again, or drop it"
+        ) from error
+
+
+def _as_rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise DataError(f"{name} has the mode {image.mode}; needed 8 bits a channel: convert it")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")

@@ -1,0 +1,185 @@
+"""Projections that take a bias axis out of embeddings."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from probe.errors import DegenerateDataError
+from probe.latent.directions import (
+    BiasDirection,
+    Double,
+    Matrix,
+    Vector,
+    as_embeddings,
+    as_pairs,
+    as_vector,
+    rounding,
+)
+
+
+class CalibratedProjection(BaseEstimator):
+    """Shrink the directions in which prompts equal but for gender differ.
+
+    With ``M = mean_i (m_i - f_i)(m_i - f_i)^T`` and strength lambda, apply
+    ``P = (I + lambda M)^-1``. P minimises ``||P - I||^2`` plus lambda times the mean squared
+    distance of the projected pairs. It is a change of I of rank at most ``n_pairs`` and is kept
+    so: with the singular value decomposition ``D = U S V^T`` of the differences,
+    ``P = I - V diag(lambda s^2 / (n + lambda s^2)) V^T``, so that no matrix of shape
+    (n_features, n_features) is ever formed or inverted.
+
+    Parameters
+    ----------
+    strength : float, default=500.0
+        Lambda; 0 leaves everything as it is, and the larger it is, the more goes away.
+
+    Attributes
+    ----------
+    basis_ : ndarray of shape (rank, n_features)
+        Orthonormal rows: the directions that shrink, strongest first.
+    shrinkage_ : ndarray of shape (rank,)
+        Share of each row's component that is removed, in [0, 1).
+    n_features_in_ : int
+        Width of the embeddings.
+
+    References
+    ----------
+    Chuang et al., *Debiasing Vision-Language Models via Biased Prompts*, arXiv 2302.00070,
+    the calibrated projection matrix (closed form of the calibration loss).
+    """
+
+    def __init__(self, *, strength: float = 500.0) -> None:
+        self.strength = strength
+
+    def fit(self, male: Matrix, female: Matrix) -> CalibratedProjection:
+        """Learn the projection from aligned rows, both of shape (n_pairs, n_features).
+
+        Raises
+        ------
+        ValueError
+            If ``strength`` is negative or not finite.
+        ShapeError, DataError
+            If the two sides are no pairs of finite embeddings.
+        DegenerateDataError
+            If the two sides are the same.
+        """
+        if not 0.0 <= self.strength < np.inf:
+            raise ValueError(f"strength is {self.strength}; needed a finite number of at least 0")
+        dtype = np.result_type(np.asarray(male), np.asarray(female))
+        male, female = as_pairs(male, female)
+        difference = male - female
+        if np.linalg.norm(difference, axis=1).max() <= rounding(dtype, male, female):
+            raise DegenerateDataError(
+                f"the two prompts of all {len(male)} pairs have the same embedding; needed pairs "
+                "that differ: check that both sides are not the same"
+            )
+        _, singular, basis = np.linalg.svd(difference, full_matrices=False)
+        is_kept = singular > singular[0] * max(difference.shape) * np.finfo(np.float64).eps
+        energy = self.strength * singular[is_kept] ** 2 / len(difference)
+        self.basis_: Double = basis[is_kept]  # (rank, n_features)
+        self.shrinkage_: Double = energy / (1 + energy)
+        self.n_features_in_ = male.shape[1]
+        return self
+
+    def removed(self, z: Matrix) -> Double:
+        """Return what the projection takes away, ``z - Pz``, shape (n, n_features)."""
+        check_is_fitted(self, "basis_")
+        z = as_embeddings(z, n_features=self.n_features_in_)
+        coordinates = z @ self.basis_.T  # (n, rank)
+        return (coordinates * self.shrinkage_) @ self.basis_
+
+    def transform(self, z: Matrix) -> Double:
+        """Return ``Pz`` of each row, shape (n, n_features); not normalised again."""
+        return as_embeddings(z) - self.removed(z)
+
+
+class MeanGapEraser(TransformerMixin, BaseEstimator):
+    """Remove the direction that joins two group means.
+
+    Parameters
+    ----------
+    strength : float, default=1.0
+        Share of the gap to remove, from 0 (identity) to 1 (means coincide).
+
+    Attributes
+    ----------
+    direction_ : ndarray of shape (n_features,)
+        Unit vector from the mean of ``y == 0`` to the mean of ``y == 1``.
+    center_ : ndarray of shape (n_features,)
+        Midpoint of the two means; points on it do not move.
+    gap_ : float
+        Distance between the means before erasure, in embedding units.
+    n_features_in_ : int
+        Width of the embeddings.
+    """
+
+    def __init__(self, *, strength: float = 1.0) -> None:
+        self.strength = strength
+
+    def fit(self, X: Matrix, y: Vector) -> MeanGapEraser:
+        """Learn the gap from embeddings and their 0/1 group labels.
+
+        Raises
+        ------
+        ValueError
+            If ``strength`` is outside [0, 1] or ``y`` does not hold exactly the groups 0 and 1.
+        DegenerateDataError
+            If the two means coincide.
+        """
+        if not 0.0 <= self.strength <= 1.0:
+            raise ValueError(f"strength is {self.strength}; needed a number from 0 to 1")
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        if set(groups := np.unique(y).tolist()) != {0, 1}:
+            raise ValueError(f"y must hold exactly the groups 0 and 1, got {groups}")
+        mean_0, mean_1 = X[y == 0].mean(axis=0), X[y == 1].mean(axis=0)
+        self.gap_ = float(np.linalg.norm(mean_1 - mean_0))
+        if self.gap_ <= rounding(X.dtype, X):
+            raise DegenerateDataError("group means coincide: nothing to erase")
+        self.direction_: Vector = (mean_1 - mean_0) / self.gap_
+        self.center_: Vector = (mean_0 + mean_1) / 2
+        return self
+
+    def transform(self, X: Matrix) -> Matrix:
+        """Return ``x - strength <x - center_, direction_> direction_`` of each row."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        along = (X - self.center_) @ self.direction_  # (n,)
+        edited: Matrix = X - self.strength * np.outer(along, self.direction_)
+        return edited
+
+
+def skew(
+    z: Matrix,
+    direction: BiasDirection | Vector,
+    projection: CalibratedProjection,
+) -> Double:
+    """Measure towards whom a prompt leans, and how much.
+
+    ``g(z) = <z - Pz, d>``: the part that the calibrated projection removes, on the bias axis.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, n_features)
+        Embeddings.
+    direction : BiasDirection or ndarray of shape (n_features,)
+        Unit bias axis d, positive = male.
+    projection : CalibratedProjection
+        Fitted P.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        In embedding units. Positive leans to male and negative to female, told from the
+        embeddings' origin: subtract the skew half-way between the groups to tell it from there.
+
+    Raises
+    ------
+    ShapeError
+        If the widths differ.
+    """
+    vector = as_vector(direction)
+    # P is symmetric: <z - Pz, d> = <z, d - Pd> needs no second matrix of the size of z.
+    lever = projection.removed(vector[None])[0]  # (n_features,)
+    result: Double = as_embeddings(z, n_features=projection.n_features_in_) @ lever
+    return result

@@ -1,0 +1,315 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from probe.errors import ArtifactError, DataError, ModelError
+from probe.images.generation import GenerationPlan, generate, noise
+from probe.images.pipelines import GenerationSettings, generation_settings, load_pipeline
+from probe.images.plan import KINDS, explicit_prompts, read_metadata
+from probe.text.lexicon import Lexicon, Occupation
+
+STEPS, GUIDANCE = 2, 3.0
+
+
+@pytest.fixture(scope="module")
+def lexicon():
+    shipped = Lexicon.load()
+    jobs = (Occupation("nurse", 0.9, True, "planted"), Occupation("cook", 0.4, False, "planted"))
+    return Lexicon(
+        occupations=jobs,
+        pairs=shipped.pairs,
+        neutral_templates=shipped.neutral_templates,
+        explicit_templates=shipped.explicit_templates,
+        adjectives=shipped.adjectives,
+        objects=("car",),
+    )
+
+
+@pytest.fixture(scope="module")
+def pipeline(pipeline_folder):
+    return load_pipeline(pipeline_folder)
+
+
+@pytest.fixture(scope="module")
+def plan(lexicon):
+    return GenerationPlan.build(lexicon, n_images=3, seed=7)
+
+
+def make(pipeline, plan, folder, **options):
+    given = {"guidance_scale": GUIDANCE, "n_steps": STEPS, "batch_size": 4, "revision": "tiny"}
+    return generate(pipeline, plan, folder, **(given | options))
+
+
+@pytest.fixture(scope="module")
+def base(pipeline, plan, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    make(pipeline, plan, folder)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+class Halve:
+    """Corrects one subject only."""
+
+    def correct(self, prompts, states):
+        touched = torch.tensor(["nurse" in prompt for prompt in prompts])
+        return torch.where(touched[:, None, None], states / 2, states)
+
+
+class Nothing:
+    def correct(self, prompts, states):
+        return states.clone()
+
+
+# The plan
+
+
+def test_a_plan_has_the_asked_number_of_every_kind():
+    plan = GenerationPlan.build(Lexicon.load(), n_images=20, seed=0)
+    counts = plan.table["kind"].value_counts()
+    assert counts.to_dict() == {"neutral": 40 * 20, "female": 40 * 5, "male": 40 * 5, "object": 50}
+    assert set(counts.index) == set(KINDS)
+
+
+def test_neutral_prompts_of_a_plan_say_no_gender_and_explicit_ones_say_theirs(plan):
+    words = {"female": {"woman", "female"}, "male": {"man", "male"}}
+    for row in plan.table.itertuples():
+        said = {kind for kind, names in words.items() if names & set(row.prompt.split())}
+        assert said == ({row.kind} if row.kind in words else set())
+
+
+def test_explicit_prompts_take_the_article_of_their_word():
+    lexicon = Lexicon.load()
+    assert explicit_prompts(lexicon, "auditor", "female") == [
+        "a photo of a woman working as an auditor",
+        "a photo of a female auditor",
+    ]
+
+
+def test_a_larger_plan_only_adds_pictures(lexicon):
+    small = GenerationPlan.build(lexicon, n_images=8, seed=1).table
+    large = GenerationPlan.build(lexicon, n_images=40, seed=1).table
+    assert set(small.itertuples(index=False)) < set(large.itertuples(index=False))
+
+
+def test_pictures_of_a_subject_share_their_noise_across_kinds_and_no_others_do(plan):
+    table = plan.table.assign(index=plan.table["file_name"].str[-9:-4])
+    assert (table.groupby(["subject", "index"])["seed"].nunique() == 1).all()
+    assert table["seed"].nunique() == table.groupby(["subject", "index"]).ngroups
+
+
+def test_training_pictures_are_of_no_held_out_occupation_and_share_no_noise(lexicon, plan):
+    examples = GenerationPlan.examples(lexicon, n_images=5, seed=7).table
+    assert set(examples["subject"]) == {"cook"}
+    assert examples["kind"].value_counts().to_dict() == {"female": 5, "male": 5}
+    assert not set(examples["seed"]) & set(plan.table["seed"])
+
+
+def test_subjects_that_would_share_a_folder_get_their_own(lexicon):
+    names = ("C.E.O", "c e o", "看護師", "CEO")
+    jobs = tuple(Occupation(name, 0.5, False, "planted") for name in names)
+    odd = Lexicon(jobs, lexicon.pairs, ("a {subject}",), lexicon.explicit_templates, (), ("car",))
+    files = GenerationPlan.build(odd, n_images=1, seed=0).table["file_name"]
+    assert files.is_unique
+    assert files.str.fullmatch(r"[a-z0-9-]+/[a-z]+-\d{5}\.png").all()
+
+
+def test_a_plan_without_pictures_is_refused(lexicon):
+    with pytest.raises(ValueError, match="n_images is 0; needed at least 1"):
+        GenerationPlan.build(lexicon, n_images=0, seed=0)
+
+
+def test_a_plan_that_names_a_file_twice_is_refused(plan):
+    doubled = plan.table.assign(file_name="same.png")
+    with pytest.raises(DataError, match="names the same file twice"):
+        GenerationPlan(doubled)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_noise_is_drawn_from_its_seed_alone(seed):
+    first, _ = noise(seed, (2, 3))
+    torch.rand(5)
+    again, _ = noise(seed, (2, 3))
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+
+
+# The pictures
+
+
+def test_pictures_are_those_of_a_plain_pipeline_call(pipeline, plan, base):
+    for row in plan.table.iloc[[0, 7, 15]].itertuples():
+        latents, _ = noise(row.seed, (4, 8, 8))
+        plain = pipeline(
+            row.prompt,
+            latents=latents[None],
+            guidance_scale=GUIDANCE,
+            num_inference_steps=STEPS,
+            output_type="np",
+        ).images[0]
+        ours = np.asarray(Image.open(base / row.file_name), dtype=float) / 255
+        # Half a level of rounding to 8 bits, and what a batch of another size rounds otherwise.
+        np.testing.assert_allclose(ours, plain, atol=0.5 / 255 + 1e-5)
+
+
+def test_without_guidance_the_pictures_are_those_of_a_plain_call_too(pipeline, plan, tmp_path):
+    one = GenerationPlan(plan.table.head(1))
+    make(pipeline, one, tmp_path, guidance_scale=1.0)
+    row = one.table.iloc[0]
+    latents, _ = noise(int(row["seed"]), (4, 8, 8))
+    plain = pipeline(row["prompt"], latents=latents[None], guidance_scale=1.0,
+                     num_inference_steps=STEPS, output_type="np").images[0]  # fmt: skip
+    ours = np.asarray(Image.open(tmp_path / row["file_name"]), dtype=float) / 255
+    np.testing.assert_allclose(ours, plain, atol=0.5 / 255 + 1e-5)
+
+
+def test_the_folder_describes_every_picture(plan, base):
+    metadata = read_metadata(base)
+    assert metadata.drop(columns="key").equals(plan.table)
+    assert metadata["key"].is_unique
+    assert {path.relative_to(base).as_posix() for path in base.rglob("*.png")} == set(
+        plan.table["file_name"]
+    )
+    first = json.loads((base / "metadata.jsonl").read_text().splitlines()[0])
+    assert first["file_name"] == plan.table["file_name"][0]
+
+
+def test_a_correction_changes_the_pictures_of_its_prompts_only(pipeline, plan, base, tmp_path):
+    table = make(pipeline, plan, tmp_path, correct=Halve(), reuse=base)
+    changed = table["key"] != read_metadata(base)["key"]
+    assert changed.equals(table["subject"] == "nurse")
+    for row, is_changed in zip(table.itertuples(), changed, strict=True):
+        is_same = (tmp_path / row.file_name).read_bytes() == (base / row.file_name).read_bytes()
+        assert is_same != is_changed
+
+
+def test_a_correction_that_does_nothing_computes_nothing(pipeline, plan, base, tmp_path):
+    before = pipeline.unet.forward
+    pipeline.unet.forward = None  # any denoising would raise
+    try:
+        make(pipeline, plan, tmp_path, correct=Nothing(), reuse=base)
+    finally:
+        pipeline.unet.forward = before
+    assert contents(tmp_path) == contents(base)
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_an_interrupted_generation_ends_with_the_same_bytes(pipeline, plan, base, tmp_path, after):
+    def stop(done, total):
+        if done >= 4 * after:
+            raise StopError
+
+    with pytest.raises(StopError):
+        make(pipeline, plan, tmp_path, progress=stop)
+    assert not (tmp_path / "metadata.jsonl").exists()
+    victim = next(tmp_path.rglob("*.png"))  # a batch of which a part is missing is made whole
+    victim.unlink()
+    make(pipeline, plan, tmp_path)
+    assert contents(tmp_path) == contents(base)
+
+
+def test_a_picture_that_stands_there_is_not_made_again(pipeline, plan, base):
+    stamps = {path: path.stat().st_mtime_ns for path in base.rglob("*.png")}
+    make(pipeline, plan, base)
+    assert stamps == {path: path.stat().st_mtime_ns for path in base.rglob("*.png")}
+
+
+def test_other_settings_make_other_pictures_in_place(pipeline, plan, base, tmp_path):
+    make(pipeline, plan, tmp_path, n_steps=1)
+    keys = read_metadata(tmp_path)["key"]
+    make(pipeline, plan, tmp_path)
+    assert not set(keys) & set(read_metadata(tmp_path)["key"])
+    assert contents(tmp_path) == contents(base)
+
+
+def test_pictures_of_a_larger_plan_are_removed_and_files_of_others_stay(
+    pipeline, plan, base, tmp_path, lexicon
+):
+    make(pipeline, GenerationPlan.build(lexicon, n_images=9, seed=7), tmp_path)
+    Image.new("RGB", (4, 4)).save(tmp_path / "mine.png")
+    make(pipeline, plan, tmp_path)
+    found = contents(tmp_path)
+    found.pop("mine.png")
+    assert found.keys() == contents(base).keys()
+
+
+def test_progress_reaches_the_total_and_never_falls(pipeline, plan, base, tmp_path):
+    told = []
+    make(pipeline, plan, tmp_path, reuse=base, progress=lambda *now: told.append(now))
+    done = [now for now, _ in told]
+    assert done == sorted(done)
+    assert told[-1] == (len(plan), len(plan))
+
+
+def test_wrong_steps_are_refused(pipeline, plan, tmp_path):
+    with pytest.raises(ValueError, match="n_steps is 0"):
+        make(pipeline, plan, tmp_path, n_steps=0)
+
+
+def test_a_folder_without_metadata_says_what_to_do(tmp_path):
+    with pytest.raises(ArtifactError, match=r"metadata\.jsonl cannot be read .* generate"):
+        read_metadata(tmp_path)
+
+
+# The model's folder
+
+
+def test_a_pipeline_without_a_part_is_refused(pipeline_folder, tmp_path):
+    folder = copy_links(pipeline_folder, tmp_path / "model")
+    (folder / "unet").unlink()
+    with pytest.raises(ModelError, match="lacks unet; needed a StableDiffusionPipeline"):
+        load_pipeline(folder)
+
+
+def test_a_pipeline_of_another_class_is_refused(pipeline_folder, tmp_path):
+    folder = copy_links(pipeline_folder, tmp_path / "model")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").unlink()
+    index["_class_name"] = "FluxPipeline"
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="holds a FluxPipeline; needed"):
+        load_pipeline(folder)
+
+
+def test_a_truncated_unet_is_told_in_one_line(pipeline_folder, tmp_path):
+    folder = copy_links(pipeline_folder, tmp_path / "model")
+    weights = (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+    config = (folder / "unet" / "config.json").read_bytes()
+    (folder / "unet").unlink()
+    (folder / "unet").mkdir()
+    (folder / "unet" / "config.json").write_bytes(config)
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(weights[:2000])
+    with pytest.raises(ModelError, match="cannot be opened") as caught:
+        load_pipeline(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_folder_says_how_it_is_meant_to_be_used(tmp_path):
+    assert generation_settings(tmp_path) == GenerationSettings(7.5, 50)
+    text = json.dumps({"guidance_scale": 2.0, "num_inference_steps": 12})
+    (tmp_path / "generation.json").write_text(text)
+    assert generation_settings(tmp_path) == GenerationSettings(2.0, 12)
+    (tmp_path / "generation.json").write_text("{}")
+    with pytest.raises(ModelError, match="damaged"):
+        generation_settings(tmp_path)
+
+
+def copy_links(source: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for path in source.iterdir():
+        (folder / path.name).symlink_to(path)
+    return folder

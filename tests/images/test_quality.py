@@ -1,0 +1,152 @@
+"""CLIP scores against a plain CLIPModel, and means with intervals."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
+
+from probe.errors import DataError, DegenerateDataError, ModelError, ShapeError
+from probe.images.quality import ClipScorer, mean_interval
+
+PROMPTS = ["a nurse", "a cook", "a nurse", "the chief", "a nurse"]
+
+
+@pytest.fixture
+def scorer(clip_folder):
+    return ClipScorer.load(clip_folder)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, size=(5, 16, 16, 3), dtype=np.uint8)
+
+
+def plain_cosines(folder, pictures, prompts):
+    """The diagonal of CLIPModel's own logits, without its scale."""
+    model = CLIPModel.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    processor = CLIPImageProcessorPil.from_pretrained(folder)
+    with torch.no_grad():
+        result = model(
+            **tokenizer(prompts, padding=True, return_tensors="pt"),
+            **processor(list(pictures), return_tensors="pt"),
+        )
+    return (result.logits_per_image.diagonal() / model.logit_scale.exp()).detach().numpy()
+
+
+def test_the_score_is_that_of_a_plain_clip_model(scorer, clip_folder, pictures):
+    cosines = plain_cosines(clip_folder, pictures, PROMPTS)
+    assert np.unique(cosines).size == 5
+    # single precision
+    np.testing.assert_allclose(
+        scorer.score(pictures, PROMPTS), 100 * np.maximum(cosines, 0), atol=1e-4
+    )
+
+
+def test_an_opposite_picture_scores_zero_and_not_less(scorer, clip_folder, pictures):
+    before = scorer.score(pictures, PROMPTS)
+    scorer = ClipScorer.load(clip_folder)
+    scorer.model.text_projection.weight.neg_()
+    after = scorer.score(pictures, PROMPTS)
+    assert ((before > 0) != (after > 0)).all()
+    assert min(before.min(), after.min()) == 0.0
+    assert max(before.max(), after.max()) <= 100.0
+
+
+def test_no_prompt_is_encoded_twice(scorer, pictures):
+    encoded = []
+    scorer.model.text_model.register_forward_hook(
+        lambda module, args, kwargs, output: encoded.append(len(kwargs["input_ids"])),
+        with_kwargs=True,
+    )
+    first = scorer.score(pictures, PROMPTS)
+    assert encoded == [3]
+    np.testing.assert_array_equal(scorer.score(pictures, PROMPTS), first)
+    scorer.score(pictures[:2], ["a cook", "a mover"])
+    assert encoded == [3, 1]
+
+
+def test_the_size_of_a_batch_does_not_matter(clip_folder, scorer, pictures):
+    parts = ClipScorer.load(clip_folder).score(pictures, PROMPTS, batch_size=2)
+    # batched products sum in another order
+    np.testing.assert_allclose(parts, scorer.score(pictures, PROMPTS), atol=1e-4)
+
+
+def test_progress_counts_pictures(scorer, pictures):
+    calls = []
+    scorer.score(pictures, PROMPTS, batch_size=2, progress=lambda *call: calls.append(call))
+    assert calls == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_a_prompt_that_is_too_long_is_cut_off_and_announced(scorer, pictures, caplog):
+    long = "a nurse " * 100
+    with caplog.at_level(logging.WARNING, logger="probe"):
+        scorer.score(pictures[:2], [long, "a cook"])
+    assert "1 of 2 prompts are longer than the 77 tokens of CLIP" in caplog.text
+
+
+def test_every_picture_needs_a_prompt(scorer, pictures):
+    with pytest.raises(ShapeError, match="5 pictures and 1 prompts"):
+        scorer.score(pictures, ["a nurse"])
+    with pytest.raises(DataError, match="there are no pictures"):
+        scorer.score([], [])
+    with pytest.raises(DataError, match="empty"):
+        scorer.score(pictures[:1], [""])
+
+
+def test_a_clip_without_its_tokenizer_is_refused(tmp_path, clip_folder):
+    folder = shutil.copytree(clip_folder, tmp_path / "bare")
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(ModelError, match=f"{folder} has no tokenizer"):
+        ClipScorer.load(folder)
+
+
+def test_a_damaged_tokenizer_is_one_line_that_names_the_folder(tmp_path, clip_folder):
+    folder = shutil.copytree(clip_folder, tmp_path / "damaged")
+    path = folder / "tokenizer.json"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelError, match=f"{folder} cannot be opened") as caught:
+        ClipScorer.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_interval_of_a_mean_is_that_of_students_t():
+    values = np.random.default_rng(0).normal(25.0, 4.0, 400)
+    found = mean_interval(values, n_bootstrap=20_000)
+    half = stats.t.ppf(0.975, 399) * values.std(ddof=1) / 20
+    assert found.value == pytest.approx(values.mean())
+    # 20,000 draws of 400 scores: both intervals are 0.39 wide each way, equal to 3 %
+    assert found.low == pytest.approx(values.mean() - half, abs=0.015)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.015)
+
+
+def test_the_interval_of_equal_scores_is_a_point():
+    found = mean_interval(np.full(5, 3.0))
+    assert (found.value, found.low, found.high) == (3.0, 3.0, 3.0)
+
+
+def test_the_same_seed_gives_the_same_interval():
+    values = np.random.default_rng(0).normal(size=50)
+    assert mean_interval(values, seed=1) == mean_interval(values, seed=1)
+    assert mean_interval(values, seed=1) != mean_interval(values, seed=2)
+
+
+def test_a_mean_says_what_is_wrong_with_its_scores():
+    with pytest.raises(DataError, match="there are no scores"):
+        mean_interval(np.array([]))
+    with pytest.raises(DegenerateDataError, match="a single score"):
+        mean_interval(np.array([1.0]))
+    with pytest.raises(DataError, match="1 of 2 scores are not finite"):
+        mean_interval(np.array([1.0, np.nan]))
+    with pytest.raises(ShapeError, match=r"shape \(2, 2\)"):
+        mean_interval(np.ones((2, 2)))
+    with pytest.raises(ValueError, match="n_bootstrap is 0"):
+        mean_interval(np.arange(3.0), n_bootstrap=0)

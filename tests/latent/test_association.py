@@ -1,0 +1,158 @@
+"""Correlations and gaps with intervals: against scipy, planted answers, and coverage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.latent.association import group_gap, share_correlation
+
+
+def subjects(seed, *, n=40, slope=-0.3, noise=0.05):
+    rng = np.random.default_rng(seed)
+    shares = rng.uniform(0.02, 0.95, n)
+    return slope * (shares - 0.5) + noise * rng.normal(size=n), shares
+
+
+def test_r_and_p_are_those_of_scipy():
+    skews, shares = subjects(seed=0)
+    result = share_correlation(skews, shares)
+    reference = stats.pearsonr(skews, shares)
+    assert result.r == pytest.approx(reference.statistic, abs=1e-14)
+    assert result.p == pytest.approx(reference.pvalue, rel=1e-9)
+    assert result.n == 40
+
+
+def test_the_interval_is_that_of_scipys_bootstrap():
+    skews, shares = subjects(seed=0)
+    result = share_correlation(skews, shares, n_bootstrap=20_000)
+    reference = stats.bootstrap(
+        (skews, shares),
+        lambda x, y, axis: stats.pearsonr(x, y, axis=axis).statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=5_000,
+        method="percentile",
+        rng=np.random.default_rng(5),
+    ).confidence_interval
+    # two sets of draws: the ends of a percentile interval of width 0.1 vary by about 0.002
+    assert result.low == pytest.approx(reference.low, abs=0.01)
+    assert result.high == pytest.approx(reference.high, abs=0.01)
+
+
+def test_an_encoder_that_follows_the_labour_market_has_a_negative_r():
+    result = share_correlation(*subjects(seed=1))
+    assert -1 <= result.low < result.r < result.high < -0.5
+
+
+def test_a_straight_line_is_certain():
+    shares = np.linspace(0.1, 0.9, 10)
+    result = share_correlation(1 - 2 * shares, shares)
+    assert (result.r, result.low, result.high) == pytest.approx((-1.0, -1.0, -1.0), abs=1e-12)
+
+
+def test_three_subjects_still_have_a_finite_interval():
+    result = share_correlation(np.array([0.3, 0.1, -0.2]), np.array([0.1, 0.5, 0.8]))
+    assert np.isfinite([result.r, result.p, result.low, result.high]).all()
+
+
+@given(scale=st.floats(0.01, 100), shift=st.floats(-10, 10))
+def test_the_unit_and_the_zero_of_the_skew_do_not_matter(scale, shift):
+    skews, shares = subjects(seed=2)
+    plain = share_correlation(skews, shares, n_bootstrap=50)
+    moved = share_correlation(scale * skews + shift, shares, n_bootstrap=50)
+    # skews scaled to 0.003 and shifted by 10 keep 12 digits
+    assert (moved.r, moved.low, moved.high) == pytest.approx(
+        (plain.r, plain.low, plain.high), abs=1e-9
+    )
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_another():
+    skews, shares = subjects(seed=3)
+    assert share_correlation(skews, shares, seed=4) == share_correlation(skews, shares, seed=4)
+    assert share_correlation(skews, shares, seed=4) != share_correlation(skews, shares, seed=5)
+
+
+def test_subjects_without_spread_are_refused_as_degenerate():
+    shares = np.linspace(0, 1, 5)
+    with pytest.raises(DegenerateDataError, match=r"5 subjects have the same skew, 0\.2"):
+        share_correlation(np.full(5, 0.2), shares)
+    with pytest.raises(DegenerateDataError, match="same share of women"):
+        share_correlation(shares, np.full(5, 0.2))
+
+
+def test_a_correlation_says_what_is_wrong_with_its_input():
+    with pytest.raises(ShapeError, match="5 skews and 4 shares"):
+        share_correlation(np.arange(5.0), np.arange(4.0))
+    with pytest.raises(ShapeError, match="one dimension"):
+        share_correlation(np.ones((5, 2)), np.arange(5.0))
+    with pytest.raises(DataError, match="at least 3 subjects, got 2"):
+        share_correlation(np.arange(2.0), np.arange(2.0))
+    with pytest.raises(DataError, match="at least 3 subjects, got 0"):
+        share_correlation(np.array([]), np.array([]))
+    with pytest.raises(DataError, match="1 of 3 values of share of women are not finite"):
+        share_correlation(np.arange(3.0), np.array([0.1, np.nan, 0.3]))
+    with pytest.raises(ValueError, match="n_bootstrap is 0"):
+        share_correlation(np.array([0.1, 0.4, 0.2]), np.arange(3.0), n_bootstrap=0)
+
+
+def two_groups(rng, *, n=60, gap=0.3):
+    is_male = np.arange(n) % 2 == 0
+    return rng.normal(size=n) * 0.2 + gap * is_male, is_male
+
+
+def test_the_gap_is_the_difference_of_the_means():
+    scores = np.array([1.0, 3.0, 0.5, 0.5])
+    is_male = np.array([True, True, False, False])
+    result = group_gap(scores, is_male)
+    assert result.value == 1.5
+    assert group_gap(scores, ~is_male).value == -1.5
+    # the female group has no spread and the male group draws 1, 2 or 3
+    assert (result.low, result.high) == (0.5, 2.5)
+
+
+def test_the_interval_of_the_gap_is_that_of_welch():
+    scores, is_male = two_groups(np.random.default_rng(0), n=400)
+    result = group_gap(scores, is_male, n_bootstrap=20_000)
+    welch = stats.ttest_ind(scores[is_male], scores[~is_male], equal_var=False)
+    reference = welch.confidence_interval(0.95)
+    # a normal sample of 200 in each group: both intervals are 0.08 wide, equal to 3 %
+    assert result.low == pytest.approx(reference.low, abs=0.0025)
+    assert result.high == pytest.approx(reference.high, abs=0.0025)
+
+
+def test_the_interval_of_the_gap_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(11)
+    hits = 0
+    for seed in range(200):
+        result = group_gap(*two_groups(rng), n_bootstrap=400, seed=seed)
+        hits += result.low <= 0.3 <= result.high
+    # 95 % of 200, with a standard error of 1.5 points, less the point that a percentile interval
+    # loses with 30 scores in a group
+    assert 0.90 <= hits / 200 <= 0.985
+
+
+def test_a_gap_says_what_is_wrong_with_its_input():
+    with pytest.raises(DataError, match="0 of 3 rows are male"):
+        group_gap(np.ones(3), np.zeros(3, dtype=bool))
+    with pytest.raises(DataError, match="0 of 0 rows"):
+        group_gap(np.array([]), np.array([], dtype=bool))
+    with pytest.raises(ShapeError, match="needed 3 booleans"):
+        group_gap(np.ones(3), np.array([True, False]))
+    with pytest.raises(DataError, match="not finite"):
+        group_gap(np.array([np.inf, 1.0]), np.array([True, False]))
+    with pytest.raises(ValueError, match="n_bootstrap is -1"):
+        group_gap(np.ones(2), np.array([True, False]), n_bootstrap=-1)
+
+
+def test_drawing_in_chunks_gives_every_draw():
+    rng = np.random.default_rng(0)
+    scores, is_male = rng.normal(size=9000), np.arange(9000) % 3 == 0
+    result = group_gap(scores, is_male, n_bootstrap=1000)  # 9 million numbers: several chunks
+    error = np.sqrt(1 / 3000 + 1 / 6000)
+    # 1.96 standard errors each way; 1000 draws place an end to about 4 %
+    assert result.high - result.low == pytest.approx(2 * 1.96 * error, rel=0.1)
