@@ -1,0 +1,1 @@
+"""Everything people look at: figures and the report, drawn from data that `probe` has written."""

@@ -1,0 +1,175 @@
+"""Figures of the Bias-Identification Gate: where it cuts, and what it gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from figures.marks import legend_below
+from figures.style import COLUMN, COUNT_COLORS, WIDE, StyledFigure, colors_for, styled
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame, Series
+
+CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
+"""The gate's usual classes, in their usual order."""
+
+
+@styled
+def gate_regions(
+    prompts: DataFrame,
+    *,
+    neutral_below: float,
+    explicit_above: float,
+    route: str = "route_trained",
+) -> Figure:
+    """Draw prompts on the axis of skew, one row a true class, coloured by the gate's answer.
+
+    The shading shows what the size and the sign of the skew alone say: neutral in the white band
+    around 0, skewed beyond it, explicit beyond the outer thresholds. A ring marks an error; at the
+    right of a row stands the share of it that is routed rightly.
+
+    Parameters
+    ----------
+    prompts : DataFrame of shape (n_prompts, ...)
+        Columns ``skew``, ``route_truth`` and the one that ``route`` names.
+    neutral_below, explicit_above : float
+        Thresholds of the closed-form gate on the size of the skew.
+    route : str, default="route_trained"
+        Column with the gate's answer.
+    """
+    if not 0 <= neutral_below <= explicit_above:
+        raise ValueError(
+            f"thresholds must rise from 0, got neutral_below={neutral_below} and "
+            f"explicit_above={explicit_above}"
+        )
+    figure = StyledFigure(figsize=(WIDE[0] * 0.75, COLUMN[1]), layout="constrained")
+    axes = figure.subplots()
+    classes = class_order(prompts["route_truth"])
+    colors = colors_for(class_order(prompts["route_truth"], prompts[route]))
+    rows_of = {name: i for i, name in enumerate(reversed(classes))}
+    axes.set_ylim(-0.6, len(classes) - 0.4)
+    _shade(axes, prompts["skew"], neutral_below, explicit_above)
+    height = prompts["route_truth"].map(rows_of).to_numpy(float) + _spread(prompts["route_truth"])
+    wrong = (prompts["route_truth"] != prompts[route]).to_numpy()
+    for name, color in colors.items():
+        answered = (prompts[route] == name).to_numpy()
+        for rows, edge in ((answered & ~wrong, "none"), (answered & wrong, "black")):
+            axes.scatter(
+                prompts["skew"][rows],
+                height[rows],
+                s=9,
+                color=color,
+                edgecolor=edge,
+                linewidth=0.5,
+                alpha=0.9 if edge == "black" else 0.45,
+                label=f"routed {name}" if edge == "none" else None,
+                zorder=3 if edge == "black" else 2,
+            )
+    for name, row in rows_of.items():
+        right = 1 - wrong[(prompts["route_truth"] == name).to_numpy()].mean()
+        axes.text(1.01, row, f"{right:.1%}", transform=axes.get_yaxis_transform(), va="center")
+    axes.set(xlabel="skew (female \N{MINUS SIGN} / male +)", ylabel="true class")
+    axes.set_yticks(list(rows_of.values()), list(rows_of))
+    axes.tick_params(axis="y", length=0)
+    axes.set_title("right", loc="left", fontsize=7.5, x=1.01, color="0.4")
+    legend_below(figure, axes)
+    return figure
+
+
+@styled
+def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
+    """Draw the confusion matrix of each gate: counts, on the colour of their share of the row.
+
+    Parameters
+    ----------
+    prompts : DataFrame of shape (n_prompts, ...)
+        Column ``route_truth`` and those that ``routes`` names.
+    routes : mapping from column to title
+        One panel a gate, e.g. ``{"route_closed": "closed form", "route_trained": "trained"}``.
+    """
+    import seaborn  # type: ignore[import-untyped]
+
+    size = (0.9 + 1.95 * len(routes), COLUMN[1])
+    figure = StyledFigure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
+    classes = class_order(prompts["route_truth"], *(prompts[column] for column in routes))
+    for axes, (column, title) in zip(panels, routes.items(), strict=True):
+        counts = confusion(prompts, column, classes=classes)
+        totals = counts.sum(axis=1).replace(0, 1)
+        seaborn.heatmap(
+            counts.div(totals, axis=0),
+            vmin=0,
+            vmax=1,
+            annot=counts,
+            fmt="d",
+            annot_kws={"fontsize": 8},
+            cmap=COUNT_COLORS,
+            cbar=False,
+            linewidths=1.0,
+            square=True,
+            ax=axes,
+        )
+        axes.set(title=title, xlabel="gate's answer", ylabel="")
+        axes.tick_params(length=0)
+        axes.set_xticks(axes.get_xticks(), classes, rotation=35, ha="right", rotation_mode="anchor")
+    panels[0].set_ylabel("true class")
+    panels[0].set_yticks(panels[0].get_yticks(), classes, rotation=0)
+    return figure
+
+
+def confusion(prompts: DataFrame, route: str, *, classes: list[str] | None = None) -> DataFrame:
+    """Count prompts by true class (rows) and by the gate's answer (columns)."""
+    import pandas
+
+    classes = classes or class_order(prompts["route_truth"], prompts[route])
+    table = pandas.crosstab(prompts["route_truth"], prompts[route])
+    return table.reindex(index=classes, columns=classes, fill_value=0)
+
+
+def class_order(*routes: Series) -> list[str]:
+    """List the classes present, the usual ones first and in their usual order."""
+    present = set().union(*(set(column) for column in routes))
+    return [c for c in CLASSES if c in present] + sorted(present - set(CLASSES))
+
+
+def _shade(axes: Axes, skew: Series, neutral_below: float, explicit_above: float) -> None:
+    """Shade and name the regions of the closed-form gate, as far as the points reach."""
+    reach = max(1.05 * float(skew.abs().max()), 1.2 * explicit_above)
+    axes.set_xlim(-reach, reach)
+    colors = colors_for(("explicit", "female-skewed", "male-skewed"))
+    middle = (neutral_below + explicit_above) / 2
+    outer = (explicit_above + reach) / 2
+    for begin, end, at, name in (
+        (-reach, -explicit_above, -outer, "explicit"),
+        (-explicit_above, -neutral_below, -middle, "female-skewed"),
+        (neutral_below, explicit_above, middle, "male-skewed"),
+        (explicit_above, reach, outer, "explicit"),
+    ):
+        axes.axvspan(begin, end, color=colors[name], alpha=0.08, linewidth=0, zorder=-1)
+        axes.text(
+            at,
+            1.01,
+            name,
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            color="0.4",
+        )
+    for size in (neutral_below, explicit_above):
+        for threshold in (-size, size):
+            axes.axvline(threshold, color="0.35", linewidth=0.7, linestyle="--", zorder=1)
+
+
+def _spread(classes: Series) -> npt.NDArray[np.floating]:
+    """Small offsets, evenly spread within each class by order: no randomness, same picture."""
+    order = classes.groupby(classes).cumcount().to_numpy()
+    golden = 0.6180339887498949  # the fraction whose multiples fill an interval most evenly
+    offsets: npt.NDArray[np.floating] = 0.6 * ((order * golden) % 1.0 - 0.5)
+    return offsets

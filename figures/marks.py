@@ -1,0 +1,160 @@
+"""Marks that several figures share: prompts as points, names beside them, legends, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from figures.style import GROUP_MARKERS, SHARE_COLORS, colors_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import PathCollection
+    from matplotlib.figure import Figure
+    from pandas import DataFrame, Series
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top, in points."""
+
+GROUPS = ("female", "male", "neutral", "object")
+"""The usual groups of prompts, in their usual order."""
+
+
+def scatter_groups(axes: Axes, prompts: DataFrame, x: str, y: str, *, alpha: float) -> None:
+    """Draw the prompts of every group but the neutral one, pale, in the group's colour."""
+    groups = [group for group in group_order(prompts["group"]) if group != "neutral"]
+    for group, color in colors_for(groups).items():
+        rows = prompts[prompts["group"] == group]
+        axes.scatter(
+            rows[x],
+            rows[y],
+            s=9,
+            marker=GROUP_MARKERS.get(group, "D"),
+            color=color,
+            alpha=alpha,
+            linewidth=0,
+            label=group,
+        )
+
+
+def scatter_shares(axes: Axes, prompts: DataFrame, x: str, y: str) -> PathCollection:
+    """Draw the neutral prompts in the colour of women's share in their occupation."""
+    rows = prompts[prompts["group"] == "neutral"]
+    return axes.scatter(
+        rows[x],
+        rows[y],
+        c=rows["share_women"],
+        cmap=SHARE_COLORS,
+        vmin=0,
+        vmax=1,
+        s=13,
+        marker=GROUP_MARKERS["neutral"],
+        edgecolor="black",
+        linewidth=0.3,
+        zorder=3,
+    )
+
+
+def share_bar(figure: Figure, of: ScalarMappable, axes: Sequence[Axes], label: str) -> None:
+    """Put the colour scale of a share beside some axes."""
+    bar = figure.colorbar(of, ax=list(axes), shrink=0.8, aspect=30, pad=0.01)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
+def group_order(groups: Series) -> list[str]:
+    """The groups present, the shipped ones first and in their usual order."""
+    present = set(groups)
+    return [g for g in GROUPS if g in present] + sorted(present - set(GROUPS))
+
+
+def signed(value: float) -> str:
+    """Write a number with two decimals and a true minus sign."""
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def legend_below(figure: Figure, axes: Axes, *, n_columns: int | None = None) -> None:
+    """Put the legend of one axes under the whole figure, where it covers no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=n_columns or len(labels),
+        columnspacing=1.0,
+    )
+
+
+def name_points(
+    axes: Axes,
+    points: Iterable[tuple[float, float, str]],
+    *,
+    obstacles: Iterable[tuple[float, float]] = (),
+    size: float = 6.5,
+) -> None:
+    """Write names beside points, each at the first place where it covers no other name.
+
+    A name for which no place is free is left out: a name that cannot be read helps nobody. The
+    limits of the axes must stand before.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where the points are.
+    points : iterable of (x, y, name)
+        In data coordinates; the earlier come first when places are given out.
+    obstacles : iterable of (x, y)
+        Other points, in data coordinates, that no name may cover.
+    size : float, default=6.5
+        Size of the type, in points.
+    """
+    width, height = _size_in_points(axes)
+    (x_low, x_high), (y_low, y_high) = axes.get_xlim(), axes.get_ylim()
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (x - x_low) / (x_high - x_low) * width, (y - y_low) / (y_high - y_low) * height
+
+    points = list(points)
+    dots = [place(x, y) for x, y in obstacles] + [place(x, y) for x, y, _ in points]
+    taken = [(x - 2.0, y - 2.0, x + 2.0, y + 2.0) for x, y in dots]
+    for x, y, name in points:
+        at_x, at_y = place(x, y)
+        long, high = 0.47 * size * len(name), size
+        for right, dx, dy in (
+            (1, 4, 0),
+            (-1, -4, 0),
+            (1, 3, 6),
+            (-1, -3, 6),
+            (1, 3, -6),
+            (-1, -3, -6),
+        ):
+            left = at_x + dx - (0 if right > 0 else long)
+            box = (left, at_y + dy - high / 2, left + long, at_y + dy + high / 2)
+            inside = box[0] >= 0 and box[2] <= width and box[1] >= 0 and box[3] <= height
+            if inside and not any(_overlap(box, other) for other in taken):
+                axes.annotate(
+                    name,
+                    (x, y),
+                    xytext=(dx, dy),
+                    textcoords="offset points",
+                    ha="left" if right > 0 else "right",
+                    va="center",
+                    fontsize=size,
+                    color="0.25",
+                )
+                taken.append(box)
+                break
+
+
+def _size_in_points(axes: Axes) -> tuple[float, float]:
+    """Width and height of the axes before layout: the figure's, less room for the labels."""
+    grid = axes.get_gridspec()
+    n_rows, n_columns = (grid.nrows, grid.ncols) if grid is not None else (1, 1)
+    points_a_pixel = 72 / axes.figure.dpi
+    wide, high = axes.figure.bbox.width * points_a_pixel, axes.figure.bbox.height * points_a_pixel
+    return wide / n_columns - 40, high / n_rows - 36
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

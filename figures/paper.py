@@ -1,0 +1,202 @@
+"""The figures of a run: their names, what each reads, and how they reach the disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from figures import recipes
+from figures.sources import RunFiles
+from probe.artifacts import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    from probe.artifacts import Provenance
+
+FORMATS = ("pdf", "png")
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """One figure of the paper."""
+
+    recipe: Callable[[RunFiles], tuple[Figure, DataFrame]]
+    """Reads a run and returns the figure with the data that it shows."""
+    reads: tuple[str, ...]
+    """Names of `figures.sources.SOURCES`."""
+    caption: str
+    """What stands under it."""
+    alt: str
+    """What a reader who does not see it needs to know of its form."""
+
+
+FIGURES = {
+    "map": PaperFigure(
+        recipes.prompt_map,
+        ("map",),
+        "The prompts in the text encoder's space. Neutral prompts, which say no gender, carry the "
+        "colour of women's share in the occupation: where the encoder is biased, the colours are "
+        "in order between the female and the male prompts.",
+        "Scatter plots of all prompts in two planes, PCA and UMAP, coloured by group.",
+    ),
+    "projections": PaperFigure(
+        recipes.projections,
+        ("map",),
+        "Projections of the prompts on the bias axis, by group. The spread of the neutral prompts "
+        "beyond that of the objects is what the occupation alone says about gender.",
+        "Histograms of the projection on the bias axis, one outline a group of prompts.",
+    ),
+    "skew": PaperFigure(
+        recipes.skew,
+        ("subjects", "fit"),
+        "Skew of each occupation in the text encoder (mean over its neutral prompts, positive "
+        "towards men) against women's share in the labour market. A negative r means that the "
+        "encoder repeats the labour market.",
+        "Scatter plot of skew against labour share with a regression line.",
+    ),
+    "gate_regions": PaperFigure(
+        recipes.gate_regions,
+        ("gate", "moesd"),
+        "What the gate answers along the axis of skew. Shading and dashed lines show what the size "
+        "and the sign of the skew alone would say (neutral in the white band); rings are errors of "
+        "the gate.",
+        "Prompts on the axis of skew, one row a true class, coloured by the gate's answer.",
+    ),
+    "gate_confusion": PaperFigure(
+        recipes.gate_confusion,
+        ("gate",),
+        "Confusion of the closed-form and of the trained gate, in prompts.",
+        "Two confusion matrices with counts.",
+    ),
+    "shift": PaperFigure(
+        recipes.shift,
+        ("map", "gate"),
+        "Where the correction takes the neutral prompts: one arrow an occupation, from the mean "
+        "before to the mean after. Prompts that say a gender and objects stay behind, pale.",
+        "Arrows from each occupation's place before to its place after the correction.",
+    ),
+    "skew_shift": PaperFigure(
+        recipes.skew_shift,
+        ("gate",),
+        "Skew after the correction against skew before. On the diagonal a prompt is untouched, on "
+        "the horizontal axis its skew is gone; in the shaded quadrants its lean has changed sign.",
+        "Scatter plot of each prompt's skew after against before.",
+    ),
+    "images": PaperFigure(
+        recipes.image_grid,
+        ("labels", "subjects", "quality"),
+        "Pairs of images: the same noise, by the base and by the corrected model. Subjects are "
+        "spread evenly over the labour shares, with * for held out, and the seeds are the first "
+        "ones: none is chosen. The line under an image is what the classifier perceives.",
+        "A grid of generated images, two rows a subject: base above corrected.",
+    ),
+    "shares": PaperFigure(
+        recipes.subject_shares,
+        ("shares", "subjects", "quality"),
+        "Share of images by occupation, base and corrected, with 95 % intervals. The shaded band "
+        "holds 95 % of the shares that a perfectly fair model would show at as many images.",
+        "Dot plot of the share for each occupation, sorted by labour share, with intervals.",
+    ),
+    "fairness": PaperFigure(
+        recipes.fairness_bars,
+        ("fairness",),
+        "Fairness measures, base and corrected, with 95 % intervals and the noise floor: what a "
+        "perfectly fair model would score at as many images.",
+        "Bar chart of five fairness measures for base and corrected, trained on and held out.",
+    ),
+    "tradeoff": PaperFigure(
+        recipes.tradeoff,
+        ("quality", "labels", "shares"),
+        "Unfairness (MAD) against CLIP score. Pale points are single occupations, large ones the "
+        "means with 95 % intervals.",
+        "Scatter plot of MAD against CLIP score with an arrow from base to corrected.",
+    ),
+}
+"""Every figure, by the name of its files."""
+
+
+def draw(
+    run: Path,
+    name: str | None = None,
+    formats: Iterable[str] = FORMATS,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Draw one figure of a run, or all, into ``run/figures``, with the data behind each as CSV.
+
+    The same run gives the same bytes. Nothing is drawn unless everything needed is there.
+
+    Parameters
+    ----------
+    run : Path
+        Run folder.
+    name : str, optional
+        One of `FIGURES`; all of them by default.
+    formats : iterable of str
+        Of ``"pdf"`` and ``"png"``.
+    progress : callable, optional
+        Called with the number of figures done and their total.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ValueError
+        If the name or a format is unknown.
+    StageError
+        If a stage that the figure needs has not been run.
+    ArtifactError
+        If a file cannot be read or written, or belongs to another model.
+    """
+    formats = list(formats)
+    if name is not None and name not in FIGURES:
+        raise ValueError(f"no figure is named {name!r}; choose from {', '.join(FIGURES)}")
+    if unknown := [entry for entry in formats if entry not in FORMATS]:
+        raise ValueError(f"formats {unknown} are unknown; choose from {', '.join(FORMATS)}")
+    names = list(FIGURES) if name is None else [name]
+    files = RunFiles(Path(run))
+    files.require(*dict.fromkeys(source for name in names for source in FIGURES[name].reads))
+    written = []
+    for done, entry in enumerate(names, start=1):
+        written += _write(files, entry, formats)
+        if progress is not None:
+            progress(done, len(names))
+    return written
+
+
+def _write(files: RunFiles, name: str, formats: list[str]) -> list[Path]:
+    entry = FIGURES[name]
+    figure, data = entry.recipe(files)
+    provenance = files.provenance("figure", *entry.reads)
+    folder = files.run / "figures"
+    paths = [folder / f"{name}.{suffix}" for suffix in formats]
+    for path in paths:
+        with atomic(path) as temporary:
+            figure.savefig(temporary, metadata=_metadata(path, name, provenance))
+    paths.append(folder / f"{name}.csv")
+    with atomic(paths[-1]) as temporary:
+        data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
+    return paths
+
+
+def _metadata(path: Path, name: str, provenance: Provenance) -> dict[str, Any]:
+    """Metadata of an image file: the provenance, and no time."""
+    origin = json.dumps(asdict(provenance), sort_keys=True)
+    software = f"moesd-probe {provenance.version}"
+    if path.suffix == ".png":
+        return {"Software": software, "Title": name, "Description": origin}
+    return {
+        "Title": name,
+        "Subject": origin,
+        "Creator": software,
+        "Producer": None,
+        "CreationDate": None,
+    }

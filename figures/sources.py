@@ -1,0 +1,185 @@
+"""What figures and the report read from a run folder, and which stage writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probe.artifacts import (
+    Provenance,
+    hash_file,
+    hash_parts,
+    read_json,
+    read_provenance,
+    read_table,
+)
+from probe.errors import ArtifactError, StageError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a run folder."""
+
+    path: str
+    """Relative to the run folder."""
+    kind: str
+    """The kind that its provenance must name."""
+    stage: str
+    """The command that writes it."""
+    columns: tuple[str, ...] = ()
+    """Columns of a table, or keys of a JSON file, that must be there."""
+
+
+PLANE = ("pca_x", "pca_y", "umap_x", "umap_y", "corrected_x", "corrected_y")
+SOURCES = {
+    "fit": Source("latent/fit.json", "fit", "fit", ("share_correlation", "gap")),
+    "map": Source(
+        "latent/map.parquet",
+        "map",
+        "fit",
+        ("prompt", "group", "subject", "split", "share_women", "skew", "projection", *PLANE),
+    ),
+    "subjects": Source(
+        "latent/subjects.parquet", "subjects", "fit", ("subject", "split", "share_women", "skew")
+    ),
+    "gate": Source(
+        "moesd/gate.parquet",
+        "gate",
+        "train",
+        (
+            "prompt",
+            "group",
+            "subject",
+            "split",
+            "skew",
+            "skew_corrected",
+            "route_truth",
+            "route_closed",
+            "route_trained",
+        ),
+    ),
+    "moesd": Source(
+        "moesd/config.json", "moesd", "train", ("neutral_below", "explicit_above", "routing")
+    ),
+    "labels": Source(
+        "evaluation/labels.parquet",
+        "labels",
+        "evaluate",
+        ("side", "kind", "subject", "split", "seed", "file_name", "clip_score"),
+    ),
+    "shares": Source(
+        "evaluation/shares.parquet",
+        "shares",
+        "evaluate",
+        ("side", "subject", "split", "attribute", "value", "n", "share", "low", "high"),
+    ),
+    "fairness": Source(
+        "evaluation/fairness.parquet",
+        "fairness",
+        "evaluate",
+        ("side", "split", "measure", "value", "low", "high", "floor", "n_subjects", "n_images"),
+    ),
+    "quality": Source(
+        "evaluation/quality.json",
+        "quality",
+        "evaluate",
+        ("base", "corrected", "difference", "failures", "n_images", "attribute", "value"),
+    ),
+}
+"""Every file that is read, by its short name."""
+
+
+@dataclass
+class RunFiles:
+    """Reads the files of one run folder, each once, and sees that they belong together."""
+
+    run: Path
+    _read: dict[str, Any] = field(default_factory=dict)
+
+    def require(self, *names: str) -> None:
+        """See that files are there and made from one model.
+
+        Raises
+        ------
+        StageError
+            If the run or a file is missing: the message names the stage that writes it.
+        ArtifactError
+            If two files were made from different models.
+        """
+        first: tuple[str, Provenance] | None = None
+        for name in names:
+            path = self.path(name)
+            if not path.is_file():
+                raise StageError(
+                    f"{path} is missing; run `moesd-probe {SOURCES[name].stage} {self.run}` first"
+                )
+            made = read_provenance(path)
+            first = first or (name, made)
+            if (made.model, made.revision) != (first[1].model, first[1].revision):
+                raise ArtifactError(
+                    f"{path} was made from {made.model!r} ({made.revision}) but "
+                    f"{self.path(first[0])} from {first[1].model!r} ({first[1].revision}); run "
+                    f"`moesd-probe run {self.run}` to make the run whole again"
+                )
+
+    def path(self, name: str) -> Path:
+        """Where a file is."""
+        return self.run / SOURCES[name].path
+
+    def table(self, name: str) -> DataFrame:
+        """Read a table; the caller may change what it gets.
+
+        Raises
+        ------
+        StageError
+            If it is missing.
+        ArtifactError
+            If it cannot be read, is empty, or lacks a column.
+        """
+        if name not in self._read:
+            self.require(name)
+            table, _ = read_table(self.path(name), kind=SOURCES[name].kind)
+            self._check(name, set(table.columns))
+            if table.empty:
+                raise ArtifactError(f"{self.path(name)} has no rows; {self._again(name)}")
+            self._read[name] = table
+        return self._read[name].copy()
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file.
+
+        Raises
+        ------
+        StageError
+            If it is missing.
+        ArtifactError
+            If it cannot be read or lacks a key.
+        """
+        if name not in self._read:
+            self.require(name)
+            data, _ = read_json(self.path(name), kind=SOURCES[name].kind)
+            self._check(name, set(data))
+            self._read[name] = data
+        return dict(self._read[name])
+
+    def provenance(self, kind: str, *names: str) -> Provenance:
+        """Say where something made from files comes from."""
+        made = read_provenance(self.path(names[0]))
+        return Provenance(
+            kind=kind,
+            model=made.model,
+            revision=made.revision,
+            seed=made.seed,
+            made_from=hash_parts(*(hash_file(self.path(name)) for name in names)),
+        )
+
+    def _check(self, name: str, found: set[str]) -> None:
+        if missing := [column for column in SOURCES[name].columns if column not in found]:
+            raise ArtifactError(f"{self.path(name)} lacks {missing}; {self._again(name)}")
+
+    def _again(self, name: str) -> str:
+        return f"delete it and run `moesd-probe {SOURCES[name].stage} {self.run}` again"

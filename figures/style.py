@@ -1,0 +1,142 @@
+"""How every figure looks: sizes, colour-blind-safe colours and type, without pyplot state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ParamSpec
+
+from matplotlib import rc_context
+from matplotlib.backend_bases import RendererBase
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+COLUMN = (3.4, 2.7)
+"""Width and height in inches of a figure in one column of a two-column paper."""
+WIDE = (7.0, 3.1)
+"""Width and height in inches of a figure across both columns."""
+
+# Okabe and Ito, *Color Universal Design* (2008): told apart with every common colour blindness.
+OKABE_ITO = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "purple": "#CC79A7",
+}
+GREY = "#8A8A8A"
+
+GROUP_COLORS = {
+    "female": OKABE_ITO["vermillion"],
+    "woman": OKABE_ITO["vermillion"],
+    "female-skewed": OKABE_ITO["vermillion"],
+    "male": OKABE_ITO["blue"],
+    "man": OKABE_ITO["blue"],
+    "male-skewed": OKABE_ITO["blue"],
+    "neutral": "#4D4D4D",
+    "explicit": OKABE_ITO["orange"],
+    "object": OKABE_ITO["purple"],
+}
+"""Colour of a group of prompts, a value of an attribute, or a class of the gate."""
+GROUP_MARKERS = {"female": "^", "male": "v", "neutral": "o", "object": "s"}
+"""Marker of a group of prompts, so that a grey print can be read too."""
+SIDE_COLORS = {"base": GREY, "moesd": OKABE_ITO["green"]}
+"""Colour of the plain model and of the corrected one."""
+SIDE_LABELS = {"base": "base", "moesd": "corrected"}
+SHARE_COLORS = LinearSegmentedColormap.from_list(
+    "share", [OKABE_ITO["blue"], "#B9C4CB", OKABE_ITO["vermillion"]]
+)
+"""Colour map of a share of women, from 0 (male blue) to 1 (female vermillion)."""
+COUNT_COLORS = LinearSegmentedColormap.from_list("count", ["#FFFFFF", OKABE_ITO["blue"]])
+"""Colour map of a share of a row, from 0 to 1."""
+
+RC: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "0.3",
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 8.5,
+    "figure.dpi": 120,
+    "figure.facecolor": "white",
+    # Both ship with matplotlib, so that a figure is the same on every machine; the second has the
+    # glyphs that the first lacks.
+    "font.family": ["STIXGeneral", "DejaVu Sans"],
+    "font.size": 8,
+    "legend.borderaxespad": 0.3,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.5,
+    "legend.handletextpad": 0.5,
+    "lines.linewidth": 1.0,
+    "mathtext.fontset": "stix",
+    "patch.linewidth": 0.6,
+    "pdf.fonttype": 42,  # whole TrueType fonts: journals refuse type 3
+    "ps.fonttype": 42,
+    "savefig.dpi": 200,
+    "savefig.facecolor": "white",
+    "xtick.color": "0.3",
+    "xtick.labelcolor": "black",
+    "xtick.labelsize": 7.5,
+    "xtick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.color": "0.3",
+    "ytick.labelcolor": "black",
+    "ytick.labelsize": 7.5,
+    "ytick.major.size": 2.5,
+    "ytick.major.width": 0.6,
+}
+"""Settings of matplotlib that hold while a figure is built, drawn and saved, and never outside."""
+
+
+class StyledFigure(Figure):
+    """A Figure that is drawn in our style wherever it is drawn.
+
+    matplotlib makes ticks and embeds fonts only when a figure is drawn, by the settings of that
+    moment: without this, a notebook or another program's settings would show through.
+    """
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw on a renderer, in our style."""
+        with rc_context(RC):
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **kwargs: Any) -> None:
+        """Save to a path or an open file, in our style."""
+        with rc_context(RC):
+            super().savefig(fname, **kwargs)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """Show itself in a notebook, at a size to be read, whether or not pyplot is in use."""
+        content = io.BytesIO()
+        self.savefig(content, format="png", metadata={"Software": None})
+        width, height = self.get_size_inches()
+        return content.getvalue(), {"width": round(100 * width), "height": round(100 * height)}
+
+
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Build the figure that a function returns in our style."""
+
+    @wraps(function)
+    def build(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with rc_context(RC):
+            return function(*args, **kwargs)
+
+    return build
+
+
+def colors_for(names: Iterable[str]) -> dict[str, str]:
+    """Give every name a colour: its own where it has one, else the next that is free."""
+    names = list(dict.fromkeys(names))
+    known = {name: GROUP_COLORS[name] for name in names if name in GROUP_COLORS}
+    free = [color for color in OKABE_ITO.values() if color not in known.values()] or [GREY]
+    others = [name for name in names if name not in known]
+    return known | {name: free[i % len(free)] for i, name in enumerate(others)}

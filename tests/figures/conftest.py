@@ -1,0 +1,312 @@
+"""A run folder with planted, plausible tables: what every stage would have written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.stats import pearsonr
+
+from figures.paper import draw
+from probe.artifacts import Provenance, write_json, write_table
+from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
+
+N_IMAGES = 40
+MEASURES = ("mad", "fd", "delta", "gap", "kl")
+HOSTILE_PROMPT = "a photo of <script>alert('x')</script> & \"friends\""
+THRESHOLDS = {"neutral_below": 0.02, "explicit_above": 0.18}
+
+
+def _provenance(kind: str) -> Provenance:
+    return Provenance(
+        kind=kind, model="tinytown", revision="0123456789abcdef", seed=7, made_from=f"of-{kind}"
+    )
+
+
+@pytest.fixture(scope="session")
+def tables() -> dict[str, pd.DataFrame]:
+    """The tables of a run, with planted effects: biased at first, less so when corrected."""
+    rng = np.random.default_rng(0)
+    prompts = PromptSet.build(Lexicon.load()).table.drop(columns=["template", "pair"])
+    maps = _map(prompts, rng)
+    labels = _labels(maps, rng)
+    shares = _shares(labels)
+    return {
+        "map": maps,
+        "subjects": _subjects(maps),
+        "gate": _gate(maps, rng),
+        "labels": labels,
+        "shares": shares,
+        "fairness": _fairness(shares),
+    }
+
+
+@pytest.fixture(scope="session")
+def quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """What `evaluate` prints."""
+    return _quality(tables)
+
+
+@pytest.fixture(scope="session")
+def drawn_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    tables: dict[str, pd.DataFrame],
+    quality: dict[str, Any],
+) -> Path:
+    """A run with all its figures; tests that change it work on a copy."""
+    folder = _write_run(tmp_path_factory.mktemp("drawn") / "run", tables, quality)
+    _draw_images(folder, tables["labels"])
+    draw(folder)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path, tables: dict[str, pd.DataFrame], quality: dict[str, Any]) -> Path:
+    """A run folder with every table but no images; one prompt is hostile to HTML."""
+    return _write_run(tmp_path / "run", tables, quality)
+
+
+def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str, Any]) -> Path:
+    gate = tables["gate"].copy()
+    row = gate.index[gate["group"] == "neutral"][0]
+    gate.loc[row, ["prompt", "route_truth", "route_trained"]] = (
+        HOSTILE_PROMPT,
+        "male-skewed",
+        "female-skewed",
+    )
+    for room, name, frame in (
+        ("latent", "map", tables["map"]),
+        ("latent", "subjects", tables["subjects"]),
+        ("moesd", "gate", gate),
+        ("evaluation", "labels", tables["labels"]),
+        ("evaluation", "shares", tables["shares"]),
+        ("evaluation", "fairness", tables["fairness"]),
+    ):
+        write_table(folder / room / f"{name}.parquet", frame, _provenance(name))
+    write_json(folder / "evaluation/quality.json", quality, _provenance("quality"))
+    write_json(
+        folder / "moesd/config.json", THRESHOLDS | {"routing": "trained"}, _provenance("moesd")
+    )
+    write_json(folder / "latent/fit.json", _fit(tables["subjects"]), _provenance("fit"))
+    return folder
+
+
+def _map(prompts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    n = len(prompts)
+    group, share = prompts["group"].to_numpy(), prompts["share_women"].fillna(0.5).to_numpy()
+    said = np.select([group == "male", group == "female"], [0.35, -0.35], 0.0)
+    lean = np.where(group == "object", 0.0, 0.22 * (0.5 - share) + rng.normal(0, 0.02, n))
+    job = {name: rng.normal(0, 0.28, 2) for name in prompts["subject"].unique()}
+    place = np.array([job[name] for name in prompts["subject"]])
+    x, y = said + lean + rng.normal(0, 0.02, n), place[:, 1] + rng.normal(0, 0.03, n)
+    y = np.where(group == "object", 0.9 + 0.3 * y, y)
+    moved = np.where(group == "neutral", -0.75 * lean, rng.normal(0, 0.002, n))
+    umap = 5 * np.stack([np.sin(3 * x) + place[:, 0], y - x**2], axis=1) + rng.normal(
+        0, 0.2, (n, 2)
+    )
+    return prompts.assign(
+        skew=said + lean,
+        projection=0.9 * (said + lean) + rng.normal(0, 0.01, n),
+        pca_x=x,
+        pca_y=y,
+        umap_x=umap[:, 0],
+        umap_y=umap[:, 1],
+        corrected_x=x + moved,
+        corrected_y=y + 0.02 * (moved != 0) * rng.normal(0, 1, n),
+    )
+
+
+def _subjects(maps: pd.DataFrame) -> pd.DataFrame:
+    people = maps[maps["group"] == "neutral"]
+    table = people.groupby(["subject", "split"], sort=False, as_index=False)
+    return table[["share_women", "skew"]].mean().assign(group="neutral")
+
+
+def _gate(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    skew, group = maps["skew"].to_numpy(), maps["group"].to_numpy()
+
+    def route(value: np.ndarray) -> np.ndarray:
+        band = THRESHOLDS["neutral_below"]
+        lean = np.select([value > band, value < -band], ["male-skewed", "female-skewed"], "neutral")
+        return np.where(np.isin(group, ["male", "female"]), "explicit", lean)
+
+    truth, trained = route(skew), route(skew + rng.normal(0, 0.008, len(skew)))
+    weak = np.abs(skew) < THRESHOLDS["explicit_above"] + 0.04
+    closed = np.where(weak & (truth == "explicit"), "male-skewed", truth)
+    chosen = pd.get_dummies(pd.Series(trained)).astype(float) * 0.9 + 0.025
+    return maps[["prompt", "group", "subject", "split", "skew"]].assign(
+        route_truth=truth,
+        route_closed=closed,
+        route_trained=trained,
+        p_explicit=chosen["explicit"],
+        p_male_skewed=chosen["male-skewed"],
+        p_female_skewed=chosen["female-skewed"],
+        p_neutral=chosen["neutral"],
+        skew_corrected=np.where(
+            group == "neutral", skew * 0.25 + rng.normal(0, 0.012, len(skew)), skew
+        ),
+    )
+
+
+def _labels(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    jobs = maps[maps["group"] == "neutral"].drop_duplicates("subject")
+    rows = []
+    for job in jobs.itertuples():
+        folder = job.subject.replace(" ", "-").lower()
+        for index in range(N_IMAGES):
+            luck = rng.random()
+            for side, pull in (("base", 1.5), ("moesd", 0.55)):
+                share = np.clip(0.5 + pull * (job.share_women - 0.5), 0.01, 0.99)
+                rows.append(
+                    {
+                        "side": side,
+                        "kind": "neutral",
+                        "subject": job.subject,
+                        "split": job.split,
+                        "seed": 1000 + index,
+                        "prompt": f"a photo of a {job.subject}",
+                        "file_name": f"{folder}/neutral-{index:05d}.png",
+                        "gender": "woman" if luck < share else "man",
+                        "gender_confidence": 0.99,
+                        "clip_score": rng.normal(27.0 if side == "base" else 26.8, 1.0),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _shares(labels: pd.DataFrame) -> pd.DataFrame:
+    table = labels.assign(count=labels["gender"] == "woman").groupby(
+        ["side", "subject", "split"], sort=False, as_index=False
+    )
+    table = table["count"].agg(["sum", "size"]).rename(columns={"sum": "count", "size": "n"})
+    share = table["count"] / table["n"]
+    z = 1.96
+    middle = (table["count"] + z**2 / 2) / (table["n"] + z**2)
+    half = z * np.sqrt(share * (1 - share) / table["n"] + z**2 / (4 * table["n"] ** 2))
+    half /= 1 + z**2 / table["n"]
+    women = table.assign(
+        attribute="gender", value="woman", share=share, low=middle - half, high=middle + half
+    )
+    men = women.assign(
+        value="man", count=women["n"] - women["count"], share=1 - share, low=1 - women["high"]
+    )
+    men["high"] = 1 - women["low"]
+    return pd.concat([women, men], ignore_index=True)
+
+
+def _fairness(shares: pd.DataFrame) -> pd.DataFrame:
+    women, rows = shares[shares["value"] == "woman"], []
+    for side in ("base", "moesd"):
+        for split in ("all", "trained", "held_out"):
+            own = women[(women["side"] == side) & ((split == "all") | (women["split"] == split))]
+            p = np.stack([own["share"], 1 - own["share"]]).clip(1e-9)
+            off = np.abs(p[0] - 0.5)
+            values = (off, off * 2**0.5, off * 2, off * 2, (p * np.log(2 * p)).sum(axis=0))
+            floors = (0.062, 0.088, 0.124, 0.124, 0.0126)
+            for measure, value, floor in zip(MEASURES, values, floors, strict=True):
+                error = 1.96 * value.std() / len(value) ** 0.5
+                rows.append(
+                    {
+                        "side": side,
+                        "split": split,
+                        "measure": measure,
+                        "value": value.mean(),
+                        "low": value.mean() - error,
+                        "high": value.mean() + error,
+                        "floor": floor,
+                        "n_subjects": len(value),
+                        "n_images": int(own["n"].sum()),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    fairness = tables["fairness"]
+
+    def five(side: str, split: str) -> dict[str, Any]:
+        rows = fairness[(fairness["side"] == side) & (fairness["split"] == split)]
+        return {
+            str(row.measure): {k: float(getattr(row, k)) for k in ("value", "low", "high", "floor")}
+            for row in rows.itertuples()
+        }
+
+    def share(value: float, n: int = 800) -> dict[str, Any]:
+        return {
+            "value": value,
+            "low": max(value - 0.01, 0.0),
+            "high": min(value + 0.01, 1.0),
+            "n": n,
+        }
+
+    def side(name: str, clip: float) -> dict[str, Any]:
+        return five(name, "all") | {
+            "trained": five(name, "trained"),
+            "held_out": five(name, "held_out"),
+            "explicit_honoured": share(0.971),
+            "subject_recognised": share(0.985 if name == "base" else 0.981),
+            "clip_score": {"value": clip, "low": clip - 0.05, "high": clip + 0.05, "n": 1600},
+        }
+
+    base, corrected = side("base", 27.01), side("moesd", 26.83)
+
+    def difference(*path: str) -> dict[str, float]:
+        one, two = base, corrected
+        for key in path:
+            one, two = one[key], two[key]
+        value = two["mad"]["value"] - one["mad"]["value"]
+        return {"value": value, "low": value - 0.03, "high": value + 0.03, "p": 0.0005}
+
+    return {
+        "base": base,
+        "corrected": corrected,
+        "difference": {
+            "mad": difference(),
+            "trained": {"mad": difference("trained")},
+            "held_out": {"mad": difference("held_out")},
+        },
+        "failures": {
+            "gate_missed": share(0.04, 240),
+            "overcorrected": share(0.06, 40),
+            "explicit_changed": share(0.01),
+            "non_person_changed": share(0.0, 100),
+            "overfit": {"value": 0.013, "low": -0.02, "high": 0.05},
+        },
+        "n_images": {"base": 1600, "corrected": 1600, "per_subject": 40},
+        "attribute": "gender",
+        "value": "woman",
+        "model": "tinytown",
+    }
+
+
+def _fit(subjects: pd.DataFrame) -> dict[str, Any]:
+    r, p = pearsonr(subjects["share_women"], subjects["skew"])
+    return {
+        "share_correlation": {
+            "r": r,
+            "p": p,
+            "low": max(r - 0.04, -1.0),
+            "high": r + 0.06,
+            "n": 40,
+        },
+        "gap": {"value": 0.63, "low": 0.61, "high": 0.65},
+    }
+
+
+def _draw_images(folder: Path, labels: pd.DataFrame) -> None:
+    """One flat picture a row, of the colour of its label; few seeds, to be quick."""
+    rows = labels[labels["seed"] < 1008]
+    for row in rows.itertuples():
+        path = folder / "images" / str(row.side) / str(row.file_name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        color = (200, 120, 60) if row.gender == "woman" else (60, 110, 190)
+        Image.new("RGB", (16, 16), color).save(path)
+    for side in ("base", "moesd"):
+        lines = [json.dumps(line) for line in rows[rows["side"] == side].to_dict("records")]
+        (folder / "images" / side / "metadata.jsonl").write_text("\n".join(lines) + "\n")

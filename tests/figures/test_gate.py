@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from figures import gate
+
+ROUTES = {"route_closed": "closed form", "route_trained": "trained"}
+
+
+def test_every_prompt_stands_at_its_skew(tables):
+    axes = gate.gate_regions(tables["gate"], neutral_below=0.02, explicit_above=0.18).axes[0]
+    drawn = np.concatenate([np.asarray(dots.get_offsets())[:, 0] for dots in axes.collections])
+    np.testing.assert_allclose(np.sort(drawn), np.sort(tables["gate"]["skew"]))
+
+
+def test_both_thresholds_are_drawn_on_both_sides(tables):
+    axes = gate.gate_regions(tables["gate"], neutral_below=0.02, explicit_above=0.18).axes[0]
+    at = sorted(line.get_xdata()[0] for line in axes.lines)
+    assert at == pytest.approx([-0.18, -0.02, 0.02, 0.18])
+
+
+def test_errors_and_only_errors_are_ringed(tables):
+    table = tables["gate"]
+    axes = gate.gate_regions(table, neutral_below=0.02, explicit_above=0.18).axes[0]
+    rings = sum(
+        len(dots.get_offsets()) for dots in axes.collections if len(dots.get_edgecolor()) > 0
+    )
+    assert rings == (table["route_truth"] != table["route_trained"]).sum() > 0
+
+
+def test_thresholds_that_fall_are_refused(tables):
+    with pytest.raises(ValueError, match="thresholds must rise"):
+        gate.gate_regions(tables["gate"], neutral_below=0.2, explicit_above=0.1)
+
+
+def test_the_confusion_counts_as_scikit_learn_does(tables):
+    table = tables["gate"]
+    for route in ROUTES:
+        counts = gate.confusion(table, route)
+        expected = confusion_matrix(table["route_truth"], table[route], labels=counts.index)
+        np.testing.assert_array_equal(counts, expected)
+
+
+def test_the_confusion_figure_writes_every_count(tables):
+    panels = gate.gate_confusion(tables["gate"], routes=ROUTES).axes
+    for axes, route in zip(panels, ROUTES, strict=True):
+        written = [int(text.get_text()) for text in axes.texts]
+        counts = gate.confusion(tables["gate"], route)
+        assert written == counts.to_numpy().ravel().tolist()
+
+
+def test_a_class_that_the_gate_never_gives_still_has_a_column():
+    table = pd.DataFrame({"route_truth": ["neutral", "explicit"], "answer": ["neutral"] * 2})
+    counts = gate.confusion(table, "answer")
+    assert counts.columns.tolist() == ["explicit", "neutral"]
+    assert counts.to_numpy().tolist() == [[0, 1], [0, 1]]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from figures.images import image_pairs
+
+
+def stack(n_subjects=2, n_seeds=3, seed=0, size=(8, 8)):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n_subjects, n_seeds, *size, 3), dtype=np.uint8)
+
+
+def test_every_image_is_drawn_base_above_corrected_and_seeds_in_columns():
+    base, corrected = stack(seed=1), stack(seed=2)
+    axes = image_pairs(base, corrected, subjects=["nurse", "mover"]).axes[0]
+    for i in range(2):
+        for row, side in enumerate((base, corrected)):
+            for j in range(3):
+                drawn = axes.images[i * 6 + row * 3 + j]
+                np.testing.assert_array_equal(drawn.get_array(), side[i, j])
+    upper, lower = axes.images[0].get_extent(), axes.images[3].get_extent()
+    assert upper[:2] == lower[:2]
+    assert upper[2] < lower[3]  # y runs downwards
+
+
+def test_a_wide_image_keeps_its_proportions():
+    figure = image_pairs(stack(size=(8, 16)), stack(size=(8, 16)), subjects=["a", "b"])
+    box = figure.axes[0].images[0].get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert box.width / box.height == pytest.approx(2.0, rel=0.01)
+
+
+def test_the_line_under_an_image_tells_what_is_perceived():
+    labels = np.array([["woman", "man", "man"], ["man", "man", "man"]])
+    figure = image_pairs(stack(), stack(), subjects=["a", "b"], labels=(labels, labels))
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["perceived: man", "perceived: woman"]
+    colors = [patch.get_facecolor() for patch in figure.axes[0].patches]
+    assert len(colors) == 12
+    assert colors[0] != colors[1] == colors[2]
+
+
+def test_stacks_that_do_not_match_are_refused():
+    with pytest.raises(ValueError, match="alike"):
+        image_pairs(stack(n_seeds=3), stack(n_seeds=4), subjects=["a", "b"])

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from figures.marks import group_order, name_points, signed
+from figures.style import COLUMN, StyledFigure, styled
+
+
+@styled
+def named(points):
+    figure = StyledFigure(figsize=COLUMN, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="x", ylabel="y")
+    name_points(axes, points)
+    return figure
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 30))
+def test_names_never_cover_each_other(seed, n):
+    rng = np.random.default_rng(seed)
+    points = [(*rng.random(2), "an occupation"[: 3 + i % 11]) for i in range(n)]
+    figure = named(points)
+    axes = figure.axes[0]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_a_lone_point_is_named():
+    figure = named([(0.5, 0.5, "nurse")])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["nurse"]
+
+
+def test_usual_groups_come_first_and_unknown_ones_after():
+    groups = pd.Series(["object", "tall", "male", "neutral", "female", "short"])
+    assert group_order(groups) == ["female", "male", "neutral", "object", "short", "tall"]
+
+
+def test_a_negative_number_has_a_true_minus_sign():
+    assert signed(-0.934) == "\N{MINUS SIGN}0.93"

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from figures.paper import FIGURES, draw
+from figures.sources import SOURCES, RunFiles
+from probe.artifacts import hash_file, read_table, write_table
+from probe.errors import ArtifactError, StageError
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("skew", "gate_confusion")
+
+
+@pytest.fixture
+def drawn(drawn_run: Path, tmp_path: Path) -> Path:
+    """A copy of the drawn run, to be changed."""
+    return Path(shutil.copytree(drawn_run, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_there_as_pdf_and_png_with_its_data(drawn_run, name):
+    folder = drawn_run / "figures"
+    assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    with Image.open(folder / f"{name}.png") as image:
+        assert min(image.size) >= 300
+    assert len(pd.read_csv(folder / f"{name}.csv")) > 0
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_says_what_it_was_made_from_and_not_when(drawn_run, name):
+    with Image.open(drawn_run / "figures" / f"{name}.png") as image:
+        origin = json.loads(image.info["Description"])
+    assert origin["model"] == "tinytown"
+    assert origin["seed"] == 7
+    expected = RunFiles(drawn_run).provenance("figure", *FIGURES[name].reads)
+    assert origin["made_from"] == expected.made_from
+    page = (drawn_run / "figures" / f"{name}.pdf").read_bytes()
+    assert b"CreationDate" not in page
+    assert str(drawn_run).encode() not in page
+
+
+def test_every_figure_reads_files_that_are_known():
+    for entry in FIGURES.values():
+        assert set(entry.reads) <= set(SOURCES)
+
+
+def test_another_process_gives_the_same_bytes(drawn):
+    before = {path.name: hash_file(path) for path in (drawn / "figures").iterdir()}
+    code = (
+        "import sys; from figures.paper import draw; [draw(sys.argv[1], n) for n in sys.argv[2:]]"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(drawn), *QUICK],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": "12345"},
+        check=True,
+    )
+    after = {path.name: hash_file(path) for path in (drawn / "figures").iterdir()}
+    assert after == before
+
+
+def test_one_figure_and_one_format_can_be_asked_for(run):
+    told = []
+    paths = draw(run, "skew", formats=["png"], progress=lambda *at: told.append(at))
+    assert [path.name for path in paths] == ["skew.png", "skew.csv"]
+    assert sorted(path.name for path in (run / "figures").iterdir()) == ["skew.csv", "skew.png"]
+    assert told == [(1, 1)]
+
+
+def test_an_unknown_figure_or_format_is_answered_with_the_known_ones(run):
+    with pytest.raises(ValueError, match="no figure is named 'chart'; choose from map, "):
+        draw(run, "chart")
+    with pytest.raises(ValueError, match="choose from pdf, png"):
+        draw(run, "skew", formats=["gif"])
+
+
+def test_nothing_is_drawn_unless_every_stage_before_has_run(run):
+    RunFiles(run).path("quality").unlink()
+    with pytest.raises(StageError, match="moesd-probe evaluate"):
+        draw(run)
+    assert not (run / "figures").exists()
+
+
+def test_the_shift_is_not_drawn_before_the_training(run):
+    path = RunFiles(run).path("map")
+    table, made = read_table(path, kind="map")
+    write_table(path, table.assign(corrected_x=float("nan"), corrected_y=float("nan")), made)
+    with pytest.raises(StageError, match="moesd-probe train"):
+        draw(run, "shift")
+
+
+def test_a_missing_image_is_named(drawn):
+    path = next((drawn / "images" / "moesd" / "carpenter").iterdir())
+    path.unlink()
+    with pytest.raises(ArtifactError, match=f"{path.name} cannot be read.*moesd-probe generate"):
+        draw(drawn, "images")
+
+
+def test_the_data_of_the_skew_figure_are_the_subjects(drawn_run, tables):
+    data = pd.read_csv(drawn_run / "figures" / "skew.csv").set_index("subject")
+    expected = tables["subjects"].set_index("subject")
+    pd.testing.assert_series_equal(data["skew"], expected["skew"], rtol=1e-5)
+    assert len(data) == 40
+
+
+def test_the_grid_shows_pairs_of_one_seed_from_trained_and_held_out_subjects(drawn_run):
+    data = pd.read_csv(drawn_run / "figures" / "images.csv")
+    base, corrected = (data[data["side"] == side] for side in ("base", "moesd"))
+    assert base["seed"].tolist() == corrected["seed"].tolist()
+    assert base["subject"].tolist() == corrected["subject"].tolist()
+    splits = data.drop_duplicates("subject")["split"].value_counts()
+    assert splits.to_dict() == {"trained": 4, "held_out": 2}

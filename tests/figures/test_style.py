@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import io
+
+import matplotlib
+import pytest
+from matplotlib import pyplot
+from matplotlib.colors import to_rgb
+
+from figures.gate import gate_confusion
+from figures.style import COLUMN, OKABE_ITO, RC, StyledFigure, colors_for, styled
+
+
+@styled
+def one_line() -> StyledFigure:
+    figure = StyledFigure(figsize=COLUMN, layout="constrained")
+    figure.subplots().plot([0, 1], [0, 1])
+    return figure
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_as_they_were():
+    matplotlib.get_backend()  # settles the backend, which is not ours to choose
+    before = dict(matplotlib.rcParams)
+    one_line().savefig(io.BytesIO(), format="pdf")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_pyplot_knows_nothing_of_our_figures(tables):
+    gate_confusion(tables["gate"], routes={"route_trained": "trained"})  # seaborn knows pyplot
+    one_line()
+    assert pyplot.get_fignums() == []
+
+
+def test_a_figure_looks_the_same_whatever_the_settings_are_where_it_is_saved():
+    here, there = io.BytesIO(), io.BytesIO()
+    one_line().savefig(here, format="png", metadata={"Software": None})
+    with matplotlib.rc_context({"font.size": 30, "xtick.labelsize": 30, "savefig.dpi": 30}):
+        one_line().savefig(there, format="png", metadata={"Software": None})
+    assert here.getvalue() == there.getvalue()
+
+
+def test_a_notebook_shows_a_figure_at_a_hundred_dots_an_inch():
+    pytest.importorskip("IPython", reason="IPython comes with the test extra")
+    from IPython.core.formatters import DisplayFormatter
+
+    data, metadata = DisplayFormatter().format(one_line())
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert metadata["image/png"] == {"width": 340, "height": 270}
+
+
+def test_a_pdf_embeds_truetype_fonts_and_no_type_3():
+    page = io.BytesIO()
+    one_line().savefig(page, format="pdf")
+    assert RC["pdf.fonttype"] == 42
+    assert b"/Type3" not in page.getvalue()
+    assert b"/FontFile2" in page.getvalue()
+
+
+def test_known_names_keep_their_colour_and_others_get_distinct_ones():
+    colors = colors_for(["old", "male", "young", "female", "middle-aged"])
+    assert colors["male"] == OKABE_ITO["blue"]
+    assert colors["female"] == OKABE_ITO["vermillion"]
+    assert len(set(colors.values())) == len(colors)
+
+
+@pytest.mark.parametrize("one", OKABE_ITO)
+def test_no_two_colours_of_the_palette_are_equally_bright_and_alike_to_a_colour_blind_eye(one):
+    # Red-green blindness leaves blue against yellow, and brightness: compare those two.
+    def seen(name: str) -> tuple[float, float]:
+        red, green, blue = to_rgb(OKABE_ITO[name])
+        brightness = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        return brightness, blue - (red + green) / 2
+
+    for other in set(OKABE_ITO) - {one}:
+        distance = sum((a - b) ** 2 for a, b in zip(seen(one), seen(other), strict=True)) ** 0.5
+        assert distance > 0.05, other
