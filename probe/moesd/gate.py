@@ -89,7 +89,8 @@ class Gate:
             return classify_skew(
                 self.skew(z), neutral_below=self.neutral_below, explicit_above=self.explicit_above
             )
-        return np.asarray(CLASSES)[self.probabilities(z).argmax(axis=1)]
+        labels: Labels = np.asarray(CLASSES)[self.probabilities(z).argmax(axis=1)]
+        return labels
 
 
 def classify_skew(skews: Vector, *, neutral_below: float, explicit_above: float) -> Labels:

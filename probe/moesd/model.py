@@ -131,8 +131,8 @@ class MoESD:
 
         ``token.safetensors`` has the format of diffusers' textual inversion.
         """
-        token = {TOKEN: self.token.vector.detach().numpy()[None]}
-        experts = {name: w.detach().numpy() for name, w in self.experts.state_dict().items()}
+        token = {TOKEN: self.token.vector.detach().cpu().numpy()[None]}
+        experts = {name: w.detach().cpu().numpy() for name, w in self.experts.state_dict().items()}
         gate = self.gate
         write_tensors(folder / "token.safetensors", token, _kind(provenance, "token"))
         write_tensors(folder / "experts.safetensors", experts, _kind(provenance, "experts"))
@@ -175,8 +175,9 @@ class MoESD:
                 f"encoder is {encoder.id!r} at {encoder.revision}; train it again on this encoder"
             )
         token, _ = read_tensors(folder / "token.safetensors", kind="token")
-        gate, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
+        arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
         weights, _ = read_tensors(folder / "experts.safetensors", kind="experts")
+        fitted: dict[str, Any] = {**arrays, **{name: config[name] for name in _SCALARS}}
         experts = Experts(config["n_features"], width=config["width"])
         try:
             experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
@@ -188,8 +189,8 @@ class MoESD:
         return cls(
             encoder=encoder,
             token=SpecialToken(torch.from_numpy(token[TOKEN][0]), tuple(config["subjects"])),
-            gate=Gate(**gate, **{name: config[name] for name in _SCALARS}),
-            experts=experts.eval().requires_grad_(False),
+            gate=Gate(**fitted),
+            experts=experts.to(encoder.device).eval().requires_grad_(False),
         )
 
     @torch.no_grad()
@@ -217,7 +218,7 @@ _SCALARS = ("midpoint", "neutral_below", "explicit_above", "temperature", "routi
 
 def _unit(pooled: torch.Tensor) -> Matrix:
     normalized = torch.nn.functional.normalize(pooled, dim=1)
-    return normalized.detach().cpu().numpy()  # type: ignore[no-any-return]
+    return normalized.detach().cpu().numpy()
 
 
 def _kind(provenance: Provenance, kind: str) -> Provenance:

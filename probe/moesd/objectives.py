@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch.nn import functional
 
@@ -41,11 +42,12 @@ class LatentObjective:
     ) -> None:
         self._moesd, self._keep = moesd, keep
         self._ids, self._places = moesd.token.input_ids(moesd.encoder, prompts)
-        self._vectors = torch.from_numpy(vectors)
+        device = moesd.encoder.device
+        self._vectors = torch.from_numpy(vectors).to(device)
         skews = moesd.gate.skew(vectors)
         self._toward_male = torch.from_numpy(skews < 0)
         self._skew_scale = float((skews**2).mean())
-        self._axis = torch.from_numpy(moesd.gate.axis).float()
+        self._axis = torch.from_numpy(moesd.gate.axis).float().to(device)
         moesd.token.vector.requires_grad_(True)
         self.parameters = [moesd.token.vector, *moesd.experts.parameters()]
 
@@ -66,10 +68,19 @@ class DiffusionObjective:
     """Denoise balanced pictures under the corrected neutral prompt; the image model is frozen.
 
     The pictures of a step come in sets, one for each value of the attribute, that share subject,
-    noise and time: the difference between the values is then the only one the experts see.
+    noise and time: the difference between the values is then the only one the experts see. What
+    they learn is the prediction under which every value is equally likely.
+
+    The target of a picture is its noise (or velocity), as in the paper. Where the pictures come
+    with the prompt they were made from, the frozen model's own prediction under that prompt stands
+    for it: the same on average, without the chance of one picture.
 
     Parameters
     ----------
+    prompts : sequence of str
+        Neutral prompts of training occupations, in any template.
+    subjects : sequence of str
+        The subject of each.
     examples : Examples
         At most 1,500 pictures, balanced.
     pipeline : StableDiffusionPipeline
@@ -79,32 +90,32 @@ class DiffusionObjective:
     name = "diffusion"
 
     def __init__(
-        self, moesd: MoESD, examples: Examples, pipeline: Any, *, batch_size: int, seed: int
+        self,
+        moesd: MoESD,
+        prompts: Sequence[str],
+        subjects: Sequence[str],
+        examples: Examples,
+        pipeline: Any,
+        *,
+        batch_size: int,
+        seed: int,
     ) -> None:
-        self._moesd, self._pipeline, self._examples = moesd, pipeline, examples
+        self._moesd, self._pipeline = moesd, pipeline
         self._rng = torch.Generator().manual_seed(seed)
-        self._latents = _encode(pipeline.vae, examples.pixels())
-        table = examples.table
-        self._values = sorted(set(table["value"]))
-        self._rows = {
-            subject: [
-                torch.from_numpy(
-                    np.flatnonzero((table["subject"] == subject) & (table["value"] == value))
-                )
-                for value in self._values
-            ]
-            for subject in sorted(set(table["subject"]))
-        }
-        self._subjects = list(self._rows)
-        self._n_sets = max(1, batch_size // len(self._values))
-        prompts = table.drop_duplicates("subject").set_index("subject")["prompt"]
-        chosen = [str(prompts[subject]) for subject in self._subjects]
+        encoder, table = moesd.encoder, examples.table
+        self._rows = _rows_by_subject(table)
+        n_values = table["value"].nunique()
+        self._n_sets = max(1, batch_size // n_values)
+        known = [row for row, subject in enumerate(subjects) if subject in self._rows]
+        self._subjects = [subjects[row] for row in known]
+        chosen = [prompts[row] for row in known]
         moesd.token.vector.requires_grad_(False)
-        ids, places = moesd.token.input_ids(moesd.encoder, chosen)
+        ids, places = moesd.token.input_ids(encoder, chosen)
         with torch.no_grad():
-            self._states = moesd.token.states(moesd.encoder, ids, places)
-        z = moesd.encoder.embed(chosen)
-        self._toward_male = torch.from_numpy(moesd.gate.skew(z) < 0)
+            self._states = moesd.token.states(encoder, ids, places)
+            self._latents = _encode(pipeline.vae, examples.pixels())
+            self._said = encoder.states(table["said"].tolist()) if "said" in table else None
+        self._toward_male = torch.from_numpy(moesd.gate.skew(encoder.embed(chosen)) < 0)
         self.parameters = list(moesd.experts.parameters())
         pipeline.unet.requires_grad_(False)
 
@@ -114,34 +125,51 @@ class DiffusionObjective:
         n_timesteps = scheduler.config.num_train_timesteps
         picked = torch.randint(len(self._subjects), (self._n_sets,), generator=self._rng)
         rows = torch.stack([self._draw(self._subjects[i]) for i in picked])  # (n_sets, n_values)
-        low = int(HIGH_NOISE * n_timesteps)
-        times = torch.randint(low, n_timesteps, (self._n_sets, 1), generator=self._rng)
+        times = torch.randint(
+            int(HIGH_NOISE * n_timesteps), n_timesteps, (self._n_sets, 1), generator=self._rng
+        )
+        times = times.expand(rows.shape).flatten()
         clean = self._latents[rows.flatten()]
         noise = torch.randn(self._n_sets, 1, *clean.shape[1:], generator=self._rng)
-        noise = noise.expand(-1, rows.shape[1], -1, -1, -1).flatten(0, 1)
-        times = times.expand(-1, rows.shape[1]).flatten()
+        noise = noise.expand(*rows.shape, -1, -1, -1).flatten(0, 1)
+        noise, times = noise.to(clean.device), times.to(clean.device)
         noised = scheduler.add_noise(clean, noise, times)
+        if self._said is None:
+            target = _target(scheduler, clean, noise, times)
+        else:
+            with torch.no_grad():
+                target = unet(noised, times, self._said[rows.flatten()]).sample
         states = self._moesd.experts(self._states[picked], self._toward_male[picked])
-        states = states.repeat_interleave(rows.shape[1], dim=0)
-        predicted = unet(noised, times, states).sample
-        return functional.mse_loss(predicted, self._target(clean, noise, times))
+        predicted = unet(noised, times, states.repeat_interleave(rows.shape[1], dim=0)).sample
+        return functional.mse_loss(predicted, target)
 
     def _draw(self, subject: str) -> torch.Tensor:
         rows = self._rows[subject]
         return torch.stack([of[torch.randint(len(of), (), generator=self._rng)] for of in rows])
 
-    def _target(
-        self, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
-    ) -> torch.Tensor:
-        scheduler = self._pipeline.scheduler
-        if scheduler.config.prediction_type == "v_prediction":
-            velocity: torch.Tensor = scheduler.get_velocity(clean, noise, times)
-            return velocity
-        return noise
+
+def _rows_by_subject(table: pd.DataFrame) -> dict[str, list[torch.Tensor]]:
+    """List the rows of each value, by subject."""
+    return {
+        str(subject): [
+            torch.from_numpy(rows.index.to_numpy()) for _, rows in of_subject.groupby("value")
+        ]
+        for subject, of_subject in table.groupby("subject")
+    }
+
+
+def _target(
+    scheduler: Any, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
+) -> torch.Tensor:
+    """Give what the image model was trained to predict."""
+    if scheduler.config.prediction_type == "v_prediction":
+        velocity: torch.Tensor = scheduler.get_velocity(clean, noise, times)
+        return velocity
+    return noise
 
 
 @torch.no_grad()
 def _encode(vae: Any, pixels: npt.NDArray[np.float32]) -> torch.Tensor:
-    batches = torch.from_numpy(pixels).split(64)
+    batches = torch.from_numpy(pixels).to(vae.device).split(64)
     latents = torch.cat([vae.encode(batch).latent_dist.mean for batch in batches])
     return latents * vae.config.scaling_factor  # type: ignore[no-any-return]

@@ -117,25 +117,28 @@ def train_moesd(
         encoder=encoder,
         token=SpecialToken.start(encoder, subjects),
         gate=gate,
-        experts=Experts(encoder.n_features, width=config.width),
+        experts=Experts(encoder.n_features, width=config.width).to(encoder.device),
     )
+    is_training = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
+    truth = true_classes(prompts, gate.skew(vectors), neutral_below=gate.neutral_below)
+    rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
+    skewed = table["prompt"].iloc[rows].tolist()
     n_latent = config.latent_steps if config.objective != "diffusion" else 0
-    n_steps = n_latent + (config.diffusion_steps if needs_pictures else 0)
-    training = _Loop(config, n_steps=n_steps, progress=progress)
+    n_diffusion = config.diffusion_steps if needs_pictures else 0
+    training = _Loop(config, n_steps=n_latent + n_diffusion, progress=progress)
     if n_latent:
-        is_training = (table["split"] == "trained").to_numpy() & (
-            table["group"] == "neutral"
-        ).to_numpy()
-        truth = true_classes(prompts, gate.skew(vectors), neutral_below=gate.neutral_below)
-        rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
-        objective = LatentObjective(moesd, [prompts.prompts[row] for row in rows], vectors[rows])
-        training.run(objective, n_latent)
-    if examples is not None and pipeline is not None and needs_pictures:
-        pictures = Examples.read(examples, limit=config.n_examples, seed=seed)
-        training.run(
-            DiffusionObjective(moesd, pictures, pipeline, batch_size=config.batch_size, seed=seed),
-            config.diffusion_steps,
+        training.run(LatentObjective(moesd, skewed, vectors[rows]), n_latent)
+    if examples is not None and needs_pictures:
+        objective = DiffusionObjective(
+            moesd,
+            skewed,
+            table["subject"].iloc[rows].tolist(),
+            Examples.read(examples, limit=config.n_examples, seed=seed),
+            pipeline,
+            batch_size=config.batch_size,
+            seed=seed,
         )
+        training.run(objective, n_diffusion)
     moesd.experts.eval().requires_grad_(False)
     moesd.token.vector.requires_grad_(False)
     return moesd
@@ -149,7 +152,7 @@ class _Loop:
         self._done = 0
 
     def run(self, objective: LatentObjective | DiffusionObjective, n_steps: int) -> None:
-        optimizer = torch.optim.Adam(objective.parameters, lr=self._config.learning_rate)
+        optimizer = torch.optim.AdamW(objective.parameters, lr=self._config.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
         for _ in range(n_steps):
             optimizer.zero_grad(set_to_none=True)
@@ -159,7 +162,7 @@ class _Loop:
                     f"the {objective.name} loss became {loss.item()} at step {self._done}; lower "
                     f"the learning rate (it is {self._config.learning_rate})"
                 )
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(objective.parameters, 1.0)
             optimizer.step()
             schedule.step()

@@ -13,7 +13,7 @@ from probe.artifacts import hash_file
 from probe.images.attributes import AttributeClassifier
 from probe.images.fairness import fairness_figures
 from probe.images.generation import GenerationPlan, generate
-from probe.images.pipelines import generation_defaults, load_pipeline
+from probe.images.pipelines import generation_settings, load_pipeline
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection, skew
 from probe.text.checkpoints import model_revision
@@ -82,7 +82,7 @@ def measure_pictures(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Generate pictures and measure bias, obedience and recognition; see `summarize`."""
-    defaults = generation_defaults(model)
+    defaults = generation_settings(model)
     plan = GenerationPlan.build(lexicon, n_images=n_images, seed=seed)
     table = generate(
         load_pipeline(model),

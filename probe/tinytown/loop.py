@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,7 +45,7 @@ class Training:
     """
 
     name: str
-    model: nn.Module
+    model: Any
     loss_of_step: Callable[[int], torch.Tensor]
     schedule: Schedule
     folder: Path
@@ -73,7 +74,7 @@ class Training:
                 group["lr"] = schedule.rate(step)
             optimizer.zero_grad(set_to_none=True)
             loss = self.loss_of_step(step)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             optimizer.step()
             self.losses.append(loss.item())

@@ -80,7 +80,7 @@ class Kitchen:
         )
         self._run(training)
         model: CLIPModel = training.model
-        text_encoder = CLIPTextModel(model.config.text_config)
+        text_encoder = CLIPTextModel(model.text_model.config)
         text_encoder.load_state_dict(model.text_model.state_dict())
         model.save_pretrained(self.out / "clip")
         tokenizer.save_pretrained(self.out / "clip")

@@ -104,7 +104,9 @@ def autoencoder_training(
         noise = torch.randn(posterior.mean.shape, generator=rng)
         restored = model.decode(posterior.mean + posterior.std * noise).sample
         error = functional.l1_loss(restored, pixels) + functional.mse_loss(restored, pixels)
-        return error + 0.5 * _edge_error(restored, pixels) + KL_WEIGHT * posterior.kl().mean()
+        loss: torch.Tensor = error + 0.5 * _edge_error(restored, pixels)
+        loss += KL_WEIGHT * posterior.kl().mean()
+        return loss
 
     return Training("autoencoder", model, loss_of_step, schedule, folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from probe.tinytown.canvas import Canvas, Color
@@ -177,7 +178,7 @@ def _rectangle(
     canvas.rectangle(x0, y0, x1, y1, fill, radius=radius)
 
 
-_STROKES = {
+_STROKES: dict[str, Callable[..., None]] = {
     "r": _rectangle,
     "e": Canvas.ellipse,
     "p": Canvas.polygon,

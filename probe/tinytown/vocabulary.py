@@ -41,7 +41,7 @@ def learn_tokenizer(captions: Iterable[str], *, n_merges: int = 512) -> CLIPToke
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(
         vocab={token: index for index, token in enumerate(tokens)},
-        merges=merges,
+        merges=merges,  # type: ignore[arg-type]  # pairs, as the tokenizers library takes them
         model_max_length=N_TOKENS,
     )
 

@@ -86,7 +86,16 @@ def test_a_diffusion_batch_holds_each_value_with_the_same_noise(town, pipeline_f
     pipeline.unet.register_forward_pre_hook(record, with_kwargs=True)
     for weight in moesd.experts.parameters():
         weight.requires_grad_(True)
-    objective = DiffusionObjective(moesd, Examples.read(pictures), pipeline, batch_size=6, seed=0)
+    neutral = town.prompts.select(group="neutral", split="trained").table
+    objective = DiffusionObjective(
+        moesd,
+        neutral["prompt"].tolist(),
+        neutral["subject"].tolist(),
+        Examples.read(pictures),
+        pipeline,
+        batch_size=6,
+        seed=0,
+    )
     assert torch.isfinite(objective.loss())
     assert (seen["times"][0::2] == seen["times"][1::2]).all()
     torch.testing.assert_close(seen["states"][0::2], seen["states"][1::2])

@@ -1,0 +1,244 @@
+"""The command `moesd-probe`: every command is the library read aloud."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.boundary import OneLineErrors
+from cli.options import (
+    device_option,
+    json_option,
+    lexicon_option,
+    model_option,
+    run_argument,
+    seed_option,
+    settings_of,
+)
+from cli.progress import ProgressBar
+from probe import __version__
+from probe.experiment.config import EvaluateConfig, FitConfig, GenerateConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from probe.experiment.experiment import Experiment, Outcome
+
+# Bars and chatter of the libraries; read when they are first imported.
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="moesd-probe")
+def main() -> None:
+    """Find, correct and prove gender bias in text-to-image models.
+
+    RUN is a folder that holds everything about one model: settings, embeddings, the correction,
+    pictures, figures and the report. Start one with `moesd-probe run RUN --model tinytown`.
+
+    \b
+    Exit codes:
+      0    done
+      1    an error, told in one line on standard error
+      2    wrong usage: unknown command, option or value
+      130  stopped by Ctrl-C; the same command goes on where it was
+    """
+
+
+@main.command()
+@run_argument
+@model_option
+@lexicon_option
+@seed_option("Seed of the whole run, kept in its settings.")
+@device_option
+@json_option
+def embed(
+    run: Path, model: str | None, lexicon: Path | None, seed: int | None, device: str, as_json: bool
+) -> None:
+    """Embed every prompt of RUN, starting RUN if it is new."""
+    with ProgressBar() as bar:
+        experiment = _start(run, model, lexicon, seed, device, bar)
+        outcome = experiment.embed()
+    _tell(outcome, as_json)
+
+
+@main.command()
+@run_argument
+@settings_of(FitConfig)
+@seed_option("Seed of the resamples and of the map.")
+@json_option
+def fit(run: Path, as_json: bool, **settings: Any) -> None:
+    """Fit the bias direction of RUN and place its prompts on it."""
+    with ProgressBar() as bar:
+        outcome = _open(run, bar).fit(**_given(settings))
+    _tell(outcome, as_json)
+
+
+@main.command()
+@run_argument
+@settings_of(TrainConfig)
+@seed_option("Seed of the training.")
+@device_option
+@json_option
+def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
+    """Train the gate, the token and the experts that correct RUN's model."""
+    with ProgressBar() as bar:
+        outcome = _open(run, bar, device).train(**_given(settings))
+    _tell(outcome, as_json)
+
+
+@main.command()
+@run_argument
+@settings_of(GenerateConfig)
+@seed_option("Seed of the noise that pictures start from.")
+@device_option
+@json_option
+def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
+    """Make pictures with the base and the corrected model, from equal noise."""
+    with ProgressBar() as bar:
+        outcome = _open(run, bar, device).generate(**_given(settings))
+    _tell(outcome, as_json)
+
+
+@main.command()
+@run_argument
+@settings_of(EvaluateConfig)
+@seed_option("Seed of the resamples.")
+@device_option
+@json_option
+def evaluate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
+    """Measure fairness, quality and side effects, with intervals."""
+    with ProgressBar() as bar:
+        outcome = _open(run, bar, device).evaluate(**_given(settings))
+    _tell(outcome, as_json)
+
+
+@main.command()
+@run_argument
+@json_option
+def visualize(run: Path, as_json: bool) -> None:
+    """Draw the figures of RUN, as PDF and PNG with their data as CSV."""
+    from figures.paper import draw
+
+    with ProgressBar() as bar:
+        outcome = _open(run, bar).visualize(draw)
+    _tell(outcome, as_json)
+
+
+@main.command()
+@run_argument
+@json_option
+def report(run: Path, as_json: bool) -> None:
+    """Gather everything about RUN on one page, RUN/report.html."""
+    from figures.report import render_report
+
+    with ProgressBar() as bar:
+        outcome = _open(run, bar).report(render_report)
+    _tell(outcome, as_json)
+
+
+@main.command("run")
+@run_argument
+@model_option
+@lexicon_option
+@settings_of(TrainConfig, "objective", "n_examples")
+@settings_of(GenerateConfig, "n_images")
+@seed_option("Seed of the whole run, kept in its settings.")
+@device_option
+@json_option
+def run_all(
+    run: Path,
+    model: str | None,
+    lexicon: Path | None,
+    seed: int | None,
+    device: str,
+    as_json: bool,
+    n_images: int | None,
+    **training: Any,
+) -> None:
+    """Do every stage that is not up to date, and say why for each."""
+    from figures.paper import draw
+    from figures.report import render_report
+
+    with ProgressBar() as bar:
+
+        def tell(outcome: Outcome) -> None:
+            bar.clear()
+            if not as_json:
+                click.echo(outcome.line())
+
+        experiment = _start(run, model, lexicon, seed, device, bar)
+        outcomes = (
+            experiment.set("train", **_given(training))
+            .set("generate", **_given({"n_images": n_images}))
+            .run(draw, render_report, tell=tell)
+        )
+    if as_json:
+        _echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
+        return
+    summaries = {outcome.stage: outcome.result.summary() for outcome in outcomes}
+    click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
+
+
+@main.command()
+@run_argument
+@click.argument("prompt")
+@device_option
+@json_option
+def inspect(run: Path, prompt: str, device: str, as_json: bool) -> None:
+    """Say what the gate of RUN does with a prompt, and why."""
+    answer = _open(run, None, device).inspect(prompt)
+    _echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@main.command()
+@run_argument
+@json_option
+def info(run: Path, as_json: bool) -> None:
+    """List what stands in RUN: made by what, from what, up to date or not."""
+    answer = _open(run, None).info()
+    _echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+def _start(
+    run: Path,
+    model: str | None,
+    lexicon: Path | None,
+    seed: int | None,
+    device: str,
+    bar: ProgressBar | None,
+) -> Experiment:
+    from probe.experiment.experiment import Experiment
+
+    if model is None:
+        experiment = Experiment.open(run, device=device, progress=bar)
+        model = experiment.config.model
+    return Experiment.create(
+        run, model=model, seed=seed, lexicon=lexicon, device=device, progress=bar
+    )
+
+
+def _open(run: Path, bar: ProgressBar | None, device: str = "cpu") -> Experiment:
+    from probe.experiment.experiment import Experiment
+
+    return Experiment.open(run, device=device, progress=bar)
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _tell(outcome: Outcome, as_json: bool) -> None:
+    if as_json:
+        _echo_json(outcome.to_json())
+        return
+    click.echo(outcome.line())
+    click.echo(outcome.result.summary())
+
+
+def _echo_json(data: dict[str, Any]) -> None:
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

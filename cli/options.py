@@ -1,0 +1,67 @@
+"""The options that commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def run_argument(command: Command) -> Command:
+    """The folder of a run."""
+    return click.argument("run", type=click.Path(path_type=Path))(command)
+
+
+def json_option(command: Command) -> Command:
+    """JSON instead of text."""
+    about = "Print JSON on standard output, and nothing else there."
+    return click.option("--json", "as_json", is_flag=True, help=about)(command)
+
+
+def device_option(command: Command) -> Command:
+    """Where the weights live."""
+    about = "Where the weights live: cpu, cuda, cuda:1, mps."
+    return click.option("--device", default="cpu", show_default=True, help=about)(command)
+
+
+def seed_option(about: str) -> Callable[[Command], Command]:
+    """A seed that is kept in the run's settings."""
+    kind = click.IntRange(0, 2**32 - 1)
+    return click.option("--seed", type=kind, help=about)
+
+
+def model_option(command: Command) -> Command:
+    """The model of a new run."""
+    about = "tinytown, a folder, or a hub id. Needed for a new run only."
+    return click.option("--model", help=about)(command)
+
+
+def lexicon_option(command: Command) -> Command:
+    """A lexicon that is copied into the run."""
+    about = "Lexicon of words and templates (TOML), copied into RUN; the shipped one if not given."
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return click.option("--lexicon", type=kind, help=about)(command)
+
+
+def settings_of(config: type[Any], *names: str) -> Callable[[Command], Command]:
+    """One option for each named setting of a stage, all of them if none is named.
+
+    An option that is not given leaves the setting of ``config.toml`` as it is.
+    """
+
+    def decorate(command: Command) -> Command:
+        for item in reversed(fields(config)):
+            if item.name in names or (not names and item.name != "seed"):
+                shown = f"{item.metadata['help']}  [new run: {item.default!s}]"
+                if item.default == "":
+                    shown = item.metadata["help"]
+                flag = "--" + item.name.replace("_", "-")
+                command = click.option(flag, type=type(item.default), help=shown)(command)
+        return command
+
+    return decorate

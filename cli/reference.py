@@ -1,0 +1,40 @@
+"""Write docs/cli.md from the help of every command: `python -m cli.reference`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.main import main
+
+PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+
+_TOP = """\
+# Commands
+
+This page is the output of `--help`, written by `python -m cli.reference`.
+"""
+
+
+def reference() -> str:
+    """The page as Markdown: the group's help, then that of each command in road order."""
+    parts = [_TOP, _section(main, "moesd-probe", None)]
+    with click.Context(main, info_name="moesd-probe") as context:
+        for name in main.list_commands(context):
+            if command := main.get_command(context, name):
+                parts.append(_section(command, name, context))
+    return "\n".join(parts)
+
+
+def _section(command: click.Command, name: str, parent: click.Context | None) -> str:
+    with click.Context(command, info_name=name, parent=parent, terminal_width=90) as context:
+        context.help_option_names = ["-h", "--help"]
+        text = command.get_help(context)
+    title = f"moesd-probe {name}" if parent else name
+    return f"## {title}\n\n```text\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(reference(), encoding="utf-8")

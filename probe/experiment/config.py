@@ -1,0 +1,254 @@
+"""Settings of a run: one small dataclass a stage, and the TOML file that holds them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from probe.artifacts import SCHEMA, atomic
+from probe.errors import ArtifactError
+
+FILE = "config.toml"
+
+_HEADER = """\
+# Settings of this run. Edit them, then run `moesd-probe run` again: it makes anew what they change.
+"""
+
+
+def _setting(default: Any, about: str) -> Any:
+    """A field whose description serves the TOML file and the command line alike."""
+    return field(default=default, metadata={"help": about})
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """Which prompts are embedded."""
+
+    lexicon: str = _setting("", "Lexicon of words and templates (TOML); the shipped one if empty.")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How the bias direction is found and measured."""
+
+    strength: float = _setting(500.0, "Lambda of the calibrated projection.")
+    n_bootstrap: int = _setting(2000, "Resamples behind each interval.")
+    seed: int = _setting(0, "Seed of the resamples and of the map.")
+
+    def __post_init__(self) -> None:
+        _at_least("strength", self.strength, 0)
+        _at_least("n_bootstrap", self.n_bootstrap, 1)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the correction is trained; the same settings as in `probe.moesd.training`, with a seed."""
+
+    objective: str = _setting("both", "What is minimised: latent, diffusion, or both in turn.")
+    n_examples: int = _setting(1400, "Pictures for the diffusion objective, at most 1500.")
+    width: int = _setting(32, "Bottleneck of each expert.")
+    latent_steps: int = _setting(200, "Steps of the latent objective.")
+    diffusion_steps: int = _setting(200, "Steps of the diffusion objective.")
+    batch_size: int = _setting(48, "Pictures in a step of the diffusion objective.")
+    learning_rate: float = _setting(1e-3, "Of the first step; it falls to 0 as a cosine does.")
+    neutral_band: float = _setting(
+        0.1, "Half-width of the gate's neutral band, in standard deviations of the skew."
+    )
+    routing: str = _setting("trained", "Which gate decides: trained or closed-form.")
+    seed: int = _setting(0, "Seed of the training.")
+
+    def __post_init__(self) -> None:
+        _one_of("objective", self.objective, ("latent", "diffusion", "both"))
+        _one_of("routing", self.routing, ("trained", "closed-form"))
+        if not 2 <= self.n_examples <= 1500:
+            raise ValueError(f"n_examples is {self.n_examples}; needed 2 to 1500")
+        for name in ("width", "latent_steps", "diffusion_steps", "batch_size"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("learning_rate", "neutral_band"):
+            _at_least(name, getattr(self, name), 0)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Which pictures are made, and how."""
+
+    n_images: int = _setting(
+        50, "Pictures of each occupation; a quarter as many where the prompt says the gender."
+    )
+    guidance_scale: float = _setting(7.5, "Weight of the prompt; 1 is no guidance.")
+    n_steps: int = _setting(50, "Denoising steps of a picture.")
+    batch_size: int = _setting(0, "Pictures denoised together; 0 lets the model's size decide.")
+    seed: int = _setting(0, "Seed of the noise.")
+
+    def __post_init__(self) -> None:
+        _at_least("n_images", self.n_images, 1)
+        _at_least("guidance_scale", self.guidance_scale, 0)
+        _at_least("n_steps", self.n_steps, 1)
+        _at_least("batch_size", self.batch_size, 0)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Who looks at the pictures, and at what."""
+
+    classifier: str = _setting("", "Image classifier (folder or hub id); the model's own if empty.")
+    clip: str = _setting("", "CLIP that scores pictures against prompts; the model's own if empty.")
+    attribute: str = _setting("gender", "Attribute of the classifier that fairness is about.")
+    female: str = _setting("woman", "The classifier's word for what female prompts ask for.")
+    male: str = _setting("man", "The classifier's word for what male prompts ask for.")
+    n_bootstrap: int = _setting(2000, "Resamples behind each interval.")
+    seed: int = _setting(0, "Seed of the resamples.")
+
+    def __post_init__(self) -> None:
+        _at_least("n_bootstrap", self.n_bootstrap, 1)
+
+
+STAGES: dict[str, type[Any]] = {
+    "embed": EmbedConfig,
+    "fit": FitConfig,
+    "train": TrainConfig,
+    "generate": GenerateConfig,
+    "evaluate": EvaluateConfig,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting of a run."""
+
+    model: str
+    """``"tinytown"``, a folder or a hub id, as the user named it."""
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    @classmethod
+    def read(cls, folder: Path) -> Config:
+        """Read and check ``config.toml`` of a run folder.
+
+        Raises
+        ------
+        ArtifactError
+            If the file is missing, is not TOML, is of another schema, or holds an unknown
+            setting or a value that is not allowed; the message names it.
+        """
+        path = folder / FILE
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ArtifactError(
+                f"{folder} holds no {FILE}, so it is no run; start one with "
+                f"`moesd-probe embed {folder} --model tinytown`"
+            ) from error
+        except NotADirectoryError as error:
+            raise ArtifactError(f"{folder} is a file; RUN must be a folder") from error
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"{path} is not TOML ({error}); correct the file") from error
+        if (schema := data.pop("schema", None)) != SCHEMA:
+            raise ArtifactError(
+                f"{path} has schema {schema} but this version reads schema {SCHEMA}; "
+                "start a new run in another folder"
+            )
+        model = data.pop("model", None)
+        if not isinstance(model, str) or not model:
+            raise ArtifactError(f'{path} names no model; add a line like model = "tinytown"')
+        if unknown := [name for name in data if name not in STAGES]:
+            raise ArtifactError(
+                f"{path} has no use for {unknown[0]!r}; known are schema, model and the tables "
+                f"{', '.join(STAGES)}; correct the file"
+            )
+        return cls(model=model, **{name: _stage(path, name, data.get(name, {})) for name in STAGES})
+
+    def write(self, folder: Path) -> None:
+        """Write ``config.toml``, every setting with its description."""
+        with atomic(folder / FILE) as temporary:
+            temporary.write_text(self.to_toml(), encoding="utf-8")
+
+    def to_toml(self) -> str:
+        """Every setting with its description, as TOML."""
+        lines = [_HEADER, f"schema = {SCHEMA}", f"model = {_toml(self.model)}"]
+        for name, stage in STAGES.items():
+            lines += ["", f"[{name}]"]
+            values = asdict(getattr(self, name))
+            for item in fields(stage):
+                lines.append(f"# {item.metadata['help']}")
+                lines.append(f"{item.name} = {_toml(values[item.name])}")
+        return "\n".join(lines) + "\n"
+
+    def with_settings(self, stage: str, settings: Mapping[str, Any]) -> Config:
+        """Change settings of one stage.
+
+        Raises
+        ------
+        ValueError
+            If a setting is unknown, of another type, or out of range.
+        """
+        changed = replace(getattr(self, stage), **_checked(stage, settings))
+        return replace(self, **{stage: changed})
+
+    def with_seed(self, seed: int) -> Config:
+        """Give every stage that draws numbers the same seed."""
+        config = self
+        for name, stage in STAGES.items():
+            if any(item.name == "seed" for item in fields(stage)):
+                config = config.with_settings(name, {"seed": seed})
+        return config
+
+
+def settings_line(config: Any, *, without: tuple[str, ...] = ()) -> str:
+    """One line that says every setting of a stage, to be hashed with its inputs."""
+    return ", ".join(
+        f"{name}={value!r}" for name, value in asdict(config).items() if name not in without
+    )
+
+
+def _stage(path: Path, name: str, table: object) -> Any:
+    if not isinstance(table, dict):
+        raise ArtifactError(f"{path}: {name} is {table!r}; needed a table [{name}]")
+    try:
+        return STAGES[name](**_checked(name, table))
+    except ValueError as error:
+        raise ArtifactError(f"{path}: [{name}] {error}; correct the file") from error
+
+
+def _checked(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    known = {item.name: type(item.default) for item in fields(STAGES[stage])}
+    checked = {}
+    for name, value in settings.items():
+        if name not in known:
+            raise ValueError(f"{stage} has no setting {name!r}; known are {', '.join(known)}")
+        kind = known[name]
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not kind:
+            raise ValueError(f"{name} is {value!r}; needed a value of type {kind.__name__}")
+        if kind is float and value != value:
+            raise ValueError(f"{name} is not a number")
+        checked[name] = value
+    return checked
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not value >= least or value == float("inf"):
+        raise ValueError(f"{name} is {value}; needed at least {least}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; needed one of {', '.join(allowed)}")
+
+
+def _toml(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):  # JSON escapes as TOML does, but for the one character DEL
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

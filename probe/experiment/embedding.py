@@ -1,0 +1,63 @@
+"""Stage 1: every prompt of the lexicon becomes a vector."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from probe.experiment.run import Run, stale_files
+
+FOLDER = "embeddings"
+FILES = ("embeddings/prompts.parquet", "embeddings/states.safetensors")
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """How many prompts stand in the store, and how wide they are."""
+
+    n_prompts: int
+    n_occupations: int
+    n_objects: int
+    n_features: int
+
+    def summary(self) -> str:
+        """One line."""
+        return (
+            f"{self.n_prompts} prompts about {self.n_occupations} occupations and "
+            f"{self.n_objects} objects, {self.n_features} features each"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Every count."""
+        return asdict(self)
+
+
+class Embed:
+    """Encode what the store does not hold yet."""
+
+    name = "embed"
+
+    def stale(self, run: Run) -> str | None:
+        """Look at both files."""
+        return stale_files(run, run.prompts.hash, *FILES)
+
+    def make(self, run: Run) -> None:
+        """Fill the store."""
+        from probe.text.embeddings import EmbeddingStore
+        from probe.text.encoder import TextEncoder
+
+        encoder = TextEncoder.load(run.config.model, device=run.device)
+        store = EmbeddingStore(run.folder / FOLDER)
+        store.update(encoder, run.prompts, progress=run.told("prompts"))
+
+    def result(self, run: Run) -> EmbedResult:
+        """Count what stands in the store."""
+        from probe.text.embeddings import EmbeddingStore
+
+        store = EmbeddingStore.open(run.folder / FOLDER)
+        return EmbedResult(
+            n_prompts=len(store.prompt_set),
+            n_occupations=len(run.lexicon.occupations),
+            n_objects=len(run.lexicon.objects),
+            n_features=store.vectors().shape[1],
+        )

@@ -1,0 +1,114 @@
+"""Stage 5: fairness, picture quality and side effects, each with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from probe.artifacts import Provenance, hash_parts, read_json, write_json, write_table
+from probe.experiment import judges
+from probe.experiment.config import settings_line
+from probe.experiment.generating import lexicon_line
+from probe.experiment.labelling import forget_pieces, label_pictures
+from probe.experiment.measuring import SIDES, SPLITS, Measurement
+from probe.experiment.run import Run, stale_files
+from probe.images.fairness import MEASURES
+
+LABELS = "evaluation/labels.parquet"
+FAIRNESS = "evaluation/fairness.parquet"
+SHARES = "evaluation/shares.parquet"
+QUALITY = "evaluation/quality.json"
+FILES = (LABELS, FAIRNESS, SHARES, QUALITY)
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Everything that ``evaluate --json`` prints."""
+
+    quality: dict[str, Any]
+
+    def summary(self) -> str:
+        """One table: base, corrected, and the noise floor of what is measured."""
+        quality = self.quality
+        lines = [f"{'':<28}{'base':<26}{'corrected':<26}noise floor"]
+        for split, title in zip(SPLITS, ("", ", trained on", ", held out"), strict=True):
+            for measure in MEASURES if split == "all" else ("mad",):
+                base, corrected = (
+                    (quality[name] if split == "all" else quality[name][split])[measure]
+                    for name in SIDES.values()
+                )
+                label = f"{measure.upper()}{title}"
+                lines.append(
+                    f"{label:<28}{_shown(base):<26}{_shown(corrected):<26}{base['floor']:.3f}"
+                )
+        for key, label in (
+            ("subject_recognised", "occupation recognised"),
+            ("explicit_honoured", "explicit prompts honoured"),
+            ("clip_score", "CLIP score"),
+        ):
+            base, corrected = (quality[name][key] for name in SIDES.values())
+            lines.append(f"{label:<28}{_shown(base):<26}{_shown(corrected)}")
+        change = quality["difference"]["mad"]
+        lines.append(f"difference of MAD: {_shown(change)}, p = {change['p']:.2g}")
+        for key, found in quality["failures"].items():
+            lines.append(f"{key.replace('_', ' '):<28}{_shown(found)}")
+        return "\n".join(line.rstrip() for line in lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure."""
+        return self.quality
+
+
+class Evaluate:
+    """Label every picture, then measure."""
+
+    name = "evaluate"
+
+    def stale(self, run: Run) -> str | None:
+        """Look at the four files."""
+        return stale_files(run, self.made_from(run), *FILES)
+
+    def make(self, run: Run) -> None:
+        """Write the labels and what follows from them."""
+        config, made_from = run.config.evaluate, self.made_from(run)
+        classifier, clip = judges.load_classifier(run), judges.load_clip(run)
+        measured = Measurement(
+            labels=label_pictures(run, classifier, clip, seen_by=self._seen_by(run)),
+            attributes=judges.by_column(classifier.attributes),
+            attribute=config.attribute,
+            asked={"female": config.female, "male": config.male},
+            n_bootstrap=config.n_bootstrap,
+            seed=config.seed,
+        )
+
+        def made(kind: str) -> Provenance:
+            return run.provenance(kind, made_from, seed=config.seed)
+
+        write_table(run.folder / LABELS, measured.labels, made("labels"))
+        write_table(run.folder / SHARES, measured.shares(), made("shares"))
+        write_table(run.folder / FAIRNESS, measured.fairness(), made("fairness"))
+        quality = {**measured.quality(), "model": run.config.model}
+        write_json(run.folder / QUALITY, quality, made("quality"))
+        forget_pieces(run)
+
+    def result(self, run: Run) -> EvaluateResult:
+        """Read the figures."""
+        return EvaluateResult(read_json(run.folder / QUALITY, kind="quality")[0])
+
+    def made_from(self, run: Run) -> str:
+        """Hash of the settings, the pictures and who looks at them."""
+        pictures = [f"images/{side}/metadata.jsonl" for side in SIDES]
+        return hash_parts(
+            "evaluate",
+            settings_line(run.config.evaluate),
+            lexicon_line(run.lexicon),
+            run.hashes(*pictures),
+            self._seen_by(run),
+        )
+
+    def _seen_by(self, run: Run) -> str:
+        return judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run))
+
+
+def _shown(found: dict[str, float]) -> str:
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"

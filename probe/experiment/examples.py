@@ -1,0 +1,121 @@
+"""The training pictures: made by the base model itself, kept where it drew what was asked for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from probe.artifacts import atomic, hash_parts, read_json, write_json
+from probe.errors import DataError
+from probe.experiment import judges
+from probe.experiment.config import settings_line
+from probe.experiment.run import Run, stale_files
+from probe.images.plan import GenerationPlan, write_metadata
+from probe.text.lexicon import fill
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+FOLDER = "moesd/examples"
+MARK = f"{FOLDER}/provenance.json"
+
+_CANDIDATES = "moesd/candidates"
+_SPARE = 1.2  # a model that obeys 95 % of its prompts loses one picture in ten to the checks
+
+
+def examples_made_from(run: Run) -> str:
+    """Everything the training pictures depend on."""
+    config = run.config
+    return hash_parts(
+        "examples",
+        run.revision,
+        judges.judges_line(run, judges.classifier_folder(run)),
+        repr(run.lexicon),
+        f"n={config.train.n_examples} seed={config.train.seed}",
+        settings_line(config.generate, without=("n_images", "seed", "batch_size")),
+        f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
+    )
+
+
+def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
+    """Make the training pictures of a run, an imagefolder with the neutral prompts they answer.
+
+    Explicit prompts ("a photo of a woman working as a carpenter") are drawn for every occupation
+    that is not held out. A picture is kept if the classifier sees the gender and, where it knows
+    subjects, the occupation that were asked for; then as many women as men of each occupation.
+
+    Raises
+    ------
+    DataError
+        If no occupation has a picture of each gender that is as asked for.
+    """
+    from probe.images.generation import generate
+
+    made_from = examples_made_from(run)
+    folder = run.folder / FOLDER
+    if stale_files(run, made_from, MARK) is None:
+        shutil.rmtree(run.folder / _CANDIDATES, ignore_errors=True)
+        return folder
+    (run.folder / MARK).unlink(missing_ok=True)
+    n_occupations = sum(not job.held_out for job in run.lexicon.occupations)
+    n_wanted = max(1, run.config.train.n_examples // (2 * max(1, n_occupations)))
+    plan = GenerationPlan.examples(
+        run.lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=run.config.train.seed
+    )
+    config = run.config.generate
+    candidates = generate(
+        pipeline,
+        plan,
+        run.folder / _CANDIDATES,
+        guidance_scale=config.guidance_scale,
+        n_steps=config.n_steps,
+        batch_size=config.batch_size or None,
+        revision=run.revision,
+        progress=run.told("training pictures"),
+    )
+    kept = _as_asked(run, candidates).groupby(["subject", "value"], sort=False).head(n_wanted)
+    n_each = kept.groupby("subject")["value"].agg(lambda values: values.value_counts().min())
+    has_both = kept.groupby("subject")["value"].nunique() == 2
+    n_each = n_each.where(has_both, 0)
+    rank = kept.groupby(["subject", "value"]).cumcount()
+    kept = kept[rank < kept["subject"].map(n_each)]
+    if kept.empty:
+        raise DataError(
+            f"of {len(candidates)} training pictures none shows each gender in an occupation as "
+            "its prompt asks; use the objective latent, which needs no pictures, or another model"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in kept["file_name"]:
+        with atomic(folder / name) as temporary:
+            shutil.copyfile(run.folder / _CANDIDATES / name, temporary)
+    neutral = run.lexicon.neutral_templates[0]
+    prompts = [fill(neutral, subject=subject) for subject in kept["subject"]]
+    columns = ["file_name", "prompt", "subject", "value", "seed", "key"]
+    write_metadata(folder, kept.assign(prompt=prompts)[columns])
+    provenance = run.provenance("examples", made_from, seed=run.config.train.seed)
+    write_json(run.folder / MARK, {"n_made": len(candidates), "n_kept": len(kept)}, provenance)
+    shutil.rmtree(run.folder / _CANDIDATES)
+    return folder
+
+
+def n_examples(run: Run) -> int:
+    """How many pictures the training saw; 0 without the diffusion objective."""
+    if run.config.train.objective == "latent" or not (run.folder / MARK).exists():
+        return 0
+    return int(read_json(run.folder / MARK, kind="examples")[0]["n_kept"])
+
+
+def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
+    config = run.config.evaluate
+    labels = judges.load_classifier(run).label(
+        [run.folder / _CANDIDATES / name for name in candidates["file_name"]],
+        progress=run.told("looking at training pictures"),
+    )
+    asked = candidates["kind"].map({"female": config.female, "male": config.male})
+    is_kept = labels[config.attribute].to_numpy() == asked.to_numpy()
+    if judges.SUBJECT in labels:
+        is_kept &= labels[judges.SUBJECT].to_numpy() == candidates["subject"].to_numpy()
+    return candidates.assign(value=asked)[is_kept]

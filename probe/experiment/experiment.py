@@ -1,0 +1,278 @@
+"""A run folder as an object: its stages in order, what is up to date, what is done next."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from probe.artifacts import atomic, exclusive
+from probe.errors import ArtifactError, StageError
+from probe.experiment.config import FILE, Config
+from probe.experiment.embedding import FILES as EMBEDDINGS
+from probe.experiment.embedding import Embed
+from probe.experiment.evaluating import Evaluate
+from probe.experiment.fitting import Fit
+from probe.experiment.generating import Generate
+from probe.experiment.inspecting import Inspection, inspect_prompt
+from probe.experiment.inventory import Inventory, take_inventory
+from probe.experiment.run import Progress, Result, Run, Stage, check_model, load_lexicon
+from probe.experiment.showing import Draw, Render, Report, Visualize
+from probe.experiment.training import Train
+
+_LEXICON = "lexicon.toml"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one stage."""
+
+    stage: str
+    was_made: bool
+    """False if it was up to date."""
+    why: str
+    """Why it was made, or was not."""
+    result: Result
+
+    def line(self) -> str:
+        """One line for people."""
+        return f"{self.stage}: {'made' if self.was_made else 'skipped'} ({self.why})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The result, and under ``stage`` what became of it."""
+        told = {"name": self.stage, "was_made": self.was_made, "why": self.why}
+        return {**self.result.to_json(), "stage": told}
+
+
+class Experiment:
+    """A run folder.
+
+    Every stage reads its inputs from the folder and writes its outputs there; each file carries
+    the hash of what it was made from, so a stage whose outputs carry the hash of today's settings
+    and inputs is up to date and is not made again. A stage may be stopped at any moment: files are
+    whole or absent, and the same call goes on.
+
+    Parameters
+    ----------
+    run : Run
+        The folder, opened; see `create` and `open`.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        model: str,
+        seed: int | None = None,
+        lexicon: Path | None = None,
+        device: str = "cpu",
+        progress: Progress | None = None,
+    ) -> Experiment:
+        """Start a run, or go on with one of the same model.
+
+        Parameters
+        ----------
+        folder : path
+            Made if need be.
+        model : str
+            ``"tinytown"``, a folder or a hub id.
+        seed : int, optional
+            Seed of every stage; 0 in a new run if not given.
+        lexicon : Path, optional
+            Words and templates; copied into the folder.
+        device : str
+            Where weights live.
+        progress : callable, optional
+            Called with (what is being done, how much is done, how much there is).
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is a file, cannot be written, or is a run of another model.
+        ModelError
+            If there is no such model.
+        """
+        folder = Path(folder)
+        if (folder / FILE).exists():
+            config = Config.read(folder)
+            if config.model != model:
+                raise ArtifactError(
+                    f"{folder} is a run of {config.model!r}, not of {model!r}; start a new run in "
+                    "another folder"
+                )
+        else:
+            config = _new_config(model)
+        if seed is not None:
+            config = config.with_seed(seed)
+        if lexicon is not None:
+            load_lexicon(lexicon)  # a wrong one is refused before anything is written
+            config = config.with_settings("embed", {"lexicon": _LEXICON})
+        with _held(folder):
+            if lexicon is not None:
+                with atomic(folder / _LEXICON) as temporary:
+                    shutil.copyfile(lexicon, temporary)
+            config.write(folder)
+        return cls.open(folder, device=device, progress=progress)
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, *, device: str = "cpu", progress: Progress | None = None
+    ) -> Experiment:
+        """Open a run that has been started.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is no run, its settings are wrong, or other weights made it.
+        """
+        folder = Path(folder)
+        run = Run(folder, Config.read(folder), device=device, progress=progress)
+        check_model(run, EMBEDDINGS[1])
+        return cls(run)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self._run.folder
+
+    @property
+    def config(self) -> Config:
+        """Every setting."""
+        return self._run.config
+
+    def set(self, stage: str, **settings: Any) -> Experiment:
+        """Change settings of a stage, in ``config.toml`` too; returns the experiment itself.
+
+        Raises
+        ------
+        ValueError
+            If a setting is unknown, of another type, or out of range.
+        """
+        config = self.config.with_settings(stage, settings)
+        if config != self.config:
+            with _held(self.folder):
+                config.write(self.folder)
+            self._run = replace(self._run, config=config)
+        return self
+
+    def embed(self) -> Outcome:
+        """Embed every prompt."""
+        return self._do(Embed())
+
+    def fit(self, **settings: Any) -> Outcome:
+        """Fit the bias direction and place the prompts on it; settings of `FitConfig`."""
+        return self.set("fit", **settings)._do(Fit())
+
+    def train(self, **settings: Any) -> Outcome:
+        """Train the correction; settings of `TrainConfig`."""
+        return self.set("train", **settings)._do(Train())
+
+    def generate(self, **settings: Any) -> Outcome:
+        """Make pictures with both models; settings of `GenerateConfig`."""
+        return self.set("generate", **settings)._do(Generate())
+
+    def evaluate(self, **settings: Any) -> Outcome:
+        """Measure the pictures; settings of `EvaluateConfig`."""
+        return self.set("evaluate", **settings)._do(Evaluate())
+
+    def visualize(self, draw: Draw) -> Outcome:
+        """Draw the figures; ``draw`` is `figures.paper.draw`, which this library does not know."""
+        return self._do(Visualize(draw))
+
+    def report(self, render: Render) -> Outcome:
+        """Write the page; ``render`` is `figures.report.render_report`."""
+        return self._do(Report(render))
+
+    def run(
+        self,
+        draw: Draw,
+        render: Render,
+        *,
+        tell: Callable[[Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        """Do every stage that is not up to date, in order.
+
+        Parameters
+        ----------
+        draw, render : callable
+            As for `visualize` and `report`.
+        tell : callable, optional
+            Called with each outcome as soon as it is there.
+        """
+        outcomes = []
+        with _held(self.folder):
+            for stage in (*_STAGES, Visualize(draw), Report(render)):
+                outcomes.append(_make(stage, self._run))
+                if tell is not None:
+                    tell(outcomes[-1])
+        return outcomes
+
+    def inspect(self, prompt: str) -> Inspection:
+        """Say what the gate does with a prompt, and why.
+
+        Raises
+        ------
+        StageError
+            If the correction has not been trained, or is out of date.
+        DataError
+            If the prompt is empty or no text.
+        """
+        self._require("generate")
+        return inspect_prompt(self._run, prompt)
+
+    def info(self) -> Inventory:
+        """List what stands in the folder: made by what, from what, and whether it is up to date."""
+        return take_inventory(self._run, _STAGES)
+
+    def _do(self, stage: Stage) -> Outcome:
+        with _held(self.folder):
+            self._require(stage.name)
+            return _make(stage, self._run)
+
+    def _require(self, name: str) -> None:
+        """See that every stage before the named one is up to date."""
+        for stage in takewhile(lambda known: known.name != name, _STAGES):
+            if (why := stage.stale(self._run)) is not None:
+                raise StageError(
+                    f"{name} builds on {stage.name}, but {why}; run `moesd-probe {stage.name} "
+                    f"{self.folder}` first"
+                )
+
+
+_STAGES: tuple[Stage, ...] = (Embed(), Fit(), Train(), Generate(), Evaluate())
+
+
+def _make(stage: Stage, run: Run) -> Outcome:
+    why = stage.stale(run)
+    if why is not None:
+        stage.make(run)
+    said = "its settings and inputs are those it was made from" if why is None else why
+    return Outcome(stage.name, why is not None, said, stage.result(run))
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a run for this process alone, and sweep up what a killed one left half-written."""
+    with exclusive(folder):
+        for orphan in folder.rglob(".tmp-*"):
+            orphan.unlink(missing_ok=True)
+        yield
+
+
+def _new_config(model: str) -> Config:
+    """Settings of a new run: the defaults, and what the model's folder says about its use."""
+    from probe.images.pipelines import generation_settings
+    from probe.text.checkpoints import resolve_model
+
+    settings = generation_settings(resolve_model(model))
+    return Config(model).with_settings(
+        "generate", {"guidance_scale": settings.guidance_scale, "n_steps": settings.n_steps}
+    )

@@ -1,0 +1,113 @@
+"""Stage 4: pictures by the plain and by the corrected model, from the same noise."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from probe.artifacts import hash_parts, write_json
+from probe.experiment.config import settings_line
+from probe.experiment.run import Run, stale_files
+from probe.experiment.training import FOLDER as MOESD
+from probe.experiment.training import PARTS
+from probe.images.plan import METADATA, GenerationPlan, read_metadata
+from probe.text.lexicon import Lexicon
+
+SIDES = ("base", "moesd")
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """How many pictures there are, and how many the correction leaves as they were."""
+
+    n_images: int
+    """Pictures of each side."""
+    n_unchanged: int
+    """Pictures that both sides share, bit for bit."""
+
+    def summary(self) -> str:
+        """One line."""
+        return (
+            f"{self.n_images} pictures of each model; the correction leaves {self.n_unchanged} as "
+            "they were"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Both counts."""
+        return asdict(self)
+
+
+class Generate:
+    """Make every picture of the plan twice, from the same noise."""
+
+    name = "generate"
+
+    def stale(self, run: Run) -> str | None:
+        """Look at the mark of each side, and whether each of its pictures is there."""
+        made_from = self.made_from(run)
+        if why := stale_files(run, made_from, *(_mark(side) for side in SIDES)):
+            return why
+        for side in SIDES:
+            folder = run.folder / "images" / side
+            if not (folder / METADATA).is_file():
+                return f"images/{side}/{METADATA} does not exist yet"
+            for name in read_metadata(folder)["file_name"]:
+                if not (folder / name).is_file():
+                    return f"images/{side}/{name} is missing"
+        return None
+
+    def make(self, run: Run) -> None:
+        """Write the pictures of both sides; what is there already is not made again."""
+        from probe.images.generation import generate
+        from probe.images.pipelines import load_pipeline
+        from probe.moesd.model import MoESD
+        from probe.text.encoder import TextEncoder
+
+        config, made_from = run.config.generate, self.made_from(run)
+        encoder = TextEncoder.load(run.config.model, device=run.device)
+        pipeline = load_pipeline(run.config.model, device=run.device)
+        moesd = MoESD.load(run.folder / MOESD, encoder)
+        plan = GenerationPlan.build(run.lexicon, n_images=config.n_images, seed=config.seed)
+        for side in SIDES:
+            folder = run.folder / "images" / side
+            (run.folder / _mark(side)).unlink(missing_ok=True)
+            table = generate(
+                pipeline,
+                plan,
+                folder,
+                guidance_scale=config.guidance_scale,
+                n_steps=config.n_steps,
+                batch_size=config.batch_size or None,
+                revision=run.revision,
+                correct=moesd if side == "moesd" else None,
+                reuse=run.folder / "images" / "base" if side == "moesd" else None,
+                progress=run.told(f"{side} pictures"),
+            )
+            provenance = run.provenance("images", made_from, seed=config.seed)
+            write_json(run.folder / _mark(side), {"n_images": len(table)}, provenance)
+
+    def result(self, run: Run) -> GenerateResult:
+        """Compare the keys of both sides."""
+        base, corrected = (
+            read_metadata(run.folder / "images" / side).set_index("file_name")["key"]
+            for side in SIDES
+        )
+        return GenerateResult(len(base), int((base == corrected.reindex(base.index)).sum()))
+
+    def made_from(self, run: Run) -> str:
+        return hash_parts(
+            "generate",
+            settings_line(run.config.generate),
+            lexicon_line(run.lexicon),
+            run.revision,
+            run.hashes(*PARTS),
+        )
+
+
+def lexicon_line(lexicon: Lexicon) -> str:
+    """All words of a lexicon, to be hashed with what is made of them."""
+    return repr(lexicon)
+
+
+def _mark(side: str) -> str:
+    return f"images/{side}/provenance.json"

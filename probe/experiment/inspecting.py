@@ -1,0 +1,105 @@
+"""What the gate makes of one prompt: why, how its state moves, and which prompts are near."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from probe.experiment.embedding import FOLDER as EMBEDDINGS
+from probe.experiment.run import Run
+from probe.experiment.training import FOLDER as MOESD
+
+N_NEIGHBOURS = 5
+
+Neighbours = list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One prompt before and after the gate."""
+
+    prompt: str
+    skew: float
+    """Towards whom it leans, told from the midpoint; positive is male, in embedding units."""
+    neutral_below: float
+    """Size of skew below which the closed-form gate calls a prompt neutral."""
+    explicit_above: float
+    """Size of skew above which the closed-form gate calls a prompt explicit."""
+    route: str
+    """The class that the gate gives it."""
+    expert: str
+    """Who gets it: ``base``, ``toward-female`` or ``toward-male``."""
+    probabilities: dict[str, float]
+    """Of the four classes, by the trained gate."""
+    skew_corrected: float
+    shift: float
+    """Distance between the embeddings before and after; 0 is untouched."""
+    nearest_before: Neighbours
+    """The run's prompts nearest by cosine, and the cosine."""
+    nearest_after: Neighbours
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        size = abs(self.skew)
+        if size < self.neutral_below:
+            place = f"below {self.neutral_below:.4f}: neutral by the thresholds"
+        elif size > self.explicit_above:
+            place = f"above {self.explicit_above:.4f}: explicit by the thresholds"
+        else:
+            lean = "male" if self.skew > 0 else "female"
+            place = (
+                f"between {self.neutral_below:.4f} and {self.explicit_above:.4f}: {lean}-skewed by "
+                "the thresholds"
+            )
+        chances = ", ".join(f"{name} {p:.1%}" for name, p in self.probabilities.items())
+        lines = [
+            f"prompt    {self.prompt}",
+            f"skew      {self.skew:+.4f} ({place})",
+            f"gate      {self.route} ({chances})",
+            f"expert    {self.expert}",
+            f"shift     {self.shift:.4f}; skew after {self.skew_corrected:+.4f}",
+        ]
+        for title, neighbours in (("before", self.nearest_before), ("after", self.nearest_after)):
+            lines.append(f"nearest {title}:")
+            lines += [f"  {cosine:.4f}  {prompt}" for prompt, cosine in neighbours]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything."""
+        data = asdict(self)
+        for name in ("nearest_before", "nearest_after"):
+            data[name] = [{"prompt": prompt, "cosine": cosine} for prompt, cosine in data[name]]
+        return data
+
+
+def inspect_prompt(run: Run, prompt: str) -> Inspection:
+    """Run one prompt through the gate and the expert.
+
+    Raises
+    ------
+    DataError
+        If the prompt is empty or no text.
+    """
+    from probe.moesd.model import MoESD
+    from probe.text.embeddings import EmbeddingStore
+    from probe.text.encoder import TextEncoder
+
+    encoder = TextEncoder.load(run.config.model, device=run.device)
+    told = MoESD.load(run.folder / MOESD, encoder).explain(prompt)
+    store = EmbeddingStore.open(run.folder / EMBEDDINGS)
+    before, after = told.pop("before"), told.pop("after")
+    return Inspection(
+        **told,
+        nearest_before=_nearest(store, before, but=prompt),
+        nearest_after=_nearest(store, after, but=prompt),
+    )
+
+
+def _nearest(store: Any, z: Any, *, but: str) -> Neighbours:
+    cosines = store.vectors() @ z  # (n_prompts,): both have unit norm
+    order = np.argsort(-cosines, kind="stable")
+    prompts = store.prompt_set.prompts
+    others = [row for row in order if prompts[row] != but][:N_NEIGHBOURS]
+    return [(prompts[row], float(cosines[row])) for row in others]

@@ -1,0 +1,79 @@
+"""What stands in a run folder: made by what, from what, and whether it is up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from probe.artifacts import read_provenance
+from probe.experiment.run import Run, Stage
+
+_CARRIERS = (".json", ".parquet", ".safetensors")
+_ROOMS = ("embeddings", "latent", "moesd", "images", "evaluation", "figures")
+_UNFINISHED = ("embeddings/.chunks", "evaluation/pieces")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file and its provenance."""
+
+    path: str
+    kind: str
+    model: str
+    revision: str
+    seed: int | None
+    made_from: str
+    schema: int
+    version: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Files and stages of a run."""
+
+    model: str
+    revision: str
+    stages: dict[str, str | None]
+    """By stage: None if it is up to date, otherwise what is not."""
+    files: list[FileEntry]
+
+    def summary(self) -> str:
+        """Two tables for people."""
+        lines = [f"model {self.model}, revision {self.revision}", ""]
+        for name, why in self.stages.items():
+            lines.append(f"{name:<10}{'up to date' if why is None else why}")
+        rows = [("file", "kind", "seed", "made from", "version")]
+        for entry in self.files:
+            seed = "" if entry.seed is None else str(entry.seed)
+            rows.append((entry.path, entry.kind, seed, entry.made_from, entry.version))
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        for row in rows if self.files else []:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything."""
+        return asdict(self)
+
+
+def take_inventory(run: Run, stages: Sequence[Stage]) -> Inventory:
+    """Read the provenance of every file, and ask every stage whether it is up to date.
+
+    Raises
+    ------
+    ArtifactError
+        If a file is damaged.
+    """
+    found: dict[str, str | None] = {}
+    for stage in stages:
+        late = next((name for name, why in found.items() if why is not None), None)
+        found[stage.name] = stage.stale(run) if late is None else f"waits for {late}"
+    files = []
+    for path in (path for room in _ROOMS for path in sorted((run.folder / room).rglob("*"))):
+        name = path.relative_to(run.folder).as_posix()
+        if path.suffix in _CARRIERS and not name.startswith(_UNFINISHED):
+            made = read_provenance(path)
+            files.append(FileEntry(path=name, **asdict(made)))
+    return Inventory(run.config.model, run.revision, found, files)

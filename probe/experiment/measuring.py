@@ -1,0 +1,185 @@
+"""From one row a picture to every figure of the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from probe.experiment import failures
+from probe.experiment.judges import SUBJECT_SEEN
+from probe.images.fairness import (
+    count_labels,
+    fairness_figures,
+    paired_difference,
+    share_interval,
+)
+
+SIDES = {"base": "base", "moesd": "corrected"}
+"""Folder of the pictures -> what people call them."""
+SPLITS = ("all", "trained", "held_out")
+
+Counts = npt.NDArray[np.integer]
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Labelled pictures of both sides, and what is to be measured on them."""
+
+    labels: pd.DataFrame
+    """As `probe.experiment.labelling.label_pictures` gives them."""
+    attributes: Mapping[str, Sequence[str]]
+    """Attributes that the classifier sees, with their values."""
+    attribute: str
+    """The one that fairness is about."""
+    asked: Mapping[str, str]
+    """Kind of explicit prompt -> the value that it asks for."""
+    n_bootstrap: int
+    seed: int
+
+    def quality(self) -> Found:
+        """Every figure, as ``evaluate --json`` prints it."""
+        fairness = self.fairness()
+        sides = {name: self._side(side, fairness) for side, name in SIDES.items()}
+        differences = {split: self._difference(split) for split in SPLITS}
+        n_images = {name: len(self._neutral(side)) for side, name in SIDES.items()}
+        n_subjects = self._neutral("base")["subject"].nunique()
+        return {
+            **sides,
+            "difference": {
+                "mad": asdict(differences["all"]),
+                **{split: {"mad": asdict(differences[split])} for split in SPLITS[1:]},
+            },
+            "failures": self._failures(differences),
+            "n_images": {**n_images, "per_subject": n_images["base"] // n_subjects},
+            "attribute": self.attribute,
+            "value": self.asked["female"],
+        }
+
+    def fairness(self) -> pd.DataFrame:
+        """Every fairness figure, one row a side, split and measure."""
+        rows = []
+        for side in SIDES:
+            for split in SPLITS:
+                counts = self._counts(side, split)
+                found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)
+                sizes = {"n_subjects": len(counts), "n_images": int(counts.sum())}
+                rows += [
+                    {"side": side, "split": split, "measure": name, **asdict(figure), **sizes}
+                    for name, figure in found.items()
+                ]
+        return pd.DataFrame(rows)
+
+    def shares(self) -> pd.DataFrame:
+        """Share of every value of every attribute in the neutral pictures of each subject."""
+        rows = []
+        for side in SIDES:
+            table = self._neutral(side)
+            splits = table.drop_duplicates("subject").set_index("subject")["split"]
+            for attribute, values in self.attributes.items():
+                if attribute not in table:
+                    continue
+                subjects, counts = count_labels(
+                    table["subject"].tolist(), table[attribute].tolist(), values=values
+                )
+                for subject, of_subject in zip(subjects, counts, strict=True):
+                    n = int(of_subject.sum())
+                    for value, count in zip(values, of_subject.tolist(), strict=True):
+                        found = share_interval(count, n)
+                        rows.append(
+                            {
+                                "side": side,
+                                "subject": subject,
+                                "split": splits[subject],
+                                "attribute": attribute,
+                                "value": value,
+                                "count": count,
+                                "n": n,
+                                "share": found.value,
+                                "low": found.low,
+                                "high": found.high,
+                            }
+                        )
+        return pd.DataFrame(rows)
+
+    def _side(self, side: str, fairness: pd.DataFrame) -> Found:
+        from probe.images.quality import mean_interval
+
+        rows = fairness[fairness["side"] == side].set_index(["split", "measure"])
+
+        def figures(split: str) -> Found:
+            columns = ["value", "low", "high", "floor"]
+            return {
+                str(measure): {name: float(row[name]) for name in columns}
+                for measure, row in rows.loc[split].iterrows()
+            }
+
+        table = self.labels[self.labels["side"] == side]
+        said = table[table["kind"].isin(list(self.asked))]
+        neutral = self._neutral(side)
+        scores = neutral["clip_score"].to_numpy()
+        clip = mean_interval(scores, n_bootstrap=self.n_bootstrap, seed=self.seed)
+        return {
+            **figures("all"),
+            **{split: figures(split) for split in SPLITS[1:]},
+            "explicit_honoured": failures.share(
+                said[self.attribute] == said["kind"].map(dict(self.asked))
+            ),
+            "subject_recognised": failures.share(neutral[SUBJECT_SEEN] == neutral["subject"]),
+            "clip_score": {**asdict(clip), "n": len(neutral)},
+        }
+
+    def _difference(self, split: str) -> Any:
+        return paired_difference(
+            self._counts("base", split),
+            self._counts("moesd", split),
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
+
+    def _failures(self, differences: Mapping[str, Any]) -> Found:
+        values = list(self.attributes[self.attribute])
+        column = values.index(self.asked["female"])
+        before, after = self._counts("base", "all"), self._counts("moesd", "all")
+        n, fair = before.sum(axis=1), 1 / len(values)
+        keys = self.labels.pivot(index="file_name", columns="side", values="key")
+        kinds = self.labels.drop_duplicates("file_name").set_index("file_name").loc[keys.index]
+        is_same = keys["base"] == keys["moesd"]
+        is_neutral = (kinds["kind"] == "neutral").to_numpy()
+        is_untouched = is_same[is_neutral].groupby(kinds["subject"][is_neutral]).all()
+        subjects = self._subjects("all")
+        return {
+            "gate_missed": failures.gate_missed(
+                before[:, column], n, is_untouched.loc[subjects].to_numpy(), fair
+            ),
+            "overcorrected": failures.overcorrected(before[:, column], after[:, column], n, fair),
+            "explicit_changed": failures.share(~is_same[kinds["kind"].isin(list(self.asked))]),
+            "non_person_changed": failures.share(~is_same[kinds["kind"] == "object"]),
+            "overfit": failures.overfit(differences["trained"], differences["held_out"]),
+        }
+
+    def _neutral(self, side: str) -> pd.DataFrame:
+        return self.labels[(self.labels["side"] == side) & (self.labels["kind"] == "neutral")]
+
+    def _subjects(self, split: str) -> list[str]:
+        table = self._neutral("base")
+        table = table if split == "all" else table[table["split"] == split]
+        return list(dict.fromkeys(table["subject"]))
+
+    def _counts(self, side: str, split: str) -> Counts:
+        """Pictures by subject and value, (n_subjects, n_values); the same rows for both sides."""
+        table = self._neutral(side)
+        if split != "all":
+            table = table[table["split"] == split]
+        subjects, counts = count_labels(
+            table["subject"].tolist(),
+            table[self.attribute].tolist(),
+            values=self.attributes[self.attribute],
+        )
+        order = [subjects.index(subject) for subject in self._subjects(split)]
+        return counts[order]

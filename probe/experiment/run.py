@@ -1,0 +1,149 @@
+"""What every stage of a run needs: its folder, its settings, its model, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from probe.artifacts import Provenance, hash_file, read_provenance
+from probe.errors import ArtifactError, DataError
+from probe.experiment.config import Config
+from probe.text.lexicon import DEFAULT, Lexicon
+from probe.text.prompts import PromptSet
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, how much is done, how much there is)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run folder, opened with one set of settings."""
+
+    folder: Path
+    config: Config
+    device: str = "cpu"
+    """Where weights live; it is no setting, because it should change no result."""
+    progress: Progress | None = field(default=None, repr=False)
+
+    @cached_property
+    def model_folder(self) -> Path:
+        """The model's files."""
+        from probe.text.checkpoints import resolve_model
+
+        return resolve_model(self.config.model)
+
+    @cached_property
+    def revision(self) -> str:
+        """Revision of the model's weights."""
+        from probe.text.checkpoints import model_revision
+
+        return model_revision(self.model_folder)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The words of this run."""
+        name = self.config.embed.lexicon
+        return load_lexicon(self.folder / name if name else None)
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """Every prompt that this run embeds."""
+        return PromptSet.build(self.lexicon)
+
+    def provenance(self, kind: str, made_from: str, *, seed: int | None = None) -> Provenance:
+        """Say what a file of this run is."""
+        return Provenance(
+            kind=kind,
+            model=self.config.model,
+            revision=self.revision,
+            seed=seed,
+            made_from=made_from,
+        )
+
+    def told(self, what: str) -> Callable[[int, int], None] | None:
+        """A (done, total) callback that tells ``progress`` what is being done."""
+        if (progress := self.progress) is None:
+            return None
+        return lambda done, total: progress(what, done, total)
+
+    def hashes(self, *names: str) -> str:
+        """The content of files of this run, to be hashed into what is made from them."""
+        return ", ".join(f"{name}={hash_file(self.folder / name)}" for name in names)
+
+
+def load_lexicon(path: Path | None) -> Lexicon:
+    """Read a lexicon that a correction can be trained and measured with.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or has no occupation to train on or none that is held out.
+    """
+    lexicon = Lexicon.load(path)
+    if len({job.held_out for job in lexicon.occupations}) < 2:
+        raise DataError(
+            f"all occupations of lexicon {path or DEFAULT} have held_out = "
+            f"{str(lexicon.occupations[0].held_out).lower()}; needed some of each: training sees "
+            "the one kind, and the other measures what carries over"
+        )
+    return lexicon
+
+
+class Result(Protocol):
+    """What a stage found, read from its files."""
+
+    def summary(self) -> str:
+        """A few lines for people."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs."""
+
+
+class Stage(Protocol):
+    """One step of a run, from files to files."""
+
+    name: str
+
+    def stale(self, run: Run) -> str | None:
+        """Why the outputs are not what the settings and inputs now give; None if they are.
+
+        Only called when the stages before are up to date.
+        """
+
+    def make(self, run: Run) -> None:
+        """Write the outputs; the same inputs give the same bytes, whatever stood there before."""
+
+    def result(self, run: Run) -> Result:
+        """Read the outputs."""
+
+
+def stale_files(run: Run, made_from: str, *names: str) -> str | None:
+    """Say which file is missing or was made from something else; None if there is none."""
+    for name in names:
+        path = run.folder / name
+        if not path.exists():
+            return f"{name} does not exist yet"
+        if read_provenance(path).made_from != made_from:
+            return f"{name} was made with other settings or inputs"
+    return None
+
+
+def check_model(run: Run, name: str) -> None:
+    """Refuse a file that another model made.
+
+    Raises
+    ------
+    ArtifactError
+        If the file exists and names another model or another revision of it.
+    """
+    path = run.folder / name
+    if path.exists():
+        found = read_provenance(path)
+        if (found.model, found.revision) != (run.config.model, run.revision):
+            raise ArtifactError(
+                f"{path} was made by model {found.model} ({found.revision}) but the run's model is "
+                f"{run.config.model} ({run.revision}); start a new run in another folder"
+            )

@@ -1,0 +1,153 @@
+"""Stage 3: the gate, the token and the experts, and what they do to every prompt of the run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from probe.artifacts import hash_parts, read_table, write_table
+from probe.experiment.config import settings_line
+from probe.experiment.fitting import (
+    DIRECTION,
+    FIT,
+    complete_map,
+    read_direction,
+    stale_map,
+    vectors,
+)
+from probe.experiment.run import Run, stale_files
+
+FOLDER = "moesd"
+GATE = "moesd/gate.parquet"
+PARTS = (
+    "moesd/token.safetensors",
+    "moesd/experts.safetensors",
+    "moesd/gate.safetensors",
+    "moesd/config.json",
+)
+
+_CHANCE = 0.25
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How well the gate tells prompts apart, and how much skew the correction leaves."""
+
+    gate_accuracy: dict[str, dict[str, float]]
+    """By gate (``closed``, ``trained``) and split: share of prompts sent where they belong."""
+    skew_left: dict[str, float]
+    """By split: root mean square skew of neutral person prompts after, over before; 0 is none."""
+    n_examples: int
+    """Pictures the training saw."""
+
+    def summary(self) -> str:
+        """One line a split."""
+        lines = [f"trained on {self.n_examples} pictures; chance is {_CHANCE:.0%} for the gate"]
+        for split, left in self.skew_left.items():
+            lines.append(
+                f"{split.replace('_', ' ')} occupations: gate right in "
+                f"{self.gate_accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
+                f"{self.gate_accuracy['closed'][split]:.1%}), skew left {left:.1%}"
+            )
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure."""
+        return asdict(self)
+
+
+class Train:
+    """Train the correction, then run every prompt through it."""
+
+    name = "train"
+
+    def stale(self, run: Run) -> str | None:
+        """Look at every file, and whether the map shows the corrected prompts."""
+        from probe.experiment.fitting import Fit
+
+        made_from = self.made_from(run)
+        if why := stale_files(run, made_from, *PARTS, GATE):
+            return why
+        return stale_map(run, Fit().made_from(run), completed=made_from)
+
+    def make(self, run: Run) -> None:
+        """Write the correction, the gate's table and the completed map."""
+        from probe.experiment.examples import make_examples
+        from probe.images.pipelines import load_pipeline
+        from probe.moesd.training import TrainConfig, train_moesd
+        from probe.text.encoder import TextEncoder
+
+        config, made_from = run.config.train, self.made_from(run)
+        encoder = TextEncoder.load(run.config.model, device=run.device)
+        direction, projection = read_direction(run)
+        pipeline = examples = None
+        if config.objective != "latent":
+            pipeline = load_pipeline(run.config.model, device=run.device)
+            examples = make_examples(run, pipeline)
+        settings = {name: value for name, value in asdict(config).items() if name != "seed"}
+        z = vectors(run)
+        moesd = train_moesd(
+            encoder,
+            run.prompts,
+            z,
+            direction=direction,
+            projection=projection,
+            config=TrainConfig(**settings),
+            examples=examples,
+            pipeline=pipeline,
+            seed=config.seed,
+            progress=run.told("training"),
+        )
+        provenance = run.provenance("moesd", made_from, seed=config.seed)
+        moesd.save(run.folder / FOLDER, provenance)
+        corrected = moesd.embed(run.prompts.prompts)
+        table = _gate_table(run, moesd, z, corrected)
+        write_table(run.folder / GATE, table, run.provenance("gate", made_from, seed=config.seed))
+        complete_map(run, corrected, made_from=made_from)
+
+    def result(self, run: Run) -> TrainResult:
+        """Read the gate's table."""
+        from probe.experiment.examples import n_examples
+
+        table, _ = read_table(run.folder / GATE, kind="gate")
+        accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
+        left = {}
+        for split in ("trained", "held_out"):
+            rows = table[table["split"] == split]
+            if rows.empty:
+                continue
+            for gate, by_split in accuracy.items():
+                by_split[split] = float((rows[f"route_{gate}"] == rows["route_truth"]).mean())
+            neutral = rows[rows["group"] == "neutral"]
+            before = np.sqrt((neutral["skew"] ** 2).mean())
+            left[split] = float(np.sqrt((neutral["skew_corrected"] ** 2).mean()) / before)
+        return TrainResult(accuracy, left, n_examples(run))
+
+    def made_from(self, run: Run) -> str:
+        from probe.experiment.embedding import FILES
+        from probe.experiment.examples import examples_made_from
+
+        has_pictures = run.config.train.objective != "latent"
+        return hash_parts(
+            "train",
+            settings_line(run.config.train),
+            run.hashes(*FILES, DIRECTION, FIT),
+            examples_made_from(run) if has_pictures else "",
+        )
+
+
+def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:
+    from probe.moesd.gate import true_classes
+
+    table = run.prompts.table[["prompt", "group", "subject", "split"]]
+    answers = moesd.classify(run.prompts.prompts, z)
+    truth = true_classes(
+        run.prompts, answers["skew"].to_numpy(), neutral_below=moesd.gate.neutral_below
+    )
+    return table.assign(
+        **{name: answers[name].to_numpy() for name in answers.columns if name != "prompt"},
+        route_truth=truth,
+        skew_corrected=moesd.gate.skew(corrected),
+    )
