@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,40 @@ def small_lexicon(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lexicon") / "small.toml"
     path.write_text("[[occupation]]".join([head, *kept]), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def finished_run(
+    tmp_path_factory: pytest.TempPathFactory, model_folder: Path, small_lexicon: Path
+) -> Path:
+    """A run folder in which every stage has been done, with a sketch in place of the figures."""
+    from probe.experiment import Experiment
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    experiment = Experiment.create(folder, model=str(model_folder), seed=3, lexicon=small_lexicon)
+    experiment.set("train", n_examples=80, latent_steps=2, diffusion_steps=2)
+    experiment.set("generate", n_images=8).set("evaluate", n_bootstrap=100)
+    experiment.run(sketch, page)
+    return folder
+
+
+def sketch(run: Path, /, *, progress: Callable[[int, int], None] | None = None) -> list[Path]:
+    """Draw one small figure; the true ones take seconds."""
+    path = run / "figures" / "sketch.txt"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes((run / "evaluation" / "quality.json").read_bytes())
+    return [path]
+
+
+def page(run: Path) -> str:
+    """Compose a small page."""
+    return (run / "figures" / "sketch.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def drawing() -> tuple[Callable[..., list[Path]], Callable[[Path], str]]:
+    """What `finished_run` was drawn with."""
+    return sketch, page
 
 
 @pytest.fixture(scope="session")

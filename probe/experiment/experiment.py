@@ -225,7 +225,7 @@ class Experiment:
         DataError
             If the prompt is empty or no text.
         """
-        self._require("generate")
+        self._require("inspect", before="generate")
         return inspect_prompt(self._run, prompt)
 
     def info(self) -> Inventory:
@@ -234,12 +234,12 @@ class Experiment:
 
     def _do(self, stage: Stage) -> Outcome:
         with _held(self.folder):
-            self._require(stage.name)
+            self._require(stage.name, before=stage.name)
             return _make(stage, self._run)
 
-    def _require(self, name: str) -> None:
-        """See that every stage before the named one is up to date."""
-        for stage in takewhile(lambda known: known.name != name, _STAGES):
+    def _require(self, name: str, *, before: str) -> None:
+        """See that every stage before a certain one is up to date, which ``name`` builds on."""
+        for stage in takewhile(lambda known: known.name != before, _STAGES):
             if (why := stage.stale(self._run)) is not None:
                 raise StageError(
                     f"{name} builds on {stage.name}, but {why}; run `moesd-probe {stage.name} "

@@ -1,0 +1,57 @@
+"""The notebooks run, are stored as they ran, and define nothing."""
+
+import ast
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "analysis_notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("0*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def test_the_notebooks_are_numbered_without_gaps():
+    assert [int(name[:2]) for name in NAMES] == list(range(1, len(NAMES) + 1))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_no_notebook_defines_a_function_or_a_class(path):
+    for cell in code_cells(path):
+        defined = [
+            node
+            for node in ast.walk(ast.parse(cell.source))
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)
+        ]
+        assert not defined, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_every_notebook_is_stored_executed_in_order_and_without_errors(path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    kinds = {output.output_type for cell in cells for output in cell.outputs}
+    assert "error" not in kinds
+    assert "display_data" in kinds or "execute_result" in kinds
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_notebooks_run_again_from_nothing(tmp_path, monkeypatch):
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("MOESD_RUN", str(tmp_path / "run"))
+    monkeypatch.setenv("MOESD_N_IMAGES", "4")
+    monkeypatch.setenv(
+        "PYTHONPATH", str(FOLDER.parent) + os.pathsep + os.environ.get("PYTHONPATH", "")
+    )
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(
+            notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": FOLDER}}
+        ).execute()
