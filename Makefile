@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
-DEMO_IMAGES ?= 24
+DEMO_IMAGES ?= 16
+DEMO_EXAMPLES ?= 560
 
 .PHONY: demo test lint types notebooks train-tinytown docs clean
 
 demo: $(VENV)/.installed
-	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) --seed 7
+	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) \
+		--n-examples $(DEMO_EXAMPLES) --seed 7
 
 test: lint types
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the help of every command: `python -m cli.reference`."""
+"""Print docs/cli.md, made of the help of every command: see `make docs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 _TOP = """\
 # Commands
 
-This page is the output of `--help`, written by `python -m cli.reference`.
+This page is the output of `--help`, written by `make docs`.
 """
 
 
@@ -36,5 +36,4 @@ def _section(command: click.Command, name: str, parent: click.Context | None) ->
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(reference(), encoding="utf-8")
+    click.echo(reference(), nl=False)

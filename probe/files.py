@@ -175,5 +175,6 @@ def _flush(path: Path) -> None:
 
 
 def one_line(error: Exception) -> str:
+    """Say on one line what an error says, without its number and its full stop."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(reason.split()).rstrip(".")

@@ -260,11 +260,10 @@ DEATHS = (  # file, at which of its writes, whether before or after it takes its
     ("moesd/candidates/cook/male-00004.png", "after"),
     ("moesd/examples/metadata.jsonl", "after"),
     ("moesd/examples/provenance.json", "after"),
-    ("moesd/experts.safetensors", "before"),
     ("moesd/gate.parquet", "after"),
     ("images/base/nurse/neutral-00002.png", "before"),
-    ("images/base/provenance.json", "before"),
     ("images/moesd/metadata.jsonl", "after"),
+    ("evaluation/labels.parquet", "after"),
     ("evaluation/shares.parquet", "after"),
     ("evaluation/quality.json", "before"),
     ("evaluation/quality.json", "after"),
@@ -273,6 +272,7 @@ DEATHS = (  # file, at which of its writes, whether before or after it takes its
 )
 
 
+@pytest.mark.timeout(300)
 def test_killed_at_any_write_and_started_again_a_run_ends_with_the_same_files(
     tmp_path, model_folder, small_lexicon, finished_run, monkeypatch, walk
 ):
@@ -488,7 +488,7 @@ def test_an_untouched_prompt_stays_where_it_is(finished_run):
     assert found.route == "explicit"
     assert found.expert == "base"
     assert found.shift == pytest.approx(0.0, abs=1e-6)
-    assert found.nearest_before == found.nearest_after
+    assert [name for name, _ in found.nearest_before] == [name for name, _ in found.nearest_after]
     assert "a photo of a woman working as a nurse" not in [name for name, _ in found.nearest_before]
     assert sum(found.probabilities.values()) == pytest.approx(1.0)
 

@@ -46,7 +46,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the correction is trained; the same settings as in `probe.moesd.training`, with a seed."""
+    """How the correction is trained: the settings of `probe.moesd.training`, and a seed."""
 
     objective: str = _setting("both", "What is minimised: latent, diffusion, or both in turn.")
     n_examples: int = _setting(1400, "Pictures for the diffusion objective, at most 1500.")

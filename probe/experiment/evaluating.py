@@ -8,13 +8,11 @@ from typing import Any
 from probe.artifacts import Provenance, hash_parts, read_json, write_json, write_table
 from probe.experiment import judges
 from probe.experiment.config import settings_line
-from probe.experiment.generating import lexicon_line
-from probe.experiment.labelling import forget_pieces, label_pictures
+from probe.experiment.labelling import LABELS, label_pictures, labels_made_from
 from probe.experiment.measuring import SIDES, SPLITS, Measurement
 from probe.experiment.run import Run, stale_files
 from probe.images.fairness import MEASURES
 
-LABELS = "evaluation/labels.parquet"
 FAIRNESS = "evaluation/fairness.parquet"
 SHARES = "evaluation/shares.parquet"
 QUALITY = "evaluation/quality.json"
@@ -66,14 +64,16 @@ class Evaluate:
 
     def stale(self, run: Run) -> str | None:
         """Look at the four files."""
-        return stale_files(run, self.made_from(run), *FILES)
+        if why := stale_files(run, labels_made_from(run), LABELS):
+            return why
+        return stale_files(run, self.made_from(run), FAIRNESS, SHARES, QUALITY)
 
     def make(self, run: Run) -> None:
-        """Write the labels and what follows from them."""
+        """Write the labels, if the pictures have not been looked at, and what follows from them."""
         config, made_from = run.config.evaluate, self.made_from(run)
-        classifier, clip = judges.load_classifier(run), judges.load_clip(run)
+        classifier = judges.load_classifier(run)
         measured = Measurement(
-            labels=label_pictures(run, classifier, clip, seen_by=self._seen_by(run)),
+            labels=label_pictures(run, classifier),
             attributes=judges.by_column(classifier.attributes),
             attribute=config.attribute,
             asked={"female": config.female, "male": config.male},
@@ -84,30 +84,18 @@ class Evaluate:
         def made(kind: str) -> Provenance:
             return run.provenance(kind, made_from, seed=config.seed)
 
-        write_table(run.folder / LABELS, measured.labels, made("labels"))
         write_table(run.folder / SHARES, measured.shares(), made("shares"))
         write_table(run.folder / FAIRNESS, measured.fairness(), made("fairness"))
         quality = {**measured.quality(), "model": run.config.model}
         write_json(run.folder / QUALITY, quality, made("quality"))
-        forget_pieces(run)
 
     def result(self, run: Run) -> EvaluateResult:
         """Read the figures."""
         return EvaluateResult(read_json(run.folder / QUALITY, kind="quality")[0])
 
     def made_from(self, run: Run) -> str:
-        """Hash of the settings, the pictures and who looks at them."""
-        pictures = [f"images/{side}/metadata.jsonl" for side in SIDES]
-        return hash_parts(
-            "evaluate",
-            settings_line(run.config.evaluate),
-            lexicon_line(run.lexicon),
-            run.hashes(*pictures),
-            self._seen_by(run),
-        )
-
-    def _seen_by(self, run: Run) -> str:
-        return judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run))
+        """Hash of the settings and of what the labels are made from."""
+        return hash_parts("evaluate", settings_line(run.config.evaluate), labels_made_from(run))
 
 
 def _shown(found: dict[str, float]) -> str:

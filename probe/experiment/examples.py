@@ -43,6 +43,8 @@ def examples_made_from(run: Run) -> str:
 def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     """Make the training pictures of a run, an imagefolder with the neutral prompts they answer.
 
+    ``said`` is the explicit prompt that a picture was made from.
+
     Explicit prompts ("a photo of a woman working as a carpenter") are drawn for every occupation
     that is not held out. A picture is kept if the classifier sees the gender and, where it knows
     subjects, the occupation that were asked for; then as many women as men of each occupation.
@@ -93,8 +95,8 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
             shutil.copyfile(run.folder / _CANDIDATES / name, temporary)
     neutral = run.lexicon.neutral_templates[0]
     prompts = [fill(neutral, subject=subject) for subject in kept["subject"]]
-    columns = ["file_name", "prompt", "subject", "value", "seed", "key"]
-    write_metadata(folder, kept.assign(prompt=prompts)[columns])
+    columns = ["file_name", "prompt", "said", "subject", "value", "seed", "key"]
+    write_metadata(folder, kept.assign(prompt=prompts, said=kept["prompt"])[columns])
     provenance = run.provenance("examples", made_from, seed=run.config.train.seed)
     write_json(run.folder / MARK, {"n_made": len(candidates), "n_kept": len(kept)}, provenance)
     shutil.rmtree(run.folder / _CANDIDATES)

@@ -20,11 +20,16 @@ class Estimate(Protocol):
     """An estimate with the ends of its interval."""
 
     @property
-    def value(self) -> float: ...
+    def value(self) -> float:
+        """The estimate."""
+
     @property
-    def low(self) -> float: ...
+    def low(self) -> float:
+        """Lower end of its 95 % interval."""
+
     @property
-    def high(self) -> float: ...
+    def high(self) -> float:
+        """Upper end of its 95 % interval."""
 
 
 def share(is_hit: npt.NDArray[np.bool_] | pd.Series) -> Found:

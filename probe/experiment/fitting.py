@@ -137,6 +137,7 @@ class Fit:
         return FitResult(**read_json(run.folder / FIT, kind="fit")[0])
 
     def made_from(self, run: Run) -> str:
+        """Hash of the settings and inputs."""
         from probe.experiment.embedding import FILES
 
         return hash_parts("fit", settings_line(run.config.fit), run.hashes(*FILES))

@@ -95,6 +95,7 @@ class Generate:
         return GenerateResult(len(base), int((base == corrected.reindex(base.index)).sum()))
 
     def made_from(self, run: Run) -> str:
+        """Hash of the settings and inputs."""
         return hash_parts(
             "generate",
             settings_line(run.config.generate),

@@ -9,27 +9,31 @@ import pandas as pd
 
 from probe.artifacts import hash_parts, read_table, write_table
 from probe.experiment import judges
-from probe.experiment.generating import SIDES
-from probe.experiment.run import Run
+from probe.experiment.generating import SIDES, lexicon_line
+from probe.experiment.run import Run, stale_files
 from probe.images.plan import read_metadata
 
 if TYPE_CHECKING:
     from probe.images.attributes import AttributeClassifier
-    from probe.images.quality import ClipScorer
+
+LABELS = "evaluation/labels.parquet"
 
 _PIECES = "evaluation/pieces"
 _PIECE = 500  # pictures; a piece that is done is not done again
 
 
-def label_pictures(
-    run: Run, classifier: AttributeClassifier, clip: ClipScorer, *, seen_by: str
-) -> pd.DataFrame:
-    """Label and score all pictures of both sides.
+def labels_made_from(run: Run) -> str:
+    """Everything the labels depend on: the pictures and who looks at them."""
+    return hash_parts(
+        "labels",
+        judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run)),
+        lexicon_line(run.lexicon),
+        run.hashes(*(f"images/{side}/metadata.jsonl" for side in SIDES)),
+    )
 
-    Parameters
-    ----------
-    seen_by : str
-        Names the weights that look; a piece seen by others is not taken over.
+
+def label_pictures(run: Run, classifier: AttributeClassifier) -> pd.DataFrame:
+    """Label and score all pictures of both sides, and keep what was seen.
 
     Returns
     -------
@@ -38,10 +42,21 @@ def label_pictures(
         ``file_name``, ``key``, one column an attribute and one its ``_confidence``,
         ``clip_score``.
     """
-    table = _pictures(run)
+    made_from = labels_made_from(run)
+    if stale_files(run, made_from, LABELS) is not None:
+        table = _pictures(run)
+        labels = table.merge(_look(run, table, classifier), on="key", how="left")
+        write_table(run.folder / LABELS, labels, run.provenance("labels", made_from))
+    shutil.rmtree(run.folder / _PIECES, ignore_errors=True)
+    return read_table(run.folder / LABELS, kind="labels")[0]
+
+
+def _look(run: Run, table: pd.DataFrame, classifier: AttributeClassifier) -> pd.DataFrame:
+    """What is seen in each distinct picture, by its key; in pieces that are written one by one."""
     # The same key is the same picture: of those that the correction left alone, one is enough.
     distinct = table.drop_duplicates("key").reset_index(drop=True)
-    pieces = []
+    seen_by = judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run))
+    clip, pieces = judges.load_clip(run), []
     for start in range(0, len(distinct), _PIECE):
         rows = distinct.iloc[start : start + _PIECE]
         made_from = hash_parts(seen_by, *rows["key"])
@@ -51,19 +66,14 @@ def label_pictures(
                 run.folder / "images" / side / name
                 for side, name in zip(rows["side"], rows["file_name"], strict=True)
             ]
-            labels = classifier.label(files).rename(columns=judges.column)
-            labels["clip_score"] = clip.score(files, rows["prompt"].tolist())
-            labels["key"] = rows["key"].to_numpy()
-            write_table(path, labels, run.provenance("piece", made_from))
+            seen = classifier.label(files).rename(columns=judges.column)
+            seen["clip_score"] = clip.score(files, rows["prompt"].tolist())
+            seen["key"] = rows["key"].to_numpy()
+            write_table(path, seen, run.provenance("piece", made_from))
         pieces.append(read_table(path, kind="piece")[0])
         if (tell := run.told("looking at pictures")) is not None:
             tell(start + len(rows), len(distinct))
-    return table.merge(pd.concat(pieces), on="key", how="left", validate="many_to_one")
-
-
-def forget_pieces(run: Run) -> None:
-    """Remove the pieces once the whole is written."""
-    shutil.rmtree(run.folder / _PIECES, ignore_errors=True)
+    return pd.concat(pieces)
 
 
 def _pictures(run: Run) -> pd.DataFrame:

@@ -77,6 +77,7 @@ class Visualize:
         return VisualizeResult(read_json(run.folder / MARK, kind="figures")[0]["files"])
 
     def made_from(self, run: Run) -> str:
+        """Hash of the settings and inputs."""
         return hash_parts("figures", run.hashes(MAP, SUBJECTS, FIT, GATE, *PARTS, *EVALUATION))
 
 

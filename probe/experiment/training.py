@@ -126,6 +126,7 @@ class Train:
         return TrainResult(accuracy, left, n_examples(run))
 
     def made_from(self, run: Run) -> str:
+        """Hash of the settings and inputs."""
         from probe.experiment.embedding import FILES
         from probe.experiment.examples import examples_made_from
 

@@ -152,7 +152,7 @@ def _rows_by_subject(table: pd.DataFrame) -> dict[str, list[torch.Tensor]]:
     """List the rows of each value, by subject."""
     return {
         str(subject): [
-            torch.from_numpy(rows.index.to_numpy()) for _, rows in of_subject.groupby("value")
+            torch.tensor(rows.index.to_list()) for _, rows in of_subject.groupby("value")
         ]
         for subject, of_subject in table.groupby("subject")
     }

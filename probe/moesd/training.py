@@ -39,8 +39,8 @@ class TrainConfig:
     """Pictures for the diffusion objective, at most `MAX_EXAMPLES`."""
     width: int = 32
     """Bottleneck of each expert."""
-    latent_steps: int = 200
-    diffusion_steps: int = 200
+    latent_steps: int = 100
+    diffusion_steps: int = 100
     batch_size: int = 48
     """Pictures in a step of the diffusion objective."""
     learning_rate: float = 1e-3
@@ -80,7 +80,8 @@ def train_moesd(
     vectors : ndarray of shape (n_prompts, n_features)
         Their pooled states, L2-normalised.
     examples : Path, optional
-        An imagefolder (``metadata.jsonl`` with ``file_name``, ``prompt``, ``subject``, ``value``);
+        An imagefolder (``metadata.jsonl`` with ``file_name``, ``prompt``, ``subject``, ``value``, and
+        ``said`` where the prompt that a picture was made from is known);
         needed by the diffusion objective, balanced by ``value`` within each subject.
     pipeline : StableDiffusionPipeline, optional
         The image model; needed by the diffusion objective.

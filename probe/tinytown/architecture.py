@@ -18,7 +18,7 @@ N_TOKENS = 32
 TEXT_WIDTH = 96
 LATENT_CHANNELS = 4
 LATENT_SIZE = 16
-GUIDANCE_SCALE = 2.0
+GUIDANCE_SCALE = 1.5
 N_INFERENCE_STEPS = 12
 
 
@@ -90,6 +90,7 @@ def scheduler() -> DDIMScheduler:
         timestep_spacing="trailing",
         clip_sample=False,
         set_alpha_to_one=True,
+        steps_offset=1,
     )
 
 

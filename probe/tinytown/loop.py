@@ -28,11 +28,14 @@ class Schedule:
     ema: float | None = None
     """Decay of the exponential moving average of the weights; None keeps the last weights."""
 
+    horizon: int | None = None
+    """Steps over which the rate falls; beyond ``n_steps``, the average stands for the last fall."""
+
     def rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine down to a fiftieth."""
+        """Linear warm-up, then a cosine down to a fiftieth at the horizon."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.n_steps - self.warmup)
+        done = (step - self.warmup) / max(1, (self.horizon or self.n_steps) - self.warmup)
         return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 

@@ -25,7 +25,9 @@ EXPLICIT_SHARE = 0.38
 CLIP_SCHEDULE = Schedule(n_steps=1000, batch_size=256, learning_rate=1e-3, weight_decay=0.05)
 AUTOENCODER_SCHEDULE = Schedule(n_steps=1800, batch_size=32, learning_rate=2e-3, ema=0.995)
 CLASSIFIER_SCHEDULE = Schedule(n_steps=700, batch_size=128, learning_rate=3e-3)
-DENOISER_SCHEDULE = Schedule(n_steps=4000, batch_size=64, learning_rate=1e-3, ema=0.9985)
+DENOISER_SCHEDULE = Schedule(
+    n_steps=2400, batch_size=64, learning_rate=1e-3, ema=0.9985, horizon=4000
+)
 KL_WEIGHT = 1e-6
 EMPTY_SHARE = 0.1
 """Share of captions replaced by the empty one, for classifier-free guidance."""

@@ -1,0 +1,423 @@
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from cli.progress import ProgressBar
+from probe.artifacts import exclusive
+from probe.experiment import Experiment
+from probe.experiment.config import Config
+
+ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
+COMMANDS = [*ROAD, "run", "inspect", "info"]
+FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refusal(result, *, code=1):
+    """The one line that a refused command leaves on standard error."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("moesd-probe: ")
+    return lines[0]
+
+
+def contents(folder):
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def shown(finished_run, tmp_path_factory):
+    """A finished run with its true figures and page, drawn by the command line."""
+    folder = tmp_path_factory.mktemp("shown") / "run"
+    shutil.copytree(finished_run, folder)
+    shutil.rmtree(folder / "figures")
+    result = call("run", folder)
+    assert result.exit_code == 0, result.output
+    return folder, result
+
+
+# What is said, and where
+
+
+def test_every_command_of_the_design_is_there():
+    assert list(main.commands) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_one_sentence_and_the_options(command):
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS] RUN")
+
+
+def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):
+    folder, result = shown
+    lines = result.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines[:7]] == ROAD
+    assert all("skipped (its settings and inputs are those" in line for line in lines[:5])
+    assert lines[5] == "visualize: made (figures/provenance.json does not exist yet)"
+    assert any(line.startswith("MAD, held out") for line in lines)
+    assert lines[-1].startswith(str(folder / "report.html"))
+    assert result.stderr == ""
+
+
+def test_run_leaves_figures_in_three_formats_and_a_page(shown):
+    folder, _ = shown
+    stems = {path.stem for path in (folder / "figures").glob("*.pdf")}
+    assert len(stems) >= 8
+    for suffix in ("png", "csv"):
+        assert {path.stem for path in (folder / "figures").glob(f"*.{suffix}")} == stems
+    assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("command", [*ROAD, "run", "info"])
+def test_json_is_all_there_is_on_standard_output(shown, command):
+    result = call(command, shown[0], "--json")
+    assert result.exit_code == 0, result.output
+    assert isinstance(json.loads(result.stdout), dict)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("command", ROAD)
+def test_a_command_that_is_up_to_date_says_so_and_what_was_found(shown, command):
+    result = call(command, shown[0])
+    first, *rest = result.stdout.splitlines()
+    assert first.startswith(f"{command}: skipped (")
+    assert rest
+
+
+def test_fit_prints_what_the_issue_asks_for(shown):
+    found = json.loads(call("fit", shown[0], "--json").stdout)
+    for key, names in FIT.items():
+        assert found[key].keys() == names
+
+
+def test_run_prints_the_result_of_every_stage(shown):
+    found = json.loads(call("run", shown[0], "--json").stdout)
+    assert list(found) == ROAD
+    assert found["evaluate"]["base"]["mad"]["floor"] > 0
+    assert not any(stage["stage"]["was_made"] for stage in found.values())
+
+
+def test_inspect_says_what_the_gate_does_and_why(finished_run):
+    text = call("inspect", finished_run, "a photo of a nurse").stdout
+    for word in ("skew", "gate", "expert", "shift", "nearest before", "nearest after"):
+        assert word in text
+    found = json.loads(call("inspect", finished_run, "a photo of a nurse", "--json").stdout)
+    assert found["prompt"] == "a photo of a nurse"
+    assert len(found["nearest_before"]) == 5
+
+
+def test_info_is_a_table_of_files_with_their_origin(finished_run):
+    text = call("info", finished_run).stdout
+    assert "fit       up to date" in text
+    assert "latent/direction.safetensors" in text
+
+
+def test_an_option_is_kept_in_the_settings(run):
+    call("fit", run, "--strength", "250", "--seed", "5")
+    config = Config.read(run)
+    assert (config.fit.strength, config.fit.seed) == (250.0, 5)
+    assert config.generate.seed == 3
+
+
+@pytest.fixture
+def started(tmp_path, model_folder, small_lexicon):
+    """A run of which only the first stage has been done."""
+    run, given = tmp_path / "started", ["--model", model_folder, "--lexicon", small_lexicon]
+    result = call("embed", run, *given, "--seed", "7")
+    assert result.stdout.startswith("embed: made (")
+    return run
+
+
+def test_the_seed_of_a_run_reaches_every_stage(started):
+    config = Config.read(started)
+    assert {config.fit.seed, config.train.seed, config.generate.seed} == {7}
+
+
+def test_a_run_goes_on_without_naming_its_model_again(started):
+    assert call("embed", started).stdout.startswith("embed: skipped (")
+
+
+# Exit codes
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nosuch", "RUN"],
+        ["fit"],
+        ["fit", "RUN", "--nosuch"],
+        ["fit", "RUN", "--strength", "much"],
+        ["fit", "RUN", "--seed", "-1"],
+        ["inspect", "RUN"],
+        ["embed", "RUN", "--model", "tinytown", "--lexicon", "/nosuch/file.toml"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments):
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Error: " in result.stderr
+
+
+def test_ctrl_c_exits_with_130_and_says_that_the_command_goes_on(finished_run, monkeypatch):
+    def stop(self, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Experiment, "fit", stop)
+    line = refusal(call("fit", finished_run), code=130)
+    assert line == "moesd-probe: stopped; the same command goes on where it was"
+
+
+def test_a_mistake_of_ours_is_not_dressed_up_as_the_users(finished_run, monkeypatch):
+    def fail(self, **settings):
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr(Experiment, "fit", fail)
+    assert isinstance(call("fit", finished_run).exception, AttributeError)
+
+
+@pytest.mark.timeout(300)
+def test_a_process_that_is_killed_or_stopped_goes_on_where_it_was(run, finished_run):
+    shutil.rmtree(run / "images")
+    command = [sys.executable, "-c", "from cli.main import main; main()", "generate", str(run)]
+
+    def stopped_by(number, when):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        while len(list(run.glob(when))) < 3 and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(number)
+        return process.communicate()[1], process.returncode
+
+    _, code = stopped_by(signal.SIGKILL, "images/base/*/*.png")
+    assert code == -signal.SIGKILL
+    said, code = stopped_by(signal.SIGINT, "images/moesd/*/*.png")
+    assert (said, code) == ("moesd-probe: stopped; the same command goes on where it was\n", 130)
+    assert call("generate", run).exit_code == 0
+    assert contents(run) == contents(finished_run)
+
+
+# Bad input: one line, exit 1, nothing lost or half-written
+
+
+def test_an_unknown_model_is_refused(tmp_path):
+    line = refusal(call("embed", tmp_path / "run", "--model", "nosuch"))
+    assert "unknown model 'nosuch'" in line
+    assert "give 'tinytown', a folder, or a hub id" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_new_run_needs_a_model(tmp_path):
+    line = refusal(call("run", tmp_path / "run"))
+    assert "start one with `moesd-probe embed" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes.json").write_text("{}")
+    line = refusal(call("embed", tmp_path / "run", "--model", tmp_path / "model"))
+    assert "has no model_index.json" in line
+
+
+def test_a_text_encoder_alone_makes_no_pictures(clip_folder, tmp_path, small_lexicon):
+    run = tmp_path / "run"
+    assert call("embed", run, "--model", clip_folder, "--lexicon", small_lexicon).exit_code == 0
+    assert call("fit", run).exit_code == 0
+    assert "ships no classifier; needed an image classifier" in refusal(call("train", run))
+
+
+def test_a_pickle_is_refused_and_told_how_safetensors_are_made(pipeline_folder, tmp_path):
+    model = shutil.copytree(pipeline_folder, tmp_path / "model")
+    safe = model / "text_encoder" / "model.safetensors"
+    safe.rename(safe.with_name("pytorch_model.bin"))
+    line = refusal(call("embed", tmp_path / "run", "--model", model))
+    assert "is a pickle" in line
+    assert "save_pretrained" in line
+
+
+@pytest.mark.parametrize("keep", [100, 20_000])
+def test_truncated_weights_are_refused(pipeline_folder, tmp_path, keep):
+    model = shutil.copytree(pipeline_folder, tmp_path / "model")
+    path = model / "text_encoder" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    line = refusal(call("embed", tmp_path / "run", "--model", model))
+    assert "text_encoder cannot be opened" in line
+    assert not (tmp_path / "run" / "embeddings" / "states.safetensors").exists()
+
+
+def test_weights_of_a_wrong_shape_are_refused(pipeline_folder, tmp_path):
+    model = shutil.copytree(pipeline_folder, tmp_path / "model")
+    path = model / "text_encoder" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "hidden_size": 64}))
+    assert "cannot be opened" in refusal(call("embed", tmp_path / "run", "--model", model))
+
+
+def test_a_truncated_file_of_the_run_is_named(run):
+    path = run / "moesd" / "gate.parquet"
+    path.write_bytes(path.read_bytes()[:-50])
+    assert f"{path} cannot be read" in refusal(call("generate", run))
+
+
+def test_a_run_of_another_model_is_refused(run, pipeline_folder):
+    before = contents(run)
+    line = refusal(call("embed", run, "--model", pipeline_folder))
+    assert "start a new run in another folder" in line
+    assert contents(run) == before
+
+
+def test_a_run_of_another_schema_is_refused(run):
+    path = run / "config.toml"
+    path.write_text(path.read_text().replace("schema = 1", "schema = 99"))
+    assert "has schema 99 but this version reads schema 1" in refusal(call("fit", run))
+
+
+def test_a_stage_before_its_predecessor_is_refused(started):
+    line = refusal(call("generate", started))
+    assert f"run `moesd-probe fit {started}` first" in line
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [("", "a prompt is empty"), ("  ", "a prompt is empty"), ("a\0b", "holds a NUL byte")],
+)
+def test_a_prompt_that_is_none_is_refused(finished_run, prompt, message):
+    assert message in refusal(call("inspect", finished_run, prompt))
+
+
+@pytest.mark.parametrize("prompt", ["a photo of a 👩‍🚒 firefighter", "صورة ممرضة", "‮a nurse‬"])
+def test_emoji_and_right_to_left_text_are_prompts_like_any_other(finished_run, prompt):
+    result = call("inspect", finished_run, prompt, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["prompt"] == prompt
+
+
+def test_the_truncation_of_a_long_prompt_is_announced_once(finished_run):
+    result = call("inspect", finished_run, "a photo of a nurse " * 500, "--json")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("moesd-probe: warning: 1 of 1 prompts are longer than the 77")
+    assert result.stderr.count("\n") == 1
+    json.loads(result.stdout)
+
+
+def test_a_share_above_one_is_refused_before_anything_is_written(
+    tmp_path, model_folder, small_lexicon
+):
+    path = tmp_path / "lexicon.toml"
+    path.write_text(small_lexicon.read_text().replace("share_women = 0.02", "share_women = 1.3"))
+    run = tmp_path / "run"
+    line = refusal(call("embed", run, "--model", model_folder, "--lexicon", path))
+    assert "occupation 'carpenter': share_women is 1.3; needed a number from 0 to 1" in line
+    assert not run.exists()
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_files(run):
+    before = contents(run)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (5000, limit[1])
+    )  # the settings fit, the map does not
+    try:
+        result = call("fit", run, "--n-bootstrap", "77")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    line = refusal(result)
+    assert "cannot write" in line
+    assert "free some space and run the same command again" in line
+    after = contents(run)
+    assert {**after, "config.toml": b""} == {**before, "config.toml": b""}
+
+
+def test_a_run_that_is_a_file_is_refused(tmp_path, model_folder):
+    path = tmp_path / "run"
+    path.write_text("mine")
+    assert "cannot write" in refusal(call("embed", path, "--model", model_folder))
+    assert "is a file; RUN must be a folder" in refusal(call("fit", path))
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.skipif(not os.access("/sys", os.F_OK), reason="needs a file system without writing")
+def test_a_read_only_place_is_refused(model_folder):
+    line = refusal(call("embed", "/sys/run", "--model", model_folder))
+    assert line.startswith("moesd-probe: error: cannot write /sys/run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_read_only_run_is_refused(run):
+    (run / "latent").chmod(0o500)
+    line = refusal(call("fit", run, "--strength", "3"))
+    (run / "latent").chmod(0o700)
+    assert "make its folder writable or choose another" in line
+
+
+def test_the_second_of_two_commands_on_one_run_is_told(run):
+    before = contents(run)
+    with exclusive(run):
+        line = refusal(call("fit", run, "--strength", "3"))
+    assert f"{run} is in use by another process" in line
+    assert contents(run) == before
+
+
+def test_an_unknown_device_is_refused(tmp_path, model_folder):
+    run = tmp_path / "run"
+    line = refusal(call("embed", run, "--model", model_folder, "--device", "abacus"))
+    assert "there is no device 'abacus' here" in line
+
+
+def test_an_unknown_setting_is_named(run):
+    path = run / "config.toml"
+    path.write_text(path.read_text().replace("n_images =", "n_pictures ="))
+    assert "generate has no setting 'n_pictures'" in refusal(call("generate", run))
+
+
+# The progress bar
+
+
+def test_progress_is_silent_where_nobody_looks(capsys):
+    with ProgressBar() as bar:
+        bar._start -= 60
+        bar("pictures", 1, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("seconds", "is_shown"), [(0.0, False), (3.0, True)])
+def test_progress_is_shown_on_a_terminal_after_two_seconds(capsys, monkeypatch, seconds, is_shown):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with ProgressBar() as bar:
+        bar._start -= seconds
+        bar("pictures", 1, 2)
+        bar("pictures", 2, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert ("pictures" in err) == is_shown
+
+
+def test_the_command_line_has_no_folder_of_its_own(shown):
+    names = {path.name for path in shown[0].iterdir()} - {".lock"}
+    assert names == {
+        "config.toml", "lexicon.toml", "embeddings", "latent", "moesd", "images", "evaluation",
+        "figures", "report.html",
+    }  # fmt: skip
