@@ -154,6 +154,18 @@ def test_an_unknown_setting_changes_nothing(run):
     assert (run / "config.toml").read_text() == before
 
 
+def test_an_unknown_stage_has_no_settings(run):
+    with pytest.raises(ValueError, match="no stage 'report' has settings; needed one of embed"):
+        Experiment.open(run).set("report", size=3)
+
+
+def test_notes_in_the_settings_stay_when_nothing_changes(run, model_folder):
+    path = run / "config.toml"
+    path.write_text("# mine\n" + path.read_text())
+    Experiment.create(run, model=str(model_folder), seed=3)
+    assert path.read_text().startswith("# mine")
+
+
 # The road
 
 
@@ -481,6 +493,27 @@ def test_pieces_of_an_evaluation_are_kept_until_it_is_whole(run, finished_run, m
     # Batches of another size round otherwise in the last digit.
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4)
     assert not (run / "evaluation/pieces").exists()
+
+
+def test_where_the_classifier_knows_no_subjects_clip_recognises_them(
+    run, model_folder, tmp_path, small_lexicon
+):
+    folder = shutil.copytree(model_folder / "classifier", tmp_path / "classifier")
+    config = json.loads((folder / "config.json").read_text())
+    for index, label in config["id2label"].items():
+        config["id2label"][index] = label.replace("subject:", "mood:")
+    config["label2id"] = {label: int(index) for index, label in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    Experiment.open(run).set("train", objective="latent").set("evaluate", classifier=str(folder))
+    for stage in ("train", "generate", "evaluate"):
+        getattr(Experiment.open(run), stage)()
+    labels, _ = read_table(run / "evaluation/labels.parquet", kind="labels")
+    lexicon = Lexicon.load(small_lexicon)
+    subjects = {*(job.name for job in lexicon.occupations), *lexicon.objects}
+    assert set(labels["subject_seen"]) <= subjects
+    neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
+    recognised = quality_of(run)["base"]["subject_recognised"]["value"]
+    assert recognised == pytest.approx((neutral["subject_seen"] == neutral["subject"]).mean())
 
 
 def test_an_untouched_prompt_stays_where_it_is(finished_run):

@@ -1,4 +1,4 @@
-"""The notebooks run, are stored as they ran, and define nothing."""
+"""The notebooks run and define nothing."""
 
 import ast
 import os
@@ -29,15 +29,6 @@ def test_no_notebook_defines_a_function_or_a_class(path):
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)
         ]
         assert not defined, cell.source
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
-def test_every_notebook_is_stored_executed_in_order_and_without_errors(path):
-    cells = code_cells(path)
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    kinds = {output.output_type for cell in cells for output in cell.outputs}
-    assert "error" not in kinds
-    assert "display_data" in kinds or "execute_result" in kinds
 
 
 @pytest.mark.slow

@@ -51,8 +51,8 @@ class TrainConfig:
     objective: str = _setting("both", "What is minimised: latent, diffusion, or both in turn.")
     n_examples: int = _setting(1400, "Pictures for the diffusion objective, at most 1500.")
     width: int = _setting(32, "Bottleneck of each expert.")
-    latent_steps: int = _setting(200, "Steps of the latent objective.")
-    diffusion_steps: int = _setting(200, "Steps of the diffusion objective.")
+    latent_steps: int = _setting(100, "Steps of the latent objective.")
+    diffusion_steps: int = _setting(100, "Steps of the diffusion objective.")
     batch_size: int = _setting(48, "Pictures in a step of the diffusion objective.")
     learning_rate: float = _setting(1e-3, "Of the first step; it falls to 0 as a cosine does.")
     neutral_band: float = _setting(
@@ -189,8 +189,10 @@ class Config:
         Raises
         ------
         ValueError
-            If a setting is unknown, of another type, or out of range.
+            If the stage or a setting is unknown, or a value is of another type or out of range.
         """
+        if stage not in STAGES:
+            raise ValueError(f"no stage {stage!r} has settings; needed one of {', '.join(STAGES)}")
         changed = replace(getattr(self, stage), **_checked(stage, settings))
         return replace(self, **{stage: changed})
 

@@ -119,7 +119,8 @@ class Experiment:
             if lexicon is not None:
                 with atomic(folder / _LEXICON) as temporary:
                     shutil.copyfile(lexicon, temporary)
-            config.write(folder)
+            if not (folder / FILE).exists() or Config.read(folder) != config:
+                config.write(folder)
         return cls.open(folder, device=device, progress=progress)
 
     @classmethod

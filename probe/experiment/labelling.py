@@ -12,9 +12,13 @@ from probe.experiment import judges
 from probe.experiment.generating import SIDES, lexicon_line
 from probe.experiment.run import Run, stale_files
 from probe.images.plan import read_metadata
+from probe.text.lexicon import fill
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from probe.images.attributes import AttributeClassifier
+    from probe.images.quality import ClipScorer
 
 LABELS = "evaluation/labels.parquet"
 
@@ -67,6 +71,8 @@ def _look(run: Run, table: pd.DataFrame, classifier: AttributeClassifier) -> pd.
                 for side, name in zip(rows["side"], rows["file_name"], strict=True)
             ]
             seen = classifier.label(files).rename(columns=judges.column)
+            if judges.SUBJECT not in classifier.attributes:
+                seen[judges.SUBJECT_SEEN] = _subjects_by_clip(run, files, clip)
             seen["clip_score"] = clip.score(files, rows["prompt"].tolist())
             seen["key"] = rows["key"].to_numpy()
             write_table(path, seen, run.provenance("piece", made_from))
@@ -74,6 +80,15 @@ def _look(run: Run, table: pd.DataFrame, classifier: AttributeClassifier) -> pd.
         if (tell := run.told("looking at pictures")) is not None:
             tell(start + len(rows), len(distinct))
     return pd.concat(pieces)
+
+
+def _subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]:
+    """What is seen by CLIP, of all subjects of the run, where the classifier knows none."""
+    jobs = [job.name for job in run.lexicon.occupations]
+    subjects = [*jobs, *run.lexicon.objects]
+    neutral = run.lexicon.neutral_templates[0]
+    chosen = clip.choose(files, [fill(neutral, subject=subject) for subject in subjects])
+    return [subjects[position] for position in chosen]
 
 
 def _pictures(run: Run) -> pd.DataFrame:

@@ -116,22 +116,65 @@ class ClipScorer:
             raise ShapeError(
                 f"there are {len(images)} pictures and {len(prompts)} prompts; needed one for each"
             )
-        self._encode_prompts(list(dict.fromkeys(prompts)), batch_size)
-        parts = [
-            self._encode_pictures(pixels)
-            for pixels in batches(
-                images, self._preprocessor, batch_size=batch_size, progress=progress
-            )
-        ]
-        texts = torch.stack([self._texts[prompt] for prompt in prompts])
-        cosines: npt.NDArray[np.float64] = (torch.cat(parts) * texts).sum(dim=1).numpy()
+        texts = self._encode_prompts(prompts, batch_size)
+        pictures = self._encode_pictures(images, batch_size, progress)
+        cosines: npt.NDArray[np.float64] = (pictures * texts).sum(dim=1).numpy()
         return 100 * np.maximum(cosines, 0.0)
 
-    def _encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
-        pooled = self.model.vision_model(pixel_values=pixels.to(self.model.device)).pooler_output
-        return _unit(self.model.visual_projection(pooled))
+    @torch.no_grad()
+    def choose(
+        self,
+        images: Pictures,
+        prompts: Sequence[str],
+        *,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.intp]:
+        """Say which of several prompts fits each picture best (zero-shot classification).
 
-    def _encode_prompts(self, prompts: list[str], batch_size: int) -> None:
+        Parameters
+        ----------
+        images : sequence of paths or PIL images, or ndarray of shape (n, height, width, channels)
+            Pictures; arrays hold bytes, or floats from 0 to 1.
+        prompts : sequence of str
+            What may be seen, the same for all pictures.
+        batch_size, progress
+            As in `score`.
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+            Position in ``prompts``; the first of several that fit equally well.
+
+        Raises
+        ------
+        DataError
+            If there are no prompts or no pictures, one cannot be read, or a prompt is empty.
+        """
+        if not prompts:
+            raise DataError("there are no prompts to choose from; needed at least 1")
+        texts = self._encode_prompts(prompts, batch_size)
+        pictures = self._encode_pictures(images, batch_size, progress)
+        best: npt.NDArray[np.intp] = (pictures @ texts.T).numpy().argmax(axis=1)
+        return best
+
+    def _encode_pictures(
+        self, images: Pictures, batch_size: int, progress: Progress | None
+    ) -> torch.Tensor:
+        """Unit vectors of pictures, (n, n_features)."""
+        parts = []
+        for pixels in batches(images, self._preprocessor, batch_size=batch_size, progress=progress):
+            pixels = pixels.to(self.model.device)
+            pooled = self.model.vision_model(pixel_values=pixels).pooler_output
+            parts.append(_unit(self.model.visual_projection(pooled)))
+        return torch.cat(parts)
+
+    def _encode_prompts(self, prompts: Sequence[str], batch_size: int) -> torch.Tensor:
+        """Unit vectors of prompts, (n, n_features); each distinct prompt is encoded once."""
+        self._encode_new(list(dict.fromkeys(prompts)), batch_size)
+        return torch.stack([self._texts[prompt] for prompt in prompts])
+
+    def _encode_new(self, prompts: list[str], batch_size: int) -> None:
         new = [prompt for prompt in prompts if prompt not in self._texts]
         for prompt in new:
             check_prompt(prompt)

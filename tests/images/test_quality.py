@@ -150,3 +150,15 @@ def test_a_mean_says_what_is_wrong_with_its_scores():
         mean_interval(np.ones((2, 2)))
     with pytest.raises(ValueError, match="n_bootstrap is 0"):
         mean_interval(np.arange(3.0), n_bootstrap=0)
+
+
+def test_the_chosen_prompt_is_the_one_that_scores_best(scorer, pictures):
+    choices = ["a nurse", "a cook", "a car on a road", "x"]
+    scores = np.stack([scorer.score(pictures, [prompt] * 5) for prompt in choices])
+    assert scores.max(axis=0).min() > 0  # so that no two scores are cut to the same 0
+    np.testing.assert_array_equal(scorer.choose(pictures, choices), scores.argmax(axis=0))
+
+
+def test_nothing_can_be_chosen_from_no_prompts(scorer, pictures):
+    with pytest.raises(DataError, match="no prompts to choose from"):
+        scorer.choose(pictures, [])
