@@ -98,9 +98,11 @@ class MoESD:
             classes), ``expert``, ``probabilities`` by class, ``skew_corrected``, ``shift`` (the
             distance between the two embeddings), and the embeddings ``before`` and ``after``.
         """
-        row = self.classify([prompt]).iloc[0]
-        before = self.encoder.embed([prompt])
-        after = self.embed([prompt])
+        states = self.encoder.states([prompt])
+        corrected, ids = self._corrected([prompt], states)
+        before = _unit(self.encoder.pool(states, self.encoder.tokenize([prompt])))
+        after = _unit(self.encoder.pool(corrected, ids))
+        row = self.classify([prompt], before).iloc[0]
         route = str(row["route_closed" if self.gate.routing == "closed-form" else "route_trained"])
         return {
             "prompt": prompt,

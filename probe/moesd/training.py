@@ -80,9 +80,9 @@ def train_moesd(
     vectors : ndarray of shape (n_prompts, n_features)
         Their pooled states, L2-normalised.
     examples : Path, optional
-        An imagefolder (``metadata.jsonl`` with ``file_name``, ``prompt``, ``subject``, ``value``, and
-        ``said`` where the prompt that a picture was made from is known);
-        needed by the diffusion objective, balanced by ``value`` within each subject.
+        An imagefolder: ``metadata.jsonl`` with ``file_name``, ``prompt``, ``subject``,
+        ``value``, and ``said`` where the prompt that a picture was made from is known.
+        Needed by the diffusion objective, balanced by ``value`` within each subject.
     pipeline : StableDiffusionPipeline, optional
         The image model; needed by the diffusion objective.
     progress : callable, optional
