@@ -85,14 +85,6 @@ def test_the_file_explains_every_setting():
             assert f"# {item.metadata['help']}" in lines
 
 
-def test_training_has_the_settings_of_its_room_and_a_seed():
-    from probe.moesd import training
-
-    theirs = {item.name: item.default for item in fields(training.TrainConfig)}
-    ours = {item.name: item.default for item in fields(TrainConfig)}
-    assert ours == {**theirs, "seed": 0}
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -11,6 +11,8 @@ from typing import Any
 
 from probe.artifacts import SCHEMA, atomic
 from probe.errors import ArtifactError
+from probe.moesd.config import TrainConfig as TrainConfig  # one of the stages, read by cli
+from probe.settings import at_least, setting
 
 FILE = "config.toml"
 
@@ -19,92 +21,59 @@ _HEADER = """\
 """
 
 
-def _setting(default: Any, about: str) -> Any:
-    """A field whose description serves the TOML file and the command line alike."""
-    return field(default=default, metadata={"help": about})
-
-
 @dataclass(frozen=True)
 class EmbedConfig:
     """Which prompts are embedded."""
 
-    lexicon: str = _setting("", "Lexicon of words and templates (TOML); the shipped one if empty.")
+    lexicon: str = setting("", "Lexicon of words and templates (TOML); the shipped one if empty.")
 
 
 @dataclass(frozen=True)
 class FitConfig:
     """How the bias direction is found and measured."""
 
-    strength: float = _setting(500.0, "Lambda of the calibrated projection.")
-    n_bootstrap: int = _setting(2000, "Resamples behind each interval.")
-    seed: int = _setting(0, "Seed of the resamples and of the map.")
+    strength: float = setting(500.0, "Lambda of the calibrated projection.")
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.")
+    seed: int = setting(0, "Seed of the resamples and of the map.")
 
     def __post_init__(self) -> None:
-        _at_least("strength", self.strength, 0)
-        _at_least("n_bootstrap", self.n_bootstrap, 1)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the correction is trained: the settings of `probe.moesd.training`, and a seed."""
-
-    objective: str = _setting("both", "What is minimised: latent, diffusion, or both in turn.")
-    n_examples: int = _setting(1400, "Pictures for the diffusion objective, at most 1500.")
-    width: int = _setting(32, "Bottleneck of each expert.")
-    latent_steps: int = _setting(100, "Steps of the latent objective.")
-    diffusion_steps: int = _setting(100, "Steps of the diffusion objective.")
-    batch_size: int = _setting(48, "Pictures in a step of the diffusion objective.")
-    learning_rate: float = _setting(1e-3, "Of the first step; it falls to 0 as a cosine does.")
-    neutral_band: float = _setting(
-        0.1, "Half-width of the gate's neutral band, in standard deviations of the skew."
-    )
-    routing: str = _setting("trained", "Which gate decides: trained or closed-form.")
-    seed: int = _setting(0, "Seed of the training.")
-
-    def __post_init__(self) -> None:
-        _one_of("objective", self.objective, ("latent", "diffusion", "both"))
-        _one_of("routing", self.routing, ("trained", "closed-form"))
-        if not 2 <= self.n_examples <= 1500:
-            raise ValueError(f"n_examples is {self.n_examples}; needed 2 to 1500")
-        for name in ("width", "latent_steps", "diffusion_steps", "batch_size"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "neutral_band"):
-            _at_least(name, getattr(self, name), 0)
+        at_least("strength", self.strength, 0)
+        at_least("n_bootstrap", self.n_bootstrap, 1)
 
 
 @dataclass(frozen=True)
 class GenerateConfig:
     """Which pictures are made, and how."""
 
-    n_images: int = _setting(
+    n_images: int = setting(
         50, "Pictures of each occupation; a quarter as many where the prompt says the gender."
     )
-    guidance_scale: float = _setting(7.5, "Weight of the prompt; 1 is no guidance.")
-    n_steps: int = _setting(50, "Denoising steps of a picture.")
-    batch_size: int = _setting(0, "Pictures denoised together; 0 lets the model's size decide.")
-    seed: int = _setting(0, "Seed of the noise.")
+    guidance_scale: float = setting(7.5, "Weight of the prompt; 1 is no guidance.")
+    n_steps: int = setting(50, "Denoising steps of a picture.")
+    batch_size: int = setting(0, "Pictures denoised together; 0 lets the model's size decide.")
+    seed: int = setting(0, "Seed of the noise.")
 
     def __post_init__(self) -> None:
-        _at_least("n_images", self.n_images, 1)
-        _at_least("guidance_scale", self.guidance_scale, 0)
-        _at_least("n_steps", self.n_steps, 1)
-        _at_least("batch_size", self.batch_size, 0)
+        at_least("n_images", self.n_images, 1)
+        at_least("guidance_scale", self.guidance_scale, 0)
+        at_least("n_steps", self.n_steps, 1)
+        at_least("batch_size", self.batch_size, 0)
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
     """Who looks at the pictures, and at what."""
 
-    classifier: str = _setting("", "Image classifier (folder or hub id); the model's own if empty.")
-    clip: str = _setting("", "CLIP that scores pictures against prompts; the model's own if empty.")
-    attribute: str = _setting("gender", "Attribute of the classifier that fairness is about.")
-    female: str = _setting("woman", "The classifier's word for what female prompts ask for.")
-    male: str = _setting("man", "The classifier's word for what male prompts ask for.")
-    n_bootstrap: int = _setting(2000, "Resamples behind each interval.")
-    seed: int = _setting(0, "Seed of the resamples.")
+    classifier: str = setting("", "Image classifier (folder or hub id); the model's own if empty.")
+    clip: str = setting("", "CLIP that scores pictures against prompts; the model's own if empty.")
+    attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
+    female: str = setting("woman", "The classifier's word for what female prompts ask for.")
+    male: str = setting("man", "The classifier's word for what male prompts ask for.")
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.")
+    seed: int = setting(0, "Seed of the resamples.")
 
     def __post_init__(self) -> None:
-        _at_least("n_bootstrap", self.n_bootstrap, 1)
+        at_least("n_bootstrap", self.n_bootstrap, 1)
 
 
 STAGES: dict[str, type[Any]] = {
@@ -236,16 +205,6 @@ def _checked(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is not a number")
         checked[name] = value
     return checked
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least or value == float("inf"):
-        raise ValueError(f"{name} is {value}; needed at least {least}")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; needed one of {', '.join(allowed)}")
 
 
 def _toml(value: bool | int | float | str) -> str:

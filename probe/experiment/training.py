@@ -76,7 +76,7 @@ class Train:
         """Write the correction, the gate's table and the completed map."""
         from probe.experiment.examples import make_examples
         from probe.images.pipelines import load_pipeline
-        from probe.moesd.training import TrainConfig, train_moesd
+        from probe.moesd.training import train_moesd
         from probe.text.encoder import TextEncoder
 
         config, made_from = run.config.train, self.made_from(run)
@@ -86,7 +86,6 @@ class Train:
         if config.objective != "latent":
             pipeline = load_pipeline(run.config.model, device=run.device)
             examples = make_examples(run, pipeline)
-        settings = {name: value for name, value in asdict(config).items() if name != "seed"}
         z = vectors(run)
         moesd = train_moesd(
             encoder,
@@ -94,10 +93,9 @@ class Train:
             z,
             direction=direction,
             projection=projection,
-            config=TrainConfig(**settings),
+            config=config,
             examples=examples,
             pipeline=pipeline,
-            seed=config.seed,
             progress=run.told("training"),
         )
         provenance = run.provenance("moesd", made_from, seed=config.seed)

@@ -14,7 +14,7 @@ from PIL import Image
 from probe.errors import DataError, ModelError, ShapeError
 from probe.files import one_line
 from probe.text.checkpoints import refuse_pickle
-from probe.text.loading import opening
+from probe.text.loading import find_device, opening
 
 Picture: TypeAlias = Path | str | Image.Image | npt.NDArray[Any]
 Pictures: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
@@ -42,10 +42,7 @@ def load_vision_model(folder: Path | str, kind: Any, *, device: str | torch.devi
     ValueError
         If there is no such device.
     """
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"there is no device {str(device)!r} here; choose 'cpu'") from error
+    device = find_device(device)
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(

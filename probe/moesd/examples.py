@@ -12,9 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from probe.errors import DataError
-
-MAX_EXAMPLES = 1500
-"""The paper's budget of training examples."""
+from probe.moesd.config import MAX_EXAMPLES
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,8 @@ import numpy.typing as npt
 from probe.errors import DataError, ShapeError
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
+from probe.moesd.config import ROUTINGS, Routing
+from probe.settings import one_of
 from probe.text.prompts import PromptSet
 
 CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
@@ -20,7 +21,6 @@ left alone. The skewed classes go to the expert of the other side."""
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.str_]
-Routing = Literal["trained", "closed-form"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,7 @@ class Gate:
     routing: Routing = "trained"
 
     def __post_init__(self) -> None:
-        if self.routing not in ("trained", "closed-form"):
-            raise ValueError(f"routing must be 'trained' or 'closed-form', got {self.routing!r}")
+        one_of("routing", self.routing, ROUTINGS)
         if self.weights.shape != (len(CLASSES), self.axis.size):
             raise ShapeError(
                 f"gate weights must have shape {(len(CLASSES), self.axis.size)}, got "

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +13,10 @@ import torch
 from probe.errors import DataError
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
-from probe.moesd.examples import MAX_EXAMPLES, Examples
+from probe.moesd.config import TrainConfig
+from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts
-from probe.moesd.gate import CLASSES, Gate, Routing, fit_gate, true_classes
+from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
 from probe.moesd.model import MoESD
 from probe.moesd.objectives import DiffusionObjective, LatentObjective
 from probe.moesd.token import SpecialToken
@@ -25,37 +25,6 @@ from probe.text.prompts import PromptSet
 
 Progress = Callable[[int, int], None]
 Matrix = npt.NDArray[np.float32]
-ObjectiveName = Literal["latent", "diffusion", "both"]
-OBJECTIVES = ("latent", "diffusion", "both")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of the training; `TrainConfig()` is what the shipped figures were made with."""
-
-    objective: ObjectiveName = "both"
-    """``latent``, ``diffusion``, or ``both``: the first, then the second."""
-    n_examples: int = 1400
-    """Pictures for the diffusion objective, at most `MAX_EXAMPLES`."""
-    width: int = 32
-    """Bottleneck of each expert."""
-    latent_steps: int = 100
-    diffusion_steps: int = 100
-    batch_size: int = 48
-    """Pictures in a step of the diffusion objective."""
-    learning_rate: float = 1e-3
-    neutral_band: float = 0.1
-    """Half-width of the gate's neutral band, in standard deviations of the skew."""
-    routing: Routing = "trained"
-
-    def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise ValueError(f"objective must be one of {OBJECTIVES}, got {self.objective!r}")
-        if not 2 <= self.n_examples <= MAX_EXAMPLES:
-            raise ValueError(f"n_examples must be from 2 to {MAX_EXAMPLES}, got {self.n_examples}")
-        for name in ("width", "latent_steps", "diffusion_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 def train_moesd(
@@ -68,7 +37,6 @@ def train_moesd(
     config: TrainConfig | None = None,
     examples: Path | None = None,
     pipeline: Any = None,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> MoESD:
     """Fit the gate, then train token and experts; the base model stays frozen.
@@ -102,7 +70,7 @@ def train_moesd(
             f"the objective {config.objective!r} needs `examples` and `pipeline`; give both, or "
             "choose objective 'latent'"
         )
-    torch.manual_seed(seed)
+    torch.manual_seed(config.seed)
     gate = fit_gate(
         vectors,
         prompts,
@@ -110,7 +78,7 @@ def train_moesd(
         projection=projection,
         neutral_band=config.neutral_band,
         routing=config.routing,
-        seed=seed,
+        seed=config.seed,
     )
     table = prompts.table
     subjects = tuple(dict.fromkeys(table["subject"]))
@@ -134,10 +102,10 @@ def train_moesd(
             moesd,
             skewed,
             table["subject"].iloc[rows].tolist(),
-            Examples.read(examples, limit=config.n_examples, seed=seed),
+            Examples.read(examples, limit=config.n_examples, seed=config.seed),
             pipeline,
             batch_size=config.batch_size,
-            seed=seed,
+            seed=config.seed,
         )
         training.run(objective, n_diffusion)
     moesd.experts.eval().requires_grad_(False)

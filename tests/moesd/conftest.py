@@ -10,10 +10,13 @@ import pytest
 
 from probe.latent.directions import BiasDirection, PairDirection
 from probe.latent.erasure import CalibratedProjection
-from probe.moesd.training import TrainConfig, train_moesd
+from probe.moesd.config import TrainConfig
+from probe.moesd.training import train_moesd
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
+
+BRIEF = TrainConfig(objective="latent", latent_steps=2, width=4)
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Town:
     projection: CalibratedProjection
 
     def train(self, **options):
-        options.setdefault("config", TrainConfig(objective="latent", latent_steps=2, width=4))
+        options.setdefault("config", BRIEF)
         return train_moesd(
             self.encoder,
             options.pop("prompts", self.prompts),

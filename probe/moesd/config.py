@@ -1,0 +1,45 @@
+"""Settings of the correction's training; free of torch, so that the command line can read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from probe.settings import at_least, one_of, setting
+
+OBJECTIVES = ("latent", "diffusion", "both")
+Routing = Literal["trained", "closed-form"]
+"""Which gate decides."""
+ROUTINGS: tuple[Routing, ...] = get_args(Routing)
+MAX_EXAMPLES = 1500
+"""The paper's budget of training examples."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the correction is trained."""
+
+    objective: str = setting("both", "What is minimised: latent, diffusion, or both in turn.")
+    n_examples: int = setting(
+        1400, f"Pictures for the diffusion objective, at most {MAX_EXAMPLES}."
+    )
+    width: int = setting(32, "Bottleneck of each expert.")
+    latent_steps: int = setting(100, "Steps of the latent objective.")
+    diffusion_steps: int = setting(100, "Steps of the diffusion objective.")
+    batch_size: int = setting(48, "Pictures in a step of the diffusion objective.")
+    learning_rate: float = setting(1e-3, "Of the first step; it falls to 0 as a cosine does.")
+    neutral_band: float = setting(
+        0.1, "Half-width of the gate's neutral band, in standard deviations of the skew."
+    )
+    routing: Routing = setting("trained", "Which gate decides: trained or closed-form.")
+    seed: int = setting(0, "Seed of the training.")
+
+    def __post_init__(self) -> None:
+        one_of("objective", self.objective, OBJECTIVES)
+        one_of("routing", self.routing, ROUTINGS)
+        if not 2 <= self.n_examples <= MAX_EXAMPLES:
+            raise ValueError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
+        for name in ("width", "latent_steps", "diffusion_steps", "batch_size"):
+            at_least(name, getattr(self, name), 1)
+        for name in ("learning_rate", "neutral_band"):
+            at_least(name, getattr(self, name), 0)

@@ -1,0 +1,23 @@
+"""What every dataclass of settings needs: a described field, and checks that name the setting."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any
+
+
+def setting(default: Any, about: str) -> Any:
+    """Make a field whose description serves the settings file and the command line alike."""
+    return field(default=default, metadata={"help": about})
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Refuse a number below ``least``, an infinite one, and one that is none."""
+    if not value >= least or value == float("inf"):
+        raise ValueError(f"{name} is {value}; needed at least {least}")
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a word that is not among those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; needed one of {', '.join(allowed)}")
