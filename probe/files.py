@@ -77,6 +77,8 @@ def exclusive(folder: Path | str) -> Iterator[None]:
         raise BusyError(
             f"{folder} is in use by another process; wait until it has ended, or use another folder"
         ) from error
+    except FileExistsError as error:
+        raise ArtifactError(f"{folder} is a file; needed a folder: choose another place") from error
     except OSError as error:
         raise _unwritable(folder, error) from error
     try:

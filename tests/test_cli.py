@@ -288,6 +288,13 @@ def test_a_run_of_another_model_is_refused(run, pipeline_folder):
     assert contents(run) == before
 
 
+def test_a_run_that_holds_nothing_yet_takes_another_model(tmp_path, model_folder):
+    run, empty = tmp_path / "run", tmp_path / "empty"
+    empty.mkdir()
+    refusal(call("embed", run, "--model", empty))
+    assert call("embed", run, "--model", model_folder).exit_code == 0
+
+
 def test_a_run_of_another_schema_is_refused(run):
     path = run / "config.toml"
     path.write_text(path.read_text().replace("schema = 1", "schema = 99"))
@@ -353,7 +360,8 @@ def test_a_full_disk_is_told_and_leaves_the_old_files(run):
 def test_a_run_that_is_a_file_is_refused(tmp_path, model_folder):
     path = tmp_path / "run"
     path.write_text("mine")
-    assert "cannot write" in refusal(call("embed", path, "--model", model_folder))
+    line = refusal(call("embed", path, "--model", model_folder))
+    assert "is a file; needed a folder" in line
     assert "is a file; RUN must be a folder" in refusal(call("fit", path))
     assert path.read_text() == "mine"
 

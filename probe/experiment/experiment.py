@@ -101,15 +101,14 @@ class Experiment:
             If there is no such model.
         """
         folder = Path(folder)
-        if (folder / FILE).exists():
-            config = Config.read(folder)
-            if config.model != model:
-                raise ArtifactError(
-                    f"{folder} is a run of {config.model!r}, not of {model!r}; start a new run in "
-                    "another folder"
-                )
-        else:
-            config = _new_config(model)
+        config = Config.read(folder) if (folder / FILE).exists() else None
+        if config is None or (config.model != model and not (folder / EMBEDDINGS[0]).exists()):
+            config = _new_config(model)  # a run that holds nothing yet may still change its mind
+        elif config.model != model:
+            raise ArtifactError(
+                f"{folder} is a run of {config.model!r}, not of {model!r}; start a new run in "
+                "another folder"
+            )
         if seed is not None:
             config = config.with_seed(seed)
         if lexicon is not None:

@@ -86,7 +86,7 @@ def model_revision(folder: Path | str) -> str:
     paths = sorted(
         (path.relative_to(folder).as_posix(), path)
         for path in folder.rglob("*")
-        if path.suffix in _DEFINING and path.is_file() and not path.stem.endswith("card")
+        if path.suffix in _DEFINING and path.is_file() and not path.stem.lower().endswith("card")
     )
     if not paths:
         raise ModelError(f"{folder} holds neither configuration nor weights; give a model's folder")

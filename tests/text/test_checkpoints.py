@@ -120,6 +120,7 @@ def test_the_revision_is_that_of_the_content_and_not_of_the_place(pipeline_folde
     (folder / ".lock").touch()
     (folder / "README.md").write_text("words")
     (folder / "training_card.json").write_text("{}")
+    (folder / "TRAINING_CARD.json").write_text("{}")
     assert model_revision(folder) == model_revision(pipeline_folder)
 
 
