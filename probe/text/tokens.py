@@ -1,0 +1,61 @@
+"""Prompts to token ids, and one more token in the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from probe.errors import ShapeError
+
+
+def pad_ids(tokenizer: Any, prompts: Sequence[str], *, max_tokens: int) -> tuple[torch.Tensor, int]:
+    """Tokenize prompts as diffusers does, padded and cut to one length.
+
+    Returns
+    -------
+    ids : int64 Tensor of shape (n_prompts, max_tokens)
+    n_cut : int
+        How many prompts were too long.
+    """
+    if not prompts:
+        return torch.empty(0, max_tokens, dtype=torch.int64), 0
+    ids: torch.Tensor = tokenizer(
+        list(prompts),
+        padding="max_length",
+        max_length=max_tokens,
+        truncation=True,
+        return_tensors="pt",
+    ).input_ids
+    return ids, sum(_is_too_long(tokenizer, prompt, max_tokens) for prompt in prompts)
+
+
+def grow_vocabulary(
+    model: Any, tokenizer: Any, token: str, vector: npt.ArrayLike | torch.Tensor
+) -> int:
+    """Add one token and its row to a text encoder; see `TextEncoder.add_token`."""
+    old = model.get_input_embeddings().weight.detach()  # (n_vocabulary, n_features)
+    row = torch.as_tensor(vector).detach().to(old)
+    if row.shape != old.shape[1:]:
+        raise ShapeError(
+            f"vector is of shape {tuple(row.shape)}; needed {tuple(old.shape[1:])}, the width of "
+            "the token embedding"
+        )
+    if tokenizer.add_tokens([token]) != 1:
+        raise ValueError(f"token {token!r} is in the vocabulary already; choose another")
+    token_id = int(tokenizer.convert_tokens_to_ids(token))
+    table = old.new_zeros(max(len(old), token_id + 1), old.shape[1])
+    table[: len(old)] = old
+    table[token_id] = row
+    model.set_input_embeddings(nn.Embedding.from_pretrained(table))
+    model.config.vocab_size = len(table)
+    return token_id
+
+
+def _is_too_long(tokenizer: Any, prompt: str, max_tokens: int) -> bool:
+    if len(prompt.encode()) + 2 <= max_tokens:  # no token is shorter than a byte
+        return False
+    return len(tokenizer(prompt, verbose=False).input_ids) > max_tokens
