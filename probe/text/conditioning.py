@@ -150,8 +150,8 @@ def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning
             return rows[slot]
         raise ModelError(
             f"{folder} is a {name}, of which it is not known what of {slot} conditions the image; "
-            "say it with TextEncoder.load(..., conditioning=Conditioning(...)), or give one of "
-            f"{', '.join(KNOWN)}"
+            "say it with TextEncoder.load(..., conditioning=Conditioning(...)); known are "
+            f"{', '.join(names[0] for names in _PIPELINES)} and their kin"
         )
     alone = _ALONE.get(str(read_config(folder / "config.json").get("model_type")), _WORDS)
     if not (folder / "1_Pooling").is_dir():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,15 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from probe.errors import ModelError
 from probe.text.checkpoints import resolve_model
-from probe.text.conditioning import (
-    Conditioning,
-    Pooling,
-    encoder_revision,
-    known_conditioning,
-)
+from probe.text.conditioning import Conditioning, Pooling, encoder_revision, known_conditioning
 from probe.text.layers import check_layer, find_head, layer_states
 from probe.text.loading import find_device, load_parts
 from probe.text.pooling import pool_states, prompt_mask
 from probe.text.prompts import check_prompt
-from probe.text.tokens import grow_vocabulary, pad_ids
+from probe.text.tokens import grow_vocabulary, pad_ids, token_limit
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
-
-_logger = logging.getLogger("probe")
 
 
 class TextEncoder:
@@ -71,10 +63,7 @@ class TextEncoder:
         self.model = model.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer
         self.n_features = int(model.config.hidden_size)
-        # A tokenizer without a limit says 10^30; models without one (T5) were trained on 512.
-        limit = getattr(model.config, "max_position_embeddings", conditioning.max_tokens or 512)
-        wanted = conditioning.max_tokens or tokenizer.model_max_length
-        self.max_tokens = min(int(wanted), int(limit))
+        self.max_tokens = token_limit(model, tokenizer, conditioning.max_tokens)
         self.is_causal = isinstance(model, CLIPTextModel | CLIPTextModelWithProjection)
         if tokenizer.pad_token_id is None:
             raise ModelError(f"the tokenizer of {id} has no padding token; needed one: set it")
@@ -146,15 +135,13 @@ class TextEncoder:
         """
         for prompt in prompts:
             check_prompt(prompt)
-        if self.conditioning.lowercase:
-            prompts = [prompt.lower().strip() for prompt in prompts]
-        ids, n_cut = pad_ids(self.tokenizer, prompts, max_tokens=self.max_tokens)
-        if n_cut:
-            _logger.warning(
-                "%d of %d prompts are longer than the %d tokens of %s and were cut off",
-                *(n_cut, len(prompts), self.max_tokens, self.id),
-            )
-        return ids
+        return pad_ids(
+            self.tokenizer,
+            prompts,
+            max_tokens=self.max_tokens,
+            lowercase=self.conditioning.lowercase,
+            id=self.id,
+        )
 
     @torch.no_grad()
     def states(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
@@ -228,11 +215,13 @@ class TextEncoder:
     def pool(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Take one vector from the states of each prompt; not normalised.
 
-        It is what `Conditioning.pooling` says: for CLIP the state at the first end-of-text token,
-        found by its id: transformers' own pooling takes the largest id where the configuration says
-        ``eos_token_id = 2``, as Stable Diffusion v1.x's does, and there any added token would be
-        taken for the end. For BERT, T5 and sentence encoders it is the mean over the attention
-        mask, for SigLIP the state at the last position.
+        It is the one that `Conditioning.pooling` says. For CLIP that is the state at the first
+        end-of-text token, found by its id: transformers' own pooling takes the largest id where the
+        configuration says ``eos_token_id = 2``, as those of Stable Diffusion do, and there any
+        added token would be taken for the end. It is taken from the states that condition: for
+        both encoders of SDXL from the penultimate layer, without the final normalisation. For T5,
+        BERT and sentence encoders it is the mean over the attention mask, which no single token
+        of theirs was trained to stand for; for SigLIP the state at the last position.
 
         Parameters
         ----------

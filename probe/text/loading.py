@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def load_parts(
             f"{weights} lacks the weights {', '.join(missing[:3])} ({len(missing)} in all); "
             "fetch or convert the model again"
         )
+    _check_reader(words)
     with opening(words):
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(words), local_files_only=True)
     _check_ids(model, tokenizer, weights, words)
@@ -136,6 +138,16 @@ def _find(folder: Path, slot: str) -> tuple[Path, Path, str]:
         return folder, folder, _PROJECTED
     family = str(config.get("model_type"))
     return folder, folder, _CLASSES.get(family, "AutoModelForTextEncoding")
+
+
+def _check_reader(words: Path) -> None:
+    """Ask for the package that reads SentencePiece: transformers names another one in its place."""
+    files = sorted(words.glob("*.model"))
+    if files and not (words / "tokenizer.json").is_file() and not find_spec("sentencepiece"):
+        raise ModelError(
+            f"{files[0]} is a SentencePiece vocabulary, which needs a package that is not there; "
+            "install it with `pip install sentencepiece protobuf`"
+        )
 
 
 def _check_ids(model: Any, tokenizer: Any, weights: Path, words: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +12,29 @@ from torch import nn
 
 from probe.errors import ShapeError
 
+_logger = logging.getLogger("probe")
 
-def pad_ids(tokenizer: Any, prompts: Sequence[str], *, max_tokens: int) -> tuple[torch.Tensor, int]:
-    """Tokenize prompts as diffusers does, padded and cut to one length.
 
-    Returns
-    -------
-    ids : int64 Tensor of shape (n_prompts, max_tokens)
-    n_cut : int
-        How many prompts were too long.
-    """
+def token_limit(model: Any, tokenizer: Any, wanted: int | None) -> int:
+    """Settle the length to which prompts are padded and cut: what is wanted, as far as it fits."""
+    # A tokenizer without a limit says 10^30; models without one (T5) were trained on 512.
+    limit = getattr(model.config, "max_position_embeddings", wanted or 512)
+    return min(int(wanted or tokenizer.model_max_length), int(limit))
+
+
+def pad_ids(
+    tokenizer: Any, prompts: Sequence[str], *, max_tokens: int, lowercase: bool, id: str
+) -> torch.Tensor:
+    """Tokenize prompts to one length; see `TextEncoder.tokenize`."""
+    if lowercase:
+        prompts = [prompt.lower().strip() for prompt in prompts]
     if not prompts:
-        return torch.empty(0, max_tokens, dtype=torch.int64), 0
+        return torch.empty(0, max_tokens, dtype=torch.int64)
+    if n_cut := sum(_is_too_long(tokenizer, prompt, max_tokens) for prompt in prompts):
+        _logger.warning(
+            "%d of %d prompts are longer than the %d tokens of %s and were cut off",
+            *(n_cut, len(prompts), max_tokens, id),
+        )
     ids: torch.Tensor = tokenizer(
         list(prompts),
         padding="max_length",
@@ -30,7 +42,7 @@ def pad_ids(tokenizer: Any, prompts: Sequence[str], *, max_tokens: int) -> tuple
         truncation=True,
         return_tensors="pt",
     ).input_ids
-    return ids, sum(_is_too_long(tokenizer, prompt, max_tokens) for prompt in prompts)
+    return ids
 
 
 def grow_vocabulary(

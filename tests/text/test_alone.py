@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -149,3 +150,14 @@ def test_a_tokenizer_with_more_ids_than_the_embedding_has_rows_is_refused(t5, tm
     assert f"gives {len(tokenizer)} ids but the token embedding in {folder} has 256 rows" in said
     assert f"model.resize_token_embeddings({len(tokenizer)})" in said
     assert "\n" not in said
+
+
+def test_a_sentencepiece_vocabulary_asks_for_the_package_that_reads_it(t5, tmp_path):
+    if find_spec("sentencepiece"):
+        pytest.skip("needs an environment without the package sentencepiece")
+    folder = shutil.copytree(t5.folder, tmp_path / "t5")
+    (folder / "tokenizer.json").rename(folder / "spiece.model")
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    assert str(folder / "spiece.model") in str(caught.value)
+    assert "`pip install sentencepiece protobuf`" in str(caught.value)
