@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from probe.latent.directions import BiasDirection, PairDirection
     from probe.latent.erasure import CalibratedProjection, MeanGapEraser
     from probe.moesd.model import MoESD
+    from probe.text.conditioning import Conditioning
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
     from probe.text.lexicon import Lexicon
@@ -55,6 +56,7 @@ _HOMES = {
     "probe.latent.directions": ("BiasDirection", "PairDirection"),
     "probe.latent.erasure": ("CalibratedProjection", "MeanGapEraser"),
     "probe.moesd.model": ("MoESD",),
+    "probe.text.conditioning": ("Conditioning",),
     "probe.text.embeddings": ("EmbeddingStore",),
     "probe.text.encoder": ("TextEncoder",),
     "probe.text.lexicon": ("Lexicon",),
@@ -69,6 +71,7 @@ __all__ = [
     "BusyError",
     "CalibratedProjection",
     "ClipScorer",
+    "Conditioning",
     "DataError",
     "DegenerateDataError",
     "EmbeddingStore",

@@ -93,6 +93,58 @@ def model_revision(folder: Path | str) -> str:
     return hash_parts(*(part for name, path in paths for part in (name, _fingerprint(path))))
 
 
+def text_encoders(folder: Path) -> tuple[str, ...]:
+    """Name the text encoders of a pipeline in its order; none for any other folder.
+
+    Raises
+    ------
+    ModelError
+        If its ``model_index.json`` is damaged.
+    """
+    if not (folder / "model_index.json").is_file():
+        return ()
+    return tuple(sorted(filter(re.compile(r"text_encoder(_\d+)?").fullmatch, read_index(folder))))
+
+
+def choose_encoder(folder: Path, encoder: str | None = None) -> str:
+    """Settle which text encoder of a model is meant.
+
+    Parameters
+    ----------
+    folder : Path
+        A pipeline's folder or a transformers one.
+    encoder : str, optional
+        A part of the pipeline such as ``"text_encoder_2"``; the first one if not given.
+
+    Returns
+    -------
+    str
+        Its name, ``""`` for a transformers folder, which is a text encoder itself.
+
+    Raises
+    ------
+    ModelError
+        If the folder is neither, or a pipeline without a text encoder.
+    ValueError
+        If there is no such text encoder.
+    """
+    if not any((folder / name).is_file() for name in ("model_index.json", "config.json")):
+        raise ModelError(
+            f"{folder} has no model_index.json (a pipeline) and no config.json (a text encoder); "
+            "needed one of them, as save_pretrained writes it"
+        )
+    known = text_encoders(folder)
+    if not known and (folder / "model_index.json").is_file():
+        raise ModelError(
+            f"the pipeline in {folder} has no text_encoder; needed one with its tokenizer: give a "
+            "text-to-image pipeline"
+        )
+    if encoder is not None and encoder not in known:
+        choice = f"choose from {list(known)}" if known else "it is one itself: leave encoder out"
+        raise ValueError(f"{folder} has no text encoder {encoder!r}; {choice}")
+    return encoder or (known[0] if known else "")
+
+
 def read_index(folder: Path) -> dict[str, tuple[str, str]]:
     """Read ``model_index.json``: part of the pipeline -> (library, class); absent parts left out.
 

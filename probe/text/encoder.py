@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,36 +12,39 @@ import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from probe.errors import ModelError, ShapeError
-from probe.text.checkpoints import model_revision, resolve_model
+from probe.errors import ModelError
+from probe.text.checkpoints import resolve_model
+from probe.text.conditioning import Conditioning, Pooling, encoder_revision, known_conditioning
+from probe.text.layers import check_layer, find_head, layer_states
 from probe.text.loading import find_device, load_parts
+from probe.text.pooling import pool_states, prompt_mask
 from probe.text.prompts import check_prompt
+from probe.text.tokens import grow_vocabulary, pad_ids, token_limit
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
-_logger = logging.getLogger("probe")
-
 
 class TextEncoder:
     """A frozen text encoder with its tokenizer.
-
-    Two kinds are told apart by what their tokenizer does. One that closes every prompt with an
-    end-of-text token (CLIP) is pooled at the first such token; one that does not, or whose folder
-    is a sentence-transformers one (MiniLM), is pooled by the mean over the attention mask.
 
     Attributes
     ----------
     id : str
         The name it was opened by.
     revision : str
-        Which weights these are; see `probe.text.checkpoints.model_revision`.
+        Which weights these are and how they are read; see
+        `probe.text.conditioning.encoder_revision`.
+    conditioning : Conditioning
+        Which states condition the image model, and which of them stands for the prompt.
     tokenizer, model
         The transformers objects; the model is in evaluation mode and takes no gradient.
     n_features : int
         Width of a state.
     max_tokens : int
         Length to which prompts are padded and cut.
+    is_causal : bool
+        Whether a state depends on nothing after it (CLIP).
     device : torch.device
     """
 
@@ -53,35 +55,43 @@ class TextEncoder:
         *,
         id: str,
         revision: str,
-        takes_mean: bool = False,
+        conditioning: Conditioning,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.id, self.revision = id, revision
+        self.id, self.revision, self.conditioning = id, revision, conditioning
         self.device = find_device(device)
         self.model = model.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer
         self.n_features = int(model.config.hidden_size)
-        # A tokenizer without a limit says 10^30; models without one (T5) were trained on 512.
-        limit = getattr(model.config, "max_position_embeddings", 512)
-        self.max_tokens = min(int(tokenizer.model_max_length), int(limit))
-        self._is_causal = isinstance(model, CLIPTextModel | CLIPTextModelWithProjection)
-        closes = tokenizer.eos_token_id in tokenizer("a").input_ids
-        self._takes_mean = takes_mean or not closes
+        self.max_tokens = token_limit(model, tokenizer, conditioning.max_tokens)
+        self.is_causal = isinstance(model, CLIPTextModel | CLIPTextModelWithProjection)
         if tokenizer.pad_token_id is None:
             raise ModelError(f"the tokenizer of {id} has no padding token; needed one: set it")
+        check_layer(model, conditioning)
 
     @classmethod
     def load(
-        cls, model: str | Path, *, device: str | torch.device = "cpu", allow_pickle: bool = False
+        cls,
+        model: str | Path,
+        *,
+        encoder: str | None = None,
+        conditioning: Conditioning | None = None,
+        device: str | torch.device = "cpu",
+        allow_pickle: bool = False,
     ) -> TextEncoder:
-        """Open the text encoder of a model.
+        """Open a text encoder of a model.
 
         Parameters
         ----------
         model : str or Path
-            As for `probe.text.checkpoints.resolve_model`. The folder is a pipeline's, whose
-            ``text_encoder`` and ``tokenizer`` are opened, or a transformers one: CLIP, or any
-            bidirectional encoder.
+            As for `probe.text.checkpoints.resolve_model`. The folder is a pipeline's or that of
+            a text encoder alone: CLIP, SigLIP, T5, BERT and its kin, or a sentence encoder.
+        encoder : str, optional
+            Which text encoder of the pipeline, e.g. ``"text_encoder_2"``; it is opened with the
+            tokenizer of the same number. The pipeline's first one if not given.
+        conditioning : Conditioning, optional
+            What conditions the image model. Known for the pipelines and families in
+            `probe.text.conditioning`; settings of your own become part of the revision.
         device : str
             Where its weights live, e.g. ``"cuda"``.
         allow_pickle : bool
@@ -91,18 +101,21 @@ class TextEncoder:
         ------
         ModelError
             If the model is unknown or incomplete, its weights are truncated, do not fit its
-            configuration, or are a pickle.
+            configuration, or are a pickle, its tokenizer does not fit its embedding, or it is not
+            known what of it conditions the image model.
         ValueError
-            If there is no such device.
+            If there is no such text encoder, layer or device.
         """
         folder = resolve_model(model)
-        network, tokenizer = load_parts(folder, allow_pickle=allow_pickle)
+        revision = encoder_revision(folder, encoder, conditioning)
+        conditioning = conditioning or known_conditioning(folder, encoder)
+        network, tokenizer = load_parts(folder, encoder, allow_pickle=allow_pickle)
         return cls(
             network,
             tokenizer,
             id=str(model),
-            revision=model_revision(folder),
-            takes_mean=(folder / "1_Pooling").is_dir(),
+            revision=revision,
+            conditioning=conditioning,
             device=device,
         )
 
@@ -122,29 +135,21 @@ class TextEncoder:
         """
         for prompt in prompts:
             check_prompt(prompt)
-        if not prompts:
-            return torch.empty(0, self.max_tokens, dtype=torch.int64)
-        if n_cut := sum(map(self._is_too_long, prompts)):
-            _logger.warning(
-                "%d of %d prompts are longer than the %d tokens of %s and were cut off",
-                *(n_cut, len(prompts), self.max_tokens, self.id),
-            )
-        ids: torch.Tensor = self.tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=self.max_tokens,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
-        return ids
+        return pad_ids(
+            self.tokenizer,
+            prompts,
+            max_tokens=self.max_tokens,
+            lowercase=self.conditioning.lowercase,
+            id=self.id,
+        )
 
     @torch.no_grad()
     def states(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
         """Encode prompts to what conditions the image model.
 
-        These are the last states after the final normalisation, of padded prompts without an
-        attention mask, exactly as StableDiffusionPipeline takes them. Prompts are checked and cut
-        as by `tokenize`.
+        These are exactly the states that the pipeline's ``encode_prompt`` takes from this encoder,
+        by `conditioning`: for StableDiffusionPipeline the last ones after the final normalisation,
+        of padded prompts without an attention mask. Prompts are checked and cut as by `tokenize`.
 
         Returns
         -------
@@ -167,17 +172,56 @@ class TextEncoder:
         float32 Tensor of shape (n_prompts, n_tokens, n_features)
         """
         input_ids = input_ids.to(self.device)
-        mask = None if self._is_causal else self._mask(input_ids)
-        states: torch.Tensor = self.model(input_ids, attention_mask=mask).last_hidden_state
-        return states
+        return layer_states(
+            self.model,
+            input_ids,
+            self._mask(input_ids) if self.conditioning.masked else None,
+            layer=self.conditioning.layer,
+            final_norm=self.conditioning.final_norm,
+        )
+
+    @torch.no_grad()
+    def pooled_output(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
+        """Encode prompts to the pooled vector that conditions SDXL, Stable Diffusion 3 and Flux.
+
+        It is the last state after the final normalisation, at the first end-of-text token (CLIP) or
+        at the last position (SigLIP), through the projection of encoders that have one:
+        transformers' ``text_embeds`` or ``pooler_output``.
+
+        Returns
+        -------
+        float32 Tensor of shape (n_prompts, n_projection)
+
+        Raises
+        ------
+        ModelError
+            If the encoder has none, as T5 and BERT (whose pooling layer was trained on another
+            task and is often left out of a checkpoint).
+        """
+        head = find_head(self.model)
+        if head is None:
+            raise ModelError(
+                f"{type(self.model).__name__} of {self.id} has no pooled output; its states are "
+                "what conditions: take `states`, or `embed` for one vector a prompt"
+            )
+        ids = self.tokenize(prompts).to(self.device)
+        pooled = [torch.empty(0, self.n_features, device=self.device)]
+        for batch in ids.split(batch_size) if len(ids) else ():
+            states = layer_states(self.model, batch, None, layer=-1, final_norm=True)
+            pooled.append(self._pool(states, batch, "end" if self.is_causal else "last"))
+        output: torch.Tensor = head(torch.cat(pooled))
+        return output
 
     def pool(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Take one vector from the states of each prompt; not normalised.
 
-        It is the state at the first end-of-text token, found by its id: transformers' own pooling
-        takes the largest id where the configuration says ``eos_token_id = 2``, as Stable Diffusion
-        v1.x's does, and there any added token would be taken for the end. For an encoder without
-        an end of text it is the mean over the attention mask.
+        It is the one that `Conditioning.pooling` says. For CLIP that is the state at the first
+        end-of-text token, found by its id: transformers' own pooling takes the largest id where the
+        configuration says ``eos_token_id = 2``, as those of Stable Diffusion do, and there any
+        added token would be taken for the end. It is taken from the states that condition: for
+        both encoders of SDXL from the penultimate layer, without the final normalisation. For T5,
+        BERT and sentence encoders it is the mean over the attention mask, which no single token
+        of theirs was trained to stand for; for SigLIP the state at the last position.
 
         Parameters
         ----------
@@ -193,20 +237,7 @@ class TextEncoder:
         ShapeError
             If the two do not belong together, or a prompt has no end.
         """
-        if states.shape[:2] != input_ids.shape:
-            raise ShapeError(
-                f"states are of shape {tuple(states.shape)} but the token ids of "
-                f"{tuple(input_ids.shape)}; needed both for the same prompts and tokens"
-            )
-        input_ids = input_ids.to(states.device)
-        if self._takes_mean:
-            mask = self._mask(input_ids).unsqueeze(2)
-            return (states * mask).sum(dim=1) / mask.sum(dim=1)
-        is_end = input_ids == self.tokenizer.eos_token_id
-        if not bool(is_end.any(dim=1).all()):
-            raise ShapeError("a prompt has no end-of-text token; take the ids from `tokenize`")
-        rows = torch.arange(len(states), device=states.device)
-        return states[rows, is_end.int().argmax(dim=1)]
+        return self._pool(states, input_ids.to(states.device), self.conditioning.pooling)
 
     @torch.no_grad()
     def embed(
@@ -262,38 +293,19 @@ class TextEncoder:
         ShapeError
             If the vector does not fit the embedding.
         """
-        old = self.model.get_input_embeddings().weight.detach()  # (n_vocabulary, n_features)
-        row = torch.as_tensor(vector).detach().to(old)
-        if row.shape != old.shape[1:]:
-            raise ShapeError(
-                f"vector is of shape {tuple(row.shape)}; needed {tuple(old.shape[1:])}, the width "
-                f"of the token embedding of {self.id}"
-            )
-        if self.tokenizer.add_tokens([token]) != 1:
-            raise ValueError(f"token {token!r} is in the vocabulary of {self.id}; choose another")
-        token_id = int(self.tokenizer.convert_tokens_to_ids(token))
-        table = old.new_zeros(max(len(old), token_id + 1), old.shape[1])
-        table[: len(old)] = old
-        table[token_id] = row
-        self.model.set_input_embeddings(nn.Embedding.from_pretrained(table))
-        self.model.config.vocab_size = len(table)
-        return token_id
-
-    def _is_too_long(self, prompt: str) -> bool:
-        if len(prompt.encode()) + 2 <= self.max_tokens:  # no token is shorter than a byte
-            return False
-        return len(self.tokenizer(prompt, verbose=False).input_ids) > self.max_tokens
+        return grow_vocabulary(self.model, self.tokenizer, token, vector)
 
     def _trim(self, ids: torch.Tensor) -> torch.Tensor:
-        """Drop the padding that all prompts share: no state that is pooled looks at it."""
-        if not len(ids):
+        """Drop the padding that all prompts share, where no state that is pooled looks at it."""
+        is_seen = not (self.is_causal or self.conditioning.masked)
+        if is_seen or self.conditioning.pooling == "last" or not len(ids):
             return ids
-        if self._takes_mean:
-            n_tokens = self._mask(ids).sum(dim=1)
-        else:
-            n_tokens = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1) + 1
-        return ids[:, : int(n_tokens.max())]
+        return ids[:, : int(self._mask(ids).sum(dim=1).max())]
+
+    def _pool(self, states: torch.Tensor, ids: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+        end = self.tokenizer.eos_token_id
+        return pool_states(states, ids, self._mask(ids), pooling=pooling, end_id=end)
 
     def _mask(self, ids: torch.Tensor) -> torch.Tensor:
-        mask: torch.Tensor = (ids != self.tokenizer.pad_token_id).long()
-        return mask
+        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        return prompt_mask(ids, pad_id=pad, end_id=end if self.is_causal or pad == end else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,31 @@ from transformers.utils import logging
 
 from probe.errors import ModelError
 from probe.files import one_line
-from probe.text.checkpoints import read_config, read_index, refuse_pickle
+from probe.text.checkpoints import choose_encoder, read_config, read_index, refuse_pickle
+
+# Families that AutoModelForTextEncoding does not know, or not by the configuration of a whole CLIP.
+_CLASSES = {
+    "clip": "CLIPTextModel",
+    "clip_text_model": "CLIPTextModel",
+    "siglip": "SiglipTextModel",
+    "siglip_text_model": "SiglipTextModel",
+    "siglip2": "Siglip2TextModel",
+    "siglip2_text_model": "Siglip2TextModel",
+}
+_PROJECTED = "CLIPTextModelWithProjection"
 
 
-def load_parts(folder: Path, *, allow_pickle: bool = False) -> tuple[Any, Any]:
+def load_parts(
+    folder: Path, encoder: str | None = None, *, allow_pickle: bool = False
+) -> tuple[Any, Any]:
     """Load a text encoder and its tokenizer, in float32.
 
     Parameters
     ----------
     folder : Path
         A pipeline's folder or a transformers one.
+    encoder : str, optional
+        Which text encoder of a pipeline, e.g. ``"text_encoder_2"``; the first one if not given.
     allow_pickle : bool
         Open weights that are only there as pickle, which can run code.
 
@@ -34,9 +50,12 @@ def load_parts(folder: Path, *, allow_pickle: bool = False) -> tuple[Any, Any]:
     Raises
     ------
     ModelError
-        If a part is missing or damaged, does not fit its configuration, or is a pickle.
+        If a part is missing or damaged, does not fit its configuration, or is a pickle, or the
+        tokenizer gives ids for which the embedding has no row.
+    ValueError
+        If the pipeline has no such text encoder.
     """
-    weights, words, class_name = _find(folder)
+    weights, words, class_name = _find(folder, choose_encoder(folder, encoder))
     if not allow_pickle:
         refuse_pickle(weights)
     with opening(weights):
@@ -54,8 +73,11 @@ def load_parts(folder: Path, *, allow_pickle: bool = False) -> tuple[Any, Any]:
             f"{weights} lacks the weights {', '.join(missing[:3])} ({len(missing)} in all); "
             "fetch or convert the model again"
         )
+    _check_reader(words)
     with opening(words):
-        return model, transformers.AutoTokenizer.from_pretrained(str(words), local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(words), local_files_only=True)
+    _check_ids(model, tokenizer, weights, words)
+    return model, tokenizer
 
 
 @contextlib.contextmanager
@@ -101,20 +123,40 @@ def find_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def _find(folder: Path) -> tuple[Path, Path, str]:
+def _find(folder: Path, slot: str) -> tuple[Path, Path, str]:
     """Find the folder of the weights, that of the tokenizer, and the name of the model's class."""
-    if (folder / "model_index.json").is_file():
-        index = read_index(folder)
-        if missing := {"text_encoder", "tokenizer"} - set(index):
+    if slot:
+        index, words = read_index(folder), slot.replace("text_encoder", "tokenizer")
+        if words not in index:
             raise ModelError(
-                f"the pipeline in {folder} has no {' and no '.join(sorted(missing))}; "
-                "needed both: give a text-to-image pipeline"
+                f"the pipeline in {folder} has no {words}; needed it for its {slot}: give a "
+                "text-to-image pipeline"
             )
-        return folder / "text_encoder", folder / "tokenizer", index["text_encoder"][1]
-    if not (folder / "config.json").is_file():
+        return folder / slot, folder / words, index[slot][1]
+    config = read_config(folder / "config.json")
+    if _PROJECTED in (config.get("architectures") or ()):
+        return folder, folder, _PROJECTED
+    family = str(config.get("model_type"))
+    return folder, folder, _CLASSES.get(family, "AutoModelForTextEncoding")
+
+
+def _check_reader(words: Path) -> None:
+    """Ask for the package that reads SentencePiece: transformers names another one in its place."""
+    files = sorted(words.glob("*.model"))
+    if files and not (words / "tokenizer.json").is_file() and not find_spec("sentencepiece"):
         raise ModelError(
-            f"{folder} has no model_index.json (a pipeline) and no config.json (a text encoder); "
-            "needed one of them, as save_pretrained writes it"
+            f"{files[0]} is a SentencePiece vocabulary, which needs a package that is not there; "
+            "install it with `pip install sentencepiece protobuf`"
         )
-    is_clip = read_config(folder / "config.json").get("model_type") in ("clip", "clip_text_model")
-    return folder, folder, "CLIPTextModel" if is_clip else "AutoModelForTextEncoding"
+
+
+def _check_ids(model: Any, tokenizer: Any, weights: Path, words: Path) -> None:
+    """Refuse a tokenizer with ids that the embedding has no row for: they would crash midway."""
+    n_rows = model.get_input_embeddings().weight.shape[0]
+    n_ids = 1 + max(tokenizer.get_vocab().values())
+    if n_ids > n_rows:
+        raise ModelError(
+            f"the tokenizer in {words} gives {n_ids} ids but the token embedding in {weights} has "
+            f"{n_rows} rows; needed a row for every id: fetch the tokenizer that belongs to the "
+            f"model, or call model.resize_token_embeddings({n_ids}) and save both again"
+        )

