@@ -26,6 +26,7 @@ class EmbedConfig:
     """Which prompts are embedded."""
 
     lexicon: str = setting("", "Lexicon of words and templates (TOML); the shipped one if empty.")
+    encoder: str = setting("", "Text encoder of the pipeline; its first one if empty.")
 
 
 @dataclass(frozen=True)

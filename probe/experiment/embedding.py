@@ -44,11 +44,9 @@ class Embed:
     def make(self, run: Run) -> None:
         """Fill the store."""
         from probe.text.embeddings import EmbeddingStore
-        from probe.text.encoder import TextEncoder
 
-        encoder = TextEncoder.load(run.config.model, device=run.device)
         store = EmbeddingStore(run.folder / FOLDER)
-        store.update(encoder, run.prompts, progress=run.told("prompts"))
+        store.update(run.load_encoder(), run.prompts, progress=run.told("prompts"))
 
     def result(self, run: Run) -> EmbedResult:
         """Count what stands in the store."""

@@ -23,6 +23,7 @@ from probe.experiment.inventory import Inventory, take_inventory
 from probe.experiment.run import Progress, Result, Run, Stage, check_model, load_lexicon
 from probe.experiment.showing import Draw, Render, Report, Visualize
 from probe.experiment.training import Train
+from probe.text.checkpoints import choose_encoder, resolve_model
 
 _LEXICON = "lexicon.toml"
 
@@ -73,6 +74,7 @@ class Experiment:
         model: str,
         seed: int | None = None,
         lexicon: Path | None = None,
+        encoder: str | None = None,
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> Experiment:
@@ -88,6 +90,8 @@ class Experiment:
             Seed of every stage; 0 in a new run if not given.
         lexicon : Path, optional
             Words and templates; copied into the folder.
+        encoder : str, optional
+            Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
         device : str
             Where weights live.
         progress : callable, optional
@@ -96,19 +100,30 @@ class Experiment:
         Raises
         ------
         ArtifactError
-            If the folder is a file, cannot be written, or is a run of another model.
+            If the folder is a file, cannot be written, or is a run of another model or encoder.
         ModelError
             If there is no such model.
+        ValueError
+            If the pipeline has no such encoder.
         """
         folder = Path(folder)
         config = Config.read(folder) if (folder / FILE).exists() else None
-        if config is None or (config.model != model and not (folder / EMBEDDINGS[0]).exists()):
-            config = _new_config(model)  # a run that holds nothing yet may still change its mind
+        holds_something = (folder / EMBEDDINGS[0]).exists()  # till then it may change its mind
+        if config is None or (config.model != model and not holds_something):
+            config = _new_config(model)
         elif config.model != model:
             raise ArtifactError(
                 f"{folder} is a run of {config.model!r}, not of {model!r}; start a new run in "
                 "another folder"
             )
+        if encoder is not None and encoder != config.embed.encoder:
+            if holds_something:
+                raise ArtifactError(
+                    f"{folder} is a run of {config.embed.encoder or 'the first text encoder'!r}, "
+                    f"not of {encoder!r}; start a new run in another folder"
+                )
+            choose_encoder(resolve_model(model), encoder)  # a wrong one is refused before writing
+            config = config.with_settings("embed", {"encoder": encoder})
         if seed is not None:
             config = config.with_seed(seed)
         if lexicon is not None:
@@ -270,7 +285,6 @@ def _held(folder: Path) -> Iterator[None]:
 def _new_config(model: str) -> Config:
     """Settings of a new run: the defaults, and what the model's folder says about its use."""
     from probe.images.pipelines import generation_settings
-    from probe.text.checkpoints import resolve_model
 
     settings = generation_settings(resolve_model(model))
     return Config(model).with_settings(

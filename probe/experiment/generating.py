@@ -59,14 +59,11 @@ class Generate:
     def make(self, run: Run) -> None:
         """Write the pictures of both sides; what is there already is not made again."""
         from probe.images.generation import generate
-        from probe.images.pipelines import load_pipeline
         from probe.moesd.model import MoESD
-        from probe.text.encoder import TextEncoder
 
         config, made_from = run.config.generate, self.made_from(run)
-        encoder = TextEncoder.load(run.config.model, device=run.device)
-        pipeline = load_pipeline(run.config.model, device=run.device)
-        moesd = MoESD.load(run.folder / MOESD, encoder)
+        pipeline = run.load_pipeline()
+        moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
         plan = GenerationPlan.build(run.lexicon, n_images=config.n_images, seed=config.seed)
         for side in SIDES:
             folder = run.folder / "images" / side

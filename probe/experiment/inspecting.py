@@ -84,9 +84,8 @@ def inspect_prompt(run: Run, prompt: str) -> Inspection:
     """
     from probe.moesd.model import MoESD
     from probe.text.embeddings import EmbeddingStore
-    from probe.text.encoder import TextEncoder
 
-    encoder = TextEncoder.load(run.config.model, device=run.device)
+    encoder = run.load_encoder()
     told = MoESD.load(run.folder / MOESD, encoder).explain(prompt)
     store = EmbeddingStore.open(run.folder / EMBEDDINGS)
     before, after = told.pop("before"), told.pop("after")

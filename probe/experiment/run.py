@@ -6,13 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from probe.artifacts import Provenance, hash_file, read_provenance
-from probe.errors import ArtifactError, DataError
+from probe.errors import ArtifactError, DataError, StageError
 from probe.experiment.config import Config
 from probe.text.lexicon import DEFAULT, Lexicon
 from probe.text.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from probe.text.encoder import TextEncoder
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how much is done, how much there is)."""
@@ -37,10 +42,10 @@ class Run:
 
     @cached_property
     def revision(self) -> str:
-        """Revision of the model's weights."""
-        from probe.text.checkpoints import model_revision
+        """Which weights these are, and which of their text encoders."""
+        from probe.text.conditioning import encoder_revision
 
-        return model_revision(self.model_folder)
+        return encoder_revision(self.model_folder, self.config.embed.encoder or None)
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -52,6 +57,33 @@ class Run:
     def prompts(self) -> PromptSet:
         """Every prompt that this run embeds."""
         return PromptSet.build(self.lexicon)
+
+    def load_encoder(self) -> TextEncoder:
+        """Open the text encoder that this run is about."""
+        from probe.text.encoder import TextEncoder
+
+        encoder = self.config.embed.encoder or None
+        return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
+
+    def load_pipeline(self) -> StableDiffusionPipeline:
+        """Open the image model.
+
+        Raises
+        ------
+        StageError
+            If the run is about a text encoder that is not the pipeline's first: the correction
+            reaches pictures through that one only.
+        """
+        from probe.images.pipelines import load_pipeline
+        from probe.text.checkpoints import choose_encoder
+
+        chosen, first = self.config.embed.encoder, choose_encoder(self.model_folder)
+        if chosen and chosen != first:
+            raise StageError(
+                f"{self.folder} is about {chosen} but pictures are corrected through {first} only; "
+                "train with the objective latent, and start another run for pictures"
+            )
+        return load_pipeline(self.config.model, device=self.device)
 
     def provenance(self, kind: str, made_from: str, *, seed: int | None = None) -> Provenance:
         """Say what a file of this run is."""

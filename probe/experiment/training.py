@@ -75,16 +75,14 @@ class Train:
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
         from probe.experiment.examples import make_examples
-        from probe.images.pipelines import load_pipeline
         from probe.moesd.training import train_moesd
-        from probe.text.encoder import TextEncoder
 
         config, made_from = run.config.train, self.made_from(run)
-        encoder = TextEncoder.load(run.config.model, device=run.device)
+        encoder = run.load_encoder()
         direction, projection = read_direction(run)
         pipeline = examples = None
         if config.objective != "latent":
-            pipeline = load_pipeline(run.config.model, device=run.device)
+            pipeline = run.load_pipeline()
             examples = make_examples(run, pipeline)
         z = vectors(run)
         moesd = train_moesd(
