@@ -1,0 +1,231 @@
+"""What can be read from the states at one place of an encoder, occupation by occupation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from probe.errors import DataError
+from probe.latent.bands import band
+from probe.latent.directions import Double, Matrix, as_embeddings
+from probe.latent.probes import Groups, group_means, held_out_scores, left_out_axes
+from probe.text.prompts import PromptSet
+
+_MOST_CONTROLS = 63  # all swaps of up to 7 pairs of words, a sample of them beyond
+_N_SHUFFLES = 500
+_ROUNDING = 1e-5  # of the states' size: float32 sums of a layer, taken in another order
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What the prompts of a trace say, in numbers."""
+
+    labels: Double
+    """Shape (n_explicit, 1 + n_controls): 1 for male and -1 for female, then the control tasks."""
+    pairs: tuple[Groups, Groups]
+    """Rows of the male and of the female prompts, both of shape (n_pairs,)."""
+    explicit_groups: Groups
+    """Shape (n_explicit,): the occupation of each explicit prompt."""
+    neutral_groups: Groups
+    """Shape (n_neutral,): the occupation of each neutral prompt."""
+    share_women: Double
+    """Shape (n_subjects,)."""
+    shuffled: Double
+    """Shape (n_shuffles, n_subjects): the same shares, dealt out at random."""
+
+    @property
+    def n_subjects(self) -> int:
+        """Number of occupations."""
+        return len(self.share_women)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Figures of one place, each of shape (n_subjects,)."""
+
+    correct: Double
+    """Share of explicit prompts whose gender the probe tells."""
+    control: Double
+    """The same for the control tasks, on average."""
+    gap: Double
+    """Male minus female mean on the axis, over twice the spread of the states."""
+    place: Double | None
+    """Mean place of the neutral prompts on the axis; None where they were not recorded."""
+
+
+def make_design(explicit: PromptSet, neutral: PromptSet, *, seed: int = 0) -> Design:
+    """Work out labels, control tasks and occupations of the prompts of a trace.
+
+    Raises
+    ------
+    DataError
+        If the prompts do not pair up, the occupations of the two sets differ, one has no share of
+        women, or all prompts say their gender with the same pair of words.
+    """
+    from probe.text.roles import person_words
+
+    male, female = explicit.pairs()
+    subjects = list(dict.fromkeys(explicit.table["subject"]))
+    if set(subjects) != (found := set(neutral.table["subject"])):
+        raise DataError(
+            f"{sorted(found ^ set(subjects))[:3]} have only explicit or only neutral prompts; "
+            "needed both for every occupation"
+        )
+    shares = neutral.table.groupby("subject")["share_women"].first()[subjects].to_numpy(float)
+    if not np.isfinite(shares).all():
+        raise DataError(
+            f"{subjects[int(np.argmin(np.isfinite(shares)))]!r} has no share of women; needed one "
+            "for every occupation: leave it out"
+        )
+    rng = np.random.default_rng(seed)
+    words = np.array(person_words(explicit), dtype=object)
+    kinds = pd.factorize(pd.Series(words[male] + "\0" + words[female]))[0]
+    signs = _control_signs(kinds.max() + 1, rng)  # (1 + n_controls, n_kinds)
+    labels = np.empty((len(explicit), len(signs)))
+    labels[male], labels[female] = signs[:, kinds].T, -signs[:, kinds].T
+    return Design(
+        labels=labels,
+        pairs=(male, female),
+        explicit_groups=pd.Categorical(explicit.table["subject"], subjects).codes.astype(np.intp),
+        neutral_groups=pd.Categorical(neutral.table["subject"], subjects).codes.astype(np.intp),
+        share_women=shares,
+        shuffled=rng.permuted(np.tile(shares, (_N_SHUFFLES, 1)), axis=1),
+    )
+
+
+def measure_cell(
+    explicit: Matrix, neutral: Matrix | None, design: Design, *, shrinkage: float = 0.01
+) -> Cell:
+    """Measure the states of one place.
+
+    Parameters
+    ----------
+    explicit : ndarray of shape (n_explicit, n_features)
+        States of the explicit prompts.
+    neutral : ndarray of shape (n_neutral, n_features), optional
+        States of the neutral prompts.
+    design : Design
+        What those prompts say.
+    shrinkage : float, default=0.01
+        Of the probe.
+    """
+    n, (male, female) = design.n_subjects, design.pairs
+    X = as_embeddings(explicit)
+    spread = _spread(X)
+    if spread == 0.0:
+        place = None if neutral is None else np.zeros(n)
+        return Cell(np.full(n, 0.5), np.full(n, 0.5), np.zeros(n), place)
+    scores = held_out_scores(X, design.labels, design.explicit_groups, shrinkage=shrinkage)
+    correct = group_means(np.sign(scores * design.labels) / 2 + 0.5, design.explicit_groups)
+    differences = group_means(X[male] - X[female], design.explicit_groups[male])
+    axes = left_out_axes(differences)  # (n_subjects, n_features)
+    place = None
+    if neutral is not None:
+        Z = as_embeddings(neutral, n_features=X.shape[1])
+        means = group_means(Z - Z.mean(axis=0), design.neutral_groups)
+        place = (means * axes).sum(axis=1) if _spread(Z) else np.zeros(n)
+    return Cell(
+        correct=correct[:, 0],
+        control=correct[:, 1:].mean(axis=1),
+        gap=(differences * axes).sum(axis=1) / (2 * spread),
+        place=place,
+    )
+
+
+def tabulate(cells: Sequence[Cell], design: Design, draws: Double) -> pd.DataFrame:
+    """Put the figures of cells in a table: one row a cell and measure, indexed by the cell.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    design : Design
+    draws : ndarray of shape (n_bootstrap, n_subjects)
+        As from `probe.latent.bands.occupation_draws`.
+    """
+    correct, control, gap = (
+        np.stack([getattr(cell, name) for cell in cells]) for name in ("correct", "control", "gap")
+    )  # (n_cells, n_subjects)
+    nothing = np.zeros(len(cells))
+    placed = [index for index, cell in enumerate(cells) if cell.place is not None]
+    parts = [
+        _mean_rows("accuracy", correct, control.mean(axis=1), draws),
+        _mean_rows("selectivity", correct - control, nothing, draws),
+        _mean_rows("gap", gap, nothing, draws),
+    ]
+    if placed:
+        places = np.stack([place for cell in cells if (place := cell.place) is not None])
+        parts.append(_correlation_rows(places, design, draws).set_axis(placed))
+    return pd.concat(parts).assign(n=design.n_subjects)
+
+
+def _control_signs(n_kinds: int, rng: np.random.Generator) -> Double:
+    """Which pairs of words swap their labels in the true task (none) and in each control task.
+
+    The first pair never swaps: swapping all would be the true task again.
+    """
+    if n_kinds < 2:
+        raise DataError(
+            "all prompts say the gender with the same pair of words; a control task needs at "
+            "least 2 pairs: add one to the lexicon"
+        )
+    n_controls = 2 ** (n_kinds - 1) - 1
+    if n_controls <= _MOST_CONTROLS:
+        swaps = np.array(list(product([1.0, -1.0], repeat=n_kinds - 1)))
+    else:
+        swaps = rng.choice([1.0, -1.0], size=(_MOST_CONTROLS + 1, n_kinds - 1))
+        swaps[0] = 1.0
+    return np.hstack([np.ones((len(swaps), 1)), swaps])
+
+
+def _spread(X: Double) -> float:
+    """Root mean square distance from the mean; 0 where that is only rounding."""
+    spread = float(np.sqrt(((X - X.mean(axis=0)) ** 2).sum(axis=1).mean()))
+    return spread if spread > _ROUNDING * float(np.sqrt((X**2).sum(axis=1).mean())) else 0.0
+
+
+def _mean_rows(measure: str, values: Double, control: Double, draws: Double) -> pd.DataFrame:
+    value = values.mean(axis=1)
+    low, high = band(value, draws @ values.T / draws.shape[1])
+    if measure == "accuracy":
+        low, high = low.clip(0, 1), high.clip(0, 1)
+    return pd.DataFrame(
+        {"measure": measure, "value": value, "low": low, "high": high, "control": control}
+    )
+
+
+def _correlation_rows(places: Double, design: Design, draws: Double) -> pd.DataFrame:
+    """Bands of Fisher's z, which keeps them within -1 and 1."""
+    x = places - places.mean(axis=1, keepdims=True)
+    y = design.share_women - design.share_women.mean()
+    n = draws.shape[1]
+    value = _correlation((x @ y) / n, (x**2).mean(axis=1), (y**2).mean())
+    mean_x, mean_y = draws @ x.T / n, (draws @ y / n)[:, None]
+    drawn = _correlation(
+        draws @ (x * y).T / n - mean_x * mean_y,
+        draws @ (x**2).T / n - mean_x**2,
+        (draws @ y**2 / n)[:, None] - mean_y**2,
+    )
+    shuffled = (design.shuffled - design.share_women.mean()) @ x.T / n
+    by_chance = np.abs(_correlation(shuffled, (x**2).mean(axis=1), (y**2).mean())).mean(axis=0)
+    low, high = band(np.arctanh(value), np.arctanh(drawn))
+    return pd.DataFrame(
+        {
+            "measure": "correlation",
+            "value": value,
+            "low": np.tanh(low),
+            "high": np.tanh(high),
+            "control": by_chance,
+        }
+    )
+
+
+def _correlation(covariance: Double, variance_x: Double, variance_y: Double) -> Double:
+    """Pearson's r, 0 where either does not vary; a hair within -1 and 1, so that z is finite."""
+    scale = np.sqrt(np.maximum(variance_x * variance_y, 0.0))
+    r = np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0)
+    result: Double = r.clip(-1 + 1e-12, 1 - 1e-12)
+    return result
