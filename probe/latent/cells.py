@@ -122,7 +122,7 @@ def measure_cell(
     scores = held_out_scores(X, design.labels, design.explicit_groups, shrinkage=shrinkage)
     correct = group_means(np.sign(scores * design.labels) / 2 + 0.5, design.explicit_groups)
     differences = group_means(X[male] - X[female], design.explicit_groups[male])
-    axes = left_out_axes(differences)  # (n_subjects, n_features)
+    axes = left_out_axes(differences, rounding=_ROUNDING * _size(X))  # (n_subjects, n_features)
     place = None
     if neutral is not None:
         Z = as_embeddings(neutral, n_features=X.shape[1])
@@ -184,7 +184,12 @@ def _control_signs(n_kinds: int, rng: np.random.Generator) -> Double:
 def _spread(X: Double) -> float:
     """Root mean square distance from the mean; 0 where that is only rounding."""
     spread = float(np.sqrt(((X - X.mean(axis=0)) ** 2).sum(axis=1).mean()))
-    return spread if spread > _ROUNDING * float(np.sqrt((X**2).sum(axis=1).mean())) else 0.0
+    return spread if spread > _ROUNDING * _size(X) else 0.0
+
+
+def _size(X: Double) -> float:
+    """Root mean square length."""
+    return float(np.sqrt((X**2).sum(axis=1).mean()))
 
 
 def _mean_rows(measure: str, values: Double, control: Double, draws: Double) -> pd.DataFrame:

@@ -26,20 +26,32 @@ Edit = Callable[[torch.Tensor], torch.Tensor | None]
 
 @dataclass(frozen=True)
 class Family:
-    """How a family of encoders names its parts; the last two are told from a layer."""
+    """How a family of encoders names its parts."""
 
     layers: str
+    """Told from the model or from a part of it; the next two are told from a layer."""
     attention: str
     """The linear layer that joins the heads; what it returns is added to the stream."""
     mlp: str
     """The last linear layer of the MLP; what it returns is added to the stream."""
+    final_norm: str | None = None
+    """What normalises the stream behind the last layer, told from where ``layers`` is told."""
 
 
 FAMILIES = (
-    Family("encoder.layers", "self_attn.out_proj", "mlp.fc2"),  # CLIP, OpenCLIP, SigLIP
-    Family("encoder.layer", "attention.output.dense", "output.dense"),  # BERT, RoBERTa, MiniLM
-    Family("encoder.block", "layer.0.SelfAttention.o", "layer.1.DenseReluDense.wo"),  # T5
-    Family("transformer.layer", "attention.out_lin", "ffn.lin2"),  # DistilBERT
+    # CLIP, OpenCLIP, SigLIP
+    Family("encoder.layers", "self_attn.out_proj", "mlp.fc2", "final_layer_norm"),
+    # BERT, RoBERTa, MiniLM
+    Family("encoder.layer", "attention.output.dense", "output.dense"),
+    # T5
+    Family(
+        "encoder.block",
+        "layer.0.SelfAttention.o",
+        "layer.1.DenseReluDense.wo",
+        "encoder.final_layer_norm",
+    ),
+    # DistilBERT
+    Family("transformer.layer", "attention.out_lin", "ffn.lin2"),
 )
 
 
@@ -51,6 +63,8 @@ class Anatomy:
     attention: tuple[nn.Linear, ...]
     mlp: tuple[nn.Module, ...]
     n_heads: int
+    final_norm: nn.Module | None
+    """What normalises the stream behind the last layer; None where every layer does so itself."""
 
     @property
     def n_features(self) -> int:
@@ -113,13 +127,19 @@ def find_anatomy(model: nn.Module) -> Anatomy:
     ModelError
         If its parts have none of the names that are known.
     """
-    for name, module in model.named_modules():
-        for family in FAMILIES:
-            if isinstance(module, nn.ModuleList) and f".{name}".endswith(f".{family.layers}"):
-                layers = tuple(module)
-                if parts := _parts(layers, family):
-                    config: Any = model.config
-                    return Anatomy(layers, *parts, n_heads=int(config.num_attention_heads))
+    modules = dict(model.named_modules())
+    for family in FAMILIES:
+        for name, layers in modules.items():
+            root = name.removesuffix(family.layers)  # "text_model." in a CLIP with projection
+            if root == name or not (root == "" or root.endswith(".")):
+                continue
+            parts = [
+                [modules.get(f"{name}.{number}.{part}") for number in range(len(layers))]
+                for part in (family.attention, family.mlp)
+            ]
+            if all(None not in found for found in parts):
+                norm = modules.get(f"{root}{family.final_norm}")
+                return Anatomy(tuple(layers), *map(tuple, parts), _n_heads(model), norm)
     known = ", ".join(family.layers for family in FAMILIES)
     raise ModelError(
         f"{type(model).__name__} has no layers under a known name; needed one of {known}: add a "
@@ -127,14 +147,8 @@ def find_anatomy(model: nn.Module) -> Anatomy:
     )
 
 
-def _parts(layers: tuple[nn.Module, ...], family: Family) -> tuple[Any, Any] | None:
-    try:
-        return (
-            tuple(layer.get_submodule(family.attention) for layer in layers),
-            tuple(layer.get_submodule(family.mlp) for layer in layers),
-        )
-    except AttributeError:
-        return None
+def _n_heads(model: Any) -> int:
+    return int(model.config.num_attention_heads)
 
 
 def _before(module: nn.Module, edit: Edit) -> RemovableHandle:
