@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
-from probe.errors import DataError
-from probe.latent.directions import Double
+from probe.errors import DataError, DegenerateDataError
+from probe.latent.directions import Double, Mask
 
 
 def occupation_draws(n: int, *, n_bootstrap: int, seed: int) -> Double:
@@ -67,3 +69,47 @@ def band(value: Double, draws: Double, *, coverage: float = 0.95) -> tuple[Doubl
     largest = (np.abs(away[:, varies]) / se[varies]).max(axis=1)
     reach = np.where(varies, np.quantile(largest, coverage) * se, 0.0)
     return value - reach, value + reach
+
+
+def shares_of_difference(
+    parts: Double, is_there: Mask, whole: Double, groups: npt.NDArray[np.intp], draws: Double
+) -> pd.DataFrame:
+    """Return which share of the pairs' difference each cell makes up, with its band.
+
+    The sum over pairs of a cell's part, over the sum of the whole differences. The mean of the
+    pairs' own ratios would be ruled by pairs that hardly differ.
+
+    Parameters
+    ----------
+    parts : ndarray of shape (n_cells, n_pairs)
+        The cell's part of each pair's difference.
+    is_there : ndarray of bool, shape (n_cells, n_pairs)
+        Which pairs have the cell.
+    whole : ndarray of shape (n_pairs,)
+        Male minus female score.
+    groups : ndarray of int, shape (n_pairs,)
+        Occupation of each pair.
+    draws : ndarray of shape (n_bootstrap, n_occupations)
+
+    Returns
+    -------
+    DataFrame of ``value``, ``low``, ``high``, ``control`` (0) and ``n`` (pairs), a row a cell
+
+    Raises
+    ------
+    DegenerateDataError
+        If the pairs do not differ on the axis.
+    """
+    member = (groups[:, None] == np.arange(draws.shape[1])).astype(np.float64)
+    part, full = np.where(is_there, parts, 0.0) @ member, (is_there * whole) @ member
+    total = full.sum(axis=1)
+    if (np.abs(total) <= 1e-6 * np.abs(whole).sum()).any() or not np.abs(whole).sum():
+        raise DegenerateDataError(
+            "the two prompts of the pairs do not differ on the bias axis; needed pairs that do: "
+            "check the direction"
+        )
+    value = part.sum(axis=1) / total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = band(value, (draws @ part.T) / (draws @ full.T))
+    n = is_there.sum(axis=1)
+    return pd.DataFrame({"value": value, "low": low, "high": high, "control": 0.0, "n": n})

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from probe.errors import ModelError
-from probe.latent.bands import occupation_draws
+from probe.latent.bands import occupation_draws, shares_of_difference
 from probe.latent.directions import BiasDirection, Double, Vector
-from probe.latent.twins import Twins, align, axis_of, batches, patched_scores, read, restored
+from probe.latent.twins import Twins, align, axis_of, batches, patched_scores, read
 from probe.text.anatomy import HEADS, Anatomy, find_anatomy
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
@@ -84,7 +84,7 @@ def attribute_heads(
         measure = _direct if kind == "direct" else _patched
         parts, shares, whole = measure(encoder, anatomy, twins, axis, batch_size)
         is_there = np.ones(shares.shape, dtype=bool)
-        effect = restored(shares, is_there, whole, twins.groups, draws)
+        effect = shares_of_difference(shares, is_there, whole, twins.groups, draws)
         names = pd.DataFrame(parts, columns=["layer", "site", "head"])
         tables.append(names.join(effect).assign(measure=kind))
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]

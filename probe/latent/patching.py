@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from probe.latent.bands import occupation_draws
+from probe.latent.bands import occupation_draws, shares_of_difference
 from probe.latent.directions import BiasDirection, Vector
-from probe.latent.twins import align, axis_of, patched_scores, restored
+from probe.latent.twins import align, axis_of, patched_scores
 from probe.text.anatomy import SITES, find_anatomy
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
-from probe.text.roles import ROLES
+from probe.text.roles import ROLES, TokenMask
 
 COLUMNS = ("layer", "site", "position", "measure", "value", "low", "high", "control", "n")
 
@@ -96,16 +96,18 @@ def patch_states(
         raise ValueError(f"position {unknown[0]!r} is not there; choose from {[*ROLES, 'all']}")
     anatomy, twins = find_anatomy(encoder.model), align(encoder, prompts)
     points = [point for site in dict.fromkeys(sites) for point in anatomy.points(site)]
-    roles = np.stack([twins.roles[name] for name in positions])  # (n_positions, n_pairs, n_tokens)
+    roles: TokenMask = np.stack([twins.roles[name] for name in positions])
     mask = torch.from_numpy(roles)[..., None]
     axis = axis_of(encoder, prompts, direction)
     scores = patched_scores(
         encoder, anatomy, twins, dict.fromkeys(points, mask), axis, batch_size=batch_size
     )
     draws = occupation_draws(int(twins.groups.max()) + 1, n_bootstrap=n_bootstrap, seed=seed)
-    has_role = roles.any(axis=2)  # (n_positions, n_pairs)
-    is_there = has_role.any(axis=1)  # no pair has, say, a word between: no row for it
-    effect = restored(
+    has_role: TokenMask = np.any(roles, axis=2)  # (n_positions, n_pairs)
+    is_there: TokenMask = np.any(
+        has_role, axis=1
+    )  # no pair has, say, a word between: no row for it
+    effect = shares_of_difference(
         (scores.patched - scores.female)[:, is_there].reshape(-1, len(twins)),
         np.tile(has_role[is_there], (len(points), 1)),
         scores.male - scores.female,

@@ -54,27 +54,28 @@ def held_out_scores(X: Matrix, Y: Matrix, groups: Groups, *, shrinkage: float = 
     if not 0 < shrinkage < np.inf:
         raise ValueError(f"shrinkage is {shrinkage}; needed a positive number")
     X = as_embeddings(X)
-    Y = np.asarray(Y, dtype=np.float64)
-    if Y.ndim != 2 or len(Y) != len(X) or len(groups) != len(X):
+    targets: Double = np.asarray(Y, dtype=np.float64)
+    if targets.ndim != 2 or len(targets) != len(X) or len(groups) != len(X):
         raise ShapeError(
-            f"X has {len(X)} rows, Y the shape {Y.shape} and groups {len(groups)} rows; needed the "
-            "same rows in all three"
+            f"X has {len(X)} rows, Y the shape {targets.shape} and groups {len(groups)} rows; "
+            "needed the same rows in all three"
         )
     rows = group_rows(groups)
     centered = X - X.mean(axis=0)
     n, n_features = X.shape
     penalty = shrinkage * float((centered**2).sum()) / min(n - 1, n_features)
     if penalty == 0.0:  # the states are all the same: no probe can do better than the mean
-        smoother = np.zeros((n, n))
-    elif n_features < n:
+        penalty = 1.0
+    if n_features < n:
         gram = centered.T @ centered + penalty * np.eye(n_features)
-        half = np.linalg.solve(np.linalg.cholesky(gram), centered.T)  # (n_features, n)
-        return _left_out(half.T @ (half @ Y), Y, _blocks(half, rows), rows)
-    else:
-        gram = centered @ centered.T
-        smoother = gram @ np.linalg.inv(gram + penalty * np.eye(n))
-    padded = np.pad(smoother, (0, 1))
-    return _left_out(smoother @ Y, Y, padded[rows[:, :, None], rows[:, None, :]], rows)
+        half = np.linalg.solve(np.linalg.cholesky(gram), centered.T)  # H = half^T half
+        padded = np.pad(half, ((0, 0), (0, 1)))[:, rows].transpose(1, 2, 0)
+        blocks = padded @ padded.transpose(0, 2, 1)  # (n_groups, size, size)
+        return _left_out(half.T @ (half @ targets), targets, blocks, rows)
+    gram = centered @ centered.T
+    smoother = gram @ np.linalg.inv(gram + penalty * np.eye(n))
+    blocks = np.pad(smoother, (0, 1))[rows[:, :, None], rows[:, None, :]]
+    return _left_out(smoother @ targets, targets, blocks, rows)
 
 
 def group_rows(groups: Groups) -> Groups:
@@ -108,14 +109,6 @@ def left_out_axes(differences: Double, *, rounding: float = 0.0) -> Double:
     length = np.linalg.norm(others, axis=1, keepdims=True)
     axes: Double = np.divide(others, length, out=np.zeros_like(others), where=length > rounding)
     return axes
-
-
-def _blocks(half: Double, rows: Groups) -> Double:
-    """``H_gg`` of the smoother ``half^T half``, zero in the rows that fill a group up."""
-    padded = np.pad(half, ((0, 0), (0, 1)))[:, rows]  # (n_features, n_groups, size)
-    parts = padded.transpose(1, 2, 0)
-    blocks: Double = parts @ parts.transpose(0, 2, 1)
-    return blocks
 
 
 def _left_out(fitted: Double, Y: Double, blocks: Double, rows: Groups) -> Double:

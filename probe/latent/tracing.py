@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from probe.latent.bands import occupation_draws
-from probe.latent.cells import Design, make_design, measure_cell, tabulate
+from probe.latent.cells import measure_cell, tabulate
+from probe.latent.design import Design, make_design
 
 if TYPE_CHECKING:
     from probe.text.encoder import TextEncoder
@@ -113,11 +115,10 @@ def trace(
     from probe.text.recording import record
 
     said, unsaid = prompts.select(group=["male", "female"]), prompts.select(group="neutral")
-    options = {"sites": sites, "layers": layers, "batch_size": batch_size}
     design = make_design(said, unsaid, seed=seed)
-    explicit = record(encoder, said, positions=positions, **options)
-    shared = [position for position in positions if position not in ("person", "between")]
-    neutral = record(encoder, unsaid, positions=shared, **options)
+    record_at = partial(record, encoder, sites=sites, layers=layers, batch_size=batch_size)
+    explicit = record_at(said, positions=positions)
+    neutral = record_at(unsaid, positions=[p for p in positions if p not in ("person", "between")])
     return trace_recordings(
         explicit, neutral, design, shrinkage=shrinkage, n_bootstrap=n_bootstrap, seed=seed
     )
@@ -140,7 +141,7 @@ def trace_recordings(
         Of the prompts of the design, in their order. A position that only the explicit prompts
         have gets no correlation.
     design : Design
-        As from `probe.latent.cells.make_design`.
+        As from `probe.latent.design.make_design`.
     """
     places = [
         (layer, site, position)

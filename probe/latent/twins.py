@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from probe.errors import DataError, DegenerateDataError
-from probe.latent.bands import band
+from probe.errors import DataError
 from probe.latent.directions import BiasDirection, Double, PairDirection, Vector, as_vector
 from probe.text.anatomy import Anatomy, Point
 from probe.text.encoder import TextEncoder
@@ -184,50 +183,6 @@ def read(
     states: dict[Point, torch.Tensor] = {}
     with anatomy.hooked({point: partial(_take, into=states, point=point) for point in points}):
         return states, *_score(encoder, ids, axis)
-
-
-def restored(
-    scores: Double, scores_there: Double, whole: Double, groups: npt.NDArray[np.intp], draws: Double
-) -> pd.DataFrame:
-    """Return which share of the pairs' difference each cell makes up, with its band.
-
-    The sum over pairs of a cell's part over the sum of the whole differences. The mean of the
-    pairs' own ratios would be ruled by pairs that hardly differ.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_cells, n_pairs)
-        The cell's part of each pair's difference.
-    scores_there : ndarray of bool, shape (n_cells, n_pairs)
-        Which pairs have the cell.
-    whole : ndarray of shape (n_pairs,)
-        Male minus female score.
-    groups : ndarray of int, shape (n_pairs,)
-        Occupation of each pair.
-    draws : ndarray of shape (n_bootstrap, n_occupations)
-
-    Returns
-    -------
-    DataFrame of ``value``, ``low``, ``high``, ``control`` (0) and ``n`` (pairs), a row a cell
-
-    Raises
-    ------
-    DegenerateDataError
-        If the pairs do not differ on the axis.
-    """
-    member = (groups[:, None] == np.arange(draws.shape[1])).astype(np.float64)
-    part, full = np.where(scores_there, scores, 0.0) @ member, (scores_there * whole) @ member
-    total = full.sum(axis=1)
-    if (np.abs(total) <= 1e-6 * np.abs(whole).sum()).any() or not np.abs(whole).sum():
-        raise DegenerateDataError(
-            "the two prompts of the pairs do not differ on the bias axis; needed pairs that do: "
-            "check the direction"
-        )
-    value = part.sum(axis=1) / total
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = band(value, (draws @ part.T) / (draws @ full.T))
-    n = scores_there.sum(axis=1)
-    return pd.DataFrame({"value": value, "low": low, "high": high, "control": 0.0, "n": n})
 
 
 def _take(states: torch.Tensor, *, into: dict[Point, torch.Tensor], point: Point) -> None:

@@ -119,7 +119,7 @@ class Anatomy:
         return _after(getattr(self, site)[layer - 1], edit)
 
 
-def find_anatomy(model: nn.Module) -> Anatomy:
+def find_anatomy(model: Any) -> Anatomy:
     """Find the layers of a text encoder and what they add to the stream.
 
     Raises
@@ -127,28 +127,29 @@ def find_anatomy(model: nn.Module) -> Anatomy:
     ModelError
         If its parts have none of the names that are known.
     """
-    modules = dict(model.named_modules())
+    modules: dict[str, Any] = dict(model.named_modules())
     for family in FAMILIES:
         for name, layers in modules.items():
             root = name.removesuffix(family.layers)  # "text_model." in a CLIP with projection
             if root == name or not (root == "" or root.endswith(".")):
                 continue
-            parts = [
-                [modules.get(f"{name}.{number}.{part}") for number in range(len(layers))]
+            attention, mlp = (
+                [f"{name}.{number}.{part}" for number in range(len(layers))]
                 for part in (family.attention, family.mlp)
-            ]
-            if all(None not in found for found in parts):
-                norm = modules.get(f"{root}{family.final_norm}")
-                return Anatomy(tuple(layers), *map(tuple, parts), _n_heads(model), norm)
+            )
+            if modules.keys() >= {*attention, *mlp}:
+                return Anatomy(
+                    layers=tuple(layers),
+                    attention=tuple(modules[part] for part in attention),
+                    mlp=tuple(modules[part] for part in mlp),
+                    n_heads=int(model.config.num_attention_heads),
+                    final_norm=modules.get(f"{root}{family.final_norm}"),
+                )
     known = ", ".join(family.layers for family in FAMILIES)
     raise ModelError(
         f"{type(model).__name__} has no layers under a known name; needed one of {known}: add a "
         "row to probe.text.anatomy.FAMILIES"
     )
-
-
-def _n_heads(model: Any) -> int:
-    return int(model.config.num_attention_heads)
 
 
 def _before(module: nn.Module, edit: Edit) -> RemovableHandle:
