@@ -33,13 +33,14 @@ def occupation_draws(n: int, *, n_bootstrap: int, seed: int) -> Double:
     return rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap).astype(np.float64)
 
 
-def band(value: Double, draws: Double, *, coverage: float = 0.95) -> tuple[Double, Double]:
+def band(value: Double, draws: Double, *, n: int, coverage: float = 0.95) -> tuple[Double, Double]:
     """Return intervals that cover all cells together with the given probability.
 
     ``value +- q * se``, where ``se`` is the spread of a cell's draws and ``q`` the quantile of
     the largest ``|draw - value| / se`` over the cells. A band over many cells is wider than the
     interval of one: among fifty intervals of 95 % two or three would miss by chance, and a search
-    for the first cell that clears its control would find them.
+    for the first cell that clears its control would find them. As ``se`` is itself an estimate
+    from ``n`` occupations, q is stretched as Student's t is beside the normal distribution.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def band(value: Double, draws: Double, *, coverage: float = 0.95) -> tuple[Doubl
     draws : ndarray of shape (n_bootstrap, n_cells)
         Their bootstrap draws, of the same samples in every cell. A draw that is not finite counts
         as the estimate.
+    n : int
+        How many occupations each sample drew.
     coverage : float, default=0.95
         For all cells at once.
 
@@ -61,13 +64,16 @@ def band(value: Double, draws: Double, *, coverage: float = 0.95) -> tuple[Doubl
     Montiel Olea and Plagborg-Moller, *Simultaneous confidence bands: Theory, implementation, and
     an application to SVARs*, Journal of Applied Econometrics 34 (2019), algorithm 2.
     """
+    from scipy.stats import norm, t
+
     away = np.where(np.isfinite(draws), draws - value, 0.0)
-    se = np.sqrt((away**2).mean(axis=0))
+    se = np.sqrt((away**2).mean(axis=0) * n / (n - 1))
     varies = se > 1e-12 * np.abs(value).max(initial=1.0)
     if not varies.any():
         return value.copy(), value.copy()
     largest = (np.abs(away[:, varies]) / se[varies]).max(axis=1)
-    reach = np.where(varies, np.quantile(largest, coverage) * se, 0.0)
+    q = t.isf(norm.sf(np.quantile(largest, coverage)), n - 1)
+    reach = np.where(varies, q * se, 0.0)
     return value - reach, value + reach
 
 
@@ -110,6 +116,6 @@ def shares_of_difference(
         )
     value = part.sum(axis=1) / total
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = band(value, (draws @ part.T) / (draws @ full.T))
+        low, high = band(value, (draws @ part.T) / (draws @ full.T), n=draws.shape[1])
     n = is_there.sum(axis=1)
     return pd.DataFrame({"value": value, "low": low, "high": high, "control": 0.0, "n": n})

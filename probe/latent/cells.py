@@ -18,16 +18,18 @@ _ROUNDING = 1e-5  # of the states' size: float32 sums of a layer, taken in anoth
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """Figures of one place, each of shape (n_subjects,)."""
+    """Figures of one place, by occupation."""
 
     correct: Double
-    """Share of explicit prompts whose gender the probe tells."""
+    """Shape (n_subjects,): share of explicit prompts whose gender the probe tells."""
     control: Double
-    """The same for the control tasks, on average."""
-    gap: Double
-    """Male minus female mean on the axis, over twice the spread of the states."""
+    """Shape (n_subjects,): the same for the control tasks, on average."""
+    products: Double
+    """Shape (n_subjects, n_subjects): inner products of the occupations' mean differences, over
+    four times the states' variance; 0 on the diagonal, which noise alone makes positive."""
     place: Double | None
-    """Mean place of the neutral prompts on the axis; None where they were not recorded."""
+    """Shape (n_subjects,): mean place of the neutral prompts on the axis of the other occupations;
+    None where they were not recorded."""
 
 
 def measure_cell(
@@ -51,10 +53,12 @@ def measure_cell(
     spread = _spread(X)
     if spread == 0.0:
         place = None if neutral is None else np.zeros(n)
-        return Cell(np.full(n, 0.5), np.full(n, 0.5), np.zeros(n), place)
+        return Cell(np.full(n, 0.5), np.full(n, 0.5), np.zeros((n, n)), place)
     scores = held_out_scores(X, design.labels, design.explicit_groups, shrinkage=shrinkage)
     correct = group_means(np.sign(scores * design.labels) / 2 + 0.5, design.explicit_groups)
     differences = group_means(X[male] - X[female], design.explicit_groups[male])
+    products = differences @ differences.T / (2 * spread) ** 2
+    np.fill_diagonal(products, 0.0)
     axes = left_out_axes(differences, rounding=_ROUNDING * _size(X))  # (n_subjects, n_features)
     place = None
     if neutral is not None:
@@ -64,7 +68,7 @@ def measure_cell(
     return Cell(
         correct=correct[:, 0],
         control=correct[:, 1:].mean(axis=1),
-        gap=(differences * axes).sum(axis=1) / (2 * spread),
+        products=products,
         place=place,
     )
 
@@ -79,15 +83,14 @@ def tabulate(cells: Sequence[Cell], design: Design, draws: Double) -> pd.DataFra
     draws : ndarray of shape (n_bootstrap, n_subjects)
         As from `probe.latent.bands.occupation_draws`.
     """
-    correct, control, gap = (
-        np.stack([getattr(cell, name) for cell in cells]) for name in ("correct", "control", "gap")
-    )  # (n_cells, n_subjects)
+    correct = np.stack([cell.correct for cell in cells])  # (n_cells, n_subjects)
+    control = np.stack([cell.control for cell in cells])
     nothing = np.zeros(len(cells))
     placed = [index for index, cell in enumerate(cells) if cell.place is not None]
     parts = [
         _mean_rows("accuracy", correct, control.mean(axis=1), draws),
         _mean_rows("selectivity", correct - control, nothing, draws),
-        _mean_rows("gap", gap, nothing, draws),
+        _gap_rows(cells, draws),
     ]
     if placed:
         places = np.stack([place for cell in cells if (place := cell.place) is not None])
@@ -108,11 +111,29 @@ def _size(X: Double) -> float:
 
 def _mean_rows(measure: str, values: Double, control: Double, draws: Double) -> pd.DataFrame:
     value = values.mean(axis=1)
-    low, high = band(value, draws @ values.T / draws.shape[1])
+    n = draws.shape[1]
+    low, high = band(value, draws @ values.T / n, n=n)
     if measure == "accuracy":
         low, high = low.clip(0, 1), high.clip(0, 1)
     return pd.DataFrame(
         {"measure": measure, "value": value, "low": low, "high": high, "control": control}
+    )
+
+
+def _gap_rows(cells: Sequence[Cell], draws: Double) -> pd.DataFrame:
+    """Lengths of the mean difference, from products of different occupations only.
+
+    The square is a U-statistic, free of the length that noise alone has. Its draws choose the axis
+    anew, which a mean over left-out places would not: that band is too narrow by the square root
+    of 2 where the axis is all noise.
+    """
+    n = draws.shape[1]
+    squares = np.array([cell.products.sum() for cell in cells]) / (n * (n - 1))
+    drawn = [((draws @ cell.products) * draws).sum(axis=1) / (n * (n - 1)) for cell in cells]
+    low, high = band(squares, np.stack(drawn, axis=1), n=n)
+    value, low, high = (np.sign(x) * np.sqrt(np.abs(x)) for x in (squares, low, high))
+    return pd.DataFrame(
+        {"measure": "gap", "value": value, "low": low, "high": high, "control": 0.0}
     )
 
 
@@ -130,7 +151,7 @@ def _correlation_rows(places: Double, design: Design, draws: Double) -> pd.DataF
     )
     shuffled = (design.shuffled - design.share_women.mean()) @ x.T / n
     by_chance = np.abs(_correlation(shuffled, (x**2).mean(axis=1), (y**2).mean())).mean(axis=0)
-    low, high = band(np.arctanh(value), np.arctanh(drawn))
+    low, high = band(np.arctanh(value), np.arctanh(drawn), n=n)
     return pd.DataFrame(
         {
             "measure": "correlation",

@@ -70,9 +70,9 @@ def trace(
       those of words but not of a gender. All such swaps are taken, and they keep every template
       and occupation balanced.
     - ``selectivity``: accuracy minus its control; 0 means that the probe tells words, not gender.
-    - ``gap``: male minus female mean on the axis of the other occupations, over twice the root
-      mean square distance of the states from their mean. 0 means no gap, 1 that the states differ
-      in gender only. Its control is 0.
+    - ``gap``: male minus female mean on that axis (the length of the mean difference, without what
+      noise adds to a length), over twice the root mean square distance of the states from their
+      mean. 0 means no gap, 1 that the states differ in gender only. Its control is 0.
     - ``correlation``: Pearson's r of the neutral prompts' mean place on the axis of the other
       occupations with the share of women; negative where the states follow the labour market. Its
       control is the mean of ``|r|`` when the shares are dealt out at random.

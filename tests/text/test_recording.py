@@ -13,7 +13,21 @@ from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 from probe.text.recording import record, sees_padding
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "portrait", "nurse", "mechanic", "man", "woman"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "a",
+    "photo",
+    "of",
+    "portrait",
+    "nurse",
+    "mechanic",
+    "man",
+    "woman",
+]
 
 
 @pytest.fixture(scope="module")
