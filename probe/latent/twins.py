@@ -153,7 +153,8 @@ def patched_scores(
             states = torch.where(mask[patch, pair], theirs[point][pair], own[point][pair])
             with anatomy.hooked({point: partial(_put, states=states)}):
                 scores, _ = _score(encoder, ids[pair.cpu()], axis)
-            patched[entry, patch.cpu(), rows[pair.cpu()]] = scores
+            # As arrays: NumPy takes a tensor of one element for a number.
+            patched[entry, patch.cpu().numpy(), rows[pair.cpu().numpy()]] = scores
     return Scores(male, female, patched)
 
 
