@@ -14,6 +14,7 @@ from probe.latent.directions import Double, Matrix, as_embeddings
 from probe.latent.probes import group_means, held_out_scores, left_out_axes
 
 _ROUNDING = 1e-5  # of the states' size: float32 sums of a layer, taken in another order
+_TIE = 1e-6  # twins with the same state score 0 but for rounding, which knows their labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,8 @@ def measure_cell(
         place = None if neutral is None else np.zeros(n)
         return Cell(np.full(n, 0.5), np.full(n, 0.5), np.zeros((n, n)), place)
     scores = held_out_scores(X, design.labels, design.explicit_groups, shrinkage=shrinkage)
-    correct = group_means(np.sign(scores * design.labels) / 2 + 0.5, design.explicit_groups)
+    answers = np.sign(np.where(np.abs(scores) > _TIE, scores * design.labels, 0.0))
+    correct = group_means(answers / 2 + 0.5, design.explicit_groups)
     differences = group_means(X[male] - X[female], design.explicit_groups[male])
     products = differences @ differences.T / (2 * spread) ** 2
     np.fill_diagonal(products, 0.0)

@@ -130,6 +130,18 @@ def test_gap_is_one_where_gender_is_all_there_is(said, unsaid, design):
     assert rows["correlation"] == 0.0  # the neutral states are all the same
 
 
+def test_twins_with_the_same_state_are_told_apart_by_nothing(said, unsaid, design):
+    # As the end of the text before the first layer: it knows its place, and so the template.
+    rng = np.random.default_rng(0)
+    of_pair = rng.normal(size=(said.table["pair"].max() + 1, N_FEATURES))[said.table["pair"]]
+    explicit = np.broadcast_to(of_pair[None, :, None], (1, len(said), 2, N_FEATURES))
+    neutral = rng.normal(size=(1, len(unsaid), 2, N_FEATURES))
+    table = trace_recordings(recording(explicit), recording(neutral), design)
+    accuracy = table[table["measure"] == "accuracy"]
+    assert (accuracy[["value", "low", "high", "control"]] == 0.5).to_numpy().all()
+    assert not table[table["measure"] == "gap"]["value"].any()
+
+
 def test_states_that_never_vary_carry_nothing(said, unsaid, design):
     # Rounding of float32 must not be read as a signal, however well it goes with the prompts.
     rng = np.random.default_rng(0)
