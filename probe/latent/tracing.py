@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -90,7 +91,7 @@ def trace(
     shrinkage : float, default=0.01
         Of the probe; see `probe.latent.probes.held_out_scores`.
     n_bootstrap : int, default=2000
-        Samples of occupations; the fits stay as they are.
+        Samples of occupations. Probes, and the axes of the correlation, stay as they are.
     seed : int, default=0
         Of the bootstrap and of the random shares.
 
@@ -176,7 +177,8 @@ def where_it_appears(
     table : DataFrame of `COLUMNS`
         As from `trace`, or from `probe.latent.patching.patch_states`.
     measure : str, default="correlation"
-        Which of its measures.
+        Which of its measures. The control of ``"accuracy"`` has a spread of its own, which only
+        the band of ``"selectivity"`` counts.
     site : str or None, default="residual"
         Where to look; None looks at every site.
 
@@ -200,8 +202,9 @@ def where_it_appears(
         return None
     rows = rows.assign(beyond=beyond)[beyond > 0]
     first = rows[rows["layer"] == rows["layer"].min()]
-    best = first.loc[first["beyond"].idxmax()]
-    return Appearance(**{field: best[field] for field in Appearance.__dataclass_fields__})
+    fields = [field.name for field in dataclasses.fields(Appearance)]
+    (best,) = first.loc[[first["beyond"].idxmax()], fields].to_dict("records")
+    return Appearance(**best)
 
 
 def clearance(table: pd.DataFrame) -> pd.Series:

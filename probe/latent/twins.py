@@ -55,7 +55,7 @@ class Scores:
 
 
 def align(encoder: TextEncoder, prompts: PromptSet) -> Twins:
-    """Keep the pairs whose prompts have the same tokens in the same roles, but for the gender.
+    """Keep the pairs whose two prompts have their words at the same tokens.
 
     Raises
     ------

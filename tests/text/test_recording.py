@@ -179,6 +179,7 @@ def test_what_is_not_there_is_a_bad_option(tinytown):
     for options, message in (
         ({"sites": ["neuron"]}, "site 'neuron' is not there"),
         ({"layers": [1, 9]}, "layer 9 is not there; choose from 0 to 4"),
+        ({"sites": ["mlp"], "layers": [0]}, "there is nothing of \\['mlp'\\] at layers \\[0\\]"),
         ({"positions": ["middle"]}, "position 'middle' is not there"),
     ):
         with pytest.raises(ValueError, match=message):
