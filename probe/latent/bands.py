@@ -40,7 +40,9 @@ def band(value: Double, draws: Double, *, n: int, coverage: float = 0.95) -> tup
     the largest ``|draw - value| / se`` over the cells. A band over many cells is wider than the
     interval of one: among fifty intervals of 95 % two or three would miss by chance, and a search
     for the first cell that clears its control would find them. As ``se`` is itself an estimate
-    from ``n`` occupations, q is stretched as Student's t is beside the normal distribution.
+    from ``n`` occupations, q is stretched as Student's t is beside the normal distribution. For the
+    means of 30 cells of independent normal values, 1,000 simulations missed a cell in 7 % with 40
+    occupations and in 12 % with 10: with few occupations the bands are still a little narrow.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def attribute_heads(
     encoder, prompts, direction, n_bootstrap, seed, batch_size
         As for `probe.latent.patching.patch_states`.
     kinds : sequence of str, optional
-        Of `KINDS`; by default those that the encoder allows.
+        Of `KINDS`; by default both where the layers end in one LayerNorm, else ``"patching"``.
 
     Returns
     -------
