@@ -59,9 +59,10 @@ def measure_cell(
     answers = np.sign(np.where(np.abs(scores) > _TIE, scores * design.labels, 0.0))
     correct = group_means(answers / 2 + 0.5, design.explicit_groups)
     differences = group_means(X[male] - X[female], design.explicit_groups[male])
+    differences[np.linalg.norm(differences, axis=1) <= _ROUNDING * _size(X)] = 0.0
     products = differences @ differences.T / (2 * spread) ** 2
     np.fill_diagonal(products, 0.0)
-    axes = left_out_axes(differences, rounding=_ROUNDING * _size(X))  # (n_subjects, n_features)
+    axes = left_out_axes(differences)  # (n_subjects, n_features)
     place = None
     if neutral is not None:
         Z = as_embeddings(neutral, n_features=X.shape[1])

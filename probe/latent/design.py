@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from probe.errors import DataError
+from probe.errors import DataError, DegenerateDataError
 from probe.latent.directions import Double
 from probe.latent.probes import Groups
 from probe.text.prompts import PromptSet
@@ -48,6 +47,8 @@ def make_design(explicit: PromptSet, neutral: PromptSet, *, seed: int = 0) -> De
     DataError
         If the prompts do not pair up, the occupations of the two sets differ, one has no share of
         women, or all prompts say their gender with the same pair of words.
+    DegenerateDataError
+        If all occupations have the same share of women.
     """
     from probe.text.roles import person_words
 
@@ -63,6 +64,11 @@ def make_design(explicit: PromptSet, neutral: PromptSet, *, seed: int = 0) -> De
         raise DataError(
             f"{subjects[int(np.argmin(np.isfinite(shares)))]!r} has no share of women; needed one "
             "for every occupation: leave it out"
+        )
+    if np.ptp(shares) == 0.0:
+        raise DegenerateDataError(
+            f"all {len(shares)} occupations have the same share of women, {shares[0]:.4g}; needed "
+            "occupations that differ"
         )
     rng = np.random.default_rng(seed)
     words = np.array(person_words(explicit), dtype=object)
@@ -91,9 +97,10 @@ def _control_signs(n_kinds: int, rng: np.random.Generator) -> Double:
             "least 2 pairs: add one to the lexicon"
         )
     n_controls = 2 ** (n_kinds - 1) - 1
+    # Each number is a control task: its binary digits say which of the other pairs swap.
     if n_controls <= _MOST_CONTROLS:
-        swaps = np.array(list(product([1.0, -1.0], repeat=n_kinds - 1)))
+        numbers = np.arange(1, n_controls + 1)
     else:
-        swaps = rng.choice([1.0, -1.0], size=(_MOST_CONTROLS + 1, n_kinds - 1))
-        swaps[0] = 1.0
-    return np.hstack([np.ones((len(swaps), 1)), swaps])
+        numbers = 1 + rng.choice(n_controls, size=_MOST_CONTROLS, replace=False)
+    swaps = np.append(0, numbers)[:, None] >> np.arange(n_kinds - 1) & 1
+    return np.hstack([np.ones((len(swaps), 1)), 1.0 - 2.0 * swaps])

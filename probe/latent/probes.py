@@ -100,14 +100,14 @@ def group_means(values: Double, groups: Groups) -> Double:
     return result
 
 
-def left_out_axes(differences: Double, *, rounding: float = 0.0) -> Double:
+def left_out_axes(differences: Double) -> Double:
     """Return for each group the unit mean of the other groups' differences.
 
-    Both are of shape (n_groups, n_features); a mean no longer than ``rounding`` gives an axis of 0.
+    Both are of shape (n_groups, n_features); others that do not differ give an axis of 0.
     """
-    others = (differences.sum(axis=0) - differences) / max(len(differences) - 1, 1)
+    others = differences.sum(axis=0) - differences
     length = np.linalg.norm(others, axis=1, keepdims=True)
-    axes: Double = np.divide(others, length, out=np.zeros_like(others), where=length > rounding)
+    axes: Double = np.divide(others, length, out=np.zeros_like(others), where=length > 0)
     return axes
 
 

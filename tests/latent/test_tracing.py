@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probe.errors import DataError
+from probe.errors import DataError, DegenerateDataError
 from probe.latent.design import make_design
 from probe.latent.tracing import (
     COLUMNS,
@@ -132,8 +132,10 @@ def test_gap_is_one_where_gender_is_all_there_is(said, unsaid, design):
 
 def test_twins_with_the_same_state_are_told_apart_by_nothing(said, unsaid, design):
     # As the end of the text before the first layer: it knows its place, and so the template.
+    # The states are float32, and their last digit may say more than it knows.
     rng = np.random.default_rng(0)
     of_pair = rng.normal(size=(said.table["pair"].max() + 1, N_FEATURES))[said.table["pair"]]
+    of_pair[(said.table["group"] == "male").to_numpy(), 0] += 1e-7
     explicit = np.broadcast_to(of_pair[None, :, None], (1, len(said), 2, N_FEATURES))
     neutral = rng.normal(size=(1, len(unsaid), 2, N_FEATURES))
     table = trace_recordings(recording(explicit), recording(neutral), design)
@@ -202,6 +204,7 @@ def test_many_pairs_of_words_are_sampled_and_their_tasks_stay_balanced(said, uns
     table["template"] = "a photo of a {person} working as a {subject}"
     labels = make_design(PromptSet(table), unsaid).labels
     assert labels.shape == (len(table), 64)
+    assert len(np.unique(labels, axis=1).T) == 64
     assert not labels.sum(axis=0).any()
     assert (labels[:, 0] == np.where(table["group"] == "male", 1, -1)).all()
 
@@ -212,6 +215,8 @@ def test_occupations_must_be_the_same_on_both_sides_and_have_shares(said, unsaid
     table = unsaid.table.assign(share_women=np.nan)
     with pytest.raises(DataError, match="'carpenter' has no share of women"):
         make_design(said, PromptSet(table))
+    with pytest.raises(DegenerateDataError, match="all 40 occupations have the same share"):
+        make_design(said, PromptSet(unsaid.table.assign(share_women=0.5)))
 
 
 def test_a_measure_that_is_not_there_is_a_bad_option(said, unsaid, design):
