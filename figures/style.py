@@ -55,6 +55,10 @@ SHARE_COLORS = LinearSegmentedColormap.from_list(
 """Colour map of a share of women, from 0 (male blue) to 1 (female vermillion)."""
 COUNT_COLORS = LinearSegmentedColormap.from_list("count", ["#FFFFFF", OKABE_ITO["blue"]])
 """Colour map of a share of a row, from 0 to 1."""
+EFFECT_COLORS = LinearSegmentedColormap.from_list(
+    "effect", [OKABE_ITO["orange"], "#FFFFFF", OKABE_ITO["blue"]]
+)
+"""Colour map of an effect, from -1 (against it) to 1, white at none."""
 
 RC: Any = {
     "axes.axisbelow": True,

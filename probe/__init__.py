@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from probe.latent.association import share_correlation
     from probe.latent.directions import BiasDirection, PairDirection
     from probe.latent.erasure import CalibratedProjection, MeanGapEraser
+    from probe.latent.heads import attribute_heads
+    from probe.latent.patching import patch_states
+    from probe.latent.tracing import trace, where_it_appears
     from probe.moesd.model import MoESD
     from probe.text.conditioning import Conditioning
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
     from probe.text.lexicon import Lexicon
     from probe.text.prompts import PromptSet
+    from probe.text.recording import record
 
 _HOMES = {
     "probe.errors": (
@@ -55,12 +59,16 @@ _HOMES = {
     "probe.latent.association": ("share_correlation",),
     "probe.latent.directions": ("BiasDirection", "PairDirection"),
     "probe.latent.erasure": ("CalibratedProjection", "MeanGapEraser"),
+    "probe.latent.heads": ("attribute_heads",),
+    "probe.latent.patching": ("patch_states",),
+    "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
     "probe.text.conditioning": ("Conditioning",),
     "probe.text.embeddings": ("EmbeddingStore",),
     "probe.text.encoder": ("TextEncoder",),
     "probe.text.lexicon": ("Lexicon",),
     "probe.text.prompts": ("PromptSet",),
+    "probe.text.recording": ("record",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -88,8 +96,13 @@ __all__ = [
     "StageError",
     "TextEncoder",
     "__version__",
+    "attribute_heads",
     "fairness_figures",
+    "patch_states",
+    "record",
     "share_correlation",
+    "trace",
+    "where_it_appears",
 ]
 
 

@@ -1,0 +1,212 @@
+"""Figures of a trace: where the bias appears, which token carries it, and which head moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import Normalize
+from matplotlib.patches import Patch, Rectangle
+
+from figures.marks import signed
+from figures.style import COUNT_COLORS, EFFECT_COLORS, OKABE_ITO, WIDE, StyledFigure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+SITES = {"residual": "residual stream", "attention": "attention output", "mlp": "MLP output"}
+"""Titles of the panels, in their order."""
+POSITIONS = ("start", "person", "between", "subject", "end", "pooled", "all")
+"""Positions in the order in which they are read."""
+MEASURES = {
+    "accuracy": ("gender told by a probe", 0.5, 1.0),
+    "selectivity": ("probe accuracy \N{MINUS SIGN} control", 0.0, 0.5),
+    "gap": ("gap, share of the spread", 0.0, 1.0),
+    "correlation": ("|r| with women's share", 0.0, 1.0),
+    "patching": ("share restored", 0.0, 1.0),
+}
+"""Measure -> what its colour scale is called, and the ends of the scale."""
+KINDS = {"direct": "written by the head", "patching": "restored by the head"}
+"""Titles of the panels of heads."""
+
+
+@styled
+def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
+    """Draw one measure at every layer and position, one panel a site.
+
+    The numbers are the values, signed; the colour is their size. A frame marks the first layer at
+    which the measure stands clear of its control, at the position where it does so most: that is
+    where it first appears. Layers are read from below, as the states pass through them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `probe.latent.tracing.trace`.
+    measure : str, default="correlation"
+        Which of its measures.
+    """
+    from probe.latent.tracing import where_it_appears
+
+    rows = table[table["measure"] == measure]
+    if rows.empty:
+        raise ValueError(f"the table holds no {measure!r}; it has {sorted(set(table['measure']))}")
+    marked = {}
+    for site in rows["site"].unique():
+        found = where_it_appears(rows, measure=measure, site=site)
+        marked[site] = [] if found is None else [(found.layer, found.position)]
+    return _panels(rows, measure, marked, "first clear of its control")
+
+
+@styled
+def patching_map(table: DataFrame) -> Figure:
+    """Draw the effect of patching at every layer and position, one panel a site.
+
+    A frame marks the position with the largest effect in each layer of the residual stream, which
+    is the token that carries the difference there.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `probe.latent.patching.patch_states` returns it.
+    """
+    rows = table[table["measure"] == "patching"]
+    stream = rows[(rows["site"] == "residual") & (rows["position"] != "all")]
+    largest = stream.loc[stream.groupby("layer")["value"].idxmax()]
+    marked = {"residual": list(zip(largest["layer"], largest["position"], strict=True))}
+    return _panels(rows, "patching", marked, "carries the most in its layer")
+
+
+@styled
+def head_map(table: DataFrame) -> Figure:
+    """Draw each attention head's share of the difference, one panel a way of counting.
+
+    A negative share, in orange, works against the difference. A frame marks the largest share.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `probe.latent.heads.attribute_heads`; rows that are no head are not drawn.
+    """
+    rows = table[table["site"] == "head"]
+    kinds = [kind for kind in KINDS if (rows["measure"] == kind).any()]
+    layers, heads = sorted(set(rows["layer"])), sorted(set(rows["head"]))
+    figure = StyledFigure(
+        figsize=(1.1 + len(kinds) * max(1.5, 0.34 * len(heads)), _height(len(layers))),
+        layout="constrained",
+    )
+    panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    reach = max(float(np.abs(rows["value"]).max()), np.finfo(float).tiny)
+    for axes, kind in zip(panels, kinds, strict=True):
+        own = rows[rows["measure"] == kind]
+        largest = own.loc[own["value"].idxmax()]
+        image = _heat(
+            axes,
+            own.pivot(index="layer", columns="head", values="value").loc[layers, heads],
+            colors=EFFECT_COLORS,
+            norm=Normalize(-reach, reach),
+            marked=[(largest["layer"], largest["head"])],
+        )
+        axes.set(title=KINDS[kind], xlabel="head")
+    panels[0].set_ylabel("layer")
+    _bar(figure, image, panels, "share of the difference")
+    _explain(figure, "largest share")
+    return figure
+
+
+def _panels(
+    rows: DataFrame, measure: str, marked: Mapping[str, list[tuple[int, str]]], label: str
+) -> Figure:
+    sites = [site for site in SITES if (rows["site"] == site).any()]
+    positions = [name for name in POSITIONS if (rows["position"] == name).any()]
+    layers = list(range(int(rows["layer"].max()) + 1))
+    width = 1.2 + (WIDE[0] - 1.2) * min(1.0, len(sites) * len(positions) / 15)
+    figure = StyledFigure(figsize=(width, _height(len(layers))), layout="constrained")
+    panels = figure.subplots(1, len(sites), sharey=True, squeeze=False)[0]
+    title, low, high = MEASURES[measure]
+    for axes, site in zip(panels, sites, strict=True):
+        grid = rows[rows["site"] == site].pivot(index="layer", columns="position", values="value")
+        image = _heat(
+            axes,
+            grid.reindex(index=layers, columns=positions),
+            colors=COUNT_COLORS,
+            norm=Normalize(low, high),
+            marked=marked.get(site, []),
+        )
+        axes.set_title(SITES[site])
+    panels[0].set_ylabel("layer")
+    _bar(figure, image, panels, title)
+    _explain(figure, label)
+    return figure
+
+
+def _heat(
+    axes: Axes,
+    grid: DataFrame,
+    *,
+    colors: Colormap,
+    norm: Normalize,
+    marked: Iterable[tuple[int, str | int]],
+) -> ScalarMappable:
+    """Draw a table as coloured cells with their numbers, the first row at the bottom."""
+    values = grid.to_numpy(float)
+    shown = np.abs(values) if norm.vmin is not None and norm.vmin >= 0 else values
+    image = axes.pcolormesh(
+        np.ma.masked_invalid(shown), cmap=colors, norm=norm, edgecolor="white", linewidth=0.8
+    )
+    axes.set_facecolor("0.93")  # a cell that there is none of
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            color = colors(norm(shown[row, column]))
+            is_dark = np.dot(color[:3], (0.299, 0.587, 0.114)) < 0.55
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                signed(value + 0.0 if abs(value) >= 0.005 else 0.0),
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color="white" if is_dark else "0.2",
+            )
+    for row, column in marked:
+        corner = (list(grid.columns).index(column), list(grid.index).index(row))
+        axes.add_patch(
+            Rectangle(
+                corner,
+                1,
+                1,
+                fill=False,
+                edgecolor=OKABE_ITO["vermillion"],
+                linewidth=1.6,
+                zorder=4,
+                clip_on=False,
+            )
+        )
+    names = [str(name) for name in grid.columns]
+    is_long = len(names) > 4 and max(map(len, names)) > 3
+    turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
+    axes.set_xticks(np.arange(len(names)) + 0.5, names, **turned)
+    axes.set_yticks(np.arange(len(grid.index)) + 0.5, [str(name) for name in grid.index])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return image
+
+
+def _height(n_layers: int) -> float:
+    return 0.95 + 0.27 * n_layers
+
+
+def _bar(figure: Figure, image: ScalarMappable, panels: Iterable[Axes], label: str) -> None:
+    bar = figure.colorbar(image, ax=list(panels), aspect=25, pad=0.01)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
+def _explain(figure: Figure, label: str) -> None:
+    frame = Patch(facecolor="none", edgecolor=OKABE_ITO["vermillion"], linewidth=1.6, label=label)
+    figure.legend(handles=[frame], loc="outside lower center")

@@ -1,0 +1,123 @@
+"""Bands that hold for all cells of a table at once, so that its extreme cells can be believed."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from probe.errors import DataError, DegenerateDataError
+from probe.latent.directions import Double, Mask
+
+
+def occupation_draws(n: int, *, n_bootstrap: int, seed: int) -> Double:
+    """Draw how often each of ``n`` occupations counts in each bootstrap sample.
+
+    Returns
+    -------
+    ndarray of shape (n_bootstrap, n)
+        Each row sums to ``n``. The same draws serve every cell of a table.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 3 occupations.
+    ValueError
+        If ``n_bootstrap`` is not positive.
+    """
+    if n < 3:
+        raise DataError(f"an interval over occupations needs at least 3 of them, got {n}")
+    if n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap).astype(np.float64)
+
+
+def band(value: Double, draws: Double, *, n: int, coverage: float = 0.95) -> tuple[Double, Double]:
+    """Return intervals that cover all cells together with the given probability.
+
+    ``value +- q * se``, where ``se`` is the spread of a cell's draws and ``q`` the quantile of
+    the largest ``|draw - value| / se`` over the cells. A band over many cells is wider than the
+    interval of one: among fifty intervals of 95 % two or three would miss by chance, and a search
+    for the first cell that clears its control would find them. As ``se`` is itself an estimate
+    from ``n`` occupations, q is stretched as Student's t is beside the normal distribution. For the
+    means of 30 cells of independent normal values, 1,000 simulations missed a cell in 7 % with 40
+    occupations and in 12 % with 10: with few occupations the bands are still a little narrow.
+
+    Parameters
+    ----------
+    value : ndarray of shape (n_cells,)
+        The estimates.
+    draws : ndarray of shape (n_bootstrap, n_cells)
+        Their bootstrap draws, of the same samples in every cell. A draw that is not finite counts
+        as the estimate.
+    n : int
+        How many occupations each sample drew.
+    coverage : float, default=0.95
+        For all cells at once.
+
+    Returns
+    -------
+    low, high : ndarray of shape (n_cells,)
+        A cell whose draws do not vary has both at its value.
+
+    References
+    ----------
+    Montiel Olea and Plagborg-Moller, *Simultaneous confidence bands: Theory, implementation, and
+    an application to SVARs*, Journal of Applied Econometrics 34 (2019), algorithm 2.
+    """
+    from scipy.stats import norm, t
+
+    away = np.where(np.isfinite(draws), draws - value, 0.0)
+    se = np.sqrt((away**2).mean(axis=0) * n / (n - 1))
+    varies = se > 1e-12 * np.abs(value).max(initial=1.0)
+    if not varies.any():
+        return value.copy(), value.copy()
+    largest = (np.abs(away[:, varies]) / se[varies]).max(axis=1)
+    q = t.isf(norm.sf(np.quantile(largest, coverage)), n - 1)
+    reach = np.where(varies, q * se, 0.0)
+    return value - reach, value + reach
+
+
+def shares_of_difference(
+    parts: Double, is_there: Mask, whole: Double, groups: npt.NDArray[np.intp], draws: Double
+) -> pd.DataFrame:
+    """Return which share of the pairs' difference each cell makes up, with its band.
+
+    The sum over pairs of a cell's part, over the sum of the whole differences. The mean of the
+    pairs' own ratios would be ruled by pairs that hardly differ.
+
+    Parameters
+    ----------
+    parts : ndarray of shape (n_cells, n_pairs)
+        The cell's part of each pair's difference.
+    is_there : ndarray of bool, shape (n_cells, n_pairs)
+        Which pairs have the cell.
+    whole : ndarray of shape (n_pairs,)
+        Male minus female score.
+    groups : ndarray of int, shape (n_pairs,)
+        Occupation of each pair.
+    draws : ndarray of shape (n_bootstrap, n_occupations)
+
+    Returns
+    -------
+    DataFrame of ``value``, ``low``, ``high``, ``control`` (0) and ``n`` (pairs), a row a cell
+
+    Raises
+    ------
+    DegenerateDataError
+        If the pairs do not differ on the axis.
+    """
+    member = (groups[:, None] == np.arange(draws.shape[1])).astype(np.float64)
+    part, full = np.where(is_there, parts, 0.0) @ member, (is_there * whole) @ member
+    total = full.sum(axis=1)
+    if (np.abs(total) <= 1e-6 * np.abs(whole).sum()).any() or not np.abs(whole).sum():
+        raise DegenerateDataError(
+            "the two prompts of the pairs do not differ on the bias axis; needed pairs that do: "
+            "check the direction"
+        )
+    value = part.sum(axis=1) / total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = band(value, (draws @ part.T) / (draws @ full.T), n=draws.shape[1])
+    n = is_there.sum(axis=1)
+    return pd.DataFrame({"value": value, "low": low, "high": high, "control": 0.0, "n": n})

@@ -1,0 +1,122 @@
+"""Linear probes in closed form: what each occupation's prompts score when it was left out."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from probe.errors import DataError, ShapeError
+from probe.latent.directions import Double, Matrix, as_embeddings
+
+Groups: TypeAlias = npt.NDArray[np.intp]
+"""Shape (n,): the number of each row's group, from 0 without gaps."""
+
+
+def held_out_scores(X: Matrix, Y: Matrix, groups: Groups, *, shrinkage: float = 0.01) -> Double:
+    """Predict every row by a ridge regression that saw no row of its group.
+
+    Leaving out group g changes the residuals of a linear smoother ``H`` to
+    ``(I - H_gg)^-1 (y_g - (H y)_g)``, exactly. One factorisation therefore gives the probes of all
+    groups and all targets, and nothing is fitted again. With targets -1 and 1 of equal number the
+    sign of the score is the answer of a linear discriminant.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+        States.
+    Y : ndarray of shape (n, n_targets)
+        Targets, one probe each; the intercept is not penalised.
+    groups : ndarray of int, shape (n,)
+        Rows of a group are left out together.
+    shrinkage : float, default=0.01
+        The penalty, as a share of the mean eigenvalue of ``X^T X`` over its rank; it makes the
+        probe unique where there are fewer rows than features.
+
+    Returns
+    -------
+    ndarray of shape (n, n_targets)
+        In units of the targets.
+
+    Raises
+    ------
+    ValueError
+        If ``shrinkage`` is not positive.
+    ShapeError, DataError
+        If the shapes differ, a state is not finite, or there are fewer than 2 groups.
+
+    References
+    ----------
+    Cook and Weisberg, *Residuals and Influence in Regression* (1982), section 3.6, for the
+    deletion of several rows.
+    """
+    if not 0 < shrinkage < np.inf:
+        raise ValueError(f"shrinkage is {shrinkage}; needed a positive number")
+    X = as_embeddings(X)
+    targets: Double = np.asarray(Y, dtype=np.float64)
+    if targets.ndim != 2 or len(targets) != len(X) or len(groups) != len(X):
+        raise ShapeError(
+            f"X has {len(X)} rows, Y the shape {targets.shape} and groups {len(groups)} rows; "
+            "needed the same rows in all three"
+        )
+    rows = group_rows(groups)
+    centered = X - X.mean(axis=0)
+    n, n_features = X.shape
+    penalty = shrinkage * float((centered**2).sum()) / min(n - 1, n_features)
+    if penalty == 0.0:  # the states are all the same: no probe can do better than the mean
+        penalty = 1.0
+    if n_features < n:
+        gram = centered.T @ centered + penalty * np.eye(n_features)
+        half = np.linalg.solve(np.linalg.cholesky(gram), centered.T)  # H = half^T half
+        padded = np.pad(half, ((0, 0), (0, 1)))[:, rows].transpose(1, 2, 0)
+        blocks = padded @ padded.transpose(0, 2, 1)  # (n_groups, size, size)
+        return _left_out(half.T @ (half @ targets), targets, blocks, rows)
+    gram = centered @ centered.T
+    smoother = gram @ np.linalg.inv(gram + penalty * np.eye(n))
+    blocks = np.pad(smoother, (0, 1))[rows[:, :, None], rows[:, None, :]]
+    return _left_out(smoother @ targets, targets, blocks, rows)
+
+
+def group_rows(groups: Groups) -> Groups:
+    """Return the rows of each group, shape (n_groups, size of the largest), filled up with -1."""
+    groups = np.asarray(groups)
+    sizes = np.bincount(groups)
+    if len(sizes) < 2 or not sizes.all():
+        raise DataError(f"there are {np.count_nonzero(sizes)} groups of rows; needed at least 2")
+    order = np.argsort(groups, kind="stable")
+    place = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rows = np.full((len(sizes), sizes.max()), -1)
+    rows[groups[order], place] = order
+    return rows
+
+
+def group_means(values: Double, groups: Groups) -> Double:
+    """Return the mean of each group, shape (n_groups, ...), of rows of shape (n, ...)."""
+    member = groups == np.arange(groups.max() + 1)[:, None]  # (n_groups, n)
+    flat = values.reshape(len(values), -1)
+    means = (member @ flat) / member.sum(axis=1, keepdims=True)
+    result: Double = means.reshape(len(means), *values.shape[1:])
+    return result
+
+
+def left_out_axes(differences: Double) -> Double:
+    """Return for each group the unit mean of the other groups' differences.
+
+    Both are of shape (n_groups, n_features); others that do not differ give an axis of 0.
+    """
+    others = differences.sum(axis=0) - differences
+    length = np.linalg.norm(others, axis=1, keepdims=True)
+    axes: Double = np.divide(others, length, out=np.zeros_like(others), where=length > 0)
+    return axes
+
+
+def _left_out(fitted: Double, Y: Double, blocks: Double, rows: Groups) -> Double:
+    """Turn fitted values into left-out ones; ``fitted`` and ``blocks`` lack the intercept yet."""
+    n, is_row = len(Y), rows >= 0
+    blocks = blocks + (is_row[:, :, None] & is_row[:, None, :]) / n
+    residual = np.pad(Y - fitted - Y.mean(axis=0), ((0, 1), (0, 0)))[rows]  # (n_groups, size, k)
+    left = np.linalg.solve(np.eye(rows.shape[1]) - blocks, residual)
+    scores = Y.copy()
+    scores[rows[is_row]] -= left[is_row]
+    return scores

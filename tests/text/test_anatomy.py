@@ -1,0 +1,143 @@
+"""Every family's layers are found, add up, and lose their hooks again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    DistilBertConfig,
+    DistilBertModel,
+    SiglipTextConfig,
+    SiglipTextModel,
+    T5Config,
+    T5EncoderModel,
+)
+
+from probe.errors import ModelError
+from probe.text.anatomy import HEADS, SITES, find_anatomy
+
+SHAPE = {"vocab_size": 20, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 3}
+CLIP = CLIPTextConfig(**SHAPE, intermediate_size=32, projection_dim=8)
+MODELS = {
+    "clip": lambda: CLIPTextModel(CLIP),
+    "clip with projection": lambda: CLIPTextModelWithProjection(CLIP),
+    "siglip": lambda: SiglipTextModel(SiglipTextConfig(**SHAPE, intermediate_size=32)),
+    "bert": lambda: BertModel(BertConfig(**SHAPE, intermediate_size=32)),
+    "distilbert": lambda: DistilBertModel(
+        DistilBertConfig(vocab_size=20, dim=16, n_heads=2, n_layers=3, hidden_dim=32)
+    ),
+    "t5": lambda: T5EncoderModel(
+        T5Config(vocab_size=20, d_model=16, num_heads=2, num_layers=3, d_kv=8, d_ff=32)
+    ),
+}
+IDS = torch.tensor([[3, 7, 4, 9, 1], [5, 5, 8, 2, 6]])
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MODELS[request.param]().eval()
+
+
+def n_hooks(model):
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def states_of(model, sites):
+    anatomy, found = find_anatomy(model), {}
+    points = [point for site in sites for point in anatomy.points(site)]
+    edits = {
+        point: lambda states, point=point: found.__setitem__(point, states) for point in points
+    }
+    with torch.no_grad(), anatomy.hooked(edits):
+        output = model(IDS).last_hidden_state
+    return found, output
+
+
+def test_every_layer_is_read_at_every_site(model):
+    found, _ = states_of(model, [*SITES, HEADS])
+    assert set(found) == {(site, layer) for site in (*SITES, HEADS) for layer in (1, 2, 3)} | {
+        ("residual", 0)
+    }
+    assert {states.shape for states in found.values()} == {(2, 5, 16)}
+    assert find_anatomy(model).n_heads == 2
+    assert find_anatomy(model).n_features == 16
+
+
+def test_what_a_layer_adds_makes_up_its_stream(model):
+    anatomy, (found, output) = find_anatomy(model), states_of(model, SITES)
+    for layer, module in enumerate(anatomy.layers, start=1):
+        parts = found["residual", layer - 1], found["attention", layer], found["mlp", layer]
+        if anatomy.final_norm is not None:
+            expected = sum(parts)
+        elif isinstance(model, BertModel):  # the sum is normalised after each part
+            middle = module.attention.output.LayerNorm(parts[0] + parts[1])
+            expected = module.output.LayerNorm(middle + parts[2])
+        else:
+            middle = module.sa_layer_norm(parts[0] + parts[1])
+            expected = module.output_layer_norm(middle + parts[2])
+        torch.testing.assert_close(found["residual", layer], expected)
+    last = found["residual", anatomy.n_layers]
+    norm = anatomy.final_norm or torch.nn.Identity()
+    torch.testing.assert_close(norm(last), output)
+
+
+def test_the_joined_heads_make_the_attention_output(model):
+    anatomy, (found, _) = find_anatomy(model), states_of(model, ["attention", HEADS])
+    for layer, join in enumerate(anatomy.attention, start=1):
+        torch.testing.assert_close(join(found[HEADS, layer]), found["attention", layer])
+
+
+def test_what_an_edit_returns_takes_the_place_of_the_states(model):
+    anatomy, seen = find_anatomy(model), {}
+    with (
+        torch.no_grad(),
+        anatomy.hooked(
+            {
+                ("residual", 0): lambda states: torch.zeros_like(states),
+                ("residual", 1): lambda states: torch.ones_like(states),
+                ("mlp", 2): lambda states: seen.setdefault("mlp", torch.full_like(states, 2.0)),
+            }
+        ),
+    ):
+        edited = model(IDS).last_hidden_state
+        # All tokens are the same from the first layer on, so that they end up the same.
+        torch.testing.assert_close(edited, edited[:1, :1].expand_as(edited))
+    assert seen["mlp"].shape == (2, 5, 16)
+    plain = model(IDS).last_hidden_state
+    assert not torch.allclose(plain[0, 0], plain[0, 1])
+
+
+def test_the_hooks_are_gone_afterwards_and_after_an_error(model):
+    anatomy, before = find_anatomy(model), n_hooks(model)
+    points = [point for site in (*SITES, HEADS) for point in anatomy.points(site)]
+
+    def fail(states):
+        assert n_hooks(model) == before + len(points)
+        raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"), anatomy.hooked(dict.fromkeys(points, fail)):
+        model(IDS)
+    assert n_hooks(model) == before
+    with (
+        pytest.raises(IndexError),
+        anatomy.hooked({**dict.fromkeys(points, fail), ("mlp", 9): fail}),
+    ):
+        pass
+    assert n_hooks(model) == before
+
+
+def test_a_model_without_known_layers_is_refused():
+    with pytest.raises(ModelError, match="Linear has no layers under a known name"):
+        find_anatomy(torch.nn.Linear(2, 2))
+
+
+def test_an_unknown_site_is_a_bad_option(model):
+    with pytest.raises(ValueError, match="site 'neuron' is not there; choose from"):
+        find_anatomy(model).points("neuron")

@@ -1,0 +1,190 @@
+"""What is recorded is what stood in the network, and the network is left as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from probe.errors import DataError
+from probe.text.encoder import TextEncoder
+from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
+from probe.text.recording import record, sees_padding
+
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "a",
+    "photo",
+    "of",
+    "portrait",
+    "nurse",
+    "mechanic",
+    "man",
+    "woman",
+]
+
+
+@pytest.fixture(scope="module")
+def tinytown():
+    return TextEncoder.load("tinytown")
+
+
+@pytest.fixture(scope="module")
+def bert():
+    """A BERT with random weights, pooled by its mean."""
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=16,
+    )
+    tokenizer = BertTokenizer({word: at for at, word in enumerate(WORDS)}, model_max_length=16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        return TextEncoder(BertModel(config), tokenizer, id="bert", revision="1")
+
+
+@pytest.fixture(scope="module")
+def explicit():
+    return PromptSet.build(Lexicon.load()).select(
+        group=["male", "female"], subject=["nurse", "CEO"]
+    )
+
+
+def n_hooks(encoder):
+    modules = encoder.model.modules()
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
+
+
+def test_the_last_residual_after_the_final_norm_is_what_conditions_the_image_model(tinytown):
+    prompts = ["a nurse", "a photo of a mechanic"]
+    kept = record(tinytown, prompts, sites=["residual"], positions=None)
+    last = torch.from_numpy(kept.states["residual"][-1])
+    expected = tinytown.states(prompts)[:, : last.shape[1]]
+    torch.testing.assert_close(tinytown.model.final_layer_norm(last), expected)
+    assert kept.positions == ("0", "1", "2", "3", "4", "5", "6")
+
+
+def test_residuals_are_the_hidden_states_of_transformers(tinytown, explicit):
+    kept = record(tinytown, explicit, sites=["residual"], positions=None)
+    ids = tinytown.tokenize(explicit.prompts)[:, : len(kept.positions)]
+    expected = tinytown.model(ids, output_hidden_states=True).hidden_states
+    assert kept.layers == {"residual": (0, 1, 2, 3, 4)}
+    for states, other in zip(kept.states["residual"][:-1], expected, strict=False):
+        np.testing.assert_allclose(states, other, atol=1e-5)
+
+
+def test_the_shape_says_layers_prompts_positions_features(tinytown, explicit):
+    kept = record(tinytown, explicit, positions=("start", "person", "subject", "end"))
+    n = len(explicit)
+    assert {site: states.shape for site, states in kept.states.items()} == {
+        "residual": (5, n, 4, 96),
+        "attention": (4, n, 4, 96),
+        "mlp": (4, n, 4, 96),
+    }
+    assert kept.layers["mlp"] == (1, 2, 3, 4)
+    assert kept.encoder == f"tinytown@{tinytown.revision}"
+
+
+def test_the_embedding_of_the_person_is_that_of_the_word(tinytown, explicit):
+    kept = record(tinytown, explicit, sites=["residual"], layers=[0], positions=["person"])
+    states = kept.at("residual", 0, "person")
+    parts = tinytown.model.embeddings
+    for prompt, state in zip(explicit.prompts, states, strict=True):
+        word = prompt.split()[4]
+        token = tinytown.tokenizer.convert_tokens_to_ids(f"{word}</w>")
+        expected = parts.token_embedding.weight[token] + parts.position_embedding.weight[5]
+        np.testing.assert_allclose(state, expected, atol=1e-6)
+
+
+def test_the_batch_and_the_order_of_prompts_change_nothing(tinytown, explicit):
+    whole = record(tinytown, explicit)
+    small = record(tinytown, explicit, batch_size=3)
+    back = record(tinytown, PromptSet(explicit.table[::-1].reset_index(drop=True)))
+    for site, states in whole.states.items():
+        np.testing.assert_allclose(states, small.states[site], atol=1e-5)
+        np.testing.assert_allclose(states, back.states[site][:, ::-1], atol=1e-5)
+
+
+def test_layers_can_be_chosen(tinytown):
+    kept = record(tinytown, ["a nurse"], layers=[0, 3], positions=["end"])
+    assert kept.layers == {"residual": (0, 3), "attention": (3,), "mlp": (3,)}
+    full = record(tinytown, ["a nurse"], positions=["end"])
+    np.testing.assert_array_equal(kept.at("mlp", 3, "end"), full.at("mlp", 3, "end"))
+
+
+@pytest.mark.parametrize("kind", ["tinytown", "bert"])
+def test_pooled_is_what_the_encoder_pools(request, kind):
+    encoder = request.getfixturevalue(kind)
+    prompts = ["a nurse", "a photo of a mechanic"]
+    kept = record(encoder, prompts, sites=["residual"], positions=["pooled"])
+    pooled = torch.from_numpy(kept.states["residual"][-1, :, 0])
+    if kind == "tinytown":
+        pooled = encoder.model.final_layer_norm(pooled)
+    z = torch.nn.functional.normalize(pooled, dim=1)
+    np.testing.assert_allclose(z, encoder.embed(prompts), atol=1e-6)
+
+
+def test_start_and_end_of_bert_are_its_class_and_separator_tokens(bert):
+    kept = record(bert, ["a photo of a nurse"], sites=["residual"], positions=["start", "end"])
+    words = bert.tokenizer("a photo of a nurse", return_tensors="pt")
+    expected = bert.model(**words).last_hidden_state[0, [0, -1]]
+    np.testing.assert_allclose(kept.states["residual"][-1, 0], expected, atol=1e-5)
+
+
+def test_an_encoder_that_is_shown_its_padding_is_not_trimmed(bert):
+    class Unmasked(TextEncoder):
+        def forward_ids(self, input_ids):
+            return self.model(input_ids).last_hidden_state
+
+    seeing = Unmasked(bert.model, bert.tokenizer, id="bert", revision="1")
+    prompts = ["a nurse", "a photo of a mechanic"]
+    ids, n_tokens = bert.tokenize(prompts), np.array([4, 7])
+    assert sees_padding(seeing, ids, n_tokens)
+    assert not sees_padding(bert, ids, n_tokens)
+    kept = record(seeing, prompts, sites=["residual"], positions=["start"])
+    np.testing.assert_allclose(
+        kept.at("residual", 2, "start"), seeing.forward_ids(ids)[:, 0], atol=1e-5
+    )
+
+
+def test_the_hooks_are_gone_also_after_an_error(bert):
+    class Failing(TextEncoder):
+        def pool(self, states, input_ids):
+            raise RuntimeError("inside")
+
+    failing, before = Failing(bert.model, bert.tokenizer, id="b", revision="1"), n_hooks(bert)
+    with pytest.raises(RuntimeError, match="inside"):
+        record(failing, ["a nurse"], positions=["pooled"])
+    assert n_hooks(bert) == before
+    record(bert, ["a nurse"], positions=["pooled"])
+    assert n_hooks(bert) == before
+
+
+def test_a_prompt_without_the_role_is_named(tinytown):
+    neutral = PromptSet.build(Lexicon.load()).select(group="neutral", subject="nurse")
+    with pytest.raises(DataError, match=r"6 of 6 prompts have no token of role 'person', the fir"):
+        record(tinytown, neutral, positions=["end", "person"])
+
+
+def test_what_is_not_there_is_a_bad_option(tinytown):
+    for options, message in (
+        ({"sites": ["neuron"]}, "site 'neuron' is not there"),
+        ({"layers": [1, 9]}, "layer 9 is not there; choose from 0 to 4"),
+        ({"sites": ["mlp"], "layers": [0]}, "there is nothing of \\['mlp'\\] at layers \\[0\\]"),
+        ({"positions": ["middle"]}, "position 'middle' is not there"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            record(tinytown, ["a nurse"], **options)
+    with pytest.raises(DataError, match="no prompts to record"):
+        record(tinytown, [])
+    with pytest.raises(ValueError, match="nothing was recorded at 'mlp', layer 0"):
+        record(tinytown, ["a nurse"], positions=["end"]).at("mlp", 0, "end")
