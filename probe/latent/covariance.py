@@ -101,8 +101,11 @@ def solve_covariance(rows: Double, targets: Double, *, shrinkage: float) -> Doub
         inner = ridge * np.eye(n) + weight * rows @ rows.T  # Woodbury's identity
         solution = (targets - weight * rows.T @ np.linalg.solve(inner, rows @ targets)) / ridge
         return solution
-    values, vectors = np.linalg.eigh(ridge * np.eye(n_features) + weight * rows.T @ rows)
-    is_kept = values > values[-1] * n_features * _EPS
-    vectors = vectors[:, is_kept]
+    covariance = ridge * np.eye(n_features) + weight * rows.T @ rows
+    if shrinkage > 0.0:
+        solution = np.linalg.solve(covariance, targets)
+        return solution
+    values, vectors = np.linalg.eigh(covariance)
+    vectors = vectors[:, is_kept := values > values[-1] * n_features * _EPS]
     solution = vectors @ ((vectors.T @ targets) / values[is_kept, None])
     return solution

@@ -67,6 +67,7 @@ class CalibratedEraser(AffineEraser):
         if not 0.0 <= self.lam < np.inf:
             raise ValueError(f"lam is {self.lam}; needed a finite number of at least 0")
         rows, _, means, floor = self._checked(X, y)
+        self.center_ = np.zeros(rows.shape[1])
         if pairs is None:
             rows, pairs = means, np.zeros(len(means), dtype=int)
         deviations, codes, sizes = pair_deviations(rows, pairs)
@@ -80,7 +81,6 @@ class CalibratedEraser(AffineEraser):
         weighted = np.sqrt(sizes[codes] / n_differences)[:, None] * deviations
         self.moves_, shrinkage = shrinking_directions(weighted, weight=self.lam)
         self.probes_ = shrinkage[:, None] * self.moves_
-        self.center_ = np.zeros(X.shape[1])
         return self
 
 

@@ -77,7 +77,7 @@ class LeaceEraser(AffineEraser):
         centered = rows - self.center_
         self.shrinkage_ = choose_shrinkage(centered, self.shrinkage, n_groups=1)
         whitened = solve_covariance(centered, basis.T, shrinkage=self.shrinkage_)
-        self.probes_: Double = np.linalg.solve(basis @ whitened, whitened.T)
+        self.probes_ = np.asarray(np.linalg.solve(basis @ whitened, whitened.T), dtype=np.float64)
         self.moves_ = basis
         self.offsets_: Double = means - self.center_
         return self

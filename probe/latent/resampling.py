@@ -17,6 +17,8 @@ Names = npt.NDArray[np.generic]
 
 COVERAGE = (0.025, 0.975)
 
+_CELLS = 4_000_000  # drawn numbers held at once, 32 MB: bounds memory, not the result
+
 
 def as_codes(labels: Labels | None, *, n_rows: int, name: str) -> tuple[Codes, Names]:
     """Number the labels of ``n_rows`` rows; without labels each row is its own.
@@ -101,20 +103,31 @@ def share_interval(
         low = 0.0 if share == 0.0 else float(center - half)
         high = 1.0 if share == 1.0 else float(center + half)
         return share, low, high
-    sizes = np.bincount(clusters)
-    if np.count_nonzero(sizes) < 2:
+    _, low, high = mean_interval(is_hit, clusters=clusters, n_bootstrap=n_bootstrap, seed=seed)
+    return share, low, high
+
+
+def mean_interval(
+    values: Double | Mask, *, clusters: Codes | None = None, n_bootstrap: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Give a mean over rows with its 95 % percentile interval over clusters drawn anew.
+
+    Parameters and errors are those of `share_interval`; without clusters the rows are drawn.
+    """
+    n = len(values)
+    codes = np.arange(n) if clusters is None else clusters
+    _, codes, sizes = np.unique(codes, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
         raise DegenerateDataError(
             f"all {n} rows are of one cluster, so an interval over clusters has no width; needed "
             "at least 2 clusters"
         )
-    low, high = np.quantile(_cluster_means(is_hit, clusters, n_bootstrap, seed), COVERAGE)
-    return share, float(low), float(high)
-
-
-def _cluster_means(values: Mask, clusters: Codes, n_bootstrap: int, seed: int) -> Double:
-    sizes = np.bincount(clusters)
-    present = sizes > 0
-    sums = np.bincount(clusters, weights=values)[present]
-    counts = draw_counts(len(sums), n_bootstrap, np.random.default_rng(seed))
-    means: Double = (counts @ sums) / (counts @ sizes[present])
-    return means
+    sums, rng = np.bincount(codes, weights=values), np.random.default_rng(seed)
+    chunk = max(1, _CELLS // len(sizes))
+    draws = (
+        draw_counts(len(sizes), min(chunk, n_bootstrap - start), rng)
+        for start in range(0, max(n_bootstrap, 1), chunk)
+    )
+    means = np.concatenate([(counts @ sums) / (counts @ sizes) for counts in draws])
+    low, high = np.quantile(means, COVERAGE)
+    return float(np.mean(values)), float(low), float(high)
