@@ -49,6 +49,8 @@ def choose_shrinkage(rows: Double, shrinkage: float | None, *, n_groups: int) ->
 
     None means Ledoit and Wolf's where rows that were centred in ``n_groups`` groups are too few
     for their covariance to have an inverse, ``n - n_groups < n_features``, and none elsewhere.
+    There it is at least 1 / n: rows that happen to agree (two of a group always do) would
+    otherwise make theirs 0 and leave no inverse.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def choose_shrinkage(rows: Double, shrinkage: float | None, *, n_groups: int) ->
     """
     if shrinkage is None:
         is_singular = len(rows) - n_groups < rows.shape[1]
-        return ledoit_wolf(rows) if is_singular else 0.0
+        return max(ledoit_wolf(rows), 1 / len(rows)) if is_singular else 0.0
     if not 0.0 <= shrinkage <= 1.0:
         raise ValueError(f"shrinkage is {shrinkage}; needed None or a number from 0 to 1")
     return float(shrinkage)

@@ -85,4 +85,5 @@ def _kernel(grid: Double, values: Double) -> Double:
     """Gaussian density at each line of the grid around each value, shape (n_grid, n)."""
     width = values.std(ddof=1) * len(values) ** (-1 / 6)
     density: Double = np.exp(-0.5 * ((grid[:, None] - values) / width) ** 2)
-    return density / (width * np.sqrt(2 * np.pi))
+    density /= width * np.sqrt(2 * np.pi)
+    return density

@@ -81,8 +81,9 @@ class DiscriminantDirection(AxisEstimator):
     ----------
     shrinkage : float or None, default=None
         Share s of ``(1 - s) S_w + s mu I``, mu being the mean variance, from 0 to 1. None takes
-        Ledoit and Wolf's estimate where the covariance has no inverse (fewer prompts than
-        dimensions and groups together), and 0 elsewhere.
+        Ledoit and Wolf's estimate, at least one part in the number of prompts, where the
+        covariance has no inverse (fewer prompts than dimensions and groups together), and 0
+        elsewhere.
 
     Attributes
     ----------

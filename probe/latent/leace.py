@@ -31,9 +31,9 @@ class LeaceEraser(AffineEraser):
     strength : float, default=1.0
         Share of the edit that is made; the gaps between the means shrink by ``1 - strength``.
     shrinkage : float or None, default=None
-        Share s of ``(1 - s) S + s mu I``, from 0 to 1. None takes Ledoit and Wolf's estimate where
-        S has no inverse (fewer rows than dimensions), and 0 elsewhere. The means of the fitted
-        rows coincide with any of them; the rows move least with 0.
+        Share s of ``(1 - s) S + s mu I``, from 0 to 1. None takes Ledoit and Wolf's estimate, at
+        least 1 / n, where S has no inverse (no more rows than dimensions), and 0 elsewhere. The
+        means of the fitted rows coincide with any of them; the rows move least with 0.
 
     Attributes
     ----------

@@ -74,11 +74,11 @@ class NeighborMap:
     def place(self, z: Matrix) -> Double:
         """Return coordinates of shape (n, 2) of other embeddings; those of the map do not move.
 
-        A row goes to the mean place of its nearest neighbours by angle, weighted by umap's
-        membership ``exp(-distance / sigma)``, sigma such that the weights add up to the logarithm
-        to base 2 of their number. This is where umap's own transform starts from; its random
-        refinement is left out, so that the place of a row does not depend on the other new rows.
-        A row equal to one of the map stands where that one stands.
+        A row goes to the mean place of its nearest neighbours by angle, weighted as umap weights
+        them: ``exp(-(distance - that of the nearest) / sigma)``, sigma such that the weights add up
+        to the logarithm to base 2 of their number. umap's own transform begins much the same way;
+        its random refinement is left out, so that the place of a row does not depend on the other
+        new rows. A row equal to one of the map stands where that one stands.
         """
         z = as_embeddings(z, n_features=self.rows.shape[1])
         distances, neighbors = _nearest(self.rows, z, self.n_neighbors)
@@ -140,6 +140,8 @@ def neighbor_map(
         raise ValueError(f"label_weight is {label_weight}; needed a number from 0 to 1")
     z = _spread(z)
     codes = None if labels is None else as_codes(labels, n_rows=len(z), name="labels")[0]
+    if label_weight == 0.0:
+        codes = None  # umap lets labels count a little even then
     n_neighbors = min(n_neighbors, len(z) - 1)
     distances, neighbors = _nearest(z, z, n_neighbors)  # each row is its own first neighbour
     with warnings.catch_warnings():
@@ -185,7 +187,6 @@ def _nearest(rows: Double, z: Double, n_neighbors: int) -> tuple[Double, Codes]:
 def _memberships(distances: Double) -> Double:
     """Weights ``exp(-d / sigma)`` of each row's neighbours that add up to log2 of their number."""
     target = np.log2(distances.shape[1])
-    # told from the nearest, which leaves the shares of the weights as they are
     apart = distances - distances[:, :1]
     low, high = np.zeros((len(apart), 1)), np.full((len(apart), 1), 1e4)
     scale = np.maximum(apart.mean(axis=1, keepdims=True), _SAME)
