@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _GROUP = ""  # among the labels of the rows, the one to erase
+_NOTHING = 1e-12  # of the size of the embeddings
 
 
 def erasure_table(
@@ -146,6 +147,10 @@ def _erased(z: Double, codes: Codes, pairs: Vector | None, eraser: Any, fits: Ma
     if pairs is not None and has_fit_parameter(eraser, "pairs"):
         options["pairs"] = np.asarray(pairs)[fits]
     edited: Double = clone(eraser).fit(z[fits], codes[fits], **options).transform(z)
+    center = edited.mean(axis=0)
+    if np.abs(edited - center).max() <= _NOTHING * np.abs(z).max():
+        # the whole space is gone, and a probe would read the groups off the rounding of the rest
+        return np.tile(center, (len(z), 1))
     return edited
 
 
@@ -158,7 +163,7 @@ def _linear_probe(
     stacked = np.concatenate(list(targets.values()), axis=1)
     shares = stacked.mean(axis=0)
     centered = train - center
-    if not centered.any():  # a space that was erased whole leaves only the shares to name by
+    if not centered.any():  # nothing but the shares is left to name by
         scores = np.tile(shares, (len(test), 1))
     else:
         cross = centered.T @ (stacked - shares) / len(train)

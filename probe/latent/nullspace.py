@@ -26,8 +26,8 @@ class NullspaceEraser(AffineEraser):
     strength : float, default=1.0
         Share of the edit that is made, from 0 (identity) to 1.
     max_rounds : int, default=20
-        Rounds at most. Where there are fewer rows than dimensions and the penalty is weak, the
-        groups can be told apart on the fitted rows round after round, and this is what ends them.
+        Rounds at most. Where there are fewer rows than dimensions and the penalty is weak, some
+        classifier stays better than none on the fitted rows, and this is what ends the rounds.
     tolerance : float, default=0.01
         Accuracy on the fitted rows above that of the largest group that counts as none.
     C : float, default=1.0

@@ -123,9 +123,9 @@ def test_what_cannot_be_erased_is_refused(name):
     X, y = groups_of(9)
     with pytest.raises(DegenerateDataError, match="all rows are of the group 1"):
         ERASERS[name]().fit(X, np.ones(60, dtype=int))
-    with pytest.raises(DegenerateDataError, match="coincide|equal each other"):
+    with pytest.raises(DegenerateDataError, match=r"coincide|equal each other"):
         ERASERS[name]().fit(np.repeat(X[:30], 2, axis=0), y)
-    with pytest.raises(ValueError, match="strength is 1.5"):
+    with pytest.raises(ValueError, match=r"strength is 1\.5"):
         ERASERS[name](strength=1.5).fit(X, y)
     with pytest.raises(ValueError, match="NaN"):
         ERASERS[name]().fit(np.where(X > 3, np.nan, X), y)
@@ -288,7 +288,9 @@ def test_the_first_round_of_inlp_removes_the_weights_of_a_logistic_regression():
 def test_where_rows_are_few_the_rounds_run_out():
     X, y = groups_of(18, n=20, n_features=60)
     eraser = NullspaceEraser(max_rounds=3, C=1e6).fit(X, y)
-    assert eraser.accuracies_.tolist() == [1.0] * 4
+    assert len(eraser.accuracies_) == 4
+    assert eraser.accuracies_[0] == 1.0
+    assert eraser.accuracies_[-1] > 0.5 + eraser.tolerance
     assert eraser.moves_.shape == (3, 60)
 
 
