@@ -44,13 +44,11 @@ def ledoit_wolf(rows: Double) -> float:
     return float(np.clip(noise / apart, 0.0, 1.0))
 
 
-def choose_shrinkage(rows: Double, shrinkage: float | None, *, n_groups: int) -> float:
-    """Return the shrinkage of a covariance: what was asked for, or what the shape calls for.
+def choose_shrinkage(rows: Double, shrinkage: float | None) -> float:
+    """Return the shrinkage of a covariance of centred rows: what was asked for, or an estimate.
 
-    None means Ledoit and Wolf's where rows that were centred in ``n_groups`` groups are too few
-    for their covariance to have an inverse, ``n - n_groups < n_features``, and none elsewhere.
-    There it is at least 1 / n: rows that happen to agree (two of a group always do) would
-    otherwise make theirs 0 and leave no inverse.
+    None takes Ledoit and Wolf's, and at least 1 / n: rows that happen to agree (two of a group
+    always do) would otherwise make theirs 0 where S has no inverse.
 
     Raises
     ------
@@ -58,8 +56,7 @@ def choose_shrinkage(rows: Double, shrinkage: float | None, *, n_groups: int) ->
         If ``shrinkage`` is outside [0, 1].
     """
     if shrinkage is None:
-        is_singular = len(rows) - n_groups < rows.shape[1]
-        return max(ledoit_wolf(rows), 1 / len(rows)) if is_singular else 0.0
+        return max(ledoit_wolf(rows), 1 / len(rows))
     if not 0.0 <= shrinkage <= 1.0:
         raise ValueError(f"shrinkage is {shrinkage}; needed None or a number from 0 to 1")
     return float(shrinkage)

@@ -81,9 +81,9 @@ class DiscriminantDirection(AxisEstimator):
     ----------
     shrinkage : float or None, default=None
         Share s of ``(1 - s) S_w + s mu I``, mu being the mean variance, from 0 to 1. None takes
-        Ledoit and Wolf's estimate, at least one part in the number of prompts, where the
-        covariance has no inverse (fewer prompts than dimensions and groups together), and 0
-        elsewhere.
+        Ledoit and Wolf's estimate, and at least one part in the number of prompts, whether or not
+        there are more prompts than dimensions: prompts are made from few words and templates, so
+        that some directions hardly vary, and without shrinkage these alone would make the axis.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class DiscriminantDirection(AxisEstimator):
         """
         male, female, mean, _ = as_apart(male, female)
         within = np.concatenate([male - male.mean(axis=0), female - female.mean(axis=0)])
-        self.shrinkage_ = choose_shrinkage(within, self.shrinkage, n_groups=2)
+        self.shrinkage_ = choose_shrinkage(within, self.shrinkage)
         axis = solve_covariance(within, mean[:, None], shrinkage=self.shrinkage_)[:, 0]
         if not (length := float(np.linalg.norm(axis))) > 0.0:
             raise DegenerateDataError(
@@ -174,20 +174,21 @@ class LogisticDirection(AxisEstimator):
 
 
 class SpanDirection(AxisEstimator):
-    """Take, in the span of all gendered prompts, the axis that tells the sides apart.
+    """Take, in the plane of DebiasVL's orthogonal projection, the axis that tells the sides apart.
 
-    DebiasVL's orthogonal projection removes the whole span of the prompts that state the
-    attribute. Within this span the axis is the least-squares solution of ``<w, male_i> = 1``
-    and ``<w, female_i> = -1`` of least norm. As the span goes through the origin, a constant
-    shift of the space matters, and as nothing is shrunk, so does every small difference:
-    look at its cone before it is used.
+    The projection removes the span of prompts that state the attribute and nothing else. As the
+    prompts of pairs state more, which must not be removed, each side enters by its mean. In the
+    plane of the two means the axis is the w with ``<w, mean male> = 1`` and
+    ``<w, mean female> = -1``: the pair direction less its component along the midpoint, so that
+    the sides stand equally far from the origin. A constant shift of the space matters.
 
     Attributes
     ----------
     direction_ : ndarray of shape (n_features,)
         Unit vector; positive is male.
     basis_ : ndarray of shape (rank, n_features)
-        Orthonormal rows of the span; ``z - z @ basis_.T @ basis_`` is DebiasVL's projection P0.
+        Orthonormal rows of the plane; ``z - z @ basis_.T @ basis_`` is DebiasVL's projection P0.
+        Of means on one line through the origin there is one row.
     n_features_in_ : int
         Width of the embeddings.
 
@@ -205,23 +206,15 @@ class SpanDirection(AxisEstimator):
         ShapeError, DataError
             If the two sides are no pairs of finite embeddings.
         DegenerateDataError
-            If the differences vanish on average, or the span does not tell the sides apart.
+            If the differences vanish on average.
         """
         male, female, _, floor = as_apart(male, female)
-        rows = np.concatenate([male, female])
-        side = np.repeat([1.0, -1.0], len(male))
-        left, singular, basis = np.linalg.svd(rows, full_matrices=False)
-        # below this, a singular value holds nothing but the rounding of the rows, or of itself
-        own = singular[0] * max(rows.shape) * np.finfo(np.float64).eps
-        is_kept = singular > max(floor * np.sqrt(len(rows)), own)
+        means = np.stack([male.mean(axis=0), female.mean(axis=0)])
+        left, singular, basis = np.linalg.svd(means, full_matrices=False)
+        is_kept = singular > floor
         self.basis_: Double = basis[is_kept]
-        axis = ((side @ left[:, is_kept]) / singular[is_kept]) @ self.basis_
-        if not (length := float(np.linalg.norm(axis))) > 0.0:
-            raise DegenerateDataError(
-                f"no axis in the span of {len(rows)} prompts tells the sides apart; needed prompts "
-                "that differ by more than rounding"
-            )
-        self.direction_ = axis / length
+        axis = ((np.array([1.0, -1.0]) @ left[:, is_kept]) / singular[is_kept]) @ self.basis_
+        self.direction_ = axis / np.linalg.norm(axis)
         self.n_features_in_ = male.shape[1]
         return self
 

@@ -75,7 +75,9 @@ class LeaceEraser(AffineEraser):
         basis, _ = mean_axes(means, names=self.groups_, floor=floor)  # (rank, n_features)
         self.center_ = rows.mean(axis=0)
         centered = rows - self.center_
-        self.shrinkage_ = choose_shrinkage(centered, self.shrinkage, n_groups=1)
+        is_singular = len(centered) <= centered.shape[1]  # centring costs one dimension
+        wanted = 0.0 if self.shrinkage is None and not is_singular else self.shrinkage
+        self.shrinkage_ = choose_shrinkage(centered, wanted)
         whitened = solve_covariance(centered, basis.T, shrinkage=self.shrinkage_)
         self.probes_ = np.asarray(np.linalg.solve(basis @ whitened, whitened.T), dtype=np.float64)
         self.moves_ = basis

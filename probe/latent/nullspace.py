@@ -85,7 +85,13 @@ class NullspaceEraser(AffineEraser):
         rows, codes, means, floor = self._checked(X, y)
         mean_axes(means, names=self.groups_, floor=floor)  # refuses means that coincide
         self.center_ = rows.mean(axis=0)
-        left = rows - self.center_
+        rows -= self.center_
+        frame = np.eye(rows.shape[1])
+        if len(rows) < rows.shape[1]:
+            # the penalty keeps the weights within the span of the rows, which is smaller
+            frame = np.linalg.svd(rows, full_matrices=False)[2]
+            rows = rows @ frame.T
+        left = rows
         largest = np.bincount(codes).max() / len(codes)
         basis = np.empty((0, rows.shape[1]))
         accuracies = []
@@ -96,9 +102,8 @@ class NullspaceEraser(AffineEraser):
                 break
             # again orthonormal as a whole, so that rounding does not pile up over the rounds
             basis = _orthonormal(np.concatenate([basis, weights]))
-            left = rows - self.center_
-            left -= (left @ basis.T) @ basis
-        self.probes_ = self.moves_ = basis
+            left = rows - (rows @ basis.T) @ basis
+        self.probes_ = self.moves_ = basis @ frame
         self.accuracies_: Double = np.array(accuracies)
         return self
 

@@ -41,7 +41,7 @@ def fit(name, male, female):
     return ESTIMATORS[name]().fit(male, female).direction_
 
 
-@every
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "span"])
 def test_a_planted_axis_is_found_through_noise(name):
     male, female, axis = planted(seed=1, n_pairs=400)
     # The discriminant has noise of 0.22 a row in each of 5 other columns against a step of 1, over
@@ -187,14 +187,27 @@ def test_full_shrinkage_turns_the_discriminant_into_the_pair_direction():
     np.testing.assert_allclose(fitted.direction_, fit("pairs", male, female), atol=1e-12)
 
 
-def test_the_discriminant_shrinks_exactly_where_it_must():
-    for n_pairs, n_features in ((20, 38), (20, 39), (4, 30)):
+def test_the_discriminant_states_its_shrinkage():
+    for n_pairs, n_features in ((40, 6), (20, 39), (2, 30)):
         male, female, _ = planted(seed=11, n_pairs=n_pairs, n_features=n_features)
-        fitted = DiscriminantDirection().fit(male, female)
         within = np.concatenate([male - male.mean(axis=0), female - female.mean(axis=0)])
         estimate = reference_shrinkage(within, assume_centered=True)[1]
-        expected = 0.0 if 2 * n_pairs - 2 >= n_features else max(estimate, 1 / (2 * n_pairs))
+        fitted = DiscriminantDirection().fit(male, female)
+        expected = max(estimate, 1 / (2 * n_pairs))
         assert fitted.shrinkage_ == pytest.approx(expected, abs=1e-12)
+
+
+def test_shrinkage_keeps_rounding_from_making_the_axis():
+    # 12 prompts of 4 words and 3 templates span 6 of 20 dimensions; of the others float32 leaves
+    # its rounding, and the axis is one of them
+    rng = np.random.default_rng(0)
+    turn = ortho_group.rvs(20, random_state=0)
+    words, templates = rng.normal(size=(4, 6)), rng.normal(size=(3, 6))
+    shared = (words[:, None] + templates).reshape(12, 6).repeat(5, axis=0) @ turn[:6]
+    sides = [(shared + side * turn[6]).astype(np.float32) for side in (0.5, -0.5)]
+    bare = DiscriminantDirection(shrinkage=0.0).fit(*sides).direction_
+    assert bare @ turn[6] < 0.9
+    assert DiscriminantDirection().fit(*sides).direction_ @ turn[6] > 1 - 1e-6
 
 
 @pytest.mark.parametrize("shape", [(8, 30), (30, 8), (10, 10), (5, 1)])
@@ -248,29 +261,31 @@ def test_a_bad_shrinkage_is_named(shrinkage):
         DiscriminantDirection(shrinkage=shrinkage).fit(np.eye(2), -np.eye(2))
 
 
-def test_all_prompts_of_a_side_stand_alike_on_the_axis_of_their_span():
+def test_the_axis_of_the_plane_is_the_pair_direction_less_its_part_along_the_midpoint():
     male, female, _ = planted(seed=14, n_pairs=4, n_features=20)
-    scores = np.concatenate([male, female]) @ SpanDirection().fit(male, female).direction_
-    np.testing.assert_allclose(scores[:4], scores[0], atol=1e-12)
-    np.testing.assert_allclose(scores[4:], -scores[0], atol=1e-12)
-    assert scores[0] > 0
+    male, female = male + 0.3 * np.eye(20)[0], female + 0.3 * np.eye(20)[0]
+    sides = male.mean(axis=0), female.mean(axis=0)
+    difference, middle = sides[0] - sides[1], sides[0] + sides[1]
+    expected = difference - (difference @ middle) / (middle @ middle) * middle
+    axis = SpanDirection().fit(male, female).direction_
+    np.testing.assert_allclose(axis, expected / np.linalg.norm(expected), atol=1e-12)
+    assert sides[0] @ axis == pytest.approx(-(sides[1] @ axis))
+    assert axis @ fit("pairs", male, female) < 0.999
 
 
 def test_the_basis_of_the_span_is_the_projection_of_the_paper():
-    male, female, _ = planted(seed=15, n_pairs=3, n_features=20)
+    male, female, _ = planted(seed=15, n_pairs=1, n_features=20)
     A = np.concatenate([male, female]).T
     published = np.eye(20) - A @ np.linalg.inv(A.T @ A) @ A.T
     basis = SpanDirection().fit(male, female).basis_
-    assert basis.shape == (6, 20)
+    assert basis.shape == (2, 20)
     np.testing.assert_allclose(np.eye(20) - basis.T @ basis, published, atol=1e-10)
 
 
-def test_repeated_prompts_do_not_widen_the_span():
-    male, female, _ = planted(seed=16, n_pairs=3, n_features=20)
-    once = SpanDirection().fit(male, female)
-    again = SpanDirection().fit(np.tile(male, (3, 1)), np.tile(female, (3, 1)))
-    assert again.basis_.shape == (6, 20)
-    np.testing.assert_allclose(again.direction_, once.direction_, atol=1e-10)
+def test_means_on_one_line_through_the_origin_span_a_line():
+    fitted = SpanDirection().fit(np.array([[3.0, 4.0]]), np.array([[1.5, 2.0]]))
+    np.testing.assert_allclose(np.abs(fitted.basis_), [[0.6, 0.8]])
+    np.testing.assert_allclose(fitted.direction_, [0.6, 0.8])
 
 
 @pytest.mark.real
