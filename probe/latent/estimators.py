@@ -219,11 +219,29 @@ class SpanDirection(AxisEstimator):
         return self
 
 
-def fit_logistic(rows: Double, is_member: Mask, *, C: float) -> tuple[Double, float]:
-    """Fit a logistic regression of a group, and return its weights and its intercept.
+def fit_logistic(
+    rows: Double, is_member: Mask, *, C: float, n_features: int | None = None
+) -> tuple[Double, Double]:
+    """Fit a logistic regression of a group to rows of unit spread.
 
-    Rows of shape (n, n_features) are centred and divided by their standard deviation over all
-    features before the fit; weights, of shape (n_features,), and intercept are told for these.
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_coordinates)
+        Rows that are not all the same; centred and divided by their standard deviation over all
+        features before the fit.
+    is_member : ndarray of bool, shape (n,)
+        Which rows are of the group.
+    C : float
+        Inverse strength of the penalty.
+    n_features : int, optional
+        Width of the space, if the rows are told in fewer coordinates.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_coordinates,)
+        Weights for rows of unit spread; they point to the members.
+    scores : ndarray of shape (n,)
+        Log odds of membership of each row.
 
     Raises
     ------
@@ -235,10 +253,10 @@ def fit_logistic(rows: Double, is_member: Mask, *, C: float) -> tuple[Double, fl
     from sklearn.linear_model import LogisticRegression
 
     centered = rows - rows.mean(axis=0)
+    scaled = centered / np.sqrt((centered**2).sum() / (len(rows) * (n_features or rows.shape[1])))
     # Newton's method reaches the optimum to rounding, which the first-order solvers do not
-    model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-8)
-    model.fit(centered / np.sqrt((centered**2).mean()), is_member)
-    return model.coef_[0], float(model.intercept_[0])
+    model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-8).fit(scaled, is_member)
+    return model.coef_[0], model.decision_function(scaled)
 
 
 ESTIMATORS: dict[str, type[AxisEstimator]] = {

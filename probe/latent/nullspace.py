@@ -10,7 +10,7 @@ from probe.latent.estimators import fit_logistic
 from probe.latent.resampling import Codes
 from probe.latent.subspace import mean_axes
 
-_NO_WEIGHT = 1e-6
+_NO_WEIGHT = 1e-6  # for rows of unit spread; the solver ends within 1e-8 of the optimum
 
 
 class NullspaceEraser(AffineEraser):
@@ -113,13 +113,14 @@ class NullspaceEraser(AffineEraser):
         if np.abs(left).max() <= floor:
             return np.empty((0, left.shape[1])), np.bincount(codes).max() / len(codes)
         members = range(1 if n_groups == 2 else 0, n_groups)
-        found = [fit_logistic(left, codes == member, C=self.C) for member in members]
-        weights, intercepts = np.stack([w for w, _ in found]), np.array([b for _, b in found])
-        # weights told for rows of unit spread; means that coincide leave only the solver's rounding
-        weights[np.linalg.norm(weights, axis=1) < _NO_WEIGHT] = 0.0
-        scores = left @ weights.T / np.sqrt((left**2).mean()) + intercepts  # (n, n_classifiers)
-        named = scores.argmax(axis=1) if n_groups > 2 else scores[:, 0] > 0.0
-        return _orthonormal(weights[weights.any(axis=1)]), float((named == codes).mean())
+        width = self.n_features_in_
+        found = [fit_logistic(left, codes == m, C=self.C, n_features=width) for m in members]
+        weights, scores = (np.stack(parts) for parts in zip(*found, strict=True))
+        # means that coincide leave only the solver's rounding: naming by the intercept alone
+        is_none = np.linalg.norm(weights, axis=1) < _NO_WEIGHT
+        scores[is_none] = scores[is_none].mean(axis=1, keepdims=True)  # (n_classifiers, n)
+        named = scores.argmax(axis=0) if n_groups > 2 else scores[0] > 0.0
+        return _orthonormal(weights[~is_none]), float((named == codes).mean())
 
 
 def _orthonormal(weights: Double) -> Double:

@@ -122,12 +122,14 @@ def mean_interval(
             f"all {n} rows are of one cluster, so an interval over clusters has no width; needed "
             "at least 2 clusters"
         )
+    if n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
     sums, rng = np.bincount(codes, weights=values), np.random.default_rng(seed)
     chunk = max(1, _CELLS // len(sizes))
-    draws = (
-        draw_counts(len(sizes), min(chunk, n_bootstrap - start), rng)
-        for start in range(0, max(n_bootstrap, 1), chunk)
-    )
-    means = np.concatenate([(counts @ sums) / (counts @ sizes) for counts in draws])
-    low, high = np.quantile(means, COVERAGE)
+    means = []
+    for start in range(0, n_bootstrap, chunk):
+        size = (min(chunk, n_bootstrap - start), len(sizes))
+        drawn = rng.integers(len(sizes), size=size)
+        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+    low, high = np.quantile(np.concatenate(means), COVERAGE)
     return float(np.mean(values)), float(low), float(high)

@@ -285,6 +285,15 @@ def test_the_first_round_of_inlp_removes_the_weights_of_a_logistic_regression():
     assert len(eraser.accuracies_) == 2
 
 
+def test_where_rows_are_few_inlp_is_that_of_the_whole_space():
+    X, y = groups_of(28, n=20, n_features=30)
+    centered = X - X.mean(axis=0)
+    reference = LogisticRegression(tol=1e-10, max_iter=10_000).fit(centered / centered.std(), y)
+    weights = reference.coef_[0] / np.linalg.norm(reference.coef_[0])
+    moves = NullspaceEraser(max_rounds=1).fit(X, y).moves_
+    assert abs(moves[0] @ weights) == pytest.approx(1.0, abs=1e-8)
+
+
 def test_where_rows_are_few_the_rounds_run_out():
     X, y = groups_of(18, n=20, n_features=60)
     eraser = NullspaceEraser(max_rounds=3, C=1e6).fit(X, y)
