@@ -27,10 +27,27 @@ if TYPE_CHECKING:
     from probe.images.generation import GenerationPlan
     from probe.images.quality import ClipScorer
     from probe.latent.association import share_correlation
+    from probe.latent.cones import direction_cone, pairwise_cosines, stability
+    from probe.latent.density import group_density
     from probe.latent.directions import BiasDirection, PairDirection
+    from probe.latent.erasers import CalibratedEraser
     from probe.latent.erasure import CalibratedProjection, MeanGapEraser
+    from probe.latent.estimators import (
+        DiscriminantDirection,
+        LogisticDirection,
+        PrincipalDirection,
+        SpanDirection,
+    )
+    from probe.latent.evaluation import erasure_table
+    from probe.latent.faithfulness import map_faithfulness
+    from probe.latent.harddebias import HardDebiasEraser
     from probe.latent.heads import attribute_heads
+    from probe.latent.leace import LeaceEraser
+    from probe.latent.lipstick import clusters_left
+    from probe.latent.maps import neighbor_map
+    from probe.latent.nullspace import NullspaceEraser
     from probe.latent.patching import patch_states
+    from probe.latent.subspace import GroupSubspace
     from probe.latent.tracing import trace, where_it_appears
     from probe.moesd.model import MoESD
     from probe.text.conditioning import Conditioning
@@ -57,10 +74,27 @@ _HOMES = {
     "probe.images.generation": ("GenerationPlan",),
     "probe.images.quality": ("ClipScorer",),
     "probe.latent.association": ("share_correlation",),
+    "probe.latent.cones": ("direction_cone", "pairwise_cosines", "stability"),
+    "probe.latent.density": ("group_density",),
     "probe.latent.directions": ("BiasDirection", "PairDirection"),
+    "probe.latent.erasers": ("CalibratedEraser",),
     "probe.latent.erasure": ("CalibratedProjection", "MeanGapEraser"),
+    "probe.latent.estimators": (
+        "DiscriminantDirection",
+        "LogisticDirection",
+        "PrincipalDirection",
+        "SpanDirection",
+    ),
+    "probe.latent.evaluation": ("erasure_table",),
+    "probe.latent.faithfulness": ("map_faithfulness",),
+    "probe.latent.harddebias": ("HardDebiasEraser",),
     "probe.latent.heads": ("attribute_heads",),
+    "probe.latent.leace": ("LeaceEraser",),
+    "probe.latent.lipstick": ("clusters_left",),
+    "probe.latent.maps": ("neighbor_map",),
+    "probe.latent.nullspace": ("NullspaceEraser",),
     "probe.latent.patching": ("patch_states",),
+    "probe.latent.subspace": ("GroupSubspace",),
     "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
     "probe.text.conditioning": ("Conditioning",),
@@ -77,30 +111,47 @@ __all__ = [
     "AttributeClassifier",
     "BiasDirection",
     "BusyError",
+    "CalibratedEraser",
     "CalibratedProjection",
     "ClipScorer",
     "Conditioning",
     "DataError",
     "DegenerateDataError",
+    "DiscriminantDirection",
     "EmbeddingStore",
     "Experiment",
     "GenerationPlan",
+    "GroupSubspace",
+    "HardDebiasEraser",
+    "LeaceEraser",
     "Lexicon",
+    "LogisticDirection",
     "MeanGapEraser",
     "MoESD",
     "ModelError",
+    "NullspaceEraser",
     "PairDirection",
+    "PrincipalDirection",
     "ProbeError",
     "PromptSet",
     "ShapeError",
+    "SpanDirection",
     "StageError",
     "TextEncoder",
     "__version__",
     "attribute_heads",
+    "clusters_left",
+    "direction_cone",
+    "erasure_table",
     "fairness_figures",
+    "group_density",
+    "map_faithfulness",
+    "neighbor_map",
+    "pairwise_cosines",
     "patch_states",
     "record",
     "share_correlation",
+    "stability",
     "trace",
     "where_it_appears",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,31 @@ class BiasDirection:
         return as_embeddings(z, n_features=len(self.vector)) @ as_vector(self)
 
 
-class PairDirection(BaseEstimator):
+class AxisEstimator(BaseEstimator, ABC):
+    """Find a bias axis from aligned male and female rows; what every estimator of one can do.
+
+    Attributes
+    ----------
+    direction_ : ndarray of shape (n_features,)
+        Unit vector; positive is male.
+    n_features_in_ : int
+        Width of the embeddings.
+    """
+
+    direction_: Double
+    n_features_in_: int
+
+    @abstractmethod
+    def fit(self, male: Matrix, female: Matrix) -> AxisEstimator:
+        """Learn the axis from aligned rows, both of shape (n_pairs, n_features)."""
+
+    def result(self, *, concept: str, encoder: str) -> BiasDirection:
+        """Return the fitted axis as a result that can be kept."""
+        check_is_fitted(self)
+        return BiasDirection(vector=self.direction_, concept=concept, encoder=encoder)
+
+
+class PairDirection(AxisEstimator):
     """Find a bias axis from pairs of prompts that are equal but for gender.
 
     The axis is the unit vector of ``mean_i(male_i - female_i)``. What the two prompts of a pair
@@ -76,23 +101,11 @@ class PairDirection(BaseEstimator):
         DegenerateDataError
             If the differences vanish on average, so that no axis stands out.
         """
-        dtype = np.result_type(np.asarray(male), np.asarray(female))
-        male, female = as_pairs(male, female)
-        difference = (male - female).mean(axis=0)
+        male, female, difference, _ = as_apart(male, female)
         self.gap_ = float(np.linalg.norm(difference))
-        if self.gap_ <= rounding(dtype, male, female):
-            raise DegenerateDataError(
-                f"the differences of {len(male)} pairs vanish on average (norm {self.gap_:.2g}); "
-                "needed pairs whose two prompts differ: check that both sides are not the same"
-            )
         self.direction_: Double = difference / self.gap_
         self.n_features_in_ = male.shape[1]
         return self
-
-    def result(self, *, concept: str, encoder: str) -> BiasDirection:
-        """Return the fitted axis as a result that can be kept."""
-        check_is_fitted(self)
-        return BiasDirection(vector=self.direction_, concept=concept, encoder=encoder)
 
 
 def gap(z: Matrix, is_male: Mask, direction: BiasDirection | Vector) -> float:
@@ -165,6 +178,23 @@ def as_pairs(male: Matrix, female: Matrix) -> tuple[Double, Double]:
     if not len(male):
         raise DataError("there are no pairs to fit on; needed at least 1 pair of embeddings")
     return male, female
+
+
+def as_apart(male: Matrix, female: Matrix) -> tuple[Double, Double, Double, float]:
+    """Return both sides, their mean difference and the length that is only rounding.
+
+    Sides that do not stand apart are refused.
+    """
+    dtype = np.result_type(np.asarray(male), np.asarray(female))
+    male, female = as_pairs(male, female)
+    difference: Double = (male - female).mean(axis=0)
+    floor = rounding(dtype, male, female)
+    if (length := float(np.linalg.norm(difference))) <= floor:
+        raise DegenerateDataError(
+            f"the differences of {len(male)} pairs vanish on average (norm {length:.2g}); "
+            "needed pairs whose two prompts differ: check that both sides are not the same"
+        )
+    return male, female, difference, floor
 
 
 def as_groups(is_male: Mask, *, n_rows: int) -> Mask:

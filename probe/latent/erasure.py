@@ -74,11 +74,9 @@ class CalibratedProjection(BaseEstimator):
                 f"the two prompts of all {len(male)} pairs have the same embedding; needed pairs "
                 "that differ: check that both sides are not the same"
             )
-        _, singular, basis = np.linalg.svd(difference, full_matrices=False)
-        is_kept = singular > singular[0] * max(difference.shape) * np.finfo(np.float64).eps
-        energy = self.strength * singular[is_kept] ** 2 / len(difference)
-        self.basis_: Double = basis[is_kept]  # (rank, n_features)
-        self.shrinkage_: Double = energy / (1 + energy)
+        self.basis_, self.shrinkage_ = shrinking_directions(
+            difference, weight=self.strength / len(difference)
+        )
         self.n_features_in_ = male.shape[1]
         return self
 
@@ -147,6 +145,29 @@ class MeanGapEraser(TransformerMixin, BaseEstimator):
         along = (X - self.center_) @ self.direction_  # (n,)
         edited: Matrix = X - self.strength * np.outer(along, self.direction_)
         return edited
+
+
+def shrinking_directions(rows: Double, *, weight: float) -> tuple[Double, Double]:
+    """Return how ``(I + weight X^T X)^-1`` differs from I, without forming or inverting it.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_features)
+        X, not all zero.
+    weight : float
+        At least 0.
+
+    Returns
+    -------
+    basis : ndarray of shape (rank, n_features)
+        Orthonormal rows: the directions that shrink, strongest first.
+    shrinkage : ndarray of shape (rank,)
+        Share of each row's component that is removed, in [0, 1).
+    """
+    _, singular, basis = np.linalg.svd(rows, full_matrices=False)
+    is_kept = singular > singular[0] * max(rows.shape) * np.finfo(np.float64).eps
+    energy = weight * singular[is_kept] ** 2
+    return basis[is_kept], energy / (1 + energy)
 
 
 def skew(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import gaussian_kde
+from sklearn.manifold import trustworthiness
+from sklearn.neighbors import NearestNeighbors
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.maps import pca_map, principal_plane, umap_map
+from probe.latent.density import group_density
+from probe.latent.faithfulness import map_faithfulness
+from probe.latent.maps import NeighborMap, neighbor_map, pca_map, principal_plane, umap_map
 
 
 def on_a_plane(seed=0, *, n=40, n_features=10):
@@ -93,3 +98,172 @@ def test_a_neighbourhood_needs_two():
 def test_a_plane_places_only_embeddings_of_its_width():
     with pytest.raises(ShapeError, match="4 features but 6 were needed"):
         principal_plane(np.random.default_rng(0).normal(size=(9, 6))).place(np.ones((2, 4)))
+
+
+def clusters_of(seed=0, *, n=60, n_features=8, n_clusters=3, noise=0.05):
+    """Rows around a few directions, and the direction of each."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % n_clusters
+    return np.eye(n_features)[label] + noise * rng.normal(size=(n, n_features)), label
+
+
+@pytest.fixture(scope="module")
+def cluster_map():
+    """A map of three clusters, with its rows and their labels."""
+    z, label = clusters_of()
+    return neighbor_map(z, n_neighbors=10, seed=2), z, label
+
+
+def test_a_row_of_the_map_is_placed_where_it_stands(cluster_map):
+    found, z, _ = cluster_map
+    np.testing.assert_array_equal(found.coordinates, umap_map(z, n_neighbors=10, seed=2))
+    np.testing.assert_allclose(found.place(z), found.coordinates, atol=1e-12)
+    np.testing.assert_allclose(found.place(3 * z[::-1]), found.coordinates[::-1], atol=1e-12)
+
+
+def test_new_rows_are_placed_among_their_own(cluster_map):
+    found, _, label = cluster_map
+    other, other_label = clusters_of(seed=1, n=30)
+    places = found.place(other)
+    centers = np.stack([found.coordinates[label == k].mean(axis=0) for k in range(3)])
+    nearest = np.linalg.norm(places[:, None] - centers, axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(nearest, other_label)
+
+
+def test_the_place_of_a_new_row_does_not_depend_on_the_others(cluster_map):
+    found, _, _ = cluster_map
+    other, _ = clusters_of(seed=1, n=30)
+    np.testing.assert_allclose(found.place(other)[:5], found.place(other[:5]), atol=1e-12)
+
+
+def test_the_weights_of_the_neighbours_add_up_to_the_logarithm_of_their_number():
+    # three neighbours, two of them as far: 1 + 2 w = log2(3), so w = 0.2925 and the new row
+    # stands at (0, 0) / log2(3) + w * ((1, 0) + (0, 1)) / log2(3)
+    rows = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    found = NeighborMap(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), rows, 3)
+    weight = (np.log2(3) - 1) / 2
+    place = found.place(np.array([[1.0, 0.2, 0.2]]))
+    np.testing.assert_allclose(place, [[weight / np.log2(3)] * 2], atol=1e-10)
+
+
+def test_labels_pull_the_map_apart_and_weight_0_leaves_it_alone():
+    rng = np.random.default_rng(3)
+    z, label = rng.normal(size=(60, 5)), np.arange(60) % 2
+    plain = umap_map(z, seed=1)
+    told = neighbor_map(z, labels=label, label_weight=0.9, seed=1).coordinates
+    named = neighbor_map(z, labels=np.array(["a", "b"])[label], label_weight=0.9, seed=1)
+
+    def purity(xy):
+        distances = np.linalg.norm(xy[:, None] - xy, axis=2)
+        np.fill_diagonal(distances, np.inf)
+        return (label[distances.argmin(axis=1)] == label).mean()
+
+    assert purity(plain) < 0.75  # the labels are noise
+    assert purity(told) > 0.95
+    np.testing.assert_array_equal(named.coordinates, told)
+    untold = neighbor_map(z, labels=label, label_weight=0.0, seed=1).coordinates
+    np.testing.assert_array_equal(untold, plain)
+
+
+def test_a_map_says_what_is_wrong_with_its_labels_and_its_new_rows(cluster_map):
+    found, z, _ = cluster_map
+    with pytest.raises(ShapeError, match=r"labels have shape \(3,\); needed one of each of 60"):
+        neighbor_map(z, labels=[0, 1, 2])
+    with pytest.raises(ValueError, match="label_weight is 2"):
+        neighbor_map(z, label_weight=2)
+    with pytest.raises(ShapeError, match="5 features but 8 were needed"):
+        found.place(np.ones((2, 5)))
+
+
+# What a map keeps
+
+
+def test_a_map_that_is_the_space_keeps_everything():
+    angles = np.random.default_rng(0).uniform(0, 3, 40)
+    z = np.column_stack([np.cos(angles), np.sin(angles)])
+    found = map_faithfulness(z, z, n_neighbors=5)
+    assert (found.trustworthiness, found.kept) == (1.0, 1.0)
+    assert (found.kept_low, found.kept_high, found.n) == (1.0, 1.0, 40)
+    assert found.caption() == ("trustworthiness 1.00, 100% of 5 neighbours kept (chance 13%)")
+
+
+@pytest.mark.parametrize("k", [3, 10])
+def test_trustworthiness_is_that_of_scikit_learn(k):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(80, 10))
+    for places in (pca_map(z), rng.normal(size=(80, 2))):
+        expected = trustworthiness(z, places, n_neighbors=k, metric="cosine")
+        found = map_faithfulness(z, places, n_neighbors=k)
+        assert found.trustworthiness == pytest.approx(expected, abs=1e-12)
+        assert found.trustworthiness_low < found.trustworthiness < found.trustworthiness_high
+
+
+def test_the_share_of_neighbours_kept_is_that_of_the_two_lists():
+    rng = np.random.default_rng(1)
+    z, places = rng.normal(size=(50, 6)), rng.normal(size=(50, 2))
+    lists = (
+        NearestNeighbors(n_neighbors=7, metric=metric).fit(x).kneighbors(return_distance=False)
+        for x, metric in ((z, "cosine"), (places, "euclidean"))
+    )
+    both = [len(set(a) & set(b)) / 7 for a, b in zip(*(x.tolist() for x in lists), strict=True)]
+    found = map_faithfulness(z, places, n_neighbors=7)
+    assert found.kept == pytest.approx(np.mean(both))
+    # places at random keep what chance keeps: the interval of 50 rows holds it
+    assert found.kept_low < found.chance < found.kept_high
+
+
+def test_rows_in_pieces_give_the_same_figures(monkeypatch):
+    rng = np.random.default_rng(2)
+    z, places = rng.normal(size=(50, 6)), rng.normal(size=(50, 2))
+    whole = map_faithfulness(z, places)
+    monkeypatch.setattr("probe.latent.faithfulness._CELLS", 150)
+    assert map_faithfulness(z, places) == whole
+
+
+def test_faithfulness_says_what_it_needs():
+    z = np.random.default_rng(0).normal(size=(10, 4))
+    assert map_faithfulness(z, z[:, :2], n_neighbors=15).n_neighbors == 4
+    with pytest.raises(ShapeError, match="10 embeddings and 9 places"):
+        map_faithfulness(z, z[:9, :2])
+    with pytest.raises(ValueError, match="n_neighbors is 0"):
+        map_faithfulness(z, z[:, :2], n_neighbors=0)
+    with pytest.raises(DataError, match="2 rows; needed at least 3"):
+        map_faithfulness(z[:2], z[:2, :2])
+
+
+# Density
+
+
+def test_the_density_is_that_of_scipy_where_the_axes_do_not_correlate():
+    _, place, _ = on_a_plane()  # its coordinates are uncorrelated in the sample
+    table = group_density(place, ["all"] * 40, n_grid=11)
+    expected = gaussian_kde(place.T)(table[["x", "y"]].to_numpy().T)
+    np.testing.assert_allclose(table["density"], expected, atol=1e-12)
+
+
+def test_the_density_of_every_group_adds_up_to_1_on_one_grid():
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(90, 2)) + 4 * (np.arange(90) < 30)[:, None]
+    group = np.where(np.arange(90) < 30, "female", "male")
+    table = group_density(places, group, n_grid=80, margin=0.3)
+    grids = [part[["x", "y"]].to_numpy() for _, part in table.groupby("group")]
+    np.testing.assert_array_equal(grids[0], grids[1])
+    assert (grids[0][1] - grids[0][0])[1] == 0.0  # x runs fastest
+    area = np.ptp(places[:, 0]) * 1.6 / 79 * np.ptp(places[:, 1]) * 1.6 / 79
+    # the margin leaves out less than one part in a hundred
+    np.testing.assert_allclose(table.groupby("group")["density"].sum() * area, 1.0, atol=0.01)
+    assert table.groupby("group")["n"].first().to_dict() == {"female": 30, "male": 60}
+    peak = table.loc[table[table["group"] == "female"]["density"].idxmax(), ["x", "y"]]
+    np.testing.assert_allclose(peak.to_numpy(float), 4.0, atol=1.0)
+
+
+def test_a_density_says_what_it_needs():
+    places = np.random.default_rng(0).normal(size=(5, 2))
+    with pytest.raises(DegenerateDataError, match="group 'b' has 1 points"):
+        group_density(places, list("aaaab"))
+    with pytest.raises(DegenerateDataError, match="group 'a' has 5 points that do not differ"):
+        group_density(places * [1, 0], list("aaaaa"))
+    with pytest.raises(ShapeError, match=r"needed \(n, 2\)"):
+        group_density(np.ones((5, 3)), list("aaaaa"))
+    with pytest.raises(ValueError, match="n_grid is 1"):
+        group_density(places, list("aaaaa"), n_grid=1)

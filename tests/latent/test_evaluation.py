@@ -1,0 +1,240 @@
+"""What erasers leave and take along: planted answers, honest folds, exact chances."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.latent.erasure import MeanGapEraser
+from probe.latent.evaluation import erasure_table
+from probe.latent.leace import LeaceEraser
+from probe.latent.lipstick import clusters_left
+from probe.latent.resampling import as_codes, mean_interval, share_interval
+
+
+def prompts(*, n_pairs=150, n_features=16, step=1.0, curved=0.0, seed=0):
+    """Pairs with gender on one axis and an occupation on others; groups, jobs, pair numbers."""
+    rng = np.random.default_rng(seed)
+    jobs = np.arange(n_pairs) % 4
+    shared = np.zeros((n_pairs, n_features))
+    shared[np.arange(n_pairs), 1 + jobs] = 3.0
+    z = np.repeat(shared, 2, axis=0)
+    y = np.tile([0, 1], n_pairs)
+    z[:, 0] += step * (2 * y - 1)
+    z[:, 6] += curved * np.where(y == 1, rng.choice([-1, 1], size=2 * n_pairs), 0)
+    z += 0.3 * rng.normal(size=z.shape)
+    return z, y, np.repeat(jobs, 2), np.repeat(np.arange(n_pairs), 2)
+
+
+def row(table, name):
+    return table.set_index("eraser").loc[name]
+
+
+def test_a_linear_concept_goes_and_what_is_to_be_kept_stays():
+    z, y, jobs, pairs = prompts()
+    table = erasure_table(z, y, keep={"job": jobs}, pairs=pairs)
+    assert table["eraser"].tolist() == [
+        "none", "mean-gap", "hard-debias", "inlp", "leace", "calibrated"
+    ]  # fmt: skip
+    before = row(table, "none")
+    assert before["linear"] > 0.99
+    assert before["nearest"] > 0.9
+    assert before["cosine"] == before["cosine_low"] == before["cosine_high"] == 1.0
+    assert before["kept_job"] > 0.99
+    assert (table["chance"] == 0.5).all()
+    assert (table["kept_job_chance"] == 76 / 300).all()
+    assert (table["n"] == 300).all()
+    after = table[table["eraser"] != "none"]
+    assert (after["linear"] < 0.65).all()
+    assert (after["nearest"] < 0.65).all()
+    # the calibrated projection shrinks and removes nothing whole; of the others the interval
+    # holds what complete erasure leaves
+    whole = after[after["eraser"] != "calibrated"]
+    assert (whole["linear_low"] <= 0.5).all()
+    assert (whole["nearest_low"] <= 0.5).all()
+    assert (after["kept_job"] > 0.95).all()
+    assert (after["cosine"] < 1.0).all()
+
+
+def test_every_figure_lies_in_its_interval():
+    z, y, jobs, pairs = prompts(n_pairs=40)
+    for clusters in (None, jobs):
+        table = erasure_table(z, y, keep={"job": jobs}, pairs=pairs, clusters=clusters)
+        for name in ("linear", "nearest", "cosine", "kept_job"):
+            # of a mean over clusters the percentile interval may miss it by a draw
+            assert (table[f"{name}_low"] <= table[name] + 1e-12).all()
+            assert (table[name] <= table[f"{name}_high"] + 1e-12).all()
+
+
+def test_a_curved_concept_is_left_to_the_nearest_neighbour():
+    z, y, _, pairs = prompts(step=0.5, curved=3.0)
+    after = row(erasure_table(z, y, pairs=pairs, erasers={"leace": LeaceEraser()}), "leace")
+    assert after["linear"] < 0.6
+    assert after["nearest"] > 0.9
+
+
+def test_a_concept_in_the_nuisance_is_not_invented():
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(400, 30)), np.arange(400) % 2
+    table = erasure_table(z, y, erasers={})
+    # accuracy of chance over 400 rows has a deviation of 0.025
+    assert abs(row(table, "none")["linear"] - 0.5) < 0.1
+    assert abs(row(table, "none")["nearest"] - 0.5) < 0.1
+
+
+def test_the_probes_see_rows_that_the_eraser_did_not():
+    # in 200 dimensions 40 rows leave most of a gap behind; probed on the rows that it was fitted
+    # on, where the means coincide, a linear probe would see none of it
+    rng = np.random.default_rng(1)
+    y = np.arange(100) % 2
+    z = rng.normal(size=(100, 200)) + 0.35 * (2 * y - 1)[:, None]
+    table = erasure_table(z, y, erasers={"mean-gap": MeanGapEraser()})
+    assert row(table, "none")["linear"] > 0.95
+    assert row(table, "mean-gap")["linear"] > 0.6
+
+
+def test_more_than_two_groups_are_erased():
+    rng = np.random.default_rng(2)
+    y = np.arange(300) % 3
+    z = 2 * np.eye(8)[y] + 0.5 * rng.normal(size=(300, 8))
+    table = erasure_table(z, np.array(["a", "b", "c"])[y])
+    assert table["eraser"].tolist() == ["none", "hard-debias", "inlp", "leace", "calibrated"]
+    assert (table["n_groups"] == 3).all()
+    assert row(table, "none")["linear"] > 0.95
+    assert (table["linear"][1:] < 0.45).all()
+
+
+def test_a_space_that_is_erased_whole_leaves_no_rounding_to_probe():
+    rng = np.random.default_rng(2)
+    y = np.arange(200) % 2
+    z = y[:, None] + 0.5 * rng.normal(size=(200, 1))
+    table = erasure_table(z, y, erasers={"leace": LeaceEraser()})
+    assert row(table, "none")["linear"] > 0.75
+    assert row(table, "leace")["linear"] == row(table, "leace")["nearest"] == 0.5
+
+
+def test_the_same_seed_gives_the_same_table_and_the_order_of_erasers_does_not_matter():
+    z, y, jobs, pairs = prompts(n_pairs=40)
+    first = erasure_table(z, y, keep={"job": jobs}, pairs=pairs, seed=4)
+    assert first.equals(erasure_table(z, y, keep={"job": jobs}, pairs=pairs, seed=4))
+    alone = erasure_table(
+        z, y, keep={"job": jobs}, pairs=pairs, seed=4, erasers={"leace": LeaceEraser()}
+    )
+    assert row(first, "leace").equals(row(alone, "leace"))
+
+
+def test_the_table_says_what_it_needs():
+    z, y, jobs, _ = prompts(n_pairs=20)
+    with pytest.raises(ValueError, match="called 'none'"):
+        erasure_table(z, y, erasers={"none": LeaceEraser()})
+    with pytest.raises(ValueError, match="n_folds is 1"):
+        erasure_table(z, y, n_folds=1)
+    with pytest.raises(DataError, match="smallest group has 20 rows; needed 22"):
+        erasure_table(z, y, n_folds=11)
+    with pytest.raises(ShapeError, match="job have shape"):
+        erasure_table(z, y, keep={"job": jobs[:3]})
+    with pytest.raises(DataError, match="not finite"):
+        erasure_table(np.full_like(z, np.inf), y)
+
+
+# Lipstick on a pig
+
+
+def test_clusters_that_erasure_left_are_found():
+    # the lean shows on 20 axes, of which one is erased
+    rng = np.random.default_rng(3)
+    lean = rng.normal(size=400)
+    z = lean[:, None] * np.ones(20) + 0.5 * rng.normal(size=(400, 20))
+    z[:, 0] = 0.0
+    found = clusters_left(z, lean, n_words=200)
+    assert found.accuracy == found.high == 1.0
+    assert found.n == 200
+    # two ways to choose 100 of 200, of which both count
+    assert found.p == pytest.approx(2 / comb(200, 100), rel=1e-6)
+
+
+def test_where_the_lean_is_gone_the_clusters_know_nothing():
+    rng = np.random.default_rng(4)
+    z, lean = rng.normal(size=(400, 20)), rng.normal(size=400)
+    found = clusters_left(z, lean, n_words=200)
+    assert found.low <= found.chance <= found.high
+    assert found.p > 0.05
+    # the mean of max(k, n - k) / n of a hypergeometric k with deviation sqrt(n) / 4 is
+    # 1/2 + sqrt(2 / pi) / (2 sqrt(n)) for halves: 0.528
+    assert found.chance == pytest.approx(0.528, abs=0.002)
+
+
+def test_chance_is_that_of_shuffled_leans():
+    z = np.concatenate([np.zeros((3, 2)), np.ones((7, 2))]) + 0.01 * np.arange(20).reshape(10, 2)
+    lean = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9.0])
+    found = clusters_left(z, lean, n_words=10)
+    assert found.accuracy == 0.8  # a cluster of 3 low, one of 2 low and 5 high
+    # of 120 choices of 3 of 10, those with 0 or 3 of the low half make 8 of 10, the others 6
+    assert found.p == pytest.approx(20 / 120)
+    assert found.chance == pytest.approx((20 * 0.8 + 100 * 0.6) / 120)
+
+
+def test_the_sign_of_the_lean_does_not_matter():
+    rng = np.random.default_rng(5)
+    lean = rng.normal(size=100)
+    z = lean[:, None] * np.ones(5) + rng.normal(size=(100, 5))
+    first, second = clusters_left(z, lean, n_words=40), clusters_left(z, -lean, n_words=40)
+    assert first.accuracy == second.accuracy > 0.8
+
+
+def test_clusters_say_what_they_need():
+    z, lean = np.random.default_rng(0).normal(size=(10, 3)), np.arange(10.0)
+    with pytest.raises(ValueError, match="n_words is 3"):
+        clusters_left(z, lean, n_words=3)
+    with pytest.raises(ShapeError, match=r"lean has shape \(9,\); needed one of each of 10"):
+        clusters_left(z, lean[:9])
+    with pytest.raises(DataError, match="2 leans are not finite"):
+        clusters_left(z, np.where(lean > 7, np.nan, lean))
+    with pytest.raises(DataError, match="3 rows; needed at least 4"):
+        clusters_left(z[:3], lean[:3])
+    with pytest.raises(DegenerateDataError, match="reach the same lean"):
+        clusters_left(z, np.zeros(10))
+    with pytest.raises(DegenerateDataError, match="all the same after erasure"):
+        clusters_left(np.ones((10, 3)), lean)
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(("n_hits", "n"), [(0, 5), (5, 5), (3, 7), (40, 100)])
+def test_a_share_has_the_interval_of_wilson(n_hits, n):
+    reference = binomtest(n_hits, n).proportion_ci(method="wilson")
+    value, low, high = share_interval(np.arange(n) < n_hits)
+    assert (value, low, high) == pytest.approx((n_hits / n, reference.low, reference.high))
+
+
+def test_hits_that_come_in_clusters_widen_the_interval():
+    is_hit = np.repeat(np.arange(40) % 2 == 0, 25)
+    clusters = np.repeat(np.arange(40), 25)
+    _, low, high = share_interval(is_hit)
+    _, cluster_low, cluster_high = share_interval(is_hit, clusters=clusters)
+    # 25 copies of each of 40 answers: sqrt(25) as wide
+    assert cluster_high - cluster_low == pytest.approx(5 * (high - low), rel=0.1)
+
+
+def test_the_interval_of_a_mean_is_that_of_its_standard_error():
+    values = np.random.default_rng(0).normal(size=2000)
+    value, low, high = mean_interval(values)
+    assert value == values.mean()
+    width = 2 * 1.96 * values.std() / np.sqrt(2000)
+    assert high - low == pytest.approx(width, rel=0.06)  # 2,000 draws place a quantile so well
+
+
+def test_intervals_say_what_they_need():
+    with pytest.raises(DataError, match="no rows"):
+        share_interval(np.zeros(0, dtype=bool))
+    with pytest.raises(DegenerateDataError, match="all 3 rows are of one cluster"):
+        share_interval(np.ones(3, dtype=bool), clusters=np.zeros(3, dtype=int))
+    with pytest.raises(ValueError, match="n_bootstrap is 0"):
+        mean_interval(np.ones(3), n_bootstrap=0)
+    with pytest.raises(ShapeError, match=r"jobs have shape \(1, 2\); needed one of each of 2"):
+        as_codes([[1, 2]], n_rows=2, name="jobs")
