@@ -47,8 +47,8 @@ def resamples(n: int, n_bootstrap: int, rng: np.random.Generator) -> Iterator[Dr
 
 def resampled_weights(n: int, n_draws: int, rng: np.random.Generator) -> Double:
     """Draw n rows with replacement; return the share of each, (n_draws, n), rows of sum 1."""
-    weights: Double = rng.multinomial(n, np.full(n, 1 / n), size=n_draws) / n
-    return weights
+    rows = rng.integers(n, size=(n_draws, n)) + n * np.arange(n_draws)[:, None]
+    return np.bincount(rows.ravel(), minlength=n * n_draws).reshape(n_draws, n) / n
 
 
 def interval(draws: Double, *, confidence: float = 0.95) -> tuple[float, float]:

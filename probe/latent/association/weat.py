@@ -87,9 +87,8 @@ def weat(
     Returns
     -------
     WeatResult
-        0 means no association; swapping X and Y, or A and B, flips the sign. Percentile intervals
-        of sets of 8 words are only roughly of 95 %: a draw that repeats words has less spread, so
-        effect sizes of draws lie somewhat too far from 0.
+        0 means no association; swapping X and Y, or A and B, flips the sign. What the interval
+        covers is the effect size that sets of these sizes have, drawn from the same concepts.
 
     Raises
     ------
