@@ -275,8 +275,7 @@ def _posterior(x: Double, women: Counts, images: Counts) -> tuple[Double, Double
 
     start = np.array([0.0, 0.0, 0.0])
     peak: Double = minimize(cost, start, method="BFGS").x
-    covariance: Double = np.linalg.inv(_curvature(cost, peak))
-    return peak, covariance
+    return peak, np.asarray(np.linalg.inv(_curvature(cost, peak)), dtype=np.float64)
 
 
 def _curvature(cost: Callable[[Double], float], peak: Double) -> Double:
