@@ -7,7 +7,7 @@ import numpy as np
 from probe.errors import DataError, DegenerateDataError
 from probe.latent.association.result import MeasureResult, as_result, draw_figures
 from probe.latent.association.word_sets import as_unit_sets, as_word_sets, unit_rows
-from probe.latent.directions import Double, Matrix
+from probe.latent.directions import Double, Matrix, rounding
 from probe.latent.permutation import splits_p
 from probe.latent.resampling import resampled_weights
 
@@ -64,7 +64,13 @@ def ect(
     to_attributes = np.concatenate([x, y]) @ attributes.T
     # cosines to a mean are inner products to it but for one factor, which no rank heeds
     nearness = np.stack([to_attributes[:n_x].mean(axis=0), to_attributes[n_x:].mean(axis=0)])
-    means = unit_rows(np.stack([x.mean(axis=0), y.mean(axis=0)]), "means of the targets")
+    means = np.stack([x.mean(axis=0), y.mean(axis=0)])
+    if np.linalg.norm(means, axis=1).min() <= rounding(np.float64, x, y):
+        raise DegenerateDataError(
+            "the mean of X or of Y is zero, and nothing is near to it; needed words that differ "
+            "from their negatives"
+        )
+    means = unit_rows(means, "means")
     value = float(_rank_correlations(nearness[:1], nearness[1:])[0])
     if not np.isfinite(value):
         raise DegenerateDataError(
