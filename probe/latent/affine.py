@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import Double, Mask, Matrix, Vector, rounding
-from probe.latent.resampling import Codes, Names, as_codes
+from probe.latent.labels import Codes, Names, as_codes
 from probe.latent.subspace import group_means
 
 

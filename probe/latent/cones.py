@@ -20,7 +20,8 @@ from probe.latent.directions import (
     as_pairs,
     as_vector,
 )
-from probe.latent.resampling import COVERAGE, Labels, as_codes, draw_counts
+from probe.latent.labels import Labels, as_codes
+from probe.latent.resampling import draw_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,7 +218,7 @@ def stability(
             first, second = (clone(estimator).fit(male[s], female[s]).direction_ for s in sets)
             found.append((first @ second, first @ full))
             n_pairs.append(sets[0].sum())
-        low, middle, high = np.quantile(found, (COVERAGE[0], 0.5, COVERAGE[1]), axis=0)
+        low, middle, high = np.quantile(found, (0.025, 0.5, 0.975), axis=0)
         table.append(
             {
                 "n_units": size,

@@ -8,7 +8,7 @@ import numpy as np
 
 from probe.errors import DegenerateDataError, ShapeError
 from probe.latent.directions import Double, Matrix, as_embeddings
-from probe.latent.resampling import Labels, as_codes
+from probe.latent.labels import Labels, as_codes
 
 if TYPE_CHECKING:
     import pandas as pd

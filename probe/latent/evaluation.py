@@ -13,7 +13,8 @@ from probe.errors import DataError
 from probe.latent.covariance import ledoit_wolf, solve_covariance
 from probe.latent.directions import Double, Mask, Matrix, Vector, as_embeddings
 from probe.latent.erasers import ERASERS
-from probe.latent.resampling import Codes, Labels, as_codes, mean_interval, share_interval
+from probe.latent.labels import Codes, Labels, as_codes
+from probe.latent.resampling import mean_interval, share_interval
 
 if TYPE_CHECKING:
     import pandas as pd

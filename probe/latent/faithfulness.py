@@ -9,7 +9,8 @@ import numpy as np
 
 from probe.errors import DataError, ShapeError
 from probe.latent.directions import Double, Matrix, as_embeddings
-from probe.latent.resampling import Codes, mean_interval
+from probe.latent.labels import Codes
+from probe.latent.resampling import mean_interval
 
 _CELLS = 4_000_000  # distances held at once, 32 MB: bounds memory, not the result
 

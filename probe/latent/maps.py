@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from probe.errors import DataError, DegenerateDataError
 from probe.latent.directions import Double, Matrix, as_embeddings
-from probe.latent.resampling import Codes, as_codes
+from probe.latent.labels import Codes, as_codes
 
 _SAME = 1e-12  # cosine distance of equal rows, but for rounding
 

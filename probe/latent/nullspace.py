@@ -7,7 +7,7 @@ import numpy as np
 from probe.latent.affine import AffineEraser
 from probe.latent.directions import Double, Matrix, Vector
 from probe.latent.estimators import fit_logistic
-from probe.latent.resampling import Codes
+from probe.latent.labels import Codes
 from probe.latent.subspace import mean_axes
 
 _NO_WEIGHT = 1e-6  # for rows of unit spread; the solver ends within 1e-8 of the optimum

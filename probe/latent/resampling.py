@@ -1,50 +1,74 @@
-"""Resampling of rows that come in clusters, and intervals of shares of them."""
+"""What the intervals of this room are made of: finite values, bootstrap draws, their quantiles."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import NormalDist
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.directions import Double, Mask
+from probe.latent.directions import Double, Mask, Vector
 
-Labels = npt.ArrayLike
-"""One label a row, of any type that sorts."""
-Codes = npt.NDArray[np.intp]
-Names = npt.NDArray[np.generic]
+Draws: TypeAlias = npt.NDArray[np.intp]
 
-COVERAGE = (0.025, 0.975)
-
-_CELLS = 4_000_000  # drawn numbers held at once, 32 MB: bounds memory, not the result
+CELLS = 4_000_000
+"""Drawn numbers held at once, 32 MB: bounds memory, not the result."""
 
 
-def as_codes(labels: Labels | None, *, n_rows: int, name: str) -> tuple[Codes, Names]:
-    """Number the labels of ``n_rows`` rows; without labels each row is its own.
+def as_finite(values: Vector, name: str) -> Double:
+    """Return finite values of one dimension in double precision, or say why they are none."""
+    found: Double = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1:
+        raise ShapeError(f"{name} needs one dimension, got shape {found.shape}")
+    if n_bad := int((~np.isfinite(found)).sum()):
+        raise DataError(f"{n_bad} of {len(found)} values of {name} are not finite; drop them")
+    return found
 
-    Returns
-    -------
-    codes : ndarray of int, shape (n_rows,)
-        Position of each row's label in ``values``.
-    values : ndarray of shape (n_values,)
-        The distinct labels in order.
 
-    Raises
-    ------
-    ShapeError
-        If there is not one label a row.
+def is_constant(values: Double) -> bool:
+    """Tell whether values differ by rounding only."""
+    # below this spread, what is left after subtracting the mean is rounding
+    return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
+
+
+def chunks(n_draws: int, n_cells: int) -> list[int]:
+    """Split a number of draws of ``n_cells`` numbers each into sizes that fit in memory."""
+    size = max(1, CELLS // max(1, n_cells))
+    return [min(size, n_draws - start) for start in range(0, n_draws, size)]
+
+
+def resamples(n: int, n_bootstrap: int, rng: np.random.Generator) -> Iterator[Draws]:
+    """Draw rows with replacement, in chunks of shape (n_draws, n)."""
+    check_count("n_bootstrap", n_bootstrap)
+    return (rng.integers(n, size=(size, n)) for size in chunks(n_bootstrap, n))
+
+
+def resampled_weights(n: int, n_draws: int, rng: np.random.Generator) -> Double:
+    """Draw n rows with replacement; return the share of each, (n_draws, n), rows of sum 1."""
+    rows = rng.integers(n, size=(n_draws, n)) + n * np.arange(n_draws)[:, None]
+    return np.bincount(rows.ravel(), minlength=n * n_draws).reshape(n_draws, n) / n
+
+
+def interval(draws: Double, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Give the percentile interval of the draws that are finite.
+
+    A draw that holds one row only, again and again, has no figure; it is left out.
     """
-    if labels is None:
-        return np.arange(n_rows), np.arange(n_rows)
-    found = np.asarray(labels)
-    if found.shape != (n_rows,):
-        raise ShapeError(f"{name} have shape {found.shape}; needed one of each of {n_rows} rows")
-    values, codes = np.unique(found, return_inverse=True)
-    return codes, values
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws[np.isfinite(draws)], [tail, 1 - tail])
+    return float(low), float(high)
 
 
-def draw_counts(n_units: int, n_draws: int, rng: np.random.Generator) -> Codes:
+def check_count(name: str, value: int) -> None:
+    """Refuse a number of draws below 1."""
+    if value < 1:
+        raise ValueError(f"{name} is {value}; needed at least 1")
+
+
+def draw_counts(n_units: int, n_draws: int, rng: np.random.Generator) -> Draws:
     """Draw ``n_units`` units with replacement; how often each came, shape (n_draws, n_units).
 
     Raises
@@ -52,13 +76,12 @@ def draw_counts(n_units: int, n_draws: int, rng: np.random.Generator) -> Codes:
     ValueError
         If there is no draw.
     """
-    if n_draws < 1:
-        raise ValueError(f"n_bootstrap is {n_draws}; needed at least 1")
+    check_count("n_bootstrap", n_draws)
     return rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_draws)
 
 
 def share_interval(
-    is_hit: Mask, *, clusters: Codes | None = None, n_bootstrap: int = 2000, seed: int = 0
+    is_hit: Mask, *, clusters: Draws | None = None, n_bootstrap: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Give a share of rows with its 95 % interval.
 
@@ -96,7 +119,7 @@ def share_interval(
         raise DataError("there are no rows to take a share of; needed at least 1")
     share = float(is_hit.mean())
     if clusters is None:
-        z = NormalDist().inv_cdf(COVERAGE[1])
+        z = NormalDist().inv_cdf(0.975)
         center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
         # the ends are exactly 0 and 1 there; rounding must not leave the share outside
@@ -108,7 +131,7 @@ def share_interval(
 
 
 def mean_interval(
-    values: Double | Mask, *, clusters: Codes | None = None, n_bootstrap: int = 2000, seed: int = 0
+    values: Double | Mask, *, clusters: Draws | None = None, n_bootstrap: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Give a mean over rows with its 95 % percentile interval over clusters drawn anew.
 
@@ -122,14 +145,10 @@ def mean_interval(
             f"all {n} rows are of one cluster, so an interval over clusters has no width; needed "
             "at least 2 clusters"
         )
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
     sums, rng = np.bincount(codes, weights=values), np.random.default_rng(seed)
-    chunk = max(1, _CELLS // len(sizes))
-    means = []
-    for start in range(0, n_bootstrap, chunk):
-        size = (min(chunk, n_bootstrap - start), len(sizes))
-        drawn = rng.integers(len(sizes), size=size)
-        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(means), COVERAGE)
-    return float(np.mean(values)), float(low), float(high)
+    means = [
+        sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+        for drawn in resamples(len(sizes), n_bootstrap, rng)
+    ]
+    low, high = interval(np.concatenate(means))
+    return float(np.mean(values)), low, high

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from probe.errors import DegenerateDataError
 from probe.latent.directions import Double, Matrix, as_embeddings, rounding
-from probe.latent.resampling import Codes, Labels, Names, as_codes
+from probe.latent.labels import Codes, Labels, Names, as_codes
 
 
 class GroupSubspace(BaseEstimator):

@@ -11,9 +11,10 @@ from scipy.stats import binomtest
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.erasure import MeanGapEraser
 from probe.latent.evaluation import erasure_table
+from probe.latent.labels import as_codes
 from probe.latent.leace import LeaceEraser
 from probe.latent.lipstick import clusters_left
-from probe.latent.resampling import as_codes, mean_interval, share_interval
+from probe.latent.resampling import mean_interval, share_interval
 
 
 def prompts(*, n_pairs=150, n_features=16, step=1.0, curved=0.0, seed=0):

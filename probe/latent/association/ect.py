@@ -1,0 +1,113 @@
+"""ECT: do two groups of words rank attributes alike?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from probe.errors import DataError, DegenerateDataError
+from probe.latent.association.result import MeasureResult, as_result, draw_figures
+from probe.latent.association.word_sets import as_unit_sets, as_word_sets, unit_rows
+from probe.latent.directions import Double, Matrix, rounding
+from probe.latent.permutation import splits_p
+from probe.latent.resampling import resampled_weights
+
+
+def ect(
+    targets_x: Matrix,
+    targets_y: Matrix,
+    attributes: Matrix,
+    *,
+    n_permutations: int = 10_000,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> MeasureResult:
+    """Measure whether X and Y rank attributes alike (embedding coherence test).
+
+    Spearman's rank correlation between ``cos(mean_x x, a)`` and ``cos(mean_y y, a)`` over the
+    attributes. The p-value is the share of splits of X and Y whose coherence is as low as the
+    observed one or lower: small if the two groups differ more than random halves of them.
+
+    Parameters
+    ----------
+    targets_x, targets_y : ndarray of shape (n_x, n_features), (n_y, n_features)
+        Embeddings of the words of the two groups.
+    attributes : ndarray of shape (n_attributes, n_features)
+        Embeddings of at least 3 attribute words.
+    n_permutations, n_bootstrap, seed
+        As in `rnd`.
+
+    Returns
+    -------
+    MeasureResult
+        From -1 to 1. 1 means that X and Y rank all attributes alike: no bias; 0 that the two
+        rankings have nothing in common. ``by_word`` is the difference of the two cosines of each
+        attribute, positive if it is nearer to X.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If a set is empty, not finite, of another width, or holds too few attributes.
+    DegenerateDataError
+        If a mean is zero, or all attributes are as near to a mean.
+    ValueError
+        If an option is out of range.
+
+    References
+    ----------
+    Dev and Phillips, *Attenuating Bias in Word Vectors*, AISTATS 2019.
+    """
+    x, y = as_word_sets(targets_x=targets_x, targets_y=targets_y)
+    _, attributes = as_unit_sets(targets_x=targets_x, attributes=attributes)
+    if len(attributes) < 3:
+        raise DataError(f"a ranking needs at least 3 attributes, got {len(attributes)}")
+    n, n_x = len(x) + len(y), len(x)
+    to_attributes = np.concatenate([x, y]) @ attributes.T
+    # cosines to a mean are inner products to it but for one factor, which no rank heeds
+    nearness = np.stack([to_attributes[:n_x].mean(axis=0), to_attributes[n_x:].mean(axis=0)])
+    means = np.stack([x.mean(axis=0), y.mean(axis=0)])
+    if np.linalg.norm(means, axis=1).min() <= rounding(np.float64, x, y):
+        raise DegenerateDataError(
+            "the mean of X or of Y is zero, and nothing is near to it; needed words that differ "
+            "from their negatives"
+        )
+    means = unit_rows(means, "means")
+    value = float(_rank_correlations(nearness[:1], nearness[1:])[0])
+    if not np.isfinite(value):
+        raise DegenerateDataError(
+            f"all {len(attributes)} attributes are as near to the mean of X, or of Y; needed "
+            "attributes that differ"
+        )
+
+    def of_splits(first: Double, second: Double) -> Double:
+        return _rank_correlations(first @ to_attributes, second @ to_attributes)
+
+    def of_draw(size: int, rng: np.random.Generator) -> Double:
+        first = resampled_weights(n_x, size, rng) @ to_attributes[:n_x]
+        second = resampled_weights(n - n_x, size, rng) @ to_attributes[n_x:]
+        chosen = rng.integers(len(attributes), size=(size, len(attributes)))
+        return _rank_correlations(
+            np.take_along_axis(first, chosen, axis=1), np.take_along_axis(second, chosen, axis=1)
+        )
+
+    p = splits_p(
+        of_splits,
+        n,
+        n_x,
+        alternative="less",
+        n_cells=n + 2 * len(attributes),
+        n_permutations=n_permutations,
+        seed=seed,
+    )
+    draws = draw_figures(of_draw, n + 2 * len(attributes), n_bootstrap, seed)
+    return as_result(value, draws, p, attributes @ means[0] - attributes @ means[1])
+
+
+def _rank_correlations(first: Double, second: Double) -> Double:
+    """Spearman's correlation of each pair of rows; not finite where one is constant."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(values, axis=1) for values in (first, second)]
+    a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r: Double = (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return r

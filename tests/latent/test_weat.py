@@ -1,0 +1,250 @@
+"""WEAT and SEAT: closed forms, invariants, published figures, WEFE's values, error rates."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.latent.association import (
+    association_scores,
+    in_sentences,
+    seat,
+    weat,
+    weat_effect_size,
+)
+
+E1, E2 = np.eye(2)[:1], np.eye(2)[1:]
+QUICK = {"n_bootstrap": 20}
+TESTS = {  # sets of words; effect size with ddof=1 and ddof=0, three decimals
+    "WEAT1": ("flowers", "insects", "pleasant_5", "unpleasant_5a", 1.539, 1.555),
+    "WEAT6": ("male_names", "female_names", "career", "family", 1.890, 1.952),
+    "WEAT7": ("math", "arts", "male_terms", "female_terms", 0.966, 0.998),
+    "WEAT8": ("science", "arts_2", "male_terms_2", "female_terms_2", 1.244, 1.285),
+}
+
+
+def word_sets(seed, *, sizes=(5, 6, 4, 3), n_features=7, lean=0.0):
+    rng = np.random.default_rng(seed)
+    x, y, a, b = (rng.normal(size=(n, n_features)) for n in sizes)
+    for words, shift in ((x, lean), (a, lean), (y, -lean), (b, -lean)):
+        words[:, 0] += shift
+    return x, y, a, b
+
+
+def test_two_words_on_two_axes_have_an_effect_of_the_square_root_of_two():
+    found = weat(E1, E2, E1, E2)
+    assert found.value == pytest.approx(math.sqrt(2), abs=1e-12)
+    assert found.statistic == pytest.approx(2.0, abs=1e-12)
+    assert weat(E1, E2, E1, E2, ddof=0).value == pytest.approx(2.0, abs=1e-12)
+    # the observed split is one of two
+    assert (found.p, found.is_exact, found.n_splits, found.n) == (0.5, True, 2, 2)
+
+
+def test_scores_are_differences_of_mean_cosines():
+    words = np.array([[2.0, 0.0], [0.0, 0.5], [3.0, 3.0]])
+    np.testing.assert_allclose(association_scores(words, E1, E2), [1.0, -1.0, 0.0], atol=1e-15)
+
+
+@given(seed=st.integers(0, 2**32 - 1), ddof=st.sampled_from([0, 1]))
+def test_the_effect_size_is_its_definition_word_by_word(seed, ddof):
+    x, y, a, b = word_sets(seed)
+
+    def cosine(u, v):
+        return u @ v / np.linalg.norm(u) / np.linalg.norm(v)
+
+    def s(w):
+        return np.mean([cosine(w, u) for u in a]) - np.mean([cosine(w, u) for u in b])
+
+    of_x, of_y = [s(w) for w in x], [s(w) for w in y]
+    expected = (np.mean(of_x) - np.mean(of_y)) / np.std(of_x + of_y, ddof=ddof)
+    found = weat(x, y, a, b, ddof=ddof, **QUICK)
+    assert found.value == pytest.approx(expected, abs=1e-10)
+    assert found.statistic == pytest.approx(np.sum(of_x) - np.sum(of_y), abs=1e-10)
+    assert weat_effect_size(x, y, a, b, ddof=ddof) == pytest.approx(expected, abs=1e-10)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_turning_the_space_and_stretching_words_changes_nothing(seed):
+    sets = word_sets(seed)
+    rng = np.random.default_rng(seed)
+    turn = np.linalg.qr(rng.normal(size=(7, 7)))[0]
+    turned = [rng.uniform(0.1, 10, size=(len(w), 1)) * w @ turn for w in sets]
+    plain, found = weat(*sets, **QUICK), weat(*turned, **QUICK)
+    assert (found.value, found.low, found.high, found.statistic) == pytest.approx(
+        (plain.value, plain.low, plain.high, plain.statistic), abs=1e-9
+    )
+    assert found.p == plain.p
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_swapping_targets_or_attributes_flips_the_sign(seed):
+    x, y, a, b = word_sets(seed)
+    plain = weat(x, y, a, b, **QUICK)
+    for swapped in (weat(y, x, a, b, **QUICK), weat(x, y, b, a, **QUICK)):
+        assert swapped.value == pytest.approx(-plain.value, abs=1e-12)
+        assert swapped.statistic == pytest.approx(-plain.statistic, abs=1e-12)
+    assert weat(y, x, a, b, alternative="less", **QUICK).p == plain.p
+    assert weat(y, x, b, a, **QUICK).p == plain.p
+
+
+def test_sets_that_lean_are_found_and_sets_that_do_not_are_not():
+    leaning = weat(*word_sets(0, sizes=(8, 8, 8, 8), n_features=20, lean=3.0))
+    assert leaning.low > 0.5
+    assert leaning.p < 0.001
+    straight = weat(*word_sets(1, sizes=(8, 8, 8, 8), n_features=20))
+    assert straight.low < 0 < straight.high
+    assert straight.p > 100 * leaning.p
+
+
+def test_the_interval_holds_the_effect_as_often_as_it_says():
+    # cosines to e1 and e2 in a plane: the score of a word at angle t is cos t - sin t
+    rng = np.random.default_rng(0)
+
+    def angles(center, n):
+        return math.pi / 4 + center + 0.3 * rng.normal(size=n)
+
+    def words(t):
+        return np.stack([np.cos(t), np.sin(t)], axis=1)
+
+    many = [words(angles(center, 200_000)) for center in (-0.15, 0.15)]
+    truth = weat_effect_size(*many, E1, E2)
+    assert truth == pytest.approx(0.89, abs=0.02)
+    hits = 0
+    for seed in range(200):
+        x, y = (words(angles(center, 25)) for center in (-0.15, 0.15))
+        found = weat(x, y, E1, E2, n_permutations=1, n_bootstrap=400, seed=seed)
+        hits += found.low <= truth <= found.high
+    assert hits / 200 >= 0.95 - 3 * 0.0155  # three standard errors of 200 trials below 95 %
+
+
+def test_the_interval_is_that_of_redrawing_every_set_word_by_word():
+    sets, rng = word_sets(7, sizes=(12, 10, 9, 8), lean=0.5), np.random.default_rng(0)
+    draws = [
+        weat_effect_size(*(words[rng.integers(len(words), size=len(words))] for words in sets))
+        for _ in range(4000)
+    ]
+    found = weat(*sets, n_bootstrap=20_000)
+    # two sets of draws: an end of 4,000 varies by about 0.02
+    np.testing.assert_allclose(
+        [found.low, found.high], np.quantile(draws, [0.025, 0.975]), atol=0.06
+    )
+
+
+def test_words_in_one_sentence_are_words():
+    sets = word_sets(2)
+    assert seat(*(words[:, None, :] for words in sets)) == weat(*sets)
+
+
+def test_saying_a_word_again_in_the_same_way_tells_nothing_new():
+    sets = word_sets(3)
+    once = weat(*sets, ddof=0)
+    often = seat(*(np.repeat(words[:, None, :], 6, axis=1) for words in sets), ddof=0)
+    assert (often.value, often.low, often.high, often.p) == pytest.approx(
+        (once.value, once.low, once.high, once.p), abs=1e-12
+    )
+    assert often.n == once.n
+
+
+def test_sentences_that_are_near_copies_make_no_false_alarms():
+    def sentences(rng, n):
+        words = rng.normal(size=(n, 1, 10))
+        return words + 0.1 * rng.normal(size=(n, 6, 10))
+
+    alarms = {"words": 0, "sentences": 0}
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        sets = [sentences(rng, 8) for _ in range(4)]
+        alarms["words"] += seat(*sets, **QUICK).p <= 0.05
+        flat = [words.reshape(-1, 10) for words in sets]
+        alarms["sentences"] += weat(*flat, n_permutations=200, **QUICK).p <= 0.05
+    assert alarms["words"] / 150 <= 0.05 + 3 * 0.0178  # three standard errors of 150 trials
+    assert alarms["sentences"] / 150 > 0.15  # what is wrong with moving sentences singly
+
+
+def test_words_are_put_into_sentences_with_their_article():
+    sentences = in_sentences(["nurse", "auditor"], ["This is a {word}.", "The {word} is here."])
+    assert sentences[2:] == ["This is an auditor.", "The auditor is here."]
+    assert len(sentences) == 4
+
+
+def test_what_is_wrong_with_a_set_is_said_with_its_name():
+    x, y, a, b = word_sets(4)
+    with pytest.raises(ShapeError, match="attrs_b: embeddings have 2 features but 7"):
+        weat(x, y, a, E1)
+    with pytest.raises(DataError, match="targets_y is empty"):
+        weat(x, y[:0], a, b)
+    broken = a.copy()
+    broken[1, 1] = np.nan
+    with pytest.raises(DataError, match=r"attrs_a: 1 of 4 embeddings .* row 1"):
+        weat(x, y, broken, b)
+    with pytest.raises(DegenerateDataError, match="targets_x: 5 of 5 embeddings are zero"):
+        weat(0 * x, y, a, b)
+    with pytest.raises(ShapeError, match=r"targets_x has shape \(5, 7\)"):
+        seat(x, y, a, b)
+    with pytest.raises(ShapeError, match="2 sentences a word and targets_y 1"):
+        seat(np.stack([x, x], axis=1), y[:, None], a[:, None], b[:, None])
+
+
+def test_targets_without_any_difference_are_degenerate():
+    x, y, a, b = word_sets(5)
+    with pytest.raises(DegenerateDataError, match="all 11 targets have the same association"):
+        weat(np.ones_like(x), np.ones_like(y), a, b)
+    with pytest.raises(DegenerateDataError, match="same association, 0"):
+        weat(x, y, a, a)
+    line = [np.ones((3, 1))] * 4
+    with pytest.raises(DegenerateDataError, match="all 6 targets"):
+        weat(*line)
+
+
+def test_options_of_a_test_are_checked():
+    sets = word_sets(6)
+    with pytest.raises(ValueError, match="ddof is 11; needed 0 to 10"):
+        weat(*sets, ddof=11)
+    with pytest.raises(ValueError, match="n_bootstrap is 0"):
+        weat(*sets, n_bootstrap=0)
+    with pytest.raises(ValueError, match="alternative is 'both'"):
+        weat(*sets, alternative="both")
+
+
+@pytest.fixture(scope="module")
+def google_news(real_data):
+    """Sets of GoogleNews vectors of WEFE's words, without those that have no vector."""
+    folder = real_data / "wefe"
+    lines = (folder / "weat_w2v.txt").read_text(encoding="utf-8").splitlines()[1:]
+    rows = (line.rstrip().split(" ") for line in lines)
+    vectors = {word: np.array(numbers, dtype=np.float64) for word, *numbers in rows}
+    words = json.loads((folder / "WEAT.json").read_text(encoding="utf-8"))
+    return {
+        name: np.stack([vectors[word] for word in words[name] if word in vectors])
+        for name in {name for test in TESTS.values() for name in test[:4]}
+    }
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", TESTS)
+def test_the_published_effect_sizes_come_out(google_news, name):
+    *names, sample, population = TESTS[name]
+    sets = [google_news[key] for key in names]
+    found = weat(*sets)
+    assert found.ddof == 1
+    assert found.value == pytest.approx(sample, abs=5e-4)
+    assert weat(*sets, ddof=0).value == pytest.approx(population, abs=5e-4)
+    assert found.p_high < 0.05
+    assert found.is_exact == (name != "WEAT1")
+
+
+@pytest.mark.real
+def test_the_exact_p_of_real_words_is_in_the_interval_of_the_drawn(google_news):
+    sets = [google_news[key] for key in TESTS["WEAT7"][:4]]
+    exact, drawn = weat(*sets), weat(*sets, max_sums=0)
+    assert exact.n_splits == math.comb(16, 8)
+    assert exact.p == 292 / 12_870
+    assert drawn.p_low <= exact.p <= drawn.p_high

@@ -1,0 +1,257 @@
+"""RND, ECT, RIPA, MAC and RNSB: closed forms, definitions, WEFE's values, invariants."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+
+from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.latent.association import ect, mac, ripa, rnd, rnsb
+
+E1, E2 = np.eye(2)[:1], np.eye(2)[1:]
+QUICK = {"n_bootstrap": 20}
+seeds = st.integers(0, 2**32 - 1)
+
+
+def word_sets(seed, *sizes, n_features=6):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(n, n_features)) for n in sizes]
+
+
+def distances(x, y, attributes):
+    return np.mean(
+        [
+            np.linalg.norm(a - x.mean(axis=0)) - np.linalg.norm(a - y.mean(axis=0))
+            for a in attributes
+        ]
+    )
+
+
+def coherence(x, y, attributes):
+    unit = attributes / np.linalg.norm(attributes, axis=1, keepdims=True)
+    return stats.spearmanr(unit @ x.mean(axis=0), unit @ y.mean(axis=0)).statistic
+
+
+def figures_of_splits(figure, x, y, attributes):
+    pool = np.concatenate([x, y])
+    splits = combinations(range(len(pool)), len(x))
+    return np.array(
+        [figure(pool[list(rows)], np.delete(pool, rows, axis=0), attributes) for rows in splits]
+    )
+
+
+def test_an_attribute_that_is_a_group_stands_the_square_root_of_two_nearer_to_it():
+    found = rnd(E1, E2, E1)
+    assert found.value == pytest.approx(-math.sqrt(2), abs=1e-12)
+    assert rnd(E2, E1, E1).value == pytest.approx(math.sqrt(2), abs=1e-12)
+    assert rnd(E1, E2, E1 + E2).value == pytest.approx(0.0, abs=1e-12)
+    assert (found.p, found.n_splits, found.n) == (1.0, 2, 1)  # both splits are as far from 0
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_relative_norm_distance_is_its_definition_and_its_p_counts_every_split(seed):
+    x, y, attributes = word_sets(seed, 4, 3, 5)
+    found = rnd(x, y, attributes, **QUICK)
+    assert found.value == pytest.approx(distances(x, y, attributes), abs=1e-10)
+    assert found.by_word.mean() == pytest.approx(found.value, abs=1e-12)
+    every = figures_of_splits(distances, x, y, attributes)
+    assert found.is_exact
+    assert found.p == pytest.approx((np.abs(every) >= abs(found.value) - 1e-10).mean(), abs=1e-12)
+    less = rnd(x, y, attributes, alternative="less", **QUICK)
+    assert less.p == pytest.approx((every <= found.value + 1e-10).mean(), abs=1e-12)
+
+
+def test_groups_that_rank_alike_are_coherent_and_groups_that_rank_against_each_other_are_not():
+    attributes = np.stack([np.cos([0.2, 0.5, 0.9, 1.4]), np.sin([0.2, 0.5, 0.9, 1.4])], axis=1)
+    assert ect(E1, 2 * E1, attributes).value == pytest.approx(1.0, abs=1e-12)
+    assert ect(E1, E2, attributes).value == pytest.approx(-1.0, abs=1e-12)
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_coherence_is_that_of_scipy_and_its_p_counts_every_split(seed):
+    x, y, attributes = word_sets(seed, 3, 3, 6)
+    found = ect(x, y, attributes, **QUICK)
+    assert found.value == pytest.approx(coherence(x, y, attributes), abs=1e-12)
+    every = figures_of_splits(coherence, x, y, attributes)
+    assert found.p == pytest.approx((every <= found.value + 1e-9).mean(), abs=1e-12)
+
+
+def test_a_word_of_a_pair_lies_along_it_by_one_over_the_square_root_of_two():
+    found = ripa(E1, E2, np.concatenate([E1, 3 * E2]))
+    np.testing.assert_allclose(found.by_word, [math.sqrt(0.5), -3 * math.sqrt(0.5)], atol=1e-12)
+    assert found.value == pytest.approx(-math.sqrt(0.5), abs=1e-12)
+    assert found.p == 1.0  # one pair proves nothing
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_swapping_the_words_of_every_pair_flips_relational_products(seed):
+    x, y, attributes = word_sets(seed, 5, 5, 4)
+    plain, swapped = ripa(x, y, attributes, **QUICK), ripa(y, x, attributes, **QUICK)
+    np.testing.assert_allclose(swapped.by_word, -plain.by_word, atol=1e-12)
+    assert swapped.p == plain.p
+    assert plain.n_splits == 2**5
+
+
+def test_targets_on_an_attribute_have_distance_nought_and_across_it_one():
+    found = mac([E1], [E1, E2])
+    assert found.value == pytest.approx(0.5, abs=1e-12)  # the mean of 0 and 1
+    assert mac([E1, -E1], [E1]).value == pytest.approx(1.0, abs=1e-12)
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_mean_average_cosine_distance_is_its_definition(seed):
+    t1, t2, a1, a2 = word_sets(seed, 3, 2, 4, 1)
+    found = mac([t1, t2], [a1, a2], **QUICK)
+    expected = [
+        np.mean([1 - t @ a / np.linalg.norm(t) / np.linalg.norm(a) for a in attributes])
+        for t in np.concatenate([t1, t2])
+        for attributes in (a1, a2)
+    ]
+    assert found.value == pytest.approx(np.mean(expected), abs=1e-12)
+    assert found.n == 5
+
+
+def test_targets_that_are_all_the_same_are_equally_negative():
+    negative, positive, one = word_sets(0, 8, 8, 1)
+    found = rnsb([one, one, one], negative, positive, n_permutations=5)
+    assert found.value == pytest.approx(0.0, abs=1e-12)
+    assert found.p == 1.0
+
+
+def test_negative_sentiment_bias_is_that_of_scikit_learn_and_scipy():
+    t1, t2, negative, positive = word_sets(1, 6, 5, 9, 8)
+    labels = np.r_[np.ones(9), np.zeros(8)]
+    classifier = LogisticRegression(solver="liblinear")
+    classifier.fit(np.concatenate([negative, positive]), labels)
+    shares = classifier.predict_proba(np.concatenate([t1, t2]))[:, 1]
+    found = rnsb([t1, t2], negative, positive, n_permutations=20)
+    np.testing.assert_allclose(found.by_word, shares, atol=1e-12)
+    assert found.value == pytest.approx(stats.entropy(shares, np.ones(11)), abs=1e-12)
+
+
+def test_sentiment_that_falls_on_one_group_is_found():
+    rng = np.random.default_rng(2)
+    negative, positive, t1, t2 = (
+        rng.normal(size=(60, 10)) + 1.5 * sign * (np.arange(10) == 0) for sign in (1, -1, 1, -1)
+    )
+    leaning = rnsb([t1, t2], negative, positive)
+    assert leaning.p < 0.05
+    assert leaning.by_word[:60].mean() > leaning.by_word[60:].mean() + 0.3
+    straight = rnsb(word_sets(3, 60, 60, n_features=10), *word_sets(4, 60, 60, n_features=10))
+    assert straight.value < leaning.value
+    assert straight.p > 0.05
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_turning_the_space_changes_no_measure(seed):
+    x, y, a, b = word_sets(seed, 4, 4, 5, 6)
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(6, 6)))[0]
+
+    def every(x, y, a, b):
+        found = [rnd(x, y, a, **QUICK), ripa(x, y, a, **QUICK), mac([x, y], [a, b], **QUICK)]
+        return [(f.value, f.low, f.high, f.p) for f in found]
+
+    np.testing.assert_allclose(
+        every(x @ turn, y @ turn, a @ turn, b @ turn), every(x, y, a, b), atol=1e-9
+    )
+
+
+def test_intervals_hold_what_redrawing_every_set_gives():
+    x, y, a = word_sets(4, 12, 12, 10)
+    rng = np.random.default_rng(0)
+
+    def redrawn(words):
+        return words[rng.integers(len(words), size=len(words))]
+
+    n = 1500
+    naive = {
+        "rnd": [distances(redrawn(x), redrawn(y), redrawn(a)) for _ in range(n)],
+        "ect": [coherence(redrawn(x), redrawn(y), redrawn(a)) for _ in range(n)],
+    }
+    for name, measure in (("rnd", rnd), ("ect", ect)):
+        found = measure(x, y, a, n_permutations=1, n_bootstrap=10_000)
+        low, high = np.quantile(naive[name], [0.025, 0.975])
+        # the ends of 1,500 draws vary by some hundredths of the interval
+        assert [found.low, found.high] == pytest.approx([low, high], abs=0.08 * (high - low))
+
+
+def test_what_is_wrong_with_words_is_said():
+    x, y, a = word_sets(5, 4, 3, 5)
+    with pytest.raises(ShapeError, match="attributes: embeddings have 2 features but 6"):
+        rnd(x, y, E1)
+    with pytest.raises(ShapeError, match="4 words and targets_y 3; needed pairs"):
+        ripa(x, y, a)
+    with pytest.raises(DegenerateDataError, match="differences of the pairs: 4 of 4"):
+        ripa(x, x, a)
+    with pytest.raises(DataError, match="at least 3 attributes, got 2"):
+        ect(x, y, a[:2])
+    with pytest.raises(DegenerateDataError, match="as near to the mean"):
+        ect(x, y, np.repeat(a[:1], 4, axis=0))
+    with pytest.raises(DegenerateDataError, match="the mean of X or of Y is zero"):
+        ect(np.concatenate([x, -x]), y, a)
+    with pytest.raises(DataError, match="0 sets of targets and 1 of attributes"):
+        mac([], [a])
+    with pytest.raises(DataError, match=r"targets\[1\] is empty"):
+        mac([x, x[:0]], [a])
+    with pytest.raises(DataError, match="1 groups of targets; needed at least 2"):
+        rnsb([x], y, a)
+    with pytest.raises(ValueError, match="n_bootstrap is 0"):
+        mac([x], [a], n_bootstrap=0)
+
+
+WEFE = {  # WEFE 1.0.1 on its own words: X, Y, A, B -> RND, ECT, RIPA of X, Y, A; MAC; RNSB
+    ("flowers", "insects", "pleasant_5", "unpleasant_5a"): {
+        "rnd": 0.00442875,
+        "ect": 0.65153846,
+        "ripa": 0.08881202,
+        "mac": 0.91289768,
+        "rnsb": 0.12930826,
+    },
+    ("male_names", "female_names", "career", "family"): {
+        "rnd": -0.14251214,
+        "ect": 0.54761905,
+        "ripa": 0.07133748,
+        "mac": 0.91849783,
+        "rnsb": 0.03816829,
+    },
+    ("math", "arts", "male_terms", "female_terms"): {
+        "rnd": 0.20936590,
+        "ect": -0.04761905,
+        "ripa": -0.08319111,
+        "mac": 0.93277821,
+        "rnsb": 0.01145951,
+    },
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("names", WEFE)
+def test_every_measure_has_the_value_that_wefe_gives_on_its_own_data(real_data, names):
+    folder = real_data / "wefe"
+    lines = (folder / "weat_w2v.txt").read_text(encoding="utf-8").splitlines()[1:]
+    rows = (line.rstrip().split(" ") for line in lines)
+    vectors = {word: np.array(numbers, dtype=np.float32) for word, *numbers in rows}
+    words = json.loads((folder / "WEAT.json").read_text(encoding="utf-8"))
+    x, y, a, b = (np.stack([vectors[w] for w in words[name] if w in vectors]) for name in names)
+    found = {
+        "rnd": rnd(x, y, a, n_permutations=1).value,
+        "ect": ect(x, y, a, n_permutations=1).value,
+        "ripa": ripa(x, y, a).value,
+        "mac": mac([x, y], [a, b]).value,
+        "rnsb": rnsb([x, y], b, a, n_permutations=1).value,
+    }
+    # WEFE works in single precision
+    assert found == pytest.approx(WEFE[names], abs=1e-6)
