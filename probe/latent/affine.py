@@ -62,8 +62,9 @@ class AffineEraser(TransformerMixin, BaseEstimator, ABC):
         """Rows in double precision, the code of each, the group means, and what is rounding."""
         if not 0.0 <= self.strength <= 1.0:
             raise ValueError(f"strength is {self.strength}; needed a number from 0 to 1")
+        dtype = getattr(X, "dtype", np.float64)  # float16 is raised, but rounds as it came
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        floor = rounding(X.dtype, X)
+        floor = rounding(dtype, X)
         rows = X.astype(np.float64)
         codes, self.groups_ = as_codes(y, n_rows=len(rows), name="y")
         if len(self.groups_) < 2:

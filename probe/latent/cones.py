@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.base import clone
 
-from probe.errors import DataError
+from probe.errors import DataError, DegenerateDataError
 from probe.latent.directions import (
     AxisEstimator,
     BiasDirection,
@@ -19,6 +19,7 @@ from probe.latent.directions import (
     Vector,
     as_pairs,
     as_vector,
+    rounding,
 )
 from probe.latent.labels import Labels, as_codes
 from probe.latent.resampling import draw_counts
@@ -87,6 +88,7 @@ def direction_cone(
     DegenerateDataError
         If there is no axis, in all pairs or in a draw of them.
     """
+    full = clone(estimator).fit(male, female).direction_
     male, female = as_pairs(male, female)
     codes, values = as_codes(clusters, n_rows=len(male), name="clusters")
     if len(values) < 2:
@@ -94,11 +96,16 @@ def direction_cone(
             f"{len(male)} pairs in {len(values)} clusters cannot be drawn anew; needed at least 2 "
             "clusters (or leave clusters out)"
         )
-    full = clone(estimator).fit(male, female).direction_
     counts = draw_counts(len(values), n_bootstrap, np.random.default_rng(seed))[:, codes]
     if type(estimator) is PairDirection:
-        axes = counts @ (male - female)  # (n_bootstrap, n_features)
-        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        axes: Double = counts @ (male - female)  # (n_bootstrap, n_features)
+        lengths = np.linalg.norm(axes, axis=1, keepdims=True) / len(male)
+        if (n_none := int((lengths <= rounding(np.float64, male, female)).sum())) > 0:
+            raise DegenerateDataError(
+                f"the differences vanish on average in {n_none} of {n_bootstrap} draws; needed "
+                "more pairs, or pairs that agree more"
+            )
+        axes /= len(male) * lengths
     else:
         draws = (np.repeat(np.arange(len(male)), count) for count in counts)
         axes = np.stack(
@@ -202,12 +209,12 @@ def stability(
     """
     import pandas as pd
 
+    full = clone(estimator).fit(male, female).direction_
     male, female = as_pairs(male, female)
     codes, values = as_codes(units, n_rows=len(male), name="units")
     sizes = _sizes(len(values), sizes)
     if n_draws < 1:
         raise ValueError(f"n_draws is {n_draws}; needed at least 1")
-    full = clone(estimator).fit(male, female).direction_
     rng = np.random.default_rng(seed)
     table = []
     for size in sizes:

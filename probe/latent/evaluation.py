@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from probe.errors import DataError
+from probe.latent.affine import pair_codes
 from probe.latent.covariance import ledoit_wolf, solve_covariance
 from probe.latent.directions import Double, Mask, Matrix, Vector, as_embeddings
 from probe.latent.erasers import ERASERS
@@ -106,6 +107,8 @@ def erasure_table(
     if "none" in erasers:
         raise ValueError("an eraser is called 'none', which is the row without one; rename it")
     _check_folds(codes, n_folds)
+    if pairs is not None:
+        pair_codes(pairs, n_rows=len(z))  # refuses what are no pairs
     slots = _slots(labels, pairs, n_slots=2 * n_folds, seed=seed)
     drawing: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed}
     if clusters is not None:
@@ -117,7 +120,7 @@ def erasure_table(
         row |= _interval("linear", share_interval(linear[_GROUP], **drawing))
         row |= _interval("nearest", share_interval(nearest, **drawing))
         row |= _interval("cosine", mean_interval(cosine, **drawing))
-        for kept in [name for name in labels if name != _GROUP]:
+        for kept in keep or {}:
             row |= _interval(f"kept_{kept}", share_interval(linear[kept], **drawing))
             row[f"kept_{kept}_chance"] = _chance(labels[kept])
         table.append(row)

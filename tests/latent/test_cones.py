@@ -97,6 +97,24 @@ def test_a_cone_needs_two_clusters_and_a_draw():
         direction_cone(PairDirection(), male, male)
 
 
+def test_a_draw_of_pairs_that_cancel_is_refused():
+    male = np.array([[0.5, 0.0], [-0.25, 0.0], [0.0, 0.5]])
+    one_each = {"n_bootstrap": 200, "clusters": [0, 0, 1]}
+    assert direction_cone(PairDirection(), male, np.zeros((3, 2)), **one_each).n_clusters == 2
+    male[1] = [-0.5, 0.0]
+    with pytest.raises(DegenerateDataError, match=r"vanish on average in \d+ of 200 draws"):
+        direction_cone(PairDirection(), male, np.zeros((3, 2)), **one_each)
+
+
+def test_sides_that_differ_by_the_rounding_of_half_precision_have_no_cone():
+    male, _, _ = pairs(n_clusters=6)
+    rounded = male.astype(np.float16)
+    nudged = np.nextafter(rounded, np.float16(np.inf))
+    for measure in (direction_cone, stability):
+        with pytest.raises(DegenerateDataError, match="vanish"):
+            measure(PairDirection(), nudged, rounded)
+
+
 def test_cosines_of_known_axes():
     table = pairwise_cosines(
         {"east": np.array([2.0, 0.0]), "north": np.array([0.0, 1.0]), "both": np.array([1.0, 1.0])}

@@ -132,6 +132,14 @@ def test_what_cannot_be_erased_is_refused(name):
 
 
 @every
+def test_groups_that_differ_by_the_rounding_of_half_precision_are_refused(name):
+    rounded = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float16)
+    X = np.concatenate([rounded, np.nextafter(rounded, np.float16(np.inf))])
+    with pytest.raises(DegenerateDataError, match=r"coincide|equal each other"):
+        ERASERS[name]().fit(X, np.arange(60) // 30)
+
+
+@every
 def test_a_space_of_one_dimension_can_be_erased(name):
     X, y = np.array([[1.0], [0.0], [1.2], [0.1]]), np.array([1, 0, 1, 0])
     edited = ERASERS[name]().fit(X, y).transform(X)

@@ -136,6 +136,10 @@ def test_the_table_says_what_it_needs():
         erasure_table(z, y, n_folds=1)
     with pytest.raises(DataError, match="smallest group has 20 rows; needed 22"):
         erasure_table(z, y, n_folds=11)
+    with pytest.raises(ShapeError, match=r"pairs have shape \(3,\)"):
+        erasure_table(z, y, pairs=np.arange(3))
+    with pytest.raises(DataError, match="shares its pair number"):
+        erasure_table(z, y, pairs=np.arange(40))
     with pytest.raises(ShapeError, match="job have shape"):
         erasure_table(z, y, keep={"job": jobs[:3]})
     with pytest.raises(DataError, match="not finite"):
