@@ -31,6 +31,15 @@ def test_no_notebook_defines_a_function_or_a_class(path):
         assert not defined, cell.source
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_every_notebook_is_stored_executed_in_order(path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert outputs
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_notebooks_run_again_from_nothing(tmp_path, monkeypatch):
