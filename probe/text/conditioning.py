@@ -153,10 +153,15 @@ def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning
             "say it with TextEncoder.load(..., conditioning=Conditioning(...)); known are "
             f"{', '.join(names[0] for names in _PIPELINES)} and their kin"
         )
-    alone = _ALONE.get(str(read_config(folder / "config.json").get("model_type")), _WORDS)
+    alone = family_conditioning(str(read_config(folder / "config.json").get("model_type")))
     if not (folder / "1_Pooling").is_dir():
         return alone
     return replace(alone, pooling=_sentence_pooling(folder / "1_Pooling" / "config.json"))
+
+
+def family_conditioning(model_type: str) -> Conditioning:
+    """Say how a text encoder that belongs to no pipeline is read, by its configuration's type."""
+    return _ALONE.get(model_type, _WORDS)
 
 
 def encoder_revision(

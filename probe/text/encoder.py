@@ -14,7 +14,13 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from probe.errors import ModelError
 from probe.text.checkpoints import resolve_model
-from probe.text.conditioning import Conditioning, Pooling, encoder_revision, known_conditioning
+from probe.text.conditioning import (
+    Conditioning,
+    Pooling,
+    encoder_revision,
+    family_conditioning,
+    known_conditioning,
+)
 from probe.text.layers import check_layer, find_head, layer_states
 from probe.text.loading import find_device, load_parts
 from probe.text.pooling import pool_states, prompt_mask
@@ -55,10 +61,11 @@ class TextEncoder:
         *,
         id: str,
         revision: str,
-        conditioning: Conditioning,
+        conditioning: Conditioning | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.id, self.revision, self.conditioning = id, revision, conditioning
+        self.id, self.revision = id, revision
+        self.conditioning = conditioning or family_conditioning(model.config.model_type)
         self.device = find_device(device)
         self.model = model.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer
