@@ -30,10 +30,14 @@ if TYPE_CHECKING:
     from probe.latent.directions import BiasDirection, PairDirection
     from probe.latent.erasure import CalibratedProjection, MeanGapEraser
     from probe.moesd.model import MoESD
+    from probe.text.concepts import Concept
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
     from probe.text.lexicon import Lexicon
+    from probe.text.prompt_files import read_prompts
     from probe.text.prompts import PromptSet
+    from probe.text.vector_files import read_vectors, write_vectors
+    from probe.text.vectors import NamedVectors
 
 _HOMES = {
     "probe.errors": (
@@ -55,10 +59,14 @@ _HOMES = {
     "probe.latent.directions": ("BiasDirection", "PairDirection"),
     "probe.latent.erasure": ("CalibratedProjection", "MeanGapEraser"),
     "probe.moesd.model": ("MoESD",),
+    "probe.text.concepts": ("Concept",),
     "probe.text.embeddings": ("EmbeddingStore",),
     "probe.text.encoder": ("TextEncoder",),
     "probe.text.lexicon": ("Lexicon",),
+    "probe.text.prompt_files": ("read_prompts",),
     "probe.text.prompts": ("PromptSet",),
+    "probe.text.vector_files": ("read_vectors", "write_vectors"),
+    "probe.text.vectors": ("NamedVectors",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -69,6 +77,7 @@ __all__ = [
     "BusyError",
     "CalibratedProjection",
     "ClipScorer",
+    "Concept",
     "DataError",
     "DegenerateDataError",
     "EmbeddingStore",
@@ -78,6 +87,7 @@ __all__ = [
     "MeanGapEraser",
     "MoESD",
     "ModelError",
+    "NamedVectors",
     "PairDirection",
     "ProbeError",
     "PromptSet",
@@ -86,7 +96,10 @@ __all__ = [
     "TextEncoder",
     "__version__",
     "fairness_figures",
+    "read_prompts",
+    "read_vectors",
     "share_correlation",
+    "write_vectors",
 ]
 
 

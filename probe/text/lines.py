@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import math
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,8 +61,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say ``" (did you mean 'x'?)"`` if something known is close to a name, else nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    """Say ``" (did you mean 'x'?)"`` if one of the first 10,000 is close to a name, or nothing."""
+    close = difflib.get_close_matches(name, list(islice(known, 10_000)), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -91,11 +91,9 @@ def choose_column(
                 f"{path} has no column {wanted!r}{nearest(wanted, columns)}; "
                 f"its columns are {', '.join(columns)}"
             )
-        if not columns[wanted]:
-            raise DataError(f"column {wanted!r} of {path} holds no text; choose another")
         return wanted
     texts = [name for name, is_text in columns.items() if is_text]
-    named = [name for name in texts if name.lower() in set(known)]
+    named = [name for name in columns if name.lower() in set(known)]
     found = named if len(named) == 1 else texts
     if len(found) != 1:
         meant = f"any of {', '.join(named or texts)}" if texts else "none of its columns"

@@ -26,7 +26,7 @@ VECTOR_NAMES = ("embedding", "embeddings", "vector", "vectors")
 """Names that a column of vectors usually has."""
 
 _CHUNK = 1000
-_DIGITS = "%.9g"
+_DIGITS = "%.8e"  # nine digits, and an exponent, for JSON reads -0 as the integer 0
 
 
 def read_parquet(path: Path, *, column: str | None = None) -> Raw:
