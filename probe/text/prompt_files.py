@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import DataError
 from probe.text.prompts import check_prompt
-from probe.text.rows import CHUNK, SUFFIXES, Row, Rows
+from probe.text.records import CHUNK, SUFFIXES, Records, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
         )
     if suffix == ".txt" and column is not None:
         raise ValueError(f"column is {column!r}, but {path.name} has no columns; leave it out")
-    found = Rows.read(path)
+    found = Records.read(path)
     index = found.column(column, known=PROMPT_NAMES, what="the prompts")
     reading = _Reading(path, found.columns, index)
     chunks = list(map(reading.chunk, _chunks(found.rows)))

@@ -13,7 +13,7 @@ from probe.errors import DataError
 from probe.files import atomic
 from probe.text.formats import arrays, tables, words
 from probe.text.lines import read_lines
-from probe.text.rows import SUFFIXES, Rows
+from probe.text.records import SUFFIXES, Records
 from probe.text.vectors import NamedVectors, listed, zero_rows
 
 Matrix = npt.NDArray[np.float32]
@@ -192,7 +192,7 @@ def _names_beside(path: Path) -> Path:
 def _read_names(path: Path, column: str | None) -> list[str]:
     if path.suffix.lower() not in SUFFIXES:
         return [text for _, text in read_lines(path)]
-    table = Rows.read(path)
+    table = Records.read(path)
     index = table.column(column, known=tables.NAME_NAMES, what="the names")
     return ["" if row[index] is None else str(row[index]) for _, row in table.rows]
 

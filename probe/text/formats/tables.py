@@ -15,7 +15,7 @@ from probe.errors import DataError
 from probe.files import one_line
 from probe.text.formats.arrays import Raw
 from probe.text.lines import opened, read_lines
-from probe.text.rows import choose_column
+from probe.text.records import choose_column
 
 Matrix = npt.NDArray[np.float32]
 

@@ -22,7 +22,7 @@ Row = tuple[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class Records:
     """The rows of a file, to be gone through once."""
 
     path: Path
@@ -32,7 +32,7 @@ class Rows:
     """The columns that hold text, going by the first `CHUNK` rows."""
 
     @classmethod
-    def read(cls, path: Path) -> Rows:
+    def read(cls, path: Path) -> Records:
         """Begin to read a file whose name ends as one of `SUFFIXES` does.
 
         Raises
