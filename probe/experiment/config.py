@@ -29,6 +29,7 @@ class EmbedConfig:
     """Which prompts are embedded."""
 
     lexicon: str = _setting("", "Lexicon of words and templates (TOML); the shipped one if empty.")
+    prompts: str = _setting("", "Prompts of your own, placed on the axis too; none if empty.")
 
 
 @dataclass(frozen=True)

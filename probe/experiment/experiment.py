@@ -16,13 +16,16 @@ from probe.experiment.config import FILE, Config
 from probe.experiment.embedding import FILES as EMBEDDINGS
 from probe.experiment.embedding import Embed
 from probe.experiment.evaluating import Evaluate
+from probe.experiment.exporting import ExportResult, export_embeddings
 from probe.experiment.fitting import Fit
 from probe.experiment.generating import Generate
 from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
+from probe.experiment.own import PROMPTS, keep_prompts
 from probe.experiment.run import Progress, Result, Run, Stage, check_model, load_lexicon
 from probe.experiment.showing import Draw, Render, Report, Visualize
 from probe.experiment.training import Train
+from probe.text.prompt_files import read_prompts
 
 _LEXICON = "lexicon.toml"
 
@@ -73,6 +76,8 @@ class Experiment:
         model: str,
         seed: int | None = None,
         lexicon: Path | None = None,
+        prompts: Path | None = None,
+        column: str | None = None,
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> Experiment:
@@ -88,6 +93,10 @@ class Experiment:
             Seed of every stage; 0 in a new run if not given.
         lexicon : Path, optional
             Words and templates; copied into the folder.
+        prompts : Path, optional
+            Prompts of the user's own (see `probe.read_prompts`); copied into the folder.
+        column : str, optional
+            Column of that file that holds them, if it is not the only one that could be meant.
         device : str
             Where weights live.
         progress : callable, optional
@@ -99,6 +108,8 @@ class Experiment:
             If the folder is a file, cannot be written, or is a run of another model.
         ModelError
             If there is no such model.
+        DataError
+            If the lexicon or the prompts are not what they must be.
         """
         folder = Path(folder)
         if (folder / FILE).exists():
@@ -115,10 +126,18 @@ class Experiment:
         if lexicon is not None:
             load_lexicon(lexicon)  # a wrong one is refused before anything is written
             config = config.with_settings("embed", {"lexicon": _LEXICON})
+        own = None
+        if prompts is not None:
+            own = read_prompts(prompts, column=column).prompt_set()
+            config = config.with_settings("embed", {"prompts": PROMPTS})
+        elif column is not None:
+            raise ValueError(f"column is {column!r}, but no file of prompts is given; give both")
         with _held(folder):
             if lexicon is not None:
                 with atomic(folder / _LEXICON) as temporary:
                     shutil.copyfile(lexicon, temporary)
+            if prompts is not None and own is not None:
+                keep_prompts(folder, prompts, own)
             if not (folder / FILE).exists() or Config.read(folder) != config:
                 config.write(folder)
         return cls.open(folder, device=device, progress=progress)
@@ -228,6 +247,19 @@ class Experiment:
         """
         self._require("inspect", before="generate")
         return inspect_prompt(self._run, prompt)
+
+    def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
+        """Write the embeddings of all prompts for other programs; see `probe.write_vectors`.
+
+        Raises
+        ------
+        StageError
+            If the prompts have not been embedded.
+        DataError
+            If the format cannot carry prompts with spaces, as word2vec's cannot.
+        """
+        self._require("export", before="fit")
+        return export_embeddings(self._run, Path(path), format=format)
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.errors import DataError
-from probe.text.prompts import check_prompt
+from probe.text.prompts import COLUMNS, PromptSet, check_prompt
 from probe.text.records import CHUNK, SUFFIXES, Records, Row
 
 if TYPE_CHECKING:
@@ -45,6 +45,25 @@ class PromptFile:
     def prompts(self) -> list[str]:
         """The prompts, in the order of the file."""
         return [str(prompt) for prompt in self.table["prompt"]]
+
+    def prompt_set(self) -> PromptSet:
+        """The same as a prompt set of group ``"given"``, of which nothing else is known.
+
+        An attribute that is called like another column of a prompt set gets the ending
+        ``_in_file``.
+        """
+        others = {name: f"{name}_in_file" for name in COLUMNS[1:]}
+        table = self.table.rename(columns=others)
+        return PromptSet(
+            table.assign(
+                group="given",
+                subject=table["prompt"],
+                template="",
+                pair=-1,
+                split="",
+                share_women=float("nan"),
+            )
+        )
 
     def summary(self) -> str:
         """One line: how many prompts, from where, and what was left out."""

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import save_file
@@ -51,6 +51,7 @@ def bits(matrix):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
+@settings(max_examples=50)
 @given(vectors=named_vectors())
 def test_every_format_gives_names_and_bits_back_or_refuses_to_write(
     tmp_path_factory, kind, vectors

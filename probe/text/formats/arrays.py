@@ -66,7 +66,7 @@ def read_npz(path: Path) -> Raw:
                         _refuse_objects(path, _npy_dtype(member))
             with np.load(path, allow_pickle=False) as arrays:
                 for name, array in arrays.items():
-                    if array.ndim == 1 and array.dtype.kind in "US":
+                    if array.ndim == 1 and array.dtype.kind == "U":
                         lists[name] = array
                     elif array.dtype.kind == "f":
                         matrices[name] = array
@@ -79,7 +79,7 @@ def read_npz(path: Path) -> Raw:
             f"{path} holds the float arrays {sorted(matrices)} and the lists of strings "
             f"{sorted(lists)}; needed one of the former and at most one of the latter"
         )
-    names = [str(name) for found in lists.values() for name in found.astype(str)]
+    names = [str(name) for found in lists.values() for name in found]
     return (names if lists else None), next(iter(matrices.values()))
 
 
