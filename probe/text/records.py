@@ -172,6 +172,8 @@ def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise DataError(
                 f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
             ) from error
+        if "\\ud" in text.lower():
+            _refuse_halves(path, number, record)
         if isinstance(record, str):
             record = {"prompt": record}
         if not isinstance(record, dict):
@@ -180,6 +182,16 @@ def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 "needed an object or a string"
             )
         yield f"line {number}", record
+
+
+def _refuse_halves(path: Path, number: int, record: object) -> None:
+    """Refuse half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{path}, line {number}, is no valid Unicode ({one_line(error)}); correct it"
+        ) from error
 
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:

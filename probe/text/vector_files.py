@@ -125,21 +125,20 @@ def write_vectors(vectors: NamedVectors, path: str | Path, *, format: str | None
     DataError
         If the format cannot carry a name: word2vec and GloVe separate by spaces.
     ArtifactError
-        If the file cannot be written; whatever stood there still does.
+        If the file cannot be written.
     ValueError
         If the format is unknown.
     """
     path, names, matrix = Path(path), vectors.names, vectors.matrix
     kind = _format(path, format)
-    if kind == "npy":
-        words.refuse_names(names, "\r\n", "a file of names")
-        path.unlink(missing_ok=True)  # names of other rows must not stand beside it
-        with atomic(_names_beside(path)) as temporary:
-            temporary.write_bytes("".join(f"{name}\n" for name in names).encode())
     with atomic(path) as temporary:
         match kind:
             case "npy":
+                words.refuse_names(names, "\r\n", "a file of names")
                 arrays.write_npy(temporary, matrix)
+                path.unlink(missing_ok=True)  # names of other rows must not stand beside it
+                with atomic(_names_beside(path)) as beside:
+                    beside.write_bytes("".join(f"{name}\n" for name in names).encode())
             case "npz":
                 arrays.write_npz(temporary, names, matrix)
             case "safetensors":

@@ -88,6 +88,10 @@ def test_lines_of_json_may_be_strings(written):
     ]
 
 
+def test_pairs_of_surrogates_in_json_are_one_character(written):
+    assert read_prompts(written("a.jsonl", '"a \\ud83d\\ude80"\n')).prompts == ["a 🚀"]
+
+
 def test_attributes_are_numbers_if_all_of_them_are(written):
     found = read_prompts(
         written("a.csv", "text,whole,real,code,mixed,gap\na,1,0.5,007,1,\nb,2,1e3,010,x,3\n")
@@ -158,7 +162,8 @@ def test_a_column_of_numbers_is_taken_for_prompts_only_if_it_is_named(written):
         ("a.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "line 2, is not JSON"),
         ("a.jsonl", b'{"prompt": "a"}\n[1]\n', "line 2, is a JSON list"),
         ("a.jsonl", b'{"prompt": "a"}\n{"prompt": 3}\n', "line 2: a prompt is a int"),
-        ("a.jsonl", b'{"prompt": "a\\ud800"}\n', "line 1: .*no valid Unicode"),
+        ("a.jsonl", b'{"prompt": "a\\ud800"}\n', "line 1, is no valid Unicode"),
+        ("a.jsonl", b'{"prompt": "a", "x": ["\\uD800"]}\n', "line 1, is no valid Unicode"),
         ("a.jsonl", b'{"prompt": "a\\u0000b"}\n', "line 1: .*NUL byte"),
         ("a.parquet", b"PAR1 and no more", "is not Parquet"),
     ],

@@ -234,6 +234,13 @@ def test_word2vec_text_and_glove_are_told_apart_by_their_first_line(text):
         np.testing.assert_array_equal(vectors.matrix, np.array([[0.5, 1], [-1, 2e-3]], np.float32))
 
 
+def test_a_row_may_be_longer_than_a_block_of_the_parser(tmp_path):
+    matrix = np.random.default_rng(0).standard_normal((3, 150_000)).astype(np.float32)
+    write_vectors(NamedVectors(("a", "b", "c"), matrix, "made"), tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").stat().st_size > 3 << 20
+    np.testing.assert_array_equal(read_vectors(tmp_path / "a.txt").matrix, matrix)
+
+
 def test_rows_may_be_separated_by_tabs_and_names_be_numbers(text):
     vectors = read_vectors(text("a.txt", "12\t0.5\t1\n7 8\t1\t2\n"))
     assert vectors.names == ("12", "7 8")
@@ -282,6 +289,7 @@ def test_word2vec_binary_is_read_with_and_without_line_breaks(text):
         (b"9999999999999 300\na ", "need at least .* the file is truncated"),
         (b"1 2\n\xff " + bytes(8), "row 1: its name is not UTF-8"),
         (b"\xba\x16\x4f\x2f" + bytes(40), "no word2vec binary; a model of fastText or PyTorch"),
+        (b"0 3\n", "says 0 rows of 3"),
         (b"", "is empty"),
     ],
 )

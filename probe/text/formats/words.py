@@ -86,6 +86,8 @@ def read_binary(path: Path) -> Raw:
                 f"{path} does not begin with 'n_rows n_features', so it is no word2vec binary; a "
                 "model of fastText or PyTorch is not read: save its vectors alone"
             )
+        if 0 in header:
+            raise DataError(f"the first line of {path} says {header[0]} rows of {header[1]}")
         (n_rows, n_features), start = header, file.tell()
         needed, size = n_rows * (2 + 4 * n_features), path.stat().st_size - start
         if size < needed:
@@ -134,6 +136,7 @@ class _Row:
 
     def __init__(self, first: str, n_features: int | None) -> None:
         text = first.rstrip("\r\n")
+        self.n_characters = len(text)
         self.delimiter = "\t" if "\t" in text else " "
         self.has_end = text.endswith(self.delimiter)  # word2vec's own tool ends rows so
         fields = text.rstrip(_BREAKS).split(self.delimiter)
@@ -171,6 +174,7 @@ def _read_rows(path: Path, row: _Row, *, n_skipped: int) -> tuple[list[str], Mat
             # One thread: only then does Arrow number the rows that it hands over.
             read_options=pv.ReadOptions(
                 use_threads=False,
+                block_size=max(1 << 20, 16 * row.n_characters),  # a block holds whole rows
                 column_names=[*wanted, *["end"] * row.has_end],
                 skip_rows=n_skipped,
             ),
