@@ -27,6 +27,7 @@ from probe.experiment.config import EvaluateConfig, FitConfig, GenerateConfig, T
 
 if TYPE_CHECKING:
     from probe.experiment.experiment import Experiment, Outcome
+    from probe.text.prompt_files import PromptFile
 
 # Bars and chatter of the libraries; read when they are first imported.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -70,9 +71,14 @@ def embed(
     as_json: bool,
 ) -> None:
     """Embed every prompt of RUN, starting RUN if it is new."""
+    if column is not None and prompts is None:
+        raise click.UsageError("--column names a column of --prompts, which is not given")
+    own = _read_prompts(prompts, column)
     with ProgressBar() as bar:
-        experiment = _start(run, model, lexicon, seed, device, bar, prompts, column)
+        experiment = _start(run, model, lexicon, seed, device, bar, own)
         outcome = experiment.embed()
+    if own is not None and not as_json:
+        click.echo(own.summary())
     _tell(outcome, as_json)
 
 
@@ -225,6 +231,12 @@ def info(run: Path, as_json: bool) -> None:
     _echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
 
 
+def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
+    from probe.text.prompt_files import read_prompts
+
+    return None if path is None else read_prompts(path, column=column)
+
+
 def _start(
     run: Path,
     model: str | None,
@@ -232,8 +244,7 @@ def _start(
     seed: int | None,
     device: str,
     bar: ProgressBar | None,
-    prompts: Path | None = None,
-    column: str | None = None,
+    prompts: PromptFile | None = None,
 ) -> Experiment:
     from probe.experiment.experiment import Experiment
 
@@ -246,7 +257,6 @@ def _start(
         seed=seed,
         lexicon=lexicon,
         prompts=prompts,
-        column=column,
         device=device,
         progress=bar,
     )

@@ -142,6 +142,15 @@ def test_prompts_of_a_file_are_embedded_beside_the_others(run, tmp_path):
     result = call("embed", run, "--prompts", path, "--column", "job")
     assert result.exit_code == 0, result.output
     assert "2 prompts of your own" in result.stdout
+    assert "2 prompts from column 'job' of mine.csv; left out: 0 empty, 0 repeated" in result.stdout
+
+
+def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folder):
+    (tmp_path / "a.txt").write_bytes(b"a nurse\ncaf\xe9\n")
+    started = ("embed", tmp_path / "run", "--model", model_folder)
+    assert "line 2, is not UTF-8" in refusal(call(*started, "--prompts", tmp_path / "a.txt"))
+    assert call(*started, "--column", "job").exit_code == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_export_says_what_it_wrote(finished_run, tmp_path):

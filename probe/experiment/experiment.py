@@ -25,7 +25,7 @@ from probe.experiment.own import PROMPTS, keep_prompts
 from probe.experiment.run import Progress, Result, Run, Stage, check_model, load_lexicon
 from probe.experiment.showing import Draw, Render, Report, Visualize
 from probe.experiment.training import Train
-from probe.text.prompt_files import read_prompts
+from probe.text.prompt_files import PromptFile
 
 _LEXICON = "lexicon.toml"
 
@@ -76,8 +76,7 @@ class Experiment:
         model: str,
         seed: int | None = None,
         lexicon: Path | None = None,
-        prompts: Path | None = None,
-        column: str | None = None,
+        prompts: PromptFile | None = None,
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> Experiment:
@@ -93,10 +92,8 @@ class Experiment:
             Seed of every stage; 0 in a new run if not given.
         lexicon : Path, optional
             Words and templates; copied into the folder.
-        prompts : Path, optional
-            Prompts of the user's own (see `probe.read_prompts`); copied into the folder.
-        column : str, optional
-            Column of that file that holds them, if it is not the only one that could be meant.
+        prompts : PromptFile, optional
+            Prompts of the user's own, as `probe.read_prompts` reads them; kept in the folder.
         device : str
             Where weights live.
         progress : callable, optional
@@ -109,7 +106,7 @@ class Experiment:
         ModelError
             If there is no such model.
         DataError
-            If the lexicon or the prompts are not what they must be.
+            If the lexicon is not what it must be.
         """
         folder = Path(folder)
         if (folder / FILE).exists():
@@ -126,18 +123,14 @@ class Experiment:
         if lexicon is not None:
             load_lexicon(lexicon)  # a wrong one is refused before anything is written
             config = config.with_settings("embed", {"lexicon": _LEXICON})
-        own = None
         if prompts is not None:
-            own = read_prompts(prompts, column=column).prompt_set()
             config = config.with_settings("embed", {"prompts": PROMPTS})
-        elif column is not None:
-            raise ValueError(f"column is {column!r}, but no file of prompts is given; give both")
         with _held(folder):
             if lexicon is not None:
                 with atomic(folder / _LEXICON) as temporary:
                     shutil.copyfile(lexicon, temporary)
-            if prompts is not None and own is not None:
-                keep_prompts(folder, prompts, own)
+            if prompts is not None:
+                keep_prompts(folder, prompts)
             if not (folder / FILE).exists() or Config.read(folder) != config:
                 config.write(folder)
         return cls.open(folder, device=device, progress=progress)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from probe.artifacts import Provenance, hash_file, hash_parts, read_table, write_table
+from probe.artifacts import Provenance, hash_parts, read_table, write_table
 from probe.experiment.run import Run, stale_files
+from probe.text.prompt_files import PromptFile
 from probe.text.prompts import PromptSet
 
 PROMPTS = "prompts.parquet"
@@ -27,10 +28,11 @@ Place = Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[Any], npt.NDArray[
 _BLOCK = 10_000
 
 
-def keep_prompts(folder: Path, file: Path, prompt_set: PromptSet) -> None:
-    """Write the prompts of a file into a run folder; the same file gives the same bytes."""
-    made = Provenance(kind="given", model="", revision="", seed=None, made_from=hash_file(file))
-    write_table(folder / PROMPTS, prompt_set.table, made)
+def keep_prompts(folder: Path, prompts: PromptFile) -> None:
+    """Write the prompts of a file into a run folder; the same prompts give the same bytes."""
+    given = prompts.prompt_set()
+    made = Provenance(kind="given", model="", revision="", seed=None, made_from=given.hash)
+    write_table(folder / PROMPTS, given.table, made)
 
 
 def own_prompts(run: Run) -> PromptSet | None:
