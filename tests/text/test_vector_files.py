@@ -241,6 +241,22 @@ def test_a_row_may_be_longer_than_a_block_of_the_parser(tmp_path):
     np.testing.assert_array_equal(read_vectors(tmp_path / "a.txt").matrix, matrix)
 
 
+@pytest.mark.parametrize("header", ["", "20000 10\n"])
+def test_names_with_spaces_keep_their_place_among_a_million_characters(tmp_path, header):
+    n_rows, rng = 20_000, np.random.default_rng(0)
+    matrix = rng.standard_normal((n_rows, 10)).astype(np.float32)
+    odd = {0, n_rows - 1, *rng.choice(n_rows, 20).tolist()}
+    names = [f"w{row} x" if row in odd else f"w{row}" for row in range(n_rows)]
+    rows = [
+        f"{name} {' '.join(map(repr, numbers))}\n" + "\n" * (row % 3000 == 5)
+        for row, (name, numbers) in enumerate(zip(names, matrix.tolist(), strict=True))
+    ]
+    (tmp_path / "a.txt").write_text(header + "".join(rows), encoding="utf-8")
+    vectors = read_vectors(tmp_path / "a.txt")
+    assert list(vectors.names) == names
+    np.testing.assert_array_equal(vectors.matrix, matrix)
+
+
 def test_rows_may_be_separated_by_tabs_and_names_be_numbers(text):
     vectors = read_vectors(text("a.txt", "12\t0.5\t1\n7 8\t1\t2\n"))
     assert vectors.names == ("12", "7 8")
