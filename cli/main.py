@@ -12,9 +12,11 @@ import click
 from cli.boundary import OneLineErrors
 from cli.options import (
     device_option,
+    format_option,
     json_option,
     lexicon_option,
     model_option,
+    prompts_options,
     run_argument,
     seed_option,
     settings_of,
@@ -25,6 +27,7 @@ from probe.experiment.config import EvaluateConfig, FitConfig, GenerateConfig, T
 
 if TYPE_CHECKING:
     from probe.experiment.experiment import Experiment, Outcome
+    from probe.text.prompt_files import PromptFile
 
 # Bars and chatter of the libraries; read when they are first imported.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -53,16 +56,29 @@ def main() -> None:
 @run_argument
 @model_option
 @lexicon_option
+@prompts_options
 @seed_option("Seed of the whole run, kept in its settings.")
 @device_option
 @json_option
 def embed(
-    run: Path, model: str | None, lexicon: Path | None, seed: int | None, device: str, as_json: bool
+    run: Path,
+    model: str | None,
+    lexicon: Path | None,
+    prompts: Path | None,
+    column: str | None,
+    seed: int | None,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Embed every prompt of RUN, starting RUN if it is new."""
+    if column is not None and prompts is None:
+        raise click.UsageError("--column names a column of --prompts, which is not given")
+    own = _read_prompts(prompts, column)
     with ProgressBar() as bar:
-        experiment = _start(run, model, lexicon, seed, device, bar)
+        experiment = _start(run, model, lexicon, seed, device, bar, own)
         outcome = experiment.embed()
+    if own is not None and not as_json:
+        click.echo(own.summary())
     _tell(outcome, as_json)
 
 
@@ -197,11 +213,28 @@ def inspect(run: Path, prompt: str, device: str, as_json: bool) -> None:
 
 @main.command()
 @run_argument
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@format_option
+@json_option
+def export(run: Path, file: Path, format: str | None, as_json: bool) -> None:
+    """Write the embeddings of RUN to FILE, for other programs."""
+    answer = _open(run, None).export(file, format=format)
+    _echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@main.command()
+@run_argument
 @json_option
 def info(run: Path, as_json: bool) -> None:
     """List what stands in RUN: made by what, from what, up to date or not."""
     answer = _open(run, None).info()
     _echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
+    from probe.text.prompt_files import read_prompts
+
+    return None if path is None else read_prompts(path, column=column)
 
 
 def _start(
@@ -211,6 +244,7 @@ def _start(
     seed: int | None,
     device: str,
     bar: ProgressBar | None,
+    prompts: PromptFile | None = None,
 ) -> Experiment:
     from probe.experiment.experiment import Experiment
 
@@ -218,7 +252,13 @@ def _start(
         experiment = Experiment.open(run, device=device, progress=bar)
         model = experiment.config.model
     return Experiment.create(
-        run, model=model, seed=seed, lexicon=lexicon, device=device, progress=bar
+        run,
+        model=model,
+        seed=seed,
+        lexicon=lexicon,
+        prompts=prompts,
+        device=device,
+        progress=bar,
     )
 
 

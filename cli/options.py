@@ -48,6 +48,27 @@ def lexicon_option(command: Command) -> Command:
     return click.option("--lexicon", type=kind, help=about)(command)
 
 
+def prompts_options(command: Command) -> Command:
+    """Prompts that are copied into the run, and the column that holds them."""
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    about = "Column of that file; needed only if several could be meant."
+    command = click.option("--column", help=about)(command)
+    about = (
+        "Prompts of your own (txt, csv, tsv, jsonl, parquet), copied into RUN; `fit` places them "
+        "on the axis."
+    )
+    return click.option("--prompts", type=kind, help=about)(command)
+
+
+def format_option(command: Command) -> Command:
+    """The format of a file that is written."""
+    about = (
+        "npy, npz, safetensors, parquet or jsonl (word2vec's and GloVe's cannot hold prompts); "
+        "the end of FILE's name if not given."
+    )
+    return click.option("--format", help=about)(command)
+
+
 def settings_of(config: type[Any], *names: str) -> Callable[[Command], Command]:
     """One option for each named setting of a stage, all of them if none is named.
 

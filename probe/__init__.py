@@ -50,12 +50,16 @@ if TYPE_CHECKING:
     from probe.latent.subspace import GroupSubspace
     from probe.latent.tracing import trace, where_it_appears
     from probe.moesd.model import MoESD
+    from probe.text.concepts import Concept
     from probe.text.conditioning import Conditioning
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
     from probe.text.lexicon import Lexicon
+    from probe.text.prompt_files import read_prompts
     from probe.text.prompts import PromptSet
     from probe.text.recording import record
+    from probe.text.vector_files import read_vectors, write_vectors
+    from probe.text.vectors import NamedVectors
 
 _HOMES = {
     "probe.errors": (
@@ -97,12 +101,16 @@ _HOMES = {
     "probe.latent.subspace": ("GroupSubspace",),
     "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
+    "probe.text.concepts": ("Concept",),
     "probe.text.conditioning": ("Conditioning",),
     "probe.text.embeddings": ("EmbeddingStore",),
     "probe.text.encoder": ("TextEncoder",),
     "probe.text.lexicon": ("Lexicon",),
+    "probe.text.prompt_files": ("read_prompts",),
     "probe.text.prompts": ("PromptSet",),
     "probe.text.recording": ("record",),
+    "probe.text.vector_files": ("read_vectors", "write_vectors"),
+    "probe.text.vectors": ("NamedVectors",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -114,6 +122,7 @@ __all__ = [
     "CalibratedEraser",
     "CalibratedProjection",
     "ClipScorer",
+    "Concept",
     "Conditioning",
     "DataError",
     "DegenerateDataError",
@@ -129,6 +138,7 @@ __all__ = [
     "MeanGapEraser",
     "MoESD",
     "ModelError",
+    "NamedVectors",
     "NullspaceEraser",
     "PairDirection",
     "PrincipalDirection",
@@ -149,11 +159,14 @@ __all__ = [
     "neighbor_map",
     "pairwise_cosines",
     "patch_states",
+    "read_prompts",
+    "read_vectors",
     "record",
     "share_correlation",
     "stability",
     "trace",
     "where_it_appears",
+    "write_vectors",
 ]
 
 

@@ -17,7 +17,7 @@ from probe.experiment import Experiment
 from probe.experiment.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-COMMANDS = [*ROAD, "run", "inspect", "info"]
+COMMANDS = [*ROAD, "run", "inspect", "export", "info"]
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
 
@@ -132,6 +132,36 @@ def test_info_is_a_table_of_files_with_their_origin(finished_run):
     text = call("info", finished_run).stdout
     assert "fit       up to date" in text
     assert "latent/direction.safetensors" in text
+
+
+def test_prompts_of_a_file_are_embedded_beside_the_others(run, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("job,place\na witch,a wood\na wizard,a tower\n")
+    message = refusal(call("embed", run, "--prompts", path))
+    assert "name the column with --column" in message
+    result = call("embed", run, "--prompts", path, "--column", "job")
+    assert result.exit_code == 0, result.output
+    assert "2 prompts of your own" in result.stdout
+    assert "2 prompts from column 'job' of mine.csv; left out: 0 empty, 0 repeated" in result.stdout
+
+
+def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folder):
+    (tmp_path / "a.txt").write_bytes(b"a nurse\ncaf\xe9\n")
+    started = ("embed", tmp_path / "run", "--model", model_folder)
+    assert "line 2, is not UTF-8" in refusal(call(*started, "--prompts", tmp_path / "a.txt"))
+    assert call(*started, "--column", "job").exit_code == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_export_says_what_it_wrote(finished_run, tmp_path):
+    result = call("export", finished_run, tmp_path / "a.npz")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{tmp_path / 'a.npz'}: ")
+    told = json.loads(
+        call("export", finished_run, tmp_path / "b.bin", "--format", "npz", "--json").stdout
+    )
+    assert set(told) == {"path", "n_prompts", "n_features"}
+    assert "is unknown; needed" in refusal(call("export", finished_run, tmp_path / "a.xyz"))
 
 
 def test_an_option_is_kept_in_the_settings(run):

@@ -16,6 +16,7 @@ from probe.experiment import Experiment
 from probe.experiment.config import (
     STAGES,
     Config,
+    EmbedConfig,
     EvaluateConfig,
     FitConfig,
     GenerateConfig,
@@ -59,6 +60,7 @@ def quality_of(folder):
 configs = st.builds(
     Config,
     model=st.text(min_size=1),
+    embed=st.builds(EmbedConfig, lexicon=st.text(), prompts=st.text()),
     fit=st.builds(FitConfig, strength=st.floats(0, 1e6), n_bootstrap=st.integers(1, 10**6)),
     train=st.builds(
         TrainConfig,

@@ -27,6 +27,7 @@ class EmbedConfig:
 
     lexicon: str = setting("", "Lexicon of words and templates (TOML); the shipped one if empty.")
     encoder: str = setting("", "Text encoder of the pipeline; its first one if empty.")
+    prompts: str = setting("", "Prompts of your own, placed on the axis too; none if empty.")
 
 
 @dataclass(frozen=True)

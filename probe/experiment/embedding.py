@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from probe.experiment.own import OWN, own_prompts, stale_own
 from probe.experiment.run import Run, stale_files
 
 FOLDER = "embeddings"
@@ -19,12 +20,15 @@ class EmbedResult:
     n_occupations: int
     n_objects: int
     n_features: int
+    n_own: int
+    """Prompts of the user's own, beside the others."""
 
     def summary(self) -> str:
         """One line."""
+        own = f", {self.n_own} prompts of your own" if self.n_own else ""
         return (
             f"{self.n_prompts} prompts about {self.n_occupations} occupations and "
-            f"{self.n_objects} objects, {self.n_features} features each"
+            f"{self.n_objects} objects{own}, {self.n_features} features each"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -38,15 +42,20 @@ class Embed:
     name = "embed"
 
     def stale(self, run: Run) -> str | None:
-        """Look at both files."""
-        return stale_files(run, run.prompts.hash, *FILES)
+        """Look at both files, and at those of the user's own prompts."""
+        return stale_files(run, run.prompts.hash, *FILES) or stale_own(run)
 
     def make(self, run: Run) -> None:
         """Fill the store."""
         from probe.text.embeddings import EmbeddingStore
 
         store = EmbeddingStore(run.folder / FOLDER)
-        store.update(run.load_encoder(), run.prompts, progress=run.told("prompts"))
+        encoder = run.load_encoder()
+        store.update(encoder, run.prompts, progress=run.told("prompts"))
+        if (own := own_prompts(run)) is not None:
+            EmbeddingStore(run.folder / OWN).update(
+                encoder, own, progress=run.told("prompts of your own")
+            )
 
     def result(self, run: Run) -> EmbedResult:
         """Count what stands in the store."""
@@ -58,4 +67,5 @@ class Embed:
             n_occupations=len(run.lexicon.occupations),
             n_objects=len(run.lexicon.objects),
             n_features=store.vectors().shape[1],
+            n_own=len(own) if (own := own_prompts(run)) is not None else 0,
         )

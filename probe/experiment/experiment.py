@@ -16,14 +16,17 @@ from probe.experiment.config import FILE, Config
 from probe.experiment.embedding import FILES as EMBEDDINGS
 from probe.experiment.embedding import Embed
 from probe.experiment.evaluating import Evaluate
+from probe.experiment.exporting import ExportResult, export_embeddings
 from probe.experiment.fitting import Fit
 from probe.experiment.generating import Generate
 from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
+from probe.experiment.own import PROMPTS, keep_prompts
 from probe.experiment.run import Progress, Result, Run, Stage, check_model, load_lexicon
 from probe.experiment.showing import Draw, Render, Report, Visualize
 from probe.experiment.training import Train
 from probe.text.checkpoints import choose_encoder, resolve_model
+from probe.text.prompt_files import PromptFile
 
 _LEXICON = "lexicon.toml"
 
@@ -75,6 +78,7 @@ class Experiment:
         seed: int | None = None,
         lexicon: Path | None = None,
         encoder: str | None = None,
+        prompts: PromptFile | None = None,
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> Experiment:
@@ -92,6 +96,8 @@ class Experiment:
             Words and templates; copied into the folder.
         encoder : str, optional
             Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
+        prompts : PromptFile, optional
+            Prompts of the user's own, as `probe.read_prompts` reads them; kept in the folder.
         device : str
             Where weights live.
         progress : callable, optional
@@ -105,6 +111,8 @@ class Experiment:
             If there is no such model.
         ValueError
             If the pipeline has no such encoder.
+        DataError
+            If the lexicon is not what it must be.
         """
         folder = Path(folder)
         config = Config.read(folder) if (folder / FILE).exists() else None
@@ -129,10 +137,14 @@ class Experiment:
         if lexicon is not None:
             load_lexicon(lexicon)  # a wrong one is refused before anything is written
             config = config.with_settings("embed", {"lexicon": _LEXICON})
+        if prompts is not None:
+            config = config.with_settings("embed", {"prompts": PROMPTS})
         with _held(folder):
             if lexicon is not None:
                 with atomic(folder / _LEXICON) as temporary:
                     shutil.copyfile(lexicon, temporary)
+            if prompts is not None:
+                keep_prompts(folder, prompts)
             if not (folder / FILE).exists() or Config.read(folder) != config:
                 config.write(folder)
         return cls.open(folder, device=device, progress=progress)
@@ -242,6 +254,19 @@ class Experiment:
         """
         self._require("inspect", before="generate")
         return inspect_prompt(self._run, prompt)
+
+    def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
+        """Write the embeddings of all prompts for other programs; see `probe.write_vectors`.
+
+        Raises
+        ------
+        StageError
+            If the prompts have not been embedded.
+        DataError
+            If the format cannot carry prompts with spaces, as word2vec's cannot.
+        """
+        self._require("export", before="fit")
+        return export_embeddings(self._run, Path(path), format=format)
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""

@@ -19,6 +19,7 @@ from probe.artifacts import (
     write_tensors,
 )
 from probe.experiment.config import settings_line
+from probe.experiment.own import place_own, stale_places
 from probe.experiment.run import Run, stale_files
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
@@ -67,7 +68,7 @@ class Fit:
     def stale(self, run: Run) -> str | None:
         """Look at every file; the map may have been completed by ``train``."""
         made_from = self.made_from(run)
-        if why := stale_files(run, made_from, DIRECTION, FIT, SUBJECTS):
+        if why := stale_files(run, made_from, DIRECTION, FIT, SUBJECTS) or stale_places(run):
             return why
         return stale_map(run, made_from, completed=None)
 
@@ -131,6 +132,7 @@ class Fit:
             "midpoint": np.array([midpoint]),
         }
         write_tensors(run.folder / DIRECTION, arrays, run.provenance("direction", made_from))
+        place_own(run, lambda z: (skew(z, direction, projection) - midpoint, direction.project(z)))
 
     def result(self, run: Run) -> FitResult:
         """Read the figures."""

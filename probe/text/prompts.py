@@ -14,7 +14,7 @@ from probe.artifacts import hash_parts
 from probe.errors import DataError
 from probe.text.lexicon import Lexicon, Pair, fill
 
-GROUPS = ("neutral", "female", "male", "object")
+GROUPS = ("neutral", "female", "male", "object", "given")
 SPLITS = ("trained", "held_out", "")
 COLUMNS = ("prompt", "group", "subject", "template", "pair", "split", "share_women")
 
@@ -26,9 +26,10 @@ class PromptSet:
     """Prompts, one a row, with their construction."""
 
     table: pd.DataFrame
-    """Columns: ``prompt``; ``group``, one of `GROUPS`; ``subject``; ``template``; ``pair``, an
-    integer that a male prompt shares with its female twin, -1 for all others; ``split``, one of
-    `SPLITS` (``""`` for objects); ``share_women`` of the subject, from 0 to 1 (NaN for objects).
+    """Columns: ``prompt``; ``group``, one of `GROUPS` (``"given"`` by a user, who alone knows what
+    it says); ``subject``; ``template``; ``pair``, an integer that a male prompt shares with its
+    female twin, -1 for all others; ``split``, one of `SPLITS` (``""`` if not an occupation's);
+    ``share_women`` of the subject, from 0 to 1 (NaN if not known). Others may follow.
     """
 
     def __post_init__(self) -> None:

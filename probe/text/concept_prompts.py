@@ -1,0 +1,129 @@
+"""A concept as a table of prompts, each of which knows its group, its pair and its target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from probe.artifacts import hash_parts
+from probe.errors import DataError
+from probe.text.concepts import NEUTRAL, Concept
+from probe.text.lexicon import fill
+from probe.text.prompts import check_prompt
+
+COLUMNS = ("prompt", "concept", "group", "word", "pair", "template", "target")
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptPrompts:
+    """Prompts of a concept, one a row, with their construction."""
+
+    table: pd.DataFrame
+    """Columns: ``prompt``; ``concept``; ``group``, one of the concept's or ``"neutral"``;
+    ``word`` of the group (``""`` if neutral); ``pair``, an integer that a prompt shares with its
+    twin of the other group, -1 for all others; ``template``; ``target`` (``""`` if it has none);
+    and ``share_GROUP`` of the target for each group, from 0 to 1, NaN where it is not known.
+    """
+    concept: Concept
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @classmethod
+    def build(cls, concept: Concept) -> ConceptPrompts:
+        """Put every word and target of a concept into every template that fits.
+
+        Raises
+        ------
+        DataError
+            If two rows give the same prompt, so that it would have two groups.
+        """
+        table = pd.DataFrame(_rows(concept), columns=list(COLUMNS))
+        for prompt in table["prompt"]:
+            check_prompt(prompt)
+        if (again := table["prompt"].duplicated()).any():
+            raise DataError(
+                f"concept {concept.name!r} gives the prompt {table['prompt'][again].iloc[0]!r} "
+                "twice; change its words or templates"
+            )
+        shares = {target.name: target.shares for target in concept.targets}
+        for group in concept.groups:
+            column = [shares.get(name, {}).get(group, np.nan) for name in table["target"]]
+            table[f"share_{group}"] = np.array(column, dtype=np.float64)
+        return cls(table, concept)
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts, in the order of the table."""
+        return [str(prompt) for prompt in self.table["prompt"]]
+
+    @property
+    def hash(self) -> str:
+        """Hash of all prompts and of what is known about them."""
+        return hash_parts(self.table.to_csv(index=False, lineterminator="\n"))
+
+    def groups(self) -> dict[str, Rows]:
+        """Rows of each group, in the concept's order; neutral prompts are in none."""
+        found = self.table["group"].to_numpy()
+        return {group: np.flatnonzero(found == group) for group in self.concept.groups}
+
+    def pairs(self) -> tuple[Rows, Rows]:
+        """Find the prompts that are equal but for the concept.
+
+        Returns
+        -------
+        first_rows, second_rows : ndarray of shape (n_pairs,)
+            Rows of the two groups that the pairs join; entry i of both is of the same pair.
+
+        Raises
+        ------
+        DataError
+            If the concept has no pairs.
+        """
+        if not self.concept.pairs:
+            raise DataError(
+                f"concept {self.concept.name!r} has no pairs; add pairs to {self.concept.source}, "
+                "or use an estimator that needs groups only"
+            )
+        ids, group = self.table["pair"].to_numpy(), self.table["group"].to_numpy()
+        first, second = (
+            np.flatnonzero((group == name) & (ids >= 0)) for name in self.concept.pair_groups
+        )
+        return first[np.argsort(ids[first])], second[np.argsort(ids[second])]
+
+    def targets(self) -> dict[str, Rows]:
+        """Neutral rows of each target."""
+        is_neutral = self.table["group"].to_numpy() == NEUTRAL
+        found = self.table["target"].to_numpy()
+        return {
+            target.name: np.flatnonzero(is_neutral & (found == target.name))
+            for target in self.concept.targets
+        }
+
+
+def _rows(concept: Concept) -> Iterator[tuple[Any, ...]]:
+    """Rows in the order of `COLUMNS`."""
+    n_pairs = 0
+    for template in concept.templates:
+        names = [target.name for target in concept.targets] if "{target}" in template else [""]
+        if "{word}" not in template:
+            for name in names:
+                prompt = fill(template, target=name)
+                yield prompt, concept.name, NEUTRAL, "", -1, template, name
+            continue
+        for name in names:
+            pair_of: dict[str, int] = {}
+            for pair in concept.pairs:
+                pair_of |= dict.fromkeys(pair, n_pairs)
+                n_pairs += 1
+            for group, words in concept.groups.items():
+                for word in words:
+                    prompt = fill(template, word=word, target=name)
+                    yield prompt, concept.name, group, word, pair_of.get(word, -1), template, name

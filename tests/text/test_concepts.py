@@ -1,0 +1,275 @@
+"""A concept is what its file says, and a wrong file is refused by line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe.errors import DataError
+from probe.text.concepts import FOLDER, Concept, Target, concept_names
+from probe.text.lexicon import Lexicon
+from probe.text.vector_files import read_vectors
+from probe.text.vectors import NamedVectors
+
+SMALL = """\
+name = "age"
+templates = [
+    "a photo of a {word} person",
+    "a {word} {target}",
+    "a {target}",
+]
+pairs = [["young", "old"], ["youthful", "elderly"]]
+
+[groups]
+young = ["young", "youthful"]
+old = [
+    "old",
+    "elderly",
+    "aged",
+]
+
+[targets]
+auditor = { old = 0.25 }
+"truck driver" = {}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load the small concept with one piece of its text replaced."""
+
+    def load(old="", new=""):
+        assert old in SMALL
+        path = tmp_path / "mine.toml"
+        path.write_text(SMALL.replace(old, new, 1), encoding="utf-8")
+        return Concept.load(path)
+
+    return load
+
+
+def vectors_of(names, n_features=4):
+    matrix = np.random.default_rng(0).standard_normal((len(names), n_features))
+    return NamedVectors(tuple(names), matrix.astype(np.float32), "words.txt")
+
+
+def test_a_file_becomes_a_concept(load):
+    assert load() == Concept(
+        name="age",
+        groups={"young": ("young", "youthful"), "old": ("old", "elderly", "aged")},
+        pairs=(("young", "old"), ("youthful", "elderly")),
+        templates=("a photo of a {word} person", "a {word} {target}", "a {target}"),
+        targets=(Target("auditor", {"old": 0.25}), Target("truck driver", {})),
+        source="mine.toml",
+    )
+
+
+def test_name_and_groups_are_enough(tmp_path):
+    path = tmp_path / "few.toml"
+    path.write_text('name = "k"\n[groups]\na = ["x"]\nb = ["y"]\nc = ["z"]\n')
+    prompts = Concept.load(path).prompts()
+    assert prompts.prompts == ["x", "y", "z"]
+    with pytest.raises(DataError, match=r"concept 'k' has no pairs; add pairs to few\.toml"):
+        prompts.pairs()
+
+
+def test_the_table_says_what_each_prompt_is(load):
+    prompts = load().prompts()
+    columns = ["prompt", "group", "word", "pair", "target", "share_old"]
+    assert prompts.table[columns].fillna(-1).to_numpy().tolist() == [
+        ["a photo of a young person", "young", "young", 0, "", -1.0],
+        ["a photo of a youthful person", "young", "youthful", 1, "", -1.0],
+        ["a photo of an old person", "old", "old", 0, "", -1.0],
+        ["a photo of an elderly person", "old", "elderly", 1, "", -1.0],
+        ["a photo of an aged person", "old", "aged", -1, "", -1.0],
+        ["a young auditor", "young", "young", 2, "auditor", 0.25],
+        ["a youthful auditor", "young", "youthful", 3, "auditor", 0.25],
+        ["an old auditor", "old", "old", 2, "auditor", 0.25],
+        ["an elderly auditor", "old", "elderly", 3, "auditor", 0.25],
+        ["an aged auditor", "old", "aged", -1, "auditor", 0.25],
+        ["a young truck driver", "young", "young", 4, "truck driver", -1.0],
+        ["a youthful truck driver", "young", "youthful", 5, "truck driver", -1.0],
+        ["an old truck driver", "old", "old", 4, "truck driver", -1.0],
+        ["an elderly truck driver", "old", "elderly", 5, "truck driver", -1.0],
+        ["an aged truck driver", "old", "aged", -1, "truck driver", -1.0],
+        ["an auditor", "neutral", "", -1, "auditor", 0.25],
+        ["a truck driver", "neutral", "", -1, "truck driver", -1.0],
+    ]
+    assert set(prompts.table["concept"]) == {"age"}
+    assert {name: rows.tolist() for name, rows in prompts.targets().items()} == {
+        "auditor": [15],
+        "truck driver": [16],
+    }
+
+
+@pytest.mark.parametrize("name", concept_names())
+def test_a_shipped_concept_has_every_prompt_once_and_twins_that_differ_in_their_word(name):
+    concept = Concept.load(name)
+    prompts = concept.prompts()
+    assert concept.source == f"{name}.toml"
+    assert len(set(prompts.prompts)) == len(prompts)
+    assert sum(map(len, prompts.groups().values())) < len(prompts)
+    assert all(len(rows) >= 2 for rows in (*prompts.groups().values(), *prompts.targets().values()))
+    if not concept.pairs:
+        return
+    table = prompts.table
+    for first, second in zip(*prompts.pairs(), strict=True):
+        assert table["template"][first] == table["template"][second]
+        assert table["target"][first] == table["target"][second]
+        assert (table["word"][first], table["word"][second]) in concept.pairs
+
+
+def test_the_shipped_concepts_are_the_four_promised():
+    assert concept_names() == ["age", "gender", "religion", "skin_tone"]
+    assert len(Concept.load("religion").groups) == 5
+
+
+def test_no_neutral_prompt_of_a_shipped_concept_says_a_word_of_a_group():
+    for name in concept_names():
+        concept = Concept.load(name)
+        said = {word.casefold() for words in concept.groups.values() for word in words}
+        prompts = concept.prompts()
+        for rows in prompts.targets().values():
+            for row in rows:
+                assert not said & set(prompts.prompts[row].casefold().split())
+
+
+def test_the_shares_of_gender_are_those_of_the_lexicon():
+    ours = {target.name: target.shares["female"] for target in Concept.load("gender").targets}
+    assert ours == {job.name: job.share_women for job in Lexicon.load().occupations}
+
+
+def test_gender_points_to_male_as_every_direction_does():
+    assert Concept.load("gender").pair_groups == ("male", "female")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ('name = "age"\n', "", 1, "name is nothing; needed a string that is not empty"),
+        ('"age"', "3", 1, "name is 3; needed a string"),
+        ("templates", "template", 2, r"'template' is unknown \(did you mean 'templates'\?\)"),
+        (', ["youthful", "elderly"]', "", 7, "there is one pair only; needed at least two"),
+        ('["young", "old"]', '["young", "olt"]', 7, r"'olt' .* no group \(did you mean 'old'\?\)"),
+        ('["young", "old"]', '["old", "young"]', 7, "in the order of .groups."),
+        ('["young", "old"]', '["young", "youthful"]', 7, "is of 'young' and 'young'"),
+        ('["young", "old"]', '["young", "elderly"]', 7, "'elderly' is in two pairs"),
+        ('["young", "old"]', '["young"]', 7, r"a pair is \['young'\]; needed a list of two words"),
+        ('["young", "old"]', "4", 7, "a pair is 4"),
+        ('young = ["young", "youthful"]', "young = []", 10, "groups.young is an empty list"),
+        ('young = ["young", "youthful"]', 'young = "young"', 10, "needed a list of words"),
+        ('young = ["young", "youthful"]', "", 9, "there are 1 groups; needed at least two"),
+        ('"youthful"]\n', '"Old"]\n', 12, "'old' stands in 'old' and, on line 10, in 'young'"),
+        ('["young", "youthful"]\n', '["aged", "Old", "elderly"]\n', 11, "hold the same words"),
+        ('    "aged"', "    7", 14, "an entry of old is 7; needed a string"),
+        ('    "aged"', '    ""', 14, "an entry of old is ''"),
+        ('    "aged"', '    "old"', 14, "'old' is in groups.old twice"),
+        ("young = [", "neutral = [", 10, "a group is called 'neutral'"),
+        ("young = [", "pairs = [", 10, "'pairs' stands below .groups.; needed it above that line"),
+        ("a {target}", "a person", 5, r"the slots \[\]; needed {word}, {target} or one of each"),
+        ("a {target}", "a {job}", 5, r"the slots \['job'\]"),
+        ("a {target}", "{word}, a {word}", 5, r"the slots \['word', 'word'\]"),
+        ("old = 0.25", "old = 1.25", 18, "share of 'old' in target 'auditor' is 1.25; needed"),
+        ("old = 0.25", "old = -0.1", 18, "is -0.1; needed a number from 0 to 1"),
+        ("old = 0.25", "old = nan", 18, "is nan"),
+        ("old = 0.25", "old = true", 18, "is True"),
+        ("old = 0.25", "olde = 0.25", 18, r"'olde' is no group \(did you mean 'old'\?\)"),
+        ("old = 0.25", "old = 0.6, young = 0.6", 18, "add up to 1.2; needed at most 1"),
+        ("auditor = { old = 0.25 }", "auditor = 0.25", 18, "target 'auditor' is 0.25; needed"),
+        ("auditor = ", "Aged = ", 18, "target 'Aged' is a word of 'old'"),
+        ('"truck driver"', "Auditor", 19, "target 'Auditor' is there twice"),
+    ],
+)
+def test_a_wrong_entry_is_refused_with_file_line_and_what_was_needed(
+    load, tmp_path, old, new, line, said
+):
+    with pytest.raises(DataError, match=said) as caught:
+        load(old, new)
+    message = str(caught.value)
+    assert str(tmp_path / "mine.toml") in message
+    assert f"line {line}" in message
+    assert message.endswith("correct the file")
+    assert "\n" not in message
+
+
+def test_a_concept_whose_templates_reach_no_group_is_refused(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text('name = "k"\ntemplates = ["{word} {target}"]\n[groups]\na = ["x"]\nb = ["y"]\n')
+    with pytest.raises(DataError, match=r"line 2: .* needed one without {target}"):
+        Concept.load(path)
+
+
+def test_what_is_no_toml_is_refused_with_the_line(load):
+    with pytest.raises(DataError, match=r"mine\.toml is not TOML .*line 1, column 8"):
+        load('"age"', "age")
+    with pytest.raises(DataError, match=r"is not TOML .*line 9"):
+        load("pairs =", "groups.pairs =")
+
+
+def test_an_unknown_name_and_a_missing_file_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no concept 'gendr' \(did you mean 'gender'\?\)"):
+        Concept.load("gendr")
+    with pytest.raises(DataError, match=r"none\.toml cannot be read"):
+        Concept.load(tmp_path / "none.toml")
+    assert Concept.load(FOLDER / "age.toml") == Concept.load("age")
+
+
+def test_words_are_found_exactly_then_without_regard_to_case_and_underscores(load):
+    names = ["Young", "young", "OLD", "old ", "Elderly", "Truck_Driver", "auditor"]
+    rows = load().rows(vectors_of(names))
+    assert rows.names == {
+        "young": "young",
+        "old": "OLD",
+        "elderly": "Elderly",
+        "auditor": "auditor",
+        "truck driver": "Truck_Driver",
+    }
+    assert {group: found.tolist() for group, found in rows.groups.items()} == {
+        "young": [1],
+        "old": [2, 4],
+    }
+    assert rows.targets == {"auditor": 6, "truck driver": 5}
+    assert [found.tolist() for found in rows.pairs] == [[1], [2]]
+    assert rows.missing == ("youthful", "aged")
+    assert rows.summary() == (
+        "1 of young, 2 of old, 1 pairs, 2 targets among the names; missing: 'youthful', 'aged'"
+    )
+
+
+@given(order=st.permutations(["youthful", "young", "aged", "elderly", "old", "auditor", "other"]))
+def test_rows_follow_their_names_in_any_order(order):
+    concept = Concept("age", {"young": ("young", "youthful"), "old": ("old", "elderly", "aged")})
+    vectors = vectors_of(order)
+    for group, rows in concept.rows(vectors).groups.items():
+        assert tuple(vectors.names[row] for row in rows) == concept.groups[group]
+
+
+def test_a_group_without_a_word_left_is_refused(load):
+    with pytest.raises(DataError, match=r"words\.txt has none of the words of group 'young'"):
+        load().rows(vectors_of(["old", "elderly"]))
+
+
+def test_two_words_that_are_one_name_are_refused():
+    concept = Concept("k", {"a": ("old man",), "b": ("old_man",)})
+    with pytest.raises(DataError, match=r"'old man' and 'old_man' .* are both the name 'Old_Man'"):
+        concept.rows(vectors_of(["Old_Man", "x"]))
+
+
+@pytest.mark.real
+def test_gender_is_found_in_the_real_embeddings_of_clip(real_data):
+    folder = real_data / "detic"
+    vectors = read_vectors(folder / "oid_clip_a+cname.npy", names=folder / "oid_categories.csv")
+    rows = Concept.load("gender").rows(vectors)
+    assert rows.names == {
+        "man": "Man",
+        "boy": "Boy",
+        "woman": "Woman",
+        "girl": "Girl",
+    }
+    (man, boy), (woman, girl) = (
+        vectors.select([vectors.names[row] for row in found]).unit() for found in rows.pairs
+    )
+    one, two = man - woman, boy - girl
+    cosine = one @ two / (np.linalg.norm(one) * np.linalg.norm(two))
+    assert cosine == pytest.approx(0.650, abs=5e-4)

@@ -1,0 +1,115 @@
+"""Named vectors refuse what nothing could be estimated from, and say which row it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.text.vectors import NamedVectors
+
+
+def named(matrix, names=None):
+    matrix = np.asarray(matrix, dtype=np.float32)
+    names = [f"w{row}" for row in range(len(matrix))] if names is None else names
+    return NamedVectors(tuple(names), matrix, "a.npy")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rows_that_are_not_finite_are_named_by_row_and_name(value):
+    matrix = np.ones((4, 3))
+    matrix[1, 2] = matrix[3, 0] = value
+    with pytest.raises(DataError, match=r"in row 1 \('b'\), 3 \('d'\); mend or leave out"):
+        named(matrix, "abcd")
+
+
+def test_names_and_rows_that_do_not_match_are_counted():
+    with pytest.raises(DataError, match=r"a\.npy has 3 rows but 2 names; needed one name a row"):
+        named(np.ones((3, 2)), "ab")
+
+
+def test_a_repeated_name_is_refused_with_both_rows():
+    with pytest.raises(DataError, match="names both row 1 and row 3 'b'; needed each name once"):
+        named(np.ones((4, 2)), "abcb")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("", "is empty"), ("a\0", "a NUL byte"), ("\ud800", "no valid Unicode")]
+)
+def test_a_name_that_is_no_text_is_refused(name, said):
+    with pytest.raises(DataError, match=f"the name of row 1 of a.npy .*{said}"):
+        named(np.ones((2, 2)), ["a", name])
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 3), (3, 0), (2, 2, 2)])
+def test_what_is_no_matrix_is_refused_with_its_shape(shape):
+    with pytest.raises(ShapeError, match=r"needed \(n_rows, n_features\)"):
+        named(np.ones(shape))
+
+
+def test_a_space_of_one_dimension_is_refused():
+    with pytest.raises(DegenerateDataError, match="1 feature; needed at least 2"):
+        named(np.ones((3, 1)))
+
+
+def test_a_zero_row_is_kept_until_a_direction_is_asked_of_it():
+    vectors = named([[3, 4], [0, 0], [0, -2]], "abc")
+    with pytest.raises(DegenerateDataError, match="named 'b' are zero and have no direction"):
+        vectors.unit()
+    np.testing.assert_array_equal(
+        vectors.select(["c", "a"]).unit(), np.array([[0, -1], [0.6, 0.8]], np.float32)
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_rows_of_any_scale_become_unit_rows(scale):
+    unit = named(scale * np.random.default_rng(0).standard_normal((20, 8))).unit()
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-6)
+
+
+def test_rows_are_found_by_name_and_a_missing_one_is_told_with_its_neighbour():
+    vectors = named(np.eye(3), ["nurse", "Nurse", "cook"])
+    np.testing.assert_array_equal(vectors.rows(["cook", "nurse"]), [2, 0])
+    with pytest.raises(DataError, match=r"no vector for 'nurses' \(did you mean 'nurse'\?\)"):
+        vectors.rows(["cook", "nurses"])
+
+
+def test_the_hash_is_of_names_and_numbers_and_not_of_blocks(monkeypatch):
+    vectors = named(np.arange(12).reshape(4, 3))
+    assert vectors.hash == named(np.arange(12).reshape(4, 3)).hash
+    assert vectors.hash != named(np.arange(12).reshape(4, 3), "abcd").hash
+    assert vectors.hash != named(np.arange(1, 13).reshape(4, 3)).hash
+
+
+def test_the_frame_of_pandas_has_names_as_its_index_and_the_same_bits():
+    vectors = named(np.random.default_rng(0).standard_normal((3, 2)), "abc")
+    frame = vectors.to_frame()
+    assert frame.index.tolist() == ["a", "b", "c"]
+    assert frame.to_numpy().dtype == np.float32
+    np.testing.assert_array_equal(frame.to_numpy(), vectors.matrix)
+
+
+def test_torch_is_not_imported_by_reading_writing_and_concepts(tmp_path):
+    script = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from probe import Concept, NamedVectors, read_prompts, read_vectors, write_vectors
+folder = Path({str(tmp_path)!r})
+concept = Concept.load("gender")
+names = tuple(word for words in concept.groups.values() for word in words)
+rows = np.random.default_rng(0).standard_normal((len(names), 4)).astype(np.float32)
+vectors = NamedVectors(names, rows, "made")
+for name in ("a.npy", "a.npz", "a.safetensors", "a.parquet", "a.jsonl", "a.txt", "a.bin"):
+    write_vectors(vectors, folder / name)
+    assert read_vectors(folder / name).hash == vectors.hash
+vectors.to_frame()
+concept.rows(vectors)
+concept.prompts().table.to_csv(folder / "a.csv")
+read_prompts(folder / "a.csv", column="prompt")
+assert not [name for name in ("torch", "transformers", "sklearn") if name in sys.modules]
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
