@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GROUND = {"probe", "probe.errors", "probe.files", "probe.artifacts"}
+GROUND = {"probe", "probe.errors", "probe.files", "probe.artifacts", "probe.mapped"}
 ALLOWED = {  # room -> rooms that it may import besides the ground and itself
     "probe.text": set(),
     "probe.latent": {"probe.text"},

@@ -14,8 +14,10 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from probe.errors import ModelError, ShapeError
+from probe.text.batching import batches_by_length
 from probe.text.checkpoints import model_revision, resolve_model
 from probe.text.loading import find_device, load_parts
+from probe.text.packing import can_pack, end_states
 from probe.text.prompts import check_prompt
 
 Progress = Callable[[int, int], None]
@@ -144,16 +146,20 @@ class TextEncoder:
 
         These are the last states after the final normalisation, of padded prompts without an
         attention mask, exactly as StableDiffusionPipeline takes them. Prompts are checked and cut
-        as by `tokenize`.
+        as by `tokenize`; a repeated prompt is encoded once.
 
         Returns
         -------
         float32 Tensor of shape (n_prompts, max_tokens, n_features)
         """
-        ids = self.tokenize(prompts)
+        row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
+        ids = self.tokenize(list(row_of))
         if not len(ids):
             return torch.empty(0, self.max_tokens, self.n_features, device=self.device)
-        return torch.cat([self.forward_ids(batch) for batch in ids.split(batch_size)])
+        states = torch.cat([self.forward_ids(batch) for batch in ids.split(batch_size)])
+        if len(states) == len(prompts):
+            return states
+        return states[[row_of[prompt] for prompt in prompts]]
 
     def forward_ids(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Encode token ids; gradients pass, so that a token can be trained.
@@ -212,14 +218,19 @@ class TextEncoder:
     def embed(
         self, prompts: Sequence[str], *, batch_size: int = 256, progress: Progress | None = None
     ) -> npt.NDArray[np.float32]:
-        """Embed prompts: pooled states, L2-normalised. A repeated prompt is encoded once.
+        """Embed prompts: pooled states, L2-normalised. Nothing is encoded twice.
+
+        For a causal encoder that goes for what prompts begin with in common (see
+        `probe.text.packing`), for any other for repeated prompts, which go through it in order of
+        length, without padding that no state looks at.
 
         Parameters
         ----------
         prompts : sequence of str
-            Checked and cut as by `tokenize`.
+            Checked and cut as by `tokenize`. All are tokenized first; a million or more are
+            better put into an `EmbeddingStore`, which takes them piece by piece.
         batch_size : int
-            How many prompts are encoded at a time.
+            How many prompts are encoded at a time where they are not packed.
         progress : callable, optional
             Called with (done, total) distinct prompts after each batch.
 
@@ -228,14 +239,21 @@ class TextEncoder:
         float32 ndarray of shape (n_prompts, n_features)
         """
         row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
-        ids = self._trim(self.tokenize(list(row_of)))
-        vectors = np.empty((len(ids), self.n_features), dtype=np.float32)
-        for start in range(0, len(ids), batch_size):
-            batch = ids[start : start + batch_size]
-            pooled = self.pool(self.forward_ids(batch), batch)
-            vectors[start : start + len(batch)] = nn.functional.normalize(pooled, dim=1).cpu()
-            if progress is not None:
-                progress(start + len(batch), len(ids))
+        ids = self.tokenize(list(row_of))
+        n_tokens = self._count_tokens(ids)
+        if can_pack(self.model) and not self._takes_mean:
+            pooled = end_states(self.model, ids, n_tokens, progress=progress)
+            vectors = nn.functional.normalize(pooled, dim=1).cpu().numpy()
+        else:
+            vectors = np.empty((len(ids), self.n_features), dtype=np.float32)
+            n_done = 0
+            for rows in batches_by_length(n_tokens, batch_size):
+                batch = ids[rows, : n_tokens[rows].max()]
+                pooled = self.pool(self.forward_ids(batch), batch)
+                vectors[rows] = nn.functional.normalize(pooled, dim=1).cpu()
+                n_done += len(rows)
+                if progress is not None:
+                    progress(n_done, len(ids))
         return vectors[[row_of[prompt] for prompt in prompts]]
 
     def add_token(self, token: str, vector: npt.ArrayLike | torch.Tensor) -> int:
@@ -284,15 +302,13 @@ class TextEncoder:
             return False
         return len(self.tokenizer(prompt, verbose=False).input_ids) > self.max_tokens
 
-    def _trim(self, ids: torch.Tensor) -> torch.Tensor:
-        """Drop the padding that all prompts share: no state that is pooled looks at it."""
-        if not len(ids):
-            return ids
+    def _count_tokens(self, ids: torch.Tensor) -> npt.NDArray[np.intp]:
+        """Count the tokens of each prompt that its pooled state looks at: up to its end."""
         if self._takes_mean:
             n_tokens = self._mask(ids).sum(dim=1)
         else:
             n_tokens = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1) + 1
-        return ids[:, : int(n_tokens.max())]
+        return n_tokens.numpy()
 
     def _mask(self, ids: torch.Tensor) -> torch.Tensor:
         mask: torch.Tensor = (ids != self.tokenizer.pad_token_id).long()
