@@ -19,9 +19,9 @@ from transformers.activations import QuickGELUActivation
 
 from probe.text.prefixes import Pack, PrefixTree
 
-PACK = 1024
-"""Nodes that go through the network together: enough for its matrix products to run at full rate,
-few enough for a pack to need a few megabytes.
+PACK = 2048
+"""Nodes that go through the network together, at most: enough for its matrix products to run at
+full rate, few enough for what lies between them to need some megabytes.
 """
 
 _BLOCK = 32  # nodes that share the keys they look at

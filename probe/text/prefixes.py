@@ -85,12 +85,12 @@ class PrefixTree:
         return len(self.tokens)
 
     def packs(self, size: int) -> Iterator[Pack]:
-        """Cut the tree into pieces that need nothing of each other.
+        """Cut the tree into equal pieces that need nothing of each other.
 
         Parameters
         ----------
         size : int
-            How many nodes a pack holds; the ancestors of its first, which an earlier pack has
+            How many nodes a pack may hold; the ancestors of its first, which an earlier pack has
             too, come on top: at most the number of tokens less one.
 
         Raises
@@ -102,8 +102,9 @@ class PrefixTree:
             raise ValueError(f"size is {size}; needed at least one node a pack")
         wanted = np.zeros(len(self), dtype=bool)
         wanted[self.ends] = True
-        for start in range(0, len(self), size):
-            stop = min(start + size, len(self))
+        n_packs = -(-len(self) // size)
+        cuts = np.linspace(0, len(self), n_packs + 1, dtype=np.intp)
+        for start, stop in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
             above = self.ancestors[start, : self.depths[start]]
             nodes = np.concatenate([above, np.arange(start, stop)])
             local = self.ancestors[nodes]

@@ -41,13 +41,14 @@ def test_packs_hold_every_node_once_with_all_its_ancestors(sequences, size):
     tree = build(sequences)
     owned, ended = [], []
     for pack in tree.packs(size):
-        n_above = len(pack) - min(size, len(tree) - len(owned))
-        owned += pack.nodes[n_above:].tolist()
+        own = pack.nodes[pack.nodes >= len(owned)]
+        assert len(pack) - len(own) == tree.depths[own[0]]
+        assert len(own) <= size
+        owned += own.tolist()
         ended += pack.nodes[pack.ends].tolist()
-        assert len(pack) <= size + 6  # the ancestors of the first: at most 7 tokens less one
         for place, node in enumerate(pack.nodes):
-            own = pack.ancestors[place, : pack.depths[place] + 1]
-            assert [prefix(tree, other) for other in pack.nodes[own]] == [
+            line = pack.ancestors[place, : pack.depths[place] + 1]
+            assert [prefix(tree, other) for other in pack.nodes[line]] == [
                 prefix(tree, node)[: n + 1] for n in range(tree.depths[node] + 1)
             ]
             assert (pack.ancestors[place, pack.depths[place] + 1 :] == -1).all()
