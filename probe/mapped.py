@@ -15,7 +15,7 @@ import numpy as np
 from probe.artifacts import Provenance, read_provenance
 from probe.files import Array, atomic, readable
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
     "I64": np.dtype("<i8"),

@@ -126,7 +126,7 @@ class TextEncoder:
             check_prompt(prompt)
         if not prompts:
             return torch.empty(0, self.max_tokens, dtype=torch.int64)
-        if n_cut := sum(map(self._is_too_long, prompts)):
+        if n_cut := self._count_too_long(prompts):
             _logger.warning(
                 "%d of %d prompts are longer than the %d tokens of %s and were cut off",
                 *(n_cut, len(prompts), self.max_tokens, self.id),
@@ -297,10 +297,13 @@ class TextEncoder:
         self.model.config.vocab_size = len(table)
         return token_id
 
-    def _is_too_long(self, prompt: str) -> bool:
-        if len(prompt.encode()) + 2 <= self.max_tokens:  # no token is shorter than a byte
-            return False
-        return len(self.tokenizer(prompt, verbose=False).input_ids) > self.max_tokens
+    def _count_too_long(self, prompts: Sequence[str]) -> int:
+        # No token is shorter than a byte.
+        doubtful = [prompt for prompt in prompts if len(prompt.encode()) + 2 > self.max_tokens]
+        if not doubtful:
+            return 0
+        rows = self.tokenizer(doubtful, verbose=False).input_ids
+        return sum(len(row) > self.max_tokens for row in rows)
 
     def _count_tokens(self, ids: torch.Tensor) -> npt.NDArray[np.intp]:
         """Count the tokens of each prompt that its pooled state looks at: up to its end."""

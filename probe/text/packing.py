@@ -83,7 +83,7 @@ def end_states(
     tree = PrefixTree.build(ids, lengths)
     ends, row_of_end = np.unique(tree.ends, return_inverse=True)
     like = text.final_layer_norm.weight
-    states = like.new_empty(len(ends), len(like))
+    states: torch.Tensor = like.new_empty(len(ends), len(like))
     n_done = 0
     for pack in tree.packs(pack_size):
         if len(pack.ends):

@@ -1,0 +1,322 @@
+"""What packing gains for a text encoder of CLIP ViT-L/14's shape: `python benchmarks/embed.py`."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from probe import EmbeddingStore, PromptSet, TextEncoder
+from probe.text.batching import batches_by_length
+from probe.text.checkpoints import TINYTOWN
+from probe.text.lexicon import Lexicon
+from probe.text.packing import PACK
+from probe.text.prefixes import PrefixTree
+from probe.text.prompts import COLUMNS
+
+WIDTH, N_HIDDEN, N_LAYERS, N_TOKENS, N_WORDS = 768, 3072, 12, 77, 49408
+PADDED, TRIMMED = 32, 256  # prompts a batch: as diffusers is given them; as is fastest here
+
+# 10 templates x 12 attributes x 109 occupations = 13,080 prompts.
+TEMPLATES = (
+    "a photo of a {}",
+    "a portrait of a {}",
+    "a picture of a {}",
+    "an image of a {}",
+    "a headshot of a {}",
+    "a photo of the face of a {}",
+    "a photo of a {} at work",
+    "a portrait of a {}, looking at the camera",
+    "a {} smiling",
+    "an oil painting of a {} in the office",
+)
+ATTRIBUTES = (
+    *("", "male", "female", "young", "middle-aged", "old"),
+    *("Black", "white", "Asian", "Hispanic", "Indian", "Middle Eastern"),
+)
+OCCUPATIONS = """
+actor, architect, artist, astronaut, athlete, barber, bartender, biologist, bookkeeper, bricklayer,
+bus driver, butcher, butler, chef, chemist, childcare worker, civil engineer, coach, comedian,
+composer, computer programmer, courier, dancer, dental hygienist, dentist, dietitian, director,
+doctor, economist, electrician, engineer, firefighter, fisherman, flight attendant, florist,
+historian, jeweler, journalist, judge, locksmith, machinist, maid, marine biologist, mathematician,
+musician, nanny, optician, painter, paralegal, paramedic, pharmacist, photographer, physicist,
+pilot, plumber, poet, police officer, politician, postal worker, priest, professor,
+psychologist, real estate agent, roofer, scientist, singer, social worker, soldier, surgeon
+"""  # and the 40 of the lexicon
+
+
+@click.command()
+@click.option("--bpe", type=click.Path(exists=True, path_type=Path), help="CLIP's merges (gzip).")
+@click.option("--captions", type=click.Path(exists=True, path_type=Path), help="CSV of captions.")
+@click.option("--sample", default=0, show_default=True, help="Prompts a round; 0 for all.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--threads", default=2, show_default=True)
+@click.option("--million", is_flag=True, help="Fill a store with 1,000,000 prompts instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(
+    bpe: Path | None,
+    captions: Path | None,
+    sample: int,
+    rounds: int,
+    threads: int,
+    million: bool,
+    as_json: bool,
+) -> None:
+    """Compare packed prompts with padded and with trimmed ones, or fill a very large store."""
+    found = fill_stores() if million else compare(bpe, captions, sample, rounds, threads)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        click.echo(f"{name:<22}{f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+def compare(
+    bpe: Path | None, captions: Path | None, sample: int, rounds: int, threads: int
+) -> dict[str, Any]:
+    """Run the ways in turn on the same prompts, a stretch of alphabetical neighbours each round.
+
+    Of the padded way, one batch is run in each round and its time is scaled to the stretch.
+    """
+    torch.set_num_threads(threads)
+    encoder = make_encoder(bpe)
+    jobs = [job.strip() for job in OCCUPATIONS.split(",")]
+    jobs += [job.name for job in Lexicon.load().occupations]
+    phrases = [f"{a} {job}".strip() for a, job in itertools.product(ATTRIBUTES, jobs)]
+    product = sorted(template.format(p) for template in TEMPLATES for p in phrases)
+    found: dict[str, Any] = {
+        "machine": f"{platform.processor() or platform.machine()}, {threads} threads",
+        "tokenizer": "CLIP's" if bpe else "tinytown's",
+        "prompts": f"{len(TEMPLATES)} templates x {len(ATTRIBUTES)} attributes x {len(jobs)} "
+        f"occupations = {len(set(product))}",
+        "rounds": rounds,
+    }
+    found |= describe(encoder, product)
+    rng = np.random.default_rng(7)
+    encoder.embed(product[:64])
+    results = [one_round(encoder, p, rng) for p in stretches(product, sample, rounds)]
+    for name in ("speedup_padded", "speedup_trimmed", "peak_share"):
+        found |= spread(name, [result[name] for result in results])
+    found["max_difference"] = max(result["max_difference"] for result in results)
+    found["matmul_gigaflops"] = statistics.median(result["matmul"] / 1e9 for result in results)
+    if captions is None:
+        found["speedup_trimmed_coco"] = "skipped: no --captions"
+        return found
+    with captions.open(encoding="utf-8", newline="") as file:
+        texts = sorted({row["prompt"] for row in csv.DictReader(file) if row["prompt"].strip()})
+    found |= {f"{name}_coco": value for name, value in describe(encoder, texts).items()}
+    results = [one_round(encoder, p, None) for p in stretches(texts, sample, rounds)]
+    found |= spread("speedup_trimmed_coco", [result["speedup_trimmed"] for result in results])
+    return found
+
+
+def make_encoder(bpe: Path | None) -> TextEncoder:
+    """Make a text encoder of the true shape with random weights."""
+    if bpe is None:
+        tokenizer = AutoTokenizer.from_pretrained(TINYTOWN / "tokenizer")
+        tokenizer.model_max_length = N_TOKENS
+    else:
+        lines = gzip.decompress(bpe.read_bytes()).decode("utf-8").split("\n")[1:48895]
+        merges = [tuple(line.split()) for line in lines]
+        letters = sorted(ByteLevel.alphabet(), key=lambda letter: (ord(letter) > 255, letter))
+        words = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges)]
+        words += ["<|startoftext|>", "<|endoftext|>"]
+        vocabulary = {word: number for number, word in enumerate(words)}
+        tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=N_TOKENS)
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=N_WORDS,
+        hidden_size=WIDTH,
+        intermediate_size=N_HIDDEN,
+        num_hidden_layers=N_LAYERS,
+        num_attention_heads=12,
+        max_position_embeddings=N_TOKENS,
+        hidden_act="quick_gelu",
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return TextEncoder(CLIPTextModel(config), tokenizer, id="random ViT-L/14", revision="0")
+
+
+def count_tokens(encoder: TextEncoder, ids: torch.Tensor) -> Any:
+    """Count tokens up to the first end of text."""
+    return ((ids == encoder.tokenizer.eos_token_id).int().argmax(dim=1) + 1).numpy()
+
+
+def describe(encoder: TextEncoder, prompts: list[str]) -> dict[str, float]:
+    """Count what there is to compute, in tokens a prompt."""
+    ids = encoder.tokenize(prompts)
+    lengths = count_tokens(encoder, ids)
+    tree, padded = PrefixTree.build(ids, lengths), PrefixTree.build(ids, [N_TOKENS] * len(ids))
+    return {
+        "tokens_a_prompt": float(lengths.mean()),
+        "nodes_a_prompt": len(tree) / len(ids),
+        "padded_nodes_a_prompt": len(padded) / len(ids),
+    }
+
+
+def stretches(prompts: list[str], sample: int, rounds: int) -> list[list[str]]:
+    """Take stretches of neighbours, evenly spaced; all prompts in every round if sample is 0."""
+    size = min(sample or len(prompts), len(prompts))
+    starts = np.linspace(0, len(prompts) - size, rounds).astype(int)
+    return [prompts[start : start + size] for start in starts]
+
+
+def one_round(
+    encoder: TextEncoder, prompts: list[str], rng: np.random.Generator | None
+) -> dict[str, float]:
+    """Run every way once, the padded one only if there is a generator to draw its batch."""
+    before = matmul_rate()
+    packed_s, ours = timed(lambda: encoder.embed(prompts))
+    result = {"matmul": (before + matmul_rate()) / 2}
+    result["peak_share"] = arithmetic(encoder, prompts) / packed_s / result["matmul"]
+    trimmed_s, theirs = timed(lambda: trimmed(encoder, prompts))
+    result["speedup_trimmed"] = trimmed_s / packed_s
+    result["max_difference"] = float(np.abs(ours - theirs).max())
+    if rng is not None:
+        rows = rng.choice(len(prompts), PADDED, replace=False)
+        padded_s, plain = timed(lambda: padded(encoder, [prompts[row] for row in rows]))
+        result["speedup_padded"] = padded_s * len(prompts) / PADDED / packed_s
+        difference = float(np.abs(ours[rows] - plain).max())
+        result["max_difference"] = max(result["max_difference"], difference)
+    return result
+
+
+@torch.no_grad()
+def trimmed(encoder: TextEncoder, prompts: list[str]) -> Any:
+    """Embed in batches of about equal length: the best obvious way."""
+    ids = encoder.tokenize(prompts)
+    lengths = count_tokens(encoder, ids)
+    vectors = np.empty((len(ids), WIDTH), dtype=np.float32)
+    for rows in batches_by_length(lengths, TRIMMED):
+        batch = ids[rows, : lengths[rows].max()]
+        vectors[rows] = unit(encoder.pool(encoder.forward_ids(batch), batch))
+    return vectors
+
+
+@torch.no_grad()
+def padded(encoder: TextEncoder, prompts: list[str]) -> Any:
+    """Embed as diffusers pads."""
+    ids = encoder.tokenize(prompts)
+    return unit(encoder.pool(encoder.forward_ids(ids), ids))
+
+
+def unit(pooled: torch.Tensor) -> Any:
+    """Normalise rows."""
+    return torch.nn.functional.normalize(pooled, dim=1).numpy()
+
+
+def timed(work: Any) -> tuple[float, Any]:
+    """Seconds and result."""
+    begun = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begun, result
+
+
+def matmul_rate(seconds: float = 1.0, size: int = 2048) -> float:
+    """Measure float32 matrix multiplication, in operations a second."""
+    a, b = torch.rand(size, size), torch.rand(size, size)
+    a @ b
+    begun, n = time.perf_counter(), 0
+    while (spent := time.perf_counter() - begun) < seconds:
+        a @ b
+        n += 1
+    return n * 2 * size**3 / spent
+
+
+def arithmetic(encoder: TextEncoder, prompts: list[str]) -> float:
+    """Count the operations that packing leaves: no padding, no masked key, no copy of an ancestor.
+
+    Of the last layer, all nodes need keys and values, and only the ends need the rest.
+    """
+    ids = encoder.tokenize(prompts)
+    tree = PrefixTree.build(ids, count_tokens(encoder, ids))
+    n, looked = len(tree), float((tree.depths + 1).sum())
+    ends = np.unique(tree.ends)
+    looked_last = float((tree.depths[ends] + 1).sum())
+    inner = (N_LAYERS - 1) * (n * (4 * WIDTH**2 + 2 * WIDTH * N_HIDDEN) + 2 * WIDTH * looked)
+    last = 2 * n * WIDTH**2 + len(ends) * (2 * WIDTH**2 + 2 * WIDTH * N_HIDDEN)
+    return 2 * (inner + last + 2 * WIDTH * looked_last)
+
+
+def spread(name: str, values: list[float]) -> dict[str, Any]:
+    """Median over the rounds, with the lowest and the highest."""
+    low, high = min(values), max(values)
+    return {name: statistics.median(values), f"{name}_rounds": f"{low:.3g} to {high:.3g}"}
+
+
+def fill_stores() -> dict[str, Any]:
+    """Fill a store with 10,000 and one with 1,000,000 prompts, each in a process of its own."""
+    found: dict[str, Any] = {"model": "tinytown", "pack": PACK}
+    for n in (10_000, 1_000_000):
+        code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import embed; "
+        done = subprocess.run(
+            [sys.executable, "-c", code + f"embed.fill({n})"],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        found |= {f"{name}_{n}": value for name, value in json.loads(done.stdout).items()}
+    found["throughput_ratio"] = found["prompts_a_second_1000000"] / found["prompts_a_second_10000"]
+    return found
+
+
+def fill(n: int) -> None:
+    """Fill a store with n prompts and print what it took."""
+    encoder = TextEncoder.load("tinytown")
+    encoder.embed(["a nurse"])
+    loaded = resident_now()
+    words = Lexicon.load()
+    jobs = [job.name for job in words.occupations]
+    people = ["man", "woman", "boy", "girl", "lady", "gentleman"]
+    ages, skins = ["", "young ", "middle aged ", "old "], ["", "light ", "dark ", "tan ", "brown "]
+    parts = itertools.product(words.neutral_templates[:5] + words.neutral_templates[5:6], ages)
+    prompts = (
+        template.replace("{subject}", f"{age}{skin}{who} working as a {job} and a {other}")
+        for (template, age), skin, who, job, other in itertools.product(
+            parts, skins, people, jobs, jobs
+        )
+    )
+    table = pd.DataFrame({"prompt": list(itertools.islice(prompts, n))})
+    constants = ("neutral", "a subject", "a template", -1, "trained", 0.5)
+    for column, value in zip(COLUMNS[1:], constants, strict=True):
+        table[column] = value
+    prompt_set = PromptSet(table)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, n_encoded = timed(lambda: EmbeddingStore(Path(folder)).update(encoder, prompt_set))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    told = {
+        "prompts_a_second": n_encoded / seconds,
+        "seconds": seconds,
+        "gigabytes_beyond_model": peak - loaded,
+    }
+    sys.stdout.write(json.dumps(told))
+
+
+def resident_now() -> float:
+    """Gigabytes that are resident now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**30
+
+
+if __name__ == "__main__":
+    main()
