@@ -7,29 +7,26 @@ import gzip
 import itertools
 import json
 import platform
-import resource
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
 import torch
+from stores import compare_stores
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from probe import EmbeddingStore, PromptSet, TextEncoder
+from probe import TextEncoder
 from probe.text.batching import batches_by_length
 from probe.text.checkpoints import TINYTOWN
 from probe.text.lexicon import Lexicon
-from probe.text.packing import PACK
 from probe.text.prefixes import PrefixTree
-from probe.text.prompts import COLUMNS
+
+Clock = Callable[[], float]
 
 WIDTH, N_HIDDEN, N_LAYERS, N_TOKENS, N_WORDS = 768, 3072, 12, 77, 49408
 PADDED, TRIMMED = 32, 256  # prompts a batch: as diffusers is given them; as is fastest here
@@ -69,6 +66,7 @@ psychologist, real estate agent, roofer, scientist, singer, social worker, soldi
 @click.option("--sample", default=0, show_default=True, help="Prompts a round; 0 for all.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--threads", default=2, show_default=True)
+@click.option("--cpu-time", is_flag=True, help="On a busy machine: one thread's own seconds.")
 @click.option("--million", is_flag=True, help="Fill a store with 1,000,000 prompts instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
@@ -77,11 +75,17 @@ def main(
     sample: int,
     rounds: int,
     threads: int,
+    cpu_time: bool,
     million: bool,
     as_json: bool,
 ) -> None:
     """Compare packed prompts with padded and with trimmed ones, or fill a very large store."""
-    found = fill_stores() if million else compare(bpe, captions, sample, rounds, threads)
+    if million:
+        found = compare_stores()
+    else:
+        torch.set_num_threads(1 if cpu_time else threads)
+        clock = time.process_time if cpu_time else time.perf_counter
+        found = compare(make_encoder(bpe), captions, sample, rounds, clock)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -90,29 +94,29 @@ def main(
 
 
 def compare(
-    bpe: Path | None, captions: Path | None, sample: int, rounds: int, threads: int
+    encoder: TextEncoder, captions: Path | None, sample: int, rounds: int, clock: Clock
 ) -> dict[str, Any]:
     """Run the ways in turn on the same prompts, a stretch of alphabetical neighbours each round.
 
     Of the padded way, one batch is run in each round and its time is scaled to the stretch.
     """
-    torch.set_num_threads(threads)
-    encoder = make_encoder(bpe)
     jobs = [job.strip() for job in OCCUPATIONS.split(",")]
     jobs += [job.name for job in Lexicon.load().occupations]
     phrases = [f"{a} {job}".strip() for a, job in itertools.product(ATTRIBUTES, jobs)]
     product = sorted(template.format(p) for template in TEMPLATES for p in phrases)
     found: dict[str, Any] = {
-        "machine": f"{platform.processor() or platform.machine()}, {threads} threads",
-        "tokenizer": "CLIP's" if bpe else "tinytown's",
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "seconds": clock.__name__,
+        "vocabulary": len(encoder.tokenizer),
         "prompts": f"{len(TEMPLATES)} templates x {len(ATTRIBUTES)} attributes x {len(jobs)} "
         f"occupations = {len(set(product))}",
         "rounds": rounds,
+        "prompts_a_round": sample or "all",
     }
     found |= describe(encoder, product)
     rng = np.random.default_rng(7)
     encoder.embed(product[:64])
-    results = [one_round(encoder, p, rng) for p in stretches(product, sample, rounds)]
+    results = [one_round(encoder, p, rng, clock) for p in stretches(product, sample, rounds)]
     for name in ("speedup_padded", "speedup_trimmed", "peak_share"):
         found |= spread(name, [result[name] for result in results])
     found["max_difference"] = max(result["max_difference"] for result in results)
@@ -123,7 +127,7 @@ def compare(
     with captions.open(encoding="utf-8", newline="") as file:
         texts = sorted({row["prompt"] for row in csv.DictReader(file) if row["prompt"].strip()})
     found |= {f"{name}_coco": value for name, value in describe(encoder, texts).items()}
-    results = [one_round(encoder, p, None) for p in stretches(texts, sample, rounds)]
+    results = [one_round(encoder, p, None, clock) for p in stretches(texts, sample, rounds)]
     found |= spread("speedup_trimmed_coco", [result["speedup_trimmed"] for result in results])
     return found
 
@@ -182,19 +186,19 @@ def stretches(prompts: list[str], sample: int, rounds: int) -> list[list[str]]:
 
 
 def one_round(
-    encoder: TextEncoder, prompts: list[str], rng: np.random.Generator | None
+    encoder: TextEncoder, prompts: list[str], rng: np.random.Generator | None, clock: Clock
 ) -> dict[str, float]:
     """Run every way once, the padded one only if there is a generator to draw its batch."""
-    before = matmul_rate()
-    packed_s, ours = timed(lambda: encoder.embed(prompts))
-    result = {"matmul": (before + matmul_rate()) / 2}
+    before = matmul_rate(clock)
+    packed_s, ours = timed(lambda: encoder.embed(prompts), clock)
+    result = {"matmul": (before + matmul_rate(clock)) / 2}
     result["peak_share"] = arithmetic(encoder, prompts) / packed_s / result["matmul"]
-    trimmed_s, theirs = timed(lambda: trimmed(encoder, prompts))
+    trimmed_s, theirs = timed(lambda: trimmed(encoder, prompts), clock)
     result["speedup_trimmed"] = trimmed_s / packed_s
     result["max_difference"] = float(np.abs(ours - theirs).max())
     if rng is not None:
         rows = rng.choice(len(prompts), PADDED, replace=False)
-        padded_s, plain = timed(lambda: padded(encoder, [prompts[row] for row in rows]))
+        padded_s, plain = timed(lambda: padded(encoder, [prompts[row] for row in rows]), clock)
         result["speedup_padded"] = padded_s * len(prompts) / PADDED / packed_s
         difference = float(np.abs(ours[rows] - plain).max())
         result["max_difference"] = max(result["max_difference"], difference)
@@ -225,19 +229,19 @@ def unit(pooled: torch.Tensor) -> Any:
     return torch.nn.functional.normalize(pooled, dim=1).numpy()
 
 
-def timed(work: Any) -> tuple[float, Any]:
+def timed(work: Callable[[], Any], clock: Clock) -> tuple[float, Any]:
     """Seconds and result."""
-    begun = time.perf_counter()
+    begun = clock()
     result = work()
-    return time.perf_counter() - begun, result
+    return clock() - begun, result
 
 
-def matmul_rate(seconds: float = 1.0, size: int = 2048) -> float:
+def matmul_rate(clock: Clock, seconds: float = 1.0, size: int = 2048) -> float:
     """Measure float32 matrix multiplication, in operations a second."""
     a, b = torch.rand(size, size), torch.rand(size, size)
     a @ b
-    begun, n = time.perf_counter(), 0
-    while (spent := time.perf_counter() - begun) < seconds:
+    begun, n = clock(), 0
+    while (spent := clock() - begun) < seconds:
         a @ b
         n += 1
     return n * 2 * size**3 / spent
@@ -262,60 +266,6 @@ def spread(name: str, values: list[float]) -> dict[str, Any]:
     """Median over the rounds, with the lowest and the highest."""
     low, high = min(values), max(values)
     return {name: statistics.median(values), f"{name}_rounds": f"{low:.3g} to {high:.3g}"}
-
-
-def fill_stores() -> dict[str, Any]:
-    """Fill a store with 10,000 and one with 1,000,000 prompts, each in a process of its own."""
-    found: dict[str, Any] = {"model": "tinytown", "pack": PACK}
-    for n in (10_000, 1_000_000):
-        code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import embed; "
-        done = subprocess.run(
-            [sys.executable, "-c", code + f"embed.fill({n})"],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        found |= {f"{name}_{n}": value for name, value in json.loads(done.stdout).items()}
-    found["throughput_ratio"] = found["prompts_a_second_1000000"] / found["prompts_a_second_10000"]
-    return found
-
-
-def fill(n: int) -> None:
-    """Fill a store with n prompts and print what it took."""
-    encoder = TextEncoder.load("tinytown")
-    encoder.embed(["a nurse"])
-    loaded = resident_now()
-    words = Lexicon.load()
-    jobs = [job.name for job in words.occupations]
-    people = ["man", "woman", "boy", "girl", "lady", "gentleman"]
-    ages, skins = ["", "young ", "middle aged ", "old "], ["", "light ", "dark ", "tan ", "brown "]
-    parts = itertools.product(words.neutral_templates[:5] + words.neutral_templates[5:6], ages)
-    prompts = (
-        template.replace("{subject}", f"{age}{skin}{who} working as a {job} and a {other}")
-        for (template, age), skin, who, job, other in itertools.product(
-            parts, skins, people, jobs, jobs
-        )
-    )
-    table = pd.DataFrame({"prompt": list(itertools.islice(prompts, n))})
-    constants = ("neutral", "a subject", "a template", -1, "trained", 0.5)
-    for column, value in zip(COLUMNS[1:], constants, strict=True):
-        table[column] = value
-    prompt_set = PromptSet(table)
-    with tempfile.TemporaryDirectory() as folder:
-        seconds, n_encoded = timed(lambda: EmbeddingStore(Path(folder)).update(encoder, prompt_set))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    told = {
-        "prompts_a_second": n_encoded / seconds,
-        "seconds": seconds,
-        "gigabytes_beyond_model": peak - loaded,
-    }
-    sys.stdout.write(json.dumps(told))
-
-
-def resident_now() -> float:
-    """Gigabytes that are resident now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 2**30
 
 
 if __name__ == "__main__":
