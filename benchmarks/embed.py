@@ -100,16 +100,13 @@ def compare(
 
     Of the padded way, one batch is run in each round and its time is scaled to the stretch.
     """
-    jobs = [job.strip() for job in OCCUPATIONS.split(",")]
-    jobs += [job.name for job in Lexicon.load().occupations]
-    phrases = [f"{a} {job}".strip() for a, job in itertools.product(ATTRIBUTES, jobs)]
-    product = sorted(template.format(p) for template in TEMPLATES for p in phrases)
+    product = make_product()
     found: dict[str, Any] = {
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "seconds": clock.__name__,
         "vocabulary": len(encoder.tokenizer),
-        "prompts": f"{len(TEMPLATES)} templates x {len(ATTRIBUTES)} attributes x {len(jobs)} "
-        f"occupations = {len(set(product))}",
+        "prompts": f"{len(product)}: {len(TEMPLATES)} templates x {len(ATTRIBUTES)} attributes x "
+        f"{len(product) // len(TEMPLATES) // len(ATTRIBUTES)} occupations",
         "rounds": rounds,
         "prompts_a_round": sample or "all",
     }
@@ -124,12 +121,25 @@ def compare(
     if captions is None:
         found["speedup_trimmed_coco"] = "skipped: no --captions"
         return found
-    with captions.open(encoding="utf-8", newline="") as file:
-        texts = sorted({row["prompt"] for row in csv.DictReader(file) if row["prompt"].strip()})
+    texts = read_captions(captions)
     found |= {f"{name}_coco": value for name, value in describe(encoder, texts).items()}
     results = [one_round(encoder, p, None, clock) for p in stretches(texts, sample, rounds)]
     found |= spread("speedup_trimmed_coco", [result["speedup_trimmed"] for result in results])
     return found
+
+
+def make_product() -> list[str]:
+    """Make the prompts of a bias study, in alphabetical order."""
+    jobs = [job.strip() for job in OCCUPATIONS.split(",")]
+    jobs += [job.name for job in Lexicon.load().occupations]
+    subjects = [f"{words} {job}".strip() for words, job in itertools.product(ATTRIBUTES, jobs)]
+    return sorted({template.format(who) for template in TEMPLATES for who in subjects})
+
+
+def read_captions(path: Path) -> list[str]:
+    """Read the column ``prompt``, in alphabetical order."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return sorted({row["prompt"] for row in csv.DictReader(file) if row["prompt"].strip()})
 
 
 def make_encoder(bpe: Path | None) -> TextEncoder:

@@ -208,11 +208,8 @@ class TextEncoder:
         if self._takes_mean:
             mask = self._mask(input_ids).unsqueeze(2)
             return (states * mask).sum(dim=1) / mask.sum(dim=1)
-        is_end = input_ids == self.tokenizer.eos_token_id
-        if not bool(is_end.any(dim=1).all()):
-            raise ShapeError("a prompt has no end-of-text token; take the ids from `tokenize`")
         rows = torch.arange(len(states), device=states.device)
-        return states[rows, is_end.int().argmax(dim=1)]
+        return states[rows, self._find_ends(input_ids)]
 
     @torch.no_grad()
     def embed(
@@ -307,11 +304,14 @@ class TextEncoder:
 
     def _count_tokens(self, ids: torch.Tensor) -> npt.NDArray[np.intp]:
         """Count the tokens of each prompt that its pooled state looks at: up to its end."""
-        if self._takes_mean:
-            n_tokens = self._mask(ids).sum(dim=1)
-        else:
-            n_tokens = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1) + 1
+        n_tokens = self._mask(ids).sum(dim=1) if self._takes_mean else self._find_ends(ids) + 1
         return n_tokens.numpy()
+
+    def _find_ends(self, ids: torch.Tensor) -> torch.Tensor:
+        is_end = ids == self.tokenizer.eos_token_id
+        if not bool(is_end.any(dim=1).all()):
+            raise ShapeError("a prompt has no end-of-text token; take the ids from `tokenize`")
+        return is_end.int().argmax(dim=1)
 
     def _mask(self, ids: torch.Tensor) -> torch.Tensor:
         mask: torch.Tensor = (ids != self.tokenizer.pad_token_id).long()

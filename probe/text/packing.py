@@ -36,13 +36,7 @@ def can_pack(model: Any) -> bool:
     """
     if not isinstance(model, CLIPTextModel | CLIPTextModelWithProjection):
         return False
-    modules = list(model.modules())
-    is_plain = all(
-        type(module) in (nn.Linear, nn.LayerNorm, nn.Embedding)
-        for module in modules
-        if next(module.parameters(recurse=False), None) is not None
-    )
-    return is_plain and not any(m._forward_hooks or m._forward_pre_hooks for m in modules)
+    return all(map(_is_plain, model.modules()))
 
 
 @torch.no_grad()
@@ -93,6 +87,14 @@ def end_states(
             if progress is not None:
                 progress(n_done, len(ends))
     return states[torch.from_numpy(row_of_end).to(like.device)]
+
+
+def _is_plain(module: nn.Module) -> bool:
+    if module._forward_hooks or module._forward_pre_hooks:
+        return False
+    if next(module.parameters(recurse=False), None) is not None:
+        return type(module) in (nn.Linear, nn.LayerNorm, nn.Embedding)
+    return type(module).__module__.startswith(("torch.nn.", "transformers."))
 
 
 def _run(text: Any, pack: Pack) -> torch.Tensor:

@@ -111,7 +111,18 @@ def test_only_clip_as_it_was_made_is_packed():
     hook = model.encoder.layers[1].mlp.register_forward_pre_hook(lambda *_: None)
     assert not can_pack(model)
     hook.remove()
-    model.encoder.layers[1].mlp.fc1 = torch.nn.Bilinear(1, 1, 1)
+    first = model.encoder.layers[0]
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = first
+
+    model.encoder.layers[0] = Wrapper()
+    assert not can_pack(model)
+    model.encoder.layers[0] = first
+    assert can_pack(model)
+    first.mlp.fc1 = torch.nn.Bilinear(1, 1, 1)
     assert not can_pack(model)
 
 
