@@ -79,12 +79,10 @@ class EmbeddingStore:
             return file.vectors
         file = RowFile.open(self._states, kind="states")
         rows, is_there = _look_up(row_keys(prompts, file.provenance.revision), file.keys)
-        if missing := [
-            prompt for prompt, there in zip(prompts, is_there, strict=True) if not there
-        ]:
+        if len(missing := np.flatnonzero(~is_there)):
             raise DataError(
-                f"{self.folder} holds no embedding of {missing[0]!r} ({len(missing)} missing); "
-                "embed a prompt set that has it"
+                f"{self.folder} holds no embedding of {prompts[missing[0]]!r} ({len(missing)} "
+                "missing); embed a prompt set that has it"
             )
         self._check(file, rows, prompts)
         return file.vectors[rows]
@@ -222,8 +220,12 @@ class EmbeddingStore:
             file = RowFile.open(path, kind=kind)
             rows, is_there = _look_up(keys, file.keys)
             wanted = np.flatnonzero(is_there & (found.file < 0))
-            wanted = wanted[file.are_sound(rows[wanted])]
-            found.file[wanted], found.row[wanted] = number, rows[wanted]
+            wanted = wanted[np.argsort(rows[wanted])]
+            for start in range(0, len(wanted), CHUNK):
+                piece = wanted[start : start + CHUNK]
+                file = RowFile.open(path, kind=kind)  # anew, or all that was read would stay
+                piece = piece[file.are_sound(rows[piece])]
+                found.file[piece], found.row[piece] = number, rows[piece]
         return found
 
     def _is_made(self, keys: Keys, provenance: Provenance, found: _Found) -> bool:
