@@ -29,7 +29,8 @@ from probe.text.prefixes import PrefixTree
 Clock = Callable[[], float]
 
 WIDTH, N_HIDDEN, N_LAYERS, N_TOKENS, N_WORDS = 768, 3072, 12, 77, 49408
-PADDED, TRIMMED = 32, 256  # prompts a batch: as diffusers is given them; about 2,500 tokens
+PADDED = 32  # prompts a batch
+TRIMMED = (32, 256)  # the faster one counts: little padding, or large matrix products
 
 # 10 templates x 12 attributes x 109 occupations = 13,080 prompts.
 TEMPLATES = (
@@ -203,8 +204,11 @@ def one_round(
     packed_s, ours = timed(lambda: encoder.embed(prompts), clock)
     result = {"matmul": (before + matmul_rate(clock)) / 2}
     result["peak_share"] = arithmetic(encoder, prompts) / packed_s / result["matmul"]
-    trimmed_s, theirs = timed(lambda: trimmed(encoder, prompts), clock)
-    result["speedup_trimmed"] = trimmed_s / packed_s
+    trimmed_s = []
+    for size in TRIMMED:
+        seconds, theirs = timed(lambda n=size: trimmed(encoder, prompts, n), clock)
+        trimmed_s.append(seconds)
+    result["speedup_trimmed"] = min(trimmed_s) / packed_s
     result["max_difference"] = float(np.abs(ours - theirs).max())
     if rng is not None:
         rows = rng.choice(len(prompts), PADDED, replace=False)
@@ -216,12 +220,12 @@ def one_round(
 
 
 @torch.no_grad()
-def trimmed(encoder: TextEncoder, prompts: list[str]) -> Any:
+def trimmed(encoder: TextEncoder, prompts: list[str], batch_size: int) -> Any:
     """Embed in batches of about equal length: the best obvious way."""
     ids = encoder.tokenize(prompts)
     lengths = count_tokens(encoder, ids)
     vectors = np.empty((len(ids), WIDTH), dtype=np.float32)
-    for rows in batches_by_length(lengths, TRIMMED):
+    for rows in batches_by_length(lengths, batch_size):
         batch = ids[rows, : lengths[rows].max()]
         vectors[rows] = unit(encoder.pool(encoder.forward_ids(batch), batch))
     return vectors
