@@ -162,17 +162,26 @@ def read_json(path: Path | str, *, kind: str) -> tuple[dict[str, Any], Provenanc
     return data, provenance
 
 
-def read_provenance(path: Path | str) -> Provenance:
+def read_provenance(path: Path | str, *, kind: str | None = None) -> Provenance:
     """Read only the provenance of a ``.safetensors``, ``.parquet`` or ``.json`` file.
 
-    Kind and schema are not checked: a file of any version can be asked what it is.
+    Unless a kind is given, kind and schema are not checked: a file of any version can be asked
+    what it is.
 
     Raises
     ------
     ArtifactError
-        If the file is missing, corrupt, of another suffix, or carries no provenance.
+        If the file is missing, corrupt, of another suffix, carries no provenance, or is not of
+        the kind or of this schema.
     """
     path = Path(path)
+    provenance = _read_provenance(path)
+    if kind is not None:
+        _check(path, provenance, kind)
+    return provenance
+
+
+def _read_provenance(path: Path) -> Provenance:
     if path.suffix == ".json":
         return _load_json(path)[1]
     if path.suffix == ".parquet":

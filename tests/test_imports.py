@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GROUND = {"probe", "probe.errors", "probe.files", "probe.artifacts", "probe.settings"}
+GROUND = {
+    "probe",
+    "probe.errors",
+    "probe.files",
+    "probe.artifacts",
+    "probe.mapped",
+    "probe.settings",
+}
 ALLOWED = {  # room -> rooms that it may import besides the ground and itself
     "probe.text": set(),
     "probe.latent": {"probe.text"},

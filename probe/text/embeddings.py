@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from probe.artifacts import (
-    Provenance,
-    exclusive,
-    hash_parts,
-    read_table,
-    read_tensors,
-    write_table,
-    write_tensors,
-)
-from probe.errors import ArtifactError, DataError
+from probe.artifacts import Provenance, exclusive, hash_parts, read_table, write_table
+from probe.errors import ArtifactError, DataError, ModelError
 from probe.text.prompts import PromptSet
+from probe.text.rows import Flags, Keys, Matrix, RowFile, Rows, gather_rows, row_keys, write_rows
 
 if TYPE_CHECKING:
     from probe.text.encoder import Progress, TextEncoder
 
-Matrix = npt.NDArray[np.float32]
-
-CHUNK = 64
+CHUNK = 8192
 """Prompts that are encoded together and written at once."""
 
 
@@ -36,19 +25,23 @@ CHUNK = 64
 class EmbeddingStore:
     """A folder with ``prompts.parquet`` and, row by row beside it, ``states.safetensors``.
 
-    The states are the pooled, L2-normalised ones of `TextEncoder.embed`.
+    The states are the pooled, L2-normalised ones of `TextEncoder.embed`. Each row is keyed by the
+    prompt and by what encoded it, and has a checksum, so that a damaged row is found by name and
+    the others stay usable. A row that was written once is never lost: those that the present
+    prompts, or the present encoder, do not need are kept in ``.rows`` until they do. (Delete that
+    folder to be rid of them.)
     """
 
     folder: Path
 
     @classmethod
     def open(cls, folder: str | Path) -> EmbeddingStore:
-        """Open a store that has been filled, and check that it is whole.
+        """Open a store that has been filled, and check that its files belong together.
 
         Raises
         ------
         ArtifactError
-            If a file is missing or damaged, or the two do not belong together.
+            If a file is missing or truncated, or the two do not belong together.
         """
         store = cls(Path(folder))
         store._read()
@@ -62,44 +55,68 @@ class EmbeddingStore:
     @property
     def provenance(self) -> Provenance:
         """What made the states."""
-        return self._read()[2]
+        return self._read()[1].provenance
 
     def vectors(self, prompts: Sequence[str] | None = None) -> Matrix:
-        """Look up embeddings, of shape (n_prompts, n_features); all of them if none are named.
+        """Look up embeddings, of shape (n_prompts, n_features).
+
+        Parameters
+        ----------
+        prompts : sequence of str, optional
+            Any that stand in the store. Without them, all rows are given in the order of
+            `prompt_set`: they stay on the disk, and cannot be written to.
 
         Raises
         ------
         DataError
             If a prompt has not been embedded.
+        ArtifactError
+            If the row of one is damaged; all others can still be looked up.
         """
-        prompt_set, vectors, _ = self._read()
         if prompts is None:
-            return vectors
-        row_of = {prompt: row for row, prompt in enumerate(prompt_set.prompts)}
-        if missing := [prompt for prompt in prompts if prompt not in row_of]:
+            prompt_set, file = self._read()
+            self._check(file, np.arange(len(file.keys)), prompt_set.prompts)
+            return file.vectors
+        file = RowFile.open(self._states, kind="states")
+        rows, is_there = _look_up(row_keys(prompts, file.provenance.revision), file.keys)
+        if len(missing := np.flatnonzero(~is_there)):
             raise DataError(
-                f"{self.folder} holds no embedding of {missing[0]!r} ({len(missing)} missing); "
-                "embed a prompt set that has it"
+                f"{self.folder} holds no embedding of {prompts[missing[0]]!r} ({len(missing)} "
+                "missing); embed a prompt set that has it"
             )
-        return vectors[[row_of[prompt] for prompt in prompts]]
+        self._check(file, rows, prompts)
+        return file.vectors[rows]
+
+    def damaged(self) -> list[str]:
+        """Name the prompts whose row on the disk is not what was written, or is not finite."""
+        prompt_set, file = self._read()
+        rows = np.flatnonzero(~file.are_sound(np.arange(len(file.keys))))
+        prompts = prompt_set.prompts
+        return [prompts[row] for row in rows]
 
     def update(
         self,
         encoder: TextEncoder,
         prompt_set: PromptSet,
         *,
+        variant: str = "",
         progress: Progress | None = None,
     ) -> int:
-        """Make the store hold exactly the rows of a prompt set, in its order.
+        """Make the store hold the rows of a prompt set, in its order.
 
-        Embeddings that stand there already, made by the same revision of the encoder, are kept.
-        The others are encoded in chunks that are written one by one: after an interruption the
-        same call goes on with the next chunk, and the files end up with the same bytes.
+        Whatever stands in the folder already, made by the same revision of the encoder, is taken
+        from there. The others are encoded in alphabetical order, so that those that begin alike
+        meet, in chunks that are written one by one: after an interruption, even a kill, the same
+        call goes on with the next chunk, and the files end up with the same bytes. Memory is
+        needed for a chunk and for the prompts, not for all states.
 
         Parameters
         ----------
         encoder : TextEncoder
         prompt_set : PromptSet
+        variant : str
+            Names the layer and the pooling if they are not the encoder's usual ones; rows of
+            different variants are never taken for each other.
         progress : callable, optional
             Called with (done, total) of the prompts that had to be encoded.
 
@@ -111,40 +128,38 @@ class EmbeddingStore:
         Raises
         ------
         ArtifactError
-            If the folder cannot be written to.
+            If the folder cannot be written to, or a file in it is truncated.
         BusyError
             If another process is filling the same store.
+        ModelError
+            If the encoder gives a NaN or an infinity.
         """
+        made_by = f"{encoder.revision}/{variant}" if variant else encoder.revision
         provenance = Provenance(
             kind="states",
             model=encoder.id,
-            revision=encoder.revision,
+            revision=made_by,
             seed=None,
             made_from=prompt_set.hash,
         )
         with exclusive(self.folder):
-            known = self._known(encoder)
-            missing = [p for p in dict.fromkeys(prompt_set.prompts) if _key(p) not in known]
-            n_encoded = 0
-            for start in range(0, len(missing), CHUNK):
-                chunk = missing[start : start + CHUNK]
-                path = self._chunks / f"{hash_parts(encoder.revision, *chunk)}.safetensors"
-                if not path.exists():
-                    piece = {"vectors": encoder.embed(chunk, batch_size=CHUNK)}
-                    write_tensors(path, piece, replace(provenance, kind="chunk"))
-                    n_encoded += len(chunk)
-                arrays, _ = read_tensors(path, kind="chunk")
-                known.update(zip(map(_key, chunk), arrays["vectors"], strict=True))
+            prompts = prompt_set.prompts
+            keys = row_keys(prompts, made_by)
+            distinct, first, place = np.unique(keys, return_index=True, return_inverse=True)
+            todo = sorted(prompts[row] for row in first[self._find(distinct).file < 0])
+            for start in range(0, len(todo), CHUNK):
+                chunk = todo[start : start + CHUNK]
+                self._encode(encoder, chunk, provenance, _within(progress, start, len(todo)))
                 if progress is not None:
-                    progress(start + len(chunk), len(missing))
-            keys = _keys(prompt_set)
-            vectors = np.array([known[int(key)] for key in keys], dtype=np.float32)
-            vectors = vectors.reshape(len(keys), encoder.n_features)
-            write_tensors(self._states, {"keys": keys, "vectors": vectors}, provenance)
+                    progress(start + len(chunk), len(todo))
+            found = self._find(distinct)
+            if not self._is_made(keys, provenance, found):
+                self._keep_others(distinct)
+                width = encoder.n_features
+                gather_rows(self._states, keys, found.sources(place), width, provenance)
             write_table(self._table, prompt_set.table, replace(provenance, kind="prompts"))
-            if self._chunks.exists():
-                shutil.rmtree(self._chunks)
-        return n_encoded
+            self._drop_copies(distinct)
+        return len(todo)
 
     @property
     def _table(self) -> Path:
@@ -155,32 +170,126 @@ class EmbeddingStore:
         return self.folder / "states.safetensors"
 
     @property
-    def _chunks(self) -> Path:
-        return self.folder / ".chunks"
+    def _rows(self) -> Path:
+        return self.folder / ".rows"
 
-    def _read(self) -> tuple[PromptSet, Matrix, Provenance]:
+    def _files(self) -> list[tuple[Path, str]]:
+        """Every file that holds rows, with its kind."""
+        states = [(self._states, "states")] if self._states.exists() else []
+        return states + [(path, "rows") for path in sorted(self._rows.glob("*.safetensors"))]
+
+    def _read(self) -> tuple[PromptSet, RowFile]:
         table, _ = read_table(self._table, kind="prompts")
-        arrays, provenance = read_tensors(self._states, kind="states")
+        file = RowFile.open(self._states, kind="states")
         prompt_set = PromptSet(table)
-        if not np.array_equal(arrays["keys"], _keys(prompt_set)):
+        if not np.array_equal(file.keys, row_keys(prompt_set.prompts, file.provenance.revision)):
             raise ArtifactError(
                 f"{self._states} is not of the prompts in {self._table}; embed them again"
             )
-        return prompt_set, arrays["vectors"], provenance
+        return prompt_set, file
 
-    def _known(self, encoder: TextEncoder) -> dict[int, Matrix]:
-        """Vectors that stand in the store, by key; none if another encoder made them."""
+    def _check(self, file: RowFile, rows: Rows, prompts: Sequence[str]) -> None:
+        if len(bad := np.flatnonzero(~file.are_sound(rows))):
+            raise ArtifactError(
+                f"{file.path}: the embedding of {prompts[bad[0]]!r} is damaged ({len(bad)} of "
+                f"{len(rows)} are); embed the prompts again: only what is damaged is encoded"
+            )
+
+    def _encode(
+        self,
+        encoder: TextEncoder,
+        prompts: list[str],
+        provenance: Provenance,
+        progress: Progress | None,
+    ) -> None:
+        vectors = encoder.embed(prompts, progress=progress)
+        if len(bad := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+            raise ModelError(
+                f"{encoder.id} embeds {prompts[bad[0]]!r} as a vector that is not finite "
+                f"({len(bad)} of {len(prompts)} are not); fetch or convert the model again"
+            )
+        path = self._rows / f"{hash_parts(provenance.revision, *prompts)}.safetensors"
+        keys = row_keys(prompts, provenance.revision)
+        write_rows(path, keys, vectors, replace(provenance, kind="rows", made_from=path.stem))
+
+    def _find(self, keys: Keys) -> _Found:
+        """Find a sound row for each key, where there is one."""
+        files = self._files()
+        found = _Found(files, np.full(len(keys), -1), np.zeros(len(keys), dtype=np.intp))
+        for number, (path, kind) in enumerate(files):
+            file = RowFile.open(path, kind=kind)
+            rows, is_there = _look_up(keys, file.keys)
+            wanted = np.flatnonzero(is_there & (found.file < 0))
+            wanted = wanted[np.argsort(rows[wanted])]
+            for start in range(0, len(wanted), CHUNK):
+                piece = wanted[start : start + CHUNK]
+                file = RowFile.open(path, kind=kind)  # anew, or all that was read would stay
+                piece = piece[file.are_sound(rows[piece])]
+                found.file[piece], found.row[piece] = number, rows[piece]
+        return found
+
+    def _is_made(self, keys: Keys, provenance: Provenance, found: _Found) -> bool:
+        """Tell whether the states are there already."""
+        if not self._states.exists() or found.file.any():
+            return False
+        file = RowFile.open(self._states, kind="states")
+        return file.provenance == provenance and np.array_equal(file.keys, keys)
+
+    def _keep_others(self, keys: Keys) -> None:
+        """Put by what stands in the states under other keys, before they are replaced."""
         if not self._states.exists():
-            return {}
-        arrays, provenance = read_tensors(self._states, kind="states")
-        if provenance.revision != encoder.revision:
-            return {}
-        return dict(zip(arrays["keys"].tolist(), arrays["vectors"], strict=True))
+            return
+        file = RowFile.open(self._states, kind="states")
+        rows = np.flatnonzero(~np.isin(file.keys, keys))
+        rows = rows[file.are_sound(rows)]
+        if len(rows):
+            others = file.keys[rows]
+            path = self._rows / f"{hash_parts(others)}.safetensors"
+            provenance = replace(file.provenance, kind="rows", made_from=path.stem)
+            source = (self._states, "states", rows, np.arange(len(rows)))
+            gather_rows(path, others, [source], file.vectors.shape[1], provenance)
+
+    def _drop_copies(self, keys: Keys) -> None:
+        """Remove the files all of whose rows stand in the states."""
+        for path, kind in self._files():
+            if kind == "rows" and np.isin(RowFile.open(path, kind=kind).keys, keys).all():
+                path.unlink()
+        if self._rows.exists() and not any(self._rows.iterdir()):
+            self._rows.rmdir()
 
 
-def _key(prompt: str) -> int:
-    return int(hash_parts(prompt), 16)
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """In which file, and in which row of it, each of some keys stands."""
+
+    files: list[tuple[Path, str]]
+    file: Rows
+    """Number of the file; -1 for a key that stands in none."""
+    row: Rows
+
+    def sources(self, place: Rows) -> Iterator[tuple[Path, str, Rows, Rows]]:
+        """List, file by file, the rows to take and where they go, if row i holds key place[i]."""
+        for number, (path, kind) in enumerate(self.files):
+            given = np.flatnonzero(self.file[place] == number)
+            yield path, kind, self.row[place[given]], given
 
 
-def _keys(prompt_set: PromptSet) -> npt.NDArray[np.uint64]:
-    return np.array([_key(prompt) for prompt in prompt_set.prompts], dtype=np.uint64)
+def _look_up(keys: Keys, among: Keys) -> tuple[Rows, Flags]:
+    """Find where keys stand among others, and which do."""
+    if not len(among):
+        return np.zeros(len(keys), dtype=np.intp), np.zeros(len(keys), dtype=bool)
+    order = np.argsort(among, kind="stable")
+    rows = order[np.searchsorted(among, keys, sorter=order) % len(among)]
+    return rows, among[rows] == keys
+
+
+def _within(progress: Progress | None, start: int, total: int) -> Progress | None:
+    """Tell of a chunk in prompts of the whole, up to its last, which is not yet written."""
+    if progress is None:
+        return None
+
+    def tell(done: int, n_chunk: int) -> None:
+        if done < n_chunk:
+            progress(start + done, total)
+
+    return tell

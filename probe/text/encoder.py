@@ -13,6 +13,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from probe.errors import ModelError
+from probe.text.batching import batches_by_length
 from probe.text.checkpoints import resolve_model
 from probe.text.conditioning import (
     Conditioning,
@@ -23,6 +24,7 @@ from probe.text.conditioning import (
 )
 from probe.text.layers import check_layer, find_head, layer_states
 from probe.text.loading import find_device, load_parts
+from probe.text.packing import can_pack, end_states
 from probe.text.pooling import pool_states, prompt_mask
 from probe.text.prompts import check_prompt
 from probe.text.tokens import grow_vocabulary, pad_ids, token_limit
@@ -156,16 +158,21 @@ class TextEncoder:
 
         These are exactly the states that the pipeline's ``encode_prompt`` takes from this encoder,
         by `conditioning`: for StableDiffusionPipeline the last ones after the final normalisation,
-        of padded prompts without an attention mask. Prompts are checked and cut as by `tokenize`.
+        of padded prompts without an attention mask. Prompts are checked and cut as by `tokenize`; a
+        repeated prompt is encoded once.
 
         Returns
         -------
         float32 Tensor of shape (n_prompts, max_tokens, n_features)
         """
-        ids = self.tokenize(prompts)
+        row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
+        ids = self.tokenize(list(row_of))
         if not len(ids):
             return torch.empty(0, self.max_tokens, self.n_features, device=self.device)
-        return torch.cat([self.forward_ids(batch) for batch in ids.split(batch_size)])
+        states = torch.cat([self.forward_ids(batch) for batch in ids.split(batch_size)])
+        if len(states) == len(prompts):
+            return states
+        return states[[row_of[prompt] for prompt in prompts]]
 
     def forward_ids(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Encode token ids; gradients pass, so that a token can be trained.
@@ -250,14 +257,19 @@ class TextEncoder:
     def embed(
         self, prompts: Sequence[str], *, batch_size: int = 256, progress: Progress | None = None
     ) -> npt.NDArray[np.float32]:
-        """Embed prompts: pooled states, L2-normalised. A repeated prompt is encoded once.
+        """Embed prompts: pooled states, L2-normalised. Nothing is encoded twice.
+
+        For a causal encoder that goes for what prompts begin with in common (see
+        `probe.text.packing`), for any other for repeated prompts, which go through it in order of
+        length, without padding that no state looks at.
 
         Parameters
         ----------
         prompts : sequence of str
-            Checked and cut as by `tokenize`.
+            Checked and cut as by `tokenize`. All are tokenized first; a million or more are
+            better put into an `EmbeddingStore`, which takes them piece by piece.
         batch_size : int
-            How many prompts are encoded at a time.
+            How many prompts are encoded at a time where they are not packed.
         progress : callable, optional
             Called with (done, total) distinct prompts after each batch.
 
@@ -266,14 +278,28 @@ class TextEncoder:
         float32 ndarray of shape (n_prompts, n_features)
         """
         row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
-        ids = self._trim(self.tokenize(list(row_of)))
-        vectors = np.empty((len(ids), self.n_features), dtype=np.float32)
-        for start in range(0, len(ids), batch_size):
-            batch = ids[start : start + batch_size]
-            pooled = self.pool(self.forward_ids(batch), batch)
-            vectors[start : start + len(batch)] = nn.functional.normalize(pooled, dim=1).cpu()
-            if progress is not None:
-                progress(start + len(batch), len(ids))
+        ids = self.tokenize(list(row_of))
+        n_tokens = self._count_tokens(ids)
+        if self.conditioning.pooling == "end" and can_pack(self.model):
+            pooled = end_states(
+                self.model,
+                ids,
+                n_tokens,
+                layer=self.conditioning.layer,
+                final_norm=self.conditioning.final_norm,
+                progress=progress,
+            )
+            vectors = nn.functional.normalize(pooled, dim=1).cpu().numpy()
+        else:
+            vectors = np.empty((len(ids), self.n_features), dtype=np.float32)
+            n_done = 0
+            for rows in batches_by_length(n_tokens, batch_size):
+                batch = ids[rows, : n_tokens[rows].max()]
+                pooled = self.pool(self.forward_ids(batch), batch)
+                vectors[rows] = nn.functional.normalize(pooled, dim=1).cpu()
+                n_done += len(rows)
+                if progress is not None:
+                    progress(n_done, len(ids))
         return vectors[[row_of[prompt] for prompt in prompts]]
 
     def add_token(self, token: str, vector: npt.ArrayLike | torch.Tensor) -> int:
@@ -302,12 +328,13 @@ class TextEncoder:
         """
         return grow_vocabulary(self.model, self.tokenizer, token, vector)
 
-    def _trim(self, ids: torch.Tensor) -> torch.Tensor:
-        """Drop the padding that all prompts share, where no state that is pooled looks at it."""
-        is_seen = not (self.is_causal or self.conditioning.masked)
-        if is_seen or self.conditioning.pooling == "last" or not len(ids):
-            return ids
-        return ids[:, : int(self._mask(ids).sum(dim=1).max())]
+    def _count_tokens(self, ids: torch.Tensor) -> npt.NDArray[np.intp]:
+        """Count the tokens of each prompt that its pooled state depends on."""
+        sees_padding = not (self.is_causal or self.conditioning.masked)
+        if sees_padding or self.conditioning.pooling == "last":
+            return np.full(len(ids), ids.shape[1])
+        n_tokens: npt.NDArray[np.intp] = self._mask(ids).sum(dim=1).numpy()
+        return n_tokens
 
     def _pool(self, states: torch.Tensor, ids: torch.Tensor, pooling: Pooling) -> torch.Tensor:
         end = self.tokenizer.eos_token_id

@@ -30,7 +30,7 @@ def pad_ids(
         prompts = [prompt.lower().strip() for prompt in prompts]
     if not prompts:
         return torch.empty(0, max_tokens, dtype=torch.int64)
-    if n_cut := sum(_is_too_long(tokenizer, prompt, max_tokens) for prompt in prompts):
+    if n_cut := _count_too_long(tokenizer, prompts, max_tokens):
         _logger.warning(
             "%d of %d prompts are longer than the %d tokens of %s and were cut off",
             *(n_cut, len(prompts), max_tokens, id),
@@ -67,7 +67,9 @@ def grow_vocabulary(
     return token_id
 
 
-def _is_too_long(tokenizer: Any, prompt: str, max_tokens: int) -> bool:
-    if len(prompt.encode()) + 2 <= max_tokens:  # no token is shorter than a byte
-        return False
-    return len(tokenizer(prompt, verbose=False).input_ids) > max_tokens
+def _count_too_long(tokenizer: Any, prompts: Sequence[str], max_tokens: int) -> int:
+    # No token is shorter than a byte.
+    doubtful = [prompt for prompt in prompts if len(prompt.encode()) + 2 > max_tokens]
+    if not doubtful:
+        return 0
+    return sum(len(row) > max_tokens for row in tokenizer(doubtful, verbose=False).input_ids)

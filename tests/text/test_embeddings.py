@@ -4,23 +4,47 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from probe.artifacts import exclusive, hash_file, read_tensors, write_table
-from probe.errors import ArtifactError, BusyError, DataError
+from probe.artifacts import (
+    Provenance,
+    exclusive,
+    hash_file,
+    read_tensors,
+    write_table,
+    write_tensors,
+)
+from probe.errors import ArtifactError, BusyError, DataError, ModelError
 from probe.text import embeddings
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
+from probe.text.rows import RowFile, gather_rows, write_rows
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
 def encoder(pipeline_folder):
     return TextEncoder.load(pipeline_folder)
+
+
+@pytest.fixture
+def other_encoder(pipeline_folder, tmp_path):
+    folder = shutil.copytree(pipeline_folder, tmp_path / "model")
+    path = folder / "text_encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"layer_norm_eps": 0.1}))
+    return TextEncoder.load(folder)
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +109,6 @@ def test_only_new_prompts_are_encoded_and_rows_follow_the_new_set(encoder, promp
     assert set(store.prompt_set.table["subject"]) == {"nurse"}
 
 
-def test_another_revision_is_encoded_anew(encoder, prompts, pipeline_folder, tmp_path):
-    folder = shutil.copytree(pipeline_folder, tmp_path / "model")
-    path = folder / "text_encoder" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"layer_norm_eps": 0.1}))
-    other = TextEncoder.load(folder)
-    store = EmbeddingStore(tmp_path / "store")
-    store.update(encoder, prompts)
-    first = store.vectors()
-    assert store.update(other, prompts) == len(prompts)
-    assert np.abs(store.vectors() - first).max() > 1e-3
-
-
 @pytest.mark.parametrize("stop_after", [4, 16])
 def test_an_interrupted_update_goes_on_and_ends_with_the_same_bytes(
     encoder, prompts, tmp_path, stop_after
@@ -124,15 +136,183 @@ def test_a_kill_between_the_two_files_loses_nothing(encoder, prompts, tmp_path):
     assert files(tmp_path) == before
 
 
-def test_what_an_abandoned_update_left_is_cleared_away(encoder, prompts, tmp_path):
+def test_what_an_abandoned_update_encoded_is_kept_for_later(encoder, prompts, tmp_path):
     def interrupt(done, total):
         raise KeyboardInterrupt
 
     store = EmbeddingStore(tmp_path)
+    nurse = prompts.select(subject="nurse")
     with pytest.raises(KeyboardInterrupt):
-        store.update(encoder, prompts.select(subject="nurse"), progress=interrupt)
+        store.update(encoder, nurse, progress=interrupt)
     store.update(encoder, prompts.select(subject="driver"))
+    assert store.update(encoder, nurse) == len(nurse) - 4
+
+
+def test_nothing_is_encoded_twice_across_sets_that_come_and_go(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    nurse, driver = (prompts.select(subject=subject) for subject in ("nurse", "driver"))
+    store.update(encoder, nurse)
+    before = files(tmp_path)
+    store.update(encoder, driver)
+    assert store.update(encoder, nurse) == 0
+    assert {name: files(tmp_path)[name] for name in before} == before
+    assert store.update(encoder, prompts.select(subject=["nurse", "driver"])) == 0
     assert set(files(tmp_path)) == {"prompts.parquet", "states.safetensors"}
+
+
+def test_a_set_with_a_repeated_prompt_has_a_row_for_each(encoder, prompts, tmp_path):
+    twice = PromptSet(prompts.table.iloc[[0, 1, 0]].reset_index(drop=True))
+    store = EmbeddingStore(tmp_path)
+    assert store.update(encoder, twice) == 2
+    vectors = store.vectors()
+    assert vectors.shape == (3, encoder.n_features)
+    np.testing.assert_array_equal(vectors[0], vectors[2])
+
+
+def test_rows_of_another_revision_or_variant_are_kept_but_never_taken(
+    encoder, other_encoder, prompts, tmp_path
+):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    first = np.array(store.vectors())
+    assert store.update(other_encoder, prompts) == len(prompts)
+    assert np.abs(store.vectors() - first).max() > 1e-3
+    assert store.update(encoder, prompts, variant="layer 1") == len(prompts)
+    assert store.provenance.revision == f"{encoder.revision}/layer 1"
+    assert store.update(encoder, prompts) == 0
+    np.testing.assert_array_equal(store.vectors(), first)
+
+
+def test_a_kill_in_the_middle_loses_no_chunk_and_no_byte(
+    encoder, prompts, pipeline_folder, tmp_path
+):
+    EmbeddingStore(tmp_path / "calm").update(encoder, prompts)
+    prompts.table.to_parquet(tmp_path / "table.parquet")
+    code = f"""
+import os, signal
+import pandas as pd
+from pathlib import Path
+from probe.text import embeddings
+from probe.text.encoder import TextEncoder
+from probe.text.prompts import PromptSet
+
+def kill(done, total):
+    if done == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+embeddings.CHUNK = 4
+encoder = TextEncoder.load({str(pipeline_folder)!r})
+prompts = PromptSet(pd.read_parquet({str(tmp_path / "table.parquet")!r}))
+store = embeddings.EmbeddingStore(Path({str(tmp_path / "cut")!r}))
+store.update(encoder, prompts, progress=kill)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
+    assert EmbeddingStore(tmp_path / "cut").update(encoder, prompts) == len(prompts) - 8
+    assert files(tmp_path / "cut") == files(tmp_path / "calm")
+
+
+# Damage
+
+
+def spoil(path, row):
+    """Flip one bit of one row, as a disk does."""
+    arrays, _ = read_tensors(path, kind="states")
+    content = bytearray(path.read_bytes())
+    place = bytes(content).index(arrays["vectors"][row].tobytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_row_is_named_and_the_rest_stays_usable(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    good = np.array(store.vectors())
+    before, names = files(tmp_path), prompts.prompts
+    spoil(tmp_path / "states.safetensors", 5)
+    store = EmbeddingStore.open(tmp_path)
+    assert store.damaged() == [names[5]]
+    for ask in (store.vectors, lambda: store.vectors(names[3:7])):
+        with pytest.raises(ArtifactError, match=f"embedding of {names[5]!r} is damaged"):
+            ask()
+    rest = names[:5] + names[6:]
+    np.testing.assert_array_equal(store.vectors(rest), np.delete(good, 5, axis=0))
+    assert store.update(encoder, prompts) == 1
+    assert store.damaged() == []
+    np.testing.assert_allclose(store.vectors(), good, atol=1e-6)
+    assert files(tmp_path).keys() == before.keys()
+
+
+def test_rows_that_changed_places_are_damaged(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    path = tmp_path / "states.safetensors"
+    arrays, provenance = read_tensors(path, kind="states")
+    arrays["vectors"][[0, 1]] = arrays["vectors"][[1, 0]]
+    write_tensors(path, arrays, provenance)
+    assert store.damaged() == prompts.prompts[:2]
+
+
+def test_a_row_that_is_not_finite_is_named(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    path = tmp_path / "states.safetensors"
+    arrays, provenance = read_tensors(path, kind="states")
+    arrays["vectors"][2, 0] = np.nan
+    write_rows(path, arrays["keys"], arrays["vectors"], provenance)
+    assert store.damaged() == [prompts.prompts[2]]
+
+
+def test_an_encoder_that_gives_no_number_is_refused_and_nothing_is_written(
+    prompts, pipeline_folder, tmp_path
+):
+    broken = TextEncoder.load(pipeline_folder)
+    with torch.no_grad():
+        broken.model.final_layer_norm.bias[0] = np.nan
+    with pytest.raises(ModelError, match="as a vector that is not finite"):
+        EmbeddingStore(tmp_path).update(broken, prompts)
+    assert files(tmp_path) == {}
+
+
+def test_a_store_of_a_version_without_checksums_is_made_anew(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    path = tmp_path / "states.safetensors"
+    arrays, provenance = read_tensors(path, kind="states")
+    del arrays["sums"]
+    write_tensors(path, arrays, provenance)
+    with pytest.raises(ArtifactError, match="embed them again"):
+        EmbeddingStore.open(tmp_path)
+    assert store.update(encoder, prompts) == len(prompts)
+    assert len(store.vectors()) == len(prompts)
+
+
+# Size
+
+
+def test_a_file_is_put_together_from_others_without_being_in_memory(tmp_path):
+    n, width = 20_000, 512
+    rng = np.random.default_rng(0)
+    keys, vectors = rng.permutation(n).astype(np.uint64), rng.random((n, width), np.float32)
+    provenance = Provenance(kind="rows", model="m", revision="r", seed=None, made_from="x")
+    write_rows(tmp_path / "a.safetensors", keys, vectors, provenance)
+    order = rng.permutation(n)
+    source = (tmp_path / "a.safetensors", "rows", order, np.arange(n))
+    tracemalloc.start()
+    gather_rows(tmp_path / "b.safetensors", keys[order], [source], width, provenance)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < vectors.nbytes / 3
+    file = RowFile.open(tmp_path / "b.safetensors", kind="rows")
+    np.testing.assert_array_equal(file.vectors, vectors[order])
+    assert file.are_sound(np.arange(n)).all()
+
+
+def test_all_vectors_stay_on_the_disk_and_cannot_be_written_to(encoder, prompts, tmp_path):
+    store = EmbeddingStore(tmp_path)
+    store.update(encoder, prompts)
+    with pytest.raises(ValueError, match="read-only"):
+        store.vectors()[0, 0] = 1
+    store.vectors(prompts.prompts)[0, 0] = 1  # a copy
 
 
 def test_files_of_two_sets_do_not_belong_together(encoder, prompts, tmp_path):

@@ -155,15 +155,59 @@ def test_states_and_ids_that_do_not_belong_together_are_refused(encoder):
 @given(choice=st.lists(st.sampled_from(PROMPTS), max_size=12))
 def test_a_repeated_prompt_is_encoded_once_and_has_one_embedding(encoder, choice):
     calls = []
-    z = encoder.embed(
-        choice, batch_size=1, progress=lambda done, total: calls.append((done, total))
-    )
+    z = encoder.embed(choice, progress=lambda *call: calls.append(call))
     n_distinct = len(set(choice))
-    assert calls == [(done, n_distinct) for done in range(1, n_distinct + 1)]
+    assert calls[-1:] == [(n_distinct, n_distinct)] * bool(choice)
     for prompt in set(choice):
         rows = z[[row for row, other in enumerate(choice) if other == prompt]]
         np.testing.assert_array_equal(rows, rows[:1].repeat(len(rows), axis=0))
         np.testing.assert_allclose(rows[0], encoder.embed([prompt])[0], atol=1e-6)
+
+
+def test_padded_states_of_a_repeated_prompt_are_computed_once(encoder):
+    rows = []
+    hook = encoder.model.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    states = encoder.states([PROMPTS[1], PROMPTS[0], PROMPTS[1]])
+    hook.remove()
+    assert rows == [2]
+    assert torch.equal(states, encoder.states(PROMPTS[:2])[[1, 0, 1]])
+
+
+def test_an_encoder_that_is_not_causal_takes_prompts_by_length_and_keeps_their_order(bert_folder):
+    encoder = TextEncoder.load(bert_folder)
+    prompts = ["a photo of a nurse", "mechanic", "a nurse", "a photo of a mechanic", "nurse"]
+    shapes, calls = [], []
+    hook = encoder.model.register_forward_pre_hook(
+        lambda _, inputs: shapes.append(tuple(inputs[0].shape))
+    )
+    z = encoder.embed(prompts, batch_size=2, progress=lambda *call: calls.append(call))
+    hook.remove()
+    assert shapes == [(2, 3), (2, 7), (1, 7)]
+    assert calls == [(2, 5), (4, 5), (5, 5)]
+    for prompt, row in zip(prompts, z, strict=True):
+        np.testing.assert_allclose(row, encoder.embed([prompt])[0], atol=1e-6)
+
+
+def test_an_encoder_with_an_adapter_or_a_hook_in_it_is_run_as_it_is(pipeline_folder):
+    encoder = TextEncoder.load(pipeline_folder)
+    plain = encoder.embed(PROMPTS)
+    layer = encoder.model.encoder.layers[0]
+    hook = layer.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    hooked = encoder.embed(PROMPTS)
+    hook.remove()
+    assert np.abs(hooked - plain).max() > 1e-3
+    np.testing.assert_array_equal(encoder.embed(PROMPTS), plain)
+
+    class Doubled(torch.nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    layer.mlp.fc1.__class__ = Doubled
+    doubled = encoder.embed(PROMPTS)
+    assert np.abs(doubled - plain).max() > 1e-3
+    pooled = encoder.pool(encoder.states(PROMPTS), encoder.tokenize(PROMPTS)).numpy()
+    expected = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    np.testing.assert_allclose(doubled, expected, atol=1e-6)
 
 
 # Bad and strange prompts

@@ -1,0 +1,145 @@
+"""Packed states are those of the model itself, whatever the prompts share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from probe.text import packing
+from probe.text.encoder import TextEncoder
+from probe.text.packing import can_pack, end_states
+
+SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=11), min_size=1, max_size=20)
+
+
+def make_model(kind=CLIPTextModel, **options):
+    config = CLIPTextConfig(
+        vocab_size=12,
+        hidden_size=24,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        max_position_embeddings=77,
+        bos_token_id=10,
+        eos_token_id=11,
+        pad_token_id=11,
+        initializer_factor=8.0,  # states of the size that training gives them
+        **options,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        return kind(config).eval()
+
+
+@pytest.fixture(scope="module", params=["quick_gelu", "gelu"])
+def model(request):
+    return make_model(hidden_act=request.param)
+
+
+def pad(sequences, width=77):
+    return torch.tensor([sequence + [11] * (width - len(sequence)) for sequence in sequences])
+
+
+@torch.no_grad()
+def plain(model, sequences):
+    states = model(pad(sequences)).last_hidden_state
+    return torch.stack([rows[len(s) - 1] for rows, s in zip(states, sequences, strict=True)])
+
+
+def packed(model, sequences, **options):
+    return end_states(model, pad(sequences), [len(s) for s in sequences], **options)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sequences=SEQUENCES, pack_size=st.integers(1, 90))
+def test_packed_states_are_those_of_the_plain_call(model, sequences, pack_size):
+    expected = plain(model, sequences)
+    torch.testing.assert_close(
+        packed(model, sequences, pack_size=pack_size), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_sequences_of_the_full_length_are_packed_too(model):
+    generator = np.random.default_rng(0)
+    tail = generator.integers(0, 10, size=(6, 40)).tolist()
+    sequences = [[10] + [1] * 36 + rest for rest in tail] + [[10], [10, 1, 11]]
+    assert max(map(len, sequences)) == 77
+    expected = plain(model, sequences)
+    assert (expected[0] - expected[1]).abs().max() > 0.1
+    torch.testing.assert_close(packed(model, sequences), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_the_mask_hides_matters(model, monkeypatch):
+    sequences = [[10, 1, 2, 11], [10, 1, 3, 11], [10, 4, 11]]
+    honest = packed(model, sequences)
+    blocks = packing.Pack.blocks
+
+    def see_everything(pack, size):
+        keys, mask = blocks(pack, size)
+        return keys, mask | (keys[:, None, :] < len(pack))
+
+    monkeypatch.setattr(packing.Pack, "blocks", see_everything)
+    assert (packed(model, sequences) - honest).abs().max() > 0.1
+
+
+def test_each_distinct_prefix_goes_through_the_first_layer_once(model):
+    sequences = [[10, 1, 2, 11], [10, 1, 3, 11], [10, 1, 2, 11], [10, 11]]
+    rows = []
+    embedding = model.embeddings.token_embedding
+    hook = embedding.register_forward_hook(lambda *call: rows.append(len(call[2])))
+    packed(model, sequences)
+    hook.remove()
+    assert rows == [7]
+
+
+def test_progress_counts_distinct_sequences(model):
+    calls = []
+    sequences = [[10, token, 11] for token in (1, 2, 1, 3)]
+    packed(model, sequences, pack_size=3, progress=lambda *call: calls.append(call))
+    assert calls == [(1, 3), (3, 3)]  # 7 nodes in 3 packs, the first of which ends nothing
+
+
+def test_only_clip_as_it_was_made_is_packed():
+    assert can_pack(make_model())
+    assert can_pack(make_model(CLIPTextModelWithProjection, projection_dim=8))
+    assert not can_pack(torch.nn.Linear(2, 2))
+    model = make_model()
+    hook = model.encoder.layers[1].mlp.register_forward_pre_hook(lambda *_: None)
+    assert not can_pack(model)
+    hook.remove()
+    first = model.encoder.layers[0]
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = first
+
+    model.encoder.layers[0] = Wrapper()
+    assert not can_pack(model)
+    model.encoder.layers[0] = first
+    assert can_pack(model)
+    first.mlp.fc1 = torch.nn.Bilinear(1, 1, 1)
+    assert not can_pack(model)
+
+
+def test_a_model_with_a_projection_is_packed_before_the_projection():
+    model = make_model(CLIPTextModelWithProjection, projection_dim=8)
+    sequences = [[10, 1, 2, 11], [10, 1, 11]]
+    torch.testing.assert_close(
+        packed(model, sequences), plain(model, sequences), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_tinytown_embeds_its_lexicon_as_its_padded_states_say():
+    from probe.text.lexicon import Lexicon
+    from probe.text.prompts import PromptSet
+
+    encoder = TextEncoder.load("tinytown")
+    prompts = PromptSet.build(Lexicon.load()).select(subject=["nurse", "carpenter", "car"]).prompts
+    pooled = encoder.pool(encoder.states(prompts), encoder.tokenize(prompts))
+    expected = torch.nn.functional.normalize(pooled, dim=1).numpy()
+    np.testing.assert_allclose(encoder.embed(prompts), expected, atol=2e-6)
