@@ -26,9 +26,21 @@ if TYPE_CHECKING:
     from probe.images.fairness import fairness_figures
     from probe.images.generation import GenerationPlan
     from probe.images.quality import ClipScorer
-    from probe.latent.association import share_correlation
+    from probe.latent.association import (
+        ect,
+        mac,
+        ripa,
+        rnd,
+        rnsb,
+        seat,
+        share_correlation,
+        share_regression,
+        weat,
+    )
     from probe.latent.directions import BiasDirection, PairDirection
     from probe.latent.erasure import CalibratedProjection, MeanGapEraser
+    from probe.latent.multiplicity import benjamini_hochberg, holm
+    from probe.latent.prediction import SharePredictor
     from probe.moesd.model import MoESD
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
@@ -51,9 +63,21 @@ _HOMES = {
     "probe.images.fairness": ("fairness_figures",),
     "probe.images.generation": ("GenerationPlan",),
     "probe.images.quality": ("ClipScorer",),
-    "probe.latent.association": ("share_correlation",),
+    "probe.latent.association": (
+        "ect",
+        "mac",
+        "ripa",
+        "rnd",
+        "rnsb",
+        "seat",
+        "share_correlation",
+        "share_regression",
+        "weat",
+    ),
     "probe.latent.directions": ("BiasDirection", "PairDirection"),
     "probe.latent.erasure": ("CalibratedProjection", "MeanGapEraser"),
+    "probe.latent.multiplicity": ("benjamini_hochberg", "holm"),
+    "probe.latent.prediction": ("SharePredictor",),
     "probe.moesd.model": ("MoESD",),
     "probe.text.embeddings": ("EmbeddingStore",),
     "probe.text.encoder": ("TextEncoder",),
@@ -82,11 +106,22 @@ __all__ = [
     "ProbeError",
     "PromptSet",
     "ShapeError",
+    "SharePredictor",
     "StageError",
     "TextEncoder",
     "__version__",
+    "benjamini_hochberg",
+    "ect",
     "fairness_figures",
+    "holm",
+    "mac",
+    "ripa",
+    "rnd",
+    "rnsb",
+    "seat",
     "share_correlation",
+    "share_regression",
+    "weat",
 ]
 
 
