@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from probe.errors import DataError, ShapeError
+from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import Double, Vector
 
 Draws: TypeAlias = npt.NDArray[np.intp]
@@ -56,8 +56,12 @@ def interval(draws: Double, *, confidence: float = 0.95) -> tuple[float, float]:
 
     A draw that holds one row only, again and again, has no figure; it is left out.
     """
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws[np.isfinite(draws)], [tail, 1 - tail])
+    tail, finite = (1 - confidence) / 2, draws[np.isfinite(draws)]
+    if not len(finite):
+        raise DegenerateDataError(
+            f"none of {len(draws)} bootstrap draws has a figure; needed more rows or more draws"
+        )
+    low, high = np.quantile(finite, [tail, 1 - tail])
     return float(low), float(high)
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.association import group_gap, share_correlation, share_regression
+from probe.latent.resampling import interval
 
 
 def subjects(seed, *, n=40, slope=-0.3, noise=0.05):
@@ -146,6 +147,11 @@ def test_a_regression_says_what_is_wrong_with_its_input():
         share_regression(np.arange(5.0), np.arange(4.0))
     with pytest.raises(DegenerateDataError, match="same share of women"):
         share_regression(np.arange(5.0), np.full(5, 0.2))
+
+
+def test_draws_without_any_figure_have_no_interval():
+    with pytest.raises(DegenerateDataError, match="none of 2 bootstrap draws has a figure"):
+        interval(np.array([np.nan, np.inf]))
 
 
 def two_groups(rng, *, n=60, gap=0.3):

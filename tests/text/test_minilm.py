@@ -56,6 +56,7 @@ def skew_of(minilm):
     return measure
 
 
+@pytest.mark.slow
 def test_skew_of_the_327_jobs_of_the_census_follows_the_labour_shares(skew_of, real_data):
     path = real_data / "bls_cps" / "cps_occupation_shares.csv"
     with path.open(encoding="utf-8", newline="") as file:
@@ -96,6 +97,7 @@ def test_sentences_associate_men_with_careers(minilm, real_data):
     assert found.value > 0.5
 
 
+@pytest.mark.slow
 def test_skew_foretells_the_published_pictures_of_unseen_occupations(skew_of, real_data):
     path = real_data / "fair_diffusion" / "results_fairface_generated_1-5.txt"
     lines = path.read_text(encoding="utf-8").split("\n")
