@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from probe.images.fairness import fairness_figures
     from probe.images.generation import GenerationPlan
     from probe.images.quality import ClipScorer
-    from probe.latent.association import share_correlation
+    from probe.latent.association import (
+        ect,
+        mac,
+        ripa,
+        rnd,
+        rnsb,
+        seat,
+        share_correlation,
+        share_regression,
+        weat,
+    )
     from probe.latent.cones import direction_cone, pairwise_cosines, stability
     from probe.latent.density import group_density
     from probe.latent.directions import BiasDirection, PairDirection
@@ -45,8 +55,10 @@ if TYPE_CHECKING:
     from probe.latent.leace import LeaceEraser
     from probe.latent.lipstick import clusters_left
     from probe.latent.maps import neighbor_map
+    from probe.latent.multiplicity import benjamini_hochberg, holm
     from probe.latent.nullspace import NullspaceEraser
     from probe.latent.patching import patch_states
+    from probe.latent.prediction import SharePredictor
     from probe.latent.subspace import GroupSubspace
     from probe.latent.tracing import trace, where_it_appears
     from probe.moesd.model import MoESD
@@ -77,7 +89,17 @@ _HOMES = {
     "probe.images.fairness": ("fairness_figures",),
     "probe.images.generation": ("GenerationPlan",),
     "probe.images.quality": ("ClipScorer",),
-    "probe.latent.association": ("share_correlation",),
+    "probe.latent.association": (
+        "ect",
+        "mac",
+        "ripa",
+        "rnd",
+        "rnsb",
+        "seat",
+        "share_correlation",
+        "share_regression",
+        "weat",
+    ),
     "probe.latent.cones": ("direction_cone", "pairwise_cosines", "stability"),
     "probe.latent.density": ("group_density",),
     "probe.latent.directions": ("BiasDirection", "PairDirection"),
@@ -96,8 +118,10 @@ _HOMES = {
     "probe.latent.leace": ("LeaceEraser",),
     "probe.latent.lipstick": ("clusters_left",),
     "probe.latent.maps": ("neighbor_map",),
+    "probe.latent.multiplicity": ("benjamini_hochberg", "holm"),
     "probe.latent.nullspace": ("NullspaceEraser",),
     "probe.latent.patching": ("patch_states",),
+    "probe.latent.prediction": ("SharePredictor",),
     "probe.latent.subspace": ("GroupSubspace",),
     "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
@@ -145,16 +169,21 @@ __all__ = [
     "ProbeError",
     "PromptSet",
     "ShapeError",
+    "SharePredictor",
     "SpanDirection",
     "StageError",
     "TextEncoder",
     "__version__",
     "attribute_heads",
+    "benjamini_hochberg",
     "clusters_left",
     "direction_cone",
+    "ect",
     "erasure_table",
     "fairness_figures",
     "group_density",
+    "holm",
+    "mac",
     "map_faithfulness",
     "neighbor_map",
     "pairwise_cosines",
@@ -162,9 +191,15 @@ __all__ = [
     "read_prompts",
     "read_vectors",
     "record",
+    "ripa",
+    "rnd",
+    "rnsb",
+    "seat",
     "share_correlation",
+    "share_regression",
     "stability",
     "trace",
+    "weat",
     "where_it_appears",
     "write_vectors",
 ]

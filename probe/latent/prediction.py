@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.latent.betabinomial import Counts, draw_shares, posterior, share_of_logit
 from probe.latent.directions import Double, Vector
 from probe.latent.resampling import as_finite, chunks, is_constant
-
-Counts = npt.NDArray[np.integer]
-
-_PRIOR_SCALE = 5.0  # of intercept and slope on the logit scale, per standard deviation of skew
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +138,7 @@ class SharePredictor(BaseEstimator):
             )
         # On standard units the search and the priors do not depend on the encoder's scale.
         self._center, self._scale = float(skews.mean()), float(skews.std())
-        peak, covariance = _posterior((skews - self._center) / self._scale, women, images)
+        peak, covariance = posterior((skews - self._center) / self._scale, women, images)
         rng = np.random.default_rng(self.seed)
         moves = rng.multivariate_normal(np.zeros(3), covariance, size=self.n_draws)
         # Student's t in place of the normal, as in any regression of few subjects
@@ -150,7 +146,7 @@ class SharePredictor(BaseEstimator):
         self._draws = peak + moves * np.sqrt(spare / rng.chisquare(spare, self.n_draws))[:, None]
         self.slope_ = float(peak[1]) / self._scale
         self.intercept_ = float(peak[0]) - self.slope_ * self._center
-        self.correlation_ = float(_expit(peak[2]))
+        self.correlation_ = float(share_of_logit(peak[2]))
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(self._draws[:, 1] / self._scale, [tail, 1 - tail])
         self.slope_interval_ = (float(low), float(high))
@@ -190,8 +186,8 @@ class SharePredictor(BaseEstimator):
         start = 0
         for size in chunks(len(x), self.n_draws):
             rows = slice(start, start + size)
-            means = _expit(self._draws[:, 0] + np.outer(x[rows], self._draws[:, 1]))
-            shares = _draw_beta(means, precision, rng)  # (size, n_draws)
+            means = share_of_logit(self._draws[:, 0] + np.outer(x[rows], self._draws[:, 1]))
+            shares = draw_shares(means, precision, rng)  # (size, n_draws)
             if images is not None:
                 counts = images[rows, None]
                 shares = rng.binomial(counts, shares) / counts
@@ -260,65 +256,6 @@ class SharePredictor(BaseEstimator):
             width=float((found.high - found.low).mean()),
             n=len(seen),
         )
-
-
-def _posterior(x: Double, women: Counts, images: Counts) -> tuple[Double, Double]:
-    """Find the peak of the posterior over (a, b, logit of the correlation), and its covariance."""
-    from scipy.optimize import minimize
-
-    def cost(parameters: Double) -> float:
-        return _minus_log_posterior(parameters, x, women, images)[0]
-
-    def slope(parameters: Double) -> Double:
-        return _minus_log_posterior(parameters, x, women, images)[1]
-
-    def curvature(parameters: Double) -> Double:
-        step = 1e-4  # parameters are of size 1
-        rows = [slope(parameters + move) - slope(parameters - move) for move in step * np.eye(3)]
-        return (np.array(rows) + np.array(rows).T) / (4 * step)
-
-    # Newton with exact slopes: with many images, a and b are known a thousand times better than
-    # the correlation, and a search along rough slopes gets lost.
-    logits = np.log((women + 0.5) / (images - women + 0.5))
-    start = np.array([*np.polyfit(x, logits, 1)[::-1], 0.0])
-    found = minimize(cost, start, jac=slope, hess=curvature, method="trust-exact")
-    peak: Double = found.x
-    return peak, np.asarray(np.linalg.inv(curvature(peak)), dtype=np.float64)
-
-
-def _minus_log_posterior(
-    parameters: Double, x: Double, women: Counts, images: Counts
-) -> tuple[float, Double]:
-    """Value and gradient; what does not depend on the parameters is left out."""
-    from scipy.special import betaln, digamma, expit
-
-    a, b, c = parameters
-    mean, precision = _expit(a + b * x), np.exp(-c)
-    alpha, beta = mean * precision, (1 - mean) * precision
-    value = (betaln(women + alpha, images - women + beta) - betaln(alpha, beta)).sum()
-    value -= (a**2 + b**2) / (2 * _PRIOR_SCALE**2) + np.logaddexp(0, c) + np.logaddexp(0, -c)
-    both = digamma(precision) - digamma(images + precision)
-    by_alpha = digamma(women + alpha) - digamma(alpha) + both
-    by_beta = digamma(images - women + beta) - digamma(beta) + both
-    by_logit = (by_alpha - by_beta) * precision * mean * (1 - mean)
-    gradient = [
-        by_logit.sum() - a / _PRIOR_SCALE**2,
-        (by_logit * x).sum() - b / _PRIOR_SCALE**2,
-        -(alpha * by_alpha + beta * by_beta).sum() + 1 - 2 * expit(c),
-    ]
-    return -float(value), -np.array(gradient)
-
-
-def _draw_beta(means: Double, precision: Double, rng: np.random.Generator) -> Double:
-    return rng.beta(means * precision, (1 - means) * precision)
-
-
-def _expit(logits: Double) -> Double:
-    from scipy.special import expit
-
-    # kept off 0 and 1, where a beta distribution has no shape
-    shares: Double = np.clip(expit(logits), 1e-12, 1 - 1e-12)
-    return shares
 
 
 def _r2(seen: Double, foretold: Double) -> Double:

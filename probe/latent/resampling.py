@@ -57,8 +57,12 @@ def interval(draws: Double, *, confidence: float = 0.95) -> tuple[float, float]:
 
     A draw that holds one row only, again and again, has no figure; it is left out.
     """
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws[np.isfinite(draws)], [tail, 1 - tail])
+    tail, finite = (1 - confidence) / 2, draws[np.isfinite(draws)]
+    if not len(finite):
+        raise DegenerateDataError(
+            f"none of {len(draws)} bootstrap draws has a figure; needed more rows or more draws"
+        )
+    low, high = np.quantile(finite, [tail, 1 - tail])
     return float(low), float(high)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.association import group_gap, share_correlation
+from probe.latent.association import group_gap, share_correlation, share_regression
+from probe.latent.resampling import interval
 
 
 def subjects(seed, *, n=40, slope=-0.3, noise=0.05):
@@ -98,6 +99,59 @@ def test_a_correlation_says_what_is_wrong_with_its_input():
         share_correlation(np.arange(3.0), np.array([0.1, np.nan, 0.3]))
     with pytest.raises(ValueError, match="n_bootstrap is 0"):
         share_correlation(np.array([0.1, 0.4, 0.2]), np.arange(3.0), n_bootstrap=0)
+
+
+def test_the_line_is_that_of_scipy_and_its_r2_that_of_the_correlation():
+    skews, shares = subjects(seed=0)
+    found, reference = share_regression(skews, shares), stats.linregress(shares, skews)
+    assert found.slope == pytest.approx(reference.slope, abs=1e-14)
+    assert found.intercept == pytest.approx(reference.intercept, abs=1e-14)
+    assert found.p == pytest.approx(reference.pvalue, rel=1e-9)
+    assert found.r2 == pytest.approx(share_correlation(skews, shares).r ** 2, abs=1e-12)
+    assert found.n == 40
+
+
+def test_a_straight_line_is_found_without_doubt():
+    shares = np.linspace(0.1, 0.9, 10)
+    found = share_regression(0.3 - 0.5 * shares, shares)
+    assert (found.slope, found.low, found.high) == pytest.approx((-0.5, -0.5, -0.5), abs=1e-12)
+    assert (found.intercept, found.r2, found.r2_low) == pytest.approx((0.3, 1.0, 1.0), abs=1e-12)
+
+
+def test_the_interval_of_the_slope_is_that_of_least_squares():
+    skews, shares = subjects(seed=5, n=400)
+    found, reference = (
+        share_regression(skews, shares, n_bootstrap=5000),
+        stats.linregress(shares, skews),
+    )
+    half = stats.t.ppf(0.975, 398) * reference.stderr
+    # the spread is the same everywhere, so both are right: equal to some hundredths of the width
+    assert found.low == pytest.approx(reference.slope - half, abs=0.15 * half)
+    assert found.high == pytest.approx(reference.slope + half, abs=0.15 * half)
+
+
+def test_the_slope_and_its_interval_have_the_unit_of_the_skew():
+    skews, shares = subjects(seed=6)
+    plain = share_regression(skews, shares, n_bootstrap=50)
+    scaled = share_regression(7 * skews, shares, n_bootstrap=50)
+    assert (scaled.slope, scaled.low, scaled.high) == pytest.approx(
+        (7 * plain.slope, 7 * plain.low, 7 * plain.high), rel=1e-9
+    )
+    assert (scaled.r2, scaled.r2_low, scaled.r2_high) == pytest.approx(
+        (plain.r2, plain.r2_low, plain.r2_high), abs=1e-12
+    )
+
+
+def test_a_regression_says_what_is_wrong_with_its_input():
+    with pytest.raises(ShapeError, match="5 skews and 4 shares"):
+        share_regression(np.arange(5.0), np.arange(4.0))
+    with pytest.raises(DegenerateDataError, match="same share of women"):
+        share_regression(np.arange(5.0), np.full(5, 0.2))
+
+
+def test_draws_without_any_figure_have_no_interval():
+    with pytest.raises(DegenerateDataError, match="none of 2 bootstrap draws has a figure"):
+        interval(np.array([np.nan, np.inf]))
 
 
 def two_groups(rng, *, n=60, gap=0.3):

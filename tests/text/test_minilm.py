@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,12 +13,14 @@ import pytest
 import torch
 from transformers import BertModel
 
+from probe.latent.association import in_sentences, seat, share_correlation
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection, skew
+from probe.latent.prediction import SharePredictor
 from probe.text.conditioning import Conditioning
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
-from probe.text.lexicon import Lexicon
+from probe.text.lexicon import Lexicon, fill
 from probe.text.prompts import PromptSet
 
 pytestmark = pytest.mark.real
@@ -43,6 +48,90 @@ def test_the_embedding_is_that_of_the_plain_call_pooled_by_its_mean(minilm):
 def test_sentences_that_mean_the_same_are_near(minilm):
     z = minilm.embed(["a man is eating food", "someone has a meal", "the stock market fell"])
     assert z[0] @ z[1] > 0.5 > 0.2 > z[0] @ z[2]
+
+
+@pytest.fixture(scope="module")
+def skew_of(minilm):
+    """Mean skew of each name over the neutral templates of the shipped lexicon.
+
+    The axis comes from the lexicon's pairs, which know no labour-market share; every name is put
+    into the same templates as it stands.
+    """
+    lexicon = Lexicon.load()
+    prompts = PromptSet.build(lexicon).select(group=["male", "female"])
+    z, (male, female) = minilm.embed(prompts.prompts), prompts.pairs()
+    direction = PairDirection().fit(z[male], z[female]).direction_
+    projection = CalibratedProjection().fit(z[male], z[female])
+
+    def measure(names):
+        sentences = [fill(t, subject=name) for name in names for t in lexicon.neutral_templates]
+        return skew(minilm.embed(sentences), direction, projection).reshape(len(names), -1).mean(1)
+
+    return measure
+
+
+@pytest.mark.slow
+def test_skew_of_the_327_jobs_of_the_census_follows_the_labour_shares(skew_of, real_data):
+    path = real_data / "bls_cps" / "cps_occupation_shares.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = share_correlation(
+        skew_of([row["job"] for row in rows]),
+        np.array([float(row["pct_women"]) / 100 for row in rows]),
+    )
+    assert found.n == 327
+    assert found.r == pytest.approx(-0.461, abs=0.002)  # positive skew is male
+    assert -0.56 < found.low < found.high < -0.35
+
+
+def test_skew_of_the_forty_occupations_has_its_interval(skew_of):
+    jobs = Lexicon.load().occupations
+    found = share_correlation(
+        skew_of([job.name for job in jobs]), np.array([job.share_women for job in jobs])
+    )
+    assert found.n == 40
+    assert found.r <= -0.65
+    assert found.high < -0.4
+
+
+def test_sentences_associate_men_with_careers(minilm, real_data):
+    words = json.loads((real_data / "wefe" / "WEAT.json").read_text(encoding="utf-8"))
+    names, things = ["This is {word}.", "{word} is here."], ["This is {word}.", "It is {word}."]
+    sets = [
+        minilm.embed(in_sentences(words[key], templates)).reshape(len(words[key]), 2, -1)
+        for key, templates in (
+            ("male_names", names),
+            ("female_names", names),
+            ("career", things),
+            ("family", things),
+        )
+    ]
+    found = seat(*sets)
+    assert found.is_exact
+    assert found.value > 0.5
+
+
+@pytest.mark.slow
+def test_skew_foretells_the_published_pictures_of_unseen_occupations(skew_of, real_data):
+    path = real_data / "fair_diffusion" / "results_fairface_generated_1-5.txt"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    counts = np.array([[int(n) for n in re.findall(r"\d+", line)] for line in lines[1::2]])
+    women, images = counts[:, 1], counts[:, :2].sum(axis=1)
+    skews = skew_of(lines[: 2 * len(counts) : 2])
+    folds = np.random.default_rng(0).permutation(len(women)) % 5
+    is_inside, told = np.zeros(len(women), dtype=bool), np.zeros(len(women))
+    for fold in range(5):
+        rest, new = folds != fold, folds == fold
+        model = SharePredictor(n_draws=2000).fit(skews[rest], women[rest], images[rest])
+        found = model.predict(skews[new], n_images=images[new])
+        seen = women[new] / images[new]
+        is_inside[new] = (found.low <= seen) & (seen <= found.high)
+        told[new] = found.share
+    seen = women / images
+    assert len(seen) == 153
+    assert is_inside.mean() >= 0.95 - 2 * 0.0176  # two standard errors of 153 trials
+    # another encoder than the one that made the pictures: a third of the variance, no more
+    assert 1 - ((seen - told) ** 2).sum() / ((seen - seen.mean()) ** 2).sum() > 0.25
 
 
 def test_skew_of_the_occupations_follows_the_labour_shares(minilm, tmp_path):

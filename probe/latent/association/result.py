@@ -50,6 +50,7 @@ def draw_figures(
 
 
 def as_result(value: float, draws: Double, p: PermutationP, by_word: Double) -> MeasureResult:
+    """Join a value, its draws, its test and what each word contributes."""
     low, high = interval(draws)
     return MeasureResult(
         value=value,

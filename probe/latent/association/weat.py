@@ -208,11 +208,11 @@ def _draw_effects(
     """Redraw the words of each set; a draw is a row of weights, so all are products of matrices."""
     rng = np.random.default_rng(seed)
     n_words, n_sentences, n_a = to_a.shape
-    n_y, n_scores = n_words - n_x, n_words * n_sentences
+    n_b, n_y, n_scores = to_b.shape[2], n_words - n_x, n_words * n_sentences
     drawn = []
-    for size in chunks(n_bootstrap, n_scores):
+    for size in chunks(n_bootstrap, n_scores + n_a + n_b):
         scores = resampled_weights(n_a, size, rng) @ to_a.reshape(n_scores, -1).T
-        scores -= resampled_weights(to_b.shape[2], size, rng) @ to_b.reshape(n_scores, -1).T
+        scores -= resampled_weights(n_b, size, rng) @ to_b.reshape(n_scores, -1).T
         scores = scores.reshape(size, n_words, n_sentences)
         means, squares = scores.mean(axis=2), (scores**2).mean(axis=2)  # (size, n_words)
         of_x = resampled_weights(n_x, size, rng)
