@@ -72,11 +72,11 @@ class TextEncoder:
         self.model = model.eval().requires_grad_(False).to(self.device)
         self.tokenizer = tokenizer
         self.n_features = int(model.config.hidden_size)
-        self.max_tokens = token_limit(model, tokenizer, conditioning.max_tokens)
+        self.max_tokens = token_limit(model, tokenizer, self.conditioning.max_tokens)
         self.is_causal = isinstance(model, CLIPTextModel | CLIPTextModelWithProjection)
         if tokenizer.pad_token_id is None:
             raise ModelError(f"the tokenizer of {id} has no padding token; needed one: set it")
-        check_layer(model, conditioning)
+        check_layer(model, self.conditioning)
 
     @classmethod
     def load(
