@@ -311,7 +311,8 @@ class TextEncoder:
         is_end = ids == self.tokenizer.eos_token_id
         if not bool(is_end.any(dim=1).all()):
             raise ShapeError("a prompt has no end-of-text token; take the ids from `tokenize`")
-        return is_end.int().argmax(dim=1)
+        ends: torch.Tensor = is_end.int().argmax(dim=1)
+        return ends
 
     def _mask(self, ids: torch.Tensor) -> torch.Tensor:
         mask: torch.Tensor = (ids != self.tokenizer.pad_token_id).long()
