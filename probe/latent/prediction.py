@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.betabinomial import Counts, draw_shares, posterior, share_of_logit
 from probe.latent.directions import Double, Vector
-from probe.latent.resampling import as_finite, chunks, is_constant
+from probe.latent.resampling import as_finite, chunks, interval, is_constant, resamples
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +225,6 @@ class SharePredictor(BaseEstimator):
         """
         from scipy.stats import binomtest
 
-        from probe.latent.resampling import interval, resamples
-
         skews, women, images = _as_counted(skew, n_women, n_images)
         seen = women / images
         if len(seen) < 3:
@@ -274,10 +272,12 @@ def _as_counted(skew: Vector, n_women: Counts, n_images: Counts) -> tuple[Double
         raise ShapeError(
             f"there are {len(skews)} skews and n_women has shape {women.shape}; needed one each"
         )
-    if not np.issubdtype(women.dtype, np.integer) or (women < 0).any() or (women > images).any():
+    is_count = np.issubdtype(women.dtype, np.integer) & (women >= 0) & (women <= images)
+    if not is_count.all():
+        first = np.flatnonzero(~is_count)[0]
         raise DataError(
-            f"n_women goes from {women.min()} to {women.max()} (type {women.dtype}) of up to "
-            f"{images.max()} images; needed whole numbers from 0 to n_images"
+            f"n_women[{first}] is {women[first]!r} of {images[first]} images; needed whole numbers "
+            "from 0 to n_images"
         )
     return skews, women, images
 
@@ -288,9 +288,11 @@ def _as_images(n_images: int | Counts, n: int) -> Counts:
         images = np.full(n, images)
     if images.shape != (n,):
         raise ShapeError(f"n_images has shape {images.shape}; needed one number, or {n}")
-    if not np.issubdtype(images.dtype, np.integer) or (images < 1).any():
+    is_count = np.issubdtype(images.dtype, np.integer) & (images >= 1)
+    if not is_count.all():
+        first = np.flatnonzero(~is_count)[0]
         raise DataError(
-            f"n_images holds {images.min()} (type {images.dtype}); needed whole numbers of at "
-            "least 1: drop subjects without an image"
+            f"n_images[{first}] is {images[first]!r}; needed whole numbers of at least 1: drop "
+            "subjects without an image"
         )
     return images
