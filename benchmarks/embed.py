@@ -21,10 +21,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from probe import TextEncoder
-from probe.text.batching import batches_by_length
 from probe.text.checkpoints import TINYTOWN
+from probe.text.encoding.batching import batches_by_length
+from probe.text.encoding.prefixes import PrefixTree
 from probe.text.lexicon import Lexicon
-from probe.text.prefixes import PrefixTree
 
 Clock = Callable[[], float]
 

@@ -27,7 +27,7 @@ from probe.experiment.config import EvaluateConfig, FitConfig, GenerateConfig, T
 
 if TYPE_CHECKING:
     from probe.experiment.experiment import Experiment, Outcome
-    from probe.text.prompt_files import PromptFile
+    from probe.text.exchange.prompt_files import PromptFile
 
 # Bars and chatter of the libraries; read when they are first imported.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -232,7 +232,7 @@ def info(run: Path, as_json: bool) -> None:
 
 
 def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
-    from probe.text.prompt_files import read_prompts
+    from probe.text.exchange.prompt_files import read_prompts
 
     return None if path is None else read_prompts(path, column=column)
 

@@ -72,7 +72,7 @@ def patching_map(table: DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        As `probe.latent.patching.patch_states` returns it.
+        As `probe.latent.tracing.patching.patch_states` returns it.
     """
     rows = table[table["measure"] == "patching"]
     stream = rows[(rows["site"] == "residual") & (rows["position"] != "all")]
@@ -90,7 +90,7 @@ def head_map(table: DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        As from `probe.latent.heads.attribute_heads`; rows that are no head are not drawn.
+        As from `probe.latent.tracing.heads.attribute_heads`; rows that are no head are not drawn.
     """
     rows = table[table["site"] == "head"]
     kinds = [kind for kind in KINDS if (rows["measure"] == kind).any()]

@@ -37,40 +37,40 @@ if TYPE_CHECKING:
         share_regression,
         weat,
     )
-    from probe.latent.cones import direction_cone, pairwise_cosines, stability
-    from probe.latent.density import group_density
+    from probe.latent.association.multiplicity import benjamini_hochberg, holm
     from probe.latent.directions import BiasDirection, PairDirection
-    from probe.latent.erasers import CalibratedEraser
-    from probe.latent.erasure import CalibratedProjection, MeanGapEraser
-    from probe.latent.estimators import (
+    from probe.latent.directions.cones import direction_cone, pairwise_cosines, stability
+    from probe.latent.directions.estimators import (
         DiscriminantDirection,
         LogisticDirection,
         PrincipalDirection,
         SpanDirection,
     )
-    from probe.latent.evaluation import erasure_table
-    from probe.latent.faithfulness import map_faithfulness
-    from probe.latent.harddebias import HardDebiasEraser
-    from probe.latent.heads import attribute_heads
-    from probe.latent.leace import LeaceEraser
-    from probe.latent.lipstick import clusters_left
+    from probe.latent.directions.subspace import GroupSubspace
+    from probe.latent.erasure import CalibratedProjection, MeanGapEraser
+    from probe.latent.erasure.erasers import CalibratedEraser
+    from probe.latent.erasure.evaluation import erasure_table
+    from probe.latent.erasure.harddebias import HardDebiasEraser
+    from probe.latent.erasure.leace import LeaceEraser
+    from probe.latent.erasure.lipstick import clusters_left
+    from probe.latent.erasure.nullspace import NullspaceEraser
     from probe.latent.maps import neighbor_map
-    from probe.latent.multiplicity import benjamini_hochberg, holm
-    from probe.latent.nullspace import NullspaceEraser
-    from probe.latent.patching import patch_states
+    from probe.latent.maps.density import group_density
+    from probe.latent.maps.faithfulness import map_faithfulness
     from probe.latent.prediction import SharePredictor
-    from probe.latent.subspace import GroupSubspace
     from probe.latent.tracing import trace, where_it_appears
+    from probe.latent.tracing.heads import attribute_heads
+    from probe.latent.tracing.patching import patch_states
     from probe.moesd.model import MoESD
     from probe.text.concepts import Concept
-    from probe.text.conditioning import Conditioning
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
+    from probe.text.encoding.conditioning import Conditioning
+    from probe.text.exchange.prompt_files import read_prompts
+    from probe.text.exchange.vector_files import read_vectors, write_vectors
     from probe.text.lexicon import Lexicon
-    from probe.text.prompt_files import read_prompts
     from probe.text.prompts import PromptSet
     from probe.text.recording import record
-    from probe.text.vector_files import read_vectors, write_vectors
     from probe.text.vectors import NamedVectors
 
 _HOMES = {
@@ -100,40 +100,40 @@ _HOMES = {
         "share_regression",
         "weat",
     ),
-    "probe.latent.cones": ("direction_cone", "pairwise_cosines", "stability"),
-    "probe.latent.density": ("group_density",),
+    "probe.latent.directions.cones": ("direction_cone", "pairwise_cosines", "stability"),
+    "probe.latent.maps.density": ("group_density",),
     "probe.latent.directions": ("BiasDirection", "PairDirection"),
-    "probe.latent.erasers": ("CalibratedEraser",),
+    "probe.latent.erasure.erasers": ("CalibratedEraser",),
     "probe.latent.erasure": ("CalibratedProjection", "MeanGapEraser"),
-    "probe.latent.estimators": (
+    "probe.latent.directions.estimators": (
         "DiscriminantDirection",
         "LogisticDirection",
         "PrincipalDirection",
         "SpanDirection",
     ),
-    "probe.latent.evaluation": ("erasure_table",),
-    "probe.latent.faithfulness": ("map_faithfulness",),
-    "probe.latent.harddebias": ("HardDebiasEraser",),
-    "probe.latent.heads": ("attribute_heads",),
-    "probe.latent.leace": ("LeaceEraser",),
-    "probe.latent.lipstick": ("clusters_left",),
+    "probe.latent.erasure.evaluation": ("erasure_table",),
+    "probe.latent.maps.faithfulness": ("map_faithfulness",),
+    "probe.latent.erasure.harddebias": ("HardDebiasEraser",),
+    "probe.latent.tracing.heads": ("attribute_heads",),
+    "probe.latent.erasure.leace": ("LeaceEraser",),
+    "probe.latent.erasure.lipstick": ("clusters_left",),
     "probe.latent.maps": ("neighbor_map",),
-    "probe.latent.multiplicity": ("benjamini_hochberg", "holm"),
-    "probe.latent.nullspace": ("NullspaceEraser",),
-    "probe.latent.patching": ("patch_states",),
+    "probe.latent.association.multiplicity": ("benjamini_hochberg", "holm"),
+    "probe.latent.erasure.nullspace": ("NullspaceEraser",),
+    "probe.latent.tracing.patching": ("patch_states",),
     "probe.latent.prediction": ("SharePredictor",),
-    "probe.latent.subspace": ("GroupSubspace",),
+    "probe.latent.directions.subspace": ("GroupSubspace",),
     "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
     "probe.text.concepts": ("Concept",),
-    "probe.text.conditioning": ("Conditioning",),
+    "probe.text.encoding.conditioning": ("Conditioning",),
     "probe.text.embeddings": ("EmbeddingStore",),
     "probe.text.encoder": ("TextEncoder",),
     "probe.text.lexicon": ("Lexicon",),
-    "probe.text.prompt_files": ("read_prompts",),
+    "probe.text.exchange.prompt_files": ("read_prompts",),
     "probe.text.prompts": ("PromptSet",),
     "probe.text.recording": ("record",),
-    "probe.text.vector_files": ("read_vectors", "write_vectors"),
+    "probe.text.exchange.vector_files": ("read_vectors", "write_vectors"),
     "probe.text.vectors": ("NamedVectors",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -126,7 +126,7 @@ def test_a_file_is_no_run(tmp_path, model_folder):
     (tmp_path / "run").write_text("")
     with pytest.raises(ArtifactError, match="is a file; RUN must be a folder"):
         Experiment.open(tmp_path / "run")
-    with pytest.raises(ArtifactError, match="cannot write"):
+    with pytest.raises(ArtifactError, match="is a file; needed a folder"):
         Experiment.create(tmp_path / "run", model=str(model_folder))
 
 

@@ -26,7 +26,7 @@ from probe.experiment.run import Progress, Result, Run, Stage, check_model, load
 from probe.experiment.showing import Draw, Render, Report, Visualize
 from probe.experiment.training import Train
 from probe.text.checkpoints import choose_encoder, resolve_model
-from probe.text.prompt_files import PromptFile
+from probe.text.exchange.prompt_files import PromptFile
 
 _LEXICON = "lexicon.toml"
 

@@ -41,7 +41,7 @@ def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> Exp
         If the format is unknown.
     """
     from probe.text.embeddings import EmbeddingStore
-    from probe.text.vector_files import write_vectors
+    from probe.text.exchange.vector_files import write_vectors
     from probe.text.vectors import NamedVectors
 
     stores = [EmbeddingStore.open(run.folder / FOLDER)]

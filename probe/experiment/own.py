@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from probe.artifacts import Provenance, hash_parts, read_table, write_table
 from probe.experiment.run import Run, stale_files
-from probe.text.prompt_files import PromptFile
+from probe.text.exchange.prompt_files import PromptFile
 from probe.text.prompts import PromptSet
 
 PROMPTS = "prompts.parquet"

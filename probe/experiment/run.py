@@ -43,7 +43,7 @@ class Run:
     @cached_property
     def revision(self) -> str:
         """Which weights these are, and which of their text encoders."""
-        from probe.text.conditioning import encoder_revision
+        from probe.text.encoding.conditioning import encoder_revision
 
         return encoder_revision(self.model_folder, self.config.embed.encoder or None)
 

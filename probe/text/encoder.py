@@ -13,21 +13,21 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from probe.errors import ModelError
-from probe.text.batching import batches_by_length
 from probe.text.checkpoints import resolve_model
-from probe.text.conditioning import (
+from probe.text.encoding.batching import batches_by_length
+from probe.text.encoding.conditioning import (
     Conditioning,
     Pooling,
     encoder_revision,
     family_conditioning,
     known_conditioning,
 )
-from probe.text.layers import check_layer, find_head, layer_states
+from probe.text.encoding.layers import check_layer, find_head, layer_states
+from probe.text.encoding.packing import can_pack, end_states
+from probe.text.encoding.pooling import pool_states, prompt_mask
+from probe.text.encoding.tokens import grow_vocabulary, pad_ids, token_limit
 from probe.text.loading import find_device, load_parts
-from probe.text.packing import can_pack, end_states
-from probe.text.pooling import pool_states, prompt_mask
 from probe.text.prompts import check_prompt
-from probe.text.tokens import grow_vocabulary, pad_ids, token_limit
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -42,7 +42,7 @@ class TextEncoder:
         The name it was opened by.
     revision : str
         Which weights these are and how they are read; see
-        `probe.text.conditioning.encoder_revision`.
+        `probe.text.encoding.conditioning.encoder_revision`.
     conditioning : Conditioning
         Which states condition the image model, and which of them stands for the prompt.
     tokenizer, model
@@ -100,7 +100,7 @@ class TextEncoder:
             tokenizer of the same number. The pipeline's first one if not given.
         conditioning : Conditioning, optional
             What conditions the image model. Known for the pipelines and families in
-            `probe.text.conditioning`; settings of your own become part of the revision.
+            `probe.text.encoding.conditioning`; settings of your own become part of the revision.
         device : str
             Where its weights live, e.g. ``"cuda"``.
         allow_pickle : bool
@@ -260,8 +260,8 @@ class TextEncoder:
         """Embed prompts: pooled states, L2-normalised. Nothing is encoded twice.
 
         For a causal encoder that goes for what prompts begin with in common (see
-        `probe.text.packing`), for any other for repeated prompts, which go through it in order of
-        length, without padding that no state looks at.
+        `probe.text.encoding.packing`), for any other for repeated prompts, which go through it in
+        order of length, without padding that no state looks at.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.files import hash_parts
-from probe.text.lines import nearest
+from probe.text.exchange.lines import nearest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from probe.errors import DataError, StageError
 from probe.experiment import Experiment
 from probe.experiment.own import FILES, PLACES
 from probe.text.embeddings import EmbeddingStore
-from probe.text.prompt_files import read_prompts
-from probe.text.vector_files import read_vectors
+from probe.text.exchange.prompt_files import read_prompts
+from probe.text.exchange.vector_files import read_vectors
 
 OWN = """\
 id,caption,group

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from probe.errors import DataError, DegenerateDataError
-from probe.latent.bands import band, occupation_draws, shares_of_difference
+from probe.latent.tracing.bands import band, occupation_draws, shares_of_difference
 
 
 def test_each_sample_draws_as_many_occupations_as_there_are():

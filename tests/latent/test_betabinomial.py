@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.optimize import approx_fprime
 from scipy.special import expit
 
-from probe.latent.betabinomial import minus_log_posterior, posterior
+from probe.latent.prediction.betabinomial import minus_log_posterior, posterior
 
 
 def counts(seed, *, n=20):

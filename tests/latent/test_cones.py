@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.cones import direction_cone, pairwise_cosines, stability
 from probe.latent.directions import BiasDirection, PairDirection
-from probe.latent.estimators import ESTIMATORS, PrincipalDirection
+from probe.latent.directions.cones import direction_cone, pairwise_cosines, stability
+from probe.latent.directions.estimators import ESTIMATORS, PrincipalDirection
 
 
 def pairs(*, n_clusters=40, per_cluster=1, n_features=20, noise=0.1, seed=0):

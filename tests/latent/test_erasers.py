@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.erasers import ERASERS, CalibratedEraser
 from probe.latent.erasure import CalibratedProjection, MeanGapEraser
-from probe.latent.harddebias import HardDebiasEraser
-from probe.latent.leace import LeaceEraser
-from probe.latent.nullspace import NullspaceEraser
+from probe.latent.erasure.erasers import ERASERS, CalibratedEraser
+from probe.latent.erasure.harddebias import HardDebiasEraser
+from probe.latent.erasure.leace import LeaceEraser
+from probe.latent.erasure.nullspace import NullspaceEraser
 
 OURS = [name for name in ERASERS if name != "mean-gap"]  # which has tests of its own
 every = pytest.mark.parametrize("name", OURS)

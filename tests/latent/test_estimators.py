@@ -14,9 +14,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.covariance import ledoit_wolf, solve_covariance
 from probe.latent.directions import BiasDirection, PairDirection
-from probe.latent.estimators import (
+from probe.latent.directions.covariance import ledoit_wolf, solve_covariance
+from probe.latent.directions.estimators import (
     ESTIMATORS,
     DiscriminantDirection,
     LogisticDirection,

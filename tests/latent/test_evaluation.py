@@ -10,10 +10,10 @@ from scipy.stats import binomtest
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.erasure import MeanGapEraser
-from probe.latent.evaluation import erasure_table
+from probe.latent.erasure.evaluation import erasure_table
+from probe.latent.erasure.leace import LeaceEraser
+from probe.latent.erasure.lipstick import clusters_left
 from probe.latent.labels import as_codes
-from probe.latent.leace import LeaceEraser
-from probe.latent.lipstick import clusters_left
 from probe.latent.resampling import mean_interval, share_interval
 
 

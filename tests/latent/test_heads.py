@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertModel, CLIPTextModel
 
 from probe.errors import ModelError
-from probe.latent.heads import COLUMNS, attribute_heads
-from probe.latent.patching import patch_states
-from probe.text.anatomy import HEADS, find_anatomy
+from probe.latent.tracing.heads import COLUMNS, attribute_heads
+from probe.latent.tracing.patching import patch_states
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
+from probe.text.recording.anatomy import HEADS, find_anatomy
 
 JOBS = ["nurse", "CEO", "construction worker", "mechanic"]
 

@@ -9,9 +9,9 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.density import group_density
-from probe.latent.faithfulness import map_faithfulness
 from probe.latent.maps import NeighborMap, neighbor_map, pca_map, principal_plane, umap_map
+from probe.latent.maps.density import group_density
+from probe.latent.maps.faithfulness import map_faithfulness
 
 
 def on_a_plane(seed=0, *, n=40, n_features=10):
@@ -216,7 +216,7 @@ def test_rows_in_pieces_give_the_same_figures(monkeypatch):
     rng = np.random.default_rng(2)
     z, places = rng.normal(size=(50, 6)), rng.normal(size=(50, 2))
     whole = map_faithfulness(z, places)
-    monkeypatch.setattr("probe.latent.faithfulness._CELLS", 150)
+    monkeypatch.setattr("probe.latent.maps.faithfulness._CELLS", 150)
     assert map_faithfulness(z, places) == whole
 
 

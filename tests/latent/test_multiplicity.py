@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import DataError, ShapeError
-from probe.latent.multiplicity import benjamini_hochberg, holm
+from probe.latent.association.multiplicity import benjamini_hochberg, holm
 
 p_values = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12).map(np.array)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from probe.latent.permutation import random_splits, sign_flip_p, split_sums_p, splits_p
+from probe.latent.association.permutation import random_splits, sign_flip_p, split_sums_p, splits_p
 
 
 def gain(values, chosen):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from probe.errors import DataError, ShapeError
-from probe.latent.probes import group_means, group_rows, held_out_scores, left_out_axes
+from probe.latent.tracing.probes import group_means, group_rows, held_out_scores, left_out_axes
 
 seeds = st.integers(0, 2**32 - 1)
 

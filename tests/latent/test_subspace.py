@@ -10,7 +10,7 @@ from scipy.stats import ortho_group
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import PairDirection
-from probe.latent.subspace import GroupSubspace
+from probe.latent.directions.subspace import GroupSubspace
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from probe.errors import DataError, DegenerateDataError
-from probe.latent.design import make_design
 from probe.latent.tracing import (
     COLUMNS,
     MEASURES,
@@ -16,6 +15,7 @@ from probe.latent.tracing import (
     trace_recordings,
     where_it_appears,
 )
+from probe.latent.tracing.design import make_design
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet

@@ -107,7 +107,8 @@ def test_an_explanation_agrees_with_the_gate(town, moesd):
     prompt = prompts_of(town, "neutral")[0]
     said = moesd.explain(prompt)
     assert said["route"] in CLASSES
-    assert said["skew"] == pytest.approx(float(moesd.gate.skew(town.encoder.embed([prompt]))[0]))
+    plain = float(moesd.gate.skew(town.encoder.embed([prompt]))[0])
+    assert said["skew"] == pytest.approx(plain, abs=1e-6)  # packed and padded runs round apart
     assert sum(said["probabilities"].values()) == pytest.approx(1.0)
     is_open = said["route"] in CLASSES[1:3]
     assert (said["shift"] > 0) == is_open == (said["expert"] != "base")

@@ -12,8 +12,8 @@ import torch
 from transformers import CLIPTextModelWithProjection, SiglipTextModel
 
 from probe.errors import ModelError
-from probe.text.conditioning import Conditioning
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.conditioning import Conditioning
 
 PROMPTS = ["a nurse", "an auditor at work, smiling!!!", "CEO", "a photo of a mechanic " * 30]
 

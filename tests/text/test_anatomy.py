@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from probe.errors import ModelError
-from probe.text.anatomy import HEADS, SITES, find_anatomy
+from probe.text.recording.anatomy import HEADS, SITES, find_anatomy
 
 SHAPE = {"vocab_size": 20, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 3}
 CLIP = CLIPTextConfig(**SHAPE, intermediate_size=32, projection_dim=8)

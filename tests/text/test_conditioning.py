@@ -13,9 +13,14 @@ from transformers import CLIPTextModelWithProjection
 
 from probe.errors import ModelError
 from probe.text.checkpoints import TINYTOWN, model_revision, text_encoders
-from probe.text.conditioning import KNOWN, Conditioning, encoder_revision, known_conditioning
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.conditioning import (
+    KNOWN,
+    Conditioning,
+    encoder_revision,
+    known_conditioning,
+)
 from probe.text.prompts import PromptSet
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "projection_dim": 16}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from probe.text.layers import find_final_norm, find_layers, layer_states
+from probe.text.encoding.layers import find_final_norm, find_layers, layer_states
 
 IDS = torch.tensor([[2, 5, 6, 7, 1], [2, 8, 9, 1, 0]])
 

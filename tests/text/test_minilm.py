@@ -17,9 +17,9 @@ from probe.latent.association import in_sentences, seat, share_correlation
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection, skew
 from probe.latent.prediction import SharePredictor
-from probe.text.conditioning import Conditioning
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.conditioning import Conditioning
 from probe.text.lexicon import Lexicon, fill
 from probe.text.prompts import PromptSet
 

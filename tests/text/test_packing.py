@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from probe.text import packing
 from probe.text.encoder import TextEncoder
-from probe.text.packing import can_pack, end_states
+from probe.text.encoding import packing
+from probe.text.encoding.packing import can_pack, end_states
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=11), min_size=1, max_size=20)
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from probe.text.conditioning import Conditioning
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.conditioning import Conditioning
 
 PROMPTS = ["a nurse", "an auditor at work, smiling!!!", "CEO", "a photo of a mechanic " * 30]
 NO_IMAGES = {"vae": None, "scheduler": None, "transformer": None}

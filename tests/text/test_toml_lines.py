@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.text.toml_lines import toml_lines
+from probe.text.concepts.toml_lines import toml_lines
 
 keys = st.sampled_from(["a", "b-1", '"c d"', '"e.f"', "'g\"h'", '"[i]"', '"é"', '""'])
 tricky = st.text("ab \"'[]{}=#,.\\\n", max_size=6)

@@ -2,7 +2,7 @@
 
 Of a bias axis with the world: `share_correlation`, `share_regression`, `group_gap`. Of sets of
 words with sets of words: `weat`, `seat`, `rnd`, `ect`, `ripa`, `mac`, `rnsb`. Many tests at once:
-`probe.latent.multiplicity`.
+`probe.latent.association.multiplicity`.
 """
 
 from probe.latent.association.ect import ect

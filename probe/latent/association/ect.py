@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from probe.errors import DataError, DegenerateDataError
+from probe.latent.association.permutation import splits_p
 from probe.latent.association.result import MeasureResult, as_result, draw_figures
 from probe.latent.association.word_sets import as_unit_sets, as_word_sets, unit_rows
 from probe.latent.directions import Double, Matrix, rounding
-from probe.latent.permutation import splits_p
 from probe.latent.resampling import resampled_weights
 
 

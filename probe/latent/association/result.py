@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probe.latent.association.permutation import PermutationP
 from probe.latent.directions import Double
-from probe.latent.permutation import PermutationP
 from probe.latent.resampling import check_count, chunks, interval
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from probe.latent.association.permutation import Alternative, splits_p
 from probe.latent.association.result import MeasureResult, as_result, draw_figures
 from probe.latent.association.word_sets import as_word_sets
 from probe.latent.directions import Double, Matrix
-from probe.latent.permutation import Alternative, splits_p
 from probe.latent.resampling import resampled_weights
 
 

@@ -1,0 +1,170 @@
+"""Figures of the studies of a text encoder: axes, associations, erasers, foretold shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from figures.marks import legend_below, name_points
+from figures.style import COLUMN, GREY, OKABE_ITO, SHARE_COLORS, WIDE, StyledFigure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+PROBES = {
+    "linear": ("gender, linear probe", "o", OKABE_ITO["vermillion"]),
+    "nearest": ("gender, nearest neighbour", "s", OKABE_ITO["orange"]),
+    "clusters_accuracy": ("lean of neutral prompts, clusters", "D", OKABE_ITO["purple"]),
+    "kept_occupation": ("occupation, linear probe", "^", OKABE_ITO["blue"]),
+}
+"""Column of an accuracy, its name, marker and colour; the first three should fall to chance."""
+UNITS = {"pair": OKABE_ITO["blue"], "template": OKABE_ITO["orange"], "occupation": GREY}
+
+
+@styled
+def estimator_agreement(table: DataFrame) -> Figure:
+    """Draw how far each estimator's axis moves, and how the axes agree.
+
+    Left: degrees between the axis and those of resampled occupations, median and 95 %. Right:
+    cosines between the axes of all estimators.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an estimator: ``estimator, angle_median, angle_high`` in degrees, and a column
+        ``cosine_NAME`` for each estimator.
+    """
+    names = table["estimator"].tolist()
+    figure = StyledFigure(figsize=WIDE, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    height = np.arange(len(names))
+    left.hlines(height, table["angle_median"], table["angle_high"], color=GREY)
+    left.scatter(table["angle_median"], height, color=OKABE_ITO["blue"], zorder=3, label="median")
+    left.scatter(table["angle_high"], height, color=GREY, marker="|", label="95 % below")
+    left.set(yticks=height, yticklabels=names, xlabel="degrees from the axis of all occupations")
+    left.set_xlim(left=0)
+    left.invert_yaxis()
+    left.legend(loc="lower right")
+    cosines = table[[f"cosine_{name}" for name in names]].to_numpy(float)
+    right.imshow(cosines, cmap=SHARE_COLORS.reversed(), vmin=-1, vmax=1)
+    for (row, column), value in np.ndenumerate(cosines):
+        right.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
+    right.set(xticks=height, yticks=height, xticklabels=names, yticklabels=names)
+    right.set_title("cosine of the axes")
+    right.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def axis_stability(table: DataFrame) -> Figure:
+    """Draw how alike the axes of two disjoint sets are, against the size of the sets.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``unit`` (pair, template, occupation), ``n_units``, ``cosine``, ``low``, ``high``.
+    """
+    figure = StyledFigure(figsize=COLUMN, layout="constrained")
+    axes = figure.subplots()
+    for unit, rows in table.groupby("unit", sort=False):
+        color = UNITS.get(str(unit), OKABE_ITO["black"])
+        axes.fill_between(rows["n_units"], rows["low"], rows["high"], color=color, alpha=0.15)
+        axes.plot(rows["n_units"], rows["cosine"], marker="o", markersize=3, color=color, label=unit)
+    axes.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="number in each set", ylabel="cosine of two axes")
+    legend_below(figure, axes)
+    return figure
+
+
+@styled
+def association_measures(table: DataFrame) -> Figure:
+    """Draw each measure with its interval, one panel a measure, for their units differ.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``measure``, ``value``, ``low``, ``high``, ``p_holm``, ``n``.
+    """
+    figure = StyledFigure(figsize=(WIDE[0], 1.9), layout="constrained")
+    panels = figure.subplots(1, len(table), squeeze=False)[0]
+    for axes, row in zip(panels, table.itertuples(), strict=True):
+        axes.errorbar(
+            [row.value],
+            [0],
+            xerr=[[row.value - row.low], [row.high - row.value]],
+            fmt="o",
+            color=OKABE_ITO["blue"],
+            capsize=2,
+        )
+        axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
+        axes.margins(x=0.15)
+        axes.set(yticks=[], xlabel=f"n = {row.n}")
+        p = "< 0.001" if row.p_holm < 0.001 else f"= {row.p_holm:.3f}"
+        axes.set_title(f"{row.measure}, p {p}")
+        axes.spines["left"].set_visible(False)
+    return figure
+
+
+@styled
+def erasers(table: DataFrame) -> Figure:
+    """Draw what each eraser leaves of gender, and what it keeps of the occupation.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `probe.latent.erasure.evaluation.erasure_table`, with the columns
+        ``clusters_accuracy, clusters_low, clusters_high``.
+    """
+    figure = StyledFigure(figsize=(4.6, 1.2 + 0.32 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    shift = np.linspace(-0.24, 0.24, len(PROBES))
+    for (column, (label, marker, color)), offset in zip(PROBES.items(), shift, strict=True):
+        stem = column.removesuffix("_accuracy")
+        height = np.arange(len(table)) + offset
+        axes.hlines(height, table[f"{stem}_low"], table[f"{stem}_high"], color=color, alpha=0.6)
+        axes.scatter(table[column], height, color=color, marker=marker, s=16, label=label, zorder=3)
+    axes.axvline(float(table["chance"].iloc[0]), color="0.6", linestyle="--", linewidth=0.8)
+    axes.set(
+        yticks=np.arange(len(table)),
+        yticklabels=table["eraser"],
+        xlabel="accuracy (dashed: chance for gender)",
+        xlim=(-0.02, 1.02),
+    )
+    axes.invert_yaxis()
+    legend_below(figure, axes, n_columns=2)
+    return figure
+
+
+@styled
+def foretold_shares(table: DataFrame) -> Figure:
+    """Draw the share of women in the pictures against what the text alone foretold.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an occupation: ``subject, split, share, predicted, low, high``.
+    """
+    figure = StyledFigure(figsize=(COLUMN[0], COLUMN[0]), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+    for split, color, label in (
+        ("trained", GREY, "learnt from"),
+        ("held_out", OKABE_ITO["green"], "held out"),
+    ):
+        rows = table[table["split"] == split]
+        if split == "held_out":
+            axes.vlines(rows["predicted"], rows["low"], rows["high"], color=color, alpha=0.4)
+        axes.scatter(rows["predicted"], rows["share"], color=color, s=14, label=label, zorder=3)
+    unseen = table[table["split"] == "held_out"]
+    axes.set(
+        xlabel="share of women foretold from the text",
+        ylabel="share of women in the pictures",
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+    )
+    name_points(axes, unseen[["predicted", "share", "subject"]].itertuples(index=False))
+    legend_below(figure, axes)
+    return figure

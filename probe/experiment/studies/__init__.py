@@ -1,0 +1,18 @@
+"""Studies of the text encoder: each a stage that looks deeper, done on request and kept in RUN."""
+
+from __future__ import annotations
+
+from probe.experiment.studies.association import Association
+from probe.experiment.studies.directions import Directions
+from probe.experiment.studies.erasure import Erasure
+from probe.experiment.studies.prediction import Prediction
+from probe.experiment.studies.study import Study
+from probe.experiment.studies.tracing import Tracing
+
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (Directions(), Association(), Erasure(), Tracing(), Prediction())
+}
+"""Every study by its name, in the order in which they are read."""
+
+__all__ = ["STUDIES"]

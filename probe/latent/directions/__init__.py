@@ -1,0 +1,35 @@
+"""Bias axes: unit directions that tell one group's embeddings from another's."""
+
+from probe.latent.directions.axis import (
+    AxisEstimator,
+    BiasDirection,
+    Double,
+    Mask,
+    Matrix,
+    PairDirection,
+    Vector,
+    as_apart,
+    as_embeddings,
+    as_groups,
+    as_pairs,
+    as_vector,
+    gap,
+    rounding,
+)
+
+__all__ = [
+    "AxisEstimator",
+    "BiasDirection",
+    "Double",
+    "Mask",
+    "Matrix",
+    "PairDirection",
+    "Vector",
+    "as_apart",
+    "as_embeddings",
+    "as_groups",
+    "as_pairs",
+    "as_vector",
+    "gap",
+    "rounding",
+]

@@ -1,0 +1,269 @@
+"""Other estimators of a bias axis, oriented like the pair direction, and their registry."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from probe.errors import DegenerateDataError
+from probe.latent.directions import (
+    AxisEstimator,
+    Double,
+    Mask,
+    Matrix,
+    PairDirection,
+    as_apart,
+)
+from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
+
+
+class PrincipalDirection(AxisEstimator):
+    """Take the first principal component of the pair differences as the bias axis.
+
+    Every pair is centred at its own mean, and the axis is the direction in which what is left
+    varies most: the first right singular vector of the matrix of differences. Unlike their mean,
+    it also answers to pairs whose differences point the opposite way.
+
+    Attributes
+    ----------
+    direction_ : ndarray of shape (n_features,)
+        Unit vector, on the side to which the differences point on average (male).
+    explained_ : float
+        Share of the squared length of all differences that lies on the axis, from 0 to 1.
+    n_features_in_ : int
+        Width of the embeddings.
+
+    References
+    ----------
+    Bolukbasi et al., *Man is to Computer Programmer as Woman is to Homemaker? Debiasing Word
+    Embeddings*, NeurIPS 2016, section 5.1.
+    """
+
+    def fit(self, male: Matrix, female: Matrix) -> PrincipalDirection:
+        """Learn the axis from aligned rows, both of shape (n_pairs, n_features).
+
+        Raises
+        ------
+        ShapeError, DataError
+            If the two sides are no pairs of finite embeddings.
+        DegenerateDataError
+            If the differences vanish on average, or are at a right angle to the component, so
+            that it has no male side.
+        """
+        male, female, mean, floor = as_apart(male, female)
+        difference = male - female
+        n_pairs, n_features = difference.shape
+        # the leading vector of the smaller of the two Gram matrices
+        if n_pairs < n_features:
+            axis = difference.T @ np.linalg.eigh(difference @ difference.T)[1][:, -1]
+        else:
+            axis = np.linalg.eigh(difference.T @ difference)[1][:, -1]
+        axis /= np.linalg.norm(axis)
+        if abs(side := float(mean @ axis)) <= floor:
+            raise DegenerateDataError(
+                f"the first component of {n_pairs} pair differences is at a right angle to their "
+                "mean, so neither side is male; needed differences that agree: use the pair "
+                "direction, or check that the sides of some pairs are not swapped"
+            )
+        self.direction_ = axis * np.sign(side)
+        self.explained_ = float(((difference @ axis) ** 2).sum() / (difference**2).sum())
+        self.n_features_in_ = n_features
+        return self
+
+
+class DiscriminantDirection(AxisEstimator):
+    """Take Fisher's linear discriminant of the two groups as the bias axis.
+
+    The unit vector of ``S_w^-1 (mean of male - mean of female)``, where S_w is the covariance
+    within the groups: directions that vary for other reasons count less. Which rows are pairs
+    does not matter.
+
+    Parameters
+    ----------
+    shrinkage : float or None, default=None
+        Share s of ``(1 - s) S_w + s mu I``, mu being the mean variance, from 0 to 1. None takes
+        Ledoit and Wolf's estimate, and at least one part in the number of prompts, whether or not
+        there are more prompts than dimensions: prompts are made from few words and templates, so
+        that some directions hardly vary, and without shrinkage these alone would make the axis.
+
+    Attributes
+    ----------
+    direction_ : ndarray of shape (n_features,)
+        Unit vector; positive is male.
+    shrinkage_ : float
+        The share that was used.
+    n_features_in_ : int
+        Width of the embeddings.
+
+    References
+    ----------
+    Fisher, *The use of multiple measurements in taxonomic problems*, Annals of Eugenics 7 (1936).
+    """
+
+    def __init__(self, *, shrinkage: float | None = None) -> None:
+        self.shrinkage = shrinkage
+
+    def fit(self, male: Matrix, female: Matrix) -> DiscriminantDirection:
+        """Learn the axis from rows of shape (n_pairs, n_features) of each side.
+
+        Raises
+        ------
+        ValueError
+            If ``shrinkage`` is outside [0, 1].
+        ShapeError, DataError
+            If the two sides are no pairs of finite embeddings.
+        DegenerateDataError
+            If the differences vanish on average, or no side varies: one pair is too few.
+        """
+        male, female, mean, _ = as_apart(male, female)
+        within = np.concatenate([male - male.mean(axis=0), female - female.mean(axis=0)])
+        self.shrinkage_ = choose_shrinkage(within, self.shrinkage)
+        axis = solve_covariance(within, mean[:, None], shrinkage=self.shrinkage_)[:, 0]
+        if not (length := float(np.linalg.norm(axis))) > 0.0:
+            raise DegenerateDataError(
+                "the groups differ only where neither varies, so the covariance has no inverse "
+                "there; needed more pairs, or a shrinkage above 0"
+            )
+        self.direction_ = axis / length
+        self.n_features_in_ = male.shape[1]
+        return self
+
+
+class LogisticDirection(AxisEstimator):
+    """Take the weights of a logistic regression of the group as the bias axis.
+
+    The rows are centred and divided by one number, their standard deviation over all features,
+    so that neither the place nor the scale of the space matters; the penalty is ``||w||^2 / 2C``.
+    It is needed: where there are fewer prompts than dimensions the groups can always be told
+    apart, and without it the weights would have no limit.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty; the smaller, the nearer the axis is to the mean
+        difference.
+
+    Attributes
+    ----------
+    direction_ : ndarray of shape (n_features,)
+        Unit vector; positive is male.
+    n_features_in_ : int
+        Width of the embeddings.
+    """
+
+    def __init__(self, *, C: float = 1.0) -> None:
+        self.C = C
+
+    def fit(self, male: Matrix, female: Matrix) -> LogisticDirection:
+        """Learn the axis from rows of shape (n_pairs, n_features) of each side.
+
+        Raises
+        ------
+        ValueError
+            If ``C`` is not a positive number.
+        ShapeError, DataError
+            If the two sides are no pairs of finite embeddings.
+        DegenerateDataError
+            If the differences vanish on average.
+        """
+        male, female, *_ = as_apart(male, female)
+        is_male = np.arange(2 * len(male)) < len(male)
+        axis, _ = fit_logistic(np.concatenate([male, female]), is_male, C=self.C)
+        self.direction_ = axis / np.linalg.norm(axis)
+        self.n_features_in_ = male.shape[1]
+        return self
+
+
+class SpanDirection(AxisEstimator):
+    """Take, in the plane of DebiasVL's orthogonal projection, the axis that tells the sides apart.
+
+    The projection removes the span of prompts that state the attribute and nothing else. As the
+    prompts of pairs state more, which must not be removed, each side enters by its mean. In the
+    plane of the two means the axis is the w with ``<w, mean male> = 1`` and
+    ``<w, mean female> = -1``: the pair direction less its component along the midpoint, so that
+    the sides stand equally far from the origin. A constant shift of the space matters.
+
+    Attributes
+    ----------
+    direction_ : ndarray of shape (n_features,)
+        Unit vector; positive is male.
+    basis_ : ndarray of shape (rank, n_features)
+        Orthonormal rows of the plane; ``z - z @ basis_.T @ basis_`` is DebiasVL's projection P0.
+        Of means on one line through the origin there is one row.
+    n_features_in_ : int
+        Width of the embeddings.
+
+    References
+    ----------
+    Chuang et al., *Debiasing Vision-Language Models via Biased Prompts*, arXiv 2302.00070,
+    section 3, the orthogonal projection ``P0 = I - A (A^T A)^-1 A^T``.
+    """
+
+    def fit(self, male: Matrix, female: Matrix) -> SpanDirection:
+        """Learn the axis from rows of shape (n_pairs, n_features) of each side.
+
+        Raises
+        ------
+        ShapeError, DataError
+            If the two sides are no pairs of finite embeddings.
+        DegenerateDataError
+            If the differences vanish on average.
+        """
+        male, female, _, floor = as_apart(male, female)
+        means = np.stack([male.mean(axis=0), female.mean(axis=0)])
+        left, singular, basis = np.linalg.svd(means, full_matrices=False)
+        is_kept = singular > floor
+        self.basis_: Double = basis[is_kept]
+        axis = ((np.array([1.0, -1.0]) @ left[:, is_kept]) / singular[is_kept]) @ self.basis_
+        self.direction_ = axis / np.linalg.norm(axis)
+        self.n_features_in_ = male.shape[1]
+        return self
+
+
+def fit_logistic(
+    rows: Double, is_member: Mask, *, C: float, n_features: int | None = None
+) -> tuple[Double, Double]:
+    """Fit a logistic regression of a group to rows of unit spread.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_coordinates)
+        Rows that are not all the same; centred and divided by their standard deviation over all
+        features before the fit.
+    is_member : ndarray of bool, shape (n,)
+        Which rows are of the group.
+    C : float
+        Inverse strength of the penalty.
+    n_features : int, optional
+        Width of the space, if the rows are told in fewer coordinates.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_coordinates,)
+        Weights for rows of unit spread; they point to the members.
+    scores : ndarray of shape (n,)
+        Log odds of membership of each row.
+
+    Raises
+    ------
+    ValueError
+        If ``C`` is not a positive number.
+    """
+    if not 0.0 < C < np.inf:
+        raise ValueError(f"C is {C}; needed a positive number")
+    from sklearn.linear_model import LogisticRegression
+
+    centered = rows - rows.mean(axis=0)
+    scaled = centered / np.sqrt((centered**2).sum() / (len(rows) * (n_features or rows.shape[1])))
+    # Newton's method reaches the optimum to rounding, which the first-order solvers do not
+    model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-8).fit(scaled, is_member)
+    return model.coef_[0], model.decision_function(scaled)
+
+
+ESTIMATORS: dict[str, type[AxisEstimator]] = {
+    "pairs": PairDirection,
+    "pca": PrincipalDirection,
+    "lda": DiscriminantDirection,
+    "logistic": LogisticDirection,
+    "span": SpanDirection,
+}
+"""Every estimator of a bias axis by its short name; all fit with their defaults."""

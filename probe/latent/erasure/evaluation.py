@@ -1,0 +1,219 @@
+"""What an eraser leaves of a concept, and what it takes along: cross-fitted probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
+
+from probe.errors import DataError
+from probe.latent.directions import Double, Mask, Matrix, Vector, as_embeddings
+from probe.latent.directions.covariance import ledoit_wolf, solve_covariance
+from probe.latent.erasure.affine import pair_codes
+from probe.latent.erasure.erasers import ERASERS
+from probe.latent.labels import Codes, Labels, as_codes
+from probe.latent.resampling import mean_interval, share_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_GROUP = ""  # among the labels of the rows, the one to erase
+_NOTHING = 1e-12  # of the size of the embeddings
+
+
+def erasure_table(
+    z: Matrix,
+    groups: Labels,
+    *,
+    keep: Mapping[str, Labels] | None = None,
+    erasers: Mapping[str, Any] | None = None,
+    pairs: Vector | None = None,
+    clusters: Labels | None = None,
+    n_folds: int = 5,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Measure how much of a concept erasers leave, and what else is lost.
+
+    In each fold, half of the rows that are not tested fit the eraser, the other half fits the
+    probes on what the eraser made of them, and the probes are tested on the fold. The halves
+    are apart because means that were made to coincide hide the groups from every linear probe
+    that is fitted on the same rows, whatever is left on new ones. The rows of a pair stay
+    together.
+
+    The linear probe is least-squares classification with a covariance shrunk by Ledoit and
+    Wolf's estimate. The nearest-neighbour probe names the label of the nearest row.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, n_features)
+        Embeddings.
+    groups : array-like of shape (n,)
+        The concept to erase: group of each row.
+    keep : mapping of str to array-like of shape (n,), optional
+        What should survive, by name: for example the occupation of each row, or the age.
+    erasers : mapping of str to eraser, optional
+        Unfitted erasers by name; they are cloned, not changed. By default all of `ERASERS` that
+        take as many groups. A row ``none``, without erasure, always comes first.
+    pairs : ndarray of int, shape (n,), optional
+        Pair of each row; a negative number is none. Given to the erasers that can use it.
+    clusters : array-like of shape (n,), optional
+        What the intervals draw whole, for example the occupation. Without it, shares have
+        Wilson's interval and the cosine a bootstrap interval over rows.
+    n_folds : int, default=5
+        Number of folds, at least 2.
+    n_bootstrap : int, default=2000
+        Number of draws behind a bootstrap interval.
+    seed : int, default=0
+        Seed of the folds and the draws.
+
+    Returns
+    -------
+    DataFrame
+        One row an eraser. ``linear, nearest``: accuracy of the two probes of the group, each with
+        ``_low, _high`` (95 %); ``chance``: accuracy of always naming the largest group, which is
+        what complete erasure leaves. ``cosine``: mean cosine of a row to its original, 1 if
+        nothing moved. ``kept_NAME``: accuracy of the linear probe of each kept label, with
+        ``_low, _high`` and ``_chance``; to be compared with that of the row ``none``. ``n`` rows,
+        ``n_groups``.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range or an eraser is called ``none``.
+    ShapeError, DataError
+        If ``z`` are no finite embeddings, there is not one label a row, or a group has too few
+        rows for the folds.
+    DegenerateDataError
+        If a fold leaves an eraser nothing to erase.
+
+    References
+    ----------
+    Belrose et al., *LEACE: Perfect linear concept erasure in closed form*, NeurIPS 2023, for why
+    a linear probe of the same rows is blind.
+    """
+    import pandas as pd
+
+    z = as_embeddings(z)
+    codes, names = as_codes(groups, n_rows=len(z), name="groups")
+    labels = {_GROUP: codes}
+    for name, values in (keep or {}).items():
+        labels[name] = as_codes(values, n_rows=len(z), name=name)[0]
+    if erasers is None:
+        erasers = {k: v() for k, v in ERASERS.items() if len(names) == 2 or k != "mean-gap"}
+    if "none" in erasers:
+        raise ValueError("an eraser is called 'none', which is the row without one; rename it")
+    _check_folds(codes, n_folds)
+    if pairs is not None:
+        pair_codes(pairs, n_rows=len(z))  # refuses what are no pairs
+    slots = _slots(labels, pairs, n_slots=2 * n_folds, seed=seed)
+    drawing: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed}
+    if clusters is not None:
+        drawing["clusters"] = as_codes(clusters, n_rows=len(z), name="clusters")[0]
+    table = []
+    for name, eraser in {"none": None, **erasers}.items():
+        linear, nearest, cosine = _probe(z, labels, pairs, eraser, slots)
+        row = {"eraser": name, "n": len(z), "n_groups": len(names), "chance": _chance(codes)}
+        row |= _interval("linear", share_interval(linear[_GROUP], **drawing))
+        row |= _interval("nearest", share_interval(nearest, **drawing))
+        row |= _interval("cosine", mean_interval(cosine, **drawing))
+        for kept in keep or {}:
+            row |= _interval(f"kept_{kept}", share_interval(linear[kept], **drawing))
+            row[f"kept_{kept}_chance"] = _chance(labels[kept])
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def _probe(
+    z: Double, labels: dict[str, Codes], pairs: Vector | None, eraser: Any, slots: Codes
+) -> tuple[dict[str, Mask], Mask, Double]:
+    """Which rows both probes name rightly, by label, and how far each row has turned."""
+    linear = {name: np.zeros(len(z), dtype=bool) for name in labels}
+    nearest, cosine = np.zeros(len(z), dtype=bool), np.ones(len(z))
+    for fold in range(int(slots.max()) // 2 + 1):
+        is_test = slots // 2 == fold
+        fits, probes = (~is_test & (slots % 2 == half) for half in (0, 1))
+        edited = z if eraser is None else _erased(z, labels[_GROUP], pairs, eraser, fits)
+        train, test = edited[probes], edited[is_test]
+        for name, guess in _linear_probe(train, test, labels, probes).items():
+            linear[name][is_test] = guess == labels[name][is_test]
+        neighbor = (0.5 * (train**2).sum(axis=1) - test @ train.T).argmin(axis=1)
+        nearest[is_test] = labels[_GROUP][probes][neighbor] == labels[_GROUP][is_test]
+        cosine[is_test] = _cosines(test, z[is_test])
+    return linear, nearest, cosine
+
+
+def _erased(z: Double, codes: Codes, pairs: Vector | None, eraser: Any, fits: Mask) -> Double:
+    options = {}
+    if pairs is not None and has_fit_parameter(eraser, "pairs"):
+        options["pairs"] = np.asarray(pairs)[fits]
+    edited: Double = clone(eraser).fit(z[fits], codes[fits], **options).transform(z)
+    center = edited.mean(axis=0)
+    if np.abs(edited - center).max() <= _NOTHING * np.abs(z).max():
+        # the whole space is gone, and a probe would read the groups off the rounding of the rest
+        return np.tile(center, (len(z), 1))
+    return edited
+
+
+def _linear_probe(
+    train: Double, test: Double, labels: dict[str, Codes], probes: Mask
+) -> dict[str, Codes]:
+    """Least-squares classification of all labels with one factorisation."""
+    center = train.mean(axis=0)
+    targets = {name: np.eye(codes.max() + 1)[codes[probes]] for name, codes in labels.items()}
+    stacked = np.concatenate(list(targets.values()), axis=1)
+    shares = stacked.mean(axis=0)
+    centered = train - center
+    if not centered.any():  # nothing but the shares is left to name by
+        scores = np.tile(shares, (len(test), 1))
+    else:
+        cross = centered.T @ (stacked - shares) / len(train)
+        weights = solve_covariance(centered, cross, shrinkage=ledoit_wolf(centered))
+        scores = (test - center) @ weights + shares
+    ends = np.cumsum([block.shape[1] for block in targets.values()])[:-1]
+    blocks = np.split(scores, ends, axis=1)
+    return {name: block.argmax(axis=1) for name, block in zip(targets, blocks, strict=True)}
+
+
+def _slots(labels: dict[str, Codes], pairs: Vector | None, *, n_slots: int, seed: int) -> Codes:
+    """Deal the rows to slots, pairs whole, so that every label is spread over them evenly."""
+    n = len(labels[_GROUP])
+    units = np.arange(n)
+    if pairs is not None:
+        pairs = np.asarray(pairs)
+        units = np.where(pairs >= 0, pairs, units + 1 + pairs.max(initial=0))
+    _, first, units = np.unique(units, return_index=True, return_inverse=True)
+    chance = np.random.default_rng(seed).permutation(len(first))
+    order = np.lexsort([chance, *(codes[first] for codes in reversed(labels.values()))])
+    slots = np.empty(len(first), dtype=np.intp)
+    slots[order] = np.arange(len(first)) % n_slots
+    return slots[units]
+
+
+def _check_folds(codes: Codes, n_folds: int) -> None:
+    if n_folds < 2:
+        raise ValueError(f"n_folds is {n_folds}; needed at least 2")
+    if (smallest := int(np.bincount(codes).min())) < 2 * n_folds:
+        raise DataError(
+            f"the smallest group has {smallest} rows; needed {2 * n_folds} for {n_folds} folds "
+            "of two halves: add rows or ask for fewer folds"
+        )
+
+
+def _cosines(rows: Double, others: Double) -> Double:
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
+    found: Double = np.divide(
+        (rows * others).sum(axis=1), lengths, out=np.zeros(len(rows)), where=lengths > 0
+    )
+    return found
+
+
+def _chance(codes: Codes) -> float:
+    return float(np.bincount(codes).max() / len(codes))
+
+
+def _interval(name: str, found: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))

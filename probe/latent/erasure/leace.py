@@ -1,0 +1,116 @@
+"""Least-squares concept erasure: no linear probe finds the groups, and rows move least."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from probe.latent.directions import Double, Matrix, Vector
+from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
+from probe.latent.directions.subspace import mean_axes
+from probe.latent.erasure.affine import AffineEraser
+
+
+class LeaceEraser(AffineEraser):
+    """Make the means of all groups coincide while moving the rows as little as possible.
+
+    With Q an orthonormal basis of the centred group means and S the covariance of all rows,
+    ``r(x) = x - Q (Q^T S^-1 Q)^-1 Q^T S^-1 (x - mean)``. This equals the published
+    ``x - W^+ P W (x - mean)``, W being the whitening matrix and P the projector on the whitened
+    cross-covariance, without ever forming W. Of all affine maps after which the means coincide
+    it is the one that moves the rows least in the mean square, whatever quadratic form measures
+    the move. That the means coincide is the same as that no linear classifier, under any convex
+    loss, does better than one that ignores the row.
+
+    It is the successor of R-LACE (Ravfogel et al., *Linear Adversarial Concept Erasure*, ICML
+    2022), whose relaxed game looks by gradient steps for an orthogonal projection with the same
+    aim, and reaches it up to a tolerance.
+
+    Parameters
+    ----------
+    strength : float, default=1.0
+        Share of the edit that is made; the gaps between the means shrink by ``1 - strength``.
+    shrinkage : float or None, default=None
+        Share s of ``(1 - s) S + s mu I``, from 0 to 1. None takes Ledoit and Wolf's estimate, at
+        least 1 / n, where S has no inverse (no more rows than dimensions), and 0 elsewhere. The
+        means of the fitted rows coincide with any of them; the rows move least with 0.
+
+    Attributes
+    ----------
+    groups_ : ndarray of shape (n_groups,)
+        Names of the groups, in order.
+    center_ : ndarray of shape (n_features,)
+        Mean of all rows; it does not move.
+    probes_, moves_ : ndarray of shape (rank, n_features)
+        What is read off a row, and along what it moves; the rank is at most n_groups - 1.
+    offsets_ : ndarray of shape (n_groups, n_features)
+        Group means less the mean of all rows.
+    shrinkage_ : float
+        The share that was used.
+    n_features_in_ : int
+        Width of the embeddings.
+
+    References
+    ----------
+    Belrose, Schneider-Joseph, Ravfogel, Cotterell, Raff, Biderman, *LEACE: Perfect linear concept
+    erasure in closed form*, NeurIPS 2023, theorems 3.1 and 4.3.
+    """
+
+    def __init__(self, *, strength: float = 1.0, shrinkage: float | None = None) -> None:
+        super().__init__(strength=strength)
+        self.shrinkage = shrinkage
+
+    def fit(self, X: Matrix, y: Vector) -> LeaceEraser:
+        """Learn the map from embeddings of shape (n, n_features) and the group of each.
+
+        Raises
+        ------
+        ValueError
+            If ``strength`` or ``shrinkage`` is outside [0, 1], or X and y are not what
+            scikit-learn takes.
+        DegenerateDataError
+            If there are fewer than two groups, or their means coincide.
+        """
+        rows, _, means, floor = self._checked(X, y)
+        basis, _ = mean_axes(means, names=self.groups_, floor=floor)  # (rank, n_features)
+        self.center_ = rows.mean(axis=0)
+        centered = rows - self.center_
+        is_singular = len(centered) <= centered.shape[1]  # centring costs one dimension
+        wanted = 0.0 if self.shrinkage is None and not is_singular else self.shrinkage
+        self.shrinkage_ = choose_shrinkage(centered, wanted)
+        whitened = solve_covariance(centered, basis.T, shrinkage=self.shrinkage_)
+        self.probes_ = np.asarray(np.linalg.solve(basis @ whitened, whitened.T), dtype=np.float64)
+        self.moves_ = basis
+        self.offsets_: Double = means - self.center_
+        return self
+
+    def oracle(self, X: Matrix, y: Vector) -> Matrix:
+        """Erase with the groups of the rows known: subtract the offset of each row's group.
+
+        ``x - strength * (mean of its group - mean)``. Of all edits after which the means coincide
+        it moves the rows least, less than any map of the row alone. It may write the group into
+        the rows in ways that are not linear.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features)
+            Embeddings.
+        y : ndarray of shape (n,)
+            Group of each, one of those that were fitted.
+
+        Raises
+        ------
+        ValueError
+            If a group is not one of ``groups_``, or X is not what was fitted.
+
+        References
+        ----------
+        Belrose, *Least-Squares Concept Erasure with Oracle Concept Labels*, EleutherAI, 2023.
+        """
+        check_is_fitted(self)
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=False)
+        if unknown := sorted(set(np.unique(y).tolist()) - set(self.groups_.tolist())):
+            raise ValueError(f"y holds {unknown}; needed groups of {self.groups_.tolist()}")
+        offsets = self.offsets_[np.searchsorted(self.groups_, y)]
+        edited: Matrix = (X - self.strength * offsets).astype(X.dtype, copy=False)
+        return edited

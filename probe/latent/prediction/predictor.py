@@ -1,0 +1,298 @@
+"""Predict pictures from text: skew of a subject -> expected share of women among its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.latent.directions import Double, Vector
+from probe.latent.prediction.betabinomial import Counts, draw_shares, posterior, share_of_logit
+from probe.latent.resampling import as_finite, chunks, interval, is_constant, resamples
+
+
+@dataclass(frozen=True, eq=False)
+class SharePrediction:
+    """Expected shares of women and the intervals of what will be seen."""
+
+    share: Double
+    """Shape (n,): expected share of women, from 0 to 1; 1/2 means as many women as men."""
+    low: Double
+    """Shape (n,): lower end of the prediction interval."""
+    high: Double
+    """Shape (n,): upper end of the prediction interval."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How well shares of subjects that the predictor has not seen were foretold."""
+
+    r2: float
+    """Share of the variance of the seen shares that the prediction explains; 1 is exact, 0 is no
+    better than their mean, negative is worse."""
+    r2_low: float
+    """Lower end of the 95 % bootstrap interval of ``r2`` over subjects."""
+    r2_high: float
+    """Upper end of the 95 % bootstrap interval of ``r2`` over subjects."""
+    coverage: float
+    """Share of subjects whose seen share lies in its prediction interval."""
+    coverage_low: float
+    """Lower end of the 95 % Clopper-Pearson interval of the coverage."""
+    coverage_high: float
+    """Upper end of the 95 % Clopper-Pearson interval of the coverage."""
+    confidence: float
+    """What the coverage should be."""
+    width: float
+    """Mean width of the intervals: 1 says nothing, 0 leaves no doubt."""
+    n: int
+    """Number of subjects."""
+
+
+class SharePredictor(BaseEstimator):
+    """Foretell the share of women among a subject's images from the skew of its prompt.
+
+    The true share of a subject with skew x is drawn from a beta distribution of mean
+    ``mu = 1 / (1 + exp(-(a + b x)))`` and precision ``phi``, and its ``n`` images from a binomial
+    distribution of that share: the counts are beta-binomial. ``1 / (1 + phi)`` is the correlation
+    of two images of one subject beyond what the skew says; it separates what more images would
+    settle from what no number of images of *other* subjects can. The maximum of the likelihood
+    times weak priors (normal with scale 5 on ``a`` and on ``b`` per standard deviation of skew,
+    uniform on ``1 / (1 + phi)``) is found, and its uncertainty is that of the curvature there.
+    Prediction intervals hold all three: that of the parameters, of the subject's true share, and
+    of a finite number of images.
+
+    Shares of image models pile up at 0 and at 1, which a beta distribution can follow. On the
+    published counts of Stable Diffusion v1.5 (153 occupations), with the skews of a sentence
+    encoder, it foretold held-out occupations better than a normal distribution on the logit scale
+    (mean log likelihood -5.14 against -5.16) and than a straight line through the shares (-5.72),
+    whose intervals leave the range from 0 to 1.
+
+    Parameters
+    ----------
+    confidence : float, default=0.95
+        Coverage of the prediction intervals, between 0 and 1.
+    n_draws : int, default=4000
+        Number of draws behind each interval.
+    seed : int, default=0
+        Seed of the draws.
+
+    Attributes
+    ----------
+    intercept_ : float
+        ``a``: log odds of a woman at skew 0.
+    slope_ : float
+        ``b``: change of the log odds for one unit of skew; negative when pictures follow the text,
+        as skew is positive for men.
+    slope_interval_ : tuple of float
+        Ends of the interval of the slope, of the coverage ``confidence``.
+    correlation_ : float
+        ``1 / (1 + phi)``, from 0 (the skew says all) to 1 (every subject has one gender only).
+    n_subjects_ : int
+        Number of subjects that were learnt from.
+
+    References
+    ----------
+    Prentice, *Binary regression using an extended beta-binomial distribution*, JASA 81 (1986).
+    """
+
+    def __init__(self, *, confidence: float = 0.95, n_draws: int = 4000, seed: int = 0) -> None:
+        self.confidence = confidence
+        self.n_draws = n_draws
+        self.seed = seed
+
+    def fit(self, skew: Vector, n_women: Counts, n_images: Counts) -> SharePredictor:
+        """Learn from subjects whose images were counted.
+
+        Parameters
+        ----------
+        skew : ndarray of shape (n_subjects,)
+            Skew of each subject's prompt, positive = male.
+        n_women, n_images : ndarray of int, shape (n_subjects,)
+            Number of images that show a woman, and of all images of the subject.
+
+        Raises
+        ------
+        ValueError
+            If an option is out of range.
+        ShapeError
+            If the three differ in shape.
+        DataError
+            If there are fewer than 6 subjects, a skew is not finite, or the counts are none.
+        DegenerateDataError
+            If all subjects have the same skew.
+        """
+        if not 0.0 < self.confidence < 1.0:
+            raise ValueError(f"confidence is {self.confidence}; needed a number between 0 and 1")
+        if self.n_draws < 100:
+            raise ValueError(f"n_draws is {self.n_draws}; needed at least 100 for an interval")
+        skews, women, images = _as_counted(skew, n_women, n_images)
+        if len(skews) < 6:
+            raise DataError(f"a prediction needs at least 6 subjects to learn, got {len(skews)}")
+        if is_constant(skews):
+            raise DegenerateDataError(
+                f"all {len(skews)} subjects have the same skew, {skews[0]:.4g}; needed subjects "
+                "that differ"
+            )
+        # On standard units the search and the priors do not depend on the encoder's scale.
+        self._center, self._scale = float(skews.mean()), float(skews.std())
+        peak, covariance = posterior((skews - self._center) / self._scale, women, images)
+        rng = np.random.default_rng(self.seed)
+        moves = rng.multivariate_normal(np.zeros(3), covariance, size=self.n_draws)
+        # Student's t in place of the normal, as in any regression of few subjects
+        spare = len(skews) - 3
+        self._draws = peak + moves * np.sqrt(spare / rng.chisquare(spare, self.n_draws))[:, None]
+        self.slope_ = float(peak[1]) / self._scale
+        self.intercept_ = float(peak[0]) - self.slope_ * self._center
+        self.correlation_ = float(share_of_logit(peak[2]))
+        tail = (1 - self.confidence) / 2
+        low, high = np.quantile(self._draws[:, 1] / self._scale, [tail, 1 - tail])
+        self.slope_interval_ = (float(low), float(high))
+        self.n_subjects_ = len(skews)
+        return self
+
+    def predict(self, skew: Vector, *, n_images: int | Counts | None = None) -> SharePrediction:
+        """Foretell the shares of women of new subjects.
+
+        Parameters
+        ----------
+        skew : ndarray of shape (n,)
+            Skew of each subject's prompt.
+        n_images : int or ndarray of int, shape (n,), optional
+            Number of images that will be made of each; the interval is then that of the share
+            among them. Without it, of the subject's true share, as of endlessly many images.
+
+        Returns
+        -------
+        SharePrediction
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing learnt yet.
+        ShapeError, DataError
+            If a skew is not finite or a number of images is below 1.
+        """
+        check_is_fitted(self, "slope_")
+        skews = as_finite(skew, "skew")
+        images = None if n_images is None else _as_images(n_images, len(skews))
+        x = (skews - self._center) / self._scale
+        rng = np.random.default_rng(self.seed)
+        precision = np.exp(-np.clip(self._draws[:, 2], -25.0, 25.0))  # beyond, nothing changes
+        tail = (1 - self.confidence) / 2
+        found = np.empty((3, len(x)))
+        start = 0
+        for size in chunks(len(x), self.n_draws):
+            rows = slice(start, start + size)
+            means = share_of_logit(self._draws[:, 0] + np.outer(x[rows], self._draws[:, 1]))
+            shares = draw_shares(means, precision, rng)  # (size, n_draws)
+            if images is not None:
+                counts = images[rows, None]
+                shares = rng.binomial(counts, shares) / counts
+            found[0, rows] = means.mean(axis=1)
+            found[1:, rows] = np.quantile(shares, [tail, 1 - tail], axis=1)
+            start += size
+        return SharePrediction(share=found[0], low=found[1], high=found[2])
+
+    def calibration(
+        self, skew: Vector, n_women: Counts, n_images: Counts, *, n_bootstrap: int = 2000
+    ) -> Calibration:
+        """Measure the prediction on subjects that were not learnt from.
+
+        Parameters
+        ----------
+        skew, n_women, n_images : ndarray of shape (n_subjects,)
+            As in `fit`, of other subjects.
+        n_bootstrap : int, default=2000
+            Number of bootstrap samples of ``r2``.
+
+        Returns
+        -------
+        Calibration
+            The coverage is somewhat above what it should be where images are few, as shares of
+            few images are coarse.
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing learnt yet.
+        ShapeError, DataError
+            As in `fit`.
+        DegenerateDataError
+            If all subjects have the same seen share, so that there is nothing to explain.
+        """
+        from scipy.stats import binomtest
+
+        skews, women, images = _as_counted(skew, n_women, n_images)
+        seen = women / images
+        if len(seen) < 3:
+            raise DataError(f"a calibration needs at least 3 subjects, got {len(seen)}")
+        if is_constant(seen):
+            raise DegenerateDataError(
+                f"all {len(seen)} subjects have the same share of women, {seen[0]:.4g}; needed "
+                "subjects that differ"
+            )
+        found = self.predict(skews, n_images=images)
+        is_inside = (found.low <= seen) & (seen <= found.high)
+        n_inside = int(is_inside.sum())
+        known = binomtest(n_inside, len(seen)).proportion_ci(0.95, method="exact")
+        rng = np.random.default_rng(self.seed)
+        draws = [
+            _r2(seen[rows], found.share[rows]) for rows in resamples(len(seen), n_bootstrap, rng)
+        ]
+        low, high = interval(np.concatenate(draws))
+        return Calibration(
+            r2=float(_r2(seen[None], found.share[None])[0]),
+            r2_low=low,
+            r2_high=high,
+            coverage=n_inside / len(seen),
+            coverage_low=float(known.low),
+            coverage_high=float(known.high),
+            confidence=self.confidence,
+            width=float((found.high - found.low).mean()),
+            n=len(seen),
+        )
+
+
+def _r2(seen: Double, foretold: Double) -> Double:
+    """Explained share of the variance of each row; not finite where a row is constant."""
+    spread = ((seen - seen.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r2: Double = 1 - ((seen - foretold) ** 2).sum(axis=1) / spread
+    return r2
+
+
+def _as_counted(skew: Vector, n_women: Counts, n_images: Counts) -> tuple[Double, Counts, Counts]:
+    skews = as_finite(skew, "skew")
+    images = _as_images(n_images, len(skews))
+    women = np.asarray(n_women)
+    if women.shape != skews.shape:
+        raise ShapeError(
+            f"there are {len(skews)} skews and n_women has shape {women.shape}; needed one each"
+        )
+    is_count = np.issubdtype(women.dtype, np.integer) & (women >= 0) & (women <= images)
+    if not is_count.all():
+        first = np.flatnonzero(~is_count)[0]
+        raise DataError(
+            f"n_women[{first}] is {women[first]!r} of {images[first]} images; needed whole numbers "
+            "from 0 to n_images"
+        )
+    return skews, women, images
+
+
+def _as_images(n_images: int | Counts, n: int) -> Counts:
+    images = np.asarray(n_images)
+    if images.ndim == 0:
+        images = np.full(n, images)
+    if images.shape != (n,):
+        raise ShapeError(f"n_images has shape {images.shape}; needed one number, or {n}")
+    is_count = np.issubdtype(images.dtype, np.integer) & (images >= 1)
+    if not is_count.all():
+        first = np.flatnonzero(~is_count)[0]
+        raise DataError(
+            f"n_images[{first}] is {images[first]!r}; needed whole numbers of at least 1: drop "
+            "subjects without an image"
+        )
+    return images

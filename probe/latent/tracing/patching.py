@@ -1,0 +1,128 @@
+"""Activation patching: which state, put into a female prompt, makes it end up male."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from probe.latent.directions import BiasDirection, Vector
+from probe.latent.tracing.bands import occupation_draws, shares_of_difference
+from probe.latent.tracing.twins import align, axis_of, patched_scores
+from probe.text.encoder import TextEncoder
+from probe.text.prompts import PromptSet
+from probe.text.recording.anatomy import SITES, find_anatomy
+from probe.text.recording.roles import ROLES, TokenMask
+
+COLUMNS = ("layer", "site", "position", "measure", "value", "low", "high", "control", "n")
+
+
+@dataclass(frozen=True, eq=False)
+class Patching:
+    """What patching found, and which pairs it could not use."""
+
+    table: pd.DataFrame
+    """A row for each cell, of `COLUMNS`; see `patch_states`."""
+    left_out: pd.DataFrame
+    """Columns ``male``, ``female``, ``reason``: pairs whose tokens do not stand face to face."""
+    n_pairs: int
+    """Pairs that were used."""
+
+
+def patch_states(
+    encoder: TextEncoder,
+    prompts: PromptSet,
+    *,
+    direction: BiasDirection | Vector | None = None,
+    sites: Sequence[str] = SITES,
+    positions: Sequence[str] = ROLES,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> Patching:
+    """Measure which state carries a pair's difference to the end.
+
+    The female prompt runs with its state at one layer, site and position replaced by that of its
+    male twin. With g the place of the prompt's embedding on the bias axis, the effect is
+    ``sum(g_patched - g_female) / sum(g_male - g_female)`` over pairs: 0 where the state carries
+    nothing, 1 where it alone makes the female prompt end up where the male one does.
+
+    Parameters
+    ----------
+    encoder : TextEncoder
+    prompts : PromptSet
+        Male and female prompts in pairs. Pairs whose two prompts differ in their number of tokens,
+        or in where their words stand, have no state face to face and are left out.
+    direction : BiasDirection or ndarray of shape (n_features,), optional
+        The axis of g; by default the mean difference of the same pairs. For the skew of a
+        calibrated projection P give ``d - P d``.
+    sites : sequence of str
+        As for `probe.text.recording.record`. A residual is the whole stream up to that layer;
+        attention and MLP are what one layer alone adds.
+    positions : sequence of str
+        Roles of tokens, of `probe.text.recording.roles.ROLES`, or ``"all"``. All tokens of the
+        role are replaced at once; pairs without that role do not count for it.
+    n_bootstrap : int, default=2000
+        Samples of occupations.
+    seed : int, default=0
+        Of the bootstrap.
+    batch_size : int, default=256
+        How many patched prompts run at a time.
+
+    Returns
+    -------
+    Patching
+        Its table has the measure ``"patching"``; ``low`` and ``high`` are 95 % bands over all
+        cells together, ``n`` counts pairs.
+
+    Raises
+    ------
+    DataError
+        If no pair can be used, or there are fewer than 3 occupations.
+    DegenerateDataError
+        If the pairs do not differ on the axis.
+    ValueError, ModelError
+        If a site or position is not there, or the encoder's layers are not found.
+
+    References
+    ----------
+    Vig et al., *Investigating Gender Bias in Language Models Using Causal Mediation Analysis*,
+    NeurIPS 2020; Meng et al., *Locating and Editing Factual Associations in GPT*, NeurIPS 2022.
+    """
+    if unknown := [name for name in positions if name not in (*ROLES, "all")]:
+        raise ValueError(f"position {unknown[0]!r} is not there; choose from {[*ROLES, 'all']}")
+    anatomy, twins = find_anatomy(encoder.model), align(encoder, prompts)
+    points = [point for site in dict.fromkeys(sites) for point in anatomy.points(site)]
+    roles: TokenMask = np.stack([twins.roles[name] for name in positions])
+    mask = torch.from_numpy(roles)[..., None]
+    axis = axis_of(encoder, prompts, direction)
+    scores = patched_scores(
+        encoder, anatomy, twins, dict.fromkeys(points, mask), axis, batch_size=batch_size
+    )
+    draws = occupation_draws(int(twins.groups.max()) + 1, n_bootstrap=n_bootstrap, seed=seed)
+    has_role: TokenMask = np.any(roles, axis=2)  # (n_positions, n_pairs)
+    is_there: TokenMask = np.any(
+        has_role, axis=1
+    )  # no pair has, say, a word between: no row for it
+    effect = shares_of_difference(
+        (scores.patched - scores.female)[:, is_there].reshape(-1, len(twins)),
+        np.tile(has_role[is_there], (len(points), 1)),
+        scores.male - scores.female,
+        twins.groups,
+        draws,
+    )
+    places = [
+        (layer, site, position)
+        for site, layer in points
+        for position, there in zip(positions, is_there, strict=True)
+        if there
+    ]
+    table = pd.DataFrame(places, columns=["layer", "site", "position"]).join(effect)
+    return Patching(
+        table=table.assign(measure="patching")[list(COLUMNS)],
+        left_out=twins.left_out,
+        n_pairs=len(twins),
+    )

@@ -1,0 +1,167 @@
+"""Causal text encoders over a prefix tree: what prompts begin with in common is computed once.
+
+Under causal attention the state of a token depends on what stands before it alone. So the states of
+all prompts are those of their distinct prefixes, and a prompt's pooled state is that of its last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers.activations import QuickGELUActivation
+
+from probe.text.encoding.prefixes import Pack, PrefixTree
+
+PACK = 2048
+"""Nodes that go through the network together, at most: enough for its matrix products to run at
+full rate, few enough for what lies between them to need some megabytes.
+"""
+
+_BLOCK = 32  # nodes that share the keys they look at
+_QUICK = 1.702  # quick_gelu(x) = x sigmoid(1.702 x) = silu(1.702 x) / 1.702
+
+
+def can_pack(model: Any) -> bool:
+    """Tell whether `end_states` computes what the model does.
+
+    It has to be a CLIP text model made of CLIP's own layers: where an adapter took the place of
+    one, or a hook waits to be called, the network must be run as it is.
+    """
+    if not isinstance(model, CLIPTextModel | CLIPTextModelWithProjection):
+        return False
+    return all(map(_is_plain, model.modules()))
+
+
+@torch.no_grad()
+def end_states(
+    model: Any,
+    ids: npt.ArrayLike,
+    lengths: npt.ArrayLike,
+    *,
+    layer: int = -1,
+    final_norm: bool = True,
+    pack_size: int = PACK,
+    progress: Callable[[int, int], None] | None = None,
+) -> torch.Tensor:
+    """Compute the state at the last token of every sequence.
+
+    Parameters
+    ----------
+    model : CLIPTextModel or CLIPTextModelWithProjection
+        One that `can_pack` agrees to.
+    ids : int array of shape (n_sequences, n_tokens)
+        What stands beyond the length of a row is not looked at.
+    lengths : int array of shape (n_sequences,)
+        Tokens of each sequence, up to the one whose state is wanted.
+    layer, final_norm
+        See `probe.text.encoding.conditioning.Conditioning`. Later layers are not run.
+    pack_size : int
+        Nodes of the prefix tree that go through the network together.
+    progress : callable, optional
+        Called with (done, total) distinct sequences after each pack.
+
+    Returns
+    -------
+    Tensor of shape (n_sequences, n_features), on the model's device
+
+    Notes
+    -----
+    Layers are called by the names that they have in a checkpoint, which outlive versions of
+    transformers; its own encoder would look from every node at the whole pack, and would take
+    every node through the last layer that is wanted, of which only the ends are.
+    """
+    text = getattr(model, "text_model", model)
+    tree = PrefixTree.build(ids, lengths)
+    ends, row_of_end = np.unique(tree.ends, return_inverse=True)
+    layers = text.encoder.layers[: len(text.encoder.layers) + 1 + layer]
+    like = text.final_layer_norm.weight
+    states: torch.Tensor = like.new_empty(len(ends), len(like))
+    n_done = 0
+    for pack in tree.packs(pack_size):
+        if len(pack.ends):
+            stop = n_done + len(pack.ends)
+            found = _run(text, pack, layers)
+            states[n_done:stop] = text.final_layer_norm(found) if final_norm else found
+            n_done = stop
+            if progress is not None:
+                progress(n_done, len(ends))
+    return states[torch.from_numpy(row_of_end).to(like.device)]
+
+
+def _is_plain(module: nn.Module) -> bool:
+    if module._forward_hooks or module._forward_pre_hooks:
+        return False
+    if next(module.parameters(recurse=False), None) is not None:
+        return type(module) in (nn.Linear, nn.LayerNorm, nn.Embedding)
+    return type(module).__module__.startswith(("torch.nn.", "transformers."))
+
+
+def _run(text: Any, pack: Pack, layers: Any) -> torch.Tensor:
+    """Take a pack through layers: the states of its ends, of shape (n_ends, n_features)."""
+    device = text.final_layer_norm.weight.device
+    look = _Look(text, pack)
+    embeddings = text.embeddings
+    x = embeddings.token_embedding(torch.from_numpy(pack.tokens).to(device))
+    x += embeddings.position_embedding(torch.from_numpy(pack.depths).to(device))
+    *others, last = layers
+    for layer in others:
+        x = _feed_forward(layer, _add(x, look(layer, x), layer.self_attn.out_proj))
+    ends = torch.from_numpy(pack.ends).to(device)
+    attended = look(last, x)[ends]
+    return _feed_forward(last, _add(x[ends], attended, last.self_attn.out_proj))
+
+
+class _Look:
+    """Attention of every node of a pack to itself and its ancestors, block by block."""
+
+    def __init__(self, text: Any, pack: Pack) -> None:
+        device = text.final_layer_norm.weight.device
+        keys, mask = pack.blocks(_BLOCK)
+        self.shape = (len(keys), -1, text.config.num_attention_heads)
+        self.n_nodes = len(pack)
+        self.n_padding = len(keys) * _BLOCK - len(pack)
+        self.keys = torch.from_numpy(keys.ravel()).to(device)
+        # Added to the scores; as a mask of booleans it would be turned into this in every layer.
+        self.mask = torch.zeros(mask.shape, dtype=text.dtype, device=device)
+        self.mask.masked_fill_(torch.from_numpy(~mask).to(device), -torch.inf).unsqueeze_(1)
+
+    def __call__(self, layer: Any, x: torch.Tensor) -> torch.Tensor:
+        """Mix the values of what each node looks at; of shape (n_nodes, n_features)."""
+        attention = layer.self_attn
+        normed = layer.layer_norm1(functional.pad(x, (0, 0, 0, self.n_padding)))
+        query = self._by_head(attention.q_proj(normed))
+        key, value = (
+            self._by_head(projection(normed).index_select(0, self.keys))
+            for projection in (attention.k_proj, attention.v_proj)
+        )  # (n_blocks, n_heads, n_keys, n_head_features)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=self.mask)
+        return mixed.transpose(1, 2).reshape(-1, x.shape[1])[: self.n_nodes]
+
+    def _by_head(self, rows: torch.Tensor) -> torch.Tensor:
+        blocks, _, heads = self.shape
+        return rows.view(blocks, -1, heads, rows.shape[1] // heads).transpose(1, 2)
+
+
+def _feed_forward(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    """Change the residual stream by the perceptron of a layer, in place."""
+    mlp = layer.mlp
+    normed = layer.layer_norm2(x)
+    if isinstance(mlp.activation_fn, QuickGELUActivation):
+        # Both factors ride on the matrix products, which leaves one pass over the hidden units.
+        hidden = torch.addmm(mlp.fc1.bias, normed, mlp.fc1.weight.t(), beta=_QUICK, alpha=_QUICK)
+        return _add(x, functional.silu(hidden, inplace=True), mlp.fc2, scale=1 / _QUICK)
+    return _add(x, mlp.activation_fn(mlp.fc1(normed)), mlp.fc2)
+
+
+def _add(
+    x: torch.Tensor, inputs: torch.Tensor, linear: nn.Linear, *, scale: float = 1.0
+) -> torch.Tensor:
+    """Add ``linear(scale * inputs)`` to the residual stream, in place."""
+    return x.addmm_(inputs, linear.weight.t(), alpha=scale).add_(linear.bias)

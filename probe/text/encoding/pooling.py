@@ -1,0 +1,79 @@
+"""Which positions of a padded prompt are its own, and which state stands for the whole."""
+
+from __future__ import annotations
+
+import torch
+
+from probe.errors import ShapeError
+from probe.text.encoding.conditioning import Pooling
+
+
+def prompt_mask(input_ids: torch.Tensor, *, pad_id: int, end_id: int | None) -> torch.Tensor:
+    """Mark the tokens of each prompt, as its tokenizer's attention mask does.
+
+    Parameters
+    ----------
+    input_ids : int64 Tensor of shape (n_prompts, n_tokens)
+    pad_id : int
+        The padding's id.
+    end_id : int or None
+        The id that ends a prompt, where that, and not the padding's id, tells the two apart: CLIP
+        pads with the end itself, or with an id that "!!!" holds too.
+
+    Returns
+    -------
+    int64 Tensor of shape (n_prompts, n_tokens)
+        1 up to and with the first end, or where there is no padding; 0 elsewhere.
+    """
+    if end_id is None:
+        return (input_ids != pad_id).long()
+    is_end = (input_ids == end_id).long()
+    return (is_end.cumsum(dim=1) - is_end == 0).long()
+
+
+def pool_states(
+    states: torch.Tensor,
+    input_ids: torch.Tensor,
+    mask: torch.Tensor,
+    *,
+    pooling: Pooling,
+    end_id: int | None,
+) -> torch.Tensor:
+    """Take one vector from the states of each prompt; not normalised.
+
+    Parameters
+    ----------
+    states : Tensor of shape (n_prompts, n_tokens, n_features)
+    input_ids, mask : int64 Tensor of shape (n_prompts, n_tokens)
+        On the same device.
+    pooling : str
+        See `probe.text.encoding.conditioning.Conditioning.pooling`.
+    end_id : int or None
+        The id of the end of a text.
+
+    Returns
+    -------
+    Tensor of shape (n_prompts, n_features)
+
+    Raises
+    ------
+    ShapeError
+        If the two do not belong together, or a prompt has no end.
+    """
+    if states.shape[:2] != input_ids.shape:
+        raise ShapeError(
+            f"states are of shape {tuple(states.shape)} but the token ids of "
+            f"{tuple(input_ids.shape)}; needed both for the same prompts and tokens"
+        )
+    if pooling == "mean":
+        weights = mask.unsqueeze(2)
+        return (states * weights).sum(dim=1) / weights.sum(dim=1)
+    if pooling == "last":
+        return states[:, -1]
+    rows = torch.arange(len(states), device=states.device)
+    if pooling == "first":
+        return states[rows, mask.argmax(dim=1)]
+    is_end = torch.eq(input_ids, -1 if end_id is None else end_id)
+    if not bool(is_end.any(dim=1).all()):
+        raise ShapeError("a prompt has no end-of-text token; take the ids from `tokenize`")
+    return states[rows, is_end.int().argmax(dim=1)]

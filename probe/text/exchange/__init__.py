@@ -1,0 +1,1 @@
+"""Files of other programs: prompts and vectors that users bring, and take away."""

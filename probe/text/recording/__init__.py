@@ -1,0 +1,13 @@
+"""States by layer and by token: residual stream, attention and MLP outputs."""
+
+from probe.text.recording.recorder import (
+    Recording,
+    record,
+    sees_padding,
+)
+
+__all__ = [
+    "Recording",
+    "record",
+    "sees_padding",
+]

@@ -1,0 +1,214 @@
+"""States by layer and by token: the residual stream, attention outputs and MLP outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from probe.errors import DataError
+from probe.text.encoder import TextEncoder
+from probe.text.prompts import PromptSet
+from probe.text.recording.anatomy import SITES, Anatomy, find_anatomy
+from probe.text.recording.roles import ROLES, TokenMask, token_roles
+
+POSITIONS = (*ROLES, "pooled")
+"""Roles of tokens, and ``"pooled"``: what the encoder's own pooling makes of a layer."""
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """States of prompts at some layers and positions of an encoder."""
+
+    states: dict[str, npt.NDArray[np.float32]]
+    """Site -> shape (n_layers, n_prompts, n_positions, n_features), as they are in the network."""
+    layers: dict[str, tuple[int, ...]]
+    """Site -> the layer of each entry; 0 is what enters the first layer."""
+    positions: tuple[str, ...]
+    """What the third axis holds; ``("0", "1", ...)`` when every token was kept."""
+    encoder: str
+    """Encoder id and revision."""
+
+    def at(self, site: str, layer: int, position: str) -> npt.NDArray[np.float32]:
+        """States at one place, shape (n_prompts, n_features).
+
+        Raises
+        ------
+        ValueError
+            If that place was not recorded.
+        """
+        if layer not in self.layers.get(site, ()) or position not in self.positions:
+            raise ValueError(
+                f"nothing was recorded at {site!r}, layer {layer}, position {position!r}; there "
+                f"are {self.layers} at {list(self.positions)}"
+            )
+        entry, column = self.layers[site].index(layer), self.positions.index(position)
+        found: npt.NDArray[np.float32] = self.states[site][entry, :, column]
+        return found
+
+
+@torch.no_grad()
+def record(
+    encoder: TextEncoder,
+    prompts: PromptSet | Sequence[str],
+    *,
+    sites: Sequence[str] = SITES,
+    layers: Sequence[int] | None = None,
+    positions: Sequence[str] | None = ("start", "subject", "end"),
+    batch_size: int = 256,
+) -> Recording:
+    """Record the states of prompts by layer and by token.
+
+    Prompts are encoded once, sorted by length; of each batch only the positions that are asked for
+    are kept. The hooks that read them are gone afterwards, also after an error.
+
+    Parameters
+    ----------
+    encoder : TextEncoder
+        CLIP, SigLIP, T5 or a BERT-like one; see `probe.text.recording.anatomy.FAMILIES`.
+    prompts : PromptSet or sequence of str
+        Of plain strings only ``start``, ``end``, ``pooled`` and every token can be recorded.
+    sites : sequence of str
+        ``"residual"``: the stream behind a layer, before any final normalisation;
+        ``"attention"``, ``"mlp"``: what the two parts of a layer add to it. BERT normalises the
+        sum after each part, CLIP and T5 normalise what enters a part.
+    layers : sequence of int, optional
+        From 0 (what enters the first layer; residual only) to the number of layers; all by default.
+    positions : sequence of str or None
+        Of `POSITIONS`; a role of several tokens stands for its last one. None keeps every token of
+        the longest prompt, with whatever stands at the padding of the others.
+    batch_size : int, default=256
+        How many prompts are encoded at a time.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    ValueError
+        If there is no such site, layer or position.
+    DataError
+        If a prompt has no token of a role, such as a neutral prompt's person.
+    ModelError
+        If the layers of the encoder are not found.
+    """
+    texts = prompts.prompts if isinstance(prompts, PromptSet) else list(prompts)
+    if not texts:
+        raise DataError("there are no prompts to record; needed at least 1")
+    anatomy = find_anatomy(encoder.model)
+    chosen = {site: _layers(anatomy, site, layers) for site in dict.fromkeys(sites)}
+    if not any(chosen.values()):
+        raise ValueError(f"there is nothing of {list(sites)} at layers {layers}; 0 has a residual")
+    roles = token_roles(encoder, prompts)
+    n_tokens = roles["all"].sum(axis=1)
+    places = None if positions is None else _places(roles, positions, texts)
+    longest = int(n_tokens.max())
+    kept = tuple(map(str, range(longest))) if positions is None else tuple(positions)
+    shape = (len(texts), len(kept), anatomy.n_features)
+    states = {site: np.empty((len(found), *shape), np.float32) for site, found in chosen.items()}
+    ids = encoder.tokenize(texts)
+    needs_all = sees_padding(encoder, ids, n_tokens)
+    order = np.argsort(n_tokens, kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = ids[rows]
+        if not needs_all:
+            batch = batch[:, : longest if places is None else int(n_tokens[rows].max())]
+        picked = None if places is None else {name: at[rows] for name, at in places.items()}
+        pick = partial(_pick, encoder=encoder, ids=batch, places=picked, n_kept=longest)
+        edits = {
+            (site, layer): partial(_keep, target=states[site][entry], rows=rows, pick=pick)
+            for site, found in chosen.items()
+            for entry, layer in enumerate(found)
+        }
+        with anatomy.hooked(edits):
+            encoder.forward_ids(batch)
+    return Recording(states, chosen, kept, encoder=f"{encoder.id}@{encoder.revision}")
+
+
+@torch.no_grad()
+def sees_padding(encoder: TextEncoder, ids: torch.Tensor, n_tokens: Rows) -> bool:
+    """Tell whether the states of a prompt depend on the padding behind it.
+
+    A causal encoder does not look at it and a mask hides it from the others; SigLIP, and T5 as
+    Stable Diffusion 3 conditions on it, are shown it. The encoder itself is asked, with the
+    shortest prompt, because how it is conditioned is its own affair.
+
+    Parameters
+    ----------
+    encoder : TextEncoder
+    ids : int64 Tensor of shape (n_prompts, n_padded)
+        As from `TextEncoder.tokenize`.
+    n_tokens : ndarray of int, shape (n_prompts,)
+        Tokens of each prompt without its padding.
+    """
+    row = int(n_tokens.argmin())
+    n = int(n_tokens[row])
+    padded = encoder.forward_ids(ids[row : row + 1])[:, :n]
+    alone = encoder.forward_ids(ids[row : row + 1, :n])
+    # What is shown the padding moves by far more than sums in another order do.
+    return bool((padded - alone).abs().max() > 1e-3 * alone.abs().max())
+
+
+def _layers(anatomy: Anatomy, site: str, layers: Sequence[int] | None) -> tuple[int, ...]:
+    there = tuple(layer for _, layer in anatomy.points(site))
+    if layers is None:
+        return there
+    if unknown := sorted(set(layers) - set(range(anatomy.n_layers + 1))):
+        raise ValueError(f"layer {unknown[0]} is not there; choose from 0 to {anatomy.n_layers}")
+    return tuple(layer for layer in there if layer in set(layers))
+
+
+def _places(
+    roles: Mapping[str, TokenMask], positions: Sequence[str], texts: Sequence[str]
+) -> dict[str, Rows]:
+    """The token at which each prompt is read, by position; none of ``"pooled"``."""
+    places = {}
+    for name in positions:
+        if name not in POSITIONS:
+            raise ValueError(f"position {name!r} is not there; choose from {list(POSITIONS)}")
+        mask = roles["all" if name == "pooled" else name]
+        if not (found := mask.any(axis=1)).all():
+            raise DataError(
+                f"{int((~found).sum())} of {len(texts)} prompts have no token of role {name!r}, "
+                f"the first is {texts[int(found.argmin())]!r}; record them apart, without it"
+            )
+        places[name] = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
+    return places
+
+
+def _pick(
+    states: torch.Tensor,
+    *,
+    encoder: TextEncoder,
+    ids: torch.Tensor,
+    places: Mapping[str, Rows] | None,
+    n_kept: int,
+) -> torch.Tensor:
+    if places is None:
+        return states[:, :n_kept]
+    rows = torch.arange(len(states))
+    return torch.stack(
+        [
+            encoder.pool(states, ids) if name == "pooled" else states[rows, torch.from_numpy(at)]
+            for name, at in places.items()
+        ],
+        dim=1,
+    )  # (n_prompts, n_positions, n_features)
+
+
+def _keep(
+    states: torch.Tensor,
+    *,
+    target: npt.NDArray[np.float32],
+    rows: Rows,
+    pick: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    target[rows] = pick(states).float().cpu().numpy()
