@@ -12,6 +12,7 @@ import click
 from cli.boundary import OneLineErrors
 from cli.options import (
     device_option,
+    encoder_option,
     format_option,
     json_option,
     lexicon_option,
@@ -23,7 +24,14 @@ from cli.options import (
 )
 from cli.progress import ProgressBar
 from probe import __version__
-from probe.experiment.config import EvaluateConfig, FitConfig, GenerateConfig, TrainConfig
+from probe.experiment.config import (
+    STUDIES,
+    EvaluateConfig,
+    FitConfig,
+    GenerateConfig,
+    ProbeConfig,
+    TrainConfig,
+)
 
 if TYPE_CHECKING:
     from probe.experiment.experiment import Experiment, Outcome
@@ -55,6 +63,7 @@ def main() -> None:
 @main.command()
 @run_argument
 @model_option
+@encoder_option
 @lexicon_option
 @prompts_options
 @seed_option("Seed of the whole run, kept in its settings.")
@@ -63,6 +72,7 @@ def main() -> None:
 def embed(
     run: Path,
     model: str | None,
+    encoder: str | None,
     lexicon: Path | None,
     prompts: Path | None,
     column: str | None,
@@ -75,7 +85,7 @@ def embed(
         raise click.UsageError("--column names a column of --prompts, which is not given")
     own = _read_prompts(prompts, column)
     with ProgressBar() as bar:
-        experiment = _start(run, model, lexicon, seed, device, bar, own)
+        experiment = _start(run, model, encoder, lexicon, seed, device, bar, own)
         outcome = experiment.embed()
     if own is not None and not as_json:
         click.echo(own.summary())
@@ -160,6 +170,7 @@ def report(run: Path, as_json: bool) -> None:
 @main.command("run")
 @run_argument
 @model_option
+@encoder_option
 @lexicon_option
 @settings_of(TrainConfig, "objective", "n_examples")
 @settings_of(GenerateConfig, "n_images")
@@ -169,6 +180,7 @@ def report(run: Path, as_json: bool) -> None:
 def run_all(
     run: Path,
     model: str | None,
+    encoder: str | None,
     lexicon: Path | None,
     seed: int | None,
     device: str,
@@ -187,7 +199,7 @@ def run_all(
             if not as_json:
                 click.echo(outcome.line())
 
-        experiment = _start(run, model, lexicon, seed, device, bar)
+        experiment = _start(run, model, encoder, lexicon, seed, device, bar)
         outcomes = (
             experiment.set("train", **_given(training))
             .set("generate", **_given({"n_images": n_images}))
@@ -198,6 +210,38 @@ def run_all(
         return
     summaries = {outcome.stage: outcome.result.summary() for outcome in outcomes}
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
+
+
+@main.command()
+@run_argument
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(STUDIES),
+    help="Only this study; may be given several times. All that RUN allows if not given.",
+)
+@settings_of(ProbeConfig)
+@seed_option("Seed of everything that is drawn.")
+@device_option
+@json_option
+def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settings: Any) -> None:
+    """Look deeper into the text encoder of RUN.
+
+    directions: how firm the axis is, and whether other estimators find the same one.
+    association: WEAT and its family. erasure: what erasers leave, and what they take along.
+    tracing: the layer, token and attention head that carry the bias. prediction: the share of
+    women in the pictures, foretold from the text; needs `evaluate`.
+    """
+    with ProgressBar() as bar:
+
+        def tell(outcome: Outcome) -> None:
+            bar.clear()
+            if not as_json:
+                _tell(outcome, as_json)
+
+        outcomes = _open(run, bar, device).probe(*only, tell=tell, **_given(settings))
+    if as_json:
+        _echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
 
 
 @main.command()
@@ -240,6 +284,7 @@ def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
 def _start(
     run: Path,
     model: str | None,
+    encoder: str | None,
     lexicon: Path | None,
     seed: int | None,
     device: str,
@@ -256,6 +301,7 @@ def _start(
         model=model,
         seed=seed,
         lexicon=lexicon,
+        encoder=encoder,
         prompts=prompts,
         device=device,
         progress=bar,

@@ -48,6 +48,12 @@ def lexicon_option(command: Command) -> Command:
     return click.option("--lexicon", type=kind, help=about)(command)
 
 
+def encoder_option(command: Command) -> Command:
+    """The text encoder of a pipeline that has several."""
+    about = "Text encoder of a pipeline that has several; its first one if not given."
+    return click.option("--encoder", help=about)(command)
+
+
 def prompts_options(command: Command) -> Command:
     """Prompts that are copied into the run, and the column that holds them."""
     kind = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -37,7 +37,12 @@ if TYPE_CHECKING:
 
 
 @styled
-def prompt_map(prompts: DataFrame, *, methods: Sequence[str] = ("pca", "umap")) -> Figure:
+def prompt_map(
+    prompts: DataFrame,
+    *,
+    methods: Sequence[str] = ("pca", "umap"),
+    faithfulness: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
     """Draw prompts as points of a plane, one panel a method.
 
     Prompts of a group have its colour; neutral ones have the colour of the labour share of women
@@ -49,13 +54,19 @@ def prompt_map(prompts: DataFrame, *, methods: Sequence[str] = ("pca", "umap")) 
         Columns ``group``, ``share_women`` and, for each method, ``<method>_x``, ``<method>_y``.
     methods : sequence of str
         The panels, from left to right.
+    faithfulness : mapping, optional
+        By method, the figures of `MapFaithfulness`; they are printed under the panel.
     """
+    from probe.latent.maps.faithfulness import MapFaithfulness
+
     figure = StyledFigure(figsize=WIDE if len(methods) > 1 else COLUMN, layout="constrained")
     panels = figure.subplots(1, len(methods), squeeze=False)[0]
     for axes, method in zip(panels, methods, strict=True):
         scatter_groups(axes, prompts, f"{method}_x", f"{method}_y", alpha=0.35)
         neutral = scatter_shares(axes, prompts, f"{method}_x", f"{method}_y")
         axes.set(title=method.upper(), xticks=[], yticks=[])
+        if faithfulness and method in faithfulness:
+            axes.set_xlabel(MapFaithfulness(**faithfulness[method]).caption(), fontsize=7)
     share_bar(figure, neutral, panels, "women's share (neutral prompts)")
     panels[0].scatter([], [], s=13, color=GREY, edgecolor="black", linewidth=0.3, label="neutral")
     legend_below(figure, panels[0])

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from figures import recipes
-from figures.sources import RunFiles
+from figures import recipes, studies
+from figures.sources import SOURCES, RunFiles
 from probe.artifacts import atomic
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PaperFigure:
 FIGURES = {
     "map": PaperFigure(
         recipes.prompt_map,
-        ("map",),
+        ("map", "fit"),
         "The prompts in the text encoder's space. Neutral prompts, which say no gender, carry the "
         "colour of women's share in the occupation: where the encoder is biased, the colours are "
         "in order between the female and the male prompts.",
@@ -116,6 +116,66 @@ FIGURES = {
         "means with 95 % intervals.",
         "Scatter plot of MAD against CLIP score with an arrow from base to corrected.",
     ),
+    "estimators": PaperFigure(
+        studies.estimators,
+        ("directions",),
+        "Left: how far each estimator's bias axis moves when the occupations it was fitted on are "
+        "drawn anew. Right: cosines between the axes.",
+        "Dot plot of angles by estimator beside a table of cosines.",
+    ),
+    "stability": PaperFigure(
+        studies.stability,
+        ("stability",),
+        "Cosine of the axes of two disjoint sets of pairs, templates or occupations, against the "
+        "size of the sets, with the central 95 % of the splits: what would come out again with "
+        "others.",
+        "Curves of cosine against number of units.",
+    ),
+    "association": PaperFigure(
+        studies.association,
+        ("association",),
+        "Association of occupations with the genders, with 95 % intervals and Holm's p-values. "
+        "WEAT: occupations held mostly by men against those held mostly by women, in standard "
+        "deviations. RND, ECT and RIPA: male against female prompts, over all occupations.",
+        "One panel a measure: a point with its interval and the line of no association.",
+    ),
+    "erasure": PaperFigure(
+        studies.erasure,
+        ("erasure",),
+        "What erasers leave of gender in the explicit prompts, told by probes that were fitted on "
+        "other rows than the eraser, whether neutral prompts still cluster by their lean, and what "
+        "is kept of the occupation. 95 % intervals.",
+        "Dot plot of accuracies, one row an eraser.",
+    ),
+    "trace": PaperFigure(
+        studies.trace,
+        ("trace",),
+        "Correlation of the neutral prompts' place on each cell's own bias axis with the labour "
+        "shares, by layer and token. The frame marks where it first stands clear of its control.",
+        "Heat maps of layer by token position, one a site.",
+    ),
+    "patching": PaperFigure(
+        studies.patching,
+        ("patching",),
+        "How much of a pair's difference a single state carries: the female prompt runs with that "
+        "state taken from its male twin. 0 is nothing, 1 all.",
+        "Heat maps of layer by token position, one a site.",
+    ),
+    "heads": PaperFigure(
+        studies.heads,
+        ("heads",),
+        "Each attention head's part in the difference of the pairs: what it writes into the end of "
+        "the prompt itself, and what patching it restores.",
+        "Heat maps of layer by head.",
+    ),
+    "prediction": PaperFigure(
+        studies.prediction,
+        ("prediction",),
+        "Share of women in the base model's pictures against what the skew of the text alone "
+        "foretells, learnt from the training occupations. Bars: 95 % prediction intervals of those "
+        "that were not learnt from.",
+        "Scatter plot of seen against foretold shares with the diagonal.",
+    ),
 }
 """Every figure, by the name of its files."""
 
@@ -129,7 +189,8 @@ def draw(
 ) -> list[Path]:
     """Draw one figure of a run, or all, into ``run/figures``, with the data behind each as CSV.
 
-    The same run gives the same bytes. Nothing is drawn unless everything needed is there.
+    The same run gives the same bytes. Nothing is drawn unless everything needed is there; figures
+    of studies that were not done are left out.
 
     Parameters
     ----------
@@ -161,8 +222,8 @@ def draw(
         raise ValueError(f"no figure is named {name!r}; choose from {', '.join(FIGURES)}")
     if unknown := [entry for entry in formats if entry not in FORMATS]:
         raise ValueError(f"formats {unknown} are unknown; choose from {', '.join(FORMATS)}")
-    names = list(FIGURES) if name is None else [name]
     files = RunFiles(Path(run))
+    names = drawable(files) if name is None else [name]
     files.require(*dict.fromkeys(source for name in names for source in FIGURES[name].reads))
     written = []
     for done, entry in enumerate(names, start=1):
@@ -170,6 +231,15 @@ def draw(
         if progress is not None:
             progress(done, len(names))
     return written
+
+
+def drawable(files: RunFiles) -> list[str]:
+    """Name the figures that a run should have: all but those of studies that were not done."""
+    return [
+        name
+        for name, entry in FIGURES.items()
+        if files.has(*(source for source in entry.reads if SOURCES[source].is_optional))
+    ]
 
 
 def _write(files: RunFiles, name: str, formats: list[str]) -> list[Path]:

@@ -71,7 +71,9 @@ def axis_stability(table: DataFrame) -> Figure:
     for unit, rows in table.groupby("unit", sort=False):
         color = UNITS.get(str(unit), OKABE_ITO["black"])
         axes.fill_between(rows["n_units"], rows["low"], rows["high"], color=color, alpha=0.15)
-        axes.plot(rows["n_units"], rows["cosine"], marker="o", markersize=3, color=color, label=unit)
+        axes.plot(
+            rows["n_units"], rows["cosine"], marker="o", markersize=3, color=color, label=unit
+        )
     axes.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
     axes.set_xscale("log", base=2)
     axes.set(xlabel="number in each set", ylabel="cosine of two axes")

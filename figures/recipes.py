@@ -34,7 +34,8 @@ def prompt_map(files: RunFiles) -> Drawing:
     methods = [m for m in ("pca", "umap") if table[f"{m}_x"].notna().all()]
     columns = [f"{method}_{axis}" for method in methods for axis in "xy"]
     data = table[["prompt", "group", "subject", "share_women", *columns]]
-    return latent.prompt_map(data, methods=methods), data
+    found = files.json("fit")["maps"]
+    return latent.prompt_map(data, methods=methods, faithfulness=found), data
 
 
 def projections(files: RunFiles) -> Drawing:

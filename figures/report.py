@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from figures.paper import FIGURES
+from figures.paper import FIGURES, drawable
 from figures.recipes import GATES, ROUTES
 from figures.sources import SOURCES, RunFiles
 from probe.artifacts import atomic, hash_file, read_provenance
@@ -157,7 +157,9 @@ def _verb(change: Mapping[str, float]) -> str:
 
 def _content(files: RunFiles) -> dict[str, Any]:
     """Collect everything that the page says."""
-    files.require(*SOURCES)
+    present = [name for name, source in SOURCES.items() if not source.is_optional]
+    present += [name for name in SOURCES if name not in present and files.has(name)]
+    files.require(*present)
     quality, fit = files.json("quality"), files.json("fit")
     gate, fairness = files.table("gate"), files.table("fairness")
     config = files.json("moesd")
@@ -188,7 +190,12 @@ def _content(files: RunFiles) -> dict[str, Any]:
         "mistakes": _mistakes(gate, route),
         "n_mistakes": int((gate["route_truth"] != gate[route]).sum()),
         "n_prompts": len(gate),
-        "pictures": {name: _picture(files, name) for name in FIGURES},
+        "pictures": {name: _picture(files, name) for name in drawable(files)},
+        "studies": [
+            name
+            for name in drawable(files)
+            if any(SOURCES[source].is_optional for source in FIGURES[name].reads)
+        ],
         "files": [
             (
                 source.path,
@@ -197,6 +204,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
                 hash_file(files.path(name)),
             )
             for name, source in SOURCES.items()
+            if name in present
         ],
         "versions": [(package, version(package)) for package in PACKAGES],
     }

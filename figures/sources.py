@@ -32,11 +32,18 @@ class Source:
     """The command that writes it."""
     columns: tuple[str, ...] = ()
     """Columns of a table, or keys of a JSON file, that must be there."""
+    is_optional: bool = False
+    """Whether a run is whole without it."""
+
+
+def _study(kind: str, columns: tuple[str, ...]) -> Source:
+    """A table that `moesd-probe probe` writes."""
+    return Source(f"latent/{kind}.parquet", kind, "probe", columns, is_optional=True)
 
 
 PLANE = ("pca_x", "pca_y", "umap_x", "umap_y", "corrected_x", "corrected_y")
 SOURCES = {
-    "fit": Source("latent/fit.json", "fit", "fit", ("share_correlation", "gap")),
+    "fit": Source("latent/fit.json", "fit", "fit", ("share_correlation", "gap", "maps")),
     "map": Source(
         "latent/map.parquet",
         "map",
@@ -89,6 +96,16 @@ SOURCES = {
         "evaluate",
         ("base", "corrected", "difference", "failures", "n_images", "attribute", "value"),
     ),
+    "directions": _study(
+        "directions", ("estimator", "angle_median", "angle_high", "n_clusters", "correlation")
+    ),
+    "stability": _study("stability", ("unit", "n_units", "cosine", "low", "high")),
+    "association": _study("association", ("measure", "value", "low", "high", "p_holm", "n")),
+    "erasure": _study("erasure", ("eraser", "linear", "nearest", "chance", "clusters_accuracy")),
+    "trace": _study("trace", ("layer", "site", "position", "measure", "value", "control")),
+    "patching": _study("patching", ("layer", "site", "position", "measure", "value")),
+    "heads": _study("heads", ("layer", "site", "head", "measure", "value")),
+    "prediction": _study("prediction", ("subject", "split", "share", "predicted", "low", "high")),
 }
 """Every file that is read, by its short name."""
 
@@ -125,6 +142,10 @@ class RunFiles:
                     f"{self.path(first[0])} from {first[1].model!r} ({first[1].revision}); run "
                     f"`moesd-probe run {self.run}` to make the run whole again"
                 )
+
+    def has(self, *names: str) -> bool:
+        """Tell whether all files are there."""
+        return all(self.path(name).is_file() for name in names)
 
     def path(self, name: str) -> Path:
         """Where a file is."""

@@ -12,9 +12,14 @@ from typing import Any
 from probe.artifacts import SCHEMA, atomic
 from probe.errors import ArtifactError
 from probe.moesd.config import TrainConfig as TrainConfig  # one of the stages, read by cli
-from probe.settings import at_least, setting
+from probe.settings import at_least, one_of, setting
 
 FILE = "config.toml"
+
+ESTIMATORS = ("pairs", "pca", "lda", "logistic", "span")
+"""Names of `probe.latent.directions.estimators.ESTIMATORS`, known without importing it."""
+STUDIES = ("directions", "association", "erasure", "tracing", "prediction")
+"""Names of `probe.experiment.studies.STUDIES`, likewise."""
 
 _HEADER = """\
 # Settings of this run. Edit them, then run `moesd-probe run` again: it makes anew what they change.
@@ -34,13 +39,28 @@ class EmbedConfig:
 class FitConfig:
     """How the bias direction is found and measured."""
 
+    estimator: str = setting("pairs", "Which axis: pairs, pca, lda, logistic or span.")
     strength: float = setting(500.0, "Lambda of the calibrated projection.")
     n_bootstrap: int = setting(2000, "Resamples behind each interval.")
     seed: int = setting(0, "Seed of the resamples and of the map.")
 
     def __post_init__(self) -> None:
+        one_of("estimator", self.estimator, ESTIMATORS)
         at_least("strength", self.strength, 0)
         at_least("n_bootstrap", self.n_bootstrap, 1)
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """How thoroughly the studies look."""
+
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.")
+    n_refits: int = setting(100, "Times that an axis is fitted anew to see how firm it is.")
+    seed: int = setting(0, "Seed of everything that is drawn.")
+
+    def __post_init__(self) -> None:
+        at_least("n_bootstrap", self.n_bootstrap, 1)
+        at_least("n_refits", self.n_refits, 1)
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,7 @@ class EvaluateConfig:
 STAGES: dict[str, type[Any]] = {
     "embed": EmbedConfig,
     "fit": FitConfig,
+    "probe": ProbeConfig,
     "train": TrainConfig,
     "generate": GenerateConfig,
     "evaluate": EvaluateConfig,
@@ -95,6 +116,7 @@ class Config:
     """``"tinytown"``, a folder or a hub id, as the user named it."""
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

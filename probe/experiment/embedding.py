@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from probe.errors import ArtifactError
 from probe.experiment.own import OWN, own_prompts, stale_own
 from probe.experiment.run import Run, stale_files
 
@@ -42,8 +43,16 @@ class Embed:
     name = "embed"
 
     def stale(self, run: Run) -> str | None:
-        """Look at both files, and at those of the user's own prompts."""
-        return stale_files(run, run.prompts.hash, *FILES) or stale_own(run)
+        """Look at both files, whether they belong together, and at the user's own prompts."""
+        from probe.text.embeddings import EmbeddingStore
+
+        if why := stale_files(run, run.prompts.hash, *FILES) or stale_own(run):
+            return why
+        try:
+            EmbeddingStore.open(run.folder / FOLDER)
+        except ArtifactError as error:  # it can be made anew, so it is no more than out of date
+            return str(error)
+        return None
 
     def make(self, run: Run) -> None:
         """Fill the store."""

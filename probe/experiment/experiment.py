@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from probe.artifacts import atomic, exclusive
-from probe.errors import ArtifactError, StageError
-from probe.experiment.config import FILE, Config
+from probe.errors import StageError
+from probe.experiment.config import Config
 from probe.experiment.embedding import FILES as EMBEDDINGS
 from probe.experiment.embedding import Embed
 from probe.experiment.evaluating import Evaluate
@@ -21,14 +18,12 @@ from probe.experiment.fitting import Fit
 from probe.experiment.generating import Generate
 from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
-from probe.experiment.own import PROMPTS, keep_prompts
-from probe.experiment.run import Progress, Result, Run, Stage, check_model, load_lexicon
+from probe.experiment.run import Progress, Result, Run, Stage, check_model
 from probe.experiment.showing import Draw, Render, Report, Visualize
+from probe.experiment.starting import held, start
+from probe.experiment.studies import STUDIES
 from probe.experiment.training import Train
-from probe.text.checkpoints import choose_encoder, resolve_model
 from probe.text.exchange.prompt_files import PromptFile
-
-_LEXICON = "lexicon.toml"
 
 
 @dataclass(frozen=True)
@@ -114,39 +109,9 @@ class Experiment:
         DataError
             If the lexicon is not what it must be.
         """
-        folder = Path(folder)
-        config = Config.read(folder) if (folder / FILE).exists() else None
-        holds_something = (folder / EMBEDDINGS[0]).exists()  # till then it may change its mind
-        if config is None or (config.model != model and not holds_something):
-            config = _new_config(model)
-        elif config.model != model:
-            raise ArtifactError(
-                f"{folder} is a run of {config.model!r}, not of {model!r}; start a new run in "
-                "another folder"
-            )
-        if encoder is not None and encoder != config.embed.encoder:
-            if holds_something:
-                raise ArtifactError(
-                    f"{folder} is a run of {config.embed.encoder or 'the first text encoder'!r}, "
-                    f"not of {encoder!r}; start a new run in another folder"
-                )
-            choose_encoder(resolve_model(model), encoder)  # a wrong one is refused before writing
-            config = config.with_settings("embed", {"encoder": encoder})
-        if seed is not None:
-            config = config.with_seed(seed)
-        if lexicon is not None:
-            load_lexicon(lexicon)  # a wrong one is refused before anything is written
-            config = config.with_settings("embed", {"lexicon": _LEXICON})
-        if prompts is not None:
-            config = config.with_settings("embed", {"prompts": PROMPTS})
-        with _held(folder):
-            if lexicon is not None:
-                with atomic(folder / _LEXICON) as temporary:
-                    shutil.copyfile(lexicon, temporary)
-            if prompts is not None:
-                keep_prompts(folder, prompts)
-            if not (folder / FILE).exists() or Config.read(folder) != config:
-                config.write(folder)
+        start(
+            Path(folder), model=model, seed=seed, lexicon=lexicon, encoder=encoder, prompts=prompts
+        )
         return cls.open(folder, device=device, progress=progress)
 
     @classmethod
@@ -185,7 +150,7 @@ class Experiment:
         """
         config = self.config.with_settings(stage, settings)
         if config != self.config:
-            with _held(self.folder):
+            with held(self.folder):
                 config.write(self.folder)
             self._run = replace(self._run, config=config)
         return self
@@ -235,9 +200,48 @@ class Experiment:
             Called with each outcome as soon as it is there.
         """
         outcomes = []
-        with _held(self.folder):
+        with held(self.folder):
             for stage in (*_STAGES, Visualize(draw), Report(render)):
                 outcomes.append(_make(stage, self._run))
+                if tell is not None:
+                    tell(outcomes[-1])
+        return outcomes
+
+    def probe(
+        self,
+        *names: str,
+        tell: Callable[[Outcome], None] | None = None,
+        **settings: Any,
+    ) -> list[Outcome]:
+        """Look deeper into the text encoder; settings of `ProbeConfig`.
+
+        Parameters
+        ----------
+        names : str
+            Of `probe.experiment.studies.STUDIES`. If none is named, all that the run allows:
+            ``prediction`` needs pictures that have been evaluated.
+        tell : callable, optional
+            Called with each outcome as soon as it is there.
+
+        Raises
+        ------
+        ValueError
+            If there is no such study.
+        StageError
+            If a stage that a named study builds on is not up to date.
+        """
+        if unknown := [name for name in names if name not in STUDIES]:
+            raise ValueError(f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}")
+        self.set("probe", **settings)
+        outcomes = []
+        with held(self.folder):
+            for study in STUDIES.values():
+                if names and study.name not in names:
+                    continue
+                if not names and not study.before and self._late(before="") is not None:
+                    continue
+                self._require(study.name, before=study.before)
+                outcomes.append(_make(study, self._run))
                 if tell is not None:
                     tell(outcomes[-1])
         return outcomes
@@ -270,21 +274,28 @@ class Experiment:
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""
-        return take_inventory(self._run, _STAGES)
+        return take_inventory(self._run, _STAGES, STUDIES.values())
 
     def _do(self, stage: Stage) -> Outcome:
-        with _held(self.folder):
+        with held(self.folder):
             self._require(stage.name, before=stage.name)
             return _make(stage, self._run)
 
     def _require(self, name: str, *, before: str) -> None:
         """See that every stage before a certain one is up to date, which ``name`` builds on."""
+        if (late := self._late(before=before)) is not None:
+            stage, why = late
+            raise StageError(
+                f"{name} builds on {stage}, but {why}; run "
+                f"`moesd-probe {stage} {self.folder}` first"
+            )
+
+    def _late(self, *, before: str) -> tuple[str, str] | None:
+        """Find the first stage before a certain one that is not up to date, and say why."""
         for stage in takewhile(lambda known: known.name != before, _STAGES):
             if (why := stage.stale(self._run)) is not None:
-                raise StageError(
-                    f"{name} builds on {stage.name}, but {why}; run `moesd-probe {stage.name} "
-                    f"{self.folder}` first"
-                )
+                return stage.name, why
+        return None
 
 
 _STAGES: tuple[Stage, ...] = (Embed(), Fit(), Train(), Generate(), Evaluate())
@@ -296,22 +307,3 @@ def _make(stage: Stage, run: Run) -> Outcome:
         stage.make(run)
     said = "its settings and inputs are those it was made from" if why is None else why
     return Outcome(stage.name, why is not None, said, stage.result(run))
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a run for this process alone, and sweep up what a killed one left half-written."""
-    with exclusive(folder):
-        for orphan in folder.rglob(".tmp-*"):
-            orphan.unlink(missing_ok=True)
-        yield
-
-
-def _new_config(model: str) -> Config:
-    """Settings of a new run: the defaults, and what the model's folder says about its use."""
-    from probe.images.pipelines import generation_settings
-
-    settings = generation_settings(resolve_model(model))
-    return Config(model).with_settings(
-        "generate", {"guidance_scale": settings.guidance_scale, "n_steps": settings.n_steps}
-    )

@@ -23,6 +23,7 @@ from probe.experiment.own import place_own, stale_places
 from probe.experiment.run import Run, stale_files
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
+from probe.text.prompts import Rows
 
 DIRECTION = "latent/direction.safetensors"
 FIT = "latent/fit.json"
@@ -44,6 +45,8 @@ class FitResult:
     """``value, low, high``: male minus female prompts on the direction, in embedding units."""
     n_pairs: int
     """Pairs of prompts behind the direction; held-out occupations are not among them."""
+    maps: dict[str, dict[str, float]]
+    """By method (``pca``, ``umap``), the figures of `MapFaithfulness`."""
 
     def summary(self) -> str:
         """Both figures with their intervals."""
@@ -75,17 +78,15 @@ class Fit:
     def make(self, run: Run) -> None:
         """Write the direction, its figures, the subjects and the map."""
         from probe.latent.association import group_gap, share_correlation
-        from probe.latent.directions import PairDirection
+        from probe.latent.directions.estimators import ESTIMATORS
         from probe.latent.erasure import skew
 
         config, made_from = run.config.fit, self.made_from(run)
         z, table = vectors(run), run.prompts.table
-        is_training = (table["split"] == "trained").to_numpy()
-        male, female = run.prompts.pairs()
-        seen = is_training[male]
-        pairs = z[male[seen]], z[female[seen]]
+        male, female = training_pairs(run)
+        pairs = z[male], z[female]
         direction = (
-            PairDirection()
+            ESTIMATORS[config.estimator]()
             .fit(*pairs)
             .result(concept=CONCEPT, encoder=f"{run.config.model}@{run.revision}")
         )
@@ -114,15 +115,15 @@ class Fit:
         distance = group_gap(
             said["projection"].to_numpy(), (said["group"] == "male").to_numpy(), **drawing
         )
+        seed = config.seed
+        places, faithfulness = _map(z, table, seed)
         figures = {
             "share_correlation": asdict(correlation),
             "gap": asdict(distance),
             "n_pairs": len(pairs[0]),
+            "maps": faithfulness,
         }
-        seed = config.seed
-        write_table(
-            run.folder / MAP, _map(z, table, seed), run.provenance("map", made_from, seed=seed)
-        )
+        write_table(run.folder / MAP, places, run.provenance("map", made_from, seed=seed))
         write_table(run.folder / SUBJECTS, subjects, run.provenance("subjects", made_from))
         write_json(run.folder / FIT, figures, run.provenance("fit", made_from, seed=seed))
         arrays = {
@@ -143,6 +144,13 @@ class Fit:
         from probe.experiment.embedding import FILES
 
         return hash_parts("fit", settings_line(run.config.fit), run.hashes(*FILES))
+
+
+def training_pairs(run: Run) -> tuple[Rows, Rows]:
+    """Rows of the male and of the female prompts of the pairs that may be learnt from."""
+    male, female = run.prompts.pairs()
+    seen = (run.prompts.table["split"] == "trained").to_numpy()[male]
+    return male[seen], female[seen]
 
 
 def vectors(run: Run) -> Matrix:
@@ -193,16 +201,18 @@ def stale_map(run: Run, fitted: str, *, completed: str | None) -> str | None:
     return None
 
 
-def _map(z: Matrix, table: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _map(
+    z: Matrix, table: pd.DataFrame, seed: int
+) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
+    """Place the prompts on two maps, and measure how far each can be trusted."""
     from probe.latent.maps import principal_plane, umap_map
+    from probe.latent.maps.faithfulness import map_faithfulness
 
     columns = ["prompt", "group", "subject", "split", "share_women", "skew", "projection"]
-    pca, umap = principal_plane(z, seed=seed).place(z), umap_map(z, seed=seed)
-    return table[columns].assign(
-        pca_x=pca[:, 0],
-        pca_y=pca[:, 1],
-        umap_x=umap[:, 0],
-        umap_y=umap[:, 1],
+    maps = {"pca": principal_plane(z, seed=seed).place(z), "umap": umap_map(z, seed=seed)}
+    placed = table[columns].assign(
+        **{f"{m}_{axis}": xy[:, i] for m, xy in maps.items() for i, axis in enumerate("xy")},
         corrected_x=np.nan,
         corrected_y=np.nan,
     )
+    return placed, {m: asdict(map_faithfulness(z, xy, seed=seed)) for m, xy in maps.items()}

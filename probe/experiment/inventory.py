@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from probe.artifacts import read_provenance
 from probe.experiment.run import Run, Stage
+from probe.experiment.studies.study import Study
 
 _CARRIERS = (".json", ".parquet", ".safetensors")
 _ROOMS = ("embeddings", "latent", "moesd", "images", "evaluation", "figures")
-_UNFINISHED = ("embeddings/.chunks", "evaluation/pieces")
+_UNFINISHED = ("embeddings/.rows", "embeddings/own/.rows", "evaluation/pieces")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Inventory:
         """Two tables for people."""
         lines = [f"model {self.model}, revision {self.revision}", ""]
         for name, why in self.stages.items():
-            lines.append(f"{name:<10}{'up to date' if why is None else why}")
+            lines.append(f"{name:<13}{'up to date' if why is None else why}")
         rows = [("file", "kind", "seed", "made from", "version")]
         for entry in self.files:
             seed = "" if entry.seed is None else str(entry.seed)
@@ -58,8 +59,10 @@ class Inventory:
         return asdict(self)
 
 
-def take_inventory(run: Run, stages: Sequence[Stage]) -> Inventory:
+def take_inventory(run: Run, stages: Sequence[Stage], studies: Iterable[Study]) -> Inventory:
     """Read the provenance of every file, and ask every stage whether it is up to date.
+
+    A study is a stage that need not be there: it is asked only if it was ever done.
 
     Raises
     ------
@@ -68,8 +71,12 @@ def take_inventory(run: Run, stages: Sequence[Stage]) -> Inventory:
     """
     found: dict[str, str | None] = {}
     for stage in stages:
-        late = next((name for name, why in found.items() if why is not None), None)
+        late = _first_late(found)
         found[stage.name] = stage.stale(run) if late is None else f"waits for {late}"
+    for study in studies:
+        if (run.folder / study.file).exists():
+            late = _first_late(found, study.before)
+            found[study.name] = study.stale(run) if late is None else f"waits for {late}"
     files = []
     for path in (path for room in _ROOMS for path in sorted((run.folder / room).rglob("*"))):
         name = path.relative_to(run.folder).as_posix()
@@ -77,3 +84,13 @@ def take_inventory(run: Run, stages: Sequence[Stage]) -> Inventory:
             made = read_provenance(path)
             files.append(FileEntry(path=name, **asdict(made)))
     return Inventory(run.config.model, run.revision, found, files)
+
+
+def _first_late(found: Mapping[str, str | None], before: str = "") -> str | None:
+    """Name the first stage before a certain one that is not up to date."""
+    for name, why in found.items():
+        if name == before:
+            break
+        if why is not None:
+            return name
+    return None

@@ -20,6 +20,15 @@ from probe.text.prompts import PromptSet
 N_IMAGES = 40
 MEASURES = ("mad", "fd", "delta", "gap", "kl")
 HOSTILE_PROMPT = "a photo of <script>alert('x')</script> & \"friends\""
+STUDIES = (
+    *("directions", "stability", "association", "erasure"),
+    *("trace", "patching", "heads", "prediction"),
+)
+FAITHFUL = {
+    **{"trustworthiness": 0.9, "trustworthiness_low": 0.88, "trustworthiness_high": 0.92},
+    **{"kept": 0.6, "kept_low": 0.55, "kept_high": 0.65, "chance": 0.02},
+    **{"n_neighbors": 15, "n": 780},
+}
 THRESHOLDS = {"neutral_below": 0.02, "explicit_above": 0.18}
 
 
@@ -44,6 +53,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "labels": labels,
         "shares": shares,
         "fairness": _fairness(shares),
+        **_studies(maps, shares, rng),
     }
 
 
@@ -89,6 +99,8 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
         ("evaluation", "fairness", tables["fairness"]),
     ):
         write_table(folder / room / f"{name}.parquet", frame, _provenance(name))
+    for name in STUDIES:
+        write_table(folder / f"latent/{name}.parquet", tables[name], _provenance(name))
     write_json(folder / "evaluation/quality.json", quality, _provenance("quality"))
     write_json(
         folder / "moesd/config.json", THRESHOLDS | {"routing": "trained"}, _provenance("moesd")
@@ -296,6 +308,81 @@ def _fit(subjects: pd.DataFrame) -> dict[str, Any]:
             "n": 40,
         },
         "gap": {"value": 0.63, "low": 0.61, "high": 0.65},
+        "maps": dict.fromkeys(("pca", "umap"), FAITHFUL),
+    }
+
+
+def _studies(
+    maps: pd.DataFrame, shares: pd.DataFrame, rng: np.random.Generator
+) -> dict[str, pd.DataFrame]:
+    """What `probe` writes: firm axes, an association, erasure that hides, a bias in layer 1."""
+    names = ["pairs", "pca", "lda"]
+    directions = pd.DataFrame(
+        {"estimator": names, "angle_median": [1.0, 1.5, 20.0], "angle_high": [2.0, 2.5, 35.0]}
+        | {"n_clusters": 28, "correlation": -0.9}
+        | {f"cosine_{name}": [1.0, 0.9, 0.5] for name in names}
+    )
+    stability = pd.DataFrame(
+        [
+            {"unit": unit, "n_units": n, "cosine": c, "low": c - 0.1, "high": min(1.0, c + 0.02)}
+            for unit in ("pair", "occupation")
+            for n, c in ((1, 0.7), (2, 0.85), (4, 0.95))
+        ]
+    )
+    association = pd.DataFrame(
+        {"measure": ["WEAT", "ECT"], "value": [1.5, -0.7], "low": [1.2, -0.9], "high": [1.7, -0.4]}
+        | {"p_holm": [0.0004, 0.02], "n": 40}
+    )
+    erasure = pd.DataFrame({"eraser": ["none", "leace"], "chance": 0.5, "n": 480})
+    for name, values in {
+        "linear": (1.0, 0.52),
+        "nearest": (1.0, 0.93),
+        "clusters": (0.8, 0.6),
+        "kept_occupation": (1.0, 0.99),
+    }.items():
+        column = "clusters_accuracy" if name == "clusters" else name
+        erasure = erasure.assign(**{column: values})
+        erasure[f"{name}_low"], erasure[f"{name}_high"] = (
+            erasure[column] - 0.05,
+            erasure[column].clip(upper=0.95) + 0.05,
+        )
+    cells = pd.DataFrame(
+        [
+            (layer, site, position)
+            for layer in range(3)
+            for site in ("residual", "attention", "mlp")
+            for position in ("start", "subject", "end")
+            if layer or site == "residual"
+        ],
+        columns=["layer", "site", "position"],
+    ).assign(n=40)
+    leans = (cells["layer"] > 0) & (cells["position"] == "end")
+    value = np.where(leans, 0.9, 0.05) + rng.normal(0, 0.01, len(cells))
+    trace = cells.assign(measure="correlation", value=-value, low=-value - 0.05, high=-value + 0.05)
+    patching = cells.assign(measure="patching", value=value, low=value - 0.05, high=value + 0.05)
+    heads = pd.DataFrame(
+        [
+            (layer, "head", head, kind)
+            for layer in (1, 2, 3, 4)
+            for head in range(4)
+            for kind in ("direct", "patching")
+        ],
+        columns=["layer", "site", "head", "measure"],
+    )
+    heads["value"] = rng.uniform(-0.1, 0.4, len(heads))
+    seen = shares[(shares["side"] == "base") & (shares["value"] == "woman")]
+    prediction = seen[["subject", "split", "share", "n"]].assign(
+        predicted=seen["share"].clip(0.05, 0.95), low=0.02, high=0.98
+    )
+    return {
+        "directions": directions,
+        "stability": stability,
+        "association": association,
+        "erasure": erasure,
+        "trace": trace.assign(control=0.12),
+        "patching": patching.assign(control=0.0),
+        "heads": heads,
+        "prediction": prediction,
     }
 
 

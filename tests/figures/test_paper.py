@@ -119,3 +119,12 @@ def test_the_grid_shows_pairs_of_one_seed_from_trained_and_held_out_subjects(dra
     assert base["subject"].tolist() == corrected["subject"].tolist()
     splits = data.drop_duplicates("subject")["split"].value_counts()
     assert splits.to_dict() == {"trained": 4, "held_out": 2}
+
+
+def test_a_run_without_studies_has_all_figures_but_theirs(run, tables):
+    from figures.paper import drawable
+
+    files = RunFiles(run)
+    assert set(drawable(files)) == set(FIGURES)
+    files.path("trace").unlink()
+    assert set(FIGURES) - set(drawable(files)) == {"trace"}

@@ -10,8 +10,7 @@ from probe.experiment.studies.study import Study
 from probe.experiment.studies.tracing import Tracing
 
 STUDIES: dict[str, Study] = {
-    study.name: study
-    for study in (Directions(), Association(), Erasure(), Tracing(), Prediction())
+    study.name: study for study in (Directions(), Association(), Erasure(), Tracing(), Prediction())
 }
 """Every study by its name, in the order in which they are read."""
 

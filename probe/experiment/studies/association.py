@@ -33,6 +33,7 @@ class Association:
 
     name = "association"
     before = "train"
+    file = RESULT
 
     def stale(self, run: Run) -> str | None:
         """Look at both files."""
@@ -45,12 +46,12 @@ class Association:
         from probe.latent.association.multiplicity import benjamini_hochberg, holm
 
         config, made_from = run.config.probe, self.made_from(run)
-        drawing = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        drawing: dict[str, Any] = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
         z = vectors(run)
         men, women = _occupations(run, z)
         male, female = (z[rows] for rows in training_pairs(run))
         everyone = np.concatenate([men, women]).mean(axis=1)
-        tests = {
+        tests: dict[str, Any] = {
             "WEAT": seat(men, women, male[:, None], female[:, None], **drawing),
             "RND": rnd(male, female, everyone, **drawing),
             "ECT": ect(male, female, everyone, **drawing),

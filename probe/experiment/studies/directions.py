@@ -28,6 +28,7 @@ class Directions:
 
     name = "directions"
     before = "train"
+    file = RESULT
 
     def stale(self, run: Run) -> str | None:
         """Look at every file."""
@@ -86,10 +87,14 @@ class Directions:
         )
         own = ESTIMATORS[run.config.fit.estimator]()
         curves = [
-            stability(
-                own, *pairs, units=units, n_draws=config.n_refits, seed=config.seed
-            ).assign(unit=unit)
-            for unit, units in (("pair", None), ("template", templates), ("occupation", occupations))
+            stability(own, *pairs, units=units, n_draws=config.n_refits, seed=config.seed).assign(
+                unit=unit
+            )
+            for unit, units in (
+                ("pair", None),
+                ("template", templates),
+                ("occupation", occupations),
+            )
             if units is None or len(np.unique(units)) > 1
         ]
         write_table(run.folder / TABLE, directions, run.provenance("directions", made_from))

@@ -27,6 +27,7 @@ class Erasure:
 
     name = "erasure"
     before = "train"
+    file = RESULT
 
     def stale(self, run: Run) -> str | None:
         """Look at both files."""

@@ -30,6 +30,7 @@ class Prediction:
 
     name = "prediction"
     before = ""
+    file = RESULT
 
     def stale(self, run: Run) -> str | None:
         """Look at both files."""

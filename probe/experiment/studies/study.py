@@ -17,6 +17,8 @@ class Study(Stage, Protocol):
 
     before: str
     """It builds on all stages of the road before this one; on all of them if empty."""
+    file: str
+    """What it writes last, relative to the run folder."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Tracing:
 
     name = "tracing"
     before = "train"
+    file = RESULT
 
     def stale(self, run: Run) -> str | None:
         """Look at every file."""
@@ -41,7 +42,7 @@ class Tracing:
         from probe.text.encoder import TextEncoder
 
         config, made_from = run.config.probe, self.made_from(run)
-        drawing = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        drawing: dict[str, Any] = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
         encoder = TextEncoder.load(run.config.model, device=run.device)
         table = trace(encoder, run.prompts, **drawing)
         said = run.prompts.select(group=["male", "female"])

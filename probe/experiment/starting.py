@@ -1,0 +1,85 @@
+"""The settings of a run that begins, or of one that goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from probe.artifacts import atomic, exclusive
+from probe.errors import ArtifactError
+from probe.experiment.config import FILE, Config
+from probe.experiment.embedding import FILES as EMBEDDINGS
+from probe.experiment.own import PROMPTS, keep_prompts
+from probe.experiment.run import load_lexicon
+from probe.text.checkpoints import choose_encoder, resolve_model
+from probe.text.exchange.prompt_files import PromptFile
+
+_LEXICON = "lexicon.toml"
+
+
+def start(
+    folder: Path,
+    *,
+    model: str,
+    seed: int | None,
+    lexicon: Path | None,
+    encoder: str | None,
+    prompts: PromptFile | None,
+) -> None:
+    """Write what a run begins with; arguments and errors are those of `Experiment.create`.
+
+    Whatever is wrong is refused before anything is written.
+    """
+    config = Config.read(folder) if (folder / FILE).exists() else None
+    holds_something = (folder / EMBEDDINGS[0]).exists()  # till then it may change its mind
+    if config is None or (config.model != model and not holds_something):
+        config = _new_config(model)
+    elif config.model != model:
+        raise ArtifactError(
+            f"{folder} is a run of {config.model!r}, not of {model!r}; start a new run in "
+            "another folder"
+        )
+    if encoder is not None and encoder != config.embed.encoder:
+        if holds_something:
+            raise ArtifactError(
+                f"{folder} is a run of {config.embed.encoder or 'the first text encoder'!r}, "
+                f"not of {encoder!r}; start a new run in another folder"
+            )
+        choose_encoder(resolve_model(model), encoder)  # a wrong one is refused before writing
+        config = config.with_settings("embed", {"encoder": encoder})
+    if seed is not None:
+        config = config.with_seed(seed)
+    if lexicon is not None:
+        load_lexicon(lexicon)  # a wrong one is refused before anything is written
+        config = config.with_settings("embed", {"lexicon": _LEXICON})
+    if prompts is not None:
+        config = config.with_settings("embed", {"prompts": PROMPTS})
+    with held(folder):
+        if lexicon is not None:
+            with atomic(folder / _LEXICON) as temporary:
+                shutil.copyfile(lexicon, temporary)
+        if prompts is not None:
+            keep_prompts(folder, prompts)
+        if not (folder / FILE).exists() or Config.read(folder) != config:
+            config.write(folder)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run for this process alone, and sweep up what a killed one left half-written."""
+    with exclusive(folder):
+        for orphan in folder.rglob(".tmp-*"):
+            orphan.unlink(missing_ok=True)
+        yield
+
+
+def _new_config(model: str) -> Config:
+    """Settings of a new run: the defaults, and what the model's folder says about its use."""
+    from probe.images.pipelines import generation_settings
+
+    settings = generation_settings(resolve_model(model))
+    return Config(model).with_settings(
+        "generate", {"guidance_scale": settings.guidance_scale, "n_steps": settings.n_steps}
+    )
