@@ -18,6 +18,8 @@ FILE = "config.toml"
 
 ESTIMATORS = ("pairs", "pca", "lda", "logistic", "span")
 """Names of `probe.latent.directions.estimators.ESTIMATORS`, known without importing it."""
+IMPORT = "import:"
+"""What ``model`` begins with in a run of vectors that were made elsewhere; their file follows."""
 STUDIES = ("directions", "association", "erasure", "tracing", "prediction")
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
 
@@ -113,13 +115,19 @@ class Config:
     """Every setting of a run."""
 
     model: str
-    """``"tinytown"``, a folder or a hub id, as the user named it."""
+    """``"tinytown"``, a folder or a hub id, as the user named it; ``"import:FILE"`` if the run is
+    one of imported vectors and has no model."""
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the run is one of imported vectors."""
+        return self.model.startswith(IMPORT)
 
     @classmethod
     def read(cls, folder: Path) -> Config:

@@ -16,14 +16,16 @@ from probe.experiment.evaluating import Evaluate
 from probe.experiment.exporting import ExportResult, export_embeddings
 from probe.experiment.fitting import Fit
 from probe.experiment.generating import Generate
+from probe.experiment.imported import Import
 from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
 from probe.experiment.run import Progress, Result, Run, Stage, check_model
 from probe.experiment.showing import Draw, Render, Report, Visualize
-from probe.experiment.starting import held, start
+from probe.experiment.starting import held, start, start_imported
 from probe.experiment.studies import STUDIES
 from probe.experiment.training import Train
 from probe.text.exchange.prompt_files import PromptFile
+from probe.text.vectors import NamedVectors
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Experiment:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._stages = (Import(),) if run.config.is_imported else _STAGES
 
     @classmethod
     def create(
@@ -115,6 +118,36 @@ class Experiment:
         return cls.open(folder, device=device, progress=progress)
 
     @classmethod
+    def from_vectors(
+        cls,
+        folder: str | Path,
+        vectors: NamedVectors,
+        *,
+        seed: int | None = None,
+        progress: Progress | None = None,
+    ) -> Experiment:
+        """Start a run of vectors that were made elsewhere; it has no model and needs no torch.
+
+        Parameters
+        ----------
+        folder : path
+            Made if need be.
+        vectors : NamedVectors
+            As `probe.read_vectors` reads them; kept in the folder as they are.
+        seed : int, optional
+            Seed of all that is drawn; 0 in a new run if not given.
+        progress : callable, optional
+            As in `create`.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is a file, cannot be written, or is a run of a model or of other vectors.
+        """
+        start_imported(Path(folder), vectors, seed=seed)
+        return cls.open(folder, progress=progress)
+
+    @classmethod
     def open(
         cls, folder: str | Path, *, device: str = "cpu", progress: Progress | None = None
     ) -> Experiment:
@@ -145,9 +178,13 @@ class Experiment:
 
         Raises
         ------
+        StageError
+            If the stage needs a model and the run has none.
         ValueError
             If a setting is unknown, of another type, or out of range.
         """
+        if stage != "probe":
+            self._require_model(stage)
         config = self.config.with_settings(stage, settings)
         if config != self.config:
             with held(self.folder):
@@ -156,8 +193,8 @@ class Experiment:
         return self
 
     def embed(self) -> Outcome:
-        """Embed every prompt."""
-        return self._do(Embed())
+        """Embed every prompt; in a run of imported vectors, count them."""
+        return self._do(self._stages[0])
 
     def fit(self, **settings: Any) -> Outcome:
         """Fit the bias direction and place the prompts on it; settings of `FitConfig`."""
@@ -199,6 +236,7 @@ class Experiment:
         tell : callable, optional
             Called with each outcome as soon as it is there.
         """
+        self._require_model("run")
         outcomes = []
         with held(self.folder):
             for stage in (*_STAGES, Visualize(draw), Report(render)):
@@ -228,10 +266,11 @@ class Experiment:
         ValueError
             If there is no such study.
         StageError
-            If a stage that a named study builds on is not up to date.
+            If a stage that a named study builds on is not up to date, or the run has no model.
         """
         if unknown := [name for name in names if name not in STUDIES]:
             raise ValueError(f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}")
+        self._require_model("probe")
         self.set("probe", **settings)
         outcomes = []
         with held(self.folder):
@@ -274,7 +313,7 @@ class Experiment:
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""
-        return take_inventory(self._run, _STAGES, STUDIES.values())
+        return take_inventory(self._run, self._stages, STUDIES.values())
 
     def _do(self, stage: Stage) -> Outcome:
         with held(self.folder):
@@ -283,6 +322,7 @@ class Experiment:
 
     def _require(self, name: str, *, before: str) -> None:
         """See that every stage before a certain one is up to date, which ``name`` builds on."""
+        self._require_model(name)
         if (late := self._late(before=before)) is not None:
             stage, why = late
             raise StageError(
@@ -290,15 +330,25 @@ class Experiment:
                 f"`moesd-probe {stage} {self.folder}` first"
             )
 
+    def _require_model(self, name: str) -> None:
+        """See that the run has a model, unless ``name`` needs none."""
+        if self.config.is_imported and name not in _WITHOUT_MODEL:
+            raise StageError(
+                f"{self.folder} holds imported vectors and no model, which {name} needs; look at "
+                f"them with `moesd-probe concept {self.folder} gender`, or start a run of a model "
+                "in another folder"
+            )
+
     def _late(self, *, before: str) -> tuple[str, str] | None:
         """Find the first stage before a certain one that is not up to date, and say why."""
-        for stage in takewhile(lambda known: known.name != before, _STAGES):
+        for stage in takewhile(lambda known: known.name != before, self._stages):
             if (why := stage.stale(self._run)) is not None:
                 return stage.name, why
         return None
 
 
 _STAGES: tuple[Stage, ...] = (Embed(), Fit(), Train(), Generate(), Evaluate())
+_WITHOUT_MODEL = ("embed", "concept", "export")
 
 
 def _make(stage: Stage, run: Run) -> Outcome:

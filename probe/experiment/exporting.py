@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from probe.experiment.embedding import FOLDER
+from probe.experiment.imported import imported_vectors
 from probe.experiment.own import OWN
 from probe.experiment.run import Run
 
@@ -19,6 +20,7 @@ class ExportResult:
 
     path: str
     n_prompts: int
+    """Prompts, or names of imported vectors."""
     n_features: int
 
     def summary(self) -> str:
@@ -33,6 +35,8 @@ class ExportResult:
 def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> ExportResult:
     """Write the embeddings of a run's prompts, the user's own after the others.
 
+    Imported vectors go out as they came.
+
     Raises
     ------
     DataError
@@ -44,6 +48,10 @@ def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> Exp
     from probe.text.exchange.vector_files import write_vectors
     from probe.text.vectors import NamedVectors
 
+    if run.config.is_imported:
+        vectors = imported_vectors(run)
+        write_vectors(vectors, path, format=format)
+        return ExportResult(str(path), len(vectors), vectors.n_features)
     stores = [EmbeddingStore.open(run.folder / FOLDER)]
     if run.config.embed.prompts:
         stores.append(EmbeddingStore.open(run.folder / OWN))

@@ -42,7 +42,9 @@ class Run:
 
     @cached_property
     def revision(self) -> str:
-        """Which weights these are, and which of their text encoders."""
+        """Which weights these are, and which of their text encoders; or which imported vectors."""
+        if self.config.is_imported:
+            return read_provenance(self.folder / "embeddings/vectors.safetensors").revision
         from probe.text.encoding.conditioning import encoder_revision
 
         return encoder_revision(self.model_folder, self.config.embed.encoder or None)

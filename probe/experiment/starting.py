@@ -11,10 +11,12 @@ from probe.artifacts import atomic, exclusive
 from probe.errors import ArtifactError
 from probe.experiment.config import FILE, Config
 from probe.experiment.embedding import FILES as EMBEDDINGS
+from probe.experiment.imported import VECTORS, keep_vectors, model_of
 from probe.experiment.own import PROMPTS, keep_prompts
 from probe.experiment.run import load_lexicon
 from probe.text.checkpoints import choose_encoder, resolve_model
 from probe.text.exchange.prompt_files import PromptFile
+from probe.text.vectors import NamedVectors
 
 _LEXICON = "lexicon.toml"
 
@@ -33,13 +35,18 @@ def start(
     Whatever is wrong is refused before anything is written.
     """
     config = Config.read(folder) if (folder / FILE).exists() else None
-    holds_something = (folder / EMBEDDINGS[0]).exists()  # till then it may change its mind
+    holds_something = _holds_something(folder)
     if config is None or (config.model != model and not holds_something):
         config = _new_config(model)
     elif config.model != model:
         raise ArtifactError(
             f"{folder} is a run of {config.model!r}, not of {model!r}; start a new run in "
             "another folder"
+        )
+    elif config.is_imported and (encoder, lexicon, prompts) != (None, None, None):
+        raise ArtifactError(
+            f"{folder} is a run of {config.model!r}, which has no encoder to embed prompts with; "
+            "start a run of a model in another folder"
         )
     if encoder is not None and encoder != config.embed.encoder:
         if holds_something:
@@ -66,6 +73,28 @@ def start(
             config.write(folder)
 
 
+def start_imported(folder: Path, vectors: NamedVectors, *, seed: int | None) -> None:
+    """Write what a run of imported vectors begins with, its settings last.
+
+    Arguments and errors are those of `Experiment.from_vectors`.
+    """
+    model = model_of(vectors)
+    config = Config.read(folder) if (folder / FILE).exists() else Config(model)
+    if config.model != model:
+        if _holds_something(folder):
+            raise ArtifactError(
+                f"{folder} is a run of {config.model!r}, not of {model!r}; start a new run in "
+                "another folder"
+            )
+        config = Config(model)
+    if seed is not None:
+        config = config.with_seed(seed)
+    with held(folder):
+        keep_vectors(folder, vectors)
+        if not (folder / FILE).exists() or Config.read(folder) != config:
+            config.write(folder)
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a run for this process alone, and sweep up what a killed one left half-written."""
@@ -73,6 +102,11 @@ def held(folder: Path) -> Iterator[None]:
         for orphan in folder.rglob(".tmp-*"):
             orphan.unlink(missing_ok=True)
         yield
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether a run holds embeddings; till then it may change its mind about the model."""
+    return (folder / EMBEDDINGS[0]).exists() or (folder / VECTORS).exists()
 
 
 def _new_config(model: str) -> Config:
