@@ -14,6 +14,7 @@ from cli.options import (
     device_option,
     encoder_option,
     format_option,
+    import_options,
     json_option,
     lexicon_option,
     model_option,
@@ -66,6 +67,7 @@ def main() -> None:
 @encoder_option
 @lexicon_option
 @prompts_options
+@import_options
 @seed_option("Seed of the whole run, kept in its settings.")
 @device_option
 @json_option
@@ -76,13 +78,23 @@ def embed(
     lexicon: Path | None,
     prompts: Path | None,
     column: str | None,
+    vectors: Path | None,
+    names: Path | None,
     seed: int | None,
     device: str,
     as_json: bool,
 ) -> None:
     """Embed every prompt of RUN, starting RUN if it is new."""
-    if column is not None and prompts is None:
-        raise click.UsageError("--column names a column of --prompts, which is not given")
+    if column is not None and prompts is None and names is None and vectors is None:
+        raise click.UsageError("--column names a column of a file, and none is given")
+    if names is not None and vectors is None:
+        raise click.UsageError("--names names the rows of --import, which is not given")
+    if vectors is not None:
+        given = {"model": model, "encoder": encoder, "lexicon": lexicon, "prompts": prompts}
+        if others := _given(given):
+            raise click.UsageError(f"--import takes no --{next(iter(others))}: there is no model")
+        _import_vectors(run, vectors, names, column, seed, as_json)
+        return
     own = _read_prompts(prompts, column)
     with ProgressBar() as bar:
         experiment = _start(run, model, encoder, lexicon, seed, device, bar, own)
@@ -246,6 +258,26 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
 
 @main.command()
 @run_argument
+@click.argument("concept")
+@settings_of(ProbeConfig, "n_bootstrap")
+@seed_option("Seed of everything that is drawn.")
+@device_option
+@json_option
+def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any) -> None:
+    """Look at any concept in the vectors of RUN: its axes, and what leans along them.
+
+    CONCEPT is gender, age, skin_tone, religion, or a TOML file of your own: groups of words, and
+    if you like pairs, templates and targets. Needs no model where vectors were imported.
+    """
+    from figures.concepts import draw_concept
+
+    with ProgressBar() as bar:
+        outcome = _open(run, bar, device).concept(concept, draw_concept, **_given(settings))
+    _tell(outcome, as_json)
+
+
+@main.command()
+@run_argument
 @click.argument("prompt")
 @device_option
 @json_option
@@ -279,6 +311,25 @@ def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
     from probe.text.exchange.prompt_files import read_prompts
 
     return None if path is None else read_prompts(path, column=column)
+
+
+def _import_vectors(
+    run: Path,
+    path: Path,
+    names: Path | None,
+    column: str | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    from probe.experiment.experiment import Experiment
+    from probe.text.exchange.vector_files import read_vectors
+
+    vectors = read_vectors(path, names=names, column=column)
+    outcome = Experiment.from_vectors(run, vectors, seed=seed).embed()
+    if as_json:
+        _echo_json({**outcome.to_json(), "notes": list(vectors.notes)})
+    else:
+        click.echo("\n".join([outcome.result.summary(), *vectors.notes]))
 
 
 def _start(

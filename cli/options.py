@@ -57,13 +57,25 @@ def encoder_option(command: Command) -> Command:
 def prompts_options(command: Command) -> Command:
     """Prompts that are copied into the run, and the column that holds them."""
     kind = click.Path(exists=True, dir_okay=False, path_type=Path)
-    about = "Column of that file; needed only if several could be meant."
+    about = "Column of --prompts or of --names; needed only if several could be meant."
     command = click.option("--column", help=about)(command)
     about = (
         "Prompts of your own (txt, csv, tsv, jsonl, parquet), copied into RUN; `fit` places them "
         "on the axis."
     )
     return click.option("--prompts", type=kind, help=about)(command)
+
+
+def import_options(command: Command) -> Command:
+    """Vectors that were made elsewhere, and their names."""
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    about = "Names of the rows of --import, one a line or a column, if it does not hold them."
+    command = click.option("--names", type=kind, help=about)(command)
+    about = (
+        "Vectors made elsewhere (npy, npz, safetensors, parquet, jsonl, word2vec, GloVe) in place "
+        "of a model, copied into RUN; look at them with `concept`."
+    )
+    return click.option("--import", "vectors", type=kind, help=about)(command)
 
 
 def format_option(command: Command) -> Command:

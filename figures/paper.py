@@ -242,19 +242,25 @@ def drawable(files: RunFiles) -> list[str]:
     ]
 
 
+def write_figure(
+    target: Path, figure: Figure, data: DataFrame, provenance: Provenance, formats: list[str]
+) -> list[Path]:
+    """Write a figure in each format and its data as CSV; the target's suffix is added."""
+    paths = [target.with_name(f"{target.name}.{suffix}") for suffix in formats]
+    for path in paths:
+        with atomic(path) as temporary:
+            figure.savefig(temporary, metadata=_metadata(path, target.name, provenance))
+    paths.append(target.with_name(f"{target.name}.csv"))
+    with atomic(paths[-1]) as temporary:
+        data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
+    return paths
+
+
 def _write(files: RunFiles, name: str, formats: list[str]) -> list[Path]:
     entry = FIGURES[name]
     figure, data = entry.recipe(files)
     provenance = files.provenance("figure", *entry.reads)
-    folder = files.run / "figures"
-    paths = [folder / f"{name}.{suffix}" for suffix in formats]
-    for path in paths:
-        with atomic(path) as temporary:
-            figure.savefig(temporary, metadata=_metadata(path, name, provenance))
-    paths.append(folder / f"{name}.csv")
-    with atomic(paths[-1]) as temporary:
-        data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
-    return paths
+    return write_figure(files.run / "figures" / name, figure, data, provenance, formats)
 
 
 def _metadata(path: Path, name: str, provenance: Provenance) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import StageError
+from probe.experiment.concepts import ConceptStudy
 from probe.experiment.config import Config
 from probe.experiment.embedding import FILES as EMBEDDINGS
 from probe.experiment.embedding import Embed
@@ -20,7 +21,7 @@ from probe.experiment.imported import Import
 from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
 from probe.experiment.run import Progress, Result, Run, Stage, check_model
-from probe.experiment.showing import Draw, Render, Report, Visualize
+from probe.experiment.showing import Draw, DrawConcept, Render, Report, Visualize
 from probe.experiment.starting import held, start, start_imported
 from probe.experiment.studies import STUDIES
 from probe.experiment.training import Train
@@ -285,6 +286,42 @@ class Experiment:
                     tell(outcomes[-1])
         return outcomes
 
+    def concept(
+        self,
+        name_or_path: str | Path,
+        draw: DrawConcept | None = None,
+        **settings: Any,
+    ) -> Outcome:
+        """Look at a concept: its axes, how firm they are, and what leans along them.
+
+        Parameters
+        ----------
+        name_or_path : str or Path
+            A concept that is shipped (``"gender"``, ``"age"``, ...), or a TOML file; see
+            `probe.text.concepts.Concept`. Its file is copied into the run.
+        draw : callable, optional
+            Draws the figure: `figures.concepts.draw_concept`, which this library does not know.
+        settings
+            Of `ProbeConfig`.
+
+        Raises
+        ------
+        DataError
+            If there is no such concept, its file is not what it must be, or imported vectors lack
+            its words.
+        StageError
+            If the prompts have not been embedded.
+        """
+        study = ConceptStudy.find(name_or_path)
+        self.set("probe", **settings)
+        with held(self.folder):
+            self._require("concept", before=study.before)
+            outcome = _make(study, self._run)
+            study.keep(self._run)
+            if draw is not None:
+                draw(self.folder, study.stem)
+            return outcome
+
     def inspect(self, prompt: str) -> Inspection:
         """Say what the gate does with a prompt, and why.
 
@@ -313,7 +350,9 @@ class Experiment:
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""
-        return take_inventory(self._run, self._stages, STUDIES.values())
+        return take_inventory(
+            self._run, self._stages, [*STUDIES.values(), *ConceptStudy.kept(self._run)]
+        )
 
     def _do(self, stage: Stage) -> Outcome:
         with held(self.folder):

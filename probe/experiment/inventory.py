@@ -12,7 +12,12 @@ from probe.experiment.studies.study import Study
 
 _CARRIERS = (".json", ".parquet", ".safetensors")
 _ROOMS = ("embeddings", "latent", "moesd", "images", "evaluation", "figures")
-_UNFINISHED = ("embeddings/.rows", "embeddings/own/.rows", "evaluation/pieces")
+_UNFINISHED = (
+    "embeddings/.rows",
+    "embeddings/own/.rows",
+    "embeddings/concepts/.rows",
+    "evaluation/pieces",
+)
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ class Inventory:
     def summary(self) -> str:
         """Two tables for people."""
         lines = [f"model {self.model}, revision {self.revision}", ""]
+        width = max(len(name) for name in self.stages) + 2
         for name, why in self.stages.items():
-            lines.append(f"{name:<13}{'up to date' if why is None else why}")
+            lines.append(f"{name:<{width}}{'up to date' if why is None else why}")
         rows = [("file", "kind", "seed", "made from", "version")]
         for entry in self.files:
             seed = "" if entry.seed is None else str(entry.seed)

@@ -19,6 +19,9 @@ PAGE = "report.html"
 Render = Callable[[Path], str]
 """Run folder to HTML; refuses a run whose figures are missing or old."""
 
+DrawConcept = Callable[[Path, str], list[Path]]
+"""Run folder and file name of a concept to the files of its figure; draws what is not there."""
+
 
 class Draw(Protocol):
     """Draws all figures of a run folder and returns the files it wrote."""

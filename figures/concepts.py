@@ -1,0 +1,110 @@
+"""The figure of a concept: where its words and targets stand on its axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from figures.paper import FORMATS, write_figure
+from figures.style import GREY, OKABE_ITO, StyledFigure, styled
+from probe.artifacts import Provenance, hash_file, read_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+N_SHOWN = 30
+"""Targets on one axis; of more, as many are left out in the middle."""
+
+_COLORS = ("blue", "vermillion", "green", "purple", "orange", "sky")
+
+
+def draw_concept(run: Path, stem: str, formats: Iterable[str] = FORMATS) -> list[Path]:
+    """Write ``run/figures/concepts/STEM`` in the formats, with the data behind it as CSV.
+
+    Parameters
+    ----------
+    run : Path
+        Run folder.
+    stem : str
+        Name of the concept's files, as `probe.experiment.concepts.ConceptStudy` gives it.
+    formats : iterable of str
+        Of ``"pdf"`` and ``"png"``.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ArtifactError
+        If the concept has not been looked at, or a file cannot be read or written.
+    """
+    path = Path(run) / "latent" / "concepts" / f"{stem}.parquet"
+    table, made = read_table(path, kind="concept")
+    origin = Provenance(
+        kind="figure",
+        model=made.model,
+        revision=made.revision,
+        seed=made.seed,
+        made_from=hash_file(path),
+    )
+    target = Path(run) / "figures" / "concepts" / stem
+    return write_figure(target, concept_places(table), table, origin, list(formats))
+
+
+@styled
+def concept_places(table: DataFrame) -> Figure:
+    """Draw where targets stand on each axis, with intervals, above the words that made it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a word or target and axis: ``kind`` (word, target), ``name``, ``group`` of a word,
+        ``toward`` of the axis, ``place, low, high`` in embedding units; the ends are NaN where
+        there is nothing to draw anew.
+    """
+    ends = list(dict.fromkeys(table["toward"]))
+    groups = [group for group in dict.fromkeys(table["group"]) if group]
+    n_rows = max(len(_shown(rows)) for _, rows in table.groupby("toward"))
+    size = (2.6 + 2.0 * len(ends), 1.0 + 0.16 * (n_rows + 1.2 * len(groups)))
+    figure = StyledFigure(figsize=size, layout="constrained")
+    for axes, end in zip(figure.subplots(1, len(ends), squeeze=False)[0], ends, strict=True):
+        rows = table[table["toward"] == end]
+        n = _draw_targets(axes, _shown(rows))
+        _draw_words(axes, rows[rows["kind"] == "word"], groups, above=n)
+        axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
+        axes.set(xlabel=f"place towards {end}", ylim=(-0.8, n + len(groups) - 0.2))
+    return figure
+
+
+def _shown(rows: DataFrame) -> DataFrame:
+    """The targets that are drawn, the least first."""
+    targets = rows[rows["kind"] == "target"].sort_values("place", kind="stable")
+    if len(targets) <= N_SHOWN:
+        return targets
+    half = N_SHOWN // 2
+    return targets.iloc[[*range(half), *range(len(targets) - half, len(targets))]]
+
+
+def _draw_targets(axes: Axes, rows: DataFrame) -> int:
+    height = np.arange(len(rows))
+    axes.hlines(height, rows["low"], rows["high"], color=GREY)
+    axes.scatter(rows["place"], height, color=OKABE_ITO["black"], s=10, zorder=3)
+    axes.set_yticks(height, rows["name"])
+    return len(rows)
+
+
+def _draw_words(axes: Axes, rows: DataFrame, groups: list[str], *, above: int) -> None:
+    """One line a group: a tick for each of its words."""
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    for number, group in enumerate(groups):
+        places = rows.loc[rows["group"] == group, "place"]
+        color = OKABE_ITO[_COLORS[number % len(_COLORS)]]
+        axes.scatter(places, np.full(len(places), above + number), marker="|", s=40, color=color)
+    axes.set_yticks(np.arange(above + len(groups)), [*names[:above], *groups])
