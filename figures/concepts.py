@@ -79,7 +79,9 @@ def concept_places(table: DataFrame) -> Figure:
         n = _draw_targets(axes, _shown(rows))
         _draw_words(axes, rows[rows["kind"] == "word"], groups, above=n)
         axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
-        axes.set(xlabel=f"place towards {end}", ylim=(-0.8, n + len(groups) - 0.2))
+        n_out = int((rows["kind"] == "target").sum()) - n
+        label = f"place towards {end}" + (f" ({n_out} in the middle left out)" if n_out else "")
+        axes.set(xlabel=label, ylim=(-0.8, n + len(groups) - 0.2))
     return figure
 
 

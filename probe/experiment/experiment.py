@@ -184,7 +184,7 @@ class Experiment:
         ValueError
             If a setting is unknown, of another type, or out of range.
         """
-        if stage != "probe":
+        if settings and stage != "probe":
             self._require_model(stage)
         config = self.config.with_settings(stage, settings)
         if config != self.config:
@@ -364,10 +364,8 @@ class Experiment:
         self._require_model(name)
         if (late := self._late(before=before)) is not None:
             stage, why = late
-            raise StageError(
-                f"{name} builds on {stage}, but {why}; run "
-                f"`moesd-probe {stage} {self.folder}` first"
-            )
+            how = f"{stage} {self.folder}" + (" --import FILE" if self.config.is_imported else "")
+            raise StageError(f"{name} builds on {stage}, but {why}; run `moesd-probe {how}` first")
 
     def _require_model(self, name: str) -> None:
         """See that the run has a model, unless ``name`` needs none."""

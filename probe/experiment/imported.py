@@ -153,7 +153,7 @@ def _other(folder: Path, vectors: NamedVectors) -> str | None:
 def _names(run: Run) -> pd.DataFrame:
     table, made = read_table(run.folder / NAMES, kind="names")
     if made.revision != run.revision:
-        raise ArtifactError(f"{run.folder / NAMES} is not of {VECTORS}; {_again(run)}")
+        raise ArtifactError(f"{run.folder / NAMES} is not of {VECTORS}")
     return table
 
 
