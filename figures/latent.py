@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -41,7 +41,7 @@ def prompt_map(
     prompts: DataFrame,
     *,
     methods: Sequence[str] = ("pca", "umap"),
-    faithfulness: Mapping[str, Mapping[str, float]] | None = None,
+    faithfulness: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Figure:
     """Draw prompts as points of a plane, one panel a method.
 

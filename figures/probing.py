@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.marks import legend_below, name_points
-from figures.style import COLUMN, GREY, OKABE_ITO, SHARE_COLORS, WIDE, StyledFigure, styled
+from figures.marks import legend_below, name_points, signed
+from figures.style import COLUMN, COUNT_COLORS, GREY, OKABE_ITO, WIDE, StyledFigure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,9 +48,10 @@ def estimator_agreement(table: DataFrame) -> Figure:
     left.invert_yaxis()
     left.legend(loc="lower right")
     cosines = table[[f"cosine_{name}" for name in names]].to_numpy(float)
-    right.imshow(cosines, cmap=SHARE_COLORS.reversed(), vmin=-1, vmax=1)
+    right.imshow(np.abs(cosines), cmap=COUNT_COLORS, vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(cosines):
-        right.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
+        color = "white" if abs(value) > 0.6 else "black"
+        right.text(column, row, signed(value), ha="center", va="center", fontsize=7, color=color)
     right.set(xticks=height, yticks=height, xticklabels=names, yticklabels=names)
     right.set_title("cosine of the axes")
     right.spines[:].set_visible(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -188,7 +188,9 @@ def _heat(
         )
     names = [str(name) for name in grid.columns]
     is_long = len(names) > 4 and max(map(len, names)) > 3
-    turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
+    turned: dict[str, Any] = {}
+    if is_long:
+        turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(np.arange(len(names)) + 0.5, names, **turned)
     axes.set_yticks(np.arange(len(grid.index)) + 0.5, [str(name) for name in grid.index])
     axes.tick_params(length=0)

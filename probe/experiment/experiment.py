@@ -24,6 +24,7 @@ from probe.experiment.run import Progress, Result, Run, Stage, check_model
 from probe.experiment.showing import Draw, DrawConcept, Render, Report, Visualize
 from probe.experiment.starting import held, start, start_imported
 from probe.experiment.studies import STUDIES
+from probe.experiment.studies.study import Study
 from probe.experiment.training import Train
 from probe.text.exchange.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
@@ -258,7 +259,7 @@ class Experiment:
         ----------
         names : str
             Of `probe.experiment.studies.STUDIES`. If none is named, all that the run allows:
-            ``prediction`` needs pictures that have been evaluated.
+            ``prediction`` needs pictures that have been evaluated, of enough occupations.
         tell : callable, optional
             Called with each outcome as soon as it is there.
 
@@ -275,11 +276,8 @@ class Experiment:
         self.set("probe", **settings)
         outcomes = []
         with held(self.folder):
-            for study in STUDIES.values():
-                if names and study.name not in names:
-                    continue
-                if not names and not study.before and self._late(before="") is not None:
-                    continue
+            chosen = names or [study.name for study in STUDIES.values() if self._allows(study)]
+            for study in (study for study in STUDIES.values() if study.name in chosen):
                 self._require(study.name, before=study.before)
                 outcomes.append(_make(study, self._run))
                 if tell is not None:
@@ -317,7 +315,7 @@ class Experiment:
         with held(self.folder):
             self._require("concept", before=study.before)
             outcome = _make(study, self._run)
-            study.keep(self._run)
+            study.copy_into(self._run)
             if draw is not None:
                 draw(self.folder, study.stem)
             return outcome
@@ -375,6 +373,11 @@ class Experiment:
                 f"them with `moesd-probe concept {self.folder} gender`, or start a run of a model "
                 "in another folder"
             )
+
+    def _allows(self, study: Study) -> bool:
+        """Whether to do a study that nobody named; what needs the text alone is always done."""
+        has_enough = study.lacks(self._run) is None
+        return bool(study.before) or (has_enough and self._late(before=study.before) is None)
 
     def _late(self, *, before: str) -> tuple[str, str] | None:
         """Find the first stage before a certain one that is not up to date, and say why."""

@@ -11,6 +11,7 @@ from probe.artifacts import atomic, hash_parts, read_json, write_json
 from probe.experiment.evaluating import FILES as EVALUATION
 from probe.experiment.fitting import FIT, MAP, SUBJECTS
 from probe.experiment.run import Run, stale_files
+from probe.experiment.studies import STUDIES
 from probe.experiment.training import GATE, PARTS
 
 MARK = "figures/provenance.json"
@@ -81,7 +82,9 @@ class Visualize:
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        return hash_parts("figures", run.hashes(MAP, SUBJECTS, FIT, GATE, *PARTS, *EVALUATION))
+        done = [study.file for study in STUDIES.values() if (run.folder / study.file).exists()]
+        shown = run.hashes(MAP, SUBJECTS, FIT, GATE, *PARTS, *EVALUATION, *done)
+        return hash_parts("figures", shown)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from probe.experiment.concepts.words import ConceptWords, concept_hash, gather_w
 from probe.experiment.config import settings_line
 from probe.experiment.fitting import DIRECTION, Fit, read_direction
 from probe.experiment.run import Run, stale_files
-from probe.experiment.studies.study import StudyResult, bracketed, read_result, write_result
+from probe.experiment.studies.study import Study, StudyResult, bracketed
 from probe.text.concepts import FOLDER as SHIPPED
 from probe.text.concepts import Concept, concept_names
 
@@ -38,7 +38,7 @@ _N_NAMED = 3  # targets named at each end
 _FEW = 5  # pairs or words of which the draws are mostly the same ones
 
 
-class ConceptStudy:
+class ConceptStudy(Study):
     """Fit the axes of a concept, and place its words and targets on them.
 
     Parameters
@@ -77,7 +77,7 @@ class ConceptStudy:
         """Every concept that the run has looked at."""
         return [cls(path) for path in sorted((run.folder / KEPT).glob("*.toml"))]
 
-    def keep(self, run: Run) -> None:
+    def copy_into(self, run: Run) -> None:
         """Copy the concept's file into the run, so that the run knows what it looked at."""
         path, content = run.folder / KEPT / f"{self.stem}.toml", self._source.read_bytes()
         if not path.exists() or path.read_bytes() != content:
@@ -111,11 +111,7 @@ class ConceptStudy:
         arrays = {"vectors": np.stack([axis.vector for axis in axes]), "center": axes[0].center}
         write_table(run.folder / self.table, places, run.provenance("concept", made_from))
         write_tensors(run.folder / self.axes, arrays, run.provenance("axes", made_from))
-        write_result(run, self.file, StudyResult(_lines(figures, places), figures), made_from)
-
-    def result(self, run: Run) -> StudyResult:
-        """Read the result."""
-        return read_result(run, self.file)
+        self.keep(run, StudyResult(_lines(figures, places), figures))
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""

@@ -12,19 +12,13 @@ from probe.artifacts import write_table
 from probe.errors import DataError
 from probe.experiment.fitting import SUBJECTS, training_pairs, vectors
 from probe.experiment.run import Run, stale_files
-from probe.experiment.studies.study import (
-    StudyResult,
-    bracketed,
-    read_result,
-    study_made_from,
-    write_result,
-)
+from probe.experiment.studies.study import Study, StudyResult, bracketed
 
 TABLE = "latent/association.parquet"
 RESULT = "latent/association.json"
 
 
-class Association:
+class Association(Study):
     """Compare occupations held mostly by men with those held mostly by women.
 
     A word is an occupation, in all neutral templates; its sentences move together in every test.
@@ -32,7 +26,6 @@ class Association:
     """
 
     name = "association"
-    before = "train"
     file = RESULT
 
     def stale(self, run: Run) -> str | None:
@@ -75,15 +68,7 @@ class Association:
             subjects["skew"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
         )
         write_table(run.folder / TABLE, table, run.provenance("association", made_from))
-        write_result(run, RESULT, _result(table, asdict(line)), made_from)
-
-    def result(self, run: Run) -> StudyResult:
-        """Read the result."""
-        return read_result(run, RESULT)
-
-    def made_from(self, run: Run) -> str:
-        """Hash of the settings and inputs."""
-        return study_made_from(self.name, run)
+        self.keep(run, _result(table, asdict(line)))
 
 
 def _occupations(run: Run, z: Any) -> tuple[Any, Any]:

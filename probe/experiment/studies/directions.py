@@ -10,24 +10,17 @@ import pandas as pd
 from probe.artifacts import write_table
 from probe.experiment.fitting import training_pairs, vectors
 from probe.experiment.run import Run, stale_files
-from probe.experiment.studies.study import (
-    StudyResult,
-    bracketed,
-    read_result,
-    study_made_from,
-    write_result,
-)
+from probe.experiment.studies.study import Study, StudyResult, bracketed
 
 TABLE = "latent/directions.parquet"
 STABILITY = "latent/stability.parquet"
 RESULT = "latent/directions.json"
 
 
-class Directions:
+class Directions(Study):
     """Fit every estimator on the same pairs, and draw the pairs anew by occupation."""
 
     name = "directions"
-    before = "train"
     file = RESULT
 
     def stale(self, run: Run) -> str | None:
@@ -101,15 +94,7 @@ class Directions:
         write_table(
             run.folder / STABILITY, pd.concat(curves), run.provenance("stability", made_from)
         )
-        write_result(run, RESULT, _result(run.config.fit.estimator, directions), made_from)
-
-    def result(self, run: Run) -> StudyResult:
-        """Read the result."""
-        return read_result(run, RESULT)
-
-    def made_from(self, run: Run) -> str:
-        """Hash of the settings and inputs."""
-        return study_made_from(self.name, run)
+        self.keep(run, _result(run.config.fit.estimator, directions))
 
 
 def _ends(found: Any) -> dict[str, float]:

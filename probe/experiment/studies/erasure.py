@@ -10,23 +10,16 @@ import pandas as pd
 from probe.artifacts import write_table
 from probe.experiment.fitting import training_pairs, vectors
 from probe.experiment.run import Run, stale_files
-from probe.experiment.studies.study import (
-    StudyResult,
-    bracketed,
-    read_result,
-    study_made_from,
-    write_result,
-)
+from probe.experiment.studies.study import Study, StudyResult, bracketed
 
 TABLE = "latent/erasure.parquet"
 RESULT = "latent/erasure.json"
 
 
-class Erasure:
+class Erasure(Study):
     """Erase gender from the explicit prompts, and look at the neutral ones afterwards."""
 
     name = "erasure"
-    before = "train"
     file = RESULT
 
     def stale(self, run: Run) -> str | None:
@@ -73,15 +66,7 @@ class Erasure:
             left.append(asdict(clusters_left(erased, lean, seed=config.seed)))
         table = table.join(pd.DataFrame(left).add_prefix("clusters_"))
         write_table(run.folder / TABLE, table, run.provenance("erasure", made_from))
-        write_result(run, RESULT, _result(table), made_from)
-
-    def result(self, run: Run) -> StudyResult:
-        """Read the result."""
-        return read_result(run, RESULT)
-
-    def made_from(self, run: Run) -> str:
-        """Hash of the settings and inputs."""
-        return study_made_from(self.name, run)
+        self.keep(run, _result(table))
 
 
 def _result(table: pd.DataFrame) -> StudyResult:

@@ -10,13 +10,7 @@ from probe.experiment.evaluating import FILES as EVALUATION
 from probe.experiment.evaluating import SHARES
 from probe.experiment.fitting import SUBJECTS
 from probe.experiment.run import Run, stale_files
-from probe.experiment.studies.study import (
-    StudyResult,
-    bracketed,
-    read_result,
-    study_made_from,
-    write_result,
-)
+from probe.experiment.studies.study import Study, StudyResult, bracketed
 
 if TYPE_CHECKING:
     from probe.latent.prediction import SharePredictor
@@ -24,17 +18,32 @@ if TYPE_CHECKING:
 TABLE = "latent/prediction.parquet"
 RESULT = "latent/prediction.json"
 
+MIN_TRAINED, MIN_HELD_OUT = 6, 3
+"""Fewer teach `SharePredictor` nothing, or do not calibrate it."""
 
-class Prediction:
+
+class Prediction(Study):
     """Learn from the pictures of the training occupations; test on the held-out ones."""
 
     name = "prediction"
     before = ""
     file = RESULT
+    inputs = EVALUATION
 
     def stale(self, run: Run) -> str | None:
         """Look at both files."""
         return stale_files(run, self.made_from(run), TABLE, RESULT)
+
+    def lacks(self, run: Run) -> str | None:
+        """Count the occupations."""
+        n_held_out = sum(job.held_out for job in run.lexicon.occupations)
+        n_trained = len(run.lexicon.occupations) - n_held_out
+        if n_trained >= MIN_TRAINED and n_held_out >= MIN_HELD_OUT:
+            return None
+        return (
+            f"the lexicon has {n_trained} training and {n_held_out} held-out occupations; needed "
+            f"{MIN_TRAINED} and {MIN_HELD_OUT}"
+        )
 
     def make(self, run: Run) -> None:
         """Write the prediction for every occupation, and its calibration."""
@@ -63,15 +72,7 @@ class Prediction:
         found = predictor.predict(table["skew"].to_numpy(), n_images=table["n"].to_numpy())
         table = table.assign(predicted=found.share, low=found.low, high=found.high)
         write_table(run.folder / TABLE, table, run.provenance("prediction", made_from))
-        write_result(run, RESULT, _result(asdict(calibration), predictor), made_from)
-
-    def result(self, run: Run) -> StudyResult:
-        """Read the result."""
-        return read_result(run, RESULT)
-
-    def made_from(self, run: Run) -> str:
-        """Hash of the settings and inputs."""
-        return study_made_from(self.name, run, *EVALUATION)
+        self.keep(run, _result(asdict(calibration), predictor))
 
 
 def _result(calibration: dict[str, float], predictor: SharePredictor) -> StudyResult:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from probe.artifacts import hash_parts, read_json, write_json
 from probe.experiment.config import settings_line
 from probe.experiment.embedding import FILES as EMBEDDINGS
 from probe.experiment.fitting import DIRECTION, FIT, SUBJECTS
-from probe.experiment.run import Run, Stage
-
-
-class Study(Stage, Protocol):
-    """A stage that is done on request."""
-
-    before: str
-    """It builds on all stages of the road before this one; on all of them if empty."""
-    file: str
-    """What it writes last, relative to the run folder."""
+from probe.experiment.run import Run
 
 
 @dataclass(frozen=True)
@@ -39,22 +31,43 @@ class StudyResult:
         return self.figures
 
 
-def study_made_from(name: str, run: Run, *inputs: str) -> str:
-    """Hash of a study's settings and of everything it reads."""
-    files = run.hashes(*EMBEDDINGS, DIRECTION, SUBJECTS, FIT, *inputs)
-    return hash_parts(f"study of {name}", settings_line(run.config.probe), files)
+class Study(ABC):
+    """A stage that is done on request."""
 
+    name: str
+    before = "train"
+    """It builds on all stages of the road before this one; on all of them if empty."""
+    file: str
+    """What it writes last, relative to the run folder."""
+    inputs: tuple[str, ...] = ()
+    """What it reads besides embeddings and fit."""
 
-def write_result(run: Run, path: str, result: StudyResult, made_from: str) -> None:
-    """Keep a result; the last file that a study writes."""
-    data = {"lines": result.lines, "figures": result.figures}
-    provenance = run.provenance("study", made_from, seed=run.config.probe.seed)
-    write_json(run.folder / path, data, provenance)
+    @abstractmethod
+    def stale(self, run: Run) -> str | None:
+        """Why the outputs are not what the settings and inputs now give; None if they are."""
 
+    @abstractmethod
+    def make(self, run: Run) -> None:
+        """Write the outputs, ``file`` last."""
 
-def read_result(run: Run, path: str) -> StudyResult:
-    """Read a result that was kept."""
-    return StudyResult(**read_json(run.folder / path, kind="study")[0])
+    def lacks(self, run: Run) -> str | None:
+        """Why this run has too little for it; None if it has enough."""
+        return None
+
+    def result(self, run: Run) -> StudyResult:
+        """Read what was found."""
+        return StudyResult(**read_json(run.folder / self.file, kind="study")[0])
+
+    def keep(self, run: Run, result: StudyResult) -> None:
+        """Write what was found."""
+        data = {"lines": result.lines, "figures": result.figures}
+        made = run.provenance("study", self.made_from(run), seed=run.config.probe.seed)
+        write_json(run.folder / self.file, data, made)
+
+    def made_from(self, run: Run) -> str:
+        """Hash of the settings and of everything that is read."""
+        files = run.hashes(*EMBEDDINGS, DIRECTION, SUBJECTS, FIT, *self.inputs)
+        return hash_parts(f"study of {self.name}", settings_line(run.config.probe), files)
 
 
 def bracketed(value: float, low: float, high: float, *, digits: int = 3) -> str:

@@ -9,13 +9,7 @@ import pandas as pd
 
 from probe.artifacts import write_table
 from probe.experiment.run import Run, stale_files
-from probe.experiment.studies.study import (
-    StudyResult,
-    bracketed,
-    read_result,
-    study_made_from,
-    write_result,
-)
+from probe.experiment.studies.study import Study, StudyResult, bracketed
 
 TRACE = "latent/trace.parquet"
 PATCHING = "latent/patching.parquet"
@@ -23,82 +17,62 @@ HEADS = "latent/heads.parquet"
 RESULT = "latent/trace.json"
 
 
-class Tracing:
+class Tracing(Study):
     """Record the states of all prompts, measure the bias in each, and patch them one by one."""
 
     name = "tracing"
-    before = "train"
     file = RESULT
 
     def stale(self, run: Run) -> str | None:
-        """Look at every file."""
-        return stale_files(run, self.made_from(run), TRACE, PATCHING, HEADS, RESULT)
+        """Look at both files; what cannot be patched has no others."""
+        return stale_files(run, self.made_from(run), TRACE, RESULT)
 
     def make(self, run: Run) -> None:
-        """Write the three tables and the result."""
+        """Write the tables and the result."""
         from probe.latent.tracing import trace, where_it_appears
         from probe.latent.tracing.heads import attribute_heads
         from probe.latent.tracing.patching import patch_states
-        from probe.text.encoder import TextEncoder
+        from probe.latent.tracing.twins import find_twins
 
         config, made_from = run.config.probe, self.made_from(run)
         drawing: dict[str, Any] = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
-        encoder = TextEncoder.load(run.config.model, device=run.device)
+        encoder = run.load_encoder()
         table = trace(encoder, run.prompts, **drawing)
-        said = run.prompts.select(group=["male", "female"])
-        patching = patch_states(encoder, said, **drawing)
-        heads = attribute_heads(encoder, said, **drawing)
         first = where_it_appears(table)
-        result = _result(
-            asdict(first) if first is not None else None,
-            first.sentence() if first is not None else "no state stands clear of its control",
-            patching.table,
-            heads,
-            n_left_out=len(patching.left_out),
-        )
-        for path, content, kind in (
-            (TRACE, table, "trace"),
-            (PATCHING, patching.table, "patching"),
-            (HEADS, heads, "heads"),
-        ):
+        tables = {TRACE: table}
+        said = run.prompts.select(group=["male", "female"])
+        left_out = find_twins(encoder, said).left_out
+        if len(left_out) < len(run.prompts.pairs()[0]):
+            tables[PATCHING] = patch_states(encoder, said, **drawing).table
+            tables[HEADS] = attribute_heads(encoder, said, **drawing)
+        for path, content in tables.items():
+            kind = path.removeprefix("latent/").removesuffix(".parquet")
             write_table(run.folder / path, content, run.provenance(kind, made_from))
-        write_result(run, RESULT, result, made_from)
+        lines, figures = _carriers(tables)
+        if len(left_out):
+            reason = left_out["reason"].iloc[0]
+            lines.append(f"{len(left_out)} pairs were not patched, the first because of {reason}")
+        sentence = "no state stands clear of its control" if first is None else first.sentence()
+        figures |= {
+            "first": None if first is None else asdict(first),
+            "n_left_out": len(left_out),
+        }
+        self.keep(run, StudyResult([sentence, *lines], figures))
 
-    def result(self, run: Run) -> StudyResult:
-        """Read the result."""
-        return read_result(run, RESULT)
 
-    def made_from(self, run: Run) -> str:
-        """Hash of the settings and inputs."""
-        return study_made_from(self.name, run)
-
-
-def _result(
-    first: dict[str, Any] | None,
-    sentence: str,
-    patching: pd.DataFrame,
-    heads: pd.DataFrame,
-    *,
-    n_left_out: int,
-) -> StudyResult:
+def _carriers(tables: dict[str, pd.DataFrame]) -> tuple[list[str], dict[str, Any]]:
+    """Say which token carries the difference in each layer, and which head the most of it."""
+    if PATCHING not in tables:
+        return [], {"carriers": [], "strongest_head": None}
+    patching, heads = tables[PATCHING], tables[HEADS]
     stream = patching[(patching["site"] == "residual") & (patching["position"] != "all")]
     carriers = stream.loc[stream.groupby("layer")["value"].idxmax()]
-    strongest = heads[heads["site"] == "head"].sort_values("value", ascending=False).iloc[0]
+    of_heads = heads[heads["site"] == "head"]
+    strongest = of_heads.loc[of_heads["value"].idxmax()].to_dict()
+    by_layer = (f"{row.layer} {row.position} ({row.value:.2f})" for row in carriers.itertuples())
     lines = [
-        sentence,
-        "the token that carries the difference, by layer: "
-        + ", ".join(
-            f"{row.layer} {row.position} ({row.value:.2f})" for row in carriers.itertuples()
-        ),
+        f"the token that carries the difference, by layer: {', '.join(by_layer)}",
         f"the strongest head by {strongest['measure']} is layer {strongest['layer']}, head "
-        f"{strongest['head']}: {bracketed(*(strongest[e] for e in ('value', 'low', 'high')))}",
+        f"{strongest['head']}: " + bracketed(*(strongest[end] for end in ("value", "low", "high"))),
     ]
-    if n_left_out:
-        lines.append(f"{n_left_out} pairs whose tokens do not stand face to face were not patched")
-    figures = {
-        "first": first,
-        "carriers": carriers.to_dict("records"),
-        "strongest_head": strongest.to_dict(),
-        "n_left_out": n_left_out,
-    }
-    return StudyResult(lines, figures)
+    return lines, {"carriers": carriers.to_dict("records"), "strongest_head": strongest}

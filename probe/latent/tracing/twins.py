@@ -62,6 +62,17 @@ def align(encoder: TextEncoder, prompts: PromptSet) -> Twins:
     DataError
         If there are no pairs, or none of them can be kept.
     """
+    twins = find_twins(encoder, prompts)
+    if not len(twins):
+        raise DataError(
+            f"none of {len(twins.left_out)} pairs can be patched, the first because of "
+            f"{twins.left_out['reason'].iloc[0]}; needed pairs whose words have as many tokens"
+        )
+    return twins
+
+
+def find_twins(encoder: TextEncoder, prompts: PromptSet) -> Twins:
+    """Do as `align`, but give no pairs where none can be kept."""
     male, female = prompts.pairs()
     roles, ids = token_roles(encoder, prompts), encoder.tokenize(prompts.prompts)
     lengths = roles["all"].sum(axis=1)
@@ -79,11 +90,6 @@ def align(encoder: TextEncoder, prompts: PromptSet) -> Twins:
         ~is_kept
     ]
     male, female = male[is_kept], female[is_kept]
-    if not len(male):
-        raise DataError(
-            f"none of {len(texts) // 2} pairs can be patched, the first because of "
-            f"{left_out['reason'].iloc[0]}; needed pairs whose words have as many tokens"
-        )
     if not sees_padding(encoder, ids, lengths):
         ids = ids[:, : int(lengths.max())]
     return Twins(
