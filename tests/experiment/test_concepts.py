@@ -222,6 +222,20 @@ def test_the_axis_of_a_model_is_that_of_all_its_pairs_of_prompts(run, tmp_path, 
     assert outcome.result.to_json()["n_prompts"] == len(prompts)
 
 
+def test_targets_that_no_template_says_alone_are_left_out_and_this_is_said(run, tmp_path):
+    text = AGE.replace(', "a photo of a {target}"', "")
+    (tmp_path / "age.toml").write_text(text, encoding="utf-8")
+    result = run.concept(tmp_path / "age.toml").result
+    assert result.summary().startswith("3 targets are left out: no template says a {target}")
+    assert result.to_json()["measures"] == []
+
+
+def test_every_target_of_a_few_is_named_once(run, tmp_path):
+    lines = run.concept(tmp_path / "age.toml").result.summary().splitlines()
+    ends = " ".join(line for line in lines if line.startswith("  "))
+    assert [ends.count(name) for name in ("nurse", "cook", "wizard")] == [1, 1, 1]
+
+
 def test_prompts_that_the_run_has_embedded_already_are_not_encoded_again(run, tmp_path):
     run.concept(tmp_path / "age.toml")
     own = set(EmbeddingStore.open(run.folder / "embeddings").prompt_set.prompts)

@@ -191,9 +191,11 @@ def _lines(figures: dict[str, Any], places: pd.DataFrame) -> list[str]:
     for axis in figures["axes"]:
         lines.append(_axis_line(axis))
         rows = targets[targets["toward"] == axis["toward"]].sort_values("place", kind="stable")
+        half = len(rows) // 2  # each target is named once
         if len(rows):
-            lines.append(f"  most: {_named(rows[::-1])}")
-            lines.append(f"  least: {_named(rows)}")
+            lines.append(f"  most: {_named(rows[half:][::-1])}")
+        if half:
+            lines.append(f"  least: {_named(rows[:half])}")
     if (agreement := figures["pair_agreement"]) is not None:
         lines.append(f"mean cosine between the differences of two pairs: {agreement:.3f}")
     if (told := figures["told_apart"]) is not None:

@@ -110,6 +110,12 @@ def _embedded(run: Run, concept: Concept) -> ConceptWords:
         vectors=means,
         pairs=concept.pairs,
         n_prompts=len(prompts),
+        note=(
+            f"{len(concept.targets) - len(targets)} targets are left out: no template says a "
+            "{target} without a {word}"
+            if len(targets) < len(concept.targets)
+            else ""
+        ),
     )
 
 
