@@ -17,7 +17,7 @@ from probe.experiment import Experiment
 from probe.experiment.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-COMMANDS = [*ROAD, "run", "inspect", "export", "info"]
+COMMANDS = [*ROAD, "run", "probe", "inspect", "export", "info"]
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
 
@@ -130,7 +130,7 @@ def test_inspect_says_what_the_gate_does_and_why(finished_run):
 
 def test_info_is_a_table_of_files_with_their_origin(finished_run):
     text = call("info", finished_run).stdout
-    assert "fit       up to date" in text
+    assert "fit          up to date" in text
     assert "latent/direction.safetensors" in text
 
 

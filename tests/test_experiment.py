@@ -96,7 +96,7 @@ def test_the_file_explains_every_setting():
         ("n_images = 8", 'n_images = "8"', "n_images is '8'; needed a value of type int"),
         ("n_images = 8", "n_images = true", "n_images is True; needed a value of type int"),
         ("schema = 1", "schema = 2", "has schema 2 but this version reads schema 1"),
-        ("[fit]", "[fitt]", r"no use for 'fitt'; known are .* fit, train"),
+        ("[fit]", "[fitt]", r"no use for 'fitt'; known are .* fit, probe, train"),
         ("schema = 1", "schema = = 1", "is not TOML"),
         ('objective = "both"', 'objective = "all"', "needed one of latent, diffusion, both"),
     ],
@@ -278,6 +278,7 @@ DEATHS = (  # file, at which of its writes, whether before or after it takes its
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_at_any_write_and_started_again_a_run_ends_with_the_same_files(
     tmp_path, model_folder, small_lexicon, finished_run, monkeypatch, walk
