@@ -278,6 +278,7 @@ DEATHS = (  # file, at which of its writes, whether before or after it takes its
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_at_any_write_and_started_again_a_run_ends_with_the_same_files(
     tmp_path, model_folder, small_lexicon, finished_run, monkeypatch, walk

@@ -17,6 +17,9 @@ QUICK = Recipe(
 )  # fmt: skip
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def kitchen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tinytown")
