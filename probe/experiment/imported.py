@@ -56,7 +56,8 @@ class Import:
             if not (run.folder / name).exists():
                 return f"{name} does not exist"
         try:
-            _names(run), _matrix(run)
+            _names(run)
+            _matrix(run)
         except ArtifactError as error:  # it can be imported anew
             return str(error)
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,12 @@ from probe.experiment.concepts.axes import (
     told_apart,
 )
 from probe.experiment.concepts.measures import association_table, correlations
+from probe.experiment.concepts.telling import tell
 from probe.experiment.concepts.words import ConceptWords, concept_hash, gather_words
 from probe.experiment.config import settings_line
 from probe.experiment.fitting import DIRECTION, Fit, read_direction
 from probe.experiment.run import Run, stale_files
-from probe.experiment.studies.study import Study, StudyResult, bracketed
+from probe.experiment.studies.study import Study, StudyResult
 from probe.text.concepts import FOLDER as SHIPPED
 from probe.text.concepts import Concept, concept_names
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 KEPT = "concepts"
 """Folder of a run with the file of each concept that was looked at."""
 FOLDER = "latent/concepts"
-
-_N_NAMED = 3  # targets named at each end
-_FEW = 5  # pairs or words of which the draws are mostly the same ones
 
 
 class ConceptStudy(Study):
@@ -111,7 +108,7 @@ class ConceptStudy(Study):
         arrays = {"vectors": np.stack([axis.vector for axis in axes]), "center": axes[0].center}
         write_table(run.folder / self.table, places, run.provenance("concept", made_from))
         write_tensors(run.folder / self.axes, arrays, run.provenance("axes", made_from))
-        self.keep(run, StudyResult(_lines(figures, places), figures))
+        self.keep(run, StudyResult(tell(figures, places), figures))
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
@@ -183,66 +180,3 @@ def _told_apart(words: ConceptWords) -> dict[str, Any] | None:
     sizes = [len(names) for names in words.groups.values() if len(names) > 1]
     chance = max(sizes) / sum(sizes)
     return {"value": value, "low": low, "high": high, "n": len(is_right), "chance": chance}
-
-
-def _lines(figures: dict[str, Any], places: pd.DataFrame) -> list[str]:
-    lines = [figures["note"]] if figures["note"] else []
-    targets = places[places["kind"] == "target"]
-    for axis in figures["axes"]:
-        lines.append(_axis_line(axis))
-        rows = targets[targets["toward"] == axis["toward"]].sort_values("place", kind="stable")
-        half = len(rows) // 2  # each target is named once
-        if len(rows):
-            lines.append(f"  most: {_named(rows[half:][::-1])}")
-        if half:
-            lines.append(f"  least: {_named(rows[:half])}")
-    if (agreement := figures["pair_agreement"]) is not None:
-        lines.append(f"mean cosine between the differences of two pairs: {agreement:.3f}")
-    if (told := figures["told_apart"]) is not None:
-        lines.append(
-            "words nearest to the mean of the others of their group: "
-            f"{bracketed(told['value'], told['low'], told['high'])} (chance {told['chance']:.2f}), "
-            f"n = {told['n']}"
-        )
-    lines += list(_association_lines(figures))
-    return lines
-
-
-def _axis_line(axis: dict[str, Any]) -> str:
-    n, unit = axis["n_units"], "pair" if axis["kind"] == "pairs" else "word"
-    line = f"towards {axis['toward']}, from {n} {unit}{'s' if n > 1 else ''}"
-    if axis["angle_median"] is None:
-        line += ": nothing to draw anew, so no interval"
-    else:
-        line += (
-            f": moves by {axis['angle_median']:.1f} degrees when they are drawn anew (95 % below "
-            f"{axis['angle_high']:.1f})"
-        )
-        if n < _FEW:
-            line += f"; fewer than {_FEW} make the intervals too narrow"
-    if axis["cosine_to_run"] is not None:
-        line += f", cosine {axis['cosine_to_run']:.3f} with the run's own axis"
-    return line
-
-
-def _named(rows: pd.DataFrame) -> str:
-    shown = []
-    for row in rows.head(_N_NAMED).itertuples():
-        has_interval = np.isfinite(row.low)
-        place = bracketed(row.place, row.low, row.high) if has_interval else f"{row.place:.3f}"
-        shown.append(f"{row.name} {place}")
-    return ", ".join(shown)
-
-
-def _association_lines(figures: dict[str, Any]) -> Iterator[str]:
-    for found in figures["correlations"]:
-        yield (
-            f"place towards {found['group']} against its figures: "
-            f"r = {bracketed(found['r'], found['low'], found['high'])}, n = {found['n']}"
-        )
-    for found in figures["measures"]:
-        yield (
-            f"{found['measure']}, {found['toward']}: "
-            f"{bracketed(found['value'], found['low'], found['high'])}, p = {found['p']:.2g} "
-            f"(Holm {found['p_holm']:.2g}), n = {found['n']}"
-        )
