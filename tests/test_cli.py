@@ -130,7 +130,7 @@ def test_inspect_says_what_the_gate_does_and_why(finished_run):
 
 def test_info_is_a_table_of_files_with_their_origin(finished_run):
     text = call("info", finished_run).stdout
-    assert "fit          up to date" in text
+    assert "fit       up to date" in text
     assert "latent/direction.safetensors" in text
 
 
