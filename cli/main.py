@@ -35,7 +35,8 @@ from probe.experiment.config import (
 )
 
 if TYPE_CHECKING:
-    from probe.experiment.experiment import Experiment, Outcome
+    from probe.experiment.experiment import Experiment
+    from probe.experiment.road import Outcome
     from probe.text.exchange.prompt_files import PromptFile
 
 # Bars and chatter of the libraries; read when they are first imported.

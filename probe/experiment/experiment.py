@@ -3,52 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import takewhile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from probe.errors import StageError
 from probe.experiment.concepts import ConceptStudy
 from probe.experiment.config import Config
 from probe.experiment.embedding import FILES as EMBEDDINGS
-from probe.experiment.embedding import Embed
 from probe.experiment.evaluating import Evaluate
 from probe.experiment.exporting import ExportResult, export_embeddings
 from probe.experiment.fitting import Fit
 from probe.experiment.generating import Generate
-from probe.experiment.imported import Import
 from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
-from probe.experiment.run import Progress, Result, Run, Stage, check_model
+from probe.experiment.road import Outcome, Road, bring_up_to_date
+from probe.experiment.run import Progress, Run, Stage, check_model
 from probe.experiment.showing import Draw, DrawConcept, Render, Report, Visualize
 from probe.experiment.starting import held, start, start_imported
 from probe.experiment.studies import STUDIES
-from probe.experiment.studies.study import Study
 from probe.experiment.training import Train
 from probe.text.exchange.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one stage."""
-
-    stage: str
-    was_made: bool
-    """False if it was up to date."""
-    why: str
-    """Why it was made, or was not."""
-    result: Result
-
-    def line(self) -> str:
-        """One line for people."""
-        return f"{self.stage}: {'made' if self.was_made else 'skipped'} ({self.why})"
-
-    def to_json(self) -> dict[str, Any]:
-        """The result, and under ``stage`` what became of it."""
-        told = {"name": self.stage, "was_made": self.was_made, "why": self.why}
-        return {**self.result.to_json(), "stage": told}
 
 
 class Experiment:
@@ -67,7 +42,7 @@ class Experiment:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._stages = (Import(),) if run.config.is_imported else _STAGES
+        self._road = Road(run)
 
     @classmethod
     def create(
@@ -186,17 +161,18 @@ class Experiment:
             If a setting is unknown, of another type, or out of range.
         """
         if settings and stage != "probe":
-            self._require_model(stage)
+            self._road.require_model(stage)
         config = self.config.with_settings(stage, settings)
         if config != self.config:
             with held(self.folder):
                 config.write(self.folder)
             self._run = replace(self._run, config=config)
+            self._road = Road(self._run)
         return self
 
     def embed(self) -> Outcome:
         """Embed every prompt; in a run of imported vectors, count them."""
-        return self._do(self._stages[0])
+        return self._do(self._road.stages[0])
 
     def fit(self, **settings: Any) -> Outcome:
         """Fit the bias direction and place the prompts on it; settings of `FitConfig`."""
@@ -238,11 +214,11 @@ class Experiment:
         tell : callable, optional
             Called with each outcome as soon as it is there.
         """
-        self._require_model("run")
+        self._road.require_model("run")
         outcomes = []
         with held(self.folder):
-            for stage in (*_STAGES, Visualize(draw), Report(render)):
-                outcomes.append(_make(stage, self._run))
+            for stage in (*self._road.stages, Visualize(draw), Report(render)):
+                outcomes.append(bring_up_to_date(stage, self._run))
                 if tell is not None:
                     tell(outcomes[-1])
         return outcomes
@@ -272,14 +248,14 @@ class Experiment:
         """
         if unknown := [name for name in names if name not in STUDIES]:
             raise ValueError(f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}")
-        self._require_model("probe")
+        self._road.require_model("probe")
         self.set("probe", **settings)
         outcomes = []
         with held(self.folder):
-            chosen = names or [study.name for study in STUDIES.values() if self._allows(study)]
+            chosen = names or [study.name for study in STUDIES.values() if self._road.allows(study)]
             for study in (study for study in STUDIES.values() if study.name in chosen):
-                self._require(study.name, before=study.before)
-                outcomes.append(_make(study, self._run))
+                self._road.require(study.name, before=study.before)
+                outcomes.append(bring_up_to_date(study, self._run))
                 if tell is not None:
                     tell(outcomes[-1])
         return outcomes
@@ -313,8 +289,8 @@ class Experiment:
         study = ConceptStudy.find(name_or_path)
         self.set("probe", **settings)
         with held(self.folder):
-            self._require("concept", before=study.before)
-            outcome = _make(study, self._run)
+            self._road.require("concept", before=study.before)
+            outcome = bring_up_to_date(study, self._run)
             study.copy_into(self._run)
             if draw is not None:
                 draw(self.folder, study.stem)
@@ -330,7 +306,7 @@ class Experiment:
         DataError
             If the prompt is empty or no text.
         """
-        self._require("inspect", before="generate")
+        self._road.require("inspect", before="generate")
         return inspect_prompt(self._run, prompt)
 
     def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
@@ -343,57 +319,16 @@ class Experiment:
         DataError
             If the format cannot carry prompts with spaces, as word2vec's cannot.
         """
-        self._require("export", before="fit")
+        self._road.require("export", before="fit")
         return export_embeddings(self._run, Path(path), format=format)
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""
         return take_inventory(
-            self._run, self._stages, [*STUDIES.values(), *ConceptStudy.kept(self._run)]
+            self._run, self._road.stages, [*STUDIES.values(), *ConceptStudy.kept(self._run)]
         )
 
     def _do(self, stage: Stage) -> Outcome:
         with held(self.folder):
-            self._require(stage.name, before=stage.name)
-            return _make(stage, self._run)
-
-    def _require(self, name: str, *, before: str) -> None:
-        """See that every stage before a certain one is up to date, which ``name`` builds on."""
-        self._require_model(name)
-        if (late := self._late(before=before)) is not None:
-            stage, why = late
-            how = f"{stage} {self.folder}" + (" --import FILE" if self.config.is_imported else "")
-            raise StageError(f"{name} builds on {stage}, but {why}; run `moesd-probe {how}` first")
-
-    def _require_model(self, name: str) -> None:
-        """See that the run has a model, unless ``name`` needs none."""
-        if self.config.is_imported and name not in _WITHOUT_MODEL:
-            raise StageError(
-                f"{self.folder} holds imported vectors and no model, which {name} needs; look at "
-                f"them with `moesd-probe concept {self.folder} gender`, or start a run of a model "
-                "in another folder"
-            )
-
-    def _allows(self, study: Study) -> bool:
-        """Whether to do a study that nobody named; what needs the text alone is always done."""
-        has_enough = study.lacks(self._run) is None
-        return bool(study.before) or (has_enough and self._late(before=study.before) is None)
-
-    def _late(self, *, before: str) -> tuple[str, str] | None:
-        """Find the first stage before a certain one that is not up to date, and say why."""
-        for stage in takewhile(lambda known: known.name != before, self._stages):
-            if (why := stage.stale(self._run)) is not None:
-                return stage.name, why
-        return None
-
-
-_STAGES: tuple[Stage, ...] = (Embed(), Fit(), Train(), Generate(), Evaluate())
-_WITHOUT_MODEL = ("embed", "concept", "export")
-
-
-def _make(stage: Stage, run: Run) -> Outcome:
-    why = stage.stale(run)
-    if why is not None:
-        stage.make(run)
-    said = "its settings and inputs are those it was made from" if why is None else why
-    return Outcome(stage.name, why is not None, said, stage.result(run))
+            self._road.require(stage.name, before=stage.name)
+            return bring_up_to_date(stage, self._run)
