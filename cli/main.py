@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.boundary import OneLineErrors
+from cli.looking import concept, export, info, inspect, probe
 from cli.options import (
     device_option,
     encoder_option,
-    format_option,
     import_options,
     json_option,
     lexicon_option,
@@ -24,13 +23,12 @@ from cli.options import (
     settings_of,
 )
 from cli.progress import ProgressBar
+from cli.telling import echo_json, given, open_run, tell_outcome
 from probe import __version__
 from probe.experiment.config import (
-    STUDIES,
     EvaluateConfig,
     FitConfig,
     GenerateConfig,
-    ProbeConfig,
     TrainConfig,
 )
 
@@ -91,8 +89,8 @@ def embed(
     if names is not None and vectors is None:
         raise click.UsageError("--names names the rows of --import, which is not given")
     if vectors is not None:
-        given = {"model": model, "encoder": encoder, "lexicon": lexicon, "prompts": prompts}
-        if others := _given(given):
+        of_a_model = {"model": model, "encoder": encoder, "lexicon": lexicon, "prompts": prompts}
+        if others := given(of_a_model):
             raise click.UsageError(f"--import takes no --{next(iter(others))}: there is no model")
         _import_vectors(run, vectors, names, column, seed, as_json)
         return
@@ -102,7 +100,7 @@ def embed(
         outcome = experiment.embed()
     if own is not None and not as_json:
         click.echo(own.summary())
-    _tell(outcome, as_json)
+    tell_outcome(outcome, as_json)
 
 
 @main.command()
@@ -113,8 +111,8 @@ def embed(
 def fit(run: Path, as_json: bool, **settings: Any) -> None:
     """Fit the bias direction of RUN and place its prompts on it."""
     with ProgressBar() as bar:
-        outcome = _open(run, bar).fit(**_given(settings))
-    _tell(outcome, as_json)
+        outcome = open_run(run, bar).fit(**given(settings))
+    tell_outcome(outcome, as_json)
 
 
 @main.command()
@@ -126,8 +124,8 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
 def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     """Train the gate, the token and the experts that correct RUN's model."""
     with ProgressBar() as bar:
-        outcome = _open(run, bar, device).train(**_given(settings))
-    _tell(outcome, as_json)
+        outcome = open_run(run, bar, device).train(**given(settings))
+    tell_outcome(outcome, as_json)
 
 
 @main.command()
@@ -139,8 +137,8 @@ def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
 def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     """Make pictures with the base and the corrected model, from equal noise."""
     with ProgressBar() as bar:
-        outcome = _open(run, bar, device).generate(**_given(settings))
-    _tell(outcome, as_json)
+        outcome = open_run(run, bar, device).generate(**given(settings))
+    tell_outcome(outcome, as_json)
 
 
 @main.command()
@@ -152,8 +150,8 @@ def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
 def evaluate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     """Measure fairness, quality and side effects, with intervals."""
     with ProgressBar() as bar:
-        outcome = _open(run, bar, device).evaluate(**_given(settings))
-    _tell(outcome, as_json)
+        outcome = open_run(run, bar, device).evaluate(**given(settings))
+    tell_outcome(outcome, as_json)
 
 
 @main.command()
@@ -164,8 +162,8 @@ def visualize(run: Path, as_json: bool) -> None:
     from figures.paper import draw
 
     with ProgressBar() as bar:
-        outcome = _open(run, bar).visualize(draw)
-    _tell(outcome, as_json)
+        outcome = open_run(run, bar).visualize(draw)
+    tell_outcome(outcome, as_json)
 
 
 @main.command()
@@ -176,8 +174,8 @@ def report(run: Path, as_json: bool) -> None:
     from figures.report import render_report
 
     with ProgressBar() as bar:
-        outcome = _open(run, bar).report(render_report)
-    _tell(outcome, as_json)
+        outcome = open_run(run, bar).report(render_report)
+    tell_outcome(outcome, as_json)
 
 
 @main.command("run")
@@ -214,98 +212,19 @@ def run_all(
 
         experiment = _start(run, model, encoder, lexicon, seed, device, bar)
         outcomes = (
-            experiment.set("train", **_given(training))
-            .set("generate", **_given({"n_images": n_images}))
+            experiment.set("train", **given(training))
+            .set("generate", **given({"n_images": n_images}))
             .run(draw, render_report, tell=tell)
         )
     if as_json:
-        _echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
+        echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
         return
     summaries = {outcome.stage: outcome.result.summary() for outcome in outcomes}
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-@main.command()
-@run_argument
-@click.option(
-    "--only",
-    multiple=True,
-    type=click.Choice(STUDIES),
-    help="Only this study; may be given several times. All that RUN allows if not given.",
-)
-@settings_of(ProbeConfig)
-@seed_option("Seed of everything that is drawn.")
-@device_option
-@json_option
-def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settings: Any) -> None:
-    """Look deeper into the text encoder of RUN.
-
-    directions: how firm the axis is, and whether other estimators find the same one.
-    association: WEAT and its family. erasure: what erasers leave, and what they take along.
-    tracing: the layer, token and attention head that carry the bias. prediction: the share of
-    women in the pictures, foretold from the text; needs `evaluate`.
-    """
-    with ProgressBar() as bar:
-
-        def tell(outcome: Outcome) -> None:
-            bar.clear()
-            if not as_json:
-                _tell(outcome, as_json)
-
-        outcomes = _open(run, bar, device).probe(*only, tell=tell, **_given(settings))
-    if as_json:
-        _echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
-
-
-@main.command()
-@run_argument
-@click.argument("concept")
-@settings_of(ProbeConfig, "n_bootstrap")
-@seed_option("Seed of everything that is drawn.")
-@device_option
-@json_option
-def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any) -> None:
-    """Look at any concept in the vectors of RUN: its axes, and what leans along them.
-
-    CONCEPT is gender, age, skin_tone, religion, or a TOML file of your own: groups of words, and
-    if you like pairs, templates and targets. Needs no model where vectors were imported.
-    """
-    from figures.concepts import draw_concept
-
-    with ProgressBar() as bar:
-        outcome = _open(run, bar, device).concept(concept, draw_concept, **_given(settings))
-    _tell(outcome, as_json)
-
-
-@main.command()
-@run_argument
-@click.argument("prompt")
-@device_option
-@json_option
-def inspect(run: Path, prompt: str, device: str, as_json: bool) -> None:
-    """Say what the gate of RUN does with a prompt, and why."""
-    answer = _open(run, None, device).inspect(prompt)
-    _echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
-
-
-@main.command()
-@run_argument
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@format_option
-@json_option
-def export(run: Path, file: Path, format: str | None, as_json: bool) -> None:
-    """Write the embeddings of RUN to FILE, for other programs."""
-    answer = _open(run, None).export(file, format=format)
-    _echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
-
-
-@main.command()
-@run_argument
-@json_option
-def info(run: Path, as_json: bool) -> None:
-    """List what stands in RUN: made by what, from what, up to date or not."""
-    answer = _open(run, None).info()
-    _echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+for command in (probe, concept, inspect, export, info):
+    main.add_command(command)
 
 
 def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
@@ -328,7 +247,7 @@ def _import_vectors(
     vectors = read_vectors(path, names=names, column=column)
     outcome = Experiment.from_vectors(run, vectors, seed=seed).embed()
     if as_json:
-        _echo_json({**outcome.to_json(), "notes": list(vectors.notes)})
+        echo_json({**outcome.to_json(), "notes": list(vectors.notes)})
     else:
         click.echo("\n".join([outcome.result.summary(), *vectors.notes]))
 
@@ -358,25 +277,3 @@ def _start(
         device=device,
         progress=bar,
     )
-
-
-def _open(run: Path, bar: ProgressBar | None, device: str = "cpu") -> Experiment:
-    from probe.experiment.experiment import Experiment
-
-    return Experiment.open(run, device=device, progress=bar)
-
-
-def _given(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _tell(outcome: Outcome, as_json: bool) -> None:
-    if as_json:
-        _echo_json(outcome.to_json())
-        return
-    click.echo(outcome.line())
-    click.echo(outcome.result.summary())
-
-
-def _echo_json(data: dict[str, Any]) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,7 +1,9 @@
-"""How the figures of the studies are made from a run's files."""
+"""How the figures of the studies are made: each draws one table of a run as it is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from figures.sources import RunFiles
@@ -13,65 +15,21 @@ if TYPE_CHECKING:
     Drawing = tuple[Figure, DataFrame]
 
 
-def estimators(files: RunFiles) -> Drawing:
-    """How firm each estimator's axis is, and how the axes agree."""
-    from figures import probing
+def drawn(source: str, family: str, function: str) -> Callable[[RunFiles], Drawing]:
+    """Make the recipe that hands a table of `figures.sources.SOURCES` to a function of a family."""
 
-    data = files.table("directions")
-    return probing.estimator_agreement(data), data
+    def recipe(files: RunFiles) -> Drawing:
+        data = files.table(source)
+        return getattr(import_module(f"figures.{family}"), function)(data), data
 
-
-def stability(files: RunFiles) -> Drawing:
-    """How many pairs, templates and occupations an axis needs."""
-    from figures import probing
-
-    data = files.table("stability")
-    return probing.axis_stability(data), data
+    return recipe
 
 
-def association(files: RunFiles) -> Drawing:
-    """Every measure of association with its interval."""
-    from figures import probing
-
-    data = files.table("association")
-    return probing.association_measures(data), data
-
-
-def erasure(files: RunFiles) -> Drawing:
-    """What each eraser leaves, and what it keeps."""
-    from figures import probing
-
-    data = files.table("erasure")
-    return probing.erasers(data), data
-
-
-def trace(files: RunFiles) -> Drawing:
-    """Correlation with the labour shares at every layer and position."""
-    from figures import tracing
-
-    data = files.table("trace")
-    return tracing.trace_map(data), data
-
-
-def patching(files: RunFiles) -> Drawing:
-    """Effect of patching at every layer and position."""
-    from figures import tracing
-
-    data = files.table("patching")
-    return tracing.patching_map(data), data
-
-
-def heads(files: RunFiles) -> Drawing:
-    """Each attention head's part in the difference."""
-    from figures import tracing
-
-    data = files.table("heads")
-    return tracing.head_map(data), data
-
-
-def prediction(files: RunFiles) -> Drawing:
-    """Shares foretold from the text, and seen in the pictures."""
-    from figures import probing
-
-    data = files.table("prediction")
-    return probing.foretold_shares(data), data
+estimators = drawn("directions", "probing", "estimator_agreement")
+stability = drawn("stability", "probing", "axis_stability")
+association = drawn("association", "probing", "association_measures")
+erasure = drawn("erasure", "probing", "erasers")
+prediction = drawn("prediction", "probing", "foretold_shares")
+trace = drawn("trace", "tracing", "trace_map")
+patching = drawn("patching", "tracing", "patching_map")
+heads = drawn("heads", "tracing", "head_map")

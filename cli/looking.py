@@ -1,0 +1,106 @@
+"""The commands beside the road: what looks into a run, or takes something out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import (
+    device_option,
+    format_option,
+    json_option,
+    run_argument,
+    seed_option,
+    settings_of,
+)
+from cli.progress import ProgressBar
+from cli.telling import echo_json, given, open_run, tell_outcome
+from probe.experiment.config import STUDIES, ProbeConfig
+
+if TYPE_CHECKING:
+    from probe.experiment.road import Outcome
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(STUDIES),
+    help="Only this study; may be given several times. All that RUN allows if not given.",
+)
+@settings_of(ProbeConfig)
+@seed_option("Seed of everything that is drawn.")
+@device_option
+@json_option
+def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settings: Any) -> None:
+    """Look deeper into the text encoder of RUN.
+
+    directions: how firm the axis is, and whether other estimators find the same one.
+    association: WEAT and its family. erasure: what erasers leave, and what they take along.
+    tracing: the layer, token and attention head that carry the bias. prediction: the share of
+    women in the pictures, foretold from the text; needs `evaluate`.
+    """
+    with ProgressBar() as bar:
+
+        def tell(outcome: Outcome) -> None:
+            bar.clear()
+            if not as_json:
+                tell_outcome(outcome, as_json)
+
+        outcomes = open_run(run, bar, device).probe(*only, tell=tell, **given(settings))
+    if as_json:
+        echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
+
+
+@click.command()
+@run_argument
+@click.argument("concept")
+@settings_of(ProbeConfig, "n_bootstrap")
+@seed_option("Seed of everything that is drawn.")
+@device_option
+@json_option
+def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any) -> None:
+    """Look at any concept in the vectors of RUN: its axes, and what leans along them.
+
+    CONCEPT is gender, age, skin_tone, religion, or a TOML file of your own: groups of words, and
+    if you like pairs, templates and targets. Needs no model where vectors were imported.
+    """
+    from figures.concepts import draw_concept
+
+    with ProgressBar() as bar:
+        outcome = open_run(run, bar, device).concept(concept, draw_concept, **given(settings))
+    tell_outcome(outcome, as_json)
+
+
+@click.command()
+@run_argument
+@click.argument("prompt")
+@device_option
+@json_option
+def inspect(run: Path, prompt: str, device: str, as_json: bool) -> None:
+    """Say what the gate of RUN does with a prompt, and why."""
+    answer = open_run(run, None, device).inspect(prompt)
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@click.command()
+@run_argument
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@format_option
+@json_option
+def export(run: Path, file: Path, format: str | None, as_json: bool) -> None:
+    """Write the embeddings of RUN to FILE, for other programs."""
+    answer = open_run(run, None).export(file, format=format)
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@click.command()
+@run_argument
+@json_option
+def info(run: Path, as_json: bool) -> None:
+    """List what stands in RUN: made by what, from what, up to date or not."""
+    answer = open_run(run, None).info()
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
