@@ -44,6 +44,14 @@ FIGURES = {
         "in order between the female and the male prompts.",
         "Scatter plots of all prompts in two planes, PCA and UMAP, coloured by group.",
     ),
+    "density": PaperFigure(
+        recipes.density,
+        ("map",),
+        "Where each group of prompts is dense on the two maps: contours at half and at a tenth of "
+        "the group's peak. Neutral prompts that lean fill the way between the female and the male "
+        "ones.",
+        "Filled contours of the density of each group, in two planes, PCA and UMAP.",
+    ),
     "projections": PaperFigure(
         recipes.projections,
         ("map",),

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.marks import legend_below, name_points, signed
-from figures.style import COLUMN, COUNT_COLORS, GREY, OKABE_ITO, WIDE, StyledFigure, styled
+from figures.marks import group_order, legend_below, name_points, signed
+from figures.style import (
+    COLUMN,
+    COUNT_COLORS,
+    GREY,
+    OKABE_ITO,
+    WIDE,
+    StyledFigure,
+    colors_for,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,4 +179,43 @@ def foretold_shares(table: DataFrame) -> Figure:
     )
     name_points(axes, unseen[["predicted", "share", "subject"]].itertuples(index=False))
     legend_below(figure, axes)
+    return figure
+
+
+@styled
+def group_densities(table: DataFrame) -> Figure:
+    """Draw where each group of prompts is dense on the maps, as contours of half and a tenth.
+
+    A contour holds the places whose density is at least that share of the group's peak.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `probe.latent.maps.density.group_density`, with a column ``method``.
+    """
+    methods = table["method"].unique()
+    figure = StyledFigure(figsize=WIDE if len(methods) > 1 else COLUMN, layout="constrained")
+    panels = figure.subplots(1, len(methods), squeeze=False)[0]
+    groups = group_order(table["group"])
+    for axes, method in zip(panels, methods, strict=True):
+        for group, color in colors_for(groups).items():
+            rows = table[(table["method"] == method) & (table["group"] == group)]
+            grid = rows.pivot(index="y", columns="x", values="density")
+            peak = float(grid.to_numpy().max())
+            axes.contourf(
+                *(grid.columns, grid.index, grid),
+                levels=[0.1 * peak, 0.5 * peak, peak],
+                colors=[color],
+                alpha=0.25,
+            )
+            axes.contour(
+                *(grid.columns, grid.index, grid),
+                levels=[0.1 * peak, 0.5 * peak],
+                colors=[color],
+                linewidths=0.8,
+            )
+        axes.set(title=method.upper(), xticks=[], yticks=[])
+    for group, color in colors_for(groups).items():
+        panels[0].plot([], [], color=color, label=group)
+    legend_below(figure, panels[0])
     return figure

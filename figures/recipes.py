@@ -38,6 +38,28 @@ def prompt_map(files: RunFiles) -> Drawing:
     return latent.prompt_map(data, methods=methods, faithfulness=found), data
 
 
+def density(files: RunFiles) -> Drawing:
+    """Density of each group of prompts on every map, on a grid."""
+    import pandas
+
+    from figures import probing
+    from probe.latent.maps.density import group_density
+
+    table = files.table("map")
+    methods = [m for m in ("pca", "umap") if table[f"{m}_x"].notna().all()]
+    grids = [
+        group_density(
+            table[[f"{method}_x", f"{method}_y"]].to_numpy(float),
+            table["group"],
+            n_grid=40,
+            margin=0.2,
+        ).assign(method=method)
+        for method in methods
+    ]
+    data = pandas.concat(grids, ignore_index=True)
+    return probing.group_densities(data), data
+
+
 def projections(files: RunFiles) -> Drawing:
     """Projection of every prompt on the bias axis."""
     from figures import latent
