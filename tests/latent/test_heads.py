@@ -13,21 +13,7 @@ from probe.errors import ModelError
 from probe.latent.tracing.heads import COLUMNS, attribute_heads
 from probe.latent.tracing.patching import patch_states
 from probe.text.encoder import TextEncoder
-from probe.text.lexicon import Lexicon
-from probe.text.prompts import PromptSet
 from probe.text.recording.anatomy import HEADS, find_anatomy
-
-JOBS = ["nurse", "CEO", "construction worker", "mechanic"]
-
-
-@pytest.fixture(scope="module")
-def tinytown():
-    return TextEncoder.load("tinytown")
-
-
-@pytest.fixture(scope="module")
-def said():
-    return PromptSet.build(Lexicon.load()).select(group=["male", "female"], subject=JOBS)
 
 
 @pytest.fixture(scope="module")

@@ -15,21 +15,8 @@ from probe.latent.directions import PairDirection
 from probe.latent.tracing.patching import COLUMNS, patch_states
 from probe.latent.tracing.twins import align, axis_of, patched_scores
 from probe.text.encoder import TextEncoder
-from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 from probe.text.recording.anatomy import SITES, find_anatomy
-
-JOBS = ["nurse", "CEO", "construction worker", "mechanic"]
-
-
-@pytest.fixture(scope="module")
-def tinytown():
-    return TextEncoder.load("tinytown")
-
-
-@pytest.fixture(scope="module")
-def said():
-    return PromptSet.build(Lexicon.load()).select(group=["male", "female"], subject=JOBS)
 
 
 @pytest.fixture(scope="module")

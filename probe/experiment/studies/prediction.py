@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 TABLE = "latent/prediction.parquet"
 RESULT = "latent/prediction.json"
 
-MIN_TRAINED, MIN_HELD_OUT = 6, 3
-"""Fewer teach `SharePredictor` nothing, or do not calibrate it."""
-
 
 class Prediction(Study):
     """Learn from the pictures of the training occupations; test on the held-out ones."""
@@ -36,13 +33,15 @@ class Prediction(Study):
 
     def lacks(self, run: Run) -> str | None:
         """Count the occupations."""
+        from probe.latent.prediction.predictor import MIN_CALIBRATED, MIN_LEARNT
+
         n_held_out = sum(job.held_out for job in run.lexicon.occupations)
         n_trained = len(run.lexicon.occupations) - n_held_out
-        if n_trained >= MIN_TRAINED and n_held_out >= MIN_HELD_OUT:
+        if n_trained >= MIN_LEARNT and n_held_out >= MIN_CALIBRATED:
             return None
         return (
             f"the lexicon has {n_trained} training and {n_held_out} held-out occupations; needed "
-            f"{MIN_TRAINED} and {MIN_HELD_OUT}"
+            f"{MIN_LEARNT} and {MIN_CALIBRATED}"
         )
 
     def make(self, run: Run) -> None:

@@ -13,6 +13,11 @@ from probe.latent.directions import Double, Vector
 from probe.latent.prediction.betabinomial import Counts, draw_shares, posterior, share_of_logit
 from probe.latent.resampling import as_finite, chunks, interval, is_constant, resamples
 
+MIN_LEARNT = 6
+"""Fewer subjects teach `SharePredictor` nothing."""
+MIN_CALIBRATED = 3
+"""Fewer subjects do not tell how good a prediction is."""
+
 
 @dataclass(frozen=True, eq=False)
 class SharePrediction:
@@ -129,8 +134,10 @@ class SharePredictor(BaseEstimator):
         if self.n_draws < 100:
             raise ValueError(f"n_draws is {self.n_draws}; needed at least 100 for an interval")
         skews, women, images = _as_counted(skew, n_women, n_images)
-        if len(skews) < 6:
-            raise DataError(f"a prediction needs at least 6 subjects to learn, got {len(skews)}")
+        if len(skews) < MIN_LEARNT:
+            raise DataError(
+                f"a prediction needs at least {MIN_LEARNT} subjects to learn, got {len(skews)}"
+            )
         if is_constant(skews):
             raise DegenerateDataError(
                 f"all {len(skews)} subjects have the same skew, {skews[0]:.4g}; needed subjects "
@@ -227,8 +234,10 @@ class SharePredictor(BaseEstimator):
 
         skews, women, images = _as_counted(skew, n_women, n_images)
         seen = women / images
-        if len(seen) < 3:
-            raise DataError(f"a calibration needs at least 3 subjects, got {len(seen)}")
+        if len(seen) < MIN_CALIBRATED:
+            raise DataError(
+                f"a calibration needs at least {MIN_CALIBRATED} subjects, got {len(seen)}"
+            )
         if is_constant(seen):
             raise DegenerateDataError(
                 f"all {len(seen)} subjects have the same share of women, {seen[0]:.4g}; needed "
