@@ -13,6 +13,7 @@ GROUND = {
     "probe.errors",
     "probe.files",
     "probe.artifacts",
+    "probe.intervention",
     "probe.mapped",
     "probe.settings",
 }

@@ -11,6 +11,7 @@ from probe.experiment.run import Run, stale_files
 from probe.experiment.training import FOLDER as MOESD
 from probe.experiment.training import PARTS
 from probe.images.plan import METADATA, GenerationPlan, read_metadata
+from probe.intervention import StateCorrection
 from probe.text.lexicon import Lexicon
 
 SIDES = ("base", "moesd")
@@ -76,7 +77,7 @@ class Generate:
                 n_steps=config.n_steps,
                 batch_size=config.batch_size or None,
                 revision=run.revision,
-                correct=moesd if side == "moesd" else None,
+                intervention=StateCorrection(moesd) if side == "moesd" else None,
                 reuse=run.folder / "images" / "base" if side == "moesd" else None,
                 progress=run.told(f"{side} pictures"),
             )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,23 +14,17 @@ from PIL.PngImagePlugin import PngInfo
 
 from probe.artifacts import atomic, hash_parts
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
+from probe.intervention import Condition, Intervention
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
-__all__ = ["Corrector", "GenerationPlan", "generate", "noise"]
+__all__ = ["GenerationPlan", "generate", "noise"]
 
 Progress = Callable[[int, int], None]
 
 _KEY = "key"
 _LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 pictures of 64 x 64, 6 of 512 x 512
-
-
-class Corrector(Protocol):
-    """Anything that edits the states which condition the image model."""
-
-    def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
-        """Map states of shape (n_prompts, n_tokens, n_features) to corrected ones."""
 
 
 def generate(
@@ -41,7 +35,7 @@ def generate(
     guidance_scale: float,
     n_steps: int,
     revision: str,
-    correct: Corrector | None = None,
+    intervention: Intervention | None = None,
     batch_size: int | None = None,
     reuse: Path | None = None,
     progress: Progress | None = None,
@@ -49,9 +43,9 @@ def generate(
     """Make the pictures of a plan, each once, and describe them in ``metadata.jsonl``.
 
     A picture's key is the hash of all that it is made from: the states that condition it, its
-    noise, guidance, steps and weights. It stands in the file, so that a picture which is already
-    there is not made again. Batches are cut by the plan alone and are made whole or not at all,
-    so an interruption changes no bit.
+    noise, guidance, steps and weights, and what a method changes in the denoiser. It stands in the
+    file, so that a picture which is already there is not made again. Batches are cut by the plan
+    alone and are made whole or not at all, so an interruption changes no bit.
 
     Parameters
     ----------
@@ -66,8 +60,8 @@ def generate(
         Denoising steps.
     revision : str
         Revision of the pipeline's weights.
-    correct : Corrector, optional
-        Edits the states of the prompts; the noise stays the same.
+    intervention : Intervention, optional
+        The method that corrects; the noise stays the same. Without it, the base model.
     batch_size : int, optional
         Pictures denoised together; by default what a few GB of memory hold.
     reuse : Path, optional
@@ -86,10 +80,15 @@ def generate(
         )
     size = batch_size or _fitting_batch(pipeline)
     settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
+    method = intervention or Intervention()
+    asked = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
     pipeline.set_progress_bar_config(disable=True)
     with torch.no_grad():
-        states = _conditioning(pipeline, list(dict.fromkeys(plan.table["prompt"])), correct)
-        table = plan.table.assign(**{_KEY: _keys(plan, states, settings)}).reset_index(drop=True)
+        conditions = method.conditions(*asked)
+        states = _conditioning(pipeline, list(dict.fromkeys(conditions)), method)
+        names = {condition: method.signature(condition) for condition in states}
+        keys = _keys(conditions, asked[1], states, names, settings)
+        table = plan.table.assign(**{_KEY: keys}).reset_index(drop=True)
         known = _pictures_by_key(reuse) if reuse is not None else {}
         is_known = table[_KEY].isin(known.keys())
         done = 0
@@ -102,9 +101,11 @@ def generate(
             batch = new.iloc[start : start + size]
             files = [folder / name for name in batch["file_name"]]
             if [_stored_key(file) for file in files] != batch[_KEY].tolist():
-                prompts = torch.stack([states[prompt] for prompt in batch["prompt"]])
+                under = [conditions[row] for row in batch.index]
+                said = torch.stack([states[condition] for condition in under])
                 seeds = [int(seed) for seed in batch["seed"]]
-                images = _denoise(pipeline, prompts, empty, seeds, guidance_scale, n_steps)
+                with method.denoising(pipeline, under):
+                    images = _denoise(pipeline, said, empty, seeds, guidance_scale, n_steps)
                 for file, image, key in zip(files, images, batch[_KEY], strict=True):
                     _write(file, image, key)
             done = _report(progress, done + len(batch), len(table))
@@ -138,22 +139,29 @@ def _encode(pipeline: StableDiffusionPipeline, prompt: str) -> torch.Tensor:
 
 
 def _conditioning(
-    pipeline: StableDiffusionPipeline, prompts: list[str], correct: Corrector | None
-) -> dict[str, torch.Tensor]:
-    states = torch.stack([_encode(pipeline, prompt) for prompt in prompts])
-    if correct is not None:
-        states = correct.correct(prompts, states)
-    return dict(zip(prompts, states, strict=True))
+    pipeline: StableDiffusionPipeline, conditions: list[Condition], method: Intervention
+) -> dict[Condition, torch.Tensor]:
+    prompts = dict.fromkeys(condition.prompt for condition in conditions)
+    plain = {prompt: _encode(pipeline, prompt) for prompt in prompts}
+    states = torch.stack([plain[condition.prompt] for condition in conditions])
+    return dict(zip(conditions, method.correct(conditions, states), strict=True))
 
 
-def _keys(plan: GenerationPlan, states: dict[str, torch.Tensor], settings: str) -> list[str]:
-    said = {
-        prompt: hash_parts(np.asarray(state.float().cpu().numpy()))
-        for prompt, state in states.items()
+def _keys(
+    conditions: list[Condition],
+    seeds: list[int],
+    states: dict[Condition, torch.Tensor],
+    signatures: dict[Condition, str],
+    settings: str,
+) -> list[str]:
+    hashes = {
+        condition: hash_parts(np.asarray(state.float().cpu().numpy()))
+        for condition, state in states.items()
     }
-    columns = plan.table["prompt"], plan.table["seed"]
+    changed = {of: (name,) if name else () for of, name in signatures.items()}
     return [
-        hash_parts(said[prompt], str(seed), settings) for prompt, seed in zip(*columns, strict=True)
+        hash_parts(hashes[condition], str(seed), settings, *changed[condition])
+        for condition, seed in zip(conditions, seeds, strict=True)
     ]
 
 

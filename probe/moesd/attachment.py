@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-
-
-class Corrector(Protocol):
-    """Anything that corrects the states of prompts."""
-
-    def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
-        """Return states of the same shape, (n_prompts, n_tokens, n_features)."""
+from probe.intervention import Corrector
 
 
 class Attachment:

@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from probe.errors import ArtifactError, DataError, ModelError
 from probe.images.generation import GenerationPlan, generate, noise
 from probe.images.pipelines import GenerationSettings, generation_settings, load_pipeline
 from probe.images.plan import KINDS, explicit_prompts, read_metadata
+from probe.intervention import Condition, Intervention, StateCorrection
 from probe.text.lexicon import Lexicon, Occupation
 
 STEPS, GUIDANCE = 2, 3.0
@@ -185,7 +187,7 @@ def test_the_folder_describes_every_picture(plan, base):
 
 
 def test_a_correction_changes_the_pictures_of_its_prompts_only(pipeline, plan, base, tmp_path):
-    table = make(pipeline, plan, tmp_path, correct=Halve(), reuse=base)
+    table = make(pipeline, plan, tmp_path, intervention=StateCorrection(Halve()), reuse=base)
     changed = table["key"] != read_metadata(base)["key"]
     assert changed.equals(table["subject"] == "nurse")
     for row, is_changed in zip(table.itertuples(), changed, strict=True):
@@ -193,11 +195,72 @@ def test_a_correction_changes_the_pictures_of_its_prompts_only(pipeline, plan, b
         assert is_same != is_changed
 
 
+class ByCoin(Intervention):
+    """Say one of two genders, by the seed's parity."""
+
+    def conditions(self, prompts, seeds):
+        return [
+            Condition(prompt.replace("a nurse", ("a female nurse", "a male nurse")[seed % 2]))
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+
+
+class Dampen(Intervention):
+    """Shrink what the denoiser predicts for the prompts of one route; the rest goes as it was."""
+
+    def conditions(self, prompts, seeds):
+        return [
+            Condition(prompt, "dampened" * (seed % 2))
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+
+    def signature(self, condition):
+        return condition.route
+
+    @contextmanager
+    def denoising(self, pipeline, conditions):
+        is_on = torch.tensor([bool(condition.route) for condition in conditions]).repeat(2)
+
+        def shrink(module, inputs, output):
+            return (torch.where(is_on[:, None, None, None], 0.9 * output[0], output[0]),)
+
+        handle = pipeline.unet.register_forward_hook(shrink)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+def test_a_method_may_say_other_words_for_each_picture(pipeline, plan, base, tmp_path):
+    table = make(pipeline, plan, tmp_path / "coin", intervention=ByCoin())
+    said = [condition.prompt for condition in ByCoin().conditions(table["prompt"], table["seed"])]
+    assert "a photo of a nurse" not in said
+    spelled = GenerationPlan(plan.table.assign(prompt=said))
+    make(pipeline, spelled, tmp_path / "spelled")
+    assert table["key"].tolist() == read_metadata(tmp_path / "spelled")["key"].tolist()
+    for name in table["file_name"]:
+        images = [(tmp_path / folder / name).read_bytes() for folder in ("coin", "spelled")]
+        assert images[0] == images[1]
+
+
+def test_a_method_in_the_denoiser_changes_the_pictures_of_its_route_only(
+    pipeline, plan, base, tmp_path
+):
+    table = make(pipeline, plan, tmp_path, intervention=Dampen(), reuse=base)
+    is_changed = table["key"] != read_metadata(base)["key"]
+    assert is_changed.equals(plan.table["seed"] % 2 == 1)
+    assert 0 < is_changed.sum() < len(plan)
+    for row, changed in zip(table.itertuples(), is_changed, strict=True):
+        same = (tmp_path / row.file_name).read_bytes() == (base / row.file_name).read_bytes()
+        assert same != changed
+    assert not pipeline.unet._forward_hooks
+
+
 def test_a_correction_that_does_nothing_computes_nothing(pipeline, plan, base, tmp_path):
     before = pipeline.unet.forward
     pipeline.unet.forward = None  # any denoising would raise
     try:
-        make(pipeline, plan, tmp_path, correct=Nothing(), reuse=base)
+        make(pipeline, plan, tmp_path, intervention=StateCorrection(Nothing()), reuse=base)
     finally:
         pipeline.unet.forward = before
     assert contents(tmp_path) == contents(base)
