@@ -213,19 +213,18 @@ class EmbeddingStore:
         write_rows(path, keys, vectors, replace(provenance, kind="rows", made_from=path.stem))
 
     def _find(self, keys: Keys) -> _Found:
-        """Find a sound row for each key, where there is one."""
+        """Find a sound row for each of some sorted keys, where there is one."""
         files = self._files()
         found = _Found(files, np.full(len(keys), -1), np.zeros(len(keys), dtype=np.intp))
         for number, (path, kind) in enumerate(files):
-            file = RowFile.open(path, kind=kind)
-            rows, is_there = _look_up(keys, file.keys)
-            wanted = np.flatnonzero(is_there & (found.file < 0))
-            wanted = wanted[np.argsort(rows[wanted])]
-            for start in range(0, len(wanted), CHUNK):
-                piece = wanted[start : start + CHUNK]
+            places, is_wanted = _look_up_sorted(RowFile.open(path, kind=kind).keys, keys)
+            rows = np.flatnonzero(is_wanted)
+            rows = rows[found.file[places[rows]] < 0]
+            for start in range(0, len(rows), CHUNK):
+                piece = rows[start : start + CHUNK]
                 file = RowFile.open(path, kind=kind)  # anew, or all that was read would stay
-                piece = piece[file.are_sound(rows[piece])]
-                found.file[piece], found.row[piece] = number, rows[piece]
+                piece = piece[file.are_sound(piece)]
+                found.file[places[piece]], found.row[places[piece]] = number, piece
         return found
 
     def _is_made(self, keys: Keys, provenance: Provenance, found: _Found) -> bool:
@@ -250,9 +249,10 @@ class EmbeddingStore:
             gather_rows(path, others, [source], file.vectors.shape[1], provenance)
 
     def _drop_copies(self, keys: Keys) -> None:
-        """Remove the files all of whose rows stand in the states."""
+        """Remove the files all of whose rows stand in the states, under the sorted keys."""
         for path, kind in self._files():
-            if kind == "rows" and np.isin(RowFile.open(path, kind=kind).keys, keys).all():
+            _, is_there = _look_up_sorted(RowFile.open(path, kind=kind).keys, keys)
+            if kind == "rows" and is_there.all():
                 path.unlink()
         if self._rows.exists() and not any(self._rows.iterdir()):
             self._rows.rmdir()
@@ -276,11 +276,17 @@ class _Found:
 
 def _look_up(keys: Keys, among: Keys) -> tuple[Rows, Flags]:
     """Find where keys stand among others, and which do."""
+    order = np.argsort(among, kind="stable")
+    places, is_there = _look_up_sorted(keys, among[order])
+    return (order[places] if len(among) else places), is_there
+
+
+def _look_up_sorted(keys: Keys, among: Keys) -> tuple[Rows, Flags]:
+    """Find where keys stand among sorted others, and which do."""
     if not len(among):
         return np.zeros(len(keys), dtype=np.intp), np.zeros(len(keys), dtype=bool)
-    order = np.argsort(among, kind="stable")
-    rows = order[np.searchsorted(among, keys, sorter=order) % len(among)]
-    return rows, among[rows] == keys
+    places = np.searchsorted(among, keys) % len(among)
+    return places, among[places] == keys
 
 
 def _within(progress: Progress | None, start: int, total: int) -> Progress | None:

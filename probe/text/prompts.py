@@ -131,8 +131,12 @@ def check_prompt(text: object) -> None:
         raise DataError("a prompt is empty; needed at least one word: leave the line out")
     if "\0" in text:
         raise DataError(f"prompt {text[:60]!r} holds a NUL byte; needed plain text: remove it")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise DataError(f"prompt {text[:60]!a} is no valid Unicode; read its file as UTF-8")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"prompt {text[:60]!a} is no valid Unicode; read its file as UTF-8"
+        ) from error
 
 
 def _rows(lexicon: Lexicon) -> Iterator[tuple[Any, ...]]:
