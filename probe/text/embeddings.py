@@ -146,10 +146,12 @@ class EmbeddingStore:
             prompts = prompt_set.prompts
             keys = row_keys(prompts, made_by)
             distinct, first, place = np.unique(keys, return_index=True, return_inverse=True)
-            todo = sorted(prompts[row] for row in first[self._find(distinct).file < 0])
+            missing = first[self._find(distinct).file < 0].tolist()
+            todo = sorted(missing, key=prompts.__getitem__)
             for start in range(0, len(todo), CHUNK):
                 chunk = todo[start : start + CHUNK]
-                self._encode(encoder, chunk, provenance, _within(progress, start, len(todo)))
+                said, tell = [prompts[row] for row in chunk], _within(progress, start, len(todo))
+                self._encode(encoder, said, keys[chunk], provenance, tell)
                 if progress is not None:
                     progress(start + len(chunk), len(todo))
             found = self._find(distinct)
@@ -199,6 +201,7 @@ class EmbeddingStore:
         self,
         encoder: TextEncoder,
         prompts: list[str],
+        keys: Keys,
         provenance: Provenance,
         progress: Progress | None,
     ) -> None:
@@ -208,8 +211,7 @@ class EmbeddingStore:
                 f"{encoder.id} embeds {prompts[bad[0]]!r} as a vector that is not finite "
                 f"({len(bad)} of {len(prompts)} are not); fetch or convert the model again"
             )
-        path = self._rows / f"{hash_parts(provenance.revision, *prompts)}.safetensors"
-        keys = row_keys(prompts, provenance.revision)
+        path = self._rows / f"{hash_parts(keys)}.safetensors"
         write_rows(path, keys, vectors, replace(provenance, kind="rows", made_from=path.stem))
 
     def _find(self, keys: Keys) -> _Found:
@@ -269,8 +271,11 @@ class _Found:
 
     def sources(self, place: Rows) -> Iterator[tuple[Path, str, Rows, Rows]]:
         """List, file by file, the rows to take and where they go, if row i holds key place[i]."""
-        for number, (path, kind) in enumerate(self.files):
-            given = np.flatnonzero(self.file[place] == number)
+        of_file = self.file[place]
+        order = np.argsort(of_file, kind="stable")
+        ends = np.searchsorted(of_file, range(len(self.files) + 1), sorter=order)
+        for (path, kind), start, end in zip(self.files, ends, ends[1:], strict=False):
+            given = order[start:end]
             yield path, kind, self.row[place[given]], given
 
 
