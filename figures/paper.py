@@ -176,6 +176,14 @@ FIGURES = {
         "the prompt itself, and what patching it restores.",
         "Heat maps of layer by head.",
     ),
+    "told_map": PaperFigure(
+        studies.told_map,
+        ("maps", "maps_found"),
+        "UMAP of the prompts without the held-out occupations, which were placed on it afterwards: "
+        "of the embeddings alone, and told the groups. The second shows the groups because it was "
+        "asked to; where held-out prompts fall on it is the test.",
+        "Two scatter plots of prompts, coloured by group.",
+    ),
     "prediction": PaperFigure(
         studies.prediction,
         ("prediction",),

@@ -105,6 +105,13 @@ SOURCES = {
     "trace": _study("trace", ("layer", "site", "position", "measure", "value", "control")),
     "patching": _study("patching", ("layer", "site", "position", "measure", "value")),
     "heads": _study("heads", ("layer", "site", "head", "measure", "value")),
+    "maps": _study(
+        "maps",
+        ("prompt", "group", "share_women", "umap_x", "umap_y", "supervised_x", "supervised_y"),
+    ),
+    "maps_found": Source(
+        "latent/maps.json", "study", "probe", ("lines", "figures"), is_optional=True
+    ),
     "prediction": _study("prediction", ("subject", "split", "share", "predicted", "low", "high")),
 }
 """Every file that is read, by its short name."""

@@ -29,6 +29,16 @@ estimators = drawn("directions", "probing", "estimator_agreement")
 stability = drawn("stability", "probing", "axis_stability")
 association = drawn("association", "probing", "association_measures")
 erasure = drawn("erasure", "probing", "erasers")
+
+
+def told_map(files: RunFiles) -> Drawing:
+    """Draw the maps with and without the groups, and the held-out prompts placed on both."""
+    latent = import_module("figures.latent")
+    data, found = files.table("maps"), files.json("maps_found")["figures"]
+    kept = {name: of["faithfulness"] for name, of in found.items()}
+    return latent.prompt_map(data, methods=list(kept), faithfulness=kept), data
+
+
 prediction = drawn("prediction", "probing", "foretold_shares")
 trace = drawn("trace", "tracing", "trace_map")
 patching = drawn("patching", "tracing", "patching_map")

@@ -20,7 +20,7 @@ ESTIMATORS = ("pairs", "pca", "lda", "logistic", "span")
 """Names of `probe.latent.directions.estimators.ESTIMATORS`, known without importing it."""
 IMPORT = "import:"
 """What ``model`` begins with in a run of vectors that were made elsewhere; their file follows."""
-STUDIES = ("directions", "association", "erasure", "tracing", "prediction")
+STUDIES = ("directions", "association", "erasure", "tracing", "maps", "prediction")
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
 
 _HEADER = """\

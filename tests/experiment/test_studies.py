@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from cli.main import main
 from figures import studies as recipes
 from figures.sources import RunFiles
-from probe import Experiment
+from probe import EmbeddingStore, Experiment, neighbor_map
 from probe.artifacts import read_table, write_table
 from probe.errors import DataError, StageError
 from probe.experiment import config
@@ -137,7 +137,9 @@ def test_an_unknown_study_is_refused_by_name(run):
         Experiment.open(run).probe("palmistry")
 
 
-@pytest.mark.parametrize("name", ["estimators", "stability", "association", "erasure", "trace"])
+@pytest.mark.parametrize(
+    "name", ["estimators", "stability", "association", "erasure", "trace", "told_map"]
+)
 def test_the_figures_of_a_run_are_drawn(studied, name):
     figure, data = getattr(recipes, name)(RunFiles(studied))
     assert figure.axes
@@ -152,6 +154,29 @@ def test_pairs_of_other_lengths_are_traced_and_not_patched(studied):
     assert not (studied / "latent/patching.parquet").exists()
 
 
+def test_held_out_prompts_are_placed_on_maps_that_were_drawn_without_them(studied):
+    from sklearn.neighbors import NearestNeighbors
+
+    table, _ = read_table(studied / "latent/maps.parquet", kind="maps")
+    told = Experiment.open(studied).probe("maps")[0].to_json()["supervised"]["told"]
+    is_new = table["split"] == "held_out"
+    assert 0 < told["n"] == is_new.sum() < len(table)
+    places = table[["supervised_x", "supervised_y"]].to_numpy()
+    nearest = NearestNeighbors(n_neighbors=1).fit(places[~is_new])
+    rows = nearest.kneighbors(places[is_new], return_distance=False)[:, 0]
+    groups = table["group"].to_numpy()
+    assert told["value"] == (groups[~is_new][rows] == groups[is_new]).mean()
+
+
+def test_held_out_prompts_move_no_other_prompt_on_a_map(studied):
+    table, made = read_table(studied / "latent/maps.parquet", kind="maps")
+    is_known = (table["split"] != "held_out").to_numpy()
+    z = EmbeddingStore.open(studied / "embeddings").vectors()[is_known]
+    alone = neighbor_map(z, labels=table["group"][is_known].to_numpy(str), seed=made.seed)
+    found = table.loc[is_known, ["supervised_x", "supervised_y"]].to_numpy()
+    np.testing.assert_array_equal(found, alone.coordinates)
+
+
 def test_tinytowns_pairs_are_patched(tmp_path):
     experiment = Experiment.create(tmp_path / "run", model="tinytown")
     experiment.embed()
@@ -164,6 +189,10 @@ def test_tinytowns_pairs_are_patched(tmp_path):
     figure, _ = recipes.heads(RunFiles(tmp_path / "run"))
     assert figure.axes
     assert recipes.patching(RunFiles(tmp_path / "run"))[0].axes
+    (tmp_path / "run/latent/heads.parquet").unlink()
+    again = experiment.probe("tracing")[0]
+    assert again.was_made
+    assert "heads.parquet" in again.why
 
 
 def test_the_command_does_one_study_and_prints_json_and_nothing_else(run):

@@ -24,8 +24,12 @@ class Tracing(Study):
     file = RESULT
 
     def stale(self, run: Run) -> str | None:
-        """Look at both files; what cannot be patched has no others."""
-        return stale_files(run, self.made_from(run), TRACE, RESULT)
+        """Look at every file; what cannot be patched has two only."""
+        made_from = self.made_from(run)
+        if why := stale_files(run, made_from, TRACE, RESULT):
+            return why
+        is_patched = self.result(run).figures["strongest_head"] is not None
+        return stale_files(run, made_from, PATCHING, HEADS) if is_patched else None
 
     def make(self, run: Run) -> None:
         """Write the tables and the result."""
