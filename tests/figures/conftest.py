@@ -22,7 +22,7 @@ MEASURES = ("mad", "fd", "delta", "gap", "kl")
 HOSTILE_PROMPT = "a photo of <script>alert('x')</script> & \"friends\""
 STUDIES = (
     *("directions", "stability", "association", "erasure"),
-    *("trace", "patching", "heads", "prediction"),
+    *("trace", "patching", "heads", "maps", "prediction"),
 )
 FAITHFUL = {
     **{"trustworthiness": 0.9, "trustworthiness_low": 0.88, "trustworthiness_high": 0.92},
@@ -101,6 +101,9 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
         write_table(folder / room / f"{name}.parquet", frame, _provenance(name))
     for name in STUDIES:
         write_table(folder / f"latent/{name}.parquet", tables[name], _provenance(name))
+    told = {name: {"faithfulness": FAITHFUL} for name in ("umap", "supervised")}
+    maps = {"lines": ["a map"], "figures": told}
+    write_json(folder / "latent/maps.json", maps, _provenance("study"))
     write_json(folder / "evaluation/quality.json", quality, _provenance("quality"))
     write_json(
         folder / "moesd/config.json", THRESHOLDS | {"routing": "trained"}, _provenance("moesd")
@@ -382,6 +385,7 @@ def _studies(
         "trace": trace.assign(control=0.12),
         "patching": patching.assign(control=0.0),
         "heads": heads,
+        "maps": maps.assign(supervised_x=maps["umap_x"], supervised_y=-maps["umap_y"]),
         "prediction": prediction,
     }
 
