@@ -36,6 +36,7 @@ class LatentObjective:
     """
 
     name = "latent"
+    pace = 1.0
 
     def __init__(
         self, moesd: MoESD, prompts: Sequence[str], vectors: Matrix, *, keep: float = 1.0
@@ -88,6 +89,7 @@ class DiffusionObjective:
     """
 
     name = "diffusion"
+    pace = 1.0
 
     def __init__(
         self,
