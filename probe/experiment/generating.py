@@ -10,7 +10,7 @@ from probe.experiment.config import settings_line
 from probe.experiment.run import Run, stale_files
 from probe.experiment.sending import intervention
 from probe.experiment.training import FOLDER as MOESD
-from probe.experiment.training import PARTS
+from probe.experiment.training import parts
 from probe.images.plan import METADATA, GenerationPlan, read_metadata
 from probe.text.lexicon import Lexicon
 
@@ -99,7 +99,7 @@ class Generate:
             settings_line(run.config.generate),
             lexicon_line(run.lexicon),
             run.revision,
-            run.hashes(*PARTS),
+            run.hashes(*parts(run)),
         )
 
 

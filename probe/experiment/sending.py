@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.experiment.run import Run
-from probe.intervention import Intervention, StateCorrection
+from probe.intervention import Intervention
 
 if TYPE_CHECKING:
     from probe.moesd.mixture.twins import Twins
@@ -36,7 +36,7 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     """
     config = run.config.generate
     if config.sending == "by-lean":
-        return StateCorrection(moesd)
+        return moesd.intervention()
     from probe.moesd.mixture.divisions import divide_all, divide_missing
     from probe.moesd.mixture.sampled import SampledRouting
 
