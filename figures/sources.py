@@ -112,6 +112,7 @@ SOURCES = {
     "maps_found": Source(
         "latent/maps.json", "study", "probe", ("lines", "figures"), is_optional=True
     ),
+    "mixture": _study("mixture", ("subject", "split", "share", "low", "high", "read")),
     "prediction": _study("prediction", ("subject", "split", "share", "predicted", "low", "high")),
 }
 """Every file that is read, by its short name."""
