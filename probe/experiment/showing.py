@@ -13,7 +13,7 @@ from probe.experiment.evaluating import FILES as EVALUATION
 from probe.experiment.fitting import FIT, MAP, SUBJECTS
 from probe.experiment.run import Run, stale_files
 from probe.experiment.studies import STUDIES
-from probe.experiment.training import GATE, PARTS
+from probe.experiment.training import GATE, parts
 
 MARK = "figures/provenance.json"
 PAGE = "report.html"
@@ -89,7 +89,7 @@ class Visualize:
         """Hash of the settings and inputs."""
         asked = (*(study.file for study in STUDIES.values()), METHODS)
         done = [name for name in asked if (run.folder / name).exists()]
-        shown = run.hashes(MAP, SUBJECTS, FIT, GATE, *PARTS, *EVALUATION, *done)
+        shown = run.hashes(MAP, SUBJECTS, FIT, GATE, *parts(run), *EVALUATION, *done)
         return hash_parts("figures", shown)
 
 

@@ -59,8 +59,8 @@ def row_made_from(bench: Bench, name: str) -> str:
         "method",
         name,
         bench.made_from,
-        settings_line(bench.run.config.train),
-        bench.run.hashes(*entry.reads),
+        "" if name == BASE else settings_line(bench.run.config.train),
+        bench.run.hashes(*entry.reads(bench.run)),
     )
 
 

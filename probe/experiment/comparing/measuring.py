@@ -16,7 +16,6 @@ from probe.experiment.comparing.making import Features, Seen
 from probe.experiment.judges import SUBJECT_SEEN
 from probe.images.fairness import count_labels, fairness_figures, paired_difference
 from probe.images.kid import kid
-from probe.images.quality import mean_interval
 
 Found = dict[str, Any]
 Counts = npt.NDArray[np.integer]
@@ -46,6 +45,8 @@ class Judgement:
 
     def figures(self, name: str, seen: Seen) -> Found:
         """Every figure of one method; ``kid`` compares neutral pictures with the reference's."""
+        from probe.images.quality import mean_interval
+
         table = seen.labels
         neutral = table["kind"] == "neutral"
         said = table[table["kind"].isin(list(self.asked))]

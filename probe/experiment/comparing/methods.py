@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from probe.experiment.training import FOLDER, PARTS
-from probe.intervention import Intervention, StateCorrection
+from probe.experiment.run import Run
+from probe.experiment.training import FOLDER, parts
+from probe.intervention import Intervention
 
 if TYPE_CHECKING:
     from probe.baselines.method import Method
@@ -22,7 +23,7 @@ class Entry:
     """How a method is made on a bench."""
 
     build: Callable[[Bench], Method]
-    reads: tuple[str, ...] = ()
+    reads: Callable[[Run], tuple[str, ...]] = lambda run: ()
     """Files of the run that it is made from, besides the model, the words and the settings."""
     is_trained: bool = True
     """Whether building it is training it; otherwise it was trained before, and not timed."""
@@ -48,12 +49,14 @@ def _moesd(bench: Bench) -> Method:
 
     moesd = MoESD.load(bench.run.folder / FOLDER, bench.encoder)
     n_trainable = moesd.experts.n_parameters + moesd.token.vector.numel()
-    return Method(StateCorrection(moesd), n_trainable=n_trainable)
+    if moesd.unet_experts is not None:
+        n_trainable += moesd.unet_experts.n_parameters
+    return Method(moesd.intervention(), n_trainable=n_trainable)
 
 
 METHODS: Mapping[str, Entry] = {
     BASE: Entry(_base),
-    "moesd": Entry(_moesd, reads=PARTS, is_trained=False),
+    "moesd": Entry(_moesd, reads=parts, is_trained=False),
     **{
         name: Entry(partial(_baseline, name))
         for name in (
