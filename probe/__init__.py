@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from probe.latent.tracing.heads import attribute_heads
     from probe.latent.tracing.patching import patch_states
     from probe.moesd.model import MoESD
+    from probe.text.captions.classification import classify, classify_captions
+    from probe.text.captions.twins import neutralise, swap_gender
     from probe.text.concepts import Concept
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
@@ -125,6 +127,8 @@ _HOMES = {
     "probe.latent.directions.subspace": ("GroupSubspace",),
     "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
+    "probe.text.captions.classification": ("classify", "classify_captions"),
+    "probe.text.captions.twins": ("neutralise", "swap_gender"),
     "probe.text.concepts": ("Concept",),
     "probe.text.encoding.conditioning": ("Conditioning",),
     "probe.text.embeddings": ("EmbeddingStore",),
@@ -176,6 +180,8 @@ __all__ = [
     "__version__",
     "attribute_heads",
     "benjamini_hochberg",
+    "classify",
+    "classify_captions",
     "clusters_left",
     "direction_cone",
     "ect",
@@ -186,6 +192,7 @@ __all__ = [
     "mac",
     "map_faithfulness",
     "neighbor_map",
+    "neutralise",
     "pairwise_cosines",
     "patch_states",
     "read_prompts",
@@ -198,6 +205,7 @@ __all__ = [
     "share_correlation",
     "share_regression",
     "stability",
+    "swap_gender",
     "trace",
     "weat",
     "where_it_appears",
