@@ -30,9 +30,10 @@ def prompts(
 ) -> None:
     """Say who is in the captions of FILE: men, women, both, people, nobody.
 
-    FILE is txt, csv, tsv, jsonl or parquet. Needs no run and no model: the words decide, and are
-    shown. In CSV that is written, a cell that begins with = + - @ gets an apostrophe before it, so
-    that no spreadsheet runs it as a formula.
+    FILE is txt, csv, tsv, jsonl or parquet, or as LAION, OpenImages (narratives), Flickr, COCO or
+    WinoBias lay theirs out. Needs no run and no model: the words decide, and are shown. In CSV that
+    is written, a cell that begins with = + - @ gets an apostrophe before it, so that no spreadsheet
+    runs it as a formula.
     """
     from probe.experiment.captions import audit_captions
 

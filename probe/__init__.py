@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from probe.latent.tracing.patching import patch_states
     from probe.moesd.model import MoESD
     from probe.text.captions.classification import classify, classify_captions
+    from probe.text.captions.schemas import read_winobias, read_winogender
     from probe.text.captions.twins import neutralise, swap_gender
     from probe.text.concepts import Concept
     from probe.text.embeddings import EmbeddingStore
@@ -128,6 +129,7 @@ _HOMES = {
     "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
     "probe.text.captions.classification": ("classify", "classify_captions"),
+    "probe.text.captions.schemas": ("read_winobias", "read_winogender"),
     "probe.text.captions.twins": ("neutralise", "swap_gender"),
     "probe.text.concepts": ("Concept",),
     "probe.text.encoding.conditioning": ("Conditioning",),
@@ -197,6 +199,8 @@ __all__ = [
     "patch_states",
     "read_prompts",
     "read_vectors",
+    "read_winobias",
+    "read_winogender",
     "record",
     "ripa",
     "rnd",

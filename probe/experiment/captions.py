@@ -56,7 +56,11 @@ class CaptionAudit:
     source: str
     """Name of the file, without its folder."""
     column: str
-    """The column that the captions were taken from; empty for a plain list."""
+    """The column that the captions were taken from; empty if there was none to choose."""
+    layout: str
+    """Whose layout the file has; empty for a plain table or list."""
+    place: str
+    """Where the captions are from, in words."""
     counts: Mapping[Category, int]
     """Captions of each category."""
     words: Mapping[Category, Mapping[str, int]]
@@ -81,8 +85,9 @@ class CaptionAudit:
 
     def summary(self) -> str:
         """A line on the file, a line for each category, and a line for each reason."""
-        place = f"column {self.column!r} of {self.source}" if self.column else self.source
-        lines = [f"{len(self):,} captions from {place}; {self.n_empty:,} rows without a caption"]
+        lines = [
+            f"{len(self):,} captions from {self.place}; {self.n_empty:,} rows without a caption"
+        ]
         lines += [f"{'':<15}{'captions':>9}  {'share [95 % interval]':<23}words that decided"]
         for category in CATEGORIES:
             value, low, high = self.share(category)
@@ -103,6 +108,7 @@ class CaptionAudit:
         found: dict[str, Any] = {
             "source": self.source,
             "column": self.column,
+            "layout": self.layout,
             "n": len(self),
             "n_empty": self.n_empty,
             "categories": {},
@@ -146,7 +152,8 @@ def audit_captions(
     Parameters
     ----------
     path : path
-        A ``.txt``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file; see `open_captions`.
+        A list, a table, or a file of LAION, OpenImages, Flickr, COCO or WinoBias; see
+        `open_captions`.
     column : str, optional
         Column that holds the captions; needed only if several could be meant.
     out : path, optional
@@ -218,6 +225,8 @@ class _Tally:
         return CaptionAudit(
             source=file.path.name,
             column=file.column,
+            layout=file.layout,
+            place=file.place(),
             counts={name: self.counts[name] for name in CATEGORIES},
             words={name: _ranked(words) for name, words in self.words.items()},
             passed_over={reason: _ranked(words) for reason, words in self.passed_over.items()},
