@@ -193,6 +193,15 @@ FIGURES = {
         "Bars: 95 % intervals of the shares in the pictures.",
         "Scatter plot of seen against read shares with the diagonal.",
     ),
+    "methods": PaperFigure(
+        studies.methods,
+        ("methods",),
+        "Methods compared on the same prompts, noise and judges: unfairness (MAD) against explicit "
+        "prompts honoured and against CLIP score, with 95 % intervals. The dashed line is the "
+        "noise floor; hollow methods lose explicit prompts. The oracle says the gender in the "
+        "prompt.",
+        "Two scatter plots of methods, numbered, with intervals.",
+    ),
     "prediction": PaperFigure(
         studies.prediction,
         ("prediction",),

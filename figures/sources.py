@@ -113,6 +113,13 @@ SOURCES = {
         "latent/maps.json", "study", "probe", ("lines", "figures"), is_optional=True
     ),
     "mixture": _study("mixture", ("subject", "split", "share", "low", "high", "read")),
+    "methods": Source(
+        "comparison/methods.parquet",
+        "methods",
+        "compare methods",
+        ("name", "keeps_explicit", "figure", "value", "low", "high", "floor"),
+        is_optional=True,
+    ),
     "prediction": _study("prediction", ("subject", "split", "share", "predicted", "low", "high")),
 }
 """Every file that is read, by its short name."""
