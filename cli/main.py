@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.boundary import OneLineErrors
+from cli.evaluating import evaluate
 from cli.looking import concept, export, info, inspect, probe
 from cli.options import (
     device_option,
@@ -26,7 +27,6 @@ from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
 from probe import __version__
 from probe.experiment.config import (
-    EvaluateConfig,
     FitConfig,
     GenerateConfig,
     TrainConfig,
@@ -141,17 +141,7 @@ def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     tell_outcome(outcome, as_json)
 
 
-@main.command()
-@run_argument
-@settings_of(EvaluateConfig)
-@seed_option("Seed of the resamples.")
-@device_option
-@json_option
-def evaluate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
-    """Measure fairness, quality and side effects, with intervals."""
-    with ProgressBar() as bar:
-        outcome = open_run(run, bar, device).evaluate(**given(settings))
-    tell_outcome(outcome, as_json)
+main.add_command(evaluate)
 
 
 @main.command()
