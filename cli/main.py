@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.boundary import OneLineErrors
+from cli.captions import prompts
 from cli.evaluating import evaluate
 from cli.looking import concept, export, info, inspect, probe
 from cli.options import (
@@ -213,7 +214,7 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, inspect, export, info):
+for command in (probe, concept, inspect, export, info, prompts):
     main.add_command(command)
 
 
