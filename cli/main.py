@@ -57,6 +57,7 @@ def main() -> None:
       0    done
       1    an error, told in one line on standard error
       2    wrong usage: unknown command, option or value
+      3    `evaluate` found that a bound is not kept
       130  stopped by Ctrl-C; the same command goes on where it was
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -155,3 +156,13 @@ def test_a_value_that_the_pictures_do_not_have_is_refused(labels, tmp_path):
     assert "not 'women'; say with --value whose share is meant" in result.stderr
     found = audited("--labels", labels, "--reference", reference, "--value", "woman")
     assert found["correlation"]["n"] == 3
+
+
+def test_the_table_of_shares_runs_nothing_in_a_spreadsheet(tmp_path):
+    path, table = tmp_path / "labels.csv", tmp_path / "shares.csv"
+    path.write_text('subject,gender\n"=HYPERLINK(""x"",""y"")",@man\n"a ""b"", c",woman\n')
+    assert call("--labels", path, "--table", table).exit_code == 0
+    rows = list(csv.DictReader(table.open()))
+    assert [row["subject"] for row in rows[::2]] == ['\'=HYPERLINK("x","y")', 'a "b", c']
+    assert [row["value"] for row in rows[:2]] == ["'@man", "woman"]
+    assert [row["count"] for row in rows] == ["1", "0", "0", "1"]
