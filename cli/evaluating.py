@@ -17,11 +17,12 @@ from probe.experiment.config import EvaluateConfig
 
 if TYPE_CHECKING:
     from probe.experiment.auditing import Audit
+    from probe.images.audit.tables import CountTable, LabelTable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_SOURCES = ("labels", "counts")
+_SOURCES = ("images", "labels", "counts")
 
 
 def audit_options(command: Command) -> Command:
@@ -42,7 +43,15 @@ def audit_options(command: Command) -> Command:
     about = "Counts in place of RUN: by subject and value, long, wide, or Fair-Diffusion's txt."
     command = click.option("--counts", type=_FILE, help=about)(command)
     about = "Labels in place of RUN, a row a picture: subject, attributes, seed."
-    return click.option("--labels", type=_FILE, help=about)(command)
+    command = click.option("--labels", type=_FILE, help=about)(command)
+    about = "Pictures whose most probable value is less probable than this count as ambiguous."
+    command = click.option("--min-confidence", type=click.FloatRange(0, 1), help=about)(command)
+    about = (
+        "Pictures in place of RUN: a folder with metadata.jsonl, or with a sub-folder a subject. "
+        "Seen by --classifier, or by --clip with --values."
+    )
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    return click.option("--images", type=folder, help=about)(command)
 
 
 @click.command()
@@ -96,7 +105,7 @@ class _Request:
     def __post_init__(self) -> None:
         named = [name for name in _SOURCES if name in self.audit]
         if len(named) + (self.run is not None) != 1:
-            raise click.UsageError("give RUN, or one of --labels and --counts in its place")
+            raise click.UsageError("give RUN, or one of --images, --labels, --counts")
         if self.run is not None and self.audit:
             name = next(iter(self.audit)).replace("_", "-")
             raise click.UsageError(f"--{name} is for what is audited without RUN")
@@ -112,22 +121,39 @@ class _Request:
 
     def _audit(self) -> Audit:
         from probe.experiment.auditing import AuditSettings, audit_source
-        from probe.experiment.auditing.sources import read_source
         from probe.experiment.auditing.telling import write_shares
 
-        attribute, values = self.settings["attribute"], self.audit.get("values")
-        source = read_source(
-            **{name: self.audit.get(name) for name in _SOURCES},
-            attribute=attribute,
-            values=[value.strip() for value in values.split(",")] if values else None,
-        )
+        source = self._source()
         chosen: dict[str, Any] = {
             name: str(self.audit[name])
             for name in ("target", "reference", "column", "value")
             if name in self.audit
         }
         drawn = given({name: self.settings[name] for name in ("n_bootstrap", "seed")})
-        audit = audit_source(source, AuditSettings(**chosen, **drawn), attribute=attribute)
+        wanted = self.settings["attribute"]
+        audit = audit_source(source, AuditSettings(**chosen, **drawn), attribute=wanted)
         if "table" in self.audit:
             write_shares(self.audit["table"], audit.found)
         return audit
+
+    def _source(self) -> CountTable | LabelTable:
+        from probe.experiment.auditing.sources import look_at_pictures, read_source
+
+        named, attribute = self.audit.get("values"), self.settings["attribute"]
+        values = [value.strip() for value in named.split(",")] if named else None
+        if "images" not in self.audit:
+            if "min_confidence" in self.audit:
+                raise click.UsageError("--min-confidence is for --images")
+            files = {name: self.audit.get(name) for name in ("labels", "counts")}
+            return read_source(**files, attribute=attribute, values=values)
+        with ProgressBar() as bar:
+            return look_at_pictures(
+                self.audit["images"],
+                classifier=self.settings["classifier"],
+                clip=self.settings["clip"],
+                attribute=attribute,
+                values=values,
+                min_confidence=self.audit.get("min_confidence", 0.0),
+                device=self.device,
+                progress=bar,
+            )
