@@ -17,7 +17,7 @@ from probe.experiment.config import EvaluateConfig
 
 if TYPE_CHECKING:
     from probe.experiment.auditing import Audit
-    from probe.images.audit.tables import CountTable, LabelTable
+    from probe.experiment.auditing.sources import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -65,6 +65,7 @@ def audit_options(command: Command) -> Command:
 @click.pass_context
 def evaluate(
     context: click.Context,
+    /,
     run: Path | None,
     fail_above: tuple[str, ...],
     fail_below: tuple[str, ...],
@@ -136,7 +137,7 @@ class _Request:
             write_shares(self.audit["table"], audit.found)
         return audit
 
-    def _source(self) -> CountTable | LabelTable:
+    def _source(self) -> Source:
         from probe.experiment.auditing.sources import look_at_pictures, read_source
 
         named, attribute = self.audit.get("values"), self.settings["attribute"]

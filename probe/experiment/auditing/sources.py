@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from probe.errors import DataError
 from probe.images.audit.count_files import read_counts
 from probe.images.audit.label_files import read_labels
 from probe.images.audit.tables import CountTable, LabelTable
+
+Source: TypeAlias = CountTable | LabelTable
+"""What can be audited: counts of one attribute, or labels of several."""
 
 if TYPE_CHECKING:
     from probe.experiment.run import Progress
@@ -22,7 +25,7 @@ def read_source(
     counts: Path | None = None,
     attribute: str | None = None,
     values: Sequence[str] | None = None,
-) -> CountTable | LabelTable:
+) -> Source:
     """Read labels or counts, whichever is named.
 
     Raises
