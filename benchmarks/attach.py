@@ -1,7 +1,7 @@
 """What a correction costs a picture: `python benchmarks/attach.py [--json]`.
 
-One picture is drawn again and again, in turn by the plain pipeline and by the same pipeline with the
-gate, the token and the experts on the text states attached.
+One picture is drawn again and again, in turn by the plain pipeline and by the same pipeline with
+the gate, the token and the experts on the text states attached.
 """
 
 from __future__ import annotations

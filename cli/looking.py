@@ -17,7 +17,7 @@ from cli.options import (
 )
 from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
-from probe.experiment.config import SIDES, STUDIES, ProbeConfig, TrainConfig
+from probe.experiment.config import STUDIES, ProbeConfig
 
 if TYPE_CHECKING:
     from probe.experiment.road import Outcome
@@ -103,22 +103,4 @@ def export(run: Path, file: Path, format: str | None, as_json: bool) -> None:
 def info(run: Path, as_json: bool) -> None:
     """List what stands in RUN: made by what, from what, up to date or not."""
     answer = open_run(run, None).info()
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
-
-
-@click.command()
-@click.option("--model", required=True, help="tinytown, a folder, or a hub id.")
-@click.option("--side", type=click.Choice(SIDES), help="Where experts sit; on both if not given.")
-@settings_of(TrainConfig, "width", "unet_width", "n_experts", "placement", "style", "batch_size")
-@click.option("--resolution", type=int, help="Pixels of a side; the model's own if not given.")
-@json_option
-def plan(model: str, as_json: bool, **settings: Any) -> None:
-    """Tell what training a model costs: weights, their share, memory, operations.
-
-    Read from its configuration files alone; its weights need not be there. Memory and operations
-    are estimates.
-    """
-    from probe.experiment.planning import plan
-
-    answer = plan(model, **given(settings))
     echo_json(answer.to_json()) if as_json else click.echo(answer.summary())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.boundary import OneLineErrors
-from cli.looking import concept, export, info, inspect, plan, probe
+from cli.captions import prompts
+from cli.looking import concept, export, info, inspect, probe
 from cli.options import (
     device_option,
     encoder_option,
@@ -22,6 +23,7 @@ from cli.options import (
     seed_option,
     settings_of,
 )
+from cli.planning import plan
 from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
 from probe import __version__
@@ -223,8 +225,9 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, inspect, plan, export, info):
+for command in (probe, concept, inspect, export, info, prompts):
     main.add_command(command)
+main.add_command(plan)
 
 
 def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
