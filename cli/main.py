@@ -169,7 +169,8 @@ def visualize(
 
     With an option, only what is asked for is drawn; figures for a talk go into figures/talk.
     """
-    from figures.paper import FORMATS, draw
+    from figures.paper import draw
+    from figures.writing import FORMATS
 
     with ProgressBar() as bar:
         experiment = open_run(run, bar)
