@@ -111,6 +111,23 @@ def test_a_command_that_is_up_to_date_says_so_and_what_was_found(shown, command)
     assert rest
 
 
+def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown):
+    before = contents(shown[0])
+    asked = ("--figure", "skew", "--format", "svg, png", "--style", "talk")
+    found = json.loads(call("visualize", shown[0], *asked, "--json").stdout)
+    written = {f"figures/talk/skew.{suffix}" for suffix in ("svg", "png", "csv")}
+    assert set(found["files"]) == written
+    after = contents(shown[0])
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == written
+    assert call("visualize", shown[0]).stdout.startswith("visualize: skipped")
+
+
+def test_a_figure_or_format_that_is_unknown_is_refused_with_the_known_ones(shown):
+    assert "choose from map" in refusal(call("visualize", shown[0], "--figure", "chart"))
+    assert "choose from pdf, png, svg" in refusal(call("visualize", shown[0], "--format", "gif"))
+
+
 def test_fit_prints_what_the_issue_asks_for(shown):
     found = json.loads(call("fit", shown[0], "--json").stdout)
     for key, names in FIT.items():

@@ -77,7 +77,7 @@ class Bench:
             "bench",
             run.revision,
             lexicon_line(run.lexicon),
-            settings_line(run.config.generate, without=("n_images", "batch_size")),
+            settings_line(run.config.generate, without=("n_images", "batch_size", "sending")),
             f"n={self.n_images}",
             judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run)),
             f"{run.config.evaluate.attribute} {run.config.evaluate.female}",

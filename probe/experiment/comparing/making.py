@@ -25,7 +25,6 @@ from probe.artifacts import (
 from probe.experiment import judges
 from probe.experiment.comparing.bench import REFERENCE, Bench, reference_plan
 from probe.experiment.comparing.methods import BASE, METHODS
-from probe.experiment.config import settings_line
 from probe.experiment.labelling import subjects_by_clip
 from probe.experiment.run import stale_files
 from probe.images.plan import GenerationPlan
@@ -54,12 +53,12 @@ class Seen:
 
 def row_made_from(bench: Bench, name: str) -> str:
     """Hash of everything that a method's pictures are made from."""
-    entry = METHODS[name]
+    entry, config = METHODS[name], bench.run.config.train
     return hash_parts(
         "method",
         name,
         bench.made_from,
-        "" if name == BASE else settings_line(bench.run.config.train),
+        "" if name == BASE else f"n={config.n_examples} seed={config.seed}",
         bench.run.hashes(*entry.reads(bench.run)),
     )
 
