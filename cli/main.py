@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.boundary import OneLineErrors
-from cli.looking import concept, export, info, inspect, probe
+from cli.looking import concept, export, info, inspect, probe, sweep
 from cli.options import (
     device_option,
     encoder_option,
@@ -223,7 +223,7 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, inspect, export, info):
+for command in (probe, concept, sweep, inspect, export, info):
     main.add_command(command)
 
 

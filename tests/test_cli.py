@@ -17,7 +17,7 @@ from probe.experiment import Experiment
 from probe.experiment.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-COMMANDS = [*ROAD, "run", "probe", "concept", "inspect", "export", "info"]
+COMMANDS = [*ROAD, "run", "probe", "concept", "sweep", "inspect", "export", "info"]
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
 
