@@ -27,9 +27,7 @@ def table(**settings):
                 {
                     "variant": ",".join(map(str, values)),
                     "on_front": number != 1,
-                    **{
-                        f"train.{name}": value for name, value in zip(settings, values, strict=True)
-                    },
+                    **dict(zip(names, values, strict=True)),
                     "n_trainable": 100 * 4**number,
                     "side": side,
                     "figure": figure,
