@@ -9,9 +9,8 @@ from probe.artifacts import hash_parts, write_json
 from probe.experiment.config import settings_line
 from probe.experiment.run import Run, stale_files
 from probe.experiment.training import FOLDER as MOESD
-from probe.experiment.training import PARTS
+from probe.experiment.training import parts
 from probe.images.plan import METADATA, GenerationPlan, read_metadata
-from probe.intervention import StateCorrection
 from probe.text.lexicon import Lexicon
 
 SIDES = ("base", "moesd")
@@ -77,7 +76,7 @@ class Generate:
                 n_steps=config.n_steps,
                 batch_size=config.batch_size or None,
                 revision=run.revision,
-                intervention=StateCorrection(moesd) if side == "moesd" else None,
+                intervention=moesd.intervention() if side == "moesd" else None,
                 reuse=run.folder / "images" / "base" if side == "moesd" else None,
                 progress=run.told(f"{side} pictures"),
             )
@@ -99,7 +98,7 @@ class Generate:
             settings_line(run.config.generate),
             lexicon_line(run.lexicon),
             run.revision,
-            run.hashes(*PARTS),
+            run.hashes(*parts(run)),
         )
 
 

@@ -12,7 +12,7 @@ from probe.experiment.evaluating import FILES as EVALUATION
 from probe.experiment.fitting import FIT, MAP, SUBJECTS
 from probe.experiment.run import Run, stale_files
 from probe.experiment.studies import STUDIES
-from probe.experiment.training import GATE, PARTS
+from probe.experiment.training import GATE, parts
 
 MARK = "figures/provenance.json"
 PAGE = "report.html"
@@ -83,7 +83,7 @@ class Visualize:
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
         done = [study.file for study in STUDIES.values() if (run.folder / study.file).exists()]
-        shown = run.hashes(MAP, SUBJECTS, FIT, GATE, *PARTS, *EVALUATION, *done)
+        shown = run.hashes(MAP, SUBJECTS, FIT, GATE, *parts(run), *EVALUATION, *done)
         return hash_parts("figures", shown)
 
 

@@ -22,14 +22,20 @@ from probe.text.prompts import PromptSet
 
 FOLDER = "moesd"
 GATE = "moesd/gate.parquet"
-PARTS = (
+_PARTS = (
     "moesd/token.safetensors",
     "moesd/experts.safetensors",
     "moesd/gate.safetensors",
     "moesd/config.json",
 )
 
+_UNET = "moesd/unet_experts.safetensors"
 _CHANCE = 0.25
+
+
+def parts(run: Run) -> tuple[str, ...]:
+    """Name the files of the correction."""
+    return (*_PARTS, _UNET) if run.config.train.has_unet else _PARTS
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Train:
         from probe.experiment.fitting import Fit
 
         made_from = self.made_from(run)
-        if why := stale_files(run, made_from, *PARTS, GATE):
+        if why := stale_files(run, made_from, *parts(run), GATE):
             return why
         return stale_map(run, Fit().made_from(run), completed=made_from)
 

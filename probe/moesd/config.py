@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from probe.moesd.architecture import ExpertConfig
 from probe.settings import at_least, one_of, setting
 
 OBJECTIVES = ("latent", "diffusion", "both")
@@ -16,7 +17,7 @@ MAX_EXAMPLES = 1500
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(ExpertConfig):
     """How the correction is trained."""
 
     objective: str = setting("both", "What is minimised: latent, diffusion, or both in turn.")
@@ -29,7 +30,6 @@ class TrainConfig:
     guidance_scale: float = setting(
         0.0, "Weight of the prompt in the training pictures; that of `generate` if 0."
     )
-    width: int = setting(32, "Bottleneck of each expert.")
     latent_steps: int = setting(100, "Steps of the latent objective.")
     diffusion_steps: int = setting(100, "Steps of the diffusion objective.")
     batch_size: int = setting(48, "Pictures in a step of the diffusion objective.")
@@ -41,11 +41,17 @@ class TrainConfig:
     seed: int = setting(0, "Seed of the training.")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.has_unet and self.objective == "latent":
+            raise ValueError(
+                "the objective 'latent' needs no image model and so cannot train experts in it; "
+                "choose the objective 'diffusion' or 'both', or the side 'text'"
+            )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("routing", self.routing, ROUTINGS)
         if not 2 <= self.n_examples <= MAX_EXAMPLES:
             raise ValueError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
-        for name in ("width", "latent_steps", "diffusion_steps", "batch_size"):
+        for name in ("latent_steps", "diffusion_steps", "batch_size"):
             at_least(name, getattr(self, name), 1)
         at_least("n_occupations", self.n_occupations, 0)
         for name in ("learning_rate", "neutral_band", "guidance_scale"):

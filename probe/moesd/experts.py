@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-DIRECTIONS = ("toward-female", "toward-male")
-"""The experts that move states; the third, ``base``, is the identity and has no weights."""
+from probe.moesd.architecture import DIRECTIONS as DIRECTIONS  # the experts that move states
 
 
 class BiasAdapter(nn.Module):
@@ -47,8 +46,51 @@ class BiasAdapter(nn.Module):
         return moved
 
 
+class LowRankAdapter(nn.Module):
+    """One expert of the LoRA kind: ``x + up(down(x))``, linear and without bias.
+
+    After a linear layer ``Wx`` it is the low-rank update ``(I + BA) W`` of its weight. ``up`` is
+    zero at first. PEFT's own layers are not used: they choose one adapter for a whole forward pass
+    in training, and here each row of a batch has its own.
+
+    Parameters
+    ----------
+    n_features : int
+        Width of the states.
+    width : int
+        The rank.
+
+    References
+    ----------
+    Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, ICLR 2022, section 4.1.
+    """
+
+    def __init__(self, n_features: int, width: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(n_features, width, bias=False)
+        self.up = nn.Linear(width, n_features, bias=False)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Move states of shape (..., n_features)."""
+        return states + self.shift(states)
+
+    def shift(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what would be added to states of shape (..., n_features)."""
+        moved: torch.Tensor = self.up(self.down(states))
+        return moved
+
+
+Adapter = BiasAdapter | LowRankAdapter
+
+
+def make_adapter(n_features: int, width: int, style: str) -> Adapter:
+    """Make one expert of a style, ``"adapter"`` or ``"lora"``."""
+    return (LowRankAdapter if style == "lora" else BiasAdapter)(n_features, width)
+
+
 class Experts(nn.Module):
-    """The two experts that move states, by the direction they move to.
+    """The two experts that move states, by the direction they move to; a third is the identity.
 
     Parameters
     ----------
@@ -56,12 +98,16 @@ class Experts(nn.Module):
         Width of the states.
     width : int
         Width of each bottleneck.
+    style : str
+        ``"adapter"`` or ``"lora"``.
     """
 
-    def __init__(self, n_features: int, *, width: int) -> None:
+    def __init__(self, n_features: int, *, width: int, style: str = "adapter") -> None:
         super().__init__()
-        self.n_features, self.width = n_features, width
-        self.adapters = nn.ModuleDict({name: BiasAdapter(n_features, width) for name in DIRECTIONS})
+        self.n_features, self.width, self.style = n_features, width, style
+        self.adapters = nn.ModuleDict(
+            {name: make_adapter(n_features, width, style) for name in DIRECTIONS}
+        )
 
     def forward(self, states: torch.Tensor, toward_male: torch.Tensor) -> torch.Tensor:
         """Send each prompt's states to one expert.

@@ -13,10 +13,14 @@ import torch
 
 from probe.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
 from probe.errors import ArtifactError
+from probe.intervention import Intervention, StateCorrection
 from probe.moesd.attachment import Attachment
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Gate
+from probe.moesd.intervening import ExpertRouting
 from probe.moesd.token import TOKEN, SpecialToken
+from probe.moesd.unet.experts import UNetExperts
+from probe.moesd.unet.files import read_experts, write_experts
 from probe.text.encoder import TextEncoder
 
 if TYPE_CHECKING:
@@ -40,6 +44,9 @@ class MoESD:
     token: SpecialToken
     gate: Gate
     experts: Experts
+    """Those on the states; the identity if the correction sits in the U-Net alone."""
+    unet_experts: UNetExperts | None = None
+    """Those in the U-Net, if there are any."""
 
     def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
         """Correct the states of the prompts for which the gate opens.
@@ -118,6 +125,25 @@ class MoESD:
             "after": after[0],
         }
 
+    @torch.no_grad()
+    def routes(self, prompts: Sequence[str]) -> list[str]:
+        """Name the expert of the U-Net that each prompt is sent to; empty for the base model."""
+        if self.unet_experts is None or not prompts:
+            return [""] * len(prompts)
+        states = self.encoder.states(prompts)
+        z = _unit(self.encoder.pool(states, self.encoder.tokenize(prompts)))
+        classes, skews = self.gate.classify(z), self.gate.skew(z)
+        return [
+            self.unet_experts.route(name == CLASSES[2], abs(skew)) if name in CLASSES[1:3] else ""
+            for name, skew in zip(classes, skews, strict=True)
+        ]
+
+    def intervention(self) -> Intervention:
+        """Give the correction as `probe.images.generation.generate` takes it."""
+        if self.unet_experts is None:
+            return StateCorrection(self)
+        return ExpertRouting(self, self.unet_experts)
+
     def attach(self, pipeline: Any) -> Attachment:
         """Correct every prompt that a pipeline is called with, until detached.
 
@@ -131,7 +157,8 @@ class MoESD:
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Write ``config.json`` and the weights of token, gate and experts.
 
-        ``token.safetensors`` has the format of diffusers' textual inversion.
+        Experts of the U-Net are ``unet_experts.safetensors``. ``token.safetensors`` has the format
+        of diffusers' textual inversion.
         """
         token = {TOKEN: self.token.vector.detach().cpu().numpy()[None]}
         experts = {name: w.detach().cpu().numpy() for name, w in self.experts.state_dict().items()}
@@ -143,13 +170,15 @@ class MoESD:
             {name: np.asarray(getattr(gate, name)) for name in ("axis", "weights", "intercepts")},
             _kind(provenance, "gate-weights"),
         )
-        config = {
+        config: dict[str, Any] = {
             "n_features": self.experts.n_features,
             "width": self.experts.width,
+            "style": self.experts.style,
             "subjects": list(self.token.subjects),
             "classes": list(CLASSES),
             **{name: getattr(gate, name) for name in _SCALARS},
         }
+        config["unet"] = write_experts(folder, self.unet_experts, provenance)
         write_json(folder / "config.json", config, _kind(provenance, "moesd"))
 
     @classmethod
@@ -180,7 +209,9 @@ class MoESD:
         arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
         weights, _ = read_tensors(folder / "experts.safetensors", kind="experts")
         fitted: dict[str, Any] = {**arrays, **{name: config[name] for name in _SCALARS}}
-        experts = Experts(config["n_features"], width=config["width"])
+        experts = Experts(
+            config["n_features"], width=config["width"], style=config.get("style", "adapter")
+        )
         try:
             experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
         except RuntimeError as error:
@@ -193,6 +224,7 @@ class MoESD:
             token=SpecialToken(torch.from_numpy(token[TOKEN][0]), tuple(config["subjects"])),
             gate=Gate(**fitted),
             experts=experts.to(encoder.device).eval().requires_grad_(False),
+            unet_experts=read_experts(folder, config.get("unet"), device=encoder.device),
         )
 
     @torch.no_grad()

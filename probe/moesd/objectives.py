@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from torch import nn
 from torch.nn import functional
 
 from probe.moesd.examples import Examples
 from probe.moesd.model import MoESD
+from probe.moesd.unet.routing import Routed
 
 Matrix = npt.NDArray[np.float32]
 HIGH_NOISE = 0.4
@@ -49,7 +51,7 @@ class LatentObjective:
         self._skew_scale = float((skews**2).mean())
         self._axis = torch.from_numpy(moesd.gate.axis).float().to(device)
         moesd.token.vector.requires_grad_(True)
-        self.parameters = [moesd.token.vector, *moesd.experts.parameters()]
+        self.parameters = [moesd.token.vector, *_trained(moesd.experts)]
 
     def loss(self) -> torch.Tensor:
         """Compute the loss over all prompts."""
@@ -70,6 +72,8 @@ class DiffusionObjective:
     The pictures of a step come in sets, one for each value of the attribute, that share subject,
     noise and time: the difference between the values is then the only one the experts see. What
     they learn is the prediction under which every value is equally likely.
+
+    Experts of the U-Net are put into it for as long as the objective is entered as a context.
 
     The target of a picture is its noise (or velocity), as in the paper. Where the pictures come
     with the prompt they were made from, the frozen model's own prediction under that prompt stands
@@ -115,9 +119,22 @@ class DiffusionObjective:
             self._states = moesd.token.states(encoder, ids, places)
             self._latents = _encode(pipeline.vae, examples.pixels())
             self._said = encoder.states(table["said"].tolist()) if "said" in table else None
-        self._toward_male = torch.from_numpy(moesd.gate.skew(encoder.embed(chosen)) < 0)
-        self.parameters = list(moesd.experts.parameters())
+        skews = moesd.gate.skew(encoder.embed(chosen))
+        self._toward_male = torch.from_numpy(skews < 0)
+        self.parameters = _trained(moesd.experts)
         pipeline.unet.requires_grad_(False)
+        self._routed, self._routes = None, [""] * len(chosen)
+        if (inner := moesd.unet_experts) is not None:
+            self.parameters += _trained(inner)
+            self._routed = Routed(pipeline.unet, inner)
+            self._routes = [inner.route(skew < 0, abs(skew)) for skew in skews]
+
+    def __enter__(self) -> DiffusionObjective:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._routed is not None:
+            self._routed.detach()
 
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch."""
@@ -137,15 +154,25 @@ class DiffusionObjective:
         if self._said is None:
             target = _target(scheduler, clean, noise, times)
         else:
+            self._send([""] * len(noised))
             with torch.no_grad():
                 target = unet(noised, times, self._said[rows.flatten()]).sample
+        self._send([self._routes[i] for i in picked for _ in range(rows.shape[1])])
         states = self._moesd.experts(self._states[picked], self._toward_male[picked])
         predicted = unet(noised, times, states.repeat_interleave(rows.shape[1], dim=0)).sample
         return functional.mse_loss(predicted, target)
 
+    def _send(self, routes: list[str]) -> None:
+        if self._routed is not None:
+            self._routed.send(routes)
+
     def _draw(self, subject: str) -> torch.Tensor:
         rows = self._rows[subject]
         return torch.stack([of[torch.randint(len(of), (), generator=self._rng)] for of in rows])
+
+
+def _trained(module: nn.Module) -> list[nn.Parameter]:
+    return [weight for weight in module.parameters() if weight.requires_grad]
 
 
 def _rows_by_subject(table: pd.DataFrame) -> dict[str, list[torch.Tensor]]:

@@ -20,6 +20,7 @@ from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
 from probe.moesd.model import MoESD
 from probe.moesd.objectives import DiffusionObjective, LatentObjective
 from probe.moesd.token import SpecialToken
+from probe.moesd.unet.experts import UNetExperts
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
@@ -86,19 +87,25 @@ def train_moesd(
         encoder=encoder,
         token=SpecialToken.start(encoder, subjects),
         gate=gate,
-        experts=Experts(encoder.n_features, width=config.width).to(encoder.device),
+        experts=Experts(encoder.n_features, width=config.width, style=config.style).to(
+            encoder.device
+        ),
+        unet_experts=_unet_experts(pipeline.unet, config) if config.has_unet else None,
     )
+    moesd.experts.requires_grad_(config.has_text)
     is_training = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
     truth = true_classes(prompts, gate.skew(vectors), neutral_below=gate.neutral_below)
     rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
     skewed = table["prompt"].iloc[rows].tolist()
+    if moesd.unet_experts is not None:
+        moesd.unet_experts.set_levels(np.abs(gate.skew(vectors[rows])))
     n_latent = config.latent_steps if config.objective != "diffusion" else 0
     n_diffusion = config.diffusion_steps if needs_pictures else 0
     training = _Loop(config, n_steps=n_latent + n_diffusion, progress=progress)
     if n_latent:
         training.run(LatentObjective(moesd, skewed, vectors[rows]), n_latent)
     if examples is not None and needs_pictures:
-        objective = DiffusionObjective(
+        with DiffusionObjective(
             moesd,
             skewed,
             table["subject"].iloc[rows].tolist(),
@@ -106,11 +113,23 @@ def train_moesd(
             pipeline,
             batch_size=config.batch_size,
             seed=config.seed,
-        )
-        training.run(objective, n_diffusion)
+        ) as objective:
+            training.run(objective, n_diffusion)
     moesd.experts.eval().requires_grad_(False)
+    if moesd.unet_experts is not None:
+        moesd.unet_experts.eval().requires_grad_(False)
     moesd.token.vector.requires_grad_(False)
     return moesd
+
+
+def _unet_experts(unet: Any, config: TrainConfig) -> UNetExperts:
+    return UNetExperts.start(
+        unet,
+        width=config.unet_width,
+        n_experts=config.n_experts,
+        style=config.style,
+        placement=config.placement,
+    )
 
 
 class _Loop:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from probe.latent.directions import BiasDirection, PairDirection
 from probe.latent.erasure import CalibratedProjection
@@ -60,3 +62,24 @@ def town(pipeline_folder: Path) -> Town:
 @pytest.fixture(scope="session")
 def moesd(town: Town):
     return town.train()
+
+
+@pytest.fixture(scope="session")
+def pictures(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Training pictures of noise: two of each value for four subjects."""
+    folder = tmp_path_factory.mktemp("examples")
+    table = town.prompts.table
+    trained = table[(table["split"] == "trained") & (table["group"] == "neutral")]
+    rng = np.random.default_rng(0)
+    rows = []
+    for subject, prompt in trained.drop_duplicates("subject")[["subject", "prompt"]].to_numpy()[:4]:
+        for value in ("man", "woman"):
+            for index in range(2):
+                name = f"{subject}-{value}-{index}.png"
+                pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / name)
+                rows.append(
+                    {"file_name": name, "prompt": prompt, "subject": subject, "value": value}
+                )
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder

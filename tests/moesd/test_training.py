@@ -1,35 +1,13 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
 from probe.moesd.objectives import DiffusionObjective, LatentObjective
 from probe.moesd.training import train_moesd
-
-
-@pytest.fixture(scope="module")
-def pictures(town, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("examples")
-    table = town.prompts.table
-    trained = table[(table["split"] == "trained") & (table["group"] == "neutral")]
-    rng = np.random.default_rng(0)
-    rows = []
-    for subject, prompt in trained.drop_duplicates("subject")[["subject", "prompt"]].to_numpy()[:4]:
-        for value in ("man", "woman"):
-            for index in range(2):
-                name = f"{subject}-{value}-{index}.png"
-                pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / name)
-                rows.append(
-                    {"file_name": name, "prompt": prompt, "subject": subject, "value": value}
-                )
-    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return folder
 
 
 def weights_of(*modules):

@@ -1,0 +1,220 @@
+import numpy as np
+import pytest
+import torch
+
+from probe.errors import ModelError, ShapeError
+from probe.images.pipelines import load_pipeline
+from probe.moesd.architecture import BASE, ExpertConfig, expert_names
+from probe.moesd.unet.experts import UNetExperts
+from probe.moesd.unet.routing import Routed
+from probe.moesd.unet.sites import cross_attentions, default_width
+
+FEMALE, MALE = "toward-female", "toward-male"
+N_IN_STABLE_DIFFUSION = 859_520_964
+
+
+@pytest.fixture(scope="module")
+def pipeline(pipeline_folder):
+    return load_pipeline(pipeline_folder)
+
+
+@pytest.fixture(scope="module")
+def stable_diffusion():
+    """The U-Net of Stable Diffusion v1.5, without weights."""
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        return UNet2DConditionModel(
+            sample_size=64,
+            block_out_channels=(320, 640, 1280, 1280),
+            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+            cross_attention_dim=768,
+            attention_head_dim=8,
+        )
+
+
+def moved(experts, seed=0):
+    """The same experts, none of them the identity."""
+    random = torch.Generator().manual_seed(seed)
+    for name, weight in experts.named_parameters():
+        if ".up." in name:
+            weight.data = 0.3 * torch.randn(weight.shape, generator=random)
+    return experts.requires_grad_(False)
+
+
+def denoise(pipeline, n=4, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    latents = torch.randn(n, 4, 8, 8, generator=random)
+    states = torch.randn(n, 5, 32, generator=random)
+    with torch.no_grad():
+        return pipeline.unet(latents, 500, states).sample
+
+
+# The arithmetic
+
+
+def test_experts_of_stable_diffusion_come_to_the_share_that_the_paper_reports(stable_diffusion):
+    sites = cross_attentions(stable_diffusion)
+    assert len(sites) == 16
+    assert sum(sites.values()) == 12_480
+    n_unet = sum(weight.numel() for weight in stable_diffusion.parameters())
+    assert n_unet == N_IN_STABLE_DIFFUSION
+    assert default_width(sites) == 640
+    with torch.device("meta"):
+        experts = UNetExperts.start(stable_diffusion)
+    bottlenecks = 3 * 2 * 12_480 * 640
+    norms_and_biases = 3 * (2 * 12_480 + 12_480 + 16 * 640)
+    assert experts.n_parameters == bottlenecks + norms_and_biases
+    assert bottlenecks == 47_923_200
+    assert experts.n_parameters / n_unet == pytest.approx(0.056, abs=5e-4)
+
+
+@pytest.mark.parametrize(("placement", "n"), [("down", 6), ("mid", 1), ("up", 9)])
+def test_a_placement_chooses_among_the_blocks(stable_diffusion, placement, n):
+    assert len(cross_attentions(stable_diffusion, placement=placement)) == n
+
+
+def test_a_low_rank_expert_has_two_matrices_and_nothing_else(pipeline):
+    experts = UNetExperts.start(pipeline.unet, width=3, style="lora")
+    assert experts.n_parameters == 3 * 2 * 3 * sum(experts.sites.values())
+
+
+@pytest.mark.parametrize(
+    ("n", "names"),
+    [
+        (1, (BASE,)),
+        (2, (FEMALE, MALE)),
+        (3, (BASE, FEMALE, MALE)),
+        (4, (f"{FEMALE}-1", f"{FEMALE}-2", f"{MALE}-1", f"{MALE}-2")),
+    ],
+)
+def test_any_number_of_experts_is_shared_out_to_the_directions(n, names):
+    assert expert_names(n) == names
+
+
+def test_experts_of_one_direction_part_the_prompts_by_the_size_of_their_skew(pipeline):
+    experts = UNetExperts.start(pipeline.unet, width=2, n_experts=7)
+    experts.set_levels(np.arange(1.0, 10.0))
+    routes = [experts.route(True, size) for size in np.arange(1.0, 10.0)]
+    assert [routes.count(f"{MALE}-{level}") for level in (1, 2, 3)] == [3, 3, 3]
+    assert routes == sorted(routes)
+    assert experts.route(False, 100.0) == f"{FEMALE}-3"
+    assert UNetExperts.start(pipeline.unet, n_experts=1).route(True, 1.0) == BASE
+
+
+# What passes them
+
+
+def test_new_experts_are_the_identity(pipeline):
+    plain = denoise(pipeline)
+    with Routed(pipeline.unet, UNetExperts.start(pipeline.unet)) as routed:
+        routed.send([FEMALE, MALE, "", FEMALE])
+        torch.testing.assert_close(denoise(pipeline), plain, rtol=0, atol=0)
+
+
+def test_only_pictures_with_a_route_change_and_each_as_it_would_alone(pipeline):
+    experts = moved(UNetExperts.start(pipeline.unet))
+    plain = denoise(pipeline)
+    with Routed(pipeline.unet, experts) as routed:
+        routed.send(["", FEMALE, MALE, ""])
+        mixed = denoise(pipeline)
+        alone = {}
+        for route in (FEMALE, MALE):
+            routed.send([route] * 4)
+            alone[route] = denoise(pipeline)
+    torch.testing.assert_close(mixed[[0, 3]], plain[[0, 3]], rtol=0, atol=0)
+    torch.testing.assert_close(mixed[1], alone[FEMALE][1])
+    torch.testing.assert_close(mixed[2], alone[MALE][2])
+    assert (alone[FEMALE] - alone[MALE]).abs().amax() > 1e-3
+    assert (mixed[1:3] - plain[1:3]).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+
+
+def test_the_half_of_a_guided_batch_without_the_prompt_stays_bit_for_bit(pipeline):
+    plain = denoise(pipeline, 4)
+    with Routed(pipeline.unet, moved(UNetExperts.start(pipeline.unet))) as routed:
+        routed.send([FEMALE, MALE])
+        guided = denoise(pipeline, 4)
+    torch.testing.assert_close(guided[:2], plain[:2], rtol=0, atol=0)
+    assert (guided[2:] - plain[2:]).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+
+
+def test_the_shared_expert_is_passed_by_both_directions_and_by_no_other_picture(pipeline):
+    experts = UNetExperts.start(pipeline.unet)
+    shared = moved(UNetExperts.start(pipeline.unet)).adapters[BASE]
+    experts.adapters[BASE].load_state_dict(shared.state_dict())
+    plain = denoise(pipeline, 3)
+    with Routed(pipeline.unet, experts) as routed:
+        routed.send([FEMALE, MALE, ""])
+        change = (denoise(pipeline, 3) - plain).abs().amax(dim=(1, 2, 3))
+    assert (change > 0).tolist() == [True, True, False]
+
+
+def test_a_detached_unet_is_as_it_was(pipeline):
+    before = {name: weight.clone() for name, weight in pipeline.unet.state_dict().items()}
+    plain = denoise(pipeline)
+    routed = Routed(pipeline.unet, moved(UNetExperts.start(pipeline.unet)))
+    routed.send([FEMALE] * 4)
+    assert (denoise(pipeline) - plain).abs().amax() > 0
+    routed.detach()
+    routed.detach()
+    torch.testing.assert_close(denoise(pipeline), plain, rtol=0, atol=0)
+    assert not any(module._forward_hooks for module in pipeline.unet.modules())
+    after = pipeline.unet.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_gradients_reach_the_experts_through_a_checkpointed_unet(pipeline_folder):
+    unet = load_pipeline(pipeline_folder).unet.requires_grad_(False).train()
+    experts = UNetExperts.start(unet)
+    inputs = torch.randn(2, 4, 8, 8), 500, torch.randn(2, 5, 32)
+    gradients = []
+    for is_checkpointed in (False, True):
+        if is_checkpointed:
+            unet.enable_gradient_checkpointing()
+        experts.zero_grad()
+        with Routed(unet, experts) as routed:
+            routed.send([FEMALE, ""])
+            unet(*inputs).sample.square().sum().backward()
+        gradients.append(
+            {name: w.grad for name, w in experts.named_parameters() if w.grad is not None}
+        )
+    assert gradients[0].keys() == gradients[1].keys()
+    assert {name.split(".")[1] for name in gradients[0]} == {BASE, FEMALE}
+    assert max(gradient.abs().max() for gradient in gradients[0].values()) > 0
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient)
+
+
+# What is refused
+
+
+def test_experts_of_another_unet_are_refused_with_both_shapes(pipeline, stable_diffusion):
+    experts = UNetExperts.start(pipeline.unet)
+    with pytest.raises(ModelError, match=r"cross-attentions of widths 8, 16|16 cross-attentions"):
+        Routed(stable_diffusion, experts)
+    assert not any(module._forward_hooks for module in stable_diffusion.modules())
+
+
+def test_a_network_without_cross_attention_is_refused(pipeline):
+    with pytest.raises(ModelError, match="has no cross-attention"):
+        cross_attentions(pipeline.vae)
+
+
+def test_an_unknown_route_and_a_batch_of_another_size_are_refused(pipeline):
+    with Routed(pipeline.unet, UNetExperts.start(pipeline.unet)) as routed:
+        with pytest.raises(ValueError, match=r"no expert 'toward-nobody'.*toward-female"):
+            routed.send(["toward-nobody"])
+        routed.send([FEMALE] * 3)
+        with pytest.raises(ShapeError, match="4 rows but 3 routes"):
+            denoise(pipeline, 4)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("side", "left"), ("placement", "top"), ("style", "prefix"), ("n_experts", 0)],
+)
+def test_bad_settings_are_refused_by_name(option, value):
+    with pytest.raises(ValueError, match=option):
+        ExpertConfig(**{option: value})

@@ -1,0 +1,134 @@
+"""Experts in the U-Net: trained, kept, and at work while pictures are made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from probe.artifacts import Provenance
+from probe.errors import ArtifactError
+from probe.images.generation import GenerationPlan, generate
+from probe.images.pipelines import load_pipeline
+from probe.images.plan import read_metadata
+from probe.moesd.config import TrainConfig
+from probe.moesd.gate import CLASSES
+from probe.moesd.model import MoESD
+from probe.text.lexicon import Lexicon
+
+BRIEF = TrainConfig(
+    side="both", latent_steps=2, diffusion_steps=3, batch_size=4, width=4, n_examples=16
+)
+
+
+@pytest.fixture(scope="module")
+def pipeline(pipeline_folder):
+    return load_pipeline(pipeline_folder)
+
+
+@pytest.fixture(scope="module")
+def trained(town, pipeline, pictures):
+    return town.train(config=BRIEF, examples=pictures, pipeline=pipeline)
+
+
+@pytest.fixture
+def provenance(town):
+    return Provenance(
+        kind="moesd", model=town.encoder.id, revision=town.encoder.revision, seed=0, made_from="x"
+    )
+
+
+def ups(module):
+    return [w for name, w in module.named_parameters() if ".up." in name]
+
+
+def test_training_moves_the_experts_of_the_unet_and_leaves_the_unet(
+    trained, pipeline, pipeline_folder
+):
+    plain = load_pipeline(pipeline_folder).unet.state_dict()
+    assert sum(float(weight.abs().sum()) for weight in ups(trained.unet_experts)) > 0
+    assert not any(weight.requires_grad for weight in trained.unet_experts.parameters())
+    assert all(torch.equal(w, plain[name]) for name, w in pipeline.unet.state_dict().items())
+    assert not any(module._forward_hooks for module in pipeline.unet.modules())
+
+
+def test_experts_in_the_unet_alone_leave_those_on_the_states_the_identity(town, pipeline, pictures):
+    config = replace(BRIEF, side="unet", objective="diffusion")
+    moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
+    assert all(bool((weight == 0).all()) for weight in ups(moesd.experts))
+    assert any(bool((weight != 0).any()) for weight in ups(moesd.unet_experts))
+
+
+def test_low_rank_experts_train_on_both_sides(town, pipeline, pictures):
+    config = replace(BRIEF, style="lora", n_experts=2)
+    moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
+    for experts in (moesd.experts, moesd.unet_experts):
+        assert any(bool((weight != 0).any()) for weight in ups(experts))
+
+
+def test_the_latent_objective_cannot_train_experts_in_the_unet():
+    with pytest.raises(ValueError, match="needs no image model"):
+        TrainConfig(side="unet", objective="latent")
+
+
+def test_routes_agree_with_the_gate(town, trained):
+    prompts = town.prompts.prompts[::7]
+    classes = trained.gate.classify(town.encoder.embed(prompts))
+    expected = {CLASSES[1]: "toward-female", CLASSES[2]: "toward-male"}
+    routes = trained.routes(prompts)
+    assert routes == [expected.get(name, "") for name in classes]
+    assert {"", "toward-female", "toward-male"} == set(routes)
+    assert trained.routes([]) == []
+
+
+def test_what_is_saved_is_loaded_again_and_an_earlier_file_goes(
+    town, moesd, trained, provenance, tmp_path
+):
+    trained.save(tmp_path, provenance)
+    again = MoESD.load(tmp_path, town.encoder)
+    assert again.unet_experts.revision == trained.unet_experts.revision
+    assert again.routes(town.prompts.prompts[:20]) == trained.routes(town.prompts.prompts[:20])
+    moesd.save(tmp_path, provenance)
+    assert not (tmp_path / "unet_experts.safetensors").exists()
+    assert MoESD.load(tmp_path, town.encoder).unet_experts is None
+
+
+def test_experts_that_are_missing_or_of_another_width_are_refused(
+    town, trained, provenance, tmp_path
+):
+    trained.save(tmp_path, provenance)
+    wider = town.train()
+    path = tmp_path / "unet_experts.safetensors"
+    config = tmp_path / "config.json"
+    width = trained.unet_experts.width
+    text = config.read_text()
+    assert f'"width": {width}' in text
+    config.write_text(text.replace(f'"width": {width}', f'"width": {width + 1}'))
+    with pytest.raises(ArtifactError, match=f"does not fit .*width {width + 1}"):
+        MoESD.load(tmp_path, wider.encoder)
+    config.write_text(text)
+    path.unlink()
+    with pytest.raises(ArtifactError, match="unet_experts"):
+        MoESD.load(tmp_path, town.encoder)
+
+
+def test_pictures_of_closed_prompts_are_the_base_models_and_those_of_open_ones_are_not(
+    town, trained, pipeline, tmp_path
+):
+    table = GenerationPlan.build(Lexicon.load(), n_images=2, seed=0).table
+    plan = GenerationPlan(table.iloc[:: len(table) // 12].reset_index(drop=True))
+
+    def make(name, **options):
+        return generate(pipeline, plan, tmp_path / name, guidance_scale=3.0, n_steps=2,
+                        batch_size=4, revision="tiny", **options)  # fmt: skip
+
+    make("base")
+    made = make("moesd", intervention=trained.intervention(), reuse=tmp_path / "base")
+    states_only = make("states", intervention=replace(trained, unet_experts=None).intervention())
+    is_open = [bool(route) for route in trained.routes(made["prompt"].tolist())]
+    assert 0 < sum(is_open) < len(plan)
+    for other in (read_metadata(tmp_path / "base"), states_only):
+        np.testing.assert_array_equal(made["key"] != other["key"], is_open)
+    for name, opened in zip(made["file_name"], is_open, strict=True):
+        images = [(tmp_path / folder / name).read_bytes() for folder in ("base", "moesd")]
+        assert (images[0] == images[1]) != opened
