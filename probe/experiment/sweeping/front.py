@@ -32,5 +32,5 @@ def on_front(costs: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         raise ValueError(f"costs have shape {points.shape}; needed numbers, one row a point")
     no_worse = (points[:, None] <= points[None]).all(axis=2)  # (n_points, n_points)
     better = (points[:, None] < points[None]).any(axis=2)
-    is_beaten = np.any(no_worse & better, axis=0)
-    return np.logical_not(is_beaten)
+    is_front: npt.NDArray[np.bool_] = np.logical_not(np.any(no_worse & better, axis=0))
+    return is_front

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from probe.artifacts import hash_file, hash_parts, read_tensors, write_json, write_table
-from probe.experiment.config import Config
+from probe.experiment.config import Config, TrainConfig
 from probe.experiment.evaluating import QUALITY
 from probe.experiment.experiment import Experiment
 from probe.experiment.measuring import SIDES, SPLITS
@@ -183,7 +183,7 @@ class Sweep:
         for stage in (experiment.embed, experiment.fit, experiment.train, experiment.generate):
             stage()
         quality = experiment.evaluate().result.to_json()
-        n_trainable = _count_weights(folder / MOESD)
+        n_trainable = _count_weights(folder / MOESD, config.train)
         rows = [
             {
                 "variant": variant.name,
@@ -223,12 +223,12 @@ def _figures(side: dict[str, Any]) -> dict[str, dict[str, float]]:
     return {"mad": side["mad"], **of_splits, **{name: side[name] for name in SCORES}}
 
 
-def _count_weights(folder: Path) -> int:
-    """Number of trained weights of a correction."""
+def _count_weights(folder: Path, config: TrainConfig) -> int:
+    """Number of trained weights of a correction; without a text side its experts are identities."""
     arrays = (
         read_tensors(folder / f"{name}.safetensors", kind=kind)[0]
         for name, kind in WEIGHTS.items()
-        if (folder / f"{name}.safetensors").exists()
+        if (folder / f"{name}.safetensors").exists() and (name != "experts" or config.has_text)
     )
     return sum(int(array.size) for found in arrays for array in found.values())
 
