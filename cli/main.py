@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.boundary import OneLineErrors
+from cli.captions import prompts
 from cli.looking import concept, export, info, inspect, probe, sweep
 from cli.options import (
     device_option,
@@ -223,7 +224,15 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, sweep, inspect, export, info):
+for command in (
+    probe,
+    concept,
+    sweep,
+    inspect,
+    export,
+    info,
+    prompts,
+):
     main.add_command(command)
 
 

@@ -13,6 +13,7 @@ from probe.errors import ArtifactError, StageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
+    from PIL import Image
 
     Drawing = tuple[Figure, DataFrame]
 
@@ -248,21 +249,32 @@ def _spread_subjects(subjects: DataFrame, present: set[str]) -> list[str]:
     return [str(subjects["subject"][i]) for i in sorted(chosen)]
 
 
-def _load(folder: Path, rows: DataFrame) -> np.ndarray:
-    """Read images, shrunk if they are large, as (n_images, height, width, 3)."""
+def load_picture(path: Path) -> Image.Image:
+    """Read an image of a run as RGB.
+
+    Raises
+    ------
+    ArtifactError
+        If it is missing or no image.
+    """
     from PIL import Image
 
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        run = path.parents[3]  # run/images/SIDE/SUBJECT/NAME.png
+        raise ArtifactError(
+            f"{path} cannot be read ({error.strerror or 'not an image'}); run `moesd-probe "
+            f"generate {run}` to make it again"
+        ) from error
+
+
+def _load(folder: Path, rows: DataFrame) -> np.ndarray:
+    """Read images, shrunk if they are large, as (n_images, height, width, 3)."""
     stack = []
     for side, file_name in zip(rows["side"], rows["file_name"], strict=True):
-        path = folder / side / file_name
-        try:
-            with Image.open(path) as image:
-                picture = image.convert("RGB")
-        except OSError as error:
-            raise ArtifactError(
-                f"{path} cannot be read ({error.strerror or 'not an image'}); run `moesd-probe "
-                f"generate {folder.parent}` to make it again"
-            ) from error
+        picture = load_picture(folder / side / file_name)
         picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
         stack.append(np.asarray(picture))
     return np.stack(stack)

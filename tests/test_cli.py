@@ -17,7 +17,18 @@ from probe.experiment import Experiment
 from probe.experiment.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-COMMANDS = [*ROAD, "run", "probe", "concept", "sweep", "inspect", "export", "info"]
+COMMANDS = [
+    *ROAD,
+    "run",
+    "probe",
+    "concept",
+    "sweep",
+    "inspect",
+    "export",
+    "info",
+    "prompts",
+]
+OF_A_FILE = ["prompts"]
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
 
@@ -67,7 +78,8 @@ def test_every_command_of_the_design_is_there():
 def test_help_is_one_sentence_and_the_options(command):
     result = call(command, "--help")
     assert result.exit_code == 0
-    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS] RUN")
+    about = "FILE" if command in OF_A_FILE else "RUN"
+    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS] {about}")
 
 
 def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):
@@ -151,6 +163,26 @@ def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folde
     assert "line 2, is not UTF-8" in refusal(call(*started, "--prompts", tmp_path / "a.txt"))
     assert call(*started, "--column", "job").exit_code == 2
     assert not (tmp_path / "run").exists()
+
+
+def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
+    path, out = tmp_path / "a.txt", tmp_path / "out.csv"
+    path.write_text("A man.\nA woman and her dog.\nA tree.\n")
+    result = call("prompts", path, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("3 captions from a.txt")
+    assert result.stdout.splitlines()[-1] == f"{out}: 3 rows"
+    found = json.loads(call("prompts", path, "--json").stdout)
+    assert {name: part["n"] for name, part in found["categories"].items()} == {
+        "male": 1, "female": 1, "both": 0, "neutral_person": 0, "no_person": 1
+    }  # fmt: skip
+
+
+def test_captions_in_an_unclear_column_are_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("caption,text\na,b\n")
+    assert "name the column with --column" in refusal(call("prompts", path))
+    assert call("prompts", path, "--column", "text").exit_code == 0
 
 
 def test_export_says_what_it_wrote(finished_run, tmp_path):

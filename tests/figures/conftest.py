@@ -83,15 +83,16 @@ def run(tmp_path: Path, tables: dict[str, pd.DataFrame], quality: dict[str, Any]
 
 
 def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str, Any]) -> Path:
-    gate = tables["gate"].copy()
+    gate, places = tables["gate"].copy(), tables["map"].copy()
     row = gate.index[gate["group"] == "neutral"][0]
+    places.loc[row, "prompt"] = HOSTILE_PROMPT
     gate.loc[row, ["prompt", "route_truth", "route_trained"]] = (
         HOSTILE_PROMPT,
         "male-skewed",
         "female-skewed",
     )
     for room, name, frame in (
-        ("latent", "map", tables["map"]),
+        ("latent", "map", places),
         ("latent", "subjects", tables["subjects"]),
         ("moesd", "gate", gate),
         ("evaluation", "labels", tables["labels"]),

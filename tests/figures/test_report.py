@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -10,12 +11,25 @@ from pathlib import Path
 import pytest
 
 from figures.paper import FIGURES, draw
-from figures.report import finding, interval, number, p_value, percent, write_report
+from figures.report import (
+    LARGEST_PAGE,
+    finding,
+    interval,
+    number,
+    p_value,
+    percent,
+    render_report,
+    write_report,
+)
+from figures.report.data import page_data, safe_json
+from figures.report.page import content_policy
+from figures.report.shares import change, subject_shares
 from figures.sources import SOURCES, RunFiles
 from probe.artifacts import read_json, read_table, write_json, write_table
-from probe.errors import StageError
+from probe.errors import ArtifactError, StageError
+from probe.images.fairness import share_interval
 
-VOID = {"meta", "img", "br", "link", "hr"}
+VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
 class Outline(HTMLParser):
@@ -25,6 +39,7 @@ class Outline(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -33,6 +48,10 @@ class Outline(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -75,18 +94,48 @@ def other_page(drawn_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str
     return write_report(run).read_text(encoding="utf-8")
 
 
-def test_a_prompt_with_html_in_it_is_text_on_the_page(page, outline):
-    assert outline.all("script") == []
+def test_a_prompt_with_html_in_it_is_text_on_the_page(page):
     assert "a photo of &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert r"a photo of \u003cscript\u003ealert('x')\u003c/script\u003e" in page
+
+
+def test_only_the_scripts_of_the_package_are_on_the_page_and_the_policy_names_them(page, outline):
+    data, *scripts = outline.scripts
+    assert json.loads(data)["n_prompts"] > 0
+    assert [script.get("type") for script in outline.all("script")] == [
+        "application/json",
+        None,
+        None,
+    ]
+    assert "plotly.js" in scripts[0][:200]
+    (policy,) = [tag["content"] for tag in outline.all("meta") if "http-equiv" in tag]
+    assert policy == content_policy(scripts)
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
 
 
 def test_the_page_needs_no_other_file_and_no_network(page, outline):
     for image in outline.all("img"):
-        assert image["src"].startswith("data:image/png;base64,")
+        assert image["src"].startswith("data:image/webp;base64,")
     assert outline.all("link") == []
-    assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)
-    assert "url(" not in page
-    assert "@import" not in page
+    own = page.replace(outline.scripts[1], "")  # plotly.js, whose own addresses it never asks for
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", own)
+    assert "url(" not in own
+    assert "@import" not in own
+
+
+def test_the_page_is_small_enough_to_be_mailed(page):
+    assert len(page.encode()) <= LARGEST_PAGE == 8_000_000
+
+
+def test_a_page_that_grows_too_large_has_fewer_images(drawn_run, page, monkeypatch):
+    images = re.compile("data:image/webp")
+    monkeypatch.setattr("figures.report.page.LARGEST_PAGE", len(page.encode()) - 1)
+    assert 0 < len(images.findall(render_report(drawn_run))) < len(images.findall(page))
+    monkeypatch.setattr("figures.report.page.LARGEST_PAGE", 1000)
+    with pytest.raises(ArtifactError, match="MB even without images"):
+        render_report(drawn_run)
 
 
 def test_every_figure_is_on_the_page_with_a_caption_and_an_alternative_text(outline):
@@ -175,3 +224,41 @@ def test_numbers_are_written_as_papers_write_them():
     assert p_value(0.0002) == "p < 0.001"
     assert p_value(0.04) == "p = 0.040"
     assert percent(0.985) == "98.5\N{NO-BREAK SPACE}%"
+
+
+def test_the_change_of_a_share_has_the_interval_of_newcombes_paper():
+    # Newcombe (1998), table II, case (a), method 10: 56/70 against 48/80.
+    before, after = share_interval(48, 80), share_interval(56, 70)
+    found = change(asdict(before), asdict(after))
+    assert found["value"] == pytest.approx(0.2)
+    assert (found["low"], found["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_occupations_are_listed_once_by_labour_share(drawn_run, tables):
+    rows = subject_shares(RunFiles(drawn_run))
+    labour = [row["labour"] for row in rows]
+    assert labour == sorted(labour)
+    assert {row["subject"] for row in rows} == set(tables["subjects"]["subject"])
+    assert len(rows) == len(tables["subjects"])
+
+
+def test_the_scripts_read_every_prompt_with_its_place_and_answers(drawn_run, tables):
+    data = page_data(RunFiles(drawn_run), pairs=[])
+    prompts = data["prompts"]
+    assert {len(column) for column in prompts.values()} == {data["n_prompts"]}
+    assert data["n_prompts"] == len(tables["map"])
+    assert prompts["prompt"][5:] == tables["map"]["prompt"].tolist()[5:]
+    assert prompts["skew"] == pytest.approx(tables["gate"]["skew"].tolist(), abs=1e-5)
+
+
+def test_of_many_prompts_the_scripts_read_as_many_evenly_chosen(drawn_run, monkeypatch):
+    monkeypatch.setattr("figures.report.data.N_PROMPTS", 10)
+    data = page_data(RunFiles(drawn_run), pairs=[])
+    assert len(data["prompts"]["prompt"]) == 10 < data["n_prompts"]
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!-- <script>", "a & b", "\u2028", "é"])
+def test_json_on_the_page_reads_back_as_it_was_and_ends_no_script(text):
+    written = safe_json({"prompt": text})
+    assert json.loads(written) == {"prompt": text}
+    assert not set(written) & set("<>&\u2028\u2029")

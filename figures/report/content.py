@@ -1,0 +1,156 @@
+"""Everything that the page says in words, tables and figures, collected from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from figures.paper import drawable
+from figures.recipes import GATES, ROUTES
+from figures.report.data import page_data
+from figures.report.finding import finding
+from figures.report.pictures import drawn_picture, image_pairs
+from figures.report.shares import subject_shares
+from figures.sources import SOURCES, RunFiles
+from probe.artifacts import hash_file, read_provenance
+from probe.images.fairness import share_interval
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+N_MISTAKES = 10
+"""Prompts in the table of what the gate gets wrong."""
+PACKAGES = ("moesd-probe", "torch", "diffusers", "transformers", "numpy", "scikit-learn")
+"""Packages whose version a result may depend on."""
+MEASURES = {
+    "mad": ("MAD", "mean distance of the shares from even"),
+    "fd": ("FD", "Euclidean distance of the shares from even"),
+    "delta": ("Δ", "distance relative to the even share"),
+    "gap": ("gap", "mean difference between two shares"),
+    "kl": ("KL", "relative entropy to the even shares, in nats"),
+}
+SPLITS = (("all", "All"), ("trained", "Trained on"), ("held_out", "Held out"))
+FAILURES = {
+    "gate_missed": ("Gate misses", "occupations that lean, yet are left as they were"),
+    "overcorrected": ("Overcorrection", "occupations whose lean changes sides"),
+    "explicit_changed": ("Interference", "images of prompts that say a gender, yet change"),
+    "non_person_changed": ("Interference", "images of things without people, yet change"),
+    "overfit": ("Overfitting", "how much more MAD falls on occupations trained on, in MAD"),
+}
+N_IMAGES = {
+    "base": "Images of neutral prompts, base",
+    "corrected": "Images of neutral prompts, corrected",
+    "per_subject": "Images an occupation",
+}
+PLACES = {
+    "bias": ("map", "density", "projections", "skew"),
+    "gate": ("gate_regions", "gate_confusion"),
+    "shift": ("shift", "skew_shift"),
+    "pictures": ("images",),
+    "fairness": ("shares", "fairness"),
+    "effects": ("tradeoff",),
+}
+"""Section of the page -> the figures that it speaks of; all others stand under "Looking deeper"."""
+
+
+def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
+    """Collect everything that the page says; raises as `figures.report.write_report`."""
+    present = [name for name, source in SOURCES.items() if not source.is_optional]
+    present += [name for name in SOURCES if name not in present and files.has(name)]
+    files.require(*present)
+    quality, fit = files.json("quality"), files.json("fit")
+    gate, fairness = files.table("gate"), files.table("fairness")
+    config = files.json("moesd")
+    route = ROUTES[config["routing"]]
+    made = read_provenance(files.path("quality"))
+    n_subjects = int(fairness.loc[fairness["split"] == "all", "n_subjects"].max())
+    names = drawable(files)
+    pictures = {name: drawn_picture(files, name) for name in names}
+    pairs = image_pairs(files, n_pairs=n_pairs)
+    placed = {name for drawn in PLACES.values() for name in drawn}
+    return {
+        "run": files.run.resolve().name,
+        "made": made,
+        "is_tinytown": made.model == "tinytown",
+        "finding": finding(quality, model=made.model, n_subjects=n_subjects),
+        "quality": quality,
+        "fit": fit,
+        "measures": MEASURES,
+        "splits": _splits(quality, fairness),
+        "failures": [
+            (*text, quality["failures"][key])
+            for key, text in FAILURES.items()
+            if key in quality["failures"]
+        ],
+        "n_images": [
+            (text, quality["n_images"][key])
+            for key, text in N_IMAGES.items()
+            if key in quality["n_images"]
+        ],
+        "gates": _gates(gate),
+        "config": config,
+        "mistakes": _mistakes(gate, route),
+        "n_mistakes": int((gate["route_truth"] != gate[route]).sum()),
+        "n_prompts": len(gate),
+        "subject_shares": subject_shares(files),
+        "pictures": pictures,
+        "places": {place: [n for n in drawn if n in names] for place, drawn in PLACES.items()},
+        "studies": [name for name in names if name not in placed],
+        "pairs": pairs,
+        "data": page_data(files, pairs=pairs),
+        "files": [
+            (
+                source.path,
+                source.stage,
+                read_provenance(files.path(name)),
+                hash_file(files.path(name)),
+            )
+            for name, source in SOURCES.items()
+            if name in present
+        ],
+        "versions": [(package, version(package)) for package in PACKAGES],
+    }
+
+
+def _splits(quality: Mapping[str, Any], fairness: DataFrame) -> list[dict[str, Any]]:
+    """One block a split: its figures of both sides, and the paired difference of MAD.
+
+    A lexicon that holds nothing out has one block, all.
+    """
+    sides = quality["base"], quality["corrected"], quality["difference"]
+    blocks = []
+    for key, title in SPLITS:
+        if key != "all" and key not in quality["base"]:
+            continue
+        base, corrected, change = sides if key == "all" else (side[key] for side in sides)
+        rows = fairness[fairness["split"] == key]
+        blocks.append(
+            {
+                "key": key,
+                "title": title,
+                "n_subjects": int(rows["n_subjects"].max()),
+                "base": base,
+                "corrected": corrected,
+                "difference": change["mad"],
+            }
+        )
+    return blocks
+
+
+def _gates(gate: DataFrame) -> list[dict[str, Any]]:
+    """Share of prompts that each gate routes rightly, with Wilson's interval."""
+    right = {title: gate["route_truth"] == gate[column] for column, title in GATES.items()}
+    return [
+        {"title": title, **asdict(share_interval(int(rows.sum()), len(rows)))}
+        for title, rows in right.items()
+    ]
+
+
+def _mistakes(gate: DataFrame, route: str) -> list[dict[str, Any]]:
+    """List the prompts of largest skew among those that the gate in use routes wrongly."""
+    wrong = gate[gate["route_truth"] != gate[route]]
+    order = wrong["skew"].abs().sort_values(ascending=False, kind="stable").index[:N_MISTAKES]
+    rows = wrong.loc[order, ["prompt", "skew", "route_truth", route]]
+    return [dict(row) for row in rows.rename(columns={route: "answer"}).to_dict("records")]

@@ -1,0 +1,121 @@
+"""The page itself: one HTML file whose scripts are ours alone, and which asks for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from importlib.resources import files as resources
+from pathlib import Path
+
+from markupsafe import Markup
+
+from figures.report.content import content
+from figures.report.data import safe_json
+from figures.report.numbers import (
+    interval,
+    number,
+    p_value,
+    percent,
+    percent_interval,
+    points_interval,
+)
+from figures.report.pictures import N_PAIRS
+from figures.sources import RunFiles
+from probe.artifacts import atomic
+from probe.errors import ArtifactError
+
+LARGEST_PAGE = 8_000_000
+"""Bytes of the page at most, so that it can be mailed and opens at once."""
+SCRIPTS = ("common.js", "map.js", "table.js", "gate.js", "trace.js", "pairs.js")
+
+
+def write_report(run: Path) -> Path:
+    """Write ``run/report.html``, which needs no other file and no network.
+
+    Returns
+    -------
+    Path
+        The page. The same run and package versions give the same bytes.
+
+    Raises
+    ------
+    StageError
+        If a stage before has not been run, or the figures are older than the results.
+    ArtifactError
+        If a file cannot be read or written, belongs to another model, or the page grows too large.
+    """
+    path = Path(run) / "report.html"
+    page = render_report(run)
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def render_report(run: Path) -> str:
+    """Compose the page as text; see `write_report`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("figures.report", "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "interval": interval,
+        "percent_interval": percent_interval,
+        "points_interval": points_interval,
+        "p_value": p_value,
+    }
+    scripts = [_plotly(), "\n".join(_text(name) for name in SCRIPTS)]
+    template, files = environment.get_template("report.html.j2"), RunFiles(Path(run))
+    for n_pairs in N_PAIRS:
+        found = content(files, n_pairs=n_pairs)
+        page = template.render(
+            **found,
+            json=safe_json(found["data"]),
+            style=Markup(_text("style.css")),
+            scripts=[Markup(script) for script in scripts],
+            policy=content_policy(scripts),
+        )
+        if len(page.encode()) <= LARGEST_PAGE:
+            return page
+    raise ArtifactError(
+        f"the page of {run} would have {len(page.encode()) / 1e6:.1f} MB even without images, more "
+        f"than {LARGEST_PAGE / 1e6:.0f}; make the run from fewer prompts"
+    )
+
+
+def content_policy(scripts: Iterable[str]) -> str:
+    """State what a browser may do with the page: run these scripts, and ask for nothing.
+
+    A content security policy names our scripts by their hashes, so that nothing that came in with
+    the data can run, whatever it looks like, and forbids every request.
+
+    References
+    ----------
+    W3C, *Content Security Policy Level 3* (2023), section 6.7.
+    """
+    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sha256(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def _text(name: str) -> str:
+    return (resources("figures.report") / "template" / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    # The package ships one bundle, the whole of it; a smaller one would have to be vendored here.
+    path = resources("plotly") / "package_data" / "plotly.min.js"
+    return path.read_text(encoding="utf-8")

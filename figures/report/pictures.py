@@ -1,0 +1,144 @@
+"""The pictures of the page, inside it: figures that were drawn, and pairs of images."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from figures.paper import FIGURES
+from figures.recipes import load_picture
+from figures.sources import RunFiles
+from probe.errors import ArtifactError, StageError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from PIL import Image
+
+N_SUBJECTS = 48
+"""Occupations whose images can be looked at; of more, as many, spread over the labour shares."""
+N_PAIRS = (4, 2, 1, 0)
+"""Pairs of images of an occupation: the first number with which the page is small enough."""
+THUMBNAIL = 128
+"""Images are shrunk to this many pixels."""
+LARGEST_FIGURE = 250_000
+"""Bytes above which a figure is of photographs, and loses what the eye does not see."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the page shows it."""
+
+    source: str
+    """A ``data:`` address with the whole image."""
+    width: int
+    """Width at which it is to be read, in CSS pixels."""
+    height: int
+    caption: str
+    alt: str
+
+
+def drawn_picture(files: RunFiles, name: str) -> Picture:
+    """Read a figure that has been drawn, and see that it shows the results of today.
+
+    Raises
+    ------
+    StageError
+        If it has not been drawn, or was drawn from other results.
+    ArtifactError
+        If it is not an image of ours.
+    """
+    from PIL import Image
+
+    entry = FIGURES[name]
+    path = files.run / "figures" / f"{name}.png"
+    if not path.is_file():
+        raise StageError(f"{path} is missing; run `moesd-probe visualize {files.run}` first")
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            origin = json.loads(image.info.get("Description", "{}"))
+            content = _compact(image)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{path} is not an image of ours; run `moesd-probe visualize {files.run}` again"
+        ) from error
+    if origin.get("made_from") != files.provenance("figure", *entry.reads).made_from:
+        raise StageError(
+            f"{path} was drawn from other results than stand in the run; run `moesd-probe "
+            f"visualize {files.run}` again"
+        )
+    return Picture(
+        source=f"data:image/webp;base64,{content}",
+        width=round(width * 0.56),  # 200 dots an inch, shown at 112 an inch
+        height=round(height * 0.56),
+        caption=entry.caption,
+        alt=entry.alt,
+    )
+
+
+def image_pairs(files: RunFiles, *, n_pairs: int = N_PAIRS[0]) -> list[dict[str, Any]]:
+    """Shrink the first pairs of images of each occupation, and say what is perceived in them.
+
+    Returns
+    -------
+    list of dict
+        By occupation: ``subject``, ``split`` and ``pairs``; a pair has its ``seed`` and for each
+        side ``{"image", "perceived"}``. The seeds are the first ones: none is chosen.
+    """
+    attribute = str(files.json("quality")["attribute"])
+    labels = files.table("labels")
+    labels = labels[labels["kind"] == "neutral"]
+    if attribute not in labels or n_pairs == 0:
+        return []
+    order = _subjects(files.table("subjects"), set(labels["subject"]))
+    found = []
+    for subject in order:
+        own = labels[labels["subject"] == subject]
+        sides = [own[own["side"] == side].set_index("file_name") for side in ("base", "moesd")]
+        names = sorted(set(sides[0].index) & set(sides[1].index))[:n_pairs]
+        pairs = [
+            {
+                "seed": int(sides[0].loc[name, "seed"]),
+                **{
+                    side: {
+                        "image": _thumbnail(load_picture(files.run / "images" / side / name)),
+                        "perceived": str(rows.loc[name, attribute]),
+                    }
+                    for side, rows in zip(("base", "moesd"), sides, strict=True)
+                },
+            }
+            for name in names
+        ]
+        found.append({"subject": subject, "split": str(own["split"].iloc[0]), "pairs": pairs})
+    return found
+
+
+def _subjects(subjects: DataFrame, present: set[str]) -> list[str]:
+    """Occupations in the order of their labour share, evenly thinned out if there are many."""
+    rows = subjects[subjects["subject"].isin(present)]
+    names = rows.sort_values(["share_women", "subject"])["subject"].tolist()
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(N_SUBJECTS, len(names))).round())
+    return [str(names[int(i)]) for i in chosen]
+
+
+def _thumbnail(image: Image.Image) -> str:
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return f"data:image/webp;base64,{_webp(image, quality=80, method=4)}"
+
+
+def _compact(image: Image.Image) -> str:
+    # WebP without loss is about half of matplotlib's PNG, and every browser since 2020 reads it.
+    image = image.convert("RGB")
+    content = _webp(image, lossless=True, quality=50, method=2)
+    return content if len(content) <= LARGEST_FIGURE else _webp(image, quality=85, method=4)
+
+
+def _webp(image: Image.Image, **options: Any) -> str:
+    content = io.BytesIO()
+    image.save(content, "WEBP", **options)
+    return base64.b64encode(content.getvalue()).decode("ascii")

@@ -1,0 +1,71 @@
+"""The table of occupations: the share of a value in their images, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import hypot, isnan
+from typing import Any
+
+from figures.sources import RunFiles
+
+Share = Mapping[str, float]
+
+
+def subject_shares(files: RunFiles) -> list[dict[str, Any]]:
+    """List occupations by labour share, with the share of the value in both sides' images.
+
+    Returns
+    -------
+    list of dict
+        ``subject``, ``split``, ``labour`` (None where it is unknown), ``base`` and ``moesd``
+        (each ``value, low, high, n``) and their ``change`` (``value, low, high``).
+    """
+    quality, shares = files.json("quality"), files.table("shares")
+    chosen = (shares["attribute"] == quality["attribute"]) & (shares["value"] == quality["value"])
+    labour = files.table("subjects").drop_duplicates("subject").set_index("subject")["share_women"]
+    rows: list[dict[str, Any]] = []
+    for subject, own in shares[chosen].groupby("subject", sort=True):
+        sides = {
+            str(row.side): {"value": row.share, "low": row.low, "high": row.high, "n": row.n}
+            for row in own.itertuples()
+        }
+        if set(sides) != {"base", "moesd"}:
+            continue
+        share = float(labour.get(subject, float("nan")))
+        rows.append(
+            {
+                "subject": str(subject),
+                "split": str(own["split"].iloc[0]),
+                "labour": None if isnan(share) else share,
+                "change": change(sides["base"], sides["moesd"]),
+                **sides,
+            }
+        )
+    return sorted(rows, key=lambda row: (row["labour"] is None, row["labour"] or 0.0))
+
+
+def change(before: Share, after: Share) -> dict[str, float]:
+    """Bound the change of a share by the intervals of both: Newcombe's hybrid score interval.
+
+    It takes the two samples for independent. Images of equal noise are not: where they go
+    together, the interval is wider than it need be.
+
+    Parameters
+    ----------
+    before, after : mapping
+        Shares with their Wilson intervals, ``value, low, high``, 0 to 1.
+
+    Returns
+    -------
+    dict
+        ``value, low, high``, -1 to 1; 0 is no change.
+
+    References
+    ----------
+    Newcombe, *Interval estimation for the difference between independent proportions*,
+    Statistics in Medicine 17 (1998), method 10.
+    """
+    value = after["value"] - before["value"]
+    down = hypot(after["value"] - after["low"], before["high"] - before["value"])
+    up = hypot(after["high"] - after["value"], before["value"] - before["low"])
+    return {"value": value, "low": value - down, "high": value + up}

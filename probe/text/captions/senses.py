@@ -1,0 +1,149 @@
+"""Which words of a caption are about a person who is there, and why the others are not."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from probe.text.captions.tokens import words_of
+from probe.text.captions.words import CaptionWords, Word
+
+REASONS = ("phrase", "name", "thing", "sense", "group", "animal")
+"""Why a word is passed over: it is part of a phrase ("burger king") or of a name ("Iron Man"),
+about a thing ("passenger train"), in another sense ("a pitcher of lemonade"), a quantity ("a couple
+of chairs"), or an animal's ("a dog with his ball")."""
+
+_OWNING = frozenset(("its", "it's", "his", "her", "their"))
+_REACH = 4
+
+
+class Mention(NamedTuple):
+    """A word for a person in a caption."""
+
+    place: int
+    """Index of the word among the words of the caption."""
+    token: str
+    """As it stands in the list of words: lower case."""
+    word: Word
+    reason: str
+    """One of `REASONS`, or empty if it counts."""
+
+
+def mentions(caption: str, words: CaptionWords) -> list[Mention]:
+    """Find the words of a caption that may be about a person, and say of each whether it is."""
+    raw = words_of(caption)
+    tokens = [word.lower() for word in raw]
+    places = [place for place, token in enumerate(tokens) if token in words.known]
+    if not places:
+        return []
+    reasons = _reasons_of_nouns(raw, tokens, places, words)
+    animals = [p for p, token in enumerate(tokens) if _is_animal(tokens, p, token, words)]
+    if animals:
+        _pass_to_animals(tokens, places, reasons, animals, words)
+    return [Mention(p, tokens[p], words.known[tokens[p]], reasons.get(p, "")) for p in places]
+
+
+def _reasons_of_nouns(
+    raw: list[str], tokens: list[str], places: list[int], words: CaptionWords
+) -> dict[int, str]:
+    reasons = dict.fromkeys(_in_phrases(tokens, words), "phrase")
+    is_cased = _is_cased(raw)
+    for place in places:
+        if place in reasons:
+            continue
+        token = tokens[place]
+        following = tokens[place + 1] if place + 1 < len(tokens) else ""
+        if is_cased and _is_name(raw, place, words):
+            reasons[place] = "name"
+        elif token in words.collectives and following == "of":
+            reasons[place] = "group"
+        elif following in words.attributive.get(token, ()):
+            reasons[place] = "thing"
+        elif (sense := words.senses.get(token)) and not sense.holds(tokens, place):
+            reasons[place] = "sense"
+    return reasons
+
+
+def _in_phrases(tokens: list[str], words: CaptionWords) -> set[int]:
+    found: set[int] = set()
+    for place, token in enumerate(tokens):
+        for phrase in words.phrases.get(token, ()):
+            if tuple(tokens[place : place + len(phrase)]) == phrase:
+                found.update(range(place, place + len(phrase)))
+    return found
+
+
+def _is_cased(raw: list[str]) -> bool:
+    """Tell whether a capital letter means something: not in headlines, nor all in capitals."""
+    long = [word for word in raw if len(word) > 3]
+    return sum(word[0].isupper() for word in long) <= len(long) / 2
+
+
+def _is_name(raw: list[str], place: int, words: CaptionWords) -> bool:
+    """Tell whether a word within a sentence is of a name, and not the title before a person's."""
+    if not place or not raw[place][0].isupper():
+        return False
+    before = place > 1 and raw[place - 1][0].isupper()
+    after = place + 1 < len(raw) and raw[place + 1][0].isupper()
+    return before or (after and raw[place].lower() not in words.titles)
+
+
+def _is_animal(tokens: list[str], place: int, token: str, words: CaptionWords) -> bool:
+    if token not in words.animals:
+        return False
+    last = tokens[place - 1] if place else ""
+    if last in words.not_animals_after:
+        return False
+    return not any(
+        tuple(tokens[place - shift : place - shift + len(phrase)]) == phrase
+        for shift in (0, 1)
+        if place >= shift
+        for phrase in words.phrases.get(tokens[place - shift], ())
+    )
+
+
+def _pass_to_animals(
+    tokens: list[str],
+    places: list[int],
+    reasons: dict[int, str],
+    animals: list[int],
+    words: CaptionWords,
+) -> None:
+    """Pass over kin and pronouns that are the animals', not a person's."""
+    known = [(place, words.known[tokens[place]]) for place in places if place not in reasons]
+    is_sure = any(not word.is_pronoun and not word.of_animals_too for _, word in known)
+    is_wild = any(tokens[place] not in words.pets for place in animals)
+    for place, word in known:
+        if word.of_animals_too and (
+            _is_kin_of_animal(tokens, place, set(animals), words) or (is_wild and not is_sure)
+        ):
+            reasons[place] = "animal"
+    people = [(p, w) for p, w in known if p not in reasons and not w.is_pronoun]
+    first = min([*animals, *(place for place, reason in reasons.items() if reason == "animal")])
+    for place, word in known:
+        if word.is_pronoun and first < place and not _has_owner(place, word, people):
+            reasons[place] = "animal"
+
+
+def _is_kin_of_animal(
+    tokens: list[str], place: int, animals: set[int], words: CaptionWords
+) -> bool:
+    for step in range(1, _REACH + 1):  # a mother and her small giraffe
+        if place + step in animals:
+            if step == 1 or tokens[place + step] not in words.pets:
+                return True
+            return "and" not in tokens[place + 1 : place + step]
+        if place + step >= len(tokens) or tokens[place + step] not in words.steps:
+            break
+    for step in range(1, _REACH + 1):  # a giraffe and its mother
+        if place - step in animals:
+            between = tokens[place - step + 1 : place]
+            is_pet = tokens[place - step] in words.pets
+            return not is_pet or not between or not _OWNING.isdisjoint(between)
+        if place - step < 0 or tokens[place - step] not in words.steps:
+            break
+    return False
+
+
+def _has_owner(place: int, pronoun: Word, people: list[tuple[int, Word]]) -> bool:
+    """Tell whether a person stands before a pronoun who may be meant by it."""
+    return any(p < place and word.group in ("neutral", pronoun.group) for p, word in people)
