@@ -168,10 +168,11 @@ def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folde
 def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
     path, out = tmp_path / "a.txt", tmp_path / "out.csv"
     path.write_text("A man.\nA woman and her dog.\nA tree.\n")
-    result = call("prompts", path, "--out", out)
+    result = call("prompts", path, "--out", out, "--twins", tmp_path / "twins.csv")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("3 captions from a.txt")
-    assert result.stdout.splitlines()[-1] == f"{out}: 3 rows"
+    assert result.stdout.splitlines()[-2] == f"{out}: 3 rows"
+    assert "twins.csv: 2 rows; 0 without the other gender, 0 without" in result.stdout
     found = json.loads(call("prompts", path, "--json").stdout)
     assert {name: part["n"] for name, part in found["categories"].items()} == {
         "male": 1, "female": 1, "both": 0, "neutral_person": 0, "no_person": 1

@@ -38,7 +38,7 @@ def examples_made_from(run: Run) -> str:
         judges.judges_line(run, judges.classifier_folder(run)),
         repr(training_lexicon(run)),
         f"n={config.train.n_examples} seed={config.train.seed}",
-        settings_line(_how_drawn(run), without=("n_images", "seed", "batch_size")),
+        settings_line(_how_drawn(run), without=("n_images", "seed", "batch_size", "sending")),
         f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
     )
 
@@ -110,7 +110,7 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
 
 def n_examples(run: Run) -> int:
     """How many pictures the training saw; 0 without the diffusion objective."""
-    if run.config.train.objective == "latent" or not (run.folder / MARK).exists():
+    if not run.config.train.needs_pictures or not (run.folder / MARK).exists():
         return 0
     return int(read_json(run.folder / MARK, kind="examples")[0]["n_kept"])
 

@@ -75,7 +75,7 @@ def _in_phrases(tokens: list[str], words: CaptionWords) -> set[int]:
 def _is_cased(raw: list[str]) -> bool:
     """Tell whether a capital letter means something: not in headlines, nor all in capitals."""
     long = [word for word in raw if len(word) > 3]
-    return sum(word[0].isupper() for word in long) <= len(long) / 2
+    return bool(long) and sum(word[0].isupper() for word in long) <= len(long) / 2
 
 
 def _is_name(raw: list[str], place: int, words: CaptionWords) -> bool:
