@@ -23,11 +23,13 @@ COMMANDS = [
     "probe",
     "concept",
     "sweep",
+    "compare",
     "inspect",
     "export",
     "info",
     "prompts",
 ]
+COMPARISONS = ["compare methods", "compare runs"]
 OF_A_FILE = ["prompts"]
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
@@ -74,9 +76,11 @@ def test_every_command_of_the_design_is_there():
     assert list(main.commands) == COMMANDS
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [*(name for name in COMMANDS if name != "compare"), *COMPARISONS]
+)
 def test_help_is_one_sentence_and_the_options(command):
-    result = call(command, "--help")
+    result = call(*command.split(), "--help")
     assert result.exit_code == 0
     about = "FILE" if command in OF_A_FILE else "RUN"
     assert result.stdout.startswith(f"Usage: main {command} [OPTIONS] {about}")
@@ -116,6 +120,23 @@ def test_a_command_that_is_up_to_date_says_so_and_what_was_found(shown, command)
     first, *rest = result.stdout.splitlines()
     assert first.startswith(f"{command}: skipped (")
     assert rest
+
+
+def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown):
+    before = contents(shown[0])
+    asked = ("--figure", "skew", "--format", "svg, png", "--style", "talk")
+    found = json.loads(call("visualize", shown[0], *asked, "--json").stdout)
+    written = {f"figures/talk/skew.{suffix}" for suffix in ("svg", "png", "csv")}
+    assert set(found["files"]) == written
+    after = contents(shown[0])
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == written
+    assert call("visualize", shown[0]).stdout.startswith("visualize: skipped")
+
+
+def test_a_figure_or_format_that_is_unknown_is_refused_with_the_known_ones(shown):
+    assert "choose from map" in refusal(call("visualize", shown[0], "--figure", "chart"))
+    assert "choose from pdf, png, svg" in refusal(call("visualize", shown[0], "--format", "gif"))
 
 
 def test_fit_prints_what_the_issue_asks_for(shown):
