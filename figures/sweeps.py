@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from figures.marks import legend_below, name_points
-from figures.paper import FORMATS, write_figure
 from figures.style import COLUMN, GREY, OKABE_ITO, SIDE_COLORS, WIDE, StyledFigure, styled
+from figures.writing import FORMATS, write_figure
 from probe.artifacts import Provenance, hash_file, read_table
 
 if TYPE_CHECKING:
