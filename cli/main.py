@@ -12,7 +12,7 @@ import click
 from cli.boundary import OneLineErrors
 from cli.captions import prompts
 from cli.comparing import compare
-from cli.looking import concept, export, info, inspect, probe
+from cli.looking import concept, export, info, inspect, probe, sweep
 from cli.options import (
     device_option,
     drawing_options,
@@ -244,9 +244,18 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, compare, inspect, export, info, prompts):
+for command in (
+    probe,
+    concept,
+    sweep,
+    compare,
+    inspect,
+    export,
+    info,
+    prompts,
+    plan,
+):
     main.add_command(command)
-main.add_command(plan)
 
 
 def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
