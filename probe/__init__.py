@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from probe.latent.tracing.heads import attribute_heads
     from probe.latent.tracing.patching import patch_states
     from probe.moesd.model import MoESD
+    from probe.text.captions.classification import classify, classify_captions
+    from probe.text.captions.schemas import read_winobias, read_winogender
+    from probe.text.captions.twins import neutralise, swap_gender
     from probe.text.concepts import Concept
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
@@ -131,6 +134,9 @@ _HOMES = {
     "probe.latent.directions.subspace": ("GroupSubspace",),
     "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
+    "probe.text.captions.classification": ("classify", "classify_captions"),
+    "probe.text.captions.schemas": ("read_winobias", "read_winogender"),
+    "probe.text.captions.twins": ("neutralise", "swap_gender"),
     "probe.text.concepts": ("Concept",),
     "probe.text.encoding.conditioning": ("Conditioning",),
     "probe.text.embeddings": ("EmbeddingStore",),
@@ -183,6 +189,8 @@ __all__ = [
     "attribute_heads",
     "audit_figures",
     "benjamini_hochberg",
+    "classify",
+    "classify_captions",
     "clusters_left",
     "direction_cone",
     "ect",
@@ -193,12 +201,15 @@ __all__ = [
     "mac",
     "map_faithfulness",
     "neighbor_map",
+    "neutralise",
     "pairwise_cosines",
     "patch_states",
     "read_counts",
     "read_labels",
     "read_prompts",
     "read_vectors",
+    "read_winobias",
+    "read_winogender",
     "record",
     "ripa",
     "rnd",
@@ -207,6 +218,7 @@ __all__ = [
     "share_correlation",
     "share_regression",
     "stability",
+    "swap_gender",
     "trace",
     "weat",
     "where_it_appears",

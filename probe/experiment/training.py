@@ -18,6 +18,7 @@ from probe.experiment.fitting import (
     vectors,
 )
 from probe.experiment.run import Run, stale_files
+from probe.text.prompts import PromptSet
 
 FOLDER = "moesd"
 GATE = "moesd/gate.parquet"
@@ -80,26 +81,29 @@ class Train:
 
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
-        from probe.experiment.examples import make_examples
+        from probe.experiment.examples import make_examples, training_lexicon
+        from probe.experiment.sending import twins_of
         from probe.moesd.training import train_moesd
 
         config, made_from = run.config.train, self.made_from(run)
         encoder = run.load_encoder()
         direction, projection = read_direction(run)
         pipeline = examples = None
-        if config.objective != "latent":
+        if config.needs_image_model:
             pipeline = run.load_pipeline()
+        if config.needs_pictures:
             examples = make_examples(run, pipeline)
         z = vectors(run)
         moesd = train_moesd(
             encoder,
-            run.prompts,
+            PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
             z,
             direction=direction,
             projection=projection,
             config=config,
             examples=examples,
             pipeline=pipeline,
+            twins=twins_of(run.lexicon),
             progress=run.told("training"),
         )
         provenance = run.provenance("moesd", made_from, seed=config.seed)
@@ -132,10 +136,11 @@ class Train:
         from probe.experiment.embedding import FILES
         from probe.experiment.examples import examples_made_from
 
-        has_pictures = run.config.train.objective != "latent"
+        has_pictures = run.config.train.needs_pictures
         return hash_parts(
             "train",
-            settings_line(run.config.train),
+            # What the pictures were made with is in the hash of the pictures.
+            settings_line(run.config.train, without=("guidance_scale",)),
             run.hashes(*FILES, DIRECTION, FIT),
             examples_made_from(run) if has_pictures else "",
         )

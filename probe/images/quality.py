@@ -185,6 +185,19 @@ class ClipScorer:
         weights: npt.NDArray[np.float64] = (scale * pictures @ texts.T).softmax(dim=1).numpy()
         return weights
 
+    @torch.no_grad()
+    def embed(
+        self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Embed pictures: projected and of unit length, shape (n, n_features).
+
+        Parameters and errors are those of `choose`.
+        """
+        embedded: npt.NDArray[np.float64] = self._encode_pictures(
+            images, batch_size, progress
+        ).numpy()
+        return embedded
+
     def _encode_pictures(
         self, images: Pictures, batch_size: int, progress: Progress | None
     ) -> torch.Tensor:

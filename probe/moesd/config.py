@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from probe.moesd.architecture import ExpertConfig
 from probe.settings import at_least, one_of, setting
 
-OBJECTIVES = ("latent", "diffusion", "both")
+OBJECTIVES = ("latent", "diffusion", "both", "twins")
 Routing = Literal["trained", "closed-form"]
 """Which gate decides."""
 ROUTINGS: tuple[Routing, ...] = get_args(Routing)
@@ -20,9 +20,19 @@ MAX_EXAMPLES = 1500
 class TrainConfig(ExpertConfig):
     """How the correction is trained."""
 
-    objective: str = setting("both", "What is minimised: latent, diffusion, or both in turn.")
+    objective: str = setting(
+        "both",
+        "What is minimised: latent, diffusion, both in turn, or twins (each expert brings one "
+        "gender, for generate --sending by-seed).",
+    )
     n_examples: int = setting(
         1400, f"Pictures for the diffusion objective, at most {MAX_EXAMPLES}."
+    )
+    n_occupations: int = setting(
+        0, "Training occupations that are used, spread over the labour shares; all of them if 0."
+    )
+    guidance_scale: float = setting(
+        0.0, "Weight of the prompt in the training pictures; that of `generate` if 0."
     )
     latent_steps: int = setting(100, "Steps of the latent objective.")
     diffusion_steps: int = setting(100, "Steps of the diffusion objective.")
@@ -41,11 +51,26 @@ class TrainConfig(ExpertConfig):
                 "the objective 'latent' needs no image model and so cannot train experts in it; "
                 "choose the objective 'diffusion' or 'both', or the side 'text'"
             )
+        if self.has_unet and self.objective == "twins":
+            raise ValueError(
+                "the objective 'twins' trains experts on the states alone; choose the side 'text'"
+            )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("routing", self.routing, ROUTINGS)
         if not 2 <= self.n_examples <= MAX_EXAMPLES:
             raise ValueError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
         for name in ("latent_steps", "diffusion_steps", "batch_size"):
             at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "neutral_band"):
+        at_least("n_occupations", self.n_occupations, 0)
+        for name in ("learning_rate", "neutral_band", "guidance_scale"):
             at_least(name, getattr(self, name), 0)
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether pictures are trained on."""
+        return self.objective in ("diffusion", "both")
+
+    @property
+    def needs_image_model(self) -> bool:
+        """Whether the image model takes part."""
+        return self.objective != "latent"

@@ -14,7 +14,7 @@ import torch
 from probe.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
 from probe.errors import ArtifactError
 from probe.intervention import Intervention, StateCorrection
-from probe.moesd.attachment import Attachment
+from probe.moesd.attaching import Attachment
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Gate
 from probe.moesd.intervening import ExpertRouting
@@ -63,6 +63,33 @@ class MoESD:
             The rows of closed prompts are those of ``states``, bit for bit.
         """
         return self._corrected(prompts, states)[0]
+
+    def opened(self, prompts: Sequence[str]) -> list[str]:
+        """List the prompts for which the gate opens, in their order."""
+        if not prompts:
+            return []
+        classes = self.gate.classify(self.encoder.embed(prompts))
+        is_open = np.isin(classes, CLASSES[1:3])
+        return [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
+
+    @torch.no_grad()
+    def send(self, prompts: Sequence[str], toward_male: torch.Tensor) -> torch.Tensor:
+        """Send prompts, marked with the token, to the expert that is named, whatever the gate says.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        toward_male : bool Tensor of shape (n_prompts,)
+            True sends a prompt to ``toward-male``, False to ``toward-female``.
+
+        Returns
+        -------
+        Tensor of shape (n_prompts, max_tokens, n_features)
+        """
+        ids, places = self.token.input_ids(self.encoder, prompts)
+        marked = self.token.states(self.encoder, ids, places)
+        sent: torch.Tensor = self.experts(marked, toward_male)
+        return sent
 
     def embed(self, prompts: Sequence[str]) -> Matrix:
         """Embed prompts as the image model gets them; shape (n_prompts, n_features), unit rows."""
@@ -151,6 +178,11 @@ class MoESD:
         -------
         Attachment
             A context manager; ``detach()`` gives the pipeline back as it was.
+
+        Raises
+        ------
+        ValueError, ModelError
+            If a correction is attached already, or this one does not fit.
         """
         return Attachment(pipeline, self)
 
