@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from cli.main import main
 from probe.images.fairness import MEASURES
@@ -155,3 +158,51 @@ def test_a_value_that_the_pictures_do_not_have_is_refused(labels, tmp_path):
     assert "not 'women'; say with --value whose share is meant" in result.stderr
     found = audited("--labels", labels, "--reference", reference, "--value", "woman")
     assert found["correlation"]["n"] == 3
+
+
+def test_the_table_of_shares_runs_nothing_in_a_spreadsheet(tmp_path):
+    path, table = tmp_path / "labels.csv", tmp_path / "shares.csv"
+    path.write_text('subject,gender\n"=HYPERLINK(""x"",""y"")",@man\n"a ""b"", c",woman\n')
+    assert call("--labels", path, "--table", table).exit_code == 0
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["subject"] for row in rows[::2]] == ['\'=HYPERLINK("x","y")', 'a "b", c']
+    assert [row["value"] for row in rows[:2]] == ["'@man", "woman"]
+    assert [row["count"] for row in rows] == ["1", "0", "0", "1"]
+
+
+# Pictures
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    rng = np.random.default_rng(0)
+    for subject in ("nurse", "cook"):
+        (folder / subject).mkdir(parents=True)
+        for i in range(6):
+            pixels = rng.integers(0, 255, size=(16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / subject / f"{i}.png")
+    return folder
+
+
+def test_pictures_are_seen_by_any_classifier(pictures, model_folder):
+    found = audited("--images", pictures, "--classifier", model_folder)
+    assert (found["source"], found["attribute"], found["n_images"]) == ("pictures", "gender", 12)
+    assert found["values"] == ["woman", "man"]
+    assert "others" not in found  # `subject` is no trait of a person
+
+
+def test_pictures_are_seen_by_any_clip(pictures, clip_folder, tmp_path):
+    seen = ("--images", pictures, "--clip", clip_folder, "--attribute", "gender")
+    found = audited(*seen, "--values", "woman,man", "--min-confidence", 0.0)
+    assert found["values"] == ["woman", "man"]
+    assert found["n_images"] + found["unseen"]["total"] == 12
+
+
+def test_it_must_be_clear_who_looks(pictures, clip_folder, labels):
+    result = call("--images", pictures)
+    assert result.exit_code == 1
+    assert "needed either --classifier FOLDER, or --clip FOLDER" in result.stderr
+    result = call("--images", pictures, "--clip", clip_folder)
+    assert "--clip needs --values" in result.stderr
+    assert call("--labels", labels, "--min-confidence", 0.5).exit_code == 2

@@ -39,6 +39,7 @@ FLIPPED = {"male": "female", "female": "male", "both": "both"}
         ("A WOMAN", "A MAN"),
         ("A woman and her nightly walk.", "A man and his nightly walk."),
         ("Man with a kite", "Woman with a kite"),
+        ("Mr. Lee and his son", "Mrs. Lee and her daughter"),
         ("An uncle hugs a nephew.", "An aunt hugs a niece."),
         ("A male cook in a man-made cave.", "A female cook in a man-made cave."),
         ('A man under a sign "MEN".', 'A woman under a sign "MEN".'),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from probe.files import atomic, harmless
 from probe.images.measures import MEASURES
 
 Found = Mapping[str, Any]
@@ -79,3 +82,20 @@ def _unseen(found: Found) -> list[str]:
         f"{total} pictures show no value ({why}); had all of them shown the fairest or the least "
         f"fair one, MAD would be {bounds['low']:.3f} or {bounds['high']:.3f}"
     ]
+
+
+def write_shares(path: Path, found: Found) -> None:
+    """Write each subject's shares with their intervals as CSV, a row a subject and value.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+    names = ("subject", "attribute", "value", "count", "n", "share", "low", "high")
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for row in found["subjects"]:
+            for value, share in row["shares"].items():
+                texts = (harmless(text) for text in (row["subject"], found["attribute"], value))
+                count = round(share["value"] * row["n"])
+                ends = (f"{share[end]:.6g}" for end in ("value", "low", "high"))
+                writer.writerow([*texts, count, row["n"], *ends])
