@@ -11,6 +11,7 @@ from typing import Any
 
 from probe.artifacts import SCHEMA, atomic
 from probe.errors import ArtifactError
+from probe.moesd.architecture import SIDES as SIDES  # read by cli
 from probe.moesd.config import TrainConfig as TrainConfig  # one of the stages, read by cli
 from probe.settings import at_least, one_of, setting
 
