@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER = "comparison"
 REFERENCE = "reference"
+_OF_THE_CORRECTION = ("n_images", "batch_size", "sending", "strength", "target")
 N_TRIAL = 6
 """Pictures of each training occupation that a method may look at for each of its settings."""
 
@@ -77,7 +78,7 @@ class Bench:
             "bench",
             run.revision,
             lexicon_line(run.lexicon),
-            settings_line(run.config.generate, without=("n_images", "batch_size", "sending")),
+            settings_line(run.config.generate, without=_OF_THE_CORRECTION),
             f"n={self.n_images}",
             judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run)),
             f"{run.config.evaluate.attribute} {run.config.evaluate.female}",

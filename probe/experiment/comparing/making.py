@@ -60,6 +60,7 @@ def row_made_from(bench: Bench, name: str) -> str:
         bench.made_from,
         "" if name == BASE else f"n={config.n_examples} seed={config.seed}",
         bench.run.hashes(*entry.reads(bench.run)),
+        entry.settings(bench.run),
     )
 
 
