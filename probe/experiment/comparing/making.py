@@ -53,13 +53,11 @@ class Seen:
 
 def row_made_from(bench: Bench, name: str) -> str:
     """Hash of everything that a method's pictures are made from."""
-    entry, config = METHODS[name], bench.run.config.train
     return hash_parts(
         "method",
         name,
         bench.made_from,
-        "" if name == BASE else f"n={config.n_examples} seed={config.seed}",
-        bench.run.hashes(*entry.reads(bench.run)),
+        METHODS[name].made_from(bench.run),
     )
 
 
