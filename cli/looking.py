@@ -17,7 +17,7 @@ from cli.options import (
 )
 from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
-from probe.experiment.config import STUDIES, ProbeConfig
+from probe.experiment.config import STUDIES, GenerateConfig, ProbeConfig
 
 if TYPE_CHECKING:
     from probe.experiment.road import Outcome
@@ -73,6 +73,60 @@ def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any
     with ProgressBar() as bar:
         outcome = open_run(run, bar, device).concept(concept, draw_concept, **given(settings))
     tell_outcome(outcome, as_json)
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--over",
+    "axes",
+    multiple=True,
+    required=True,
+    metavar="STAGE.SETTING=VALUE,...",
+    help="What varies, e.g. train.width=8,16,32; several give every combination.",
+)
+@click.option("--name", help="Name of the sweep; the settings' names if not given.")
+@settings_of(GenerateConfig, "n_images")
+@device_option
+@json_option
+def sweep(
+    run: Path,
+    axes: tuple[str, ...],
+    name: str | None,
+    n_images: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train, draw and measure RUN again and again with other settings.
+
+    Every variant is a run of its own in RUN/sweeps/NAME, which begins with what RUN has made, so
+    that nothing is made twice. Seeds (train.seed=1,2,3), data sizes (train.n_examples=50,150,500),
+    adapters (train.width=8,16,32) and guidance (generate.guidance_scale=1,3,7.5) are swept alike.
+    """
+    from figures.sweeps import draw_sweep
+    from probe.experiment.sweeping import Sweep, parse_axis
+
+    with ProgressBar() as bar:
+
+        def tell(line: str) -> None:
+            bar.clear()
+            if not as_json:
+                click.echo(line)
+
+        swept = Sweep(
+            run,
+            [parse_axis(text) for text in axes],
+            name=name,
+            n_images=n_images,
+            device=device,
+            progress=bar,
+        )
+        result = swept.run(tell=tell)
+        files = draw_sweep(run, swept.name)
+    if as_json:
+        echo_json(result.to_json())
+    else:
+        click.echo(f"\n{result.summary()}\nfigure: {files[1]}")
 
 
 @click.command()

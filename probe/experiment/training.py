@@ -18,6 +18,7 @@ from probe.experiment.fitting import (
     vectors,
 )
 from probe.experiment.run import Run, stale_files
+from probe.text.prompts import PromptSet
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -121,7 +122,8 @@ class Train:
         has_pictures = run.config.train.needs_pictures
         return hash_parts(
             "train",
-            settings_line(run.config.train),
+            # What the pictures were made with is in the hash of the pictures.
+            settings_line(run.config.train, without=("guidance_scale",)),
             run.hashes(*FILES, DIRECTION, FIT),
             examples_made_from(run) if has_pictures else "",
         )
@@ -142,7 +144,7 @@ def train_correction(
     encoder, pipeline : optional
         The run's models, if they are open already.
     """
-    from probe.experiment.examples import make_examples
+    from probe.experiment.examples import make_examples, training_lexicon
     from probe.experiment.sending import twins_of
     from probe.moesd.training import train_moesd
 
@@ -155,7 +157,7 @@ def train_correction(
         examples = make_examples(run, pipeline)
     return train_moesd(
         run.load_encoder() if encoder is None else encoder,
-        run.prompts,
+        PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
         vectors(run),
         direction=direction,
         projection=projection,

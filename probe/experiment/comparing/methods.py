@@ -104,7 +104,9 @@ def _sent(bench: Bench, run: Run, moesd: MoESD) -> Method:
 
 
 def _examples(run: Run) -> str:
-    return f"n={run.config.train.n_examples} seed={run.config.train.seed}"
+    from probe.experiment.examples import examples_made_from
+
+    return examples_made_from(run)
 
 
 def _files(run: Run) -> str:
