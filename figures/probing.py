@@ -205,6 +205,36 @@ def foretold_shares(table: DataFrame) -> Figure:
 
 
 @styled
+def read_shares(table: DataFrame) -> Figure:
+    """Draw the share of women in the pictures against the one read off the denoiser.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an occupation: ``subject, split, share, low, high, read``.
+    """
+    figure = StyledFigure(figsize=(COLUMN[0], COLUMN[0]), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+    for split, color, label in (
+        ("trained", GREY, "training occupations"),
+        ("held_out", OKABE_ITO["green"], "held out"),
+    ):
+        rows = table[table["split"] == split]
+        axes.vlines(rows["read"], rows["low"], rows["high"], color=color, alpha=0.4)
+        axes.scatter(rows["read"], rows["share"], color=color, s=14, label=label, zorder=3)
+    axes.set(
+        xlabel="share of women read off the denoiser",
+        ylabel="share of women in the pictures",
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+    )
+    name_points(axes, table[["read", "share", "subject"]].itertuples(index=False))
+    legend_below(figure, axes)
+    return figure
+
+
+@styled
 def group_densities(table: DataFrame) -> Figure:
     """Draw where each group of prompts is dense on the maps, as contours of half and a tenth.
 
