@@ -149,9 +149,10 @@ def sweep_front(table: DataFrame) -> Figure:
     if axes.get_xscale() == "linear":
         name_points(axes, list(names), obstacles=list(zip(weights, rows["value"], strict=True)))
     else:
-        small = {"fontsize": points(6.5)}
         for x, y, name in names:
-            axes.annotate(name, (x, y), xytext=(4, -8), textcoords="offset points", **small)
+            axes.annotate(
+                name, (x, y), xytext=(4, -8), textcoords="offset points", size=points(6.5)
+            )
     axes.legend(loc="lower right")
     return figure
 
