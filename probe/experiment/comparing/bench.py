@@ -71,6 +71,10 @@ class Bench:
         """Who compares them with their prompts."""
         return judges.load_clip(self.run)
 
+    def open_models(self) -> None:
+        """Open every model now, so that what is timed afterwards opens none."""
+        _ = self.pipeline, self.encoder, self.classifier, self.clip
+
     @property
     def made_from(self) -> str:
         """Hash of what all methods share."""
