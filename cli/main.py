@@ -10,6 +10,7 @@ import click
 
 from cli.boundary import OneLineErrors
 from cli.captions import prompts
+from cli.comparing import compare
 from cli.looking import concept, export, info, inspect, probe
 from cli.options import (
     device_option,
@@ -224,7 +225,7 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, inspect, export, info, prompts):
+for command in (probe, concept, compare, inspect, export, info, prompts):
     main.add_command(command)
 
 

@@ -184,6 +184,15 @@ FIGURES = {
         "asked to; where held-out prompts fall on it is the test.",
         "Two scatter plots of prompts, coloured by group.",
     ),
+    "methods": PaperFigure(
+        studies.methods,
+        ("methods",),
+        "Methods compared on the same prompts, noise and judges: unfairness (MAD) against explicit "
+        "prompts honoured and against CLIP score, with 95 % intervals. The dashed line is the "
+        "noise floor; hollow methods lose explicit prompts. The oracle says the gender in the "
+        "prompt.",
+        "Two scatter plots of methods, numbered, with intervals.",
+    ),
     "prediction": PaperFigure(
         studies.prediction,
         ("prediction",),

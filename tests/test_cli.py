@@ -17,7 +17,8 @@ from probe.experiment import Experiment
 from probe.experiment.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-COMMANDS = [*ROAD, "run", "probe", "concept", "inspect", "export", "info", "prompts"]
+COMMANDS = [*ROAD, "run", "probe", "concept", "compare", "inspect", "export", "info", "prompts"]
+COMPARISONS = ["compare methods", "compare runs"]
 OF_A_FILE = ["prompts"]
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
@@ -64,9 +65,11 @@ def test_every_command_of_the_design_is_there():
     assert list(main.commands) == COMMANDS
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [*(name for name in COMMANDS if name != "compare"), *COMPARISONS]
+)
 def test_help_is_one_sentence_and_the_options(command):
-    result = call(command, "--help")
+    result = call(*command.split(), "--help")
     assert result.exit_code == 0
     about = "FILE" if command in OF_A_FILE else "RUN"
     assert result.stdout.startswith(f"Usage: main {command} [OPTIONS] {about}")
@@ -158,10 +161,11 @@ def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folde
 def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
     path, out = tmp_path / "a.txt", tmp_path / "out.csv"
     path.write_text("A man.\nA woman and her dog.\nA tree.\n")
-    result = call("prompts", path, "--out", out)
+    result = call("prompts", path, "--out", out, "--twins", tmp_path / "twins.csv")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("3 captions from a.txt")
-    assert result.stdout.splitlines()[-1] == f"{out}: 3 rows"
+    assert result.stdout.splitlines()[-2] == f"{out}: 3 rows"
+    assert "twins.csv: 2 rows; 0 without the other gender, 0 without" in result.stdout
     found = json.loads(call("prompts", path, "--json").stdout)
     assert {name: part["n"] for name, part in found["categories"].items()} == {
         "male": 1, "female": 1, "both": 0, "neutral_person": 0, "no_person": 1

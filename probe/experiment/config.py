@@ -20,6 +20,8 @@ ESTIMATORS = ("pairs", "pca", "lda", "logistic", "span")
 """Names of `probe.latent.directions.estimators.ESTIMATORS`, known without importing it."""
 IMPORT = "import:"
 """What ``model`` begins with in a run of vectors that were made elsewhere; their file follows."""
+SENDINGS = ("by-lean", "by-seed", "sparing")
+"""Who gets each picture; see `probe.experiment.sending`."""
 STUDIES = ("directions", "association", "erasure", "tracing", "maps", "prediction")
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
 
@@ -75,6 +77,17 @@ class GenerateConfig:
     guidance_scale: float = setting(7.5, "Weight of the prompt; 1 is no guidance.")
     n_steps: int = setting(50, "Denoising steps of a picture.")
     batch_size: int = setting(0, "Pictures denoised together; 0 lets the model's size decide.")
+    sending: str = setting(
+        "by-lean",
+        "Who corrects a picture: by-lean (each prompt's expert), by-seed (the expert its seed "
+        "draws) or sparing (likewise, only for as many as the base lacks).",
+    )
+    strength: float = setting(1.0, "How much of the correction is done, 0 to 1; 0 is the base.")
+    target: str = setting(
+        "parity",
+        "Shares asked for, if not sent by-lean: parity, labour (each occupation's in the labour "
+        "market), a share of women, or a table by subject (TOML).",
+    )
     seed: int = setting(0, "Seed of the noise.")
 
     def __post_init__(self) -> None:
@@ -82,6 +95,15 @@ class GenerateConfig:
         at_least("guidance_scale", self.guidance_scale, 0)
         at_least("n_steps", self.n_steps, 1)
         at_least("batch_size", self.batch_size, 0)
+        one_of("sending", self.sending, SENDINGS)
+        at_least("strength", self.strength, 0)
+        if self.strength > 1:
+            raise ValueError(f"strength is {self.strength}; needed at most 1")
+        if self.sending == "by-lean" and self.target != "parity":
+            raise ValueError(
+                f"target is {self.target!r} but pictures are sent by-lean, which meets parity at "
+                "best; choose the sending by-seed or sparing"
+            )
 
 
 @dataclass(frozen=True)

@@ -81,14 +81,16 @@ class Train:
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
         from probe.experiment.examples import make_examples
+        from probe.experiment.sending import twins_of
         from probe.moesd.training import train_moesd
 
         config, made_from = run.config.train, self.made_from(run)
         encoder = run.load_encoder()
         direction, projection = read_direction(run)
         pipeline = examples = None
-        if config.objective != "latent":
+        if config.needs_image_model:
             pipeline = run.load_pipeline()
+        if config.needs_pictures:
             examples = make_examples(run, pipeline)
         z = vectors(run)
         moesd = train_moesd(
@@ -100,6 +102,7 @@ class Train:
             config=config,
             examples=examples,
             pipeline=pipeline,
+            twins=twins_of(run.lexicon),
             progress=run.told("training"),
         )
         provenance = run.provenance("moesd", made_from, seed=config.seed)
@@ -132,7 +135,7 @@ class Train:
         from probe.experiment.embedding import FILES
         from probe.experiment.examples import examples_made_from
 
-        has_pictures = run.config.train.objective != "latent"
+        has_pictures = run.config.train.needs_pictures
         return hash_parts(
             "train",
             settings_line(run.config.train),

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from probe.moesd.architecture import ExpertConfig
 from probe.settings import at_least, one_of, setting
 
-OBJECTIVES = ("latent", "diffusion", "both")
+OBJECTIVES = ("latent", "diffusion", "both", "twins")
 Routing = Literal["trained", "closed-form"]
 """Which gate decides."""
 ROUTINGS: tuple[Routing, ...] = get_args(Routing)
@@ -23,7 +23,11 @@ MAX_EXAMPLES = 1500
 class TrainConfig(ExpertConfig):
     """How the correction is trained."""
 
-    objective: str = setting("both", "What is minimised: latent, diffusion, or both in turn.")
+    objective: str = setting(
+        "both",
+        "What is minimised: latent, diffusion, both in turn, or twins (each expert brings one "
+        "gender, for generate --sending by-seed).",
+    )
     n_examples: int = setting(
         1400, f"Pictures for the diffusion objective, at most {MAX_EXAMPLES}."
     )
@@ -52,6 +56,10 @@ class TrainConfig(ExpertConfig):
                 "the objective 'latent' needs no image model and so cannot train experts in it; "
                 "choose the objective 'diffusion' or 'both', or the side 'text'"
             )
+        if self.has_unet and self.objective == "twins":
+            raise ValueError(
+                "the objective 'twins' trains experts on the states alone; choose the side 'text'"
+            )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("routing", self.routing, ROUTINGS)
         one_of("gate_reads", self.gate_reads, READS)
@@ -64,3 +72,13 @@ class TrainConfig(ExpertConfig):
             at_least(name, getattr(self, name), 1)
         for name in ("learning_rate", "neutral_band"):
             at_least(name, getattr(self, name), 0)
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether pictures are trained on."""
+        return self.objective in ("diffusion", "both")
+
+    @property
+    def needs_image_model(self) -> bool:
+        """Whether the image model takes part."""
+        return self.objective != "latent"

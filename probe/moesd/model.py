@@ -64,6 +64,33 @@ class MoESD:
         """
         return self._corrected(prompts, states)[0]
 
+    def opened(self, prompts: Sequence[str]) -> list[str]:
+        """List the prompts for which the gate opens, in their order."""
+        if not prompts:
+            return []
+        classes = self.gate.classify(self.encoder.embed(prompts))
+        is_open = np.isin(classes, CLASSES[1:3])
+        return [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
+
+    @torch.no_grad()
+    def send(self, prompts: Sequence[str], toward_male: torch.Tensor) -> torch.Tensor:
+        """Send prompts, marked with the token, to the expert that is named, whatever the gate says.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        toward_male : bool Tensor of shape (n_prompts,)
+            True sends a prompt to ``toward-male``, False to ``toward-female``.
+
+        Returns
+        -------
+        Tensor of shape (n_prompts, max_tokens, n_features)
+        """
+        ids, places = self.token.input_ids(self.encoder, prompts)
+        marked = self.token.states(self.encoder, ids, places)
+        sent: torch.Tensor = self.experts(marked, toward_male)
+        return sent
+
     def embed(self, prompts: Sequence[str]) -> Matrix:
         """Embed prompts as the image model gets them; shape (n_prompts, n_features), unit rows."""
         corrected, ids = self._corrected(prompts, self.encoder.states(prompts))

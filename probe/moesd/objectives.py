@@ -38,6 +38,7 @@ class LatentObjective:
     """
 
     name = "latent"
+    pace = 1.0
 
     def __init__(
         self, moesd: MoESD, prompts: Sequence[str], vectors: Matrix, *, keep: float = 1.0
@@ -92,6 +93,7 @@ class DiffusionObjective:
     """
 
     name = "diffusion"
+    pace = 1.0
 
     def __init__(
         self,

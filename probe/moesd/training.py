@@ -17,6 +17,8 @@ from probe.moesd.config import TrainConfig
 from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
+from probe.moesd.mixture.objectives import TwinPredictions, TwinStates
+from probe.moesd.mixture.twins import Twins
 from probe.moesd.model import MoESD
 from probe.moesd.objectives import DiffusionObjective, LatentObjective
 from probe.moesd.token import SpecialToken
@@ -26,6 +28,7 @@ from probe.text.prompts import PromptSet
 
 Progress = Callable[[int, int], None]
 Matrix = npt.NDArray[np.float32]
+Objective = LatentObjective | DiffusionObjective | TwinStates | TwinPredictions
 
 
 def train_moesd(
@@ -38,6 +41,7 @@ def train_moesd(
     config: TrainConfig | None = None,
     examples: Path | None = None,
     pipeline: Any = None,
+    twins: Twins | None = None,
     progress: Progress | None = None,
 ) -> MoESD:
     """Fit the gate, then train token and experts; the base model stays frozen.
@@ -53,7 +57,9 @@ def train_moesd(
         ``value``, and ``said`` where the prompt that a picture was made from is known.
         Needed by the diffusion objective, balanced by ``value`` within each subject.
     pipeline : StableDiffusionPipeline, optional
-        The image model; needed by the diffusion objective.
+        The image model; needed by the diffusion objective and by ``twins``.
+    twins : Twins, optional
+        The words that say each value, for the objective ``twins``.
     progress : callable, optional
         Called with (steps done, steps in all).
 
@@ -65,12 +71,13 @@ def train_moesd(
         If a class of the gate has no training prompt, or the loss is not finite.
     """
     config = config or TrainConfig()
-    needs_pictures = config.objective != "latent"
-    if needs_pictures and (examples is None or pipeline is None):
+    if config.needs_pictures and (examples is None or pipeline is None):
         raise ValueError(
             f"the objective {config.objective!r} needs `examples` and `pipeline`; give both, or "
             "choose objective 'latent'"
         )
+    if config.needs_image_model and pipeline is None:
+        raise ValueError(f"the objective {config.objective!r} needs `pipeline`; give one")
     torch.manual_seed(config.seed)
     gate = fit_gate(
         vectors,
@@ -100,11 +107,24 @@ def train_moesd(
     if moesd.unet_experts is not None:
         moesd.unet_experts.set_levels(np.abs(gate.skew(vectors[rows])))
     n_latent = config.latent_steps if config.objective != "diffusion" else 0
-    n_diffusion = config.diffusion_steps if needs_pictures else 0
+    n_diffusion = config.diffusion_steps if config.needs_image_model else 0
     training = _Loop(config, n_steps=n_latent + n_diffusion, progress=progress)
-    if n_latent:
+    if config.objective == "twins":
+        persons, words = table["prompt"][is_training].tolist(), twins or Twins()
+        training.run(TwinStates(moesd, persons, words), n_latent)
+        distilled = TwinPredictions(
+            moesd,
+            persons,
+            words,
+            pipeline,
+            n_prompts=config.n_examples,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        training.run(distilled, n_diffusion)
+    elif n_latent:
         training.run(LatentObjective(moesd, skewed, vectors[rows]), n_latent)
-    if examples is not None and needs_pictures:
+    if examples is not None and config.needs_pictures:
         with DiffusionObjective(
             moesd,
             skewed,
@@ -139,8 +159,9 @@ class _Loop:
         self._config, self._n_steps, self._progress = config, n_steps, progress
         self._done = 0
 
-    def run(self, objective: LatentObjective | DiffusionObjective, n_steps: int) -> None:
-        optimizer = torch.optim.AdamW(objective.parameters, lr=self._config.learning_rate)
+    def run(self, objective: Objective, n_steps: int) -> None:
+        rate = objective.pace * self._config.learning_rate
+        optimizer = torch.optim.AdamW(objective.parameters, lr=rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
         for _ in range(n_steps):
             optimizer.zero_grad(set_to_none=True)
