@@ -46,7 +46,9 @@ class TrainConfig(ExpertConfig):
     abstain_below: float = setting(
         0.0, "Least probability of a skewed class for which the trained gate opens."
     )
-    soft: bool = setting(False, "Weight an expert's shift by the probability of the prompt's class.")
+    soft: bool = setting(
+        False, "Weight an expert's shift by the probability of the prompt's class."
+    )
     seed: int = setting(0, "Seed of the training.")
 
     def __post_init__(self) -> None:

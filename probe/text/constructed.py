@@ -22,7 +22,8 @@ LESSONS = _FOLDER / "lessons.toml"
 """Prompts that a gate learns from beside those of the lexicon."""
 
 KINDS = ("explicit", "person", "neutral")
-"""``explicit`` says the gender; ``person`` shows somebody and does not; ``neutral`` shows nobody."""
+"""``explicit`` says the gender; ``person`` shows somebody and does not; ``neutral``
+shows nobody."""
 GENDERS = ("male", "female")
 COLUMNS = ("prompt", "category", "is_hard", "kind", "gender", "subject", "split", "template")
 LEVEL_COLUMNS = ("prompt", "level", "gender", "subject", "split")

@@ -100,9 +100,11 @@ def fit_classifier(
 def _fit(X: Vector, y: npt.NDArray[np.intp], weights: Vector) -> tuple[Vector, Vector]:
     """Fit one regression; a kind that a fold lacks is never likely."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     model = LogisticRegression(C=PENALTY, max_iter=500, tol=1e-3)
-    model.fit(X, y, sample_weight=weights)
+    with threadpool_limits(1):  # on products this small, threads wait for each other
+        model.fit(X, y, sample_weight=weights)
     present = model.classes_
     coefficients, intercepts = model.coef_, model.intercept_
     if len(present) == 2:  # one row stands for both there

@@ -20,7 +20,7 @@ from probe.text.prompts import PromptSet
 
 LEXICON_WEIGHT = 4.0
 """Weight of a prompt of the lexicon, where one of the lessons weighs 1; ours."""
-_EVERY = 2  # a template of the lessons takes every second occupation
+_EVERY = 4
 _KINDS = {"neutral": "person", "male": "explicit", "female": "explicit", "object": "neutral"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,7 @@ class Gate:
         one_of("reads", self.reads, READS)
 
     def read(
-        self, encoder: TextEncoder, prompts: list[str] | tuple[str, ...], z: Matrix | None = None
+        self, encoder: TextEncoder, prompts: Sequence[str], z: Matrix | None = None
     ) -> Reading:
         """Read prompts as this gate needs them; ``z`` are their pooled states, where known."""
         return read_prompts(encoder, prompts, reads=self.reads, z=z)

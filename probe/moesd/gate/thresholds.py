@@ -54,7 +54,7 @@ def explicit_threshold(
     candidates = np.unique(sizes[sizes > above])
     hits = (sizes[is_explicit][:, None] > candidates).mean(axis=0)
     passes = (sizes[~is_explicit][:, None] <= candidates).mean(axis=0)
-    alarms = ((sizes[is_explicit] > above)[:, None] & (sizes[is_explicit][:, None] <= candidates))
+    alarms = (sizes[is_explicit] > above)[:, None] & (sizes[is_explicit][:, None] <= candidates)
     allowed = alarms.mean(axis=0) <= false_alarm
     score = np.where(allowed, hits + passes, -np.inf)
     return float(candidates[np.argmax(score)]) if allowed.any() else float(above)
