@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ import click
 from cli.boundary import OneLineErrors
 from cli.captions import prompts
 from cli.comparing import compare
-from cli.looking import concept, export, info, inspect, probe
+from cli.evaluating import evaluate
+from cli.looking import concept, export, info, inspect, probe, sweep
 from cli.options import (
     device_option,
+    drawing_options,
     encoder_option,
     import_options,
     json_option,
@@ -24,11 +27,11 @@ from cli.options import (
     seed_option,
     settings_of,
 )
+from cli.planning import plan
 from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
 from probe import __version__
 from probe.experiment.config import (
-    EvaluateConfig,
     FitConfig,
     GenerateConfig,
     TrainConfig,
@@ -58,6 +61,7 @@ def main() -> None:
       0    done
       1    an error, told in one line on standard error
       2    wrong usage: unknown command, option or value
+      3    `evaluate` found that a bound is not kept
       130  stopped by Ctrl-C; the same command goes on where it was
     """
 
@@ -143,29 +147,35 @@ def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     tell_outcome(outcome, as_json)
 
 
-@main.command()
-@run_argument
-@settings_of(EvaluateConfig)
-@seed_option("Seed of the resamples.")
-@device_option
-@json_option
-def evaluate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
-    """Measure fairness, quality and side effects, with intervals."""
-    with ProgressBar() as bar:
-        outcome = open_run(run, bar, device).evaluate(**given(settings))
-    tell_outcome(outcome, as_json)
+main.add_command(evaluate)
 
 
 @main.command()
 @run_argument
+@drawing_options
 @json_option
-def visualize(run: Path, as_json: bool) -> None:
-    """Draw the figures of RUN, as PDF and PNG with their data as CSV."""
+def visualize(
+    run: Path, figure: str | None, formats: tuple[str, ...], style: str | None, as_json: bool
+) -> None:
+    """Draw the figures of RUN, as PDF and PNG with their data as CSV.
+
+    With an option, only what is asked for is drawn; figures for a talk go into figures/talk.
+    """
     from figures.paper import draw
+    from figures.writing import FORMATS
 
     with ProgressBar() as bar:
-        outcome = open_run(run, bar).visualize(draw)
-    tell_outcome(outcome, as_json)
+        experiment = open_run(run, bar)
+        if figure is None and not formats and style is None:
+            tell_outcome(experiment.visualize(draw), as_json)
+            return
+
+        def chosen(folder: Path) -> list[Path]:
+            return draw(folder, figure, formats or FORMATS, style=style or "paper", progress=told)
+
+        told = partial(bar, "figures")
+        result = experiment.draw(chosen)
+    echo_json(result.to_json()) if as_json else click.echo(result.summary())
 
 
 @main.command()
@@ -225,7 +235,17 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, compare, inspect, export, info, prompts):
+for command in (
+    probe,
+    concept,
+    sweep,
+    compare,
+    inspect,
+    export,
+    info,
+    prompts,
+    plan,
+):
     main.add_command(command)
 
 

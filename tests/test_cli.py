@@ -17,9 +17,22 @@ from probe.experiment import Experiment
 from probe.experiment.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-COMMANDS = [*ROAD, "run", "probe", "concept", "compare", "inspect", "export", "info", "prompts"]
+COMMANDS = [
+    *ROAD,
+    "run",
+    "probe",
+    "concept",
+    "sweep",
+    "compare",
+    "inspect",
+    "export",
+    "info",
+    "prompts",
+    "plan",
+]
 COMPARISONS = ["compare methods", "compare runs"]
-OF_A_FILE = ["prompts"]
+ABOUT = {"prompts": " FILE", "plan": "", "evaluate": " [RUN]"}
+"""What a command is about, if not a run."""
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
 
@@ -71,8 +84,8 @@ def test_every_command_of_the_design_is_there():
 def test_help_is_one_sentence_and_the_options(command):
     result = call(*command.split(), "--help")
     assert result.exit_code == 0
-    about = "FILE" if command in OF_A_FILE else "RUN"
-    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS] {about}")
+    about = ABOUT.get(command, " RUN")
+    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS]{about}")
 
 
 def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):
@@ -109,6 +122,23 @@ def test_a_command_that_is_up_to_date_says_so_and_what_was_found(shown, command)
     first, *rest = result.stdout.splitlines()
     assert first.startswith(f"{command}: skipped (")
     assert rest
+
+
+def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown):
+    before = contents(shown[0])
+    asked = ("--figure", "skew", "--format", "svg, png", "--style", "talk")
+    found = json.loads(call("visualize", shown[0], *asked, "--json").stdout)
+    written = {f"figures/talk/skew.{suffix}" for suffix in ("svg", "png", "csv")}
+    assert set(found["files"]) == written
+    after = contents(shown[0])
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == written
+    assert call("visualize", shown[0]).stdout.startswith("visualize: skipped")
+
+
+def test_a_figure_or_format_that_is_unknown_is_refused_with_the_known_ones(shown):
+    assert "choose from map" in refusal(call("visualize", shown[0], "--figure", "chart"))
+    assert "choose from pdf, png, svg" in refusal(call("visualize", shown[0], "--format", "gif"))
 
 
 def test_fit_prints_what_the_issue_asks_for(shown):

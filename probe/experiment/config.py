@@ -11,6 +11,7 @@ from typing import Any
 
 from probe.artifacts import SCHEMA, atomic
 from probe.errors import ArtifactError
+from probe.moesd.architecture import SIDES as SIDES  # read by cli
 from probe.moesd.config import TrainConfig as TrainConfig  # one of the stages, read by cli
 from probe.settings import at_least, one_of, setting
 
@@ -22,7 +23,7 @@ IMPORT = "import:"
 """What ``model`` begins with in a run of vectors that were made elsewhere; their file follows."""
 SENDINGS = ("by-lean", "by-seed", "sparing")
 """Who gets each picture; see `probe.experiment.sending`."""
-STUDIES = ("directions", "association", "erasure", "tracing", "maps", "prediction")
+STUDIES = ("directions", "association", "erasure", "tracing", "maps", "mixture", "prediction")
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
 
 _HEADER = """\

@@ -19,7 +19,15 @@ from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
 from probe.experiment.road import Outcome, Road, bring_up_to_date
 from probe.experiment.run import Progress, Run, Stage, check_model
-from probe.experiment.showing import Draw, DrawConcept, DrawFigure, Render, Report, Visualize
+from probe.experiment.showing import (
+    Draw,
+    DrawConcept,
+    DrawFigure,
+    Render,
+    Report,
+    Visualize,
+    VisualizeResult,
+)
 from probe.experiment.starting import held, start, start_imported
 from probe.experiment.studies import STUDIES
 from probe.experiment.training import Train
@@ -195,6 +203,19 @@ class Experiment:
         """Draw the figures; ``draw`` is `figures.paper.draw`, which this library does not know."""
         return self._do(Visualize(draw))
 
+    def draw(self, draw: Callable[[Path], list[Path]]) -> VisualizeResult:
+        """Draw some figures, or in another way than `visualize` does; no stage is marked as done.
+
+        Parameters
+        ----------
+        draw : callable
+            Run folder to the files written; see `figures.paper.draw`, which says what it refuses.
+        """
+        self._road.require_model("visualize")
+        with held(self.folder):
+            files = draw(self.folder)
+        return VisualizeResult(sorted(path.relative_to(self.folder).as_posix() for path in files))
+
     def report(self, render: Render) -> Outcome:
         """Write the page; ``render`` is `figures.report.render_report`."""
         return self._do(Report(render))
@@ -332,8 +353,15 @@ class Experiment:
                 draw(self.folder, "methods")
             return outcome
 
-    def inspect(self, prompt: str) -> Inspection:
+    def inspect(self, prompt: str, *, share: bool = False) -> Inspection:
         """Say what the gate does with a prompt, and why.
+
+        Parameters
+        ----------
+        prompt : str
+        share : bool
+            Whether to read the share of women off the denoiser too: the image model is opened and
+            asked a few dozen times.
 
         Raises
         ------
@@ -343,7 +371,7 @@ class Experiment:
             If the prompt is empty or no text.
         """
         self._road.require("inspect", before="generate")
-        return inspect_prompt(self._run, prompt)
+        return inspect_prompt(self._run, prompt, share=share)
 
     def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
         """Write the embeddings of all prompts for other programs; see `probe.write_vectors`.

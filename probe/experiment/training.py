@@ -18,6 +18,7 @@ from probe.experiment.fitting import (
     vectors,
 )
 from probe.experiment.run import Run, stale_files
+from probe.text.prompts import PromptSet
 
 FOLDER = "moesd"
 GATE = "moesd/gate.parquet"
@@ -83,7 +84,7 @@ class Train:
 
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
-        from probe.experiment.examples import make_examples
+        from probe.experiment.examples import make_examples, training_lexicon
         from probe.experiment.sending import twins_of
         from probe.moesd.training import train_moesd
 
@@ -98,7 +99,7 @@ class Train:
         z = vectors(run)
         moesd = train_moesd(
             encoder,
-            run.prompts,
+            PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
             z,
             direction=direction,
             projection=projection,
@@ -142,7 +143,8 @@ class Train:
         has_pictures = run.config.train.needs_pictures
         return hash_parts(
             "train",
-            settings_line(run.config.train),
+            # What the pictures were made with is in the hash of the pictures.
+            settings_line(run.config.train, without=("guidance_scale",)),
             run.hashes(*FILES, DIRECTION, FIT),
             examples_made_from(run) if has_pictures else "",
         )

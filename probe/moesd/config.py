@@ -31,6 +31,12 @@ class TrainConfig(ExpertConfig):
     n_examples: int = setting(
         1400, f"Pictures for the diffusion objective, at most {MAX_EXAMPLES}."
     )
+    n_occupations: int = setting(
+        0, "Training occupations that are used, spread over the labour shares; all of them if 0."
+    )
+    guidance_scale: float = setting(
+        0.0, "Weight of the prompt in the training pictures; that of `generate` if 0."
+    )
     latent_steps: int = setting(100, "Steps of the latent objective.")
     diffusion_steps: int = setting(100, "Steps of the diffusion objective.")
     batch_size: int = setting(48, "Pictures in a step of the diffusion objective.")
@@ -72,7 +78,8 @@ class TrainConfig(ExpertConfig):
             raise ValueError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
         for name in ("latent_steps", "diffusion_steps", "batch_size"):
             at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "neutral_band"):
+        at_least("n_occupations", self.n_occupations, 0)
+        for name in ("learning_rate", "neutral_band", "guidance_scale"):
             at_least(name, getattr(self, name), 0)
 
     @property

@@ -14,7 +14,7 @@ import torch
 from probe.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
 from probe.errors import ArtifactError
 from probe.intervention import Intervention, StateCorrection
-from probe.moesd.attachment import Attachment
+from probe.moesd.attaching import Attachment
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Decision, Gate
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
@@ -187,6 +187,11 @@ class MoESD:
         -------
         Attachment
             A context manager; ``detach()`` gives the pipeline back as it was.
+
+        Raises
+        ------
+        ValueError, ModelError
+            If a correction is attached already, or this one does not fit.
         """
         return Attachment(pipeline, self)
 

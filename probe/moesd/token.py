@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from probe.errors import ShapeError
+from probe.errors import ModelError, ShapeError
 from probe.text.encoder import TextEncoder
 
 TOKEN = "<bias>"
@@ -32,7 +32,18 @@ class SpecialToken:
     def start(
         cls, encoder: TextEncoder, subjects: Sequence[str], *, like: str = "person"
     ) -> SpecialToken:
-        """Start from the mean embedding of an ordinary word."""
+        """Start from the mean embedding of an ordinary word.
+
+        Raises
+        ------
+        ModelError
+            If the vocabulary has the token already: it would be read in two ways.
+        """
+        if TOKEN in encoder.tokenizer.get_vocab():
+            raise ModelError(
+                f"the vocabulary of {encoder.id} has the token {TOKEN} already; needed a model "
+                "without it: unload the textual inversion that brought it"
+            )
         ids = encoder.tokenizer(like, add_special_tokens=False).input_ids
         table = encoder.model.get_input_embeddings().weight.detach()
         return cls(vector=table[ids].mean(dim=0).clone(), subjects=tuple(subjects))

@@ -10,14 +10,16 @@ import torch
 
 from probe.errors import ShapeError
 from probe.moesd.unet.experts import UNetExperts
+from probe.moesd.unet.sites import uncompiled
 
 
 class Routed:
     """A U-Net whose cross-attentions pass experts, until it is detached.
 
     The U-Net's weights, class and forward stay as they are; what is added is a forward hook on
-    each cross-attention. Rows of pictures without a route pass as they are, bit for bit, and so
-    does the half of a guided batch that is denoised without the prompt.
+    each cross-attention. A U-Net that `torch.compile` wraps is compiled anew. Rows of pictures
+    without a route pass as they are, bit for bit, and so does the half of a guided batch that is
+    denoised without the prompt.
 
     Parameters
     ----------
@@ -33,12 +35,14 @@ class Routed:
     def __init__(self, unet: Any, experts: UNetExperts) -> None:
         experts.check(unet)
         self._experts = experts
+        self._is_compiled = _is_compiled(unet)
         self._n_pictures = 0
         self._rows: dict[str, torch.Tensor] = {}
         self._handles = [
-            unet.get_submodule(site).register_forward_hook(self._hook(site))
+            uncompiled(unet).get_submodule(site).register_forward_hook(self._hook(site))
             for site in experts.sites
         ]
+        self._forget()
 
     def send(self, routes: Sequence[str]) -> None:
         """Say which expert each picture of the coming batches passes.
@@ -65,7 +69,9 @@ class Routed:
         """Take the experts out; a second call does nothing."""
         for handle in self._handles:
             handle.remove()
-        self._handles = []
+        if self._handles:
+            self._handles = []
+            self._forget()
 
     def __enter__(self) -> Routed:
         return self
@@ -78,9 +84,17 @@ class Routed:
     ) -> None:
         self.detach()
 
+    def _forget(self) -> None:
+        """Have a compiled U-Net compiled anew: what is compiled does not look for new hooks."""
+        if self._is_compiled:
+            torch.compiler.reset()
+
     def _hook(self, site: str) -> Any:
+        # Not compiled: who goes where changes from batch to batch.
+        moved: Any = torch.compiler.disable(self._moved)
+
         def move(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor | None:
-            return self._moved(site, output) if self._rows else None
+            return moved(site, output) if self._rows else None
 
         return move
 
@@ -96,3 +110,9 @@ class Routed:
             here = rows.to(states.device) + first
             moved[here] += self._experts.shift(name, site, states[here])
         return moved
+
+
+def _is_compiled(unet: Any) -> bool:
+    return uncompiled(unet) is not unet or any(
+        getattr(module, "_compiled_call_impl", None) is not None for module in unet.modules()
+    )

@@ -38,7 +38,7 @@ def cross_attentions(unet: Any, *, placement: str = "all") -> dict[str, int]:
     prefix = "" if placement == "all" else f"{placement}_block"
     found = {
         name: _width(module)
-        for name, module in unet.named_modules()
+        for name, module in uncompiled(unet).named_modules()
         if name.endswith(_CROSS_ATTENTION) and name.startswith(prefix)
     }
     if not found:
@@ -53,6 +53,11 @@ def cross_attentions(unet: Any, *, placement: str = "all") -> dict[str, int]:
 def default_width(sites: dict[str, int]) -> int:
     """Half of the widest site: 640 for Stable Diffusion v1.x and XL."""
     return max(1, max(sites.values()) // 2)
+
+
+def uncompiled(unet: Any) -> Any:
+    """Give the network that `torch.compile` may have wrapped."""
+    return getattr(unet, "_orig_mod", unet)
 
 
 def _width(attention: Any) -> int:

@@ -1,0 +1,175 @@
+"""What one picture costs a U-Net: operations and what the gradient keeps, read off meta tensors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from probe.moesd.unet.experts import UNetExperts
+from probe.moesd.unet.routing import Routed
+
+_CHECKPOINTED = ("ResnetBlock2D", "BasicTransformerBlock")
+"""What diffusers runs again in the backward pass when gradients are checkpointed."""
+
+_N_TOKENS = 77  # of CLIP
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one picture in one step."""
+
+    forward_flops: int
+    backward_flops: int
+    activation_bytes: int
+    """What the gradient keeps, at four bytes a number."""
+    checkpointed_bytes: int
+    """The same if the blocks keep their inputs only: those, and all of the largest block."""
+
+
+def measure_costs(unet: Any, experts: UNetExperts | None, *, latent_size: int) -> Costs:
+    """Run one forward and one backward pass on the meta device and count.
+
+    Operations are those of matrix products, convolutions and attention, two for each multiplication
+    with its addition. Attention is taken to be fused: it keeps its inputs and its output, and no
+    map. The backward pass stops where nothing before is trained.
+
+    Parameters
+    ----------
+    unet : UNet2DConditionModel
+        On the meta device, frozen.
+    experts : UNetExperts, optional
+        Theirs too; without them the gradient goes to the text states.
+    latent_size : int
+        Side of the latents.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    kept = _Kept(unet, experts)
+    inputs = _inputs(unet.config, latent_size)
+    inputs["encoder_hidden_states"].requires_grad_(True)
+    with ExitStack() as stack:
+        if experts is not None:
+            stack.enter_context(Routed(unet, experts)).send([experts.names[-1]])
+        counter = stack.enter_context(FlopCounterMode(display=False))
+        stack.enter_context(_FusedAttention())
+        with kept.watching():
+            predicted = unet(**inputs).sample
+        forward = counter.get_total_flops()
+        predicted.sum().backward()
+        backward = counter.get_total_flops() - forward
+    return Costs(forward, backward, kept.n_bytes, kept.n_bytes_checkpointed)
+
+
+def _inputs(config: Any, size: int) -> dict[str, Any]:
+    states = torch.empty(1, _N_TOKENS, config.cross_attention_dim, device="meta")
+    inputs: dict[str, Any] = {
+        "sample": torch.empty(1, config.in_channels, size, size, device="meta"),
+        "timestep": torch.empty(1, dtype=torch.long, device="meta"),
+        "encoder_hidden_states": states,
+    }
+    if config.addition_embed_type == "text_time":  # Stable Diffusion XL
+        n_times = 6
+        n_pooled = (
+            config.projection_class_embeddings_input_dim - n_times * config.addition_time_embed_dim
+        )
+        inputs["added_cond_kwargs"] = {
+            "text_embeds": torch.empty(1, n_pooled, device="meta"),
+            "time_ids": torch.empty(1, n_times, device="meta"),
+        }
+    return inputs
+
+
+class _Kept:
+    """Bytes that autograd saves, each storage once, by the block that would be checkpointed."""
+
+    def __init__(self, unet: Any, experts: UNetExperts | None) -> None:
+        self._blocks = [m for m in unet.modules() if type(m).__name__ in _CHECKPOINTED]
+        modules = [unet] if experts is None else [unet, experts]
+        self._weights = {_storage(w) for module in modules for w in module.parameters()}
+        self._alive: list[torch.Tensor] = []  # a storage that is freed would give its name away
+        self._seen: set[int] = set()
+        self._by_block: dict[int | None, int] = defaultdict(int)
+        self._inputs = 0
+        self._inside: int | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(self._by_block.values())
+
+    @property
+    def n_bytes_checkpointed(self) -> int:
+        within = [n for block, n in self._by_block.items() if block is not None]
+        return self._by_block[None] + self._inputs + max(within, default=0)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        handles = []
+        for number, block in enumerate(self._blocks):
+            handles.append(block.register_forward_pre_hook(self._enter(number)))
+            handles.append(block.register_forward_hook(self._leave))
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept):
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, number: int) -> Callable[[Any, Any], None]:
+        def enter(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            self._inside = number
+            self._inputs += inputs[0].untyped_storage().nbytes()
+
+        return enter
+
+    def _leave(self, module: Any, inputs: Any, output: Any) -> None:
+        self._inside = None
+
+    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = _storage(tensor)
+        if storage not in self._seen and storage not in self._weights:
+            self._seen.add(storage)
+            self._alive.append(tensor)
+            self._by_block[self._inside] += tensor.untyped_storage().nbytes()
+        return tensor
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Count attention as the fused kernels do it; on the meta device torch takes the plain ones."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is functional.scaled_dot_product_attention:
+            named = dict(zip(("query", "key", "value"), args, strict=False)) | (kwargs or {})
+            attention: Any = _Attention.apply
+            return attention(named["query"], named["key"], named["value"])
+        return func(*args, **(kwargs or {}))
+
+
+class _Attention(torch.autograd.Function):
+    """Products of the forward and the backward pass, without what is between them."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
+        output = (query @ key.mT) @ value
+        ctx.save_for_backward(query, key, value, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        query, key, value, _ = ctx.saved_tensors
+        (gradient,) = gradients
+        weights = query @ key.mT  # the fused kernels make them again
+        inner = gradient @ value.mT
+        return inner @ key, inner.mT @ query, weights.mT @ gradient
