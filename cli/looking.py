@@ -40,8 +40,9 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
 
     directions: how firm the axis is, and whether other estimators find the same one.
     association: WEAT and its family. erasure: what erasers leave, and what they take along.
-    tracing: the layer, token and attention head that carry the bias. prediction: the share of
-    women in the pictures, foretold from the text; needs `evaluate`.
+    tracing: the layer, token and attention head that carry the bias. mixture: the share of women
+    in the pictures, read off the denoiser before any is made; prediction: the same, foretold from
+    the text; both need `evaluate`.
     """
     with ProgressBar() as bar:
 
@@ -132,11 +133,14 @@ def sweep(
 @click.command()
 @run_argument
 @click.argument("prompt")
+@click.option(
+    "--share", is_flag=True, help="Also read the share of women off the denoiser; opens all of it."
+)
 @device_option
 @json_option
-def inspect(run: Path, prompt: str, device: str, as_json: bool) -> None:
+def inspect(run: Path, prompt: str, share: bool, device: str, as_json: bool) -> None:
     """Say what the gate of RUN does with a prompt, and why."""
-    answer = open_run(run, None, device).inspect(prompt)
+    answer = open_run(run, None, device).inspect(prompt, share=share)
     echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "FairnessFigure",
     "Interval",
     "PairedDifference",
+    "centered_interval",
     "count_labels",
     "fairness_figures",
     "noise_floor",
@@ -131,7 +132,7 @@ def fairness_figures(
     floors = _mean_floor(totals, fair, seed)
     figures = {}
     for name in MEASURES:
-        found = _centered(
+        found = centered_interval(
             float(rows[name].mean()), draws[name], of_subjects[name], n_subjects=len(counts)
         )
         figures[name] = FairnessFigure(
@@ -205,7 +206,7 @@ def paired_difference(
     change, of_subjects = (
         after[measure] - before[measure] for before, after in zip(*both, strict=True)
     )
-    found = _centered(
+    found = centered_interval(
         float((rows_b - rows_a).mean()), change, of_subjects, n_subjects=len(counts_a)
     )
     return PairedDifference(
@@ -289,6 +290,27 @@ def sign_flip_p(differences: Double, n_permutations: int, rng: np.random.Generat
     return (1 + hits) / (1 + n_permutations)
 
 
+def centered_interval(
+    value: float, draws: Double, of_subjects: Double, *, n_subjects: int
+) -> Interval:
+    """Put the quantiles of bootstrap draws around a figure, as `fairness_figures` describes it.
+
+    Parameters
+    ----------
+    value : float
+        The figure.
+    draws, of_subjects : ndarray of shape (n_bootstrap,)
+        The figure of each replicate, and what the drawn subjects alone contribute to it.
+    n_subjects : int
+        Number of subjects, by which their part is stretched.
+    """
+    both, alone = (
+        np.abs(np.quantile(found, _COVERAGE) - found.mean()) for found in (draws, of_subjects)
+    )
+    low, high = np.sqrt(np.maximum(both, alone) ** 2 + (_stretch(n_subjects) ** 2 - 1) * alone**2)
+    return Interval(value=value, low=float(value - low), high=float(value + high))
+
+
 def _bootstrap(
     tables: list[Counts], fair: Double, n_bootstrap: int, rng: np.random.Generator
 ) -> list[tuple[dict[str, Double], dict[str, Double]]]:
@@ -329,15 +351,6 @@ def _mean_floor(totals: Counts, fair: Double, seed: int) -> dict[str, float]:
         name: float(np.average([floor[name] for floor in floors], weights=n_alike))
         for name in MEASURES
     }
-
-
-def _centered(value: float, draws: Double, of_subjects: Double, *, n_subjects: int) -> Interval:
-    """Put the draws' quantiles around a figure, the subjects' part of them stretched."""
-    both, alone = (
-        np.abs(np.quantile(found, _COVERAGE) - found.mean()) for found in (draws, of_subjects)
-    )
-    low, high = np.sqrt(np.maximum(both, alone) ** 2 + (_stretch(n_subjects) ** 2 - 1) * alone**2)
-    return Interval(value=value, low=float(value - low), high=float(value + high))
 
 
 def _stretch(n_subjects: int) -> float:

@@ -1,4 +1,4 @@
-"""How far attributes depend on each other: information, its bias, and whether chance explains it."""
+"""How far attributes depend on each other: information, its bias, and what chance explains."""
 
 from __future__ import annotations
 
