@@ -54,6 +54,8 @@ class TrainResult:
     """By split: root mean square skew of neutral person prompts after, over before; 0 is none."""
     n_examples: int
     """Pictures the training saw."""
+    abstained: dict[str, float]
+    """By split: share of prompts for which the trained gate was not sure enough to open."""
 
     def summary(self) -> str:
         """One line a split."""
@@ -62,7 +64,8 @@ class TrainResult:
             lines.append(
                 f"{split.replace('_', ' ')} occupations: gate right in "
                 f"{self.gate_accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
-                f"{self.gate_accuracy['closed'][split]:.1%}), skew left {left:.1%}"
+                f"{self.gate_accuracy['closed'][split]:.1%}; unsure and left alone "
+                f"{self.abstained[split]:.1%}), skew left {left:.1%}"
             )
         return "\n".join(lines)
 
@@ -102,17 +105,18 @@ class Train:
 
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
-        left = {}
+        left, abstained = {}, {}
         for split in ("trained", "held_out"):
             rows = table[table["split"] == split]
             if rows.empty:
                 continue
             for gate, by_split in accuracy.items():
                 by_split[split] = float((rows[f"route_{gate}"] == rows["route_truth"]).mean())
+            abstained[split] = float(rows["is_abstained"].mean())
             neutral = rows[rows["group"] == "neutral"]
             before = np.sqrt((neutral["skew"] ** 2).mean())
             left[split] = float(np.sqrt((neutral["skew_corrected"] ** 2).mean()) / before)
-        return TrainResult(accuracy, left, n_examples(run))
+        return TrainResult(accuracy, left, n_examples(run), abstained)
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
