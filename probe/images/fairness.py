@@ -25,11 +25,13 @@ __all__ = [
     "FairnessFigure",
     "Interval",
     "PairedDifference",
+    "centered_interval",
     "count_labels",
     "fairness_figures",
     "noise_floor",
     "paired_difference",
     "share_interval",
+    "sign_flip_p",
 ]
 
 _COVERAGE = (0.025, 0.975)
@@ -130,7 +132,7 @@ def fairness_figures(
     floors = _mean_floor(totals, fair, seed)
     figures = {}
     for name in MEASURES:
-        found = _centered(
+        found = centered_interval(
             float(rows[name].mean()), draws[name], of_subjects[name], n_subjects=len(counts)
         )
         figures[name] = FairnessFigure(
@@ -204,14 +206,14 @@ def paired_difference(
     change, of_subjects = (
         after[measure] - before[measure] for before, after in zip(*both, strict=True)
     )
-    found = _centered(
+    found = centered_interval(
         float((rows_b - rows_a).mean()), change, of_subjects, n_subjects=len(counts_a)
     )
     return PairedDifference(
         value=found.value,
         low=found.low,
         high=found.high,
-        p=_sign_flip_p(rows_b - rows_a, n_permutations, rng),
+        p=sign_flip_p(rows_b - rows_a, n_permutations, rng),
     )
 
 
@@ -253,6 +255,60 @@ def share_interval(n_hits: int, n: int, *, confidence: float = 0.95) -> Interval
     low = 0.0 if n_hits == 0 else center - half
     high = 1.0 if n_hits == n else center + half
     return Interval(value=share, low=low, high=high)
+
+
+def sign_flip_p(differences: Double, n_permutations: int, rng: np.random.Generator) -> float:
+    """Test whether differences are zero on average, by flipping their signs.
+
+    Two-sided: the share of ways to flip in which the sum is as large. Exact if there are at most
+    ``n_permutations`` ways, else ``(1 + hits) / (1 + n_permutations)`` of random ones.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n,)
+        One a subject.
+    n_permutations : int
+        Largest number of sign flips to try.
+    rng : Generator
+        Draws the random flips.
+
+    Returns
+    -------
+    float
+        P-value; 1 if all differences are zero.
+    """
+    moved = differences[differences != 0.0]  # flipping a zero changes nothing
+    observed = abs(moved.sum()) * (1 - 1e-12)  # equal sums must count as equal when rounded
+    if 2 ** len(moved) <= n_permutations:
+        flips = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
+        return float((np.abs((1 - 2 * flips) @ moved) >= observed).mean())
+    hits = 0
+    chunk = max(1, _CELLS // len(moved))
+    for start in range(0, n_permutations, chunk):
+        flips = rng.integers(2, size=(min(chunk, n_permutations - start), len(moved)))
+        hits += int((np.abs((1 - 2 * flips) @ moved) >= observed).sum())
+    return (1 + hits) / (1 + n_permutations)
+
+
+def centered_interval(
+    value: float, draws: Double, of_subjects: Double, *, n_subjects: int
+) -> Interval:
+    """Put the quantiles of bootstrap draws around a figure, as `fairness_figures` describes it.
+
+    Parameters
+    ----------
+    value : float
+        The figure.
+    draws, of_subjects : ndarray of shape (n_bootstrap,)
+        The figure of each replicate, and what the drawn subjects alone contribute to it.
+    n_subjects : int
+        Number of subjects, by which their part is stretched.
+    """
+    both, alone = (
+        np.abs(np.quantile(found, _COVERAGE) - found.mean()) for found in (draws, of_subjects)
+    )
+    low, high = np.sqrt(np.maximum(both, alone) ** 2 + (_stretch(n_subjects) ** 2 - 1) * alone**2)
+    return Interval(value=value, low=float(value - low), high=float(value + high))
 
 
 def _bootstrap(
@@ -297,15 +353,6 @@ def _mean_floor(totals: Counts, fair: Double, seed: int) -> dict[str, float]:
     }
 
 
-def _centered(value: float, draws: Double, of_subjects: Double, *, n_subjects: int) -> Interval:
-    """Put the draws' quantiles around a figure, the subjects' part of them stretched."""
-    both, alone = (
-        np.abs(np.quantile(found, _COVERAGE) - found.mean()) for found in (draws, of_subjects)
-    )
-    low, high = np.sqrt(np.maximum(both, alone) ** 2 + (_stretch(n_subjects) ** 2 - 1) * alone**2)
-    return Interval(value=value, low=float(value - low), high=float(value + high))
-
-
 def _stretch(n_subjects: int) -> float:
     if n_subjects < 2:
         return 1.0  # a single subject: only its pictures are drawn anew
@@ -314,17 +361,3 @@ def _stretch(n_subjects: int) -> float:
     student = float(stdtrit(n_subjects - 1, _COVERAGE[1]))
     normal = NormalDist().inv_cdf(_COVERAGE[1])
     return math.sqrt(n_subjects / (n_subjects - 1)) * student / normal
-
-
-def _sign_flip_p(differences: Double, n_permutations: int, rng: np.random.Generator) -> float:
-    moved = differences[differences != 0.0]  # flipping a zero changes nothing
-    observed = abs(moved.sum()) * (1 - 1e-12)  # equal sums must count as equal when rounded
-    if 2 ** len(moved) <= n_permutations:
-        flips = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
-        return float((np.abs((1 - 2 * flips) @ moved) >= observed).mean())
-    hits = 0
-    chunk = max(1, _CELLS // len(moved))
-    for start in range(0, n_permutations, chunk):
-        flips = rng.integers(2, size=(min(chunk, n_permutations - start), len(moved)))
-        hits += int((np.abs((1 - 2 * flips) @ moved) >= observed).sum())
-    return (1 + hits) / (1 + n_permutations)

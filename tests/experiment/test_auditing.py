@@ -206,3 +206,54 @@ def test_it_must_be_clear_who_looks(pictures, clip_folder, labels):
     result = call("--images", pictures, "--clip", clip_folder)
     assert "--clip needs --values" in result.stderr
     assert call("--labels", labels, "--min-confidence", 0.5).exit_code == 2
+
+
+# Errors of the classifier, a second source, and numbers
+
+
+def test_errors_of_the_classifier_are_taken_out_or_bounded(tmp_path):
+    counts, sample = tmp_path / "counts.csv", tmp_path / "sample.csv"
+    counts.write_text("subject,woman,man\nnurse,180,20\ncook,170,30\njudge,60,140\nmason,40,160\n")
+    sample.write_text("true,seen,count\nwoman,woman,95\nwoman,man,5\nman,man,80\nman,woman,20\n")
+    plain = audited("--counts", counts)
+    assert plain["sensitivity"]["holds_up_to"] > 0
+    found = audited("--counts", counts, "--calibration", sample)["calibrated"]
+    shares = (np.array([0.9, 0.85, 0.3, 0.2]) - 0.2) / 0.75
+    assert found["mad"]["value"] == pytest.approx(np.abs(shares - 0.5).mean())
+    assert found["n"] == 200
+    text = call("--counts", counts, "--calibration", sample).stdout
+    assert "without the classifier's errors (200 labelled pictures)" in text
+    gate = call("--counts", counts, "--calibration", sample, "--fail-above", "calibrated.mad=0.1")
+    assert gate.exit_code == 3
+
+
+def test_a_second_source_is_compared_over_subjects_and_seeds(labels, tmp_path):
+    other = tmp_path / "other.csv"
+    lines = LABELS.replace("nurse,woman", "nurse,man").replace("cook", "chef")
+    other.write_text(lines)
+    found = audited("--labels", labels, "--against", other, "--value", "woman")["against"]
+    assert found["missing"] == ["cook", "chef"]
+    by_name = {row["subject"]: row for row in found["subjects"]}
+    assert by_name["nurse"]["n_pairs"] == 18
+    assert by_name["nurse"]["p"] == pytest.approx(2 * 0.5**16)
+    assert by_name["nurse"]["p_holm"] == pytest.approx(2 * by_name["nurse"]["p"])
+    assert by_name["mason"]["p"] == 1.0
+    assert found["difference"]["mad"]["value"] == pytest.approx((0.5 - (16 / 18 - 0.5)) / 2)
+    text = call("--labels", labels, "--against", other).stdout
+    assert "not shown to be equivalent" in text
+    assert "in one of the two only: cook, chef" in text
+
+
+def test_numbers_of_pictures_and_subjects_are_planned_without_a_source(labels):
+    found = audited("--power", "--difference", 0.1)
+    assert 194 <= found["images_per_subject"] <= 215
+    needed = [row["n_subjects"] for row in found["subjects"]]
+    assert needed == sorted(needed, reverse=True)
+    assert "pictures of one subject" in call("--power", "--difference", 0.1).stdout
+    for wrong in (
+        ["--power"],
+        ["--difference", 0.1],
+        ["--power", "--difference", 0.1, "--labels", labels],
+    ):
+        assert call(*wrong).exit_code == 2
+    assert call("--labels", labels, "--margin", 0.1).exit_code == 2

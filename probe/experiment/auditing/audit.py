@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from probe.experiment.auditing.against import compare_sources
 from probe.experiment.auditing.reference import correlate, read_reference
+from probe.experiment.auditing.sources import Source
 from probe.experiment.auditing.telling import table_of
-from probe.images.audit.figures import audit_figures, bounds_of_unseen, share_table
-from probe.images.audit.tables import CountTable, LabelTable, choose_attribute
+from probe.images.audit.calibration import calibrated_figures, read_calibration
+from probe.images.audit.figures import (
+    AuditFigure,
+    audit_figures,
+    bounds_of_unseen,
+    share_table,
+)
+from probe.images.audit.sensitivity import holds_up_to
+from probe.images.audit.tables import CountTable, choose_attribute
 from probe.images.audit.targets import PARITY, parse_target
-from probe.images.measures import MEASURES
+from probe.images.fairness import FairnessFigure
+from probe.images.measures import MEASURES, Double
 from probe.settings import at_least, setting
 
 Found = dict[str, Any]
@@ -24,6 +34,7 @@ class AuditSettings:
     target: str = setting(
         PARITY, "What is fair: parity, shares as in woman=0.3,man=0.7, or a table by subject."
     )
+    calibration: str = setting("", "Table of a classifier's errors: columns true and seen.")
     reference: str = setting("", "Table of shares or counts by subject to correlate with.")
     column: str = setting("", "Column of the reference; needed only if several could be meant.")
     value: str = setting("", "The value whose share is correlated; the attribute's first if empty.")
@@ -43,6 +54,22 @@ class Audit:
     others: dict[str, Found] = field(default_factory=dict)
     """The same of every further attribute of the source."""
 
+    def against(
+        self, source: Source, other: Source, settings: AuditSettings, *, margin: float
+    ) -> Audit:
+        """The same with a comparison of its source with another one, under ``against``."""
+        compared = compare_sources(
+            source,
+            other,
+            attribute=self.found["attribute"],
+            target=settings.target,
+            value=settings.value or None,
+            margin=margin,
+            n_bootstrap=settings.n_bootstrap,
+            seed=settings.seed,
+        )
+        return replace(self, found={**self.found, "against": compared})
+
     def to_json(self) -> Found:
         """Everything; further attributes under ``others``."""
         return self.found | ({"others": self.others} if self.others else {})
@@ -52,9 +79,7 @@ class Audit:
         return table_of(self.found, self.others)
 
 
-def audit_source(
-    source: CountTable | LabelTable, settings: AuditSettings, *, attribute: str | None = None
-) -> Audit:
+def audit_source(source: Source, settings: AuditSettings, *, attribute: str | None = None) -> Audit:
     """Audit counts, or each attribute of labels.
 
     Parameters
@@ -90,7 +115,8 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
     dict
         `MEASURES`, each ``value, low, high, floor, corrected, corrected_low, corrected_high``;
         ``bounds`` by what unseen pictures could have shown; ``unseen``; ``subjects``, each with
-        its shares; ``correlation`` if there is a reference.
+        its shares; ``calibrated`` if the classifier's errors are known, else ``sensitivity``;
+        ``correlation`` if there is a reference.
     """
     table = table.with_pictures()
     target = parse_target(settings.target, subjects=table.subjects, values=table.values)
@@ -121,6 +147,7 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
         },
         "bounds": bounds,
         "notes": list(table.notes),
+        **_classifier_error(table, target, figures["mad"], settings),
     }
     if settings.reference:
         value = settings.value or table.values[0]
@@ -143,3 +170,24 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
         )
     ]
     return found
+
+
+def _classifier_error(
+    table: CountTable, target: Double | None, mad: AuditFigure, settings: AuditSettings
+) -> Found:
+    """Figures without the classifier's errors, or how large those may be."""
+    if settings.calibration:
+        known = read_calibration(Path(settings.calibration), values=table.values)
+        drawn = {"n_bootstrap": settings.n_bootstrap, "seed": settings.seed}
+        corrected = calibrated_figures(table.counts, known, target=target, **drawn)
+        return {
+            "calibrated": {
+                **{name: asdict(figure) for name, figure in corrected.items()},
+                "rates": known.rates.tolist(),
+                "n": int(known.confusion.sum()),
+            }
+        }
+    if len(table.values) != 2:
+        return {"sensitivity": None}
+    figure = FairnessFigure(mad.value, mad.low, mad.high, mad.floor)
+    return {"sensitivity": {"holds_up_to": holds_up_to(table.counts, figure, target=target)}}

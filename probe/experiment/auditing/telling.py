@@ -24,6 +24,8 @@ def table_of(found: Found, others: Mapping[str, Found]) -> str:
         *_figures(found),
         *_subjects(found),
         *_unseen(found),
+        *_error(found),
+        *_against(found),
     ]
     if (link := found.get("correlation")) is not None:
         lines.append(
@@ -68,6 +70,47 @@ def _subjects(found: Found) -> list[str]:
         lines.append(
             f"  {row['subject'][:32]:<34}{share['value']:.2f} "
             f"[{share['low']:.2f}, {share['high']:.2f}]  n = {row['n']}"
+        )
+    return lines
+
+
+def _error(found: Found) -> list[str]:
+    """What the classifier's errors do to the figure."""
+    if (known := found.get("calibrated")) is not None:
+        mad = known["mad"]
+        return [
+            f"MAD without the classifier's errors ({known['n']} labelled pictures): "
+            f"{mad['value']:.3f} [{mad['low']:.3f}, {mad['high']:.3f}], noise floor "
+            f"{mad['floor']:.3f}"
+        ]
+    if found.get("sensitivity") is None:
+        return []
+    if (largest := found["sensitivity"]["holds_up_to"]) is None:
+        return ["these pictures cannot be told from a fair model's"]
+    return [
+        f"less fair than chance: holds for a classifier that errs up to {100 * largest:.1f} % "
+        "either way"
+    ]
+
+
+def _against(found: Found) -> list[str]:
+    """How the source differs from the other one."""
+    if (other := found.get("against")) is None:
+        return []
+    mad = other["difference"]["mad"]
+    same = "equivalent" if mad["p_equivalent"] < 0.05 else "not shown to be equivalent"
+    n_different = sum(row["p_holm"] < 0.05 for row in other["subjects"])
+    lines = [
+        f"MAD of {other['source']} minus this: {mad['value']:+.3f} "
+        f"[{mad['low']:+.3f}, {mad['high']:+.3f}], p = {mad['p']:.2g}; within "
+        f"{mad['margin']:g}: {same} (p = {mad['p_equivalent']:.2g})",
+        f"share of {other['value']} differs in {n_different} of {len(other['subjects'])} subjects "
+        "(Holm, 5 %)",
+    ]
+    if missing := other["missing"]:
+        lines.append(
+            f"in one of the two only: {', '.join(missing[:_N_SUBJECTS])}"
+            + (f" and {len(missing) - _N_SUBJECTS} more" if len(missing) > _N_SUBJECTS else "")
         )
     return lines
 
