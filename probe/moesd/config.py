@@ -12,6 +12,9 @@ OBJECTIVES = ("latent", "diffusion", "both", "twins")
 Routing = Literal["trained", "closed-form"]
 """Which gate decides."""
 ROUTINGS: tuple[Routing, ...] = get_args(Routing)
+Reads = Literal["pooled", "skew", "words"]
+"""What the trained gate reads of a prompt."""
+READS: tuple[Reads, ...] = get_args(Reads)
 MAX_EXAMPLES = 1500
 """The paper's budget of training examples."""
 
@@ -42,6 +45,16 @@ class TrainConfig(ExpertConfig):
         0.1, "Half-width of the gate's neutral band, in standard deviations of the skew."
     )
     routing: Routing = setting("trained", "Which gate decides: trained or closed-form.")
+    gate_reads: Reads = setting("words", "What the trained gate reads: pooled, skew or words.")
+    false_alarm: float = setting(
+        0.2, "Share of the prompts to be left alone for which the gate may open in training."
+    )
+    abstain_below: float = setting(
+        0.0, "Least probability of a skewed class for which the trained gate opens."
+    )
+    soft: bool = setting(
+        False, "Weight an expert's shift by the probability of the prompt's class."
+    )
     seed: int = setting(0, "Seed of the training.")
 
     def __post_init__(self) -> None:
@@ -57,6 +70,10 @@ class TrainConfig(ExpertConfig):
             )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("routing", self.routing, ROUTINGS)
+        one_of("gate_reads", self.gate_reads, READS)
+        for name in ("false_alarm", "abstain_below"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; needed a share from 0 to 1")
         if not 2 <= self.n_examples <= MAX_EXAMPLES:
             raise ValueError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
         for name in ("latent_steps", "diffusion_steps", "batch_size"):
