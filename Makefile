@@ -6,7 +6,7 @@ RUN ?= runs/demo
 DEMO_IMAGES ?= 16
 DEMO_EXAMPLES ?= 560
 
-.PHONY: demo test lint types notebooks train-tinytown docs clean
+.PHONY: demo test lint types notebooks train-tinytown docs paper clean
 
 demo: $(VENV)/.installed
 	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) \
@@ -25,6 +25,9 @@ types: $(VENV)/.installed-test
 
 notebooks: $(VENV)/.installed-notebooks
 	$(BIN)/jupyter lab analysis_notebooks
+
+paper: $(VENV)/.installed
+	$(BIN)/moesd-probe visualize $(RUN) --format pdf
 
 train-tinytown: $(VENV)/.installed
 	$(BIN)/python -m cli.tinytown

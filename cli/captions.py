@@ -19,21 +19,34 @@ from cli.telling import echo_json
     type=click.Path(dir_okay=False, path_type=Path),
     help="CSV to write: each caption, its category, and the words that decided.",
 )
+@click.option(
+    "--twins",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV to write: each caption that says a gender, with the other gender, and with none.",
+)
 @json_option
-def prompts(file: Path, column: str | None, out: Path | None, as_json: bool) -> None:
+def prompts(
+    file: Path, column: str | None, out: Path | None, twins: Path | None, as_json: bool
+) -> None:
     """Say who is in the captions of FILE: men, women, both, people, nobody.
 
-    FILE is txt, csv, tsv, jsonl or parquet. Needs no run and no model: the words decide, and are
-    shown. In CSV that is written, a cell that begins with = + - @ gets an apostrophe before it, so
-    that no spreadsheet runs it as a formula.
+    FILE is txt, csv, tsv, jsonl or parquet, or as LAION, OpenImages (narratives), Flickr, COCO or
+    WinoBias lay theirs out. Needs no run and no model: the words decide, and are shown. In CSV that
+    is written, a cell that begins with = + - @ gets an apostrophe before it, so that no spreadsheet
+    runs it as a formula.
     """
     from probe.experiment.captions import audit_captions
 
     with ProgressBar() as bar:
-        audit = audit_captions(file, column=column, out=out, progress=bar)
+        audit = audit_captions(file, column=column, out=out, twins=twins, progress=bar)
     if as_json:
         echo_json(audit.to_json())
         return
     click.echo(audit.summary())
     if out is not None:
         click.echo(f"{out}: {len(audit):,} rows")
+    if audit.twins is not None:
+        click.echo(
+            f"{twins}: {audit.twins.n:,} rows; {audit.twins.n_without_swap:,} without the other "
+            f"gender, {audit.twins.n_without_neutral:,} without a neutral form"
+        )

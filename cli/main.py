@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import click
 
 from cli.boundary import OneLineErrors
 from cli.captions import prompts
+from cli.comparing import compare
 from cli.looking import concept, export, info, inspect, probe
 from cli.options import (
     device_option,
+    drawing_options,
     encoder_option,
     import_options,
     json_option,
@@ -158,14 +161,30 @@ def evaluate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
 
 @main.command()
 @run_argument
+@drawing_options
 @json_option
-def visualize(run: Path, as_json: bool) -> None:
-    """Draw the figures of RUN, as PDF and PNG with their data as CSV."""
+def visualize(
+    run: Path, figure: str | None, formats: tuple[str, ...], style: str | None, as_json: bool
+) -> None:
+    """Draw the figures of RUN, as PDF and PNG with their data as CSV.
+
+    With an option, only what is asked for is drawn; figures for a talk go into figures/talk.
+    """
     from figures.paper import draw
+    from figures.writing import FORMATS
 
     with ProgressBar() as bar:
-        outcome = open_run(run, bar).visualize(draw)
-    tell_outcome(outcome, as_json)
+        experiment = open_run(run, bar)
+        if figure is None and not formats and style is None:
+            tell_outcome(experiment.visualize(draw), as_json)
+            return
+
+        def chosen(folder: Path) -> list[Path]:
+            return draw(folder, figure, formats or FORMATS, style=style or "paper", progress=told)
+
+        told = partial(bar, "figures")
+        result = experiment.draw(chosen)
+    echo_json(result.to_json()) if as_json else click.echo(result.summary())
 
 
 @main.command()
@@ -225,7 +244,7 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, inspect, export, info, prompts):
+for command in (probe, concept, compare, inspect, export, info, prompts):
     main.add_command(command)
 main.add_command(plan)
 

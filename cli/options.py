@@ -87,6 +87,22 @@ def format_option(command: Command) -> Command:
     return click.option("--format", help=about)(command)
 
 
+def drawing_options(command: Command) -> Command:
+    """Which figures, in which formats and which style."""
+    about = (
+        "How it looks: paper, or talk with heavier lines and type without serifs.  [default: paper]"
+    )
+    command = click.option("--style", type=click.Choice(("paper", "talk")), help=about)(command)
+    about = "pdf, png or svg, or several with commas between.  [default: pdf,png]"
+    command = click.option("--format", "formats", default="", callback=_split, help=about)(command)
+    about = "Only this figure, by the name of its files; all that RUN allows if not given."
+    return click.option("--figure", help=about)(command)
+
+
+def _split(_context: click.Context, _option: click.Parameter, given: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in given.split(",") if part.strip())
+
+
 def settings_of(config: type[Any], *names: str) -> Callable[[Command], Command]:
     """One option for each named setting of a stage, all of them if none is named.
 

@@ -23,15 +23,26 @@ def reference() -> str:
     with click.Context(main, info_name="moesd-probe") as context:
         for name in main.list_commands(context):
             if command := main.get_command(context, name):
-                parts.append(_section(command, name, context))
+                parts += _sections(command, name, context)
     return "\n".join(parts)
+
+
+def _sections(command: click.Command, name: str, parent: click.Context) -> list[str]:
+    """The section of a command, and those of the commands below it."""
+    parts = [_section(command, name, parent)]
+    if isinstance(command, click.Group):
+        with click.Context(command, info_name=name, parent=parent) as context:
+            for below in command.list_commands(context):
+                if found := command.get_command(context, below):
+                    parts += _sections(found, below, context)
+    return parts
 
 
 def _section(command: click.Command, name: str, parent: click.Context | None) -> str:
     with click.Context(command, info_name=name, parent=parent, terminal_width=90) as context:
         context.help_option_names = ["-h", "--help"]
         text = command.get_help(context)
-    title = f"moesd-probe {name}" if parent else name
+    title = f"{parent.command_path} {name}" if parent else name
     return f"## {title}\n\n```text\n{text}\n```\n"
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.paper import FORMATS, write_figure
 from figures.style import GREY, OKABE_ITO, StyledFigure, styled
+from figures.writing import FORMATS, write_figure
 from probe.artifacts import Provenance, hash_file, read_table
 
 if TYPE_CHECKING:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figures.marks import legend_below
-from figures.style import COLUMN, SIDE_COLORS, SIDE_LABELS, WIDE, StyledFigure, styled
+from figures.style import (
+    COLUMN,
+    MIDDLE,
+    SIDE_COLORS,
+    SIDE_LABELS,
+    SIDE_MARKERS,
+    WIDE,
+    StyledFigure,
+    styled,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,7 +58,7 @@ def subject_shares(
     """
     names = sorted(shares["subject"].unique(), key=lambda name: (labour_shares[name], name))
     height = {name: i for i, name in enumerate(names)}
-    figure = StyledFigure(figsize=(4.6, 0.9 + 0.15 * len(names)), layout="constrained")
+    figure = StyledFigure(figsize=(MIDDLE[0], 0.9 + 0.15 * len(names)), layout="constrained")
     axes = figure.subplots()
     n_images = shares.groupby("subject")["n"].min().reindex(names).to_numpy(int)
     low, high = fair_band(n_images, target)
@@ -128,8 +137,8 @@ def fairness_bars(
                 at,
                 table["value"],
                 0.34,
-                color=color,
-                alpha=0.85,
+                color="white" if side == "base" else color,
+                edgecolor="0.3" if side == "base" else color,
                 yerr=_whiskers(table, value="value"),
                 error_kw={"elinewidth": 0.8, "ecolor": "0.15", "capsize": 2, "capthick": 0.8},
                 label=SIDE_LABELS[side],
@@ -169,14 +178,22 @@ def tradeoff(sides: DataFrame, *, subjects: DataFrame | None = None) -> Figure:
     for side, color in SIDE_COLORS.items():
         if subjects is not None:
             rows = subjects[subjects["side"] == side]
-            axes.scatter(rows["mad"], rows["clip"], s=7, color=color, alpha=0.35, linewidth=0)
+            axes.scatter(
+                rows["mad"],
+                rows["clip"],
+                s=7,
+                marker=SIDE_MARKERS[side],
+                color=color,
+                alpha=0.35,
+                linewidth=0,
+            )
         row = sides[sides["side"] == side]
         axes.errorbar(
             row["mad"],
             row["clip"],
             xerr=_whiskers(row, value="mad", low="mad_low", high="mad_high"),
             yerr=_whiskers(row, value="clip", low="clip_low", high="clip_high"),
-            fmt="o" if side == "base" else "D",
+            fmt=SIDE_MARKERS[side],
             markersize=6,
             color=color,
             markeredgecolor="black",

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figures.marks import legend_below
-from figures.style import COLUMN, COUNT_COLORS, WIDE, StyledFigure, colors_for, styled
+from figures.style import (
+    COLUMN,
+    COUNT_COLORS,
+    GROUP_MARKERS,
+    MIDDLE,
+    StyledFigure,
+    colors_for,
+    fitting_width,
+    points,
+    styled,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -48,7 +58,7 @@ def gate_regions(
             f"thresholds must rise from 0, got neutral_below={neutral_below} and "
             f"explicit_above={explicit_above}"
         )
-    figure = StyledFigure(figsize=(WIDE[0] * 0.75, COLUMN[1]), layout="constrained")
+    figure = StyledFigure(figsize=MIDDLE, layout="constrained")
     axes = figure.subplots()
     classes = class_order(prompts["route_truth"])
     colors = colors_for(class_order(prompts["route_truth"], prompts[route]))
@@ -64,6 +74,7 @@ def gate_regions(
                 prompts["skew"][rows],
                 height[rows],
                 s=9,
+                marker=GROUP_MARKERS.get(name, "o"),
                 color=color,
                 edgecolor=edge,
                 linewidth=0.5,
@@ -77,7 +88,7 @@ def gate_regions(
     axes.set(xlabel="skew (female \N{MINUS SIGN} / male +)", ylabel="true class")
     axes.set_yticks(list(rows_of.values()), list(rows_of))
     axes.tick_params(axis="y", length=0)
-    axes.set_title("right", loc="left", fontsize=7.5, x=1.01, color="0.4")
+    axes.set_title("right", loc="left", fontsize=points(7.5), x=1.01, color="0.4")
     legend_below(figure, axes)
     return figure
 
@@ -95,7 +106,7 @@ def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
     """
     import seaborn  # type: ignore[import-untyped]
 
-    size = (0.9 + 1.95 * len(routes), COLUMN[1])
+    size = (fitting_width(0.9 + 1.95 * len(routes)), COLUMN[1])
     figure = StyledFigure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
     classes = class_order(prompts["route_truth"], *(prompts[column] for column in routes))
@@ -108,7 +119,7 @@ def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
             vmax=1,
             annot=counts,
             fmt="d",
-            annot_kws={"fontsize": 8},
+            annot_kws={"fontsize": points(8)},
             cmap=COUNT_COLORS,
             cbar=False,
             linewidths=1.0,
@@ -159,7 +170,7 @@ def _shade(axes: Axes, skew: Series, neutral_below: float, explicit_above: float
             transform=axes.get_xaxis_transform(),
             ha="center",
             va="bottom",
-            fontsize=7,
+            fontsize=points(7),
             color="0.4",
         )
     for size in (neutral_below, explicit_above):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patches import Patch, Rectangle
 
-from figures.style import SIDE_LABELS, StyledFigure, colors_for, styled
+from figures.style import SIDE_LABELS, StyledFigure, colors_for, points, styled
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -36,7 +36,7 @@ def image_pairs(
     subjects : sequence of str
         Name of each subject.
     labels : (ndarray, ndarray) of shape (n_subjects, n_seeds), optional
-        Perceived value of an attribute in each image, drawn as a coloured line under it.
+        Perceived value of an attribute in each image, told by its first letters and a colour.
     width : float, default=7.0
         Width of the figure in inches; the height follows.
     """
@@ -58,10 +58,10 @@ def image_pairs(
     axes.set(xlim=(-1.55, n_seeds + 0.3), ylim=(block * n_subjects, 0))
     axes.axis("off")
     values = [] if labels is None else sorted(set(labels[0].flat) | set(labels[1].flat))
-    colors = colors_for(values)
+    colors, short = colors_for(values), _initials(values)
     for i, subject in enumerate(subjects):
         top = i * block + GAP / 2
-        axes.text(-1.5, top + ratio, subject.replace(" ", "\n"), va="center", fontsize=8.5)
+        axes.text(-1.5, top + ratio, subject.replace(" ", "\n"), va="center", fontsize=points(8.5))
         for row, (side, images) in enumerate((("base", base), ("moesd", corrected))):
             y = top + row * ratio
             axes.text(
@@ -71,7 +71,7 @@ def image_pairs(
                 va="center",
                 ha="right",
                 color="0.4",
-                fontsize=6.5,
+                fontsize=points(6.5),
             )
             for j in range(n_seeds):
                 axes.imshow(
@@ -91,12 +91,31 @@ def image_pairs(
                             linewidth=0,
                         )
                     )
+                    axes.text(
+                        j + 0.05,
+                        y + 0.88 * ratio,
+                        short[str(labels[row][i, j])],
+                        color="white",
+                        fontsize=points(6.5),
+                        fontweight="bold",
+                        bbox={"facecolor": color, "linewidth": 0, "pad": 1.0},
+                    )
     axes.set(xlim=(-1.55, n_seeds + 0.3), ylim=(block * n_subjects, 0))
     if values:
         figure.legend(
             [Patch(color=colors[value]) for value in values],
-            [f"perceived: {value}" for value in values],
+            [f"{short[value]}: perceived {value}" for value in values],
             loc="lower center",
             ncols=len(values),
         )
     return figure
+
+
+def _initials(values: Sequence[str]) -> dict[str, str]:
+    """The first letters of each value, as few as tell them apart."""
+    longest = max(map(len, values), default=0)
+    n = next(
+        (n for n in range(1, longest) if len({value[:n] for value in values}) == len(values)),
+        longest,
+    )
+    return {value: value[:n] for value in values}

@@ -22,12 +22,15 @@ from figures.marks import (
 from figures.style import (
     COLUMN,
     GREY,
+    GROUP_LINES,
     GROUP_MARKERS,
+    MIDDLE,
     OKABE_ITO,
     SHARE_COLORS,
     WIDE,
     StyledFigure,
     colors_for,
+    points,
     styled,
 )
 
@@ -66,7 +69,7 @@ def prompt_map(
         neutral = scatter_shares(axes, prompts, f"{method}_x", f"{method}_y")
         axes.set(title=method.upper(), xticks=[], yticks=[])
         if faithfulness and method in faithfulness:
-            axes.set_xlabel(MapFaithfulness(**faithfulness[method]).caption(), fontsize=7)
+            axes.set_xlabel(MapFaithfulness(**faithfulness[method]).caption(), fontsize=points(7))
     share_bar(figure, neutral, panels, "women's share (neutral prompts)")
     panels[0].scatter([], [], s=13, color=GREY, edgecolor="black", linewidth=0.3, label="neutral")
     legend_below(figure, panels[0])
@@ -93,12 +96,14 @@ def projection_histogram(
     edges = np.histogram_bin_edges(together, bins).tolist()
     for label, values in scores.items():
         axes.hist(values, edges, density=True, color=colors[label], alpha=0.12, linewidth=0)
+        line = GROUP_LINES.get(label, "-")
         axes.hist(
             values,
             edges,
             density=True,
             histtype="step",
             linewidth=1.1,
+            linestyle=line,
             color=colors[label],
             label=f"{label} ({len(values)})",
         )
@@ -106,7 +111,7 @@ def projection_histogram(
     axes.set(
         xlabel="projection on the bias axis (female \N{MINUS SIGN} / male +)", ylabel="density"
     )
-    legend_below(figure, axes)
+    legend_below(figure, axes, n_columns=2)
     return figure
 
 
@@ -188,7 +193,7 @@ def shift_arrows(prompts: DataFrame, *, n_names: int = 10) -> Figure:
     n_names : int, default=10
         How many occupations to name: those that move farthest.
     """
-    figure = StyledFigure(figsize=(COLUMN[0] * 1.45, COLUMN[1] * 1.25), layout="constrained")
+    figure = StyledFigure(figsize=(MIDDLE[0], MIDDLE[1] * 1.25), layout="constrained")
     axes = figure.subplots()
     scatter_groups(axes, prompts, "pca_x", "pca_y", alpha=0.16)
     arrows = (

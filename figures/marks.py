@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from figures.style import GROUP_MARKERS, SHARE_COLORS, colors_for
+from figures.style import points as in_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,13 +78,16 @@ def signed(value: float) -> str:
 def legend_below(figure: Figure, axes: Axes, *, n_columns: int | None = None) -> None:
     """Put the legend of one axes under the whole figure, where it covers no data."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
+    legend = figure.legend(
         handles,
         labels,
         loc="outside lower center",
         ncols=n_columns or len(labels),
         columnspacing=1.0,
     )
+    for handle in legend.legend_handles:
+        if handle is not None and (handle.get_alpha() or 1.0) < 0.6:
+            handle.set_alpha(0.6)  # pale points are many, the one in the legend is alone
 
 
 def name_points(
@@ -107,7 +111,7 @@ def name_points(
     obstacles : iterable of (x, y)
         Other points, in data coordinates, that no name may cover.
     size : float, default=6.5
-        Size of the type, in points.
+        Size of the type in the paper's style, in points.
     """
     width, height = _size_in_points(axes)
     (x_low, x_high), (y_low, y_high) = axes.get_xlim(), axes.get_ylim()
@@ -115,7 +119,7 @@ def name_points(
     def place(x: float, y: float) -> tuple[float, float]:
         return (x - x_low) / (x_high - x_low) * width, (y - y_low) / (y_high - y_low) * height
 
-    points = list(points)
+    points, size = list(points), in_points(size)
     dots = [place(x, y) for x, y in obstacles] + [place(x, y) for x, y, _ in points]
     taken = [(x - 2.0, y - 2.0, x + 2.0, y + 2.0) for x, y in dots]
     for x, y, name in points:

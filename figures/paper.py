@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from figures import recipes, studies
 from figures.sources import SOURCES, RunFiles
-from probe.artifacts import atomic
+from figures.style import in_style
+from figures.writing import ALL_FORMATS, FORMATS, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
-
-    from probe.artifacts import Provenance
-
-FORMATS = ("pdf", "png")
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ FIGURES = {
         ("labels", "subjects", "quality"),
         "Pairs of images: the same noise, by the base and by the corrected model. Subjects are "
         "spread evenly over the labour shares, with * for held out, and the seeds are the first "
-        "ones: none is chosen. The line under an image is what the classifier perceives.",
+        "ones: none is chosen. The letter in an image is what the classifier perceives.",
         "A grid of generated images, two rows a subject: base above corrected.",
     ),
     "shares": PaperFigure(
@@ -184,6 +180,15 @@ FIGURES = {
         "asked to; where held-out prompts fall on it is the test.",
         "Two scatter plots of prompts, coloured by group.",
     ),
+    "methods": PaperFigure(
+        studies.methods,
+        ("methods",),
+        "Methods compared on the same prompts, noise and judges: unfairness (MAD) against explicit "
+        "prompts honoured and against CLIP score, with 95 % intervals. The dashed line is the "
+        "noise floor; hollow methods lose explicit prompts. The oracle says the gender in the "
+        "prompt.",
+        "Two scatter plots of methods, numbered, with intervals.",
+    ),
     "prediction": PaperFigure(
         studies.prediction,
         ("prediction",),
@@ -201,9 +206,12 @@ def draw(
     name: str | None = None,
     formats: Iterable[str] = FORMATS,
     *,
+    style: str = "paper",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Draw one figure of a run, or all, into ``run/figures``, with the data behind each as CSV.
+
+    In another style than the paper's they go into ``run/figures/STYLE``.
 
     The same run gives the same bytes. Nothing is drawn unless everything needed is there; figures
     of studies that were not done are left out.
@@ -215,7 +223,9 @@ def draw(
     name : str, optional
         One of `FIGURES`; all of them by default.
     formats : iterable of str
-        Of ``"pdf"`` and ``"png"``.
+        Of ``"pdf"``, ``"png"`` and ``"svg"``; the first two by default.
+    style : {"paper", "talk"}
+        Sizes and type, see `figures.style.STYLES`.
     progress : callable, optional
         Called with the number of figures done and their total.
 
@@ -227,7 +237,7 @@ def draw(
     Raises
     ------
     ValueError
-        If the name or a format is unknown.
+        If the name, a format or the style is unknown.
     StageError
         If a stage that the figure needs has not been run.
     ArtifactError
@@ -236,14 +246,15 @@ def draw(
     formats = list(formats)
     if name is not None and name not in FIGURES:
         raise ValueError(f"no figure is named {name!r}; choose from {', '.join(FIGURES)}")
-    if unknown := [entry for entry in formats if entry not in FORMATS]:
-        raise ValueError(f"formats {unknown} are unknown; choose from {', '.join(FORMATS)}")
+    if unknown := [entry for entry in formats if entry not in ALL_FORMATS]:
+        raise ValueError(f"formats {unknown} are unknown; choose from {', '.join(ALL_FORMATS)}")
     files = RunFiles(Path(run))
     names = drawable(files) if name is None else [name]
     files.require(*dict.fromkeys(source for name in names for source in FIGURES[name].reads))
     written = []
     for done, entry in enumerate(names, start=1):
-        written += _write(files, entry, formats)
+        with in_style(style):
+            written += _write(files, entry, formats, style)
         if progress is not None:
             progress(done, len(names))
     return written
@@ -258,37 +269,9 @@ def drawable(files: RunFiles) -> list[str]:
     ]
 
 
-def write_figure(
-    target: Path, figure: Figure, data: DataFrame, provenance: Provenance, formats: list[str]
-) -> list[Path]:
-    """Write a figure in each format and its data as CSV; the target's suffix is added."""
-    paths = [target.with_name(f"{target.name}.{suffix}") for suffix in formats]
-    for path in paths:
-        with atomic(path) as temporary:
-            figure.savefig(temporary, metadata=_metadata(path, target.name, provenance))
-    paths.append(target.with_name(f"{target.name}.csv"))
-    with atomic(paths[-1]) as temporary:
-        data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
-    return paths
-
-
-def _write(files: RunFiles, name: str, formats: list[str]) -> list[Path]:
+def _write(files: RunFiles, name: str, formats: list[str], style: str) -> list[Path]:
     entry = FIGURES[name]
     figure, data = entry.recipe(files)
     provenance = files.provenance("figure", *entry.reads)
-    return write_figure(files.run / "figures" / name, figure, data, provenance, formats)
-
-
-def _metadata(path: Path, name: str, provenance: Provenance) -> dict[str, Any]:
-    """Metadata of an image file: the provenance, and no time."""
-    origin = json.dumps(asdict(provenance), sort_keys=True)
-    software = f"moesd-probe {provenance.version}"
-    if path.suffix == ".png":
-        return {"Software": software, "Title": name, "Description": origin}
-    return {
-        "Title": name,
-        "Subject": origin,
-        "Creator": software,
-        "Producer": None,
-        "CreationDate": None,
-    }
+    folder = files.run / "figures" / ("" if style == "paper" else style)
+    return write_figure(folder / name, figure, data, provenance, formats)

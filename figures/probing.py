@@ -11,10 +11,13 @@ from figures.style import (
     COLUMN,
     COUNT_COLORS,
     GREY,
+    GROUP_LINES,
+    MIDDLE,
     OKABE_ITO,
     WIDE,
     StyledFigure,
     colors_for,
+    points,
     styled,
 )
 
@@ -29,7 +32,12 @@ PROBES = {
     "kept_occupation": ("occupation, linear probe", "^", OKABE_ITO["blue"]),
 }
 """Column of an accuracy, its name, marker and colour; the first three should fall to chance."""
-UNITS = {"pair": OKABE_ITO["blue"], "template": OKABE_ITO["orange"], "occupation": GREY}
+UNITS = {
+    "pair": (OKABE_ITO["blue"], "o"),
+    "template": (OKABE_ITO["orange"], "s"),
+    "occupation": (GREY, "^"),
+}
+"""Colour and marker of what is drawn anew."""
 
 
 @styled
@@ -55,12 +63,14 @@ def estimator_agreement(table: DataFrame) -> Figure:
     left.set(yticks=height, yticklabels=names, xlabel="degrees from the axis of all occupations")
     left.set_xlim(left=0)
     left.invert_yaxis()
-    left.legend(loc="lower right")
+    legend_below(figure, left)
     cosines = table[[f"cosine_{name}" for name in names]].to_numpy(float)
     right.imshow(np.abs(cosines), cmap=COUNT_COLORS, vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(cosines):
         color = "white" if abs(value) > 0.6 else "black"
-        right.text(column, row, signed(value), ha="center", va="center", fontsize=7, color=color)
+        right.text(
+            column, row, signed(value), ha="center", va="center", fontsize=points(7), color=color
+        )
     right.set(xticks=height, yticks=height, xticklabels=names, yticklabels=names)
     right.set_title("cosine of the axes")
     right.spines[:].set_visible(False)
@@ -79,10 +89,10 @@ def axis_stability(table: DataFrame) -> Figure:
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
     for unit, rows in table.groupby("unit", sort=False):
-        color = UNITS.get(str(unit), OKABE_ITO["black"])
+        color, marker = UNITS.get(str(unit), (OKABE_ITO["black"], "D"))
         axes.fill_between(rows["n_units"], rows["low"], rows["high"], color=color, alpha=0.15)
         axes.plot(
-            rows["n_units"], rows["cosine"], marker="o", markersize=3, color=color, label=unit
+            rows["n_units"], rows["cosine"], marker=marker, markersize=3.5, color=color, label=unit
         )
     axes.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
     axes.set_xscale("log", base=2)
@@ -130,7 +140,7 @@ def erasers(table: DataFrame) -> Figure:
         As from `probe.latent.erasure.evaluation.erasure_table`, with the columns
         ``clusters_accuracy, clusters_low, clusters_high``.
     """
-    figure = StyledFigure(figsize=(4.6, 1.2 + 0.32 * len(table)), layout="constrained")
+    figure = StyledFigure(figsize=(MIDDLE[0], 1.2 + 0.32 * len(table)), layout="constrained")
     axes = figure.subplots()
     shift = np.linspace(-0.24, 0.24, len(PROBES))
     for (column, (label, marker, color)), offset in zip(PROBES.items(), shift, strict=True):
@@ -169,7 +179,15 @@ def foretold_shares(table: DataFrame) -> Figure:
         rows = table[table["split"] == split]
         if split == "held_out":
             axes.vlines(rows["predicted"], rows["low"], rows["high"], color=color, alpha=0.4)
-        axes.scatter(rows["predicted"], rows["share"], color=color, s=14, label=label, zorder=3)
+        axes.scatter(
+            rows["predicted"],
+            rows["share"],
+            color="white" if split == "held_out" else color,
+            edgecolor=color,
+            s=14,
+            label=label,
+            zorder=3,
+        )
     unseen = table[table["split"] == "held_out"]
     axes.set(
         xlabel="share of women foretold from the text",
@@ -177,7 +195,11 @@ def foretold_shares(table: DataFrame) -> Figure:
         xlim=(-0.03, 1.03),
         ylim=(-0.03, 1.03),
     )
-    name_points(axes, unseen[["predicted", "share", "subject"]].itertuples(index=False))
+    name_points(
+        axes,
+        unseen[["predicted", "share", "subject"]].itertuples(index=False),
+        obstacles=_along(unseen) + table[["predicted", "share"]].to_numpy(float).tolist(),
+    )
     legend_below(figure, axes)
     return figure
 
@@ -212,10 +234,21 @@ def group_densities(table: DataFrame) -> Figure:
                 *(grid.columns, grid.index, grid),
                 levels=[0.1 * peak, 0.5 * peak],
                 colors=[color],
+                linestyles=[GROUP_LINES.get(group, "-")],
                 linewidths=0.8,
             )
         axes.set(title=method.upper(), xticks=[], yticks=[])
     for group, color in colors_for(groups).items():
-        panels[0].plot([], [], color=color, label=group)
+        panels[0].plot([], [], color=color, linestyle=GROUP_LINES.get(group, "-"), label=group)
     legend_below(figure, panels[0])
     return figure
+
+
+def _along(rows: DataFrame) -> list[tuple[float, float]]:
+    """Points along the intervals of a prediction, which no name may cover."""
+    parts = np.linspace(0.0, 1.0, 40)
+    return [
+        (row.predicted, row.low + part * (row.high - row.low))
+        for row in rows.itertuples()
+        for part in parts
+    ]

@@ -112,6 +112,13 @@ SOURCES = {
     "maps_found": Source(
         "latent/maps.json", "study", "probe", ("lines", "figures"), is_optional=True
     ),
+    "methods": Source(
+        "comparison/methods.parquet",
+        "methods",
+        "compare methods",
+        ("name", "keeps_explicit", "figure", "value", "low", "high", "floor"),
+        is_optional=True,
+    ),
     "prediction": _study("prediction", ("subject", "split", "share", "predicted", "low", "high")),
 }
 """Every file that is read, by its short name."""

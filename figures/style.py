@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -16,8 +18,13 @@ P = ParamSpec("P")
 
 COLUMN = (3.4, 2.7)
 """Width and height in inches of a figure in one column of a two-column paper."""
+MIDDLE = (5.2, 2.7)
+"""Width and height in inches of a figure of a column and a half."""
 WIDE = (7.0, 3.1)
 """Width and height in inches of a figure across both columns."""
+
+WIDTHS = (COLUMN[0], MIDDLE[0], WIDE[0])
+"""Every figure has one of these widths, so that its type has the size of its neighbours'."""
 
 # Okabe and Ito, *Color Universal Design* (2008): told apart with every common colour blindness.
 OKABE_ITO = {
@@ -44,10 +51,17 @@ GROUP_COLORS = {
     "object": OKABE_ITO["purple"],
 }
 """Colour of a group of prompts, a value of an attribute, or a class of the gate."""
-GROUP_MARKERS = {"female": "^", "male": "v", "neutral": "o", "object": "s"}
-"""Marker of a group of prompts, so that a grey print can be read too."""
+GROUP_MARKERS = {"female": "^", "male": "v", "neutral": "o", "object": "s"} | {
+    "female-skewed": "^",
+    "male-skewed": "v",
+    "explicit": "D",
+}
+"""Marker of a group of prompts or a class of the gate, so that a grey print can be read too."""
+GROUP_LINES = {"female": "-", "male": "--", "neutral": "-.", "object": ":"}
+"""Style of a group's lines, for the same reason."""
 SIDE_COLORS = {"base": GREY, "moesd": OKABE_ITO["green"]}
 """Colour of the plain model and of the corrected one."""
+SIDE_MARKERS = {"base": "o", "moesd": "D"}
 SIDE_LABELS = {"base": "base", "moesd": "corrected"}
 SHARE_COLORS = LinearSegmentedColormap.from_list(
     "share", [OKABE_ITO["blue"], "#B9C4CB", OKABE_ITO["vermillion"]]
@@ -87,6 +101,7 @@ RC: Any = {
     "ps.fonttype": 42,
     "savefig.dpi": 200,
     "savefig.facecolor": "white",
+    "svg.hashsalt": "moesd-probe",  # names of parts, else drawn by lot
     "xtick.color": "0.3",
     "xtick.labelcolor": "black",
     "xtick.labelsize": 7.5,
@@ -101,21 +116,65 @@ RC: Any = {
 """Settings of matplotlib that hold while a figure is built, drawn and saved, and never outside."""
 
 
+# Seen from the back of a room: heavier lines, and letters without serifs, which are larger at
+# the same width of a word; so a figure keeps its layout.
+_HEAVIER = 1.4
+_TYPE = 0.95
+STYLES: dict[str, Any] = {
+    "paper": RC,
+    "talk": RC
+    | {name: _TYPE * RC[name] for name in RC if name.endswith(("fontsize", "font.size"))}
+    | {name: _TYPE * RC[name] for name in RC if name.endswith(("labelsize", "titlesize"))}
+    | {name: _HEAVIER * RC[name] for name in RC if name.endswith(("linewidth", "major.width"))}
+    | {"font.family": ["DejaVu Sans"], "mathtext.fontset": "dejavusans", "savefig.dpi": 400},
+}
+"""Settings of matplotlib by the name of a style."""
+_style: ContextVar[str] = ContextVar("style", default="paper")
+
+
+@contextmanager
+def in_style(name: str) -> Iterator[None]:
+    """Build figures in another style than the paper's.
+
+    Raises
+    ------
+    ValueError
+        If no style is called so.
+    """
+    if name not in STYLES:
+        raise ValueError(f"no style is called {name!r}; choose from {', '.join(STYLES)}")
+    token = _style.set(name)
+    try:
+        yield
+    finally:
+        _style.reset(token)
+
+
+def points(size: float) -> float:
+    """Size of type in the style of the moment, of what is ``size`` points in the paper's."""
+    scale: float = STYLES[_style.get()]["font.size"] / RC["font.size"]
+    return size * scale
+
+
 class StyledFigure(Figure):
-    """A Figure that is drawn in our style wherever it is drawn.
+    """A Figure that is drawn in the style it was built in, wherever it is drawn.
 
     matplotlib makes ticks and embeds fonts only when a figure is drawn, by the settings of that
     moment: without this, a notebook or another program's settings would show through.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._settings = STYLES[_style.get()]
+        super().__init__(*args, **kwargs)
+
     def draw(self, renderer: RendererBase) -> None:
         """Draw on a renderer, in our style."""
-        with rc_context(RC):
+        with rc_context(self._settings):
             super().draw(renderer)
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """Save to a path or an open file, in our style."""
-        with rc_context(RC):
+        with rc_context(self._settings):
             super().savefig(fname, **kwargs)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
@@ -131,10 +190,15 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(function)
     def build(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with rc_context(RC):
+        with rc_context(STYLES[_style.get()]):
             return function(*args, **kwargs)
 
     return build
+
+
+def fitting_width(inches: float) -> float:
+    """Choose the least of `WIDTHS` that is as wide, the largest if none is."""
+    return next((width for width in WIDTHS if width >= inches), WIDTHS[-1])
 
 
 def colors_for(names: Iterable[str]) -> dict[str, str]:

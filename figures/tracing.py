@@ -10,7 +10,15 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from figures.marks import signed
-from figures.style import COUNT_COLORS, EFFECT_COLORS, OKABE_ITO, WIDE, StyledFigure, styled
+from figures.style import (
+    COUNT_COLORS,
+    EFFECT_COLORS,
+    OKABE_ITO,
+    StyledFigure,
+    fitting_width,
+    points,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +104,10 @@ def head_map(table: DataFrame) -> Figure:
     kinds = [kind for kind in KINDS if (rows["measure"] == kind).any()]
     layers, heads = sorted(set(rows["layer"])), sorted(set(rows["head"]))
     figure = StyledFigure(
-        figsize=(1.1 + len(kinds) * max(1.5, 0.34 * len(heads)), _height(len(layers))),
+        figsize=(
+            fitting_width(1.1 + len(kinds) * max(1.5, 0.34 * len(heads))),
+            _height(len(layers)),
+        ),
         layout="constrained",
     )
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
@@ -124,7 +135,7 @@ def _panels(
     sites = [site for site in SITES if (rows["site"] == site).any()]
     positions = [name for name in POSITIONS if (rows["position"] == name).any()]
     layers = list(range(int(rows["layer"].max()) + 1))
-    width = 1.2 + (WIDE[0] - 1.2) * min(1.0, len(sites) * len(positions) / 15)
+    width = fitting_width(1.2 + 0.387 * len(sites) * len(positions))
     figure = StyledFigure(figsize=(width, _height(len(layers))), layout="constrained")
     panels = figure.subplots(1, len(sites), sharey=True, squeeze=False)[0]
     title, low, high = MEASURES[measure]
@@ -169,7 +180,7 @@ def _heat(
                 signed(value + 0.0 if abs(value) >= 0.005 else 0.0),
                 ha="center",
                 va="center",
-                fontsize=6.5,
+                fontsize=points(6.5),
                 color="white" if is_dark else "0.2",
             )
     for row, column in marked:

@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from probe.latent.tracing.heads import attribute_heads
     from probe.latent.tracing.patching import patch_states
     from probe.moesd.model import MoESD
+    from probe.text.captions.classification import classify, classify_captions
+    from probe.text.captions.schemas import read_winobias, read_winogender
+    from probe.text.captions.twins import neutralise, swap_gender
     from probe.text.concepts import Concept
     from probe.text.embeddings import EmbeddingStore
     from probe.text.encoder import TextEncoder
@@ -127,6 +130,9 @@ _HOMES = {
     "probe.latent.directions.subspace": ("GroupSubspace",),
     "probe.latent.tracing": ("trace", "where_it_appears"),
     "probe.moesd.model": ("MoESD",),
+    "probe.text.captions.classification": ("classify", "classify_captions"),
+    "probe.text.captions.schemas": ("read_winobias", "read_winogender"),
+    "probe.text.captions.twins": ("neutralise", "swap_gender"),
     "probe.text.concepts": ("Concept",),
     "probe.text.encoding.conditioning": ("Conditioning",),
     "probe.text.embeddings": ("EmbeddingStore",),
@@ -178,6 +184,8 @@ __all__ = [
     "__version__",
     "attribute_heads",
     "benjamini_hochberg",
+    "classify",
+    "classify_captions",
     "clusters_left",
     "direction_cone",
     "ect",
@@ -188,10 +196,13 @@ __all__ = [
     "mac",
     "map_faithfulness",
     "neighbor_map",
+    "neutralise",
     "pairwise_cosines",
     "patch_states",
     "read_prompts",
     "read_vectors",
+    "read_winobias",
+    "read_winogender",
     "record",
     "ripa",
     "rnd",
@@ -200,6 +211,7 @@ __all__ = [
     "share_correlation",
     "share_regression",
     "stability",
+    "swap_gender",
     "trace",
     "weat",
     "where_it_appears",

@@ -17,7 +17,8 @@ from probe.experiment import Experiment
 from probe.experiment.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-COMMANDS = [*ROAD, "run", "probe", "concept", "inspect", "export", "info", "prompts"]
+COMMANDS = [*ROAD, "run", "probe", "concept", "compare", "inspect", "export", "info", "prompts"]
+COMPARISONS = ["compare methods", "compare runs"]
 OF_A_FILE = ["prompts"]
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
@@ -64,9 +65,11 @@ def test_every_command_of_the_design_is_there():
     assert list(main.commands) == COMMANDS
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [*(name for name in COMMANDS if name != "compare"), *COMPARISONS]
+)
 def test_help_is_one_sentence_and_the_options(command):
-    result = call(command, "--help")
+    result = call(*command.split(), "--help")
     assert result.exit_code == 0
     about = "FILE" if command in OF_A_FILE else "RUN"
     assert result.stdout.startswith(f"Usage: main {command} [OPTIONS] {about}")
@@ -106,6 +109,23 @@ def test_a_command_that_is_up_to_date_says_so_and_what_was_found(shown, command)
     first, *rest = result.stdout.splitlines()
     assert first.startswith(f"{command}: skipped (")
     assert rest
+
+
+def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown):
+    before = contents(shown[0])
+    asked = ("--figure", "skew", "--format", "svg, png", "--style", "talk")
+    found = json.loads(call("visualize", shown[0], *asked, "--json").stdout)
+    written = {f"figures/talk/skew.{suffix}" for suffix in ("svg", "png", "csv")}
+    assert set(found["files"]) == written
+    after = contents(shown[0])
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == written
+    assert call("visualize", shown[0]).stdout.startswith("visualize: skipped")
+
+
+def test_a_figure_or_format_that_is_unknown_is_refused_with_the_known_ones(shown):
+    assert "choose from map" in refusal(call("visualize", shown[0], "--figure", "chart"))
+    assert "choose from pdf, png, svg" in refusal(call("visualize", shown[0], "--format", "gif"))
 
 
 def test_fit_prints_what_the_issue_asks_for(shown):
@@ -158,10 +178,11 @@ def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folde
 def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
     path, out = tmp_path / "a.txt", tmp_path / "out.csv"
     path.write_text("A man.\nA woman and her dog.\nA tree.\n")
-    result = call("prompts", path, "--out", out)
+    result = call("prompts", path, "--out", out, "--twins", tmp_path / "twins.csv")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("3 captions from a.txt")
-    assert result.stdout.splitlines()[-1] == f"{out}: 3 rows"
+    assert result.stdout.splitlines()[-2] == f"{out}: 3 rows"
+    assert "twins.csv: 2 rows; 0 without the other gender, 0 without" in result.stdout
     found = json.loads(call("prompts", path, "--json").stdout)
     assert {name: part["n"] for name, part in found["categories"].items()} == {
         "male": 1, "female": 1, "both": 0, "neutral_person": 0, "no_person": 1

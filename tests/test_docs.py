@@ -43,8 +43,8 @@ def test_the_reference_page_names_every_command():
 
 
 def test_the_table_of_the_readme_names_every_command():
-    named = re.findall(r"^\| `(\w+) (?:RUN|FILE|--model)", README.read_text("utf-8"), re.M)
-    assert sorted(named) == sorted(main.commands)
+    named = re.findall(r"^\| `(\w+)(?: \w+)? (?:RUN|FILE|--model)", README.read_text("utf-8"), re.M)
+    assert set(named) == set(main.commands)
 
 
 def test_the_readme_shows_the_program_at_work():

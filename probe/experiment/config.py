@@ -83,6 +83,12 @@ class GenerateConfig:
         "Who corrects a picture: by-lean (each prompt's expert), by-seed (the expert its seed "
         "draws) or sparing (likewise, only for as many as the base lacks).",
     )
+    strength: float = setting(1.0, "How much of the correction is done, 0 to 1; 0 is the base.")
+    target: str = setting(
+        "parity",
+        "Shares asked for, if not sent by-lean: parity, labour (each occupation's in the labour "
+        "market), a share of women, or a table by subject (TOML).",
+    )
     seed: int = setting(0, "Seed of the noise.")
 
     def __post_init__(self) -> None:
@@ -91,6 +97,14 @@ class GenerateConfig:
         at_least("n_steps", self.n_steps, 1)
         at_least("batch_size", self.batch_size, 0)
         one_of("sending", self.sending, SENDINGS)
+        at_least("strength", self.strength, 0)
+        if self.strength > 1:
+            raise ValueError(f"strength is {self.strength}; needed at most 1")
+        if self.sending == "by-lean" and self.target != "parity":
+            raise ValueError(
+                f"target is {self.target!r} but pictures are sent by-lean, which meets parity at "
+                "best; choose the sending by-seed or sparing"
+            )
 
 
 @dataclass(frozen=True)

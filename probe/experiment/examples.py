@@ -25,6 +25,8 @@ MARK = f"{FOLDER}/provenance.json"
 _CANDIDATES = "moesd/candidates"
 _SPARE = 1.2  # a model that obeys 95 % of its prompts loses one picture in ten to the checks
 
+_OF_OTHER_PICTURES = ("n_images", "seed", "batch_size", "sending", "strength", "target")
+
 
 def examples_made_from(run: Run) -> str:
     """Everything the training pictures depend on."""
@@ -35,7 +37,7 @@ def examples_made_from(run: Run) -> str:
         judges.judges_line(run, judges.classifier_folder(run)),
         repr(run.lexicon),
         f"n={config.train.n_examples} seed={config.train.seed}",
-        settings_line(config.generate, without=("n_images", "seed", "batch_size", "sending")),
+        settings_line(config.generate, without=_OF_OTHER_PICTURES),
         f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
     )
 

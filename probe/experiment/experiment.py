@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from probe.experiment.comparing.stage import CompareMethods
 from probe.experiment.concepts import ConceptStudy
 from probe.experiment.config import Config
 from probe.experiment.embedding import FILES as EMBEDDINGS
@@ -18,7 +19,15 @@ from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
 from probe.experiment.road import Outcome, Road, bring_up_to_date
 from probe.experiment.run import Progress, Run, Stage, check_model
-from probe.experiment.showing import Draw, DrawConcept, Render, Report, Visualize
+from probe.experiment.showing import (
+    Draw,
+    DrawConcept,
+    DrawFigure,
+    Render,
+    Report,
+    Visualize,
+    VisualizeResult,
+)
 from probe.experiment.starting import held, start, start_imported
 from probe.experiment.studies import STUDIES
 from probe.experiment.training import Train
@@ -194,6 +203,19 @@ class Experiment:
         """Draw the figures; ``draw`` is `figures.paper.draw`, which this library does not know."""
         return self._do(Visualize(draw))
 
+    def draw(self, draw: Callable[[Path], list[Path]]) -> VisualizeResult:
+        """Draw some figures, or in another way than `visualize` does; no stage is marked as done.
+
+        Parameters
+        ----------
+        draw : callable
+            Run folder to the files written; see `figures.paper.draw`, which says what it refuses.
+        """
+        self._road.require_model("visualize")
+        with held(self.folder):
+            files = draw(self.folder)
+        return VisualizeResult(sorted(path.relative_to(self.folder).as_posix() for path in files))
+
     def report(self, render: Render) -> Outcome:
         """Write the page; ``render`` is `figures.report.render_report`."""
         return self._do(Report(render))
@@ -294,6 +316,41 @@ class Experiment:
             study.copy_into(self._run)
             if draw is not None:
                 draw(self.folder, study.stem)
+            return outcome
+
+    def compare(
+        self,
+        *names: str,
+        n_images: int | None = None,
+        draw: DrawFigure | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """Compare MoESD with other methods on the same prompts, noise, judges and examples.
+
+        Parameters
+        ----------
+        names : str
+            Of `probe.experiment.comparing.methods.METHODS`, beside the base; all if none is named.
+        n_images : int, optional
+            Pictures of each occupation and method; as many as ``generate`` makes if not given.
+        draw : callable, optional
+            Draws a figure by its name: `figures.paper.draw`, which this library does not know.
+        tell : callable, optional
+            Called with one line when a method is done.
+
+        Raises
+        ------
+        ValueError
+            If there is no such method, or ``n_images`` is below 2.
+        StageError
+            If the correction has not been trained, or is out of date.
+        """
+        stage = CompareMethods(names, n_images=n_images, tell=tell)
+        with held(self.folder):
+            self._road.require(stage.name, before="generate")
+            outcome = bring_up_to_date(stage, self._run)
+            if draw is not None:
+                draw(self.folder, "methods")
             return outcome
 
     def inspect(self, prompt: str) -> Inspection:

@@ -8,7 +8,7 @@ from typing import Any
 from probe.artifacts import hash_parts, write_json
 from probe.experiment.config import settings_line
 from probe.experiment.run import Run, stale_files
-from probe.experiment.sending import intervention
+from probe.experiment.sending import intervention, target_line
 from probe.experiment.training import FOLDER as MOESD
 from probe.experiment.training import parts
 from probe.images.plan import METADATA, GenerationPlan, read_metadata
@@ -100,6 +100,7 @@ class Generate:
             lexicon_line(run.lexicon),
             run.revision,
             run.hashes(*parts(run)),
+            target_line(run),
         )
 
 

@@ -11,7 +11,7 @@ from probe.experiment.run import Run, Stage
 from probe.experiment.studies.study import Study
 
 _CARRIERS = (".json", ".parquet", ".safetensors")
-_ROOMS = ("embeddings", "latent", "moesd", "images", "evaluation", "figures")
+_ROOMS = ("embeddings", "latent", "moesd", "images", "evaluation", "comparison", "figures")
 _UNFINISHED = (
     "embeddings/.rows",
     "embeddings/own/.rows",

@@ -72,7 +72,7 @@ def _look(run: Run, table: pd.DataFrame, classifier: AttributeClassifier) -> pd.
             ]
             seen = classifier.label(files).rename(columns=judges.column)
             if judges.SUBJECT not in classifier.attributes:
-                seen[judges.SUBJECT_SEEN] = _subjects_by_clip(run, files, clip)
+                seen[judges.SUBJECT_SEEN] = subjects_by_clip(run, files, clip)
             seen["clip_score"] = clip.score(files, rows["prompt"].tolist())
             seen["key"] = rows["key"].to_numpy()
             write_table(path, seen, run.provenance("piece", made_from))
@@ -82,7 +82,7 @@ def _look(run: Run, table: pd.DataFrame, classifier: AttributeClassifier) -> pd.
     return pd.concat(pieces)
 
 
-def _subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]:
+def subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]:
     """What is seen by CLIP, of all subjects of the run, where the classifier knows none."""
     jobs = [job.name for job in run.lexicon.occupations]
     subjects = [*jobs, *run.lexicon.objects]

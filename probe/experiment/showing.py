@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from probe.artifacts import atomic, hash_parts, read_json, write_json
+from probe.experiment.comparing.stage import TABLE as METHODS
 from probe.experiment.evaluating import FILES as EVALUATION
 from probe.experiment.fitting import FIT, MAP, SUBJECTS
 from probe.experiment.run import Run, stale_files
@@ -22,6 +23,10 @@ Render = Callable[[Path], str]
 
 DrawConcept = Callable[[Path, str], list[Path]]
 """Run folder and file name of a concept to the files of its figure; draws what is not there."""
+
+
+DrawFigure = Callable[[Path, str], list[Path]]
+"""Run folder and name of a figure to its files."""
 
 
 class Draw(Protocol):
@@ -82,7 +87,8 @@ class Visualize:
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        done = [study.file for study in STUDIES.values() if (run.folder / study.file).exists()]
+        asked = (*(study.file for study in STUDIES.values()), METHODS)
+        done = [name for name in asked if (run.folder / name).exists()]
         shown = run.hashes(MAP, SUBJECTS, FIT, GATE, *parts(run), *EVALUATION, *done)
         return hash_parts("figures", shown)
 

@@ -158,6 +158,19 @@ class ClipScorer:
         best: npt.NDArray[np.intp] = (pictures @ texts.T).numpy().argmax(axis=1)
         return best
 
+    @torch.no_grad()
+    def embed(
+        self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Embed pictures: projected and of unit length, shape (n, n_features).
+
+        Parameters and errors are those of `choose`.
+        """
+        embedded: npt.NDArray[np.float64] = self._encode_pictures(
+            images, batch_size, progress
+        ).numpy()
+        return embedded
+
     def _encode_pictures(
         self, images: Pictures, batch_size: int, progress: Progress | None
     ) -> torch.Tensor:

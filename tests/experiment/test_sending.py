@@ -2,10 +2,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from probe.errors import DataError
 from probe.experiment.config import Config, GenerateConfig
 from probe.experiment.run import Run
-from probe.experiment.sending import intervention, read_base_shares, twins_of
+from probe.experiment.sending import (
+    intervention,
+    read_base_shares,
+    target_line,
+    target_of,
+    twins_of,
+)
 from probe.images.pipelines import load_pipeline
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection
@@ -35,8 +43,8 @@ def moesd(pipeline_folder):
     )
 
 
-def run_that_sends(sending, folder):
-    config = Config(model=str(folder), generate=GenerateConfig(sending=sending))
+def run_that_sends(sending, folder, **settings):
+    config = Config(model=str(folder), generate=GenerateConfig(sending=sending, **settings))
     return Run(folder, config)
 
 
@@ -79,3 +87,82 @@ def test_twins_say_the_first_adjectives_of_the_lexicon():
 def test_an_unknown_way_of_sending_is_refused_by_name():
     with pytest.raises(ValueError, match="sending is 'by-hope'; needed one of by-lean"):
         replace(GenerateConfig(), sending="by-hope")
+
+
+@pytest.mark.parametrize("sending", ["by-lean", "by-seed", "sparing"])
+def test_at_strength_0_every_picture_is_the_base_models(moesd, tmp_path, sending):
+    method = intervention(run_that_sends(sending, tmp_path, strength=0.0), moesd, None)
+    prompt = opened(moesd)
+    conditions = method.conditions([prompt] * 5, range(5))
+    states = moesd.encoder.states([prompt] * 5)
+    assert torch.equal(method.correct(conditions, states), states)
+    assert not any(condition.route for condition in conditions)
+
+
+def test_half_strength_moves_states_half_as_far(moesd, tmp_path):
+    prompt = opened(moesd)
+    states = moesd.encoder.states([prompt])
+    half, whole = (
+        intervention(run_that_sends("by-lean", tmp_path, strength=s), moesd, None)
+        for s in (0.5, 1.0)
+    )
+    moved = [method.correct(method.conditions([prompt], [1]), states) for method in (half, whole)]
+    assert not torch.equal(moved[1], states)
+    torch.testing.assert_close(moved[0] - states, (moved[1] - states) / 2)
+
+
+def test_a_dialled_correction_leaves_closed_prompts_alone_bit_for_bit(moesd, tmp_path):
+    method = intervention(run_that_sends("by-lean", tmp_path, strength=0.3), moesd, None)
+    said = [
+        f"a photo of a {word} {job}" for word in ("male", "female") for job in ("cook", "nurse")
+    ]
+    closed = [prompt for prompt in said if not moesd.opened([prompt])]
+    states = moesd.encoder.states(closed)
+    assert closed
+    assert torch.equal(
+        method.correct(method.conditions(closed, range(len(closed))), states), states
+    )
+
+
+def test_the_target_is_met_picture_by_picture(moesd, tmp_path):
+    run = run_that_sends("by-seed", tmp_path, target="0.25")
+    routes = [
+        c.route for c in intervention(run, moesd, None).conditions([opened(moesd)] * 80, range(80))
+    ]
+    assert abs(routes.count(DIRECTIONS[0]) - 20) <= 3
+
+
+def test_the_labour_market_is_a_target(tmp_path):
+    target = target_of(run_that_sends("by-seed", tmp_path, target="labour"))
+    for job in Lexicon.load().occupations:
+        assert target.of(f"a photo of a {job.name}")[0] == pytest.approx(job.share_women)
+
+
+@pytest.mark.parametrize(("target", "named"), [("1.5", "share of 1.5"), ("hope", "hope cannot")])
+def test_a_target_that_is_none_is_refused(tmp_path, target, named):
+    with pytest.raises(DataError, match=named):
+        target_of(run_that_sends("by-seed", tmp_path, target=target))
+
+
+def test_an_edited_table_makes_the_pictures_stale(tmp_path):
+    table = tmp_path / "target.toml"
+    table.write_text('values = ["woman", "man"]\ndefault = [0.4, 0.6]\n')
+    run = run_that_sends("by-seed", tmp_path, target=str(table))
+    np.testing.assert_allclose(target_of(run).of("a nurse"), [0.4, 0.6])
+    before = target_line(run)
+    table.write_text('values = ["man", "woman"]\ndefault = [0.4, 0.6]\n')
+    np.testing.assert_allclose(target_of(run).of("a nurse"), [0.6, 0.4])
+    assert target_line(run) != before
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"strength": 1.2}, "strength is 1.2; needed at most 1"),
+        ({"strength": -0.1}, "strength is -0.1"),
+        ({"target": "labour"}, "target is 'labour' but pictures are sent by-lean"),
+    ],
+)
+def test_settings_that_cannot_be_met_are_refused(settings, named):
+    with pytest.raises(ValueError, match=named):
+        GenerateConfig(**settings)

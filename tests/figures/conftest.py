@@ -98,6 +98,7 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
         ("evaluation", "labels", tables["labels"]),
         ("evaluation", "shares", tables["shares"]),
         ("evaluation", "fairness", tables["fairness"]),
+        ("comparison", "methods", _methods()),
     ):
         write_table(folder / room / f"{name}.parquet", frame, _provenance(name))
     for name in STUDIES:
@@ -111,6 +112,24 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     )
     write_json(folder / "latent/fit.json", _fit(tables["subjects"]), _provenance("fit"))
     return folder
+
+
+def _methods() -> pd.DataFrame:
+    """Four methods, of which the last loses explicit prompts."""
+    rows = []
+    for number, name in enumerate(("base", "moesd", "explicit-mixing", "leace")):
+        keeps = name != "leace"
+        for figure, value, half in (
+            ("mad", 0.35 - 0.1 * number, 0.04),
+            ("explicit_honoured", 1.0 if keeps else 0.6, 0.02),
+            ("clip_score", 66.0 - number, 0.5),
+        ):
+            ends = {"value": value, "low": value - half, "high": value + half}
+            floor = 0.06 if figure == "mad" else float("nan")
+            rows.append(
+                {"name": name, "keeps_explicit": keeps, "figure": figure, **ends, "floor": floor}
+            )
+    return pd.DataFrame(rows)
 
 
 def _map(prompts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

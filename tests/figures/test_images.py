@@ -31,14 +31,24 @@ def test_a_wide_image_keeps_its_proportions():
     assert box.width / box.height == pytest.approx(2.0, rel=0.01)
 
 
-def test_the_line_under_an_image_tells_what_is_perceived():
+def test_the_letter_and_the_line_in_an_image_tell_what_is_perceived():
     labels = np.array([["woman", "man", "man"], ["man", "man", "man"]])
     figure = image_pairs(stack(), stack(), subjects=["a", "b"], labels=(labels, labels))
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["perceived: man", "perceived: woman"]
+    assert names == ["m: perceived man", "w: perceived woman"]
+    letters = [text.get_text() for text in figure.axes[0].texts if text.get_text() in "wm"]
+    assert letters[:6] == list("wmmwmm")
     colors = [patch.get_facecolor() for patch in figure.axes[0].patches]
     assert len(colors) == 12
     assert colors[0] != colors[1] == colors[2]
+
+
+def test_values_that_begin_alike_are_told_by_as_many_letters_as_tell_them_apart():
+    labels = np.array([["middle-aged", "mid", "old"]])
+    base = stack(n_subjects=1)
+    figure = image_pairs(base, base, subjects=["a"], labels=(labels, labels))
+    names = [text.get_text().split(":")[0] for text in figure.legends[0].get_texts()]
+    assert names == ["mid", "midd", "old"]
 
 
 def test_stacks_that_do_not_match_are_refused():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from figures.paper import FIGURES, draw
 from figures.sources import SOURCES, RunFiles
+from figures.style import WIDTHS
 from probe.artifacts import hash_file, read_table, write_table
 from probe.errors import ArtifactError, StageError
 
@@ -48,6 +50,15 @@ def test_every_figure_says_what_it_was_made_from_and_not_when(drawn_run, name):
     assert str(drawn_run).encode() not in page
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_the_width_of_columns_and_embeds_its_fonts(drawn_run, name):
+    page = (drawn_run / "figures" / f"{name}.pdf").read_bytes()
+    left, _, right, _ = map(float, re.search(rb"/MediaBox \[([^\]]+)\]", page)[1].split())
+    assert min(abs((right - left) / 72 - width) for width in WIDTHS) < 0.01
+    assert b"/FontFile2" in page
+    assert b"/Type3" not in page
+
+
 def test_every_figure_reads_files_that_are_known():
     for entry in FIGURES.values():
         assert set(entry.reads) <= set(SOURCES)
@@ -79,8 +90,32 @@ def test_one_figure_and_one_format_can_be_asked_for(run):
 def test_an_unknown_figure_or_format_is_answered_with_the_known_ones(run):
     with pytest.raises(ValueError, match="no figure is named 'chart'; choose from map, "):
         draw(run, "chart")
-    with pytest.raises(ValueError, match="choose from pdf, png"):
+    with pytest.raises(ValueError, match="choose from pdf, png, svg"):
         draw(run, "skew", formats=["gif"])
+    with pytest.raises(ValueError, match="no style is called 'loud'; choose from paper, talk"):
+        draw(run, "skew", style="loud")
+
+
+def test_a_figure_for_a_talk_leaves_those_of_the_paper_alone(drawn):
+    before = {path.name: hash_file(path) for path in (drawn / "figures").iterdir()}
+    paths = draw(drawn, "skew", formats=["png"], style="talk")
+    assert [path.relative_to(drawn).as_posix() for path in paths] == [
+        "figures/talk/skew.png",
+        "figures/talk/skew.csv",
+    ]
+    after = {path.name: hash_file(path) for path in (drawn / "figures").iterdir() if path.is_file()}
+    assert after == before
+    assert hash_file(paths[0]) != before["skew.png"]
+    assert hash_file(paths[1]) == before["skew.csv"]
+
+
+def test_an_svg_is_the_same_every_time_and_says_what_it_was_made_from(run):
+    (path, _) = draw(run, "skew", formats=["svg"])
+    first = path.read_text(encoding="utf-8")
+    draw(run, "skew", formats=["svg"])
+    assert path.read_text(encoding="utf-8") == first
+    assert RunFiles(run).provenance("figure", *FIGURES["skew"].reads).made_from in first
+    assert "<dc:date>" not in first
 
 
 def test_nothing_is_drawn_unless_every_stage_before_has_run(run):

@@ -8,7 +8,18 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 
 from figures.gate import gate_confusion
-from figures.style import COLUMN, OKABE_ITO, RC, StyledFigure, colors_for, styled
+from figures.style import (
+    COLUMN,
+    OKABE_ITO,
+    RC,
+    WIDTHS,
+    StyledFigure,
+    colors_for,
+    fitting_width,
+    in_style,
+    points,
+    styled,
+)
 
 
 @styled
@@ -37,6 +48,27 @@ def test_a_figure_looks_the_same_whatever_the_settings_are_where_it_is_saved():
     with matplotlib.rc_context({"font.size": 30, "xtick.labelsize": 30, "savefig.dpi": 30}):
         one_line().savefig(there, format="png", metadata={"Software": None})
     assert here.getvalue() == there.getvalue()
+
+
+def test_a_style_lasts_as_long_as_its_block_and_as_the_figures_built_in_it():
+    plain, loud, after = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    with in_style("talk"):
+        figure = one_line()
+        assert points(8) < 8
+    figure.savefig(loud, format="png", dpi=100, metadata={"Software": None})
+    for content in (plain, after):
+        one_line().savefig(content, format="png", dpi=100, metadata={"Software": None})
+    assert points(8) == 8
+    assert plain.getvalue() == after.getvalue() != loud.getvalue()
+
+
+def test_a_width_is_the_least_that_fits():
+    assert [fitting_width(inches) for inches in (1.0, *WIDTHS, 3.41, 20.0)] == [
+        WIDTHS[0],
+        *WIDTHS,
+        WIDTHS[1],
+        WIDTHS[2],
+    ]
 
 
 def test_a_notebook_shows_a_figure_at_a_hundred_dots_an_inch():

@@ -13,6 +13,9 @@ Category = Literal["male", "female", "both", "neutral_person", "no_person"]
 
 CATEGORIES: tuple[Category, ...] = ("male", "female", "both", "neutral_person", "no_person")
 
+GENDERED: tuple[Category, ...] = ("male", "female", "both")
+"""Categories of captions that say a gender."""
+
 
 @dataclass(frozen=True)
 class CaptionReading:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from probe.errors import DataError
 from probe.files import one_line
+from probe.text.captions.layouts import Rows, recognise
 from probe.text.exchange.lines import opened
 from probe.text.exchange.prompt_files import PROMPT_NAMES
-from probe.text.exchange.records import SUFFIXES, Records
+from probe.text.exchange.records import CHUNK, SUFFIXES, Records, choose_column
 from probe.text.prompts import check_prompt
 
 _BLOCK = 1 << 20
@@ -22,18 +24,30 @@ class CaptionFile:
 
     path: Path
     column: str
-    """The column that the captions are taken from; empty for a plain list."""
+    """The column that the captions are taken from; empty if there are none to choose from."""
+    layout: str
+    """Whose layout the file has, e.g. ``"Flickr's tokens"``; empty for a plain table or list."""
     n_rows: int
     """How many rows there are at most: line breaks of a text file, rows of a Parquet file."""
     captions: Iterator[str | None]
     """One a row, None for a row without a caption."""
 
+    def place(self) -> str:
+        """Say where the captions are from."""
+        if self.layout:
+            return f"{self.path.name} ({self.layout})"
+        return f"column {self.column!r} of {self.path.name}" if self.column else self.path.name
+
 
 def open_captions(path: str | Path, *, column: str | None = None) -> CaptionFile:
-    """Begin to read a ``.txt``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file of captions.
+    """Begin to read a file of captions.
 
-    What such a file looks like, and which column is taken, is as in `read_prompts`; but a repeated
-    caption is given each time, and only the captions are held, a few thousand rows at a time.
+    A ``.txt`` file holds one a line; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file has a
+    column of them, as in `read_prompts`: LAION's ``TEXT`` or ``caption`` beside ``url`` is found.
+    Known by their first line or name: Flickr's ``picture.jpg#0<tab>caption``,
+    ``image_name| comment_number| comment`` and ``image,caption``, the Localized Narratives of
+    OpenImages, COCO's ``.json`` of annotations, WinoBias. A repeated caption is given each time,
+    and only the captions are held, a few thousand rows at a time (of COCO's file, all).
 
     Parameters
     ----------
@@ -51,24 +65,71 @@ def open_captions(path: str | Path, *, column: str | None = None) -> CaptionFile
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    layout = recognise(path) if column is None or suffix == ".txt" else None
+    if layout is None and suffix not in SUFFIXES:
         raise ValueError(
-            f"{path.name} is no file of captions; needed one that ends in {', '.join(SUFFIXES)}"
+            f"{path.name} is no file of captions; needed one that ends in {', '.join(SUFFIXES)}, "
+            "or one of Flickr, COCO, OpenImages or WinoBias"
         )
     if suffix == ".txt" and column is not None:
         raise ValueError(f"column is {column!r}, but {path.name} has no columns; leave it out")
-    found = Records.read(path)
-    index = found.column(column, known=PROMPT_NAMES, what="the captions")
-    rows = ((place, values[index]) for place, values in found.rows)
+    if layout is not None:
+        found, name = layout.rows(path), ""
+    elif suffix == ".parquet":
+        found, name = _parquet(path, column)
+    else:
+        found, name = _table(path, column)
     return CaptionFile(
         path,
-        column="" if suffix == ".txt" else found.columns[index],
+        column=name,
+        layout=layout.name if layout else "",
         n_rows=_count_rows(path),
-        captions=_checked(path, rows),
+        captions=_checked(path, found),
     )
 
 
-def _checked(path: Path, rows: Iterator[tuple[str, object]]) -> Iterator[str | None]:
+def _table(path: Path, column: str | None) -> tuple[Rows, str]:
+    found = Records.read(path)
+    index = found.column(column, known=PROMPT_NAMES, what="the captions")
+    name = "" if path.suffix.lower() == ".txt" else found.columns[index]
+    return ((place, values[index]) for place, values in found.rows), name
+
+
+def _parquet(path: Path, column: str | None) -> tuple[Rows, str]:
+    """Read one column only: tables of pictures have many, and millions of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with opened(path):
+        pass
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is not Parquet ({one_line(error)}); write it anew") from error
+    is_text = {field.name: _is_string(field.type) for field in schema}
+    name = choose_column(path, is_text, wanted=column, known=PROMPT_NAMES, what="the captions")
+
+    def rows() -> Rows:
+        number = 0
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(CHUNK, columns=[name]):
+                    for caption in batch.column(0).to_pylist():
+                        yield f"row {(number := number + 1)}", caption
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path} is damaged ({one_line(error)}); write it anew") from error
+
+    return rows(), name
+
+
+def _is_string(kind: Any) -> bool:
+    import pyarrow as pa
+
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))
+
+
+def _checked(path: Path, rows: Rows) -> Iterator[str | None]:
     for place, caption in rows:
         if caption is None or (isinstance(caption, str) and not caption.strip()):
             yield None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from probe.text.captions.grammar import FUNCTION_WORDS
 from probe.text.captions.tokens import words_of
 from probe.text.captions.words import CaptionWords, Word
 
@@ -14,6 +15,8 @@ of chairs"), or an animal's ("a dog with his ball")."""
 
 _OWNING = frozenset(("its", "it's", "his", "her", "their"))
 _REACH = 4
+_KINDS = frozenset(("running", "walking", "hiking", "swimming", "training", "evening", "wedding"))
+"""What shoes and clothes are for: no verbs before a thing."""
 
 
 class Mention(NamedTuple):
@@ -56,11 +59,27 @@ def _reasons_of_nouns(
             reasons[place] = "name"
         elif token in words.collectives and following == "of":
             reasons[place] = "group"
-        elif following in words.attributive.get(token, ()):
+        elif _is_of_thing(tokens, place, words):
             reasons[place] = "thing"
         elif (sense := words.senses.get(token)) and not sense.holds(tokens, place):
             reasons[place] = "sense"
     return reasons
+
+
+def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:
+    """Tell whether the next noun is a thing: "passenger train", "men's black running shoes"."""
+    token = tokens[place]
+    things = words.attributive.get(token)
+    if not things:
+        return False
+    reach = _REACH if token.endswith(("s'", "'s")) else 1
+    for step, following in enumerate(tokens[place + 1 : place + 1 + reach]):
+        if following in things:
+            return True
+        is_verb = step > 0 and following.endswith("ing") and following not in _KINDS
+        if is_verb or following in FUNCTION_WORDS:  # "children's hands holding books"
+            return False
+    return False
 
 
 def _in_phrases(tokens: list[str], words: CaptionWords) -> set[int]:
@@ -75,7 +94,7 @@ def _in_phrases(tokens: list[str], words: CaptionWords) -> set[int]:
 def _is_cased(raw: list[str]) -> bool:
     """Tell whether a capital letter means something: not in headlines, nor all in capitals."""
     long = [word for word in raw if len(word) > 3]
-    return sum(word[0].isupper() for word in long) <= len(long) / 2
+    return bool(long) and sum(word[0].isupper() for word in long) <= len(long) / 2
 
 
 def _is_name(raw: list[str], place: int, words: CaptionWords) -> bool:

@@ -35,11 +35,16 @@ class Word:
     """The form of the other gender; empty if there is none."""
     neutral: str = ""
     """The form that says no gender; empty if there is none."""
+    neutral_plural: str = ""
+    """The same of several; equal to ``neutral`` for a word that is a plural itself."""
 
 
 @dataclass(frozen=True)
 class Sense:
-    """The company in which a word of several senses is a person; one kind of it is enough."""
+    """The company in which a word of several senses is a person; one kind of it is enough.
+
+    A sense that only names words which must not follow holds before all others.
+    """
 
     after: frozenset[str]
     before: frozenset[str]
@@ -54,6 +59,8 @@ class Sense:
         following = tokens[place + 1] if place + 1 < len(tokens) else ""
         if following in self.not_before:
             return False
+        if not (self.after or self.before or self.beside):
+            return True
         return (
             last in self.after
             or following in self.before
@@ -163,7 +170,11 @@ def _forms_of_pair(pair: Mapping[str, Any]) -> dict[str, Word]:
         forms = [*_forms(pair[group], pair), *_forms(pair.get(f"{group}_too", []), pair)]
         for place, form in enumerate(forms):
             known[form] = Word(
-                group, swapped=swapped[place % 2], neutral=neutral[place % 2], **marks
+                group,
+                swapped=swapped[place % 2],
+                neutral=neutral[place % 2],
+                neutral_plural=neutral[1],
+                **marks,
             )
     return known
 
@@ -176,7 +187,12 @@ def _forms_of_word(entry: Mapping[str, Any]) -> dict[str, Word]:
     swapped = _forms(entry.get("swapped", ["", ""]), entry)
     neutral = _forms(entry.get("neutral", ["", ""]), entry)
     return {
-        form: Word(entry["gender"], swapped=swapped[place], neutral=neutral[place])
+        form: Word(
+            entry["gender"],
+            swapped=swapped[place],
+            neutral=neutral[place],
+            neutral_plural=neutral[1],
+        )
         for place, form in enumerate(_forms(entry["words"], entry))
     }
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import ShapeError
-from probe.moesd.mixture.shares import mixture_weights, read_shares
+from probe.moesd.mixture.shares import guided, mixture_weights, read_shares
 
 
 def test_at_pure_noise_the_weight_is_the_share_itself(exact):
@@ -56,3 +56,16 @@ def test_weights_beyond_the_parts_end_at_the_nearest_one():
     beyond = torch.tensor([[1.4, 0.0], [-0.2, 0.0]])
     found = mixture_weights(beyond, parts.expand(2, 2, 2))
     torch.testing.assert_close(found, torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+
+
+@given(st.floats(0.001, 0.999), st.floats(1.0, 10.0))
+def test_guidance_multiplies_the_log_odds(share, scale):
+    [[first, second]] = guided(np.array([[share, 1 - share]]), scale)
+    expected = scale * np.log(share / (1 - share))
+    np.testing.assert_allclose(np.log(first / second), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_no_guidance_changes_no_share():
+    shares = np.array([[0.2, 0.3, 0.5]])
+    np.testing.assert_allclose(guided(shares, 1.0), shares)
+    np.testing.assert_allclose(guided(shares, 0.0), shares)

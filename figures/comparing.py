@@ -1,0 +1,83 @@
+"""The figure of a comparison of methods: fairness against what it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from figures.style import OKABE_ITO, WIDE, StyledFigure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+COSTS = {
+    "explicit_honoured": "explicit prompts honoured",
+    "clip_score": "CLIP score",
+}
+"""Figures against which fairness is drawn, with the titles of their axes."""
+KINDS = {
+    "base": ("black", "s"),
+    "moesd": ("green", "o"),
+    "oracle": ("purple", "D"),
+    "baseline": ("blue", "^"),
+}
+"""Colour and marker by kind of method."""
+ORACLE = "explicit-mixing"
+
+
+@styled
+def methods_tradeoff(methods: DataFrame) -> Figure:
+    """Draw every method's unfairness against explicit prompts honoured and against CLIP score.
+
+    Bars are 95 % intervals. Fair, honest and faithful is the lower right. The dashed line is the
+    noise floor. Hollow methods lose explicit prompts.
+
+    Parameters
+    ----------
+    methods : DataFrame
+        Columns ``name``, ``keeps_explicit``, ``figure`` (``"mad"`` and the keys of `COSTS` among
+        them), ``value``, ``low``, ``high`` and, of ``"mad"``, ``floor``.
+    """
+    figure = StyledFigure(figsize=(WIDE[0], 3.4), layout="constrained")
+    panels = figure.subplots(1, len(COSTS), sharey=True)
+    wide = methods.pivot(index="name", columns="figure", values=["value", "low", "high"])
+    names = list(dict.fromkeys(methods["name"]))
+    floor = methods.loc[methods["figure"] == "mad", "floor"].mean()
+    keeps = methods.drop_duplicates("name").set_index("name")["keeps_explicit"]
+    for axes, (cost, title) in zip(panels, COSTS.items(), strict=True):
+        axes.axhline(floor, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
+        for number, name in enumerate(names, start=1):
+            _draw_method(axes, wide.loc[name], cost, number, name, is_full=bool(keeps[name]))
+        axes.set(xlabel=title)
+    panels[0].set(ylabel="MAD (lower is fairer)", ylim=(0, None))
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=7)
+    return figure
+
+
+def kind_of(name: str) -> str:
+    """Say which of `KINDS` a method is, by its name."""
+    if name == ORACLE:
+        return "oracle"
+    return next((kind for kind in ("base", "moesd") if name.startswith(kind)), "baseline")
+
+
+def _draw_method(
+    axes: Axes, row: DataFrame, cost: str, number: int, name: str, *, is_full: bool
+) -> None:
+    color, marker = KINDS[kind_of(name)]
+    x, y = row["value", cost], row["value", "mad"]
+    axes.errorbar(
+        x,
+        y,
+        xerr=[[max(0.0, x - row["low", cost])], [max(0.0, row["high", cost] - x)]],
+        yerr=[[max(0.0, y - row["low", "mad"])], [max(0.0, row["high", "mad"] - y)]],
+        fmt=marker,
+        markersize=4,
+        color=OKABE_ITO[color],
+        markerfacecolor=OKABE_ITO[color] if is_full else "white",
+        elinewidth=0.6,
+        label=f"{number}  {name}",
+    )
+    axes.annotate(str(number), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=6.5)

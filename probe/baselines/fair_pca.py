@@ -1,0 +1,120 @@
+"""FairPCA on the prompt embedding, and one group's part put back by chance, as FairImagen does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from probe.baselines.lookup import SIDES, draw_sides
+from probe.baselines.method import Material, Method
+from probe.baselines.states import Rows, edited, said_states
+from probe.errors import DegenerateDataError
+from probe.intervention import Condition, Intervention
+
+Double = npt.NDArray[np.float64]
+
+
+class FairPCA:
+    """The directions of most variance along which two groups have the same mean.
+
+    With z the centred group labels and X the centred rows, U maximises ``trace(U^T X^T X U)``
+    among orthonormal U with ``z^T X U = 0``: principal components within the null space of
+    ``X^T z``.
+
+    Parameters
+    ----------
+    kept : float, default=0.78
+        Share of the dimensions that is kept, above 0 and below 1.
+
+    Attributes
+    ----------
+    center_ : ndarray of shape (n_features,)
+        Mean of all rows.
+    basis_ : ndarray of shape (n_kept, n_features)
+        Orthonormal rows.
+    removed_means_ : ndarray of shape (2, n_features)
+        What is removed from the means of the groups 0 and 1.
+
+    References
+    ----------
+    Kleindessner, Donini, Russell, Zafar, *Efficient fair PCA for fair representation learning*,
+    AISTATS 2023, section 3.
+    """
+
+    def __init__(self, *, kept: float = 0.78) -> None:
+        if not 0.0 < kept < 1.0:
+            raise ValueError(f"kept is {kept}; needed a share above 0 and below 1")
+        self.kept = kept
+
+    def fit(self, X: Rows, y: Double) -> FairPCA:
+        """Learn the subspace from rows of shape (n, n_features) and their groups 0 and 1.
+
+        Raises
+        ------
+        DegenerateDataError
+            If the group means coincide.
+        """
+        self.center_: Double = X.mean(axis=0, dtype=np.float64)
+        centered = X - self.center_
+        gap = centered[y == 1].mean(axis=0) - centered[y == 0].mean(axis=0)
+        if not (length := np.linalg.norm(gap)) > 1e-12 * np.abs(X).max():
+            raise DegenerateDataError("group means coincide: there is nothing to be fair about")
+        # an orthonormal basis of what is at right angles to the gap
+        null = np.linalg.qr(np.column_stack([gap / length, np.eye(len(gap))]))[0][:, 1:]
+        _, axes = np.linalg.eigh(null.T @ (centered.T @ centered) @ null)  # ascending
+        n_kept = min(max(1, round(self.kept * len(gap))), null.shape[1])
+        self.basis_: Double = (null @ axes[:, -n_kept:]).T
+        means = np.stack([centered[y == group].mean(axis=0) for group in (0, 1)])
+        self.removed_means_: Double = means - means @ self.basis_.T @ self.basis_
+        return self
+
+    def transform(self, X: Rows) -> Double:
+        """Return ``center + U U^T (x - center)`` of each row."""
+        projected: Double = self.center_ + (X - self.center_) @ self.basis_.T @ self.basis_
+        return projected
+
+
+class FairImagen(Intervention):
+    """Project every state by FairPCA, and put one group's mean of what was removed back.
+
+    The group is drawn by the picture's seed, with equal chances.
+
+    Parameters
+    ----------
+    pca : FairPCA
+        Fitted with the male group as 1.
+    """
+
+    def __init__(self, pca: FairPCA) -> None:
+        self._pca = pca
+
+    def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
+        """Draw a group for every picture, whatever its prompt says."""
+        sides = draw_sides(prompts, seeds, name="fair-pca")
+        return [Condition(prompt, side) for prompt, side in zip(prompts, sides, strict=True)]
+
+    def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
+        """Project all states, then add the mean of each condition's group."""
+        projected = edited(states, self._pca.transform)
+        female, male = self._pca.removed_means_
+        back = np.stack([{SIDES[0]: female, SIDES[1]: male}[of.route] for of in conditions])
+        projected[:, 1:] += torch.from_numpy(back).to(projected)[:, None]
+        return projected
+
+
+def build(material: Material) -> Method:
+    """Fit FairPCA on the states of explicit prompts.
+
+    References
+    ----------
+    Fu et al., *FairImagen: Post-Processing for Bias Mitigation in Text-to-Image Models*, NeurIPS
+    2025: FairPCA on the prompt embedding and empirical noise in the removed part. The paper draws
+    that part from samples; here it is a group's mean. We fit on the states of all positions, and
+    keep the share of dimensions of its published setting (600 of 768).
+    """
+    pca = FairPCA().fit(*said_states(material))
+    n_weights = int(pca.basis_.size + pca.center_.size + pca.removed_means_.size)
+    return Method(FairImagen(pca), n_trainable=n_weights)

@@ -1,0 +1,151 @@
+"""Unified concept editing: cross-attention edited in closed form until each concept is balanced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from probe.baselines.lookup import SIDES
+from probe.baselines.method import Material, Method, Trial
+from probe.baselines.weights import EditedWeights
+from probe.text.lexicon import fill
+
+N_ROUNDS = 8
+"""At most so many edits, each looked at in fresh pictures; up to 20 in the published code."""
+STEP = 0.2
+"""How far a concept's weights move for a share that is off by 1; 0.1 there."""
+CLOSE_ENOUGH = 0.1
+"""A concept whose share is so near one half is left as it is."""
+
+
+def edit_projection(
+    weight: torch.Tensor,
+    contexts: torch.Tensor,
+    values: torch.Tensor,
+    kept: torch.Tensor,
+    *,
+    damping: float = 0.5,
+    preserve: float = 0.1,
+) -> torch.Tensor:
+    """Change a projection so that it maps contexts to new values, and others as before.
+
+    ``(d W + sum_i v_i c_i^T + p sum_j W k_j k_j^T) (d I + sum_i c_i c_i^T + p sum_j k_j k_j^T)^-1``
+
+    Parameters
+    ----------
+    weight : Tensor of shape (n_out, n_features)
+        W.
+    contexts : Tensor of shape (n, n_features)
+        States c that are to be mapped anew.
+    values : Tensor of shape (n, n_out)
+        Where to; with ``values = contexts @ weight.T`` nothing changes.
+    kept : Tensor of shape (n_kept, n_features)
+        States k that are to be mapped as before.
+    damping, preserve : float
+        d and p, the weights of the old projection and of the kept states.
+
+    Returns
+    -------
+    Tensor of shape (n_out, n_features)
+
+    References
+    ----------
+    Gandikota, Orgad, Belinkov, Materzyńska, Bau, *Unified Concept Editing in Diffusion Models*,
+    WACV 2024, equation 7; the weights are those of the published code.
+    """
+    w, c, v, k = (of.double() for of in (weight, contexts, values, kept))
+    own = damping * torch.eye(w.shape[1], dtype=w.dtype, device=w.device) + preserve * k.T @ k
+    edited: torch.Tensor = torch.linalg.solve(own + c.T @ c, w @ own + v.T @ c, left=False)
+    return edited.to(weight)
+
+
+def build(material: Material) -> Method:
+    """Move the values of each training occupation towards the gender its pictures lack.
+
+    The value of an occupation's state c becomes ``W c + sum_k w_k |W c| u_k``, u_k being the unit
+    value of the same prompt with gender k said. The weights w_k start at 0 and grow by `STEP`
+    times what the share lacks (and fall by half of `STEP` for what is too frequent), round by
+    round, until every training occupation's pictures are balanced.
+
+    References
+    ----------
+    Gandikota et al. (see `edit_projection`), section 4.2, and their code. Every projection of keys
+    and values is edited. Concepts are the training occupations; what is preserved are the empty
+    prompt, the gendered words and the objects, never an occupation that is held out. The fairest
+    round is kept.
+    """
+    template = material.lexicon.neutral_templates[0]
+    table = material.prompts.table
+    subjects = list(dict.fromkeys(table.loc[table["group"] == "neutral", "subject"]))
+    concepts = _states(material, [fill(template, subject=name) for name in subjects])
+    words = material.lexicon.adjectives[0]
+    said = {
+        side: _states(material, [fill(template, subject=f"{word} {name}") for name in subjects])
+        for side, word in zip(SIDES, (words.female, words.male), strict=True)
+    }
+    kept = _states(material, _preserved(material)).flatten(0, 1)
+    projections = dict(_cross_attention(material.pipeline.unet))
+    weights = torch.zeros(len(subjects), 2)
+    rounds: list[tuple[Trial, EditedWeights]] = []
+    for _ in range(N_ROUNDS + 1):  # the first is the base model
+        method = EditedWeights(
+            {
+                name: edit_projection(
+                    of, concepts.flatten(0, 1), _values(of, concepts, said, weights), kept
+                )
+                for name, of in projections.items()
+            }
+        )
+        rounds.append((material.try_out(method), method))
+        step = _step(rounds[-1][0], subjects)
+        if not step.any():
+            break
+        weights += step
+    best = min(range(len(rounds)), key=lambda row: rounds[row][0].mad)
+    n_weights = sum(of.numel() for of in projections.values())
+    return Method(rounds[best][1], n_trainable=n_weights, chosen={"n_rounds": best})
+
+
+def _values(
+    weight: torch.Tensor,
+    concepts: torch.Tensor,  # (n_concepts, n_tokens, n_features)
+    said: dict[str, torch.Tensor],
+    weights: torch.Tensor,  # (n_concepts, 2)
+) -> torch.Tensor:
+    own = concepts @ weight.T  # (n_concepts, n_tokens, n_out)
+    length = own.flatten(1).norm(dim=1)[:, None, None]
+    moved = own
+    for column, side in enumerate(SIDES):
+        value = said[side] @ weight.T
+        unit = value / value.flatten(1).norm(dim=1)[:, None, None]
+        moved = moved + weights[:, column, None, None].to(own) * length * unit
+    return moved.flatten(0, 1)
+
+
+def _step(trial: Trial, subjects: Sequence[str]) -> torch.Tensor:
+    """How the weights of each concept move, shape (n_concepts, 2)."""
+    share = dict(zip(trial.subjects, trial.share_female, strict=True))
+    lacking = np.array([[0.5 - share[name], share[name] - 0.5] for name in subjects])
+    step = np.where(lacking > 0, STEP * lacking, -STEP / 2)
+    step[np.abs(lacking[:, 0]) <= CLOSE_ENOUGH] = 0.0
+    return torch.from_numpy(step).float()
+
+
+def _preserved(material: Material) -> list[str]:
+    lexicon = material.lexicon
+    people = [word for pair in lexicon.pairs for word in (pair.female, pair.male)]
+    return [fill(lexicon.neutral_templates[0], subject=of) for of in (*people, *lexicon.objects)]
+
+
+def _states(material: Material, prompts: Sequence[str]) -> torch.Tensor:
+    return material.encoder.states(prompts).to(material.pipeline.unet.device)
+
+
+def _cross_attention(unet: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every projection of keys and values that reads the prompt, by the name of its weights."""
+    for name, parameter in unet.named_parameters():
+        if name.endswith(("attn2.to_k.weight", "attn2.to_v.weight")):
+            yield name, parameter.detach()

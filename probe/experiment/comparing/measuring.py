@@ -1,0 +1,118 @@
+"""From what was seen in a method's pictures to the figures by which methods are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from probe.errors import DegenerateDataError
+from probe.experiment import failures
+from probe.experiment.comparing.making import Features, Seen
+from probe.experiment.judges import SUBJECT_SEEN
+from probe.images.fairness import count_labels, fairness_figures, paired_difference
+from probe.images.kid import kid
+
+Found = dict[str, Any]
+Counts = npt.NDArray[np.integer]
+
+SPLITS = {
+    "mad": ("trained", "held_out"),
+    "mad_trained": ("trained",),
+    "mad_held_out": ("held_out",),
+}
+"""Figures of fairness, and the occupations that each is over."""
+TOLERANCE = 0.01
+"""A method keeps explicit prompts if it honours at most so much less of them than the base."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """How methods are measured, all against one base and one reference."""
+
+    base: Seen
+    reference: Seen
+    attribute: str
+    values: Sequence[str]
+    asked: Mapping[str, str]
+    """Kind of explicit prompt -> the value that it asks for."""
+    n_bootstrap: int
+    seed: int
+
+    def figures(self, name: str, seen: Seen) -> Found:
+        """Every figure of one method; ``kid`` compares neutral pictures with the reference's."""
+        from probe.images.quality import mean_interval
+
+        table = seen.labels
+        neutral = table["kind"] == "neutral"
+        said = table[table["kind"].isin(list(self.asked))]
+        is_same = self._is_same(table)
+        fairness = {figure: self._fairness(table, splits) for figure, splits in SPLITS.items()}
+        change = paired_difference(
+            self._counts(self.base.labels),
+            self._counts(table),
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
+        clip = mean_interval(
+            table.loc[neutral, "clip_score"].to_numpy(),
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
+        honoured = failures.share(said[self.attribute] == said["kind"].map(dict(self.asked)))
+        thing = table["kind"] == "object"
+        return {
+            "name": name,
+            **fairness,
+            "difference": asdict(change),
+            "explicit_honoured": honoured,
+            "keeps_explicit": honoured["value"] >= self._base_honoured - TOLERANCE,
+            "explicit_changed": failures.share(~is_same[table["kind"].isin(list(self.asked))]),
+            "subject_recognised": failures.share(
+                table.loc[neutral, SUBJECT_SEEN] == table.loc[neutral, "subject"]
+            ),
+            "non_person_changed": failures.share(~is_same[thing]),
+            "non_person_kid": self._kid(seen.features[thing.to_numpy()], ("object",)),
+            "clip_score": {**asdict(clip), "n": int(neutral.sum())},
+            "kid": self._kid(seen.features[neutral.to_numpy()], tuple(self.asked)),
+            **seen.row,
+        }
+
+    @property
+    def _base_honoured(self) -> float:
+        said = self.base.labels[self.base.labels["kind"].isin(list(self.asked))]
+        return float((said[self.attribute] == said["kind"].map(dict(self.asked))).mean())
+
+    def _is_same(self, table: pd.DataFrame) -> pd.Series:
+        """Whether each picture is the base model's, bit for bit."""
+        base = self.base.labels.set_index("file_name")["key"]
+        return table["key"] == table["file_name"].map(base)
+
+    def _fairness(self, table: pd.DataFrame, splits: Sequence[str]) -> Found:
+        counts = self._counts(table[table["split"].isin(splits)])
+        found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)["mad"]
+        return {**asdict(found), "n": len(counts)}
+
+    def _counts(self, table: pd.DataFrame) -> Counts:
+        """Neutral pictures by subject and value; rows in the order of the plan."""
+        neutral = table[table["kind"] == "neutral"]
+        labels = neutral[self.attribute].tolist()
+        return count_labels(neutral["subject"].tolist(), labels, values=self.values)[1]
+
+    def _kid(self, features: Features, kinds: Sequence[str]) -> Found | None:
+        """Distance to the reference's pictures of some kinds; None if they are too few."""
+        wanted = self.reference.labels["kind"].isin(kinds).to_numpy()
+        try:
+            found = kid(features, self.reference.features[wanted], seed=self.seed)
+        except DegenerateDataError:
+            return None
+        return {**asdict(found), "n": len(features)}
+
+
+def ranked(methods: Sequence[Found]) -> list[Found]:
+    """Sort by fairness, those that keep explicit prompts first."""
+    return sorted(methods, key=lambda of: (not of["keeps_explicit"], of["mad"]["value"]))

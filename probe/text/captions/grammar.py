@@ -1,0 +1,134 @@
+"""The little of English grammar that a changed word asks of its neighbours."""
+
+from __future__ import annotations
+
+from probe.text.lexicon import with_article
+
+FUNCTION_WORDS = frozenset(
+    [
+        *("a", "an", "the", "this", "that", "these", "those", "his", "her", "their", "its", "my"),
+        *("and", "or", "but", "nor", "as", "while", "when", "where", "if", "because", "so", "than"),
+        *("who", "whom", "which", "what", "how", "is", "are", "was", "were", "be", "been", "has"),
+        *("have", "had", "does", "do", "did", "can", "could", "will", "would", "may", "should"),
+        *("on", "in", "at", "to", "of", "with", "by", "for", "from", "into", "onto", "near", "up"),
+        *("down", "out", "off", "over", "under", "behind", "beside", "before", "after", "through"),
+        *(
+            "around",
+            "along",
+            "about",
+            "across",
+            "against",
+            "toward",
+            "towards",
+            "between",
+            "inside",
+        ),
+        *("outside", "next", "during", "until", "without", "within", "upon", "not", "both", "it"),
+        *("he", "she", "him", "they", "them", "we", "us", "you", "i", "who's", "some", "another"),
+        *("there", "here", "together", "alone", "again", "away"),
+    ]
+)
+"""Words that begin something new: no noun phrase goes on with them."""
+
+_NOUNS_IN_ING = frozenset(
+    [
+        *("clothing", "wedding", "ring", "painting", "drawing", "building", "earring", "string"),
+        *(
+            "wing",
+            "morning",
+            "evening",
+            "stocking",
+            "swing",
+            "sibling",
+            "king",
+            "bedding",
+            "ceiling",
+        ),
+    ]
+)
+_ADVERBS = frozenset(("also", "just", "always", "never", "still", "then", "now", "often", "soon"))
+_NOT_ADVERBS = frozenset(
+    [
+        *("family", "fly", "belly", "butterfly", "jelly", "early", "daily", "nightly", "weekly"),
+        *("friendly", "elderly", "lovely", "lonely", "curly", "ugly", "silly", "only", "cuddly"),
+    ]
+)
+_IRREGULAR = {
+    "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't",
+    "wasn't": "weren't", "hasn't": "haven't", "doesn't": "don't", "goes": "go",
+    "ties": "tie", "dies": "die", "lies": "lie",
+}  # fmt: skip
+_PARTICIPLES = frozenset(("been", "got", "had", "gone", "done", "taken", "become"))
+_AFTER_HIS = frozenset(("is", "are", "was", "were", "and", "or", "in", "on", "at", "with", "while"))
+_NO_VERBS = frozenset(("this", "its", "his", "always", "perhaps", "as", "us", "yes", "across"))
+
+
+def owns(following: str, after_that: str) -> bool:
+    """Tell whether "her" before a word is "her dog" and not "beside her": does a noun follow?
+
+    Parameters
+    ----------
+    following, after_that : str
+        The next two words, in lower case; empty at the end of the clause.
+    """
+    if not following or following in FUNCTION_WORDS or is_adverb(following):
+        return False
+    if following.endswith("ing") and following not in _NOUNS_IN_ING:
+        return bool(after_that) and after_that not in FUNCTION_WORDS  # "her sleeping baby"
+    return True
+
+
+def is_determiner_his(following: str) -> bool:
+    """Tell whether "his" before a word is "his dog" and not "a friend of his"."""
+    return bool(following) and following not in _AFTER_HIS
+
+
+def describes(following: str) -> bool:
+    """Tell whether "male" before a word describes it ("a male cook") and is no noun itself."""
+    if not following or following in FUNCTION_WORDS or is_adverb(following):
+        return False
+    is_verb = following.endswith("ing") and following not in _NOUNS_IN_ING
+    return not is_verb and following not in _IRREGULAR
+
+
+def is_adverb(word: str) -> bool:
+    """Tell whether a word is an adverb, by its ending or a short list."""
+    return word in _ADVERBS or (word.endswith("ly") and word not in _NOT_ADVERBS)
+
+
+def plural_verb(verb: str) -> str:
+    """Change a verb of the third person for "they": "rides" to "ride", "is" to "are".
+
+    A word that is no such verb stays as it is.
+    """
+    if verb in _IRREGULAR:
+        return _IRREGULAR[verb]
+    if verb in _NO_VERBS or not verb.endswith("s") or verb.endswith("ss") or len(verb) < 4:
+        return verb
+    if verb.endswith("ies"):
+        return verb[:-3] + "y"
+    if verb.endswith(("sses", "shes", "ches", "xes", "zzes", "oes")):
+        return verb[:-2]
+    return verb[:-1]
+
+
+def contraction(following: str) -> str:
+    """Say what "he's" is with "they", by the word that follows: "they're" or "they've"."""
+    return "they've" if following in _PARTICIPLES else "they're"
+
+
+def possessive(noun: str) -> str:
+    """Add the ending of possession: "woman's", "ladies'", "actress's"."""
+    return f"{noun}'" if noun.endswith("s") and not noun.endswith("ss") else f"{noun}'s"
+
+
+def article(word: str) -> str:
+    """Choose "a" or "an" for a word."""
+    return with_article(word.lower()).split()[0]
+
+
+def in_case_of(word: str, like: str) -> str:
+    """Give a word the capitals of another: none, the first letter, or all."""
+    if len(like) > 1 and like.isupper():
+        return word.upper()
+    return word[:1].upper() + word[1:] if like[:1].isupper() else word

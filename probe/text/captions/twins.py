@@ -1,0 +1,212 @@
+"""Twins of a caption: the same with the other gender, and the same with none."""
+
+from __future__ import annotations
+
+from probe.text.captions.draft import Draft
+from probe.text.captions.grammar import (
+    FUNCTION_WORDS,
+    contraction,
+    describes,
+    in_case_of,
+    is_adverb,
+    is_determiner_his,
+    owns,
+    plural_verb,
+)
+from probe.text.captions.senses import Mention
+from probe.text.captions.words import CaptionWords
+
+_SWAPPED = {
+    "he": "she", "she": "he", "him": "her", "himself": "herself", "herself": "himself",
+    "hers": "his",
+}  # fmt: skip
+_NEUTRAL = {
+    "he": "they", "she": "they", "him": "them", "himself": "themselves", "herself": "themselves",
+    "hers": "theirs",
+}  # fmt: skip
+_REACH = 3  # words between an article and its noun
+
+
+def swap_gender(caption: str, words: CaptionWords | None = None) -> str | None:
+    """Write a caption with every gender changed: "a man and his wife", "a woman and her husband".
+
+    Words that are not about a person (see `classify`) stay. "her" becomes "him" or "his", and "his"
+    becomes "her" or "hers", by the word that follows; "a" and "an" follow their word.
+
+    Parameters
+    ----------
+    caption : str
+    words : CaptionWords, optional
+        The shipped ones if not given.
+
+    Returns
+    -------
+    str or None
+        None if the caption says no gender, or if one of its words has no counterpart.
+
+    References
+    ----------
+    Zhao, Wang, Yatskar, Ordonez, Chang, *Gender Bias in Coreference Resolution: Evaluation and
+    Debiasing Methods*, NAACL (2018), whose lists of swaps this one was checked against.
+
+    Examples
+    --------
+    >>> swap_gender("An actress sees her husband behind her.")
+    'A male actor sees his wife behind him.'
+    """
+    draft = Draft.read(caption, CaptionWords.load() if words is None else words)
+    for mention in draft.gendered:
+        if not _swap(draft, mention):
+            return None
+    return draft.text() if draft.gendered else None
+
+
+def neutralise(caption: str, words: CaptionWords | None = None) -> str | None:
+    """Write a caption so that it says no gender: "a man on his bike", "a person on their bike".
+
+    Pronouns become "they", with their verbs ("he rides" - "they ride"); "male" before a noun goes,
+    and so does "woman" in "woman doctor"; two nouns that become the same one are counted ("a man
+    and a woman" - "two people"). Words that are not about a person stay. A verb far from its
+    pronoun ("he stops, then walks") is not found, so its ending stays. (All this is our choice.)
+
+    Parameters
+    ----------
+    caption : str
+    words : CaptionWords, optional
+        The shipped ones if not given.
+
+    Returns
+    -------
+    str or None
+        None if the caption says no gender, or if one of its words has no neutral counterpart.
+
+    Examples
+    --------
+    >>> neutralise("A man and a woman watch as he ties his shoe.")
+    'Two people watch as they tie their shoe.'
+    """
+    draft = Draft.read(caption, CaptionWords.load() if words is None else words)
+    joined: set[int] = set()
+    for first, second in zip(draft.gendered, draft.gendered[1:], strict=False):
+        if first.place not in joined and _join(draft, first, second):
+            joined |= {first.place, second.place}
+    for mention in draft.gendered:
+        if mention.place not in joined and not _neutralise(draft, mention):
+            return None
+    return draft.text() if draft.gendered else None
+
+
+def _swap(draft: Draft, mention: Mention) -> bool:
+    token, place = mention.token, mention.place
+    if not mention.word.is_pronoun:
+        if mention.word.swapped:
+            draft.replace_noun(mention, mention.word.swapped)
+        return bool(mention.word.swapped)
+    if token == "her":
+        draft.replace(place, "his" if _owns(draft, place) else "him")
+    elif token == "his":
+        draft.replace(place, "her" if is_determiner_his(draft.next(place)) else "hers")
+    else:
+        stem, mark, ending = token.partition("'")
+        draft.replace(place, _SWAPPED[stem] + mark + ending)
+    return True
+
+
+def _neutralise(draft: Draft, mention: Mention) -> bool:
+    place, word, following = mention.place, mention.word, draft.next(mention.place)
+    if word.is_pronoun:
+        _neutralise_pronoun(draft, mention)
+    elif _is_attribute(draft, mention, following):
+        draft.new[place] = ""
+    elif word.neutral:
+        draft.replace_noun(mention, word.neutral)
+    return word.is_pronoun or place in draft.new
+
+
+def _is_attribute(draft: Draft, mention: Mention, following: str) -> bool:
+    """Tell whether a word only says the gender of another: "male cook", "baby boy"."""
+    if mention.word.is_adjective_too:
+        return describes(following)
+    if "'" in mention.token:
+        return False
+    is_one = mention.word.neutral != mention.word.neutral_plural
+    is_before_person = bool(following) and mention.place + 1 in draft.people
+    return is_before_person or (is_one and draft.at(mention.place - 1) in ("baby", "toddler"))
+
+
+def _neutralise_pronoun(draft: Draft, mention: Mention) -> None:
+    token, place = mention.token, mention.place
+    if token == "her":
+        draft.replace(place, "their" if _owns(draft, place) else "them")
+    elif token == "his":
+        draft.replace(place, "their" if is_determiner_his(draft.next(place)) else "theirs")
+    elif token in ("he's", "she's"):
+        draft.replace(place, contraction(draft.next(place)))
+    else:
+        stem, mark, ending = token.partition("'")
+        draft.replace(place, _NEUTRAL[stem] + mark + ending)
+        if stem in ("he", "she") and not ending:
+            _agree(draft, place)
+
+
+def _agree(draft: Draft, place: int) -> None:
+    """Put the verbs of a pronoun that became "they" into the plural."""
+    if draft.at(place - 1) in ("is", "was", "has", "does"):
+        draft.replace(place - 1, plural_verb(draft.at(place - 1)))
+        return
+    verb = place + 1
+    while is_adverb(draft.at(verb)):
+        verb += 1
+    for at in (verb, verb + 2):  # "he stops and looks"
+        if plural_verb(draft.at(at)) == draft.at(at):
+            return
+        draft.replace(at, plural_verb(draft.at(at)))
+        if draft.at(at + 1) not in ("and", "or"):
+            return
+
+
+def _join(draft: Draft, first: Mention, second: Mention) -> bool:
+    """Make "a man and a woman" two people, and "men and women" people."""
+    between = draft.tokens[first.place + 1 : second.place]
+    gaps = [draft.gap(place).strip() for place in range(first.place, second.place)]
+    is_list = not between and gaps == [","]
+    is_joined = between[:1] in (["and"], ["or"], ["&"]) and not any(gaps)
+    if not (is_list or (is_joined and (len(between) == 1 or between[1:] in (["a"], ["the"])))):
+        return False
+    word = first.word
+    if not word.neutral or word.neutral != second.word.neutral or "'" in first.token + second.token:
+        return False
+    if word.is_adjective_too and describes(draft.next(second.place)):
+        if len(between) > 1:  # "a male and a female skier" are two
+            return False
+        draft.new[first.place] = ""
+    elif word.neutral == word.neutral_plural:
+        draft.replace(first.place, word.neutral)
+    elif _count_two(draft, first.place, word.neutral_plural):
+        pass
+    else:
+        return False
+    draft.new |= dict.fromkeys(range(first.place + 1, second.place + 1), "")
+    return True
+
+
+def _count_two(draft: Draft, place: int, plural: str) -> bool:
+    """Put the plural of a noun in its place, and "two" where its article is or could be."""
+    first = place
+    while first > 0 and place - first < _REACH and draft.at(first - 1) not in FUNCTION_WORDS:
+        first -= 1
+    determiner = draft.at(first - 1)
+    if place - first >= _REACH or (first and determiner not in ("a", "an", "one", "the")):
+        return False
+    draft.replace(place, plural)
+    if first:
+        draft.replace(first - 1, "the two" if determiner == "the" else "two")
+    else:
+        word = draft.new.get(0, draft.old(0))
+        draft.new[0] = in_case_of("two ", draft.old(0)) + word[:1].lower() + word[1:]
+    return True
+
+
+def _owns(draft: Draft, place: int) -> bool:
+    following = draft.next(place)
+    return owns(following, draft.next(place + 1) if following else "")

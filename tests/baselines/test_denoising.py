@@ -1,0 +1,229 @@
+"""Methods that change the denoiser: what they add or put in, and that they give it back."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probe.baselines import fair_diffusion, lora, uce
+from probe.baselines.fair_diffusion import FairDiffusion, Guidance
+from probe.baselines.lookup import Lookup
+from probe.baselines.lora import LowRank
+from probe.baselines.method import Trial
+from probe.baselines.uce import edit_projection
+from probe.baselines.weights import EditedWeights
+from probe.intervention import Condition, Intervention
+
+OPEN, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"
+
+
+def weights_of(unet):
+    return {name: of.detach().clone() for name, of in unet.named_parameters()}
+
+
+def is_untouched(unet, before):
+    return "forward" not in vars(unet) and all(
+        torch.equal(of, before[name]) for name, of in unet.named_parameters()
+    )
+
+
+# Fair Diffusion
+
+
+def reference(material, prompt, latents, edits, guidance, *, n_steps):
+    """diffusers' own semantic guidance, with the settings of the paper's experiments."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from diffusers.pipelines.deprecated.semantic_stable_diffusion import (
+            pipeline_semantic_stable_diffusion as module,
+        )
+
+        parts = {
+            name: of for name, of in material.pipeline.components.items() if name != "image_encoder"
+        }
+        pipeline = module.SemanticStableDiffusionPipeline(**parts, requires_safety_checker=False)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline(
+            prompt,
+            latents=latents,
+            guidance_scale=3.0,
+            num_inference_steps=n_steps,
+            output_type="latent",
+            editing_prompt=edits,
+            reverse_editing_direction=[False, True],
+            edit_warmup_steps=round(guidance.warmup * n_steps),
+            edit_guidance_scale=guidance.scale,
+            edit_threshold=guidance.threshold,
+            edit_momentum_scale=guidance.momentum_scale,
+            edit_mom_beta=guidance.momentum_beta,
+        ).images.numpy()
+
+
+def test_the_guidance_is_that_of_diffusers_semantic_pipeline(material, denoise):
+    from probe.images.generation import noise
+
+    method = fair_diffusion.build(material).intervention
+    guidance = Guidance(warmup=0.3)
+    method = FairDiffusion(Lookup(material.lexicon), method._said, guidance)
+    [condition] = method.conditions([OPEN], [5])
+    assert condition.route in ("female", "male")
+    found = denoise(method, [OPEN], seeds=[5], n_steps=6)
+    edits = ["female person", "male person"]
+    edits = edits if condition.route == "female" else edits[::-1]
+    latents = noise(5, (4, 8, 8))[0][None]
+    wanted = reference(material, OPEN, latents, edits, guidance, n_steps=6)
+    plain = denoise(Intervention(), [OPEN], seeds=[5], n_steps=6)
+    assert np.abs(plain - wanted).max() > 0.1
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
+def test_only_open_prompts_of_a_batch_are_guided(material, denoise, guidance_scale):
+    method = fair_diffusion.build(material).intervention
+    before = weights_of(material.pipeline.unet)
+    made = denoise(method, [OPEN, SAID, THING], guidance_scale=guidance_scale)
+    plain = denoise(Intervention(), [OPEN, SAID, THING], guidance_scale=guidance_scale)
+    np.testing.assert_array_equal(made[1:], plain[1:])
+    assert np.abs(made[0] - plain[0]).max() > 0.01
+    assert is_untouched(material.pipeline.unet, before)
+
+
+def test_a_batch_without_an_open_prompt_is_the_base_models(material, denoise):
+    method = fair_diffusion.build(material).intervention
+    assert [method.signature(of) for of in method.conditions([SAID, THING], [1, 2])] == ["", ""]
+    np.testing.assert_array_equal(
+        denoise(method, [SAID, THING]), denoise(Intervention(), [SAID, THING])
+    )
+
+
+def test_the_denoiser_is_given_back_when_a_batch_fails(material):
+    method = fair_diffusion.build(material).intervention
+    before = weights_of(material.pipeline.unet)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        method.denoising(material.pipeline, [Condition(OPEN, "male")]),
+    ):
+        raise KeyboardInterrupt
+    assert is_untouched(material.pipeline.unet, before)
+
+
+# Unified concept editing
+
+
+def drawn(seed, *shape):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape)).float()
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**31))
+def test_values_that_are_the_old_ones_change_nothing(seed):
+    weight, contexts = drawn(seed, 5, 7), drawn(seed + 1, 4, 7)
+    edited = edit_projection(weight, contexts, contexts @ weight.T, drawn(seed + 2, 3, 7))
+    torch.testing.assert_close(edited, weight, atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**31))
+def test_without_damping_contexts_go_exactly_where_they_should_and_kept_ones_stay(seed):
+    weight, contexts, kept = drawn(seed, 5, 7), drawn(seed + 1, 3, 7), drawn(seed + 2, 4, 7)
+    values = drawn(seed + 3, 3, 5)
+    # seven conditions for seven features: all of them can hold at once
+    edited = edit_projection(weight, contexts, values, kept, damping=1e-9, preserve=1.0)
+    torch.testing.assert_close(contexts @ edited.T, values, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(kept @ edited.T, kept @ weight.T, atol=1e-3, rtol=1e-3)
+
+
+def test_the_edit_minimises_what_the_paper_says_it_does():
+    """Equation 7 as least squares: the gradient of the weighted squares is zero there."""
+    weight, contexts, values, kept = drawn(1, 5, 7), drawn(2, 4, 7), drawn(3, 4, 5), drawn(4, 3, 7)
+    edited = edit_projection(weight, contexts, values, kept).requires_grad_(True)
+    loss = (
+        (contexts @ edited.T - values).square().sum()
+        + 0.1 * (kept @ (edited - weight).T).square().sum()
+        + 0.5 * (edited - weight).square().sum()
+    )
+    loss.backward()
+    assert edited.grad.abs().max() < 1e-4
+
+
+def test_a_balanced_model_is_left_as_it_is(material):
+    method = uce.build(material)
+    assert method.chosen == {"n_rounds": 0}
+    unet = material.pipeline.unet
+    for name, edited in method.intervention._weights.items():
+        torch.testing.assert_close(edited, unet.get_parameter(name).detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_the_fairest_round_is_kept(material):
+    shares = iter([1.0, 0.7, 0.6, 0.2, 0.3, 0.25, 0.2, 0.2, 0.2])
+    subjects = material.try_out(Intervention()).subjects
+
+    def try_out(intervention):
+        return Trial(subjects, np.full(len(subjects), next(shares)), 1.0)
+
+    tried = type(material)(**{**vars(material), "try_out": try_out})
+    assert uce.build(tried).chosen == {"n_rounds": 2}
+
+
+def test_only_projections_of_the_prompt_are_edited(material):
+    names = set(uce.build(material).intervention._weights)
+    assert names
+    assert all(name.endswith(("attn2.to_k.weight", "attn2.to_v.weight")) for name in names)
+
+
+# Other weights
+
+
+def test_other_weights_stand_in_for_a_batch_and_no_longer(material, denoise):
+    unet = material.pipeline.unet
+    before = weights_of(unet)
+    name = next(name for name in before if name.endswith("attn2.to_v.weight"))
+    doubled = EditedWeights({name: 5 * before[name]})
+    made, plain = denoise(doubled, [OPEN]), denoise(Intervention(), [OPEN])
+    assert np.abs(made - plain).max() > 1e-4
+    assert is_untouched(unet, before)
+    with doubled.denoising(material.pipeline, []):
+        assert torch.equal(unet.get_parameter(name), 5 * before[name])
+    with pytest.raises(KeyboardInterrupt), doubled.denoising(material.pipeline, []):
+        raise KeyboardInterrupt
+    assert is_untouched(unet, before)
+
+
+def test_weights_that_differ_have_signatures_that_differ():
+    one, other = ({"a": torch.ones(2)}, {"a": torch.tensor([1.0, 1.0 + 1e-7])})
+    signatures = {EditedWeights(of).signature(Condition("any")) for of in (one, other, one)}
+    assert len(signatures) == 2
+
+
+# LoRA
+
+
+def test_a_low_rank_change_starts_at_zero_and_is_the_product_of_its_factors():
+    layer = torch.nn.Linear(6, 5)
+    adapter = LowRank(layer, rank=2, generator=torch.Generator().manual_seed(0))
+    x = drawn(1, 3, 6)
+    assert torch.equal(adapter(x), torch.zeros(3, 5))
+    adapter.up.data = drawn(2, 5, 2)
+    torch.testing.assert_close(adapter(x), x @ adapter.change().T)
+    assert np.linalg.matrix_rank(adapter.change().numpy()) == 2
+
+
+def test_a_lora_learns_and_leaves_the_denoiser_as_it_was(material, denoise):
+    unet = material.pipeline.unet
+    before = weights_of(unet)
+    method = lora.build(material, rank=2, n_steps=3, batch_size=4)
+    assert is_untouched(unet, before)
+    assert not any(layer._forward_hooks for layer in unet.modules())
+    edited = method.intervention._weights
+    assert all(not torch.equal(edited[name], before[name]) for name in edited)
+    layers = [unet.get_parameter(name) for name in edited]
+    assert method.n_trainable == sum(2 * sum(of.shape) for of in layers)
+    assert np.abs(denoise(method.intervention, [OPEN]) - denoise(Intervention(), [OPEN])).max() > 0
+
+
+def test_the_same_material_gives_the_same_lora(material):
+    made = [lora.build(material, rank=2, n_steps=2, batch_size=4).intervention for _ in range(2)]
+    assert made[0].signature(Condition("any")) == made[1].signature(Condition("any"))

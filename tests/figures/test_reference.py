@@ -1,0 +1,104 @@
+"""Figures look as they did: drawn from fixed data, they equal pictures that were looked at.
+
+After a change that is meant, look at the new pictures and keep them:
+``python tests/figures/test_reference.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.testing.compare import compare_images
+
+from figures import fairness, gate, latent, tracing
+from figures.style import in_style
+
+FOLDER = Path(__file__).parent / "reference"
+DPI = 72
+TOLERANCE = 3.0
+"""Root mean square of the differences, of 255. Another build of the font rasteriser moves edges of
+letters by less than a grey level or two in the mean; a label or a point that moves gives more."""
+JOBS = ("carpenter", "driver", "cook", "lawyer", "baker", "nurse", "secretary", "cleaner")
+SHARES = np.array([0.02, 0.06, 0.4, 0.37, 0.63, 0.88, 0.94, 0.86])
+
+
+def shares_of(skew: np.ndarray) -> pd.DataFrame:
+    split = np.where(np.arange(len(JOBS)) % 3 == 1, "held_out", "trained")
+    return pd.DataFrame({"subject": JOBS, "share_women": SHARES, "skew": skew, "split": split})
+
+
+def skew() -> Figure:
+    wave = 0.02 * np.sin(np.arange(len(JOBS)))
+    return latent.skew_against_share(shares_of(0.1 - 0.2 * SHARES + wave), interval=(-0.99, -0.8))
+
+
+def bars() -> Figure:
+    rows = [
+        {"side": side, "split": split, "measure": measure, "value": value, "n_subjects": 20}
+        | {"low": 0.8 * value, "high": 1.2 * value, "floor": 0.1}
+        for split, shrink in (("trained", 1.0), ("held_out", 1.1))
+        for side, size in (("base", 0.4), ("moesd", 0.15))
+        for measure, part in (("mad", 1.0), ("fd", 1.4), ("delta", 2.0), ("gap", 2.0), ("kl", 0.9))
+        for value in [size * shrink * part]
+    ]
+    return fairness.fairness_bars(pd.DataFrame(rows))
+
+
+def confusion() -> Figure:
+    truth = np.repeat(["explicit", "male-skewed", "female-skewed", "neutral"], [40, 10, 12, 8])
+    answer = np.where(np.arange(len(truth)) % 9 == 0, "neutral", truth)
+    table = pd.DataFrame({"route_truth": truth, "route_trained": answer})
+    return gate.gate_confusion(table, routes={"route_trained": "trained"})
+
+
+def heads() -> Figure:
+    rows = [
+        {"layer": layer, "site": "head", "head": head, "measure": kind, "n": 30}
+        | {"value": 0.4 * np.cos(layer + 2 * head) + (0.1 if kind == "direct" else 0.0)}
+        for layer in (1, 2, 3)
+        for head in range(4)
+        for kind in ("direct", "patching")
+    ]
+    return tracing.head_map(pd.DataFrame(rows))
+
+
+DRAWN: dict[str, tuple[str, Callable[[], Figure]]] = {
+    "skew": ("paper", skew),
+    "skew-talk": ("talk", skew),
+    "fairness": ("paper", bars),
+    "gate_confusion": ("paper", confusion),
+    "heads": ("paper", heads),
+}
+
+
+def save(name: str, folder: Path) -> Path:
+    style, draw = DRAWN[name]
+    path = folder / f"{name}.png"
+    with in_style(style):
+        draw().savefig(path, dpi=DPI, metadata={"Software": None})
+    return path
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_looks_as_its_reference(name, tmp_path):
+    drawn = save(name, tmp_path)
+    assert compare_images(str(FOLDER / f"{name}.png"), str(drawn), tol=TOLERANCE) is None
+
+
+def test_a_point_that_moves_is_seen(tmp_path, monkeypatch):
+    moved = SHARES.copy()
+    moved[4] -= 0.3
+    monkeypatch.setattr(f"{__name__}.SHARES", moved)
+    drawn = save("skew", tmp_path)
+    assert "RMS" in compare_images(str(FOLDER / "skew.png"), str(drawn), tol=TOLERANCE)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for each in DRAWN:
+        save(each, FOLDER)
