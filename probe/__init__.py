@@ -168,6 +168,7 @@ __all__ = [
     "Lexicon",
     "LogisticDirection",
     "MeanGapEraser",
+    "MemoryLimitError",
     "MoESD",
     "ModelError",
     "NamedVectors",

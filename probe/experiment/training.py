@@ -21,6 +21,7 @@ from probe.experiment.run import Run, stale_files
 
 FOLDER = "moesd"
 GATE = "moesd/gate.parquet"
+CHECKPOINT = "moesd/checkpoint.safetensors"
 _PARTS = (
     "moesd/token.safetensors",
     "moesd/experts.safetensors",
@@ -103,6 +104,7 @@ class Train:
             examples=examples,
             pipeline=pipeline,
             twins=twins_of(run.lexicon),
+            checkpoint=_checkpoint(run),
             progress=run.told("training"),
         )
         provenance = run.provenance("moesd", made_from, seed=config.seed)
@@ -132,16 +134,29 @@ class Train:
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        from probe.experiment.embedding import FILES
-        from probe.experiment.examples import examples_made_from
+        return hash_parts("train", settings_line(run.config.train), *_inputs(run))
 
-        has_pictures = run.config.train.needs_pictures
-        return hash_parts(
-            "train",
-            settings_line(run.config.train),
-            run.hashes(*FILES, DIRECTION, FIT),
-            examples_made_from(run) if has_pictures else "",
-        )
+
+def _inputs(run: Run) -> tuple[str, str]:
+    from probe.experiment.embedding import FILES
+    from probe.experiment.examples import examples_made_from
+
+    has_pictures = run.config.train.needs_pictures
+    return (
+        run.hashes(*FILES, DIRECTION, FIT),
+        examples_made_from(run) if has_pictures else "",
+    )
+
+
+def _checkpoint(run: Run) -> Any:
+    from probe.moesd.loop.checkpoint import KIND, Checkpoint
+
+    config = run.config.train
+    return Checkpoint(
+        run.folder / CHECKPOINT,
+        run.provenance(KIND, hash_parts(*_inputs(run)), seed=config.seed),
+        settings=asdict(config),
+    )
 
 
 def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:

@@ -179,7 +179,9 @@ class DiffusionObjective:
         scheduler, unet = self._pipeline.scheduler, self._pipeline.unet
         n_timesteps = scheduler.config.num_train_timesteps
         picked = among[torch.randint(len(among), (self._n_sets,), generator=rng)]
-        rows = torch.stack([self._draw(self._subjects[i], rng) for i in picked])  # (n_sets, n_values)
+        rows = torch.stack(
+            [self._draw(self._subjects[i], rng) for i in picked]
+        )  # (n_sets, n_values)
         times = torch.randint(
             int(HIGH_NOISE * n_timesteps), n_timesteps, (self._n_sets, 1), generator=rng
         )

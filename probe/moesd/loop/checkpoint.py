@@ -49,15 +49,15 @@ class Checkpoint:
         ``made_from`` names the inputs without the settings: a state of other inputs is not used.
     settings : mapping
         Those of the training.
-    every : float
-        Seconds between two writings.
+    share : float
+        Share of the time that may go into writing: a large state is written seldom.
     """
 
     path: Path
     provenance: Provenance
     settings: Mapping[str, Any]
-    every: float = 20.0
-    _written: float = field(default=float("-inf"), repr=False)
+    share: float = 0.02
+    _due: float = field(default=float("-inf"), repr=False)
 
     def read(self) -> State | None:
         """Read the state of an interrupted training; None if there is none of these inputs.
@@ -71,8 +71,6 @@ class Checkpoint:
             return None
         arrays, found = read_tensors(self.path, kind=KIND)
         scalars = json.loads(arrays.pop(_SCALARS).tobytes())
-        if found.made_from != self.provenance.made_from:
-            return None
         settings = scalars.pop("settings")
         now = json.loads(json.dumps(dict(self.settings)))
         changed = [name for name in {**settings, **now} if settings.get(name) != now.get(name)]
@@ -84,20 +82,24 @@ class Checkpoint:
                 f"{self.path} holds a training that was interrupted, of other settings: {told}; "
                 "set them back to go on, or remove the file to start anew"
             )
+        if found.made_from != self.provenance.made_from:
+            return None
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         return State(scalars, tensors)
 
     def is_due(self) -> bool:
-        """Whether the last writing is long enough ago."""
-        return time.monotonic() - self._written >= self.every
+        """Whether the last writing is long enough ago; at first, at once."""
+        return time.monotonic() >= self._due
 
     def write(self, state: State) -> None:
         """Write a state in place of the last."""
+        begun = time.monotonic()
         text = json.dumps({**state.scalars, "settings": dict(self.settings)})
         arrays = {name: tensor.numpy() for name, tensor in state.tensors.items()}
         arrays[_SCALARS] = np.frombuffer(text.encode(), dtype=np.uint8)
         write_tensors(self.path, arrays, self.provenance)
-        self._written = time.monotonic()
+        ended = time.monotonic()
+        self._due = ended + (ended - begun) / self.share
 
     def remove(self) -> None:
         """Remove the file: the training has ended."""

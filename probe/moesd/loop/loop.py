@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 
@@ -13,6 +13,7 @@ from probe.moesd.loop.checkpoint import Checkpoint
 from probe.moesd.loop.steps import Objective, Steps, Weights, copy_weights, load_weights
 
 Progress = Callable[[int, int], None]
+
 
 class Loop:
     """Adam with a cosine and clipped gradients, for one objective after another.
@@ -66,7 +67,7 @@ class Loop:
             start = copy_weights(self._weights)
             with ExitStack() as stack, self._memory_watched():
                 objective = make()
-                if hasattr(objective, "__enter__"):
+                if isinstance(objective, AbstractContextManager):
                     stack.enter_context(objective)
                 steps = Steps(objective, self._weights, self._config, n_steps=n_steps)
                 if resumed is not None and is_resumed:
@@ -118,8 +119,8 @@ class Loop:
             config = self._config
             saved = "" if config.checkpointing else ", or set checkpointing = true"
             raise MemoryLimitError(
-                f"memory does not suffice for batch_size = {config.batch_size}; lower it (and raise "
-                f"accumulate, now {config.accumulate}, for steps of as many pictures){saved}"
+                f"memory does not suffice for batch_size = {config.batch_size}; lower it (and "
+                f"raise accumulate, now {config.accumulate}, for steps of as many pictures){saved}"
             ) from error
 
 

@@ -77,9 +77,11 @@ class Steps:
         """Move the weights, and look at held-out prompts when it is time."""
         self._scaler.unscale_(self._optimizer)
         torch.nn.utils.clip_grad_norm_(self.objective.parameters, 1.0)
+        scale = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        self._schedule.step()
+        if self._scaler.get_scale() >= scale:  # lower after a step that fp16 had no room for
+            self._schedule.step()
         self.done += 1
         for name, average in self._average.items():
             average.lerp_(self._weights[name].detach(), 1 - self._config.ema)
