@@ -17,7 +17,7 @@ from cli.options import (
 )
 from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
-from probe.experiment.config import STUDIES, ProbeConfig
+from probe.experiment.config import STUDIES, GenerateConfig, ProbeConfig
 
 if TYPE_CHECKING:
     from probe.experiment.road import Outcome
@@ -40,8 +40,9 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
 
     directions: how firm the axis is, and whether other estimators find the same one.
     association: WEAT and its family. erasure: what erasers leave, and what they take along.
-    tracing: the layer, token and attention head that carry the bias. prediction: the share of
-    women in the pictures, foretold from the text; needs `evaluate`.
+    tracing: the layer, token and attention head that carry the bias. mixture: the share of women
+    in the pictures, read off the denoiser before any is made; prediction: the same, foretold from
+    the text; both need `evaluate`.
     """
     with ProgressBar() as bar:
 
@@ -77,12 +78,69 @@ def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any
 
 @click.command()
 @run_argument
-@click.argument("prompt")
+@click.option(
+    "--over",
+    "axes",
+    multiple=True,
+    required=True,
+    metavar="STAGE.SETTING=VALUE,...",
+    help="What varies, e.g. train.width=8,16,32; several give every combination.",
+)
+@click.option("--name", help="Name of the sweep; the settings' names if not given.")
+@settings_of(GenerateConfig, "n_images")
 @device_option
 @json_option
-def inspect(run: Path, prompt: str, device: str, as_json: bool) -> None:
+def sweep(
+    run: Path,
+    axes: tuple[str, ...],
+    name: str | None,
+    n_images: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train, draw and measure RUN again and again with other settings.
+
+    Every variant is a run of its own in RUN/sweeps/NAME, which begins with what RUN has made, so
+    that nothing is made twice. Seeds (train.seed=1,2,3), data sizes (train.n_examples=50,150,500),
+    adapters (train.width=8,16,32) and guidance (generate.guidance_scale=1,3,7.5) are swept alike.
+    """
+    from figures.sweeps import draw_sweep
+    from probe.experiment.sweeping import Sweep, parse_axis
+
+    with ProgressBar() as bar:
+
+        def tell(line: str) -> None:
+            bar.clear()
+            if not as_json:
+                click.echo(line)
+
+        swept = Sweep(
+            run,
+            [parse_axis(text) for text in axes],
+            name=name,
+            n_images=n_images,
+            device=device,
+            progress=bar,
+        )
+        result = swept.run(tell=tell)
+        files = draw_sweep(run, swept.name)
+    if as_json:
+        echo_json(result.to_json())
+    else:
+        click.echo(f"\n{result.summary()}\nfigure: {files[1]}")
+
+
+@click.command()
+@run_argument
+@click.argument("prompt")
+@click.option(
+    "--share", is_flag=True, help="Also read the share of women off the denoiser; opens all of it."
+)
+@device_option
+@json_option
+def inspect(run: Path, prompt: str, share: bool, device: str, as_json: bool) -> None:
     """Say what the gate of RUN does with a prompt, and why."""
-    answer = open_run(run, None, device).inspect(prompt)
+    answer = open_run(run, None, device).inspect(prompt, share=share)
     echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
 
 

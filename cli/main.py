@@ -12,7 +12,8 @@ import click
 from cli.boundary import OneLineErrors
 from cli.captions import prompts
 from cli.comparing import compare
-from cli.looking import concept, export, info, inspect, probe
+from cli.evaluating import evaluate
+from cli.looking import concept, export, info, inspect, probe, sweep
 from cli.options import (
     device_option,
     drawing_options,
@@ -31,7 +32,6 @@ from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
 from probe import __version__
 from probe.experiment.config import (
-    EvaluateConfig,
     FitConfig,
     GenerateConfig,
     TrainConfig,
@@ -61,6 +61,7 @@ def main() -> None:
       0    done
       1    an error, told in one line on standard error
       2    wrong usage: unknown command, option or value
+      3    `evaluate` found that a bound is not kept
       130  stopped by Ctrl-C; the same command goes on where it was
     """
 
@@ -146,17 +147,7 @@ def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     tell_outcome(outcome, as_json)
 
 
-@main.command()
-@run_argument
-@settings_of(EvaluateConfig)
-@seed_option("Seed of the resamples.")
-@device_option
-@json_option
-def evaluate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
-    """Measure fairness, quality and side effects, with intervals."""
-    with ProgressBar() as bar:
-        outcome = open_run(run, bar, device).evaluate(**given(settings))
-    tell_outcome(outcome, as_json)
+main.add_command(evaluate)
 
 
 @main.command()
@@ -244,9 +235,18 @@ def run_all(
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (probe, concept, compare, inspect, export, info, prompts):
+for command in (
+    probe,
+    concept,
+    sweep,
+    compare,
+    inspect,
+    export,
+    info,
+    prompts,
+    plan,
+):
     main.add_command(command)
-main.add_command(plan)
 
 
 def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from figures.style import OKABE_ITO, WIDE, StyledFigure, styled
+from figures.style import OKABE_ITO, WIDE, StyledFigure, points, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def methods_tradeoff(methods: DataFrame) -> Figure:
         axes.set(xlabel=title)
     panels[0].set(ylabel="MAD (lower is fairer)", ylim=(0, None))
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=7)
+    figure.legend(handles, labels, loc="outside right center", fontsize=points(7))
     return figure
 
 
@@ -80,4 +80,5 @@ def _draw_method(
         elinewidth=0.6,
         label=f"{number}  {name}",
     )
-    axes.annotate(str(number), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
+    at = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": points(6.5)}
+    axes.annotate(str(number), (x, y), **at)

@@ -180,6 +180,15 @@ FIGURES = {
         "asked to; where held-out prompts fall on it is the test.",
         "Two scatter plots of prompts, coloured by group.",
     ),
+    "mixture": PaperFigure(
+        studies.mixture,
+        ("mixture",),
+        "Share of women in the base model's pictures against the share read off its denoiser "
+        "before any picture is made: the weight with which its predictions under the explicit "
+        "prompts mix into the one under the neutral prompt at pure noise; none is learnt from. "
+        "Bars: 95 % intervals of the shares in the pictures.",
+        "Scatter plot of seen against read shares with the diagonal.",
+    ),
     "methods": PaperFigure(
         studies.methods,
         ("methods",),

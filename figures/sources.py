@@ -112,6 +112,7 @@ SOURCES = {
     "maps_found": Source(
         "latent/maps.json", "study", "probe", ("lines", "figures"), is_optional=True
     ),
+    "mixture": _study("mixture", ("subject", "split", "share", "low", "high", "read")),
     "methods": Source(
         "comparison/methods.parquet",
         "methods",

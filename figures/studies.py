@@ -39,6 +39,7 @@ def told_map(files: RunFiles) -> Drawing:
     return latent.prompt_map(data, methods=list(kept), faithfulness=kept), data
 
 
+mixture = drawn("mixture", "probing", "read_shares")
 methods = drawn("methods", "comparing", "methods_tradeoff")
 prediction = drawn("prediction", "probing", "foretold_shares")
 trace = drawn("trace", "tracing", "trace_map")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.artifacts import atomic
+from probe.files import harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +34,7 @@ def write_figure(
         with atomic(path) as temporary:
             figure.savefig(temporary, metadata=_metadata(path, target.name, provenance))
     paths.append(target.with_name(f"{target.name}.csv"))
+    data = data.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
     with atomic(paths[-1]) as temporary:
         data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
     return paths

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     )
     from probe.experiment import Experiment
     from probe.images.attributes import AttributeClassifier
+    from probe.images.audit.count_files import read_counts
+    from probe.images.audit.figures import audit_figures
+    from probe.images.audit.label_files import read_labels
     from probe.images.fairness import fairness_figures
     from probe.images.generation import GenerationPlan
     from probe.images.quality import ClipScorer
@@ -91,6 +94,9 @@ _HOMES = {
     ),
     "probe.experiment": ("Experiment",),
     "probe.images.attributes": ("AttributeClassifier",),
+    "probe.images.audit.count_files": ("read_counts",),
+    "probe.images.audit.figures": ("audit_figures",),
+    "probe.images.audit.label_files": ("read_labels",),
     "probe.images.fairness": ("fairness_figures",),
     "probe.images.generation": ("GenerationPlan",),
     "probe.images.quality": ("ClipScorer",),
@@ -184,6 +190,7 @@ __all__ = [
     "TextEncoder",
     "__version__",
     "attribute_heads",
+    "audit_figures",
     "benjamini_hochberg",
     "classify",
     "classify_captions",
@@ -200,6 +207,8 @@ __all__ = [
     "neutralise",
     "pairwise_cosines",
     "patch_states",
+    "read_counts",
+    "read_labels",
     "read_prompts",
     "read_vectors",
     "read_winobias",

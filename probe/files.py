@@ -137,6 +137,20 @@ def hash_file(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def harmless(text: str) -> str:
+    """Keep a text from being run as a formula where a spreadsheet opens it.
+
+    A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return, also after
+    spaces, gets an apostrophe before it, which a spreadsheet takes for "this is text". Numbers are
+    no texts: do not pass them.
+
+    References
+    ----------
+    OWASP, *CSV Injection*.
+    """
+    return f"'{text}" if text.lstrip(" ")[:1] in tuple("=+-@\t\r") else text
+
+
 def _unwritable(path: Path, error: OSError) -> ArtifactError:
     if error.errno in _FULL:
         advice = "free some space and run the same command again"

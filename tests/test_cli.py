@@ -17,9 +17,22 @@ from probe.experiment import Experiment
 from probe.experiment.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-COMMANDS = [*ROAD, "run", "probe", "concept", "compare", "inspect", "export", "info", "prompts"]
+COMMANDS = [
+    *ROAD,
+    "run",
+    "probe",
+    "concept",
+    "sweep",
+    "compare",
+    "inspect",
+    "export",
+    "info",
+    "prompts",
+    "plan",
+]
 COMPARISONS = ["compare methods", "compare runs"]
-OF_A_FILE = ["prompts"]
+ABOUT = {"prompts": " FILE", "plan": "", "evaluate": " [RUN]"}
+"""What a command is about, if not a run."""
 FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high"}}
 
 
@@ -71,8 +84,8 @@ def test_every_command_of_the_design_is_there():
 def test_help_is_one_sentence_and_the_options(command):
     result = call(*command.split(), "--help")
     assert result.exit_code == 0
-    about = "FILE" if command in OF_A_FILE else "RUN"
-    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS] {about}")
+    about = ABOUT.get(command, " RUN")
+    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS]{about}")
 
 
 def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):

@@ -134,7 +134,7 @@ def _thumbnail(image: Image.Image) -> str:
 def _compact(image: Image.Image) -> str:
     # WebP without loss is about half of matplotlib's PNG, and every browser since 2020 reads it.
     image = image.convert("RGB")
-    content = _webp(image, lossless=True, quality=50, method=2)
+    content = _webp(image, lossless=True, quality=20, method=1)
     return content if len(content) <= LARGEST_FIGURE else _webp(image, quality=85, method=4)
 
 

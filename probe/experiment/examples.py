@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from probe.artifacts import atomic, hash_parts, read_json, write_json
 from probe.errors import DataError
 from probe.experiment import judges
-from probe.experiment.config import settings_line
+from probe.experiment.config import GenerateConfig, settings_line
 from probe.experiment.run import Run, stale_files
-from probe.images.plan import GenerationPlan, write_metadata
-from probe.text.lexicon import fill
+from probe.images.plan import METADATA, GenerationPlan, write_metadata
+from probe.text.lexicon import Lexicon, fill
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -35,9 +38,9 @@ def examples_made_from(run: Run) -> str:
         "examples",
         run.revision,
         judges.judges_line(run, judges.classifier_folder(run)),
-        repr(run.lexicon),
+        repr(training_lexicon(run)),
         f"n={config.train.n_examples} seed={config.train.seed}",
-        settings_line(config.generate, without=_OF_OTHER_PICTURES),
+        settings_line(_how_drawn(run), without=_OF_OTHER_PICTURES),
         f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
     )
 
@@ -64,12 +67,13 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
         shutil.rmtree(run.folder / _CANDIDATES, ignore_errors=True)
         return folder
     (run.folder / MARK).unlink(missing_ok=True)
-    n_occupations = sum(not job.held_out for job in run.lexicon.occupations)
+    lexicon = training_lexicon(run)
+    n_occupations = sum(not job.held_out for job in lexicon.occupations)
     n_wanted = max(1, run.config.train.n_examples // (2 * max(1, n_occupations)))
     plan = GenerationPlan.examples(
-        run.lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=run.config.train.seed
+        lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=run.config.train.seed
     )
-    config = run.config.generate
+    config = _how_drawn(run)
     candidates = generate(
         pipeline,
         plan,
@@ -78,6 +82,7 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
         n_steps=config.n_steps,
         batch_size=config.batch_size or None,
         revision=run.revision,
+        reuse=folder if (folder / METADATA).exists() else None,
         progress=run.told("training pictures"),
     )
     kept = _as_asked(run, candidates).groupby(["subject", "value"], sort=False).head(n_wanted)
@@ -110,6 +115,31 @@ def n_examples(run: Run) -> int:
     if not run.config.train.needs_pictures or not (run.folder / MARK).exists():
         return 0
     return int(read_json(run.folder / MARK, kind="examples")[0]["n_kept"])
+
+
+def training_lexicon(run: Run) -> Lexicon:
+    """The words of a run in which every occupation that the training may not see is held out.
+
+    Those are the held-out ones and, where only some of the others are asked for, the rest of them:
+    what is left is spread evenly over the order of labour shares.
+    """
+    n_wanted, lexicon = run.config.train.n_occupations, run.lexicon
+    seen = sorted(
+        (job for job in lexicon.occupations if not job.held_out), key=attrgetter("share_women")
+    )
+    if not 0 < n_wanted < len(seen):
+        return lexicon
+    places = np.linspace(0, len(seen) - 1, n_wanted).round().astype(int)
+    by_share = sorted(seen, key=attrgetter("share_women"))
+    chosen = {by_share[place].name for place in places}
+    jobs = (replace(job, held_out=job.name not in chosen) for job in lexicon.occupations)
+    return replace(lexicon, occupations=tuple(jobs))
+
+
+def _how_drawn(run: Run) -> GenerateConfig:
+    """How training pictures are made: as all others, but for a guidance of their own."""
+    guidance = run.config.train.guidance_scale or run.config.generate.guidance_scale
+    return replace(run.config.generate, guidance_scale=guidance)
 
 
 def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:

@@ -353,8 +353,15 @@ class Experiment:
                 draw(self.folder, "methods")
             return outcome
 
-    def inspect(self, prompt: str) -> Inspection:
+    def inspect(self, prompt: str, *, share: bool = False) -> Inspection:
         """Say what the gate does with a prompt, and why.
+
+        Parameters
+        ----------
+        prompt : str
+        share : bool
+            Whether to read the share of women off the denoiser too: the image model is opened and
+            asked a few dozen times.
 
         Raises
         ------
@@ -364,7 +371,7 @@ class Experiment:
             If the prompt is empty or no text.
         """
         self._road.require("inspect", before="generate")
-        return inspect_prompt(self._run, prompt)
+        return inspect_prompt(self._run, prompt, share=share)
 
     def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
         """Write the embeddings of all prompts for other programs; see `probe.write_vectors`.

@@ -9,6 +9,7 @@ import numpy as np
 
 from probe.experiment.embedding import FOLDER as EMBEDDINGS
 from probe.experiment.run import Run
+from probe.experiment.sending import read_base_shares
 from probe.experiment.training import FOLDER as MOESD
 
 N_NEIGHBOURS = 5
@@ -29,6 +30,8 @@ class Inspection:
     """Size of skew above which the closed-form gate calls a prompt explicit."""
     route: str
     """The class that the gate gives it."""
+    is_abstained: bool
+    """Whether the gate leaned to opening and was not sure enough, so that it stayed closed."""
     expert: str
     """Who gets it: ``base``, ``toward-female`` or ``toward-male``."""
     probabilities: dict[str, float]
@@ -39,6 +42,9 @@ class Inspection:
     nearest_before: Neighbours
     """The run's prompts nearest by cosine, and the cosine."""
     nearest_after: Neighbours
+    share: float | None = None
+    """Share of women that the denoiser says the base model draws, from 0 to 1; None if it was not
+    asked."""
 
     def summary(self) -> str:
         """A few lines for people."""
@@ -54,13 +60,16 @@ class Inspection:
                 "the thresholds"
             )
         chances = ", ".join(f"{name} {p:.1%}" for name, p in self.probabilities.items())
+        unsure = ", unsure: left alone" if self.is_abstained else ""
         lines = [
             f"prompt    {self.prompt}",
             f"skew      {self.skew:+.4f} ({place})",
-            f"gate      {self.route} ({chances})",
+            f"gate      {self.route} ({chances}){unsure}",
             f"expert    {self.expert}",
             f"shift     {self.shift:.4f}; skew after {self.skew_corrected:+.4f}",
         ]
+        if self.share is not None:
+            lines.insert(2, f"share     {self.share:.0%} women, read off the denoiser")
         for title, neighbours in (("before", self.nearest_before), ("after", self.nearest_after)):
             lines.append(f"nearest {title}:")
             lines += [f"  {cosine:.4f}  {prompt}" for prompt, cosine in neighbours]
@@ -74,8 +83,8 @@ class Inspection:
         return data
 
 
-def inspect_prompt(run: Run, prompt: str) -> Inspection:
-    """Run one prompt through the gate and the expert.
+def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Inspection:
+    """Run one prompt through the gate and the expert, and if asked to ask the denoiser.
 
     Raises
     ------
@@ -85,14 +94,18 @@ def inspect_prompt(run: Run, prompt: str) -> Inspection:
     from probe.moesd.model import MoESD
     from probe.text.embeddings import EmbeddingStore
 
-    encoder = run.load_encoder()
-    told = MoESD.load(run.folder / MOESD, encoder).explain(prompt)
+    moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+    told = moesd.explain(prompt)
+    read = None
+    if share:
+        [[read, _]] = read_base_shares(run, moesd, run.load_pipeline(), [prompt]).tolist()
     store = EmbeddingStore.open(run.folder / EMBEDDINGS)
     before, after = told.pop("before"), told.pop("after")
     return Inspection(
         **told,
         nearest_before=_nearest(store, before, but=prompt),
         nearest_after=_nearest(store, after, but=prompt),
+        share=read,
     )
 
 

@@ -18,6 +18,7 @@ from probe.experiment.fitting import (
     vectors,
 )
 from probe.experiment.run import Run, stale_files
+from probe.text.prompts import PromptSet
 
 FOLDER = "moesd"
 GATE = "moesd/gate.parquet"
@@ -48,6 +49,8 @@ class TrainResult:
     """By split: root mean square skew of neutral person prompts after, over before; 0 is none."""
     n_examples: int
     """Pictures the training saw."""
+    abstained: dict[str, float]
+    """By split: share of prompts for which the trained gate was not sure enough to open."""
 
     def summary(self) -> str:
         """One line a split."""
@@ -56,7 +59,8 @@ class TrainResult:
             lines.append(
                 f"{split.replace('_', ' ')} occupations: gate right in "
                 f"{self.gate_accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
-                f"{self.gate_accuracy['closed'][split]:.1%}), skew left {left:.1%}"
+                f"{self.gate_accuracy['closed'][split]:.1%}; unsure and left alone "
+                f"{self.abstained[split]:.1%}), skew left {left:.1%}"
             )
         return "\n".join(lines)
 
@@ -81,7 +85,7 @@ class Train:
 
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
-        from probe.experiment.examples import make_examples
+        from probe.experiment.examples import make_examples, training_lexicon
         from probe.experiment.sending import twins_of
         from probe.moesd.training import train_moesd
 
@@ -96,7 +100,7 @@ class Train:
         z = vectors(run)
         moesd = train_moesd(
             encoder,
-            run.prompts,
+            PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
             z,
             direction=direction,
             projection=projection,
@@ -120,21 +124,24 @@ class Train:
 
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
-        left = {}
+        left, abstained = {}, {}
         for split in ("trained", "held_out"):
             rows = table[table["split"] == split]
             if rows.empty:
                 continue
             for gate, by_split in accuracy.items():
                 by_split[split] = float((rows[f"route_{gate}"] == rows["route_truth"]).mean())
+            abstained[split] = float(rows["is_abstained"].mean())
             neutral = rows[rows["group"] == "neutral"]
             before = np.sqrt((neutral["skew"] ** 2).mean())
             left[split] = float(np.sqrt((neutral["skew_corrected"] ** 2).mean()) / before)
-        return TrainResult(accuracy, left, n_examples(run))
+        return TrainResult(accuracy, left, n_examples(run), abstained)
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        return hash_parts("train", settings_line(run.config.train), *_inputs(run))
+        # What the pictures were made with is in the hash of the pictures.
+        settings = settings_line(run.config.train, without=("guidance_scale",))
+        return hash_parts("train", settings, *_inputs(run))
 
 
 def _inputs(run: Run) -> tuple[str, str]:

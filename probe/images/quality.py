@@ -159,6 +159,33 @@ class ClipScorer:
         return best
 
     @torch.no_grad()
+    def weigh(
+        self,
+        images: Pictures,
+        prompts: Sequence[str],
+        *,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Give the probability of each of several prompts, as CLIP was trained to tell them apart.
+
+        The softmax of the cosines times the model's own logit scale; its largest is what `choose`
+        chooses. Parameters and errors are those of `choose`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_prompts)
+            Rows sum to 1; 1/n_prompts each is a guess.
+        """
+        if not prompts:
+            raise DataError("there are no prompts to choose from; needed at least 1")
+        texts = self._encode_prompts(prompts, batch_size)
+        pictures = self._encode_pictures(images, batch_size, progress)
+        scale = self.model.logit_scale.exp().cpu().double()
+        weights: npt.NDArray[np.float64] = (scale * pictures @ texts.T).softmax(dim=1).numpy()
+        return weights
+
+    @torch.no_grad()
     def embed(
         self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
     ) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +22,9 @@ Pictures: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
 """Files, PIL images, or an array (n, height, width, channels) of bytes or of floats in [0, 1]."""
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total)."""
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused before they are decoded: this one is 192 MB."""
 
 
 def load_vision_model(folder: Path | str, kind: Any, *, device: str | torch.device) -> Any:
@@ -177,7 +181,8 @@ def open_picture(picture: Picture) -> Image.Image:
     Raises
     ------
     DataError
-        If the file is missing or corrupt, or has more than 8 bits a channel.
+        If the file is missing or corrupt, is larger than `MAX_PIXELS`, or has more than 8 bits a
+        channel. Of an animation the first frame is seen.
     """
     if isinstance(picture, Image.Image):
         return _as_rgb(picture)
@@ -186,14 +191,26 @@ def open_picture(picture: Picture) -> Image.Image:
             picture = np.round(picture * 255).astype(np.uint8)
         return _as_rgb(Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture))
     try:
-        with Image.open(picture) as image:
-            return _as_rgb(image, str(picture))
+        with warnings.catch_warnings():
+            # the size is bounded here, and more tightly
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(picture) as image:
+                _check_size(image, str(picture))
+                return _as_rgb(image, str(picture))
     except FileNotFoundError as error:
         raise DataError(f"there is no picture {picture}; make it again, or drop it") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(
             f"{picture} cannot be read as a picture ({one_line(error)}); make it again, or drop it"
         ) from error
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    if (n_pixels := image.width * image.height) > MAX_PIXELS:
+        raise DataError(
+            f"{name} has {n_pixels / 1e6:.0f} megapixels; needed at most {MAX_PIXELS / 1e6:.0f}: "
+            "make it smaller"
+        )
 
 
 def _as_rgb(image: Image.Image, name: str = "a picture") -> Image.Image:

@@ -13,6 +13,9 @@ OBJECTIVES = ("latent", "diffusion", "both", "twins")
 Routing = Literal["trained", "closed-form"]
 """Which gate decides."""
 ROUTINGS: tuple[Routing, ...] = get_args(Routing)
+Reads = Literal["pooled", "skew", "words"]
+"""What the trained gate reads of a prompt."""
+READS: tuple[Reads, ...] = get_args(Reads)
 MAX_EXAMPLES = 1500
 """The paper's budget of training examples."""
 
@@ -29,6 +32,12 @@ class TrainConfig(ExpertConfig, LoopConfig):
     n_examples: int = setting(
         1400, f"Pictures for the diffusion objective, at most {MAX_EXAMPLES}."
     )
+    n_occupations: int = setting(
+        0, "Training occupations that are used, spread over the labour shares; all of them if 0."
+    )
+    guidance_scale: float = setting(
+        0.0, "Weight of the prompt in the training pictures; that of `generate` if 0."
+    )
     latent_steps: int = setting(100, "Steps of the latent objective.")
     diffusion_steps: int = setting(100, "Steps of the diffusion objective.")
     batch_size: int = setting(48, "Pictures in a step of the diffusion objective.")
@@ -37,6 +46,16 @@ class TrainConfig(ExpertConfig, LoopConfig):
         0.1, "Half-width of the gate's neutral band, in standard deviations of the skew."
     )
     routing: Routing = setting("trained", "Which gate decides: trained or closed-form.")
+    gate_reads: Reads = setting("words", "What the trained gate reads: pooled, skew or words.")
+    false_alarm: float = setting(
+        0.2, "Share of the prompts to be left alone for which the gate may open in training."
+    )
+    abstain_below: float = setting(
+        0.0, "Least probability of a skewed class for which the trained gate opens."
+    )
+    soft: bool = setting(
+        False, "Weight an expert's shift by the probability of the prompt's class."
+    )
     seed: int = setting(0, "Seed of the training.")
 
     def __post_init__(self) -> None:
@@ -57,11 +76,16 @@ class TrainConfig(ExpertConfig, LoopConfig):
             )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("routing", self.routing, ROUTINGS)
+        one_of("gate_reads", self.gate_reads, READS)
+        for name in ("false_alarm", "abstain_below"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; needed a share from 0 to 1")
         if not 2 <= self.n_examples <= MAX_EXAMPLES:
             raise ValueError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
         for name in ("latent_steps", "diffusion_steps", "batch_size"):
             at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "neutral_band"):
+        at_least("n_occupations", self.n_occupations, 0)
+        for name in ("learning_rate", "neutral_band", "guidance_scale"):
             at_least(name, getattr(self, name), 0)
 
     @property

@@ -90,13 +90,7 @@ def train_moesd(
         raise ValueError(f"the objective {config.objective!r} needs `pipeline`; give one")
     torch.manual_seed(config.seed)
     gate = fit_gate(
-        vectors,
-        prompts,
-        direction=direction,
-        projection=projection,
-        neutral_band=config.neutral_band,
-        routing=config.routing,
-        seed=config.seed,
+        encoder, prompts, vectors, direction=direction, projection=projection, config=config
     )
     table = prompts.table
     subjects = tuple(dict.fromkeys(table["subject"]))

@@ -127,9 +127,24 @@ def test_a_prediction_is_learnt_from_trained_occupations_only(many):
 def test_without_pictures_all_other_studies_are_done(run):
     shutil.rmtree(run / "evaluation")
     experiment = Experiment.open(run)
-    assert [outcome.stage for outcome in experiment.probe()] == list(STUDIES)[:-1]
-    with pytest.raises(StageError, match="prediction builds on evaluate"):
-        experiment.probe("prediction")
+    without = [study.name for study in STUDIES.values() if study.before]
+    assert [outcome.stage for outcome in experiment.probe()] == without
+    for needs_pictures in ("mixture", "prediction"):
+        with pytest.raises(StageError, match=f"{needs_pictures} builds on evaluate"):
+            experiment.probe(needs_pictures)
+
+
+def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied):
+    found = Experiment.open(studied).probe("mixture")[0].to_json()
+    table, _ = read_table(studied / "latent/mixture.parquet", kind="mixture")
+    assert found["error"]["value"] == pytest.approx((table["read"] - table["share"]).abs().mean())
+    assert found["error"]["n"] == len(table)
+    expected = np.corrcoef(table["read"], table["share"])[0, 1]
+    assert found["correlation"]["read"]["r"] == pytest.approx(expected)
+    odds = table["read"] / (1 - table["read"])
+    plain = table["read_plain"] / (1 - table["read_plain"])
+    scale = Experiment.open(studied).config.generate.guidance_scale
+    np.testing.assert_allclose(np.log(odds), scale * np.log(plain), rtol=1e-6)
 
 
 def test_an_unknown_study_is_refused_by_name(run):

@@ -22,7 +22,7 @@ MEASURES = ("mad", "fd", "delta", "gap", "kl")
 HOSTILE_PROMPT = "a photo of <script>alert('x')</script> & \"friends\""
 STUDIES = (
     *("directions", "stability", "association", "erasure"),
-    *("trace", "patching", "heads", "maps", "prediction"),
+    *("trace", "patching", "heads", "maps", "mixture", "prediction"),
 )
 FAITHFUL = {
     **{"trustworthiness": 0.9, "trustworthiness_low": 0.88, "trustworthiness_high": 0.92},
@@ -406,6 +406,7 @@ def _studies(
         "patching": patching.assign(control=0.0),
         "heads": heads,
         "maps": maps.assign(supervised_x=maps["umap_x"], supervised_y=-maps["umap_y"]),
+        "mixture": seen.assign(read=seen["share"].clip(0.05, 0.95) ** 0.8),
         "prediction": prediction,
     }
 

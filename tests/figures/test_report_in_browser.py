@@ -214,6 +214,26 @@ def test_every_control_has_a_name(reader):
     assert all(reader.page.locator("button").evaluate_all(named))
 
 
+def test_a_prompt_can_be_found_and_looked_at_by_keyboard_alone(reader):
+    keys, focused = reader.page.keyboard, "document.activeElement.id"
+    for _ in range(30):
+        keys.press("Tab")
+        if reader.page.evaluate(focused) == "prompt-search":
+            break
+    keys.type("nurse")
+    for _ in range(30):
+        keys.press("Tab")
+        if reader.page.evaluate("document.activeElement.closest('#prompt-results') !== null"):
+            break
+    keys.press("Tab")
+    second = reader.page.evaluate("document.activeElement.textContent")
+    keys.press("Space")
+    assert reader.texts("#prompt-detail dd")[0] == second == reader.texts("#prompt-results li")[1]
+    pressed = reader.page.locator("#prompt-results [aria-pressed=true]")
+    assert pressed.all_inner_texts() == [second]
+    assert reader.page.evaluate("document.activeElement.textContent") == second
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_the_paper_in_light_and_in_dark(browser, report, scheme):
     reader = Reader(browser, report, color_scheme=scheme)

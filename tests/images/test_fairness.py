@@ -101,6 +101,16 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(n_images, spread):
     assert hits / n_trials >= 0.89
 
 
+def test_few_subjects_have_students_interval():
+    shares = np.array([0.6, 0.65, 0.7, 0.7, 0.8, 0.85, 0.9, 0.95])
+    first = (shares * 1_000_000).astype(int)
+    figure = fairness_figures(np.stack([first, 1_000_000 - first], axis=1), n_bootstrap=20_000)
+    distances = shares - 0.5
+    half = stats.t.ppf(0.975, 7) * distances.std(ddof=1) / math.sqrt(8)
+    # the shares are not normal, so the bootstrap's quantiles are not quite Student's
+    assert (figure["mad"].high - figure["mad"].low) / 2 == pytest.approx(half, rel=0.04)
+
+
 def test_intervals_shrink_with_more_subjects():
     rng = np.random.default_rng(3)
     few = fairness_figures(draw(rng, n_subjects=20))["mad"]

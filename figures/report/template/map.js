@@ -16,22 +16,28 @@
 
   function groupTraces(found) {
     const isFound = new Set(found);
+    const isNarrow = place.clientWidth < 480;
+    const bar = isNarrow
+      ? { orientation: "h", x: 0.5, y: 1.02, yanchor: "bottom", len: 0.9, title: { text: "women’s share", side: "top" } }
+      : { len: 0.8, title: { text: "women’s share", side: "right" } };
     const groups = [...new Set(PROMPTS.group)].sort((a, b) => (a === "neutral") - (b === "neutral"));
     return groups.map((group) => {
       const rows = range(PROMPTS.group.length).filter((i) => PROMPTS.group[i] === group);
       const isNeutral = group === "neutral";
-      const shown = isNeutral ? 0.95 : 0.5;
       return points(rows, {
         name: group,
+        ...(state.query && { selectedpoints: range(rows.length).filter((k) => isFound.has(rows[k])) }),
+        selected: { marker: { opacity: 1 } },
+        unselected: { marker: { opacity: 0.14 } },
         marker: {
           symbol: DATA.style.symbols[group] || "diamond",
           size: isNeutral ? 8 : 6,
           color: isNeutral ? at(rows, "share_women") : DATA.style.colors[group] || color("quiet"),
-          opacity: rows.map((i) => (state.query && !isFound.has(i) ? 0.08 : shown)),
+          opacity: isNeutral ? 0.95 : 0.6,
           line: { width: isNeutral ? 0.6 : 0, color: color("ink") },
           ...(isNeutral && {
             colorscale: DATA.style.share, cmin: 0, cmax: 1, showscale: true,
-            colorbar: { title: { text: "women’s share", side: "right" }, thickness: 10, len: 0.8, outlinewidth: 0 },
+            colorbar: { ...bar, thickness: 10, outlinewidth: 0 },
           }),
         },
       });
@@ -86,7 +92,7 @@
 
   function layout() {
     const names = state.plane === "pca" ? ["first principal component", "second principal component"] : ["UMAP", ""];
-    const axis = (text) => ({ title: { text, font: { size: 13 } }, showgrid: false, zeroline: false, showticklabels: false, ticks: "", linecolor: color("rule"), showline: true });
+    const axis = (text) => ({ title: { text, font: { size: 13 }, standoff: 10 }, showgrid: false, zeroline: false, showticklabels: false, ticks: "", linecolor: color("rule"), showline: true });
     return {
       height: 480, margin: { l: 28, r: 8, t: 8, b: 76 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },
@@ -98,8 +104,7 @@
 
   function list(found) {
     const buttons = found.slice(0, N_LISTED).map((i) => {
-      const button = element("button", { type: "button", onclick: () => choose(i) }, PROMPTS.prompt[i]);
-      button.setAttribute("aria-pressed", String(i === state.chosen));
+      const button = element("button", { type: "button", value: i, onclick: () => choose(i) }, PROMPTS.prompt[i]);
       return element("li", {}, button);
     });
     byId("prompt-results").replaceChildren(...(state.query ? buttons : []));
@@ -109,8 +114,12 @@
     byId("prompt-count").textContent = state.query ? `${count(found.length)} of ${of}${all} found${listed}` : `${of}${all}`;
   }
 
+  // The list stays as it is when one of its prompts is chosen, or the keyboard would lose its place.
   function tell() {
     const i = state.chosen;
+    for (const button of document.querySelectorAll("#prompt-results button")) {
+      button.setAttribute("aria-pressed", String(Number(button.value) === i));
+    }
     if (i === null) return;
     const share = PROMPTS.share_women[i];
     const facts = [
@@ -134,13 +143,18 @@
   function draw() {
     const found = state.query ? matching(state.query) : [];
     Plotly.react(place, traces(found), layout(), { displaylogo: false, responsive: true, scrollZoom: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
-    list(found);
     tell();
+  }
+
+  function seek(query) {
+    state.query = query;
+    list(query ? matching(query) : []);
+    draw();
   }
 
   byId("explorer").hidden = false;
   document.querySelector("details.still").open = false;
-  search.addEventListener("input", () => { state.query = search.value.trim(); draw(); });
+  search.addEventListener("input", () => seek(search.value.trim()));
   search.addEventListener("keydown", (event) => {
     const first = state.query ? matching(state.query)[0] : undefined;
     if (event.key === "Enter" && first !== undefined) choose(first);
@@ -151,6 +165,6 @@
   }
   byId("arrows").addEventListener("change", (event) => { state.arrows = event.target.checked; draw(); });
   onThemeChange(draw);
-  draw();
+  seek("");
   place.on("plotly_click", (event) => { const i = event.points[0].customdata; if (i !== undefined) choose(i); });
 })();

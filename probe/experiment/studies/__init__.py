@@ -6,13 +6,22 @@ from probe.experiment.studies.association import Association
 from probe.experiment.studies.directions import Directions
 from probe.experiment.studies.erasure import Erasure
 from probe.experiment.studies.maps import Maps
+from probe.experiment.studies.mixture import Mixture
 from probe.experiment.studies.prediction import Prediction
 from probe.experiment.studies.study import Study
 from probe.experiment.studies.tracing import Tracing
 
 STUDIES: dict[str, Study] = {
     study.name: study
-    for study in (Directions(), Association(), Erasure(), Tracing(), Maps(), Prediction())
+    for study in (
+        Directions(),
+        Association(),
+        Erasure(),
+        Tracing(),
+        Maps(),
+        Mixture(),
+        Prediction(),
+    )
 }
 """Every study by its name, in the order in which they are read."""
 

@@ -32,15 +32,25 @@ class Records:
     """The columns that hold text, going by the first `CHUNK` rows."""
 
     @classmethod
-    def read(cls, path: Path) -> Records:
+    def read(cls, path: Path, *, separator: str | None = None) -> Records:
         """Begin to read a file whose name ends as one of `SUFFIXES` does.
+
+        Parameters
+        ----------
+        path : Path
+        separator : str, optional
+            What separates the fields of a ``.csv``; a comma if not given.
 
         Raises
         ------
         DataError
             If the file cannot be read; a damaged row is refused when it is reached.
         """
-        columns, rows = _READERS[path.suffix.lower()](path)
+        suffix = path.suffix.lower()
+        if separator is not None and suffix == ".csv":
+            columns, rows = _delimited(path, separator)
+        else:
+            columns, rows = _READERS[suffix](path)
         head = list(islice(rows, CHUNK))
         texts = [
             name for i, name in enumerate(columns) if any(_is_text(values[i]) for _, values in head)

@@ -1,0 +1,197 @@
+"""The figure of a sweep: fairness against the one setting that varies, or against the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from figures.marks import legend_below, name_points
+from figures.style import (
+    GREY,
+    MIDDLE,
+    OKABE_ITO,
+    SIDE_COLORS,
+    WIDE,
+    StyledFigure,
+    points,
+    styled,
+)
+from figures.writing import FORMATS, write_figure
+from probe.artifacts import Provenance, hash_file, read_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+    from pandas import DataFrame, Series
+
+    Vector = NDArray[np.float64]
+
+SPLITS = {
+    "mad_trained": ("training occupations", "o", "-"),
+    "mad_held_out": ("held-out occupations", "s", "--"),
+}
+"""Figure of a split, its name, marker and line."""
+
+
+def draw_sweep(run: Path, name: str, formats: Iterable[str] = FORMATS) -> list[Path]:
+    """Write ``run/figures/sweeps/NAME`` in the formats, with the data behind it as CSV.
+
+    Parameters
+    ----------
+    run : Path
+        Run folder.
+    name : str
+        Of a sweep that has been done; see `probe.experiment.sweeping.Sweep`.
+    formats : iterable of str
+        Of ``"pdf"`` and ``"png"``.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    path = Path(run) / "sweeps" / name / "sweep.parquet"
+    table, made = read_table(path, kind="sweep")
+    origin = Provenance(
+        kind="figure",
+        model=made.model,
+        revision=made.revision,
+        seed=made.seed,
+        made_from=hash_file(path),
+    )
+    draw = sweep_curve if len(_settings(table)) == 1 else sweep_front
+    return write_figure(
+        Path(run) / "figures" / "sweeps" / name, draw(table), table, origin, list(formats)
+    )
+
+
+@styled
+def sweep_curve(table: DataFrame) -> Figure:
+    """Draw fairness and what it costs against the one setting that varies.
+
+    Left: MAD of the base model and of the corrected one, with intervals, for both groups of
+    occupations, above the noise floor. Right: what is honoured and recognised.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a variant, side and figure, as `probe.experiment.sweeping.Sweep` writes it.
+    """
+    (setting,) = _settings(table)
+    figure = StyledFigure(figsize=WIDE, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    places = _places(left, table[setting])
+    _places(right, table[setting])
+    for side, rows in (("base", _side(table, "base")), ("moesd", _side(table, "corrected"))):
+        for name, (label, marker, line) in SPLITS.items():
+            found = rows[rows["figure"] == name]
+            style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": line}
+            style |= {"markerfacecolor": "white"} if side == "base" else {}
+            said = f"{'base' if side == 'base' else 'corrected'}, {label}"
+            _draw_ends(left, places, found, label=said, **style)
+    floor = table.loc[table["figure"] == "mad", "floor"].min()
+    left.axhline(floor, color=GREY, linewidth=0.6, linestyle=":", label="a fair model, by chance")
+    left.set(ylabel="MAD", xlabel=_title(setting), ylim=(0, None))
+    for name, label, marker, color in (
+        ("subject_recognised", "occupation recognised", "^", "blue"),
+        ("explicit_honoured", "explicit honoured", "D", "orange"),
+    ):
+        found = _side(table, "corrected")
+        found = found[found["figure"] == name]
+        style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": "-"}
+        _draw_ends(right, places, found, label=label, **style)
+    right.set(ylabel="share of pictures, corrected", xlabel=_title(setting))
+    right.legend(loc="best")
+    legend_below(figure, left, n_columns=3)
+    return figure
+
+
+@styled
+def sweep_front(table: DataFrame) -> Figure:
+    """Draw fairness against the number of trained weights, and the Pareto front.
+
+    A filled point is on the front: no other variant has at most as many weights and at most its
+    MAD. Whiskers are intervals; the dashed line is the base model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As for `sweep_curve`.
+    """
+    figure = StyledFigure(figsize=(MIDDLE[0], MIDDLE[1] * 1.3), layout="constrained")
+    axes = figure.subplots()
+    rows = _side(table, "corrected")
+    rows = rows[rows["figure"] == "mad"].sort_values("n_trainable", kind="stable")
+    weights = rows["n_trainable"].to_numpy(float)
+    if weights.max() >= 10 * weights.min():
+        axes.set_xscale("log")
+    axes.vlines(weights, rows["low"], rows["high"], color="0.8", linewidth=0.8, zorder=1)
+    front = rows[rows["on_front"]]
+    color = SIDE_COLORS["moesd"]
+    axes.step(front["n_trainable"], front["value"], where="post", color=color, zorder=2)
+    axes.scatter(
+        weights,
+        rows["value"],
+        facecolor=np.where(rows["on_front"], color, "white"),
+        edgecolor=color,
+        s=22,
+        zorder=3,
+    )
+    base = _side(table, "base")
+    before = float(base.loc[base["figure"] == "mad", "value"].mean())
+    axes.axhline(before, color=SIDE_COLORS["base"], linestyle="--", label="base")
+    axes.set(xlabel="trained weights", ylabel="MAD, corrected", ylim=(0, 1.08 * before))
+    names = zip(front["n_trainable"], front["value"], front["variant"], strict=True)
+    if axes.get_xscale() == "linear":
+        name_points(axes, list(names), obstacles=list(zip(weights, rows["value"], strict=True)))
+    else:
+        for x, y, name in names:
+            axes.annotate(
+                name, (x, y), xytext=(4, -8), textcoords="offset points", size=points(6.5)
+            )
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _settings(table: DataFrame) -> list[str]:
+    """The columns of what varies: ``stage.setting``."""
+    return [str(column) for column in table if "." in str(column)]
+
+
+def _side(table: DataFrame, side: str) -> DataFrame:
+    return table[table["side"] == side]
+
+
+def _title(setting: str) -> str:
+    return setting.split(".")[1].replace("n_", "number of ").replace("_", " ")
+
+
+def _places(axes: Axes, column: Series) -> Vector:
+    """Where the values of a setting stand on the x axis: by size if they are no names or seeds."""
+
+    values = list(dict.fromkeys(column))
+    is_number = all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+    )
+    if not is_number or str(column.name).endswith("seed"):
+        places = np.arange(len(values), dtype=float)
+        axes.set_xticks(places, [str(value) for value in values])
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        return places
+    places = np.array(values, dtype=float)
+    if places.min() > 0 and places.max() >= 10 * places.min():
+        axes.set_xscale("log")
+        axes.set_xticks(places, [f"{value:g}" for value in places])
+        axes.minorticks_off()
+    elif len(places) <= 6:
+        axes.set_xticks(places)
+    return places
+
+
+def _draw_ends(axes: Axes, places: Vector, rows: DataFrame, **style: Any) -> None:
+    axes.vlines(places, rows["low"], rows["high"], color=style["color"], linewidth=0.8, alpha=0.6)
+    axes.plot(places, rows["value"], markersize=3.5, **style)

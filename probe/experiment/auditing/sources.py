@@ -1,0 +1,135 @@
+"""From what a user names to something that can be audited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from probe.errors import DataError
+from probe.images.audit.count_files import read_counts
+from probe.images.audit.label_files import read_labels
+from probe.images.audit.tables import CountTable, LabelTable
+
+Source: TypeAlias = CountTable | LabelTable
+"""What can be audited: counts of one attribute, or labels of several."""
+
+if TYPE_CHECKING:
+    from probe.experiment.run import Progress
+    from probe.images.audit.looking import Looker
+
+
+def read_source(
+    *,
+    labels: Path | None = None,
+    counts: Path | None = None,
+    attribute: str | None = None,
+    values: Sequence[str] | None = None,
+) -> Source:
+    """Read labels or counts, whichever is named.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one of them is, or its file is of another kind.
+    DataError
+        If the file is not what it must be.
+    """
+    if labels is not None and counts is None:
+        return read_labels(labels, attribute=attribute, values=values)
+    if counts is not None and labels is None:
+        return read_counts(counts, attribute=attribute or "value", values=values)
+    raise ValueError("name labels or counts; needed exactly one of them")
+
+
+def look_at_pictures(
+    folder: Path,
+    *,
+    classifier: str | None = None,
+    clip: str | None = None,
+    attribute: str | None = None,
+    values: Sequence[str] | None = None,
+    min_confidence: float = 0.0,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> LabelTable:
+    """Label the pictures of a folder by a classifier, or by a CLIP that tells values apart.
+
+    Parameters
+    ----------
+    folder : Path
+        As `probe.images.audit.folders.find_pictures` reads it.
+    classifier, clip : str, optional
+        Folder, hub id or ``"tinytown"``; exactly one of them.
+    attribute : str, optional
+        What the values are values of, where a CLIP looks; ``"value"`` if not given.
+    values : sequence of str, optional
+        What a CLIP tells apart, e.g. ``["woman", "man"]``; a classifier knows its own.
+    min_confidence : float
+        As for `probe.images.audit.looking.look`.
+    device : str
+        Where the weights live.
+    progress : callable, optional
+        Called with (what is being done, how much is done, how much there is).
+
+    Raises
+    ------
+    ValueError
+        If it is not clear who looks.
+    DataError
+        If the folder holds no pictures.
+    ModelError
+        If a model cannot be opened.
+    """
+    from probe.images.audit.folders import find_pictures
+    from probe.images.audit.looking import look
+
+    pictures = find_pictures(folder)
+    looker = _looker(classifier, clip, attribute, values, device)
+    return look(
+        pictures,
+        looker,
+        min_confidence=min_confidence,
+        progress=None
+        if progress is None
+        else lambda done, total: progress("looking at pictures", done, total),
+    )
+
+
+def _looker(
+    classifier: str | None,
+    clip: str | None,
+    attribute: str | None,
+    values: Sequence[str] | None,
+    device: str,
+) -> Looker:
+    if bool(classifier) == bool(clip):
+        raise ValueError(
+            "it is not clear who looks at the pictures; needed either --classifier FOLDER, or "
+            "--clip FOLDER with --values woman,man"
+        )
+    if classifier:
+        from probe.images.attributes import AttributeClassifier
+
+        if values is not None:
+            raise ValueError("--values is for --clip and files; a classifier knows its own values")
+        found = AttributeClassifier.load(_part(classifier, "classifier"), device=device)
+        if attribute is not None and attribute not in found.attributes:
+            known = ", ".join(found.attributes)
+            raise DataError(f"the classifier {classifier} knows {known}, not {attribute!r}")
+        return found
+    from probe.images.audit.looking import ZeroShot
+    from probe.images.quality import ClipScorer
+
+    if not values:
+        raise ValueError("--clip needs --values: what it is to tell apart, as in woman,man")
+    scorer = ClipScorer.load(_part(str(clip), "clip"), device=device)
+    return ZeroShot(scorer, attribute or "value", values)
+
+
+def _part(name: str, part: str) -> Path:
+    """The folder of a model, or of the part of it that looks at pictures."""
+    from probe.text.checkpoints import resolve_model
+
+    folder = resolve_model(name)
+    return folder if (folder / "config.json").is_file() else folder / part

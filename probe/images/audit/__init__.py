@@ -1,0 +1,1 @@
+"""Fairness of anybody's pictures, labels or counts: figures, and what cannot be concluded."""

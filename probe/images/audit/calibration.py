@@ -1,0 +1,255 @@
+"""Shares as they are, not as a classifier sees them: its errors, measured or assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from probe.errors import DataError, DegenerateDataError
+from probe.images.audit.label_files import separator_of
+from probe.images.audit.tables import reason_unseen
+from probe.images.fairness import Interval, centered_interval
+from probe.images.measures import (
+    MEASURES,
+    Counts,
+    Double,
+    as_counts,
+    as_target,
+    measure_shares,
+)
+from probe.text.exchange.lines import nearest
+from probe.text.exchange.records import Records
+
+_PRIOR = 0.5  # Jeffreys: a rate of which no error was seen is not known to be 0
+_N_FLOOR = 2_000
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How a classifier errs, counted on a sample whose truth is known."""
+
+    values: list[str]
+    confusion: Counts
+    """Pictures of true value i that were seen as value j, shape (K, K); every row has some."""
+
+    @property
+    def rates(self) -> Double:
+        """How often true value i is seen as value j; rows sum to 1."""
+        return np.asarray(self.confusion / self.confusion.sum(axis=1, keepdims=True))
+
+    def draw(self, n_draws: int, rng: np.random.Generator) -> Double:
+        """Draw rates that the sample allows, (n_draws, K, K): Dirichlet, prior 1/2 a cell."""
+        gamma = rng.gamma(self.confusion + _PRIOR, size=(n_draws, *self.confusion.shape))
+        return np.asarray(gamma / gamma.sum(axis=2, keepdims=True))
+
+
+@dataclass(frozen=True)
+class CalibratedFigure:
+    """A fairness figure of the corrected shares; its interval carries both uncertainties."""
+
+    value: float
+    low: float
+    high: float
+    floor: float
+    """Expected value for a perfectly fair model, seen by this classifier and corrected."""
+
+
+def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
+    """Read a labelled sample: columns ``true`` and ``seen``, a row a picture, or with ``count``.
+
+    Rows in which nothing was seen are left out, as they are from the counts.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a value is unknown, or a true value has no picture.
+    """
+    records = Records.read(path, separator=separator_of(path))
+    names = [name.lower() for name in records.columns]
+    if "true" not in names or "seen" not in names:
+        raise DataError(
+            f"{path} has the columns {', '.join(records.columns)}; needed `true` and `seen`, and "
+            "if you like `count`"
+        )
+    true, seen = names.index("true"), names.index("seen")
+    number = names.index("count") if "count" in names else None
+    code = {value: place for place, value in enumerate(values)}
+    confusion = np.zeros((len(code), len(code)), dtype=np.int64)
+    for place, row in records.rows:
+        if all(cell is None for cell in row):
+            continue
+        pair = [str(row[column] or "").strip() for column in (true, seen)]
+        if any(value not in code and reason_unseen(value) for value in pair):
+            continue
+        for value in pair:
+            if value not in code:
+                raise DataError(
+                    f"{path}, {place}, holds {value!r}{nearest(value, code)}; needed one of "
+                    f"{', '.join(code)}"
+                )
+        count = 1 if number is None else _count(path, place, row[number])
+        confusion[code[pair[0]], code[pair[1]]] += count
+    if (empty := np.flatnonzero(confusion.sum(axis=1) == 0)).size:
+        raise DataError(
+            f"{path} holds no picture that truly shows {values[empty[0]]!r}; needed some of each "
+            "value"
+        )
+    return Calibration(list(values), confusion)
+
+
+def rogan_gladen(seen: Double, rates: Double) -> Double:
+    """Turn shares that a classifier sees into the shares that gave rise to them.
+
+    The solution p of ``p @ rates = seen``, put back onto the shares if it leaves them. For two
+    values it is ``(q + specificity - 1) / (sensitivity + specificity - 1)``.
+
+    Parameters
+    ----------
+    seen : ndarray of shape (..., K)
+    rates : ndarray of shape (..., K, K)
+        How often true value i is seen as value j.
+
+    Returns
+    -------
+    ndarray of shape (..., K)
+        Not negative, rows sum to 1.
+
+    References
+    ----------
+    Rogan and Gladen, *Estimating prevalence from the results of a screening test*, Am. J.
+    Epidemiology 107 (1978).
+    """
+    solved = np.linalg.solve(np.swapaxes(rates, -1, -2), seen[..., None])[..., 0]
+    kept: Double = np.clip(solved, 0.0, None)
+    return np.asarray(kept / kept.sum(axis=-1, keepdims=True))
+
+
+def calibrated_figures(
+    counts: Counts,
+    calibration: Calibration,
+    *,
+    target: Double | None = None,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> dict[str, CalibratedFigure]:
+    """Measure the fairness of the corrected shares.
+
+    In each replicate subjects, their pictures and the classifier's rates are drawn anew, the
+    rates once for all subjects, because one classifier looks at them all.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_subjects, K)
+        What the classifier saw.
+    calibration : Calibration
+    target, n_bootstrap, seed
+        As for `probe.images.fairness.fairness_figures`.
+
+    Returns
+    -------
+    dict of str to CalibratedFigure
+        Keys are `MEASURES`. A correction makes noise larger, and with it figure and floor.
+
+    Raises
+    ------
+    DegenerateDataError
+        If the classifier is hardly better than a guess.
+    """
+    counts = as_counts(counts)
+    fair, totals = as_target(target, counts.shape), counts.sum(axis=1)
+    rates, rng = _usable(calibration.rates), np.random.default_rng(seed)
+    rows = measure_shares(rogan_gladen(counts / totals[:, None], rates), fair)
+    drawn, alone = _replicates(counts, calibration, fair, rows, n_bootstrap, rng)
+    size = (max(1, _N_FLOOR // len(counts)), len(counts))
+    by_chance = rng.multinomial(totals, fair @ rates, size=size)
+    floor = measure_shares(rogan_gladen(by_chance / totals[:, None], rates), fair)
+    figures = {}
+    for name in MEASURES:
+        found = centered_interval(
+            float(rows[name].mean()), drawn[name], alone[name], n_subjects=len(counts)
+        )
+        figures[name] = CalibratedFigure(
+            found.value, max(0.0, found.low), found.high, float(floor[name].mean())
+        )
+    return figures
+
+
+def calibrated_share(
+    counts: Counts, calibration: Calibration, *, n_draws: int = 4000, seed: int = 0
+) -> list[list[Interval]]:
+    """Correct the shares of each subject, with intervals that carry both uncertainties.
+
+    Percentiles of shares and rates that are drawn from their posteriors, Dirichlet with 1/2 a
+    cell, and corrected.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_subjects, K)
+    calibration : Calibration
+    n_draws : int, default=4000
+    seed : int, default=0
+
+    Returns
+    -------
+    list of list of Interval
+        A row a subject, one interval a value.
+    """
+    rates, rng = _usable(calibration.rates), np.random.default_rng(seed)
+    drawn_rates = calibration.draw(n_draws, rng)
+    found = []
+    for row in as_counts(counts):
+        value = rogan_gladen(row / row.sum(), rates)
+        draws = rogan_gladen(rng.dirichlet(row + _PRIOR, size=n_draws), drawn_rates)
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        found.append(
+            [
+                Interval(float(v), float(min(v, lo)), float(max(v, hi)))
+                for v, lo, hi in zip(value, low, high, strict=True)
+            ]
+        )
+    return found
+
+
+def _replicates(
+    counts: Counts,
+    calibration: Calibration,
+    fair: Double,
+    rows: dict[str, Double],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, Double], dict[str, Double]]:
+    totals = counts.sum(axis=1)
+    shares = counts / totals[:, None]
+    drawn: dict[str, list[float]] = {name: [] for name in MEASURES}
+    alone: dict[str, list[float]] = {name: [] for name in MEASURES}
+    for rates in calibration.draw(n_bootstrap, rng):
+        chosen = rng.integers(len(counts), size=len(counts))
+        pictures = rng.multinomial(totals[chosen], shares[chosen]) / totals[chosen, None]
+        found = measure_shares(rogan_gladen(pictures, rates), fair[chosen])
+        for name in MEASURES:
+            drawn[name].append(float(found[name].mean()))
+            alone[name].append(float(rows[name][chosen].mean()))
+    return (
+        {name: np.array(values) for name, values in drawn.items()},
+        {name: np.array(values) for name, values in alone.items()},
+    )
+
+
+def _usable(rates: Double) -> Double:
+    # the smallest singular value of two values is about sensitivity + specificity - 1
+    if (smallest := float(np.linalg.svd(rates, compute_uv=False)[-1])) < 0.1:
+        raise DegenerateDataError(
+            f"the classifier tells the values apart hardly better than a guess ({smallest:.2f} of "
+            "1); its shares cannot be corrected: use a better one, or label by hand"
+        )
+    return rates
+
+
+def _count(path: Path, place: str, value: object) -> int:
+    text = str(value).strip()
+    if not text.isdigit():
+        raise DataError(f"{path}, {place}, has the count {text!r}; needed a whole number")
+    return int(text)

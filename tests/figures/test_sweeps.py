@@ -1,0 +1,68 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from figures.sweeps import sweep_curve, sweep_front
+
+FIGURES = (
+    "mad",
+    "mad_trained",
+    "mad_held_out",
+    "explicit_honoured",
+    "subject_recognised",
+    "clip_score",
+)
+
+
+def table(**settings):
+    """A sweep whose MAD falls from variant to variant while the weights grow."""
+    rows = []
+    names = [f"train.{name}" for name in settings]
+    for number, values in enumerate(itertools.product(*settings.values())):
+        for side, figure in itertools.product(("base", "corrected"), FIGURES):
+            value = 0.35 if side == "base" else 0.3 - 0.02 * number
+            rows.append(
+                {
+                    "variant": ",".join(map(str, values)),
+                    "on_front": number != 1,
+                    **dict(zip(names, values, strict=True)),
+                    "n_trainable": 100 * 4**number,
+                    "side": side,
+                    "figure": figure,
+                    "value": value,
+                    "low": value - 0.02,
+                    "high": value + 0.02,
+                    "floor": 0.1,
+                    "n_images": 16,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def test_the_curve_stands_at_the_values_of_the_setting():
+    figure = sweep_curve(table(width=[4, 16, 64]))
+    left = figure.axes[0]
+    assert left.get_xscale() == "log"
+    (line,) = (line for line in left.lines if line.get_label() == "corrected, held-out occupations")
+    np.testing.assert_array_equal(line.get_xdata(), [4, 16, 64])
+    np.testing.assert_allclose(line.get_ydata(), [0.3, 0.28, 0.26])
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [({"seed": [11, 2, 5]}, ["11", "2", "5"]), ({"routing": ["a", "b"]}, ["a", "b"])],
+)
+def test_seeds_and_names_stand_side_by_side_in_their_order(settings, names):
+    left = sweep_curve(table(**settings)).axes[0]
+    assert [tick.get_text() for tick in left.get_xticklabels()] == names
+
+
+def test_the_front_is_filled_and_named():
+    figure = sweep_front(table(width=[4, 16], token=[True, False]))
+    (axes,) = figure.axes
+    points = axes.collections[1]
+    is_white = (points.get_facecolor()[:, :3] == 1).all(axis=1)
+    assert is_white.tolist() == [False, True, False, False]
+    assert len(axes.texts) == 3
