@@ -134,7 +134,8 @@ def make_correction(pipeline):
     import numpy as np
 
     from probe.moesd.experts import Experts
-    from probe.moesd.gate import CLASSES, Gate
+    from probe.moesd.gate import Gate
+    from probe.moesd.gate.classifier import KindClassifier
     from probe.moesd.model import MoESD
     from probe.moesd.token import SpecialToken
     from probe.moesd.unet.experts import UNetExperts
@@ -151,9 +152,7 @@ def make_correction(pipeline):
             midpoint=0.0,
             neutral_below=0.0,
             explicit_above=1e9,
-            weights=rng.normal(size=(len(CLASSES), n)),
-            intercepts=np.zeros(len(CLASSES)),
-            temperature=1.0,
+            classifier=KindClassifier(rng.normal(size=(3, n)), np.zeros(3), temperature=1.0),
         ),
         experts=Experts(n, width=32),
         unet_experts=UNetExperts.start(pipeline.unet),
