@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from figures.style import OKABE_ITO, WIDE, StyledFigure, styled
+from figures.style import OKABE_ITO, WIDE, StyledFigure, points, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,9 +50,9 @@ def methods_tradeoff(methods: DataFrame) -> Figure:
         for number, name in enumerate(names, start=1):
             _draw_method(axes, wide.loc[name], cost, number, name, is_full=bool(keeps[name]))
         axes.set(xlabel=title)
-    panels[0].set(ylabel="MAD (lower is fairer)", ylim=(0, None))
+    panels[0].set(ylabel="MAD (lower is fairer)", ylim=(-0.02, None))
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=7)
+    figure.legend(handles, labels, loc="outside right center", fontsize=points(7))
     return figure
 
 
@@ -80,4 +80,5 @@ def _draw_method(
         elinewidth=0.6,
         label=f"{number}  {name}",
     )
-    axes.annotate(str(number), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
+    at = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": points(6.5)}
+    axes.annotate(str(number), (x, y), **at)

@@ -198,7 +198,8 @@ def foretold_shares(table: DataFrame) -> Figure:
     name_points(
         axes,
         unseen[["predicted", "share", "subject"]].itertuples(index=False),
-        obstacles=_along(unseen) + table[["predicted", "share"]].to_numpy(float).tolist(),
+        obstacles=_along(unseen, "predicted")
+        + table[["predicted", "share"]].to_numpy(float).tolist(),
     )
     legend_below(figure, axes)
     return figure
@@ -222,14 +223,21 @@ def read_shares(table: DataFrame) -> Figure:
     ):
         rows = table[table["split"] == split]
         axes.vlines(rows["read"], rows["low"], rows["high"], color=color, alpha=0.4)
-        axes.scatter(rows["read"], rows["share"], color=color, s=14, label=label, zorder=3)
+        face = "white" if split == "held_out" else color
+        axes.scatter(
+            rows["read"], rows["share"], color=face, edgecolor=color, s=14, label=label, zorder=3
+        )
     axes.set(
         xlabel="share of women read off the denoiser",
         ylabel="share of women in the pictures",
         xlim=(-0.03, 1.03),
         ylim=(-0.03, 1.03),
     )
-    name_points(axes, table[["read", "share", "subject"]].itertuples(index=False))
+    name_points(
+        axes,
+        table[["read", "share", "subject"]].itertuples(index=False),
+        obstacles=_along(table, "read"),
+    )
     legend_below(figure, axes)
     return figure
 
@@ -274,11 +282,11 @@ def group_densities(table: DataFrame) -> Figure:
     return figure
 
 
-def _along(rows: DataFrame) -> list[tuple[float, float]]:
-    """Points along the intervals of a prediction, which no name may cover."""
+def _along(rows: DataFrame, x: str) -> list[tuple[float, float]]:
+    """Points along the intervals that stand at a column's places, which no name may cover."""
     parts = np.linspace(0.0, 1.0, 40)
     return [
-        (row.predicted, row.low + part * (row.high - row.low))
-        for row in rows.itertuples()
+        (at, low + part * (high - low))
+        for at, low, high in rows[[x, "low", "high"]].itertuples(index=False)
         for part in parts
     ]

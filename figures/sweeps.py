@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from figures.marks import legend_below, name_points
-from figures.style import COLUMN, GREY, OKABE_ITO, SIDE_COLORS, WIDE, StyledFigure, styled
+from figures.style import (
+    GREY,
+    MIDDLE,
+    OKABE_ITO,
+    SIDE_COLORS,
+    WIDE,
+    StyledFigure,
+    points,
+    styled,
+)
 from figures.writing import FORMATS, write_figure
 from probe.artifacts import Provenance, hash_file, read_table
 
@@ -81,6 +90,7 @@ def sweep_curve(table: DataFrame) -> Figure:
         for name, (label, marker, line) in SPLITS.items():
             found = rows[rows["figure"] == name]
             style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": line}
+            style |= {"markerfacecolor": "white"} if side == "base" else {}
             said = f"{'base' if side == 'base' else 'corrected'}, {label}"
             _draw_ends(left, places, found, label=said, **style)
     floor = table.loc[table["figure"] == "mad", "floor"].min()
@@ -112,7 +122,7 @@ def sweep_front(table: DataFrame) -> Figure:
     table : DataFrame
         As for `sweep_curve`.
     """
-    figure = StyledFigure(figsize=(COLUMN[0] * 1.6, COLUMN[1] * 1.3), layout="constrained")
+    figure = StyledFigure(figsize=(MIDDLE[0], MIDDLE[1] * 1.3), layout="constrained")
     axes = figure.subplots()
     rows = _side(table, "corrected")
     rows = rows[rows["figure"] == "mad"].sort_values("n_trainable", kind="stable")
@@ -140,7 +150,9 @@ def sweep_front(table: DataFrame) -> Figure:
         name_points(axes, list(names), obstacles=list(zip(weights, rows["value"], strict=True)))
     else:
         for x, y, name in names:
-            axes.annotate(name, (x, y), xytext=(4, -8), textcoords="offset points", fontsize=6.5)
+            axes.annotate(
+                name, (x, y), xytext=(4, -8), textcoords="offset points", size=points(6.5)
+            )
     axes.legend(loc="lower right")
     return figure
 
@@ -175,6 +187,8 @@ def _places(axes: Axes, column: Series) -> Vector:
         axes.set_xscale("log")
         axes.set_xticks(places, [f"{value:g}" for value in places])
         axes.minorticks_off()
+    elif len(places) <= 6:
+        axes.set_xticks(places)
     return places
 
 

@@ -50,7 +50,7 @@ PLACES = {
     "shift": ("shift", "skew_shift"),
     "pictures": ("images",),
     "fairness": ("shares", "fairness"),
-    "effects": ("tradeoff",),
+    "effects": ("tradeoff", "methods"),
 }
 """Section of the page -> the figures that it speaks of; all others stand under "Looking deeper"."""
 

@@ -30,6 +30,8 @@ class Inspection:
     """Size of skew above which the closed-form gate calls a prompt explicit."""
     route: str
     """The class that the gate gives it."""
+    is_abstained: bool
+    """Whether the gate leaned to opening and was not sure enough, so that it stayed closed."""
     expert: str
     """Who gets it: ``base``, ``toward-female`` or ``toward-male``."""
     probabilities: dict[str, float]
@@ -58,10 +60,11 @@ class Inspection:
                 "the thresholds"
             )
         chances = ", ".join(f"{name} {p:.1%}" for name, p in self.probabilities.items())
+        unsure = ", unsure: left alone" if self.is_abstained else ""
         lines = [
             f"prompt    {self.prompt}",
             f"skew      {self.skew:+.4f} ({place})",
-            f"gate      {self.route} ({chances})",
+            f"gate      {self.route} ({chances}){unsure}",
             f"expert    {self.expert}",
             f"shift     {self.shift:.4f}; skew after {self.skew_corrected:+.4f}",
         ]

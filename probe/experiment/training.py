@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,15 @@ from probe.experiment.fitting import (
 from probe.experiment.run import Run, stale_files
 from probe.text.prompts import PromptSet
 
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from probe.moesd.model import MoESD
+    from probe.text.encoder import TextEncoder
+
 FOLDER = "moesd"
 GATE = "moesd/gate.parquet"
+CHECKPOINT = "moesd/checkpoint.safetensors"
 _PARTS = (
     "moesd/token.safetensors",
     "moesd/experts.safetensors",
@@ -48,6 +55,8 @@ class TrainResult:
     """By split: root mean square skew of neutral person prompts after, over before; 0 is none."""
     n_examples: int
     """Pictures the training saw."""
+    abstained: dict[str, float]
+    """By split: share of prompts for which the trained gate was not sure enough to open."""
 
     def summary(self) -> str:
         """One line a split."""
@@ -56,7 +65,8 @@ class TrainResult:
             lines.append(
                 f"{split.replace('_', ' ')} occupations: gate right in "
                 f"{self.gate_accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
-                f"{self.gate_accuracy['closed'][split]:.1%}), skew left {left:.1%}"
+                f"{self.gate_accuracy['closed'][split]:.1%}; unsure and left alone "
+                f"{self.abstained[split]:.1%}), skew left {left:.1%}"
             )
         return "\n".join(lines)
 
@@ -81,35 +91,12 @@ class Train:
 
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
-        from probe.experiment.examples import make_examples, training_lexicon
-        from probe.experiment.sending import twins_of
-        from probe.moesd.training import train_moesd
-
         config, made_from = run.config.train, self.made_from(run)
-        encoder = run.load_encoder()
-        direction, projection = read_direction(run)
-        pipeline = examples = None
-        if config.needs_image_model:
-            pipeline = run.load_pipeline()
-        if config.needs_pictures:
-            examples = make_examples(run, pipeline)
-        z = vectors(run)
-        moesd = train_moesd(
-            encoder,
-            PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
-            z,
-            direction=direction,
-            projection=projection,
-            config=config,
-            examples=examples,
-            pipeline=pipeline,
-            twins=twins_of(run.lexicon),
-            progress=run.told("training"),
-        )
+        moesd = train_correction(run, is_resumable=True)
         provenance = run.provenance("moesd", made_from, seed=config.seed)
         moesd.save(run.folder / FOLDER, provenance)
         corrected = moesd.embed(run.prompts.prompts)
-        table = _gate_table(run, moesd, z, corrected)
+        table = _gate_table(run, moesd, vectors(run), corrected)
         write_table(run.folder / GATE, table, run.provenance("gate", made_from, seed=config.seed))
         complete_map(run, corrected, made_from=made_from)
 
@@ -119,31 +106,90 @@ class Train:
 
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
-        left = {}
+        left, abstained = {}, {}
         for split in ("trained", "held_out"):
             rows = table[table["split"] == split]
             if rows.empty:
                 continue
             for gate, by_split in accuracy.items():
                 by_split[split] = float((rows[f"route_{gate}"] == rows["route_truth"]).mean())
+            abstained[split] = float(rows["is_abstained"].mean())
             neutral = rows[rows["group"] == "neutral"]
             before = np.sqrt((neutral["skew"] ** 2).mean())
             left[split] = float(np.sqrt((neutral["skew_corrected"] ** 2).mean()) / before)
-        return TrainResult(accuracy, left, n_examples(run))
+        return TrainResult(accuracy, left, n_examples(run), abstained)
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        from probe.experiment.embedding import FILES
-        from probe.experiment.examples import examples_made_from
+        # What the pictures were made with is in the hash of the pictures.
+        settings = settings_line(run.config.train, without=("guidance_scale",))
+        return hash_parts("train", settings, *_inputs(run))
 
-        has_pictures = run.config.train.needs_pictures
-        return hash_parts(
-            "train",
-            # What the pictures were made with is in the hash of the pictures.
-            settings_line(run.config.train, without=("guidance_scale",)),
-            run.hashes(*FILES, DIRECTION, FIT),
-            examples_made_from(run) if has_pictures else "",
-        )
+
+def _inputs(run: Run) -> tuple[str, str]:
+    from probe.experiment.embedding import FILES
+    from probe.experiment.examples import examples_made_from
+
+    has_pictures = run.config.train.needs_pictures
+    return (
+        run.hashes(*FILES, DIRECTION, FIT),
+        examples_made_from(run) if has_pictures else "",
+    )
+
+
+def _checkpoint(run: Run) -> Any:
+    from probe.moesd.loop.checkpoint import KIND, Checkpoint
+
+    config = run.config.train
+    return Checkpoint(
+        run.folder / CHECKPOINT,
+        run.provenance(KIND, hash_parts(*_inputs(run)), seed=config.seed),
+        settings=asdict(config),
+    )
+
+
+def train_correction(
+    run: Run,
+    *,
+    encoder: TextEncoder | None = None,
+    pipeline: StableDiffusionPipeline | None = None,
+    is_resumable: bool = False,
+) -> MoESD:
+    """Train what the settings of a run ask for, and write nothing but the training pictures.
+
+    Parameters
+    ----------
+    run : Run
+        Its direction must have been fitted.
+    encoder, pipeline : optional
+        The run's models, if they are open already.
+    is_resumable : bool
+        Whether the state of the training is kept in the run, to go on from if it is stopped.
+    """
+    from probe.experiment.examples import make_examples, training_lexicon
+    from probe.experiment.sending import twins_of
+    from probe.moesd.training import train_moesd
+
+    config = run.config.train
+    direction, projection = read_direction(run)
+    examples = None
+    if config.needs_image_model and pipeline is None:
+        pipeline = run.load_pipeline()
+    if config.needs_pictures and pipeline is not None:
+        examples = make_examples(run, pipeline)
+    return train_moesd(
+        run.load_encoder() if encoder is None else encoder,
+        PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
+        vectors(run),
+        direction=direction,
+        projection=projection,
+        config=config,
+        examples=examples,
+        pipeline=pipeline,
+        twins=twins_of(run.lexicon),
+        checkpoint=_checkpoint(run) if is_resumable else None,
+        progress=run.told("training"),
+    )
 
 
 def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:

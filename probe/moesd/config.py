@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from probe.moesd.architecture import ExpertConfig
+from probe.moesd.loop.config import LoopConfig
 from probe.settings import at_least, one_of, setting
 
 OBJECTIVES = ("latent", "diffusion", "both", "twins")
 Routing = Literal["trained", "closed-form"]
 """Which gate decides."""
 ROUTINGS: tuple[Routing, ...] = get_args(Routing)
+Reads = Literal["pooled", "skew", "words"]
+"""What the trained gate reads of a prompt."""
+READS: tuple[Reads, ...] = get_args(Reads)
 MAX_EXAMPLES = 1500
 """The paper's budget of training examples."""
 
 
 @dataclass(frozen=True)
-class TrainConfig(ExpertConfig):
+class TrainConfig(ExpertConfig, LoopConfig):
     """How the correction is trained."""
 
     objective: str = setting(
@@ -42,10 +46,21 @@ class TrainConfig(ExpertConfig):
         0.1, "Half-width of the gate's neutral band, in standard deviations of the skew."
     )
     routing: Routing = setting("trained", "Which gate decides: trained or closed-form.")
+    gate_reads: Reads = setting("words", "What the trained gate reads: pooled, skew or words.")
+    false_alarm: float = setting(
+        0.2, "Share of the prompts to be left alone for which the gate may open in training."
+    )
+    abstain_below: float = setting(
+        0.0, "Least probability of a skewed class for which the trained gate opens."
+    )
+    soft: bool = setting(
+        False, "Weight an expert's shift by the probability of the prompt's class."
+    )
     seed: int = setting(0, "Seed of the training.")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ExpertConfig.__post_init__(self)
+        LoopConfig.__post_init__(self)
         if self.has_unet and self.objective == "latent":
             raise ValueError(
                 "the objective 'latent' needs no image model and so cannot train experts in it; "
@@ -55,8 +70,16 @@ class TrainConfig(ExpertConfig):
             raise ValueError(
                 "the objective 'twins' trains experts on the states alone; choose the side 'text'"
             )
+        if self.patience and self.objective == "twins":
+            raise ValueError(
+                "the objective 'twins' measures no progress on held-out prompts; set patience to 0"
+            )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("routing", self.routing, ROUTINGS)
+        one_of("gate_reads", self.gate_reads, READS)
+        for name in ("false_alarm", "abstain_below"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; needed a share from 0 to 1")
         if not 2 <= self.n_examples <= MAX_EXAMPLES:
             raise ValueError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
         for name in ("latent_steps", "diffusion_steps", "batch_size"):

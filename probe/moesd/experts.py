@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 
@@ -126,6 +128,28 @@ class Experts(nn.Module):
         moved = torch.empty_like(states)
         moved[~toward_male] = female(states[~toward_male])
         moved[toward_male] = male(states[toward_male])
+        return moved
+
+    def mix(self, states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Send each prompt's states to the experts by their weights.
+
+        ``x + sum_k w_k shift_k(x)``: what is left to 1 is the weight of the identity. Where one
+        weight is 1 it is `forward`, bit for bit.
+
+        Parameters
+        ----------
+        states : Tensor of shape (n_prompts, n_tokens, n_features)
+        weights : Tensor of shape (n_prompts, 2)
+            Of ``toward-female`` and ``toward-male``.
+
+        Returns
+        -------
+        Tensor of shape (n_prompts, n_tokens, n_features)
+        """
+        moved = states.clone()
+        for name, weight in zip(DIRECTIONS, weights.T, strict=True):
+            adapter, rows = cast(Adapter, self.adapters[name]), weight > 0
+            moved[rows] += weight[rows, None, None] * adapter.shift(states[rows])
         return moved
 
     @property

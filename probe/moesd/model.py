@@ -16,7 +16,8 @@ from probe.errors import ArtifactError
 from probe.intervention import Intervention, StateCorrection
 from probe.moesd.attaching import Attachment
 from probe.moesd.experts import Experts
-from probe.moesd.gate import CLASSES, Gate
+from probe.moesd.gate import CLASSES, Decision, Gate
+from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.intervening import ExpertRouting
 from probe.moesd.token import TOKEN, SpecialToken
 from probe.moesd.unet.experts import UNetExperts
@@ -68,8 +69,7 @@ class MoESD:
         """List the prompts for which the gate opens, in their order."""
         if not prompts:
             return []
-        classes = self.gate.classify(self.encoder.embed(prompts))
-        is_open = np.isin(classes, CLASSES[1:3])
+        is_open = self.decide(prompts).is_open
         return [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
 
     @torch.no_grad()
@@ -96,25 +96,32 @@ class MoESD:
         corrected, ids = self._corrected(prompts, self.encoder.states(prompts))
         return _unit(self.encoder.pool(corrected, ids))
 
+    def decide(self, prompts: Sequence[str], z: Matrix | None = None) -> Decision:
+        """Ask the gate, by its own routing; ``z`` are the prompts' pooled states, where known."""
+        return self.gate.decide(self.gate.read(self.encoder, prompts, z))
+
     def classify(self, prompts: Sequence[str], z: Matrix | None = None) -> pd.DataFrame:
         """Say what the gate makes of prompts.
 
         Returns
         -------
         DataFrame
-            Columns ``prompt``, ``skew``, ``route_closed``, ``route_trained``, and the calibrated
+            Columns ``prompt``, ``skew``, ``route_closed``, ``route_trained``, ``is_abstained`` (the
+            trained gate leaned to opening and was not sure enough), and the calibrated
             probabilities ``p_explicit``, ``p_male_skewed``, ``p_female_skewed``, ``p_neutral``.
         """
         import pandas as pd
 
-        z = self.encoder.embed(prompts) if z is None else z
-        probabilities = self.gate.probabilities(z)
+        reading = self.gate.read(self.encoder, prompts, z)
+        trained = self.gate.decide(reading, routing="trained")
+        probabilities = self.gate.probabilities(reading)
         return pd.DataFrame(
             {
                 "prompt": list(prompts),
-                "skew": self.gate.skew(z),
-                "route_closed": self.gate.classify(z, routing="closed-form"),
-                "route_trained": self.gate.classify(z, routing="trained"),
+                "skew": self.gate.skew(reading.z),
+                "route_closed": self.gate.classify(reading, routing="closed-form"),
+                "route_trained": trained.classes,
+                "is_abstained": trained.is_abstained,
                 **{
                     f"p_{name.replace('-', '_')}": probabilities[:, column]
                     for column, name in enumerate(CLASSES)
@@ -129,8 +136,9 @@ class MoESD:
         -------
         dict
             ``prompt``, ``skew``, ``neutral_below``, ``explicit_above``, ``route`` (one of the four
-            classes), ``expert``, ``probabilities`` by class, ``skew_corrected``, ``shift`` (the
-            distance between the two embeddings), and the embeddings ``before`` and ``after``.
+            classes), ``is_abstained``, ``expert``, ``probabilities`` by class, ``skew_corrected``,
+            ``shift`` (the distance between the two embeddings), and the embeddings ``before`` and
+            ``after``.
         """
         states = self.encoder.states([prompt])
         corrected, ids = self._corrected([prompt], states)
@@ -144,6 +152,7 @@ class MoESD:
             "neutral_below": self.gate.neutral_below,
             "explicit_above": self.gate.explicit_above,
             "route": route,
+            "is_abstained": self.gate.routing == "trained" and bool(row["is_abstained"]),
             "expert": {CLASSES[1]: "toward-female", CLASSES[2]: "toward-male"}.get(route, "base"),
             "probabilities": {name: float(row[f"p_{name.replace('-', '_')}"]) for name in CLASSES},
             "skew_corrected": float(self.gate.skew(after)[0]),
@@ -159,11 +168,24 @@ class MoESD:
             return [""] * len(prompts)
         states = self.encoder.states(prompts)
         z = _unit(self.encoder.pool(states, self.encoder.tokenize(prompts)))
-        classes, skews = self.gate.classify(z), self.gate.skew(z)
+        classes, skews = self.decide(prompts, z).classes, self.gate.skew(z)
         return [
             self.unet_experts.route(name == CLASSES[2], abs(skew)) if name in CLASSES[1:3] else ""
             for name, skew in zip(classes, skews, strict=True)
         ]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Name everything that is trained by gradients; the tensors are those in use."""
+        modules = {"experts": self.experts, "unet_experts": self.unet_experts}
+        return {
+            "token": self.token.vector,
+            **{
+                f"{part}.{name}": weight
+                for part, module in modules.items()
+                if module is not None
+                for name, weight in module.named_parameters()
+            },
+        }
 
     def intervention(self) -> Intervention:
         """Give the correction as `probe.images.generation.generate` takes it."""
@@ -194,12 +216,11 @@ class MoESD:
         """
         token = {TOKEN: self.token.vector.detach().cpu().numpy()[None]}
         experts = {name: w.detach().cpu().numpy() for name, w in self.experts.state_dict().items()}
-        gate = self.gate
         write_tensors(folder / "token.safetensors", token, _kind(provenance, "token"))
         write_tensors(folder / "experts.safetensors", experts, _kind(provenance, "experts"))
         write_tensors(
             folder / "gate.safetensors",
-            {name: np.asarray(getattr(gate, name)) for name in ("axis", "weights", "intercepts")},
+            {name: np.asarray(array) for name, array in gate_arrays(self.gate).items()},
             _kind(provenance, "gate-weights"),
         )
         config: dict[str, Any] = {
@@ -208,7 +229,7 @@ class MoESD:
             "style": self.experts.style,
             "subjects": list(self.token.subjects),
             "classes": list(CLASSES),
-            **{name: getattr(gate, name) for name in _SCALARS},
+            **gate_settings(self.gate),
         }
         config["unet"] = write_experts(folder, self.unet_experts, provenance)
         write_json(folder / "config.json", config, _kind(provenance, "moesd"))
@@ -240,7 +261,6 @@ class MoESD:
         token, _ = read_tensors(folder / "token.safetensors", kind="token")
         arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
         weights, _ = read_tensors(folder / "experts.safetensors", kind="experts")
-        fitted: dict[str, Any] = {**arrays, **{name: config[name] for name in _SCALARS}}
         experts = Experts(
             config["n_features"], width=config["width"], style=config.get("style", "adapter")
         )
@@ -254,7 +274,7 @@ class MoESD:
         return cls(
             encoder=encoder,
             token=SpecialToken(torch.from_numpy(token[TOKEN][0]), tuple(config["subjects"])),
-            gate=Gate(**fitted),
+            gate=make_gate(arrays, config),
             experts=experts.to(encoder.device).eval().requires_grad_(False),
             unet_experts=read_experts(folder, config.get("unet"), device=encoder.device),
         )
@@ -265,21 +285,18 @@ class MoESD:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Correct states; return them with the token ids they now stand for."""
         ids = self.encoder.tokenize(prompts)
-        classes = self.gate.classify(_unit(self.encoder.pool(states.float(), ids)))
-        is_open = np.isin(classes, CLASSES[1:3])
+        decision = self.decide(prompts, _unit(self.encoder.pool(states.float(), ids)))
+        is_open = decision.is_open
         corrected = states.clone()
         if is_open.any():
             rows = torch.from_numpy(np.flatnonzero(is_open))
             chosen = [prompts[row] for row in rows]
             token_ids, places = self.token.input_ids(self.encoder, chosen)
-            toward_male = torch.from_numpy(classes[is_open] == CLASSES[2])
+            weights = torch.from_numpy(decision.weights[is_open]).float().to(self.encoder.device)
             marked = self.token.states(self.encoder, token_ids, places)
-            corrected[rows] = self.experts(marked, toward_male).to(states)
+            corrected[rows] = self.experts.mix(marked, weights).to(states)
             ids[rows] = token_ids
         return corrected, ids
-
-
-_SCALARS = ("midpoint", "neutral_below", "explicit_above", "temperature", "routing")
 
 
 def _unit(pooled: torch.Tensor) -> Matrix:

@@ -189,7 +189,7 @@ class TextEncoder:
         return layer_states(
             self.model,
             input_ids,
-            self._mask(input_ids) if self.conditioning.masked else None,
+            self.prompt_mask(input_ids) if self.conditioning.masked else None,
             layer=self.conditioning.layer,
             final_norm=self.conditioning.final_norm,
         )
@@ -333,13 +333,14 @@ class TextEncoder:
         sees_padding = not (self.is_causal or self.conditioning.masked)
         if sees_padding or self.conditioning.pooling == "last":
             return np.full(len(ids), ids.shape[1])
-        n_tokens: npt.NDArray[np.intp] = self._mask(ids).sum(dim=1).numpy()
+        n_tokens: npt.NDArray[np.intp] = self.prompt_mask(ids).sum(dim=1).numpy()
         return n_tokens
 
     def _pool(self, states: torch.Tensor, ids: torch.Tensor, pooling: Pooling) -> torch.Tensor:
         end = self.tokenizer.eos_token_id
-        return pool_states(states, ids, self._mask(ids), pooling=pooling, end_id=end)
+        return pool_states(states, ids, self.prompt_mask(ids), pooling=pooling, end_id=end)
 
-    def _mask(self, ids: torch.Tensor) -> torch.Tensor:
+    def prompt_mask(self, ids: torch.Tensor) -> torch.Tensor:
+        """Mark the tokens of each prompt, its end with them; see `pooling.prompt_mask`."""
         pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
         return prompt_mask(ids, pad_id=pad, end_id=end if self.is_causal or pad == end else None)

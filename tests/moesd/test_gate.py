@@ -5,20 +5,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.errors import DataError, ShapeError
+from probe.errors import ArtifactError, DataError, ShapeError
 from probe.latent.erasure import skew
-from probe.moesd.gate import CLASSES, classify_skew, fit_gate, true_classes
+from probe.moesd.config import TrainConfig
+from probe.moesd.gate import CLASSES, Reading, classify_skew, fit_gate, true_classes
+from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.text.prompts import PromptSet
 
 
-def fit(town, vectors=None, **options):
+def fit(town, vectors=None, prompts=None, **settings):
     return fit_gate(
+        town.encoder,
+        prompts or town.prompts,
         town.vectors if vectors is None else vectors,
-        town.prompts,
         direction=town.direction,
         projection=town.projection,
-        **options,
+        config=TrainConfig(**settings),
     )
+
+
+@pytest.fixture(scope="module")
+def gate(town):
+    return fit(town)
+
+
+@pytest.fixture(scope="module")
+def reading(town, gate):
+    return gate.read(town.encoder, town.prompts.prompts, town.vectors)
 
 
 @given(st.floats(-2, 2), st.floats(0.01, 0.5), st.floats(0.6, 2))
@@ -32,8 +45,7 @@ def test_two_thresholds_cut_the_skew_into_four_classes(g, low, high):
         assert found == ("male-skewed" if g > 0 else "female-skewed")
 
 
-def test_the_gates_skew_is_the_projections_skew_from_the_midpoint(town):
-    gate = fit(town)
+def test_the_gates_skew_is_the_projections_skew_from_the_midpoint(town, gate):
     expected = skew(town.vectors, town.direction, town.projection)
     np.testing.assert_allclose(gate.skew(town.vectors), expected - gate.midpoint, atol=1e-6)
     group = town.prompts.table["group"]
@@ -57,55 +69,107 @@ def test_held_out_occupations_change_nothing(town):
     held_out = (town.prompts.table["split"] == "held_out").to_numpy()
     assert held_out.any()
     spoiled[held_out] = np.random.default_rng(0).normal(size=spoiled[held_out].shape)
-    one, two = fit(town), fit(town, spoiled)
-    np.testing.assert_array_equal(one.weights, two.weights)
-    assert (one.temperature, one.neutral_below, one.explicit_above) == (
-        two.temperature,
-        two.neutral_below,
-        two.explicit_above,
-    )
+    one, two = fit(town, gate_reads="skew"), fit(town, spoiled, gate_reads="skew")
+    assert gate_settings(one) == gate_settings(two)
+    for name, array in gate_arrays(one).items():
+        np.testing.assert_array_equal(array, gate_arrays(two)[name])
 
 
-def test_the_trained_gate_learns_what_it_is_shown(town):
-    gate = fit(town)
+def test_the_trained_gate_learns_what_it_is_shown(town, gate, reading):
     training = (town.prompts.table["split"] != "held_out").to_numpy()
     truth = true_classes(town.prompts, gate.skew(town.vectors), neutral_below=gate.neutral_below)
-    assert (gate.classify(town.vectors) == truth)[training].mean() > 0.9
+    assert (replace(gate, open_above=0.0).classify(reading) == truth)[training].mean() > 0.9
 
 
-def test_probabilities_are_a_distribution_and_its_top_is_the_route(town):
-    gate = fit(town)
-    p = gate.probabilities(town.vectors)
+@pytest.mark.parametrize("reads", ["pooled", "skew"])
+def test_a_gate_that_reads_no_words_decides_on_the_pooled_states(town, reads):
+    found = fit(town, gate_reads=reads)
+    bare = Reading(town.vectors)
+    read = found.read(town.encoder, town.prompts.prompts, town.vectors)
+    assert (found.classify(bare) == found.classify(read)).all()
+
+
+def test_probabilities_are_a_distribution_and_its_top_is_the_route(gate, reading):
+    p = gate.probabilities(reading)
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
-    assert (np.asarray(CLASSES)[p.argmax(axis=1)] == gate.classify(town.vectors)).all()
+    decision = gate.decide(reading)
+    top = np.asarray(CLASSES)[p.argmax(axis=1)]
+    assert (top == decision.classes)[~decision.is_abstained].all()
 
 
-def test_a_higher_temperature_is_less_certain_but_routes_alike(town):
-    gate = fit(town)
-    warm = replace(gate, temperature=10 * gate.temperature)
-    assert warm.probabilities(town.vectors).max() < gate.probabilities(town.vectors).max()
-    assert (warm.classify(town.vectors) == gate.classify(town.vectors)).all()
+def test_a_higher_temperature_is_less_certain_but_routes_alike(gate, reading):
+    plain = replace(gate, open_above=0.0)
+    hotter = replace(plain.classifier, temperature=10 * plain.classifier.temperature)
+    warm = replace(plain, classifier=hotter)
+    kinds = [of.classifier.probabilities(reading.words) for of in (plain, warm)]
+    assert kinds[1].max() < kinds[0].max()
+    assert (kinds[1].argmax(axis=1) == kinds[0].argmax(axis=1)).all()
 
 
-def test_vectors_of_another_width_are_refused(town):
+def test_what_falls_into_the_band_is_left_alone_and_counted(gate, reading):
+    chances = gate.probabilities(reading)[:, 1:3].max(axis=1)
+    free = replace(gate, open_above=0.0).decide(reading)
+    bar = float(np.median(chances[free.is_open]))
+    strict = replace(gate, open_above=bar).decide(reading)
+    assert not free.is_abstained.any()
+    np.testing.assert_array_equal(strict.is_abstained, free.is_open & (chances < bar))
+    assert 0 < strict.is_abstained.sum() < free.is_open.sum()
+    assert not (strict.is_open & strict.is_abstained).any()
+    assert (strict.is_open | strict.is_abstained == free.is_open).all()
+
+
+def test_the_least_probability_can_be_set(town):
+    assert fit(town, gate_reads="skew", false_alarm=1.0).open_above == 0.0
+    assert fit(town, gate_reads="skew", false_alarm=1.0, abstain_below=0.7).open_above == 0.7
+
+
+def test_a_stricter_rate_of_false_alarms_raises_both_thresholds(town):
+    loose, strict = (fit(town, gate_reads="skew", false_alarm=rate) for rate in (0.9, 0.01))
+    assert strict.open_above > loose.open_above
+    assert strict.explicit_above <= loose.explicit_above
+
+
+def test_soft_weights_are_the_probabilities_and_top_1_sends_all(gate, reading):
+    hard, soft = gate.decide(reading), replace(gate, is_soft=True).decide(reading)
+    assert (hard.classes == soft.classes).all()
+    assert set(np.unique(hard.weights)) == {0.0, 1.0}
+    np.testing.assert_array_equal(hard.weights.sum(axis=1) == 1, hard.is_open)
+    p = gate.probabilities(reading)[:, 1:3]
+    np.testing.assert_array_equal(soft.weights[soft.is_open], p[soft.is_open])
+    assert not soft.weights[~soft.is_open].any()
+    assert (hard.weights[:, 0] == 1).sum() == (hard.classes == "male-skewed").sum()
+
+
+def test_a_gate_is_made_again_from_its_arrays_and_settings(gate, reading):
+    again = make_gate(gate_arrays(gate), gate_settings(gate))
+    np.testing.assert_array_equal(again.probabilities(reading), gate.probabilities(reading))
+    assert again.open_above == gate.open_above
+    settings = {key: of for key, of in gate_settings(gate).items() if key != "open_above"}
+    with pytest.raises(ArtifactError, match="open_above"):
+        make_gate(gate_arrays(gate), settings)
+
+
+def test_vectors_of_another_width_are_refused(gate):
     with pytest.raises(ShapeError, match="width"):
-        fit(town).skew(np.zeros((2, 5), dtype=np.float32))
+        gate.skew(np.zeros((2, 5), dtype=np.float32))
+
+
+def test_pooled_states_alone_are_refused_by_a_gate_that_reads_words(town, gate):
+    with pytest.raises(ShapeError, match="reads words"):
+        gate.classify(Reading(town.vectors))
 
 
 def test_prompts_without_gendered_ones_are_refused(town):
     table = town.prompts.table
     rows = np.flatnonzero(~table["group"].isin(["object"]))
-    few = replace(town, prompts=PromptSet(table.iloc[rows].reset_index(drop=True)))
+    few = PromptSet(table.iloc[rows].reset_index(drop=True))
     with pytest.raises(DataError, match="neutral"):
-        fit_gate(
-            town.vectors[rows],
-            few.prompts,
-            direction=town.direction,
-            projection=town.projection,
-            neutral_band=0.0,
-        )
+        fit(town, town.vectors[rows], few, neutral_band=0.0)
 
 
-def test_an_unknown_routing_is_refused(town):
-    with pytest.raises(ValueError, match="routing"):
-        fit(town, routing="by ear")
+@pytest.mark.parametrize(
+    "setting", [{"routing": "by ear"}, {"gate_reads": "palms"}, {"false_alarm": 1.5}]
+)
+def test_an_unknown_setting_is_refused(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        TrainConfig(**setting)

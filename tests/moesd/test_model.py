@@ -6,6 +6,7 @@ from probe.artifacts import Provenance
 from probe.errors import ArtifactError
 from probe.images.pipelines import load_pipeline
 from probe.moesd.gate import CLASSES
+from probe.moesd.gate.files import gate_settings
 from probe.moesd.model import MoESD
 from probe.text.encoder import TextEncoder
 
@@ -25,7 +26,7 @@ def test_closed_prompts_pass_bit_for_bit_and_open_ones_move(town, moesd):
     prompts = town.prompts.prompts
     states = town.encoder.states(prompts)
     corrected = moesd.correct(prompts, states)
-    is_open = np.isin(moesd.gate.classify(town.vectors), CLASSES[1:3])
+    is_open = moesd.decide(town.prompts.prompts, town.vectors).is_open
     assert 0 < is_open.sum() < len(prompts)
     torch.testing.assert_close(corrected[~is_open], states[~is_open], rtol=0, atol=0)
     assert (corrected[is_open] - states[is_open]).abs().amax(dim=(1, 2)).min() > 0
@@ -47,7 +48,7 @@ def test_what_is_saved_is_loaded_again(town, moesd, provenance, tmp_path):
     torch.testing.assert_close(
         again.correct(prompts, states), moesd.correct(prompts, states), rtol=0, atol=0
     )
-    assert again.gate.temperature == moesd.gate.temperature
+    assert gate_settings(again.gate) == gate_settings(moesd.gate)
 
 
 def test_the_encoder_is_found_by_its_recorded_name(town, moesd, provenance, tmp_path):
@@ -84,7 +85,7 @@ def test_an_attached_pipeline_draws_other_pictures_and_a_detached_one_the_old(
     town, moesd, pipeline_folder
 ):
     pipeline = load_pipeline(pipeline_folder)
-    is_open = np.isin(moesd.gate.classify(town.vectors), CLASSES[1:3])
+    is_open = moesd.decide(town.prompts.prompts, town.vectors).is_open
     prompt = town.prompts.prompts[int(np.flatnonzero(is_open)[0])]
 
     def draw():

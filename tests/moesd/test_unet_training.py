@@ -73,7 +73,7 @@ def test_the_latent_objective_cannot_train_experts_in_the_unet():
 
 def test_routes_agree_with_the_gate(town, trained):
     prompts = town.prompts.prompts[::7]
-    classes = trained.gate.classify(town.encoder.embed(prompts))
+    classes = trained.decide(prompts).classes
     expected = {CLASSES[1]: "toward-female", CLASSES[2]: "toward-male"}
     routes = trained.routes(prompts)
     assert routes == [expected.get(name, "") for name in classes]

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from probe.moesd.gate.classes import CLASSES, classify_skew, true_classes
 from probe.moesd.gate.fitting import fit_gate
-from probe.moesd.gate.gate import Gate
+from probe.moesd.gate.gate import Decision, Gate
+from probe.moesd.gate.reading import Reading, read_prompts
 
-__all__ = ["CLASSES", "Gate", "classify_skew", "fit_gate", "true_classes"]
+__all__ = [
+    "CLASSES",
+    "Decision",
+    "Gate",
+    "Reading",
+    "classify_skew",
+    "fit_gate",
+    "read_prompts",
+    "true_classes",
+]

@@ -3,44 +3,59 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from probe.errors import DataError
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
-from probe.moesd.config import Routing
+from probe.moesd.config import TrainConfig
 from probe.moesd.gate.classes import CLASSES, Labels, Vector, true_classes
-from probe.moesd.gate.gate import Gate, Matrix
+from probe.moesd.gate.classifier import fit_classifier
+from probe.moesd.gate.gate import Gate, gate_features
+from probe.moesd.gate.reading import Matrix, read_prompts
+from probe.moesd.gate.thresholds import explicit_threshold, opening_threshold
+from probe.text.constructed import LESSONS, Wordings, subjects_by_split
+from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
+
+LEXICON_WEIGHT = 4.0
+"""Weight of a prompt of the lexicon, where one of the lessons weighs 1; ours."""
+_EVERY = 4
+_KINDS = {"neutral": "person", "male": "explicit", "female": "explicit", "object": "neutral"}
 
 
 def fit_gate(
-    z: Matrix,
+    encoder: TextEncoder,
     prompts: PromptSet,
+    z: Matrix,
     *,
     direction: BiasDirection,
     projection: CalibratedProjection,
-    neutral_band: float = 0.1,
-    routing: Routing = "trained",
-    seed: int = 0,
+    config: TrainConfig | None = None,
 ) -> Gate:
-    """Fit both gates on the prompts of the training occupations and on objects.
+    """Fit both gates on prompts of the training occupations, on objects, and on the lessons.
+
+    The lessons (`probe.text.constructed.LESSONS`) say the same in many more ways than the
+    lexicon's templates: names, pronouns, negations, gendered words that mean nobody.
 
     Parameters
     ----------
-    z : ndarray of shape (n_prompts, n_features)
-        Pooled states of ``prompts``, L2-normalised.
+    encoder : TextEncoder
+        Reads the lessons, and the words of all prompts where the gate reads words.
     prompts : PromptSet
         All prompts; held-out occupations are left out here.
-    neutral_band : float
-        Half-width of the band called neutral, in standard deviations of the training
-        occupations' skew. Our choice: the paper does not say.
+    z : ndarray of shape (n_prompts, n_features)
+        Pooled states of ``prompts``, L2-normalised.
+    config : TrainConfig
+        Of it ``gate_reads``, ``neutral_band``, ``false_alarm``, ``abstain_below``, ``soft``,
+        ``routing`` and ``seed``.
 
     Raises
     ------
     DataError
         If one of the four classes has no training prompt.
     """
+    config = config or TrainConfig()
     table = prompts.table
     training = (table["split"] != "held_out").to_numpy()
     axis = projection.removed(direction.vector[None])[0]
@@ -50,60 +65,66 @@ def fit_gate(
         (raw[training & (group == "male")].mean() + raw[training & (group == "female")].mean()) / 2
     )
     skews = raw - midpoint
-    neutral_below = neutral_band * float(skews[training & (group == "neutral")].std())
+    neutral_below = config.neutral_band * float(skews[training & (group == "neutral")].std())
     truth = true_classes(prompts, skews, neutral_below=neutral_below)
     if missing := sorted(set(CLASSES) - set(truth[training])):
         raise DataError(
             f"no training prompt is {missing}; the gate needs all of {list(CLASSES)}: "
             "use a lexicon with more occupations or a smaller neutral band"
         )
-    weights, intercepts, temperature = _fit_logistic(
-        z[training], truth[training], table["subject"].to_numpy(dtype=str)[training], seed=seed
+    taught = _taught(table[training])
+    said = taught["prompt"].tolist()
+    taught_z = np.concatenate([z[training], encoder.embed(said[training.sum() :])])
+    reading = read_prompts(encoder, said, reads=config.gate_reads, z=taught_z)
+    taught_skews = reading.z @ axis - midpoint
+    kinds = taught["kind"].to_numpy(dtype=str)
+    classifier, unseen = fit_classifier(
+        gate_features(reading, taught_skews, config.gate_reads),
+        kinds,
+        weights=taught["weight"].to_numpy(dtype=np.float64),
+        groupings=(
+            taught["subject"].to_numpy(dtype=str),
+            taught["template"].to_numpy(dtype=str),
+        ),
+        seed=config.seed,
     )
+    is_skewed = np.abs(taught_skews) >= neutral_below
     return Gate(
         axis=axis,
         midpoint=midpoint,
         neutral_below=neutral_below,
-        explicit_above=_split_point(
-            np.abs(skews[training]), truth[training] == CLASSES[0], above=neutral_below
+        explicit_above=explicit_threshold(
+            np.abs(skews[training]),
+            truth[training] == CLASSES[0],
+            above=neutral_below,
+            false_alarm=config.false_alarm,
         ),
-        weights=weights,
-        intercepts=intercepts,
-        temperature=temperature,
-        routing=routing,
+        classifier=classifier,
+        open_above=max(
+            config.abstain_below,
+            _opening(unseen, kinds, is_skewed, false_alarm=config.false_alarm),
+        ),
+        reads=config.gate_reads,
+        routing=config.routing,
+        is_soft=config.soft,
     )
 
 
-def _split_point(sizes: Vector, is_explicit: npt.NDArray[np.bool_], *, above: float) -> float:
-    """Find the threshold with the best balanced accuracy between explicit prompts and the rest."""
-    candidates = np.unique(sizes[sizes > above])
-    hits = (sizes[is_explicit][:, None] > candidates).mean(axis=0)
-    passes = (sizes[~is_explicit][:, None] <= candidates).mean(axis=0)
-    return float(candidates[np.argmax(hits + passes)])
-
-
-def _fit_logistic(
-    z: Matrix, labels: Labels, subjects: Labels, *, seed: int
-) -> tuple[Vector, Vector, float]:
-    """Fit the classifier; its temperature on folds that hold whole subjects out."""
-    from scipy.optimize import minimize_scalar
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
-
-    y = np.array([CLASSES.index(label) for label in labels])
-    model = LogisticRegression(C=100.0, class_weight="balanced", max_iter=2000)
-    n_folds = min(5, len(set(subjects)))
-    folds = GroupKFold(n_folds, shuffle=True, random_state=seed)
-    logits = cross_val_predict(
-        model, z.astype(np.float64), y, cv=folds, groups=subjects, method="decision_function"
+def _taught(table: pd.DataFrame) -> pd.DataFrame:
+    """List the training prompts, those of the lexicon first, with kind, weight and groups."""
+    own = table[["prompt", "subject", "template"]].assign(
+        kind=table["group"].map(_KINDS), weight=LEXICON_WEIGHT
     )
+    names = subjects_by_split(PromptSet(table))
+    lessons = Wordings.load(LESSONS).prompts(names, split="trained", every=_EVERY)
+    fresh = lessons[~lessons["prompt"].isin(own["prompt"])].assign(weight=1.0)
+    return pd.concat([own, fresh[own.columns]], ignore_index=True)
 
-    def negative_log_likelihood(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        top = scaled.max(axis=1, keepdims=True)
-        normalizer = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
-        return float((normalizer - scaled[np.arange(len(y)), y]).mean())
 
-    best = minimize_scalar(negative_log_likelihood, bounds=(-4.0, 4.0), method="bounded")
-    model.fit(z.astype(np.float64), y)
-    return model.coef_, model.intercept_, float(np.exp(best.x))
+def _opening(unseen: Vector, kinds: Labels, is_skewed: Vector, *, false_alarm: float) -> float:
+    """Choose the threshold on classifiers that had not seen the prompt's subject or template."""
+    person = unseen[..., 1]
+    opens = (person >= unseen.max(axis=2)) & is_skewed
+    scores = np.where(opens, person, -np.inf)
+    is_closed = np.broadcast_to(kinds != "person", scores.shape)
+    return opening_threshold(scores.ravel(), is_closed.ravel(), false_alarm=false_alarm)

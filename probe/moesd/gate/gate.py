@@ -1,28 +1,54 @@
-"""A fitted gate: the skew's axis and thresholds, and a calibrated classifier."""
+"""A fitted gate: the skew's axis, what the prompt says, and when that is enough to open."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from probe.errors import ShapeError
-from probe.moesd.config import ROUTINGS, Routing
+from probe.moesd.config import READS, ROUTINGS, Reads, Routing
 from probe.moesd.gate.classes import CLASSES, Labels, Vector, classify_skew
+from probe.moesd.gate.classifier import KindClassifier
+from probe.moesd.gate.reading import Matrix, Reading, read_prompts
 from probe.settings import one_of
+from probe.text.encoder import TextEncoder
 
-Matrix = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What a gate does with prompts."""
+
+    classes: Labels
+    """Shape (n_prompts,), of `CLASSES`. The gate opens for the two skewed ones."""
+    is_abstained: Mask
+    """Shape (n_prompts,). It leaned to opening and was not sure enough: these are left alone, and
+    their class is the likelier of the closed two."""
+    weights: Vector
+    """Shape (n_prompts, 2): of the experts ``toward-female`` and ``toward-male``; what is left to
+    1 is the base model's. All 0 where the gate stays closed."""
+
+    @property
+    def is_open(self) -> Mask:
+        """Which prompts are corrected, shape (n_prompts,)."""
+        result: Mask = np.isin(self.classes, CLASSES[1:3])
+        return result
 
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """A fitted gate: the skew's axis and thresholds, and a calibrated linear classifier.
+    """A fitted gate.
 
     The *closed-form* gate asks only the size and the sign of the skew: below ``neutral_below`` a
     prompt is neutral, above ``explicit_above`` it is taken to say the gender itself, in between it
-    is skewed. The *trained* gate is a multinomial logistic regression on the pooled state, its
-    probabilities calibrated by one temperature (Guo et al. 2017).
+    is skewed. The *trained* gate first reads what the prompt says, the gender, a person without
+    it, or nobody, by a calibrated linear classifier; where that is a person, the sign and the size
+    of the skew say the class. It opens only from the probability ``open_above`` on, which keeps
+    its false alarms to a stated rate; prompts in the band below are left alone and counted.
     """
 
     axis: Vector
@@ -31,20 +57,24 @@ class Gate:
     """Skew half-way between the explicit male and female prompts; skews are told from here."""
     neutral_below: float
     explicit_above: float
-    weights: Vector
-    """Shape (4, n_features); rows in the order of `CLASSES`."""
-    intercepts: Vector
-    """Shape (4,)."""
-    temperature: float
+    classifier: KindClassifier
+    open_above: float = 0.0
+    """Least probability of a skewed class for which the trained gate opens."""
+    reads: Reads = "pooled"
     routing: Routing = "trained"
+    is_soft: bool = False
+    """Whether an expert's shift is weighted by the class's probability, or the likeliest class
+    takes all."""
 
     def __post_init__(self) -> None:
         one_of("routing", self.routing, ROUTINGS)
-        if self.weights.shape != (len(CLASSES), self.axis.size):
-            raise ShapeError(
-                f"gate weights must have shape {(len(CLASSES), self.axis.size)}, got "
-                f"{self.weights.shape}; fit the gate on this encoder"
-            )
+        one_of("reads", self.reads, READS)
+
+    def read(
+        self, encoder: TextEncoder, prompts: Sequence[str], z: Matrix | None = None
+    ) -> Reading:
+        """Read prompts as this gate needs them; ``z`` are their pooled states, where known."""
+        return read_prompts(encoder, prompts, reads=self.reads, z=z)
 
     def skew(self, z: Matrix) -> Vector:
         """Measure towards whom prompts lean.
@@ -67,18 +97,57 @@ class Gate:
         result: Vector = z @ self.axis - self.midpoint
         return result
 
-    def probabilities(self, z: Matrix) -> Vector:
-        """Give the calibrated probability of each of `CLASSES`, shape (n_prompts, 4)."""
-        logits = (z @ self.weights.T + self.intercepts) / self.temperature
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result: Vector = odds / odds.sum(axis=1, keepdims=True)
-        return result
+    def probabilities(self, reading: Reading) -> Vector:
+        """Give the calibrated probability of each of `CLASSES`, shape (n_prompts, 4).
 
-    def classify(self, z: Matrix, *, routing: Routing | None = None) -> Labels:
-        """Name the class of each prompt, shape (n_prompts,)."""
+        A person's share goes to the class that the skew says: that one is a matter of definition.
+        """
+        explicit, person, nobody = self._kinds(reading).T
+        skews = self.skew(reading.z)
+        is_skewed = np.abs(skews) >= self.neutral_below
+        male, female = is_skewed & (skews > 0), is_skewed & (skews <= 0)
+        return np.stack(
+            [explicit, person * male, person * female, nobody + person * ~is_skewed], axis=1
+        )
+
+    def decide(self, reading: Reading, *, routing: Routing | None = None) -> Decision:
+        """Say what is done with prompts, by the gate's own routing or by the one that is named."""
         if (routing or self.routing) == "closed-form":
-            return classify_skew(
-                self.skew(z), neutral_below=self.neutral_below, explicit_above=self.explicit_above
+            classes = classify_skew(
+                self.skew(reading.z),
+                neutral_below=self.neutral_below,
+                explicit_above=self.explicit_above,
             )
-        labels: Labels = np.asarray(CLASSES)[self.probabilities(z).argmax(axis=1)]
-        return labels
+            sent = np.stack([classes == CLASSES[1], classes == CLASSES[2]], axis=1)
+            return Decision(classes, np.zeros(len(reading), bool), sent.astype(np.float64))
+        chances = self.probabilities(reading)
+        best = chances.argmax(axis=1)
+        leans = np.isin(best, (1, 2))
+        is_abstained = leans & (chances[:, 1:3].max(axis=1) < self.open_above)
+        closed = np.where(chances[:, 0] >= chances[:, 3], 0, 3)
+        best = np.where(is_abstained, closed, best)
+        sent = chances[:, 1:3] if self.is_soft else np.stack([best == 1, best == 2], axis=1)
+        is_open = np.isin(best, (1, 2))[:, None]
+        return Decision(np.asarray(CLASSES)[best], is_abstained, np.where(is_open, sent, 0.0))
+
+    def classify(self, reading: Reading, *, routing: Routing | None = None) -> Labels:
+        """Name the class of each prompt, shape (n_prompts,); see `decide`."""
+        return self.decide(reading, routing=routing).classes
+
+    def _kinds(self, reading: Reading) -> Vector:
+        return self.classifier.probabilities(
+            gate_features(reading, self.skew(reading.z), self.reads)
+        )
+
+
+def gate_features(reading: Reading, skews: Vector, reads: Reads) -> npt.NDArray[np.floating]:
+    """Give what the classifier sees, shape (n_prompts, n_gate_features)."""
+    if reads == "skew":
+        return np.stack([skews, np.abs(skews)], axis=1)
+    if reads == "pooled":
+        return reading.z
+    if reading.words is None:
+        raise ShapeError(
+            "the gate reads words but was given pooled states alone; take them from `Gate.read`"
+        )
+    return reading.words

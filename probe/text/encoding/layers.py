@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,6 +62,46 @@ def layer_states(
         handle.remove()
     norm = find_final_norm(model) if final_norm else None
     return reached[0] if norm is None else norm(reached[0])
+
+
+def entering_states(
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    depths: Sequence[int],
+) -> list[torch.Tensor]:
+    """Give the states that enter some layers; 0 is the first, which gets the embedded words.
+
+    Parameters
+    ----------
+    model : transformers text encoder
+    input_ids : int64 Tensor of shape (n_prompts, n_tokens)
+    attention_mask : int64 Tensor of the same shape, optional
+    depths : sequence of int
+        Rising. Layers from the last of them on are not run.
+
+    Returns
+    -------
+    list of Tensor of shape (n_prompts, n_tokens, n_features)
+        One for each depth.
+    """
+    entered: list[torch.Tensor] = []
+
+    def keep(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        entered.append(args[0] if args else options["hidden_states"])
+        if len(entered) == len(depths):
+            raise _ReachedError
+
+    layers = find_layers(model)
+    handles = [layers[at].register_forward_pre_hook(keep, with_kwargs=True) for at in depths]
+    try:
+        model(input_ids, attention_mask=attention_mask)
+    except _ReachedError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return entered
 
 
 def check_layer(model: Any, conditioning: Conditioning) -> None:
