@@ -42,7 +42,8 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
     association: WEAT and its family. erasure: what erasers leave, and what they take along.
     tracing: the layer, token and attention head that carry the bias. mixture: the share of women
     in the pictures, read off the denoiser before any is made; prediction: the same, foretold from
-    the text; both need `evaluate`.
+    the text. intersections: who is missing where gender, age and skin tone meet, and whether
+    prompts that ask for a combination get it. The last three need `evaluate`.
     """
     with ProgressBar() as bar:
 

@@ -41,6 +41,7 @@ def told_map(files: RunFiles) -> Drawing:
 
 mixture = drawn("mixture", "probing", "read_shares")
 methods = drawn("methods", "comparing", "methods_tradeoff")
+intersections = drawn("cells", "intersections", "cell_shares")
 prediction = drawn("prediction", "probing", "foretold_shares")
 trace = drawn("trace", "tracing", "trace_map")
 patching = drawn("patching", "tracing", "patching_map")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from probe.experiment.studies.association import Association
 from probe.experiment.studies.directions import Directions
 from probe.experiment.studies.erasure import Erasure
+from probe.experiment.studies.intersections import Intersections
 from probe.experiment.studies.maps import Maps
 from probe.experiment.studies.mixture import Mixture
 from probe.experiment.studies.prediction import Prediction
@@ -21,6 +22,7 @@ STUDIES: dict[str, Study] = {
         Maps(),
         Mixture(),
         Prediction(),
+        Intersections(),
     )
 }
 """Every study by its name, in the order in which they are read."""
