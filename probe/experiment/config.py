@@ -23,7 +23,16 @@ IMPORT = "import:"
 """What ``model`` begins with in a run of vectors that were made elsewhere; their file follows."""
 SENDINGS = ("by-lean", "by-seed", "sparing")
 """Who gets each picture; see `probe.experiment.sending`."""
-STUDIES = ("directions", "association", "erasure", "tracing", "maps", "mixture", "prediction")
+STUDIES = (
+    "directions",
+    "association",
+    "erasure",
+    "tracing",
+    "maps",
+    "mixture",
+    "gate",
+    "prediction",
+)
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
 
 _HEADER = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 from probe.experiment.studies.association import Association
 from probe.experiment.studies.directions import Directions
 from probe.experiment.studies.erasure import Erasure
+from probe.experiment.studies.gate import GateChallenge
 from probe.experiment.studies.maps import Maps
 from probe.experiment.studies.mixture import Mixture
 from probe.experiment.studies.prediction import Prediction
@@ -20,6 +21,7 @@ STUDIES: dict[str, Study] = {
         Tracing(),
         Maps(),
         Mixture(),
+        GateChallenge(),
         Prediction(),
     )
 }
