@@ -36,9 +36,11 @@ def methods(
 ) -> None:
     """Compare MoESD with what one would use instead, on the prompts and seeds of RUN.
 
-    base, moesd, prompt-intervention, explicit-mixing (the oracle), fair-diffusion, uce, debias-vl,
-    fair-pca, leace, steering, lora; -lookup: only where the words name an occupation and no
-    gender. Pictures go to RUN/comparison/NAME, each made once; builds on `train`.
+    base; moesd (RUN's own), moesd-text, -unet, -both (experts there), -sampled (each picture's seed
+    draws its expert); reweighting; prompt-intervention; explicit-mixing (the oracle);
+    fair-diffusion; uce; debias-vl; fair-pca; leace; steering; lora. -lookup: only where the words
+    name an occupation and no gender. Pictures go to RUN/comparison/NAME, each made once; builds on
+    `train`.
     """
     from figures.paper import draw
 

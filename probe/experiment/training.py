@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,12 @@ from probe.experiment.fitting import (
 )
 from probe.experiment.run import Run, stale_files
 from probe.text.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from probe.moesd.model import MoESD
+    from probe.text.encoder import TextEncoder
 
 FOLDER = "moesd"
 GATE = "moesd/gate.parquet"
@@ -84,35 +90,12 @@ class Train:
 
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
-        from probe.experiment.examples import make_examples, training_lexicon
-        from probe.experiment.sending import twins_of
-        from probe.moesd.training import train_moesd
-
         config, made_from = run.config.train, self.made_from(run)
-        encoder = run.load_encoder()
-        direction, projection = read_direction(run)
-        pipeline = examples = None
-        if config.needs_image_model:
-            pipeline = run.load_pipeline()
-        if config.needs_pictures:
-            examples = make_examples(run, pipeline)
-        z = vectors(run)
-        moesd = train_moesd(
-            encoder,
-            PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
-            z,
-            direction=direction,
-            projection=projection,
-            config=config,
-            examples=examples,
-            pipeline=pipeline,
-            twins=twins_of(run.lexicon),
-            progress=run.told("training"),
-        )
+        moesd = train_correction(run)
         provenance = run.provenance("moesd", made_from, seed=config.seed)
         moesd.save(run.folder / FOLDER, provenance)
         corrected = moesd.embed(run.prompts.prompts)
-        table = _gate_table(run, moesd, z, corrected)
+        table = _gate_table(run, moesd, vectors(run), corrected)
         write_table(run.folder / GATE, table, run.provenance("gate", made_from, seed=config.seed))
         complete_map(run, corrected, made_from=made_from)
 
@@ -148,6 +131,46 @@ class Train:
             run.hashes(*FILES, DIRECTION, FIT),
             examples_made_from(run) if has_pictures else "",
         )
+
+
+def train_correction(
+    run: Run,
+    *,
+    encoder: TextEncoder | None = None,
+    pipeline: StableDiffusionPipeline | None = None,
+) -> MoESD:
+    """Train what the settings of a run ask for, and write nothing but the training pictures.
+
+    Parameters
+    ----------
+    run : Run
+        Its direction must have been fitted.
+    encoder, pipeline : optional
+        The run's models, if they are open already.
+    """
+    from probe.experiment.examples import make_examples, training_lexicon
+    from probe.experiment.sending import twins_of
+    from probe.moesd.training import train_moesd
+
+    config = run.config.train
+    direction, projection = read_direction(run)
+    examples = None
+    if config.needs_image_model and pipeline is None:
+        pipeline = run.load_pipeline()
+    if config.needs_pictures and pipeline is not None:
+        examples = make_examples(run, pipeline)
+    return train_moesd(
+        run.load_encoder() if encoder is None else encoder,
+        PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
+        vectors(run),
+        direction=direction,
+        projection=projection,
+        config=config,
+        examples=examples,
+        pipeline=pipeline,
+        twins=twins_of(run.lexicon),
+        progress=run.told("training"),
+    )
 
 
 def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:

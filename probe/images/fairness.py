@@ -31,6 +31,7 @@ __all__ = [
     "noise_floor",
     "paired_difference",
     "share_interval",
+    "sign_flip_p",
 ]
 
 _COVERAGE = (0.025, 0.975)
@@ -212,7 +213,7 @@ def paired_difference(
         value=found.value,
         low=found.low,
         high=found.high,
-        p=_sign_flip_p(rows_b - rows_a, n_permutations, rng),
+        p=sign_flip_p(rows_b - rows_a, n_permutations, rng),
     )
 
 
@@ -254,6 +255,39 @@ def share_interval(n_hits: int, n: int, *, confidence: float = 0.95) -> Interval
     low = 0.0 if n_hits == 0 else center - half
     high = 1.0 if n_hits == n else center + half
     return Interval(value=share, low=low, high=high)
+
+
+def sign_flip_p(differences: Double, n_permutations: int, rng: np.random.Generator) -> float:
+    """Test whether differences are zero on average, by flipping their signs.
+
+    Two-sided: the share of ways to flip in which the sum is as large. Exact if there are at most
+    ``n_permutations`` ways, else ``(1 + hits) / (1 + n_permutations)`` of random ones.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n,)
+        One a subject.
+    n_permutations : int
+        Largest number of sign flips to try.
+    rng : Generator
+        Draws the random flips.
+
+    Returns
+    -------
+    float
+        P-value; 1 if all differences are zero.
+    """
+    moved = differences[differences != 0.0]  # flipping a zero changes nothing
+    observed = abs(moved.sum()) * (1 - 1e-12)  # equal sums must count as equal when rounded
+    if 2 ** len(moved) <= n_permutations:
+        flips = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
+        return float((np.abs((1 - 2 * flips) @ moved) >= observed).mean())
+    hits = 0
+    chunk = max(1, _CELLS // len(moved))
+    for start in range(0, n_permutations, chunk):
+        flips = rng.integers(2, size=(min(chunk, n_permutations - start), len(moved)))
+        hits += int((np.abs((1 - 2 * flips) @ moved) >= observed).sum())
+    return (1 + hits) / (1 + n_permutations)
 
 
 def centered_interval(
@@ -327,17 +361,3 @@ def _stretch(n_subjects: int) -> float:
     student = float(stdtrit(n_subjects - 1, _COVERAGE[1]))
     normal = NormalDist().inv_cdf(_COVERAGE[1])
     return math.sqrt(n_subjects / (n_subjects - 1)) * student / normal
-
-
-def _sign_flip_p(differences: Double, n_permutations: int, rng: np.random.Generator) -> float:
-    moved = differences[differences != 0.0]  # flipping a zero changes nothing
-    observed = abs(moved.sum()) * (1 - 1e-12)  # equal sums must count as equal when rounded
-    if 2 ** len(moved) <= n_permutations:
-        flips = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
-        return float((np.abs((1 - 2 * flips) @ moved) >= observed).mean())
-    hits = 0
-    chunk = max(1, _CELLS // len(moved))
-    for start in range(0, n_permutations, chunk):
-        flips = rng.integers(2, size=(min(chunk, n_permutations - start), len(moved)))
-        hits += int((np.abs((1 - 2 * flips) @ moved) >= observed).sum())
-    return (1 + hits) / (1 + n_permutations)

@@ -19,6 +19,8 @@ from probe.experiment.generating import lexicon_line
 from probe.experiment.run import Run
 from probe.images.fairness import count_labels
 from probe.images.plan import GenerationPlan
+from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -68,6 +70,10 @@ class Bench:
     def clip(self) -> ClipScorer:
         """Who compares them with their prompts."""
         return judges.load_clip(self.run)
+
+    def open_models(self) -> None:
+        """Open every model now, so that what is timed afterwards opens none."""
+        _ = self.pipeline, self.encoder, self.classifier, self.clip
 
     @property
     def made_from(self) -> str:
@@ -121,7 +127,7 @@ class Bench:
             encoder=self.encoder,
             pipeline=self.pipeline,
             lexicon=self.run.lexicon,
-            prompts=self.run.prompts.select(split=["trained", ""]),
+            prompts=PromptSet.build(self._training_words).select(split=["trained", ""]),
             examples=self._examples,
             try_out=lambda intervention: self._try_out(intervention, self.folder(name) / "trial"),
             seed=self.run.config.train.seed,
@@ -160,10 +166,17 @@ class Bench:
         return float((seen[judges.SUBJECT].to_numpy() == table["subject"].to_numpy()).mean())
 
     @cached_property
+    def _training_words(self) -> Lexicon:
+        """The lexicon in which all that no training may see is held out."""
+        from probe.experiment.examples import training_lexicon
+
+        return training_lexicon(self.run)
+
+    @cached_property
     def _trial_plan(self) -> GenerationPlan:
         seed = int(hash_parts("trials", str(self.run.config.train.seed))[:8], 16)
         table = GenerationPlan.build(self.run.lexicon, n_images=N_TRIAL, seed=seed).table
-        seen = [job.name for job in self.run.lexicon.occupations if not job.held_out]
+        seen = [job.name for job in self._training_words.occupations if not job.held_out]
         is_wanted = (table["kind"] == "neutral") & table["subject"].isin(seen)
         return GenerationPlan(table[is_wanted].reset_index(drop=True))
 

@@ -53,13 +53,11 @@ class Seen:
 
 def row_made_from(bench: Bench, name: str) -> str:
     """Hash of everything that a method's pictures are made from."""
-    entry, config = METHODS[name], bench.run.config.train
     return hash_parts(
         "method",
         name,
         bench.made_from,
-        "" if name == BASE else f"n={config.n_examples} seed={config.seed}",
-        bench.run.hashes(*entry.reads(bench.run)),
+        METHODS[name].made_from(bench.run),
     )
 
 
@@ -81,13 +79,14 @@ def read_row(bench: Bench, name: str) -> Seen:
 
 def make_row(bench: Bench, name: str) -> None:
     """Make a method and its pictures; what it left when it was interrupted is used."""
+    bench.open_models()  # which is no part of any method
     start = time.perf_counter()
     method = METHODS[name].build(bench)
-    seconds = time.perf_counter() - start if METHODS[name].is_trained else None
+    seconds = time.perf_counter() - start if method.n_trainable else 0.0
     bench.clean(name)
     row = {
         "n_trainable": method.n_trainable,
-        "train_seconds": seconds,
+        "train_seconds": seconds if METHODS[name].is_trained else None,
         "chosen": dict(method.chosen),
         "seconds_per_image": time_pictures(bench, method.intervention),
     }

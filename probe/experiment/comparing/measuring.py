@@ -44,7 +44,13 @@ class Judgement:
     seed: int
 
     def figures(self, name: str, seen: Seen) -> Found:
-        """Every figure of one method; ``kid`` compares neutral pictures with the reference's."""
+        """Every figure of one method.
+
+        ``kid`` compares neutral pictures with the reference's balanced ones, ``non_person_kid``
+        those of objects. Both sets hold as many pictures of each subject, which no two samples at
+        random do, so pictures as good as the reference's score a little below 0: read a method's
+        value beside the oracle's.
+        """
         from probe.images.quality import mean_interval
 
         table = seen.labels

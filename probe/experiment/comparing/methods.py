@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from probe.experiment.config import settings_line
+from probe.experiment.embedding import FILES as EMBEDDINGS
+from probe.experiment.fitting import DIRECTION, FIT
 from probe.experiment.run import Run
 from probe.experiment.training import FOLDER, parts
 from probe.intervention import Intervention
@@ -14,8 +17,23 @@ from probe.intervention import Intervention
 if TYPE_CHECKING:
     from probe.baselines.method import Method
     from probe.experiment.comparing.bench import Bench
+    from probe.moesd.model import MoESD
 
 BASE = "base"
+BASELINES = (
+    "prompt-intervention",
+    "explicit-mixing",
+    "fair-diffusion",
+    "uce",
+    "debias-vl",
+    "fair-pca",
+    "leace",
+    "leace-lookup",
+    "steering",
+    "steering-lookup",
+    "lora",
+)
+"""Names of `probe.baselines.BASELINES`, known without importing it."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +41,8 @@ class Entry:
     """How a method is made on a bench."""
 
     build: Callable[[Bench], Method]
-    reads: Callable[[Run], tuple[str, ...]] = lambda run: ()
-    """Files of the run that it is made from, besides the model, the words and the settings."""
+    made_from: Callable[[Run], str]
+    """What of the run it is made from, besides what all methods share."""
     is_trained: bool = True
     """Whether building it is training it; otherwise it was trained before, and not timed."""
 
@@ -42,36 +60,89 @@ def _baseline(name: str, bench: Bench) -> Method:
     return BASELINES[name](bench.material(name))
 
 
-def _moesd(bench: Bench) -> Method:
-    """The run's own correction, as ``generate`` uses it."""
+def _own(bench: Bench) -> Method:
+    """The run's own correction, sent as its settings say."""
+    return _sent(bench, bench.run, _load(bench))
+
+
+def _variant(settings: Mapping[str, Any], sending: str, bench: Bench) -> Method:
+    """A correction that is trained here, as the run's own but for a few settings."""
+    from probe.experiment.training import train_correction
+
+    config = bench.run.config.with_settings("train", settings)
+    run = replace(bench.run, config=config.with_settings("generate", {"sending": sending}))
+    moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline)
+    return _sent(bench, run, moesd)
+
+
+def _reweighting(bench: Bench) -> Method:
+    """The mixture reweighted at every step, behind the run's own gate; nothing else is learnt."""
+    import numpy as np
+
     from probe.baselines.method import Method
+    from probe.experiment.sending import twins_of
+    from probe.moesd.mixture.reweighting import Reweighting
+
+    target = np.array([0.5, 0.5])
+    return Method(Reweighting(_load(bench), twins_of(bench.run.lexicon), target))
+
+
+def _load(bench: Bench) -> MoESD:
     from probe.moesd.model import MoESD
 
-    moesd = MoESD.load(bench.run.folder / FOLDER, bench.encoder)
-    n_trainable = moesd.experts.n_parameters + moesd.token.vector.numel()
+    return MoESD.load(bench.run.folder / FOLDER, bench.encoder)
+
+
+def _sent(bench: Bench, run: Run, moesd: MoESD) -> Method:
+    from probe.baselines.method import Method
+    from probe.experiment.sending import intervention
+
+    counted = [moesd.token.vector.numel(), moesd.experts.n_parameters]
     if moesd.unet_experts is not None:
-        n_trainable += moesd.unet_experts.n_parameters
-    return Method(moesd.intervention(), n_trainable=n_trainable)
+        counted.append(moesd.unet_experts.n_parameters)
+    return Method(intervention(run, moesd, bench.pipeline), n_trainable=sum(counted))
+
+
+def _examples(run: Run) -> str:
+    from probe.experiment.examples import examples_made_from
+
+    return examples_made_from(run)
+
+
+def _files(run: Run) -> str:
+    return f"{run.hashes(*parts(run))} {run.config.generate.sending}"
+
+
+def _fit(run: Run) -> str:
+    return f"{settings_line(run.config.train)} {run.hashes(*EMBEDDINGS, DIRECTION, FIT)}"
+
+
+def _variants(**settings: Mapping[str, Any]) -> dict[str, Entry]:
+    """Entries of variants by name; ``sending`` among the settings is that of ``generate``."""
+    return {
+        f"moesd-{name}": Entry(
+            partial(
+                _variant,
+                {key: value for key, value in of.items() if key != "sending"},
+                of.get("sending", "by-lean"),
+            ),
+            _fit,
+        )
+        for name, of in settings.items()
+    }
 
 
 METHODS: Mapping[str, Entry] = {
-    BASE: Entry(_base),
-    "moesd": Entry(_moesd, reads=parts, is_trained=False),
-    **{
-        name: Entry(partial(_baseline, name))
-        for name in (
-            "prompt-intervention",
-            "explicit-mixing",
-            "fair-diffusion",
-            "uce",
-            "debias-vl",
-            "fair-pca",
-            "leace",
-            "leace-lookup",
-            "steering",
-            "steering-lookup",
-            "lora",
-        )
-    },
+    BASE: Entry(_base, lambda run: ""),
+    "moesd": Entry(_own, _files, is_trained=False),
+    **_variants(
+        text={"side": "text", "objective": "both"},
+        unet={"side": "unet", "objective": "both"},
+        both={"side": "both", "objective": "both"},
+        sampled={"side": "text", "objective": "twins", "sending": "by-seed"},
+    ),
+    "reweighting": Entry(_reweighting, _files),
+    **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES},
 }
-"""Names of `probe.baselines.BASELINES`, known without importing it, and MoESD's own."""
+"""Every method. ``moesd-text, -unet, -both``: experts on that side, each prompt sent to the one
+against its lean. ``moesd-sampled``: each picture sent to the one that its seed draws."""

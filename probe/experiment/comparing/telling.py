@@ -10,6 +10,9 @@ from probe.experiment.comparing.measuring import ranked
 
 Found = dict[str, Any]
 
+ORACLE = "explicit-mixing"
+"""It is told which prompts are neutral, and says the gender in them: the best there can be."""
+
 _COLUMNS = (
     ("mad", "MAD", 3),
     ("mad_trained", "trained on", 3),
@@ -66,12 +69,15 @@ class MethodsResult:
             of["name"]
             for of in methods
             if of["keeps_explicit"]
+            and of["name"] != ORACLE
             and not of["name"].startswith("moesd")
             and of["mad"]["value"] < best["mad"]["value"]
         ]
         if not fairer:
-            return [f"no baseline that keeps explicit prompts is fairer than {best['name']}"]
-        return [f"fairer than {best['name']}, and explicit prompts kept: {', '.join(fairer)}"]
+            told = f"no baseline that keeps explicit prompts is fairer than {best['name']}"
+        else:
+            told = f"fairer than {best['name']}, and explicit prompts kept: {', '.join(fairer)}"
+        return [f"{told} (the oracle, {ORACLE}, aside)"]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

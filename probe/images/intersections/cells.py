@@ -1,0 +1,205 @@
+"""Cells where attributes meet: their shares, the worst one, and what the margins do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from probe.errors import DataError, ShapeError
+from probe.images.fairness import Interval, share_interval
+from probe.images.intersections.information import entropy
+
+Codes = npt.NDArray[np.integer]
+Counts = npt.NDArray[np.integer]
+Double = npt.NDArray[np.float64]
+
+MIN_EXPECTED = 10
+"""Pictures that a fair model would put into a cell about which anything is claimed; our choice."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of values, in the pictures of all subjects."""
+
+    values: tuple[str, ...]
+    count: int
+    n: int
+    """Pictures in all cells."""
+    share: float
+    low: float
+    """Lower end of the interval, which holds for all cells of the intersection at once."""
+    high: float
+    fair: float
+    """Share that parity of all combinations would give it."""
+    is_small: bool
+    """Whether a fair model would put fewer than `MIN_EXPECTED` pictures here: claim nothing."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the cell surely has less than its fair share."""
+        return not self.is_small and self.high < self.fair
+
+
+@dataclass(frozen=True)
+class Division:
+    """Unfairness of an intersection, divided into what each attribute shows and what is hidden."""
+
+    joint: float
+    """Divergence of the cells' shares from parity, in nats, corrected by Miller and Madow."""
+    marginal: dict[str, float]
+    """The same of each attribute alone."""
+    hidden: Interval
+    """``joint - sum(marginal)``, which no attribute alone shows."""
+
+
+def code_labels(
+    labels: Mapping[str, Sequence[str]], attributes: Mapping[str, Sequence[str]]
+) -> Codes:
+    """Number the values of several attributes, shape (n_pictures, n_attributes).
+
+    Raises
+    ------
+    DataError
+        If a label is not among its attribute's values.
+    """
+    columns = []
+    for name, values in attributes.items():
+        if unknown := sorted(set(labels[name]) - set(values)):
+            raise DataError(f"labels of {name} hold {unknown}; needed only {list(values)}")
+        numbers = {value: number for number, value in enumerate(values)}
+        columns.append([numbers[label] for label in labels[name]])
+    return np.array(columns, dtype=np.int64).T
+
+
+def count_cells(codes: Codes, strata: Codes, sizes: Sequence[int]) -> Counts:
+    """Count pictures by stratum and by the value of each attribute.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_pictures, K)
+    strata : ndarray of int, shape (n_pictures,)
+        Numbered from 0.
+    sizes : sequence of K int
+        Number of values of each attribute.
+
+    Returns
+    -------
+    ndarray of int, shape (n_strata, *sizes)
+    """
+    counts = np.zeros((int(strata.max()) + 1, *sizes), dtype=np.int64)
+    np.add.at(counts, (strata, *codes.T), 1)
+    return counts
+
+
+def measure_cells(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> list[Cell]:
+    """Give the share of every combination of values among the pictures of these subjects.
+
+    The intervals are Wilson's at the confidence ``1 - 0.05 / n_cells``, so that all of them hold
+    together and the worst may be picked. Pictures of fixed subjects vary less than the binomial
+    that they assume: they are somewhat wide.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_subjects, *sizes)
+        As from `count_cells`.
+    attributes : mapping of str to sequence of str
+        The attributes and their values, in the order of the axes.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If the counts are not of these values, or there are none.
+    """
+    _check(counts, attributes)
+    pooled, n = counts.sum(axis=0).ravel(), int(counts.sum())
+    fair, confidence = 1 / len(pooled), 1 - 0.05 / len(pooled)
+    cells = []
+    for values, count in zip(product(*attributes.values()), pooled.tolist(), strict=True):
+        found = share_interval(count, n, confidence=confidence)
+        is_small = n * fair < MIN_EXPECTED
+        cells.append(
+            Cell(values, count, n, found.value, found.low, found.high, fair, is_small)
+        )  # fmt: skip
+    return cells
+
+
+def divide_unfairness(
+    counts: Counts,
+    attributes: Mapping[str, Sequence[str]],
+    *,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> Division:
+    """Divide the unfairness of an intersection into its attributes' and what is hidden in it.
+
+    For parity, ``KL(joint) = sum_k KL(attribute k) + C`` with the total correlation C: attributes
+    that are fair one by one may leave a combination out, and C is by how much. Subjects are
+    pooled. The interval of ``hidden`` is that of subjects drawn anew, moved so that its middle
+    is unbiased.
+
+    Parameters
+    ----------
+    counts, attributes
+        As in `measure_cells`.
+    n_bootstrap : int, default=2000
+        Number of bootstrap samples.
+    seed : int, default=0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    Division
+        In nats. 0 means parity; ``hidden`` 0 means that the attributes alone show everything.
+
+    Raises
+    ------
+    ShapeError, DataError
+        As `measure_cells`.
+    ValueError
+        If ``n_bootstrap`` is below 1.
+    """
+    _check(counts, attributes)
+    if n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
+    pooled, names = counts.sum(axis=0), list(attributes)
+    joint = _divergence(pooled)
+    marginal = {name: _divergence(_margin(pooled, k)) for k, name in enumerate(names)}
+    n_subjects = len(counts)
+    weights = np.random.default_rng(seed).multinomial(
+        n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_bootstrap
+    )
+    drawn = np.array([_hidden(np.tensordot(row, counts, axes=1)) for row in weights])
+    hidden = joint - sum(marginal.values())
+    low, high = np.quantile(drawn, [0.025, 0.975]) - drawn.mean()
+    return Division(joint, marginal, Interval(hidden, hidden + float(low), hidden + float(high)))
+
+
+def worst_cell(cells: Sequence[Cell]) -> Cell | None:
+    """Find the cell with the least share, of those that are not small; None if all are."""
+    known = [cell for cell in cells if not cell.is_small]
+    return min(known, key=lambda cell: cell.share, default=None)
+
+
+def _margin(table: Counts, k: int) -> Counts:
+    margin: Counts = table.sum(axis=tuple(axis for axis in range(table.ndim) if axis != k))
+    return margin
+
+
+def _divergence(table: Counts) -> float:
+    return float(np.log(table.size)) - entropy(table)[1]
+
+
+def _hidden(table: Counts) -> float:
+    return _divergence(table) - sum(_divergence(_margin(table, k)) for k in range(table.ndim))
+
+
+def _check(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> None:
+    sizes = tuple(len(values) for values in attributes.values())
+    if counts.ndim < 2 or counts.shape[1:] != sizes:
+        raise ShapeError(f"counts have the shape {counts.shape}; needed (n_subjects, {sizes})")
+    if not counts.sum():
+        raise DataError("there are no pictures to take shares of; needed at least 1")
