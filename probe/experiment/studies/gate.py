@@ -11,7 +11,7 @@ import pandas as pd
 from probe.artifacts import hash_file, hash_parts, write_table
 from probe.experiment.run import Run, stale_files
 from probe.experiment.studies.study import Study, StudyResult, bracketed
-from probe.experiment.training import FOLDER, PARTS
+from probe.experiment.training import FOLDER, parts
 
 CHALLENGE = "moesd/challenge.parquet"
 CATEGORIES = "moesd/categories.parquet"
@@ -32,7 +32,6 @@ class GateChallenge(Study):
     name = "gate"
     before = "generate"
     file = RESULT
-    inputs = PARTS
 
     def stale(self, run: Run) -> str | None:
         """Look at every file."""
@@ -88,7 +87,7 @@ class GateChallenge(Study):
         """Hash of the settings, of everything that is read, and of the prompts."""
         from probe.text.constructed import CHALLENGE as WORDS
 
-        return hash_parts(super().made_from(run), hash_file(WORDS))
+        return hash_parts(super().made_from(run), run.hashes(*parts(run)), hash_file(WORDS))
 
 
 def _known(run: Run) -> pd.DataFrame:
