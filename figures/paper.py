@@ -228,6 +228,15 @@ FIGURES = {
         "prompt.",
         "Two scatter plots of methods, numbered, with intervals.",
     ),
+    "intersections": PaperFigure(
+        studies.intersections,
+        ("cells",),
+        "Share of each combination of perceived attributes in the neutral images, in units of its "
+        "fair share, base and corrected, with intervals that hold for all cells of a panel at "
+        "once. Hollow: too few images for any claim. A star: the correction moves the cell further "
+        "from parity.",
+        "Dot plots of shares, one row a combination of attributes, one panel an intersection.",
+    ),
     "prediction": PaperFigure(
         studies.prediction,
         ("prediction",),

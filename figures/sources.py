@@ -132,6 +132,13 @@ SOURCES = {
         ("name", "keeps_explicit", "figure", "value", "low", "high", "floor"),
         is_optional=True,
     ),
+    "cells": Source(
+        "evaluation/cells.parquet",
+        "cells",
+        "probe",
+        ("intersection", "side", "cell", "share", "low", "high", "fair", "is_small", "is_harmed"),
+        is_optional=True,
+    ),
     "prediction": _study("prediction", ("subject", "split", "share", "predicted", "low", "high")),
 }
 """Every file that is read, by its short name."""

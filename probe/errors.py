@@ -34,5 +34,9 @@ class StageError(ProbeError):
     """A stage was started before the stage it builds on."""
 
 
+class MemoryLimitError(ProbeError):
+    """Memory does not suffice for what was asked; the message names the setting to lower."""
+
+
 class BusyError(ProbeError):
     """Another process is writing to the same folder."""

@@ -24,6 +24,7 @@ IMPORT = "import:"
 SENDINGS = ("by-lean", "by-seed", "sparing")
 """Who gets each picture; see `probe.experiment.sending`."""
 STUDIES = (
+<<<<<<< HEAD
     "directions",
     "association",
     "erasure",
@@ -32,6 +33,10 @@ STUDIES = (
     "mixture",
     "gate",
     "prediction",
+=======
+    *("directions", "association", "erasure", "tracing", "maps"),
+    *("mixture", "prediction", "intersections"),
+>>>>>>> main
 )
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
 

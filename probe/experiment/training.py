@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FOLDER = "moesd"
 GATE = "moesd/gate.parquet"
+CHECKPOINT = "moesd/checkpoint.safetensors"
 _PARTS = (
     "moesd/token.safetensors",
     "moesd/experts.safetensors",
@@ -91,7 +92,7 @@ class Train:
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
         config, made_from = run.config.train, self.made_from(run)
-        moesd = train_correction(run)
+        moesd = train_correction(run, is_resumable=True)
         provenance = run.provenance("moesd", made_from, seed=config.seed)
         moesd.save(run.folder / FOLDER, provenance)
         corrected = moesd.embed(run.prompts.prompts)
@@ -120,17 +121,31 @@ class Train:
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        from probe.experiment.embedding import FILES
-        from probe.experiment.examples import examples_made_from
+        # What the pictures were made with is in the hash of the pictures.
+        settings = settings_line(run.config.train, without=("guidance_scale",))
+        return hash_parts("train", settings, *_inputs(run))
 
-        has_pictures = run.config.train.needs_pictures
-        return hash_parts(
-            "train",
-            # What the pictures were made with is in the hash of the pictures.
-            settings_line(run.config.train, without=("guidance_scale",)),
-            run.hashes(*FILES, DIRECTION, FIT),
-            examples_made_from(run) if has_pictures else "",
-        )
+
+def _inputs(run: Run) -> tuple[str, str]:
+    from probe.experiment.embedding import FILES
+    from probe.experiment.examples import examples_made_from
+
+    has_pictures = run.config.train.needs_pictures
+    return (
+        run.hashes(*FILES, DIRECTION, FIT),
+        examples_made_from(run) if has_pictures else "",
+    )
+
+
+def _checkpoint(run: Run) -> Any:
+    from probe.moesd.loop.checkpoint import KIND, Checkpoint
+
+    config = run.config.train
+    return Checkpoint(
+        run.folder / CHECKPOINT,
+        run.provenance(KIND, hash_parts(*_inputs(run)), seed=config.seed),
+        settings=asdict(config),
+    )
 
 
 def train_correction(
@@ -138,6 +153,7 @@ def train_correction(
     *,
     encoder: TextEncoder | None = None,
     pipeline: StableDiffusionPipeline | None = None,
+    is_resumable: bool = False,
 ) -> MoESD:
     """Train what the settings of a run ask for, and write nothing but the training pictures.
 
@@ -147,6 +163,8 @@ def train_correction(
         Its direction must have been fitted.
     encoder, pipeline : optional
         The run's models, if they are open already.
+    is_resumable : bool
+        Whether the state of the training is kept in the run, to go on from if it is stopped.
     """
     from probe.experiment.examples import make_examples, training_lexicon
     from probe.experiment.sending import twins_of
@@ -169,6 +187,7 @@ def train_correction(
         examples=examples,
         pipeline=pipeline,
         twins=twins_of(run.lexicon),
+        checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.told("training"),
     )
 

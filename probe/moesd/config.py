@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from probe.moesd.architecture import ExpertConfig
+from probe.moesd.loop.config import LoopConfig
 from probe.settings import at_least, one_of, setting
 
 OBJECTIVES = ("latent", "diffusion", "both", "twins")
@@ -20,7 +21,7 @@ MAX_EXAMPLES = 1500
 
 
 @dataclass(frozen=True)
-class TrainConfig(ExpertConfig):
+class TrainConfig(ExpertConfig, LoopConfig):
     """How the correction is trained."""
 
     objective: str = setting(
@@ -58,7 +59,8 @@ class TrainConfig(ExpertConfig):
     seed: int = setting(0, "Seed of the training.")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ExpertConfig.__post_init__(self)
+        LoopConfig.__post_init__(self)
         if self.has_unet and self.objective == "latent":
             raise ValueError(
                 "the objective 'latent' needs no image model and so cannot train experts in it; "
@@ -67,6 +69,10 @@ class TrainConfig(ExpertConfig):
         if self.has_unet and self.objective == "twins":
             raise ValueError(
                 "the objective 'twins' trains experts on the states alone; choose the side 'text'"
+            )
+        if self.patience and self.objective == "twins":
+            raise ValueError(
+                "the objective 'twins' measures no progress on held-out prompts; set patience to 0"
             )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("routing", self.routing, ROUTINGS)

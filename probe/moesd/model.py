@@ -174,6 +174,19 @@ class MoESD:
             for name, skew in zip(classes, skews, strict=True)
         ]
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Name everything that is trained by gradients; the tensors are those in use."""
+        modules = {"experts": self.experts, "unet_experts": self.unet_experts}
+        return {
+            "token": self.token.vector,
+            **{
+                f"{part}.{name}": weight
+                for part, module in modules.items()
+                if module is not None
+                for name, weight in module.named_parameters()
+            },
+        }
+
     def intervention(self) -> Intervention:
         """Give the correction as `probe.images.generation.generate` takes it."""
         if self.unet_experts is None:

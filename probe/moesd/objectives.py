@@ -19,6 +19,7 @@ from probe.moesd.unet.routing import Routed
 Matrix = npt.NDArray[np.float32]
 HIGH_NOISE = 0.4
 """Pictures are noised at steps above this share of the schedule: gender is decided early."""
+_N_VALIDATING = 4
 
 
 class LatentObjective:
@@ -35,13 +36,21 @@ class LatentObjective:
         Skewed prompts of training occupations.
     vectors : ndarray of shape (n_prompts, n_features)
         Their pooled states, L2-normalised.
+    held : sequence of bool, optional
+        Prompts that `validate` looks at and nothing is learnt from.
     """
 
     name = "latent"
     pace = 1.0
 
     def __init__(
-        self, moesd: MoESD, prompts: Sequence[str], vectors: Matrix, *, keep: float = 1.0
+        self,
+        moesd: MoESD,
+        prompts: Sequence[str],
+        vectors: Matrix,
+        *,
+        keep: float = 1.0,
+        held: Sequence[bool] | None = None,
     ) -> None:
         self._moesd, self._keep = moesd, keep
         self._ids, self._places = moesd.token.input_ids(moesd.encoder, prompts)
@@ -51,16 +60,27 @@ class LatentObjective:
         self._toward_male = torch.from_numpy(skews < 0)
         self._skew_scale = float((skews**2).mean())
         self._axis = torch.from_numpy(moesd.gate.axis).float().to(device)
+        is_held = np.zeros(len(prompts), dtype=bool) if held is None else np.asarray(held)
+        self._taught = torch.from_numpy(np.flatnonzero(~is_held))
+        self._held = torch.from_numpy(np.flatnonzero(is_held))
         moesd.token.vector.requires_grad_(True)
         self.parameters = [moesd.token.vector, *_trained(moesd.experts)]
 
     def loss(self) -> torch.Tensor:
         """Compute the loss over all prompts."""
-        moesd = self._moesd
-        states = moesd.token.states(moesd.encoder, self._ids, self._places)
-        corrected = moesd.experts(states, self._toward_male)
-        z = functional.normalize(moesd.encoder.pool(corrected, self._ids), dim=1)
-        change = z - self._vectors
+        return self._loss_of(self._taught)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Compute the loss over the prompts that are held."""
+        return float(self._loss_of(self._held))
+
+    def _loss_of(self, rows: torch.Tensor) -> torch.Tensor:
+        moesd, ids = self._moesd, self._ids[rows]
+        states = moesd.token.states(moesd.encoder, ids, self._places[rows])
+        corrected = moesd.experts(states, self._toward_male[rows])
+        z = functional.normalize(moesd.encoder.pool(corrected, ids), dim=1)
+        change = z - self._vectors[rows.to(z.device)]
         along = change @ functional.normalize(self._axis, dim=0)
         kept = change.square().sum(dim=1) - along.square()
         skew = z @ self._axis - moesd.gate.midpoint
@@ -90,6 +110,8 @@ class DiffusionObjective:
         At most 1,500 pictures, balanced.
     pipeline : StableDiffusionPipeline
         Its ``unet``, ``vae`` and ``scheduler`` are used as they are.
+    held : sequence of bool, optional
+        Prompts that `validate` looks at and nothing is learnt from.
     """
 
     name = "diffusion"
@@ -105,9 +127,10 @@ class DiffusionObjective:
         *,
         batch_size: int,
         seed: int,
+        held: Sequence[bool] | None = None,
     ) -> None:
-        self._moesd, self._pipeline = moesd, pipeline
-        self._rng = torch.Generator().manual_seed(seed)
+        self._moesd, self._pipeline, self._seed = moesd, pipeline, seed
+        self.rng = torch.Generator().manual_seed(seed)
         encoder, table = moesd.encoder, examples.table
         self._rows = _rows_by_subject(table)
         n_values = table["value"].nunique()
@@ -115,6 +138,9 @@ class DiffusionObjective:
         known = [row for row, subject in enumerate(subjects) if subject in self._rows]
         self._subjects = [subjects[row] for row in known]
         chosen = [prompts[row] for row in known]
+        is_held = np.array([held is not None and held[row] for row in known], dtype=bool)
+        self._taught = torch.from_numpy(np.flatnonzero(~is_held))
+        self._held = torch.from_numpy(np.flatnonzero(is_held))
         moesd.token.vector.requires_grad_(False)
         ids, places = moesd.token.input_ids(encoder, chosen)
         with torch.no_grad():
@@ -140,16 +166,28 @@ class DiffusionObjective:
 
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch."""
+        return self._loss_of(self._taught, self.rng)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Compute the loss of a few batches of the prompts that are held, the same each time."""
+        rng = torch.Generator().manual_seed(self._seed)
+        losses = [float(self._loss_of(self._held, rng)) for _ in range(_N_VALIDATING)]
+        return float(np.mean(losses))
+
+    def _loss_of(self, among: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         scheduler, unet = self._pipeline.scheduler, self._pipeline.unet
         n_timesteps = scheduler.config.num_train_timesteps
-        picked = torch.randint(len(self._subjects), (self._n_sets,), generator=self._rng)
-        rows = torch.stack([self._draw(self._subjects[i]) for i in picked])  # (n_sets, n_values)
+        picked = among[torch.randint(len(among), (self._n_sets,), generator=rng)]
+        rows = torch.stack(
+            [self._draw(self._subjects[i], rng) for i in picked]
+        )  # (n_sets, n_values)
         times = torch.randint(
-            int(HIGH_NOISE * n_timesteps), n_timesteps, (self._n_sets, 1), generator=self._rng
+            int(HIGH_NOISE * n_timesteps), n_timesteps, (self._n_sets, 1), generator=rng
         )
         times = times.expand(rows.shape).flatten()
         clean = self._latents[rows.flatten()]
-        noise = torch.randn(self._n_sets, 1, *clean.shape[1:], generator=self._rng)
+        noise = torch.randn(self._n_sets, 1, *clean.shape[1:], generator=rng)
         noise = noise.expand(*rows.shape, -1, -1, -1).flatten(0, 1)
         noise, times = noise.to(clean.device), times.to(clean.device)
         noised = scheduler.add_noise(clean, noise, times)
@@ -168,9 +206,9 @@ class DiffusionObjective:
         if self._routed is not None:
             self._routed.send(routes)
 
-    def _draw(self, subject: str) -> torch.Tensor:
+    def _draw(self, subject: str, rng: torch.Generator) -> torch.Tensor:
         rows = self._rows[subject]
-        return torch.stack([of[torch.randint(len(of), (), generator=self._rng)] for of in rows])
+        return torch.stack([of[torch.randint(len(of), (), generator=rng)] for of in rows])
 
 
 def _trained(module: nn.Module) -> list[nn.Parameter]:

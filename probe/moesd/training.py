@@ -1,8 +1,9 @@
-"""Train token and experts: the latent objective, then the diffusion objective, in one loop."""
+"""Train token and experts: fit the gate, then minimise one objective after another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from probe.moesd.config import TrainConfig
 from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
+from probe.moesd.loop.checkpoint import Checkpoint
+from probe.moesd.loop.loop import Loop, Progress
+from probe.moesd.loop.steps import Objective
 from probe.moesd.mixture.objectives import TwinPredictions, TwinStates
 from probe.moesd.mixture.twins import Twins
 from probe.moesd.model import MoESD
@@ -26,9 +30,8 @@ from probe.moesd.unet.experts import UNetExperts
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
-Progress = Callable[[int, int], None]
 Matrix = npt.NDArray[np.float32]
-Objective = LatentObjective | DiffusionObjective | TwinStates | TwinPredictions
+_ONE_IN = 5
 
 
 def train_moesd(
@@ -42,6 +45,7 @@ def train_moesd(
     examples: Path | None = None,
     pipeline: Any = None,
     twins: Twins | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> MoESD:
     """Fit the gate, then train token and experts; the base model stays frozen.
@@ -60,6 +64,8 @@ def train_moesd(
         The image model; needed by the diffusion objective and by ``twins``.
     twins : Twins, optional
         The words that say each value, for the objective ``twins``.
+    checkpoint : Checkpoint, optional
+        Where the training keeps its state, to go on from if it is stopped.
     progress : callable, optional
         Called with (steps done, steps in all).
 
@@ -69,6 +75,10 @@ def train_moesd(
         If the objective needs pictures and a pipeline and they are not given.
     DataError
         If a class of the gate has no training prompt, or the loss is not finite.
+    ArtifactError
+        If the state that is to be gone on from is of other settings.
+    MemoryLimitError
+        If memory does not suffice.
     """
     config = config or TrainConfig()
     if config.needs_pictures and (examples is None or pipeline is None):
@@ -100,13 +110,31 @@ def train_moesd(
     skewed = table["prompt"].iloc[rows].tolist()
     if moesd.unet_experts is not None:
         moesd.unet_experts.set_levels(np.abs(gate.skew(vectors[rows])))
-    n_latent = config.latent_steps if config.objective != "diffusion" else 0
-    n_diffusion = config.diffusion_steps if config.needs_image_model else 0
-    training = _Loop(config, n_steps=n_latent + n_diffusion, progress=progress)
-    if config.objective == "twins":
-        persons, words = table["prompt"][is_training].tolist(), twins or Twins()
-        training.run(TwinStates(moesd, persons, words), n_latent)
-        distilled = TwinPredictions(
+    subjects_of = table["subject"].iloc[rows].tolist()
+    held = hold_out(subjects_of, config)
+
+    def latent() -> Objective:
+        return LatentObjective(moesd, skewed, vectors[rows], held=held)
+
+    def diffusion() -> Objective:
+        return DiffusionObjective(
+            moesd,
+            skewed,
+            subjects_of,
+            Examples.read(Path(str(examples)), limit=config.n_examples, seed=config.seed),
+            pipeline,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            held=held,
+        )
+
+    persons, words = table["prompt"][is_training].tolist(), twins or Twins()
+
+    def twin_states() -> Objective:
+        return TwinStates(moesd, persons, words)
+
+    def twin_predictions() -> Objective:
+        return TwinPredictions(
             moesd,
             persons,
             words,
@@ -115,20 +143,25 @@ def train_moesd(
             batch_size=config.batch_size,
             seed=config.seed,
         )
-        training.run(distilled, n_diffusion)
-    elif n_latent:
-        training.run(LatentObjective(moesd, skewed, vectors[rows]), n_latent)
-    if examples is not None and config.needs_pictures:
-        with DiffusionObjective(
-            moesd,
-            skewed,
-            table["subject"].iloc[rows].tolist(),
-            Examples.read(examples, limit=config.n_examples, seed=config.seed),
-            pipeline,
-            batch_size=config.batch_size,
-            seed=config.seed,
-        ) as objective:
-            training.run(objective, n_diffusion)
+
+    first, second = config.latent_steps, config.diffusion_steps
+    road = {
+        "latent": [(latent, first)],
+        "diffusion": [(diffusion, second)],
+        "both": [(latent, first), (diffusion, second)],
+        "twins": [(twin_states, first), (twin_predictions, second)],
+    }[config.objective]
+    training = Loop(
+        moesd.weights(),
+        config,
+        n_steps=sum(n_steps for _, n_steps in road),
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    with _recomputing(pipeline if config.checkpointing else None):
+        for make, n_steps in road:
+            training.run(make, n_steps)
+    training.finish()
     moesd.experts.eval().requires_grad_(False)
     if moesd.unet_experts is not None:
         moesd.unet_experts.eval().requires_grad_(False)
@@ -146,32 +179,46 @@ def _unet_experts(unet: Any, config: TrainConfig) -> UNetExperts:
     )
 
 
-class _Loop:
-    """The one loop: Adam with a cosine, clipped gradients, a stop at the first non-finite loss."""
+def hold_out(subjects: Sequence[str], config: TrainConfig) -> list[bool] | None:
+    """Choose the prompts that tell when to stop: those of every fifth training occupation.
 
-    def __init__(self, config: TrainConfig, *, n_steps: int, progress: Progress | None) -> None:
-        self._config, self._n_steps, self._progress = config, n_steps, progress
-        self._done = 0
+    Parameters
+    ----------
+    subjects : sequence of str
+        The occupation of each training prompt; none of them is one of the test's.
 
-    def run(self, objective: Objective, n_steps: int) -> None:
-        rate = objective.pace * self._config.learning_rate
-        optimizer = torch.optim.AdamW(objective.parameters, lr=rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
-        for _ in range(n_steps):
-            optimizer.zero_grad(set_to_none=True)
-            loss = objective.loss()
-            if not torch.isfinite(loss):
-                raise DataError(
-                    f"the {objective.name} loss became {loss.item()} at step {self._done}; lower "
-                    f"the learning rate (it is {self._config.learning_rate})"
-                )
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(objective.parameters, 1.0)
-            optimizer.step()
-            schedule.step()
-            self._done += 1
-            if self._progress is not None:
-                self._progress(self._done, self._n_steps)
+    Returns
+    -------
+    list of bool, or None without early stopping
+
+    Raises
+    ------
+    DataError
+        If there are not two occupations.
+    """
+    if not config.patience:
+        return None
+    known = list(dict.fromkeys(subjects))
+    if len(known) < 2:
+        raise DataError(
+            f"early stopping leaves training occupations out but there is only {known}; needed "
+            "two or more: use a larger lexicon, or set patience to 0"
+        )
+    left_out = set(known[::_ONE_IN])
+    return [subject in left_out for subject in subjects]
+
+
+@contextmanager
+def _recomputing(pipeline: Any) -> Iterator[None]:
+    """Have the U-Net compute again what the gradient needs, while it is trained through."""
+    if pipeline is None:
+        yield
+        return
+    pipeline.unet.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        pipeline.unet.disable_gradient_checkpointing()
 
 
 __all__ = ["Gate", "MoESD", "TrainConfig", "train_moesd"]

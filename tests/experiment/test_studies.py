@@ -64,7 +64,8 @@ def test_the_names_known_without_imports_are_the_true_ones():
 
 def test_every_study_leaves_its_files_and_says_what_it_found(studied):
     outcomes = Experiment.open(studied).probe()
-    assert [outcome.stage for outcome in outcomes] == list(STUDIES)[:-1]
+    lacking = {"prediction", "intersections"}  # few occupations; a classifier of gender alone
+    assert [outcome.stage for outcome in outcomes] == [n for n in STUDIES if n not in lacking]
     assert not any(outcome.was_made for outcome in outcomes)
     for outcome in outcomes:
         assert outcome.result.summary()
@@ -129,7 +130,7 @@ def test_without_pictures_all_other_studies_are_done(run):
     experiment = Experiment.open(run)
     without = [study.name for study in STUDIES.values() if study.before]
     assert [outcome.stage for outcome in experiment.probe()] == without
-    for needs_pictures in ("mixture", "prediction"):
+    for needs_pictures in ("mixture", "prediction", "intersections"):
         with pytest.raises(StageError, match=f"{needs_pictures} builds on evaluate"):
             experiment.probe(needs_pictures)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
         ("evaluation", "shares", tables["shares"]),
         ("evaluation", "fairness", tables["fairness"]),
         ("comparison", "methods", _methods()),
+        ("evaluation", "cells", _cells()),
     ):
         write_table(folder / room / f"{name}.parquet", frame, _provenance(name))
     for name in STUDIES:
@@ -116,6 +118,32 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     )
     write_json(folder / "latent/fit.json", _fit(tables["subjects"]), _provenance("fit"))
     return folder
+
+
+def _cells() -> pd.DataFrame:
+    """Two intersections; in the second a cell is harmed, and all are small."""
+    rows = []
+    for name, cells in (
+        ("gender x age", ["woman, young", "woman, old", "man, young", "man, old"]),
+        (
+            "gender x age x skin",
+            [
+                f"{g}, {a}, {s}"
+                for g, a, s in product(("woman", "man"), ("young", "old"), ("light", "dark"))
+            ],
+        ),
+    ):
+        fair = 1 / len(cells)
+        for side in ("base", "moesd"):
+            for number, cell in enumerate(cells):
+                share = fair * (0.6 + 0.8 * number / (len(cells) - 1))
+                ends = {"low": 0.6 * share, "high": 1.5 * share, "fair": fair}
+                is_harmed = side == "moesd" and number == 5
+                rows.append(
+                    {"intersection": name, "side": side, "cell": cell, "share": share, **ends}
+                    | {"is_small": len(cells) > 4, "is_harmed": is_harmed}
+                )
+    return pd.DataFrame(rows)
 
 
 def _methods() -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.report import write_report
+from figures.report import percent_interval, write_report
 from figures.sources import RunFiles
+from probe.images.fairness import share_interval
 from probe.moesd.gate import CLASSES, classify_skew
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -180,6 +182,8 @@ def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
         return counts.reindex(index=CLASSES, columns=CLASSES, fill_value=0).to_numpy()
 
     np.testing.assert_array_equal(told(), expected(config["neutral_below"]))
+    right = share_interval(int(np.trace(told())), len(table))
+    assert percent_interval(asdict(right)) in reader.texts("#gate-right")[0]
     reader.page.get_by_label("Neutral below").fill("0.1")
     np.testing.assert_array_equal(told(), expected(0.1))
     reader.page.get_by_role("button", name="As in this run").click()

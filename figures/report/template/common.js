@@ -14,6 +14,15 @@ function number(value, digits = 3) {
   return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "\u2212");
 }
 
+// A share of n in percent, with Wilson's 95 % interval.
+function share(k, n) {
+  const z = 1.959963984540054;
+  const middle = (k + (z * z) / 2) / (n + z * z);
+  const half = (z * Math.sqrt((k * (n - k)) / n + (z * z) / 4)) / (n + z * z);
+  const [value, low, high] = [k / n, middle - half, middle + half].map((part) => number(100 * part, 1));
+  return `${value}\u00a0% [${low}, ${high}]`;
+}
+
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);

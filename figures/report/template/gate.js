@@ -26,7 +26,7 @@
     byId("explicit-above-value").textContent = number(explicit);
     const answers = new Map(rows.map((i) => [i, classify(PROMPTS.skew[i], neutral, explicit)]));
     const right = rows.filter((i) => answers.get(i) === PROMPTS.route_truth[i]).length;
-    byId("gate-right").textContent = `With these thresholds the closed-form gate routes ${count(right)} of ${count(rows.length)} prompts rightly, ${number((100 * right) / rows.length, 1)} %.`;
+    byId("gate-right").textContent = `With these thresholds the closed-form gate routes ${count(right)} of ${count(rows.length)} prompts rightly, ${share(right, rows.length)}.`;
     confusion(answers);
     list(answers);
   }

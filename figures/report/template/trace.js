@@ -19,7 +19,7 @@
     if (table.low && table.low[i] !== null) {
       made.append(" ", element("small", {}, `[${number(table.low[i], 2)}, ${number(table.high[i], 2)}]`));
     }
-    const share = largest > 0 ? Math.round((60 * Math.abs(value)) / largest) : 0;
+    const share = largest > 0 ? Math.round((45 * Math.abs(value)) / largest) : 0;
     made.style.background = `color-mix(in srgb, var(--corrected) ${share}%, transparent)`;
     return made;
   }

@@ -5,7 +5,11 @@ from __future__ import annotations
 from probe.experiment.studies.association import Association
 from probe.experiment.studies.directions import Directions
 from probe.experiment.studies.erasure import Erasure
+<<<<<<< HEAD
 from probe.experiment.studies.gate import GateChallenge
+=======
+from probe.experiment.studies.intersections import Intersections
+>>>>>>> main
 from probe.experiment.studies.maps import Maps
 from probe.experiment.studies.mixture import Mixture
 from probe.experiment.studies.prediction import Prediction
@@ -23,6 +27,7 @@ STUDIES: dict[str, Study] = {
         Mixture(),
         GateChallenge(),
         Prediction(),
+        Intersections(),
     )
 }
 """Every study by its name, in the order in which they are read."""

@@ -107,12 +107,12 @@ class TwinPredictions:
         said = twin_states(moesd, prompts, twins).flatten(0, 1)  # (K * n_prompts, ...)
         chosen = torch.randint(len(said), (n_prompts,), generator=rng)
         self._bank = Trajectories.follow(pipeline, said, chosen, seed=seed)
-        self._rng = rng
+        self.rng = rng
         self.parameters = list(moesd.experts.parameters())
 
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch."""
-        latents, times, rows, target = self._bank.draw(self._batch_size, self._rng)
+        latents, times, rows, target = self._bank.draw(self._batch_size, self.rng)
         value, prompt = rows // len(self._states), rows % len(self._states)
         states = self._experts(self._states[prompt], value == 1)
         predicted = self._unet(latents, times, encoder_hidden_states=states).sample

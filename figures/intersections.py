@@ -1,0 +1,92 @@
+"""The figure of intersections: the share of every cell where attributes meet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from figures.marks import legend_below
+from figures.style import SIDE_COLORS, SIDE_LABELS, SIDE_MARKERS, WIDE, StyledFigure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+_ROW = 0.135  # inches
+_MOST = 40  # rows that can still be read on a page
+
+
+@styled
+def cell_shares(cells: DataFrame) -> Figure:
+    """Draw the share of each cell in units of its fair share, base and corrected.
+
+    Hollow points are cells about which nothing is claimed; a star marks those that the correction
+    moves further from parity. The largest intersection stands alone on the right, as far as its
+    rows can be read.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Columns ``intersection``, ``side``, ``cell``, ``share``, ``low``, ``high``, ``fair``,
+        ``is_small`` and ``is_harmed``.
+    """
+    sizes = cells.groupby("intersection", sort=False)["cell"].nunique().clip(upper=_MOST)
+    names = list(sizes.index)
+    left, right = (names[:-1], names[-1:]) if len(names) > 1 else (names, [])
+    n_rows = max(sizes[left].sum() + 3 * (len(left) - 1), sizes[right].sum())
+    figure = StyledFigure(figsize=(WIDE[0], 1.1 + _ROW * float(n_rows)), layout="constrained")
+    grid = figure.add_gridspec(len(left), 2 if right else 1, height_ratios=sizes[left].tolist())
+    panels = {name: figure.add_subplot(grid[row, 0]) for row, name in enumerate(left)}
+    panels |= {name: figure.add_subplot(grid[:, 1]) for name in right}
+    for name, axes in panels.items():
+        _draw_cells(axes, cells[cells["intersection"] == name])
+        axes.set_title(name.replace(" x ", " \N{MULTIPLICATION SIGN} "))
+    for axes in [panels[left[-1]], *(panels[name] for name in right)]:
+        axes.set_xlabel("share of images / fair share")
+    legend_below(figure, panels[left[0]])
+    return figure
+
+
+def _draw_cells(axes: Axes, cells: DataFrame) -> None:
+    order = list(dict.fromkeys(cells["cell"]))[:_MOST]
+    places = {cell: row for row, cell in enumerate(order)}
+    axes.axvline(1.0, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
+    for side, shift in (("base", -0.16), ("moesd", 0.16)):
+        rows = cells[(cells["side"] == side) & cells["cell"].isin(order)]
+        y = rows["cell"].map(places).to_numpy(float) + shift
+        share, low, high = (
+            (rows[name] / rows["fair"]).to_numpy() for name in ("share", "low", "high")
+        )
+        axes.hlines(y, low, high, color=SIDE_COLORS[side], linewidth=0.8)
+        is_small = rows["is_small"].to_numpy(bool)
+        faces = np.where(is_small, "white", SIDE_COLORS[side])
+        axes.scatter(
+            *(share, y),
+            s=11,
+            marker=SIDE_MARKERS[side],
+            c=faces,
+            edgecolors=SIDE_COLORS[side],
+            linewidths=0.7,
+            zorder=3,
+        )
+        axes.plot(
+            *([], []),
+            linestyle="",
+            marker=SIDE_MARKERS[side],
+            markersize=3.5,
+            color=SIDE_COLORS[side],
+            label=SIDE_LABELS[side],
+        )
+        for row, place, end in zip(rows.itertuples(), y, high, strict=True):
+            if row.is_harmed:
+                axes.annotate(
+                    *("*", (end, place)),
+                    xytext=(3, -3),
+                    textcoords="offset points",
+                    fontsize=8,
+                )
+    axes.set_yticks(range(len(order)), order, fontsize=6.5)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.set_xlim(left=0)

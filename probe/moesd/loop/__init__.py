@@ -1,0 +1,1 @@
+"""The loop of every training: precision, accumulation, averaging, early stopping, resumption."""

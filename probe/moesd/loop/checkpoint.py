@@ -1,0 +1,106 @@
+"""Where a training stands, on disk: whole or absent, and refused if settings have changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from probe.artifacts import Provenance, read_tensors, write_tensors
+from probe.errors import ArtifactError
+
+KIND = "training-state"
+_SCALARS = "scalars"
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that the next step depends on."""
+
+    scalars: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+    """On the CPU; names are of the form ``"group/name"``."""
+
+    def group(self, name: str) -> dict[str, torch.Tensor]:
+        """The tensors of one group, by the rest of their names."""
+        prefix = f"{name}/"
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self.tensors.items()
+            if key.startswith(prefix)
+        }
+
+
+@dataclass
+class Checkpoint:
+    """The file that a training writes as it goes, and reads when it is started again.
+
+    Parameters
+    ----------
+    path : Path
+        A safetensors file; it is removed when the training has ended.
+    provenance : Provenance
+        ``made_from`` names the inputs without the settings: a state of other inputs is not used.
+    settings : mapping
+        Those of the training.
+    share : float
+        Share of the time that may go into writing: a large state is written seldom.
+    """
+
+    path: Path
+    provenance: Provenance
+    settings: Mapping[str, Any]
+    share: float = 0.02
+    _due: float = field(default=float("-inf"), repr=False)
+
+    def read(self) -> State | None:
+        """Read the state of an interrupted training; None if there is none of these inputs.
+
+        Raises
+        ------
+        ArtifactError
+            If it was made with other settings: the message names them.
+        """
+        if not self.path.exists():
+            return None
+        arrays, found = read_tensors(self.path, kind=KIND)
+        scalars = json.loads(arrays.pop(_SCALARS).tobytes())
+        settings = scalars.pop("settings")
+        now = json.loads(json.dumps(dict(self.settings)))
+        changed = [name for name in {**settings, **now} if settings.get(name) != now.get(name)]
+        if changed:
+            told = ", ".join(
+                f"{name} was {settings.get(name)!r} and is {now.get(name)!r}" for name in changed
+            )
+            raise ArtifactError(
+                f"{self.path} holds a training that was interrupted, of other settings: {told}; "
+                "set them back to go on, or remove the file to start anew"
+            )
+        if found.made_from != self.provenance.made_from:
+            return None
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        return State(scalars, tensors)
+
+    def is_due(self) -> bool:
+        """Whether the last writing is long enough ago; at first, at once."""
+        return time.monotonic() >= self._due
+
+    def write(self, state: State) -> None:
+        """Write a state in place of the last."""
+        begun = time.monotonic()
+        text = json.dumps({**state.scalars, "settings": dict(self.settings)})
+        arrays = {name: tensor.numpy() for name, tensor in state.tensors.items()}
+        arrays[_SCALARS] = np.frombuffer(text.encode(), dtype=np.uint8)
+        write_tensors(self.path, arrays, self.provenance)
+        ended = time.monotonic()
+        self._due = ended + (ended - begun) / self.share
+
+    def remove(self) -> None:
+        """Remove the file: the training has ended."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""One loop for every objective: what it minimises differs, how steps are made does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+import torch
+
+from probe.errors import DataError, MemoryLimitError
+from probe.moesd.config import TrainConfig
+from probe.moesd.loop.checkpoint import Checkpoint
+from probe.moesd.loop.steps import Objective, Steps, Weights, copy_weights, load_weights
+
+Progress = Callable[[int, int], None]
+
+
+class Loop:
+    """Adam with a cosine and clipped gradients, for one objective after another.
+
+    A state is written only where its loss is finite, and holds everything that the next step
+    depends on: a training that is killed and started again ends in the same weights.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        All that any objective trains.
+    config : TrainConfig
+    n_steps : int
+        Steps of all objectives.
+    checkpoint : Checkpoint, optional
+        Where to keep the state.
+    progress : callable, optional
+        Called with (steps done, steps in all).
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, torch.Tensor],
+        config: TrainConfig,
+        *,
+        n_steps: int,
+        checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._weights, self._config, self._n_steps = dict(weights), config, n_steps
+        self._checkpoint, self._progress = checkpoint, progress
+        self._done = self._phase = 0
+        self._resumed = checkpoint.read() if checkpoint is not None else None
+
+    def run(self, make: Callable[[], Objective], n_steps: int) -> None:
+        """Minimise one objective; it is made here, where the weights are those that it starts from.
+
+        Raises
+        ------
+        DataError
+            If a loss is not finite; the last state whose loss was stays on disk.
+        MemoryLimitError
+            If memory does not suffice; the message says what to lower.
+        """
+        phase, self._phase = self._phase, self._phase + 1
+        resumed, end = self._resumed, self._done + n_steps
+        if resumed is None or phase >= resumed.scalars["phase"]:
+            is_resumed = resumed is not None and phase == resumed.scalars["phase"]
+            if resumed is not None and is_resumed:
+                load_weights(self._weights, resumed.group("start"))
+            start = copy_weights(self._weights)
+            with ExitStack() as stack, self._memory_watched():
+                objective = make()
+                if isinstance(objective, AbstractContextManager):
+                    stack.enter_context(objective)
+                steps = Steps(objective, self._weights, self._config, n_steps=n_steps)
+                if resumed is not None and is_resumed:
+                    steps.load(resumed)
+                self._done += steps.done
+                self._minimise(steps, phase, start)
+                steps.finish()
+        self._done = end
+        self._tell()
+
+    def finish(self) -> None:
+        """Remove the state from disk: the weights are what was asked for."""
+        if self._checkpoint is not None:
+            self._checkpoint.remove()
+
+    def _minimise(self, steps: Steps, phase: int, start: Weights) -> None:
+        while not steps.is_over:
+            drawn_from = steps.rng_state()
+            loss = steps.compute()
+            if not torch.isfinite(loss):
+                raise DataError(self._not_finite(steps, loss))
+            if self._checkpoint is not None and self._checkpoint.is_due():
+                self._checkpoint.write(steps.state(drawn_from, phase, start))
+            steps.update()
+            self._done += 1
+            if not steps.is_over:
+                self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._n_steps)
+
+    def _not_finite(self, steps: Steps, loss: torch.Tensor) -> str:
+        kept = ""
+        if self._checkpoint is not None and self._checkpoint.path.exists():
+            kept = f"; the last good state is kept in {self._checkpoint.path}, remove it then"
+        return (
+            f"the {steps.objective.name} loss became {loss.item()} at step {self._done}; lower the "
+            f"learning rate (it is {self._config.learning_rate}){kept}"
+        )
+
+    @contextmanager
+    def _memory_watched(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            config = self._config
+            saved = "" if config.checkpointing else ", or set checkpointing = true"
+            raise MemoryLimitError(
+                f"memory does not suffice for batch_size = {config.batch_size}; lower it (and "
+                f"raise accumulate, now {config.accumulate}, for steps of as many pictures){saved}"
+            ) from error
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # The CPU's allocator raises no class of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,38 @@
+"""The figure of intersections: every cell at its place, hollow and starred where it must be."""
+
+import numpy as np
+import pytest
+
+from figures.intersections import cell_shares
+from probe.artifacts import read_table
+
+
+@pytest.fixture
+def cells(run):
+    return read_table(run / "evaluation/cells.parquet", kind="cells")[0]
+
+
+def test_every_cell_is_a_row_and_stands_at_its_share_of_what_is_fair(cells):
+    figure = cell_shares(cells)
+    assert [len(axes.get_yticks()) for axes in figure.axes] == [4, 8]
+    for axes, (_, rows) in zip(figure.axes, cells.groupby("intersection"), strict=True):
+        for points, side in zip(axes.collections[1::2], ("base", "moesd"), strict=True):
+            of_side = rows[rows["side"] == side]
+            expected = of_side["share"] / of_side["fair"]
+            np.testing.assert_allclose(points.get_offsets()[:, 0], expected)
+
+
+def test_cells_of_which_nothing_is_claimed_are_hollow(cells):
+    first, second = (axes.collections[1].get_facecolors() for axes in cell_shares(cells).axes)
+    assert not (first[:, :3] == 1).all(axis=1).any()
+    assert (second[:, :3] == 1).all()
+
+
+def test_a_harmed_cell_is_starred(cells):
+    marks = [[text.get_text() for text in axes.texts] for axes in cell_shares(cells).axes]
+    assert marks == [[], ["*"]]
+
+
+def test_a_single_intersection_has_the_figure_for_itself(cells):
+    figure = cell_shares(cells[cells["intersection"] == "gender x age"])
+    assert len(figure.axes) == 1

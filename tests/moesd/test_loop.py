@@ -1,0 +1,260 @@
+"""The loop of every training: what is the same whatever is minimised."""
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from probe.artifacts import Provenance
+from probe.errors import ArtifactError, DataError, MemoryLimitError
+from probe.images.pipelines import load_pipeline
+from probe.moesd.config import TrainConfig
+from probe.moesd.loop.checkpoint import Checkpoint, State
+from probe.moesd.loop.config import LoopConfig
+from probe.moesd.loop.loop import Loop
+from probe.moesd.training import hold_out
+
+CONFIG = TrainConfig(learning_rate=0.1)
+TARGET = torch.tensor([1.0, -2.0, 3.0])
+
+
+class Noisy:
+    """A quadratic seen through noise; its minimum is at the target."""
+
+    name, pace = "noisy", 1.0
+
+    def __init__(self, weights, *, broken_at=None, held=()):
+        self.weight, self.broken_at = weights["w"], broken_at
+        self.parameters = [self.weight]
+        self.rng = torch.Generator().manual_seed(5)
+        self.start = self.weight.detach().clone()
+        self.n_seen, self.held = 0, list(held)
+
+    def loss(self):
+        self.n_seen += 1
+        noise = torch.randn(3, generator=self.rng)
+        scale = float("nan") if self.n_seen == self.broken_at else 1.0
+        # The start takes part, as in objectives that measure themselves against it.
+        return scale * (self.weight - TARGET + 0.1 * noise + 0.01 * self.start).square().sum()
+
+    def validate(self):
+        return self.held.pop(0)
+
+
+def weights():
+    return {"w": torch.zeros(3, requires_grad=True)}
+
+
+def checkpoint(folder, config=CONFIG, *, made_from="inputs", share=float("inf")):
+    provenance = Provenance(
+        kind="training-state", model="m", revision="r", seed=0, made_from=made_from
+    )
+    return Checkpoint(folder / "state.safetensors", provenance, asdict(config), share)
+
+
+def test_writing_takes_its_share_of_the_time_and_no_more(tmp_path):
+    kept = checkpoint(tmp_path, share=0.02)
+    assert kept.is_due()  # at once, so that a loss that is not finite leaves something
+    kept.write(State({"done": 0}, {"now/w": torch.zeros(3)}))
+    assert not kept.is_due()
+    assert checkpoint(tmp_path).read().group("now")["w"].tolist() == [0, 0, 0]
+
+
+class StopError(Exception):
+    pass
+
+
+def train(folder=None, *, config=CONFIG, stop_at=None, n_steps=(6, 6), **options):
+    trained = weights()
+
+    def tell(done, total):
+        if done == stop_at:
+            raise StopError
+
+    loop = Loop(
+        trained,
+        config,
+        n_steps=sum(n_steps),
+        checkpoint=None if folder is None else checkpoint(folder, config),
+        progress=tell,
+    )
+    for n in n_steps:
+        loop.run(lambda: Noisy(trained, **options), n)
+    loop.finish()
+    return trained["w"].detach()
+
+
+def test_training_comes_closer_to_the_minimum():
+    assert (train(n_steps=(40, 40)) - TARGET).norm() < 0.2 * TARGET.norm()
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 6, 7, 11])
+@pytest.mark.parametrize(
+    "config",
+    [CONFIG, replace(CONFIG, ema=0.9, accumulate=2)],
+    ids=["plain", "averaged and accumulated"],
+)
+def test_a_training_that_is_stopped_ends_in_the_same_weights(tmp_path, stop_at, config):
+    whole = train(config=config)
+    with pytest.raises(StopError):
+        train(tmp_path, config=config, stop_at=stop_at)
+    assert (tmp_path / "state.safetensors").exists()
+    resumed = train(tmp_path, config=config)
+    assert torch.equal(resumed, whole)
+    assert not (tmp_path / "state.safetensors").exists()
+
+
+def test_steps_that_were_done_are_not_done_again(tmp_path):
+    with pytest.raises(StopError):
+        train(tmp_path, stop_at=8)
+    told = []
+    trained = weights()
+    loop = Loop(
+        trained,
+        CONFIG,
+        n_steps=12,
+        checkpoint=checkpoint(tmp_path),
+        progress=lambda done, total: told.append(done),
+    )
+    made = []
+    for _ in range(2):
+        loop.run(lambda: made.append(Noisy(trained)) or made[-1], 6)
+    assert len(made) == 1  # the first objective is over
+    assert told == [6, 8, 9, 10, 11, 12]
+
+
+def test_a_state_of_other_settings_is_refused_and_the_change_named(tmp_path):
+    with pytest.raises(StopError):
+        train(tmp_path, stop_at=3)
+    with pytest.raises(ArtifactError, match=r"batch_size was 48 and is 7; set them back"):
+        train(tmp_path, config=replace(CONFIG, batch_size=7))
+
+
+def test_a_state_of_other_inputs_is_not_used(tmp_path):
+    with pytest.raises(StopError):
+        train(tmp_path, stop_at=3)
+    assert checkpoint(tmp_path).read() is not None
+    assert checkpoint(tmp_path, made_from="others").read() is None
+
+
+def test_a_loss_that_is_not_finite_stops_and_the_last_good_state_stays(tmp_path):
+    with pytest.raises(DataError, match=r"noisy loss became nan at step 3.*is kept in .*state"):
+        train(tmp_path, broken_at=4, n_steps=(6,))
+    kept = checkpoint(tmp_path).read()
+    assert kept.scalars["done"] == 2
+    assert torch.isfinite(kept.group("now")["w"]).all()
+
+
+def test_batches_that_make_one_step_have_the_mean_gradient():
+    class Steep(Noisy):
+        def loss(self):
+            self.n_seen += 1
+            return self.n_seen * self.weight.sum()  # gradient 1, then 2
+
+    trained = weights()
+    seen = []
+    objective = Steep(trained)
+    trained["w"].register_hook(lambda gradient: seen.append(gradient.clone()))
+    Loop(trained, replace(CONFIG, accumulate=2), n_steps=1).run(lambda: objective, 1)
+    torch.testing.assert_close(sum(seen), torch.full((3,), 1.5))
+
+
+def test_the_average_of_the_weights_lags_behind_the_last():
+    last, averaged = train(), train(config=replace(CONFIG, ema=0.9))
+    still = train(config=replace(CONFIG, ema=0.999999))
+    assert still.norm() < 1e-3
+    assert 0 < averaged.norm() < last.norm()
+
+
+def test_training_stops_where_held_out_prompts_get_worse_and_keeps_the_best():
+    config = replace(CONFIG, patience=2)
+    trained = weights()
+    told = []
+    loop = Loop(trained, config, n_steps=20, progress=lambda done, total: told.append(done))
+    steps = []
+
+    class Watched(Noisy):
+        def validate(self):
+            steps.append(self.weight.detach().clone())
+            return super().validate()
+
+    loop.run(lambda: Watched(trained, held=[3.0, 1.0, 2.0, 2.0, 0.0]), 20)
+    assert len(steps) == 4
+    assert torch.equal(trained["w"].detach(), steps[1])
+    assert told[-1] == 20
+
+
+def test_every_fifth_training_occupation_is_left_out_for_early_stopping():
+    subjects = [name for name in "abcdef" for _ in range(2)]
+    held = hold_out(subjects, replace(CONFIG, patience=1))
+    assert {s for s, is_held in zip(subjects, held, strict=True) if is_held} == {"a", "f"}
+    assert hold_out(subjects, CONFIG) is None
+    with pytest.raises(DataError, match="patience to 0"):
+        hold_out(["a", "a"], replace(CONFIG, patience=1))
+
+
+def test_too_little_memory_says_which_setting_to_lower():
+    class Greedy(Noisy):
+        def loss(self):
+            return torch.empty(2**60, dtype=torch.uint8).sum()
+
+    trained = weights()
+    with pytest.raises(MemoryLimitError, match=r"batch_size = 48; lower it .*checkpointing = true"):
+        Loop(trained, CONFIG, n_steps=1).run(lambda: Greedy(trained), 1)
+
+
+def test_other_runtime_errors_pass_as_they_are():
+    class Broken(Noisy):
+        def loss(self):
+            raise RuntimeError("something else")
+
+    trained = weights()
+    with pytest.raises(RuntimeError, match="something else"):
+        Loop(trained, CONFIG, n_steps=1).run(lambda: Broken(trained), 1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("precision", "int8"), ("accumulate", 0), ("ema", 1.0), ("patience", -1)],
+)
+def test_bad_settings_are_refused_by_name(option, value):
+    with pytest.raises(ValueError, match=option):
+        LoopConfig(**{option: value})
+
+
+# On a true model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"precision": "bf16"}, {"precision": "fp16"}, {"patience": 2}],
+    ids=lambda options: str(next(iter(options.values()))),
+)
+def test_every_way_of_the_loop_trains_experts_of_both_kinds(
+    town, pipeline_folder, pictures, options
+):
+    config = TrainConfig(
+        side="both", latent_steps=2, diffusion_steps=2, batch_size=4, width=4, n_examples=16
+    )
+    pipeline = load_pipeline(pipeline_folder)
+    moesd = town.train(config=replace(config, **options), examples=pictures, pipeline=pipeline)
+    ups = [w for name, w in moesd.weights().items() if ".up.weight" in name]
+    assert all(bool(torch.isfinite(w).all()) for w in ups)
+    assert any(bool((w != 0).any()) for w in ups)
+    assert all(w.dtype == torch.float32 for w in ups)
+
+
+def test_recomputing_changes_no_weight(town, pipeline_folder, pictures):
+    config = TrainConfig(
+        side="both", latent_steps=1, diffusion_steps=2, batch_size=4, width=4, n_examples=16
+    )
+    pipeline = load_pipeline(pipeline_folder)
+    plain, recomputed = (
+        town.train(
+            config=replace(config, checkpointing=is_on), examples=pictures, pipeline=pipeline
+        ).weights()
+        for is_on in (False, True)
+    )
+    assert not pipeline.unet.is_gradient_checkpointing
+    for name, weight in plain.items():
+        torch.testing.assert_close(recomputed[name], weight)
