@@ -24,19 +24,8 @@ IMPORT = "import:"
 SENDINGS = ("by-lean", "by-seed", "sparing")
 """Who gets each picture; see `probe.experiment.sending`."""
 STUDIES = (
-<<<<<<< HEAD
-    "directions",
-    "association",
-    "erasure",
-    "tracing",
-    "maps",
-    "mixture",
-    "gate",
-    "prediction",
-=======
     *("directions", "association", "erasure", "tracing", "maps"),
-    *("mixture", "prediction", "intersections"),
->>>>>>> main
+    *("mixture", "gate", "prediction", "intersections"),
 )
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
 

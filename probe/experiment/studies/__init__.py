@@ -5,11 +5,8 @@ from __future__ import annotations
 from probe.experiment.studies.association import Association
 from probe.experiment.studies.directions import Directions
 from probe.experiment.studies.erasure import Erasure
-<<<<<<< HEAD
 from probe.experiment.studies.gate import GateChallenge
-=======
 from probe.experiment.studies.intersections import Intersections
->>>>>>> main
 from probe.experiment.studies.maps import Maps
 from probe.experiment.studies.mixture import Mixture
 from probe.experiment.studies.prediction import Prediction
