@@ -50,7 +50,7 @@ def methods_tradeoff(methods: DataFrame) -> Figure:
         for number, name in enumerate(names, start=1):
             _draw_method(axes, wide.loc[name], cost, number, name, is_full=bool(keeps[name]))
         axes.set(xlabel=title)
-    panels[0].set(ylabel="MAD (lower is fairer)", ylim=(0, None))
+    panels[0].set(ylabel="MAD (lower is fairer)", ylim=(-0.02, None))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=points(7))
     return figure

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from probe.images.audit.label_files import read_labels
     from probe.images.fairness import fairness_figures
     from probe.images.generation import GenerationPlan
+    from probe.images.kid import kid
     from probe.images.quality import ClipScorer
     from probe.latent.association import (
         ect,
@@ -99,6 +100,7 @@ _HOMES = {
     "probe.images.audit.label_files": ("read_labels",),
     "probe.images.fairness": ("fairness_figures",),
     "probe.images.generation": ("GenerationPlan",),
+    "probe.images.kid": ("kid",),
     "probe.images.quality": ("ClipScorer",),
     "probe.latent.association": (
         "ect",
@@ -201,6 +203,7 @@ __all__ = [
     "fairness_figures",
     "group_density",
     "holm",
+    "kid",
     "mac",
     "map_faithfulness",
     "neighbor_map",

@@ -55,7 +55,7 @@ def build(
     material: Material,
     *,
     rank: int = 4,
-    n_steps: int = 300,
+    n_steps: int = 100,
     batch_size: int = 48,
     learning_rate: float = 1e-3,
 ) -> Method:
@@ -66,7 +66,8 @@ def build(
     The recipe of diffusers' ``train_text_to_image_lora.py`` (rank 4, all attention layers, AdamW),
     on pictures that are balanced by gender and answer neutral prompts. That a LoRA trained so is a
     baseline of fairness follows Shen et al., *Finetuning Text-to-Image Diffusion Models for
-    Fairness*, ICLR 2024, whose own loss is another one. Steps, batch and rate are our choice.
+    Fairness*, ICLR 2024, whose own loss is another one. Steps and batch are those that the
+    experts' diffusion objective has by default; the rate is our choice.
 
     Raises
     ------

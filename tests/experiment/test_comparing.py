@@ -206,6 +206,12 @@ def test_trials_are_of_training_occupations_and_of_noise_that_no_test_sees(compa
     assert not set(trial["seed"]) & set(bench.plan.table["seed"])
 
 
+def test_info_lists_what_a_comparison_left(compared):
+    kinds = {entry.path: entry.kind for entry in Experiment.open(compared).info().files}
+    assert kinds["comparison/methods.json"] == "comparison"
+    assert kinds["comparison/moesd/labels.parquet"] == "labels"
+
+
 def test_no_trial_is_left_behind(compared):
     assert not list((compared / "comparison").rglob("trial"))
 

@@ -87,10 +87,11 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     gate, places = tables["gate"].copy(), tables["map"].copy()
     row = gate.index[gate["group"] == "neutral"][0]
     places.loc[row, "prompt"] = HOSTILE_PROMPT
-    gate.loc[row, ["prompt", "route_truth", "route_trained"]] = (
+    gate.loc[row, ["prompt", "route_truth", "route_trained", "is_abstained"]] = (
         HOSTILE_PROMPT,
         "male-skewed",
         "female-skewed",
+        True,
     )
     for room, name, frame in (
         ("latent", "map", places),
@@ -207,6 +208,7 @@ def _gate(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         route_truth=truth,
         route_closed=closed,
         route_trained=trained,
+        is_abstained=False,
         p_explicit=chosen["explicit"],
         p_male_skewed=chosen["male-skewed"],
         p_female_skewed=chosen["female-skewed"],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.images import kid as module
-from probe.images.kid import kid
+from probe.images.kid import cmmd, kid
 
 
 def drawn(seed, n=40, d=6, shift=0.0):
@@ -63,6 +63,25 @@ def test_of_more_pictures_than_fit_some_are_drawn(monkeypatch):
     monkeypatch.setattr(module, "MAX_ROWS", 10)
     a, b = drawn(1), drawn(2)
     assert kid(a, b, seed=3) == kid(a, b, seed=3) != kid(a, b, seed=4)
+
+
+def test_the_gaussian_distance_has_its_closed_form():
+    a, b = np.tile([2.0, 0.0], (4, 1)), np.tile([0.0, 1.0], (4, 1))  # lengths play no part
+    found = cmmd(a, b)
+    assert found.value == pytest.approx(1000 * 2 * (1 - np.exp(-2 / 200)))
+    assert found.low == found.high == pytest.approx(found.value)
+
+
+def test_the_gaussian_distance_is_the_authors_less_each_pictures_distance_to_itself():
+    a, b = (of / np.linalg.norm(of, axis=1)[:, None] for of in (drawn(1), drawn(2, shift=0.5)))
+
+    def mean(x, y):
+        return np.exp(-((x[:, None] - y) ** 2).sum(axis=2) / 200).mean()
+
+    n = len(a)
+    published = 1000 * (mean(a, a) + mean(b, b) - 2 * mean(a, b))
+    own = sum(1000 * (1 - mean(of, of)) / (n - 1) for of in (a, b))
+    assert cmmd(a, b).value == pytest.approx(published - own)
 
 
 def test_it_equals_torchmetrics_on_the_whole_sets():

@@ -1,0 +1,56 @@
+"""How far each picture moves when a model is corrected: pairs from the same noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from probe.errors import DegenerateDataError, ShapeError
+from probe.images.fairness import Interval
+from probe.images.quality.clip_score import mean_interval
+
+Matrix = npt.NDArray[np.floating]
+Double = npt.NDArray[np.float64]
+
+
+def paired_distances(before: Matrix, after: Matrix) -> Double:
+    """Compute ``1 - cos`` between the features of each pair of pictures.
+
+    Parameters
+    ----------
+    before, after : ndarray of shape (n_pairs, d)
+        Row i of both starts from the same noise.
+
+    Returns
+    -------
+    ndarray of shape (n_pairs,)
+        From 0 (the same direction) to 2.
+
+    Raises
+    ------
+    ShapeError
+        If the features differ in shape.
+    DegenerateDataError
+        If features are all zero and have no direction.
+    """
+    a, b = (np.asarray(of, dtype=np.float64) for of in (before, after))
+    if a.ndim != 2 or a.shape != b.shape:
+        raise ShapeError(f"features have the shapes {a.shape} and {b.shape}; needed pairs")
+    lengths = [np.linalg.norm(of, axis=1) for of in (a, b)]
+    if min(of.min(initial=1.0) for of in lengths) == 0.0:
+        raise DegenerateDataError("features of a picture are all 0 and have no direction")
+    # of equal pictures it must be 0, and rounding would leave a trace
+    cosines = np.minimum((a * b).sum(axis=1) / (lengths[0] * lengths[1]), 1.0)
+    found: Double = np.where((a == b).all(axis=1), 0.0, 1.0 - cosines)
+    return found
+
+
+def paired_drift(
+    before: Matrix, after: Matrix, *, n_bootstrap: int = 2000, seed: int = 0
+) -> Interval:
+    """Give the mean of `paired_distances` with its 95 % bootstrap interval over pairs.
+
+    0 means that every picture stays as it was; a correction that changes nothing else than one
+    attribute still moves the pictures whose attribute it changes.
+    """
+    return mean_interval(paired_distances(before, after), n_bootstrap=n_bootstrap, seed=seed)
