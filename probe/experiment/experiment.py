@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probe.experiment.comparing.stage import CompareMethods
 from probe.experiment.concepts import ConceptStudy
@@ -34,6 +34,9 @@ from probe.experiment.studies import STUDIES
 from probe.experiment.training import Train
 from probe.text.exchange.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
+
+if TYPE_CHECKING:
+    from probe.experiment.auditing.stopping import StoppedAudit
 
 
 class Experiment:
@@ -199,6 +202,28 @@ class Experiment:
     def evaluate(self, **settings: Any) -> Outcome:
         """Measure the pictures; settings of `EvaluateConfig`."""
         return self.set("evaluate", **settings)._do(Evaluate())
+
+    def audit_until_settled(
+        self, low: float, high: float, *, n_max: int = 200, side: str = "corrected"
+    ) -> StoppedAudit:
+        """Make pictures of each occupation until its share is known to be within a band, or not.
+
+        See `probe.experiment.auditing.stopping.audit_until_settled`.
+
+        Raises
+        ------
+        ValueError
+            If the band is none, or there is no such side.
+        StageError
+            If the run has no model, or what makes the pictures has not been trained.
+        """
+        from probe.experiment.auditing.stopping import audit_until_settled
+        from probe.images.audit.sequential import Band
+
+        band = Band(low, high)
+        with held(self.folder):
+            self._road.require("evaluate", before="fit" if side == "base" else "generate")
+            return audit_until_settled(self._run, band=band, side=side, n_max=n_max)
 
     def visualize(self, draw: Draw) -> Outcome:
         """Draw the figures; ``draw`` is `figures.paper.draw`, which this library does not know."""
