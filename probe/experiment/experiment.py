@@ -17,6 +17,7 @@ from probe.experiment.fitting import Fit
 from probe.experiment.generating import Generate
 from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
+from probe.experiment.publishing import PublishResult, publish
 from probe.experiment.road import Outcome, Road, bring_up_to_date
 from probe.experiment.run import Progress, Run, Stage, check_model
 from probe.experiment.showing import (
@@ -410,6 +411,19 @@ class Experiment:
         """
         self._road.require("export", before="fit")
         return export_embeddings(self._run, Path(path), format=format)
+
+    def publish(self, folder: str | Path) -> PublishResult:
+        """Write the correction with a model card into a new folder, to give away.
+
+        Raises
+        ------
+        StageError
+            If the run has not been evaluated, or is out of date.
+        DataError
+            If the folder holds anything already.
+        """
+        self._road.require("publish", before="visualize")
+        return publish(self._run, Path(folder))
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""
