@@ -99,7 +99,9 @@ def _sent(bench: Bench, run: Run, moesd: MoESD) -> Method:
     from probe.baselines.method import Method
     from probe.experiment.sending import intervention
 
-    counted = [moesd.token.vector.numel(), moesd.experts.n_parameters]
+    counted = [moesd.token.vector.numel()]
+    if run.config.train.has_text:  # without, its experts are identities that nothing trains
+        counted.append(moesd.experts.n_parameters)
     if moesd.unet_experts is not None:
         counted.append(moesd.unet_experts.n_parameters)
     return Method(intervention(run, moesd, bench.pipeline), n_trainable=sum(counted))
