@@ -12,6 +12,7 @@ from cli.gate import FAILED, Gate, gate_options
 from cli.options import device_option, json_option, seed_option, settings_of
 from cli.power import Plan, power_options
 from cli.progress import ProgressBar
+from cli.stopping import Stopping, stopping_options
 from cli.telling import echo_json, given, open_run
 from probe.experiment.config import EvaluateConfig
 
@@ -19,6 +20,7 @@ from probe.experiment.config import EvaluateConfig
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @audit_options
+@stopping_options
 @power_options
 @gate_options
 @settings_of(EvaluateConfig)
@@ -30,6 +32,9 @@ def evaluate(
     context: click.Context,
     /,
     run: Path | None,
+    until_settled: str | None,
+    max_images: int | None,
+    side: str | None,
     power: bool,
     difference: float | None,
     spread: float | None,
@@ -46,7 +51,7 @@ def evaluate(
     Without RUN, audit what others made: pictures, labels or counts of any model, with what chance
     alone gives and what few pictures cannot tell.
     """
-    plan = Plan(power, difference, spread)
+    plan, stopping = Plan(power, difference, spread), Stopping(until_settled, max_images, side)
     gate = Gate(fail_above, fail_below, policy, junit)
     settings = {name: options.pop(name) for name in EvaluateConfig.__dataclass_fields__}
     chosen = given(options)
@@ -54,6 +59,10 @@ def evaluate(
     if plan:
         found = plan.make()
         echo_json(found) if as_json else click.echo(plan.tell(found))
+        return
+    if stopping:
+        said, found = stopping.audit(_run_of(run, gate, settings), device)
+        echo_json(found) if as_json else click.echo(said)
         return
     said, found = _evaluate(run, chosen, settings, device)
     verdicts: list[str] = []
@@ -74,6 +83,13 @@ def _evaluate(
     with ProgressBar() as bar:
         outcome = open_run(run, bar, device).evaluate(**given(settings))
     return f"{outcome.line()}\n{outcome.result.summary()}", outcome.to_json()
+
+
+def _run_of(run: Path | None, gate: Gate, settings: dict[str, Any]) -> Path:
+    """The run of a sequential audit, which takes its settings from there."""
+    if run is None or gate or given(settings):
+        raise click.UsageError("--until-settled needs RUN and takes its settings from there")
+    return run
 
 
 def _check(run: Path | None, plan: Plan, gate: Gate, chosen: dict[str, Any]) -> None:

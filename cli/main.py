@@ -27,7 +27,7 @@ from cli.options import (
     seed_option,
     settings_of,
 )
-from cli.planning import plan
+from cli.planning import plan, publish
 from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
 from probe import __version__
@@ -247,6 +247,7 @@ for command in (
     plan,
 ):
     main.add_command(command)
+main.add_command(publish)
 
 
 def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:

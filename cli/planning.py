@@ -1,13 +1,14 @@
-"""The command that tells what training a model would cost."""
+"""The commands before and after a run: what training would cost, and giving its outcome away."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.options import json_option, settings_of
-from cli.telling import echo_json, given
+from cli.options import json_option, run_argument, settings_of
+from cli.telling import echo_json, given, open_run
 from probe.experiment.config import SIDES, TrainConfig
 
 
@@ -26,4 +27,17 @@ def plan(model: str, as_json: bool, **settings: Any) -> None:
     from probe.experiment.planning import plan
 
     answer = plan(model, **given(settings))
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@click.command()
+@run_argument
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def publish(run: Path, folder: Path, as_json: bool) -> None:
+    """Write the correction of RUN into FOLDER, with a model card of its figures.
+
+    FOLDER must be new or empty; it can be uploaded to a hub as it is.
+    """
+    answer = open_run(run, None).publish(folder)
     echo_json(answer.to_json()) if as_json else click.echo(answer.summary())

@@ -180,6 +180,36 @@ FIGURES = {
         "asked to; where held-out prompts fall on it is the test.",
         "Two scatter plots of prompts, coloured by group.",
     ),
+    "challenge": PaperFigure(
+        studies.challenge_categories,
+        ("categories",),
+        "Prompts of known class that no gate learnt from, by category: share that each gate gives "
+        "its class, with 95 % intervals over templates and the number of prompts. Explicit prompts "
+        "and those without a person are known by construction; the others by their skew.",
+        "Dot plot of shares with intervals, one row a category, two gates.",
+    ),
+    "challenge_confusion": PaperFigure(
+        studies.challenge_confusion,
+        ("challenge",),
+        "Confusion of the two gates on the prompts of the challenge, in prompts.",
+        "Two confusion matrices with counts.",
+    ),
+    "challenge_calibration": PaperFigure(
+        studies.challenge_calibration,
+        ("reliability", "roc"),
+        "The trained gate on the challenge. Left: share of prompts that are of the likeliest class "
+        "against its probability, by bin, with 95 % intervals. Right: hits against false alarms as "
+        "the threshold of opening falls.",
+        "A reliability diagram beside an ROC curve.",
+    ),
+    "levels": PaperFigure(
+        studies.levels,
+        ("levels",),
+        "What the correction does to prompts that say more and more of the gender: how many it "
+        "changes, how far, and how much of their skew is left. Wanted at the level none (green), "
+        "interference elsewhere. 95 % intervals over occupations.",
+        "Three panels of points with intervals, one point a level.",
+    ),
     "mixture": PaperFigure(
         studies.mixture,
         ("mixture",),

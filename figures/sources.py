@@ -41,6 +41,11 @@ def _study(kind: str, columns: tuple[str, ...]) -> Source:
     return Source(f"latent/{kind}.parquet", kind, "probe", columns, is_optional=True)
 
 
+def _of_gate(kind: str, columns: tuple[str, ...]) -> Source:
+    """A table that the study of the gate writes."""
+    return Source(f"moesd/{kind}.parquet", kind, "probe", columns, is_optional=True)
+
+
 PLANE = ("pca_x", "pca_y", "umap_x", "umap_y", "corrected_x", "corrected_y")
 SOURCES = {
     "fit": Source("latent/fit.json", "fit", "fit", ("share_correlation", "gap", "maps")),
@@ -112,6 +117,13 @@ SOURCES = {
     "maps_found": Source(
         "latent/maps.json", "study", "probe", ("lines", "figures"), is_optional=True
     ),
+    "challenge": _of_gate(
+        "challenge", ("prompt", "category", "route_truth", "route_closed", "route_trained")
+    ),
+    "categories": _of_gate("categories", ("category", "gate", "measure", "value", "low", "high")),
+    "reliability": _of_gate("reliability", ("probability", "right", "low", "high", "n")),
+    "roc": _of_gate("roc", ("threshold", "false_alarms", "hits")),
+    "levels": _of_gate("levels", ("level", "measure", "value", "low", "high", "n")),
     "mixture": _study("mixture", ("subject", "split", "share", "low", "high", "read")),
     "methods": Source(
         "comparison/methods.parquet",

@@ -39,6 +39,23 @@ def told_map(files: RunFiles) -> Drawing:
     return latent.prompt_map(data, methods=list(kept), faithfulness=kept), data
 
 
+def challenge_confusion(files: RunFiles) -> Drawing:
+    """Count the prompts of the challenge by gate, true class and answer."""
+    gate = import_module("figures.gate")
+    routes = {"route_closed": "closed form", "route_trained": "trained"}
+    data = files.table("challenge")
+    return gate.gate_confusion(data, routes=routes), data
+
+
+def challenge_calibration(files: RunFiles) -> Drawing:
+    """Draw the reliability of the gate's probabilities beside the ROC."""
+    challenge = import_module("figures.challenge")
+    bins = files.table("reliability")
+    return challenge.reliability_and_roc(bins, files.table("roc")), bins
+
+
+challenge_categories = drawn("categories", "challenge", "challenge_categories")
+levels = drawn("levels", "challenge", "specificity_levels")
 mixture = drawn("mixture", "probing", "read_shares")
 methods = drawn("methods", "comparing", "methods_tradeoff")
 intersections = drawn("cells", "intersections", "cell_shares")

@@ -64,6 +64,7 @@ def prompt_table(files: RunFiles) -> DataFrame:
     places = places[["prompt", "group", "subject", "split", "share_women", *PLANE]]
     answers = files.table("gate").drop_duplicates("prompt")
     keys = ["prompt", "skew", "skew_corrected", "route_truth", "route_closed", "route_trained"]
+    keys += [name for name in ("is_abstained",) if name in answers]
     return places.merge(answers[keys], on="prompt", how="left", validate="many_to_one")
 
 

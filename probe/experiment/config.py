@@ -25,7 +25,7 @@ SENDINGS = ("by-lean", "by-seed", "sparing")
 """Who gets each picture; see `probe.experiment.sending`."""
 STUDIES = (
     *("directions", "association", "erasure", "tracing", "maps"),
-    *("mixture", "prediction", "intersections"),
+    *("mixture", "gate", "prediction", "intersections"),
 )
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
 

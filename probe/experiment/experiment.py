@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probe.experiment.comparing.stage import CompareMethods
 from probe.experiment.concepts import ConceptStudy
@@ -17,6 +17,7 @@ from probe.experiment.fitting import Fit
 from probe.experiment.generating import Generate
 from probe.experiment.inspecting import Inspection, inspect_prompt
 from probe.experiment.inventory import Inventory, take_inventory
+from probe.experiment.publishing import PublishResult, publish
 from probe.experiment.road import Outcome, Road, bring_up_to_date
 from probe.experiment.run import Progress, Run, Stage, check_model
 from probe.experiment.showing import (
@@ -33,6 +34,9 @@ from probe.experiment.studies import STUDIES
 from probe.experiment.training import Train
 from probe.text.exchange.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
+
+if TYPE_CHECKING:
+    from probe.experiment.auditing.stopping import StoppedAudit
 
 
 class Experiment:
@@ -198,6 +202,28 @@ class Experiment:
     def evaluate(self, **settings: Any) -> Outcome:
         """Measure the pictures; settings of `EvaluateConfig`."""
         return self.set("evaluate", **settings)._do(Evaluate())
+
+    def audit_until_settled(
+        self, low: float, high: float, *, n_max: int = 200, side: str = "corrected"
+    ) -> StoppedAudit:
+        """Make pictures of each occupation until its share is known to be within a band, or not.
+
+        See `probe.experiment.auditing.stopping.audit_until_settled`.
+
+        Raises
+        ------
+        ValueError
+            If the band is none, or there is no such side.
+        StageError
+            If the run has no model, or what makes the pictures has not been trained.
+        """
+        from probe.experiment.auditing.stopping import audit_until_settled
+        from probe.images.audit.sequential import Band
+
+        band = Band(low, high)
+        with held(self.folder):
+            self._road.require("evaluate", before="fit" if side == "base" else "generate")
+            return audit_until_settled(self._run, band=band, side=side, n_max=n_max)
 
     def visualize(self, draw: Draw) -> Outcome:
         """Draw the figures; ``draw`` is `figures.paper.draw`, which this library does not know."""
@@ -385,6 +411,19 @@ class Experiment:
         """
         self._road.require("export", before="fit")
         return export_embeddings(self._run, Path(path), format=format)
+
+    def publish(self, folder: str | Path) -> PublishResult:
+        """Write the correction with a model card into a new folder, to give away.
+
+        Raises
+        ------
+        StageError
+            If the run has not been evaluated, or is out of date.
+        DataError
+            If the folder holds anything already.
+        """
+        self._road.require("publish", before="visualize")
+        return publish(self._run, Path(folder))
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""

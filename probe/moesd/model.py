@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from probe.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
+from probe.artifacts import (
+    Provenance,
+    hash_parts,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
 from probe.errors import ArtifactError
 from probe.intervention import Intervention, StateCorrection
 from probe.moesd.attaching import Attachment
@@ -22,6 +29,7 @@ from probe.moesd.intervening import ExpertRouting
 from probe.moesd.token import TOKEN, SpecialToken
 from probe.moesd.unet.experts import UNetExperts
 from probe.moesd.unet.files import read_experts, write_experts
+from probe.text.checkpoints import resolve_model
 from probe.text.encoder import TextEncoder
 
 if TYPE_CHECKING:
@@ -278,6 +286,32 @@ class MoESD:
             experts=experts.to(encoder.device).eval().requires_grad_(False),
             unet_experts=read_experts(folder, config.get("unet"), device=encoder.device),
         )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the correction as `save` does, under the names of its encoder and weights."""
+        weights = self.weights()
+        made_from = hash_parts(*(weights[name].detach().cpu().numpy() for name in sorted(weights)))
+        self.save(
+            Path(folder),
+            Provenance(
+                kind="moesd",
+                model=self.encoder.id,
+                revision=self.encoder.revision,
+                seed=None,
+                made_from=made_from,
+            ),
+        )
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path, encoder: TextEncoder | None = None) -> MoESD:
+        """Read a correction from a folder or a hub id; see `load`.
+
+        Raises
+        ------
+        ModelError, ArtifactError
+            If there is none, it is damaged, or the encoder is another one.
+        """
+        return cls.load(resolve_model(model), encoder)
 
     @torch.no_grad()
     def _corrected(

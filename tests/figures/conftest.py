@@ -25,6 +25,7 @@ STUDIES = (
     *("directions", "stability", "association", "erasure"),
     *("trace", "patching", "heads", "maps", "mixture", "prediction"),
 )
+GATE_STUDY = ("challenge", "categories", "reliability", "roc", "levels")
 FAITHFUL = {
     **{"trustworthiness": 0.9, "trustworthiness_low": 0.88, "trustworthiness_high": 0.92},
     **{"kept": 0.6, "kept_low": 0.55, "kept_high": 0.65, "chance": 0.02},
@@ -54,6 +55,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "labels": labels,
         "shares": shares,
         "fairness": _fairness(shares),
+        **_challenge(_gate(maps, rng)),
         **_studies(maps, shares, rng),
     }
 
@@ -87,10 +89,11 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     gate, places = tables["gate"].copy(), tables["map"].copy()
     row = gate.index[gate["group"] == "neutral"][0]
     places.loc[row, "prompt"] = HOSTILE_PROMPT
-    gate.loc[row, ["prompt", "route_truth", "route_trained"]] = (
+    gate.loc[row, ["prompt", "route_truth", "route_trained", "is_abstained"]] = (
         HOSTILE_PROMPT,
         "male-skewed",
         "female-skewed",
+        True,
     )
     for room, name, frame in (
         ("latent", "map", places),
@@ -105,6 +108,8 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
         write_table(folder / room / f"{name}.parquet", frame, _provenance(name))
     for name in STUDIES:
         write_table(folder / f"latent/{name}.parquet", tables[name], _provenance(name))
+    for name in GATE_STUDY:
+        write_table(folder / f"moesd/{name}.parquet", tables[name], _provenance(name))
     told = {name: {"faithfulness": FAITHFUL} for name in ("umap", "supervised")}
     maps = {"lines": ["a map"], "figures": told}
     write_json(folder / "latent/maps.json", maps, _provenance("study"))
@@ -207,6 +212,7 @@ def _gate(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         route_truth=truth,
         route_closed=closed,
         route_trained=trained,
+        is_abstained=False,
         p_explicit=chosen["explicit"],
         p_male_skewed=chosen["male-skewed"],
         p_female_skewed=chosen["female-skewed"],
@@ -436,6 +442,32 @@ def _studies(
         "maps": maps.assign(supervised_x=maps["umap_x"], supervised_y=-maps["umap_y"]),
         "mixture": seen.assign(read=seen["share"].clip(0.05, 0.95) ** 0.8),
         "prediction": prediction,
+    }
+
+
+def _challenge(gate: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What the study of the gate would have written, with planted figures."""
+    asked = gate.assign(category=np.where(gate["split"] == "held_out", "names", "negations"))
+    ends = {"low": 0.7, "high": 0.95, "n": 120}
+    categories = [
+        {"category": category, "gate": of, "measure": measure, "value": value, **ends}
+        for category in ("names", "negations")
+        for of, value in (("trained", 0.9), ("closed", 0.75))
+        for measure in ("class", "treatment")
+    ]
+    levels = [
+        {"level": level, "measure": measure, "value": value, **ends}
+        for level, value in (("none", 0.9), ("noun", 0.8))
+        for measure in ("opened", "shift", "skew_left")
+    ]
+    bins = {"bin": [4, 8], "probability": [0.45, 0.85], "right": [0.5, 0.8]}
+    curve = {"threshold": [1.0, 0.5, 0.0], "false_alarms": [0.0, 0.0, 1.0], "hits": [0.0, 0.5, 1.0]}
+    return {
+        "challenge": asked,
+        "categories": pd.DataFrame(categories),
+        "reliability": pd.DataFrame(bins).assign(low=0.4, high=0.9, n=30),
+        "roc": pd.DataFrame(curve),
+        "levels": pd.DataFrame(levels),
     }
 
 

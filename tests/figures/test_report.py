@@ -82,6 +82,7 @@ def other_page(drawn_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str
                 for part in (data["base"], data["corrected"], data["difference"]):
                     del part["trained"], part["held_out"]
                 del data["failures"]["overfit"]
+                data["failures"]["gate_missed"] = {"value": 0.0, "low": 0.0, "high": 1.0, "n": 0}
             write_json(path, data, replace(made, model="some/model"))
         else:
             table, made = read_table(path, kind=source.kind)
@@ -185,6 +186,10 @@ def test_the_figures_on_the_page_are_those_of_the_run(page, quality):
                 assert interval(quality[side][split][measure]) in page
         assert percent(quality[side]["explicit_honoured"]["value"]) in page
     assert interval(quality["difference"]["held_out"]["mad"]) in page
+
+
+def test_a_failure_of_which_there_is_none_to_count_has_no_share(other_page):
+    assert "none to count" in other_page
 
 
 def test_the_same_run_gives_the_same_bytes(drawn_run, page):

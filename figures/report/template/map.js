@@ -130,7 +130,7 @@
       ["Skew before → after (male +)", `${number(PROMPTS.skew[i])} → ${number(PROMPTS.skew_corrected[i])}`],
       ["Is", PROMPTS.route_truth[i] || "unknown"],
       ["Closed-form gate", PROMPTS.route_closed[i] || "unknown"],
-      ["Trained gate", PROMPTS.route_trained[i] || "unknown"],
+      ["Trained gate", (PROMPTS.route_trained[i] || "unknown") + (PROMPTS.is_abstained?.[i] ? " (abstains: unsure)" : "")],
     ];
     byId("prompt-detail").replaceChildren(...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
   }

@@ -70,7 +70,9 @@ def _variant(settings: Mapping[str, Any], sending: str, bench: Bench) -> Method:
     from probe.experiment.training import train_correction
 
     config = bench.run.config.with_settings("train", settings)
-    run = replace(bench.run, config=config.with_settings("generate", {"sending": sending}))
+    # The run's own dial may ask for a target that this sending cannot meet.
+    whole = {"sending": sending, "strength": 1.0, "target": "parity"}
+    run = replace(bench.run, config=config.with_settings("generate", whole))
     moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline)
     return _sent(bench, run, moesd)
 
@@ -110,7 +112,9 @@ def _examples(run: Run) -> str:
 
 
 def _files(run: Run) -> str:
-    return f"{run.hashes(*parts(run))} {run.config.generate.sending}"
+    from probe.experiment.sending import target_line
+
+    return f"{run.hashes(*parts(run))} {run.config.generate.sending} {target_line(run)}"
 
 
 def _fit(run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from probe.experiment.studies.association import Association
 from probe.experiment.studies.directions import Directions
 from probe.experiment.studies.erasure import Erasure
+from probe.experiment.studies.gate import GateChallenge
 from probe.experiment.studies.intersections import Intersections
 from probe.experiment.studies.maps import Maps
 from probe.experiment.studies.mixture import Mixture
@@ -21,6 +22,7 @@ STUDIES: dict[str, Study] = {
         Tracing(),
         Maps(),
         Mixture(),
+        GateChallenge(),
         Prediction(),
         Intersections(),
     )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from probe.images.audit.contraction import Contraction
-from probe.images.audit.figures import audit_figures, bounds_of_unseen
+from probe.images.audit.figures import audit_figures, bounds_of_unseen, share_table
 from probe.images.fairness import MEASURES, fairness_figures
 from probe.images.measures import measure_shares
 
@@ -109,3 +110,20 @@ def test_no_reading_of_the_unseen_pictures_leaves_the_bounds(measure, data):
         scores.append(float(measure_shares(filled / filled.sum(), np.full(3, 1 / 3))[measure]))
     assert low <= min(scores) + 1e-12
     assert high == pytest.approx(max(scores))
+
+
+@given(n=st.integers(1, 300), data=st.data())
+def test_the_interval_of_a_share_is_scipys_exact_one(n, data):
+    hits = data.draw(st.integers(0, n))
+    [[found, _]] = share_table(np.array([[hits, n - hits]]))
+    reference = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
+    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [10, 50, 200])
+def test_no_share_is_covered_less_often_than_said(n):
+    table = share_table(np.array([[k, n - k] for k in range(n + 1)]))
+    low, high = np.array([(found.low, found.high) for found, _ in table]).T
+    true = np.linspace(0.002, 0.998, 499)[:, None]
+    weights = stats.binom.pmf(np.arange(n + 1), n, true)
+    assert (weights * ((low <= true) & (true <= high))).sum(axis=1).min() >= 0.95

@@ -1,9 +1,13 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.moesd.mixture.reweighting import reweigh, reweighted
+from probe.images.pipelines import load_pipeline
+from probe.intervention import Condition
+from probe.moesd.mixture.reweighting import Reweighting, reweigh, reweighted
+from probe.moesd.mixture.twins import Twins
 
 N = 600
 HALF = torch.tensor([0.5, 0.5], dtype=torch.float64)
@@ -72,3 +76,31 @@ def test_the_hook_is_removed_when_the_denoiser_fails(exact):
     ):
         raise RuntimeError
     assert not exact.unet._forward_hooks
+
+
+def test_with_guidance_only_the_prompted_half_of_opened_prompts_is_moved(moesd, pipeline_folder):
+    pipeline = load_pipeline(pipeline_folder)
+    method = Reweighting(moesd, Twins(), np.array([0.9, 0.1]), n_noises=2)
+    prompts = ["a photo of a carpenter", "a photo of a nurse", "a driver", "a laborer"]
+    opened = moesd.opened(prompts)[0]
+    [condition] = method.conditions([opened], [1])
+    under = [Condition("a photo of a man"), condition]
+    states = moesd.encoder.states([under[0].prompt, opened]).repeat(2, 1, 1)
+    latents = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def predict(time):
+        return pipeline.unet(latents, time, encoder_hidden_states=states, return_dict=False)[0]
+
+    with torch.no_grad():
+        plain_early, plain_late = predict(900), predict(100)
+        with method.denoising(pipeline, under):
+            early, late = predict(900), predict(100)
+    assert torch.equal(early[:3], plain_early[:3])
+    assert not torch.equal(early[3], plain_early[3])
+    assert torch.equal(late, plain_late)
+    assert [bool(method.signature(of)) for of in under] == [False, True]
+
+
+def test_a_target_of_another_number_of_shares_is_refused(moesd):
+    with pytest.raises(ValueError, match="the target has 3 shares"):
+        Reweighting(moesd, Twins(), np.ones(3) / 3)

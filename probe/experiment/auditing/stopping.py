@@ -1,0 +1,191 @@
+"""Pictures of a run's model that are made until each subject's share is settled, and no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from probe.experiment import judges
+from probe.experiment.run import Run
+from probe.images.audit.sequential import (
+    FAIR,
+    OPEN,
+    UNFAIR,
+    Band,
+    SequentialAudit,
+    confidence_sequence,
+)
+from probe.images.plan import GenerationPlan
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from probe.intervention import Intervention
+
+SIDES = {"base": "base", "corrected": "moesd"}
+"""Who makes the pictures, as people call it, and its folder."""
+
+
+@dataclass(frozen=True)
+class StoppedAudit:
+    """What became of each subject, and what stopping early saved."""
+
+    side: str
+    value: str
+    """The value whose share is audited."""
+    band: Band
+    n_max: int
+    subjects: Mapping[str, SequentialAudit]
+
+    @property
+    def n_images(self) -> int:
+        """Pictures that were made, of all subjects."""
+        return sum(found.n for found in self.subjects.values())
+
+    @property
+    def saving(self) -> float:
+        """Share of the pictures of a fixed audit, ``n_max`` each, that were not needed."""
+        return 1 - self.n_images / (self.n_max * len(self.subjects))
+
+    def summary(self) -> str:
+        """A line a subject, then what was saved."""
+        lines = [
+            f"{name[:32]:<34}{found.verdict:<9}{found.value:.2f} "
+            f"[{found.low:.2f}, {found.high:.2f}]  n = {found.n}"
+            for name, found in self.subjects.items()
+        ]
+        counted = {of: self._count(of) for of in (FAIR, UNFAIR, OPEN)}
+        told = ", ".join(f"{n} {verdict}" for verdict, n in counted.items())
+        lines.append(
+            f"share of {self.value} in pictures of the {self.side} model against "
+            f"{self.band.low:g} to {self.band.high:g}: {told}; {self.n_images} pictures in place "
+            f"of {self.n_max * len(self.subjects)}, {100 * self.saving:.0f} % saved"
+        )
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything."""
+        return {
+            "side": self.side,
+            "value": self.value,
+            "band": asdict(self.band),
+            "n_max": self.n_max,
+            "n_images": self.n_images,
+            "saving": self.saving,
+            "verdicts": {verdict: self._count(verdict) for verdict in (FAIR, UNFAIR, OPEN)},
+            "subjects": [
+                {"subject": name, **asdict(found)} for name, found in self.subjects.items()
+            ],
+        }
+
+    def _count(self, verdict: str) -> int:
+        return sum(found.verdict == verdict for found in self.subjects.values())
+
+
+def audit_until_settled(
+    run: Run, *, band: Band, side: str = "corrected", n_max: int = 200, n_batch: int = 8
+) -> StoppedAudit:
+    """Make pictures of each occupation, a few at a time, until its share is settled.
+
+    The pictures are the first of those that ``generate`` would make, from the same noise; they
+    stay in ``RUN/audit/SIDE``, a folder a round, so that an audit which was stopped goes on where
+    it was. Each subject's interval is a `confidence_sequence`, and so it is valid although it
+    decides when to stop; it is not adjusted for the number of subjects.
+
+    Parameters
+    ----------
+    run : Run
+        Trained, if the corrected model is audited.
+    band : Band
+        Shares of the run's ``female`` value that count as fair.
+    side : str, default="corrected"
+        ``"base"`` or ``"corrected"``.
+    n_max : int, default=200
+        Pictures of a subject after which its question stays open.
+    n_batch : int, default=8
+        Pictures of a subject in one round.
+
+    Returns
+    -------
+    StoppedAudit
+
+    Raises
+    ------
+    ValueError
+        If there is no such side, or a number of pictures is below 1.
+    """
+    if side not in SIDES:
+        raise ValueError(f"side is {side!r}; needed one of {', '.join(SIDES)}")
+    if n_max < 1 or n_batch < 1:
+        raise ValueError(f"n_max is {n_max} and n_batch {n_batch}; needed at least 1")
+    value, classifier = run.config.evaluate.female, judges.load_classifier(run)
+    pipeline = run.load_pipeline()
+    method = _intervention(run, side, pipeline)
+    table = GenerationPlan.build(run.lexicon, n_images=n_max, seed=run.config.generate.seed).table
+    plan = table[table["kind"] == "neutral"]
+    pictures = {str(name): rows for name, rows in plan.groupby("subject", sort=False)}
+    hits, seen = dict.fromkeys(pictures, 0), dict.fromkeys(pictures, 0)
+    found = {name: _settle(0, 0, band) for name in pictures}
+    tell, n_all = run.told(f"auditing the {side} model"), n_max * len(pictures)
+    for made in range(0, n_max, n_batch):
+        still = [name for name, audit in found.items() if audit.verdict == OPEN]
+        if not still:
+            break
+        rows = pd.concat([pictures[name].iloc[made : made + n_batch] for name in still])
+        labels = _look(
+            run, pipeline, method, rows, f"{SIDES[side]}/{made:05d}-{n_batch}", classifier
+        )
+        for name, of_subject in labels.groupby("subject"):
+            hits[str(name)] += int((of_subject[run.config.evaluate.attribute] == value).sum())
+            seen[str(name)] += len(of_subject)
+        found |= {name: _settle(hits[name], seen[name], band) for name in still}
+        if tell is not None:
+            tell(min(made + n_batch, n_max) * len(pictures), n_all)
+    return StoppedAudit(side, value, band, n_max, found)
+
+
+def _look(
+    run: Run,
+    pipeline: StableDiffusionPipeline,
+    method: Intervention | None,
+    rows: pd.DataFrame,
+    name: str,
+    classifier: Any,
+) -> pd.DataFrame:
+    """Make the pictures of one round, if they are not there, and label them."""
+    from probe.images.generation import generate
+
+    config, folder = run.config.generate, run.folder / "audit" / name
+    table = generate(
+        pipeline,
+        GenerationPlan(rows.reset_index(drop=True)),
+        folder,
+        guidance_scale=config.guidance_scale,
+        n_steps=config.n_steps,
+        batch_size=config.batch_size or None,
+        revision=run.revision,
+        intervention=method,
+    )
+    seen = classifier.label([folder / file for file in table["file_name"]])
+    attribute = run.config.evaluate.attribute
+    return table.assign(**{attribute: seen[attribute].to_numpy()})
+
+
+def _intervention(run: Run, side: str, pipeline: StableDiffusionPipeline) -> Intervention | None:
+    if side == "base":
+        return None
+    from probe.experiment.sending import intervention
+    from probe.experiment.training import FOLDER
+    from probe.moesd.model import MoESD
+
+    return intervention(run, MoESD.load(run.folder / FOLDER, run.load_encoder()), pipeline)
+
+
+def _settle(hits: int, n: int, band: Band) -> SequentialAudit:
+    low, high = (float(end) for end in confidence_sequence(np.array(hits), np.array(n)))
+    value = hits / n if n else 0.5
+    return SequentialAudit(n, hits, value, low, high, band.verdict(low, high))

@@ -1,0 +1,187 @@
+"""How well a gate does on prompts whose class is known: shares right, calibration, ROC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from probe.errors import DegenerateDataError
+from probe.latent.resampling import draw_counts, interval, share_interval
+from probe.moesd.gate.classes import CLASSES, Labels, Vector, classify_skew
+
+if TYPE_CHECKING:
+    from probe.moesd.model import MoESD
+
+Mask = npt.NDArray[np.bool_]
+
+N_BINS = 10
+_OPEN = CLASSES[1:3]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Prompts behind it."""
+
+
+def answer(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
+    """Put a gate's answers beside prompts of known kind.
+
+    The class of a prompt follows from its kind: ``explicit`` and ``neutral`` are classes, a
+    ``person`` is skewed or neutral by the prompt's own skew.
+
+    Parameters
+    ----------
+    moesd : MoESD
+    prompts : DataFrame
+        Columns ``prompt`` and ``kind``, see `probe.text.constructed.Wordings.prompts`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of ``prompts``, those of `MoESD.classify`, and ``route_truth``.
+    """
+    answers = moesd.classify(prompts["prompt"].tolist()).drop(columns="prompt")
+    kinds = prompts["kind"].to_numpy(dtype=str)
+    by_skew = classify_skew(
+        answers["skew"].to_numpy(), neutral_below=moesd.gate.neutral_below, explicit_above=np.inf
+    )
+    truth = np.where(kinds == "person", by_skew, kinds)
+    return prompts.reset_index(drop=True).join(answers).assign(route_truth=truth)
+
+
+def is_treated_right(truth: Labels, route: Labels) -> Mask:
+    """Tell where a prompt is treated as it should be: which closed class it got is no matter."""
+    opened = [np.where(np.isin(of, _OPEN), of, "") for of in (truth, route)]
+    result: Mask = opened[0] == opened[1]
+    return result
+
+
+def accuracy(
+    is_right: Mask, templates: Labels, *, n_bootstrap: int = 2000, seed: int = 0
+) -> Estimate:
+    """Share of prompts that are right; the interval is over templates, which fail together."""
+    codes = np.unique(templates, return_inverse=True)[1]
+    value, low, high = share_interval(
+        is_right,
+        clusters=codes if codes.max() > 0 else None,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    return Estimate(value, low, high, len(is_right))
+
+
+def calibration_error(
+    chances: Vector, truth: Labels, *, n_bootstrap: int = 2000, seed: int = 0
+) -> Estimate:
+    """Expected calibration error of the likeliest class.
+
+    ``sum_b n_b / n |share right in b - mean probability in b|`` over ten bins of probability of
+    equal width; 0 means that a probability is what it says.
+
+    Parameters
+    ----------
+    chances : ndarray of shape (n_prompts, 4)
+        In the order of `CLASSES`.
+    truth : ndarray of shape (n_prompts,)
+
+    References
+    ----------
+    Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017, equation 3.
+    """
+    table = reliability(chances, truth)
+    bins, gaps = _binned(chances, truth)
+
+    def error(counts: npt.NDArray[np.floating]) -> Vector:
+        """For each row of counts, shape (n_draws, n_prompts)."""
+        sums = np.stack([counts[:, bins == b] @ gaps[bins == b] for b in table["bin"]])
+        result: Vector = np.abs(sums).sum(axis=0) / counts.sum(axis=1)
+        return result
+
+    n = len(truth)
+    draws = draw_counts(n, n_bootstrap, np.random.default_rng(seed)).astype(np.float64)
+    low, high = interval(error(draws))
+    return Estimate(float(error(np.ones((1, n)))[0]), low, high, n)
+
+
+def reliability(chances: Vector, truth: Labels) -> pd.DataFrame:
+    """Compare probability and share right, by bin of the likeliest class's probability.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``bin``, ``probability`` (its mean), ``right``, ``low``, ``high`` (Wilson's) and
+        ``n``; empty bins are left out.
+    """
+    bins, _ = _binned(chances, truth)
+    top, right = chances.max(axis=1), np.asarray(CLASSES)[chances.argmax(axis=1)] == truth
+    rows = []
+    for b in np.unique(bins):
+        share, low, high = share_interval(right[bins == b])
+        rows.append(
+            {
+                "bin": int(b),
+                "probability": float(top[bins == b].mean()),
+                **{"right": share, "low": low, "high": high, "n": int((bins == b).sum())},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def roc(scores: Vector, should_open: Mask) -> pd.DataFrame:
+    """Follow the rates of hits and of false alarms down the thresholds.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``threshold``, ``false_alarms`` and ``hits``, from (0, 0) to (1, 1).
+
+    Raises
+    ------
+    DegenerateDataError
+        If all prompts should open, or none.
+    """
+    from sklearn.metrics import roc_curve
+
+    _check_both(should_open)
+    alarms, hits, thresholds = roc_curve(should_open, scores)
+    return pd.DataFrame({"threshold": thresholds, "false_alarms": alarms, "hits": hits})
+
+
+def auc(scores: Vector, should_open: Mask, *, n_bootstrap: int = 2000, seed: int = 0) -> Estimate:
+    """Area under the ROC: how often a prompt to be opened scores above one to be left alone.
+
+    0.5 is chance, 1 is perfect; ties count half. The interval is over prompts of both sides.
+    """
+    _check_both(should_open)
+    opened, closed = scores[should_open], scores[~should_open]
+    wins = (opened[:, None] > closed).astype(np.float64) + 0.5 * (opened[:, None] == closed)
+    rng = np.random.default_rng(seed)
+    counts = [draw_counts(len(side), n_bootstrap, rng) / len(side) for side in (opened, closed)]
+    low, high = interval(np.einsum("bi,ij,bj->b", *(counts[0], wins, counts[1]), optimize=True))
+    return Estimate(float(wins.mean()), low, high, len(scores))
+
+
+def _binned(chances: Vector, truth: Labels) -> tuple[npt.NDArray[np.intp], Vector]:
+    """Bin of each prompt, and whether it is right less the probability that it is."""
+    top = chances.max(axis=1)
+    right = np.asarray(CLASSES)[chances.argmax(axis=1)] == truth
+    bins = np.minimum((top * N_BINS).astype(np.intp), N_BINS - 1)
+    return bins, right - top
+
+
+def _check_both(should_open: Mask) -> None:
+    if should_open.all() or not should_open.any():
+        raise DegenerateDataError(
+            f"{int(should_open.sum())} of {len(should_open)} prompts should open the gate; needed "
+            "some that should and some that should not"
+        )

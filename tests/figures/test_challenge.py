@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from figures import challenge
+
+
+def test_every_category_has_its_two_points_and_its_number_of_prompts(tables):
+    table = tables["categories"]
+    axes = challenge.challenge_categories(table).axes[0]
+    shown = table[table["measure"] == "class"]
+    drawn = np.concatenate(
+        [np.asarray(dots.get_offsets())[:, 0] for dots in axes.collections[1::2]]
+    )
+    np.testing.assert_allclose(np.sort(drawn), np.sort(shown["value"]))
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "negations (120)",
+        "names (120)",
+    ]
+
+
+def test_the_area_under_the_curve_is_written(tables):
+    axes = challenge.reliability_and_roc(tables["reliability"], tables["roc"]).axes
+    assert axes[1].texts[0].get_text() == "area 0.750"
+    np.testing.assert_allclose(
+        np.asarray(axes[0].collections[1].get_offsets()),
+        tables["reliability"][["probability", "right"]],
+    )
+
+
+@pytest.mark.parametrize("panel", [0, 1, 2])
+def test_levels_stand_in_their_order(tables, panel):
+    axes = challenge.specificity_levels(tables["levels"]).axes[panel]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "noun"]
+    np.testing.assert_allclose(np.asarray(axes.collections[1].get_offsets())[:, 1], [0.9, 0.8])
