@@ -64,13 +64,12 @@ def measure_drift(
     if len(keys) < MIN_PAIRS:
         return found
     base, corrected = _features(run, keys, extractor)
-    options = {"is_paired": True, "seed": config.seed}
     inside = asdict(manifold_figures(base, corrected))
     paired = paired_drift(base, corrected, n_bootstrap=config.n_bootstrap, seed=config.seed)
     return found | {
         "fid": asdict(fid(base, corrected)),
-        "kid": asdict(kid(base, corrected, **options)),
-        "cmmd": asdict(cmmd(base, corrected, **options)),
+        "kid": asdict(kid(base, corrected, is_paired=True, seed=config.seed)),
+        "cmmd": asdict(cmmd(base, corrected, is_paired=True, seed=config.seed)),
         **inside,
         "paired": asdict(paired),
         "unmoved": asdict(share_interval(int((keys["base"] == keys["moesd"]).sum()), len(keys))),
