@@ -8,6 +8,7 @@ from typing import Any
 from probe.artifacts import Provenance, hash_parts, read_json, write_json, write_table
 from probe.experiment import judges
 from probe.experiment.config import settings_line
+from probe.experiment.drifting import measure_drift
 from probe.experiment.labelling import LABELS, label_pictures, labels_made_from
 from probe.experiment.measuring import SIDES, SPLITS, Measurement
 from probe.experiment.run import Run, stale_files
@@ -50,6 +51,7 @@ class EvaluateResult:
         lines.append(f"difference of MAD: {_shown(change)}, p = {change['p']:.2g}")
         for key, found in quality["failures"].items():
             lines.append(f"{key.replace('_', ' '):<28}{_shown(found)}")
+        lines += _drift_lines(quality["quality"])
         return "\n".join(line.rstrip() for line in lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -72,8 +74,9 @@ class Evaluate:
         """Write the labels, if the pictures have not been looked at, and what follows from them."""
         config, made_from = run.config.evaluate, self.made_from(run)
         classifier = judges.load_classifier(run)
+        labels = label_pictures(run, classifier)
         measured = Measurement(
-            labels=label_pictures(run, classifier),
+            labels=labels,
             attributes=judges.by_column(classifier.attributes),
             attribute=config.attribute,
             asked={"female": config.female, "male": config.male},
@@ -86,7 +89,11 @@ class Evaluate:
 
         write_table(run.folder / SHARES, measured.shares(), made("shares"))
         write_table(run.folder / FAIRNESS, measured.fairness(), made("fairness"))
-        quality = {**measured.quality(), "model": run.config.model}
+        quality = {
+            **measured.quality(),
+            "quality": measure_drift(run, labels),
+            "model": run.config.model,
+        }
         write_json(run.folder / QUALITY, quality, made("quality"))
 
     def result(self, run: Run) -> EvaluateResult:
@@ -95,8 +102,24 @@ class Evaluate:
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of what the labels are made from."""
-        return hash_parts("evaluate", settings_line(run.config.evaluate), labels_made_from(run))
+        return hash_parts(
+            "evaluate, with drift", settings_line(run.config.evaluate), labels_made_from(run)
+        )
 
 
 def _shown(found: dict[str, float]) -> str:
     return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _drift_lines(found: dict[str, Any]) -> list[str]:
+    pairs = f"{found['n_pairs']} pairs of neutral pictures"
+    if "fid" not in found:
+        return [f"drift: {pairs} are too few for any figure"]
+    figures = (
+        *(("fid", "FID"), ("kid", "KID"), ("cmmd", "CMMD")),
+        *(("precision", "precision"), ("recall", "recall")),
+        *(("density", "density"), ("coverage", "coverage")),
+        *(("paired", "1 - cosine of a pair"), ("unmoved", "pictures unmoved")),
+    )
+    lines = [f"drift from base to corrected, not quality: {pairs}, features {found['features']}"]
+    return lines + [f"{'  ' + label:<28}{_shown(found[name])}" for name, label in figures]

@@ -23,6 +23,7 @@ def kid(
     features_b: Matrix,
     *,
     n_halves: int = 200,
+    is_paired: bool = False,
     seed: int = 0,
 ) -> Interval:
     """Estimate the squared maximum mean discrepancy of two sets of features.
@@ -37,10 +38,13 @@ def kid(
     Parameters
     ----------
     features_a, features_b : ndarray of shape (n_a, d), (n_b, d)
-        At least 4 rows each; the sets must be independent. Of more than `MAX_ROWS` so many are
-        drawn.
+        At least 4 rows each; the sets must be independent, unless they are paired. Of more than
+        `MAX_ROWS` so many are drawn.
     n_halves : int, default=200
         Random halves behind the interval.
+    is_paired : bool, default=False
+        Whether row i of both belongs together, e.g. starts from the same noise: halves are then
+        taken of pairs, and no picture is compared with its own twin, so that equal sets score 0.
     seed : int, default=0
         Seed of the halves.
 
@@ -63,7 +67,7 @@ def kid(
     ----------
     Bińkowski, Sutherland, Arbel, Gretton, *Demystifying MMD GANs*, ICLR 2018, section 4.
     """
-    return _compare(features_a, features_b, _cubic, n_halves, seed)
+    return _compare(features_a, features_b, _cubic, n_halves, is_paired, seed)
 
 
 def cmmd(
@@ -71,6 +75,7 @@ def cmmd(
     features_b: Matrix,
     *,
     n_halves: int = 200,
+    is_paired: bool = False,
     seed: int = 0,
 ) -> Interval:
     """Estimate a thousand times the squared mean discrepancy with a Gaussian kernel.
@@ -86,27 +91,37 @@ def cmmd(
     Jayasumana et al., *Rethinking FID: Towards a Better Evaluation Metric for Image Generation*,
     CVPR 2024.
     """
-    found = _compare(features_a, features_b, _gaussian, n_halves, seed)
+    found = _compare(features_a, features_b, _gaussian, n_halves, is_paired, seed)
     return Interval(*(1000 * end for end in (found.value, found.low, found.high)))
 
 
 def _compare(
-    features_a: Matrix, features_b: Matrix, kernel: Kernel, n_halves: int, seed: int
+    features_a: Matrix,
+    features_b: Matrix,
+    kernel: Kernel,
+    n_halves: int,
+    is_paired: bool,
+    seed: int,
 ) -> Interval:
     a, b = (_checked(of) for of in (features_a, features_b))
     if a.shape[1] != b.shape[1]:
         raise ShapeError(f"features are {a.shape[1]} and {b.shape[1]} wide; needed one extractor")
+    if is_paired and len(a) != len(b):
+        raise ShapeError(f"there are {len(a)} and {len(b)} pictures; needed pairs")
     if n_halves < 2:
         raise ValueError(f"n_halves is {n_halves}; needed at least 2")
     rng = np.random.default_rng(seed)
-    a, b = (of[rng.permutation(len(of))[:MAX_ROWS]] for of in (a, b))
-    within_a, within_b = (kernel(of, of) for of in (a, b))
-    for within in (within_a, within_b):
+    rows_a = rng.permutation(len(a))[:MAX_ROWS]
+    rows_b = rows_a if is_paired else rng.permutation(len(b))[:MAX_ROWS]
+    a, b = a[rows_a], b[rows_b]
+    within_a, within_b, across = kernel(a, a), kernel(b, b), kernel(a, b)
+    for within in (within_a, within_b, *([across] if is_paired else [])):
         np.fill_diagonal(within, 0.0)
-    across = kernel(a, b)
-    whole = _estimate(within_a, within_b, across, np.ones((1, len(a))), np.ones((1, len(b))))
-    halves = (_halves(len(of), n_halves, rng) for of in (a, b))
-    spread = _estimate(within_a, within_b, across, *halves)
+    kernels = within_a, within_b, across
+    whole = _estimate(*kernels, np.ones((1, len(a))), np.ones((1, len(b))), is_paired=is_paired)
+    half = _halves(len(a), n_halves, rng)
+    others = half if is_paired else _halves(len(b), n_halves, rng)
+    spread = _estimate(*kernels, half, others, is_paired=is_paired)
     low, high = np.quantile(spread - spread.mean(), [0.025, 0.975])
     value = float(whole[0])
     return Interval(value=value, low=value + float(low), high=value + float(high))
@@ -146,10 +161,12 @@ def _estimate(
     across: Double,
     rows_a: Double,  # (n_draws, n_a), 1 where a row is drawn
     rows_b: Double,
+    *,
+    is_paired: bool,  # then zero on the diagonal of across too
 ) -> Double:
     n_a, n_b = rows_a.sum(axis=1), rows_b.sum(axis=1)
     of_a = ((rows_a @ within_a) * rows_a).sum(axis=1) / (n_a * (n_a - 1))
     of_b = ((rows_b @ within_b) * rows_b).sum(axis=1) / (n_b * (n_b - 1))
-    of_both = ((rows_a @ across) * rows_b).sum(axis=1) / (n_a * n_b)
+    of_both = ((rows_a @ across) * rows_b).sum(axis=1) / (n_a * (n_b - is_paired))
     estimate: Double = of_a + of_b - 2 * of_both
     return estimate

@@ -1,0 +1,54 @@
+"""Drift of a run's pictures: in `evaluate`, called what it is, zero where nothing changed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from probe.artifacts import read_json, read_table
+from probe.experiment import Experiment
+from probe.experiment.drifting import MIN_PAIRS, measure_drift
+from probe.experiment.evaluating import LABELS
+from probe.experiment.run import Run
+
+FIGURES = ("fid", "kid", "cmmd", "precision", "recall", "density", "coverage", "paired", "unmoved")
+
+
+@pytest.fixture
+def run(finished_run):
+    return Run(finished_run, Experiment.open(finished_run).config)
+
+
+@pytest.fixture
+def labels(finished_run):
+    return read_table(finished_run / LABELS, kind="labels")[0]
+
+
+def test_evaluate_gives_it_with_intervals_n_and_the_features_it_is_in(finished_run, labels):
+    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]["quality"]
+    neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
+    assert quality["is_drift"] is True
+    assert quality["n_pairs"] == len(neutral)
+    assert quality["features"].startswith("CLIPModel")
+    for name in FIGURES:
+        assert quality[name]["low"] <= quality[name]["value"] <= quality[name]["high"]
+    outcome = Experiment.open(finished_run).evaluate()
+    assert "drift from base to corrected, not quality" in outcome.result.summary()
+    assert quality["features"] in outcome.result.summary()
+
+
+def test_pictures_that_were_left_alone_have_not_drifted(run, labels):
+    base = labels[labels["side"] == "base"]
+    found = measure_drift(run, pd.concat([base, base.assign(side="moesd")]))
+    assert found["unmoved"]["value"] == 1.0
+    assert found["paired"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    for name in ("fid", "kid", "cmmd"):
+        assert found[name]["value"] == pytest.approx(0.0, abs=1e-9)
+    assert found["precision"]["value"] == found["recall"]["value"] == 1.0
+
+
+def test_too_few_pairs_get_no_figure(run, labels):
+    names = labels.loc[labels["kind"] == "neutral", "file_name"].unique()[: MIN_PAIRS - 1]
+    found = measure_drift(run, labels[labels["file_name"].isin(names)])
+    assert found["n_pairs"] == MIN_PAIRS - 1
+    assert not set(FIGURES) & set(found)
