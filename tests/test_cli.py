@@ -29,6 +29,7 @@ COMMANDS = [
     "info",
     "prompts",
     "plan",
+    "publish",
 ]
 COMPARISONS = ["compare methods", "compare runs"]
 ABOUT = {"prompts": " FILE", "plan": "", "evaluate": " [RUN]"}
