@@ -285,13 +285,20 @@ def test_a_mistake_of_ours_is_not_dressed_up_as_the_users(finished_run, monkeypa
     assert isinstance(call("fit", finished_run).exception, AttributeError)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_process_that_is_killed_or_stopped_goes_on_where_it_was(run, finished_run):
     shutil.rmtree(run / "images")
     command = [sys.executable, "-c", "from cli.main import main; main()", "generate", str(run)]
 
     def stopped_by(number, when):
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         while len(list(run.glob(when))) < 3 and process.poll() is None:
             time.sleep(0.001)
         process.send_signal(number)

@@ -24,6 +24,8 @@ from probe.experiment.comparing.telling import MethodsResult
 from probe.experiment.run import Run
 from probe.images.plan import read_metadata
 
+pytestmark = pytest.mark.slow
+
 SOME = ("moesd", "explicit-mixing", "leace-lookup")
 MEASURED = {
     "mad",

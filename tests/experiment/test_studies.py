@@ -193,6 +193,7 @@ def test_held_out_prompts_move_no_other_prompt_on_a_map(studied):
     np.testing.assert_array_equal(found, alone.coordinates)
 
 
+@pytest.mark.slow
 def test_tinytowns_pairs_are_patched(tmp_path):
     experiment = Experiment.create(tmp_path / "run", model="tinytown")
     experiment.embed()

@@ -64,6 +64,7 @@ def test_every_figure_reads_files_that_are_known():
         assert set(entry.reads) <= set(SOURCES)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes(drawn):
     before = {path.name: hash_file(path) for path in (drawn / "figures").iterdir()}
     code = (

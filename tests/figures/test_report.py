@@ -130,6 +130,7 @@ def test_the_page_is_small_enough_to_be_mailed(page):
     assert len(page.encode()) <= LARGEST_PAGE == 8_000_000
 
 
+@pytest.mark.slow
 def test_a_page_that_grows_too_large_has_fewer_images(drawn_run, page, monkeypatch):
     images = re.compile("data:image/webp")
     monkeypatch.setattr("figures.report.page.LARGEST_PAGE", len(page.encode()) - 1)

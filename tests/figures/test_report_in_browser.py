@@ -17,6 +17,8 @@ from figures.sources import RunFiles
 from probe.images.fairness import share_interval
 from probe.moesd.gate import CLASSES, classify_skew
 
+pytestmark = pytest.mark.slow
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
