@@ -169,6 +169,7 @@ def test_tinytown_is_called_a_laboratory_animal(page):
     assert "Nothing on this page is evidence about Stable Diffusion" in page
 
 
+@pytest.mark.slow
 def test_another_model_is_not_called_a_laboratory_animal(other_page):
     assert "some/model" in other_page
     assert "laboratory animal" not in other_page

@@ -183,6 +183,7 @@ def test_rows_of_another_revision_or_variant_are_kept_but_never_taken(
     np.testing.assert_array_equal(store.vectors(), first)
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_loses_no_chunk_and_no_byte(
     encoder, prompts, pipeline_folder, tmp_path
 ):

@@ -14,6 +14,8 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import Conditioning
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = ["a nurse", "an auditor at work, smiling!!!", "CEO", "a photo of a mechanic " * 30]
 NO_IMAGES = {"vae": None, "scheduler": None, "transformer": None}
 

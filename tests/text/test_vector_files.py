@@ -234,6 +234,7 @@ def test_word2vec_text_and_glove_are_told_apart_by_their_first_line(text):
         np.testing.assert_array_equal(vectors.matrix, np.array([[0.5, 1], [-1, 2e-3]], np.float32))
 
 
+@pytest.mark.slow
 def test_a_row_may_be_longer_than_a_block_of_the_parser(tmp_path):
     matrix = np.random.default_rng(0).standard_normal((3, 150_000)).astype(np.float32)
     write_vectors(NamedVectors(("a", "b", "c"), matrix, "made"), tmp_path / "a.txt")
