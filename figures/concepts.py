@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figures.style import GREY, OKABE_ITO, StyledFigure, styled
-from figures.writing import FORMATS, write_figure
-from probe.artifacts import Provenance, hash_file, read_table
+from figures.writing import FORMATS, drawn_from, write_figure
+from probe.artifacts import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,14 +47,8 @@ def draw_concept(run: Path, stem: str, formats: Iterable[str] = FORMATS) -> list
     """
     path = Path(run) / "latent" / "concepts" / f"{stem}.parquet"
     table, made = read_table(path, kind="concept")
-    origin = Provenance(
-        kind="figure",
-        model=made.model,
-        revision=made.revision,
-        seed=made.seed,
-        made_from=hash_file(path),
-    )
     target = Path(run) / "figures" / "concepts" / stem
+    origin = drawn_from(path, made)
     return write_figure(target, concept_places(table), table, origin, list(formats))
 
 

@@ -19,8 +19,8 @@ from figures.style import (
     points,
     styled,
 )
-from figures.writing import FORMATS, write_figure
-from probe.artifacts import Provenance, hash_file, read_table
+from figures.writing import FORMATS, drawn_from, write_figure
+from probe.artifacts import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,17 +56,9 @@ def draw_sweep(run: Path, name: str, formats: Iterable[str] = FORMATS) -> list[P
     """
     path = Path(run) / "sweeps" / name / "sweep.parquet"
     table, made = read_table(path, kind="sweep")
-    origin = Provenance(
-        kind="figure",
-        model=made.model,
-        revision=made.revision,
-        seed=made.seed,
-        made_from=hash_file(path),
-    )
     draw = sweep_curve if len(_settings(table)) == 1 else sweep_front
-    return write_figure(
-        Path(run) / "figures" / "sweeps" / name, draw(table), table, origin, list(formats)
-    )
+    target, origin = Path(run) / "figures" / "sweeps" / name, drawn_from(path, made)
+    return write_figure(target, draw(table), table, origin, list(formats))
 
 
 @styled

@@ -7,19 +7,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.artifacts import atomic
+from probe.artifacts import Provenance, atomic, hash_file
 from probe.files import harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from probe.artifacts import Provenance
-
 FORMATS = ("pdf", "png")
 """Formats that a figure is written in unless others are asked for."""
 ALL_FORMATS = (*FORMATS, "svg")
 """Formats that may be asked for."""
+
+
+def drawn_from(path: Path, made: Provenance) -> Provenance:
+    """Say what a figure of one file is, by the file and its own provenance."""
+    return Provenance(
+        kind="figure",
+        model=made.model,
+        revision=made.revision,
+        seed=made.seed,
+        made_from=hash_file(path),
+    )
 
 
 def write_figure(

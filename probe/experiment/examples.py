@@ -15,6 +15,7 @@ from probe.artifacts import atomic, hash_parts, read_json, write_json
 from probe.errors import DataError
 from probe.experiment import judges
 from probe.experiment.config import GenerateConfig, settings_line
+from probe.experiment.drawing import draw_pictures
 from probe.experiment.run import Run, stale_files
 from probe.images.plan import METADATA, GenerationPlan, write_metadata
 from probe.text.lexicon import Lexicon, fill
@@ -59,8 +60,6 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     DataError
         If no occupation has a picture of each gender that is as asked for.
     """
-    from probe.images.generation import generate
-
     made_from = examples_made_from(run)
     folder = run.folder / FOLDER
     if stale_files(run, made_from, MARK) is None:
@@ -73,17 +72,14 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     plan = GenerationPlan.examples(
         lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=run.config.train.seed
     )
-    config = _how_drawn(run)
-    candidates = generate(
+    candidates = draw_pictures(
+        run,
         pipeline,
         plan,
         run.folder / _CANDIDATES,
-        guidance_scale=config.guidance_scale,
-        n_steps=config.n_steps,
-        batch_size=config.batch_size or None,
-        revision=run.revision,
+        config=_how_drawn(run),
         reuse=folder if (folder / METADATA).exists() else None,
-        progress=run.told("training pictures"),
+        told="training pictures",
     )
     kept = _as_asked(run, candidates).groupby(["subject", "value"], sort=False).head(n_wanted)
     n_each = kept.groupby("subject")["value"].agg(lambda values: values.value_counts().min())

@@ -7,6 +7,7 @@ from typing import Any
 
 from probe.artifacts import hash_parts, write_json
 from probe.experiment.config import settings_line
+from probe.experiment.drawing import draw_pictures
 from probe.experiment.run import Run, stale_files
 from probe.experiment.sending import intervention, target_line
 from probe.experiment.training import FOLDER as MOESD
@@ -59,7 +60,6 @@ class Generate:
 
     def make(self, run: Run) -> None:
         """Write the pictures of both sides; what is there already is not made again."""
-        from probe.images.generation import generate
         from probe.moesd.model import MoESD
 
         config, made_from = run.config.generate, self.made_from(run)
@@ -69,17 +69,14 @@ class Generate:
         for side in SIDES:
             folder = run.folder / "images" / side
             (run.folder / _mark(side)).unlink(missing_ok=True)
-            table = generate(
+            table = draw_pictures(
+                run,
                 pipeline,
                 plan,
                 folder,
-                guidance_scale=config.guidance_scale,
-                n_steps=config.n_steps,
-                batch_size=config.batch_size or None,
-                revision=run.revision,
                 intervention=intervention(run, moesd, pipeline) if side == "moesd" else None,
                 reuse=run.folder / "images" / "base" if side == "moesd" else None,
-                progress=run.told(f"{side} pictures"),
+                told=f"{side} pictures",
             )
             provenance = run.provenance("images", made_from, seed=config.seed)
             write_json(run.folder / _mark(side), {"n_images": len(table)}, provenance)

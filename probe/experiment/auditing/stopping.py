@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from probe.experiment import judges
+from probe.experiment.drawing import draw_pictures
 from probe.experiment.run import Run
 from probe.images.audit.sequential import (
     FAIR,
@@ -157,19 +158,9 @@ def _look(
     classifier: Any,
 ) -> pd.DataFrame:
     """Make the pictures of one round, if they are not there, and label them."""
-    from probe.images.generation import generate
-
-    config, folder = run.config.generate, run.folder / "audit" / name
-    table = generate(
-        pipeline,
-        GenerationPlan(rows.reset_index(drop=True)),
-        folder,
-        guidance_scale=config.guidance_scale,
-        n_steps=config.n_steps,
-        batch_size=config.batch_size or None,
-        revision=run.revision,
-        intervention=method,
-    )
+    folder = run.folder / "audit" / name
+    plan = GenerationPlan(rows.reset_index(drop=True))
+    table = draw_pictures(run, pipeline, plan, folder, intervention=method)
     seen = classifier.label([folder / file for file in table["file_name"]])
     attribute = run.config.evaluate.attribute
     return table.assign(**{attribute: seen[attribute].to_numpy()})

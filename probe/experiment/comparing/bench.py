@@ -15,6 +15,7 @@ import pandas as pd
 from probe.artifacts import hash_parts
 from probe.experiment import judges
 from probe.experiment.config import settings_line
+from probe.experiment.drawing import draw_pictures
 from probe.experiment.generating import lexicon_line
 from probe.experiment.run import Run
 from probe.images.fairness import count_labels
@@ -103,20 +104,14 @@ class Bench:
         told: str = "",
     ) -> pd.DataFrame:
         """Make pictures with the settings of the run; those that are there are not made again."""
-        from probe.images.generation import generate
-
-        config = self.run.config.generate
-        return generate(
+        return draw_pictures(
+            self.run,
             self.pipeline,
             plan,
             folder,
-            guidance_scale=config.guidance_scale,
-            n_steps=config.n_steps,
-            batch_size=config.batch_size or None,
-            revision=self.run.revision,
             intervention=intervention,
             reuse=reuse,
-            progress=self.run.told(told) if told else None,
+            told=told,
         )
 
     def material(self, name: str) -> Material:

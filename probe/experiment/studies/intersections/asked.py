@@ -13,6 +13,7 @@ import pandas as pd
 
 from probe.artifacts import hash_parts
 from probe.experiment import judges
+from probe.experiment.drawing import draw_pictures
 from probe.experiment.generating import SIDES
 from probe.experiment.run import Run
 from probe.experiment.sending import intervention
@@ -73,25 +74,21 @@ def plan_asked(run: Run, attributes: Attributes) -> GenerationPlan | None:
 
 def draw_asked(run: Run, plan: GenerationPlan) -> pd.DataFrame:
     """Draw the pictures with both models and label them; one row a side and picture."""
-    from probe.images.generation import generate
     from probe.moesd.model import MoESD
 
-    config, pipeline = run.config.generate, run.load_pipeline()
+    pipeline = run.load_pipeline()
     moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
     classifier, sides = judges.load_classifier(run), []
     for side in SIDES:
         folder = run.folder / FOLDER / side
-        table = generate(
+        table = draw_pictures(
+            run,
             pipeline,
             plan,
             folder,
-            guidance_scale=config.guidance_scale,
-            n_steps=config.n_steps,
-            batch_size=config.batch_size or None,
-            revision=run.revision,
             intervention=intervention(run, moesd, pipeline) if side == "moesd" else None,
             reuse=run.folder / FOLDER / "base" if side == "moesd" else None,
-            progress=run.told(f"{side} pictures of intersections"),
+            told=f"{side} pictures of intersections",
         )
         seen = classifier.label([folder / name for name in table["file_name"]])
         seen = seen.rename(columns=judges.column)

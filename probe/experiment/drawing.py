@@ -1,0 +1,53 @@
+"""Make the pictures of a plan with the settings of a run: the one way in which a run makes any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probe.experiment.config import GenerateConfig
+from probe.experiment.run import Run
+from probe.images.plan import GenerationPlan
+from probe.intervention import Intervention
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def draw_pictures(
+    run: Run,
+    pipeline: Any,
+    plan: GenerationPlan,
+    folder: Path,
+    *,
+    intervention: Intervention | None = None,
+    reuse: Path | None = None,
+    config: GenerateConfig | None = None,
+    told: str = "",
+) -> pd.DataFrame:
+    """Make pictures; those that are there are not made again.
+
+    Parameters
+    ----------
+    pipeline, plan, folder, intervention, reuse
+        As for `probe.images.generation.generate`, which says what is returned.
+    config : GenerateConfig, optional
+        Guidance, steps and batch size, if not those of the run.
+    told : str
+        What is being done, for the run's progress; nobody is told if empty.
+    """
+    from probe.images.generation import generate
+
+    config = run.config.generate if config is None else config
+    return generate(
+        pipeline,
+        plan,
+        folder,
+        guidance_scale=config.guidance_scale,
+        n_steps=config.n_steps,
+        batch_size=config.batch_size or None,
+        revision=run.revision,
+        intervention=intervention,
+        reuse=reuse,
+        progress=run.told(told) if told else None,
+    )
