@@ -47,7 +47,7 @@ def fit_gate(
     z : ndarray of shape (n_prompts, n_features)
         Pooled states of ``prompts``, L2-normalised.
     config : TrainConfig
-        Of it ``gate_reads``, ``neutral_band``, ``false_alarm``, ``abstain_below``, ``soft``,
+        Of it ``gate_reads``, ``gate_list``, ``neutral_band``, ``false_alarm``, ``abstain_below``, ``soft``,
         ``routing`` and ``seed``.
 
     Raises
@@ -75,11 +75,11 @@ def fit_gate(
     taught = _taught(table[training])
     said = taught["prompt"].tolist()
     taught_z = np.concatenate([z[training], encoder.embed(said[training.sum() :])])
-    reading = read_prompts(encoder, said, reads=config.gate_reads, z=taught_z)
+    reading = read_prompts(encoder, said, reads=config.gate_reads, has_list=config.gate_list, z=taught_z)
     taught_skews = reading.z @ axis - midpoint
     kinds = taught["kind"].to_numpy(dtype=str)
     classifier, unseen = fit_classifier(
-        gate_features(reading, taught_skews, config.gate_reads),
+        gate_features(reading, taught_skews, config.gate_reads, has_list=config.gate_list),
         kinds,
         weights=taught["weight"].to_numpy(dtype=np.float64),
         groupings=(
@@ -105,6 +105,7 @@ def fit_gate(
             _opening(unseen, kinds, is_skewed, false_alarm=config.false_alarm),
         ),
         reads=config.gate_reads,
+        has_list=config.gate_list,
         routing=config.routing,
         is_soft=config.soft,
     )
