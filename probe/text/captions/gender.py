@@ -21,10 +21,11 @@ DEFAULT = Path(__file__).parent.parent.parent / "data" / "gender_words.toml"
 
 GENDERS = ("male", "female")
 _REACH = 3
+_SHORT = ("mr", "mrs", "ms", "mx", "dr")
 _AFTER_FIRST = frozenset(("is", "was", "has", "who", "the"))
 """What makes a person's name of a word that begins a sentence: "Mark is", "Rose, who"."""
 _UNFOLDED = str.maketrans(
-    {"ø": "o", "ł": "l", "ß": "ss", "ı": "i", "đ": "d", "ð": "d", "æ": "ae", "þ": "th"}
+    {"ø": "o", "ł": "l", "ß": "ss", "\u0131": "i", "đ": "d", "ð": "d", "æ": "ae", "þ": "th"}
 )
 
 
@@ -40,6 +41,9 @@ class GenderReading:
     """Words that could have said one, each with the reason why it does not: those of
     `probe.text.captions.senses.REASONS`, and for names ``"place"``, ``"thing"``, ``"word"`` and
     ``"surname"``."""
+
+
+NOTHING = GenderReading((), (), ())
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
     for mention in mentions(prompt, lists.captions):
         if mention.word.group != "neutral":
-            reason = mention.reason or ("thing" if _owns_thing(raw, mention.place, lists) else "")
+            reason = mention.reason or _reason_of_noun(raw, mention.place, lists)
             found[mention.place] = (mention.word.group, reason)
     for place, gender, reason in _titles_and_names(prompt, raw, lists):
         found.setdefault(place, (gender, reason))
@@ -117,16 +121,19 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     )
 
 
-def _owns_thing(raw: list[str], place: int, lists: GenderWords) -> bool:
-    """Tell whether a noun only says whose a thing is: "a woman's hat", not "a woman's face"."""
+def _reason_of_noun(raw: list[str], place: int, lists: GenderWords) -> str:
+    """Say why a word that captions count is of no person; empty if it is."""
+    following = raw[place + 1 : place + 1 + _REACH]
+    if following and raw[place].lower() in lists.before and fold(following[0]) in lists.names:
+        return "place"  # Santa Barbara
     if not raw[place].endswith("'s"):
-        return False
-    for word in map(str.lower, raw[place + 1 : place + 1 + _REACH]):
+        return ""
+    for word in map(str.lower, following):
         if word in lists.body or word in lists.captions.known:
-            return False
+            return ""
         if word in FUNCTION_WORDS:
             break
-    return True
+    return "thing"  # a woman's hat, but a woman's face
 
 
 def _titles_and_names(
@@ -223,9 +230,14 @@ def _build(data: Mapping[str, Any]) -> GenderWords:
     caution = data["caution"]
     lists = ("words", "places", "after_place", "before", "after", "body")
     return GenderWords(
-        captions=replace(shipped, known={**nouns, **shipped.known}, attributive=attributive),
+        captions=replace(
+            shipped,
+            known={**nouns, **shipped.known},
+            attributive=attributive,
+            titles=frozenset((*shipped.titles, *titles, *_SHORT)),
+        ),
         titles=titles,
         names={name: gender for name, gender in names.items() if name not in shipped.known},
-        givers=frozenset((*titles, *shipped.titles, *names, "mr", "mrs", "ms", "dr")),
+        givers=frozenset((*titles, *shipped.titles, *_SHORT, *names)),
         **{name: frozenset(map(fold, caution[name].split())) for name in lists},
     )
