@@ -30,6 +30,7 @@ COMMANDS = [
     "prompts",
     "plan",
     "publish",
+    "card",
 ]
 COMPARISONS = ["compare methods", "compare runs"]
 ABOUT = {"prompts": " FILE", "plan": "", "evaluate": " [RUN]"}

@@ -191,7 +191,7 @@ class MoESD:
         """Name everything that is trained by gradients; the tensors are those in use."""
         modules = {"experts": self.experts, "unet_experts": self.unet_experts}
         return {
-            "token": self.token.vector,
+            **({"token": self.token.vector} if self.token.is_used else {}),
             **{
                 f"{part}.{name}": weight
                 for part, module in modules.items()
@@ -241,6 +241,7 @@ class MoESD:
             "width": self.experts.width,
             "style": self.experts.style,
             "subjects": list(self.token.subjects),
+            "token_place": self.token.stands,
             "classes": list(CLASSES),
             **gate_settings(self.gate),
         }
@@ -286,7 +287,11 @@ class MoESD:
             ) from error
         return cls(
             encoder=encoder,
-            token=SpecialToken(torch.from_numpy(token[TOKEN][0]), tuple(config["subjects"])),
+            token=SpecialToken(
+                torch.from_numpy(token[TOKEN][0]),
+                tuple(config["subjects"]),
+                config.get("token_place", "subject"),
+            ),
             gate=make_gate(arrays, config),
             experts=experts.to(encoder.device).eval().requires_grad_(False),
             unet_experts=read_experts(folder, config.get("unet"), device=encoder.device),
