@@ -123,7 +123,7 @@ SOURCES = {
     "categories": _of_gate("categories", ("category", "gate", "measure", "value", "low", "high")),
     "reliability": _of_gate("reliability", ("probability", "right", "low", "high", "n")),
     "roc": _of_gate("roc", ("threshold", "false_alarms", "hits")),
-    "levels": _of_gate("levels", ("level", "measure", "value", "low", "high", "n")),
+    "levels": _of_gate("levels", ("set", "level", "measure", "value", "low", "high", "n")),
     "mixture": _study("mixture", ("subject", "split", "share", "low", "high", "read")),
     "methods": Source(
         "comparison/methods.parquet",

@@ -47,6 +47,9 @@ class TrainConfig(ExpertConfig, LoopConfig):
     )
     routing: Routing = setting("trained", "Which gate decides: trained or closed-form.")
     gate_reads: Reads = setting("words", "What the trained gate reads: pooled, skew or words.")
+    gate_list: bool = setting(
+        True, "The trained gate also looks up gendered words and given names."
+    )
     false_alarm: float = setting(
         0.2, "Share of the prompts to be left alone for which the gate may open in training."
     )

@@ -549,7 +549,8 @@ def _challenge(gate: pd.DataFrame) -> dict[str, pd.DataFrame]:
         for measure in ("class", "treatment")
     ]
     levels = [
-        {"level": level, "measure": measure, "value": value, **ends}
+        {"set": of, "level": level, "measure": measure, "value": value, **ends}
+        for of in ("seen", "fresh")
         for level, value in (("none", 0.9), ("noun", 0.8))
         for measure in ("opened", "shift", "skew_left")
     ]
