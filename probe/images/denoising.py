@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 _LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 pictures of 64 x 64, 6 of 512 x 512
 
-# Arrays beyond 32 MB are mapped anew by glibc's malloc each time: at 100 pictures of 64 x 64, clearing
-# their pages takes a tenth of the denoiser's time and a third of the decoder's. Of fewer than 16
-# rows, torch does some convolutions by another kernel, which rounds otherwise.
+# Arrays beyond 32 MB are mapped anew by glibc's malloc each time: of 100 pictures of 64 x 64,
+# clearing their pages takes up to a third of the decoder's time. With one thread, torch does
+# convolutions of fewer than 16 rows by another kernel, which rounds otherwise.
 _LEAST_DENOISED = 34
 _LEAST_DECODED = 16
 
