@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def alongside(pieces: Iterable[Callable[[], T]]) -> Iterator[T]:
+def alongside(pieces: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
     """Run each piece on a second thread, and yield what it returns once it has ended.
 
     The pieces are taken, and so prepared, on the calling thread, each while its predecessor runs.
