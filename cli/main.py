@@ -27,7 +27,7 @@ from cli.options import (
     seed_option,
     settings_of,
 )
-from cli.planning import plan, publish
+from cli.planning import card, plan, publish
 from cli.progress import ProgressBar
 from cli.telling import echo_json, given, open_run, tell_outcome
 from probe import __version__
@@ -245,9 +245,10 @@ for command in (
     info,
     prompts,
     plan,
+    publish,
+    card,
 ):
     main.add_command(command)
-main.add_command(publish)
 
 
 def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:

@@ -41,3 +41,22 @@ def publish(run: Path, folder: Path, as_json: bool) -> None:
     """
     answer = open_run(run, None).publish(folder)
     echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the card here. In a file that exists, what stands between the lines "
+    "<!-- moesd-probe:begin --> and <!-- moesd-probe:end --> is replaced, and our results in its "
+    "model-index.",
+)
+@json_option
+def card(run: Path, out: Path | None, as_json: bool) -> None:
+    """Write the bias section of a model card: what RUN found, for people and for the hub.
+
+    Needs no network.
+    """
+    answer = open_run(run, None).card(out)
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())

@@ -18,6 +18,8 @@ GATES = {
     "closed": ("closed form", "s", OKABE_ITO["orange"]),
 }
 """Name, marker and colour of each gate."""
+SETS = {"seen": ("seen while building", "o"), "fresh": ("fresh", "s")}
+"""Title and marker of each set of prompts, see `probe.text.constructed.CHALLENGES`."""
 LEVEL_PANELS = {
     "opened": "share of prompts corrected",
     "shift": "shift of the embedding",
@@ -89,16 +91,24 @@ def specificity_levels(table: DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        One row a ``level`` and ``measure``: ``value, low, high``. Levels in rising order.
+        One row a ``set``, ``level`` and ``measure``: ``value, low, high``. Levels in rising order.
     """
     figure = StyledFigure(figsize=WIDE, layout="constrained")
     panels = figure.subplots(1, len(LEVEL_PANELS))
+    names = list(dict.fromkeys(table["level"]))
     for axes, (measure, label) in zip(panels, LEVEL_PANELS.items(), strict=True):
-        rows = table[table["measure"] == measure].reset_index(drop=True)
-        colors = [OKABE_ITO["green"] if name == "none" else GREY for name in rows["level"]]
-        axes.vlines(rows.index, rows["low"], rows["high"], color=colors, linewidth=1.2)
-        axes.scatter(rows.index, rows["value"], color=colors, s=16, zorder=3)
-        axes.set_xticks(rows.index, rows["level"], rotation=35, ha="right", rotation_mode="anchor")
+        rows = table[table["measure"] == measure]
+        for offset, (of, (title, marker)) in zip((-0.13, 0.13), SETS.items(), strict=True):
+            drawn = rows[rows["set"] == of].set_index("level").loc[names]
+            at = np.arange(len(names)) + offset
+            colors = [OKABE_ITO["green"] if name == "none" else GREY for name in names]
+            axes.vlines(at, drawn["low"], drawn["high"], color=colors, linewidth=1.2)
+            axes.scatter(
+                at, drawn["value"], color=colors, marker=marker, s=16, label=title, zorder=3
+            )
+        ticks = range(len(names))
+        axes.set_xticks(ticks, names, rotation=35, ha="right", rotation_mode="anchor")
         axes.set(ylabel=label, ylim=(-0.03, None))
     panels[0].set_ylim(-0.03, 1.03)
+    legend_below(figure, panels[0])
     return figure

@@ -185,7 +185,8 @@ FIGURES = {
         ("categories",),
         "Prompts of known class that no gate learnt from, by category: share that each gate gives "
         "its class, with 95 % intervals over templates and the number of prompts. Explicit prompts "
-        "and those without a person are known by construction; the others by their skew.",
+        "and those without a person are known by construction; the others by their skew. Settings "
+        "were chosen in view of the set called seen, and not of the one called fresh.",
         "Dot plot of shares with intervals, one row a category, two gates.",
     ),
     "challenge_confusion": PaperFigure(
@@ -207,8 +208,8 @@ FIGURES = {
         ("levels",),
         "What the correction does to prompts that say more and more of the gender: how many it "
         "changes, how far, and how much of their skew is left. Wanted at the level none (green), "
-        "interference elsewhere. 95 % intervals over occupations.",
-        "Three panels of points with intervals, one point a level.",
+        "interference elsewhere. 95 % intervals over occupations, for two sets of wordings.",
+        "Three panels of points with intervals, two points a level.",
     ),
     "mixture": PaperFigure(
         studies.mixture,

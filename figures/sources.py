@@ -123,7 +123,7 @@ SOURCES = {
     "categories": _of_gate("categories", ("category", "gate", "measure", "value", "low", "high")),
     "reliability": _of_gate("reliability", ("probability", "right", "low", "high", "n")),
     "roc": _of_gate("roc", ("threshold", "false_alarms", "hits")),
-    "levels": _of_gate("levels", ("level", "measure", "value", "low", "high", "n")),
+    "levels": _of_gate("levels", ("set", "level", "measure", "value", "low", "high", "n")),
     "mixture": _study("mixture", ("subject", "split", "share", "low", "high", "read")),
     "methods": Source(
         "comparison/methods.parquet",
@@ -131,6 +131,16 @@ SOURCES = {
         "compare methods",
         ("name", "keeps_explicit", "figure", "value", "low", "high", "floor"),
         is_optional=True,
+    ),
+    "methods_found": Source(
+        "comparison/methods.json",
+        "comparison",
+        "compare methods",
+        ("methods", "noise_floor", "n_images", "attribute"),
+        is_optional=True,
+    ),
+    "intersections": Source(
+        "evaluation/intersections.json", "study", "probe", ("lines", "figures"), is_optional=True
     ),
     "cells": Source(
         "evaluation/cells.parquet",

@@ -30,6 +30,7 @@ COMMANDS = [
     "prompts",
     "plan",
     "publish",
+    "card",
 ]
 COMPARISONS = ["compare methods", "compare runs"]
 ABOUT = {"prompts": " FILE", "plan": "", "evaluate": " [RUN]"}
@@ -162,6 +163,12 @@ def test_inspect_says_what_the_gate_does_and_why(finished_run):
     found = json.loads(call("inspect", finished_run, "a photo of a nurse", "--json").stdout)
     assert found["prompt"] == "a photo of a nurse"
     assert len(found["nearest_before"]) == 5
+    assert found["words"] == found["passed_over"] == []
+
+
+def test_inspect_names_the_words_that_say_a_gender(finished_run):
+    text = call("inspect", finished_run, "Sheila, a nurse in Virginia").stdout
+    assert "words     Sheila, not Virginia (place)" in text
 
 
 def test_info_is_a_table_of_files_with_their_origin(finished_run):

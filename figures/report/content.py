@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from figures.paper import drawable
 from figures.recipes import GATES, ROUTES
+from figures.report.beyond import drift, intersections, lacking, methods
 from figures.report.data import page_data
-from figures.report.finding import finding
 from figures.report.pictures import drawn_picture, image_pairs
 from figures.report.shares import subject_shares
 from figures.sources import SOURCES, RunFiles
 from probe.artifacts import hash_file, read_provenance
+from probe.experiment.wording.finding import finding
+from probe.experiment.wording.limits import limits
+from probe.experiment.wording.terms import FAILURES, MEASURES, SPLITS, versions
 from probe.images.fairness import share_interval
 
 if TYPE_CHECKING:
@@ -22,23 +24,22 @@ if TYPE_CHECKING:
 
 N_MISTAKES = 10
 """Prompts in the table of what the gate gets wrong."""
-PACKAGES = ("moesd-probe", "torch", "diffusers", "transformers", "numpy", "scikit-learn")
-"""Packages whose version a result may depend on."""
-MEASURES = {
-    "mad": ("MAD", "mean distance of the shares from even"),
-    "fd": ("FD", "Euclidean distance of the shares from even"),
-    "delta": ("Δ", "distance relative to the even share"),
-    "gap": ("gap", "mean difference between two shares"),
-    "kl": ("KL", "relative entropy to the even shares, in nats"),
+NAVIGATION = {
+    "bias": "Where the bias stands",
+    "deeper": "Looking deeper",
+    "gate": "The gate",
+    "shift": "The shift",
+    "pictures": "The pictures",
+    "fairness": "Fairness",
+    "effects": "Side effects",
+    "quality": "How far the images move",
+    "intersections": "Attributes taken together",
+    "methods": "Other methods",
+    "made": "How it was made",
+    "lacking": "What this run lacks",
+    "limits": "What cannot be concluded",
 }
-SPLITS = (("all", "All"), ("trained", "Trained on"), ("held_out", "Held out"))
-FAILURES = {
-    "gate_missed": ("Gate misses", "occupations that lean, yet are left as they were"),
-    "overcorrected": ("Overcorrection", "occupations whose lean changes sides"),
-    "explicit_changed": ("Interference", "images of prompts that say a gender, yet change"),
-    "non_person_changed": ("Interference", "images of things without people, yet change"),
-    "overfit": ("Overfitting", "how much more MAD falls on occupations trained on, in MAD"),
-}
+"""Sections of the page, in order; those of which a run holds nothing are left out."""
 N_IMAGES = {
     "base": "Images of neutral prompts, base",
     "corrected": "Images of neutral prompts, corrected",
@@ -50,7 +51,9 @@ PLACES = {
     "shift": ("shift", "skew_shift"),
     "pictures": ("images",),
     "fairness": ("shares", "fairness"),
-    "effects": ("tradeoff", "methods"),
+    "effects": ("tradeoff",),
+    "intersections": ("intersections",),
+    "methods": ("methods",),
 }
 """Section of the page -> the figures that it speaks of; all others stand under "Looking deeper"."""
 
@@ -65,12 +68,24 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     config = files.json("moesd")
     route = ROUTES[config["routing"]]
     made = read_provenance(files.path("quality"))
+    shares = files.table("shares")
+    values = shares.loc[shares["attribute"] == quality["attribute"], "value"]
     n_subjects = int(fairness.loc[fairness["split"] == "all", "n_subjects"].max())
     names = drawable(files)
     pictures = {name: drawn_picture(files, name) for name in names}
     pairs = image_pairs(files, n_pairs=n_pairs)
     placed = {name for drawn in PLACES.values() for name in drawn}
+    studies = [name for name in names if name not in placed]
+    beyond = {
+        "drift": drift(quality),
+        "intersections": intersections(files),
+        "methods": methods(files),
+        "lacking": lacking(files, quality),
+    }
+    is_there = beyond | {"deeper": studies, "quality": beyond["drift"]}
     return {
+        **beyond,
+        "navigation": {key: title for key, title in NAVIGATION.items() if is_there.get(key, True)},
         "run": files.run.resolve().name,
         "made": made,
         "is_tinytown": made.model == "tinytown",
@@ -97,7 +112,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "subject_shares": subject_shares(files),
         "pictures": pictures,
         "places": {place: [n for n in drawn if n in names] for place, drawn in PLACES.items()},
-        "studies": [name for name in names if name not in placed],
+        "studies": studies,
         "pairs": pairs,
         "data": page_data(files, pairs=pairs),
         "files": [
@@ -110,7 +125,8 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
             for name, source in SOURCES.items()
             if name in present
         ],
-        "versions": [(package, version(package)) for package in PACKAGES],
+        "versions": versions(),
+        "limits": limits(made.model, quality["attribute"], list(dict.fromkeys(values))),
     }
 
 

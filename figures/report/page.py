@@ -12,7 +12,11 @@ from markupsafe import Markup
 
 from figures.report.content import content
 from figures.report.data import safe_json
-from figures.report.numbers import (
+from figures.report.pictures import N_PAIRS
+from figures.sources import RunFiles
+from probe.artifacts import atomic
+from probe.errors import ArtifactError
+from probe.experiment.wording.numbers import (
     interval,
     number,
     p_value,
@@ -20,10 +24,6 @@ from figures.report.numbers import (
     percent_interval,
     points_interval,
 )
-from figures.report.pictures import N_PAIRS
-from figures.sources import RunFiles
-from probe.artifacts import atomic
-from probe.errors import ArtifactError
 
 LARGEST_PAGE = 8_000_000
 """Bytes of the page at most, so that it can be mailed and opens at once."""

@@ -117,6 +117,11 @@ class EvaluateConfig:
 
     classifier: str = setting("", "Image classifier (folder or hub id); the model's own if empty.")
     clip: str = setting("", "CLIP that scores pictures against prompts; the model's own if empty.")
+    features: str = setting(
+        "",
+        "Vision model (folder or hub id) in whose features drift is measured, e.g. DINOv2's or "
+        "Inception's; the CLIP that scores if empty.",
+    )
     attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
     female: str = setting("woman", "The classifier's word for what female prompts ask for.")
     male: str = setting("man", "The classifier's word for what male prompts ask for.")

@@ -34,7 +34,7 @@ def measure_drift(
     labels : DataFrame
         As `probe.experiment.labelling.label_pictures` gives them.
     extractor : FeatureExtractor, optional
-        The run's CLIP if not given.
+        That of the setting ``features`` if not given.
 
     Returns
     -------
@@ -47,7 +47,6 @@ def measure_drift(
     from probe.images.fairness import share_interval
     from probe.images.kid import cmmd, kid
     from probe.images.quality.drift import paired_drift
-    from probe.images.quality.features import FeatureExtractor
     from probe.images.quality.frechet import fid
     from probe.images.quality.manifold import manifold_figures
 
@@ -59,7 +58,7 @@ def measure_drift(
         rows = np.random.default_rng(config.seed).permutation(len(keys))[:MAX_PAIRS]
         keys = keys.iloc[np.sort(rows)]
     if extractor is None:
-        extractor = FeatureExtractor.load(judges.clip_folder(run), device=run.device)
+        extractor = judges.load_features(run)
     found: dict[str, Any] = {"is_drift": True, "features": extractor.name, "n_pairs": len(keys)}
     if len(keys) < MIN_PAIRS:
         return found

@@ -73,7 +73,8 @@ class Evaluate:
     def make(self, run: Run) -> None:
         """Write the labels, if the pictures have not been looked at, and what follows from them."""
         config, made_from = run.config.evaluate, self.made_from(run)
-        classifier = judges.load_classifier(run)
+        # All are opened before any is used, so that a wrong one is told before the long work.
+        classifier, extractor = judges.load_classifier(run), judges.load_features(run)
         labels = label_pictures(run, classifier)
         measured = Measurement(
             labels=labels,
@@ -91,7 +92,7 @@ class Evaluate:
         write_table(run.folder / FAIRNESS, measured.fairness(), made("fairness"))
         quality = {
             **measured.quality(),
-            "quality": measure_drift(run, labels),
+            "quality": measure_drift(run, labels, extractor=extractor),
             "model": run.config.model,
         }
         write_json(run.folder / QUALITY, quality, made("quality"))
@@ -102,9 +103,10 @@ class Evaluate:
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of what the labels are made from."""
-        return hash_parts(
-            "evaluate, with drift", settings_line(run.config.evaluate), labels_made_from(run)
-        )
+        config = run.config.evaluate
+        settings = settings_line(config, without=("features",))
+        seen_in = [judges.judges_line(run, judges.features_folder(run))] if config.features else []
+        return hash_parts("evaluate, with drift", settings, labels_made_from(run), *seen_in)
 
 
 def _shown(found: dict[str, float]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probe.experiment.cards import CardResult, bias_card
 from probe.experiment.comparing.stage import CompareMethods
 from probe.experiment.concepts import ConceptStudy
 from probe.experiment.config import Config
@@ -424,6 +425,21 @@ class Experiment:
         """
         self._road.require("publish", before="visualize")
         return publish(self._run, Path(folder))
+
+    def card(self, path: str | Path | None = None) -> CardResult:
+        """Compose the bias section of a model card, and write it into a file if one is named.
+
+        See `probe.experiment.cards.card.bias_card`.
+
+        Raises
+        ------
+        StageError
+            If the run has not been evaluated, or is out of date.
+        DataError
+            If the file is there and has no place for the section, or cannot be updated.
+        """
+        self._road.require("card", before="visualize")
+        return bias_card(self._run, None if path is None else Path(path))
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""

@@ -32,6 +32,10 @@ class Inspection:
     """The class that the gate gives it."""
     is_abstained: bool
     """Whether the gate leaned to opening and was not sure enough, so that it stayed closed."""
+    words: list[str]
+    """Those by which it says a gender, as far as the trained gate looks words up."""
+    passed_over: list[tuple[str, str]]
+    """Words that could have said one, and why they do not."""
     expert: str
     """Who gets it: ``base``, ``toward-female`` or ``toward-male``."""
     probabilities: dict[str, float]
@@ -68,6 +72,9 @@ class Inspection:
             f"expert    {self.expert}",
             f"shift     {self.shift:.4f}; skew after {self.skew_corrected:+.4f}",
         ]
+        if self.words or self.passed_over:
+            passed = [f"not {word} ({why})" for word, why in self.passed_over]
+            lines.insert(3, f"words     {', '.join([*self.words, *passed])}")
         if self.share is not None:
             lines.insert(2, f"share     {self.share:.0%} women, read off the denoiser")
         for title, neighbours in (("before", self.nearest_before), ("after", self.nearest_after)):

@@ -12,6 +12,7 @@ from probe.experiment.run import Run
 if TYPE_CHECKING:
     from probe.images.attributes import AttributeClassifier
     from probe.images.quality import ClipScorer
+    from probe.images.quality.features import FeatureExtractor
 
 SUBJECT = "subject"
 SUBJECT_SEEN = "subject_seen"
@@ -26,6 +27,14 @@ def classifier_folder(run: Run) -> Path:
 def clip_folder(run: Run) -> Path:
     """Find the CLIP that scores a run's pictures."""
     return _folder(run, run.config.evaluate.clip, "clip", "a CLIP model")
+
+
+def features_folder(run: Run) -> Path:
+    """Find the vision model in whose features sets of a run's pictures are compared."""
+    from probe.text.checkpoints import resolve_model
+
+    chosen = run.config.evaluate.features
+    return resolve_model(chosen) if chosen else clip_folder(run)
 
 
 def judges_line(run: Run, *folders: Path) -> str:
@@ -71,6 +80,13 @@ def load_clip(run: Run) -> ClipScorer:
     from probe.images.quality import ClipScorer
 
     return ClipScorer.load(clip_folder(run), device=run.device)
+
+
+def load_features(run: Run) -> FeatureExtractor:
+    """Open the model in whose features sets of pictures are compared."""
+    from probe.images.quality.features import FeatureExtractor
+
+    return FeatureExtractor.load(features_folder(run), device=run.device)
 
 
 def column(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.artifacts import hash_parts, read_table, write_table
+from probe.artifacts import hash_file, hash_parts, read_table, write_table
 from probe.experiment.config import settings_line
 from probe.experiment.fitting import (
     DIRECTION,
@@ -123,7 +123,16 @@ class Train:
         """Hash of the settings and inputs."""
         # What the pictures were made with is in the hash of the pictures.
         settings = settings_line(run.config.train, without=("guidance_scale",))
-        return hash_parts("train", settings, *_inputs(run))
+        return hash_parts("train", settings, *_inputs(run), *_taught())
+
+
+def _taught() -> list[str]:
+    """Hashes of the files of the package that a gate learns from."""
+    from probe.text.captions.gender import DEFAULT as WORDS
+    from probe.text.captions.words import DEFAULT as CAPTIONS
+    from probe.text.constructed import LESSONS
+
+    return [hash_file(path) for path in (LESSONS, CAPTIONS, WORDS)]
 
 
 def _inputs(run: Run) -> tuple[str, str]:

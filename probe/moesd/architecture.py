@@ -9,6 +9,7 @@ from probe.settings import at_least, one_of, setting
 SIDES = ("text", "unet", "both")
 PLACEMENTS = ("all", "down", "mid", "up")
 STYLES = ("adapter", "lora")
+TOKEN_PLACES = ("subject", "start", "end", "nowhere")
 DIRECTIONS = ("toward-female", "toward-male")
 """The two ways in which a prompt is corrected, each with experts of its own."""
 BASE = "base"
@@ -30,11 +31,17 @@ class ExpertConfig:
     )
     placement: str = setting("all", "Blocks of the U-Net with experts: all, down, mid or up.")
     style: str = setting("adapter", "What an expert is: adapter, or lora (low-rank, linear).")
+    token_place: str = setting(
+        "subject",
+        "Where in a prompt the special token stands: before its subject, at its start or end, or "
+        "nowhere, which leaves it out.",
+    )
 
     def __post_init__(self) -> None:
         one_of("side", self.side, SIDES)
         one_of("placement", self.placement, PLACEMENTS)
         one_of("style", self.style, STYLES)
+        one_of("token_place", self.token_place, TOKEN_PLACES)
         at_least("width", self.width, 1)
         at_least("unet_width", self.unet_width, 0)
         at_least("n_experts", self.n_experts, 1)
@@ -48,6 +55,11 @@ class ExpertConfig:
     def has_text(self) -> bool:
         """Whether experts sit on the text states."""
         return self.side != "unet"
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the special token stands in the prompts."""
+        return self.token_place != "nowhere"
 
 
 def expert_names(n_experts: int) -> tuple[str, ...]:

@@ -50,6 +50,9 @@ class TrainConfig(ExpertConfig, LoopConfig):
     )
     routing: Routing = setting("trained", "Which gate decides: trained or closed-form.")
     gate_reads: Reads = setting("words", "What the trained gate reads: pooled, skew or words.")
+    gate_list: bool = setting(
+        True, "The trained gate also looks up gendered words and given names."
+    )
     false_alarm: float = setting(
         0.2, "Share of the prompts to be left alone for which the gate may open in training."
     )
@@ -69,10 +72,20 @@ class TrainConfig(ExpertConfig, LoopConfig):
                 "the objective 'latent' needs no image model and so cannot train experts in it; "
                 "choose the objective 'diffusion' or 'both', or the side 'text'"
             )
+        if not (self.has_text or self.has_token) and self.objective == "both":
+            raise ValueError(
+                "the objective 'both' begins with the latent one, which trains the special token "
+                "and experts on the states, and there are neither; choose 'diffusion'"
+            )
         if self.has_unet and self.objective in _WITHOUT_PICTURES:
             raise ValueError(
                 f"the objective {self.objective!r} trains experts on the states alone; choose the "
                 "side 'text'"
+            )
+        if self.objective in _WITHOUT_PICTURES and self.token_place != "subject":
+            raise ValueError(
+                f"the objective {self.objective!r} puts each value's word where the token stands; "
+                "set token_place to 'subject'"
             )
         if self.patience and self.objective in _WITHOUT_PICTURES:
             raise ValueError(

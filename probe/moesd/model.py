@@ -29,6 +29,7 @@ from probe.moesd.intervening import ExpertRouting
 from probe.moesd.token import TOKEN, SpecialToken
 from probe.moesd.unet.experts import UNetExperts
 from probe.moesd.unet.files import read_experts, write_experts
+from probe.text.captions.gender import NOTHING, read_gender
 from probe.text.checkpoints import resolve_model
 from probe.text.encoder import TextEncoder
 
@@ -144,9 +145,10 @@ class MoESD:
         -------
         dict
             ``prompt``, ``skew``, ``neutral_below``, ``explicit_above``, ``route`` (one of the four
-            classes), ``is_abstained``, ``expert``, ``probabilities`` by class, ``skew_corrected``,
-            ``shift`` (the distance between the two embeddings), and the embeddings ``before`` and
-            ``after``.
+            classes), ``is_abstained``, ``words`` (those by which the prompt says a gender, as far
+            as the gate looks words up) and ``passed_over`` (words and why they do not), ``expert``,
+            ``probabilities`` by class, ``skew_corrected``, ``shift`` (the distance between the two
+            embeddings), and the embeddings ``before`` and ``after``.
         """
         states = self.encoder.states([prompt])
         corrected, ids = self._corrected([prompt], states)
@@ -154,6 +156,7 @@ class MoESD:
         after = _unit(self.encoder.pool(corrected, ids))
         row = self.classify([prompt], before).iloc[0]
         route = str(row["route_closed" if self.gate.routing == "closed-form" else "route_trained"])
+        said = read_gender(prompt) if self.gate.has_list else NOTHING
         return {
             "prompt": prompt,
             "skew": float(row["skew"]),
@@ -161,6 +164,8 @@ class MoESD:
             "explicit_above": self.gate.explicit_above,
             "route": route,
             "is_abstained": self.gate.routing == "trained" and bool(row["is_abstained"]),
+            "words": list(said.words),
+            "passed_over": list(said.passed_over),
             "expert": {CLASSES[1]: "toward-female", CLASSES[2]: "toward-male"}.get(route, "base"),
             "probabilities": {name: float(row[f"p_{name.replace('-', '_')}"]) for name in CLASSES},
             "skew_corrected": float(self.gate.skew(after)[0]),
@@ -186,7 +191,7 @@ class MoESD:
         """Name everything that is trained by gradients; the tensors are those in use."""
         modules = {"experts": self.experts, "unet_experts": self.unet_experts}
         return {
-            "token": self.token.vector,
+            **({"token": self.token.vector} if self.token.is_used else {}),
             **{
                 f"{part}.{name}": weight
                 for part, module in modules.items()
@@ -236,6 +241,7 @@ class MoESD:
             "width": self.experts.width,
             "style": self.experts.style,
             "subjects": list(self.token.subjects),
+            "token_place": self.token.stands,
             "classes": list(CLASSES),
             **gate_settings(self.gate),
         }
@@ -281,7 +287,11 @@ class MoESD:
             ) from error
         return cls(
             encoder=encoder,
-            token=SpecialToken(torch.from_numpy(token[TOKEN][0]), tuple(config["subjects"])),
+            token=SpecialToken(
+                torch.from_numpy(token[TOKEN][0]),
+                tuple(config["subjects"]),
+                config.get("token_place", "subject"),
+            ),
             gate=make_gate(arrays, config),
             experts=experts.to(encoder.device).eval().requires_grad_(False),
             unet_experts=read_experts(folder, config.get("unet"), device=encoder.device),

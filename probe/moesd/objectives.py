@@ -63,8 +63,9 @@ class LatentObjective:
         is_held = np.zeros(len(prompts), dtype=bool) if held is None else np.asarray(held)
         self._taught = torch.from_numpy(np.flatnonzero(~is_held))
         self._held = torch.from_numpy(np.flatnonzero(is_held))
-        moesd.token.vector.requires_grad_(True)
-        self.parameters = [moesd.token.vector, *_trained(moesd.experts)]
+        moesd.token.vector.requires_grad_(moesd.token.is_used)
+        learned = [moesd.token.vector] if moesd.token.is_used else []
+        self.parameters = [*learned, *_trained(moesd.experts)]
 
     def loss(self) -> torch.Tensor:
         """Compute the loss over all prompts."""

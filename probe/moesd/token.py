@@ -1,4 +1,4 @@
-"""The special token: one learned row of the token embedding, put before the subject of a prompt."""
+"""The special token: one learned row of the token embedding, put into a prompt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOKEN = "<bias>"
 
 @dataclass(frozen=True, eq=False)
 class SpecialToken:
-    """The token's vector, and the subjects before which it is put.
+    """The token's vector, and where in a prompt it is put.
 
     The base model's vocabulary and weights stay as they are: the vector takes its place in the
     sequence of token embeddings while a prompt is encoded, and nowhere else.
@@ -26,11 +26,18 @@ class SpecialToken:
     vector: torch.Tensor
     """Shape (n_features,), in the units of the token embedding."""
     subjects: tuple[str, ...]
-    """Known subjects; a prompt without one has the token after its last article."""
+    """Known subjects; a prompt without one has its subject after its last article."""
+    stands: str = "subject"
+    """One of `probe.moesd.architecture.TOKEN_PLACES`; ``"nowhere"`` leaves prompts as they are."""
 
     @classmethod
     def start(
-        cls, encoder: TextEncoder, subjects: Sequence[str], *, like: str = "person"
+        cls,
+        encoder: TextEncoder,
+        subjects: Sequence[str],
+        *,
+        like: str = "person",
+        stands: str = "subject",
     ) -> SpecialToken:
         """Start from the mean embedding of an ordinary word.
 
@@ -46,10 +53,23 @@ class SpecialToken:
             )
         ids = encoder.tokenizer(like, add_special_tokens=False).input_ids
         table = encoder.model.get_input_embeddings().weight.detach()
-        return cls(vector=table[ids].mean(dim=0).clone(), subjects=tuple(subjects))
+        return cls(vector=table[ids].mean(dim=0).clone(), subjects=tuple(subjects), stands=stands)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it stands anywhere."""
+        return self.stands != "nowhere"
 
     def place(self, prompt: str) -> int:
         """Find the character before which the token is put."""
+        if self.stands == "start":
+            return 0
+        if self.stands == "end":
+            return len(prompt)
+        return self.subject_at(prompt)
+
+    def subject_at(self, prompt: str) -> int:
+        """Find the character at which the subject of a prompt begins."""
         lowered = prompt.lower()
         found = [
             match.start()
@@ -64,16 +84,18 @@ class SpecialToken:
     def input_ids(
         self, encoder: TextEncoder, prompts: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokenize prompts with a gap where the token stands.
+        """Tokenize prompts with a gap where the token stands, if it stands anywhere.
 
         Returns
         -------
         ids : int64 Tensor of shape (n_prompts, max_tokens)
             Padded as `TextEncoder.tokenize` pads; the gap holds the start-of-text id.
         places : int64 Tensor of shape (n_prompts,)
-            Position of the gap.
+            Position of the gap; -1 if there is none.
         """
         ids = encoder.tokenize(prompts)
+        if not self.is_used:
+            return ids, torch.full((len(ids),), -1)
         places = torch.tensor([self._n_tokens_before(encoder, prompt) for prompt in prompts])
         gap = torch.full((len(ids), 1), int(ids[0, 0]), dtype=ids.dtype)
         widened = torch.cat([ids, gap], dim=1)

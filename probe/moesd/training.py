@@ -97,7 +97,7 @@ def train_moesd(
     subjects = tuple(dict.fromkeys(table["subject"]))
     moesd = MoESD(
         encoder=encoder,
-        token=SpecialToken.start(encoder, subjects),
+        token=SpecialToken.start(encoder, subjects, stands=config.token_place),
         gate=gate,
         experts=Experts(encoder.n_features, width=config.width, style=config.style).to(
             encoder.device

@@ -18,6 +18,12 @@ from probe.text.prompts import PromptSet
 _FOLDER = Path(__file__).parent.parent / "data" / "gate"
 CHALLENGE = _FOLDER / "challenge.toml"
 """Prompts that a gate is tested on; nothing is ever fitted to them."""
+FRESH = _FOLDER / "fresh.toml"
+"""A second such file, written after lessons and settings were chosen, and before the gate looked
+words up; see `CHALLENGES`."""
+CHALLENGES = {"seen": CHALLENGE, "fresh": FRESH}
+"""By what the builders of the gate knew of them: the first was looked at while lessons and settings
+were chosen, so that what a gate scores on it is a little too good."""
 LESSONS = _FOLDER / "lessons.toml"
 """Prompts that a gate learns from beside those of the lexicon."""
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
 from probe.artifacts import read_json, read_table
 from probe.experiment import Experiment
 from probe.experiment.drifting import MIN_PAIRS, measure_drift
@@ -52,3 +57,46 @@ def test_too_few_pairs_get_no_figure(run, labels):
     found = measure_drift(run, labels[labels["file_name"].isin(names)])
     assert found["n_pairs"] == MIN_PAIRS - 1
     assert not set(FIGURES) & set(found)
+
+
+def test_the_features_can_be_those_of_any_vision_model_and_are_named(
+    finished_run, model_folder, tmp_path
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    quality = run / "evaluation" / "quality.json"
+    labels, before = (run / LABELS).read_bytes(), quality.read_bytes()
+
+    def call(features):
+        found = CliRunner().invoke(main, ["evaluate", str(run), "--features", features, "--json"])
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)
+
+    found = call(str(model_folder / "classifier"))
+    assert found["quality"]["features"] == "ResNetModel (whole/classifier)"
+    told = CliRunner().invoke(main, ["evaluate", str(run)]).stdout
+    assert told.startswith("evaluate: skipped (")
+    assert "features ResNetModel (whole/classifier)" in told
+    assert (run / LABELS).read_bytes() == labels  # the pictures were not looked at again
+    assert call("")["quality"]["features"] == "CLIPModel (whole/clip)"
+    assert quality.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("nosuch", "there is no such folder"),
+        ("vae", "cannot be read"),
+        ("text_encoder", "cannot be read"),
+        ("model_index.json", "is a file; needed a folder"),
+    ],
+)
+def test_a_folder_without_a_vision_model_is_one_line(
+    finished_run, model_folder, tmp_path, part, message
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    before = (run / "evaluation" / "quality.json").read_bytes()
+    asked = ["evaluate", str(run), "--features", str(model_folder / part)]
+    found = CliRunner().invoke(main, asked)
+    assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
+    assert message in found.stderr
+    assert (run / "evaluation" / "quality.json").read_bytes() == before

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from probe.artifacts import Provenance
 from probe.latent.directions import BiasDirection, PairDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
@@ -39,6 +40,13 @@ class Town:
             projection=self.projection,
             **options,
         )
+
+
+@pytest.fixture
+def provenance(town: Town) -> Provenance:
+    return Provenance(
+        kind="moesd", model=town.encoder.id, revision=town.encoder.revision, seed=0, made_from="x"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from probe.latent.erasure import skew
 from probe.moesd.config import TrainConfig
 from probe.moesd.gate import CLASSES, Reading, classify_skew, fit_gate, true_classes
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
+from probe.moesd.gate.gate import gate_features
 from probe.text.prompts import PromptSet
 
 
@@ -27,6 +28,16 @@ def fit(town, vectors=None, prompts=None, **settings):
 @pytest.fixture(scope="module")
 def gate(town):
     return fit(town)
+
+
+SKEW = {"gate_reads": "skew", "gate_list": False}
+"""What is quickest to fit."""
+
+
+@pytest.fixture(scope="module")
+def by_rate(town):
+    """Gates of a strict rate of false alarms and of the loosest."""
+    return {rate: fit(town, **SKEW, false_alarm=rate) for rate in (0.01, 1.0)}
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +75,12 @@ def test_labels_come_from_construction_and_skew(town):
     assert (labels[person] == np.where(skews[person] > 0, *CLASSES[1:3])).all()
 
 
-def test_held_out_occupations_change_nothing(town):
+def test_held_out_occupations_change_nothing(town, by_rate):
     spoiled = town.vectors.copy()
     held_out = (town.prompts.table["split"] == "held_out").to_numpy()
     assert held_out.any()
     spoiled[held_out] = np.random.default_rng(0).normal(size=spoiled[held_out].shape)
-    one, two = fit(town, gate_reads="skew"), fit(town, spoiled, gate_reads="skew")
+    one, two = by_rate[1.0], fit(town, spoiled, **SKEW, false_alarm=1.0)
     assert gate_settings(one) == gate_settings(two)
     for name, array in gate_arrays(one).items():
         np.testing.assert_array_equal(array, gate_arrays(two)[name])
@@ -82,11 +93,28 @@ def test_the_trained_gate_learns_what_it_is_shown(town, gate, reading):
 
 
 @pytest.mark.parametrize("reads", ["pooled", "skew"])
-def test_a_gate_that_reads_no_words_decides_on_the_pooled_states(town, reads):
-    found = fit(town, gate_reads=reads)
+def test_a_gate_that_reads_no_words_decides_on_the_pooled_states(town, by_rate, reads):
+    found = by_rate[1.0] if reads == "skew" else fit(town, gate_reads=reads, gate_list=False)
     bare = Reading(town.vectors)
     read = found.read(town.encoder, town.prompts.prompts, town.vectors)
     assert (found.classify(bare) == found.classify(read)).all()
+
+
+def test_the_list_says_what_this_encoder_cannot_know(town, gate):
+    """The weights are random: without the list, a name or a pronoun would be any other word."""
+    said = [
+        "a snapshot of Sheila, a nurse", "the clerk said that he was tired",
+        "a cook and her hat", "anything but a lady",
+    ]  # fmt: skip
+    silent = ["a photo of a nurse", "the clerk said it was late", "a cook in Virginia"]
+    assert gate.has_list
+    assert (gate.classify(gate.read(town.encoder, said)) == "explicit").all()
+    assert "explicit" not in gate.classify(gate.read(town.encoder, silent))
+
+
+def test_states_alone_are_refused_by_a_gate_that_looks_words_up(gate, reading):
+    with pytest.raises(ShapeError, match="looks words up"):
+        gate.classify(replace(reading, said=None))
 
 
 def test_probabilities_are_a_distribution_and_its_top_is_the_route(gate, reading):
@@ -101,7 +129,8 @@ def test_a_higher_temperature_is_less_certain_but_routes_alike(gate, reading):
     plain = replace(gate, open_above=0.0)
     hotter = replace(plain.classifier, temperature=10 * plain.classifier.temperature)
     warm = replace(plain, classifier=hotter)
-    kinds = [of.classifier.probabilities(reading.words) for of in (plain, warm)]
+    features = gate_features(reading, gate.skew(reading.z), gate.reads, has_list=True)
+    kinds = [of.classifier.probabilities(features) for of in (plain, warm)]
     assert kinds[1].max() < kinds[0].max()
     assert (kinds[1].argmax(axis=1) == kinds[0].argmax(axis=1)).all()
 
@@ -118,13 +147,13 @@ def test_what_falls_into_the_band_is_left_alone_and_counted(gate, reading):
     assert (strict.is_open | strict.is_abstained == free.is_open).all()
 
 
-def test_the_least_probability_can_be_set(town):
-    assert fit(town, gate_reads="skew", false_alarm=1.0).open_above == 0.0
-    assert fit(town, gate_reads="skew", false_alarm=1.0, abstain_below=0.7).open_above == 0.7
+def test_the_least_probability_can_be_set(town, by_rate):
+    assert by_rate[1.0].open_above == 0.0
+    assert fit(town, **SKEW, false_alarm=1.0, abstain_below=0.7).open_above == 0.7
 
 
-def test_a_stricter_rate_of_false_alarms_raises_both_thresholds(town):
-    loose, strict = (fit(town, gate_reads="skew", false_alarm=rate) for rate in (0.9, 0.01))
+def test_a_stricter_rate_of_false_alarms_raises_both_thresholds(by_rate):
+    loose, strict = by_rate[1.0], by_rate[0.01]
     assert strict.open_above > loose.open_above
     assert strict.explicit_above <= loose.explicit_above
 
@@ -147,6 +176,14 @@ def test_a_gate_is_made_again_from_its_arrays_and_settings(gate, reading):
     settings = {key: of for key, of in gate_settings(gate).items() if key != "open_above"}
     with pytest.raises(ArtifactError, match="open_above"):
         make_gate(gate_arrays(gate), settings)
+
+
+def test_a_gate_saved_before_there_was_a_list_reads_as_it_did(town, by_rate):
+    gate = by_rate[0.01]
+    before = {key: of for key, of in gate_settings(gate).items() if key != "has_list"}
+    again = make_gate(gate_arrays(gate), before)
+    reading = Reading(town.vectors)
+    np.testing.assert_array_equal(again.probabilities(reading), gate.probabilities(reading))
 
 
 def test_vectors_of_another_width_are_refused(gate):

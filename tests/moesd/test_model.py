@@ -2,20 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from probe.artifacts import Provenance
 from probe.errors import ArtifactError
 from probe.images.pipelines import load_pipeline
 from probe.moesd.gate import CLASSES
 from probe.moesd.gate.files import gate_settings
 from probe.moesd.model import MoESD
 from probe.text.encoder import TextEncoder
-
-
-@pytest.fixture
-def provenance(town):
-    return Provenance(
-        kind="moesd", model=town.encoder.id, revision=town.encoder.revision, seed=0, made_from="x"
-    )
 
 
 def prompts_of(town, group):

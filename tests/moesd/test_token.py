@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from probe.errors import ShapeError
+from probe.moesd.architecture import TOKEN_PLACES
 from probe.moesd.token import SpecialToken
 
 
@@ -22,6 +23,28 @@ def token(town):
 )
 def test_the_token_stands_before_the_subject(token, prompt, before):
     assert prompt[token.place(prompt) :].startswith(before)
+
+
+@pytest.mark.parametrize("stands", TOKEN_PLACES)
+def test_where_the_token_stands_is_a_setting(town, stands):
+    encoder = town.encoder
+    token = SpecialToken.start(encoder, ("nurse",), stands=stands)
+    prompt = "a photo of a nurse"
+    said = encoder.tokenizer(prompt, add_special_tokens=False).input_ids
+    before = encoder.tokenizer(prompt[: -len("nurse")], add_special_tokens=False).input_ids
+    expected = {"start": 1, "end": 1 + len(said), "subject": 1 + len(before), "nowhere": -1}
+    ids, places = token.input_ids(encoder, [prompt])
+    assert places.tolist() == [expected[stands]]
+    n_more = int((ids != encoder.tokenize([prompt])).any())
+    assert n_more == (stands != "nowhere")
+
+
+def test_a_token_that_stands_nowhere_changes_no_state(town):
+    encoder = town.encoder
+    token = SpecialToken.start(encoder, ("nurse",), stands="nowhere")
+    prompts = ["a photo of a nurse", "a tree"]
+    states = token.states(encoder, *token.input_ids(encoder, prompts))
+    torch.testing.assert_close(states, encoder.states(prompts), rtol=0, atol=0)
 
 
 def test_the_gap_moves_the_rest_one_token_to_the_right(town, token):

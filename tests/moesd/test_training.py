@@ -6,7 +6,9 @@ import torch
 
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
+from probe.moesd.model import MoESD
 from probe.moesd.objectives import DiffusionObjective, LatentObjective
+from probe.moesd.token import SpecialToken
 from probe.moesd.training import train_moesd
 
 
@@ -36,6 +38,41 @@ def test_the_base_model_stays_frozen_bit_for_bit(town, pipeline_folder, pictures
     assert sum(moved) > 0
     for old, new in zip(before, weights_of(*parts), strict=True):
         torch.testing.assert_close(new, old, rtol=0, atol=0)
+
+
+def test_a_correction_without_the_token_is_trained_saved_and_loaded(
+    town, pipeline_folder, pictures, provenance, tmp_path
+):
+    config = TrainConfig(
+        latent_steps=2,
+        diffusion_steps=2,
+        batch_size=4,
+        width=4,
+        n_examples=16,
+        token_place="nowhere",
+    )
+    moesd = town.train(config=config, examples=pictures, pipeline=load_pipeline(pipeline_folder))
+    start = SpecialToken.start(town.encoder, ()).vector
+    torch.testing.assert_close(moesd.token.vector, start, rtol=0, atol=0)
+    assert "token" not in moesd.weights()
+    moesd.save(tmp_path, provenance)
+    prompts = ["a photo of a nurse", "a photo of a mechanic"]
+    loaded = MoESD.load(tmp_path, town.encoder)
+    np.testing.assert_array_equal(loaded.embed(prompts), moesd.embed(prompts))
+    assert not loaded.token.is_used
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"objective": "twins", "token_place": "start"}, "set token_place to 'subject'"),
+        ({"side": "unet", "token_place": "nowhere"}, "choose 'diffusion'"),
+        ({"token_place": "middle"}, "token_place"),
+    ],
+)
+def test_a_place_of_the_token_that_leaves_nothing_to_train_is_refused(options, told):
+    with pytest.raises(ValueError, match=told):
+        TrainConfig(**options)
 
 
 def test_held_out_occupations_teach_nothing(town):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from probe.artifacts import Provenance
 from probe.errors import ArtifactError
 from probe.images.generation import GenerationPlan, generate
 from probe.images.pipelines import load_pipeline
@@ -29,13 +28,6 @@ def pipeline(pipeline_folder):
 @pytest.fixture(scope="module")
 def trained(town, pipeline, pictures):
     return town.train(config=BRIEF, examples=pictures, pipeline=pipeline)
-
-
-@pytest.fixture
-def provenance(town):
-    return Provenance(
-        kind="moesd", model=town.encoder.id, revision=town.encoder.revision, seed=0, made_from="x"
-    )
 
 
 def ups(module):

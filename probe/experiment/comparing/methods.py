@@ -99,7 +99,7 @@ def _sent(bench: Bench, run: Run, moesd: MoESD) -> Method:
     from probe.baselines.method import Method
     from probe.experiment.sending import intervention
 
-    counted = [moesd.token.vector.numel()]
+    counted = [moesd.token.vector.numel()] if moesd.token.is_used else []
     if run.config.train.has_text:  # without, its experts are identities that nothing trains
         counted.append(moesd.experts.n_parameters)
     if moesd.unet_experts is not None:

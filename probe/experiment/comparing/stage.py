@@ -110,7 +110,8 @@ class CompareMethods:
 
     def _made_from(self, bench: Bench) -> str:
         rows = (row_made_from(bench, name) for name in self.names)
-        return hash_parts("compare", settings_line(bench.run.config.evaluate), *self.names, *rows)
+        settings = settings_line(bench.run.config.evaluate, without=("features",))
+        return hash_parts("compare", settings, *self.names, *rows)
 
 
 def read_methods(run: Run) -> pd.DataFrame:

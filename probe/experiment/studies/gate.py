@@ -23,7 +23,8 @@ RESULT = "moesd/challenge.json"
 KNOWN = "held-out occupations"
 """The lexicon's own templates, with the occupations that no training saw."""
 HARD = "hard"
-"""All categories that are marked so, together."""
+"""All categories of a set that are marked so, together."""
+OPEN = ("male-skewed", "female-skewed")
 
 
 class GateChallenge(Study):
@@ -43,25 +44,34 @@ class GateChallenge(Study):
         from probe.moesd.gate import evaluation
         from probe.moesd.gate.levels import correct_levels, summarise_levels
         from probe.moesd.model import MoESD
-        from probe.text.constructed import Wordings, subjects_by_split
+        from probe.text.constructed import CHALLENGES, Wordings, subjects_by_split
 
-        made_from, wordings = self.made_from(run), Wordings.load()
+        made_from = self.made_from(run)
+        wordings = {name: Wordings.load(path) for name, path in CHALLENGES.items()}
         drawing: dict[str, Any] = {
             "n_bootstrap": run.config.probe.n_bootstrap,
             "seed": run.config.probe.seed,
         }
         moesd = MoESD.load(run.folder / FOLDER, run.load_encoder())
         subjects = subjects_by_split(run.prompts)
-        asked = pd.concat(
-            [_known(run), wordings.prompts(subjects, split="held_out")], ignore_index=True
-        ).drop_duplicates("prompt", ignore_index=True)
-        answers = evaluation.answer(moesd, asked)
+        asked = {of: found.prompts(subjects, split="held_out") for of, found in wordings.items()}
+        answers = evaluation.answer(
+            moesd,
+            pd.concat([_known(run), *(_named(table, of) for of, table in asked.items())])
+            .drop_duplicates("prompt")
+            .reset_index(drop=True),
+        )
         categories = _by_category(answers, **drawing)
-        truth = answers["route_truth"].to_numpy(dtype=str)
-        chances = answers[[name for name in answers.columns if name.startswith("p_")]].to_numpy()
-        should_open = np.isin(truth, ("male-skewed", "female-skewed"))
-        scores = chances[:, 1:3].sum(axis=1)
-        levels = summarise_levels(correct_levels(moesd, wordings.by_level(subjects)), **drawing)
+        chances, truth, scores, should_open = _chances(answers)
+        levels = pd.concat(
+            [
+                summarise_levels(correct_levels(moesd, of.by_level(subjects)), **drawing).assign(
+                    set=name
+                )
+                for name, of in wordings.items()
+            ],
+            ignore_index=True,
+        )
         tables = {
             CHALLENGE: answers,
             CATEGORIES: categories,
@@ -74,9 +84,9 @@ class GateChallenge(Study):
             write_table(run.folder / path, table, run.provenance(kind, made_from))
         figures = {
             "reads": moesd.gate.reads,
+            "has_list": moesd.gate.has_list,
             "categories": categories.to_dict("records"),
-            "calibration_error": asdict(evaluation.calibration_error(chances, truth, **drawing)),
-            "auc": asdict(evaluation.auc(scores, should_open, **drawing)),
+            **_by_set(answers, **drawing),
             "abstained": int(answers["is_abstained"].sum()),
             "levels": levels.to_dict("records"),
             "misses": _misses(answers),
@@ -85,9 +95,10 @@ class GateChallenge(Study):
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings, of everything that is read, and of the prompts."""
-        from probe.text.constructed import CHALLENGE as WORDS
+        from probe.text.constructed import CHALLENGES
 
-        return hash_parts(super().made_from(run), run.hashes(*parts(run)), hash_file(WORDS))
+        words = [hash_file(path) for path in CHALLENGES.values()]
+        return hash_parts(super().made_from(run), run.hashes(*parts(run)), *words)
 
 
 def _known(run: Run) -> pd.DataFrame:
@@ -96,6 +107,7 @@ def _known(run: Run) -> pd.DataFrame:
     rows = table[table["split"] == "held_out"]
     said = rows["group"].isin(["male", "female"])
     return rows[["prompt", "subject", "split", "template"]].assign(
+        set="lexicon",
         category=KNOWN,
         is_hard=False,
         kind=np.where(said, "explicit", "person"),
@@ -103,12 +115,44 @@ def _known(run: Run) -> pd.DataFrame:
     )
 
 
+def _named(prompts: pd.DataFrame, of: str) -> pd.DataFrame:
+    """Say of which set prompts are, and in the names of their categories, too."""
+    return prompts.assign(set=of, category=f"{of}: " + prompts["category"])
+
+
+def _chances(answers: pd.DataFrame) -> tuple[Any, Any, Any, Any]:
+    """Give the probabilities of the classes, the true ones, the score and whether to open."""
+    truth = answers["route_truth"].to_numpy(dtype=str)
+    chances = answers[[name for name in answers.columns if name.startswith("p_")]].to_numpy()
+    return chances, truth, chances[:, 1:3].sum(axis=1), np.isin(truth, OPEN)
+
+
+def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
+    """Give what is said of a set as a whole: calibration, AUC, and the share of false alarms."""
+    from probe.moesd.gate.evaluation import accuracy, auc, calibration_error
+
+    found: dict[str, Any] = {"calibration_error": {}, "auc": {}, "false_alarms": {}}
+    for name, of in answers.groupby("set", sort=False):
+        chances, truth, scores, should_open = _chances(of)
+        closed = of[of["kind"] != "person"]
+        opened = closed["route_trained"].isin(OPEN).to_numpy()
+        figures = {
+            "calibration_error": calibration_error(chances, truth, **drawing),
+            "auc": auc(scores, should_open, **drawing),
+            "false_alarms": accuracy(opened, closed["template"].to_numpy(dtype=str), **drawing),
+        }
+        for key, figure in figures.items():
+            found[key][name] = asdict(figure)
+    return found
+
+
 def _by_category(answers: pd.DataFrame, **drawing: Any) -> pd.DataFrame:
     """Share right by category and gate: the class itself, and what is done with the prompt."""
     from probe.moesd.gate.evaluation import accuracy, is_treated_right
 
     groups = dict(list(answers.groupby("category", sort=False)))
-    groups[HARD] = answers[answers["is_hard"]]
+    for name, hard in answers[answers["is_hard"]].groupby("set", sort=False):
+        groups[f"{name}: {HARD}"] = hard
     rows = []
     for name, of in groups.items():
         truth = of["route_truth"].to_numpy(dtype=str)
@@ -118,7 +162,8 @@ def _by_category(answers: pd.DataFrame, **drawing: Any) -> pd.DataFrame:
             right = {"class": route == truth, "treatment": is_treated_right(truth, route)}
             for measure, is_right in right.items():
                 found = asdict(accuracy(is_right, templates, **drawing))
-                rows.append({"category": name, "gate": gate, "measure": measure, **found})
+                row = {"set": of["set"].iloc[0], "category": name, "gate": gate}
+                rows.append({**row, "measure": measure, **found})
     return pd.DataFrame(rows)
 
 
@@ -131,20 +176,27 @@ def _misses(answers: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _result(figures: dict[str, Any], *, n: int) -> StudyResult:
+    looks = " and looks words up" if figures["has_list"] else ""
     lines = [
-        f"the trained gate reads {figures['reads']}; {n} prompts of known class, "
+        f"the trained gate reads {figures['reads']}{looks}; {n} prompts of known class, "
         f"{len(figures['misses'])} missed, {figures['abstained']} left alone as unsure"
     ]
     for row in figures["categories"]:
         if (row["gate"], row["measure"]) == ("trained", "class"):
-            ends = bracketed(row["value"], row["low"], row["high"], digits=2)
-            lines.append(f"{row['category']}: right in {ends}, n = {row['n']}")
-    for name, title in (("calibration_error", "expected calibration error"), ("auc", "AUC")):
-        lines.append(
-            f"{title} {bracketed(*(figures[name][end] for end in ('value', 'low', 'high')))}"
-        )
+            lines.append(f"{row['category']}: right in {_ends(row)}, n = {row['n']}")
+    titles = {
+        "calibration_error": "expected calibration error",
+        "auc": "AUC",
+        "false_alarms": "opened though to be left alone",
+    }
+    for name, title in titles.items():
+        for of, row in figures[name].items():
+            lines.append(f"{of}: {title} {_ends(row, digits=3)}, n = {row['n']}")
     for row in figures["levels"]:
         if row["measure"] == "opened":
-            ends = bracketed(row["value"], row["low"], row["high"], digits=2)
-            lines.append(f"level {row['level']}: corrected in {ends}")
+            lines.append(f"{row['set']}: level {row['level']}: corrected in {_ends(row)}")
     return StudyResult(lines, figures)
+
+
+def _ends(row: dict[str, Any], *, digits: int = 2) -> str:
+    return bracketed(row["value"], row["low"], row["high"], digits=digits)

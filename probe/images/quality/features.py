@@ -20,6 +20,7 @@ from probe.images.vision import (
     load_vision_model,
     open_picture,
 )
+from probe.text.loading import opening
 
 Double = npt.NDArray[np.float64]
 
@@ -50,7 +51,8 @@ class FeatureExtractor:
         Raises
         ------
         ModelError
-            If the folder is missing, damaged or a pickle, or does not say how large pictures are.
+            If the folder is missing, damaged or a pickle, does not say how large pictures are, or
+            holds no vision model that pools what it sees.
         ValueError
             If there is no such device.
         """
@@ -65,7 +67,10 @@ class FeatureExtractor:
             for key, default in (("image_mean", [0.0] * 3), ("image_std", [1.0] * 3))
         )
         name = f"{type(model).__name__} ({folder.parent.name}/{folder.name})"
-        return cls(model, name, _size(folder, settings), (norm[0], norm[1]))
+        extractor = cls(model, name, _size(folder, settings), (norm[0], norm[1]))
+        with opening(folder):  # what is no vision model says so here, not after hours
+            extractor.extract([Image.new("RGB", extractor._size[::-1])])
+        return extractor
 
     @torch.no_grad()
     def chunks(

@@ -26,7 +26,11 @@ def gate_arrays(gate: Gate) -> dict[str, npt.NDArray[np.float64]]:
 def gate_settings(gate: Gate) -> dict[str, Any]:
     """Give what goes into a file of settings."""
     scalars = {name: getattr(gate, name) for name in _SCALARS}
-    return {**scalars, "temperature": gate.classifier.temperature}
+    return {
+        **scalars,
+        "has_list": gate.has_list,
+        "temperature": gate.classifier.temperature,
+    }
 
 
 def make_gate(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> Gate:
@@ -44,6 +48,7 @@ def make_gate(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> Gate:
         return Gate(
             axis=arrays["axis"],
             classifier=classifier,
+            has_list=settings.get("has_list", False),  # gates of before had none
             **{name: settings[name] for name in _SCALARS},
         )
     except KeyError as error:

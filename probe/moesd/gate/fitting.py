@@ -36,7 +36,8 @@ def fit_gate(
     """Fit both gates on prompts of the training occupations, on objects, and on the lessons.
 
     The lessons (`probe.text.constructed.LESSONS`) say the same in many more ways than the
-    lexicon's templates: names, pronouns, negations, gendered words that mean nobody.
+    lexicon's templates: names, pronouns, negations, gendered words that mean nobody. A gate that
+    looks words up learns from them how far to trust its list beside the states.
 
     Parameters
     ----------
@@ -47,8 +48,8 @@ def fit_gate(
     z : ndarray of shape (n_prompts, n_features)
         Pooled states of ``prompts``, L2-normalised.
     config : TrainConfig
-        Of it ``gate_reads``, ``neutral_band``, ``false_alarm``, ``abstain_below``, ``soft``,
-        ``routing`` and ``seed``.
+        Of it ``gate_reads``, ``gate_list``, ``neutral_band``, ``false_alarm``, ``abstain_below``,
+        ``soft``, ``routing`` and ``seed``.
 
     Raises
     ------
@@ -75,11 +76,12 @@ def fit_gate(
     taught = _taught(table[training])
     said = taught["prompt"].tolist()
     taught_z = np.concatenate([z[training], encoder.embed(said[training.sum() :])])
-    reading = read_prompts(encoder, said, reads=config.gate_reads, z=taught_z)
+    has_list = config.gate_list
+    reading = read_prompts(encoder, said, reads=config.gate_reads, has_list=has_list, z=taught_z)
     taught_skews = reading.z @ axis - midpoint
     kinds = taught["kind"].to_numpy(dtype=str)
     classifier, unseen = fit_classifier(
-        gate_features(reading, taught_skews, config.gate_reads),
+        gate_features(reading, taught_skews, config.gate_reads, has_list=has_list),
         kinds,
         weights=taught["weight"].to_numpy(dtype=np.float64),
         groupings=(
@@ -105,6 +107,7 @@ def fit_gate(
             _opening(unseen, kinds, is_skewed, false_alarm=config.false_alarm),
         ),
         reads=config.gate_reads,
+        has_list=has_list,
         routing=config.routing,
         is_soft=config.soft,
     )

@@ -61,6 +61,8 @@ class Gate:
     open_above: float = 0.0
     """Least probability of a skewed class for which the trained gate opens."""
     reads: Reads = "pooled"
+    has_list: bool = False
+    """Whether the trained gate looks up the words by which a prompt says a gender, too."""
     routing: Routing = "trained"
     is_soft: bool = False
     """Whether an expert's shift is weighted by the class's probability, or the likeliest class
@@ -74,7 +76,7 @@ class Gate:
         self, encoder: TextEncoder, prompts: Sequence[str], z: Matrix | None = None
     ) -> Reading:
         """Read prompts as this gate needs them; ``z`` are their pooled states, where known."""
-        return read_prompts(encoder, prompts, reads=self.reads, z=z)
+        return read_prompts(encoder, prompts, reads=self.reads, has_list=self.has_list, z=z)
 
     def skew(self, z: Matrix) -> Vector:
         """Measure towards whom prompts lean.
@@ -136,12 +138,25 @@ class Gate:
 
     def _kinds(self, reading: Reading) -> Vector:
         return self.classifier.probabilities(
-            gate_features(reading, self.skew(reading.z), self.reads)
+            gate_features(reading, self.skew(reading.z), self.reads, has_list=self.has_list)
         )
 
 
-def gate_features(reading: Reading, skews: Vector, reads: Reads) -> npt.NDArray[np.floating]:
+def gate_features(
+    reading: Reading, skews: Vector, reads: Reads, *, has_list: bool
+) -> npt.NDArray[np.floating]:
     """Give what the classifier sees, shape (n_prompts, n_gate_features)."""
+    of_states = _of_states(reading, skews, reads)
+    if not has_list:
+        return of_states
+    if reading.said is None:
+        raise ShapeError(
+            "the gate looks words up but was given states alone; take them from `Gate.read`"
+        )
+    return np.concatenate([of_states, reading.said], axis=1)
+
+
+def _of_states(reading: Reading, skews: Vector, reads: Reads) -> npt.NDArray[np.floating]:
     if reads == "skew":
         return np.stack([skews, np.abs(skews)], axis=1)
     if reads == "pooled":

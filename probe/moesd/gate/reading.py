@@ -1,4 +1,4 @@
-"""What a gate reads of a prompt: the pooled state, the skew alone, or the words one by one."""
+"""What a gate reads of a prompt: its states, in one of three ways, and what its words say."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from probe.moesd.config import Reads
+from probe.text.captions.gender import GenderWords, read_gender
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.layers import entering_states
@@ -25,13 +26,16 @@ class Reading:
     """Shape (n_prompts, n_features); pooled states, L2-normalised. The skew is taken from them."""
     words: Matrix | None = None
     """Shape (n_prompts, n_word_features), see `read_words`; None if the gate reads no words."""
+    said: Matrix | None = None
+    """Shape (n_prompts, 2), see `read_said`; None if the gate has no list of words."""
 
     def __len__(self) -> int:
         return len(self.z)
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Reading:
         """Keep some prompts."""
-        return Reading(self.z[rows], None if self.words is None else self.words[rows])
+        words, said = (None if of is None else of[rows] for of in (self.words, self.said))
+        return Reading(self.z[rows], words, said)
 
 
 def read_prompts(
@@ -39,6 +43,7 @@ def read_prompts(
     prompts: Sequence[str],
     *,
     reads: Reads,
+    has_list: bool,
     z: Matrix | None = None,
 ) -> Reading:
     """Read prompts for a gate.
@@ -49,11 +54,35 @@ def read_prompts(
     prompts : sequence of str
     reads : str
         What the gate reads: ``"pooled"``, ``"skew"`` or ``"words"``.
+    has_list : bool
+        Whether it looks words up as well.
     z : ndarray of shape (n_prompts, n_features), optional
         Pooled states, L2-normalised, where they are known already.
     """
     z = encoder.embed(prompts) if z is None else z
-    return Reading(z, read_words(encoder, prompts) if reads == "words" else None)
+    return Reading(
+        z,
+        read_words(encoder, prompts) if reads == "words" else None,
+        read_said(prompts) if has_list else None,
+    )
+
+
+def read_said(prompts: Sequence[str]) -> Matrix:
+    """Look up whether prompts say a gender by their words, whatever the encoder makes of them.
+
+    An encoder that has never met a name cannot know who bears it. Our choice: the paper's gate has
+    no such list.
+
+    Returns
+    -------
+    ndarray of shape (n_prompts, 2)
+        1 where some word says a gender, and 1 where none does though one could have, as in "a
+        male plug"; see `probe.text.captions.gender.read_gender`.
+    """
+    lists = GenderWords.load()
+    found = [read_gender(prompt, lists) for prompt in prompts]
+    flags = [(bool(of.words), not of.words and bool(of.passed_over)) for of in found]
+    return np.array(flags, dtype=np.float32).reshape(-1, 2)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from probe.text.lexicon import with_article
 
 @dataclass(frozen=True)
 class Twins:
-    """Say each value of an attribute in a prompt that says none, where the special token stands.
+    """Say each value of an attribute in a prompt that says none, before its subject.
 
     The twins teach and measure; no pipeline is ever conditioned on one in a prompt's place.
     """
@@ -31,7 +31,7 @@ class Twins:
         tuple of str
             One prompt a word, in their order.
         """
-        place = token.place(prompt)
+        place = token.subject_at(prompt)
         return tuple(
             _with_fitting_article(prompt[:place], word) + f"{word} {prompt[place:]}"
             for word in self.words

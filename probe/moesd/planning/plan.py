@@ -134,7 +134,7 @@ def plan_training(
     at_least("resolution", size, shape.pixels_per_latent)
     costs = measure_costs(unet, experts, latent_size=size // shape.pixels_per_latent)
     trainable = {
-        "token": shape.n_features,
+        "token": shape.n_features if config.has_token else 0,
         "gate": len(CLASSES) * (shape.n_features + 1),
         "text_experts": _n_text(shape.n_features, config),
         "unet_experts": 0 if experts is None else experts.n_parameters,

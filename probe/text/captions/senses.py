@@ -49,13 +49,13 @@ def _reasons_of_nouns(
     raw: list[str], tokens: list[str], places: list[int], words: CaptionWords
 ) -> dict[int, str]:
     reasons = dict.fromkeys(_in_phrases(tokens, words), "phrase")
-    is_cased = _is_cased(raw)
+    cased = is_cased(raw)
     for place in places:
         if place in reasons:
             continue
         token = tokens[place]
         following = tokens[place + 1] if place + 1 < len(tokens) else ""
-        if is_cased and _is_name(raw, place, words):
+        if cased and _is_name(raw, place, words):
             reasons[place] = "name"
         elif token in words.collectives and following == "of":
             reasons[place] = "group"
@@ -91,7 +91,7 @@ def _in_phrases(tokens: list[str], words: CaptionWords) -> set[int]:
     return found
 
 
-def _is_cased(raw: list[str]) -> bool:
+def is_cased(raw: list[str]) -> bool:
     """Tell whether a capital letter means something: not in headlines, nor all in capitals."""
     long = [word for word in raw if len(word) > 3]
     return bool(long) and sum(word[0].isupper() for word in long) <= len(long) / 2

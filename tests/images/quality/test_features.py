@@ -78,6 +78,16 @@ def test_a_folder_that_gives_no_size_is_refused(clip_folder, tmp_path):
         FeatureExtractor.load(folder)
 
 
+def test_a_model_that_sees_no_pictures_is_refused_when_it_is_opened(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 10}
+    BertModel(BertConfig(intermediate_size=8, **size)).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"size": 16}')
+    with pytest.raises(ModelError, match="cannot be opened"):
+        FeatureExtractor.load(tmp_path)
+
+
 def test_resizing_rounds_nothing_and_keeps_the_mean():
     ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3))
     found = clean_resize(Image.fromarray(ramp), (16, 16))

@@ -1,4 +1,4 @@
-"""How the page writes numbers: as journals do, with true minus signs."""
+"""How the page and the card write numbers: as journals do, with true minus signs."""
 
 from __future__ import annotations
 

