@@ -132,6 +132,16 @@ SOURCES = {
         ("name", "keeps_explicit", "figure", "value", "low", "high", "floor"),
         is_optional=True,
     ),
+    "methods_found": Source(
+        "comparison/methods.json",
+        "comparison",
+        "compare methods",
+        ("methods", "noise_floor", "n_images", "attribute"),
+        is_optional=True,
+    ),
+    "intersections": Source(
+        "evaluation/intersections.json", "study", "probe", ("lines", "figures"), is_optional=True
+    ),
     "cells": Source(
         "evaluation/cells.parquet",
         "cells",

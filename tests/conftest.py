@@ -25,6 +25,12 @@ THINGS = ("car", "tree")
 SEEN = ("carpenter", "cook", "nurse", "car")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores out between the processes that test side by side."""
+    at_work = getattr(config, "workerinput", {}).get("workercount", 1)
+    torch.set_num_threads(max(1, torch.get_num_threads() // at_work))
+
+
 @pytest.fixture(scope="session")
 def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A StableDiffusionPipeline of 16 x 16 pictures, saved by diffusers."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from figures.paper import drawable
 from figures.recipes import GATES, ROUTES
+from figures.report.beyond import drift, intersections, lacking, methods
 from figures.report.data import page_data
 from figures.report.pictures import drawn_picture, image_pairs
 from figures.report.shares import subject_shares
@@ -23,6 +24,22 @@ if TYPE_CHECKING:
 
 N_MISTAKES = 10
 """Prompts in the table of what the gate gets wrong."""
+NAVIGATION = {
+    "bias": "Where the bias stands",
+    "deeper": "Looking deeper",
+    "gate": "The gate",
+    "shift": "The shift",
+    "pictures": "The pictures",
+    "fairness": "Fairness",
+    "effects": "Side effects",
+    "quality": "How far the images move",
+    "intersections": "Attributes taken together",
+    "methods": "Other methods",
+    "made": "How it was made",
+    "lacking": "What this run lacks",
+    "limits": "What cannot be concluded",
+}
+"""Sections of the page, in order; those of which a run holds nothing are left out."""
 N_IMAGES = {
     "base": "Images of neutral prompts, base",
     "corrected": "Images of neutral prompts, corrected",
@@ -34,7 +51,9 @@ PLACES = {
     "shift": ("shift", "skew_shift"),
     "pictures": ("images",),
     "fairness": ("shares", "fairness"),
-    "effects": ("tradeoff", "methods"),
+    "effects": ("tradeoff",),
+    "intersections": ("intersections",),
+    "methods": ("methods",),
 }
 """Section of the page -> the figures that it speaks of; all others stand under "Looking deeper"."""
 
@@ -56,7 +75,17 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     pictures = {name: drawn_picture(files, name) for name in names}
     pairs = image_pairs(files, n_pairs=n_pairs)
     placed = {name for drawn in PLACES.values() for name in drawn}
+    studies = [name for name in names if name not in placed]
+    beyond = {
+        "drift": drift(quality),
+        "intersections": intersections(files),
+        "methods": methods(files),
+        "lacking": lacking(files, quality),
+    }
+    is_there = beyond | {"deeper": studies, "quality": beyond["drift"]}
     return {
+        **beyond,
+        "navigation": {key: title for key, title in NAVIGATION.items() if is_there.get(key, True)},
         "run": files.run.resolve().name,
         "made": made,
         "is_tinytown": made.model == "tinytown",
@@ -83,7 +112,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "subject_shares": subject_shares(files),
         "pictures": pictures,
         "places": {place: [n for n in drawn if n in names] for place, drawn in PLACES.items()},
-        "studies": [name for name in names if name not in placed],
+        "studies": studies,
         "pairs": pairs,
         "data": page_data(files, pairs=pairs),
         "files": [

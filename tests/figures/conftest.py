@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from scipy.stats import pearsonr
 
-from figures.paper import draw
+from figures.paper import FIGURES, draw, drawable
+from figures.sources import RunFiles
 from probe.artifacts import Provenance, write_json, write_table
+from probe.experiment.config import Config
+from probe.experiment.run import Run
+from probe.experiment.studies.intersections import Intersections
+from probe.experiment.wording.terms import DRIFT
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
@@ -79,6 +86,36 @@ def drawn_run(
     return folder
 
 
+@pytest.fixture(scope="session")
+def sketched_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    tables: dict[str, pd.DataFrame],
+    quality: dict[str, Any],
+) -> Path:
+    """The same run with a white sheet for each figure; tests that change it work on a copy."""
+    folder = _write_run(tmp_path_factory.mktemp("sketched") / "run", tables, quality)
+    _draw_images(folder, tables["labels"])
+    sketch_figures(folder)
+    return folder
+
+
+def sketch_figures(folder: Path) -> None:
+    """Write a white sheet for each figure, which says as the true one does what it is of."""
+    files = RunFiles(folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    for name in drawable(files):
+        made = files.provenance("figure", *FIGURES[name].reads)
+        said = PngImagePlugin.PngInfo()
+        said.add_text("Description", json.dumps(asdict(made)))
+        Image.new("RGB", (80, 60), "white").save(folder / "figures" / f"{name}.png", pnginfo=said)
+
+
+@pytest.fixture(scope="session")
+def sketch() -> Callable[[Path], None]:
+    """What `sketched_run` was drawn with."""
+    return sketch_figures
+
+
 @pytest.fixture
 def run(tmp_path: Path, tables: dict[str, pd.DataFrame], quality: dict[str, Any]) -> Path:
     """A run folder with every table but no images; one prompt is hostile to HTML."""
@@ -102,8 +139,7 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
         ("evaluation", "labels", tables["labels"]),
         ("evaluation", "shares", tables["shares"]),
         ("evaluation", "fairness", tables["fairness"]),
-        ("comparison", "methods", _methods()),
-        ("evaluation", "cells", _cells()),
+        ("comparison", "methods", _methods_table()),
     ):
         write_table(folder / room / f"{name}.parquet", frame, _provenance(name))
     for name in STUDIES:
@@ -118,6 +154,14 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
         folder / "moesd/config.json", THRESHOLDS | {"routing": "trained"}, _provenance("moesd")
     )
     write_json(folder / "latent/fit.json", _fit(tables["subjects"]), _provenance("fit"))
+    write_json(folder / "comparison/methods.json", _comparison(), _provenance("comparison"))
+    config = Config(model="tinytown")
+    config.write(folder)
+    of = Intersections().made_from(Run(folder, config))
+    made = replace(_provenance("cells"), made_from=of)
+    write_table(folder / "evaluation/cells.parquet", _cells(), made)
+    study = {"lines": ["cells"], "figures": _intersections()}
+    write_json(folder / "evaluation/intersections.json", study, replace(made, kind="study"))
     return folder
 
 
@@ -140,28 +184,70 @@ def _cells() -> pd.DataFrame:
                 share = fair * (0.6 + 0.8 * number / (len(cells) - 1))
                 ends = {"low": 0.6 * share, "high": 1.5 * share, "fair": fair}
                 is_harmed = side == "moesd" and number == 5
+                counted = {"count": round(1600 * share), "n": 1600, "change": 0.01, "p_holm": 0.3}
                 rows.append(
                     {"intersection": name, "side": side, "cell": cell, "share": share, **ends}
-                    | {"is_small": len(cells) > 4, "is_harmed": is_harmed}
+                    | {"is_small": len(cells) > 4, "is_harmed": is_harmed, **counted}
                 )
     return pd.DataFrame(rows)
 
 
-def _methods() -> pd.DataFrame:
+def _intersections() -> dict[str, Any]:
+    """What the study of intersections tells of `_cells`."""
+    hidden = {"value": 0.031, "low": 0.012, "high": 0.055}
+    worst = {"cell": "woman, young", "share": 0.15, "low": 0.09, "high": 0.225, "fair": 0.25}
+    side = {"n": 1600, "hidden": hidden, "worst": worst, "n_small": 0}
+    small = {**side, "worst": None, "n_small": 8}
+    harm = {"value": 0.02, "low": 0.005, "high": 0.04, "p_holm": 0.004, "is_harmed": True}
+    asked = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 48, "n_small": 0, "worst": worst}
+    return {
+        "intersections": {
+            "gender x age": {"base": side, "moesd": side},
+            "gender x age x skin": {"base": small, "moesd": small},
+        },
+        "harm_to_others": {"age": harm},
+        "asked": {"base": asked, "moesd": {**asked, "worst": None, "n_small": 4}},
+    }
+
+
+def _methods() -> list[dict[str, Any]]:
     """Four methods, of which the last loses explicit prompts."""
-    rows = []
+    methods = []
     for number, name in enumerate(("base", "moesd", "explicit-mixing", "leace")):
-        keeps = name != "leace"
-        for figure, value, half in (
-            ("mad", 0.35 - 0.1 * number, 0.04),
-            ("explicit_honoured", 1.0 if keeps else 0.6, 0.02),
-            ("clip_score", 66.0 - number, 0.5),
-        ):
-            ends = {"value": value, "low": value - half, "high": value + half}
-            floor = 0.06 if figure == "mad" else float("nan")
-            rows.append(
-                {"name": name, "keeps_explicit": keeps, "figure": figure, **ends, "floor": floor}
-            )
+        keeps, mad = name != "leace", (0.35 - 0.1 * number, 0.04)
+        figures = {
+            "mad": mad,
+            "mad_trained": mad,
+            "mad_held_out": mad,
+            "explicit_honoured": (1.0 if keeps else 0.6, 0.02),
+            "subject_recognised": (0.98, 0.01),
+            "non_person_changed": (0.0, 0.02),
+            "clip_score": (66.0 - number, 0.5),
+        }
+        ends = {
+            figure: {"value": value, "low": value - half, "high": value + half}
+            for figure, (value, half) in figures.items()
+        }
+        ends["mad"]["floor"] = 0.06
+        cost = {"n_trainable": 1000 * number, "train_seconds": 12.0 if number == 1 else None}
+        cost |= {"seconds_per_image": {"value": 0.04, "low": 0.03, "high": 0.05}, "kid": None}
+        methods.append({"name": name, "keeps_explicit": keeps, **ends, **cost})
+    return methods
+
+
+def _comparison() -> dict[str, Any]:
+    """What `compare methods` tells of them."""
+    sizes = {"per_subject": 40, "per_method": 2400, "subjects": 40}
+    told = {"attribute": "gender", "value": "woman", "model": "tinytown"}
+    return {"methods": _methods(), "noise_floor": {"mad": 0.062}, "n_images": sizes, **told}
+
+
+def _methods_table() -> pd.DataFrame:
+    rows = []
+    for of in _methods():
+        for figure in ("mad", "explicit_honoured", "clip_score"):
+            shared = {"name": of["name"], "keeps_explicit": of["keeps_explicit"], "figure": figure}
+            rows.append({**shared, "floor": float("nan"), **of[figure]})
     return pd.DataFrame(rows)
 
 
@@ -348,10 +434,17 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
             "overfit": {"value": 0.013, "low": -0.02, "high": 0.05},
         },
         "n_images": {"base": 1600, "corrected": 1600, "per_subject": 40},
+        "quality": _drift(),
         "attribute": "gender",
         "value": "woman",
         "model": "tinytown",
     }
+
+
+def _drift() -> dict[str, Any]:
+    """How far the pictures move, in features that are named."""
+    figures = {name: {"value": 0.4, "low": 0.3, "high": 0.5} for name in DRIFT}
+    return {"is_drift": True, "features": "Dinov2Model (mine/dino)", "n_pairs": 800, **figures}
 
 
 def _fit(subjects: pd.DataFrame) -> dict[str, Any]:

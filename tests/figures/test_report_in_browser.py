@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.report import percent_interval, write_report
+from figures.report import LARGEST_PAGE, percent_interval, write_report
 from figures.sources import RunFiles
 from probe.images.fairness import share_interval
 from probe.moesd.gate import CLASSES, classify_skew
@@ -94,6 +94,10 @@ def test_the_page_opens_without_complaint_and_asks_for_nothing(reader):
     assert all(alt for alt, _ in images)
 
 
+def test_the_page_is_small_enough_to_be_mailed(report):
+    assert report.stat().st_size <= LARGEST_PAGE == 8_000_000
+
+
 def test_the_search_finds_a_prompt_and_tells_what_is_known_of_it(reader, tables):
     expected = tables["map"]["prompt"].str.contains("nurse").sum()
     reader.page.get_by_label("Find a prompt").fill("nurse")
@@ -166,6 +170,34 @@ def test_a_heading_sorts_the_table_by_mouse_and_by_keyboard(reader):
     sorts = reader.page.locator("#subject-shares th[aria-sort]")
     assert sorts.evaluate_all("all => all.map(th => th.ariaSort)") == ["descending"]
     assert sorted(reader.texts("#subject-shares tbody th")) == sorted(before)
+
+
+def test_the_navigation_leads_to_every_section(reader):
+    links = reader.page.locator("nav a")
+    assert links.count() == reader.page.locator("section").count() - 1
+    for link in links.all():
+        link.focus()
+        reader.page.keyboard.press("Enter")
+        heading = reader.page.locator(link.get_attribute("href"))
+        top = heading.bounding_box()["y"]  # a part of a pixel above the window is within it
+        assert -1 < top < DESK["height"], heading.inner_text()
+
+
+def test_the_methods_can_be_sorted_and_scrolled_by_keyboard(reader):
+    names = "#methods-table tbody th"
+    assert reader.texts(names)[0] == "explicit-mixing"
+    reader.page.locator("#methods-table thead button", has_text="CLIP score").focus()
+    reader.page.keyboard.press("Enter")
+    assert [text.split()[0] for text in reader.texts(names)] == [
+        "leace", "explicit-mixing", "moesd", "base"
+    ]  # fmt: skip
+    region = reader.page.get_by_role("region", name="Methods compared")
+    region.evaluate("e => e.scrollLeft = 0")
+    region.focus()
+    reader.page.keyboard.press("ArrowRight")
+    reader.page.wait_for_function("e => e.scrollLeft > 0", arg=region.element_handle())
+    first = reader.page.locator(names).first
+    assert first.bounding_box()["x"] >= region.bounding_box()["x"]  # the names stay in sight
 
 
 def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
@@ -244,17 +276,20 @@ def test_a_prompt_can_be_found_and_looked_at_by_keyboard_alone(reader):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_the_paper_in_light_and_in_dark(browser, report, scheme):
     reader = Reader(browser, report, color_scheme=scheme)
-    paper, ink, quiet = (
+    paper, ink, quiet, small, named = (
         brightness(reader.page.locator(selector).first.evaluate(f"e => getComputedStyle(e).{name}"))
         for selector, name in (
             ("body", "backgroundColor"),
             ("body", "color"),
             ("figcaption", "color"),
+            ("#drift small", "color"),
+            ("#methods-table tbody th", "color"),
         )
     )
     assert (paper > ink) == (scheme == "light")
     assert contrast(paper, ink) >= 7
-    assert contrast(paper, quiet) >= 4.5
+    assert min(contrast(paper, quiet), contrast(paper, small)) >= 4.5
+    assert contrast(paper, named) >= 7
     assert reader.page.evaluate(
         "document.getElementById('map-plot').layout.font.color === color('ink')"
     )

@@ -101,7 +101,7 @@ def _drift(found: Found) -> str:
     if "fid" not in found:
         return ""
     rows = [
-        [f"{name}: {plain(meaning)}", interval(found[key])]
+        [f"{name}: {plain(meaning)}", interval(found[key], 4)]
         for key, (name, meaning) in DRIFT.items()
     ]
     return (

@@ -53,14 +53,15 @@ class MethodsResult:
             lines.append(
                 "* honours more than 1 point less of the explicit prompts than the base model"
             )
-        return "\n".join([*lines, *self._winners(methods)])
+        return "\n".join([*lines, *self.winners()])
 
     def to_json(self) -> Found:
         """Every figure."""
         return self.figures
 
-    def _winners(self, methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    def winners(self) -> list[str]:
         """Say which methods beat ours, if they keep explicit prompts and are no oracle."""
+        methods = ranked(self.figures["methods"])
         ours = [of for of in methods if of["name"].startswith("moesd") and of["keeps_explicit"]]
         if not ours:
             return []

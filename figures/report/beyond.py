@@ -1,0 +1,157 @@
+"""What a run may hold: drift, intersections, methods; and the commands for what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from figures.sources import RunFiles
+from probe.experiment.comparing.measuring import ranked
+from probe.experiment.comparing.telling import MethodsResult
+from probe.experiment.config import Config
+from probe.experiment.drifting import MIN_PAIRS
+from probe.experiment.judges import SUBJECT_SEEN
+from probe.experiment.measuring import SIDES
+from probe.experiment.run import Run
+from probe.experiment.studies.intersections import Intersections
+from probe.experiment.wording.terms import DRIFT
+from probe.images.intersections.cells import MIN_EXPECTED
+
+Found = dict[str, Any]
+
+METHOD_COLUMNS = (
+    ("mad", "MAD", 3),
+    ("mad_trained", "Trained on", 3),
+    ("mad_held_out", "Held out", 3),
+    ("explicit_honoured", "Explicit honoured", 3),
+    ("subject_recognised", "Recognised", 3),
+    ("non_person_changed", "Things changed", 3),
+    ("clip_score", "CLIP score", 1),
+    ("kid", "KID, CLIP features", 3),
+)
+"""Key of a method's figure, heading, decimals."""
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A section that the page could have."""
+
+    title: str
+    why: str
+    commands: tuple[str, ...]
+    """What makes it, one after the other; RUN stands for the folder."""
+
+
+def drift(quality: Mapping[str, Any]) -> Found | None:
+    """Tell how far the neutral pictures move, and in whose features; None if it is not known."""
+    found = quality.get("quality", {})
+    if "fid" not in found:
+        return None
+    return {
+        "features": found["features"],
+        "n_pairs": found["n_pairs"],
+        "rows": [(*text, found[key]) for key, text in DRIFT.items()],
+    }
+
+
+def intersections(files: RunFiles) -> Found | None:
+    """Tell the shares of every cell in which attributes meet; None if the study was not done.
+
+    Returns
+    -------
+    dict
+        ``parts``, one an intersection: its ``name``, ``rows`` of the cells of which something is
+        claimed, names of the ``small`` ones, and by side ``worst`` and ``hidden``; ``harm`` by
+        attribute; ``asked`` by side, or None; ``is_current``, whether the study is of the very
+        pictures that the page is about.
+    """
+    if not files.has("cells", "intersections"):
+        return None
+    figures, cells = files.json("intersections")["figures"], files.table("cells")
+    run = Run(files.run, Config.read(files.run))
+    return {
+        "parts": [
+            _part(name, of, cells[cells["intersection"] == name])
+            for name, of in figures["intersections"].items()
+        ],
+        "harm": figures["harm_to_others"],
+        "asked": figures["asked"],
+        "min_expected": MIN_EXPECTED,
+        "sides": SIDES,
+        "is_current": Intersections().stale(run) is None,
+    }
+
+
+def methods(files: RunFiles) -> Found | None:
+    """Tell how the methods compare, the fairest first; None if they were not compared."""
+    if not files.has("methods", "methods_found"):
+        return None
+    found = files.json("methods_found")
+    return {
+        "rows": ranked(found["methods"]),
+        "columns": METHOD_COLUMNS,
+        "floor": found["noise_floor"]["mad"],
+        "n_images": found["n_images"],
+        "attribute": found["attribute"],
+        "winners": MethodsResult(found).winners(),
+    }
+
+
+def lacking(files: RunFiles, quality: Mapping[str, Any]) -> list[Lacking]:
+    """Name the sections that this run has not, and the command that makes each."""
+    shares = files.table("shares")
+    others = set(shares["attribute"]) - {SUBJECT_SEEN, quality["attribute"]}
+    evaluate, study = "moesd-probe evaluate RUN", "moesd-probe probe RUN --only intersections"
+    found = []
+    if "quality" not in quality:
+        found.append(Lacking("How far the images move", "it was not measured", (evaluate,)))
+    elif drift(quality) is None:
+        why = f"of fewer than {MIN_PAIRS} pairs of images there is no figure"
+        commands = ("moesd-probe generate RUN --n-images 16", evaluate)
+        found.append(Lacking("How far the images move", why, commands))
+    if not files.has("cells", "intersections") and others:
+        found.append(Lacking("Attributes taken together", "the study was not done", (study,)))
+    elif not files.has("cells", "intersections"):
+        why = f"the classifier knows no attribute of people beside {quality['attribute']}"
+        commands = (f"{evaluate} --classifier FOLDER_OR_ID", study)
+        found.append(Lacking("Attributes taken together", why, commands))
+    if not files.has("methods", "methods_found"):
+        compare = "moesd-probe compare methods RUN"
+        found.append(Lacking("Other methods", "they were not compared", (compare,)))
+    return found
+
+
+def _part(name: str, found: Mapping[str, Any], cells: Any) -> Found:
+    """One intersection: base and corrected side by side."""
+    base, new = (
+        cells[cells["side"] == side].drop_duplicates("cell").set_index("cell", drop=False)
+        for side in SIDES
+    )
+    is_small = base["is_small"] | new["is_small"]
+    rows = [
+        {
+            "cell": cell,
+            "sides": [_share(of.loc[cell]) for of in (base, new)],
+            "fair": base.loc[cell, "fair"],
+            "change": new.loc[cell, "change"],
+            "p": new.loc[cell, "p_holm"],
+            "is_harmed": bool(new.loc[cell, "is_harmed"]),
+        }
+        for cell in base.index[~is_small]
+    ]
+    return {
+        "name": name.replace(" x ", " \N{MULTIPLICATION SIGN} "),
+        "n": found["base"]["n"],
+        "rows": rows,
+        "small": list(base.index[is_small]),
+        "worst": {
+            side: {**worst, "value": worst["share"]} if (worst := found[side]["worst"]) else None
+            for side in SIDES
+        },
+        "hidden": {side: found[side]["hidden"] for side in SIDES},
+    }
+
+
+def _share(row: Any) -> Found:
+    return {"value": row["share"], "low": row["low"], "high": row["high"]}
