@@ -15,6 +15,7 @@ from probe.moesd.config import TrainConfig
 from probe.moesd.gate import classify_skew, fit_gate
 from probe.moesd.gate.evaluation import is_treated_right
 from probe.moesd.token import SpecialToken
+from probe.text.captions.gender import read_gender
 from probe.text.constructed import CHALLENGES, Wordings, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -64,7 +65,7 @@ def answered(minilm):
     return asked.assign(is_right=route == truth, is_treated=is_treated_right(truth, route))
 
 
-@pytest.mark.parametrize(("of", "least"), [("seen", 0.9), ("fresh", 0.8)])
+@pytest.mark.parametrize(("of", "least"), [("seen", 0.95), ("fresh", 0.9)])
 def test_hard_prompts_are_given_their_class(answered, of, least):
     hard = answered[(answered["set"] == of) & answered["is_hard"]]
     assert hard["is_right"].mean() > least
@@ -75,7 +76,14 @@ def test_held_out_occupations_in_held_out_templates_are_given_their_class(answer
     assert held["is_right"].mean() >= 0.97
 
 
-@pytest.mark.parametrize(("of", "least"), [("seen", 0.97), ("fresh", 0.85)])
+def test_a_name_that_is_on_no_list_is_still_known_to_the_encoder(answered):
+    rows = answered[answered["category"] == "laureates' names"]
+    is_listed = [bool(read_gender(prompt).words) for prompt in rows["prompt"]]
+    assert 0.5 < 1 - np.mean(is_listed) < 1
+    assert rows["is_right"][np.logical_not(is_listed)].mean() > 0.8
+
+
+@pytest.mark.parametrize(("of", "least"), [("seen", 0.97), ("fresh", 0.95)])
 def test_what_is_to_be_left_alone_is_left_alone(answered, of, least):
     closed = answered[(answered["set"] == of) & (answered["kind"] != "person")]
     assert closed["is_treated"].mean() > least
