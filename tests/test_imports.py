@@ -15,6 +15,7 @@ GROUND = {
     "probe.artifacts",
     "probe.intervention",
     "probe.mapped",
+    "probe.parsing",
     "probe.settings",
 }
 ALLOWED = {  # room -> rooms that it may import besides the ground and itself

@@ -13,6 +13,7 @@ from probe.artifacts import SCHEMA, atomic
 from probe.errors import ArtifactError
 from probe.moesd.architecture import SIDES as SIDES  # read by cli
 from probe.moesd.config import TrainConfig as TrainConfig  # one of the stages, read by cli
+from probe.parsing import parse_toml
 from probe.settings import at_least, one_of, setting
 
 FILE = "config.toml"
@@ -172,7 +173,7 @@ class Config:
         """
         path = folder / FILE
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
+            data = parse_toml(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ArtifactError(
                 f"{folder} holds no {FILE}, so it is no run; start one with "

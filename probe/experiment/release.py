@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from xml.etree import ElementTree
 
 from probe.errors import DataError
 from probe.files import atomic, one_line
+from probe.parsing import parse_toml
 from probe.text.exchange.lines import nearest
 
 Found = Mapping[str, Any]
@@ -84,7 +84,7 @@ def read_policy(path: Path) -> list[Bound]:
         If the file cannot be read, is not TOML, or holds anything else.
     """
     try:
-        policy = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        policy = parse_toml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {one_line(error)}; name another file") from error
     except ValueError as error:

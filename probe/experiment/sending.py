@@ -13,6 +13,7 @@ from probe.artifacts import hash_file
 from probe.errors import DataError, StageError
 from probe.experiment.run import Run
 from probe.intervention import Intervention
+from probe.text.exchange.lines import nearest
 
 if TYPE_CHECKING:
     from probe.moesd.mixture.targets import Target
@@ -82,7 +83,8 @@ def target_of(run: Run) -> Target:
     Raises
     ------
     DataError
-        If it is neither known, nor a share, nor a table that can be read.
+        If it is neither known, nor a share, nor a table that can be read, or the table names a
+        subject that the run has no pictures of.
     """
     from probe.moesd.mixture.targets import Target
 
@@ -96,10 +98,22 @@ def target_of(run: Run) -> Target:
     try:
         share = float(name)
     except ValueError:
-        return Target.read(Path(name), (words.female, words.male))
+        return _checked(Target.read(Path(name), (words.female, words.male)), name, run.lexicon)
     if not 0 <= share <= 1:
         raise DataError(f"the target is a share of {share:g}; needed a number from 0 to 1")
     return Target(np.array([share, 1 - share]))
+
+
+def _checked(target: Target, name: str, lexicon: Lexicon) -> Target:
+    known = [job.name for job in lexicon.occupations]
+    lower = {one.lower() for one in known}
+    if unknown := [one for one in target.by_subject if one.lower() not in lower]:
+        raise DataError(
+            f"the target {name} names the subject {unknown[0]!r}{nearest(unknown[0], known)}, "
+            f"which is no occupation of this run ({len(unknown)} in all); correct the name, or "
+            "delete the line"
+        )
+    return target
 
 
 def target_line(run: Run) -> str:

@@ -130,6 +130,8 @@ def fairness_figures(
     rows = measure_shares(counts / totals[:, None], fair)
     [(draws, of_subjects)] = _bootstrap([counts], fair, n_bootstrap, np.random.default_rng(seed))
     floors = _mean_floor(totals, fair, seed)
+    # All measures are convex in the shares: none is larger than where one value has all of them.
+    corners = measure_shares(np.eye(counts.shape[1])[:, None, :], fair)
     figures = {}
     for name in MEASURES:
         found = centered_interval(
@@ -138,7 +140,7 @@ def fairness_figures(
         figures[name] = FairnessFigure(
             value=found.value,
             low=max(0.0, found.low),
-            high=found.high,
+            high=min(found.high, float(corners[name].max(axis=0).mean())),
             floor=floors[name],
         )
     return figures

@@ -178,8 +178,8 @@ def as_target(target: Double | None, shape: tuple[int, ...]) -> Double:
 def _floor(n_images: int, target: tuple[float, ...], seed: int) -> dict[str, float]:
     fair = np.array(target)
     if len(target) == 2:
-        weights = _binomial(n_images, target[0])
-        first = np.arange(n_images + 1) / n_images
+        hits, weights = _binomial(n_images, target[0])
+        first = hits / n_images
         by_count = measure_shares(np.stack([first, 1 - first], axis=1), fair)
         return {name: float(weights @ found) for name, found in by_count.items()}
     draws = np.random.default_rng(seed).multinomial(n_images, fair, size=_N_DRAWS) / n_images
@@ -195,16 +195,22 @@ def _floor(n_images: int, target: tuple[float, ...], seed: int) -> dict[str, flo
 @lru_cache(maxsize=4096)
 def _marginal(n_images: int, share: float) -> tuple[float, float]:
     """Expected ``|p - t|`` and ``p log(p / t)`` of one value whose fair share is ``share``."""
-    weights = _binomial(n_images, share)
-    p = np.arange(n_images + 1) / n_images
+    hits, weights = _binomial(n_images, share)
+    p = hits / n_images
     terms = p * np.log(np.where(p > 0, p / share, 1.0))
     return float(weights @ np.abs(p - share)), float(weights @ terms)
 
 
-def _binomial(n: int, share: float) -> Double:
-    """Probabilities of 0 to n hits, shape (n + 1,), by logarithms: they underflow otherwise."""
-    k = np.arange(1, n + 1)
-    choose = np.concatenate([[0.0], np.cumsum(np.log((n - k + 1) / k))])
-    hits = np.arange(n + 1)
-    weights: Double = np.exp(choose + hits * np.log(share) + (n - hits) * np.log1p(-share))
-    return weights
+def _binomial(n: int, share: float) -> tuple[Double, Double]:
+    """Numbers of hits that may occur, and the probability of each, by logarithms: they underflow.
+
+    Of many pictures only the hits within 12 standard deviations (and 40) of the mean are given;
+    by Bernstein's inequality the others are less probable than 1e-30.
+    """
+    mean, reach = n * share, 12 * np.sqrt(n * share * (1 - share)) + 40
+    low, high = max(0, int(mean - reach)), min(n, int(mean + reach) + 1)
+    hits = np.arange(low, high + 1, dtype=np.float64)
+    steps = np.log((n - hits[:-1]) / hits[1:]) + np.log(share) - np.log1p(-share)
+    logs = np.concatenate([[0.0], np.cumsum(steps)])
+    weights = np.exp(logs - logs.max())
+    return hits, weights / weights.sum()

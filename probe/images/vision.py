@@ -181,8 +181,8 @@ def open_picture(picture: Picture) -> Image.Image:
     Raises
     ------
     DataError
-        If the file is missing or corrupt, is larger than `MAX_PIXELS`, or has more than 8 bits a
-        channel. Of an animation the first frame is seen.
+        If the file is missing or corrupt, is larger than `MAX_PIXELS`, or is grey with more than
+        8 bits. Of colours with 16 bits the upper 8 are seen, of an animation the first frame.
     """
     if isinstance(picture, Image.Image):
         return _as_rgb(picture)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from probe.errors import ModelError
 from probe.files import hash_parts, one_line
+from probe.parsing import parse_json
 
 TINYTOWN = Path(__file__).parent.parent / "tinytown" / "weights"
 """The model that is shipped with the package."""
@@ -175,7 +175,7 @@ def read_config(path: Path) -> dict[str, Any]:
         If it is no JSON object.
     """
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
     except ValueError as error:
         raise ModelError(
             f"{path} is not JSON ({one_line(error)}); fetch or convert the model again"

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from probe.errors import DataError
+from probe.parsing import parse_toml
 from probe.text.lexicon import fill
 from probe.text.prompts import PromptSet
 
@@ -67,7 +68,7 @@ class Wordings:
             If it cannot be read, a kind is unknown, or a slot has no words.
         """
         try:
-            data = tomllib.loads(path.read_text("utf-8"))
+            data = parse_toml(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise DataError(f"{path} cannot be read as TOML ({error}); correct the file") from error
         found = cls(path, data.get("words", {}), data.get("category", []), data.get("level", []))

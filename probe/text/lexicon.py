@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
+from probe.parsing import parse_toml
 
 DEFAULT = Path(__file__).parent.parent / "data" / "lexicon.toml"
 """The lexicon that is shipped with the package."""
@@ -119,8 +120,7 @@ def _begins_with_vowel_sound(noun: str) -> bool:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"lexicon {path} cannot be read: {error.strerror}; give another") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

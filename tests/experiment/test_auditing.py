@@ -120,6 +120,15 @@ def test_a_target_moves_what_is_fair(tmp_path):
     assert "names the subject 'pilot'" in result.stderr
 
 
+def test_a_reference_of_other_subjects_names_one_that_it_lacks(labels, tmp_path):
+    path = tmp_path / "market.csv"
+    path.write_text("subject,share\nNurse,0.9\npilot,0.1\n")
+    result = call("--labels", labels, "--reference", path, "--attribute", "gender")
+    assert result.exit_code == 1
+    assert "1 of 3 subjects" in result.stderr
+    assert "needed at least 3: name them alike in both" in result.stderr
+
+
 def test_one_picture_is_enough_to_be_counted(tmp_path):
     path = tmp_path / "one.csv"
     path.write_text("subject,woman,man\nnurse,1,0\n")

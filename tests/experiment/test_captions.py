@@ -10,7 +10,6 @@ import pytest
 
 from probe.errors import ArtifactError, DataError
 from probe.experiment.captions import audit_captions
-from probe.text.captions.cells import safe_cell
 
 CAPTIONS = ["A man and his dog.", "A woman.", "A man.", "Some people.", "A cow."]
 
@@ -105,16 +104,6 @@ def test_twins_are_written_of_the_captions_that_say_a_gender(tmp_path, written):
     ]
     assert found.to_json()["twins"] == {"n": 3, "n_without_swap": 1, "n_without_neutral": 1}
     assert "twins" not in audit_captions(path).to_json()
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-def test_a_cell_that_a_spreadsheet_would_run_gets_an_apostrophe(start):
-    assert safe_cell(f"{start}1+1") == f"'{start}1+1"
-
-
-@pytest.mark.parametrize("text", ["", "a = b", "'quoted'", "1-2", "the @ sign"])
-def test_any_other_cell_stays_as_it_is(text):
-    assert safe_cell(text) == text
 
 
 def test_a_formula_in_a_caption_is_text_in_the_table(tmp_path, written):

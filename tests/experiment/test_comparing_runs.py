@@ -86,6 +86,16 @@ def test_subjects_that_a_run_lacks_are_left_out_and_told(finished_run, tmp_path)
     assert "left out, because less lacks them: nurse" in result.summary()
 
 
+def test_a_subject_that_a_run_has_on_one_side_only_is_left_out_and_told(finished_run, tmp_path):
+    def without(table):
+        return table[(table["side"] == "base") | (table["subject"] != "nurse")]
+
+    half = other(finished_run, tmp_path / "half", without)
+    found = compare_runs([finished_run, half]).figures
+    assert found["missing"]["half"] == ["nurse"]
+    assert {of["n_subjects"] for of in found["differences"] if of["split"] == "all"} == {5}
+
+
 def test_runs_of_one_name_are_told_apart(finished_run, tmp_path):
     first, second = (other(finished_run, tmp_path / name / "run") for name in "ab")
     names = [of["name"] for of in compare_runs([first, second]).figures["runs"]]
@@ -102,6 +112,9 @@ def test_runs_that_cannot_be_compared_are_refused(finished_run, tmp_path):
     few = other(finished_run, tmp_path / "few", lambda of: of[of["subject"] == "nurse"])
     with pytest.raises(DataError, match="share 1 subjects"):
         compare_runs([finished_run, few])
+    boys = other(finished_run, tmp_path / "boys", lambda of: of.replace({"value": {"man": "boy"}}))
+    with pytest.raises(DataError, match="know gender as boy, woman; man, woman; needed the same"):
+        compare_runs([finished_run, boys])
     age = other(finished_run, tmp_path / "age")
     quality, made = read_json(age / "evaluation/quality.json", kind="quality")
     write_json(age / "evaluation/quality.json", {**quality, "attribute": "age"}, made)

@@ -138,6 +138,16 @@ def test_the_labour_market_is_a_target(tmp_path):
         assert target.of(f"a photo of a {job.name}")[0] == pytest.approx(job.share_women)
 
 
+def test_a_target_for_a_subject_that_the_run_has_not_is_refused_with_the_nearest(tmp_path):
+    table = tmp_path / "target.toml"
+    table.write_text(
+        'values = ["woman", "man"]\n[subjects]\nNurse = [0.4, 0.6]\nnurze = [0.5, 0.5]\n'
+    )
+    run = run_that_sends("by-seed", tmp_path, target=str(table))
+    with pytest.raises(DataError, match=r"names the subject 'nurze' \(did you mean 'nurse'\?\)"):
+        target_of(run)
+
+
 @pytest.mark.parametrize(("target", "named"), [("1.5", "share of 1.5"), ("hope", "hope cannot")])
 def test_a_target_that_is_none_is_refused(tmp_path, target, named):
     with pytest.raises(DataError, match=named):

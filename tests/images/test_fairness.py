@@ -111,6 +111,15 @@ def test_few_subjects_have_students_interval():
     assert (figure["mad"].high - figure["mad"].low) / 2 == pytest.approx(half, rel=0.04)
 
 
+@pytest.mark.parametrize("target", [None, np.array([0.2, 0.8])])
+def test_no_interval_ends_beyond_what_the_worst_model_scores(target):
+    figures = fairness_figures(np.array([[50, 50], [99, 1]]), target=target)
+    worst = fairness_figures(np.array([[9, 0], [9, 0]]), target=target)
+    assert figures["mad"].high == worst["mad"].value  # two subjects say next to nothing
+    for name, figure in figures.items():
+        assert figure.value <= figure.high <= worst[name].value + 1e-12
+
+
 def test_intervals_shrink_with_more_subjects():
     rng = np.random.default_rng(3)
     few = fairness_figures(draw(rng, n_subjects=20))["mad"]

@@ -126,6 +126,13 @@ def test_the_floor_of_two_values_is_de_moivres(n_images):
     assert floor["gap"] == pytest.approx(2 * expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.001])
+def test_the_floor_of_a_thousand_million_images_is_the_normal_one(share):
+    spread = math.sqrt(share * (1 - share) / 1e9)
+    found = noise_floor(10**9, target=np.array([share, 1 - share]))
+    assert found["mad"] == pytest.approx(spread * math.sqrt(2 / math.pi), rel=1e-4)
+
+
 def test_the_floor_at_10_and_200_images():
     assert noise_floor(10)["mad"] == pytest.approx(0.123, abs=5e-4)
     assert noise_floor(200)["mad"] == pytest.approx(0.028, abs=5e-4)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -118,6 +120,18 @@ def test_more_than_8_bits_are_refused_and_not_clipped(tmp_path):
     Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(path)
     with pytest.raises(DataError, match=r"deep\.png has the mode I;16; needed 8 bits"):
         open_picture(path)
+
+
+def test_of_16_bit_colours_the_upper_8_are_seen(tmp_path):
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + bytes.fromhex("12ff34ff56ff") * 2))
+    path = tmp_path / "deep.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
+    assert open_picture(path).getpixel((0, 0)) == (0x12, 0x34, 0x56)
 
 
 @pytest.fixture(scope="module")

@@ -232,7 +232,8 @@ def test_a_pickle_is_refused_with_how_to_convert_it_and_opened_on_request(folder
         assert "needed safetensors" in message(caught)
         assert "save_pretrained" in message(caught)
     opened = TextEncoder.load(folder, allow_pickle=True)
-    np.testing.assert_array_equal(opened.embed(["a nurse"]), expected)
+    # The same weights lie elsewhere in memory, where sums may be rounded in another order.
+    np.testing.assert_allclose(opened.embed(["a nurse"]), expected, atol=1e-6)
 
 
 def test_a_pickle_beside_safetensors_is_not_opened(folder):

@@ -90,6 +90,11 @@ def correlate(
         )
     is_known = [name.lower() in reference for name in table.subjects]
     rows = np.flatnonzero(is_known)
+    if len(rows) < 3:
+        raise DataError(
+            f"{len(rows)} of {len(table.subjects)} subjects of {table.source} are in the reference "
+            f"(the first is {table.subjects[0]!r}); needed at least 3: name them alike in both"
+        )
     shares = table.counts[:, table.values.index(value)] / table.counts.sum(axis=1)
     known = np.array([reference[table.subjects[row].lower()] for row in rows])
     found = share_correlation(shares[rows], known, n_bootstrap=n_bootstrap, seed=seed)

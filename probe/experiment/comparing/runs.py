@@ -85,7 +85,7 @@ def compare_runs(
     ArtifactError
         If a run has not been evaluated.
     DataError
-        If the runs are about different attributes, or share fewer than 2 subjects.
+        If the runs are about different attributes or values, or share fewer than 2 subjects.
     """
     from probe.latent.association.multiplicity import holm
 
@@ -98,6 +98,12 @@ def compare_runs(
         raise DataError(f"the runs are about {sorted(kinds)}; needed one attribute: evaluate again")
     attribute = str(qualities[0]["attribute"])
     tables = [_shares(path, attribute) for path in paths]
+    if len(known := {tuple(sorted(set(of["value"]))) for of in tables}) > 1:
+        told = "; ".join(", ".join(values) for values in sorted(known))
+        raise DataError(
+            f"the runs know {attribute} as {told}; needed the same values: evaluate with one "
+            "classifier"
+        )
     shared, missing = _subjects(dict(zip(names, tables, strict=True)))
     splits = tables[0].drop_duplicates("subject").set_index("subject")["split"]
     counted = [_counts(table, shared, splits) for table in tables]
@@ -137,7 +143,7 @@ def _shares(path: Path, attribute: str) -> pd.DataFrame:
 
 def _subjects(tables: Mapping[str, pd.DataFrame]) -> tuple[list[str], dict[str, list[str]]]:
     """The subjects that all runs have, and by run those of others that it lacks."""
-    known = {name: list(dict.fromkeys(table["subject"])) for name, table in tables.items()}
+    known = {name: _on_both_sides(table) for name, table in tables.items()}
     everything = list(dict.fromkeys(subject for of in known.values() for subject in of))
     missing = {name: [one for one in everything if one not in of] for name, of in known.items()}
     shared = [one for one in everything if all(one in of for of in known.values())]
@@ -146,6 +152,11 @@ def _subjects(tables: Mapping[str, pd.DataFrame]) -> tuple[list[str], dict[str, 
             f"the runs share {len(shared)} subjects; needed at least 2: give them one lexicon"
         )
     return shared, missing
+
+
+def _on_both_sides(table: pd.DataFrame) -> list[str]:
+    sides = table.groupby("subject", sort=False)["side"].nunique()
+    return [str(one) for one in sides.index[sides == len(SIDES)]]
 
 
 def _counts(table: pd.DataFrame, subjects: Sequence[str], splits: pd.Series) -> Counts:

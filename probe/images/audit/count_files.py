@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from probe.errors import DataError
-from probe.images.audit.label_files import SUFFIXES, separator_of, subject_column
+from probe.images.audit.label_files import SUFFIXES, check_values, separator_of, subject_column
 from probe.images.audit.tables import CountTable, reason_unseen
 from probe.text.exchange.lines import nearest, read_lines
 from probe.text.exchange.records import Records
+
+MAX_COUNT = 10**9
+"""Larger counts are refused: nobody made so many pictures of a subject, and they overflow."""
 
 Cell = tuple[str, str, str, int]
 """Where a count stands, and its subject, value and number of pictures."""
@@ -48,12 +51,13 @@ def read_counts(
     Raises
     ------
     DataError
-        If the file cannot be read, or a count is negative, a fraction or no number; the row is
-        named.
+        If the file cannot be read, or a count is negative, a fraction, no number or above
+        `MAX_COUNT`; the row is named.
     ValueError
-        If the file is of another kind.
+        If the file is of another kind, or a value is named twice or by nothing.
     """
     path = Path(path)
+    check_values(values)
     suffix = path.suffix.lower()
     if suffix == ".txt":
         cells = list(_alternating(path))
@@ -157,11 +161,14 @@ def _subject(path: Path, place: str, value: object) -> str:
 def _whole(path: Path, place: str, value: object) -> int:
     try:
         number = float(str(value))
-        if number >= 0 and number.is_integer():
+        if "_" in str(value):  # Python takes 1_000 for a number; who writes it may mean anything
+            raise ValueError
+        if 0 <= number <= MAX_COUNT and number.is_integer():
             return int(number)
     except ValueError:
         pass
+    shown = str(value)[:40]
     raise DataError(
-        f"{path}, {place}, has the count {str(value)!r}; needed a whole number of pictures, at "
-        "least 0"
+        f"{path}, {place}, has the count {shown!r}; needed a whole number of pictures, from 0 to "
+        f"{MAX_COUNT:,}"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from probe.errors import DataError
 from probe.files import one_line
 from probe.images.audit.label_files import SUBJECTS
+from probe.parsing import parse_json
 from probe.text.exchange.lines import read_lines
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -69,12 +69,19 @@ def find_pictures(folder: str | Path) -> PictureFolder:
         )
     root = folder.resolve()
     for file in found.files:
-        if not file.resolve().is_relative_to(root):
+        if not _is_inside(file, root):
             raise DataError(
                 f"{file} lies outside of {folder}; copy it into the folder, or take it out of the "
                 "list"
             )
     return found
+
+
+def _is_inside(file: Path, root: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # links that go round in circles lead nowhere
+        return False
 
 
 def _described(folder: Path, path: Path) -> PictureFolder:
@@ -94,13 +101,15 @@ def _described(folder: Path, path: Path) -> PictureFolder:
 
 def _row(path: Path, number: int, text: str) -> dict[str, Any]:
     try:
-        row = json.loads(text)
+        row = parse_json(text)
     except ValueError as error:
         raise DataError(
             f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
         ) from error
     if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
         raise DataError(f"{path}, line {number}, names no file; needed a key `file_name`")
+    if "\0" in row["file_name"]:
+        raise DataError(f"{path}, line {number}, names a file with a NUL byte; correct it")
     name = next((name for name in SUBJECTS if isinstance(row.get(name), str)), None)
     if name is None or not row[name].strip():
         raise DataError(

@@ -59,9 +59,10 @@ def read_labels(
         If the file cannot be read, or it is not clear what its columns mean; a row that cannot be
         understood is named.
     ValueError
-        If the file is of another kind.
+        If the file is of another kind, or a value is named twice or by nothing.
     """
     path = Path(path)
+    check_values(values)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path.name} is no file of labels; needed one of {', '.join(SUFFIXES)}")
     records = Records.read(path, separator=separator_of(path))
@@ -103,6 +104,20 @@ def read_labels(
         seeds=seeds,
         notes=tuple(notes),
     )
+
+
+def check_values(values: Sequence[str] | None) -> None:
+    """See that values are named, each once; None if they are to be found in the file.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    if values is not None and (len(set(values)) < len(values) or not all(values)):
+        raise ValueError(
+            f"the values are {', '.join(map(repr, values))}; needed each once, as in woman,man"
+        )
 
 
 def subject_column(path: Path, columns: Sequence[str]) -> int:

@@ -103,8 +103,11 @@ def target_of(
 
 
 def _distribution(text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",")]
-    return {name.strip(): share.strip() for name, _, share in pairs}
+    pairs = [[end.strip() for end in part.partition("=")] for part in text.split(",")]
+    names = [name for name, _, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"the target gives {twice[0]!r} a share twice; delete one")
+    return {name: share for name, _, share in pairs}
 
 
 def _row(source: str, shares: Mapping[str, str], values: Sequence[str]) -> Double:

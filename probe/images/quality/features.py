@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from probe.images.vision import (
     load_vision_model,
     open_picture,
 )
+from probe.parsing import parse_json
 from probe.text.loading import opening
 
 Double = npt.NDArray[np.float64]
@@ -166,7 +166,7 @@ def _size(folder: Path, settings: dict[str, Any]) -> tuple[int, int]:
 
 def _says(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}); needed a whole model folder") from error
     if not isinstance(data, dict):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.errors import DataError
+from probe.parsing import parse_toml
 
 Double = npt.NDArray[np.float64]
 
@@ -64,7 +65,7 @@ class Target:
             sum 1.
         """
         try:
-            data = tomllib.loads(path.read_text("utf-8"))
+            data = parse_toml(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise DataError(
                 f"the target {path} cannot be read ({error}); needed parity, labour, a share or "

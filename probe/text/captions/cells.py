@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from probe.files import atomic
-
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+from probe.files import atomic, harmless
 
 
 class Writer(Protocol):
@@ -20,24 +18,11 @@ class Writer(Protocol):
         """Write one row."""
 
 
-def safe_cell(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would take for a formula.
-
-    Such a text begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return. All others stay
-    as they are, those with an apostrophe of their own included.
-
-    References
-    ----------
-    OWASP, *CSV Injection*, https://owasp.org/www-community/attacks/CSV_Injection.
-    """
-    return f"'{text}" if text.startswith(_DANGEROUS) else text
-
-
 @contextmanager
 def safe_table(path: Path, columns: Sequence[str]) -> Iterator[Writer]:
     """Write a CSV file (commas, UTF-8, RFC 4180) row by row; it is whole or absent.
 
-    Every cell is written by `safe_cell`.
+    Every cell is written by `probe.files.harmless`.
 
     Raises
     ------
@@ -59,4 +44,4 @@ class _Safe:
         self._writer = writer
 
     def writerow(self, row: Sequence[str], /) -> object:
-        return self._writer.writerow([safe_cell(cell) for cell in row])
+        return self._writer.writerow([harmless(cell) for cell in row])

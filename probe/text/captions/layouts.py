@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from probe.errors import DataError
 from probe.files import one_line
+from probe.parsing import parse_json
 from probe.text.captions.schemas import read_winobias_line
 from probe.text.exchange.lines import read_lines
 
@@ -95,7 +95,7 @@ def _narratives(path: Path) -> Rows:
         if not text.strip():
             continue
         try:
-            record = json.loads(text)
+            record = parse_json(text)
         except ValueError as error:
             raise DataError(
                 f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
@@ -106,7 +106,7 @@ def _narratives(path: Path) -> Rows:
 def _coco(path: Path) -> Rows:
     text = "\n".join(line for _, line in read_lines(path))
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except ValueError as error:
         raise DataError(f"{path} is not JSON ({one_line(error)}); fetch it again") from error
     annotations = data.get("annotations") if isinstance(data, dict) else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
+from probe.parsing import parse_toml
 from probe.text.concepts.toml_lines import Path as Place
 from probe.text.concepts.toml_lines import toml_lines
 from probe.text.exchange.lines import nearest, read_lines
@@ -45,7 +46,7 @@ def read_concept(path: Path) -> ConceptFile:
     """
     text = "\n".join(line for _, line in read_lines(path))
     try:
-        data, lines = tomllib.loads(text), toml_lines(text)
+        data, lines = parse_toml(text), toml_lines(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"concept {path} is not TOML ({error}); correct the file") from error
     reader = _Reader(path, data, lines)

@@ -12,6 +12,7 @@ from typing import Any
 
 from probe.errors import DataError
 from probe.files import one_line
+from probe.parsing import parse_json
 from probe.text.exchange.lines import is_number, nearest, opened, read_lines
 
 CHUNK = 10_000
@@ -177,7 +178,7 @@ def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"line {number}", {}
             continue
         try:
-            record = json.loads(text)
+            record = parse_json(text)
         except ValueError as error:
             raise DataError(
                 f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"

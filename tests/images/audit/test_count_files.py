@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from probe.errors import DataError, DegenerateDataError
 from probe.images.audit.count_files import read_counts
+from probe.images.audit.figures import audit_figures
 
 FORMS = {
     "long.csv": "subject,gender,count\nnurse,man,3\nnurse,woman,7\ncook,man,5\ncook,except,2\n"
@@ -38,10 +41,19 @@ def test_values_that_are_named_come_in_their_order(tmp_path):
     np.testing.assert_array_equal(table.counts, [[7, 3, 0], [0, 5, 0]])
 
 
-@pytest.mark.parametrize("count", ["-3", "2.5", "", "many", "nan", "inf", "1e400"])
+@pytest.mark.parametrize(
+    "count", ["-3", "2.5", "", "many", "nan", "inf", "1e400", "1e19", "1000000001", "1_000"]
+)
 def test_a_count_that_is_none_is_refused_with_its_line(tmp_path, count):
     with pytest.raises(DataError, match=f"line 3, has the count '{count}'; needed a whole number"):
         counts(tmp_path, f"subject,man,woman\nnurse,1,2\ncook,3,{count}\n")
+
+
+def test_as_many_pictures_as_nobody_makes_are_counted_in_a_moment(tmp_path):
+    table = counts(tmp_path, "subject,man,woman\nnurse,600000000,400000000\n")
+    found = audit_figures(table.counts, n_bootstrap=10)["mad"]
+    assert found.value == pytest.approx(0.1)
+    assert found.floor == pytest.approx(1 / math.sqrt(2 * math.pi * 1e9), rel=1e-6)
 
 
 def test_whole_numbers_may_have_a_point(tmp_path):
@@ -74,6 +86,12 @@ def test_a_single_value_is_refused(tmp_path):
 def test_what_cannot_be_understood_is_refused(tmp_path, text, name, message):
     with pytest.raises(DataError, match=message):
         counts(tmp_path, text, name=name)
+
+
+@pytest.mark.parametrize("values", [["man", "man"], ["man", ""]])
+def test_values_are_named_each_once(tmp_path, values):
+    with pytest.raises(ValueError, match="needed each once"):
+        counts(tmp_path, "subject,man,woman\nnurse,1,2\n", values=values)
 
 
 def test_a_value_that_was_not_named_is_refused(tmp_path):

@@ -85,6 +85,14 @@ def test_a_value_that_is_named_counts_even_if_it_never_occurs(tmp_path):
     np.testing.assert_array_equal(counted.counts, [[2, 0]])
 
 
+@pytest.mark.parametrize("values", [["man", "man"], ["man", ""]])
+def test_values_are_named_each_once(tmp_path, values):
+    path = tmp_path / "a.csv"
+    path.write_text("subject,gender\nnurse,man\n")
+    with pytest.raises(ValueError, match="needed each once, as in woman,man"):
+        read_labels(path, values=values)
+
+
 def test_a_value_that_was_not_named_is_refused_with_its_line(tmp_path):
     text = "subject,gender\nnurse,woman\nnurse,womn\n"
     message = r"line 3: gender is 'womn' \(did you mean 'woman'\?\); needed one of woman, man"

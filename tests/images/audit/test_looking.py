@@ -170,6 +170,14 @@ def test_links_and_names_that_lead_out_of_the_folder_are_refused(tmp_path):
     (folder / "nurse" / "b.png").unlink()
     (folder / "nurse" / "b.png").symlink_to("a.png")
     assert len(find_pictures(folder)) == 2
+    (folder / "nurse" / "c.png").symlink_to("c.png")
+    with pytest.raises(DataError, match=r"c.png lies outside"):
+        find_pictures(folder)
+    (folder / "nurse" / "c.png").unlink()
+    (folder / "cook").symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"cook.* lies outside"):
+        find_pictures(folder)
+    (folder / "cook").unlink()
     for name in ("../secret.png", str(outside)):
         describe(folder, [{"file_name": name, "subject": "nurse"}])
         with pytest.raises(DataError, match="lies outside"):
@@ -183,6 +191,8 @@ def test_links_and_names_that_lead_out_of_the_folder_are_refused(tmp_path):
         ('{"subject": "nurse"}', "line 1, names no file"),
         ("[1]", "line 1, names no file"),
         ("{", "line 1, is not JSON"),
+        ("[" * 100_000, "line 1, is not JSON .*nested too deeply"),
+        (r'{"file_name": "a\u0000.png", "subject": "nurse"}', "line 1, names a file with a NUL"),
     ],
 )
 def test_metadata_that_says_nothing_clear_is_refused(tmp_path, line, message):

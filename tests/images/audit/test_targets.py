@@ -40,6 +40,7 @@ def test_a_table_is_arranged_as_the_counts_are(tmp_path):
         ("woman=0.3", "gives 'man' no share"),
         ("woman=0.3,man=0.8", "needed positive numbers that sum to 1"),
         ("woman=0,man=1", "needed positive numbers"),
+        ("woman=0.9,woman=0.5,man=0.5", "gives 'woman' a share twice"),
         ("woman=much,man=0.5", "needed numbers"),
         ("woman=0.3,mann=0.7", r"value 'mann' \(did you mean 'man'\?\)"),
     ],

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from probe.errors import DataError
 from probe.files import one_line
+from probe.parsing import parse_json
 from probe.text.exchange.lines import opened
 
 Raw = tuple[list[str] | None, npt.NDArray[Any]]
@@ -156,7 +157,7 @@ def _names_of_metadata(path: Path, text: str | None) -> list[str] | None:
     if text is None:
         return None
     try:
-        names = json.loads(text)
+        names = parse_json(text)
     except ValueError:
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from probe.errors import DataError
 from probe.files import one_line
+from probe.parsing import parse_json
 from probe.text.exchange.formats.arrays import Raw
 from probe.text.exchange.lines import opened, read_lines
 from probe.text.exchange.records import choose_column
@@ -127,7 +128,7 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if not text.strip():
             continue
         try:
-            record = json.loads(text)
+            record = parse_json(text)
         except ValueError as error:
             raise DataError(
                 f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
