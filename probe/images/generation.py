@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,15 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from probe.artifacts import atomic, hash_parts
+from probe.images.alongside import alongside
+from probe.images.denoising import (
+    decode,
+    denoise,
+    denoised_together,
+    encode,
+    fitting_batch,
+    noise,
+)
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
 from probe.intervention import Condition, Intervention
 
@@ -24,7 +35,6 @@ __all__ = ["GenerationPlan", "generate", "noise"]
 Progress = Callable[[int, int], None]
 
 _KEY = "key"
-_LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 pictures of 64 x 64, 6 of 512 x 512
 
 
 def generate(
@@ -78,7 +88,7 @@ def generate(
         raise ValueError(
             f"n_steps is {n_steps} and guidance_scale {guidance_scale}; needed at least 1 and 0"
         )
-    size = batch_size or _fitting_batch(pipeline)
+    size = batch_size or fitting_batch(pipeline)
     settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
     method = intervention or Intervention()
     asked = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
@@ -96,53 +106,50 @@ def generate(
             _copy(known[row.key], folder / row.file_name, row.key)
             done = _report(progress, done + 1, len(table))
         new = table[~is_known]
-        empty = _encode(pipeline, "") if guidance_scale > 1 else None
-        for start in range(0, len(new), size):
-            batch = new.iloc[start : start + size]
-            files = [folder / name for name in batch["file_name"]]
-            if [_stored_key(file) for file in files] != batch[_KEY].tolist():
+        empty = encode(pipeline, [""])[0] if guidance_scale > 1 else None
+
+        def pieces() -> Iterator[Callable[[], int]]:
+            """Denoise batch after batch, and give what is left to do of each."""
+            for start in range(0, len(new), size):
+                batch = new.iloc[start : start + size]
+                files = [folder / name for name in batch["file_name"]]
+                if [_stored_key(file) for file in files] == batch[_KEY].tolist():
+                    yield partial(len, batch)
+                    continue
                 under = [conditions[row] for row in batch.index]
                 said = torch.stack([states[condition] for condition in under])
                 seeds = [int(seed) for seed in batch["seed"]]
-                with method.denoising(pipeline, under):
-                    images = _denoise(pipeline, said, empty, seeds, guidance_scale, n_steps)
-                for file, image, key in zip(files, images, batch[_KEY], strict=True):
-                    _write(file, image, key)
-            done = _report(progress, done + len(batch), len(table))
+                parts = denoised_together(len(batch), said.device)
+                if any(names[condition] for condition in under):
+                    parts = [slice(len(batch))]  # the method may compute on few rows of a batch
+                latents = []
+                for part in parts:
+                    with method.denoising(pipeline, under[part]):
+                        latents.append(
+                            denoise(
+                                pipeline,
+                                said[part],
+                                empty,
+                                seeds[part],
+                                guidance_scale=guidance_scale,
+                                n_steps=n_steps,
+                            )
+                        )
+                yield partial(_finish, pipeline, torch.cat(latents), files, batch[_KEY].tolist())
+
+        with closing(alongside(pieces())) as finished:
+            for n in finished:
+                done = _report(progress, done + n, len(table))
     _remove_unplanned(folder, set(table["file_name"]))
     write_metadata(folder, table)
     return table
-
-
-def noise(seed: int, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Generator]:
-    """Draw the starting noise of one picture, on the CPU whatever the device.
-
-    Returns
-    -------
-    noise : Tensor of the given shape
-    generator : Generator
-        Goes on where the noise ended, for schedulers that draw more.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator), generator
-
-
-def _encode(pipeline: StableDiffusionPipeline, prompt: str) -> torch.Tensor:
-    """States of one prompt, alone: they must not depend on what it is encoded with."""
-    states: torch.Tensor = pipeline.encode_prompt(
-        [prompt],
-        pipeline.unet.device,
-        num_images_per_prompt=1,
-        do_classifier_free_guidance=False,
-    )[0][0]
-    return states  # (n_tokens, n_features)
 
 
 def _conditioning(
     pipeline: StableDiffusionPipeline, conditions: list[Condition], method: Intervention
 ) -> dict[Condition, torch.Tensor]:
     prompts = dict.fromkeys(condition.prompt for condition in conditions)
-    plain = {prompt: _encode(pipeline, prompt) for prompt in prompts}
+    plain = dict(zip(prompts, encode(pipeline, list(prompts)), strict=True))
     states = torch.stack([plain[condition.prompt] for condition in conditions])
     return dict(zip(conditions, method.correct(conditions, states), strict=True))
 
@@ -165,35 +172,12 @@ def _keys(
     ]
 
 
-def _denoise(
-    pipeline: StableDiffusionPipeline,
-    states: torch.Tensor,  # (n_images, n_tokens, n_features)
-    empty: torch.Tensor | None,  # (n_tokens, n_features)
-    seeds: list[int],
-    guidance_scale: float,
-    n_steps: int,
-) -> list[Image.Image]:
-    drawn = [noise(seed, _latent_shape(pipeline)) for seed in seeds]
-    images: list[Image.Image] = pipeline(
-        prompt_embeds=states,
-        negative_prompt_embeds=None if empty is None else empty.expand_as(states),
-        latents=torch.stack([latents for latents, _ in drawn]).to(states),
-        generator=[generator for _, generator in drawn],
-        guidance_scale=guidance_scale,
-        num_inference_steps=n_steps,
-    ).images
-    return images
-
-
-def _latent_shape(pipeline: StableDiffusionPipeline) -> tuple[int, int, int]:
-    size = pipeline.unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return pipeline.unet.config.in_channels, height, width
-
-
-def _fitting_batch(pipeline: StableDiffusionPipeline) -> int:
-    _, height, width = _latent_shape(pipeline)
-    return max(1, min(100, _LATENTS_IN_A_BATCH // (height * width)))
+def _finish(
+    pipeline: StableDiffusionPipeline, latents: torch.Tensor, files: list[Path], keys: list[str]
+) -> int:
+    for file, image, key in zip(files, decode(pipeline, latents), keys, strict=True):
+        _write(file, image, key)
+    return len(files)
 
 
 def _pictures_by_key(folder: Path) -> dict[str, Path]:

@@ -1,0 +1,170 @@
+"""Pictures against what they cost at least: `python benchmarks/generate.py [--json]`.
+
+Each round makes the same pictures three times, in turn: by `generate`, with its files, keys and
+metadata; by the plain pipeline, called with lists of prompts and generators at the same batch size,
+its pictures saved; and as the bare passes of U-Net and VAE that they need, without a file.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from PIL import Image
+from scipy import stats
+
+from probe.images import denoising
+from probe.images.generation import GenerationPlan, generate
+from probe.images.pipelines import generation_settings, load_pipeline
+from probe.text.checkpoints import resolve_model
+from probe.text.lexicon import Lexicon
+
+CLOCKS = {"": time.perf_counter, "cpu_": time.process_time}
+BOUNDS = {"speedup_pipeline": 1.2, "share_of_limit": 0.9}
+"""What the clock of an idle machine should show at least."""
+
+
+@click.command()
+@click.option("--model", default="tinytown", show_default=True, help="As for `moesd-probe embed`.")
+@click.option("--n-images", default=16, show_default=True, help="Neutral pictures a subject.")
+@click.option("--subjects", default=10, show_default=True, help="Occupations of the plan.")
+@click.option("--n-steps", default=0, show_default=True, help="0: as the model's folder says.")
+@click.option("--batch-size", default=0, show_default=True, help="0: as `generate` chooses.")
+@click.option("--rounds", default=5, show_default=True, help="At least 2.")
+@click.option("--threads", default=2, show_default=True, help="Cores to use.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(model: str, threads: int, as_json: bool, **sizes: int) -> None:
+    """Measure what `generate` gains on the plain pipeline, and what it adds to the bare passes."""
+    torch.set_num_threads(threads)
+    found = compare(model, **sizes)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        click.echo(f"{name:<26}{f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+def compare(
+    model: str, *, n_images: int, subjects: int, n_steps: int, batch_size: int, rounds: int
+) -> dict[str, Any]:
+    """Run the ways in turn, each round in another order."""
+    pipeline = load_pipeline(model)
+    meant = generation_settings(resolve_model(model))
+    n_steps = n_steps or meant.n_steps
+    size = batch_size or denoising.fitting_batch(pipeline)
+    shipped = Lexicon.load()
+    lexicon = replace(shipped, occupations=shipped.occupations[:subjects])
+    plan = GenerationPlan.build(lexicon, n_images=n_images, seed=7)
+    how = {"guidance_scale": meant.guidance_scale, "n_steps": n_steps}
+    ways: dict[str, Callable[[GenerationPlan, Path], Any]] = {
+        "generate": lambda plan, folder: generate(
+            pipeline, plan, folder, batch_size=size, revision="benchmark", **how
+        ),
+        "pipeline": lambda plan, folder: plain(pipeline, plan, folder, size, **how),
+        "limit": lambda plan, _: bare(pipeline, len(plan), size, **how),
+    }
+    seconds: dict[str, list[float]] = {clock + way: [] for way in ways for clock in CLOCKS}
+    names = list(ways)
+    with tempfile.TemporaryDirectory() as root:
+        for way, work in ways.items():  # warm up
+            work(GenerationPlan(plan.table.head(2)), Path(root) / f"warm-{way}")
+        for number in range(rounds):
+            for way in names[number % 3 :] + names[: number % 3]:
+                folder = Path(root) / f"{number}-{way}"
+                begun = {clock: now() for clock, now in CLOCKS.items()}
+                ways[way](plan, folder)
+                for clock, now in CLOCKS.items():
+                    seconds[clock + way].append(now() - begun[clock])
+        levels = difference(plan, Path(root) / "0-generate", Path(root) / "0-pipeline")
+    found: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "model": model,
+        "pictures": len(plan),
+        "prompts": int(plan.table["prompt"].nunique()),
+        "batch_size": size,
+        "n_steps": n_steps,
+        "guidance_scale": meant.guidance_scale,
+        "rounds": rounds,
+        "largest_difference_levels": levels,
+        "bounds": BOUNDS,
+    }
+    found |= {f"{way}_seconds": float(np.median(taken)) for way, taken in seconds.items()}
+    for clock in CLOCKS:
+        ours = np.array(seconds[f"{clock}generate"])
+        found |= spread(f"{clock}speedup_pipeline", seconds[f"{clock}pipeline"] / ours)
+        found |= spread(f"{clock}share_of_limit", seconds[f"{clock}limit"] / ours)
+    return found
+
+
+def plain(
+    pipeline: Any,
+    plan: GenerationPlan,
+    folder: Path,
+    size: int,
+    guidance_scale: float,
+    n_steps: int,
+) -> None:
+    """Make the pictures as one would with diffusers alone."""
+    for start in range(0, len(plan), size):
+        rows = plan.table.iloc[start : start + size]
+        images = pipeline(
+            prompt=rows["prompt"].tolist(),
+            generator=[torch.Generator().manual_seed(int(seed)) for seed in rows["seed"]],
+            guidance_scale=guidance_scale,
+            num_inference_steps=n_steps,
+        ).images
+        for name, image in zip(rows["file_name"], images, strict=True):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            image.save(folder / name)
+
+
+@torch.inference_mode()
+def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) -> None:
+    """Do the passes of U-Net and VAE that n pictures need, on random numbers.
+
+    They are cut as `generate` cuts them: whole batches would be slower, and so no limit.
+    """
+    unet, vae = pipeline.unet, pipeline.vae
+    copies = 2 if guidance_scale > 1 else 1
+    pipeline.scheduler.set_timesteps(n_steps)
+    text = pipeline.text_encoder.config
+    for start in range(0, n, size):
+        n_rows = min(size, n - start)
+        latents = torch.randn(n_rows, *denoising.latent_shape(pipeline))
+        for part in denoising.denoised_together(n_rows, latents.device):
+            rows = torch.cat([latents[part]] * copies)
+            states = torch.randn(len(rows), text.max_position_embeddings, text.hidden_size)
+            for step in pipeline.scheduler.timesteps:
+                unet(rows, step, encoder_hidden_states=states, return_dict=False)
+        for part in denoising.decoded_together(n_rows, latents.device):
+            vae.decode(latents[part], return_dict=False)
+
+
+def difference(plan: GenerationPlan, ours: Path, theirs: Path) -> int:
+    """Largest difference of any pixel, of 255 levels: rounding may move one by 1."""
+    pairs = (
+        [np.asarray(Image.open(folder / name), dtype=int) for folder in (ours, theirs)]
+        for name in plan.table["file_name"]
+    )
+    return max(int(np.abs(a - b).max()) for a, b in pairs)
+
+
+def spread(name: str, ratios: np.ndarray) -> dict[str, Any]:
+    """Geometric mean over the rounds with Student's 95 % interval."""
+    logs = np.log(ratios)
+    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    mean, low, high = (float(np.exp(logs.mean() + by)) for by in (0, -half, half))
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+
+
+if __name__ == "__main__":
+    main()
