@@ -1,6 +1,7 @@
 import json
 import shutil
 import socket
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from probe.experiment.cards.evidence import Evidence
 from probe.experiment.cards.markdown import plain
 from probe.experiment.cards.section import BEGIN, END, bias_section
 from probe.experiment.cards.updating import update_card
+from probe.experiment.run import Run
 from probe.experiment.wording.numbers import interval
 from probe.experiment.wording.terms import MEASURES
 
@@ -246,7 +248,7 @@ def test_a_run_that_was_not_evaluated_says_which_command_to_run(finished_run, tm
 def test_what_came_with_the_data_is_no_markup(evidence):
     hostile = f"a|b <script>x</script> `c` [d](e)\n{END}"
     counts = evidence.counts.replace({"subject": {"nurse": hostile}})
-    told = Evidence(**{**vars(evidence), "counts": counts})
+    told = replace(evidence, counts=counts)
     text = bias_section(told)
     assert text.count(END) == 1
     assert "<script>" not in text
@@ -254,6 +256,15 @@ def test_what_came_with_the_data_is_no_markup(evidence):
     told = r"&lt;script&gt;x&lt;/script&gt; \`c\` \[d\](e) &lt;!-- moesd-probe:end --&gt;"
     assert row.startswith(rf"| a\|b {told} | held out |")
     assert plain("# a\n  *b*") == r"\# a \*b\*"
+
+
+def test_tinytown_is_called_a_laboratory_animal(evidence):
+    run = evidence.run
+    config = replace(run.config, model="tinytown")
+    text = bias_section(replace(evidence, run=Run(run.folder, config)))
+    assert "laboratory animal" in text
+    assert "Anything about Stable Diffusion" in text
+    assert "laboratory animal" not in bias_section(evidence)
 
 
 def test_intersections_of_older_pictures_are_left_out(evidence):
@@ -266,7 +277,7 @@ def test_intersections_of_older_pictures_are_left_out(evidence):
     figures = {
         "intersections": {"gender x age": {"base": found, "moesd": {**found, "worst": None}}}
     }
-    text = bias_section(Evidence(**{**vars(evidence), "intersections": figures}))
+    text = bias_section(replace(evidence, intersections=figures))
     assert "| gender x age | base | woman, old, 0.100 [0.050, 0.200] of 0.250 |" in text
     assert "| gender x age | corrected | none |" in text
     assert evidence.intersections is None

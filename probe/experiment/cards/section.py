@@ -18,6 +18,11 @@ BEGIN, END = "<!-- moesd-probe:begin -->", "<!-- moesd-probe:end -->"
 
 Found = Mapping[str, Any]
 
+_TINYTOWN = """\
+> tinytown is a laboratory animal: a small model of a drawn town, trained on images with a known,
+> planted bias. Nothing here is evidence about Stable Diffusion or any other model that people use.\
+"""
+
 
 def bias_section(evidence: Evidence) -> str:
     """Write the section as Markdown, its markers included; the same run gives the same text."""
@@ -35,7 +40,10 @@ def bias_section(evidence: Evidence) -> str:
             for text in limits(evidence.run.config.model, quality["attribute"], evidence.values)
         ),
     }
-    blocks = [BEGIN, "## Bias", " ".join(map(plain, told))]
+    blocks = [BEGIN, "## Bias"]
+    if evidence.run.config.model == "tinytown":
+        blocks.append(_TINYTOWN)
+    blocks.append(" ".join(map(plain, told)))
     for title, text in parts.items():
         if text:
             blocks += [f"### {plain(title)}", text]
