@@ -104,8 +104,10 @@ class SpecialToken:
         shifted = widened.gather(1, source.clamp(max=ids.shape[1] - 1))
         shifted[torch.arange(len(ids)), places] = gap[:, 0]
         shifted = shifted[:, : ids.shape[1]]
-        end = encoder.tokenizer.eos_token_id
-        shifted[(shifted != end).all(dim=1), -1] = end  # a full prompt keeps its end
+        words = encoder.tokenizer
+        end = words.sep_token_id if words.eos_token_id is None else words.eos_token_id
+        if end is not None:
+            shifted[(shifted != end).all(dim=1), -1] = end  # a full prompt keeps its end
         return shifted, places
 
     def _n_tokens_before(self, encoder: TextEncoder, prompt: str) -> int:

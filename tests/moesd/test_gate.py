@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from probe.errors import ArtifactError, DataError, ShapeError
 from probe.latent.erasure import skew
 from probe.moesd.config import TrainConfig
-from probe.moesd.gate import CLASSES, Reading, classify_skew, fit_gate, true_classes
+from probe.moesd.gate import CLASSES, Reading, classify_skew, fit_gate, fitting, true_classes
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.gate.gate import gate_features
+from probe.text.constructed import LESSONS, Wordings
 from probe.text.prompts import PromptSet
 
 
@@ -110,6 +111,15 @@ def test_the_list_says_what_this_encoder_cannot_know(town, gate):
     assert gate.has_list
     assert (gate.classify(gate.read(town.encoder, said)) == "explicit").all()
     assert "explicit" not in gate.classify(gate.read(town.encoder, silent))
+
+
+def test_a_gate_learns_with_half_the_names_so_that_the_list_is_not_all_it_knows():
+    """Else no word on the list would mean no gender said, whatever the encoder knows."""
+    taught = fitting._list_of_half()
+    names = Wordings.load(LESSONS).words["female"]["name"]
+    known = [name.lower() in taught.names for name in names]
+    assert not any(known[::2])
+    assert sum(known[1::2]) > 0.8 * len(known[1::2])
 
 
 def test_states_alone_are_refused_by_a_gate_that_looks_words_up(gate, reading):

