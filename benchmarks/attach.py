@@ -10,14 +10,18 @@ import json
 import os
 import platform
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import torch
+
+from probe import CalibratedProjection, Lexicon, MoESD, PairDirection, PromptSet, TextEncoder
+from probe.images.pipelines import generation_settings, load_pipeline
+from probe.moesd.config import TrainConfig
+from probe.moesd.training import train_moesd
+from probe.text.checkpoints import resolve_model
 
 
 @click.command()
@@ -28,23 +32,17 @@ import torch
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(model: str, prompt: str, n_steps: int, n_repeats: int, as_json: bool) -> None:
     """Measure the share of a picture's time that the correction adds."""
-    from probe.images.pipelines import generation_settings, load_pipeline
-    from probe.moesd.model import MoESD
-    from probe.text.checkpoints import resolve_model
-
-    with tempfile.TemporaryDirectory() as folder:
-        moesd = MoESD.load(_train(Path(folder) / "run", model))
-        pipeline = load_pipeline(model)
-        scale = generation_settings(resolve_model(model)).guidance_scale
-        seconds: dict[str, list[float]] = {"plain": [], "attached": []}
-        for repeat in range(-2, n_repeats):  # the first two warm up
-            plain = _draw(pipeline, prompt, n_steps, scale)
-            with moesd.attach(pipeline):
-                attached = _draw(pipeline, prompt, n_steps, scale)
-            if repeat >= 0:
-                seconds["plain"].append(plain)
-                seconds["attached"].append(attached)
-        is_open = moesd.explain(prompt)["expert"] != "base"
+    moesd, pipeline = _train(model), load_pipeline(model)
+    scale = generation_settings(resolve_model(model)).guidance_scale
+    seconds: dict[str, list[float]] = {"plain": [], "attached": []}
+    for repeat in range(-2, n_repeats):  # the first two warm up
+        plain = _draw(pipeline, prompt, n_steps, scale)
+        with moesd.attach(pipeline):
+            attached = _draw(pipeline, prompt, n_steps, scale)
+        if repeat >= 0:
+            seconds["plain"].append(plain)
+            seconds["attached"].append(attached)
+    is_open = moesd.explain(prompt)["expert"] != "base"
     added = np.subtract(seconds["attached"], seconds["plain"])
     plain = statistics.median(seconds["plain"])
     rng = np.random.default_rng(0)
@@ -74,16 +72,20 @@ def main(model: str, prompt: str, n_steps: int, n_repeats: int, as_json: bool) -
     )
 
 
-def _train(run: Path, model: str) -> Path:
+def _train(model: str) -> MoESD:
     """Make a correction by the latent objective; how good it is makes no difference here."""
-    from probe.experiment import Experiment
-
-    experiment = Experiment.create(run, model=model)
-    experiment.set("train", objective="latent", latent_steps=5)
-    experiment.embed()
-    experiment.fit()
-    experiment.train()
-    return run / "moesd"
+    encoder, prompts = TextEncoder.load(model), PromptSet.build(Lexicon.load())
+    z = encoder.embed(prompts.prompts)
+    male, female = (z[rows] for rows in prompts.pairs())
+    made_by = {"concept": "gender", "encoder": encoder.id}
+    return train_moesd(
+        encoder,
+        prompts,
+        z,
+        direction=PairDirection().fit(male, female).result(**made_by),
+        projection=CalibratedProjection().fit(male, female),
+        config=TrainConfig(objective="latent", latent_steps=5),
+    )
 
 
 def _draw(pipeline: Any, prompt: str, n_steps: int, scale: float) -> float:

@@ -25,6 +25,7 @@ from scipy import stats
 from probe.images import denoising
 from probe.images.generation import GenerationPlan, generate
 from probe.images.pipelines import generation_settings, load_pipeline
+from probe.images.repeats import computing_once
 from probe.text.checkpoints import resolve_model
 from probe.text.lexicon import Lexicon
 
@@ -131,7 +132,8 @@ def plain(
 def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) -> None:
     """Do the passes of U-Net and VAE that n pictures need, on random numbers.
 
-    They are cut as `generate` cuts them: whole batches would be slower, and so no limit.
+    They are cut as `generate` cuts them, and repeat nothing that it does not: whole batches of the
+    plain modules would be slower, and so no limit.
     """
     unet, vae = pipeline.unet, pipeline.vae
     copies = 2 if guidance_scale > 1 else 1
@@ -143,8 +145,9 @@ def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) 
         for part in denoising.denoised_together(n_rows, latents.device):
             rows = torch.cat([latents[part]] * copies)
             states = torch.randn(len(rows), text.max_position_embeddings, text.hidden_size)
-            for step in pipeline.scheduler.timesteps:
-                unet(rows, step, encoder_hidden_states=states, return_dict=False)
+            with computing_once(unet):
+                for step in pipeline.scheduler.timesteps:
+                    unet(rows, step, encoder_hidden_states=states, return_dict=False)
         for part in denoising.decoded_together(n_rows, latents.device):
             vae.decode(latents[part], return_dict=False)
 

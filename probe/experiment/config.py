@@ -22,7 +22,7 @@ ESTIMATORS = ("pairs", "pca", "lda", "logistic", "span")
 """Names of `probe.latent.directions.estimators.ESTIMATORS`, known without importing it."""
 IMPORT = "import:"
 """What ``model`` begins with in a run of vectors that were made elsewhere; their file follows."""
-SENDINGS = ("by-lean", "by-seed", "sparing")
+SENDINGS = ("by-lean", "by-seed", "sparing", "measured")
 """Who gets each picture; see `probe.experiment.sending`."""
 STUDIES = (
     *("directions", "association", "erasure", "tracing", "maps"),
@@ -85,7 +85,8 @@ class GenerateConfig:
     sending: str = setting(
         "by-lean",
         "Who corrects a picture: by-lean (each prompt's expert), by-seed (the expert its seed "
-        "draws) or sparing (likewise, only for as many as the base lacks).",
+        "draws), sparing (likewise, only for as many as the base lacks) or measured (each prompt's "
+        "expert, as strong as the denoiser says it must be).",
     )
     strength: float = setting(1.0, "How much of the correction is done, 0 to 1; 0 is the base.")
     target: str = setting(
@@ -107,7 +108,7 @@ class GenerateConfig:
         if self.sending == "by-lean" and self.target != "parity":
             raise ValueError(
                 f"target is {self.target!r} but pictures are sent by-lean, which meets parity at "
-                "best; choose the sending by-seed or sparing"
+                "best; choose the sending measured, by-seed or sparing"
             )
 
 

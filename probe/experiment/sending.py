@@ -37,7 +37,8 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
 
     ``by-lean``: the gate sends a prompt to one expert. ``by-seed``: the seed of each picture
     chooses its expert. ``sparing``: so does it, but only for as many pictures as the base model's
-    shares lack, which are read off the denoiser.
+    shares lack, which are read off the denoiser. ``measured``: one expert a prompt, as strong as
+    the denoiser says that it must be.
 
     Raises
     ------
@@ -63,6 +64,18 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
         plain = moesd.intervention()
         return plain if config.strength == 1 else Dialled(plain, config.strength)
     target = target_of(run)
+
+    if config.sending == "measured":
+        from probe.moesd.mixture.measured import MeasuredRouting
+
+        measured = MeasuredRouting(
+            moesd,
+            pipeline,
+            twins_of(run.lexicon),
+            lambda prompts: [target.of(prompt) for prompt in prompts],
+            guidance_scale=config.guidance_scale,
+        )
+        return measured if config.strength == 1 else Dialled(measured, config.strength)
 
     def divide(prompts: Sequence[str]) -> list[Double]:
         asked, strength = [target.of(prompt) for prompt in prompts], config.strength

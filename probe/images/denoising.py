@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from probe.images.repeats import computing_once
+
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
     from PIL import Image
@@ -74,15 +76,16 @@ def denoise(
         Latents, as `decode` takes them.
     """
     drawn = [noise(seed, latent_shape(pipeline)) for seed in seeds]
-    latents: torch.Tensor = pipeline(
-        prompt_embeds=states,
-        negative_prompt_embeds=None if empty is None else empty.expand_as(states),
-        latents=torch.stack([latents for latents, _ in drawn]).to(states),
-        generator=[generator for _, generator in drawn],
-        guidance_scale=guidance_scale,
-        num_inference_steps=n_steps,
-        output_type="latent",
-    ).images
+    with computing_once(pipeline.unet):
+        latents: torch.Tensor = pipeline(
+            prompt_embeds=states,
+            negative_prompt_embeds=None if empty is None else empty.expand_as(states),
+            latents=torch.stack([latents for latents, _ in drawn]).to(states),
+            generator=[generator for _, generator in drawn],
+            guidance_scale=guidance_scale,
+            num_inference_steps=n_steps,
+            output_type="latent",
+        ).images
     return latents
 
 

@@ -9,7 +9,9 @@ from probe.moesd.architecture import ExpertConfig
 from probe.moesd.loop.config import LoopConfig
 from probe.settings import at_least, one_of, setting
 
-OBJECTIVES = ("latent", "diffusion", "both", "twins")
+OBJECTIVES = ("latent", "diffusion", "both", "twins", "mixture")
+_WITHOUT_PICTURES = ("twins", "mixture")
+"""Those that learn from the image model's own predictions."""
 Routing = Literal["trained", "closed-form"]
 """Which gate decides."""
 ROUTINGS: tuple[Routing, ...] = get_args(Routing)
@@ -26,8 +28,9 @@ class TrainConfig(ExpertConfig, LoopConfig):
 
     objective: str = setting(
         "both",
-        "What is minimised: latent, diffusion, both in turn, or twins (each expert brings one "
-        "gender, for generate --sending by-seed).",
+        "What is minimised: latent, diffusion, both in turn, twins (each expert brings one gender, "
+        "for generate --sending by-seed or measured), or mixture (each evens the shares that the "
+        "denoiser says).",
     )
     n_examples: int = setting(
         1400, f"Pictures for the diffusion objective, at most {MAX_EXAMPLES}."
@@ -74,18 +77,20 @@ class TrainConfig(ExpertConfig, LoopConfig):
                 "the objective 'both' begins with the latent one, which trains the special token "
                 "and experts on the states, and there are neither; choose 'diffusion'"
             )
-        if self.has_unet and self.objective == "twins":
+        if self.has_unet and self.objective in _WITHOUT_PICTURES:
             raise ValueError(
-                "the objective 'twins' trains experts on the states alone; choose the side 'text'"
+                f"the objective {self.objective!r} trains experts on the states alone; choose the "
+                "side 'text'"
             )
-        if self.objective == "twins" and self.token_place != "subject":
+        if self.objective in _WITHOUT_PICTURES and self.token_place != "subject":
             raise ValueError(
-                "the objective 'twins' puts each value's word where the token stands; set "
-                "token_place to 'subject'"
+                f"the objective {self.objective!r} puts each value's word where the token stands; "
+                "set token_place to 'subject'"
             )
-        if self.patience and self.objective == "twins":
+        if self.patience and self.objective in _WITHOUT_PICTURES:
             raise ValueError(
-                "the objective 'twins' measures no progress on held-out prompts; set patience to 0"
+                f"the objective {self.objective!r} measures no progress on held-out prompts; set "
+                "patience to 0"
             )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("routing", self.routing, ROUTINGS)

@@ -21,6 +21,7 @@ from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
 from probe.moesd.loop.checkpoint import Checkpoint
 from probe.moesd.loop.loop import Loop, Progress
 from probe.moesd.loop.steps import Objective
+from probe.moesd.mixture.distilling import MixturePredictions, MixtureStates
 from probe.moesd.mixture.objectives import TwinPredictions, TwinStates
 from probe.moesd.mixture.twins import Twins
 from probe.moesd.model import MoESD
@@ -61,9 +62,9 @@ def train_moesd(
         ``value``, and ``said`` where the prompt that a picture was made from is known.
         Needed by the diffusion objective, balanced by ``value`` within each subject.
     pipeline : StableDiffusionPipeline, optional
-        The image model; needed by the diffusion objective and by ``twins``.
+        The image model; needed by every objective but the latent one.
     twins : Twins, optional
-        The words that say each value, for the objective ``twins``.
+        The words that say each value, for the objectives ``twins`` and ``mixture``.
     checkpoint : Checkpoint, optional
         Where the training keeps its state, to go on from if it is stopped.
     progress : callable, optional
@@ -144,12 +145,27 @@ def train_moesd(
             seed=config.seed,
         )
 
+    def mixture_states() -> Objective:
+        return MixtureStates(moesd, persons, words, pipeline, seed=config.seed)
+
+    def mixture_predictions() -> Objective:
+        return MixturePredictions(
+            moesd,
+            persons,
+            words,
+            pipeline,
+            n_prompts=config.n_examples,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+
     first, second = config.latent_steps, config.diffusion_steps
     road = {
         "latent": [(latent, first)],
         "diffusion": [(diffusion, second)],
         "both": [(latent, first), (diffusion, second)],
         "twins": [(twin_states, first), (twin_predictions, second)],
+        "mixture": [(mixture_states, first), (mixture_predictions, second)],
     }[config.objective]
     training = Loop(
         moesd.weights(),

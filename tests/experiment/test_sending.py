@@ -80,6 +80,20 @@ def test_sparing_sends_what_the_shares_that_are_read_off_the_denoiser_lack(
     assert abs(routes.count(DIRECTIONS[missing]) - 200 * sent) <= 4
 
 
+def test_measured_moves_a_prompt_along_one_expert_and_half_strength_half_as_far(
+    moesd, tmp_path, pipeline_folder
+):
+    prompt, pipeline = opened(moesd), load_pipeline(pipeline_folder)
+    states = moesd.encoder.states([prompt])
+    moved = []
+    for strength in (0.5, 1.0):
+        run = run_that_sends("measured", tmp_path, target="0.3", strength=strength)
+        method = intervention(run, moesd, pipeline)
+        moved.append(method.correct(method.conditions([prompt], [1]), states))
+    assert not torch.equal(moved[1], states)
+    torch.testing.assert_close(moved[0], (states + moved[1]) / 2)
+
+
 def test_twins_say_the_first_adjectives_of_the_lexicon():
     assert twins_of(Lexicon.load()).words == ("female", "male")
 
@@ -89,7 +103,7 @@ def test_an_unknown_way_of_sending_is_refused_by_name():
         replace(GenerateConfig(), sending="by-hope")
 
 
-@pytest.mark.parametrize("sending", ["by-lean", "by-seed", "sparing"])
+@pytest.mark.parametrize("sending", ["by-lean", "by-seed", "sparing", "measured"])
 def test_at_strength_0_every_picture_is_the_base_models(moesd, tmp_path, sending):
     method = intervention(run_that_sends(sending, tmp_path, strength=0.0), moesd, None)
     prompt = opened(moesd)

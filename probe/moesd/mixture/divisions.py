@@ -68,7 +68,8 @@ def divide_missing(target: Double, base: Double, *, strength: float = 1.0) -> Do
     is_drawn = base > 1e-9  # a smaller share is none, and its inverse may be infinite
     kept = min(1.0, float((wanted[is_drawn] / base[is_drawn]).min()))
     brought = np.clip(wanted - kept * base, 0.0, None)
-    return np.concatenate([[1 - brought.sum()], brought])
+    # Rounding may make what is brought a little more than all.
+    return np.concatenate([[max(0.0, 1 - brought.sum())], brought])
 
 
 def check_strength(strength: float) -> None:

@@ -46,6 +46,34 @@ def reweigh(weights: torch.Tensor, prior: torch.Tensor, target: torch.Tensor) ->
     return changed / changed.sum(dim=1, keepdim=True)
 
 
+def reweigh_prediction(
+    predicted: torch.Tensor, said: torch.Tensor, prior: torch.Tensor, target: torch.Tensor
+) -> torch.Tensor:
+    """Change a denoiser's prediction to what it would have been had the prior been another.
+
+    ``v + sum_k (w'_k - w_k) v_k``, with w the weights of the twins' predictions in v by least
+    squares and w' those of `reweigh`. What the twins do not explain stays.
+
+    Parameters
+    ----------
+    predicted : Tensor of shape (n_rows, channels, height, width)
+        v, under prompts that leave the value open.
+    said : Tensor of shape (K, n_rows, channels, height, width)
+        The predictions for the same latents under the twins of each prompt.
+    prior, target : Tensors of shape (n_rows, K) and (K,)
+        Shares of the values without correction, and those that are wanted.
+
+    Returns
+    -------
+    Tensor of shape (n_rows, channels, height, width)
+    """
+    found = mixture_weights(predicted.flatten(1).double(), said.flatten(2).double())
+    posterior = _unsure(found)
+    wanted = reweigh(posterior, _unsure(prior.to(found)), target.to(found))
+    change = (wanted - posterior).to(said)
+    return predicted + torch.einsum("rk,krchw->rchw", change, said)
+
+
 @contextmanager
 def reweighted(
     unet: Any,
@@ -81,13 +109,8 @@ def reweighted(
             unet.forward(latents[rows], time, encoder_hidden_states=states, return_dict=False)[0]
             for states in twins.to(latents)
         ]
-        said = torch.stack(parts)  # (K, n_rows, channels, height, width)
         predicted = output[0].clone()
-        found = mixture_weights(predicted[rows].flatten(1).double(), said.flatten(2).double())
-        posterior = _unsure(found)
-        wanted = reweigh(posterior, _unsure(prior.to(found)), target.to(found))
-        change = (wanted - posterior).to(said)
-        predicted[rows] += torch.einsum("rk,krchw->rchw", change, said)
+        predicted[rows] = reweigh_prediction(predicted[rows], torch.stack(parts), prior, target)
         return (predicted, *output[1:])
 
     handle = unet.register_forward_hook(move, with_kwargs=True)

@@ -74,17 +74,10 @@ def read_shares(
             f"states have shape {tuple(states.shape)} and twins {tuple(twins.shape)}; needed "
             "twins of shape (K, *states.shape), K at least 2"
         )
-    unet, scheduler = pipeline.unet, pipeline.scheduler
-    size = unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    noise = torch.randn(
-        (n_noises, unet.config.in_channels, height, width),
-        generator=torch.Generator().manual_seed(seed),
-    ).to(states)
-    last = scheduler.config.num_train_timesteps - 1
+    noise, last = first_noises(pipeline, states, n_noises=n_noises, seed=seed)
     rows = []
     for of_prompt in zip(states, *twins, strict=True):
-        parts = [predict(unet, noise, last, one) for one in of_prompt]
+        parts = [predict(pipeline.unet, noise, last, one) for one in of_prompt]
         rows.append(_read(parts[0], torch.stack(parts[1:])))
     shares, explained, obeyed = (np.stack(column) for column in zip(*rows, strict=True))
     return SharesRead(shares, explained, obeyed)
@@ -107,6 +100,34 @@ def guided(shares: Double, guidance_scale: float) -> Double:
     sharpened = shares ** max(1.0, guidance_scale)
     result: Double = sharpened / sharpened.sum(axis=1, keepdims=True)
     return result
+
+
+def unguided(shares: Double, guidance_scale: float) -> Double:
+    """Tell which shares guidance sharpens to given ones: the inverse of `guided`."""
+    flattened = shares ** (1 / max(1.0, guidance_scale))
+    result: Double = flattened / flattened.sum(axis=1, keepdims=True)
+    return result
+
+
+def first_noises(
+    pipeline: Any, like: torch.Tensor, *, n_noises: int, seed: int
+) -> tuple[torch.Tensor, int]:
+    """Draw the noises that shares are read off from, and name their time step, the last one.
+
+    Returns
+    -------
+    noise : Tensor of shape (n_noises, channels, height, width)
+        Of the device and type of ``like``.
+    last : int
+    """
+    unet = pipeline.unet
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    noise = torch.randn(
+        (n_noises, unet.config.in_channels, height, width),
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return noise.to(like), pipeline.scheduler.config.num_train_timesteps - 1
 
 
 def predict(unet: Any, latents: torch.Tensor, timestep: int, states: torch.Tensor) -> torch.Tensor:

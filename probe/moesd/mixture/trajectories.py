@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from probe.moesd.objectives import HIGH_NOISE
+
+Say = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(latents, time step, row of each latent's prompt) -> predictions, shaped as the latents."""
 
 _N_STEPS = 12
 _BATCH = 64
@@ -29,7 +33,13 @@ class Trajectories:
     @classmethod
     @torch.no_grad()
     def follow(
-        cls, pipeline: Any, states: torch.Tensor, chosen: torch.Tensor, *, seed: int
+        cls,
+        pipeline: Any,
+        states: torch.Tensor,
+        chosen: torch.Tensor,
+        *,
+        seed: int,
+        say: Say | None = None,
     ) -> Trajectories:
         """Denoise from pure noise under each chosen prompt, without guidance, and keep every step.
 
@@ -42,6 +52,8 @@ class Trajectories:
             Row of the states that each trajectory is denoised under.
         seed : int
             Of the noise.
+        say : callable, optional
+            What is predicted in place of the denoiser's own.
         """
         unet = pipeline.unet
         size = unet.config.sample_size
@@ -58,7 +70,11 @@ class Trajectories:
                 if time < end:
                     break
                 given = scheduler.scale_model_input(latents, time)
-                said = unet(given, time, encoder_hidden_states=states[rows]).sample
+                said = (
+                    unet(given, time, encoder_hidden_states=states[rows]).sample
+                    if say is None
+                    else say(given, time, rows)
+                )
                 kept.append((given, time.expand(len(rows)), rows, said))
                 latents = scheduler.step(said, time, latents).prev_sample
         parts = (torch.cat(column) for column in zip(*kept, strict=True))
