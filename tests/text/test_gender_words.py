@@ -58,6 +58,7 @@ def test_words_that_say_a_gender_are_found(prompt, words):
         ("a nurse near St. Paul's Cathedral", [("Paul's", "thing")]),
         ("a nurse on James Street", [("James", "thing")]),
         ("Maria's hat", [("Maria's", "thing")]),
+        ("a table at Maria's", [("Maria's", "thing")]),
         ("a woman's hat", [("woman's", "thing")]),
         ("a woman's red hat on a chair", [("woman's", "thing")]),
         ("a rose in a vase", [("rose", "word")]),

@@ -150,7 +150,7 @@ def _owns_thing(raw: list[str], place: int, lists: GenderWords) -> bool:
             return step > 0
         if word in lists.body or word in lists.captions.known:
             return False
-    return bool(following)
+    return True
 
 
 def _titles_and_names(
