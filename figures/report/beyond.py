@@ -72,8 +72,8 @@ def intersections(files: RunFiles) -> Found | None:
     run = Run(files.run, Config.read(files.run))
     return {
         "parts": [
-            _part(name, of, cells[cells["intersection"] == name])
-            for name, of in figures["intersections"].items()
+            _part(name, figures["intersections"][name], cells[cells["intersection"] == name])
+            for name in dict.fromkeys(cells["intersection"])
         ],
         "harm": figures["harm_to_others"],
         "asked": figures["asked"],

@@ -124,7 +124,8 @@ def _intersections(found: Found | None) -> str:
     if found is None:
         return ""
     rows = []
-    for name, of in found["intersections"].items():
+    few_first = sorted(found["intersections"].items(), key=lambda item: item[0].count(" x "))
+    for name, of in few_first:
         for side, title in SIDES.items():
             sizes = (str(of[side][key]) for key in ("n_small", "n"))
             told = _cell(of[side]["worst"])
