@@ -1,7 +1,8 @@
 """What a correction costs a picture: `python benchmarks/attach.py [--json]`.
 
 One picture is drawn again and again, in turn by the plain pipeline and by the same pipeline with
-the gate, the token and the experts on the text states attached.
+the gate, the token and the experts on the text states attached. `--full-size` sets one correction
+against one pass of a U-Net instead, both of Stable Diffusion v1.5's shape with random weights.
 """
 
 from __future__ import annotations
@@ -11,17 +12,28 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from probe import CalibratedProjection, Lexicon, MoESD, PairDirection, PromptSet, TextEncoder
 from probe.images.pipelines import generation_settings, load_pipeline
 from probe.moesd.config import TrainConfig
+from probe.moesd.experts import Experts
+from probe.moesd.gate import Gate
+from probe.moesd.gate.classifier import KindClassifier
+from probe.moesd.gate.reading import word_depths
+from probe.moesd.token import SpecialToken
 from probe.moesd.training import train_moesd
 from probe.text.checkpoints import resolve_model
+
+Vector = npt.NDArray[np.float64]
+
+CLOCKS = {"": time.perf_counter, "cpu_": time.process_time}
 
 
 @click.command()
@@ -29,47 +41,138 @@ from probe.text.checkpoints import resolve_model
 @click.option("--prompt", default="a photo of a mechanic", show_default=True)
 @click.option("--n-steps", default=20, show_default=True, help="Denoising steps of the picture.")
 @click.option("--n-repeats", default=30, show_default=True, help="Pictures of each pipeline.")
+@click.option("--full-size", is_flag=True, help="Stable Diffusion v1.5's shape; takes 5 GB.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(model: str, prompt: str, n_steps: int, n_repeats: int, as_json: bool) -> None:
+def main(
+    model: str, prompt: str, n_steps: int, n_repeats: int, full_size: bool, as_json: bool
+) -> None:
     """Measure the share of a picture's time that the correction adds."""
-    moesd, pipeline = _train(model), load_pipeline(model)
-    scale = generation_settings(resolve_model(model)).guidance_scale
-    seconds: dict[str, list[float]] = {"plain": [], "attached": []}
-    for repeat in range(-2, n_repeats):  # the first two warm up
-        plain = _draw(pipeline, prompt, n_steps, scale)
-        with moesd.attach(pipeline):
-            attached = _draw(pipeline, prompt, n_steps, scale)
-        if repeat >= 0:
-            seconds["plain"].append(plain)
-            seconds["attached"].append(attached)
-    is_open = moesd.explain(prompt)["expert"] != "base"
-    added = np.subtract(seconds["attached"], seconds["plain"])
-    plain = statistics.median(seconds["plain"])
-    rng = np.random.default_rng(0)
-    resampled = np.median(rng.choice(added, (2000, n_repeats)), axis=1) / plain
-    found: dict[str, Any] = {
-        "machine": {"cores": os.cpu_count(), "threads": torch.get_num_threads(),
-                    "python": platform.python_version(), "torch": torch.__version__},
-        "model": model,
-        "n_steps": n_steps,
-        "n_repeats": n_repeats,
-        "gate_opens": is_open,
-        "seconds_plain": plain,
-        "seconds_attached": statistics.median(seconds["attached"]),
-        "overhead_share": float(np.median(added)) / plain,
-        "overhead_low": float(np.quantile(resampled, 0.025)),
-        "overhead_high": float(np.quantile(resampled, 0.975)),
-    }  # fmt: skip
+    if full_size:
+        click.echo(json.dumps(compare_full_size(prompt, n_steps), indent=2))
+        return
+    found = compare(model, prompt, n_steps, n_repeats)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    click.echo(f"{model}, {n_steps} steps, gate {'open' if is_open else 'closed'}")
-    click.echo(f"plain     {1000 * plain:.1f} ms a picture")
-    click.echo(
-        f"attached  {1000 * found['seconds_attached']:.1f} ms, {found['overhead_share']:+.2%} "
-        f"(95 % interval {found['overhead_low']:+.2%} to {found['overhead_high']:+.2%}, "
-        f"n = {n_repeats})"
+    click.echo(f"{model}, {n_steps} steps, gate {'open' if found['gate_opens'] else 'closed'}")
+    for way in ("plain", "attached"):
+        click.echo(f"{way:<9} {1000 * found[f'seconds_{way}']:.1f} ms a picture")
+    for name in [clock + of for of in ("overhead", "correction") for clock in CLOCKS]:
+        share, low, high = (found[f"{name}_{of}"] for of in ("share", "low", "high"))
+        click.echo(
+            f"{name:<15} {share:+.2%} (95 % interval {low:+.2%} to {high:+.2%}, n = {n_repeats})"
+        )
+
+
+def compare(model: str, prompt: str, n_steps: int, n_repeats: int) -> dict[str, Any]:
+    """Draw the picture in turn, by the clock and in seconds of processor."""
+    moesd, pipeline = _train(model), load_pipeline(model)
+    scale = generation_settings(resolve_model(model)).guidance_scale
+    states = moesd.encoder.states([prompt])
+
+    def draw() -> None:
+        generator = torch.Generator().manual_seed(0)
+        pipeline(prompt, num_inference_steps=n_steps, guidance_scale=scale, generator=generator)
+
+    seconds: dict[str, list[float]] = {
+        clock + way: [] for way in ("plain", "attached", "correction") for clock in CLOCKS
+    }
+    for repeat in range(-2, n_repeats):  # the first two warm up
+        taken = {"plain": _timed(draw)}
+        with moesd.attach(pipeline):
+            taken["attached"] = _timed(draw)
+        taken["correction"] = _timed(lambda: moesd.correct([prompt], states))
+        for way, times in taken.items():
+            for clock in CLOCKS if repeat >= 0 else ():
+                seconds[clock + way].append(times[clock])
+    found: dict[str, Any] = {
+        "machine": _machine(),
+        "model": model,
+        "n_steps": n_steps,
+        "n_repeats": n_repeats,
+        "gate_opens": moesd.explain(prompt)["expert"] != "base",
+        "seconds_plain": statistics.median(seconds["plain"]),
+        "seconds_attached": statistics.median(seconds["attached"]),
+    }
+    for clock in CLOCKS:
+        plain = np.array(seconds[f"{clock}plain"])
+        # The difference of two pictures is noisy; the correction on its own says it more sharply.
+        added = seconds[f"{clock}attached"] - plain
+        found |= _share(f"{clock}overhead", added, plain)
+        found |= _share(f"{clock}correction", np.array(seconds[f"{clock}correction"]), plain)
+    return found
+
+
+@torch.no_grad()
+def compare_full_size(prompt: str, n_steps: int, n_repeats: int = 3) -> dict[str, Any]:
+    """Set a correction of one prompt against the U-Net's passes of one guided picture.
+
+    The decoder is left out, so the share is rather too large.
+    """
+    from diffusers import UNet2DConditionModel
+    from embed import make_encoder
+
+    encoder = make_encoder(None)
+    moesd = _random_correction(encoder, prompt)
+    unet = UNet2DConditionModel(
+        sample_size=64, cross_attention_dim=encoder.n_features, attention_head_dim=8
+    ).eval()  # diffusers' defaults are Stable Diffusion v1.5's for the rest
+    states = encoder.states([prompt])
+    rows = torch.randn(2, 4, 64, 64), torch.tensor(500), states.repeat(2, 1, 1)
+    works = {
+        "correction": lambda: moesd.correct([prompt], states),
+        "unet_pass": lambda: unet(*rows),
+    }
+    seconds: dict[str, list[float]] = {clock + work: [] for work in works for clock in CLOCKS}
+    for repeat in range(n_repeats + 1):  # the first one warms up
+        for name, work in works.items():
+            taken = _timed(work)
+            for clock in CLOCKS if repeat else ():
+                seconds[clock + name].append(taken[clock])
+    found: dict[str, Any] = {
+        "machine": _machine(),
+        "shape": "Stable Diffusion v1.5, random weights, 64 x 64 latents",
+        "unet_weights": unet.num_parameters(),
+        "n_steps": n_steps,
+        "n_repeats": n_repeats,
+        "gate_opens": bool(moesd.opened([prompt])),
+    }
+    found |= {f"{name}_seconds": statistics.median(taken) for name, taken in seconds.items()}
+    for clock in CLOCKS:
+        pairs = zip(seconds[f"{clock}correction"], seconds[f"{clock}unet_pass"], strict=True)
+        shares = [ours / (n_steps * theirs) for ours, theirs in pairs]
+        found[f"{clock}overhead_share"] = statistics.median(shares)
+        found[f"{clock}overhead_rounds"] = f"{min(shares):.2g} to {max(shares):.2g}"
+    return found
+
+
+def _random_correction(encoder: TextEncoder, prompt: str) -> MoESD:
+    """Give a correction whose gate reads what a trained one reads, and opens for every prompt."""
+    depths = word_depths(int(encoder.model.config.num_hidden_layers))
+    n_read = 2 * len(depths) * encoder.n_features + 2  # and the list of words
+    classifier = KindClassifier(np.zeros((3, n_read)), np.array([0.0, 9.0, 0.0]), temperature=1.0)
+    gate = Gate(
+        axis=np.full(encoder.n_features, 0.1),
+        midpoint=9.0,
+        neutral_below=0.0,
+        explicit_above=99.0,
+        classifier=classifier,
+        reads="words",
+        has_list=True,
     )
+    subjects = tuple(job.name for job in Lexicon.load().occupations)
+    return MoESD(
+        encoder, SpecialToken.start(encoder, subjects), gate, Experts(encoder.n_features, width=256)
+    )
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
 
 
 def _train(model: str) -> MoESD:
@@ -88,15 +191,21 @@ def _train(model: str) -> MoESD:
     )
 
 
-def _draw(pipeline: Any, prompt: str, n_steps: int, scale: float) -> float:
-    begun = time.perf_counter()
-    pipeline(
-        prompt,
-        num_inference_steps=n_steps,
-        guidance_scale=scale,
-        generator=torch.Generator().manual_seed(0),
-    )
-    return time.perf_counter() - begun
+def _timed(work: Callable[[], Any]) -> dict[str, float]:
+    begun = {clock: now() for clock, now in CLOCKS.items()}
+    work()
+    return {clock: now() - begun[clock] for clock, now in CLOCKS.items()}
+
+
+def _share(name: str, added: Vector, plain: Vector) -> dict[str, float]:
+    """Median of what is added, by the median of a picture, with a bootstrap interval."""
+    draws = np.random.default_rng(0).choice(added, (2000, len(added)))
+    resampled = np.median(draws, axis=1) / np.median(plain)
+    return {
+        f"{name}_share": float(np.median(added) / np.median(plain)),
+        f"{name}_low": float(np.quantile(resampled, 0.025)),
+        f"{name}_high": float(np.quantile(resampled, 0.975)),
+    }
 
 
 if __name__ == "__main__":

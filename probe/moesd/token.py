@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -71,13 +72,9 @@ class SpecialToken:
     def subject_at(self, prompt: str) -> int:
         """Find the character at which the subject of a prompt begins."""
         lowered = prompt.lower()
-        found = [
-            match.start()
-            for subject in self.subjects
-            for match in re.finditer(rf"\b{re.escape(subject.lower())}\b", lowered)
-        ]
-        if found:
-            return min(found)
+        pattern = _any_of(self.subjects)
+        if pattern is not None and (found := pattern.search(lowered)):
+            return found.start()
         articles = list(re.finditer(r"\b(?:an?|the)\s+", lowered))
         return articles[-1].end() if articles else 0
 
@@ -144,3 +141,11 @@ class SpecialToken:
             yield
         finally:
             handle.remove()
+
+
+@lru_cache(maxsize=16)
+def _any_of(subjects: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Give one pattern for all subjects: a picture of 20 steps should not wait for 50 searches."""
+    if not subjects:
+        return None
+    return re.compile(rf"\b(?:{'|'.join(re.escape(of.lower()) for of in subjects)})\b")

@@ -104,6 +104,24 @@ def test_erasure_is_measured_against_no_erasure(studied):
     assert (table["cosine"].iloc[1:] < 1.0).all()
 
 
+def test_the_gate_is_told_of_by_category_and_by_set(studied):
+    found = Experiment.open(studied).probe("gate")[0].to_json()
+    assert found["has_list"]
+    rows = pd.DataFrame(found["categories"])
+    told = rows[(rows["gate"] == "trained") & (rows["measure"] == "class")].set_index("category")
+    for of in ("seen", "fresh"):
+        hard = told.loc[[f"{of}: {name}" for name in ("paraphrases", "negations", "names")]]
+        assert told.loc[f"{of}: hard", "n"] >= hard["n"].sum()
+        assert told.loc[f"{of}: hard", "set"] == of
+        for figure in ("calibration_error", "auc", "false_alarms"):
+            row = found[figure][of]
+            assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
+    levels = pd.DataFrame(found["levels"])
+    said = levels[levels["level"].isin(["name", "pronoun"]) & (levels["measure"] == "opened")]
+    assert set(said["set"]) == {"seen", "fresh"}
+    assert said["value"].max() < 0.05  # the list says what random weights cannot
+
+
 def test_a_prediction_is_learnt_from_trained_occupations_only(many):
     experiment = Experiment.open(many)
     found = experiment.probe("prediction")[0].to_json()

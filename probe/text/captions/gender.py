@@ -92,8 +92,9 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
 
     Nouns and pronouns are judged as those of captions are (`probe.text.captions.senses`): "a
     man-made lake" says none. A given name counts unless it is a place ("in Virginia"), a thing
-    ("St. Paul's Cathedral", "Maria's hat"), a surname ("Elton John") or, written without a capital
-    or at the beginning, perhaps a word ("a rose"). Names that both genders bear are on no list.
+    ("St. Paul's Cathedral", "Maria's hat"), a surname ("the work of Taylor Thomas as a carpenter"),
+    or, without a capital or at the beginning, perhaps a word ("a rose"). Names that both genders
+    bear are on no list.
 
     Parameters
     ----------
@@ -115,7 +116,9 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
     for mention in mentions(prompt, lists.captions):
         if mention.word.group != "neutral":
-            reason = mention.reason or _reason_of_noun(raw, mention.place, lists)
+            reason = mention.reason
+            if not reason and not mention.word.is_pronoun:
+                reason = _reason_of_noun(raw, mention.place, lists)
             found[mention.place] = (mention.word.group, reason)
     for place, gender, reason in _titles_and_names(prompt, raw, lists):
         found.setdefault(place, (gender, reason))
@@ -129,18 +132,25 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
 
 
 def _reason_of_noun(raw: list[str], place: int, lists: GenderWords) -> str:
-    """Say why a word that captions count is of no person; empty if it is."""
-    following = raw[place + 1 : place + 1 + _REACH]
-    if following and raw[place].lower() in lists.before and fold(following[0]) in lists.names:
+    """Say why a noun that captions count is of no person; empty if it is."""
+    following = raw[place + 1] if place + 1 < len(raw) else ""
+    if following and raw[place].lower() in lists.before and fold(following) in lists.names:
         return "place"  # Santa Barbara
-    if not raw[place].endswith("'s"):
-        return ""
-    for word in map(str.lower, following):
-        if word in lists.body or word in lists.captions.known:
-            return ""
+    return "thing" if raw[place].endswith("'s") and _owns_thing(raw, place, lists) else ""
+
+
+def _owns_thing(raw: list[str], place: int, lists: GenderWords) -> bool:
+    """Tell whether a word in 's only says whose a thing is: "a woman's hat".
+
+    "A woman's face" shows her, and "she's a nurse" and "the man's in red" own nothing.
+    """
+    following = [word.lower() for word in raw[place + 1 : place + 1 + _REACH]]
+    for step, word in enumerate(following):
         if word in FUNCTION_WORDS:
-            break
-    return "thing"  # a woman's hat, but a woman's face
+            return step > 0
+        if word in lists.body or word in lists.captions.known:
+            return False
+    return True
 
 
 def _titles_and_names(
@@ -156,7 +166,8 @@ def _titles_and_names(
         elif gender := lists.names.get(token):
             yield place, gender, _reason(prompt, raw, tokens, place, cased=cased, lists=lists)
         elif gender := lists.names.get(token.removesuffix("'s")):
-            yield place, gender, "thing"
+            is_thing = tokens[place - 1] in lists.before if place else False
+            yield place, gender, "thing" if is_thing or _owns_thing(raw, place, lists) else ""
 
 
 def _reason(
