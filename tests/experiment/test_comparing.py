@@ -70,7 +70,8 @@ def pictures(folder):
 def test_every_baseline_is_compared():
     ours = {name for name in METHODS if name.startswith("moesd")}
     assert set(METHODS) - ours == {"base", "reweighting", *BASELINES}
-    assert ours == {f"moesd{of}" for of in ("", "-text", "-unet", "-both", "-sampled")}
+    variants = ("text", "unet", "both", "mixture", "measured", "sampled")
+    assert ours == {"moesd", *(f"moesd-{of}" for of in variants)}
 
 
 def test_every_measured_figure_has_an_interval(compared):

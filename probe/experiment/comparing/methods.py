@@ -145,10 +145,13 @@ METHODS: Mapping[str, Entry] = {
         text={"side": "text", "objective": "both"},
         unet={"side": "unet", "objective": "both"},
         both={"side": "both", "objective": "both"},
+        mixture={"side": "text", "objective": "mixture"},
+        measured={"side": "text", "objective": "twins", "sending": "measured"},
         sampled={"side": "text", "objective": "twins", "sending": "by-seed"},
     ),
     "reweighting": Entry(_reweighting, _files),
     **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES},
 }
 """Every method. ``moesd-text, -unet, -both``: experts on that side, each prompt sent to the one
-against its lean. ``moesd-sampled``: each picture sent to the one that its seed draws."""
+against its lean; ``-mixture``: likewise, trained without pictures. ``moesd-measured``: likewise, as
+strongly as the denoiser says. ``moesd-sampled``: each picture sent to the one that its seed draws."""
