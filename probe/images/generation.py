@@ -55,7 +55,8 @@ def generate(
     A picture's key is the hash of all that it is made from: the states that condition it, its
     noise, guidance, steps and weights, and what a method changes in the denoiser. It stands in the
     file, so that a picture which is already there is not made again. Batches are cut by the plan
-    alone and are made whole or not at all, so an interruption changes no bit.
+    alone and are made whole or not at all, so an interruption changes no bit. A batch is decoded
+    and written beside the next one; after an error or Ctrl-C, it is finished first.
 
     Parameters
     ----------
@@ -73,7 +74,8 @@ def generate(
     intervention : Intervention, optional
         The method that corrects; the noise stays the same. Without it, the base model.
     batch_size : int, optional
-        Pictures denoised together; by default what a few GB of memory hold.
+        Pictures of a batch; by default what a few GB of memory hold. A large one is denoised in
+        parts on a CPU, where that is faster and changes no bit.
     reuse : Path, optional
         Folder of earlier pictures: those with the same key are copied, not computed.
     progress : callable, optional
