@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections.abc import Callable
@@ -29,6 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Share the cores out between the processes that test side by side."""
     at_work = getattr(config, "workerinput", {}).get("workercount", 1)
     torch.set_num_threads(max(1, torch.get_num_threads() // at_work))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the modules and tests, which stay to the end."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -130,7 +130,7 @@ def test_a_dialled_correction_leaves_closed_prompts_alone_bit_for_bit(moesd, tmp
     said = [
         f"a photo of a {word} {job}" for word in ("male", "female") for job in ("cook", "nurse")
     ]
-    closed = [prompt for prompt in said if not moesd.opened([prompt])]
+    closed = sorted(set(said) - set(moesd.opened(said)))
     states = moesd.encoder.states(closed)
     assert closed
     assert torch.equal(

@@ -127,6 +127,7 @@ def test_all_are_seen_if_none_is_asked_for_or_more_than_there_are(finished_run):
 # The sweep
 
 
+@pytest.mark.slow
 def test_each_variant_is_a_run_with_its_own_settings(swept):
     run, sweep, _ = swept
     for width in (2, 32):
@@ -138,6 +139,7 @@ def test_each_variant_is_a_run_with_its_own_settings(swept):
     assert sum(w.size for w in narrow.values()) < sum(w.size for w in wide.values())
 
 
+@pytest.mark.slow
 def test_the_variant_with_the_runs_own_settings_is_the_runs_own_correction(swept):
     run, sweep, result = swept
     for name in ("token", "experts", "gate"):
@@ -149,6 +151,7 @@ def test_the_variant_with_the_runs_own_settings_is_the_runs_own_correction(swept
     assert variant["base"]["mad"] == own["base"]["mad"]
 
 
+@pytest.mark.slow
 def test_base_pictures_are_not_made_again(swept):
     run, sweep, _ = swept
     picture = next((run / "images/base").rglob("*.png"))
@@ -156,6 +159,7 @@ def test_base_pictures_are_not_made_again(swept):
     assert picture.samefile(twin)
 
 
+@pytest.mark.slow
 def test_the_table_says_which_variants_are_on_the_front(swept):
     _, sweep, result = swept
     table, _ = read_table(sweep.folder / "sweep.parquet", kind="sweep")
@@ -166,6 +170,7 @@ def test_the_table_says_which_variants_are_on_the_front(swept):
     assert result.summary().splitlines()[-1].startswith("over 2 variants: ")
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_done_is_read_not_made(swept):
     run, sweep, result = swept
     before = {path: path.stat().st_mtime_ns for path in sweep.folder.rglob("*.png")}
@@ -208,6 +213,7 @@ def test_wrong_settings_are_refused_before_anything_is_made(finished_run, axis, 
     assert not (finished_run / "sweeps").exists()
 
 
+@pytest.mark.slow
 def test_the_command_draws_what_it_found(swept):
     run, _, result = swept
     arguments = ["sweep", str(run), "--over", "train.width=2,32"]

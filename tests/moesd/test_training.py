@@ -18,7 +18,9 @@ def weights_of(*modules):
 
 def test_the_latent_objective_brings_the_skew_of_training_prompts_down(town):
     opening = {"gate_reads": "skew", "false_alarm": 1.0}  # else this encoder's gate stays closed
-    config = TrainConfig(objective="latent", latent_steps=60, width=16, **opening)
+    config = TrainConfig(
+        objective="latent", latent_steps=25, width=16, learning_rate=4e-3, **opening
+    )
     moesd = town.train(config=config)
     table = town.prompts.table
     rows = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()

@@ -84,6 +84,7 @@ def test_skew_of_the_327_jobs_of_the_census_follows_the_labour_shares(skew_of, r
     assert -0.56 < found.low < found.high < -0.35
 
 
+@pytest.mark.slow
 def test_skew_of_the_forty_occupations_has_its_interval(skew_of):
     jobs = Lexicon.load().occupations
     found = share_correlation(
@@ -134,6 +135,7 @@ def test_skew_foretells_the_published_pictures_of_unseen_occupations(skew_of, re
     assert 1 - ((seen - told) ** 2).sum() / ((seen - seen.mean()) ** 2).sum() > 0.25
 
 
+@pytest.mark.slow
 def test_skew_of_the_occupations_follows_the_labour_shares(minilm, tmp_path):
     prompts = PromptSet.build(Lexicon.load()).select(group=["neutral", "male", "female"])
     store = EmbeddingStore(tmp_path)

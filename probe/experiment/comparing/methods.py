@@ -154,4 +154,5 @@ METHODS: Mapping[str, Entry] = {
 }
 """Every method. ``moesd-text, -unet, -both``: experts on that side, each prompt sent to the one
 against its lean; ``-mixture``: likewise, trained without pictures. ``moesd-measured``: likewise, as
-strongly as the denoiser says. ``moesd-sampled``: each picture sent to the one that its seed draws."""
+strongly as the denoiser says. ``moesd-sampled``: each picture sent to the one that its seed
+draws."""

@@ -24,7 +24,7 @@ def pipeline(pipeline_folder):
 def taught(town, pipeline):
     config = TrainConfig(
         objective="twins",
-        latent_steps=40,
+        latent_steps=5,
         diffusion_steps=2,
         n_examples=4,
         batch_size=3,
@@ -36,11 +36,9 @@ def taught(town, pipeline):
 
 def opened_and_closed(moesd, town):
     prompts = town.prompts.select(group="neutral").prompts
-    opened = moesd.opened(prompts)
-    closed = [
-        prompt for prompt in town.prompts.prompts if prompt not in set(moesd.opened([prompt]))
-    ]
-    return opened[0], closed[0]
+    opened, every = moesd.opened(prompts), town.prompts.prompts
+    closed = set(every) - set(moesd.opened(every))
+    return opened[0], next(prompt for prompt in every if prompt in closed)
 
 
 def halves(prompts):
