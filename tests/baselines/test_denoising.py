@@ -62,6 +62,7 @@ def reference(material, prompt, latents, edits, guidance, *, n_steps):
         ).images.numpy()
 
 
+@pytest.mark.slow
 def test_the_guidance_is_that_of_diffusers_semantic_pipeline(material, denoise):
     from probe.images.generation import noise
 

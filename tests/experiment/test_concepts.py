@@ -270,6 +270,7 @@ def test_concepts_stand_beside_each_other_and_going_back_gives_the_old_bytes(run
     assert (run.folder / "latent/concepts/age.json").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_the_axis_is_compared_with_that_of_the_run_once_there_is_one(run):
     found = run.concept("gender").result.to_json()
     assert found["axes"][0]["cosine_to_run"] is None

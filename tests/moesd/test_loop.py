@@ -225,6 +225,7 @@ def test_bad_settings_are_refused_by_name(option, value):
 # On a true model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"precision": "bf16"}, {"precision": "fp16"}, {"patience": 2}],
@@ -244,6 +245,7 @@ def test_every_way_of_the_loop_trains_experts_of_both_kinds(
     assert all(w.dtype == torch.float32 for w in ups)
 
 
+@pytest.mark.slow
 def test_recomputing_changes_no_weight(town, pipeline_folder, pictures):
     config = TrainConfig(
         side="both", latent_steps=1, diffusion_steps=2, batch_size=4, width=4, n_examples=16

@@ -16,6 +16,7 @@ def weights_of(*modules):
     return [w.detach().clone() for module in modules for w in module.state_dict().values()]
 
 
+@pytest.mark.slow
 def test_the_latent_objective_brings_the_skew_of_training_prompts_down(town):
     opening = {"gate_reads": "skew", "false_alarm": 1.0}  # else this encoder's gate stays closed
     config = TrainConfig(
@@ -87,6 +88,7 @@ def test_held_out_occupations_teach_nothing(town):
     torch.testing.assert_close(one.token.vector, two.token.vector, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_and_another_seed_does_not(town):
     brief = TrainConfig(objective="latent", latent_steps=2, width=4)
     one, two, other = (

@@ -109,6 +109,7 @@ def test_bert_is_masked_and_takes_the_mean_over_its_words(bert):
 OLD = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [OLD, {"pooling_mode": "cls"}, {"pooling_mode": ["cls"]}])
 def test_a_sentence_encoder_that_pools_at_its_first_token_is_read_there(bert, config, tmp_path):
     folder = shutil.copytree(bert.folder, tmp_path / "sentences")

@@ -76,6 +76,7 @@ def test_the_state_loss_is_one_at_first_and_falls(town, pipeline):
     assert objective.loss().item() < 0.85
 
 
+@pytest.mark.slow
 def test_the_prediction_loss_falls_and_the_image_model_stays_bit_for_bit(town, pipeline):
     moesd, prompts = three(town)
     before = [weight.clone() for weight in pipeline.unet.parameters()]
@@ -90,6 +91,7 @@ def test_the_prediction_loss_falls_and_the_image_model_stays_bit_for_bit(town, p
     assert all(map(torch.equal, before, pipeline.unet.parameters()))
 
 
+@pytest.mark.slow
 def test_only_training_occupations_that_say_no_gender_are_learnt_from(
     town, few, pipeline, monkeypatch
 ):

@@ -78,6 +78,7 @@ def test_the_hook_is_removed_when_the_denoiser_fails(exact):
     assert not exact.unet._forward_hooks
 
 
+@pytest.mark.slow
 def test_with_guidance_only_the_prompted_half_of_opened_prompts_is_moved(moesd, pipeline_folder):
     pipeline = load_pipeline(pipeline_folder)
     method = Reweighting(moesd, Twins(), np.array([0.9, 0.1]), n_noises=2)
