@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,22 +135,11 @@ def train_moesd(
     def twin_states() -> Objective:
         return TwinStates(moesd, persons, words)
 
-    def twin_predictions() -> Objective:
-        return TwinPredictions(
-            moesd,
-            persons,
-            words,
-            pipeline,
-            n_prompts=config.n_examples,
-            batch_size=config.batch_size,
-            seed=config.seed,
-        )
-
     def mixture_states() -> Objective:
         return MixtureStates(moesd, persons, words, pipeline, seed=config.seed)
 
-    def mixture_predictions() -> Objective:
-        return MixturePredictions(
+    def predictions(of: type[TwinPredictions] | type[MixturePredictions]) -> Objective:
+        return of(
             moesd,
             persons,
             words,
@@ -160,13 +150,14 @@ def train_moesd(
         )
 
     first, second = config.latent_steps, config.diffusion_steps
-    road = {
+    roads: dict[str, list[tuple[Callable[[], Objective], int]]] = {
         "latent": [(latent, first)],
         "diffusion": [(diffusion, second)],
         "both": [(latent, first), (diffusion, second)],
-        "twins": [(twin_states, first), (twin_predictions, second)],
-        "mixture": [(mixture_states, first), (mixture_predictions, second)],
-    }[config.objective]
+        "twins": [(twin_states, first), (partial(predictions, TwinPredictions), second)],
+        "mixture": [(mixture_states, first), (partial(predictions, MixturePredictions), second)],
+    }
+    road = roads[config.objective]
     training = Loop(
         moesd.weights(),
         config,

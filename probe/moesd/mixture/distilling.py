@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from probe.moesd.mixture.measured import find_strengths
-from probe.moesd.mixture.objectives import twin_states
+from probe.moesd.mixture.objectives import marked_states, twin_states
 from probe.moesd.mixture.reweighting import reweigh_prediction
 from probe.moesd.mixture.shares import read_shares
 from probe.moesd.mixture.trajectories import Trajectories
@@ -56,7 +56,7 @@ class MixtureStates:
         self, moesd: MoESD, prompts: Sequence[str], twins: Twins, pipeline: Any, *, seed: int
     ) -> None:
         self._experts = moesd.experts
-        self._states = _marked_states(moesd, prompts)
+        self._states = marked_states(moesd, prompts)
         self._toward_male = _leans_female(moesd, prompts)
         aligned = twin_states(moesd, prompts, twins)
         apart = aligned[0] - aligned[1]
@@ -119,7 +119,7 @@ class MixturePredictions:
     ) -> None:
         self._experts, self._unet, self._batch_size = moesd.experts, pipeline.unet, batch_size
         pipeline.unet.requires_grad_(False)
-        self._states = _marked_states(moesd, prompts)
+        self._states = marked_states(moesd, prompts)
         self._toward_male = _leans_female(moesd, prompts)
         self.rng = torch.Generator().manual_seed(seed)
         chosen = torch.randint(len(prompts), (n_prompts,), generator=self.rng)
@@ -171,13 +171,6 @@ def _said(moesd: MoESD, prompts: Sequence[str], twins: Twins) -> torch.Tensor:
     """States of the twins as they are encoded, (K, n_prompts, n_tokens, n_features)."""
     said = zip(*(twins.of(prompt, moesd.token) for prompt in prompts), strict=True)
     return torch.stack([moesd.encoder.states(list(of_word)) for of_word in said])
-
-
-@torch.no_grad()
-def _marked_states(moesd: MoESD, prompts: Sequence[str]) -> torch.Tensor:
-    moesd.token.vector.requires_grad_(False)
-    ids, places = moesd.token.input_ids(moesd.encoder, prompts)
-    return moesd.token.states(moesd.encoder, ids, places)
 
 
 def _leans_female(moesd: MoESD, prompts: Sequence[str]) -> torch.Tensor:

@@ -98,11 +98,8 @@ class TwinPredictions:
         seed: int,
     ) -> None:
         self._experts, self._unet, self._batch_size = moesd.experts, pipeline.unet, batch_size
-        moesd.token.vector.requires_grad_(False)
         pipeline.unet.requires_grad_(False)
-        ids, places = moesd.token.input_ids(moesd.encoder, prompts)
-        with torch.no_grad():
-            self._states = moesd.token.states(moesd.encoder, ids, places)
+        self._states = marked_states(moesd, prompts)
         rng = torch.Generator().manual_seed(seed)
         said = twin_states(moesd, prompts, twins).flatten(0, 1)  # (K * n_prompts, ...)
         chosen = torch.randint(len(said), (n_prompts,), generator=rng)
@@ -117,6 +114,19 @@ class TwinPredictions:
         states = self._experts(self._states[prompt], value == 1)
         predicted = self._unet(latents, times, encoder_hidden_states=states).sample
         return functional.mse_loss(predicted, target)
+
+
+@torch.no_grad()
+def marked_states(moesd: MoESD, prompts: Sequence[str]) -> torch.Tensor:
+    """Encode prompts marked with the token, which is not trained from here on.
+
+    Returns
+    -------
+    Tensor of shape (n_prompts, n_tokens, n_features)
+    """
+    moesd.token.vector.requires_grad_(False)
+    ids, places = moesd.token.input_ids(moesd.encoder, prompts)
+    return moesd.token.states(moesd.encoder, ids, places)
 
 
 def twin_states(moesd: MoESD, prompts: Sequence[str], twins: Twins) -> torch.Tensor:

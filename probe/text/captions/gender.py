@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from probe.errors import DataError
 from probe.text.captions.grammar import FUNCTION_WORDS
 from probe.text.captions.senses import is_cased, mentions
 from probe.text.captions.tokens import spans_of, words_of
-from probe.text.captions.words import CaptionWords, Word
+from probe.text.captions.words import CaptionWords, Word, read_words
 
 DEFAULT = Path(__file__).parent.parent.parent / "data" / "gender_words.toml"
 """The lists that are shipped with the package, beside those of captions."""
@@ -215,18 +213,7 @@ def _shipped() -> GenderWords:
 
 
 def _read(path: Path) -> GenderWords:
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path} cannot be read as TOML ({error}); correct the file") from error
-    try:
-        return _build(data)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path} lacks {error} or has it in another form; compare it with {DEFAULT}"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; correct the file") from error
+    return read_words(path, _build, shipped=DEFAULT)
 
 
 def _build(data: Mapping[str, Any]) -> GenderWords:

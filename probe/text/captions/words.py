@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from probe.errors import DataError
+
+T = TypeVar("T")
 
 DEFAULT = Path(__file__).parent.parent.parent / "data" / "captions.toml"
 """The words that are shipped with the package."""
@@ -109,6 +111,18 @@ def _shipped() -> CaptionWords:
 
 
 def _read(path: Path) -> CaptionWords:
+    return read_words(path, _build, shipped=DEFAULT)
+
+
+def read_words(path: Path, build: Callable[[Mapping[str, Any]], T], *, shipped: Path) -> T:
+    """Read a TOML file of words and build what is looked up in it.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not TOML, or `build` cannot use it: the message names the
+        shipped file to compare it with.
+    """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -116,10 +130,10 @@ def _read(path: Path) -> CaptionWords:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML ({error}); correct the file") from error
     try:
-        return _build(data)
+        return build(data)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} lacks {error} or has it in another form; compare it with {DEFAULT}"
+            f"{path} lacks {error} or has it in another form; compare it with {shipped}"
         ) from error
     except ValueError as error:
         raise DataError(f"{path}: {error}; correct the file") from error
