@@ -48,6 +48,7 @@ def test_the_notebooks_run_again_from_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setenv("MOESD_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("MOESD_N_IMAGES", "4")
+    monkeypatch.setenv("MOESD_N_EXAMPLES", "112")
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))  # others test beside it
     monkeypatch.setenv(
         "PYTHONPATH", str(FOLDER.parent) + os.pathsep + os.environ.get("PYTHONPATH", "")
