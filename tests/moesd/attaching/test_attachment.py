@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from probe.errors import ModelError
@@ -149,6 +149,28 @@ def test_another_unet_and_none_are_refused(bench, other, benches):
     other.text_encoder = None
     with pytest.raises(ModelError, match="no text_encoder"):
         bench.moesd.attach(other)
+
+
+def test_a_pipeline_whose_states_reach_no_picture_is_refused(bench):
+    parts = bench.pipeline.components
+    flux = FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=parts["vae"],
+        text_encoder=parts["text_encoder"],
+        tokenizer=parts["tokenizer"],
+        text_encoder_2=None,
+        tokenizer_2=None,
+        transformer=None,
+    )
+    with pytest.raises(ModelError, match="no states of the first text encoder of a FluxPipeline"):
+        bench.moesd.attach(flux)
+
+
+def test_experts_in_a_unet_are_refused_where_there_is_none(benches, bench):
+    with pytest.raises(ModelError, match=r"StableDiffusion3Pipeline has no U-Net .* side 'text'"):
+        replace(benches["sd3"].moesd, unet_experts=bench.moesd.unet_experts).attach(
+            benches["sd3"].pipeline
+        )
 
 
 def test_a_vocabulary_that_has_the_token_already_is_refused(pipeline_folder):
