@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from probe.images import denoising
 from probe.images.generation import GenerationPlan, generate
 from probe.images.pipelines import generation_settings, load_pipeline
 from probe.images.repeats import computing_once
+from probe.images.streams import Streams
 from probe.text.checkpoints import resolve_model
 from probe.text.lexicon import Lexicon
 
@@ -128,28 +130,36 @@ def plain(
             image.save(folder / name)
 
 
-@torch.inference_mode()
 def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) -> None:
     """Do the passes of U-Net and VAE that n pictures need, on random numbers.
 
-    They are cut as `generate` cuts them, and repeat nothing that it does not: whole batches of the
-    plain modules would be slower, and so no limit.
+    They are cut and done side by side as `generate` does them, and repeat nothing that it does not:
+    whole batches of the plain modules would be slower, and so no limit.
     """
-    unet, vae = pipeline.unet, pipeline.vae
     copies = 2 if guidance_scale > 1 else 1
     pipeline.scheduler.set_timesteps(n_steps)
     text = pipeline.text_encoder.config
-    for start in range(0, n, size):
-        n_rows = min(size, n - start)
+    device = pipeline.unet.device
+    streams = Streams(pipeline, len(denoising.denoised_together(min(n, size), device)))
+
+    @torch.inference_mode()
+    def passes(n_rows: int) -> None:
+        unet, vae = streams.pipeline.unet, streams.pipeline.vae
         latents = torch.randn(n_rows, *denoising.latent_shape(pipeline))
-        for part in denoising.denoised_together(n_rows, latents.device):
-            rows = torch.cat([latents[part]] * copies)
-            states = torch.randn(len(rows), text.max_position_embeddings, text.hidden_size)
-            with computing_once(unet):
-                for step in pipeline.scheduler.timesteps:
-                    unet(rows, step, encoder_hidden_states=states, return_dict=False)
-        for part in denoising.decoded_together(n_rows, latents.device):
+        rows = torch.cat([latents] * copies)
+        states = torch.randn(len(rows), text.max_position_embeddings, text.hidden_size)
+        with computing_once(unet):
+            for step in pipeline.scheduler.timesteps:
+                unet(rows, step, encoder_hidden_states=states, return_dict=False)
+        for part in denoising.decoded_together(n_rows, device):
             vae.decode(latents[part], return_dict=False)
+
+    parts = [
+        part.stop - part.start
+        for start in range(0, n, size)
+        for part in denoising.denoised_together(min(size, n - start), device)
+    ]
+    list(streams.run(partial(passes, n_rows) for n_rows in parts))
 
 
 def difference(plan: GenerationPlan, ours: Path, theirs: Path) -> int:

@@ -1,27 +1,36 @@
-"""Finish one piece of work on a second thread while the next one is being prepared."""
+"""Finish pieces of work on other threads while the next ones are being prepared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def alongside(pieces: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
-    """Run each piece on a second thread, and yield what it returns once it has ended.
+def alongside(
+    pieces: Iterable[Callable[[], T]],
+    n_threads: int = 1,
+    begin: Callable[[], None] | None = None,
+) -> Generator[T, None, None]:
+    """Run each piece on another thread, and yield what it returns once it has ended.
 
-    The pieces are taken, and so prepared, on the calling thread, each while its predecessor runs.
-    No two run at once, and one at most waits. What a piece raises is raised here, before the next
-    one starts. However this ends, with an error, by Ctrl-C or because the caller closes it, the
-    piece that runs is run to its end first and no other is started.
+    The pieces are taken, and so prepared, on the calling thread, each while its predecessors run.
+    No more than ``n_threads`` run at once, and one at most waits; each thread calls ``begin``
+    first. What a piece raises is raised here, before the next one starts. However this ends, with
+    an error, by Ctrl-C or because the caller closes it, the pieces that run are run to their end
+    first and no other is started.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="alongside") as executor:
-        running = None
+    with ThreadPoolExecutor(n_threads, "alongside", begin) as executor:
+        running: set[Future[T]] = set()
         for piece in pieces:
-            if running is not None:
-                yield running.result()
-            running = executor.submit(piece)
-        if running is not None:
-            yield running.result()
+            while len(running) == n_threads:
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for one in ended:
+                    yield one.result()
+            running.add(executor.submit(piece))
+        while running:
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for one in ended:
+                yield one.result()

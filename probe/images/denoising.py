@@ -18,7 +18,7 @@ _LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 pictures of 64 x 64, 6 of 512 x 512
 # Arrays beyond 32 MB are mapped anew by glibc's malloc each time: of 100 pictures of 64 x 64,
 # clearing their pages takes up to a third of the decoder's time. With one thread, torch does
 # convolutions of fewer than 16 rows by another kernel, which rounds otherwise.
-_LEAST_DENOISED = 34
+_LEAST_DENOISED = 25
 _LEAST_DECODED = 16
 
 

@@ -15,7 +15,6 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from probe.artifacts import atomic, hash_parts
-from probe.images.alongside import alongside
 from probe.images.denoising import (
     decode,
     denoise,
@@ -25,6 +24,7 @@ from probe.images.denoising import (
     noise,
 )
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
+from probe.images.streams import Streams
 from probe.intervention import Condition, Intervention
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ def generate(
 
     A picture's key is the hash of all that it is made from: the states that condition it, its
     noise, guidance, steps and weights, and what a method changes in the denoiser. It stands in the
-    file, so that a picture which is already there is not made again. Batches are cut by the plan
-    alone and are made whole or not at all, so an interruption changes no bit. A batch is decoded
-    and written beside the next one; after an error or Ctrl-C, it is finished first.
+    file, so that a picture which is already there is not made again. Batches and their parts are
+    cut by the plan alone, and a part is made whole or not at all, so an interruption changes no
+    bit. Parts are made side by side where that is faster, and otherwise each is decoded and written
+    beside the next one; after an error or Ctrl-C, those begun are finished first.
 
     Parameters
     ----------
@@ -74,8 +75,8 @@ def generate(
     intervention : Intervention, optional
         The method that corrects; the noise stays the same. Without it, the base model.
     batch_size : int, optional
-        Pictures of a batch; by default what a few GB of memory hold. A large one is denoised in
-        parts on a CPU, where that is faster and changes no bit.
+        Pictures in memory at once; by default what a few GB hold. On a CPU a large batch is made in
+        parts, which is faster and changes no bit.
     reuse : Path, optional
         Folder of earlier pictures: those with the same key are copied, not computed.
     progress : callable, optional
@@ -93,6 +94,7 @@ def generate(
     size = batch_size or fitting_batch(pipeline)
     settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
     method = intervention or Intervention()
+    device = pipeline.unet.device
     asked = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
     pipeline.set_progress_bar_config(disable=True)
     with torch.no_grad():
@@ -109,37 +111,44 @@ def generate(
             done = _report(progress, done + 1, len(table))
         new = table[~is_known]
         empty = encode(pipeline, [""])[0] if guidance_scale > 1 else None
+        # A method that changes the denoiser may compute on few rows of what it is given.
+        cut = _whole if any(names.values()) else partial(denoised_together, device=device)
+        streams = Streams(pipeline, len(cut(min(size, len(new)))))
+
+        def denoised(rows: pd.DataFrame) -> torch.Tensor:
+            under = [conditions[row] for row in rows.index]
+            with method.denoising(streams.pipeline, under):
+                return denoise(
+                    streams.pipeline,
+                    torch.stack([states[condition] for condition in under]),
+                    empty,
+                    [int(seed) for seed in rows["seed"]],
+                    guidance_scale=guidance_scale,
+                    n_steps=n_steps,
+                )
+
+        def finish(rows: pd.DataFrame, files: list[Path], latents: torch.Tensor | None) -> int:
+            latents = denoised(rows) if latents is None else latents
+            images = decode(streams.pipeline, latents)
+            for file, image, key in zip(files, images, rows[_KEY], strict=True):
+                _write(file, image, key)
+            return len(rows)
 
         def pieces() -> Iterator[Callable[[], int]]:
-            """Denoise batch after batch, and give what is left to do of each."""
+            """Cut the plan into parts, and give what is to do of each beside the next one."""
             for start in range(0, len(new), size):
                 batch = new.iloc[start : start + size]
-                files = [folder / name for name in batch["file_name"]]
-                if [_stored_key(file) for file in files] == batch[_KEY].tolist():
-                    yield partial(len, batch)
-                    continue
-                under = [conditions[row] for row in batch.index]
-                said = torch.stack([states[condition] for condition in under])
-                seeds = [int(seed) for seed in batch["seed"]]
-                parts = denoised_together(len(batch), said.device)
-                if any(names[condition] for condition in under):
-                    parts = [slice(len(batch))]  # the method may compute on few rows of a batch
-                latents = []
-                for part in parts:
-                    with method.denoising(pipeline, under[part]):
-                        latents.append(
-                            denoise(
-                                pipeline,
-                                said[part],
-                                empty,
-                                seeds[part],
-                                guidance_scale=guidance_scale,
-                                n_steps=n_steps,
-                            )
-                        )
-                yield partial(_finish, pipeline, torch.cat(latents), files, batch[_KEY].tolist())
+                for part in cut(len(batch)):
+                    rows = batch.iloc[part]
+                    files = [folder / name for name in rows["file_name"]]
+                    if [_stored_key(file) for file in files] == rows[_KEY].tolist():
+                        yield partial(len, rows)
+                    elif streams.n > 1:
+                        yield partial(finish, rows, files, None)
+                    else:
+                        yield partial(finish, rows, files, denoised(rows))
 
-        with closing(alongside(pieces())) as finished:
+        with closing(streams.run(pieces())) as finished:
             for n in finished:
                 done = _report(progress, done + n, len(table))
     _remove_unplanned(folder, set(table["file_name"]))
@@ -174,12 +183,8 @@ def _keys(
     ]
 
 
-def _finish(
-    pipeline: StableDiffusionPipeline, latents: torch.Tensor, files: list[Path], keys: list[str]
-) -> int:
-    for file, image, key in zip(files, decode(pipeline, latents), keys, strict=True):
-        _write(file, image, key)
-    return len(files)
+def _whole(n: int) -> list[slice]:
+    return [slice(n)]
 
 
 def _pictures_by_key(folder: Path) -> dict[str, Path]:

@@ -27,11 +27,10 @@ def computing_once(unet: Any) -> Iterator[None]:
     unet : UNet2DConditionModel
     """
     shadowed: list[Any] = []
-    is_compiled = hasattr(unet, "_orig_mod") or unet._compiled_call_impl is not None
     try:
         for modules, once in ((_before_words(unet), halved), (_of_words(unet), kept)):
             for module in modules:
-                if not (is_compiled or _is_changed(module)):
+                if not (is_compiled(unet) or _is_changed(module)):
                     module.forward = once(module.forward)
                     shadowed.append(module)
         yield
@@ -69,6 +68,11 @@ def kept(forward: Callable[..., Any]) -> Callable[..., Any]:
         return last[2]
 
     return once
+
+
+def is_compiled(unet: Any) -> bool:
+    """Tell whether `torch.compile` wraps a module, or has been told to compile its calls."""
+    return hasattr(unet, "_orig_mod") or unet._compiled_call_impl is not None
 
 
 def _before_words(unet: Any) -> Iterator[torch.nn.Module]:

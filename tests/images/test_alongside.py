@@ -27,6 +27,23 @@ def test_the_next_piece_is_prepared_while_one_runs():
     assert list(alongside(pieces())) == [True, True]
 
 
+def test_so_many_pieces_run_at_once_and_no_more_each_on_a_thread_that_began():
+    met, began, running, most = threading.Barrier(3), [], [], []
+
+    def piece(number):
+        running.append(number)
+        most.append(len(running))
+        met.wait(timeout=30)  # passes only where three run at once
+        running.remove(number)
+        return number
+
+    pieces = (lambda number=number: piece(number) for number in range(9))
+    found = list(alongside(pieces, 3, lambda: began.append(threading.get_ident())))
+    assert sorted(found) == list(range(9))
+    assert max(most) == 3
+    assert len(set(began)) == len(began) == 3
+
+
 def test_no_piece_gives_nothing():
     assert list(alongside([])) == []
 

@@ -15,7 +15,7 @@ from probe.images.pipelines import load_pipeline
 from probe.intervention import Condition, Intervention
 
 CPU = torch.device("cpu")
-LARGE = 68  # pictures that are denoised in more parts than one
+LARGE = 50  # pictures that are denoised in more parts than one
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def make(pipeline, plan, folder, **options):
 
 
 @given(n=st.integers(1, 500))
-@pytest.mark.parametrize(("cut", "least"), [(denoised_together, 34), (decoded_together, 16)])
+@pytest.mark.parametrize(("cut", "least"), [(denoised_together, 25), (decoded_together, 16)])
 def test_parts_follow_each_other_cover_the_batch_and_none_is_small(cut, least, n):
     parts = cut(n, CPU)
     assert [row for part in parts for row in range(n)[part]] == list(range(n))
@@ -87,7 +87,7 @@ class Watched(Intervention):
         return super().denoising(pipeline, conditions)
 
 
-@pytest.mark.parametrize(("signature", "sizes"), [("", [34, 34]), ("other weights", [68])])
+@pytest.mark.parametrize(("signature", "sizes"), [("", [25, 25]), ("other weights", [50])])
 def test_a_batch_whose_denoiser_is_changed_is_not_cut(pipeline, tmp_path, signature, sizes):
     watched = Watched(signature)
     make(pipeline, make_plan(LARGE), tmp_path, batch_size=LARGE, intervention=watched)
@@ -180,19 +180,23 @@ def test_an_error_of_the_denoiser_leaves_the_batch_before_whole(pipeline, tmp_pa
     assert is_whole(tmp_path)
 
 
-def test_after_ctrl_c_nothing_is_half_written_and_the_rest_is_made(pipeline, tmp_path):
-    plan = make_plan(13)
-    make(pipeline, plan, tmp_path / "at once")
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize(("n", "batch_size"), [(13, 4), (130, 50)], ids=["in turn", "side by side"])
+def test_after_ctrl_c_nothing_is_half_written_and_the_rest_is_made(
+    pipeline, tmp_path, n, batch_size
+):
+    plan = make_plan(n)
+    make(pipeline, plan, tmp_path / "at once", batch_size=batch_size)
 
     def interrupt(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(pipeline, plan, tmp_path / "stopped", progress=interrupt)
+        make(pipeline, plan, tmp_path / "stopped", batch_size=batch_size, progress=interrupt)
     assert is_whole(tmp_path / "stopped")
     n_made = len(list((tmp_path / "stopped").rglob("*.png")))
     assert 0 < n_made < len(plan)
-    make(pipeline, plan, tmp_path / "stopped")
+    make(pipeline, plan, tmp_path / "stopped", batch_size=batch_size)
     for path in (tmp_path / "at once").rglob("*.*"):
         other = tmp_path / "stopped" / path.relative_to(tmp_path / "at once")
         assert path.read_bytes() == other.read_bytes()
