@@ -37,6 +37,7 @@ TITLES = {
 _NAMES = 1.55  # inches at the left
 _HEAD = 0.2  # inches above the first row
 _CAPTION = 0.47  # inches below a pair
+_EMPTY = 0.85  # inches of a row without pictures
 _GAP = 0.12  # inches between two pairs
 _SIZE = 6.5  # of the captions, in points
 _LETTERS = 40  # of a line of a caption
@@ -90,16 +91,16 @@ def failure_grid(
     names = [name for name in FAILURES if name in found]
     wide = (WIDE[0] - _NAMES - N_PAIRS * _GAP) / N_PAIRS
     ratio = max((of.shape[0] / of.shape[1] for of in pairs[0]), default=1.0)
-    row = ratio * wide / 2 + _CAPTION
-    figure = StyledFigure(figsize=(WIDE[0], _HEAD + row * len(names)))
-    high = figure.get_figheight()
+    places = {name: np.flatnonzero((data["failure"] == name).to_numpy()) for name in names}
+    full = max(_EMPTY, ratio * wide / 2 + _CAPTION)
+    rows = [full if len(places[name]) else _EMPTY for name in names]
+    figure = StyledFigure(figsize=(WIDE[0], _HEAD + sum(rows)))
     axes = figure.add_axes((0, 0, 1, 1))
-    for at, name in enumerate(names):
-        top = _HEAD + at * row
+    for name, top in zip(names, _HEAD + np.cumsum([0.0, *rows]), strict=False):
         _describe(axes, top, name, found[name])
-        own = np.flatnonzero((data["failure"] == name).to_numpy())
+        own = places[name]
         if not len(own):
-            axes.text(_NAMES, top + 0.3, _nothing(name, found[name]), color="0.4", va="center")
+            axes.text(_NAMES, top + 0.2, _nothing(found[name]), color="0.4", va="center")
         for column, index in enumerate(own.tolist()):
             left = _NAMES + column * (wide + _GAP)
             for side, pictures in enumerate(pairs):
@@ -112,7 +113,7 @@ def failure_grid(
         for side, label in enumerate(SIDE_LABELS.values()):
             left = _NAMES + column * (wide + _GAP) + side * wide / 2
             axes.text(left, _HEAD - 0.05, label, color="0.4", fontsize=points(_SIZE))
-    axes.set(xlim=(0, WIDE[0]), ylim=(high, 0))
+    axes.set(xlim=(0, WIDE[0]), ylim=(figure.get_figheight(), 0))
     axes.axis("off")
     return figure
 
@@ -122,11 +123,12 @@ def _describe(axes: Axes, top: float, name: str, found: Mapping[str, float]) -> 
     axes.text(0.05, top, title, va="top", fontsize=points(8.5))
     axes.text(0.05, top + 0.17, meaning, va="top", color="0.4", fontsize=points(_SIZE))
     said = f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
-    said += f"\nn = {found['n']}" if "n" in found else " MAD"
-    axes.text(0.05, top + 0.44, said, va="top", fontsize=points(7.5))
+    said = said.replace("-", "\N{MINUS SIGN}") + "\n"
+    said += f"n = {found['n']}" if "n" in found else "in MAD"
+    axes.text(0.05, top + 0.45, said, va="top", fontsize=points(7.5))
 
 
-def _nothing(name: str, found: Mapping[str, float]) -> str:
+def _nothing(found: Mapping[str, float]) -> str:
     if "n" not in found:
         return "none found"
     return f"none found (0 of {found['n']})" if found["n"] else "none found (nothing to count)"

@@ -38,7 +38,7 @@ def test_each_failure_has_a_row_with_its_figure_and_those_without_pictures_say_s
         assert title in said
         assert meaning in said
     assert said.count("0.100 [0.000, 0.200]\nn = 40") == 4
-    assert "-0.010 [-0.030, 0.020] MAD" in said
+    assert "−0.010 [−0.030, 0.020]\nin MAD" in said  # noqa: RUF001
     assert said.count("none found (0 of 40)") == 2
     assert said.count("none found") == 1  # overfitting is no share
 
