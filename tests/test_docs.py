@@ -61,10 +61,12 @@ def test_every_command_of_the_readme_is_one(arguments):
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_run(model_folder, tmp_path):
+def test_the_commands_of_the_readme_run(model_folder, small_lexicon, tmp_path):
     for arguments in commands_in(README):
         named = [str(tmp_path / word) if word.startswith("runs/") else word for word in arguments]
         named = [str(model_folder) if "stable-diffusion" in word else word for word in named]
+        if named[0] == "embed":
+            named += ["--lexicon", str(small_lexicon)]
         result = CliRunner().invoke(main, named)
         assert result.exit_code == 0, result.output
 

@@ -46,6 +46,11 @@ def test_every_notebook_is_stored_executed_in_order(path):
 def test_the_notebooks_run_again_from_nothing(tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
+    from probe import Experiment
+
+    # The notebooks go on with the settings that they find: a short training is as good here.
+    brief = {"latent_steps": 10, "diffusion_steps": 10, "batch_size": 16}
+    Experiment.create(tmp_path / "run", model="tinytown").set("train", **brief)
     monkeypatch.setenv("MOESD_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("MOESD_N_IMAGES", "4")
     monkeypatch.setenv("MOESD_N_EXAMPLES", "112")

@@ -23,6 +23,7 @@ from probe.text.prompts import PromptSet
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
+    from probe.moesd.gate import Gate
     from probe.moesd.model import MoESD
     from probe.text.encoder import TextEncoder
 
@@ -162,6 +163,7 @@ def train_correction(
     *,
     encoder: TextEncoder | None = None,
     pipeline: StableDiffusionPipeline | None = None,
+    gate: Gate | None = None,
     is_resumable: bool = False,
 ) -> MoESD:
     """Train what the settings of a run ask for, and write nothing but the training pictures.
@@ -172,6 +174,8 @@ def train_correction(
         Its direction must have been fitted.
     encoder, pipeline : optional
         The run's models, if they are open already.
+    gate : optional
+        A gate of the same settings, if it has been fitted already.
     is_resumable : bool
         Whether the state of the training is kept in the run, to go on from if it is stopped.
     """
@@ -196,6 +200,7 @@ def train_correction(
         examples=examples,
         pipeline=pipeline,
         twins=twins_of(run.lexicon),
+        gate=gate,
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.told("training"),
     )

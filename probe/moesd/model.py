@@ -22,7 +22,7 @@ from probe.artifacts import (
 from probe.errors import ArtifactError
 from probe.intervention import Intervention, StateCorrection
 from probe.moesd.attaching import Attachment
-from probe.moesd.experts import Experts
+from probe.moesd.experts import Experts, fill
 from probe.moesd.gate import CLASSES, Decision, Gate
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.intervening import ExpertRouting
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Matrix = npt.NDArray[np.float32]
+Matrix64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +101,42 @@ class MoESD:
         sent: torch.Tensor = self.experts(marked, toward_male)
         return sent
 
+    @torch.no_grad()
+    def move(
+        self, prompts: Sequence[str], weights: Matrix64, *, encoder: TextEncoder | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mark prompts with the token, encode them, and move their states by weighted experts.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        weights : ndarray of shape (n_prompts, 2)
+            Of ``toward-female`` and ``toward-male``, as in `Decision.weights`.
+        encoder : TextEncoder, optional
+            What encodes them, if it is not the one that was trained on but the same with something
+            loaded into it, such as a LoRA.
+
+        Returns
+        -------
+        states : float32 Tensor of shape (n_prompts, max_tokens, n_features)
+        ids : int64 Tensor of shape (n_prompts, max_tokens)
+            The token ids that they stand for.
+        """
+        encoder = self.encoder if encoder is None else encoder
+        ids, places = self.token.input_ids(encoder, prompts)
+        marked = self.token.states(encoder, ids, places).float().to(self.encoder.device)
+        shares = torch.from_numpy(weights).float().to(self.encoder.device)
+        moved: torch.Tensor = self.experts.mix(marked, shares)
+        return moved, ids
+
     def embed(self, prompts: Sequence[str]) -> Matrix:
         """Embed prompts as the image model gets them; shape (n_prompts, n_features), unit rows."""
         corrected, ids = self._corrected(prompts, self.encoder.states(prompts))
         return _unit(self.encoder.pool(corrected, ids))
+
+    def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Matrix:
+        """Pool the encoder's states of prompts; shape (n_prompts, n_features), unit rows."""
+        return _unit(self.encoder.pool(states.float(), self.encoder.tokenize(prompts)))
 
     def decide(self, prompts: Sequence[str], z: Matrix | None = None) -> Decision:
         """Ask the gate, by its own routing; ``z`` are the prompts' pooled states, where known."""
@@ -152,7 +185,7 @@ class MoESD:
         """
         states = self.encoder.states([prompt])
         corrected, ids = self._corrected([prompt], states)
-        before = _unit(self.encoder.pool(states, self.encoder.tokenize([prompt])))
+        before = self.pool([prompt], states)
         after = _unit(self.encoder.pool(corrected, ids))
         row = self.classify([prompt], before).iloc[0]
         route = str(row["route_closed" if self.gate.routing == "closed-form" else "route_trained"])
@@ -179,12 +212,17 @@ class MoESD:
         """Name the expert of the U-Net that each prompt is sent to; empty for the base model."""
         if self.unet_experts is None or not prompts:
             return [""] * len(prompts)
-        states = self.encoder.states(prompts)
-        z = _unit(self.encoder.pool(states, self.encoder.tokenize(prompts)))
-        classes, skews = self.decide(prompts, z).classes, self.gate.skew(z)
+        z = self.pool(prompts, self.encoder.states(prompts))
+        return self.routes_of(self.decide(prompts, z), z)
+
+    def routes_of(self, decision: Decision, z: Matrix) -> list[str]:
+        """Name the expert of the U-Net for prompts of which the gate has decided; as `routes`."""
+        if (inner := self.unet_experts) is None:
+            return [""] * len(z)
+        skews = self.gate.skew(z)
         return [
-            self.unet_experts.route(name == CLASSES[2], abs(skew)) if name in CLASSES[1:3] else ""
-            for name, skew in zip(classes, skews, strict=True)
+            inner.route(name == CLASSES[2], abs(skew)) if name in CLASSES[1:3] else ""
+            for name, skew in zip(decision.classes, skews, strict=True)
         ]
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -278,13 +316,7 @@ class MoESD:
         experts = Experts(
             config["n_features"], width=config["width"], style=config.get("style", "adapter")
         )
-        try:
-            experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-        except RuntimeError as error:
-            raise ArtifactError(
-                f"{folder / 'experts.safetensors'} does not fit {folder / 'config.json'} "
-                f"(width {config['width']}); train it again"
-            ) from error
+        fill(experts, weights, folder / "experts.safetensors")
         return cls(
             encoder=encoder,
             token=SpecialToken(
@@ -329,17 +361,14 @@ class MoESD:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Correct states; return them with the token ids they now stand for."""
         ids = self.encoder.tokenize(prompts)
-        decision = self.decide(prompts, _unit(self.encoder.pool(states.float(), ids)))
+        decision = self.decide(prompts, self.pool(prompts, states))
         is_open = decision.is_open
         corrected = states.clone()
         if is_open.any():
             rows = torch.from_numpy(np.flatnonzero(is_open))
             chosen = [prompts[row] for row in rows]
-            token_ids, places = self.token.input_ids(self.encoder, chosen)
-            weights = torch.from_numpy(decision.weights[is_open]).float().to(self.encoder.device)
-            marked = self.token.states(self.encoder, token_ids, places)
-            corrected[rows] = self.experts.mix(marked, weights).to(states)
-            ids[rows] = token_ids
+            moved, ids[rows] = self.move(chosen, decision.weights[is_open])
+            corrected[rows] = moved.to(states)
         return corrected, ids
 
 

@@ -47,6 +47,7 @@ def train_moesd(
     examples: Path | None = None,
     pipeline: Any = None,
     twins: Twins | None = None,
+    gate: Gate | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> MoESD:
@@ -66,6 +67,8 @@ def train_moesd(
         The image model; needed by every objective but the latent one.
     twins : Twins, optional
         The words that say each value, for the objectives ``twins`` and ``mixture``.
+    gate : Gate, optional
+        What `fit_gate` gave for the same encoder, prompts and settings, if it has been asked.
     checkpoint : Checkpoint, optional
         Where the training keeps its state, to go on from if it is stopped.
     progress : callable, optional
@@ -91,9 +94,10 @@ def train_moesd(
     if config.needs_image_model and pipeline is None:
         raise ValueError(f"the objective {config.objective!r} needs `pipeline`; give one")
     torch.manual_seed(config.seed)
-    gate = fit_gate(
-        encoder, prompts, vectors, direction=direction, projection=projection, config=config
-    )
+    if gate is None:
+        gate = fit_gate(
+            encoder, prompts, vectors, direction=direction, projection=projection, config=config
+        )
     table = prompts.table
     subjects = tuple(dict.fromkeys(table["subject"]))
     moesd = MoESD(

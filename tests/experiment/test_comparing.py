@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from cli.main import main
 from figures.paper import draw
 from probe.artifacts import read_json, read_table
-from probe.baselines import BASELINES
+from probe.baselines import BASELINES, lora
 from probe.errors import StageError
 from probe.experiment import Experiment
 from probe.experiment.comparing import making
@@ -301,7 +302,10 @@ def test_a_variant_with_the_runs_own_settings_is_the_runs_own_correction(run):
 
 
 @pytest.mark.slow
-def test_every_method_runs(finished_run, tmp_path):
+def test_every_method_runs(finished_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(BASELINES, "lora", partial(lora.build, n_steps=2, batch_size=8))
+    monkeypatch.setattr(making, "N_REPEATS", 1)
+    monkeypatch.setattr("probe.experiment.comparing.bench.N_TRIAL", 2)
     folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
-    outcome = Experiment.open(folder).compare(n_images=4)
+    outcome = Experiment.open(folder).compare(n_images=2)
     assert [of["name"] for of in outcome.result.figures["methods"]] == list(METHODS)

@@ -160,6 +160,7 @@ def make_correction(pipeline):
 
 
 def draw_examples(folder):
+    """Pictures that do not say how they were made: their target is then the noise itself."""
     from PIL import Image
 
     from probe.moesd.examples import Examples
@@ -167,9 +168,8 @@ def draw_examples(folder):
     rows = []
     for value in ("man", "woman"):
         Image.effect_noise((512, 512), 60).convert("RGB").save(folder / f"{value}.png")
-        said = f"a photo of a {value} working as a cook"
         row = {"file_name": f"{value}.png", "prompt": "a photo of a cook", "subject": "cook"}
-        rows.append({**row, "value": value, "said": said})
+        rows.append({**row, "value": value})
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return Examples.read(folder)
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from probe.text.lexicon import Lexicon
 from probe.tinytown.loop import Schedule
 from probe.tinytown.recipe import Kitchen, Recipe
 
-SHORT = Schedule(n_steps=12, batch_size=16, learning_rate=2e-3, warmup=2, ema=0.5)
+SHORT = Schedule(n_steps=12, batch_size=8, learning_rate=2e-3, warmup=2, ema=0.5)
 QUICK = Recipe(
-    n_clip=160, n_pictures=160, n_balanced=160, clip=SHORT, autoencoder=SHORT, classifier=SHORT,
+    n_clip=160, n_pictures=80, n_balanced=80, clip=SHORT, autoencoder=SHORT, classifier=SHORT,
     denoiser=SHORT,
 )  # fmt: skip
+HURRIED = Recipe(n_pictures=16, autoencoder=replace(SHORT, n_steps=6, batch_size=4))
 
 
 pytestmark = pytest.mark.slow
@@ -64,12 +66,13 @@ def test_an_interrupted_training_ends_with_the_same_weights(kitchen, tmp_path):
         pass
 
     def stop_half_way(name: str, done: int, total: int) -> None:
-        if done == 8:
+        if done == 4:
             raise InterruptionError
 
     def train(folder: Path, progress=None):
-        kitchen = Kitchen(Lexicon.load(), folder, folder / "work", recipe=QUICK, progress=progress)
-        kitchen.checkpoint_every = 4
+        work = folder / "work"
+        kitchen = Kitchen(Lexicon.load(), folder, work, recipe=HURRIED, progress=progress)
+        kitchen.checkpoint_every = 2
         return kitchen.train_autoencoder()
 
     with pytest.raises(InterruptionError):

@@ -53,9 +53,9 @@ def test_the_cards_pictures_show_what_tinytown_must_show(training_card):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_new_pictures_show_what_the_card_says(training_card, tmp_path):
-    found = card.measure_pictures(MODEL, Lexicon.load(), tmp_path, n_images=24, seed=101)
-    check(found, slack=0.03)  # 240 explicit pictures of each gender: a standard error of 0.014
-    # 24 pictures a subject lift the mean |share - 1/2| by up to 0.02.
+    found = card.measure_pictures(MODEL, Lexicon.load(), tmp_path, n_images=12, seed=101)
+    check(found, slack=0.04)  # 120 explicit pictures of each gender: a standard error of 0.02
+    # 12 pictures a subject lift the mean |share - 1/2| by 0.008, with a standard error of 0.013.
     assert found["mad"] == pytest.approx(training_card["pictures"]["mad"], abs=0.05)
 
 

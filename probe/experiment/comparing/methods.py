@@ -73,7 +73,9 @@ def _variant(settings: Mapping[str, Any], sending: str, bench: Bench) -> Method:
     # The run's own dial may ask for a target that this sending cannot meet.
     whole = {"sending": sending, "strength": 1.0, "target": "parity"}
     run = replace(bench.run, config=config.with_settings("generate", whole))
-    moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline)
+    # No variant changes what a gate is fitted by, so the run's own is the one it would fit.
+    gate = _load(bench).gate
+    moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
     return _sent(bench, run, moesd)
 
 

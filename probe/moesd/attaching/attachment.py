@@ -6,9 +6,12 @@ import logging
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from probe.moesd.attaching.fit import check_fit
+from probe.moesd.attaching.hosting import carries_more, host_encoder, scaled, written
 from probe.moesd.unet.routing import Routed
 
 if TYPE_CHECKING:
@@ -23,7 +26,10 @@ class Attachment:
 
     The pipeline's ``encode_prompt`` is shadowed on this one object, and experts of the U-Net are
     added to its cross-attentions as hooks; weights, tokenizer and classes stay untouched. The
-    scheduler, guidance, negative prompts, LoRAs and where the parts live make no difference. In a
+    scheduler, guidance, negative prompts and where the parts live make no difference, offloaded or
+    not. What the experts move are the states of the pipeline's own text encoder, with the LoRAs and
+    textual inversions that are loaded into it by then; the gate reads the encoder that it was
+    fitted on, and decides as without them (a LoRA that is fused into weights it cannot see). In a
     pipeline with several text encoders (Stable Diffusion XL and 3) the states of the first are
     corrected; those of the others, and the pooled vector, are the base model's.
 
@@ -92,21 +98,33 @@ class Attachment:
             return (conditioning, *rest)
         prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
         n_each = len(conditioning) // len(prompts)
-        routes = self._moesd.routes(prompts) if self._routed is not None else []
+        z = self._pooled(prompts, conditioning[::n_each])
+        decision = self._moesd.decide(prompts, z)
+        routes = self._moesd.routes_of(decision, z) if self._routed is not None else []
         self._send([route for route in routes for _ in range(n_each)])
-        return (self._corrected(prompts, conditioning, n_each), *rest)
-
-    def _corrected(
-        self, prompts: list[str], conditioning: torch.Tensor, n_each: int
-    ) -> torch.Tensor:
-        encoder = self._moesd.encoder
-        # With several encoders the states of the first have the first features of the first tokens.
-        ours = (slice(None), slice(encoder.max_tokens), slice(encoder.n_features))
-        states = conditioning[::n_each][ours].to(encoder.device)
-        moved = self._moesd.correct(prompts, states).to(conditioning)
+        rows = np.flatnonzero(decision.is_open)
+        if not len(rows):
+            return (conditioning, *rest)
+        with scaled(self._pipeline, kwargs.get("lora_scale")):
+            moved, _ = self._moesd.move(
+                written(self._pipeline, [prompts[row] for row in rows]),
+                decision.weights[rows],
+                encoder=host_encoder(self._pipeline, self._moesd.encoder),
+            )
         corrected = conditioning.clone()
-        corrected[ours] = moved.repeat_interleave(n_each, dim=0)
-        return corrected
+        # With several encoders the states of the first have the first features of the first tokens.
+        _, n_tokens, n_features = moved.shape
+        ours = corrected.unflatten(0, (len(prompts), n_each))[:, :, :n_tokens, :n_features]
+        ours[torch.from_numpy(rows)] = moved.unsqueeze(1).to(ours)
+        return (corrected, *rest)
+
+    def _pooled(self, prompts: list[str], conditioning: torch.Tensor) -> npt.NDArray[np.float32]:
+        """Pool prompts as the encoder that the gate was fitted on encodes them."""
+        encoder = self._moesd.encoder
+        if carries_more(self._pipeline, encoder):
+            return encoder.embed(prompts)
+        states = conditioning[:, : encoder.max_tokens, : encoder.n_features]
+        return self._moesd.pool(prompts, states)
 
     def _send(self, routes: list[str]) -> None:
         if self._routed is not None:

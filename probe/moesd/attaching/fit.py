@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probe.errors import ModelError
+from probe.moesd.attaching.hosting import standing
 from probe.text.encoding.conditioning import KNOWN
 
 if TYPE_CHECKING:
@@ -60,16 +61,24 @@ def _check_encoder(found: Any, moesd: MoESD) -> None:
                 f"the pipeline's text encoder has {what} {theirs} but the correction was trained "
                 f"on {moesd.encoder.id!r} with {ours}; train it on this model"
             )
-    ours, theirs = (model.get_input_embeddings().weight.detach() for model in (needed, found))
-    n = min(len(ours), len(theirs))
-    is_same = ours.shape[1] == theirs.shape[1] and torch.allclose(
-        ours[:n].float().cpu(), theirs[:n].float().cpu(), rtol=_TOLERANCE, atol=_TOLERANCE / 10
+    tables = [model.get_input_embeddings() for model in (needed, found)]
+    n = min(table.num_embeddings for table in tables)
+    ours, theirs = (_rows(table, n) for table in tables)
+    is_same = ours.shape == theirs.shape and torch.allclose(
+        ours, theirs, rtol=_TOLERANCE, atol=_TOLERANCE / 10
     )
     if not is_same:
         raise ModelError(
             f"the pipeline's text encoder has other weights than {moesd.encoder.id!r}, on which "
             "the correction was trained; train it on this model"
         )
+
+
+@torch.no_grad()
+def _rows(table: Any, n: int) -> torch.Tensor:
+    """Look the first rows up rather than read the weight, which is empty while it is offloaded."""
+    rows: torch.Tensor = table(torch.arange(n, device=standing(table.weight)))
+    return rows.float().cpu()
 
 
 def _check_vocabulary(tokenizer: Any, moesd: MoESD) -> None:
