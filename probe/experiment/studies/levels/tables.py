@@ -56,14 +56,12 @@ def pair_pictures(pictures: pd.DataFrame, attribute: str) -> pd.DataFrame:
         ``file_name``, and of each side ``seen_SIDE`` and ``key_SIDE``.
     """
     shared = ["level", "asked", "subject", "split", "prompt", "seed", "file_name"]
-    sides = [
-        pictures[pictures["side"] == side]
-        .set_index("file_name")[[attribute, "key"]]
-        .rename(columns={attribute: f"seen_{side}", "key": f"key_{side}"})
-        for side in SIDES
-    ]
     pairs = pictures.loc[pictures["side"] == SIDES[0], shared]
-    return pairs.join(sides, on="file_name").reset_index(drop=True)
+    for side in SIDES:
+        of = pictures[pictures["side"] == side].set_index("file_name")[[attribute, "key"]]
+        of = of.rename(columns={attribute: f"seen_{side}", "key": f"key_{side}"})
+        pairs = pairs.join(of, on="file_name")
+    return pairs.reset_index(drop=True)
 
 
 def measure_levels(
