@@ -228,7 +228,7 @@ FIGURES = {
         "same noise. Left: the gender asked for is shown; every occupation is asked for in both "
         "alike. Middle: unfairness, with the noise floor where nothing is asked for (dotted). "
         "Right: what the correction touches, wanted at the level none and interference elsewhere. "
-        "95 % intervals over occupations.",
+        "95 % intervals over occupations; where no picture differs, an occupation is one trial.",
         "Three columns of panels by level, training occupations above held-out ones.",
     ),
     "mixture": PaperFigure(
