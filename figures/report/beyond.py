@@ -15,7 +15,7 @@ from probe.experiment.judges import SUBJECT_SEEN
 from probe.experiment.measuring import SIDES
 from probe.experiment.run import Run
 from probe.experiment.studies.intersections import Intersections
-from probe.experiment.wording.terms import DRIFT
+from probe.experiment.wording.terms import DRIFT, KINDS, NOT_LPIPS
 from probe.images.intersections.cells import MIN_EXPECTED
 
 Found = dict[str, Any]
@@ -52,6 +52,18 @@ def drift(quality: Mapping[str, Any]) -> Found | None:
         "features": found["features"],
         "n_pairs": found["n_pairs"],
         "rows": [(*text, found[key]) for key, text in DRIFT.items()],
+        "perceptual": _perceptual(found.get("perceptual")),
+    }
+
+
+def _perceptual(found: Mapping[str, Any] | None) -> Found | None:
+    """Distances of pairs by kind of prompt, and by subject, the farthest first."""
+    if not found or not found["kinds"]:
+        return None
+    return {
+        "about": NOT_LPIPS,
+        "kinds": [(KINDS[kind], of) for kind, of in found["kinds"].items()],
+        "subjects": sorted(found["subjects"], key=lambda of: -of["value"]),
     }
 
 

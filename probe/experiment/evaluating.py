@@ -12,6 +12,7 @@ from probe.experiment.config import settings_line
 from probe.experiment.drifting import measure_drift
 from probe.experiment.labelling import LABELS, label_pictures, labels_made_from
 from probe.experiment.measuring import SIDES, SPLITS, Measurement
+from probe.experiment.perceptual import measure_perceptual
 from probe.experiment.run import Run, stale_files
 from probe.experiment.wording.errors import classifier_error as told_error
 from probe.images.fairness import MEASURES
@@ -100,7 +101,10 @@ class Evaluate:
         quality = {
             **figures,
             **errors,
-            "quality": measure_drift(run, labels, extractor=extractor),
+            "quality": {
+                **measure_drift(run, labels, extractor=extractor),
+                "perceptual": measure_perceptual(run, labels, extractor=extractor),
+            },
             "model": run.config.model,
         }
         write_json(run.folder / QUALITY, quality, made("quality"))
@@ -116,7 +120,11 @@ class Evaluate:
         seen_in = [judges.judges_line(run, judges.features_folder(run))] if config.features else []
         sample = [calibration_line(run)] if config.calibration else []
         return hash_parts(
-            "evaluate, with drift and errors", settings, labels_made_from(run), *seen_in, *sample
+            "evaluate, with drift, errors and feature maps",
+            settings,
+            labels_made_from(run),
+            *seen_in,
+            *sample,
         )
 
 
@@ -127,7 +135,7 @@ def _shown(found: dict[str, float]) -> str:
 def _drift_lines(found: dict[str, Any]) -> list[str]:
     pairs = f"{found['n_pairs']} pairs of neutral pictures"
     if "fid" not in found:
-        return [f"drift: {pairs} are too few for any figure"]
+        return [f"drift: {pairs} are too few for any figure", *_perceptual_lines(found)]
     figures = (
         *(("fid", "FID"), ("kid", "KID"), ("cmmd", "CMMD")),
         *(("precision", "precision"), ("recall", "recall")),
@@ -135,4 +143,15 @@ def _drift_lines(found: dict[str, Any]) -> list[str]:
         *(("paired", "1 - cosine of a pair"), ("unmoved", "pictures unmoved")),
     )
     lines = [f"drift from base to corrected, not quality: {pairs}, features {found['features']}"]
-    return lines + [f"{'  ' + label:<28}{_shown(found[name])}" for name, label in figures]
+    lines += [f"{'  ' + label:<28}{_shown(found[name])}" for name, label in figures]
+    return lines + _perceptual_lines(found)
+
+
+def _perceptual_lines(found: dict[str, Any]) -> list[str]:
+    by_kind = found["perceptual"]["kinds"]
+    if not by_kind:
+        return []
+    return [
+        "distance of a pair in feature maps (0 to 4; not LPIPS: no weights learned from people)",
+        *(f"{'  ' + k:<28}{_shown(of)}  n = {of['n']}" for k, of in by_kind.items()),
+    ]

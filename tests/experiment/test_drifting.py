@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -14,7 +16,11 @@ from probe.artifacts import read_json, read_table
 from probe.experiment import Experiment
 from probe.experiment.drifting import MIN_PAIRS, measure_drift
 from probe.experiment.evaluating import LABELS
+from probe.experiment.generating import SIDES
+from probe.experiment.perceptual import measure_perceptual
 from probe.experiment.run import Run
+from probe.images.quality.features import FeatureExtractor
+from probe.images.quality.perceptual import map_distances
 
 FIGURES = ("fid", "kid", "cmmd", "precision", "recall", "density", "coverage", "paired", "unmoved")
 
@@ -50,6 +56,51 @@ def test_pictures_that_were_left_alone_have_not_drifted(run, labels):
     for name in ("fid", "kid", "cmmd"):
         assert found[name]["value"] == pytest.approx(0.0, abs=1e-9)
     assert found["precision"]["value"] == found["recall"]["value"] == 1.0
+
+
+def test_pairs_are_compared_layer_by_layer_for_each_kind_of_prompt_and_occupation(
+    finished_run, run, labels
+):
+    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]["quality"]
+    found = quality["perceptual"]
+    base = labels[labels["side"] == "base"]
+    assert found["is_lpips"] is False
+    assert {kind: of["n"] for kind, of in found["kinds"].items()} == (
+        base["kind"].value_counts().to_dict()
+    )
+    neutral = base[base["kind"] == "neutral"]
+    assert {of["subject"]: of["n"] for of in found["subjects"]} == (
+        neutral["subject"].value_counts().to_dict()
+    )
+    for of in (*found["kinds"].values(), *found["subjects"]):
+        assert 0 <= of["low"] <= of["value"] <= of["high"] <= 4
+    # by hand, of the occupation that moves most
+    most = max(found["subjects"], key=lambda of: of["value"])
+    names = neutral.loc[neutral["subject"] == most["subject"], "file_name"]
+    extractor = FeatureExtractor.load(run.model_folder / "clip")
+    sides = [[run.folder / "images" / side / name for name in names] for side in SIDES]
+    expected = map_distances(*(extractor.maps(side) for side in sides)).mean()
+    assert most["value"] > 0
+    assert most["value"] == pytest.approx(expected, rel=1e-4)
+    means = [of["value"] for of in found["subjects"]]
+    assert found["kinds"]["neutral"]["value"] == pytest.approx(np.mean(means))
+    summary = Experiment.open(finished_run).evaluate().result.summary()
+    assert "not LPIPS" in summary
+    assert f"n = {len(neutral)}" in summary
+
+
+def test_pairs_that_are_the_same_picture_are_at_zero_and_not_looked_at(run, labels):
+    base = labels[labels["side"] == "base"]
+    same = pd.concat([base, base.assign(side="moesd")])
+    found = measure_perceptual(run, same, extractor=SimpleNamespace(name="nobody looks"))
+    assert {of["value"] for of in found["kinds"].values()} == {0.0}
+
+
+def test_a_kind_with_a_single_pair_gets_no_figure(run, labels):
+    first = labels.drop_duplicates("kind")["file_name"]
+    found = measure_perceptual(run, labels[labels["file_name"].isin(first)])
+    assert found["kinds"] == {}
+    assert found["subjects"] == []
 
 
 def test_too_few_pairs_get_no_figure(run, labels):

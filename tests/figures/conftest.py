@@ -447,6 +447,7 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
         "corrected": corrected,
         "difference": {
             "mad": difference(),
+            "sensitivity": {"holds_up_to": 0.125, "holds_up_to_unlike": 0.05},
             "trained": {"mad": difference("trained")},
             "held_out": {"mad": difference("held_out")},
         },
@@ -468,7 +469,18 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
 def _drift() -> dict[str, Any]:
     """How far the pictures move, in features that are named."""
     figures = {name: {"value": 0.4, "low": 0.3, "high": 0.5} for name in DRIFT}
-    return {"is_drift": True, "features": "Dinov2Model (mine/dino)", "n_pairs": 800, **figures}
+    distance = {"value": 0.2, "low": 0.15, "high": 0.27}
+    perceptual = {
+        "is_lpips": False,
+        "features": "Dinov2Model (mine/dino)",
+        "kinds": {
+            "neutral": {**distance, "n": 500, "n_subjects": 40},
+            "object": {"value": 0.0, "low": 0.0, "high": 0.0, "n": 40, "n_subjects": 10},
+        },
+        "subjects": [{"subject": "cook", **distance, "n": 12}],
+    }
+    named = {"is_drift": True, "features": "Dinov2Model (mine/dino)", "n_pairs": 800}
+    return {**named, **figures, "perceptual": perceptual}
 
 
 def _fit(subjects: pd.DataFrame) -> dict[str, Any]:

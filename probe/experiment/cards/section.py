@@ -12,7 +12,16 @@ from probe.experiment.wording.errors import classifier_error
 from probe.experiment.wording.finding import finding
 from probe.experiment.wording.limits import limits
 from probe.experiment.wording.numbers import interval, number, p_value
-from probe.experiment.wording.terms import DRIFT, EFFECTS, FAILURES, MEASURES, SPLITS, versions
+from probe.experiment.wording.terms import (
+    DRIFT,
+    EFFECTS,
+    FAILURES,
+    KINDS,
+    MEASURES,
+    NOT_LPIPS,
+    SPLITS,
+    versions,
+)
 
 BEGIN, END = "<!-- moesd-probe:begin -->", "<!-- moesd-probe:end -->"
 """What the section stands between; whatever is there is replaced by the next one."""
@@ -118,8 +127,16 @@ def _drift(found: Found) -> str:
         f"From the base model's pictures to the corrected ones, {found['n_pairs']} pairs from "
         "equal noise: how much changes, not how good the pictures are. Features: "
         f"{plain(found['features'])}; figures in other features cannot be compared.\n\n"
-        f"{table(['figure', 'value'], rows)}"
+        f"{table(['figure', 'value'], rows)}{_perceptual(found)}"
     )
+
+
+def _perceptual(found: Found) -> str:
+    kinds = found["perceptual"]["kinds"]
+    rows = [[plain(KINDS[kind]), interval(of, 4), str(of["n"])] for kind, of in kinds.items()]
+    if not rows:
+        return ""
+    return f"\n\n{plain(NOT_LPIPS)}\n\n{table(['pairs of', 'distance', 'pairs'], rows)}"
 
 
 def _intersections(found: Found | None) -> str:

@@ -37,6 +37,18 @@ DRIFT = {
     "unmoved": ("Images unmoved", "pairs that are the same image; 1: all"),
 }
 """Of the neutral pictures, from the base model to the corrected one; see `measure_drift`."""
+KINDS = {
+    "neutral": "neutral prompts, which are to change",
+    "female": "prompts that say a woman",
+    "male": "prompts that say a man",
+    "object": "things without people",
+}
+"""Kinds of prompts; see `probe.experiment.perceptual.measure_perceptual`."""
+NOT_LPIPS = (
+    "Distance of a pair in the feature maps of all layers, 0 (the same) to 4; 2 is what unrelated "
+    "directions give. It has the form of LPIPS and is not LPIPS: no weight was learned from "
+    "people's judgements."
+)
 
 PACKAGES = ("moesd-probe", "torch", "diffusers", "transformers", "numpy", "scikit-learn")
 """Packages whose version a result may depend on."""

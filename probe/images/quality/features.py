@@ -96,6 +96,36 @@ class FeatureExtractor:
         """Give the features of all pictures at once, shape (n, d)."""
         return np.concatenate(list(self.chunks(images, batch_size=batch_size, progress=progress)))
 
+    @torch.no_grad()
+    def maps(self, images: Pictures) -> list[torch.Tensor]:
+        """Give the feature maps of pictures, one Tensor a layer, (n, n_places, n_features).
+
+        The hidden states of the model from its first embedding to its last layer; a place is a
+        token or a pixel of the map. All are held at once: ask for a batch.
+
+        Raises
+        ------
+        ModelError
+            If the model gives no hidden states.
+        DataError, ShapeError
+            As `chunks`.
+        """
+        check_pictures(images)
+        rows = np.stack([self._prepared(open_picture(picture)) for picture in images])
+        pixels = torch.from_numpy(rows).to(self.model.device)
+        sees = self.model.vision_model if hasattr(self.model, "vision_model") else self.model
+        layers = getattr(
+            sees(pixel_values=pixels, output_hidden_states=True), "hidden_states", None
+        )
+        if not layers:
+            raise ModelError(
+                f"{self.name} gives no hidden states; needed a model that does, as CLIP or DINOv2"
+            )
+        return [
+            layer.flatten(2).transpose(1, 2) if layer.ndim == 4 else layer  # (n, C, H, W)
+            for layer in layers
+        ]
+
     def _prepared(self, image: Image.Image) -> npt.NDArray[np.float32]:
         mean, std = self._norm
         pixels = (clean_resize(image, self._size) / 255.0 - mean) / std
