@@ -14,6 +14,7 @@ from figures.report.pictures import drawn_picture, image_pairs
 from figures.report.shares import subject_shares
 from figures.sources import SOURCES, RunFiles
 from probe.artifacts import hash_file, read_provenance
+from probe.experiment.wording.comparable import comparable
 from probe.experiment.wording.errors import classifier_error
 from probe.experiment.wording.finding import finding
 from probe.experiment.wording.limits import limits
@@ -93,6 +94,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "finding": finding(quality, model=made.model, n_subjects=n_subjects),
         "quality": quality,
         "classifier_error": classifier_error(quality),
+        "comparable": comparable(quality),
         "fit": fit,
         "measures": MEASURES,
         "splits": _splits(quality, fairness),

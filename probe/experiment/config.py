@@ -147,11 +147,19 @@ class EvaluateConfig:
     attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
     female: str = setting("woman", "The classifier's word for what female prompts ask for.")
     male: str = setting("man", "The classifier's word for what male prompts ask for.")
+    clip_margin: float = setting(
+        1.0, "Largest change of the mean CLIP score (0 to 100) that does not matter."
+    )
+    recognition_margin: float = setting(
+        0.05, "Largest change of the share of pictures recognised that does not matter."
+    )
     n_bootstrap: int = setting(2000, "Resamples behind each interval.")
     seed: int = setting(0, "Seed of the resamples.")
 
     def __post_init__(self) -> None:
         at_least("n_bootstrap", self.n_bootstrap, 1)
+        for name in ("clip_margin", "recognition_margin"):
+            at_least(name, getattr(self, name), 1e-6)
 
 
 STAGES: dict[str, type[Any]] = {

@@ -8,12 +8,14 @@ from typing import Any
 from probe.artifacts import Provenance, hash_parts, read_json, write_json, write_table
 from probe.experiment import judges
 from probe.experiment.calibrating import calibration_line, classifier_error, load_calibration
+from probe.experiment.comparable import comparable_quality
 from probe.experiment.config import settings_line
 from probe.experiment.drifting import measure_drift
 from probe.experiment.labelling import LABELS, label_pictures, labels_made_from
 from probe.experiment.measuring import SIDES, SPLITS, Measurement
 from probe.experiment.perceptual import measure_perceptual
 from probe.experiment.run import Run, stale_files
+from probe.experiment.wording.comparable import comparable
 from probe.experiment.wording.errors import classifier_error as told_error
 from probe.images.fairness import MEASURES
 
@@ -53,6 +55,7 @@ class EvaluateResult:
         change = quality["difference"]["mad"]
         lines.append(f"difference of MAD: {_shown(change)}, p = {change['p']:.2g}")
         lines += filter(None, [told_error(quality)])
+        lines += filter(None, [comparable(quality)])
         for key, found in quality["failures"].items():
             lines.append(f"{key.replace('_', ' '):<28}{_shown(found)}")
         lines += _drift_lines(quality["quality"])
@@ -98,6 +101,11 @@ class Evaluate:
         figures, errors = measured.quality(), classifier_error(measured, known)
         for name in (*SIDES.values(), "difference"):
             figures[name] |= errors.pop(name)
+        figures["difference"] |= comparable_quality(
+            measured,
+            clip_margin=config.clip_margin,
+            recognition_margin=config.recognition_margin,
+        )
         quality = {
             **figures,
             **errors,
@@ -120,7 +128,7 @@ class Evaluate:
         seen_in = [judges.judges_line(run, judges.features_folder(run))] if config.features else []
         sample = [calibration_line(run)] if config.calibration else []
         return hash_parts(
-            "evaluate, with drift, errors and feature maps",
+            "evaluate, with drift, errors, feature maps and equivalence",
             settings,
             labels_made_from(run),
             *seen_in,

@@ -9,8 +9,6 @@ import pandas as pd
 
 from probe.experiment import judges
 from probe.experiment.run import Run
-from probe.images.fairness import centered_interval
-from probe.images.measures import Double
 
 if TYPE_CHECKING:
     from probe.images.quality.features import FeatureExtractor
@@ -46,6 +44,7 @@ def measure_perceptual(
         each with its mean, the interval over its pairs, and ``n``. Intervals are the bootstrap's,
         as wide as Student's where there are few; of fewer than 2 pairs there is no figure.
     """
+    from probe.images.quality.means import mean_over_subjects
     from probe.images.quality.perceptual import perceptual_distances
 
     config = run.config.evaluate
@@ -64,7 +63,9 @@ def measure_perceptual(
     pairs = pairs.assign(distance=distances)
 
     def figure(values: pd.Series) -> dict[str, float]:
-        return _mean(values.to_numpy(), config.n_bootstrap, np.random.default_rng(config.seed))
+        drawn = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        found = mean_over_subjects(values.to_numpy(), **drawn)
+        return {"value": found.value, "low": max(0.0, found.low), "high": found.high}
 
     kinds = {}
     for kind, of_kind in pairs.groupby("kind", sort=False):
@@ -99,10 +100,3 @@ def _pairs(labels: pd.DataFrame, seed: int) -> pd.DataFrame:
             rows = rows.iloc[np.sort(rng.permutation(len(rows))[:MAX_PAIRS])]
         parts.append(rows)
     return pd.concat(parts, ignore_index=True)
-
-
-def _mean(values: Double, n_bootstrap: int, rng: np.random.Generator) -> dict[str, float]:
-    rows = rng.integers(len(values), size=(n_bootstrap, len(values)))
-    drawn = values[rows].mean(axis=1)
-    found = centered_interval(float(values.mean()), drawn, drawn, n_subjects=len(values))
-    return {"value": found.value, "low": max(0.0, found.low), "high": found.high}

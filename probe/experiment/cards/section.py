@@ -8,6 +8,7 @@ from typing import Any
 from probe.experiment.cards.evidence import Evidence, public_name
 from probe.experiment.cards.markdown import bullets, plain, table
 from probe.experiment.measuring import SIDES
+from probe.experiment.wording.comparable import comparable
 from probe.experiment.wording.errors import classifier_error
 from probe.experiment.wording.finding import finding
 from probe.experiment.wording.limits import limits
@@ -111,7 +112,7 @@ def _effects(quality: Found) -> str:
         for found in (quality["failures"][key],)
     ]
     return (
-        f"{table(['', 'base', 'corrected'], rows)}\n\n"
+        f"{table(['', 'base', 'corrected'], rows)}\n\n{plain(comparable(quality))}\n\n"
         f"{table(['failure of the correction, 0 is best', 'share', 'n'], failures)}"
     )
 

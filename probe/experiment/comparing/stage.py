@@ -110,7 +110,8 @@ class CompareMethods:
 
     def _made_from(self, bench: Bench) -> str:
         rows = (row_made_from(bench, name) for name in self.names)
-        settings = settings_line(bench.run.config.evaluate, without=("features", "calibration"))
+        of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
+        settings = settings_line(bench.run.config.evaluate, without=of_runs)
         return hash_parts("compare", settings, *self.names, *rows)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probe.errors import DataError, DegenerateDataError
+from probe.errors import DataError
+from probe.images.audit.equivalence import equivalence_p
 from probe.images.audit.tables import CountTable, LabelTable
 from probe.images.fairness import paired_difference
 from probe.images.measures import Counts, Double, as_target, measure_shares
@@ -97,12 +98,9 @@ def compare_figures(
     Pharmacokinetics and Biopharmaceutics 15 (1987); Hedges, *Distribution theory for Glass's
     estimator of effect size*, J. Educational Statistics 6 (1981).
     """
-    from scipy.stats import ttest_1samp
-
-    if not margin > 0:
-        raise ValueError(f"margin is {margin}; needed a positive number, as 0.05")
-    if (n := len(first.subjects)) < 2:
-        raise DegenerateDataError("there is a single subject in both; needed at least 2")
+    fair, n = as_target(target, first.counts.shape), len(first.subjects)
+    rows = _by_subject(second.counts, fair, measure) - _by_subject(first.counts, fair, measure)
+    p_equivalent = equivalence_p(rows, margin)
     found = paired_difference(
         first.counts,
         second.counts,
@@ -111,16 +109,10 @@ def compare_figures(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
-    fair = as_target(target, first.counts.shape)
-    rows = _by_subject(second.counts, fair, measure) - _by_subject(first.counts, fair, measure)
     spread = float(rows.std(ddof=1))
     if spread <= 1e-12:  # rounding: all differ alike, and a t test has no scale
-        p_equivalent = 0.0 if abs(found.value) < margin else 1.0
         effect = 0.0 if abs(found.value) <= 1e-12 else math.copysign(math.inf, found.value)
     else:
-        above = ttest_1samp(rows, -margin, alternative="greater").pvalue
-        below = ttest_1samp(rows, margin, alternative="less").pvalue
-        p_equivalent = float(max(above, below))
         effect = found.value / spread * (1 - 3 / (4 * (n - 1) - 1))
     return SourceDifference(
         found.value, found.low, found.high, found.p, effect, p_equivalent, margin

@@ -1,0 +1,79 @@
+"""Comparable quality: said only where it is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_1samp
+
+from probe.errors import DegenerateDataError
+from probe.experiment.comparable import comparable_quality
+from probe.experiment.measuring import Measurement
+from probe.experiment.wording.comparable import comparable
+from probe.images.audit.equivalence import equivalence_p
+from probe.images.quality.means import mean_over_subjects
+
+MARGINS = {"clip_margin": 1.0, "recognition_margin": 0.05}
+
+
+def measured(change, n_subjects=12, noise=0.2):
+    """Base scores of 25 and corrected ones of 25 + change, a little otherwise by subject."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for subject in map(str, range(n_subjects)):
+        moved = change + rng.normal(0, noise)
+        for side, score in (("base", 25.0), ("moesd", 25.0 + moved)):
+            for index in range(4):
+                seen = subject if side == "base" or index else "other"
+                rows.append((side, "neutral", subject, seen, score + index))
+            rows.append((side, "object", subject, subject, 99.0 if side == "base" else 0.0))
+    columns = ["side", "kind", "subject", "subject_seen", "clip_score"]
+    table = pd.DataFrame(rows, columns=columns)
+    return Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, 500, 0)
+
+
+def test_a_small_planted_change_is_equivalent_and_a_large_one_is_not():
+    small = comparable_quality(measured(-0.3), **MARGINS)
+    large = comparable_quality(measured(-1.5), **MARGINS)
+    assert small["clip_score"]["value"] == pytest.approx(-0.3, abs=0.2)
+    assert small["clip_score"]["p_equivalent"] < 0.001
+    assert large["clip_score"]["p_equivalent"] > 0.9
+    # one picture of four is taken for another subject in every subject: all alike, and too much
+    assert small["subject_recognised"]["value"] == pytest.approx(-0.25)
+    assert small["subject_recognised"]["p_equivalent"] == 1.0
+    assert small["subject_recognised"]["n_subjects"] == 12
+
+
+def test_no_difference_found_is_not_equivalence():
+    found = comparable_quality(measured(0.0, n_subjects=3, noise=3.0), **MARGINS)["clip_score"]
+    assert found["low"] < 0 < found["high"]
+    assert found["p_equivalent"] > 0.05
+    told = comparable({"difference": {"clip_score": found}})
+    assert "not shown to be equivalent within 1.00" in told
+
+
+def test_a_single_subject_is_not_tested():
+    assert comparable_quality(measured(0.0, n_subjects=1), **MARGINS) == {}
+    assert comparable({"difference": {}}) == ""
+    with pytest.raises(DegenerateDataError, match="at least 2"):
+        equivalence_p(np.zeros(1), 0.05)
+
+
+def test_it_is_two_one_sided_t_tests():
+    rows = np.random.default_rng(1).normal(0.2, 1.0, 20)
+    expected = max(
+        ttest_1samp(rows, -0.5, alternative="greater").pvalue,
+        ttest_1samp(rows, 0.5, alternative="less").pvalue,
+    )
+    assert equivalence_p(rows, 0.5) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="margin is 0"):
+        equivalence_p(rows, 0.0)
+
+
+def test_the_interval_of_a_mean_is_about_students():
+    rows = np.random.default_rng(2).normal(3.0, 1.0, 10)
+    found = mean_over_subjects(rows, n_bootstrap=20_000)
+    low, high = ttest_1samp(rows, 0.0).confidence_interval(0.95)
+    # the bootstrap of a mean of 10 is not quite normal
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.06)
