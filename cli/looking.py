@@ -43,8 +43,10 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
     tracing: the layer, token and attention head that carry the bias. mixture: the share of women
     in the pictures, read off the denoiser before any is made; prediction: the same, foretold from
     the text. intersections: who is missing where gender, age and skin tone meet, and whether
-    prompts that ask for a combination get it. These three need `evaluate`. gate: what the gate
-    makes of prompts that were built to be hard, and of ever more specific ones; needs `train`.
+    prompts that ask for a combination get it. levels: pictures under prompts that say more and
+    more of the gender, from nothing to a noun: what is gained where nothing is said, and disturbed
+    where something is. These four need `evaluate`. gate: what the gate makes of prompts that were
+    built to be hard, and of ever more specific ones; needs `train`.
     """
     with ProgressBar() as bar:
 

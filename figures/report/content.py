@@ -51,7 +51,7 @@ PLACES = {
     "shift": ("shift", "skew_shift"),
     "pictures": ("images",),
     "fairness": ("shares", "fairness"),
-    "effects": ("tradeoff",),
+    "effects": ("tradeoff", "failures"),
     "intersections": ("intersections",),
     "methods": ("methods",),
 }

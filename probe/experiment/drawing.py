@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ def draw_pictures(
     folder: Path,
     *,
     intervention: Intervention | None = None,
-    reuse: Path | None = None,
+    reuse: Path | Sequence[Path] | None = None,
     config: GenerateConfig | None = None,
     told: str = "",
 ) -> pd.DataFrame:
