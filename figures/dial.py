@@ -47,7 +47,7 @@ def target_curve(table: DataFrame) -> Figure:
             style["label"] = f"{SIDE_LABELS[key]}, {label}"
             for axes, name in ((left, "share"), (right, "off_target")):
                 _draw(axes, own[own["figure"] == f"{name}_{split}"], **style)
-    left.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+    left.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0, label="as asked")
     floor = table[(table["figure"] == "off_target") & (table["side"] == "base")]
     floor = floor.sort_values("asked", kind="stable")
     name = "a model that meets it, by chance"
@@ -57,7 +57,7 @@ def target_curve(table: DataFrame) -> Figure:
     left.set(ylabel="share in the pictures", ylim=(-0.03, 1.03))
     right.set(ylabel="distance from what is asked")
     right.set_ylim(0, None)
-    legend_below(figure, right, n_columns=3)
+    legend_below(figure, left, right, n_columns=3)
     return figure
 
 

@@ -111,8 +111,7 @@ def sweep_curve(table: DataFrame) -> Figure:
         style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": "-"}
         _draw_ends(right, places, found, label=label, **style)
     right.set(ylabel="share of pictures, corrected", xlabel=_title(setting))
-    right.legend(loc="best")
-    legend_below(figure, left, n_columns=3)
+    legend_below(figure, left, right, n_columns=4)
     return figure
 
 
