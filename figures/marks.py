@@ -79,8 +79,8 @@ def legend_below(figure: Figure, *panels: Axes, n_columns: int | None = None) ->
     """Put the legend of some panels under the whole figure, where it covers no data."""
     named: dict[str, Any] = {}
     for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            named.setdefault(label, handle)
+        for drawn, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, drawn)
     legend = figure.legend(
         named.values(),
         named.keys(),
