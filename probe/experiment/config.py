@@ -139,6 +139,11 @@ class EvaluateConfig:
         "Vision model (folder or hub id) in whose features drift is measured, e.g. DINOv2's or "
         "Inception's; the CLIP that scores if empty.",
     )
+    calibration: str = setting(
+        "",
+        "A sample whose truth is known, columns true and seen: the classifier's errors are taken "
+        "out. Copied into RUN.",
+    )
     attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
     female: str = setting("woman", "The classifier's word for what female prompts ask for.")
     male: str = setting("man", "The classifier's word for what male prompts ask for.")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probe.experiment.calibrating import keep_calibration
 from probe.experiment.cards import CardResult, bias_card
 from probe.experiment.comparing.stage import CompareMethods
 from probe.experiment.concepts import ConceptStudy
@@ -201,7 +202,21 @@ class Experiment:
         return self.set("generate", **settings)._do(Generate())
 
     def evaluate(self, **settings: Any) -> Outcome:
-        """Measure the pictures; settings of `EvaluateConfig`."""
+        """Measure the pictures; settings of `EvaluateConfig`.
+
+        A file of ``calibration`` is copied into the run.
+
+        Raises
+        ------
+        DataError
+            If that file, or a judge that the settings name, is not what it must be.
+        StageError
+            If the pictures have not been made, or are out of date.
+        """
+        if sample := settings.get("calibration"):
+            self._road.require_model("evaluate")
+            with held(self.folder):
+                settings["calibration"] = keep_calibration(self.folder, Path(sample))
         return self.set("evaluate", **settings)._do(Evaluate())
 
     def audit_until_settled(
