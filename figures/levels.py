@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from figures.marks import legend_below
 from figures.style import (
     GREY,
     OKABE_ITO,
@@ -71,14 +72,7 @@ def levels_in_pictures(table: DataFrame) -> Figure:
     for axes in grid[-1]:
         axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
         axes.set_xlim(-0.5, len(names) - 0.5)
-    handles = [*_handles(grid[0][0]), *_handles(grid[0][2])]
-    figure.legend(
-        [handle for handle, _ in handles],
-        [label for _, label in handles],
-        loc="outside lower center",
-        ncols=len(handles),
-        columnspacing=1.0,
-    )
+    legend_below(figure, grid[0][0], grid[0][2])
     return figure
 
 
@@ -100,7 +94,3 @@ def _draw_floor(axes: Axes, of: DataFrame, names: list[str]) -> None:
     for row in of[of["floor"].notna()].drop_duplicates("level").itertuples():
         at = names.index(row.level) + np.array([-0.4, 0.4])
         axes.plot(at, [row.floor] * 2, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
-
-
-def _handles(axes: Axes) -> list[tuple[Any, str]]:
-    return list(zip(*axes.get_legend_handles_labels(), strict=True))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probe import processes
 from probe.experiment.calibrating import keep_calibration
 from probe.experiment.cards import CardResult, bias_card
 from probe.experiment.comparing.stage import CompareMethods
@@ -179,8 +180,9 @@ class Experiment:
             self._road.require_model(stage)
         config = self.config.with_settings(stage, settings)
         if config != self.config:
-            with held(self.folder):
-                config.write(self.folder)
+            with held(self.folder, by_all=stage == Train.name):
+                if processes.is_first():
+                    config.write(self.folder)
             self._run = replace(self._run, config=config)
             self._road = Road(self._run)
         return self
@@ -463,6 +465,6 @@ class Experiment:
         )
 
     def _do(self, stage: Stage) -> Outcome:
-        with held(self.folder):
+        with held(self.folder, by_all=stage.name == Train.name):
             self._road.require(stage.name, before=stage.name)
             return bring_up_to_date(stage, self._run)

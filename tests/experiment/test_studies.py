@@ -21,7 +21,7 @@ from probe.experiment.studies import STUDIES
 from probe.images.plan import read_metadata
 from probe.latent.directions.estimators import ESTIMATORS
 
-QUICK = {"n_bootstrap": 50, "n_refits": 4}
+QUICK = {"n_bootstrap": 50, "n_refits": 4, "n_level_images": 2}
 
 
 @pytest.fixture(scope="module")
