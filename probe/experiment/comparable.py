@@ -10,7 +10,6 @@ import numpy as np
 from probe.experiment.judges import SUBJECT_SEEN
 from probe.experiment.measuring import Measurement
 from probe.images.audit.equivalence import equivalence_p
-from probe.images.quality.means import mean_over_subjects
 
 Found = dict[str, Any]
 
@@ -29,6 +28,8 @@ def comparable_quality(
         ``clip_score`` and ``subject_recognised``, each with ``value``, ``low``, ``high``,
         ``p_equivalent``, ``margin`` and ``n_subjects``; empty if there is a single subject.
     """
+    from probe.images.quality.means import mean_over_subjects
+
     neutral = measured.labels[measured.labels["kind"] == "neutral"]
     scores = neutral.assign(is_recognised=neutral[SUBJECT_SEEN] == neutral["subject"])
     means = scores.groupby(["side", "subject"])[["clip_score", "is_recognised"]].mean()
