@@ -12,6 +12,7 @@ from probe.intervention import Intervention
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 
 def draw_pictures(
@@ -22,6 +23,7 @@ def draw_pictures(
     *,
     intervention: Intervention | None = None,
     reuse: Path | None = None,
+    known: dict[str, torch.Tensor] | None = None,
     config: GenerateConfig | None = None,
     told: str = "",
 ) -> pd.DataFrame:
@@ -29,7 +31,7 @@ def draw_pictures(
 
     Parameters
     ----------
-    pipeline, plan, folder, intervention, reuse
+    pipeline, plan, folder, intervention, reuse, known
         As for `probe.images.generation.generate`, which says what is returned.
     config : GenerateConfig, optional
         Guidance, steps and batch size, if not those of the run.
@@ -49,5 +51,6 @@ def draw_pictures(
         revision=run.revision,
         intervention=intervention,
         reuse=reuse,
+        known=known,
         progress=run.told(told) if told else None,
     )
