@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
 
+import numpy.typing as npt
 import torch
 from torch import nn
 
+from probe.errors import ArtifactError
 from probe.moesd.architecture import DIRECTIONS as DIRECTIONS  # the experts that move states
 
 
@@ -51,9 +55,11 @@ class BiasAdapter(nn.Module):
 class LowRankAdapter(nn.Module):
     """One expert of the LoRA kind: ``x + up(down(x))``, linear and without bias.
 
-    After a linear layer ``Wx`` it is the low-rank update ``(I + BA) W`` of its weight. ``up`` is
-    zero at first. PEFT's own layers are not used: they choose one adapter for a whole forward pass
-    in training, and here each row of a batch has its own.
+    After a linear layer ``Wx + b`` it is the low-rank update ``(I + BA) W`` of its weight, and the
+    same as PEFT's LoRA of that layer with ``A W``, ``B`` and the bias ``B A b``. ``up`` is zero at
+    first. PEFT's own layers are not used: its mixed batches give each row one adapter, where here
+    a row passes the shared expert and its own, and they leave out every other LoRA that the
+    pipeline has loaded, for all rows (`tests/moesd/test_peft.py` shows both).
 
     Parameters
     ----------
@@ -156,3 +162,33 @@ class Experts(nn.Module):
     def n_parameters(self) -> int:
         """Number of trainable weights."""
         return sum(weight.numel() for weight in self.parameters())
+
+
+def fill(experts: Any, weights: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    """Put weights that were read from a file into experts of the configuration beside it.
+
+    Parameters
+    ----------
+    experts : Experts or UNetExperts
+    weights : mapping of str to ndarray
+    path : Path
+        The file.
+
+    Raises
+    ------
+    ArtifactError
+        If they are of another style, or of other shapes.
+    """
+    found = "adapter" if any(name.endswith("norm.weight") for name in weights) else "lora"
+    config = path.parent / "config.json"
+    if found != experts.style:
+        raise ArtifactError(
+            f"{path} holds experts of style {found!r} but {config} says {experts.style!r}; the two "
+            "are not of one training: train it again"
+        )
+    try:
+        experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{path} does not fit {config} (width {experts.width}); train it again"
+        ) from error

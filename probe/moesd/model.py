@@ -22,7 +22,7 @@ from probe.artifacts import (
 from probe.errors import ArtifactError
 from probe.intervention import Intervention, StateCorrection
 from probe.moesd.attaching import Attachment
-from probe.moesd.experts import Experts
+from probe.moesd.experts import Experts, fill
 from probe.moesd.gate import CLASSES, Decision, Gate
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.intervening import ExpertRouting
@@ -316,13 +316,7 @@ class MoESD:
         experts = Experts(
             config["n_features"], width=config["width"], style=config.get("style", "adapter")
         )
-        try:
-            experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-        except RuntimeError as error:
-            raise ArtifactError(
-                f"{folder / 'experts.safetensors'} does not fit {folder / 'config.json'} "
-                f"(width {config['width']}); train it again"
-            ) from error
+        fill(experts, weights, folder / "experts.safetensors")
         return cls(
             encoder=encoder,
             token=SpecialToken(

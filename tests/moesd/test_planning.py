@@ -75,6 +75,13 @@ def test_experts_of_stable_diffusion_stay_within_the_share_of_the_paper(plan):
     assert plan.total_share == plan.n_trainable / sum(plan.frozen.values())
 
 
+def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
+    config = TrainConfig(side="both", style="lora", width=5, unet_width=3)
+    plan, (text_width, unet_width) = plan_training(pipeline_folder, config), (32, 16)
+    assert plan.trainable["text_experts"] == 2 * 2 * text_width * 5
+    assert plan.trainable["unet_experts"] == 3 * 2 * unet_width * 3 * plan.n_sites
+
+
 def test_the_model_is_known_by_its_name_alone(plan):
     named = plan_training("stable-diffusion-v1-5/stable-diffusion-v1-5")
     assert named.trainable == plan.trainable

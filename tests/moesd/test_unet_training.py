@@ -1,5 +1,6 @@
 """Experts in the U-Net: trained, kept, and at work while pictures are made."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -51,11 +52,39 @@ def test_experts_in_the_unet_alone_leave_those_on_the_states_the_identity(town, 
     assert any(bool((weight != 0).any()) for weight in ups(moesd.unet_experts))
 
 
-def test_low_rank_experts_train_on_both_sides(town, pipeline, pictures):
+@pytest.fixture(scope="module")
+def low_rank(town, pipeline, pictures):
+    """Low-rank experts on both sides, trained."""
     config = replace(BRIEF, style="lora", n_experts=2)
-    moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
-    for experts in (moesd.experts, moesd.unet_experts):
+    return town.train(config=config, examples=pictures, pipeline=pipeline)
+
+
+def test_low_rank_experts_train_on_both_sides(low_rank):
+    for experts in (low_rank.experts, low_rank.unet_experts):
         assert any(bool((weight != 0).any()) for weight in ups(experts))
+
+
+def test_low_rank_experts_are_saved_and_loaded_as_such(town, low_rank, provenance, tmp_path):
+    low_rank.save(tmp_path, provenance)
+    again, prompts = MoESD.load(tmp_path, town.encoder), town.prompts.prompts[:20]
+    assert (again.experts.style, again.unet_experts.style) == ("lora", "lora")
+    assert again.unet_experts.revision == low_rank.unet_experts.revision
+    np.testing.assert_array_equal(again.embed(prompts), low_rank.embed(prompts))
+
+
+@pytest.mark.parametrize("name", ["experts.safetensors", "unet_experts.safetensors"])
+def test_a_file_of_the_other_style_is_refused(town, trained, low_rank, provenance, tmp_path, name):
+    trained.save(tmp_path / "adapters", provenance)
+    low_rank.save(tmp_path / "low", provenance)
+    for one, other, found, said in (
+        ("adapters", "low", "lora", "adapter"),
+        ("low", "adapters", "adapter", "lora"),
+    ):
+        mixed = shutil.copytree(tmp_path / one, tmp_path / f"{one}-mixed")
+        shutil.copy(tmp_path / other / name, mixed / name)
+        told = rf"{name} holds experts of style '{found}' but .*config.json says '{said}'"
+        with pytest.raises(ArtifactError, match=told):
+            MoESD.load(mixed, town.encoder)
 
 
 def test_the_latent_objective_cannot_train_experts_in_the_unet():

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from probe.artifacts import Provenance, read_tensors, write_tensors
-from probe.errors import ArtifactError
+from probe.moesd.experts import fill
 from probe.moesd.unet.experts import UNetExperts
 
 FILE = "unet_experts.safetensors"
@@ -56,11 +56,5 @@ def read_experts(
         return None
     weights, _ = read_tensors(folder / FILE, kind=_KIND)
     experts = UNetExperts(**{**config, "levels": tuple(config["levels"])})
-    try:
-        experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-    except RuntimeError as error:
-        raise ArtifactError(
-            f"{folder / FILE} does not fit {folder / 'config.json'} (width {experts.width}, "
-            f"{experts.n_experts} experts); train it again"
-        ) from error
+    fill(experts, weights, folder / FILE)
     return experts.to(device).eval().requires_grad_(False)
