@@ -49,12 +49,6 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
         "What is fair: parity, shares as in woman=0.3,man=0.7, or a table of them by subject.  "
         "[default: parity]",
     ),
-    (
-        "--calibration",
-        _FILE,
-        "A sample whose truth is known, columns true and seen: the classifier's errors are taken "
-        "out.",
-    ),
     ("--against", _ANY, "A second source of the same kind, to compare the first with."),
     (
         "--margin",
@@ -108,9 +102,11 @@ class AuditRequest:
         source = self._source(kind, self.options[kind])
         chosen: dict[str, Any] = {
             name: str(self.options[name])
-            for name in ("target", "calibration", "reference", "column", "value")
+            for name in ("target", "reference", "column", "value")
             if name in self.options
         }
+        if (sample := self.settings["calibration"]) is not None:
+            chosen["calibration"] = sample
         drawn = given({name: self.settings[name] for name in ("n_bootstrap", "seed")})
         settings, wanted = AuditSettings(**chosen, **drawn), self.settings["attribute"]
         audit = audit_source(source, settings, attribute=wanted)

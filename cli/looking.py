@@ -43,8 +43,10 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
     tracing: the layer, token and attention head that carry the bias. mixture: the share of women
     in the pictures, read off the denoiser before any is made; prediction: the same, foretold from
     the text. intersections: who is missing where gender, age and skin tone meet, and whether
-    prompts that ask for a combination get it. These three need `evaluate`. gate: what the gate
-    makes of prompts that were built to be hard, and of ever more specific ones; needs `train`.
+    prompts that ask for a combination get it. levels: pictures under prompts that say more and
+    more of the gender, from nothing to a noun: what is gained where nothing is said, and disturbed
+    where something is. These four need `evaluate`. gate: what the gate makes of prompts that were
+    built to be hard, and of ever more specific ones; needs `train`.
     """
     with ProgressBar() as bar:
 
@@ -105,6 +107,8 @@ def sweep(
     Every variant is a run of its own in RUN/sweeps/NAME, which begins with what RUN has made, so
     that nothing is made twice. Seeds (train.seed=1,2,3), data sizes (train.n_examples=50,150,500),
     adapters (train.width=8,16,32) and guidance (generate.guidance_scale=1,3,7.5) are swept alike.
+    The dial is drawn as asked against got: --over generate.sending=measured --over
+    generate.target=0.1,0.5,0.9, and so is generate.strength=0,0.5,1.
     """
     from figures.sweeps import draw_sweep
     from probe.experiment.sweeping import Sweep, parse_axis

@@ -36,6 +36,7 @@ from probe.experiment.config import (
     GenerateConfig,
     TrainConfig,
 )
+from probe.processes import is_first, own_device
 
 if TYPE_CHECKING:
     from probe.experiment.experiment import Experiment
@@ -128,10 +129,15 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
 @device_option
 @json_option
 def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
-    """Train the gate, the token and the experts that correct RUN's model."""
+    """Train the gate, the token and the experts that correct RUN's model.
+
+    Several processes share the batches of a step: torchrun --nproc-per-node 2 $(which moesd-probe)
+    train RUN --accumulate 2.
+    """
     with ProgressBar() as bar:
-        outcome = open_run(run, bar, device).train(**given(settings))
-    tell_outcome(outcome, as_json)
+        outcome = open_run(run, bar, own_device(device)).train(**given(settings))
+    if is_first():
+        tell_outcome(outcome, as_json)
 
 
 @main.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from figures.style import GROUP_MARKERS, SHARE_COLORS, colors_for
 from figures.style import points as in_points
@@ -75,14 +75,17 @@ def signed(value: float) -> str:
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def legend_below(figure: Figure, axes: Axes, *, n_columns: int | None = None) -> None:
-    """Put the legend of one axes under the whole figure, where it covers no data."""
-    handles, labels = axes.get_legend_handles_labels()
+def legend_below(figure: Figure, *panels: Axes, n_columns: int | None = None) -> None:
+    """Put the legend of some panels under the whole figure, where it covers no data."""
+    named: dict[str, Any] = {}
+    for axes in panels:
+        for drawn, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, drawn)
     legend = figure.legend(
-        handles,
-        labels,
+        named.values(),
+        named.keys(),
         loc="outside lower center",
-        ncols=n_columns or len(labels),
+        ncols=n_columns or len(named),
         columnspacing=1.0,
     )
     for handle in legend.legend_handles:

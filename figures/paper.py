@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from figures import recipes, studies
+from figures.failures import failure_pictures
 from figures.sources import SOURCES, RunFiles
 from figures.style import in_style
 from figures.writing import ALL_FORMATS, FORMATS, write_figure
@@ -120,6 +121,15 @@ FIGURES = {
         "means with 95 % intervals.",
         "Scatter plot of MAD against CLIP score with an arrow from base to corrected.",
     ),
+    "failures": PaperFigure(
+        failure_pictures,
+        ("labels", "quality", "shares"),
+        "Where the correction fails: each failure with its 95 % interval, and the pairs of images "
+        "from the same noise that show it worst, by the occupation's share or by the fall of the "
+        "CLIP score. They are chosen to be the worst, and say nothing of how often it happens: the "
+        "figures at the left do.",
+        "A row of image pairs for each failure, base beside corrected, with prompts and figures.",
+    ),
     "estimators": PaperFigure(
         studies.estimators,
         ("directions",),
@@ -210,6 +220,16 @@ FIGURES = {
         "changes, how far, and how much of their skew is left. Wanted at the level none (green), "
         "interference elsewhere. 95 % intervals over occupations, for two sets of wordings.",
         "Three panels of points with intervals, two points a level.",
+    ),
+    "level_pictures": PaperFigure(
+        studies.level_pictures,
+        ("level_figures",),
+        "Pictures under prompts that say more and more of the gender, base and corrected, from the "
+        "same noise. Left: the gender asked for is shown; every occupation is asked for in both "
+        "alike. Middle: unfairness, with the noise floor where nothing is asked for (dotted). "
+        "Right: what the correction touches, wanted at the level none and interference elsewhere. "
+        "95 % intervals over occupations; where no picture differs, an occupation is one trial.",
+        "Three columns of panels by level, training occupations above held-out ones.",
     ),
     "mixture": PaperFigure(
         studies.mixture,

@@ -229,8 +229,8 @@ def image_grid(files: RunFiles) -> Drawing:
     )
     shape = (len(chosen), n_seeds)
     sides = [data[data["side"] == side] for side in ("base", "moesd")]
-    pictures = [_load(files.run / "images", rows) for rows in sides]
-    pictures = [stack.reshape(*shape, *stack.shape[1:]) for stack in pictures]
+    stacks = [np.stack(load_pictures(files.run / "images", rows)) for rows in sides]
+    pictures = [stack.reshape(*shape, *stack.shape[1:]) for stack in stacks]
     perceived = tuple(rows[attribute].astype(str).to_numpy().reshape(shape) for rows in sides)
     split = data.drop_duplicates("subject").set_index("subject")["split"]
     names = [f"{name}\N{NO-BREAK SPACE}*" if split[name] == "held_out" else name for name in chosen]
@@ -270,11 +270,16 @@ def load_picture(path: Path) -> Image.Image:
         ) from error
 
 
-def _load(folder: Path, rows: DataFrame) -> np.ndarray:
-    """Read images, shrunk if they are large, as (n_images, height, width, 3)."""
-    stack = []
+def load_pictures(folder: Path, rows: DataFrame) -> list[np.ndarray]:
+    """Read the images of some rows, by ``side`` and ``file_name``, shrunk if they are large.
+
+    Returns
+    -------
+    list of ndarray of shape (height, width, 3)
+    """
+    found = []
     for side, file_name in zip(rows["side"], rows["file_name"], strict=True):
         picture = load_picture(folder / side / file_name)
         picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-        stack.append(np.asarray(picture))
-    return np.stack(stack)
+        found.append(np.asarray(picture))
+    return found

@@ -81,7 +81,7 @@ SOURCES = {
         "evaluation/labels.parquet",
         "labels",
         "evaluate",
-        ("side", "kind", "subject", "split", "seed", "file_name", "clip_score"),
+        ("side", "kind", "subject", "split", "seed", "prompt", "file_name", "key", "clip_score"),
     ),
     "shares": Source(
         "evaluation/shares.parquet",
@@ -147,6 +147,13 @@ SOURCES = {
         "cells",
         "probe",
         ("intersection", "side", "cell", "share", "low", "high", "fair", "is_small", "is_harmed"),
+        is_optional=True,
+    ),
+    "level_figures": Source(
+        "evaluation/levels.parquet",
+        "level_figures",
+        "probe",
+        ("level", "split", "measure", "side", "value", "low", "high", "n", "floor"),
         is_optional=True,
     ),
     "prediction": _study("prediction", ("subject", "split", "share", "predicted", "low", "high")),

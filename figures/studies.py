@@ -56,6 +56,7 @@ def challenge_calibration(files: RunFiles) -> Drawing:
 
 challenge_categories = drawn("categories", "challenge", "challenge_categories")
 levels = drawn("levels", "challenge", "specificity_levels")
+level_pictures = drawn("level_figures", "levels", "levels_in_pictures")
 mixture = drawn("mixture", "probing", "read_shares")
 methods = drawn("methods", "comparing", "methods_tradeoff")
 intersections = drawn("cells", "intersections", "cell_shares")

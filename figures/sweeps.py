@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from figures.dial import TARGET, target_curve
 from figures.marks import legend_below, name_points
 from figures.style import (
     GREY,
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 SPLITS = {
-    "mad_trained": ("training occupations", "o", "-"),
-    "mad_held_out": ("held-out occupations", "s", "--"),
+    "trained": ("training occupations", "o", "-"),
+    "held_out": ("held-out occupations", "s", "--"),
 }
-"""Figure of a split, its name, marker and line."""
+"""Split, its name, marker and line."""
+MEASURES = {"mad": "MAD", "off_target": "distance from the target"}
+STRENGTH = "generate.strength"
+"""The setting against which the distance from the target is drawn, and the way asked for."""
 
 
 def draw_sweep(run: Path, name: str, formats: Iterable[str] = FORMATS) -> list[Path]:
@@ -56,7 +60,9 @@ def draw_sweep(run: Path, name: str, formats: Iterable[str] = FORMATS) -> list[P
     """
     path = Path(run) / "sweeps" / name / "sweep.parquet"
     table, made = read_table(path, kind="sweep")
-    draw = sweep_curve if len(_settings(table)) == 1 else sweep_front
+    settings = _settings(table)
+    draw = sweep_curve if len(settings) == 1 else sweep_front
+    draw = target_curve if settings == [TARGET] else draw
     target, origin = Path(run) / "figures" / "sweeps" / name, drawn_from(path, made)
     return write_figure(target, draw(table), table, origin, list(formats))
 
@@ -66,7 +72,9 @@ def sweep_curve(table: DataFrame) -> Figure:
     """Draw fairness and what it costs against the one setting that varies.
 
     Left: MAD of the base model and of the corrected one, with intervals, for both groups of
-    occupations, above the noise floor. Right: what is honoured and recognised.
+    occupations, above the noise floor. Against the strength of the correction, the distance from
+    its target takes the place of MAD, and a line shows the way that is asked for: from the base's
+    to the floor. Right: what is honoured and recognised.
 
     Parameters
     ----------
@@ -74,20 +82,26 @@ def sweep_curve(table: DataFrame) -> Figure:
         One row a variant, side and figure, as `probe.experiment.sweeping.Sweep` writes it.
     """
     (setting,) = _settings(table)
+    measure = "off_target" if setting == STRENGTH else "mad"
     figure = StyledFigure(figsize=WIDE, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     places = _places(left, table[setting])
     _places(right, table[setting])
     for side, rows in (("base", _side(table, "base")), ("moesd", _side(table, "corrected"))):
-        for name, (label, marker, line) in SPLITS.items():
-            found = rows[rows["figure"] == name]
+        for split, (label, marker, line) in SPLITS.items():
+            found = rows[rows["figure"] == f"{measure}_{split}"]
             style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": line}
             style |= {"markerfacecolor": "white"} if side == "base" else {}
             said = f"{'base' if side == 'base' else 'corrected'}, {label}"
             _draw_ends(left, places, found, label=said, **style)
-    floor = table.loc[table["figure"] == "mad", "floor"].min()
-    left.axhline(floor, color=GREY, linewidth=0.6, linestyle=":", label="a fair model, by chance")
-    left.set(ylabel="MAD", xlabel=_title(setting), ylim=(0, None))
+    whole = table[table["figure"] == measure]
+    floor, label = whole["floor"].min(), "a fair model, by chance"
+    if setting == STRENGTH:
+        before, label = _side(whole, "base")["value"].mean(), "a model that meets it, by chance"
+        way = {"color": OKABE_ITO["purple"], "linewidth": 0.8, "linestyle": "-.", "zorder": 0}
+        left.plot([0, 1], [before, floor], label="as asked", **way)
+    left.axhline(floor, color=GREY, linewidth=0.6, linestyle=":", label=label)
+    left.set(ylabel=MEASURES[measure], xlabel=_title(setting), ylim=(0, None))
     for name, label, marker, color in (
         ("subject_recognised", "occupation recognised", "^", "blue"),
         ("explicit_honoured", "explicit honoured", "D", "orange"),
@@ -97,8 +111,7 @@ def sweep_curve(table: DataFrame) -> Figure:
         style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": "-"}
         _draw_ends(right, places, found, label=label, **style)
     right.set(ylabel="share of pictures, corrected", xlabel=_title(setting))
-    right.legend(loc="best")
-    legend_below(figure, left, n_columns=3)
+    legend_below(figure, left, right, n_columns=4)
     return figure
 
 
@@ -150,8 +163,9 @@ def sweep_front(table: DataFrame) -> Figure:
 
 
 def _settings(table: DataFrame) -> list[str]:
-    """The columns of what varies: ``stage.setting``."""
-    return [str(column) for column in table if "." in str(column)]
+    """The columns of what varies, ``stage.setting``; the first if there is one variant only."""
+    columns = [str(column) for column in table if "." in str(column)]
+    return [column for column in columns if table[column].nunique() > 1] or columns[:1]
 
 
 def _side(table: DataFrame, side: str) -> DataFrame:

@@ -16,6 +16,7 @@ GROUND = {
     "probe.intervention",
     "probe.mapped",
     "probe.parsing",
+    "probe.processes",
     "probe.settings",
 }
 ALLOWED = {  # room -> rooms that it may import besides the ground and itself

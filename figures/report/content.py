@@ -14,6 +14,7 @@ from figures.report.pictures import drawn_picture, image_pairs
 from figures.report.shares import subject_shares
 from figures.sources import SOURCES, RunFiles
 from probe.artifacts import hash_file, read_provenance
+from probe.experiment.wording.errors import classifier_error
 from probe.experiment.wording.finding import finding
 from probe.experiment.wording.limits import limits
 from probe.experiment.wording.terms import FAILURES, MEASURES, SPLITS, versions
@@ -51,7 +52,7 @@ PLACES = {
     "shift": ("shift", "skew_shift"),
     "pictures": ("images",),
     "fairness": ("shares", "fairness"),
-    "effects": ("tradeoff",),
+    "effects": ("tradeoff", "failures"),
     "intersections": ("intersections",),
     "methods": ("methods",),
 }
@@ -91,6 +92,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "is_tinytown": made.model == "tinytown",
         "finding": finding(quality, model=made.model, n_subjects=n_subjects),
         "quality": quality,
+        "classifier_error": classifier_error(quality),
         "fit": fit,
         "measures": MEASURES,
         "splits": _splits(quality, fairness),

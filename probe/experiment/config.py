@@ -26,9 +26,13 @@ SENDINGS = ("by-lean", "by-seed", "sparing", "measured")
 """Who gets each picture; see `probe.experiment.sending`."""
 STUDIES = (
     *("directions", "association", "erasure", "tracing", "maps"),
-    *("mixture", "gate", "prediction", "intersections"),
+    *("mixture", "gate", "prediction", "intersections", "levels"),
 )
 """Names of `probe.experiment.studies.STUDIES`, likewise."""
+LEVEL_WORDS = ("seen", "fresh")
+"""Names of `probe.text.constructed.CHALLENGES`, likewise."""
+OF_LEVELS = ("n_level_images", "level_words")
+"""Settings of `ProbeConfig` that only the study ``levels`` reads."""
 
 _HEADER = """\
 # Settings of this run. Edit them, then run `moesd-probe run` again: it makes anew what they change.
@@ -65,11 +69,23 @@ class ProbeConfig:
 
     n_bootstrap: int = setting(2000, "Resamples behind each interval.")
     n_refits: int = setting(100, "Times that an axis is fitted anew to see how firm it is.")
+    n_level_images: int = setting(
+        4, "Pictures of each occupation and level of specificity; half of each gender where asked."
+    )
+    level_words: str = setting(
+        "seen", "Wordings of the levels: seen while the gate was built, or fresh."
+    )
     seed: int = setting(0, "Seed of everything that is drawn.")
 
     def __post_init__(self) -> None:
         at_least("n_bootstrap", self.n_bootstrap, 1)
         at_least("n_refits", self.n_refits, 1)
+        one_of("level_words", self.level_words, LEVEL_WORDS)
+        if self.n_level_images < 2 or self.n_level_images % 2:
+            raise ValueError(
+                f"n_level_images is {self.n_level_images}; needed an even number, as half of the "
+                "pictures of a level ask for each gender"
+            )
 
 
 @dataclass(frozen=True)
@@ -122,6 +138,11 @@ class EvaluateConfig:
         "",
         "Vision model (folder or hub id) in whose features drift is measured, e.g. DINOv2's or "
         "Inception's; the CLIP that scores if empty.",
+    )
+    calibration: str = setting(
+        "",
+        "A sample whose truth is known, columns true and seen: the classifier's errors are taken "
+        "out. Copied into RUN.",
     )
     attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
     female: str = setting("woman", "The classifier's word for what female prompts ask for.")

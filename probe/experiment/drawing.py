@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ def draw_pictures(
     folder: Path,
     *,
     intervention: Intervention | None = None,
-    reuse: Path | None = None,
+    reuse: Path | Sequence[Path] | None = None,
     known: dict[str, torch.Tensor] | None = None,
     config: GenerateConfig | None = None,
     told: str = "",

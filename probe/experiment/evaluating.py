@@ -7,11 +7,13 @@ from typing import Any
 
 from probe.artifacts import Provenance, hash_parts, read_json, write_json, write_table
 from probe.experiment import judges
+from probe.experiment.calibrating import calibration_line, classifier_error, load_calibration
 from probe.experiment.config import settings_line
 from probe.experiment.drifting import measure_drift
 from probe.experiment.labelling import LABELS, label_pictures, labels_made_from
 from probe.experiment.measuring import SIDES, SPLITS, Measurement
 from probe.experiment.run import Run, stale_files
+from probe.experiment.wording.errors import classifier_error as told_error
 from probe.images.fairness import MEASURES
 
 FAIRNESS = "evaluation/fairness.parquet"
@@ -49,6 +51,7 @@ class EvaluateResult:
             lines.append(f"{label:<28}{_shown(base):<26}{_shown(corrected)}")
         change = quality["difference"]["mad"]
         lines.append(f"difference of MAD: {_shown(change)}, p = {change['p']:.2g}")
+        lines += filter(None, [told_error(quality)])
         for key, found in quality["failures"].items():
             lines.append(f"{key.replace('_', ' '):<28}{_shown(found)}")
         lines += _drift_lines(quality["quality"])
@@ -75,6 +78,7 @@ class Evaluate:
         config, made_from = run.config.evaluate, self.made_from(run)
         # All are opened before any is used, so that a wrong one is told before the long work.
         classifier, extractor = judges.load_classifier(run), judges.load_features(run)
+        known = load_calibration(run, judges.by_column(classifier.attributes))
         labels = label_pictures(run, classifier)
         measured = Measurement(
             labels=labels,
@@ -90,8 +94,12 @@ class Evaluate:
 
         write_table(run.folder / SHARES, measured.shares(), made("shares"))
         write_table(run.folder / FAIRNESS, measured.fairness(), made("fairness"))
+        figures, errors = measured.quality(), classifier_error(measured, known)
+        for name in (*SIDES.values(), "difference"):
+            figures[name] |= errors.pop(name)
         quality = {
-            **measured.quality(),
+            **figures,
+            **errors,
             "quality": measure_drift(run, labels, extractor=extractor),
             "model": run.config.model,
         }
@@ -104,9 +112,12 @@ class Evaluate:
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of what the labels are made from."""
         config = run.config.evaluate
-        settings = settings_line(config, without=("features",))
+        settings = settings_line(config, without=("features", "calibration"))
         seen_in = [judges.judges_line(run, judges.features_folder(run))] if config.features else []
-        return hash_parts("evaluate, with drift", settings, labels_made_from(run), *seen_in)
+        sample = [calibration_line(run)] if config.calibration else []
+        return hash_parts(
+            "evaluate, with drift and errors", settings, labels_made_from(run), *seen_in, *sample
+        )
 
 
 def _shown(found: dict[str, float]) -> str:

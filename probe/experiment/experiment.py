@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probe import processes
+from probe.experiment.calibrating import keep_calibration
 from probe.experiment.cards import CardResult, bias_card
 from probe.experiment.comparing.stage import CompareMethods
 from probe.experiment.concepts import ConceptStudy
@@ -178,8 +180,9 @@ class Experiment:
             self._road.require_model(stage)
         config = self.config.with_settings(stage, settings)
         if config != self.config:
-            with held(self.folder):
-                config.write(self.folder)
+            with held(self.folder, by_all=stage == Train.name):
+                if processes.is_first():
+                    config.write(self.folder)
             self._run = replace(self._run, config=config)
             self._road = Road(self._run)
         return self
@@ -201,7 +204,21 @@ class Experiment:
         return self.set("generate", **settings)._do(Generate())
 
     def evaluate(self, **settings: Any) -> Outcome:
-        """Measure the pictures; settings of `EvaluateConfig`."""
+        """Measure the pictures; settings of `EvaluateConfig`.
+
+        A file of ``calibration`` is copied into the run.
+
+        Raises
+        ------
+        DataError
+            If that file, or a judge that the settings name, is not what it must be.
+        StageError
+            If the pictures have not been made, or are out of date.
+        """
+        if sample := settings.get("calibration"):
+            self._road.require_model("evaluate")
+            with held(self.folder):
+                settings["calibration"] = keep_calibration(self.folder, Path(sample))
         return self.set("evaluate", **settings)._do(Evaluate())
 
     def audit_until_settled(
@@ -448,6 +465,6 @@ class Experiment:
         )
 
     def _do(self, stage: Stage) -> Outcome:
-        with held(self.folder):
+        with held(self.folder, by_all=stage.name == Train.name):
             self._road.require(stage.name, before=stage.name)
             return bring_up_to_date(stage, self._run)

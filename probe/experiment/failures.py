@@ -86,8 +86,15 @@ def overcorrected(base_hits: Counts, corrected_hits: Counts, n: Counts, fair: fl
     dict
         ``value, low, high, n``; 0: no correction went beyond the mix.
     """
-    before, after = _sides(base_hits, n, fair), _sides(corrected_hits, n, fair)
-    return share(before * after < 0)
+    return share(turns(base_hits, corrected_hits, n, fair))
+
+
+def turns(
+    base_hits: Counts, corrected_hits: Counts, n: Counts, fair: float
+) -> npt.NDArray[np.bool_]:
+    """Find the subjects whose lean changed its sign; see `overcorrected`."""
+    result: npt.NDArray[np.bool_] = _sides(base_hits, n, fair) * _sides(corrected_hits, n, fair) < 0
+    return result
 
 
 def changed(base_keys: pd.Series, corrected_keys: pd.Series) -> Found:

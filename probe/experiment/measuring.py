@@ -66,7 +66,7 @@ class Measurement:
         rows = []
         for side in SIDES:
             for split in SPLITS:
-                counts = self._counts(side, split)
+                counts = self.counts(side, split)
                 found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)
                 sizes = {"n_subjects": len(counts), "n_images": int(counts.sum())}
                 rows += [
@@ -107,6 +107,25 @@ class Measurement:
                         )
         return pd.DataFrame(rows)
 
+    def subjects(self, split: str) -> list[str]:
+        """Subjects of neutral pictures, in the order of the first; rows of `counts`."""
+        table = self._neutral("base")
+        table = table if split == "all" else table[table["split"] == split]
+        return list(dict.fromkeys(table["subject"]))
+
+    def counts(self, side: str, split: str) -> Counts:
+        """Pictures by subject and value, (n_subjects, n_values); the same rows for both sides."""
+        table = self._neutral(side)
+        if split != "all":
+            table = table[table["split"] == split]
+        subjects, counts = count_labels(
+            table["subject"].tolist(),
+            table[self.attribute].tolist(),
+            values=self.attributes[self.attribute],
+        )
+        order = [subjects.index(subject) for subject in self.subjects(split)]
+        return counts[order]
+
     def _side(self, side: str, fairness: pd.DataFrame) -> Found:
         from probe.images.quality import mean_interval
 
@@ -136,8 +155,8 @@ class Measurement:
 
     def _difference(self, split: str) -> Any:
         return paired_difference(
-            self._counts("base", split),
-            self._counts("moesd", split),
+            self.counts("base", split),
+            self.counts("moesd", split),
             n_bootstrap=self.n_bootstrap,
             seed=self.seed,
         )
@@ -145,14 +164,14 @@ class Measurement:
     def _failures(self, differences: Mapping[str, Any]) -> Found:
         values = list(self.attributes[self.attribute])
         column = values.index(self.asked["female"])
-        before, after = self._counts("base", "all"), self._counts("moesd", "all")
+        before, after = self.counts("base", "all"), self.counts("moesd", "all")
         n, fair = before.sum(axis=1), 1 / len(values)
         keys = self.labels.pivot(index="file_name", columns="side", values="key")
         kinds = self.labels.drop_duplicates("file_name").set_index("file_name").loc[keys.index]
         is_same = keys["base"] == keys["moesd"]
         is_neutral = (kinds["kind"] == "neutral").to_numpy()
         is_untouched = is_same[is_neutral].groupby(kinds["subject"][is_neutral]).all()
-        subjects = self._subjects("all")
+        subjects = self.subjects("all")
         return {
             "gate_missed": failures.gate_missed(
                 before[:, column], n, is_untouched.loc[subjects].to_numpy(), fair
@@ -165,21 +184,3 @@ class Measurement:
 
     def _neutral(self, side: str) -> pd.DataFrame:
         return self.labels[(self.labels["side"] == side) & (self.labels["kind"] == "neutral")]
-
-    def _subjects(self, split: str) -> list[str]:
-        table = self._neutral("base")
-        table = table if split == "all" else table[table["split"] == split]
-        return list(dict.fromkeys(table["subject"]))
-
-    def _counts(self, side: str, split: str) -> Counts:
-        """Pictures by subject and value, (n_subjects, n_values); the same rows for both sides."""
-        table = self._neutral(side)
-        if split != "all":
-            table = table[table["split"] == split]
-        subjects, counts = count_labels(
-            table["subject"].tolist(),
-            table[self.attribute].tolist(),
-            values=self.attributes[self.attribute],
-        )
-        order = [subjects.index(subject) for subject in self._subjects(split)]
-        return counts[order]

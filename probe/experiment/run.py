@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from probe import processes
 from probe.artifacts import Provenance, hash_file, read_provenance
 from probe.errors import ArtifactError, DataError, StageError
 from probe.experiment.config import Config
@@ -98,8 +99,11 @@ class Run:
         )
 
     def told(self, what: str) -> Callable[[int, int], None] | None:
-        """A (done, total) callback that tells ``progress`` what is being done."""
-        if (progress := self.progress) is None:
+        """A (done, total) callback that tells ``progress`` what is being done.
+
+        Of several processes only the first tells.
+        """
+        if (progress := self.progress) is None or not processes.is_first():
             return None
         return lambda done, total: progress(what, done, total)
 

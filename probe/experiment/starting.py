@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from probe import processes
 from probe.artifacts import atomic, exclusive
-from probe.errors import ArtifactError
+from probe.errors import ArtifactError, StageError
 from probe.experiment.config import FILE, Config
 from probe.experiment.embedding import FILES as EMBEDDINGS
 from probe.experiment.imported import VECTORS, keep_vectors, model_of
@@ -96,8 +97,31 @@ def start_imported(folder: Path, vectors: NamedVectors, *, seed: int | None) -> 
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a run for this process alone, and sweep up what a killed one left half-written."""
+def held(folder: Path, *, by_all: bool = False) -> Iterator[None]:
+    """Hold a run for this process alone, and sweep up what a killed one left half-written.
+
+    Parameters
+    ----------
+    folder : Path
+    by_all : bool
+        Whether what is done can be shared by the processes of a launcher; then the first of them
+        holds the run for all.
+
+    Raises
+    ------
+    BusyError, ArtifactError
+        As `probe.files.exclusive`.
+    StageError
+        If a launcher has started several processes for what one has to do.
+    """
+    if processes.count() > 1 and not by_all:
+        raise StageError(
+            f"{processes.count()} processes were launched but only `moesd-probe train` shares its "
+            "work out; run this command without a launcher"
+        )
+    if not processes.is_first():
+        yield
+        return
     with exclusive(folder):
         for orphan in folder.rglob(".tmp-*"):
             orphan.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probe import processes
 from probe.artifacts import hash_file, hash_parts, read_table, write_table
 from probe.experiment.config import settings_line
 from probe.experiment.fitting import (
@@ -92,8 +93,14 @@ class Train:
 
     def make(self, run: Run) -> None:
         """Write the correction, the gate's table and the completed map."""
-        config, made_from = run.config.train, self.made_from(run)
+        made_from = self.made_from(run)
         moesd = train_correction(run, is_resumable=True)
+        if processes.is_first():
+            self._write(run, moesd, made_from)
+        processes.wait()
+
+    def _write(self, run: Run, moesd: MoESD, made_from: str) -> None:
+        config = run.config.train
         provenance = run.provenance("moesd", made_from, seed=config.seed)
         moesd.save(run.folder / FOLDER, provenance)
         corrected = moesd.embed(run.prompts.prompts)
@@ -189,7 +196,8 @@ def train_correction(
     if config.needs_image_model and pipeline is None:
         pipeline = run.load_pipeline()
     if config.needs_pictures and pipeline is not None:
-        examples = make_examples(run, pipeline)
+        with processes.first_before_others():
+            examples = make_examples(run, pipeline)
     return train_moesd(
         run.load_encoder() if encoder is None else encoder,
         PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on

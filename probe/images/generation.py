@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ def generate(
     revision: str,
     intervention: Intervention | None = None,
     batch_size: int | None = None,
-    reuse: Path | None = None,
+    reuse: Path | Sequence[Path] | None = None,
     known: dict[str, torch.Tensor] | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -78,8 +78,8 @@ def generate(
     batch_size : int, optional
         Pictures in memory at once; by default what a few GB hold. On a CPU a large batch is made in
         parts, which is faster and changes no bit.
-    reuse : Path, optional
-        Folder of earlier pictures: those with the same key are copied, not computed.
+    reuse : Path or sequence of Path, optional
+        Folders of earlier pictures: those with the same key are copied, not computed.
     known : dict of str to Tensor, optional
         The pipeline's states of prompts that were encoded before; those encoded here are added.
     progress : callable, optional
@@ -107,7 +107,8 @@ def generate(
         names = {condition: method.signature(condition) for condition in states}
         keys = _keys(conditions, asked[1], states, names, settings)
         table = plan.table.assign(**{_KEY: keys}).reset_index(drop=True)
-        made = _pictures_by_key(reuse) if reuse is not None else {}
+        earlier = [reuse] if isinstance(reuse, Path) else reuse or ()
+        made = {key: path for folder in earlier for key, path in _pictures_by_key(folder).items()}
         is_made = table[_KEY].isin(made.keys())
         done = 0
         for row in table[is_made].itertuples():

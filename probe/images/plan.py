@@ -54,13 +54,13 @@ class GenerationPlan:
         rows: list[dict[str, Any]] = []
         for job in lexicon.occupations:
             said = [fill(neutral, subject=job.name)]
-            rows += _rows("neutral", job.name, said, n_images, seed)
+            rows += planned_rows("neutral", job.name, said, n_images, seed)
         for job in lexicon.occupations:
             for kind in ("female", "male"):
                 said = explicit_prompts(lexicon, job.name, kind)
-                rows += _rows(kind, job.name, said, n_others, seed)
+                rows += planned_rows(kind, job.name, said, n_others, seed)
         for thing in lexicon.objects:
-            rows += _rows("object", thing, [fill(neutral, subject=thing)], n_others, seed)
+            rows += planned_rows("object", thing, [fill(neutral, subject=thing)], n_others, seed)
         return cls(pd.DataFrame(rows, columns=list(COLUMNS)))
 
     @classmethod
@@ -74,8 +74,26 @@ class GenerationPlan:
             for kind in ("female", "male"):
                 if not job.held_out:
                     said = explicit_prompts(lexicon, job.name, kind)
-                    rows += _rows(kind, job.name, said, n_images, f"examples of {seed}")
+                    rows += planned_rows(kind, job.name, said, n_images, f"examples of {seed}")
         return cls(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def planned_rows(
+    kind: str, subject: str, prompts: Sequence[str], n_images: int, seed: int | str
+) -> Iterator[dict[str, Any]]:
+    """Give the rows of a plan that show one subject, its prompts taken in turn.
+
+    Picture i of a subject starts from the same noise whatever its kind.
+    """
+    for index in range(n_images):
+        yield {
+            "kind": kind,
+            "subject": subject,
+            "prompt": prompts[index % len(prompts)],
+            # CPU generators use no more than 32 bits of a seed.
+            "seed": int(hash_parts(str(seed), subject, str(index))[:8], 16),
+            "file_name": f"{_slug(subject)}/{kind}-{index:05d}.png",
+        }
 
 
 def explicit_prompts(lexicon: Lexicon, subject: str, kind: str) -> list[str]:
@@ -119,20 +137,6 @@ def read_metadata(folder: Path) -> pd.DataFrame:
     if "file_name" not in table.columns:
         raise ArtifactError(f"{path} names no file; generate the pictures again")
     return table
-
-
-def _rows(
-    kind: str, subject: str, prompts: Sequence[str], n_images: int, seed: int | str
-) -> Iterator[dict[str, Any]]:
-    for index in range(n_images):
-        yield {
-            "kind": kind,
-            "subject": subject,
-            "prompt": prompts[index % len(prompts)],
-            # CPU generators use no more than 32 bits of a seed.
-            "seed": int(hash_parts(str(seed), subject, str(index))[:8], 16),
-            "file_name": f"{_slug(subject)}/{kind}-{index:05d}.png",
-        }
 
 
 def _slug(subject: str) -> str:

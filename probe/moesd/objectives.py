@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +88,19 @@ class LatentObjective:
         return skew.square().mean() / self._skew_scale + self._keep * kept.mean()
 
 
+class _Drawn(NamedTuple):
+    """The chance of one batch of sets; pictures of a set share prompt, time and noise."""
+
+    picked: torch.Tensor
+    """Shape (n_sets,): row of the prompt."""
+    rows: torch.Tensor
+    """Shape (n_sets, n_values): rows of the pictures."""
+    times: torch.Tensor
+    """Shape (n_sets, 1)."""
+    noise: torch.Tensor
+    """Shape (n_sets, 1, channels, height, width)."""
+
+
 class DiffusionObjective:
     """Denoise balanced pictures under the corrected neutral prompt; the image model is frozen.
 
@@ -167,18 +180,21 @@ class DiffusionObjective:
 
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch."""
-        return self._loss_of(self._taught, self.rng)
+        return self._loss_of(self._drawn(self._taught, self.rng))
+
+    def skip(self) -> None:
+        """Draw a batch that another process computes."""
+        self._drawn(self._taught, self.rng)
 
     @torch.no_grad()
     def validate(self) -> float:
         """Compute the loss of a few batches of the prompts that are held, the same each time."""
         rng = torch.Generator().manual_seed(self._seed)
-        losses = [float(self._loss_of(self._held, rng)) for _ in range(_N_VALIDATING)]
+        losses = [float(self._loss_of(self._drawn(self._held, rng))) for _ in range(_N_VALIDATING)]
         return float(np.mean(losses))
 
-    def _loss_of(self, among: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        scheduler, unet = self._pipeline.scheduler, self._pipeline.unet
-        n_timesteps = scheduler.config.num_train_timesteps
+    def _drawn(self, among: torch.Tensor, rng: torch.Generator) -> _Drawn:
+        n_timesteps = self._pipeline.scheduler.config.num_train_timesteps
         picked = among[torch.randint(len(among), (self._n_sets,), generator=rng)]
         rows = torch.stack(
             [self._draw(self._subjects[i], rng) for i in picked]
@@ -186,11 +202,15 @@ class DiffusionObjective:
         times = torch.randint(
             int(HIGH_NOISE * n_timesteps), n_timesteps, (self._n_sets, 1), generator=rng
         )
-        times = times.expand(rows.shape).flatten()
+        noise = torch.randn(self._n_sets, 1, *self._latents.shape[1:], generator=rng)
+        return _Drawn(picked, rows, times, noise)
+
+    def _loss_of(self, drawn: _Drawn) -> torch.Tensor:
+        scheduler, unet = self._pipeline.scheduler, self._pipeline.unet
+        picked, rows = drawn.picked, drawn.rows
         clean = self._latents[rows.flatten()]
-        noise = torch.randn(self._n_sets, 1, *clean.shape[1:], generator=rng)
-        noise = noise.expand(*rows.shape, -1, -1, -1).flatten(0, 1)
-        noise, times = noise.to(clean.device), times.to(clean.device)
+        times = drawn.times.expand(rows.shape).flatten().to(clean.device)
+        noise = drawn.noise.expand(*rows.shape, -1, -1, -1).flatten(0, 1).to(clean.device)
         noised = scheduler.add_noise(clean, noise, times)
         if self._said is None:
             target = _target(scheduler, clean, noise, times)

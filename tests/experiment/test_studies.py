@@ -18,9 +18,10 @@ from probe.artifacts import read_table, write_table
 from probe.errors import DataError, StageError
 from probe.experiment import config
 from probe.experiment.studies import STUDIES
+from probe.images.plan import read_metadata
 from probe.latent.directions.estimators import ESTIMATORS
 
-QUICK = {"n_bootstrap": 50, "n_refits": 4}
+QUICK = {"n_bootstrap": 50, "n_refits": 4, "n_level_images": 2}
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_without_pictures_all_other_studies_are_done(run):
     experiment = Experiment.open(run)
     without = [study.name for study in STUDIES.values() if study.before]
     assert [outcome.stage for outcome in experiment.probe()] == without
-    for needs_pictures in ("mixture", "prediction", "intersections"):
+    for needs_pictures in ("mixture", "prediction", "intersections", "levels"):
         with pytest.raises(StageError, match=f"{needs_pictures} builds on evaluate"):
             experiment.probe(needs_pictures)
 
@@ -164,6 +165,31 @@ def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied)
     plain = table["read_plain"] / (1 - table["read_plain"])
     scale = Experiment.open(studied).config.generate.guidance_scale
     np.testing.assert_allclose(np.log(odds), scale * np.log(plain), rtol=1e-6)
+
+
+def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):
+    found = Experiment.open(studied).probe("levels")[0].to_json()
+    pictures, _ = read_table(studied / "evaluation/level_pictures.parquet", kind="level_pictures")
+    n_jobs = pictures["subject"].nunique()
+    assert len(pictures) == 6 * n_jobs * found["n_images"]
+    for level in found["levels"]:
+        assert level["all"]["changed"]["n"] == n_jobs * found["n_images"]
+        assert ("honoured" in level["all"]) == (level["level"] != "none")
+        assert level["trained"]["changed"]["n"] + level["held_out"]["changed"]["n"] == len(
+            pictures[pictures["level"] == level["level"]]
+        )
+    own = read_metadata(studied / "images/base").merge(pictures, on=["prompt", "seed"])
+    assert len(own) >= n_jobs
+    assert (own["key"] == own["key_base"]).all()  # a prompt of the run gives the run's picture
+    is_closed = ~pictures["is_open"]
+    assert (pictures["key_base"] == pictures["key_moesd"])[is_closed].all()
+
+
+def test_settings_of_the_levels_make_no_other_study_late(run):
+    experiment = Experiment.open(run).set("probe", level_words="fresh", n_level_images=2)
+    late = experiment.info().stages
+    assert late["levels"] is not None
+    assert late["directions"] is late["gate"] is late["mixture"] is None
 
 
 def test_an_unknown_study_is_refused_by_name(run):

@@ -163,7 +163,10 @@ def test_base_pictures_are_not_made_again(swept):
 def test_the_table_says_which_variants_are_on_the_front(swept):
     _, sweep, result = swept
     table, _ = read_table(sweep.folder / "sweep.parquet", kind="sweep")
-    assert len(table) == 2 * 2 * 6  # variants, sides, figures
+    assert len(table) == 2 * 2 * (6 + 6)  # variants, sides, figures and those of the target
+    met = table[(table["side"] == "base") & (table["figure"] == "off_target")]
+    mad = table[(table["side"] == "base") & (table["figure"] == "mad")]
+    np.testing.assert_allclose(met["value"], mad["value"].to_numpy())  # parity is asked for
     assert table.groupby("variant")["on_front"].nunique().eq(1).all()
     lightest = table.loc[table["n_trainable"].idxmin(), "variant"]
     assert table.loc[table["variant"] == lightest, "on_front"].all()

@@ -160,9 +160,31 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     of = Intersections().made_from(Run(folder, config))
     made = replace(_provenance("cells"), made_from=of)
     write_table(folder / "evaluation/cells.parquet", _cells(), made)
+    levels = _provenance("level_figures")
+    write_table(folder / "evaluation/levels.parquet", _level_figures(), levels)
     study = {"lines": ["cells"], "figures": _intersections()}
     write_json(folder / "evaluation/intersections.json", study, replace(made, kind="study"))
     return folder
+
+
+def _level_figures() -> pd.DataFrame:
+    """Fairer where nothing is asked for; a hint is changed, too, and the rest is left alone."""
+    rows = []
+    levels = ("none", "name", "pronoun", "hint", "adjective", "noun")
+    for split, level in product(("all", "trained", "held_out"), levels):
+        touched = {"none": 0.9, "hint": 0.4}.get(level, 0.0)
+        figures = {("opened", ""): touched, ("changed", ""): touched, ("mad", "base"): 0.35}
+        figures[("mad", "moesd")] = 0.35 - 0.2 * touched
+        if level != "none":
+            figures |= {("honoured", "base"): 0.9, ("honoured", "moesd"): 0.9 - 0.1 * touched}
+        if touched:
+            figures[("relabelled", "")] = 0.45
+        for (measure, side), value in figures.items():
+            ends = {"value": value, "low": max(0, value - 0.06), "high": min(1, value + 0.06)}
+            floor = 0.19 if (measure, level) == ("mad", "none") else float("nan")
+            row = {"level": level, "split": split, "measure": measure, "side": side, **ends}
+            rows.append(row | {"n": 160, "floor": floor, "p": float("nan")})
+    return pd.DataFrame(rows)
 
 
 def _cells() -> pd.DataFrame:
@@ -315,9 +337,10 @@ def _labels(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     for job in jobs.itertuples():
         folder = job.subject.replace(" ", "-").lower()
         for index in range(N_IMAGES):
-            luck = rng.random()
+            luck, seen = rng.random(), []
             for side, pull in (("base", 1.5), ("moesd", 0.55)):
                 share = np.clip(0.5 + pull * (job.share_women - 0.5), 0.01, 0.99)
+                seen.append("woman" if luck < share else "man")
                 rows.append(
                     {
                         "side": side,
@@ -327,7 +350,8 @@ def _labels(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
                         "seed": 1000 + index,
                         "prompt": f"a photo of a {job.subject}",
                         "file_name": f"{folder}/neutral-{index:05d}.png",
-                        "gender": "woman" if luck < share else "man",
+                        "key": f"{job.subject} {index} {seen[0]} {seen[-1]}",
+                        "gender": seen[-1],
                         "gender_confidence": 0.99,
                         "clip_score": rng.normal(27.0 if side == "base" else 26.8, 1.0),
                     }

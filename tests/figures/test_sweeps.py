@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.sweeps import sweep_curve, sweep_front
+from figures.dial import TARGET, target_curve
+from figures.sweeps import draw_sweep, sweep_curve, sweep_front
+from probe.artifacts import Provenance, write_table
 
 FIGURES = (
     "mad",
@@ -13,13 +15,16 @@ FIGURES = (
     "explicit_honoured",
     "subject_recognised",
     "clip_score",
+    *("share_trained", "share_held_out", "off_target"),
+    *("off_target_trained", "off_target_held_out"),
 )
 
 
 def table(**settings):
     """A sweep whose MAD falls from variant to variant while the weights grow."""
     rows = []
-    names = [f"train.{name}" for name in settings]
+    stages = {"target": "generate", "strength": "generate", "sending": "generate"}
+    names = [f"{stages.get(name, 'train')}.{name}" for name in settings]
     for number, values in enumerate(itertools.product(*settings.values())):
         for side, figure in itertools.product(("base", "corrected"), FIGURES):
             value = 0.35 if side == "base" else 0.3 - 0.02 * number
@@ -35,6 +40,7 @@ def table(**settings):
                     "low": value - 0.02,
                     "high": value + 0.02,
                     "floor": 0.1,
+                    "asked": float(dict(zip(names, values, strict=True)).get(TARGET, 0.5)),
                     "n_images": 16,
                 }
             )
@@ -66,3 +72,44 @@ def test_the_front_is_filled_and_named():
     is_white = (points.get_facecolor()[:, :3] == 1).all(axis=1)
     assert is_white.tolist() == [False, True, False, False]
     assert len(axes.texts) == 3
+
+
+def line_of(axes, label):
+    (line,) = (line for line in axes.lines if line.get_label() == label)
+    return line
+
+
+def test_a_target_is_drawn_against_the_share_that_is_got():
+    left, right = target_curve(table(target=["0.7", "0.1", "0.4"])).axes
+    got = line_of(left, "corrected, held-out occupations")
+    np.testing.assert_array_equal(got.get_xdata(), [0.1, 0.4, 0.7])
+    np.testing.assert_allclose(got.get_ydata(), [0.28, 0.26, 0.3])  # its place is the asked one
+    floor = line_of(right, "a model that meets it, by chance")
+    np.testing.assert_allclose(floor.get_ydata(), 0.1)
+
+
+def test_a_strength_is_drawn_with_the_way_that_is_asked_for():
+    left = sweep_curve(table(strength=[0.0, 0.5, 1.0])).axes[0]
+    assert left.get_ylabel() == "distance from the target"
+    way = line_of(left, "as asked")
+    np.testing.assert_allclose(way.get_xydata(), [[0, 0.35], [1, 0.1]])
+    np.testing.assert_allclose(line_of(left, "base, training occupations").get_ydata(), 0.35)
+
+
+@pytest.mark.parametrize(
+    ("settings", "axes", "label"),
+    [
+        ({"sending": ["measured"], "target": ["0.2", "0.6"]}, 2, "share asked for"),
+        ({"sending": ["measured"], "strength": [0.0, 1.0]}, 2, "strength"),
+        ({"width": [4, 16], "token": [True, False]}, 1, "trained weights"),
+    ],
+)
+def test_what_varies_decides_what_is_drawn(tmp_path, monkeypatch, settings, axes, label):
+    made = Provenance(kind="sweep", model="tinytown", revision="0", seed=1, made_from="it")
+    write_table(tmp_path / "sweeps/mine/sweep.parquet", table(**settings), made)
+    drawn = []
+    monkeypatch.setattr("figures.sweeps.write_figure", lambda _, figure, *of: drawn.append(figure))
+    draw_sweep(tmp_path, "mine")
+    (figure,) = drawn
+    assert len(figure.axes) == axes
+    assert figure.axes[0].get_xlabel() == label

@@ -8,6 +8,7 @@ from typing import Any
 from probe.experiment.cards.evidence import Evidence, public_name
 from probe.experiment.cards.markdown import bullets, plain, table
 from probe.experiment.measuring import SIDES
+from probe.experiment.wording.errors import classifier_error
 from probe.experiment.wording.finding import finding
 from probe.experiment.wording.limits import limits
 from probe.experiment.wording.numbers import interval, number, p_value
@@ -76,6 +77,7 @@ def _fairness(evidence: Evidence) -> str:
         f"{n_images} pictures of each model, {n_each} of each occupation, from equal "
         "noise. In brackets 95 % intervals; the noise floor is what a perfectly fair model would "
         f"score at this number of pictures. {plain(meanings)}.\n\n{table(head, rows)}"
+        + (f"\n\n{plain(told)}" if (told := classifier_error(quality)) else "")
     )
 
 

@@ -110,7 +110,7 @@ class CompareMethods:
 
     def _made_from(self, bench: Bench) -> str:
         rows = (row_made_from(bench, name) for name in self.names)
-        settings = settings_line(bench.run.config.evaluate, without=("features",))
+        settings = settings_line(bench.run.config.evaluate, without=("features", "calibration"))
         return hash_parts("compare", settings, *self.names, *rows)
 
 

@@ -20,7 +20,7 @@ from probe.experiment.concepts.axes import (
 from probe.experiment.concepts.measures import association_table, correlations
 from probe.experiment.concepts.telling import tell
 from probe.experiment.concepts.words import ConceptWords, concept_hash, gather_words
-from probe.experiment.config import settings_line
+from probe.experiment.config import OF_LEVELS, settings_line
 from probe.experiment.fitting import DIRECTION, Fit, read_direction
 from probe.experiment.run import Run, stale_files
 from probe.experiment.studies.study import Study, StudyResult
@@ -112,7 +112,7 @@ class ConceptStudy(Study):
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        config = settings_line(run.config.probe, without=("n_refits",))
+        config = settings_line(run.config.probe, without=("n_refits", *OF_LEVELS))
         own = run.hashes(DIRECTION) if _is_fitted(run) else ""
         return hash_parts("concept", config, concept_hash(self.concept), run.revision, own)
 

@@ -7,6 +7,7 @@ from probe.experiment.studies.directions import Directions
 from probe.experiment.studies.erasure import Erasure
 from probe.experiment.studies.gate import GateChallenge
 from probe.experiment.studies.intersections import Intersections
+from probe.experiment.studies.levels import Levels
 from probe.experiment.studies.maps import Maps
 from probe.experiment.studies.mixture import Mixture
 from probe.experiment.studies.prediction import Prediction
@@ -25,6 +26,7 @@ STUDIES: dict[str, Study] = {
         GateChallenge(),
         Prediction(),
         Intersections(),
+        Levels(),
     )
 }
 """Every study by its name, in the order in which they are read."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from probe.artifacts import hash_parts, read_json, write_json
-from probe.experiment.config import settings_line
+from probe.experiment.config import OF_LEVELS, settings_line
 from probe.experiment.embedding import FILES as EMBEDDINGS
 from probe.experiment.fitting import DIRECTION, FIT, SUBJECTS
 from probe.experiment.run import Run
@@ -67,7 +67,12 @@ class Study(ABC):
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of everything that is read."""
         files = run.hashes(*EMBEDDINGS, DIRECTION, SUBJECTS, FIT, *self.inputs)
-        return hash_parts(f"study of {self.name}", settings_line(run.config.probe), files)
+        return hash_parts(f"study of {self.name}", common_settings(run), files)
+
+
+def common_settings(run: Run) -> str:
+    """One line that says the settings that are not those of one study alone."""
+    return settings_line(run.config.probe, without=OF_LEVELS)
 
 
 def bracketed(value: float, low: float, high: float, *, digits: int = 3) -> str:

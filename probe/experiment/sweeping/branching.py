@@ -23,7 +23,8 @@ def branch(run: Run, folder: Path, config: Config) -> None:
     changed in place.
     """
     with held(folder):
-        for name in filter(None, (config.embed.lexicon, config.embed.prompts and PROMPTS)):
+        prompts, sample = config.embed.prompts and PROMPTS, config.evaluate.calibration
+        for name in filter(None, (config.embed.lexicon, prompts, sample)):
             _copy(run.folder / name, folder / name)
         for name in _TAKEN:
             for source in sorted((run.folder / name).rglob("*")):

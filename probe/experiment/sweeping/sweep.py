@@ -22,6 +22,7 @@ from probe.experiment.starting import held
 from probe.experiment.sweeping.axes import Axis, Variant, variants_of
 from probe.experiment.sweeping.branching import branch
 from probe.experiment.sweeping.front import on_front
+from probe.experiment.sweeping.meeting import read_met
 from probe.experiment.training import FOLDER as MOESD
 
 FOLDER = "sweeps"
@@ -69,8 +70,9 @@ class SweepResult:
             sides: dict[str, Any] = {}
             for row in rows.itertuples():
                 found = {"value": row.value, "low": row.low, "high": row.high}
-                if row.floor == row.floor:
-                    found["floor"] = row.floor
+                for name in ("floor", "asked"):
+                    if (value := getattr(row, name)) == value:
+                        found[name] = value
                 sides.setdefault(str(row.side), {})[str(row.figure)] = found
             variants.append(
                 {
@@ -95,8 +97,8 @@ class Sweep:
     it begins with what RUN has made, so that nothing is made twice. The table has a row a variant,
     side and figure: ``variant``, a column ``stage.setting`` for each axis, ``n_trainable``,
     ``on_front`` (no other variant has at most as many weights and at most its MAD), ``side``,
-    ``figure``, ``value``, ``low``, ``high``, ``floor`` (NaN where there is none) and
-    ``n_images`` a subject.
+    ``figure``, ``value``, ``low``, ``high``, ``floor`` and ``asked`` (NaN where there is none, see
+    `probe.experiment.sweeping.meeting.measure_met`) and ``n_images`` a subject.
 
     Parameters
     ----------
@@ -184,6 +186,7 @@ class Sweep:
             stage()
         quality = experiment.evaluate().result.to_json()
         n_trainable = _count_weights(folder / MOESD, config.train)
+        met = read_met(Run(folder, config))
         rows = [
             {
                 "variant": variant.name,
@@ -193,10 +196,11 @@ class Sweep:
                 "figure": figure,
                 **{end: found[end] for end in ("value", "low", "high")},
                 "floor": found.get("floor", np.nan),
+                "asked": found.get("asked", np.nan),
                 "n_images": quality["n_images"]["per_subject"],
             }
             for side in SIDES.values()
-            for figure, found in _figures(quality[side]).items()
+            for figure, found in (_figures(quality[side]) | met[side]).items()
         ]
         return pd.DataFrame(rows)
 

@@ -160,7 +160,7 @@ def calibrated_figures(
     """
     counts = as_counts(counts)
     fair, totals = as_target(target, counts.shape), counts.sum(axis=1)
-    rates, rng = _usable(calibration.rates), np.random.default_rng(seed)
+    rates, rng = usable_rates(calibration.rates), np.random.default_rng(seed)
     rows = measure_shares(rogan_gladen(counts / totals[:, None], rates), fair)
     drawn, alone = _replicates(counts, calibration, fair, rows, n_bootstrap, rng)
     size = (max(1, _N_FLOOR // len(counts)), len(counts))
@@ -197,7 +197,7 @@ def calibrated_share(
     list of list of Interval
         A row a subject, one interval a value.
     """
-    rates, rng = _usable(calibration.rates), np.random.default_rng(seed)
+    rates, rng = usable_rates(calibration.rates), np.random.default_rng(seed)
     drawn_rates = calibration.draw(n_draws, rng)
     found = []
     for row in as_counts(counts):
@@ -211,6 +211,23 @@ def calibrated_share(
             ]
         )
     return found
+
+
+def usable_rates(rates: Double) -> Double:
+    """Return rates, shape (K, K), that can be inverted.
+
+    Raises
+    ------
+    DegenerateDataError
+        If the classifier is hardly better than a guess.
+    """
+    # the smallest singular value of two values is about sensitivity + specificity - 1
+    if (smallest := float(np.linalg.svd(rates, compute_uv=False)[-1])) < 0.1:
+        raise DegenerateDataError(
+            f"the classifier tells the values apart hardly better than a guess ({smallest:.2f} of "
+            "1); its shares cannot be corrected: use a better one, or label by hand"
+        )
+    return rates
 
 
 def _replicates(
@@ -236,16 +253,6 @@ def _replicates(
         {name: np.array(values) for name, values in drawn.items()},
         {name: np.array(values) for name, values in alone.items()},
     )
-
-
-def _usable(rates: Double) -> Double:
-    # the smallest singular value of two values is about sensitivity + specificity - 1
-    if (smallest := float(np.linalg.svd(rates, compute_uv=False)[-1])) < 0.1:
-        raise DegenerateDataError(
-            f"the classifier tells the values apart hardly better than a guess ({smallest:.2f} of "
-            "1); its shares cannot be corrected: use a better one, or label by hand"
-        )
-    return rates
 
 
 def _count(path: Path, place: str, value: object) -> int:

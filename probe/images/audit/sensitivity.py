@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from probe.errors import ShapeError
-from probe.images.fairness import FairnessFigure
+from probe.images.fairness import FairnessFigure, PairedDifference
 from probe.images.measures import Counts, Double, as_counts, as_target
 
 _STEP = 0.005
 _LARGEST = 0.45  # two error rates that sum to 1 leave nothing to be told
+_RATES = np.arange(0.0, _LARGEST + _STEP / 2, _STEP)
 
 
 def holds_up_to(
@@ -43,20 +45,78 @@ def holds_up_to(
         If the attribute has not two values: then there are too many ways to err.
     """
     counts = as_counts(counts)
-    if counts.shape[1] != 2:
-        raise ShapeError(f"the attribute has {counts.shape[1]} values; needed 2")
+    mad, kept = _mad_by_error(counts, target)
     if figure.low <= figure.floor:
         return None
+    stands = mad - (figure.value - figure.low) / kept > figure.floor / kept
+    return _largest(stands)
+
+
+def difference_holds_up_to(
+    before: Counts,
+    after: Counts,
+    difference: PairedDifference,
+    *,
+    target: Double | None = None,
+) -> tuple[float, float] | None:
+    """Give the error rates up to which a change of MAD keeps its sign, whatever they are.
+
+    As `holds_up_to`, of the conclusion that the interval of the difference does not reach 0. A
+    classifier may err alike in the pictures of both models, or have rates of its own for each: a
+    correction may change what confuses it.
+
+    Parameters
+    ----------
+    before, after : ndarray of int, shape (n_subjects, 2)
+    difference : PairedDifference
+        MAD of ``after`` minus that of ``before``.
+    target : ndarray, optional
+        As for `probe.images.fairness.fairness_figures`.
+
+    Returns
+    -------
+    (alike, unlike) : tuple of float, or None
+        Each from 0 to 0.45 in steps of 0.005, ``unlike`` never the larger; None if the interval
+        reaches 0 to begin with.
+
+    Raises
+    ------
+    ShapeError
+        If the attribute has not two values.
+    """
+    (mad_before, kept), (mad_after, _) = (
+        _mad_by_error(as_counts(of), target) for of in (before, after)
+    )
+    if difference.low <= 0 <= difference.high:
+        return None
+    sign, end = (1, difference.low) if difference.low > 0 else (-1, difference.high)
+    reach = abs(difference.value - end)
+    alike = _largest(sign * (mad_after - mad_before) > reach / kept)
+    # the worst pair of rates for each side, of all up to x
+    lower, higher = (mad_before, mad_after) if sign == 1 else (mad_after, mad_before)
+    sizes = range(1, len(kept) + 1)
+    worst = np.array([higher[:n, :n].min() - lower[:n, :n].max() for n in sizes])
+    falls = np.flatnonzero(worst <= reach / np.diag(kept))
+    unlike = float(_RATES[(falls[0] if falls.size else len(kept)) - 1])
+    return alike, min(alike, unlike)
+
+
+def _mad_by_error(counts: Counts, target: Double | None) -> tuple[Double, Double]:
+    """MAD without errors of each pair of rates, and what they leave, ``1 - a - b``."""
+    if counts.shape[1] != 2:
+        raise ShapeError(f"the attribute has {counts.shape[1]} values; needed 2")
     fair, seen = as_target(target, counts.shape)[:, 0], counts[:, 0] / counts.sum(axis=1)
-    rates = np.arange(0.0, _LARGEST + _STEP / 2, _STEP)
-    a, b = np.meshgrid(rates, rates, indexing="ij")
+    a, b = np.meshgrid(_RATES, _RATES, indexing="ij")
     kept = 1 - a - b  # (n_rates, n_rates)
     true = np.clip((seen[:, None, None] - b) / kept, 0.0, 1.0)
-    mad = np.abs(true - fair[:, None, None]).mean(axis=0)
-    stands = mad - (figure.value - figure.low) / kept > figure.floor / kept
-    # the largest square from the corner in which it stands everywhere
+    mad: Double = np.abs(true - fair[:, None, None]).mean(axis=0)
+    return mad, kept
+
+
+def _largest(stands: npt.NDArray[np.bool_]) -> float:
+    """The rate of the largest square from the corner in which a conclusion stands everywhere."""
     n_steps = next(
-        (size for size in range(1, len(rates)) if not stands[: size + 1, : size + 1].all()),
-        len(rates),
+        (size for size in range(1, len(_RATES)) if not stands[: size + 1, : size + 1].all()),
+        len(_RATES),
     )
-    return float(rates[n_steps - 1])
+    return float(_RATES[n_steps - 1])

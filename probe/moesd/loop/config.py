@@ -14,7 +14,9 @@ class LoopConfig:
     """What is no part of the method but of the machine; a part of the settings of the training."""
 
     precision: str = setting("fp32", "Arithmetic of the forward pass: fp32, bf16 or fp16.")
-    accumulate: int = setting(1, "Batches whose gradients make one step.")
+    accumulate: int = setting(
+        1, "Batches that make one step; they are shared out to the processes."
+    )
     checkpointing: bool = setting(
         False, "Whether the U-Net computes again what the gradient needs: less memory, more time."
     )

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 
+from probe import processes
 from probe.errors import DataError, MemoryLimitError
 from probe.moesd.config import TrainConfig
 from probe.moesd.loop.checkpoint import Checkpoint
@@ -32,6 +33,11 @@ class Loop:
         Where to keep the state.
     progress : callable, optional
         Called with (steps done, steps in all).
+
+    Raises
+    ------
+    ValueError
+        If the batches of a step cannot be shared out evenly to the processes that were launched.
     """
 
     def __init__(
@@ -46,7 +52,15 @@ class Loop:
         self._weights, self._config, self._n_steps = dict(weights), config, n_steps
         self._checkpoint, self._progress = checkpoint, progress
         self._done = self._phase = 0
+        if config.accumulate % (n := processes.count()):
+            raise ValueError(
+                f"accumulate is {config.accumulate} but {n} processes share the batches of a step; "
+                f"set it to a multiple of {n}"
+            )
         self._resumed = checkpoint.read() if checkpoint is not None else None
+        processes.wait()  # for all to have read, before the first writes again
+        if not processes.is_first():
+            self._checkpoint = self._progress = None
 
     def run(self, make: Callable[[], Objective], n_steps: int) -> None:
         """Minimise one objective; it is made here, where the weights are those that it starts from.

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
+from probe import processes
 from probe.moesd.config import TrainConfig
 from probe.moesd.loop.checkpoint import State
 
@@ -20,8 +21,9 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Objective(Protocol):
     """What is minimised; a context manager too, if it puts something into the image model.
 
-    ``rng`` is the generator of its batches, and ``validate()`` its loss on prompts that it does not
-    learn from; both may be missing.
+    ``rng`` is the generator of its batches, ``skip()`` draws a batch from it that another process
+    computes, and ``validate()`` is the loss on prompts that are not learnt from; each may be
+    missing.
     """
 
     name: str
@@ -62,16 +64,42 @@ class Steps:
         return torch.empty(0, dtype=torch.uint8) if rng is None else rng.get_state()
 
     def compute(self) -> torch.Tensor:
-        """Compute loss and gradient of one step; the weights stay."""
+        """Compute loss and gradient of one step; the weights stay.
+
+        The batches of a step are shared out to the processes. Each draws all of them, so that
+        chance takes the same course in one process and in many.
+        """
         self._optimizer.zero_grad(set_to_none=True)
         n_batches = self._config.accumulate
         total = torch.zeros((), device=self._device)
-        for _ in range(n_batches):
+        for batch in range(n_batches):
+            if batch % processes.count() != processes.index():
+                self._skip()
+                continue
             with self._precision():
                 loss = self.objective.loss() / n_batches
             self._scaler.scale(loss).backward()
             total = total + loss.detach()
-        return total
+        return total if processes.count() == 1 else self._together(total)
+
+    def _skip(self) -> None:
+        if (skip := getattr(self.objective, "skip", None)) is not None:
+            skip()
+
+    def _together(self, loss: torch.Tensor) -> torch.Tensor:
+        """Add up loss and gradients of all processes; a weight that none has used keeps none."""
+        weights = self.objective.parameters
+        is_used = torch.tensor([w.grad is not None for w in weights]).to(loss)
+        gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
+        flat = torch.cat([loss[None], is_used, *(gradient.flatten() for gradient in gradients)])
+        loss, is_used, flat = processes.total(flat).split(
+            [1, len(weights), len(flat) - 1 - len(weights)]
+        )
+        for weight, used, gradient in zip(
+            weights, is_used, flat.split([w.numel() for w in weights]), strict=True
+        ):
+            weight.grad = gradient.view_as(weight).clone() if used else None
+        return loss[0]
 
     def update(self) -> None:
         """Move the weights, and look at held-out prompts when it is time."""
@@ -153,6 +181,8 @@ class Steps:
         load_weights(self._weights, self._average)
         validate: Callable[[], float] = self.objective.validate  # type: ignore[attr-defined]
         loss = validate()
+        if processes.count() > 1:  # rounding may differ, and all must stop at the same check
+            loss = float(processes.total(torch.tensor(loss, device=self._device)))
         if loss < self._best_loss:
             self._best_loss, self._n_worse, self._best = loss, 0, copy_weights(self._weights)
         else:

@@ -107,6 +107,10 @@ class TwinPredictions:
         self.rng = rng
         self.parameters = list(moesd.experts.parameters())
 
+    def skip(self) -> None:
+        """Draw a batch that another process computes."""
+        self._bank.draw(self._batch_size, self.rng)
+
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch."""
         latents, times, rows, target = self._bank.draw(self._batch_size, self.rng)

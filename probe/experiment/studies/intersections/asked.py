@@ -12,12 +12,7 @@ import numpy as np
 import pandas as pd
 
 from probe.artifacts import hash_parts
-from probe.experiment import judges
-from probe.experiment.drawing import draw_pictures
-from probe.experiment.generating import SIDES
 from probe.experiment.run import Run
-from probe.experiment.sending import intervention
-from probe.experiment.training import FOLDER as MOESD
 from probe.images.fairness import share_interval
 from probe.images.intersections.cells import MIN_EXPECTED
 from probe.images.plan import GenerationPlan
@@ -70,30 +65,6 @@ def plan_asked(run: Run, attributes: Attributes) -> GenerationPlan | None:
                 }
             )
     return GenerationPlan(pd.DataFrame(rows))
-
-
-def draw_asked(run: Run, plan: GenerationPlan) -> pd.DataFrame:
-    """Draw the pictures with both models and label them; one row a side and picture."""
-    from probe.moesd.model import MoESD
-
-    pipeline = run.load_pipeline()
-    moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
-    classifier, sides = judges.load_classifier(run), []
-    for side in SIDES:
-        folder = run.folder / FOLDER / side
-        table = draw_pictures(
-            run,
-            pipeline,
-            plan,
-            folder,
-            intervention=intervention(run, moesd, pipeline) if side == "moesd" else None,
-            reuse=run.folder / FOLDER / "base" if side == "moesd" else None,
-            told=f"{side} pictures of intersections",
-        )
-        seen = classifier.label([folder / name for name in table["file_name"]])
-        seen = seen.rename(columns=judges.column)
-        sides.append(pd.concat([table.assign(side=side), seen], axis=1))
-    return pd.concat(sides, ignore_index=True)
 
 
 def measure_asked(pictures: pd.DataFrame, attributes: Attributes) -> pd.DataFrame:

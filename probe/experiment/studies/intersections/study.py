@@ -21,7 +21,7 @@ from probe.experiment.studies.intersections.tables import (
     measure_intersection,
     title,
 )
-from probe.experiment.studies.study import Study, StudyResult, bracketed
+from probe.experiment.studies.study import Study, StudyResult, bracketed, common_settings
 
 CELLS = "evaluation/cells.parquet"
 ASKED = "evaluation/asked.parquet"
@@ -55,13 +55,14 @@ class Intersections(Study):
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of everything that is read."""
-        lines = settings_line(run.config.probe), settings_line(run.config.generate)
+        lines = common_settings(run), settings_line(run.config.generate)
         return hash_parts("study of intersections", *lines, run.hashes(*self.inputs))
 
     def make(self, run: Run) -> None:
         """Write the cells of every intersection, of the prompts that ask for them, the result."""
+        from probe.experiment.pairing import draw_both
         from probe.experiment.studies.intersections.asked import (
-            draw_asked,
+            FOLDER,
             measure_asked,
             plan_asked,
             tell_asked,
@@ -91,7 +92,8 @@ class Intersections(Study):
         asked = largest(attributes, first, max_cells=MAX_ASKED)
         (run.folder / ASKED).unlink(missing_ok=True)
         if (plan := plan_asked(run, asked)) is not None:
-            honoured = measure_asked(draw_asked(run, plan), asked)
+            pictures = draw_both(run, plan, FOLDER, told="intersections")
+            honoured = measure_asked(pictures, asked)
             made = run.provenance("asked", made_from, seed=run.config.generate.seed)
             write_table(run.folder / ASKED, honoured, made)
             figures["asked"] = tell_asked(honoured)

@@ -1,0 +1,149 @@
+"""The figure of failures: the pictures in which each shows worst, or that there are none."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from figures.recipes import load_pictures
+from figures.sources import RunFiles
+from figures.style import SIDE_LABELS, WIDE, StyledFigure, points, styled
+from probe.errors import ArtifactError
+from probe.experiment.config import Config
+from probe.experiment.worst import FAILURES, worst_pictures
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    Drawing = tuple[Figure, DataFrame]
+
+N_PAIRS = 3
+"""Pairs of pictures of each failure."""
+TITLES = {
+    "gate_missed": ("Gate misses", "occupations that lean,\nleft as they were"),
+    "overcorrected": ("Overcorrection", "occupations whose lean\nchanges sides"),
+    "explicit_changed": ("Interference", "prompts that say a gender,\nyet the picture changes"),
+    "non_person_changed": ("Interference", "things without people,\nyet the picture changes"),
+    "overfit": ("Overfitting", "how much more MAD falls\non training occupations"),
+}
+"""Name of a failure, and what is counted."""
+
+_NAMES = 1.55  # inches at the left
+_HEAD = 0.2  # inches above the first row
+_CAPTION = 0.47  # inches below a pair
+_EMPTY = 0.85  # inches of a row without pictures
+_GAP = 0.12  # inches between two pairs
+_SIZE = 6.5  # of the captions, in points
+_LETTERS = 40  # of a line of a caption
+
+
+def failure_pictures(files: RunFiles) -> Drawing:
+    """Choose and draw the pictures in which each failure shows worst."""
+    quality, labels = files.json("quality"), files.table("labels")
+    attribute, words = str(quality["attribute"]), Config.read(files.run).evaluate
+    if attribute not in labels:
+        raise ArtifactError(
+            f"{files.path('labels')} has no column {attribute!r}; delete it and run "
+            f"`moesd-probe evaluate {files.run}` again"
+        )
+    shares = files.table("shares")
+    data = worst_pictures(
+        labels,
+        attribute=attribute,
+        values=list(dict.fromkeys(shares.loc[shares["attribute"] == attribute, "value"])),
+        asked={"female": str(quality["value"]), "male": words.male},
+        n_pictures=N_PAIRS,
+    )
+    pairs = [
+        load_pictures(files.run / "images", data.assign(side=side)) for side in ("base", "moesd")
+    ]
+    figure = failure_grid(data, pairs=pairs, found=quality["failures"], value=str(quality["value"]))
+    return figure, data
+
+
+@styled
+def failure_grid(
+    data: DataFrame,
+    *,
+    pairs: Sequence[Sequence[npt.NDArray[np.uint8]]],
+    found: Mapping[str, Mapping[str, float]],
+    value: str,
+) -> Figure:
+    """Draw a row a failure: its figure, and its worst pairs, base beside corrected.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a pair, as `probe.experiment.worst.worst_pictures` chooses them.
+    pairs : two sequences of ndarray of shape (height, width, 3), uint8
+        Pictures of the base and of the corrected model, in the order of the rows.
+    found : mapping of str to mapping
+        By failure ``value``, ``low``, ``high`` and, unless it is no share, ``n``.
+    value : str
+        What the shares of an occupation are of.
+    """
+    names = [name for name in FAILURES if name in found]
+    wide = (WIDE[0] - _NAMES - N_PAIRS * _GAP) / N_PAIRS
+    ratio = max((of.shape[0] / of.shape[1] for of in pairs[0]), default=1.0)
+    places = {name: np.flatnonzero((data["failure"] == name).to_numpy()) for name in names}
+    full = max(_EMPTY, ratio * wide / 2 + _CAPTION)
+    rows = [full if len(places[name]) else _EMPTY for name in names]
+    figure = StyledFigure(figsize=(WIDE[0], _HEAD + sum(rows)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    for name, top in zip(names, _HEAD + np.cumsum([0.0, *rows]), strict=False):
+        _describe(axes, top, name, found[name])
+        own = places[name]
+        if not len(own):
+            axes.text(_NAMES, top + 0.2, _nothing(found[name]), color="0.4", va="center")
+        for column, index in enumerate(own.tolist()):
+            left = _NAMES + column * (wide + _GAP)
+            for side, pictures in enumerate(pairs):
+                start = left + side * wide / 2
+                extent = (start, start + wide / 2 - 0.02, top + ratio * wide / 2 - 0.02, top)
+                axes.imshow(pictures[index], extent=extent, interpolation="nearest", aspect="auto")
+            text = _caption(data.iloc[index], value)
+            axes.text(left, top + ratio * wide / 2 + 0.02, text, va="top", fontsize=points(_SIZE))
+    for column in range(N_PAIRS):
+        for side, label in enumerate(SIDE_LABELS.values()):
+            left = _NAMES + column * (wide + _GAP) + side * wide / 2
+            axes.text(left, _HEAD - 0.05, label, color="0.4", fontsize=points(_SIZE))
+    axes.set(xlim=(0, WIDE[0]), ylim=(figure.get_figheight(), 0))
+    axes.axis("off")
+    return figure
+
+
+def _describe(axes: Axes, top: float, name: str, found: Mapping[str, float]) -> None:
+    title, meaning = TITLES[name]
+    axes.text(0.05, top, title, va="top", fontsize=points(8.5))
+    axes.text(0.05, top + 0.17, meaning, va="top", color="0.4", fontsize=points(_SIZE))
+    said = f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    said = said.replace("-", "\N{MINUS SIGN}") + "\n"
+    said += f"n = {found['n']}" if "n" in found else "in MAD"
+    axes.text(0.05, top + 0.45, said, va="top", fontsize=points(7.5))
+
+
+def _nothing(found: Mapping[str, float]) -> str:
+    if "n" not in found:
+        return "none found"
+    return f"none found (0 of {found['n']})" if found["n"] else "none found (nothing to count)"
+
+
+def _caption(row: Any, value: str) -> str:
+    """The prompt in two lines at most, and what went wrong in figures."""
+    prompt = textwrap.wrap(str(row["prompt"]), _LETTERS, max_lines=2, placeholder=" …")
+    return "\n".join([*prompt, _told(row, value)])
+
+
+def _told(row: Any, value: str) -> str:
+    if row["failure"] == "explicit_changed":
+        return f"seen: {row['seen_base']} → {row['seen_moesd']}"
+    if row["failure"] == "non_person_changed":
+        return f"CLIP score {row['clip_base']:.1f} → {row['clip_moesd']:.1f}"
+    shares = f"{row['share_base']:.2f} → {row['share_moesd']:.2f}"
+    return f"{value}: {shares}, n = {row['n']:.0f}"

@@ -1,0 +1,96 @@
+"""The figure of specificity: pictures under prompts that say more and more of the gender."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from figures.marks import legend_below
+from figures.style import (
+    GREY,
+    OKABE_ITO,
+    SIDE_COLORS,
+    SIDE_LABELS,
+    SIDE_MARKERS,
+    WIDE,
+    StyledFigure,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+SPLITS = {"trained": "training occupations", "held_out": "held-out occupations"}
+PANELS = {
+    "honoured": "asked-for gender shown",
+    "mad": "MAD",
+    "touched": "share touched",
+}
+"""What a column of panels shows, and its label."""
+TOUCHED = {
+    "opened": ("prompts corrected", "o", OKABE_ITO["blue"]),
+    "changed": ("pictures changed", "s", OKABE_ITO["orange"]),
+    "relabelled": ("of these, gender changed", "^", OKABE_ITO["vermillion"]),
+}
+"""Measure, its name, marker and colour."""
+
+
+@styled
+def levels_in_pictures(table: DataFrame) -> Figure:
+    """Draw what the correction gains and what it disturbs, by level of specificity.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``level``, ``split``, ``measure``, ``side``, ``value``, ``low``, ``high``, ``n`` and
+        ``floor``, as `probe.experiment.studies.levels.tables.measure_levels` gives them. Levels in
+        rising order.
+    """
+    names = list(dict.fromkeys(table["level"]))
+    splits = [split for split in SPLITS if split in set(table["split"])] or ["all"]
+    figure = StyledFigure(figsize=(WIDE[0], 0.9 + 1.6 * len(splits)), layout="constrained")
+    grid = figure.subplots(len(splits), len(PANELS), sharex=True, sharey="col", squeeze=False)
+    for split, row in zip(splits, grid, strict=True):
+        of = table[table["split"] == split]
+        for panel, axes in zip(PANELS, row, strict=True):
+            if panel == "touched":
+                for offset, (name, style) in zip((-0.22, 0, 0.22), TOUCHED.items(), strict=True):
+                    _draw(axes, of[of["measure"] == name], names, offset, *style)
+            else:
+                rows = of[of["measure"] == panel]
+                for offset, side in zip((-0.13, 0.13), SIDE_COLORS, strict=True):
+                    style = SIDE_LABELS[side], SIDE_MARKERS[side], SIDE_COLORS[side]
+                    _draw(axes, rows[rows["side"] == side], names, offset, *style)
+            axes.set(ylabel=PANELS[panel], ylim=(-0.03, 1.03))
+        _draw_floor(row[1], of, names)
+        row[0].set_title(SPLITS.get(split, ""))
+    for axes in grid[:, 1]:
+        axes.set_ylim(-0.02, 0.53)
+    for axes in grid[-1]:
+        axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set_xlim(-0.5, len(names) - 0.5)
+    legend_below(figure, grid[0][0], grid[0][2])
+    return figure
+
+
+def _draw(
+    axes: Axes,
+    rows: DataFrame,
+    names: list[str],
+    offset: float,
+    label: str,
+    marker: str,
+    color: str,
+) -> None:
+    at = rows["level"].map(names.index).to_numpy(float) + offset
+    axes.vlines(at, rows["low"], rows["high"], color=color, linewidth=1.0)
+    axes.scatter(at, rows["value"], color=color, marker=marker, s=13, label=label, zorder=3)
+
+
+def _draw_floor(axes: Axes, of: DataFrame, names: list[str]) -> None:
+    for row in of[of["floor"].notna()].drop_duplicates("level").itertuples():
+        at = names.index(row.level) + np.array([-0.4, 0.4])
+        axes.plot(at, [row.floor] * 2, color=GREY, linewidth=0.8, linestyle=":", zorder=0)

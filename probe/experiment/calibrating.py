@@ -1,0 +1,144 @@
+"""The classifier's errors in a run: taken out by a labelled sample, or how large they may be."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from probe.artifacts import atomic, hash_file
+from probe.errors import DataError
+from probe.experiment.measuring import SIDES, Measurement
+from probe.experiment.run import Run
+from probe.files import one_line
+from probe.images.audit.calibrated_pairs import calibrated_difference
+from probe.images.audit.calibration import (
+    Calibration,
+    calibrated_figures,
+    calibrated_share,
+    read_calibration,
+)
+from probe.images.audit.sensitivity import difference_holds_up_to, holds_up_to
+from probe.images.fairness import fairness_figures, paired_difference
+
+Found = dict[str, Any]
+
+
+def keep_calibration(folder: Path, sample: Path) -> str:
+    """Copy a labelled sample into a run.
+
+    Returns
+    -------
+    str
+        The setting: its name there, which keeps the ending that says its format.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read. What it says is judged with the classifier's values.
+    """
+    name = f"calibration{sample.suffix.lower()}"
+    kept = folder / name
+    try:
+        source = sample.open("rb")
+    except OSError as error:
+        raise DataError(
+            f"the calibration {sample} cannot be read ({one_line(error)}); name a file with the "
+            "columns true and seen, or give '' to do without"
+        ) from error
+    with source, atomic(kept) as temporary, temporary.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    return name
+
+
+def calibration_line(run: Run) -> str:
+    """What the sample says, to be hashed with the settings; empty if there is none."""
+    return hash_file(_sample(run)) if run.config.evaluate.calibration else ""
+
+
+def load_calibration(run: Run, attributes: Mapping[str, list[str]]) -> Calibration | None:
+    """Read the run's labelled sample for the attribute that fairness is about.
+
+    Raises
+    ------
+    DataError
+        As `read_calibration`.
+    """
+    if not run.config.evaluate.calibration:
+        return None
+    return read_calibration(_sample(run), values=attributes[run.config.evaluate.attribute])
+
+
+def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
+    """Give the figures of a run without its classifier's errors, or how large those may be.
+
+    Returns
+    -------
+    dict
+        ``base``, ``corrected`` and ``difference``, each to stand beside the figures as they were
+        seen. With a sample each holds ``calibrated``: every measure with ``value``, ``low``,
+        ``high`` and ``floor`` and the ``subjects`` with their shares; of the difference ``mad``.
+        Without, ``sensitivity``: ``holds_up_to``, the error rates up to which the side is less
+        fair than chance, or MAD differs; of the difference also ``holds_up_to_unlike``, where
+        the classifier errs otherwise on each side. None if there is nothing to hold, or if the
+        attribute has more than two values. ``calibration`` says what is known of the classifier.
+    """
+    subjects = measured.subjects("all")
+    counts = {name: measured.counts(side, "all") for side, name in SIDES.items()}
+    drawn: Found = {"n_bootstrap": measured.n_bootstrap, "seed": measured.seed}
+    before, after = counts["base"], counts["corrected"]
+    if known is None:
+        if before.shape[1] != 2:
+            nothing = {"sensitivity": None}
+            return {**dict.fromkeys((*counts, "difference"), nothing), "calibration": None}
+        change = difference_holds_up_to(before, after, paired_difference(before, after, **drawn))
+        alone = {
+            name: holds_up_to(of, fairness_figures(of, **drawn)["mad"])
+            for name, of in counts.items()
+        }
+        told = dict(zip(("holds_up_to", "holds_up_to_unlike"), change or (None, None), strict=True))
+        return {
+            **{name: {"sensitivity": {"holds_up_to": rate}} for name, rate in alone.items()},
+            "difference": {"sensitivity": told},
+            "calibration": None,
+        }
+    mad = calibrated_difference(before, after, known, **drawn)
+    return {
+        **{name: {"calibrated": _side(of, known, subjects, drawn)} for name, of in counts.items()},
+        "difference": {"calibrated": {"mad": asdict(mad)}},
+        "calibration": {
+            "values": known.values,
+            "rates": known.rates.tolist(),
+            "n": int(known.confusion.sum()),
+        },
+    }
+
+
+def _side(counts: Any, known: Calibration, subjects: list[str], drawn: Mapping[str, Any]) -> Found:
+    figures = calibrated_figures(counts, known, **drawn)
+    shares = calibrated_share(counts, known, seed=drawn["seed"])
+    return {
+        **{name: asdict(figure) for name, figure in figures.items()},
+        "subjects": [
+            {
+                "subject": subject,
+                "n": int(row.sum()),
+                "shares": {
+                    value: asdict(share) for value, share in zip(known.values, of, strict=True)
+                },
+            }
+            for subject, row, of in zip(subjects, counts, shares, strict=True)
+        ],
+    }
+
+
+def _sample(run: Run) -> Path:
+    path = run.folder / run.config.evaluate.calibration
+    if not path.is_file():
+        raise DataError(
+            f"there is no calibration {path}; give it again with `evaluate RUN --calibration "
+            "FILE`, or do without by --calibration ''"
+        )
+    return path

@@ -1,0 +1,45 @@
+"""The figure of specificity in pictures: panels by split, points at their levels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from figures.levels import levels_in_pictures
+from figures.sources import RunFiles
+
+LEVELS = ["none", "name", "pronoun", "hint", "adjective", "noun"]
+
+
+@pytest.fixture(scope="module")
+def table(sketched_run):
+    return RunFiles(sketched_run).table("level_figures")
+
+
+def points(axes, label):
+    (found,) = (of for of in axes.collections if of.get_label() == label)
+    return found.get_offsets()
+
+
+def test_training_occupations_stand_above_held_out_ones(table):
+    axes = levels_in_pictures(table).axes
+    assert len(axes) == 6
+    titles = [of.get_title(loc="left") for of in axes]
+    assert titles == ["training occupations", "", "", "held-out occupations", "", ""]
+    assert [tick.get_text() for tick in axes[-1].get_xticklabels()] == LEVELS
+
+
+def test_points_stand_at_their_level_with_their_value(table):
+    honoured, mad, touched = levels_in_pictures(table).axes[:3]
+    places = points(honoured, "corrected")
+    assert np.rint(places[:, 0]).tolist() == [1, 2, 3, 4, 5]  # nothing is asked for at none
+    np.testing.assert_allclose(places[2, 1], 0.86)
+    np.testing.assert_allclose(points(mad, "base")[:, 1], 0.35)
+    changed = points(touched, "pictures changed")
+    np.testing.assert_allclose(changed[:, 1], [0.9, 0, 0, 0.4, 0, 0])
+    assert len(points(touched, "of these, gender changed")) == 2
+
+
+def test_a_table_of_one_kind_of_occupation_has_one_row_of_panels(table):
+    assert len(levels_in_pictures(table[table["split"] != "held_out"]).axes) == 3
+    assert len(levels_in_pictures(table[table["split"] == "all"]).axes) == 3
