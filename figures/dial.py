@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from figures.marks import legend_below
+from figures.marks import draw_ends, legend_below
 from figures.style import GREY, SIDE_COLORS, SIDE_LABELS, WIDE, StyledFigure, styled
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
@@ -21,6 +20,11 @@ SPLITS = {
 """Split, its name, marker and line."""
 SIDES = {"base": "base", "corrected": "moesd"}
 """What the table of a sweep calls a side, and its key in `figures.style`."""
+SHIFTS = {
+    **{("base", "trained"): -2.4, ("base", "held_out"): -0.8},
+    **{("moesd", "trained"): 0.8, ("moesd", "held_out"): 2.4},
+}
+"""Points by which what belongs to one place is moved apart, so that no interval hides another."""
 
 
 @styled
@@ -46,7 +50,9 @@ def target_curve(table: DataFrame) -> Figure:
             style |= {"markerfacecolor": "white"} if side == "base" else {}
             style["label"] = f"{SIDE_LABELS[key]}, {label}"
             for axes, name in ((left, "share"), (right, "off_target")):
-                _draw(axes, own[own["figure"] == f"{name}_{split}"], **style)
+                rows = own[own["figure"] == f"{name}_{split}"].sort_values("asked", kind="stable")
+                at = rows["asked"].to_numpy(float)
+                draw_ends(axes, at, rows, shift=SHIFTS[key, split], **style)
     left.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0, label="as asked")
     floor = table[(table["figure"] == "off_target") & (table["side"] == "base")]
     floor = floor.sort_values("asked", kind="stable")
@@ -59,10 +65,3 @@ def target_curve(table: DataFrame) -> Figure:
     right.set_ylim(0, None)
     legend_below(figure, left, right, n_columns=3)
     return figure
-
-
-def _draw(axes: Axes, rows: DataFrame, **style: Any) -> None:
-    rows = rows.sort_values("asked", kind="stable")
-    at = rows["asked"].to_numpy(float)
-    axes.vlines(at, rows["low"], rows["high"], color=style["color"], linewidth=0.8, alpha=0.6)
-    axes.plot(at, rows["value"], markersize=3.5, **style)

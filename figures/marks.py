@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
 from figures.style import GROUP_MARKERS, SHARE_COLORS, colors_for
 from figures.style import points as in_points
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.collections import PathCollection
@@ -73,6 +79,33 @@ def group_order(groups: Series) -> list[str]:
 def signed(value: float) -> str:
     """Write a number with two decimals and a true minus sign."""
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def draw_ends(
+    axes: Axes, at: npt.ArrayLike, rows: DataFrame, *, shift: float = 0.0, **style: Any
+) -> None:
+    """Draw a line through values with their intervals, moved sideways by some points.
+
+    Parameters
+    ----------
+    at : array of shape (n,)
+        Where the values stand on the x axis.
+    rows : DataFrame of n rows
+        Columns ``value``, ``low`` and ``high``.
+    shift : float, default=0.0
+        Points to the right.
+    style
+        Of the line; ``color`` among it.
+    """
+    moved = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
+    lower, upper = (np.column_stack([at, rows[name]]) for name in ("low", "high"))
+    ends = np.stack([lower, upper], axis=1)  # (n, 2, 2)
+    color = {"color": style["color"], "linewidth": 0.8, "alpha": 0.6}
+    # plot() and vlines() would take what is moved for data, and widen the axes by it
+    axes.add_artist(LineCollection(list(ends), transform=moved, **color))
+    axes.add_artist(Line2D(at, rows["value"], markersize=3.5, transform=moved, **style))
+    axes.update_datalim(ends.reshape(-1, 2))
+    axes.autoscale_view()
 
 
 def legend_below(figure: Figure, *panels: Axes, n_columns: int | None = None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.dial import TARGET, target_curve
-from figures.marks import legend_below, name_points
+from figures.dial import SHIFTS, TARGET, target_curve
+from figures.marks import draw_ends, legend_below, name_points
 from figures.style import (
     GREY,
     MIDDLE,
@@ -93,7 +93,7 @@ def sweep_curve(table: DataFrame) -> Figure:
             style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": line}
             style |= {"markerfacecolor": "white"} if side == "base" else {}
             said = f"{'base' if side == 'base' else 'corrected'}, {label}"
-            _draw_ends(left, places, found, label=said, **style)
+            draw_ends(left, places, found, shift=SHIFTS[side, split], label=said, **style)
     whole = table[table["figure"] == measure]
     floor, label = whole["floor"].min(), "a fair model, by chance"
     if setting == STRENGTH:
@@ -102,14 +102,14 @@ def sweep_curve(table: DataFrame) -> Figure:
         left.plot([0, 1], [before, floor], label="as asked", **way)
     left.axhline(floor, color=GREY, linewidth=0.6, linestyle=":", label=label)
     left.set(ylabel=MEASURES[measure], xlabel=_title(setting), ylim=(0, None))
-    for name, label, marker, color in (
-        ("subject_recognised", "occupation recognised", "^", "blue"),
-        ("explicit_honoured", "explicit honoured", "D", "orange"),
+    for name, label, marker, color, shift in (
+        ("subject_recognised", "occupation recognised", "^", "blue", -1.2),
+        ("explicit_honoured", "explicit honoured", "D", "orange", 1.2),
     ):
         found = _side(table, "corrected")
         found = found[found["figure"] == name]
         style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": "-"}
-        _draw_ends(right, places, found, label=label, **style)
+        draw_ends(right, places, found, shift=shift, label=label, **style)
     right.set(ylabel="share of pictures, corrected", xlabel=_title(setting))
     legend_below(figure, left, right, n_columns=4)
     return figure
@@ -196,8 +196,3 @@ def _places(axes: Axes, column: Series) -> Vector:
     elif len(places) <= 6:
         axes.set_xticks(places)
     return places
-
-
-def _draw_ends(axes: Axes, places: Vector, rows: DataFrame, **style: Any) -> None:
-    axes.vlines(places, rows["low"], rows["high"], color=style["color"], linewidth=0.8, alpha=0.6)
-    axes.plot(places, rows["value"], markersize=3.5, **style)

@@ -13,6 +13,7 @@ from probe.intervention import Intervention
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 
 def draw_pictures(
@@ -23,6 +24,7 @@ def draw_pictures(
     *,
     intervention: Intervention | None = None,
     reuse: Path | Sequence[Path] | None = None,
+    known: dict[str, torch.Tensor] | None = None,
     config: GenerateConfig | None = None,
     told: str = "",
 ) -> pd.DataFrame:
@@ -30,7 +32,7 @@ def draw_pictures(
 
     Parameters
     ----------
-    pipeline, plan, folder, intervention, reuse
+    pipeline, plan, folder, intervention, reuse, known
         As for `probe.images.generation.generate`, which says what is returned.
     config : GenerateConfig, optional
         Guidance, steps and batch size, if not those of the run.
@@ -50,5 +52,6 @@ def draw_pictures(
         revision=run.revision,
         intervention=intervention,
         reuse=reuse,
+        known=known,
         progress=run.told(told) if told else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probe.artifacts import hash_parts, write_json
 from probe.experiment.config import settings_line
@@ -14,6 +14,9 @@ from probe.experiment.training import FOLDER as MOESD
 from probe.experiment.training import parts
 from probe.images.plan import METADATA, GenerationPlan, read_metadata
 from probe.text.lexicon import Lexicon
+
+if TYPE_CHECKING:
+    import torch
 
 SIDES = ("base", "moesd")
 
@@ -66,6 +69,7 @@ class Generate:
         pipeline = run.load_pipeline()
         moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
         plan = GenerationPlan.build(run.lexicon, n_images=config.n_images, seed=config.seed)
+        known: dict[str, torch.Tensor] = {}
         for side in SIDES:
             folder = run.folder / "images" / side
             (run.folder / _mark(side)).unlink(missing_ok=True)
@@ -76,6 +80,7 @@ class Generate:
                 folder,
                 intervention=intervention(run, moesd, pipeline) if side == "moesd" else None,
                 reuse=run.folder / "images" / "base" if side == "moesd" else None,
+                known=known,
                 told=f"{side} pictures",
             )
             provenance = run.provenance("images", made_from, seed=config.seed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probe.errors import ModelError
-from probe.images.vision import Pictures, Preprocessor, Progress, batches, load_vision_model
+from probe.images.vision import Pictures, Preprocessor, Progress, batches, filled, load_vision_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ class AttributeClassifier:
 
         logits = torch.cat(
             [
-                self.model(pixel_values=pixels.to(self.model.device)).logits.cpu().double()
+                self._logits(pixels)
                 for pixels in batches(
                     images, self._preprocessor, batch_size=batch_size, progress=progress
                 )
@@ -108,6 +108,11 @@ class AttributeClassifier:
             table[attribute] = [values[index] for index in best.tolist()]
             table[f"{attribute}_confidence"] = confidence.numpy()
         return pd.DataFrame(table)
+
+    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        given = filled(pixels.to(self.model.device))
+        logits: torch.Tensor = self.model(pixel_values=given).logits
+        return logits[: len(pixels)].cpu().double()
 
 
 def _group(names: list[str]) -> dict[str, list[int]]:

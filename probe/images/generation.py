@@ -48,6 +48,7 @@ def generate(
     intervention: Intervention | None = None,
     batch_size: int | None = None,
     reuse: Path | Sequence[Path] | None = None,
+    known: dict[str, torch.Tensor] | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Make the pictures of a plan, each once, and describe them in ``metadata.jsonl``.
@@ -79,6 +80,8 @@ def generate(
         parts, which is faster and changes no bit.
     reuse : Path or sequence of Path, optional
         Folders of earlier pictures: those with the same key are copied, not computed.
+    known : dict of str to Tensor, optional
+        The pipeline's states of prompts that were encoded before; those encoded here are added.
     progress : callable, optional
         Called with (pictures done, all pictures).
 
@@ -99,19 +102,20 @@ def generate(
     pipeline.set_progress_bar_config(disable=True)
     with torch.no_grad():
         conditions = method.conditions(*asked)
-        states = _conditioning(pipeline, list(dict.fromkeys(conditions)), method)
+        plain = {} if known is None else known
+        states = _conditioning(pipeline, list(dict.fromkeys(conditions)), method, plain)
         names = {condition: method.signature(condition) for condition in states}
         keys = _keys(conditions, asked[1], states, names, settings)
         table = plan.table.assign(**{_KEY: keys}).reset_index(drop=True)
         earlier = [reuse] if isinstance(reuse, Path) else reuse or ()
-        known = {key: path for folder in earlier for key, path in _pictures_by_key(folder).items()}
-        is_known = table[_KEY].isin(known.keys())
+        made = {key: path for folder in earlier for key, path in _pictures_by_key(folder).items()}
+        is_made = table[_KEY].isin(made.keys())
         done = 0
-        for row in table[is_known].itertuples():
-            _copy(known[row.key], folder / row.file_name, row.key)
+        for row in table[is_made].itertuples():
+            _copy(made[row.key], folder / row.file_name, row.key)
             done = _report(progress, done + 1, len(table))
-        new = table[~is_known]
-        empty = encode(pipeline, [""])[0] if guidance_scale > 1 else None
+        new = table[~is_made]
+        empty = _encoded(pipeline, [""], plain)[0] if guidance_scale > 1 else None
         # A method that changes the denoiser may compute on few rows of what it is given.
         cut = _whole if any(names.values()) else partial(denoised_together, device=device)
         streams = Streams(pipeline, len(cut(min(size, len(new)))))
@@ -158,12 +162,21 @@ def generate(
 
 
 def _conditioning(
-    pipeline: StableDiffusionPipeline, conditions: list[Condition], method: Intervention
+    pipeline: StableDiffusionPipeline,
+    conditions: list[Condition],
+    method: Intervention,
+    known: dict[str, torch.Tensor],
 ) -> dict[Condition, torch.Tensor]:
-    prompts = dict.fromkeys(condition.prompt for condition in conditions)
-    plain = dict(zip(prompts, encode(pipeline, list(prompts)), strict=True))
-    states = torch.stack([plain[condition.prompt] for condition in conditions])
+    states = torch.stack(_encoded(pipeline, [of.prompt for of in conditions], known))
     return dict(zip(conditions, method.correct(conditions, states), strict=True))
+
+
+def _encoded(
+    pipeline: StableDiffusionPipeline, prompts: list[str], known: dict[str, torch.Tensor]
+) -> list[torch.Tensor]:
+    new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+    known.update(zip(new, encode(pipeline, new), strict=True))
+    return [known[prompt] for prompt in prompts]
 
 
 def _keys(

@@ -144,6 +144,14 @@ def batches(
             progress(start + len(batch), len(pictures))
 
 
+def filled(rows: torch.Tensor) -> torch.Tensor:
+    """Repeat the last row up to 16 rows: fewer go through other kernels, which round otherwise.
+
+    So what a model says of a row depends on nothing that it is given with it.
+    """
+    return torch.cat([rows, *[rows[-1:]] * (16 - len(rows))])
+
+
 def check_pictures(pictures: Pictures) -> None:
     """Refuse what is no sequence or array of pictures, before any is opened.
 

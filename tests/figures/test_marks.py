@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from figures.marks import group_order, name_points, signed
+from figures.marks import draw_ends, group_order, name_points, signed
 from figures.style import COLUMN, StyledFigure, styled
 
 
@@ -44,3 +44,17 @@ def test_usual_groups_come_first_and_unknown_ones_after():
 
 def test_a_negative_number_has_a_true_minus_sign():
     assert signed(-0.934) == "\N{MINUS SIGN}0.93"
+
+
+def test_what_is_moved_apart_stays_where_it_is_in_the_data_and_widens_no_axes():
+    figure = StyledFigure(figsize=(3, 2), dpi=72)
+    axes = figure.subplots()
+    rows = pd.DataFrame({"value": [0.2, 0.6], "low": [0.1, 0.4], "high": [0.3, 0.9]})
+    for shift in (0.0, 6.0):
+        draw_ends(axes, [1.0, 3.0], rows, shift=shift, color="black", label=f"{shift:g}")
+    np.testing.assert_allclose(axes.dataLim.extents, [1.0, 0.1, 3.0, 0.9])
+    plain, moved = axes.lines
+    np.testing.assert_array_equal(plain.get_xydata(), moved.get_xydata())
+    FigureCanvasAgg(figure).draw()
+    apart = moved.get_transform().transform([1, 0.2]) - plain.get_transform().transform([1, 0.2])
+    np.testing.assert_allclose(apart, [6.0, 0.0], atol=1e-9)

@@ -108,6 +108,20 @@ def test_the_empty_prompt_and_each_prompt_are_encoded_once(pipeline, tmp_path):
     assert encoded == [1, 1]
 
 
+def test_what_was_encoded_before_is_not_encoded_again(pipeline, tmp_path):
+    known, encoded = {}, []
+    make(pipeline, make_plan(4), tmp_path / "first", known=known)
+    assert set(known) == {"", "a photo of a cook"}
+    handle = pipeline.text_encoder.register_forward_hook(lambda *of: encoded.append(of))
+    try:
+        make(pipeline, make_plan(4), tmp_path / "second", known=known)
+    finally:
+        handle.remove()
+    assert not encoded
+    first, second = (sorted((tmp_path / of).rglob("*.png")) for of in ("first", "second"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
 # A safety checker blackens what it does not like
 
 

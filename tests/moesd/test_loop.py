@@ -260,3 +260,37 @@ def test_recomputing_changes_no_weight(town, pipeline_folder, pictures):
     assert not pipeline.unet.is_gradient_checkpointing
     for name, weight in plain.items():
         torch.testing.assert_close(recomputed[name], weight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [{"ema": 0.5, "accumulate": 2, "checkpointing": True}, {"precision": "bf16"}],
+    ids=["single", "bf16"],
+)
+def test_a_training_of_a_true_model_that_is_stopped_ends_in_the_same_weights(
+    town, pipeline_folder, pictures, tmp_path, options
+):
+    small = {"batch_size": 4, "width": 4, "unet_width": 4, "n_examples": 16, "gate_reads": "skew"}
+    config = TrainConfig(side="both", latent_steps=2, diffusion_steps=6, **small, **options)
+    pipeline = load_pipeline(pipeline_folder)
+
+    def go(stop_at=None):
+        def tell(done, total):
+            if done == stop_at:
+                raise StopError
+
+        return town.train(
+            config=config,
+            examples=pictures,
+            pipeline=pipeline,
+            checkpoint=checkpoint(tmp_path, config),
+            progress=tell,
+        ).weights()
+
+    whole = go()
+    with pytest.raises(StopError):
+        go(stop_at=5)
+    resumed = go()
+    for name, weight in whole.items():
+        assert torch.equal(resumed[name], weight), name

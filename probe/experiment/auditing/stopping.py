@@ -23,6 +23,7 @@ from probe.images.audit.sequential import (
 from probe.images.plan import GenerationPlan
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import StableDiffusionPipeline
 
     from probe.intervention import Intervention
@@ -131,6 +132,7 @@ def audit_until_settled(
     pictures = {str(name): rows for name, rows in plan.groupby("subject", sort=False)}
     hits, seen = dict.fromkeys(pictures, 0), dict.fromkeys(pictures, 0)
     found = {name: _settle(0, 0, band) for name in pictures}
+    known: dict[str, torch.Tensor] = {}
     tell, n_all = run.told(f"auditing the {side} model"), n_max * len(pictures)
     for made in range(0, n_max, n_batch):
         still = [name for name, audit in found.items() if audit.verdict == OPEN]
@@ -138,7 +140,7 @@ def audit_until_settled(
             break
         rows = pd.concat([pictures[name].iloc[made : made + n_batch] for name in still])
         labels = _look(
-            run, pipeline, method, rows, f"{SIDES[side]}/{made:05d}-{n_batch}", classifier
+            run, pipeline, method, rows, f"{SIDES[side]}/{made:05d}-{n_batch}", classifier, known
         )
         for name, of_subject in labels.groupby("subject"):
             hits[str(name)] += int((of_subject[run.config.evaluate.attribute] == value).sum())
@@ -156,11 +158,12 @@ def _look(
     rows: pd.DataFrame,
     name: str,
     classifier: Any,
+    known: dict[str, torch.Tensor],
 ) -> pd.DataFrame:
     """Make the pictures of one round, if they are not there, and label them."""
     folder = run.folder / "audit" / name
     plan = GenerationPlan(rows.reset_index(drop=True))
-    table = draw_pictures(run, pipeline, plan, folder, intervention=method)
+    table = draw_pictures(run, pipeline, plan, folder, intervention=method, known=known)
     seen = classifier.label([folder / file for file in table["file_name"]])
     attribute = run.config.evaluate.attribute
     return table.assign(**{attribute: seen[attribute].to_numpy()})

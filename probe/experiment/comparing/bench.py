@@ -24,6 +24,7 @@ from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import StableDiffusionPipeline
 
     from probe.baselines.method import Material, Trial
@@ -76,6 +77,11 @@ class Bench:
         """Open every model now, so that what is timed afterwards opens none."""
         _ = self.pipeline, self.encoder, self.classifier, self.clip
 
+    @cached_property
+    def known(self) -> dict[str, torch.Tensor]:
+        """States of the prompts that the pipeline has encoded."""
+        return {}
+
     @property
     def made_from(self) -> str:
         """Hash of what all methods share."""
@@ -101,6 +107,7 @@ class Bench:
         intervention: Intervention | None,
         *,
         reuse: Path | None = None,
+        known: dict[str, torch.Tensor] | None = None,
         told: str = "",
     ) -> pd.DataFrame:
         """Make pictures with the settings of the run; those that are there are not made again."""
@@ -111,6 +118,7 @@ class Bench:
             folder,
             intervention=intervention,
             reuse=reuse,
+            known=known,
             told=told,
         )
 
@@ -146,7 +154,7 @@ class Bench:
         from probe.baselines.method import Trial
 
         plan, config = self._trial_plan, self.run.config.evaluate
-        table = self.make(plan, folder, intervention, told="trial pictures")
+        table = self.make(plan, folder, intervention, known=self.known, told="trial pictures")
         seen = self.classifier.label([folder / name for name in table["file_name"]])
         values = self.classifier.attributes[config.attribute]
         subjects, counts = count_labels(

@@ -97,6 +97,7 @@ def make_row(bench: Bench, name: str) -> None:
         bench.folder(name),
         method.intervention,
         reuse=reuse if (reuse / "metadata.jsonl").is_file() else None,
+        known=bench.known,
         told=f"pictures of {name}",
     )
     _keep(bench, name, table, row, row_made_from(bench, name))
@@ -105,7 +106,8 @@ def make_row(bench: Bench, name: str) -> None:
 def make_reference(bench: Bench) -> None:
     """Make the pictures that all are compared with; see `reference_plan`."""
     plan = reference_plan(bench.plan, seed=bench.run.config.generate.seed)
-    table = bench.make(plan, bench.folder(REFERENCE), None, told="pictures to compare with")
+    folder, told = bench.folder(REFERENCE), "pictures to compare with"
+    table = bench.make(plan, folder, None, known=bench.known, told=told)
     _keep(bench, REFERENCE, table, {}, _reference_made_from(bench))
 
 

@@ -20,6 +20,7 @@ from probe.images.vision import (
     Progress,
     batches,
     check_pictures,
+    filled,
     load_vision_model,
 )
 from probe.text.loading import opening
@@ -204,9 +205,9 @@ class ClipScorer:
         """Unit vectors of pictures, (n, n_features)."""
         parts = []
         for pixels in batches(images, self._preprocessor, batch_size=batch_size, progress=progress):
-            pixels = pixels.to(self.model.device)
-            pooled = self.model.vision_model(pixel_values=pixels).pooler_output
-            parts.append(_unit(self.model.visual_projection(pooled)))
+            given = filled(pixels.to(self.model.device))
+            pooled = self.model.vision_model(pixel_values=given).pooler_output
+            parts.append(_unit(self.model.visual_projection(pooled))[: len(pixels)])
         return torch.cat(parts)
 
     def _encode_prompts(self, prompts: Sequence[str], batch_size: int) -> torch.Tensor:
@@ -235,9 +236,10 @@ class ClipScorer:
                 return_tensors="pt",
             ).to(self.model.device)
             pooled = self.model.text_model(
-                input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+                input_ids=filled(tokens.input_ids), attention_mask=filled(tokens.attention_mask)
             ).pooler_output
-            self._texts.update(zip(batch, _unit(self.model.text_projection(pooled)), strict=True))
+            encoded = _unit(self.model.text_projection(pooled))[: len(batch)]
+            self._texts.update(zip(batch, encoded, strict=True))
 
 
 def mean_interval(values: Vector, *, n_bootstrap: int = 2000, seed: int = 0) -> Interval:
