@@ -273,6 +273,7 @@ def test_names_of_other_vectors_are_refused(run, files, tmp_path):
         Experiment.open(run).export(files / "out.npz")
 
 
+@pytest.mark.slow
 def test_the_whole_road_of_imported_vectors_needs_no_torch(files):
     script = f"""
 import sys

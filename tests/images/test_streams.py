@@ -77,6 +77,7 @@ def test_the_cores_are_given_back_after_an_error(pipeline, kind):
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # the import of the compiler
 def test_a_compiled_denoiser_is_not_copied(pipeline_folder):

@@ -70,9 +70,9 @@ class SweepResult:
             sides: dict[str, Any] = {}
             for row in rows.itertuples():
                 found = {"value": row.value, "low": row.low, "high": row.high}
-                for name in ("floor", "asked"):
-                    if (value := getattr(row, name)) == value:
-                        found[name] = value
+                for end in ("floor", "asked"):
+                    if (value := getattr(row, end)) == value:
+                        found[end] = value
                 sides.setdefault(str(row.side), {})[str(row.figure)] = found
             variants.append(
                 {

@@ -156,6 +156,7 @@ def by_weight(pipeline):
     assert pipeline.text_encoder.get_input_embeddings().weight.is_meta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offload", [by_model, by_weight])
 @pytest.mark.parametrize("is_first", [True, False])
 def test_an_offloaded_pipeline_is_corrected_like_any_other(own, offload, is_first):
@@ -188,6 +189,7 @@ def test_an_encoder_that_is_read_before_its_last_layer_may_be_offloaded(benches)
 # Schedulers
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers
 @pytest.mark.parametrize(
     "name",

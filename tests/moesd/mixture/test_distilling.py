@@ -67,6 +67,7 @@ def test_the_teacher_says_what_a_mixture_of_even_shares_would_say(exact):
     assert off.max() < 0.1 * 2 * exact.unet.mean < (wrong - right).abs().max()
 
 
+@pytest.mark.slow
 def test_the_state_loss_is_one_at_first_and_falls(town, pipeline):
     moesd, prompts = three(town)
     objective = MixtureStates(moesd, prompts, Twins(), pipeline, seed=0)
