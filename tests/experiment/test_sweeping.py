@@ -63,6 +63,7 @@ def test_a_setting_is_swept_once():
         variants_of([parse_axis("train.seed=1"), parse_axis("train.seed=2")])
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_no_value_leads_out_of_the_folder(value):
     (variant,) = variants_of([Axis("train", "objective", (value,))])

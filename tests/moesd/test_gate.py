@@ -76,6 +76,7 @@ def test_labels_come_from_construction_and_skew(town):
     assert (labels[person] == np.where(skews[person] > 0, *CLASSES[1:3])).all()
 
 
+@pytest.mark.slow
 def test_held_out_occupations_change_nothing(town, by_rate):
     spoiled = town.vectors.copy()
     held_out = (town.prompts.table["split"] == "held_out").to_numpy()

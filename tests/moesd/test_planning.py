@@ -82,6 +82,7 @@ def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
     assert plan.trainable["unet_experts"] == 3 * 2 * unet_width * 3 * plan.n_sites
 
 
+@pytest.mark.slow
 def test_the_model_is_known_by_its_name_alone(plan):
     named = plan_training("stable-diffusion-v1-5/stable-diffusion-v1-5")
     assert named.trainable == plan.trainable
@@ -155,6 +156,7 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
     assert told == pytest.approx(real, rel=0.05)  # kernels keep a few numbers for each row besides
 
 
+@pytest.mark.slow
 def test_a_wider_bottleneck_costs_in_proportion(stable_diffusion, plan):
     half = plan_training(stable_diffusion, TrainConfig(side="unet", unet_width=320))
     n_sites, n_experts = 16, 3

@@ -69,6 +69,7 @@ def test_t5_has_no_pooled_output_and_is_embedded_by_the_mean_over_its_words(t5):
 # SigLIP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 def test_siglip_is_read_at_the_last_position_of_the_padded_prompt(siglip, whole, tmp_path):
     folder = siglip.folder
@@ -95,6 +96,7 @@ def test_siglip_is_read_at_the_last_position_of_the_padded_prompt(siglip, whole,
 # BERT and sentence encoders
 
 
+@pytest.mark.slow
 def test_bert_is_masked_and_takes_the_mean_over_its_words(bert):
     encoder = TextEncoder.load(bert.folder)
     words = words_of(bert.tokenizer, 512)

@@ -38,6 +38,7 @@ def test_the_text_encoder_leans_as_the_planted_shares_do():
     assert found["r"] <= -0.80
 
 
+@pytest.mark.slow
 def test_the_classifiers_name_unseen_renders(training_card):
     measured = card.measure_classifiers(MODEL, Lexicon.load(), n=1200)
     for name in ("classifier", "second_classifier"):

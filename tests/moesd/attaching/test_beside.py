@@ -75,6 +75,7 @@ def encode(pipeline, prompts, **options):
 # LoRAs
 
 
+@pytest.mark.slow
 def test_a_lora_may_come_before_the_correction_or_after_and_stays_when_it_goes(own, lora):
     plain = own.draw()
     with own.moesd.attach(own.pipeline):

@@ -78,6 +78,7 @@ def test_nothing_is_asked_of_the_division_where_no_prompt_opens(taught, town):
     assert SampledRouting(taught, refuse).correct(conditions, states) is states
 
 
+@pytest.mark.slow
 def test_the_state_loss_starts_at_one_and_falls_to_where_each_expert_says_its_value(town):
     prompts = town.prompts.select(group="neutral", split="trained").prompts[:6]
     moesd = replace(town.train(), experts=Experts(town.encoder.n_features, width=32))
