@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.dial import SHIFTS, TARGET, target_curve
+from figures.dial import SHIFTS, SPLITS, TARGET, target_curve
 from figures.marks import draw_ends, legend_below, name_points
 from figures.style import (
     GREY,
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-SPLITS = {
-    "trained": ("training occupations", "o", "-"),
-    "held_out": ("held-out occupations", "s", "--"),
-}
-"""Split, its name, marker and line."""
 MEASURES = {"mad": "MAD", "off_target": "distance from the target"}
 STRENGTH = "generate.strength"
 """The setting against which the distance from the target is drawn, and the way asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -25,12 +25,16 @@ def alongside(
     with ThreadPoolExecutor(n_threads, "alongside", begin) as executor:
         running: set[Future[T]] = set()
         for piece in pieces:
-            while len(running) == n_threads:
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                for one in ended:
-                    yield one.result()
+            if len(running) == n_threads:
+                yield from _ended(running)
             running.add(executor.submit(piece))
         while running:
-            ended, running = wait(running, return_when=FIRST_COMPLETED)
-            for one in ended:
-                yield one.result()
+            yield from _ended(running)
+
+
+def _ended(running: set[Future[T]]) -> Iterator[T]:
+    """Wait for one at least to end, and take those that have out of what runs."""
+    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+    running -= ended
+    for one in ended:
+        yield one.result()
