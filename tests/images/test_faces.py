@@ -267,7 +267,7 @@ def test_the_command_looks_at_faces(model_folder, tmp_path):
 def test_mediapipe_finds_the_face_of_an_astronaut_and_none_of_a_cat(tmp_path):
     pytest.importorskip("mediapipe", reason="needs the extra faces, `pip install '.[faces]'`")
     data = pytest.importorskip("skimage.data", reason="needs the photographs of scikit-image")
-    astronaut = Image.fromarray(data.astronaut())  # NASA, public domain: Eileen Collins
+    astronaut = Image.fromarray(data.astronaut())  # NASA, public domain
     two = Image.new("RGB", (1024, 512))
     two.paste(astronaut, (0, 0))
     two.paste(ImageOps.mirror(astronaut), (512, 0))
