@@ -112,7 +112,7 @@ class CompareMethods:
         rows = (row_made_from(bench, name) for name in self.names)
         of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
         settings = settings_line(bench.run.config.evaluate, without=of_runs)
-        return hash_parts("compare", settings, *self.names, *rows)
+        return hash_parts("compare, like for like", settings, *self.names, *rows)
 
 
 def read_methods(run: Run) -> pd.DataFrame:
