@@ -132,7 +132,7 @@ class Evaluate:
         seen_in = [judges.judges_line(run, judges.features_folder(run))] if config.features else []
         sample = [calibration_line(run)] if config.calibration else []
         return hash_parts(
-            "evaluate, with drift, errors, feature maps and equivalence",
+            "evaluate, with drift, errors, feature maps, equivalence and like for like",
             settings,
             labels_made_from(run),
             *seen_in,

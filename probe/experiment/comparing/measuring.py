@@ -12,6 +12,7 @@ import pandas as pd
 
 from probe.errors import DegenerateDataError
 from probe.experiment import failures
+from probe.experiment.comparable import like_for_like
 from probe.experiment.comparing.making import Features, Seen
 from probe.experiment.judges import SUBJECT_SEEN
 from probe.experiment.unseen import is_seen
@@ -87,6 +88,12 @@ class Judgement:
             "non_person_changed": failures.share(~is_same[thing]),
             "non_person_kid": self._kid(seen.features[thing.to_numpy()], ("object",)),
             "clip_score": {**asdict(clip), "n": int(neutral.sum())},
+            "clip_like_for_like": like_for_like(
+                *(of[of["kind"] == "neutral"] for of in (self.base.labels, table)),
+                attribute=self.attribute,
+                n_bootstrap=self.n_bootstrap,
+                seed=self.seed,
+            ),
             "kid": self._kid(seen.features[neutral.to_numpy()], tuple(self.asked)),
             **({"unseen": failures.share(is_missed)} if is_missed.any() else {}),
             **seen.row,
