@@ -10,9 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, PackageLoader
 
 from figures.paper import FIGURES
 from figures.report import (
+    beyond,
     finding,
     interval,
     number,
@@ -244,6 +246,24 @@ def test_methods_are_ranked_and_those_that_lose_explicit_prompts_come_last(page)
     assert section.count("loses explicit prompts") == 1
     assert interval({"value": 0.25, "low": 0.21, "high": 0.29}) in section
     assert "No baseline that keeps explicit prompts is fairer than moesd" in section
+
+
+def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, monkeypatch):
+    files = RunFiles(run)
+    assert beyond.methods(files)["is_current"] is None  # the correction has no weights here
+    said = {True: None, False: "Out of date:", None: "Perhaps out of date:"}
+    template = Environment(
+        loader=PackageLoader("figures.report", "template/sections"),
+        autoescape=True,
+    )
+    template.filters |= {"interval": interval, "number": number}
+    for is_current, words in said.items():
+        monkeypatch.setattr(beyond, "_is_current", lambda _files, told=is_current: told)
+        text = template.get_template("methods.html.j2").render(
+            methods=beyond.methods(files), places={"methods": []}
+        )
+        notes = re.findall(r'role="note"><strong>([^<]+)</strong>', text)
+        assert notes == ([] if words is None else [words])
 
 
 def test_what_a_run_lacks_is_named_with_the_commands_that_make_it(page, other_page):
