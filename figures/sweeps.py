@@ -111,7 +111,8 @@ def sweep_curve(table: DataFrame) -> Figure:
         style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": drawn}
         draw_ends(right, places, found, shift=shift, label=label, **style)
     least = min(LEAST_SHARE, right.get_ylim()[0])
-    right.set(ylabel="share of pictures, corrected", xlabel=_title(setting), ylim=(least, None))
+    limits = (least, 1 + 0.04 * (1 - least))
+    right.set(ylabel="share of pictures, corrected", xlabel=_title(setting), ylim=limits)
     legend_below(figure, left, right, n_columns=4)
     return figure
 
