@@ -10,7 +10,6 @@ import numpy as np
 
 from probe.errors import DataError, DegenerateDataError
 from probe.images.audit.label_files import separator_of
-from probe.images.audit.tables import reason_unseen
 from probe.images.fairness import Interval, centered_interval
 from probe.images.measures import (
     MEASURES,
@@ -20,6 +19,7 @@ from probe.images.measures import (
     as_target,
     measure_shares,
 )
+from probe.images.unseen import reason_unseen
 from probe.text.exchange.lines import nearest
 from probe.text.exchange.records import Records
 
