@@ -17,6 +17,7 @@ from probe.experiment.perceptual import measure_perceptual
 from probe.experiment.run import Run, stale_files
 from probe.experiment.wording.comparable import comparable
 from probe.experiment.wording.errors import classifier_error as told_error
+from probe.experiment.wording.numbers import fine_interval
 from probe.experiment.wording.unseen import unseen as told_unseen
 from probe.images.fairness import MEASURES
 
@@ -155,7 +156,7 @@ def _drift_lines(found: dict[str, Any]) -> list[str]:
         *(("paired", "1 - cosine of a pair"), ("unmoved", "pictures unmoved")),
     )
     lines = [f"drift from base to corrected, not quality: {pairs}, features {found['features']}"]
-    lines += [f"{'  ' + label:<28}{_shown(found[name])}" for name, label in figures]
+    lines += [f"{'  ' + label:<28}{fine_interval(found[name])}" for name, label in figures]
     return lines + _perceptual_lines(found)
 
 
