@@ -53,7 +53,7 @@ def change(before: Share, after: Share) -> dict[str, float]:
     Parameters
     ----------
     before, after : mapping
-        Shares with their Wilson intervals, ``value, low, high``, 0 to 1.
+        Shares with their exact intervals, ``value, low, high``, 0 to 1.
 
     Returns
     -------

@@ -28,7 +28,7 @@ def comparable_quality(
         ``clip_score`` and ``subject_recognised``, each with ``value``, ``low``, ``high``,
         ``p_equivalent``, ``margin`` and ``n_subjects``; empty if there is a single subject.
     """
-    from probe.images.quality.means import mean_over_subjects
+    from probe.images.quality import mean_interval
 
     neutral = measured.labels[measured.labels["kind"] == "neutral"]
     scores = neutral.assign(is_recognised=neutral[SUBJECT_SEEN] == neutral["subject"])
@@ -42,7 +42,7 @@ def comparable_quality(
         ("subject_recognised", "is_recognised", recognition_margin),
     ):
         rows = change[column].to_numpy()
-        drawn = mean_over_subjects(rows, n_bootstrap=measured.n_bootstrap, seed=measured.seed)
+        drawn = mean_interval(rows, n_bootstrap=measured.n_bootstrap, seed=measured.seed)
         found[name] = {
             **asdict(drawn),
             "p_equivalent": equivalence_p(rows, margin),

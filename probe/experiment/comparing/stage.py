@@ -20,7 +20,7 @@ from probe.experiment.comparing.measuring import Judgement
 from probe.experiment.comparing.methods import BASE, METHODS
 from probe.experiment.comparing.telling import MethodsResult
 from probe.experiment.config import settings_line
-from probe.experiment.run import Run, stale_files
+from probe.experiment.run import INTERVALS, Run, stale_files
 from probe.images.fairness import noise_floor
 
 RESULT = f"{FOLDER}/methods.json"
@@ -112,7 +112,7 @@ class CompareMethods:
         rows = (row_made_from(bench, name) for name in self.names)
         of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
         settings = settings_line(bench.run.config.evaluate, without=of_runs)
-        return hash_parts("compare", settings, *self.names, *rows)
+        return hash_parts("compare", INTERVALS, settings, *self.names, *rows)
 
 
 def read_methods(run: Run) -> pd.DataFrame:
