@@ -90,6 +90,9 @@ class AuditRequest:
     def __post_init__(self) -> None:
         if "min_confidence" in self.options and "images" not in self.options:
             raise click.UsageError("--min-confidence is for --images")
+        for name in ("faces", "face_margin"):
+            if self.settings[name] is not None and "images" not in self.options:
+                raise click.UsageError(f"--{name.replace('_', '-')} is for --images, or RUN")
         if "margin" in self.options and "against" not in self.options:
             raise click.UsageError("--margin is for --against")
 
@@ -132,6 +135,8 @@ class AuditRequest:
                 attribute=attribute,
                 values=values,
                 min_confidence=self.options.get("min_confidence", 0.0),
+                faces=self.settings["faces"],
+                face_margin=self.settings["face_margin"],
                 device=self.device,
                 progress=bar,
             )

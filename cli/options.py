@@ -116,7 +116,10 @@ def settings_of(config: type[Any], *names: str) -> Callable[[Command], Command]:
                 if item.default == "":
                     shown = item.metadata["help"]
                 flag = "--" + item.name.replace("_", "-")
-                command = click.option(flag, type=type(item.default), help=shown)(command)
+                kind: dict[str, Any] = {"type": type(item.default), "help": shown}
+                if (alone := item.metadata["alone"]) is not None:
+                    kind |= {"is_flag": False, "flag_value": alone}
+                command = click.option(flag, **kind)(command)
         return command
 
     return decorate

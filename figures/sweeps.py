@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MEASURES = {"mad": "MAD", "off_target": "distance from the target"}
 STRENGTH = "generate.strength"
 """The setting against which the distance from the target is drawn, and the way asked for."""
+LEAST_SHARE = 0.9
+"""Where the axis of shares begins at the latest, so that a picture of a thousand makes no cliff."""
 
 
 def draw_sweep(run: Path, name: str, formats: Iterable[str] = FORMATS) -> list[Path]:
@@ -82,10 +84,12 @@ def sweep_curve(table: DataFrame) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     places = _places(left, table[setting])
     _places(right, table[setting])
+    is_ordered = not _are_names(table[setting])
     for side, rows in (("base", _side(table, "base")), ("moesd", _side(table, "corrected"))):
         for split, (label, marker, line) in SPLITS.items():
             found = rows[rows["figure"] == f"{measure}_{split}"]
-            style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": line}
+            drawn = line if is_ordered else "none"
+            style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": drawn}
             style |= {"markerfacecolor": "white"} if side == "base" else {}
             said = f"{'base' if side == 'base' else 'corrected'}, {label}"
             draw_ends(left, places, found, shift=SHIFTS[side, split], label=said, **style)
@@ -103,9 +107,12 @@ def sweep_curve(table: DataFrame) -> Figure:
     ):
         found = _side(table, "corrected")
         found = found[found["figure"] == name]
-        style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": "-"}
+        drawn = "-" if is_ordered else "none"
+        style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": drawn}
         draw_ends(right, places, found, shift=shift, label=label, **style)
-    right.set(ylabel="share of pictures, corrected", xlabel=_title(setting))
+    least = min(LEAST_SHARE, right.get_ylim()[0])
+    limits = (least, 1 + 0.04 * (1 - least))
+    right.set(ylabel="share of pictures, corrected", xlabel=_title(setting), ylim=limits)
     legend_below(figure, left, right, n_columns=4)
     return figure
 
@@ -171,14 +178,16 @@ def _title(setting: str) -> str:
     return setting.split(".")[1].replace("n_", "number of ").replace("_", " ")
 
 
+def _are_names(column: Series) -> bool:
+    """Whether the values of a setting have no order: words, switches and seeds."""
+    is_number = all(isinstance(of, int | float) and not isinstance(of, bool) for of in column)
+    return not is_number or str(column.name).endswith("seed")
+
+
 def _places(axes: Axes, column: Series) -> Vector:
     """Where the values of a setting stand on the x axis: by size if they are no names or seeds."""
-
     values = list(dict.fromkeys(column))
-    is_number = all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in values
-    )
-    if not is_number or str(column.name).endswith("seed"):
+    if _are_names(column):
         places = np.arange(len(values), dtype=float)
         axes.set_xticks(places, [str(value) for value in values])
         axes.set_xlim(-0.5, len(values) - 0.5)

@@ -6,9 +6,12 @@ from dataclasses import field
 from typing import Any
 
 
-def setting(default: Any, about: str) -> Any:
-    """Make a field whose description serves the settings file and the command line alike."""
-    return field(default=default, metadata={"help": about})
+def setting(default: Any, about: str, *, alone: str | None = None) -> Any:
+    """Make a field whose description serves the settings file and the command line alike.
+
+    ``alone`` is the value that its option has on the command line when none is given with it.
+    """
+    return field(default=default, metadata={"help": about, "alone": alone})
 
 
 def at_least(name: str, value: float, least: float) -> None:

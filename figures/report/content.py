@@ -19,6 +19,7 @@ from probe.experiment.wording.errors import classifier_error
 from probe.experiment.wording.finding import finding
 from probe.experiment.wording.limits import limits
 from probe.experiment.wording.terms import FAILURES, MEASURES, SPLITS, versions
+from probe.experiment.wording.unseen import unseen
 from probe.images.fairness import share_interval
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "quality": quality,
         "classifier_error": classifier_error(quality),
         "comparable": comparable(quality),
+        "unseen": unseen(quality),
         "fit": fit,
         "measures": MEASURES,
         "splits": _splits(quality, fairness),

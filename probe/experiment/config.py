@@ -11,6 +11,7 @@ from typing import Any
 
 from probe.artifacts import SCHEMA, atomic
 from probe.errors import ArtifactError
+from probe.experiment.evaluate_config import EvaluateConfig as EvaluateConfig  # as TrainConfig
 from probe.moesd.architecture import SIDES as SIDES  # read by cli
 from probe.moesd.config import TrainConfig as TrainConfig  # one of the stages, read by cli
 from probe.parsing import parse_toml
@@ -126,40 +127,6 @@ class GenerateConfig:
                 f"target is {self.target!r} but pictures are sent by-lean, which meets parity at "
                 "best; choose the sending measured, by-seed or sparing"
             )
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Who looks at the pictures, and at what."""
-
-    classifier: str = setting("", "Image classifier (folder or hub id); the model's own if empty.")
-    clip: str = setting("", "CLIP that scores pictures against prompts; the model's own if empty.")
-    features: str = setting(
-        "",
-        "Vision model (folder or hub id) in whose features drift is measured, e.g. DINOv2's or "
-        "Inception's; the CLIP that scores if empty.",
-    )
-    calibration: str = setting(
-        "",
-        "A sample whose truth is known, columns true and seen: the classifier's errors are taken "
-        "out. Copied into RUN.",
-    )
-    attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
-    female: str = setting("woman", "The classifier's word for what female prompts ask for.")
-    male: str = setting("man", "The classifier's word for what male prompts ask for.")
-    clip_margin: float = setting(
-        1.0, "Largest change of the mean CLIP score (0 to 100) that does not matter."
-    )
-    recognition_margin: float = setting(
-        0.05, "Largest change of the share of pictures recognised that does not matter."
-    )
-    n_bootstrap: int = setting(2000, "Resamples behind each interval.")
-    seed: int = setting(0, "Seed of the resamples.")
-
-    def __post_init__(self) -> None:
-        at_least("n_bootstrap", self.n_bootstrap, 1)
-        for name in ("clip_margin", "recognition_margin"):
-            at_least(name, getattr(self, name), 1e-6)
 
 
 STAGES: dict[str, type[Any]] = {

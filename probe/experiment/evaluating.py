@@ -17,6 +17,7 @@ from probe.experiment.perceptual import measure_perceptual
 from probe.experiment.run import INTERVALS, Run, stale_files
 from probe.experiment.wording.comparable import comparable
 from probe.experiment.wording.errors import classifier_error as told_error
+from probe.experiment.wording.unseen import unseen as told_unseen
 from probe.images.fairness import MEASURES
 
 FAIRNESS = "evaluation/fairness.parquet"
@@ -54,7 +55,7 @@ class EvaluateResult:
             lines.append(f"{label:<28}{_shown(base):<26}{_shown(corrected)}")
         change = quality["difference"]["mad"]
         lines.append(f"difference of MAD: {_shown(change)}, p = {change['p']:.2g}")
-        lines += filter(None, [told_error(quality)])
+        lines += filter(None, [told_unseen(quality), told_error(quality)])
         lines += filter(None, [comparable(quality)])
         for key, found in quality["failures"].items():
             lines.append(f"{key.replace('_', ' '):<28}{_shown(found)}")
@@ -91,6 +92,7 @@ class Evaluate:
             asked={"female": config.female, "male": config.male},
             n_bootstrap=config.n_bootstrap,
             seed=config.seed,
+            in_faces=bool(config.faces),
         )
 
         def made(kind: str) -> Provenance:
@@ -124,11 +126,13 @@ class Evaluate:
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of what the labels are made from."""
         config = run.config.evaluate
-        settings = settings_line(config, without=("features", "calibration"))
+        settings = settings_line(
+            config, without=("features", "calibration", "faces", "face_margin")
+        )
         seen_in = [judges.judges_line(run, judges.features_folder(run))] if config.features else []
         sample = [calibration_line(run)] if config.calibration else []
         return hash_parts(
-            "evaluate, with drift, errors, feature maps and equivalence",
+            "evaluate, with drift, errors, feature maps, equivalence and like for like",
             INTERVALS,
             settings,
             labels_made_from(run),

@@ -140,7 +140,7 @@ def _how_drawn(run: Run) -> GenerateConfig:
 
 def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
     config = run.config.evaluate
-    labels = judges.load_classifier(run).label(
+    labels = judges.load_whole_classifier(run).label(
         [run.folder / _CANDIDATES / name for name in candidates["file_name"]],
         progress=run.told("looking at training pictures"),
     )

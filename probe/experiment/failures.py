@@ -75,7 +75,9 @@ def gate_missed(
     return share(is_untouched[leans(base_hits, n, fair)])
 
 
-def overcorrected(base_hits: Counts, corrected_hits: Counts, n: Counts, fair: float) -> Found:
+def overcorrected(
+    base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
+) -> Found:
     """Share of all subjects whose lean changed its sign.
 
     That is, the 95 % interval of the base model's share lies wholly on one side of the fair share,
@@ -86,14 +88,15 @@ def overcorrected(base_hits: Counts, corrected_hits: Counts, n: Counts, fair: fl
     dict
         ``value, low, high, n``; 0: no correction went beyond the mix.
     """
-    return share(turns(base_hits, corrected_hits, n, fair))
+    return share(turns(base_hits, corrected_hits, n_base, n_corrected, fair))
 
 
 def turns(
-    base_hits: Counts, corrected_hits: Counts, n: Counts, fair: float
+    base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
 ) -> npt.NDArray[np.bool_]:
     """Find the subjects whose lean changed its sign; see `overcorrected`."""
-    result: npt.NDArray[np.bool_] = _sides(base_hits, n, fair) * _sides(corrected_hits, n, fair) < 0
+    before, after = _sides(base_hits, n_base, fair), _sides(corrected_hits, n_corrected, fair)
+    result: npt.NDArray[np.bool_] = before * after < 0
     return result
 
 

@@ -11,6 +11,7 @@ from probe.experiment.run import Run
 
 if TYPE_CHECKING:
     from probe.images.attributes import AttributeClassifier
+    from probe.images.faces.classifier import FaceClassifier
     from probe.images.quality import ClipScorer
     from probe.images.quality.features import FeatureExtractor
 
@@ -47,8 +48,50 @@ def judges_line(run: Run, *folders: Path) -> str:
     )
 
 
-def load_classifier(run: Run) -> AttributeClassifier:
-    """Open the classifier and see that it knows the words of the run's settings.
+def faces_line(run: Run) -> str:
+    """Which faces the classifier is shown, to be hashed with what it says; empty if none.
+
+    Raises
+    ------
+    DataError
+        If the setting names boxes, which are of certain pictures, or a file that is not there.
+    """
+    from probe.images.faces.detectors import detector_line, is_boxes
+
+    config = run.config.evaluate
+    if not config.faces:
+        return ""
+    if is_boxes(config.faces):
+        raise DataError(
+            f"faces is {config.faces!r}, boxes of certain pictures; a run makes its own: set it to "
+            "mediapipe, or to the weights of its face detector (.tflite)"
+        )
+    return f", {detector_line(config.faces)} margin={config.face_margin}"
+
+
+def load_classifier(run: Run) -> AttributeClassifier | FaceClassifier:
+    """Open the classifier that measures: with the setting ``faces`` it is shown faces only.
+
+    Raises
+    ------
+    DataError
+        If it lacks the attribute, or one of the two values that prompts ask for.
+    ModelError
+        If faces are to be found and MediaPipe is not installed.
+    """
+    classifier, config = load_whole_classifier(run), run.config.evaluate
+    if not faces_line(run):
+        return classifier
+    from probe.images.faces.classifier import FaceClassifier
+    from probe.images.faces.detectors import open_detector
+
+    return FaceClassifier(
+        classifier, open_detector(config.faces), margin=config.face_margin, whole=SUBJECT
+    )
+
+
+def load_whole_classifier(run: Run) -> AttributeClassifier:
+    """Open the classifier, shown whole pictures, and see that it knows the settings' words.
 
     Raises
     ------

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from probe.images.attributes import AttributeClassifier
+    from probe.images.faces.classifier import FaceClassifier
     from probe.images.quality import ClipScorer
+
+    Classifier = AttributeClassifier | FaceClassifier
 
 LABELS = "evaluation/labels.parquet"
 
@@ -30,13 +33,13 @@ def labels_made_from(run: Run) -> str:
     """Everything the labels depend on: the pictures and who looks at them."""
     return hash_parts(
         "labels",
-        judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run)),
+        _seen_by(run),
         lexicon_line(run.lexicon),
         run.hashes(*(f"images/{side}/metadata.jsonl" for side in SIDES)),
     )
 
 
-def label_pictures(run: Run, classifier: AttributeClassifier) -> pd.DataFrame:
+def label_pictures(run: Run, classifier: Classifier) -> pd.DataFrame:
     """Label and score all pictures of both sides, and keep what was seen.
 
     Returns
@@ -44,7 +47,8 @@ def label_pictures(run: Run, classifier: AttributeClassifier) -> pd.DataFrame:
     DataFrame
         One row a picture: ``side``, ``kind``, ``subject``, ``split``, ``seed``, ``prompt``,
         ``file_name``, ``key``, one column an attribute and one its ``_confidence``,
-        ``clip_score``.
+        ``clip_score``. Where faces are looked at, a picture without a clear one has
+        ``"undetected"`` or ``"ambiguous"`` in place of a value.
     """
     made_from = labels_made_from(run)
     if stale_files(run, made_from, LABELS) is not None:
@@ -55,11 +59,16 @@ def label_pictures(run: Run, classifier: AttributeClassifier) -> pd.DataFrame:
     return read_table(run.folder / LABELS, kind="labels")[0]
 
 
-def _look(run: Run, table: pd.DataFrame, classifier: AttributeClassifier) -> pd.DataFrame:
+def _seen_by(run: Run) -> str:
+    folders = judges.classifier_folder(run), judges.clip_folder(run)
+    return judges.judges_line(run, *folders) + judges.faces_line(run)
+
+
+def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame:
     """What is seen in each distinct picture, by its key; in pieces that are written one by one."""
     # The same key is the same picture: of those that the correction left alone, one is enough.
     distinct = table.drop_duplicates("key").reset_index(drop=True)
-    seen_by = judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run))
+    seen_by = _seen_by(run)
     clip, pieces = judges.load_clip(run), []
     for start in range(0, len(distinct), _PIECE):
         rows = distinct.iloc[start : start + _PIECE]

@@ -10,8 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from probe.errors import DegenerateDataError
 from probe.experiment import failures
 from probe.experiment.judges import SUBJECT_SEEN
+from probe.experiment.unseen import (
+    bound_difference,
+    bound_figures,
+    bound_share,
+    count_unseen,
+    is_seen,
+)
 from probe.images.fairness import (
     count_labels,
     fairness_figures,
@@ -47,6 +55,8 @@ class Measurement:
     """Kind of explicit prompt -> the value that it asks for."""
     n_bootstrap: int
     seed: int
+    in_faces: bool = False
+    """Whether faces were looked at, which some pictures may not have."""
 
     def quality(self) -> Found:
         """Every figure, as ``evaluate --json`` prints it."""
@@ -65,6 +75,7 @@ class Measurement:
             "n_images": {**n_images, "per_subject": n_images["base"] // n_subjects},
             "attribute": self.attribute,
             "value": self.asked["female"],
+            **({"unseen": self._unseen()} if self.in_faces else {}),
         }
 
     def fairness(self) -> pd.DataFrame:
@@ -94,7 +105,8 @@ class Measurement:
                     table["subject"].tolist(), table[attribute].tolist(), values=values
                 )
                 for subject, of_subject in zip(subjects, counts, strict=True):
-                    n = int(of_subject.sum())
+                    if not (n := int(of_subject.sum())):
+                        continue  # nothing was seen in any of its pictures
                     for value, count in zip(values, of_subject.tolist(), strict=True):
                         found = share_interval(count, n)
                         rows.append(
@@ -114,16 +126,29 @@ class Measurement:
         return pd.DataFrame(rows)
 
     def subjects(self, split: str) -> list[str]:
-        """Subjects of neutral pictures, in the order of the first; rows of `counts`."""
-        table = self._neutral("base")
-        table = table if split == "all" else table[table["split"] == split]
-        return list(dict.fromkeys(table["subject"]))
+        """Subjects of neutral pictures, in the order of the first; rows of `counts`.
+
+        Those of which something was seen on both sides.
+
+        Raises
+        ------
+        DegenerateDataError
+            If there is none at all.
+        """
+        sides = [self._neutral(side) for side in SIDES]
+        known = [set(of.loc[is_seen(of, self.attribute), "subject"]) for of in sides]
+        both = set.intersection(*known)
+        if not both:
+            raise DegenerateDataError(
+                f"{self.attribute} was seen in no occupation's pictures of both models; look at "
+                "whole pictures with --faces '', or name another detector"
+            )
+        table = sides[0] if split == "all" else sides[0][sides[0]["split"] == split]
+        return [name for name in dict.fromkeys(table["subject"]) if name in both]
 
     def counts(self, side: str, split: str) -> Counts:
         """Pictures by subject and value, (n_subjects, n_values); the same rows for both sides."""
         table = self._neutral(side)
-        if split != "all":
-            table = table[table["split"] == split]
         subjects, counts = count_labels(
             table["subject"].tolist(),
             table[self.attribute].tolist(),
@@ -144,8 +169,7 @@ class Measurement:
                 for measure, row in rows.loc[split].iterrows()
             }
 
-        table = self.labels[self.labels["side"] == side]
-        said = table[table["kind"].isin(list(self.asked))]
+        said = self._said(side)
         neutral = self._neutral(side)
         clip = mean_interval(
             neutral["clip_score"].to_numpy(),
@@ -157,7 +181,7 @@ class Measurement:
             **figures("all"),
             **{split: figures(split) for split in SPLITS[1:]},
             "explicit_honoured": failures.share(
-                said[self.attribute] == said["kind"].map(dict(self.asked))
+                self._is_honoured(said[is_seen(said, self.attribute)])
             ),
             "subject_recognised": failures.share(neutral[SUBJECT_SEEN] == neutral["subject"]),
             "clip_score": {**asdict(clip), "n": len(neutral)},
@@ -175,7 +199,7 @@ class Measurement:
         values = list(self.attributes[self.attribute])
         column = values.index(self.asked["female"])
         before, after = self.counts("base", "all"), self.counts("moesd", "all")
-        n, fair = before.sum(axis=1), 1 / len(values)
+        n, fair = (before.sum(axis=1), after.sum(axis=1)), 1 / len(values)
         keys = self.labels.pivot(index="file_name", columns="side", values="key")
         kinds = self.labels.drop_duplicates("file_name").set_index("file_name").loc[keys.index]
         is_same = keys["base"] == keys["moesd"]
@@ -184,13 +208,50 @@ class Measurement:
         subjects = self.subjects("all")
         return {
             "gate_missed": failures.gate_missed(
-                before[:, column], n, is_untouched.loc[subjects].to_numpy(), fair
+                before[:, column], n[0], is_untouched.loc[subjects].to_numpy(), fair
             ),
-            "overcorrected": failures.overcorrected(before[:, column], after[:, column], n, fair),
+            "overcorrected": failures.overcorrected(before[:, column], after[:, column], *n, fair),
             "explicit_changed": failures.share(~is_same[kinds["kind"].isin(list(self.asked))]),
             "non_person_changed": failures.share(~is_same[kinds["kind"] == "object"]),
             "overfit": failures.overfit(differences["trained"], differences["held_out"]),
         }
+
+    def _unseen(self) -> Found:
+        """What nobody saw, by side, and what it could change; see `probe.experiment.unseen`."""
+        found: Found = {}
+        for side, name in SIDES.items():
+            neutral, said = self._neutral(side), self._said(side)
+            n_unseen = (~is_seen(neutral, self.attribute)).astype(int)
+            by_subject = pd.Series(n_unseen).groupby(neutral["subject"].to_numpy()).sum()
+            seen = said[is_seen(said, self.attribute)]
+            found[name] = {
+                **count_unseen(neutral[self.attribute]),
+                "explicit": count_unseen(said[self.attribute]),
+                "subjects": {str(of): int(n) for of, n in by_subject.items() if n},
+                "bounds": {
+                    **bound_figures(
+                        self.counts(side, "all"), by_subject[self.subjects("all")].to_numpy()
+                    ),
+                    "explicit_honoured": bound_share(
+                        self._is_honoured(seen), len(said) - len(seen)
+                    ),
+                },
+            }
+        ends = (found[name]["bounds"]["mad"] for name in SIDES.values())
+        known = set(self.subjects("all"))
+        everybody = dict.fromkeys(self._neutral("base")["subject"])
+        return {
+            **found,
+            "difference": {"bounds": {"mad": bound_difference(*ends)}},
+            "left_out": [name for name in everybody if name not in known],
+        }
+
+    def _said(self, side: str) -> pd.DataFrame:
+        is_asked = self.labels["kind"].isin(list(self.asked))
+        return self.labels[(self.labels["side"] == side) & is_asked]
+
+    def _is_honoured(self, said: pd.DataFrame) -> pd.Series:
+        return said[self.attribute] == said["kind"].map(dict(self.asked))
 
     def _neutral(self, side: str) -> pd.DataFrame:
         return self.labels[(self.labels["side"] == side) & (self.labels["kind"] == "neutral")]

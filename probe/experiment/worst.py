@@ -9,6 +9,7 @@ import pandas as pd
 
 from probe.experiment import failures
 from probe.experiment.generating import SIDES
+from probe.experiment.unseen import is_seen
 from probe.images.fairness import count_labels
 
 FAILURES = ("gate_missed", "overcorrected", "explicit_changed", "non_person_changed", "overfit")
@@ -68,15 +69,18 @@ def worst_pictures(
     neutral = pairs[pairs["kind"] == "neutral"]
     fair = 1 / len(values)
     off_base, off_moesd = ((jobs[f"share_{side}"] - fair).abs() for side in SIDES)
-    n, before, after = (jobs[name].to_numpy() for name in ("n", "hits_base", "hits_moesd"))
+    before, after = jobs["hits_base"].to_numpy(), jobs["hits_moesd"].to_numpy()
+    n, n_moesd = jobs["n"].to_numpy(), jobs["n_moesd"].to_numpy()
     is_missed = failures.leans(before, n, fair)
-    turned = failures.turns(before, after, n, fair)
+    turned = failures.turns(before, after, n, n_moesd, fair)
     is_new = jobs["split"] == "held_out"
     gain = off_base - off_moesd
     is_overfit = is_new & (gain < gain[jobs["split"] == "trained"].mean())
     moved = (jobs["share_moesd"] - jobs["share_base"]).abs()
-    flipped = (neutral["seen_base"] == neutral["most_base"]) & (
-        neutral["seen_moesd"] != neutral["seen_base"]
+    flipped = (
+        (neutral["seen_base"] == neutral["most_base"])
+        & (neutral["seen_moesd"] != neutral["seen_base"])
+        & is_seen(neutral, "seen_moesd")
     )
     other = pairs[pairs["key_base"] != pairs["key_moesd"]]
     said = other[other["kind"].isin(list(asked))]
@@ -106,7 +110,7 @@ def _pair(labels: pd.DataFrame, attribute: str) -> pd.DataFrame:
     for side, of in zip(SIDES, (base, moesd), strict=True):
         columns = {attribute: f"seen_{side}", "key": f"key_{side}", "clip_score": f"clip_{side}"}
         pairs = pairs.join(of[list(columns)].rename(columns=columns), how="inner")
-        neutral = pairs[pairs["kind"] == "neutral"]
+        neutral = pairs[(pairs["kind"] == "neutral") & is_seen(pairs, f"seen_{side}")]
         most = neutral.groupby("subject")[f"seen_{side}"].agg(lambda seen: seen.mode().iloc[0])
         pairs[f"most_{side}"] = pairs["subject"].map(most)
     return pairs.reset_index()
@@ -120,7 +124,8 @@ def _jobs(
     pairs: pd.DataFrame,
 ) -> pd.DataFrame:
     """What is known of each occupation, by its name: counts, shares, whether it was left alone."""
-    neutral, column = labels[labels["kind"] == "neutral"], list(values).index(value)
+    neutral = labels[(labels["kind"] == "neutral") & is_seen(labels, attribute)]
+    column = list(values).index(value)
     tables = []
     for side in SIDES:
         of = neutral[neutral["side"] == side]
@@ -128,11 +133,12 @@ def _jobs(
         found = pd.DataFrame({"hits": counts[:, column], "n": counts.sum(axis=1)}, index=names)
         found["share"] = found["hits"] / found["n"]
         tables.append(found.add_suffix(f"_{side}"))
-    jobs = tables[0].join(tables[1]).rename(columns={"n_base": "n"})
+    jobs = tables[0].join(tables[1], how="inner").rename(columns={"n_base": "n"})
     own = pairs[pairs["kind"] == "neutral"]
     is_same = (own["key_base"] == own["key_moesd"]).groupby(own["subject"]).all()
     split = own.drop_duplicates("subject").set_index("subject")["split"]
-    return jobs.assign(is_untouched=is_same, split=split)
+    known = jobs.index
+    return jobs.assign(is_untouched=is_same.loc[known], split=split.loc[known])
 
 
 def _of_jobs(pictures: pd.DataFrame, badness: pd.Series) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.errors import DataError, ShapeError
+from probe.images.unseen import UNSEEN
 
 Counts = npt.NDArray[np.integer]
 Double = npt.NDArray[np.float64]
@@ -89,14 +90,15 @@ def count_labels(
     subjects, labels : sequence of str, of the same length
         Subject of each picture, and the value that a classifier saw in it.
     values : sequence of str
-        All values of the attribute; they are the columns, also those that never occur.
+        All values of the attribute; they are the columns, also those that never occur. A picture
+        whose label is one of `probe.images.unseen.UNSEEN` in place of a value is not counted.
 
     Returns
     -------
     names : list of str
         The subjects in the order of their first picture.
     counts : ndarray of int, shape (n_subjects, n_values)
-        Row i belongs to ``names[i]``.
+        Row i belongs to ``names[i]``; 0 where no picture shows a value.
 
     Raises
     ------
@@ -110,12 +112,14 @@ def count_labels(
             f"there are {len(subjects)} subjects and {len(labels)} labels; needed one of each for "
             "a picture"
         )
-    if unknown := sorted(set(labels) - set(values)):
+    if unknown := sorted(set(labels) - set(values) - set(UNSEEN)):
         raise DataError(f"labels hold {unknown}; needed only {list(values)}")
     rows = {name: row for row, name in enumerate(dict.fromkeys(subjects))}
     columns = {value: column for column, value in enumerate(values)}
     counts = np.zeros((len(rows), len(values)), dtype=np.int64)
-    np.add.at(counts, ([rows[name] for name in subjects], [columns[label] for label in labels]), 1)
+    for name, label in zip(subjects, labels, strict=True):
+        if label in columns:
+            counts[rows[name], columns[label]] += 1
     return list(rows), counts
 
 

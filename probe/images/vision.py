@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from probe.errors import DataError, ModelError, ShapeError
 from probe.files import one_line
@@ -25,6 +26,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused before they are decoded: this one is 192 MB."""
+
+_ORIENTATION = 0x0112  # of EXIF
 
 
 def load_vision_model(folder: Path | str, kind: Any, *, device: str | torch.device) -> Any:
@@ -184,7 +187,9 @@ def check_pictures(pictures: Pictures) -> None:
 
 
 def open_picture(picture: Picture) -> Image.Image:
-    """Open one picture as 8-bit RGB; what is transparent is seen on white.
+    """Open one picture as 8-bit RGB, upright; what is transparent is seen on white.
+
+    A file is turned as its EXIF orientation says, so that it is seen as people see it.
 
     Raises
     ------
@@ -202,9 +207,10 @@ def open_picture(picture: Picture) -> Image.Image:
         with warnings.catch_warnings():
             # the size is bounded here, and more tightly
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF", UserWarning)
             with Image.open(picture) as image:
                 _check_size(image, str(picture))
-                return _as_rgb(image, str(picture))
+                return _as_rgb(_upright(image), str(picture))
     except FileNotFoundError as error:
         raise DataError(f"there is no picture {picture}; make it again, or drop it") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
@@ -219,6 +225,14 @@ def _check_size(image: Image.Image, name: str) -> None:
             f"{name} has {n_pixels / 1e6:.0f} megapixels; needed at most {MAX_PIXELS / 1e6:.0f}: "
             "make it smaller"
         )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return image  # the EXIF is damaged, and the picture need not be
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def _as_rgb(image: Image.Image, name: str = "a picture") -> Image.Image:

@@ -26,9 +26,9 @@ def measured(change, n_subjects=12, noise=0.2):
         for side, score in (("base", 25.0), ("moesd", 25.0 + moved)):
             for index in range(4):
                 seen = subject if side == "base" or index else "other"
-                rows.append((side, "neutral", subject, seen, score + index))
-            rows.append((side, "object", subject, subject, 99.0 if side == "base" else 0.0))
-    columns = ["side", "kind", "subject", "subject_seen", "clip_score"]
+                rows.append((side, "neutral", subject, seen, score + index, "woman"))
+            rows.append((side, "object", subject, subject, 99.0 if side == "base" else 0.0, None))
+    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
     table = pd.DataFrame(rows, columns=columns)
     return Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, 500, 0)
 
@@ -51,6 +51,31 @@ def test_no_difference_found_is_not_equivalence():
     assert found["p_equivalent"] > 0.05
     told = comparable({"difference": {"clip_score": found}})
     assert "not shown to be equivalent within 1.00" in told
+
+
+def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
+    """Corrected pictures show as many women as men, whom the scorer rates 4 points lower."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (side, "neutral", subject, subject, 70.0 - 4 * (index < n_women) + rng.normal(0, 0.1), who)
+        for subject in map(str, range(12))
+        for side, n_women in (("base", 2), ("moesd", 5))
+        for index in range(10)
+        for who in ["woman" if index < n_women else "man"]
+    ]
+    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
+    table = pd.DataFrame(rows, columns=columns)
+    measured = Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, 500, 0)
+    change = comparable_quality(measured, **MARGINS)
+    like = change["clip_score_like_for_like"]
+    assert change["clip_score"]["value"] == pytest.approx(-1.2, abs=0.1)
+    assert change["clip_score"]["p_equivalent"] > 0.5
+    assert like["low"] < 0 < like["high"]
+    assert like["p_equivalent"] < 0.001
+    assert like["composition"]["value"] == pytest.approx(-1.2, abs=0.1)
+    told = comparable({"difference": change, "attribute": "gender"})
+    assert "Among pictures that show the same gender" in told
+    assert "(12 occupations)" in told
 
 
 def test_a_single_subject_is_not_tested():

@@ -50,13 +50,13 @@ def test_a_gate_that_leaves_fair_subjects_alone_misses_nothing():
 
 def test_overcorrection_is_a_lean_to_the_other_side():
     before, after = np.array([0, 20, 0, 10]), np.array([20, 0, 10, 20])
-    assert failures.overcorrected(before, after, N, 0.5)["value"] == 0.5
+    assert failures.overcorrected(before, after, N, N, 0.5)["value"] == 0.5
 
 
 def test_overcorrection_does_not_depend_on_which_value_is_counted():
     before, after = np.array([0, 20, 3, 10]), np.array([18, 1, 11, 20])
-    one = failures.overcorrected(before, after, N, 0.5)
-    assert one == failures.overcorrected(N - before, N - after, N, 0.5)
+    one = failures.overcorrected(before, after, N, N, 0.5)
+    assert one == failures.overcorrected(N - before, N - after, N, N, 0.5)
 
 
 def test_pictures_with_another_key_are_changed():

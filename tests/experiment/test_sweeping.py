@@ -164,7 +164,11 @@ def test_base_pictures_are_not_made_again(swept):
 def test_the_table_says_which_variants_are_on_the_front(swept):
     _, sweep, result = swept
     table, _ = read_table(sweep.folder / "sweep.parquet", kind="sweep")
-    assert len(table) == 2 * 2 * (6 + 6)  # variants, sides, figures and those of the target
+    # variants, sides, figures and those of the target; failures are the corrected side's alone
+    assert len(table) == 2 * (2 * (6 + 6) + 5)
+    failed = table[table["figure"] == "overcorrected"]
+    assert (failed["side"] == "corrected").all()
+    assert failed["value"].between(0, 1).all()
     met = table[(table["side"] == "base") & (table["figure"] == "off_target")]
     mad = table[(table["side"] == "base") & (table["figure"] == "mad")]
     np.testing.assert_allclose(met["value"], mad["value"].to_numpy())  # parity is asked for

@@ -1,8 +1,11 @@
 """A training that is shared out to several processes."""
 
+import itertools
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -150,3 +153,29 @@ def test_two_processes_end_in_the_weights_of_one(finished_run, tmp_path):
     learnt = {name.split("/")[0] for name in expected if ".up." in name and expected[name].any()}
     assert learnt == {"experts", "unet-experts"}
     assert Experiment.open(two).train().was_made is False
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_training_that_is_killed_ends_in_the_same_bytes(finished_run, tmp_path):
+    # All in processes of their own, since this one has fewer threads: sums then round otherwise.
+    ways = WAYS | {"diffusion_steps": 40, "precision": "bf16", "checkpointing": True}
+    whole, broken = (shutil.copytree(finished_run, tmp_path / name) for name in ("whole", "broken"))
+
+    def command(run):
+        return [sys.executable, "-c", MAIN, "train", str(run), *told(ways)]
+
+    subprocess.run(command(whole), check=True, capture_output=True)
+    state, seen = broken / "moesd" / "checkpoint.safetensors", set()
+    process = subprocess.Popen(command(broken), stderr=subprocess.DEVNULL)
+    while len(seen) < 4 and process.poll() is None:
+        time.sleep(0.001)
+        if state.exists():
+            seen.add(state.stat().st_mtime_ns)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert state.exists()
+    subprocess.run(command(broken), check=True, capture_output=True)
+    assert not state.exists()
+    for file in itertools.chain(WEIGHTS.values(), ["gate.parquet", "config.json"]):
+        assert (broken / "moesd" / file).read_bytes() == (whole / "moesd" / file).read_bytes(), file

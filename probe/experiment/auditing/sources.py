@@ -50,6 +50,8 @@ def look_at_pictures(
     attribute: str | None = None,
     values: Sequence[str] | None = None,
     min_confidence: float = 0.0,
+    faces: str | None = None,
+    face_margin: float | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> LabelTable:
@@ -67,6 +69,11 @@ def look_at_pictures(
         What a CLIP tells apart, e.g. ``["woman", "man"]``; a classifier knows its own.
     min_confidence : float
         As for `probe.images.audit.looking.look`.
+    faces : str, optional
+        Who finds the faces that are looked at, as for
+        `probe.images.faces.detectors.open_detector`; whole pictures are looked at if not given.
+    face_margin : float, optional
+        Around a face, as a share of its size; 0.25 if not given.
     device : str
         Where the weights live.
     progress : callable, optional
@@ -82,14 +89,20 @@ def look_at_pictures(
         If a model cannot be opened.
     """
     from probe.images.audit.folders import find_pictures
-    from probe.images.audit.looking import look
+    from probe.images.audit.looking import FACE_MARGIN, look
+    from probe.images.faces.detectors import open_detector
 
+    if face_margin is not None and not faces:
+        raise ValueError("--face-margin is for --faces")
     pictures = find_pictures(folder)
+    detector = open_detector(faces) if faces else None
     looker = _looker(classifier, clip, attribute, values, device)
     return look(
         pictures,
         looker,
         min_confidence=min_confidence,
+        faces=detector,
+        face_margin=FACE_MARGIN if face_margin is None else face_margin,
         progress=None
         if progress is None
         else lambda done, total: progress("looking at pictures", done, total),

@@ -12,6 +12,7 @@ import pandas as pd
 from probe.experiment import judges
 from probe.experiment.drawing import draw_pictures
 from probe.experiment.run import Run
+from probe.experiment.unseen import is_seen
 from probe.images.audit.sequential import (
     FAIR,
     OPEN,
@@ -144,7 +145,7 @@ def audit_until_settled(
         )
         for name, of_subject in labels.groupby("subject"):
             hits[str(name)] += int((of_subject[run.config.evaluate.attribute] == value).sum())
-            seen[str(name)] += len(of_subject)
+            seen[str(name)] += int(is_seen(of_subject, run.config.evaluate.attribute).sum())
         found |= {name: _settle(hits[name], seen[name], band) for name in still}
         if tell is not None:
             tell(min(made + n_batch, n_max) * len(pictures), n_all)

@@ -23,6 +23,7 @@ from probe.experiment.wording.terms import (
     SPLITS,
     versions,
 )
+from probe.experiment.wording.unseen import unseen
 
 BEGIN, END = "<!-- moesd-probe:begin -->", "<!-- moesd-probe:end -->"
 """What the section stands between; whatever is there is replaced by the next one."""
@@ -87,7 +88,9 @@ def _fairness(evidence: Evidence) -> str:
         f"{n_images} pictures of each model, {n_each} of each occupation, from equal "
         "noise. In brackets 95 % intervals; the noise floor is what a perfectly fair model would "
         f"score at this number of pictures. {plain(meanings)}.\n\n{table(head, rows)}"
-        + (f"\n\n{plain(told)}" if (told := classifier_error(quality)) else "")
+        + "".join(
+            f"\n\n{plain(told)}" for of in (unseen, classifier_error) if (told := of(quality))
+        )
     )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from probe.baselines.method import Material, Trial
     from probe.images.attributes import AttributeClassifier
+    from probe.images.faces.classifier import FaceClassifier
     from probe.images.quality import ClipScorer
     from probe.intervention import Intervention
     from probe.text.encoder import TextEncoder
@@ -64,7 +65,7 @@ class Bench:
         return self.run.load_encoder()
 
     @cached_property
-    def classifier(self) -> AttributeClassifier:
+    def classifier(self) -> AttributeClassifier | FaceClassifier:
         """Who looks at the pictures."""
         return judges.load_classifier(self.run)
 
@@ -92,7 +93,8 @@ class Bench:
             lexicon_line(run.lexicon),
             settings_line(run.config.generate, without=("n_images", "batch_size", "sending")),
             f"n={self.n_images}",
-            judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run)),
+            judges.judges_line(run, judges.classifier_folder(run), judges.clip_folder(run))
+            + judges.faces_line(run),
             f"{run.config.evaluate.attribute} {run.config.evaluate.female}",
         )
 
@@ -160,8 +162,10 @@ class Bench:
         subjects, counts = count_labels(
             table["subject"].tolist(), seen[config.attribute].tolist(), values=values
         )
-        shares = counts[:, values.index(config.female)] / counts.sum(axis=1)
-        return Trial(tuple(subjects), shares, self._recognised(seen, table))
+        n_seen = counts.sum(axis=1)
+        known = np.flatnonzero(n_seen)
+        shares = counts[known, values.index(config.female)] / n_seen[known]
+        return Trial(tuple(subjects[row] for row in known), shares, self._recognised(seen, table))
 
     def _recognised(self, seen: pd.DataFrame, table: pd.DataFrame) -> float:
         if judges.SUBJECT not in seen:  # CLIP would have to be asked; then no setting is refused

@@ -12,9 +12,11 @@ import pandas as pd
 
 from probe.errors import DegenerateDataError
 from probe.experiment import failures
+from probe.experiment.comparable import like_for_like
 from probe.experiment.comparing.making import Features, Seen
 from probe.experiment.judges import SUBJECT_SEEN
 from probe.experiment.measuring import by_subject
+from probe.experiment.unseen import is_seen
 from probe.images.fairness import count_labels, fairness_figures, paired_difference
 from probe.images.kid import kid
 
@@ -56,12 +58,14 @@ class Judgement:
 
         table = seen.labels
         neutral = table["kind"] == "neutral"
-        said = table[table["kind"].isin(list(self.asked))]
         is_same = self._is_same(table)
+        is_missed = ~is_seen(table[neutral], self.attribute)
         fairness = {figure: self._fairness(table, splits) for figure, splits in SPLITS.items()}
+        before, after = self._counts(self.base.labels), self._counts(table)
+        both = before.any(axis=1) & after.any(axis=1)
         change = paired_difference(
-            self._counts(self.base.labels),
-            self._counts(table),
+            before[both],
+            after[both],
             n_bootstrap=self.n_bootstrap,
             seed=self.seed,
         )
@@ -71,7 +75,7 @@ class Judgement:
             n_bootstrap=self.n_bootstrap,
             seed=self.seed,
         )
-        honoured = failures.share(said[self.attribute] == said["kind"].map(dict(self.asked)))
+        honoured = failures.share(self._is_honoured(table))
         thing = table["kind"] == "object"
         return {
             "name": name,
@@ -86,14 +90,25 @@ class Judgement:
             "non_person_changed": failures.share(~is_same[thing]),
             "non_person_kid": self._kid(seen.features[thing.to_numpy()], ("object",)),
             "clip_score": {**asdict(clip), "n": int(neutral.sum())},
+            "clip_like_for_like": like_for_like(
+                *(of[of["kind"] == "neutral"] for of in (self.base.labels, table)),
+                attribute=self.attribute,
+                n_bootstrap=self.n_bootstrap,
+                seed=self.seed,
+            ),
             "kid": self._kid(seen.features[neutral.to_numpy()], tuple(self.asked)),
+            **({"unseen": failures.share(is_missed)} if is_missed.any() else {}),
             **seen.row,
         }
 
     @property
     def _base_honoured(self) -> float:
-        said = self.base.labels[self.base.labels["kind"].isin(list(self.asked))]
-        return float((said[self.attribute] == said["kind"].map(dict(self.asked))).mean())
+        return float(self._is_honoured(self.base.labels).mean())
+
+    def _is_honoured(self, table: pd.DataFrame) -> pd.Series:
+        """Whether each explicit prompt's picture shows what was asked for, where that is seen."""
+        said = table[table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)]
+        return said[self.attribute] == said["kind"].map(dict(self.asked))
 
     def _is_same(self, table: pd.DataFrame) -> pd.Series:
         """Whether each picture is the base model's, bit for bit."""
@@ -102,11 +117,12 @@ class Judgement:
 
     def _fairness(self, table: pd.DataFrame, splits: Sequence[str]) -> Found:
         counts = self._counts(table[table["split"].isin(splits)])
+        counts = counts[counts.any(axis=1)]
         found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)["mad"]
         return {**asdict(found), "n": len(counts)}
 
     def _counts(self, table: pd.DataFrame) -> Counts:
-        """Neutral pictures by subject and value; rows in the order of the plan."""
+        """Neutral pictures by subject and value; rows in the order of the plan, 0 if none seen."""
         neutral = table[table["kind"] == "neutral"]
         labels = neutral[self.attribute].tolist()
         return count_labels(neutral["subject"].tolist(), labels, values=self.values)[1]

@@ -111,8 +111,9 @@ class CompareMethods:
     def _made_from(self, bench: Bench) -> str:
         rows = (row_made_from(bench, name) for name in self.names)
         of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
-        settings = settings_line(bench.run.config.evaluate, without=of_runs)
-        return hash_parts("compare", INTERVALS, settings, *self.names, *rows)
+        of_rows = ("faces", "face_margin")
+        settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
+        return hash_parts("compare, like for like", INTERVALS, settings, *self.names, *rows)
 
 
 def read_methods(run: Run) -> pd.DataFrame:

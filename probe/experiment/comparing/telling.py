@@ -21,6 +21,7 @@ _COLUMNS = (
     ("subject_recognised", "recognised", 3),
     ("non_person_changed", "things changed", 2),
     ("clip_score", "CLIP score", 1),
+    ("clip_like_for_like", "CLIP, like for like", 2),
     ("kid", "KID", 3),
 )
 

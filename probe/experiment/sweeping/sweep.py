@@ -200,7 +200,7 @@ class Sweep:
                 "n_images": quality["n_images"]["per_subject"],
             }
             for side in SIDES.values()
-            for figure, found in (_figures(quality[side]) | met[side]).items()
+            for figure, found in (_figures(quality, side) | met[side]).items()
         ]
         return pd.DataFrame(rows)
 
@@ -221,10 +221,13 @@ class Sweep:
             write_json(self.folder / "sweep.json", result.to_json(), made)
 
 
-def _figures(side: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The figures of one side by name, MAD of each split among them."""
+def _figures(quality: dict[str, Any], name: str) -> dict[str, dict[str, float]]:
+    """The figures of one side by name: MAD of each split, scores, and how a correction failed."""
+    side = quality[name]
     of_splits = {f"mad_{split}": side[split]["mad"] for split in SPLITS[1:]}
-    return {"mad": side["mad"], **of_splits, **{name: side[name] for name in SCORES}}
+    scores = {score: side[score] for score in SCORES}
+    failed = quality["failures"] if name == SIDES["moesd"] else {}
+    return {"mad": side["mad"], **of_splits, **scores, **failed}
 
 
 def _count_weights(folder: Path, config: TrainConfig) -> int:

@@ -12,13 +12,28 @@ _NAMES = (("clip_score", "CLIP score", 2), ("subject_recognised", "occupation re
 
 def comparable(quality: Mapping[str, Any]) -> str:
     """Say of each score whether it is equivalent within its margin; empty if not tested."""
-    told = []
-    for key, name, digits in _NAMES:
-        if (found := quality["difference"].get(key)) is not None:
-            is_shown = found["p_equivalent"] < 0.05
-            told.append(
-                f"{name} changes by {interval(found, digits)}, "
-                f"{'equivalent' if is_shown else 'not shown to be equivalent'} within "
-                f"{number(found['margin'], digits)} ({p_value(found['p_equivalent'])})"
-            )
-    return f"Comparable quality: {'; '.join(told)}." if told else ""
+    change = quality["difference"]
+    told = [
+        f"{name} changes by {_judged(change[key], digits)}"
+        for key, name, digits in _NAMES
+        if change.get(key) is not None
+    ]
+    if not told:
+        return ""
+    sentences = [f"Comparable quality: {'; '.join(told)}."]
+    if (like := change.get("clip_score_like_for_like")) is not None:
+        sentences.append(
+            f"Among pictures that show the same {quality['attribute']} the CLIP score changes by "
+            f"{_judged(like, 2)}; the rest, {interval(like['composition'], 2)}, comes of whom the "
+            f"pictures show and not of how well ({like['n_subjects']} occupations)."
+        )
+    return " ".join(sentences)
+
+
+def _judged(found: Mapping[str, Any], digits: int) -> str:
+    is_shown = found["p_equivalent"] < 0.05
+    return (
+        f"{interval(found, digits)}, "
+        f"{'equivalent' if is_shown else 'not shown to be equivalent'} within "
+        f"{number(found['margin'], digits)} ({p_value(found['p_equivalent'])})"
+    )

@@ -10,7 +10,6 @@ import numpy as np
 
 from probe.errors import DataError, DegenerateDataError
 from probe.images.audit.label_files import separator_of
-from probe.images.audit.tables import reason_unseen
 from probe.images.intervals import Interval, joined_ends
 from probe.images.measures import (
     MEASURES,
@@ -22,6 +21,7 @@ from probe.images.measures import (
     worst_figures,
 )
 from probe.images.replicates import Figure, interval_over_subjects
+from probe.images.unseen import reason_unseen
 from probe.text.exchange.lines import nearest
 from probe.text.exchange.records import Records
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from probe.errors import DataError
 from probe.images.audit.label_files import SUFFIXES, check_values, separator_of, subject_column
-from probe.images.audit.tables import CountTable, reason_unseen
+from probe.images.audit.tables import CountTable
+from probe.images.unseen import reason_unseen
 from probe.text.exchange.lines import nearest, read_lines
 from probe.text.exchange.records import Records
 

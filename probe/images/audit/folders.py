@@ -22,7 +22,7 @@ METADATA = "metadata.jsonl"
 class PictureFolder:
     """The pictures of a folder, one a row; none has been opened yet."""
 
-    source: str
+    folder: Path
     files: list[Path]
     subjects: list[str]
     """What each picture was to show."""
@@ -32,6 +32,15 @@ class PictureFolder:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def source(self) -> str:
+        """What people call it."""
+        return self.folder.name
+
+    def name(self, row: int) -> str:
+        """What the folder calls a picture's file."""
+        return Path(os.path.relpath(self.files[row], self.folder)).as_posix()
 
 
 def find_pictures(folder: str | Path) -> PictureFolder:
@@ -91,7 +100,7 @@ def _described(folder: Path, path: Path) -> PictureFolder:
     notes = [f"left out: {len(rows) - len(kept)} pictures of other kinds than neutral"]
     has_seeds = bool(kept) and all(row.get("seed") is not None for row in kept)
     return PictureFolder(
-        source=folder.name,
+        folder=folder,
         files=[folder / row["file_name"] for row in kept],
         subjects=[row["subject"] for row in kept],
         seeds=[str(row["seed"]) for row in kept] if has_seeds else None,
@@ -125,7 +134,7 @@ def _by_sub_folder(folder: Path) -> PictureFolder:
         for file in _files(sub):
             files.append(file)
             subjects.append(sub.name)
-    return PictureFolder(folder.name, files, subjects, None)
+    return PictureFolder(folder, files, subjects, None)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from probe.errors import DataError
-from probe.images.audit.tables import UNSEEN, LabelTable, reason_unseen
+from probe.images.audit.tables import LabelTable
+from probe.images.unseen import UNSEEN, reason_unseen
 from probe.text.exchange.lines import nearest, read_lines
 from probe.text.exchange.records import Records
 

@@ -10,29 +10,9 @@ import numpy.typing as npt
 
 from probe.errors import DataError, DegenerateDataError
 from probe.images.measures import Counts
+from probe.images.unseen import UNSEEN
 
 Codes = npt.NDArray[np.integer]
-
-UNDETECTED = "undetected"
-"""No person, no face, or no label."""
-AMBIGUOUS = "ambiguous"
-"""Seen, but not as one of the values: a person or a classifier could not tell."""
-UNREADABLE = "unreadable"
-"""A picture that could not be opened."""
-UNSEEN = (UNDETECTED, AMBIGUOUS, UNREADABLE)
-"""Why a picture shows no value; it is counted by its reason and never dropped."""
-
-_WORDS = {
-    UNDETECTED: ("", "undetected", "none", "except", "no face", "no person", "nan", "null"),
-    AMBIGUOUS: ("ambiguous", "unclear", "unsure", "unknown", "both"),
-    UNREADABLE: ("unreadable",),
-}
-_REASON = {word: reason for reason, words in _WORDS.items() for word in words}
-
-
-def reason_unseen(label: str) -> str | None:
-    """Say why a label is no value, one of `UNSEEN`, or None if it is one."""
-    return _REASON.get(label.strip().lower())
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +54,11 @@ class CountTable:
         is_seen = self.counts.sum(axis=1) > 0
         if is_seen.all():
             return self
-        gone = [name for name, seen in zip(self.subjects, is_seen, strict=True) if not seen]
+        gone = [
+            f"{name} ({n} pictures)"
+            for name, n, seen in zip(self.subjects, self.n_unseen, is_seen, strict=True)
+            if not seen
+        ]
         told = f"left out, because no picture of theirs shows a value: {', '.join(gone[:5])}"
         told += f" and {len(gone) - 5} more" if len(gone) > 5 else ""
         return replace(self.rows(np.flatnonzero(is_seen)), notes=(*self.notes, told))

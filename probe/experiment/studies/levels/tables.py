@@ -12,6 +12,7 @@ import pandas as pd
 
 from probe.experiment.generating import SIDES
 from probe.experiment.measuring import SPLITS
+from probe.experiment.unseen import is_seen
 from probe.images.fairness import (
     count_labels,
     fairness_figures,
@@ -53,8 +54,9 @@ def pair_pictures(pictures: pd.DataFrame, attribute: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a pair: ``level``, ``asked``, ``subject``, ``split``, ``prompt``, ``seed``,
-        ``file_name``, and of each side ``seen_SIDE`` and ``key_SIDE``.
+        One row a pair in which something was seen on both sides: ``level``, ``asked``,
+        ``subject``, ``split``, ``prompt``, ``seed``, ``file_name``, and of each side
+        ``seen_SIDE`` and ``key_SIDE``.
     """
     shared = ["level", "asked", "subject", "split", "prompt", "seed", "file_name"]
     pairs = pictures.loc[pictures["side"] == SIDES[0], shared]
@@ -62,7 +64,7 @@ def pair_pictures(pictures: pd.DataFrame, attribute: str) -> pd.DataFrame:
         of = pictures[pictures["side"] == side].set_index("file_name")[[attribute, "key"]]
         of = of.rename(columns={attribute: f"seen_{side}", "key": f"key_{side}"})
         pairs = pairs.join(of, on="file_name")
-    return pairs.reset_index(drop=True)
+    return pairs[is_seen(pairs, *(f"seen_{side}" for side in SIDES))].reset_index(drop=True)
 
 
 def measure_levels(

@@ -1,0 +1,121 @@
+"""MediaPipe's face detector: an optional extra, with weights that this package ships."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from probe.errors import ModelError
+from probe.files import one_line
+from probe.images.faces.face import Face
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = npt.NDArray[np.uint8]
+
+WEIGHTS = "face_detection_full_range_sparse.tflite"
+"""BlazeFace, full range; see ``probe/data/faces/NOTICE.md``."""
+LEAST_SCORE = 0.5
+"""Faces that the detector is less sure of are not taken for faces; MediaPipe's own default."""
+
+
+def shipped_weights() -> Path:
+    """Where the weights are that are taken if none are named."""
+    return Path(str(files("probe"))) / "data" / "faces" / WEIGHTS
+
+
+class Blaze:
+    """A BlazeFace that MediaPipe runs, on the CPU and without a network.
+
+    Parameters
+    ----------
+    weights : path, optional
+        A ``.tflite`` file that MediaPipe's face detector opens; the shipped one if not given.
+
+    Raises
+    ------
+    ModelError
+        If MediaPipe is not installed, or there are no such weights.
+
+    References
+    ----------
+    Bazarevsky et al., *BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs*, 2019.
+    """
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        path = shipped_weights() if weights is None else Path(weights)
+        if not path.is_file():
+            raise ModelError(f"there are no weights {path}; name a .tflite file, or none")
+        try:
+            import mediapipe  # noqa: F401
+        except (ImportError, OSError) as error:  # a system library that it needs may be missing
+            raise ModelError(
+                f"faces cannot be found without MediaPipe ({one_line(error)[:200]}); install it "
+                "with `pip install 'moesd-probe[faces]'`, or give boxes of another detector, "
+                "`--faces boxes.csv`"
+            ) from error
+        self._path = path
+        self.name = f"MediaPipe, {path.stem}"
+        with self._opened():
+            pass
+
+    def find(self, pictures: Sequence[Image], /, *, names: Sequence[str]) -> list[list[Face]]:
+        """Find the faces of each of some upright RGB pictures."""
+        with self._opened() as detect:
+            return [detect(np.ascontiguousarray(picture.convert("RGB"))) for picture in pictures]
+
+    @contextmanager
+    def _opened(self) -> Iterator[Callable[[Pixels], list[Face]]]:
+        """Open MediaPipe's detector for as long as it is used: it must be closed before the end of
+        the interpreter, which it does not see to itself."""
+        from mediapipe import Image, ImageFormat
+        from mediapipe.tasks.python import BaseOptions
+        from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions
+
+        options = FaceDetectorOptions(
+            base_options=BaseOptions(model_asset_path=str(self._path)),
+            min_detection_confidence=LEAST_SCORE,
+        )
+
+        def detect(pixels: Pixels) -> list[Face]:
+            found = detector.detect(Image(ImageFormat.SRGB, pixels)).detections
+            boxes = [(of.bounding_box, of.categories[0].score) for of in found]
+            return [
+                Face(box.origin_x, box.origin_y, box.width, box.height, score)
+                for box, score in boxes
+            ]
+
+        with ExitStack() as stack:
+            try:
+                with _silenced():
+                    detector = stack.enter_context(FaceDetector.create_from_options(options))
+                    detect(np.zeros((8, 8, 3), dtype=np.uint8))  # it warns at the first picture
+            except (RuntimeError, ValueError, OSError) as error:
+                raise ModelError(
+                    f"{self._path} cannot be opened as a face detector ({one_line(error)[:200]}); "
+                    "name a .tflite file of MediaPipe's face detector"
+                ) from error
+            yield detect
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what MediaPipe writes, past Python, from standard error: some fifty lines a model."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

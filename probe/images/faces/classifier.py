@@ -1,0 +1,116 @@
+"""A classifier that is shown faces in place of whole pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probe.images.faces.face import FaceDetector, seen_face
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+    from probe.images.attributes import AttributeClassifier
+    from probe.images.vision import Progress
+
+
+class FaceClassifier:
+    """A classifier behind a detector of faces.
+
+    It sees the largest face of each picture, see `probe.images.faces.face.seen_face`; the subject,
+    if it knows subjects, it sees in the whole picture.
+
+    Parameters
+    ----------
+    classifier : AttributeClassifier
+    detector : FaceDetector
+    margin : float
+        Around a face, as a share of its size.
+    whole : str
+        The attribute that is seen in the whole picture, if the classifier has it.
+
+    Attributes
+    ----------
+    attributes : dict of str to list of str
+        The classifier's.
+    """
+
+    def __init__(
+        self,
+        classifier: AttributeClassifier,
+        detector: FaceDetector,
+        *,
+        margin: float,
+        whole: str = "subject",
+    ) -> None:
+        self.attributes = classifier.attributes
+        self._classifier, self._detector = classifier, detector
+        self._margin, self._whole = margin, whole
+
+    def label(
+        self,
+        images: Sequence[Path | str],
+        *,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Say which value of each attribute is seen in each picture's face.
+
+        Parameters
+        ----------
+        images : sequence of path
+        batch_size, progress
+            As for `AttributeClassifier.label`.
+
+        Returns
+        -------
+        DataFrame
+            As `AttributeClassifier.label` gives it. Where no face is seen, or it is not clear
+            which, the value is ``"undetected"`` or ``"ambiguous"``, and its confidence NaN.
+
+        Raises
+        ------
+        DataError, ModelError
+            As `AttributeClassifier.label`.
+        """
+        import pandas as pd
+
+        from probe.images.vision import check_pictures
+
+        check_pictures(images)
+        parts = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            parts.append(self._label(batch))
+            if progress is not None:
+                progress(start + len(batch), len(images))
+        return pd.concat(parts, ignore_index=True)
+
+    def _label(self, files: Sequence[Path | str]) -> pd.DataFrame:
+        import pandas as pd
+
+        from probe.images.vision import open_picture
+
+        opened = [open_picture(file) for file in files]
+        found = self._detector.find(opened, names=[str(file) for file in files])
+        seen = [seen_face(*of, margin=self._margin) for of in zip(opened, found, strict=True)]
+        faces: list[Image] = [face for face in seen if not isinstance(face, str)]
+        rows = [row for row, face in enumerate(seen) if not isinstance(face, str)]
+        reasons = [face if isinstance(face, str) else "" for face in seen]
+        of_faces = self._classifier.label(faces) if faces else None
+        table: dict[str, Any] = {}
+        for name in self.attributes:
+            values = np.array(reasons, dtype=object)
+            confidence = np.full(len(files), np.nan)
+            if of_faces is not None:
+                values[rows] = of_faces[name]
+                confidence[rows] = of_faces[f"{name}_confidence"]
+            table |= {name: values, f"{name}_confidence": confidence}
+        if self._whole in self.attributes:
+            whole = self._classifier.label(opened)
+            table |= {name: whole[name] for name in (self._whole, f"{self._whole}_confidence")}
+        return pd.DataFrame(table)
