@@ -86,14 +86,14 @@ def like_for_like(
         on both sides. See `probe.images.quality.composition.decompose_change`.
     """
     from probe.images.quality.composition import decompose_change
-    from probe.images.quality.means import mean_over_subjects
+    from probe.images.intervals import mean_interval
 
     before, after = (table.rename(columns={"clip_score": "score"}) for table in (base, other))
     change = decompose_change(before, after, group=attribute)
     if len(change.subjects) < 2:
         return None
     like, rest = (
-        asdict(mean_over_subjects(rows, n_bootstrap=n_bootstrap, seed=seed))
+        asdict(mean_interval(rows, n_bootstrap=n_bootstrap, seed=seed))
         for rows in (change.like_for_like, change.composition)
     )
     found = {

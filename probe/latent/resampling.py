@@ -136,13 +136,13 @@ def share_interval(is_hit: Mask, *, clusters: Draws | None = None) -> tuple[floa
     if clusters is not None:
         sums, sizes = _by_cluster(is_hit, clusters)
         n_clusters = len(sums)
-        error2 = _spread(sums, sizes, share) ** 2 / n_clusters
+        error2 = float(_spread(sums, sizes, share)) ** 2 / n_clusters
         few = (student(n - 1) / student(n_clusters - 1)) ** 2
-        apart = share * (1 - share)
+        apart = few * share * (1 - share)
         if apart == 0.0:
             counted = float(n_clusters)
-        elif apart * few < n * error2:
-            counted = apart * few / error2
+        elif apart < n * error2:
+            counted = apart / error2
     hits = share * counted
     low = 0.0 if share == 0.0 else float(betaincinv(hits, counted - hits + 1, 0.025))
     high = 1.0 if share == 1.0 else float(betaincinv(hits + 1, counted - hits, 0.975))
