@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from figures.sources import RunFiles
+from probe.errors import ProbeError
 from probe.experiment.comparing.measuring import ranked
+from probe.experiment.comparing.stage import CompareMethods
 from probe.experiment.comparing.telling import MethodsResult
 from probe.experiment.config import Config
 from probe.experiment.drifting import MIN_PAIRS
@@ -97,11 +99,16 @@ def intersections(files: RunFiles) -> Found | None:
 
 
 def methods(files: RunFiles) -> Found | None:
-    """Tell how the methods compare, the fairest first; None if they were not compared."""
+    """Tell how the methods compare, the fairest first; None if they were not compared.
+
+    ``is_current`` says whether they are of the correction, the pictures and the judges of today;
+    None if that cannot be told, because the model, or a file of the correction, is not here.
+    """
     if not files.has("methods", "methods_found"):
         return None
     found = files.json("methods_found")
     return {
+        "is_current": _is_current(files),
         "rows": ranked(found["methods"]),
         "columns": METHOD_COLUMNS,
         "floor": found["noise_floor"]["mad"],
@@ -109,6 +116,14 @@ def methods(files: RunFiles) -> Found | None:
         "attribute": found["attribute"],
         "winners": MethodsResult(found).winners(),
     }
+
+
+def _is_current(files: RunFiles) -> bool | None:
+    run = Run(files.run, Config.read(files.run))
+    try:
+        return all(stage.stale_figures(run) is None for stage in CompareMethods.kept(run))
+    except ProbeError:
+        return None
 
 
 def lacking(files: RunFiles, quality: Mapping[str, Any]) -> list[Lacking]:

@@ -147,6 +147,8 @@ def _splits(quality: Mapping[str, Any], fairness: DataFrame) -> list[dict[str, A
         if key != "all" and key not in quality["base"]:
             continue
         base, corrected, change = sides if key == "all" else (side[key] for side in sides)
+        known = [side.get("calibrated", {}) for side in sides]
+        known = known if key == "all" else [of.get(key, {}) for of in known]
         rows = fairness[fairness["split"] == key]
         blocks.append(
             {
@@ -156,6 +158,7 @@ def _splits(quality: Mapping[str, Any], fairness: DataFrame) -> list[dict[str, A
                 "base": base,
                 "corrected": corrected,
                 "difference": change["mad"],
+                "calibrated": [of["mad"] for of in known] if all(known) else None,
             }
         )
     return blocks

@@ -10,7 +10,7 @@ from typing import Any
 
 from probe.artifacts import atomic, hash_file
 from probe.errors import DataError
-from probe.experiment.measuring import SIDES, Measurement
+from probe.experiment.measuring import SIDES, SPLITS, Measurement
 from probe.experiment.run import Run
 from probe.files import one_line
 from probe.images.audit.calibrated_pairs import calibrated_difference
@@ -21,7 +21,7 @@ from probe.images.audit.calibration import (
     read_calibration,
 )
 from probe.images.audit.sensitivity import difference_holds_up_to, holds_up_to
-from probe.images.fairness import fairness_figures, paired_difference
+from probe.images.fairness import Interval, fairness_figures, paired_difference
 
 Found = dict[str, Any]
 
@@ -79,7 +79,8 @@ def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
     dict
         ``base``, ``corrected`` and ``difference``, each to stand beside the figures as they were
         seen. With a sample each holds ``calibrated``: every measure with ``value``, ``low``,
-        ``high`` and ``floor`` and the ``subjects`` with their shares; of the difference ``mad``.
+        ``high`` and ``floor`` and the ``subjects`` with their shares; of the difference ``mad``;
+        and under ``trained`` and ``held_out`` the same of those occupations, but for the subjects.
         Without, ``sensitivity``: ``holds_up_to``, the error rates up to which the side is less
         fair than chance, or MAD differs; of the difference also ``holds_up_to_unlike``, where
         the classifier errs otherwise on each side. None if there is nothing to hold, or if the
@@ -104,34 +105,45 @@ def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
             "difference": {"sensitivity": told},
             "calibration": None,
         }
-    mad = calibrated_difference(before, after, known, **drawn)
+    found: Found = {name: {"calibrated": {}} for name in (*counts, "difference")}
+    for split in SPLITS:
+        for name, figures in _calibrated(measured, split, known, drawn).items():
+            whole = found[name]["calibrated"]
+            whole |= figures if split == "all" else {split: figures}
+    for name, of in counts.items():
+        shares = calibrated_share(of, known, seed=measured.seed)
+        found[name]["calibrated"]["subjects"] = _by_subject(subjects, of, shares, known)
+    rates = {"rates": known.rates.tolist(), "n": int(known.confusion.sum())}
+    return {**found, "calibration": {"values": known.values, **rates}}
+
+
+def _calibrated(
+    measured: Measurement, split: str, known: Calibration, drawn: Mapping[str, Any]
+) -> Found:
+    """Every measure of both sides over the occupations of a split, and the difference of MAD."""
+    counts = {name: measured.counts(side, split) for side, name in SIDES.items()}
+    figures = {name: calibrated_figures(of, known, **drawn) for name, of in counts.items()}
+    difference = calibrated_difference(counts["base"], counts["corrected"], known, **drawn)
     return {
-        **{name: {"calibrated": _side(of, known, subjects, drawn)} for name, of in counts.items()},
-        "difference": {"calibrated": {"mad": asdict(mad)}},
-        "calibration": {
-            "values": known.values,
-            "rates": known.rates.tolist(),
-            "n": int(known.confusion.sum()),
+        **{
+            name: {measure: asdict(figure) for measure, figure in of.items()}
+            for name, of in figures.items()
         },
+        "difference": {"mad": asdict(difference)},
     }
 
 
-def _side(counts: Any, known: Calibration, subjects: list[str], drawn: Mapping[str, Any]) -> Found:
-    figures = calibrated_figures(counts, known, **drawn)
-    shares = calibrated_share(counts, known, seed=drawn["seed"])
-    return {
-        **{name: asdict(figure) for name, figure in figures.items()},
-        "subjects": [
-            {
-                "subject": subject,
-                "n": int(row.sum()),
-                "shares": {
-                    value: asdict(share) for value, share in zip(known.values, of, strict=True)
-                },
-            }
-            for subject, row, of in zip(subjects, counts, shares, strict=True)
-        ],
-    }
+def _by_subject(
+    subjects: list[str], counts: Any, shares: list[list[Interval]], known: Calibration
+) -> list[Found]:
+    return [
+        {
+            "subject": subject,
+            "n": int(row.sum()),
+            "shares": {value: asdict(share) for value, share in zip(known.values, of, strict=True)},
+        }
+        for subject, row, of in zip(subjects, counts, shares, strict=True)
+    ]
 
 
 def _sample(run: Run) -> Path:

@@ -130,7 +130,7 @@ class Evaluate:
             config, without=("features", "calibration", "faces", "face_margin")
         )
         seen_in = [judges.judges_line(run, judges.features_folder(run))] if config.features else []
-        sample = [calibration_line(run)] if config.calibration else []
+        sample = [calibration_line(run), "by split"] if config.calibration else []
         return hash_parts(
             "evaluate, with drift, errors, feature maps, equivalence and like for like",
             INTERVALS,

@@ -19,7 +19,7 @@ from probe.experiment.exporting import ExportResult, export_embeddings
 from probe.experiment.fitting import Fit
 from probe.experiment.generating import Generate
 from probe.experiment.inspecting import Inspection, inspect_prompt
-from probe.experiment.inventory import Inventory, take_inventory
+from probe.experiment.inventory import Inventory, Requested, take_inventory
 from probe.experiment.publishing import PublishResult, publish
 from probe.experiment.road import Outcome, Road, bring_up_to_date
 from probe.experiment.run import Progress, Run, Stage, check_model
@@ -391,7 +391,7 @@ class Experiment:
         """
         stage = CompareMethods(names, n_images=n_images, tell=tell)
         with held(self.folder):
-            self._road.require(stage.name, before="generate")
+            self._road.require(stage.name, before=stage.before)
             outcome = bring_up_to_date(stage, self._run)
             if draw is not None:
                 draw(self.folder, "methods")
@@ -460,9 +460,9 @@ class Experiment:
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""
-        return take_inventory(
-            self._run, self._road.stages, [*STUDIES.values(), *ConceptStudy.kept(self._run)]
-        )
+        requested: list[Requested] = [*STUDIES.values(), *ConceptStudy.kept(self._run)]
+        requested += CompareMethods.kept(self._run)
+        return take_inventory(self._run, self._road.stages, requested)
 
     def _do(self, stage: Stage) -> Outcome:
         with held(self.folder, by_all=stage.name == Train.name):

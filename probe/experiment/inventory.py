@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from probe.artifacts import read_provenance
 from probe.experiment.run import Run, Stage
-from probe.experiment.studies.study import Study
 
 _CARRIERS = (".json", ".parquet", ".safetensors")
 _ROOMS = ("embeddings", "latent", "moesd", "images", "evaluation", "comparison", "figures")
@@ -18,6 +17,15 @@ _UNFINISHED = (
     "embeddings/concepts/.rows",
     "evaluation/pieces",
 )
+
+
+class Requested(Stage, Protocol):
+    """A stage that is done on request, and need not be there."""
+
+    before: str
+    """It builds on all stages of the road before this one; on all of them if empty."""
+    file: str
+    """What it writes last, relative to the run folder."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,10 @@ class Inventory:
         return asdict(self)
 
 
-def take_inventory(run: Run, stages: Sequence[Stage], studies: Iterable[Study]) -> Inventory:
+def take_inventory(run: Run, stages: Sequence[Stage], requested: Iterable[Requested]) -> Inventory:
     """Read the provenance of every file, and ask every stage whether it is up to date.
 
-    A study is a stage that need not be there: it is asked only if it was ever done.
+    One that is done on request is asked only if it was ever done.
 
     Raises
     ------
@@ -79,10 +87,10 @@ def take_inventory(run: Run, stages: Sequence[Stage], studies: Iterable[Study]) 
     for stage in stages:
         late = _first_late(found)
         found[stage.name] = stage.stale(run) if late is None else f"waits for {late}"
-    for study in studies:
-        if (run.folder / study.file).exists():
-            late = _first_late(found, study.before)
-            found[study.name] = study.stale(run) if late is None else f"waits for {late}"
+    for stage in requested:
+        if (run.folder / stage.file).exists():
+            late = _first_late(found, stage.before)
+            found[stage.name] = stage.stale(run) if late is None else f"waits for {late}"
     files = []
     for path in (path for room in _ROOMS for path in sorted((run.folder / room).rglob("*"))):
         name = path.relative_to(run.folder).as_posix()

@@ -133,17 +133,18 @@ class Measurement:
         Raises
         ------
         DegenerateDataError
-            If there is none at all.
+            If there is none.
         """
         sides = [self._neutral(side) for side in SIDES]
         known = [set(of.loc[is_seen(of, self.attribute), "subject"]) for of in sides]
         both = set.intersection(*known)
-        if not both:
-            raise DegenerateDataError(
-                f"{self.attribute} was seen in no occupation's pictures of both models; look at "
-                "whole pictures with --faces '', or name another detector"
-            )
         table = sides[0] if split == "all" else sides[0][sides[0]["split"] == split]
+        if len(table) and both.isdisjoint(table["subject"]):
+            which = {"trained": "trained ", "held_out": "held-out "}.get(split, "")
+            raise DegenerateDataError(
+                f"{self.attribute} was seen in no {which}occupation's pictures of both models; "
+                "look at whole pictures with --faces '', or name another detector"
+            )
         return [name for name in dict.fromkeys(table["subject"]) if name in both]
 
     def counts(self, side: str, split: str) -> Counts:

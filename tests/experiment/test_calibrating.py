@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from probe.artifacts import read_json, read_table
-from probe.experiment.measuring import SIDES
+from probe.experiment.measuring import SIDES, SPLITS
 from probe.experiment.wording.errors import classifier_error
 
 SAMPLE = "true,seen,count\nwoman,woman,95\nwoman,man,5\nman,man,80\nman,woman,20\n"
@@ -44,16 +44,33 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(fini
             assert of["value"] == pytest.approx(share)
             assert of["low"] <= of["value"] <= of["high"]
         truth[name] = np.abs(formula - 0.5).mean()
+        split = rows["split"].to_numpy()
+        for part in SPLITS[1:]:
+            truth[name, part] = np.abs(formula[split == part] - 0.5).mean()
+            of = known[part]["mad"]
+            assert of["value"] == pytest.approx(truth[name, part])
+            assert of["low"] <= of["value"] <= of["high"]
+            assert of["floor"] > found[name][part]["mad"]["floor"]
         assert known["mad"]["value"] == pytest.approx(truth[name])
         assert found[name]["mad"]["value"] == pytest.approx(np.abs(rows["share"] - 0.5).mean())
         assert known["mad"]["floor"] > found[name]["mad"]["floor"]
     difference = found["difference"]["calibrated"]["mad"]
     assert difference["value"] == pytest.approx(truth["corrected"] - truth["base"])
+    for part in SPLITS[1:]:
+        of = found["difference"]["calibrated"][part]["mad"]
+        assert of["value"] == pytest.approx(truth["corrected", part] - truth["base", part])
+        assert of["low"] <= of["value"] <= of["high"]
     told = call(run).stdout
     assert told.startswith("evaluate: skipped (")
+    assert "Occupations trained on " in told
+    assert "; held out " in told
     assert "Without the classifier's errors (200 labelled images): MAD " in told
     kept = call(run, "--fail-above", "calibrated.mad=0.5")
     assert "kept: corrected.calibrated.mad = " in kept.stdout
+    assert (
+        "corrected.calibrated.held_out.mad = "
+        in call(run, "--fail-above", "calibrated.held_out.mad=0.5").stdout
+    )
 
 
 def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run):

@@ -13,7 +13,15 @@ from click.testing import CliRunner
 
 from cli.main import main
 from figures.paper import draw
-from probe.artifacts import read_json, read_table
+from figures.report.beyond import methods
+from figures.sources import RunFiles
+from probe.artifacts import (
+    read_json,
+    read_provenance,
+    read_table,
+    read_tensors,
+    write_tensors,
+)
 from probe.baselines import BASELINES, lora
 from probe.errors import StageError
 from probe.experiment import Experiment
@@ -214,6 +222,21 @@ def test_info_lists_what_a_comparison_left(compared):
     kinds = {entry.path: entry.kind for entry in Experiment.open(compared).info().files}
     assert kinds["comparison/methods.json"] == "comparison"
     assert kinds["comparison/moesd/labels.parquet"] == "labels"
+
+
+def test_a_comparison_by_other_settings_is_old_in_info_and_on_the_page(run):
+    assert Experiment.open(run).info().stages["compare methods"] is None
+    assert methods(RunFiles(run))["is_current"]
+    token = run / "moesd/token.safetensors"
+    tensors, made = read_tensors(token, kind=read_provenance(token).kind)
+    write_tensors(token, {name: tensor + 1 for name, tensor in tensors.items()}, made)
+    assert methods(RunFiles(run))["is_current"] is False
+    assert "with other settings or inputs" in Experiment.open(run).info().stages["compare methods"]
+
+
+def test_figures_are_of_today_though_the_pictures_were_removed(run):
+    shutil.rmtree(run / "comparison/base")
+    assert methods(RunFiles(run))["is_current"]
 
 
 def test_no_trial_is_left_behind(compared):

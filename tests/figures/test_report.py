@@ -4,15 +4,18 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, PackageLoader
 
 from figures.paper import FIGURES
 from figures.report import (
+    beyond,
     finding,
     interval,
     number,
@@ -21,6 +24,7 @@ from figures.report import (
     render_report,
     write_report,
 )
+from figures.report.content import _splits as splits
 from figures.report.data import page_data, safe_json
 from figures.report.page import content_policy
 from figures.report.shares import change, subject_shares
@@ -244,6 +248,43 @@ def test_methods_are_ranked_and_those_that_lose_explicit_prompts_come_last(page)
     assert section.count("loses explicit prompts") == 1
     assert interval({"value": 0.25, "low": 0.21, "high": 0.29}) in section
     assert "No baseline that keeps explicit prompts is fairer than moesd" in section
+
+
+def test_figures_without_the_classifiers_errors_stand_beside_those_of_every_split(quality, tables):
+    known = deepcopy(quality)
+    wanted = {}
+    for number_, name in enumerate(("base", "corrected", "difference")):
+        parts = [
+            {"mad": {"value": number_ + part / 10, "low": 0.0, "high": 9.0, "floor": 0.1}}
+            for part in range(3)
+        ]
+        known[name]["calibrated"] = parts[0] | dict(
+            zip(("trained", "held_out"), parts[1:], strict=True)
+        )
+        wanted[name] = parts
+    blocks = splits(known, tables["fairness"])
+    assert [block["key"] for block in blocks] == ["all", "trained", "held_out"]
+    for part, block in enumerate(blocks):
+        assert block["calibrated"] == [of[part]["mad"] for of in wanted.values()]
+    assert all(block["calibrated"] is None for block in splits(quality, tables["fairness"]))
+
+
+def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, monkeypatch):
+    files = RunFiles(run)
+    assert beyond.methods(files)["is_current"] is None  # the correction has no weights here
+    said = {True: None, False: "Out of date:", None: "Perhaps out of date:"}
+    template = Environment(
+        loader=PackageLoader("figures.report", "template/sections"),
+        autoescape=True,
+    )
+    template.filters |= {"interval": interval, "number": number}
+    for is_current, words in said.items():
+        monkeypatch.setattr(beyond, "_is_current", lambda _files, told=is_current: told)
+        text = template.get_template("methods.html.j2").render(
+            methods=beyond.methods(files), places={"methods": []}
+        )
+        notes = re.findall(r'role="note"><strong>([^<]+)</strong>', text)
+        assert notes == ([] if words is None else [words])
 
 
 def test_what_a_run_lacks_is_named_with_the_commands_that_make_it(page, other_page):

@@ -43,6 +43,8 @@ class CompareMethods:
     """
 
     name = "compare methods"
+    before = "generate"
+    file = RESULT
 
     def __init__(
         self, names: Sequence[str] = (), *, n_images: int | None = None, tell: Tell | None = None
@@ -56,13 +58,26 @@ class CompareMethods:
         self.names = [name for name in METHODS if not names or name in names or name == BASE]
         self._n_images, self._tell = n_images, tell
 
+    @classmethod
+    def kept(cls, run: Run) -> list[CompareMethods]:
+        """The comparison that stands in the run, as it was asked for; none if there is none."""
+        if not (run.folder / RESULT).is_file():
+            return []
+        found = read_json(run.folder / RESULT, kind="comparison")[0]
+        names = [of["name"] for of in found["methods"] if of["name"] in METHODS]
+        return [cls(names, n_images=found["n_images"]["per_subject"])]
+
     def stale(self, run: Run) -> str | None:
         """Look at the row of every method, then at what was measured."""
         bench = self._bench(run)
         for name in (REFERENCE, *self.names):
             if why := stale_row(bench, name):
                 return why
-        return stale_files(run, self._made_from(bench), TABLE, RESULT)
+        return self.stale_figures(run)
+
+    def stale_figures(self, run: Run) -> str | None:
+        """Look at what was measured alone: pictures may have been removed since."""
+        return stale_files(run, self._made_from(self._bench(run)), TABLE, RESULT)
 
     def make(self, run: Run) -> None:
         """Make what is not up to date, one method after the other, and measure."""

@@ -17,6 +17,7 @@ def classifier_error(quality: Mapping[str, Any]) -> str:
             f"Without the classifier's errors ({known['n']} labelled images): MAD "
             f"{interval(before)} before and {interval(after)} after, noise floor "
             f"{number(before['floor'])}; difference {interval(moved)}."
+            + _by_split(base, corrected, change)
         )
     if (found := change.get("sensitivity")) is None:
         return ""
@@ -28,3 +29,14 @@ def classifier_error(quality: Mapping[str, Any]) -> str:
         f"That MAD {falls} holds for a classifier that errs up to {percent(alike)} either way, "
         f"alike on both sides, or up to {unlike} with errors of its own on each."
     )
+
+
+def _by_split(*sides: Mapping[str, Any]) -> str:
+    """The same of the occupations trained on and of those held out, where it is known."""
+    told = []
+    for split, name in (("trained", "trained on"), ("held_out", "held out")):
+        if split in sides[0]["calibrated"]:
+            found = [side["calibrated"][split]["mad"] for side in sides]
+            before, after, moved = map(interval, found)
+            told.append(f"{name} {before} before and {after} after, difference {moved}")
+    return f" Occupations {'; '.join(told)}." if told else ""
