@@ -85,8 +85,8 @@ def like_for_like(
         with a margin ``p_equivalent`` and ``margin``. None if fewer than two subjects show a value
         on both sides. See `probe.images.quality.composition.decompose_change`.
     """
-    from probe.images.quality.composition import decompose_change
     from probe.images.intervals import mean_interval
+    from probe.images.quality.composition import decompose_change
 
     before, after = (table.rename(columns={"clip_score": "score"}) for table in (base, other))
     change = decompose_change(before, after, group=attribute)
