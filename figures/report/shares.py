@@ -47,8 +47,9 @@ def subject_shares(files: RunFiles) -> list[dict[str, Any]]:
 def change(before: Share, after: Share) -> dict[str, float]:
     """Bound the change of a share by the intervals of both, as Newcombe's hybrid interval does.
 
-    His are Wilson's; with exact ones it is a little wider, and holds more. It takes the two samples for independent. Images of equal noise are not: where they go
-    together, the interval is wider than it need be.
+    His are Wilson's; with exact ones it is a little wider, and holds more. It takes the two
+    samples for independent. Images of equal noise are not: where they go together, the interval
+    is wider than it need be.
 
     Parameters
     ----------
