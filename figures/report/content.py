@@ -165,7 +165,7 @@ def _splits(quality: Mapping[str, Any], fairness: DataFrame) -> list[dict[str, A
 
 
 def _gates(gate: DataFrame) -> list[dict[str, Any]]:
-    """Share of prompts that each gate routes rightly, with Wilson's interval."""
+    """Share of prompts that each gate routes rightly, with its interval."""
     right = {title: gate["route_truth"] == gate[column] for column, title in GATES.items()}
     return [
         {"title": title, **asdict(share_interval(int(rows.sum()), len(rows)))}

@@ -45,15 +45,16 @@ def subject_shares(files: RunFiles) -> list[dict[str, Any]]:
 
 
 def change(before: Share, after: Share) -> dict[str, float]:
-    """Bound the change of a share by the intervals of both: Newcombe's hybrid score interval.
+    """Bound the change of a share by the intervals of both, as Newcombe's hybrid interval does.
 
-    It takes the two samples for independent. Images of equal noise are not: where they go
-    together, the interval is wider than it need be.
+    His are Wilson's; with exact ones it is a little wider, and holds more. It takes the two
+    samples for independent. Images of equal noise are not: where they go together, the interval
+    is wider than it need be.
 
     Parameters
     ----------
     before, after : mapping
-        Shares with their Wilson intervals, ``value, low, high``, 0 to 1.
+        Shares with their exact intervals, ``value, low, high``, 0 to 1.
 
     Returns
     -------

@@ -76,7 +76,7 @@ class CaptionAudit:
         return sum(self.counts.values())
 
     def share(self, category: Category) -> tuple[float, float, float]:
-        """Share of a category among the captions, with its 95 % interval (Wilson's).
+        """Share of a category among the captions, with its 95 % interval (exact).
 
         It holds for captions that were drawn one by one; of several captions of one picture, the
         true interval is wider.

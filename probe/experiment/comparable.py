@@ -31,7 +31,7 @@ def comparable_quality(
         ``subject_recognised``, each with ``value``, ``low``, ``high``, ``p_equivalent``, ``margin``
         and ``n_subjects``; empty if there is a single subject.
     """
-    from probe.images.quality.means import mean_over_subjects
+    from probe.images.quality import mean_interval
 
     neutral = measured.labels[measured.labels["kind"] == "neutral"]
     scores = neutral.assign(is_recognised=neutral[SUBJECT_SEEN] == neutral["subject"])
@@ -41,7 +41,7 @@ def comparable_quality(
         return {}
 
     def tested(rows: npt.NDArray[np.float64], margin: float) -> Found:
-        drawn = mean_over_subjects(rows, n_bootstrap=measured.n_bootstrap, seed=measured.seed)
+        drawn = mean_interval(rows, n_bootstrap=measured.n_bootstrap, seed=measured.seed)
         return {
             **asdict(drawn),
             "p_equivalent": equivalence_p(rows, margin),
@@ -85,15 +85,15 @@ def like_for_like(
         with a margin ``p_equivalent`` and ``margin``. None if fewer than two subjects show a value
         on both sides. See `probe.images.quality.composition.decompose_change`.
     """
+    from probe.images.intervals import mean_interval
     from probe.images.quality.composition import decompose_change
-    from probe.images.quality.means import mean_over_subjects
 
     before, after = (table.rename(columns={"clip_score": "score"}) for table in (base, other))
     change = decompose_change(before, after, group=attribute)
     if len(change.subjects) < 2:
         return None
     like, rest = (
-        asdict(mean_over_subjects(rows, n_bootstrap=n_bootstrap, seed=seed))
+        asdict(mean_interval(rows, n_bootstrap=n_bootstrap, seed=seed))
         for rows in (change.like_for_like, change.composition)
     )
     found = {

@@ -14,7 +14,7 @@ from probe.experiment.drifting import measure_drift
 from probe.experiment.labelling import LABELS, label_pictures, labels_made_from
 from probe.experiment.measuring import SIDES, SPLITS, Measurement
 from probe.experiment.perceptual import measure_perceptual
-from probe.experiment.run import Run, stale_files
+from probe.experiment.run import INTERVALS, Run, stale_files
 from probe.experiment.wording.comparable import comparable
 from probe.experiment.wording.errors import classifier_error as told_error
 from probe.experiment.wording.numbers import fine_interval
@@ -134,6 +134,7 @@ class Evaluate:
         sample = [calibration_line(run), "by split"] if config.calibration else []
         return hash_parts(
             "evaluate, with drift, errors, feature maps, equivalence and like for like",
+            INTERVALS,
             settings,
             labels_made_from(run),
             *seen_in,

@@ -33,7 +33,7 @@ class Estimate(Protocol):
 
 
 def share(is_hit: npt.NDArray[np.bool_] | pd.Series) -> Found:
-    """Give a share with its Wilson interval and ``n``; without a trial, 0 from 0 to 1."""
+    """Give a share with its exact interval and ``n``; without a trial, 0 from 0 to 1."""
     n = len(is_hit)
     if n == 0:
         return {"value": 0.0, "low": 0.0, "high": 1.0, "n": 0}

@@ -35,6 +35,12 @@ Counts = npt.NDArray[np.integer]
 Found = dict[str, Any]
 
 
+def by_subject(subjects: pd.Series) -> npt.NDArray[np.integer] | None:
+    """Number the subject of each picture, for intervals over subjects; None if there is one."""
+    codes, names = pd.factorize(subjects)
+    return np.asarray(codes) if len(names) > 1 else None
+
+
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """Labelled pictures of both sides, and what is to be measured on them."""
@@ -166,8 +172,12 @@ class Measurement:
 
         said = self._said(side)
         neutral = self._neutral(side)
-        scores = neutral["clip_score"].to_numpy()
-        clip = mean_interval(scores, n_bootstrap=self.n_bootstrap, seed=self.seed)
+        clip = mean_interval(
+            neutral["clip_score"].to_numpy(),
+            clusters=by_subject(neutral["subject"]),
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
         return {
             **figures("all"),
             **{split: figures(split) for split in SPLITS[1:]},

@@ -41,10 +41,10 @@ def measure_perceptual(
         ``features`` (whose), ``is_lpips`` (False: nothing is weighted by people's judgements),
         ``kinds``, by kind of prompt the mean over subjects of their mean distances, with its
         interval over subjects, ``n`` pairs and ``n_subjects``; ``subjects``, of neutral prompts,
-        each with its mean, the interval over its pairs, and ``n``. Intervals are the bootstrap's,
-        as wide as Student's where there are few; of fewer than 2 pairs there is no figure.
+        each with its mean, the interval over its pairs, and ``n``. Of fewer than 2 pairs there
+        is no figure.
     """
-    from probe.images.quality.means import mean_over_subjects
+    from probe.images.quality import mean_interval
     from probe.images.quality.perceptual import perceptual_distances
 
     config = run.config.evaluate
@@ -63,8 +63,7 @@ def measure_perceptual(
     pairs = pairs.assign(distance=distances)
 
     def figure(values: pd.Series) -> dict[str, float]:
-        drawn = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
-        found = mean_over_subjects(values.to_numpy(), **drawn)
+        found = mean_interval(values.to_numpy(), n_bootstrap=config.n_bootstrap, seed=config.seed)
         return {"value": found.value, "low": max(0.0, found.low), "high": found.high}
 
     kinds = {}

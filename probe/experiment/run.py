@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from probe.text.encoder import TextEncoder
 
+INTERVALS = "exact shares, studentised means"
+"""How intervals are made: a part of what measured files are made from, see docs/intervals.md."""
+
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how much is done, how much there is)."""
 

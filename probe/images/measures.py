@@ -62,6 +62,24 @@ def measure_shares(shares: Double, target: Double) -> dict[str, Double]:
     }
 
 
+def worst_figures(fair: Double) -> dict[str, float]:
+    """Give the largest that each measure can be, averaged over subjects.
+
+    All are convex in the shares: none is larger than where one value has all of them.
+
+    Parameters
+    ----------
+    fair : ndarray of shape (n_subjects, K)
+
+    Returns
+    -------
+    dict of str to float
+        Keys are `MEASURES`.
+    """
+    corners = measure_shares(np.eye(fair.shape[1])[:, None, :], fair)  # (K, n_subjects)
+    return {name: float(found.max(axis=0).mean()) for name, found in corners.items()}
+
+
 def count_labels(
     subjects: Sequence[str], labels: Sequence[str], *, values: Sequence[str]
 ) -> tuple[list[str], Counts]:

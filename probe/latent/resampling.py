@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +15,9 @@ Draws: TypeAlias = npt.NDArray[np.intp]
 
 CELLS = 4_000_000
 """Drawn numbers held at once, 32 MB: bounds memory, not the result."""
+
+FEW = 5
+"""Rows below which a bootstrap has no shape to draw from."""
 
 
 def as_finite(values: Vector, name: str) -> Double:
@@ -66,6 +68,13 @@ def interval(draws: Double, *, confidence: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def student(freedom: float) -> float:
+    """Upper 97.5 % point of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
+
+
 def check_count(name: str, value: int) -> None:
     """Refuse a number of draws below 1."""
     if value < 1:
@@ -84,13 +93,14 @@ def draw_counts(n_units: int, n_draws: int, rng: np.random.Generator) -> Draws:
     return rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_draws)
 
 
-def share_interval(
-    is_hit: Mask, *, clusters: Draws | None = None, n_bootstrap: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
+def share_interval(is_hit: Mask, *, clusters: Draws | None = None) -> tuple[float, float, float]:
     """Give a share of rows with its 95 % interval.
 
-    Wilson's score interval where the rows are independent. Where they come in clusters, the
-    percentile interval over clusters that are drawn with replacement.
+    The exact one of Clopper and Pearson where the rows are independent. Where they come in
+    clusters, the same at the effective number of rows, of Korn and Graubard: the number n* of
+    independent rows whose share would vary as much as this one does over clusters, times
+    ``(t_{n-1} / t_{G-1})^2`` of the G clusters, and at most n. Where all
+    rows are alike clusters show no variance, and G counts: each may be all alike by itself.
 
     Parameters
     ----------
@@ -98,10 +108,6 @@ def share_interval(
         Which rows count.
     clusters : ndarray of int, shape (n,), optional
         Cluster of each row, numbered from 0.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples; without clusters none are drawn.
-    seed : int, default=0
-        Seed of the bootstrap.
 
     Returns
     -------
@@ -117,42 +123,81 @@ def share_interval(
 
     References
     ----------
-    Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22 (1927).
+    Clopper and Pearson, *The use of confidence or fiducial limits illustrated in the case of the
+    binomial*, Biometrika 26 (1934); Korn and Graubard, *Confidence intervals for proportions with
+    small expected number of positive counts estimated from survey data*, Survey Methodology 24
+    (1998).
     """
+    from scipy.special import betaincinv
+
     if not (n := len(is_hit)):
         raise DataError("there are no rows to take a share of; needed at least 1")
-    share = float(is_hit.mean())
-    if clusters is None:
-        z = NormalDist().inv_cdf(0.975)
-        center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-        # the ends are exactly 0 and 1 there; rounding must not leave the share outside
-        low = 0.0 if share == 0.0 else float(center - half)
-        high = 1.0 if share == 1.0 else float(center + half)
-        return share, low, high
-    _, low, high = mean_interval(is_hit, clusters=clusters, n_bootstrap=n_bootstrap, seed=seed)
+    share, counted = float(is_hit.mean()), float(n)
+    if clusters is not None:
+        sums, sizes = _by_cluster(is_hit, clusters)
+        n_clusters = len(sums)
+        error2 = float(_spread(sums, sizes, share)) ** 2 / n_clusters
+        few = (student(n - 1) / student(n_clusters - 1)) ** 2
+        apart = few * share * (1 - share)
+        if apart == 0.0:
+            counted = float(n_clusters)
+        elif apart < n * error2:
+            counted = apart / error2
+    hits = share * counted
+    low = 0.0 if share == 0.0 else float(betaincinv(hits, counted - hits + 1, 0.025))
+    high = 1.0 if share == 1.0 else float(betaincinv(hits + 1, counted - hits, 0.975))
     return share, low, high
 
 
 def mean_interval(
     values: Double | Mask, *, clusters: Draws | None = None, n_bootstrap: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Give a mean over rows with its 95 % percentile interval over clusters drawn anew.
+    """Give a mean over rows with its 95 % studentised interval over clusters drawn anew.
 
-    Parameters and errors are those of `share_interval`; without clusters the rows are drawn.
+    Each replicate's mean, a ratio of sums where clusters differ in size, is measured in its own
+    standard error, so that few clusters do not look less spread than they are. Of fewer than
+    `FEW` clusters, which have no shape to draw from, it is Student's own.
+
+    Parameters and errors are those of `share_interval`; without clusters the rows are drawn,
+    ``n_bootstrap`` times.
+
+    References
+    ----------
+    Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), section 12.5.
     """
-    n = len(values)
-    codes = np.arange(n) if clusters is None else clusters
-    _, codes, sizes = np.unique(codes, return_inverse=True, return_counts=True)
+    codes = np.arange(len(values)) if clusters is None else clusters
+    sums, sizes = _by_cluster(values, codes)
+    value, rng, moved = float(np.mean(values)), np.random.default_rng(seed), []
+    spread = float(_spread(sums, sizes, value))
+    check_count("n_bootstrap", n_bootstrap)
+    if len(sums) < FEW:
+        half = student(len(sums) - 1) * spread / float(np.sqrt(len(sums)))
+        return value, value - half, value + half
+    for drawn in resamples(len(sums), n_bootstrap, rng):
+        means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):  # one cluster, again and again
+            moved.append((means - value) / _spread(sums[drawn], sizes[drawn], means[:, None]))
+    if spread <= 1e-12 * max(1.0, abs(value)):
+        return value, value, value
+    low, high = interval(np.concatenate(moved))
+    # few draws may all lie to one side
+    return value, value - max(0.0, high) * spread, value - min(0.0, low) * spread
+
+
+def _by_cluster(values: Double | Mask, clusters: Draws) -> tuple[Double, Double]:
+    """Sum and number of the values of each cluster."""
+    _, codes, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
         raise DegenerateDataError(
-            f"all {n} rows are of one cluster, so an interval over clusters has no width; needed "
-            "at least 2 clusters"
+            f"all {len(values)} rows are of one cluster, so an interval over clusters has no "
+            "width; needed at least 2 clusters"
         )
-    sums, rng = np.bincount(codes, weights=values), np.random.default_rng(seed)
-    means = [
-        sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-        for drawn in resamples(len(sizes), n_bootstrap, rng)
-    ]
-    low, high = interval(np.concatenate(means))
-    return float(np.mean(values)), low, high
+    sums: Double = np.bincount(codes, weights=values).astype(np.float64)
+    return sums, sizes.astype(np.float64)
+
+
+def _spread(sums: Double, sizes: Double, mean: Double | float) -> Double:
+    """Standard deviation over clusters, (..., n_clusters), of what makes a ratio of sums vary."""
+    moved = (sums - mean * sizes) / sizes.mean(axis=-1, keepdims=True)
+    found: Double = np.sqrt((moved**2).sum(axis=-1) / (sums.shape[-1] - 1))
+    return found

@@ -45,18 +45,18 @@ def test_a_repeated_caption_counts_each_time_and_an_empty_row_is_counted_apart(w
     assert (found.counts["male"], found.n_empty) == (3, 2)
 
 
-def test_the_interval_of_a_share_is_wilsons(listed):
-    # 2 of 5: center (0.4 + 1.96^2 / 10) / (1 + 1.96^2 / 5), by hand
+def test_the_interval_of_a_share_is_exact(listed):
+    # 2 of 5, as tables of Clopper and Pearson have it
     value, low, high = audit_captions(listed).share("male")
     assert value == 0.4
-    assert (low, high) == (pytest.approx(0.1176, abs=1e-4), pytest.approx(0.7693, abs=1e-4))
+    assert (low, high) == (pytest.approx(0.0527, abs=1e-4), pytest.approx(0.8534, abs=1e-4))
     assert audit_captions(listed).share("both")[:2] == (0.0, 0.0)
 
 
 def test_the_summary_shows_shares_words_and_what_was_passed_over(written):
     said = audit_captions(written("a.csv", "id,caption\n1,A man.\n2,A man made lake.\n")).summary()
     assert said.startswith("2 captions from column 'caption' of a.csv; 0 rows without a caption")
-    assert "0.500 [0.095, 0.905]   man 1" in said
+    assert "0.500 [0.013, 0.987]   man 1" in said
     assert "of a phrase about nobody" in said
 
 

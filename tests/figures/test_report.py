@@ -5,13 +5,14 @@ import re
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from jinja2 import Environment, PackageLoader
+from scipy.stats import binomtest
 
 from figures.paper import FIGURES
 from figures.report import (
@@ -34,7 +35,6 @@ from probe.errors import StageError
 from probe.experiment.config import Config
 from probe.experiment.wording.numbers import fine_interval
 from probe.experiment.wording.terms import DRIFT
-from probe.images.fairness import share_interval
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
@@ -374,9 +374,13 @@ def test_numbers_are_written_as_papers_write_them():
 
 
 def test_the_change_of_a_share_has_the_interval_of_newcombes_paper():
-    # Newcombe (1998), table II, case (a), method 10: 56/70 against 48/80.
-    before, after = share_interval(48, 80), share_interval(56, 70)
-    found = change(asdict(before), asdict(after))
+    # Newcombe (1998), table II, case (a), method 10: 56/70 against 48/80, each with Wilson's.
+    ends = [binomtest(*of).proportion_ci(method="wilson") for of in ((48, 80), (56, 70))]
+    before, after = (
+        {"value": value, "low": end.low, "high": end.high}
+        for value, end in zip((0.6, 0.8), ends, strict=True)
+    )
+    found = change(before, after)
     assert found["value"] == pytest.approx(0.2)
     assert (found["low"], found["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
 

@@ -69,8 +69,8 @@ def test_which_closed_class_a_prompt_gets_is_no_matter_for_its_treatment():
 def test_templates_fail_together_so_the_interval_is_over_them():
     is_right = np.repeat([True, False, True, True], 25)
     templates = np.repeat(["a", "b", "c", "d"], 25)
-    together = accuracy(is_right, templates, **QUICK)
-    alone = accuracy(is_right, np.arange(100).astype(str), **QUICK)
+    together = accuracy(is_right, templates)
+    alone = accuracy(is_right, np.arange(100).astype(str))
     assert together.value == alone.value == 0.75
     assert together.high - together.low > 2 * (alone.high - alone.low)
 

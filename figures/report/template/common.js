@@ -14,12 +14,27 @@ function number(value, digits = 3) {
   return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "\u2212");
 }
 
-// A share of n in percent, with Wilson's 95 % interval.
+// The share under which k or more of n are seen 25 times in 1,000: by halving, from exact sums.
+function lowEnd(k, n) {
+  if (k === 0) return 0;
+  let [low, high] = [0, k / n];
+  for (let step = 0; step < 40; step++) {
+    const p = (low + high) / 2;
+    let [log, sum] = [n * Math.log1p(-p), 0]; // of the probability of no hit
+    for (let i = 0; i <= n; i++) {
+      if (i >= k) sum += Math.exp(log);
+      log += Math.log((n - i) / (i + 1)) + Math.log(p) - Math.log1p(-p);
+    }
+    if (sum < 0.025) low = p;
+    else high = p;
+  }
+  return low;
+}
+
+// A share of n in percent, with its exact 95 % interval (Clopper and Pearson).
 function share(k, n) {
-  const z = 1.959963984540054;
-  const middle = (k + (z * z) / 2) / (n + z * z);
-  const half = (z * Math.sqrt((k * (n - k)) / n + (z * z) / 4)) / (n + z * z);
-  const [value, low, high] = [k / n, middle - half, middle + half].map((part) => number(100 * part, 1));
+  const ends = [k / n, lowEnd(k, n), 1 - lowEnd(n - k, n)];
+  const [value, low, high] = ends.map((part) => number(100 * part, 1));
   return `${value}\u00a0% [${low}, ${high}]`;
 }
 

@@ -208,8 +208,8 @@ def _measured(evidence: Evidence) -> Iterator[str]:
         f"by {plain(evidence.clip.name)}, revision `{evidence.clip.revision}`."
     )
     yield (
-        f"Intervals: bootstrap over occupations and their pictures, {looked.n_bootstrap} "
-        f"resamples, seed {looked.seed}; those of shares are Wilson's."
+        f"Intervals: studentised bootstrap over occupations and their pictures, "
+        f"{looked.n_bootstrap} resamples, seed {looked.seed}; those of shares are exact."
     )
     told = ", ".join(f"{package} {number}" for package, number in versions()[1:])
     yield (

@@ -15,6 +15,7 @@ from probe.experiment import failures
 from probe.experiment.comparable import like_for_like
 from probe.experiment.comparing.making import Features, Seen
 from probe.experiment.judges import SUBJECT_SEEN
+from probe.experiment.measuring import by_subject
 from probe.experiment.unseen import is_seen
 from probe.images.fairness import count_labels, fairness_figures, paired_difference
 from probe.images.kid import kid
@@ -70,6 +71,7 @@ class Judgement:
         )
         clip = mean_interval(
             table.loc[neutral, "clip_score"].to_numpy(),
+            clusters=by_subject(table.loc[neutral, "subject"]),
             n_bootstrap=self.n_bootstrap,
             seed=self.seed,
         )

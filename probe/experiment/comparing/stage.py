@@ -20,7 +20,7 @@ from probe.experiment.comparing.measuring import Judgement
 from probe.experiment.comparing.methods import BASE, METHODS
 from probe.experiment.comparing.telling import MethodsResult
 from probe.experiment.config import settings_line
-from probe.experiment.run import Run, stale_files
+from probe.experiment.run import INTERVALS, Run, stale_files
 from probe.images.fairness import noise_floor
 
 RESULT = f"{FOLDER}/methods.json"
@@ -128,7 +128,7 @@ class CompareMethods:
         of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
         of_rows = ("faces", "face_margin")
         settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
-        return hash_parts("compare, like for like", settings, *self.names, *rows)
+        return hash_parts("compare, like for like", INTERVALS, settings, *self.names, *rows)
 
 
 def read_methods(run: Run) -> pd.DataFrame:

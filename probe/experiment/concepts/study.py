@@ -22,7 +22,7 @@ from probe.experiment.concepts.telling import tell
 from probe.experiment.concepts.words import ConceptWords, concept_hash, gather_words
 from probe.experiment.config import OF_LEVELS, settings_line
 from probe.experiment.fitting import DIRECTION, Fit, read_direction
-from probe.experiment.run import Run, stale_files
+from probe.experiment.run import INTERVALS, Run, stale_files
 from probe.experiment.studies.study import Study, StudyResult
 from probe.text.concepts import FOLDER as SHIPPED
 from probe.text.concepts import Concept, concept_names
@@ -114,7 +114,8 @@ class ConceptStudy(Study):
         """Hash of the settings and inputs."""
         config = settings_line(run.config.probe, without=("n_refits", *OF_LEVELS))
         own = run.hashes(DIRECTION) if _is_fitted(run) else ""
-        return hash_parts("concept", config, concept_hash(self.concept), run.revision, own)
+        words = concept_hash(self.concept)
+        return hash_parts("concept", INTERVALS, config, words, run.revision, own)
 
 
 def _stem(concept: Concept) -> str:

@@ -139,7 +139,7 @@ def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
         figures = {
             "calibration_error": calibration_error(chances, truth, **drawing),
             "auc": auc(scores, should_open, **drawing),
-            "false_alarms": accuracy(opened, closed["template"].to_numpy(dtype=str), **drawing),
+            "false_alarms": accuracy(opened, closed["template"].to_numpy(dtype=str)),
         }
         for key, figure in figures.items():
             found[key][name] = asdict(figure)
@@ -161,7 +161,7 @@ def _by_category(answers: pd.DataFrame, **drawing: Any) -> pd.DataFrame:
             route = of[f"route_{gate}"].to_numpy(dtype=str)
             right = {"class": route == truth, "treatment": is_treated_right(truth, route)}
             for measure, is_right in right.items():
-                found = asdict(accuracy(is_right, templates, **drawing))
+                found = asdict(accuracy(is_right, templates))
                 row = {"set": of["set"].iloc[0], "category": name, "gate": gate}
                 rows.append({**row, "measure": measure, **found})
     return pd.DataFrame(rows)

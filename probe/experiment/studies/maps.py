@@ -60,7 +60,7 @@ class Maps(Study):
             kept = map_faithfulness(z, places, n_bootstrap=config.n_bootstrap, seed=config.seed)
             figures[name] = {
                 "faithfulness": asdict(kept),
-                "told": _told(places, groups, table["subject"], is_new, run),
+                "told": _told(places, groups, table["subject"], is_new),
             }
         write_table(run.folder / TABLE, placed, run.provenance("maps", made_from, seed=config.seed))
         self.keep(run, _result(figures))
@@ -71,7 +71,6 @@ def _told(
     groups: npt.NDArray[np.str_],
     subjects: pd.Series,
     is_new: npt.NDArray[np.bool_],
-    run: Run,
 ) -> dict[str, Any]:
     """Share of the new prompts whose nearest known one on the map is of their group."""
     from sklearn.neighbors import NearestNeighbors
@@ -82,12 +81,8 @@ def _told(
     nearest = search.kneighbors(places[is_new], return_distance=False)[:, 0]
     is_told = groups[~is_new][nearest] == groups[is_new]
     occupations = pd.factorize(subjects[is_new])[0]
-    value, low, high = share_interval(
-        is_told,
-        clusters=occupations if occupations.max() > 0 else None,
-        n_bootstrap=run.config.probe.n_bootstrap,
-        seed=run.config.probe.seed,
-    )
+    clusters = occupations if occupations.max() > 0 else None
+    value, low, high = share_interval(is_told, clusters=clusters)
     chance = float(pd.Series(groups[is_new]).value_counts(normalize=True).max())
     return {"value": value, "low": low, "high": high, "chance": chance, "n": int(is_new.sum())}
 

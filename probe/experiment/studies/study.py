@@ -10,7 +10,7 @@ from probe.artifacts import hash_parts, read_json, write_json
 from probe.experiment.config import OF_LEVELS, settings_line
 from probe.experiment.embedding import FILES as EMBEDDINGS
 from probe.experiment.fitting import DIRECTION, FIT, SUBJECTS
-from probe.experiment.run import Run
+from probe.experiment.run import INTERVALS, Run
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Study(ABC):
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of everything that is read."""
         files = run.hashes(*EMBEDDINGS, DIRECTION, SUBJECTS, FIT, *self.inputs)
-        return hash_parts(f"study of {self.name}", common_settings(run), files)
+        return hash_parts(f"study of {self.name}", INTERVALS, common_settings(run), files)
 
 
 def common_settings(run: Run) -> str:

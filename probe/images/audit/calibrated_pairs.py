@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from probe.errors import ShapeError
-from probe.images.audit.calibration import Calibration, rogan_gladen, usable_rates
-from probe.images.fairness import Interval, centered_interval
+from probe.images.audit.calibration import (
+    Calibration,
+    figure_by_rates,
+    rogan_gladen,
+    usable_rates,
+)
+from probe.images.intervals import Interval, joined_ends
 from probe.images.measures import Counts, Double, as_counts, as_target, measure_shares
+from probe.images.replicates import Figure, interval_over_subjects
 
 
 def calibrated_difference(
@@ -22,8 +30,9 @@ def calibrated_difference(
 ) -> Interval:
     """Compare the fairness of two models on the same subjects, by shares that are corrected.
 
-    In each replicate subjects and the classifier's rates are drawn anew, the same for both
-    models, and then the pictures of each. One set of rates serves both: whether the classifier
+    In each replicate subjects are drawn anew, the same for both models, and then the pictures of
+    each; what the classifier's rates contribute is added as `calibrated_figures` does it. One set
+    of rates serves both: whether the classifier
     errs alike on what a correction draws is an assumption that the labelled sample must earn, by
     holding pictures of both.
 
@@ -53,23 +62,18 @@ def calibrated_difference(
             f"the counts have the shapes {tables[0].shape} and {tables[1].shape}; needed the same "
             "subjects and values in both"
         )
-    fair, n_subjects = as_target(target, tables[0].shape), len(tables[0])
+    fair = as_target(target, tables[0].shape)
     rates, rng = usable_rates(calibration.rates), np.random.default_rng(seed)
-    totals = [table.sum(axis=1) for table in tables]
-    shares = [table / total[:, None] for table, total in zip(tables, totals, strict=True)]
-    rows = [measure_shares(rogan_gladen(seen, rates), fair)[measure] for seen in shares]
-    change = rows[1] - rows[0]  # (n_subjects,)
-    drawn, alone = np.empty(n_bootstrap), np.empty(n_bootstrap)
-    for draw, drawn_rates in enumerate(calibration.draw(n_bootstrap, rng)):
-        chosen = rng.integers(n_subjects, size=n_subjects)
-        first, second = (
-            rng.multinomial(total[chosen], seen[chosen]) / total[chosen, None]
-            for total, seen in zip(totals, shares, strict=True)
-        )
-        ends = (
-            measure_shares(rogan_gladen(of, drawn_rates), fair[chosen])[measure].mean()
-            for of in (first, second)
-        )
-        drawn[draw] = -np.subtract(*ends)
-        alone[draw] = change[chosen].mean()
-    return centered_interval(float(change.mean()), drawn, alone, n_subjects=n_subjects)
+
+    def change_by(rates: Double) -> Figure:
+        def change(shares: Sequence[Double], target: Double) -> dict[str, Double]:
+            first, second = (
+                measure_shares(rogan_gladen(of, rates), target)[measure] for of in shares
+            )
+            return {measure: second - first}
+
+        return change
+
+    found = interval_over_subjects(tables, fair, change_by(rates), n_bootstrap=n_bootstrap, rng=rng)
+    by_rates = figure_by_rates(tables, calibration, fair, change_by, n_bootstrap, rng)
+    return joined_ends(found[measure], by_rates[measure])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from probe.errors import DataError, DegenerateDataError
 from probe.images.audit.label_files import separator_of
-from probe.images.fairness import Interval, centered_interval
+from probe.images.intervals import Interval, joined_ends
 from probe.images.measures import (
     MEASURES,
     Counts,
@@ -18,7 +18,9 @@ from probe.images.measures import (
     as_counts,
     as_target,
     measure_shares,
+    worst_figures,
 )
+from probe.images.replicates import Figure, interval_over_subjects
 from probe.images.unseen import reason_unseen
 from probe.text.exchange.lines import nearest
 from probe.text.exchange.records import Records
@@ -122,7 +124,8 @@ def rogan_gladen(seen: Double, rates: Double) -> Double:
     Rogan and Gladen, *Estimating prevalence from the results of a screening test*, Am. J.
     Epidemiology 107 (1978).
     """
-    solved = np.linalg.solve(np.swapaxes(rates, -1, -2), seen[..., None])[..., 0]
+    back = np.linalg.inv(rates)
+    solved = seen @ back if back.ndim == 2 else (seen[..., None, :] @ back)[..., 0, :]
     kept: Double = np.clip(solved, 0.0, None)
     return np.asarray(kept / kept.sum(axis=-1, keepdims=True))
 
@@ -137,8 +140,9 @@ def calibrated_figures(
 ) -> dict[str, CalibratedFigure]:
     """Measure the fairness of the corrected shares.
 
-    In each replicate subjects, their pictures and the classifier's rates are drawn anew, the
-    rates once for all subjects, because one classifier looks at them all.
+    Subjects and their pictures are drawn anew as `probe.images.replicates.interval_over_subjects`
+    does it. The classifier's rates, which are the same for all subjects, are drawn by themselves,
+    and what they contribute is added in squares.
 
     Parameters
     ----------
@@ -161,18 +165,22 @@ def calibrated_figures(
     counts = as_counts(counts)
     fair, totals = as_target(target, counts.shape), counts.sum(axis=1)
     rates, rng = usable_rates(calibration.rates), np.random.default_rng(seed)
-    rows = measure_shares(rogan_gladen(counts / totals[:, None], rates), fair)
-    drawn, alone = _replicates(counts, calibration, fair, rows, n_bootstrap, rng)
+
+    def figures_by(rates: Double) -> Figure:
+        return lambda shares, target: measure_shares(rogan_gladen(shares[0], rates), target)
+
+    found = interval_over_subjects(
+        [counts], fair, figures_by(rates), n_bootstrap=n_bootstrap, rng=rng
+    )
+    by_rates = figure_by_rates([counts], calibration, fair, figures_by, n_bootstrap, rng)
     size = (max(1, _N_FLOOR // len(counts)), len(counts))
     by_chance = rng.multinomial(totals, fair @ rates, size=size)
     floor = measure_shares(rogan_gladen(by_chance / totals[:, None], rates), fair)
-    figures = {}
+    worst, figures = worst_figures(fair), {}
     for name in MEASURES:
-        found = centered_interval(
-            float(rows[name].mean()), drawn[name], alone[name], n_subjects=len(counts)
-        )
+        ends = joined_ends(found[name], by_rates[name])
         figures[name] = CalibratedFigure(
-            found.value, max(0.0, found.low), found.high, float(floor[name].mean())
+            ends.value, max(0.0, ends.low), min(ends.high, worst[name]), float(floor[name].mean())
         )
     return figures
 
@@ -230,29 +238,33 @@ def usable_rates(rates: Double) -> Double:
     return rates
 
 
-def _replicates(
-    counts: Counts,
+def figure_by_rates(
+    tables: Sequence[Counts],
     calibration: Calibration,
     fair: Double,
-    rows: dict[str, Double],
-    n_bootstrap: int,
+    figures_by: Callable[[Double], Figure],
+    n_draws: int,
     rng: np.random.Generator,
-) -> tuple[dict[str, Double], dict[str, Double]]:
-    totals = counts.sum(axis=1)
-    shares = counts / totals[:, None]
-    drawn: dict[str, list[float]] = {name: [] for name in MEASURES}
-    alone: dict[str, list[float]] = {name: [] for name in MEASURES}
-    for rates in calibration.draw(n_bootstrap, rng):
-        chosen = rng.integers(len(counts), size=len(counts))
-        pictures = rng.multinomial(totals[chosen], shares[chosen]) / totals[chosen, None]
-        found = measure_shares(rogan_gladen(pictures, rates), fair[chosen])
-        for name in MEASURES:
-            drawn[name].append(float(found[name].mean()))
-            alone[name].append(float(rows[name][chosen].mean()))
-    return (
-        {name: np.array(values) for name, values in drawn.items()},
-        {name: np.array(values) for name, values in alone.items()},
-    )
+) -> dict[str, Double]:
+    """Give the mean of figures over subjects by rates that the labelled sample allows.
+
+    Parameters
+    ----------
+    tables, fair
+        As for `probe.images.replicates.interval_over_subjects`.
+    calibration : Calibration
+    figures_by : callable
+        From rates, (n_draws, 1, K, K), to the figures of that function.
+    n_draws : int
+    rng : Generator
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_draws,)
+    """
+    shares = [table / table.sum(axis=1, keepdims=True) for table in tables]
+    drawn = figures_by(calibration.draw(n_draws, rng)[:, None])(shares, fair)
+    return {name: found.mean(axis=1) for name, found in drawn.items()}
 
 
 def _count(path: Path, place: str, value: object) -> int:

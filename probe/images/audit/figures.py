@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from probe.images.audit.contraction import Contraction
-from probe.images.fairness import MEASURES, Interval, fairness_figures
+from probe.images.fairness import MEASURES, fairness_figures
+from probe.images.intervals import Interval, exact_ends
 from probe.images.measures import Counts, Double
 
 
@@ -71,24 +72,11 @@ def audit_figures(
 def share_table(counts: Counts) -> list[list[Interval]]:
     """Give the share of each value in the pictures of each subject, with its exact interval.
 
-    That of Clopper and Pearson, by the beta distribution: it holds the true share at least 95
-    times in 100 whatever that share is. Wilson's, which is right on average and shorter, holds
-    one of 0.02 in 10 pictures only 86 times; what is said of a single subject must not depend on
-    such luck.
-
-    References
-    ----------
-    Clopper and Pearson, *The use of confidence or fiducial limits illustrated in the case of the
-    binomial*, Biometrika 26 (1934).
+    See `probe.images.intervals.share_interval`: what is said of a single subject must not depend
+    on its share.
     """
-    from scipy.special import betaincinv
-
     totals = counts.sum(axis=1, keepdims=True)
-    misses = totals - counts
-    with np.errstate(invalid="ignore"):  # a shape of 0 has no distribution: those ends are known
-        low = np.where(counts == 0, 0.0, betaincinv(counts, misses + 1, 0.025))
-        high = np.where(misses == 0, 1.0, betaincinv(counts + 1, misses, 0.975))
-    ends = (counts / totals, low, high)
+    ends = (counts / totals, *exact_ends(counts, np.broadcast_to(totals, counts.shape)))
     return [
         [Interval(float(v), float(a), float(b)) for v, a, b in zip(*row, strict=True)]
         for row in zip(*ends, strict=True)

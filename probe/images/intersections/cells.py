@@ -98,7 +98,7 @@ def count_cells(codes: Codes, strata: Codes, sizes: Sequence[int]) -> Counts:
 def measure_cells(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> list[Cell]:
     """Give the share of every combination of values among the pictures of these subjects.
 
-    The intervals are Wilson's at the confidence ``1 - 0.05 / n_cells``, so that all of them hold
+    The intervals are exact ones at the confidence ``1 - 0.05 / n_cells``, so that all of them hold
     together and the worst may be picked. Pictures of fixed subjects vary less than the binomial
     that they assume: they are somewhat wide.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy.typing as npt
 
 from probe.errors import DataError, ShapeError
 from probe.images.fairness import sign_flip_p
+from probe.images.replicates import interval_over_subjects
 
 Counts = npt.NDArray[np.integer]
+Double = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Shift:
     value: float
     """After minus before."""
     low: float
-    """Lower end of the 95 % bootstrap interval over subjects."""
+    """Lower end of the 95 % interval over subjects."""
     high: float
     p: float
     """Two-sided, of the sign-flip permutation test over subjects."""
@@ -39,7 +42,8 @@ def cell_shifts(
 ) -> list[Shift]:
     """Compare the share of every cell between two models on the same subjects.
 
-    ``mean_s(after_s - before_s)`` of a cell's share among the pictures of subject s.
+    ``mean_s(after_s - before_s)`` of a cell's share among the pictures of subject s, with the
+    interval of `probe.images.replicates.interval_over_subjects`.
 
     Parameters
     ----------
@@ -78,18 +82,22 @@ def cell_shifts(
             raise ValueError(f"{name} is {value}; needed at least 1")
     shares = [counts / counts.sum(axis=1, keepdims=True) for counts in (before, after)]
     moved, rng = shares[1] - shares[0], np.random.default_rng(seed)
-    n_subjects = len(moved)
-    rows = rng.integers(n_subjects, size=(n_bootstrap, n_subjects))
-    lows, highs = np.quantile(moved[rows].mean(axis=1), [0.025, 0.975], axis=0)
+    n_subjects, cells = len(moved), [str(cell) for cell in range(moved.shape[1])]
+
+    def change(drawn: Sequence[Double], _: Double) -> dict[str, Double]:
+        return dict(zip(cells, np.moveaxis(drawn[1] - drawn[0], -1, 0), strict=True))
+
+    fair = np.full(before.shape, 1 / before.shape[1])
+    found = interval_over_subjects([before, after], fair, change, n_bootstrap=n_bootstrap, rng=rng)
     return [
         Shift(
             before=float(shares[0][:, cell].mean()),
             after=float(shares[1][:, cell].mean()),
-            value=float(moved[:, cell].mean()),
-            low=float(lows[cell]),
-            high=float(highs[cell]),
+            value=found[name].value,
+            low=found[name].low,
+            high=found[name].high,
             p=sign_flip_p(moved[:, cell], n_permutations, rng),
             n_subjects=n_subjects,
         )
-        for cell in range(moved.shape[1])
+        for cell, name in enumerate(cells)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from probe.images.quality.clip_score import ClipScorer, mean_interval
+from probe.images.intervals import mean_interval
+from probe.images.quality.clip_score import ClipScorer
 
 __all__ = ["ClipScorer", "mean_interval"]

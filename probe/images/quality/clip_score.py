@@ -12,8 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from probe.errors import DataError, DegenerateDataError, ModelError, ShapeError
-from probe.images.fairness import Interval
+from probe.errors import DataError, ModelError, ShapeError
 from probe.images.vision import (
     Pictures,
     Preprocessor,
@@ -27,9 +26,6 @@ from probe.text.loading import opening
 from probe.text.prompts import check_prompt
 
 Vector = npt.NDArray[np.floating]
-
-_COVERAGE = (0.025, 0.975)
-_CELLS = 2_000_000  # drawn numbers held at once, 16 MB: bounds memory, not the result
 
 _logger = logging.getLogger("probe")
 
@@ -240,54 +236,6 @@ class ClipScorer:
             ).pooler_output
             encoded = _unit(self.model.text_projection(pooled))[: len(batch)]
             self._texts.update(zip(batch, encoded, strict=True))
-
-
-def mean_interval(values: Vector, *, n_bootstrap: int = 2000, seed: int = 0) -> Interval:
-    """Give the mean of scores with its 95 % percentile bootstrap interval.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        Scores of pictures, at least 2.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples.
-    seed : int, default=0
-        Seed of the bootstrap.
-
-    Returns
-    -------
-    Interval
-        In the unit of the scores.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the scores are no vector of finite numbers, or there are none.
-    DegenerateDataError
-        If there is a single score, which has no spread.
-    ValueError
-        If ``n_bootstrap`` is below 1.
-    """
-    scores = np.asarray(values, dtype=np.float64)
-    if scores.ndim != 1:
-        raise ShapeError(f"scores need one dimension, got shape {scores.shape}")
-    if not len(scores):
-        raise DataError("there are no scores to average; needed at least 2")
-    if n_bad := int((~np.isfinite(scores)).sum()):
-        raise DataError(f"{n_bad} of {len(scores)} scores are not finite; drop them")
-    if len(scores) < 2:
-        raise DegenerateDataError("a single score has no spread; needed at least 2")
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
-    rng = np.random.default_rng(seed)
-    chunk = max(1, _CELLS // len(scores))
-    draws = [
-        scores[rng.integers(len(scores), size=(min(chunk, n_bootstrap - start), len(scores)))]
-        .mean(axis=1)
-        for start in range(0, n_bootstrap, chunk)
-    ]  # fmt: skip
-    low, high = np.quantile(np.concatenate(draws), _COVERAGE)
-    return Interval(value=float(scores.mean()), low=float(low), high=float(high))
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from probe.errors import DegenerateDataError, ShapeError
 from probe.images.fairness import Interval
-from probe.images.quality.clip_score import mean_interval
+from probe.images.intervals import mean_interval
 
 Matrix = npt.NDArray[np.floating]
 Double = npt.NDArray[np.float64]

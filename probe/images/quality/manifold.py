@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.images.fairness import Interval, share_interval
-from probe.images.quality.clip_score import mean_interval
+from probe.images.intervals import mean_interval
 
 Matrix = npt.NDArray[np.floating]
 Double = npt.NDArray[np.float64]
@@ -36,8 +36,8 @@ def manifold_figures(
 ) -> ManifoldFigures:
     """Measure how a set of features lies in another, by balls to the k-th nearest neighbour.
 
-    The balls are taken as given: the intervals (Wilson's, the bootstrap's for density) are over
-    the pictures that are looked up in them.
+    The balls are taken as given: the intervals (exact ones, the bootstrap's for density)
+    are over the pictures that are looked up in them.
 
     Parameters
     ----------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import Double, Mask, Vector, as_groups
-from probe.latent.resampling import as_finite, interval, is_constant, resamples
+from probe.latent.resampling import FEW, as_finite, interval, is_constant, resamples, student
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ def share_correlation(
 ) -> ShareCorrelation:
     """Correlate the text skew of subjects with the share of women in the labour market.
 
-    Pearson's r, with the p-value of the t distribution and a percentile bootstrap interval over
-    subjects (pairs of skew and share are drawn together).
+    Pearson's r, with the p-value of the t distribution. The interval is that of Fisher's
+    ``z = atanh(r)``, whose standard error is the bootstrap's over subjects (pairs of skew and
+    share are drawn together: skews need not scatter alike everywhere), times Student's t.
 
     Parameters
     ----------
@@ -99,9 +101,10 @@ def share_correlation(
 
     skews, shares = _as_subjects(skew_by_subject, share_women)
     result = pearsonr(skews, shares)
-    low, high = interval(_draw_lines(skews, shares, n_bootstrap, seed)[1])
+    r = float(result.statistic)
+    low, high = _correlation_ends(r, _draw_lines(skews, shares, n_bootstrap, seed)[1], len(skews))
     return ShareCorrelation(
-        r=float(result.statistic),
+        r=r,
         p=float(result.pvalue),
         low=low,
         high=high,
@@ -115,8 +118,9 @@ def share_regression(
     """Regress the text skew of subjects on the share of women in the labour market.
 
     Ordinary least squares of ``skew = intercept + slope * share_women``: the share is counted in
-    the world and taken as known, the skew is what varies about the line. Intervals are percentile
-    bootstraps over subjects, which do not ask for the same spread everywhere.
+    the world and taken as known, the skew is what varies about the line. The slope's interval is
+    Student's t times the standard error of the bootstrap over subjects, which does not ask for
+    the same spread everywhere; that of ``r2`` is the square of r's, see `share_correlation`.
 
     Parameters
     ----------
@@ -126,8 +130,8 @@ def share_regression(
     Returns
     -------
     ShareRegression
-        ``slope`` and ``r2`` are 0 without linear association. ``r2`` cannot be negative, so its
-        interval does not reach 0: read from the slope's whether there is an association at all.
+        ``slope`` and ``r2`` are 0 without linear association. ``r2`` cannot be negative: its
+        interval begins at 0 where r's holds 0.
 
     Raises
     ------
@@ -144,15 +148,17 @@ def share_regression(
     skews, shares = _as_subjects(skew_by_subject, share_women)
     line = linregress(shares, skews)
     slopes, correlations = _draw_lines(skews, shares, n_bootstrap, seed)
-    low, high = interval(slopes)
-    r2_low, r2_high = interval(correlations**2)
+    slope, r = float(line.slope), float(line.rvalue)
+    half = student(len(skews) - 2) * float(slopes[np.isfinite(slopes)].std(ddof=1))
+    ends = _correlation_ends(r, correlations, len(skews))
+    r2_low, r2_high = sorted(end**2 for end in ends)
     return ShareRegression(
-        slope=float(line.slope),
-        low=low,
-        high=high,
+        slope=slope,
+        low=slope - half,
+        high=slope + half,
         intercept=float(line.intercept),
-        r2=float(line.rvalue) ** 2,
-        r2_low=r2_low,
+        r2=r**2,
+        r2_low=0.0 if ends[0] <= 0.0 <= ends[1] else r2_low,
         r2_high=r2_high,
         p=float(line.pvalue),
         n=len(skews),
@@ -162,8 +168,9 @@ def share_regression(
 def group_gap(scores: Vector, is_male: Mask, *, n_bootstrap: int = 2000, seed: int = 0) -> GroupGap:
     """Measure how far apart the two gender groups stand on the bias axis.
 
-    ``mean(male) - mean(female)``, with a percentile bootstrap interval (each group is drawn from
-    itself).
+    ``mean(male) - mean(female)``, with the studentised bootstrap interval (each group is drawn
+    from itself, and every replicate measured in its own standard error); of fewer than `FEW`
+    prompts a side, Welch's. A side of one prompt has no spread of its own, and lends none.
 
     Parameters
     ----------
@@ -190,15 +197,47 @@ def group_gap(scores: Vector, is_male: Mask, *, n_bootstrap: int = 2000, seed: i
     is_male = as_groups(is_male, n_rows=len(scores))
     male, female = scores[is_male], scores[~is_male]
     rng = np.random.default_rng(seed)
-    draws = _resampled_means(male, n_bootstrap, rng) - _resampled_means(female, n_bootstrap, rng)
-    low, high = interval(draws)
-    return GroupGap(value=float(male.mean() - female.mean()), low=low, high=high)
+    sides = [_resampled(group, n_bootstrap, rng) for group in (male, female)]
+    value = float(male.mean() - female.mean())
+    if min(len(male), len(female)) < FEW:
+        half = _welch(male, female)
+        return GroupGap(value=value, low=value - half, high=value + half)
+    error = math.sqrt(male.var() / len(male) + female.var() / len(female))
+    moved, errors = sides[0][0] - sides[1][0] - value, np.sqrt(sides[0][1] + sides[1][1])
+    has_spread = errors > 1e-12 * max(1.0, abs(value))
+    if error == 0.0 or not has_spread.any():
+        return GroupGap(value=value, low=value, high=value)
+    low, high = interval(moved[has_spread] / errors[has_spread])
+    # few draws may all lie to one side
+    ends = value - max(0.0, high) * error, value - min(0.0, low) * error
+    return GroupGap(value=value, low=ends[0], high=ends[1])
 
 
-def _resampled_means(values: Double, n_bootstrap: int, rng: np.random.Generator) -> Double:
-    return np.concatenate(
-        [values[rows].mean(axis=1) for rows in resamples(len(values), n_bootstrap, rng)]
-    )
+def _welch(a: Double, b: Double) -> float:
+    """Half of Welch's interval of a difference of two means."""
+    sides = [(of.var(ddof=1) / len(of), len(of) - 1) for of in (a, b) if len(of) > 1]
+    error2 = float(sum(each for each, _ in sides))
+    if error2 == 0.0:
+        return 0.0
+    freedom = error2**2 / sum(each**2 / freedom for each, freedom in sides)
+    return student(freedom) * math.sqrt(error2)
+
+
+def _resampled(values: Double, n_bootstrap: int, rng: np.random.Generator) -> tuple[Double, Double]:
+    """Mean of each replicate, and its squared standard error."""
+    drawn = [values[rows] for rows in resamples(len(values), n_bootstrap, rng)]
+    means, variances = zip(*((of.mean(axis=1), of.var(axis=1)) for of in drawn), strict=True)
+    return np.concatenate(means), np.concatenate(variances) / len(values)
+
+
+def _correlation_ends(r: float, draws: Double, n: int) -> tuple[float, float]:
+    """Ends of an interval of r, by Fisher's z with the standard error of bootstrap draws."""
+    if n < 4 or abs(r) >= 1.0 - 1e-12:  # three points, or a line: nothing scatters
+        return (-1.0, 1.0) if n < 4 else (r, r)
+    # draws of few subjects may lie on a line, whose z is infinite
+    z = np.arctanh(np.clip(draws[np.isfinite(draws)], -1 + 1e-9, 1 - 1e-9))
+    half = student(n - 2) * float(z.std(ddof=1))
+    return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
 
 
 def _as_subjects(skew_by_subject: Vector, share_women: Vector) -> tuple[Double, Double]:

@@ -62,7 +62,7 @@ def erasure_table(
         Pair of each row; a negative number is none. Given to the erasers that can use it.
     clusters : array-like of shape (n,), optional
         What the intervals draw whole, for example the occupation. Without it, shares have
-        Wilson's interval and the cosine a bootstrap interval over rows.
+        exact intervals and the cosine a bootstrap interval over rows.
     n_folds : int, default=5
         Number of folds, at least 2.
     n_bootstrap : int, default=2000
@@ -110,18 +110,19 @@ def erasure_table(
     if pairs is not None:
         pair_codes(pairs, n_rows=len(z))  # refuses what are no pairs
     slots = _slots(labels, pairs, n_slots=2 * n_folds, seed=seed)
-    drawing: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed}
+    together: dict[str, Any] = {}
     if clusters is not None:
-        drawing["clusters"] = as_codes(clusters, n_rows=len(z), name="clusters")[0]
+        together["clusters"] = as_codes(clusters, n_rows=len(z), name="clusters")[0]
+    drawing = {**together, "n_bootstrap": n_bootstrap, "seed": seed}
     table = []
     for name, eraser in {"none": None, **erasers}.items():
         linear, nearest, cosine = _probe(z, labels, pairs, eraser, slots)
         row = {"eraser": name, "n": len(z), "n_groups": len(names), "chance": _chance(codes)}
-        row |= _interval("linear", share_interval(linear[_GROUP], **drawing))
-        row |= _interval("nearest", share_interval(nearest, **drawing))
+        row |= _interval("linear", share_interval(linear[_GROUP], **together))
+        row |= _interval("nearest", share_interval(nearest, **together))
         row |= _interval("cosine", mean_interval(cosine, **drawing))
         for kept in keep or {}:
-            row |= _interval(f"kept_{kept}", share_interval(linear[kept], **drawing))
+            row |= _interval(f"kept_{kept}", share_interval(linear[kept], **together))
             row[f"kept_{kept}_chance"] = _chance(labels[kept])
         table.append(row)
     return pd.DataFrame(table)

@@ -18,7 +18,7 @@ class ClusterAlignment:
     accuracy: float
     """Share of rows in the cluster of their lean, from 1/2 (none is left) to 1 (all of it)."""
     low: float
-    """Lower end of Wilson's 95 % interval, given the clusters."""
+    """Lower end of the exact 95 % interval, given the clusters."""
     high: float
     """Upper end of it."""
     chance: float

@@ -66,17 +66,10 @@ def is_treated_right(truth: Labels, route: Labels) -> Mask:
     return result
 
 
-def accuracy(
-    is_right: Mask, templates: Labels, *, n_bootstrap: int = 2000, seed: int = 0
-) -> Estimate:
+def accuracy(is_right: Mask, templates: Labels) -> Estimate:
     """Share of prompts that are right; the interval is over templates, which fail together."""
     codes = np.unique(templates, return_inverse=True)[1]
-    value, low, high = share_interval(
-        is_right,
-        clusters=codes if codes.max() > 0 else None,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
+    value, low, high = share_interval(is_right, clusters=codes if codes.max() > 0 else None)
     return Estimate(value, low, high, len(is_right))
 
 
@@ -119,7 +112,7 @@ def reliability(chances: Vector, truth: Labels) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``bin``, ``probability`` (its mean), ``right``, ``low``, ``high`` (Wilson's) and
+        Columns ``bin``, ``probability`` (its mean), ``right``, ``low``, ``high`` (exact) and
         ``n``; empty bins are left out.
     """
     bins, _ = _binned(chances, truth)

@@ -115,7 +115,8 @@ def test_the_bound_is_where_the_arithmetic_says():
 
 def test_a_rise_is_held_as_a_fall_is():
     before, after, _, _ = planted(4)
-    assert holds(after, before) == holds(before, after)
+    # other draws of the same bootstrap: one step of 0.005
+    assert holds(after, before) == pytest.approx(holds(before, after), abs=0.0051)
 
 
 def test_what_is_within_chance_has_no_conclusion_to_lose():

@@ -80,7 +80,7 @@ def measure_asked(pictures: pd.DataFrame, attributes: Attributes) -> pd.DataFram
     -------
     DataFrame
         One row a side and cell: ``side``, ``cell``, ``n``, ``n_honoured``, ``share`` with its
-        95 % Wilson interval ``low`` and ``high``, ``is_small`` (fewer than `MIN_EXPECTED`
+        95 % interval, exact, ``low`` and ``high``, ``is_small`` (fewer than `MIN_EXPECTED`
         pictures: claim nothing), and ``share_<attribute>`` of each alone.
     """
     names, rows = list(attributes), []

@@ -13,7 +13,7 @@ from probe.experiment.evaluating import FILES as EVALUATION
 from probe.experiment.evaluating import SHARES
 from probe.experiment.judges import SUBJECT_SEEN
 from probe.experiment.labelling import LABELS
-from probe.experiment.run import Run, stale_files
+from probe.experiment.run import INTERVALS, Run, stale_files
 from probe.experiment.studies.intersections.tables import (
     combine,
     harm_to_others,
@@ -57,7 +57,7 @@ class Intersections(Study):
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of everything that is read."""
         lines = common_settings(run), settings_line(run.config.generate)
-        return hash_parts("study of intersections", *lines, run.hashes(*self.inputs))
+        return hash_parts("study of intersections", INTERVALS, *lines, run.hashes(*self.inputs))
 
     def make(self, run: Run) -> None:
         """Write the cells of every intersection, of the prompts that ask for them, the result."""

@@ -11,7 +11,7 @@ from probe.experiment.config import settings_line
 from probe.experiment.evaluating import FILES as EVALUATION
 from probe.experiment.evaluating import SHARES
 from probe.experiment.measuring import SIDES
-from probe.experiment.run import Run, stale_files
+from probe.experiment.run import INTERVALS, Run, stale_files
 from probe.experiment.studies.levels.plan import plan_levels
 from probe.experiment.studies.levels.tables import NONE, measure_levels, pair_pictures
 from probe.experiment.studies.study import Study, StudyResult, bracketed
@@ -41,7 +41,7 @@ class Levels(Study):
 
         lines = settings_line(run.config.probe), settings_line(run.config.generate)
         words = hash_file(CHALLENGES[run.config.probe.level_words])
-        return hash_parts("study of levels", *lines, words, run.hashes(*self.inputs))
+        return hash_parts("study of levels", INTERVALS, *lines, words, run.hashes(*self.inputs))
 
     def make(self, run: Run) -> None:
         """Write what is seen in each pair of pictures, the figures of each level, the result."""

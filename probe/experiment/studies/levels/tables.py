@@ -20,6 +20,7 @@ from probe.images.fairness import (
     share_interval,
 )
 from probe.latent.resampling import mean_interval
+from probe.latent.resampling import share_interval as share_of_rows
 
 Found = dict[str, Any]
 Mask = npt.NDArray[np.bool_]
@@ -109,28 +110,20 @@ def measure_levels(
     return pd.DataFrame(rows, columns=columns)
 
 
-def clustered_share(is_hit: Mask, subjects: pd.Series, **drawing: int) -> Found:
+def clustered_share(is_hit: Mask, subjects: pd.Series) -> Found:
     """Give a share of pictures with its 95 % interval over occupations.
 
-    The percentile interval over occupations drawn anew. Where all pictures count, or none, nothing
-    varies between draws; then Wilson's interval, with each occupation as a single trial, as its
-    pictures may stand or fall together. Of a single occupation, Wilson's over its pictures.
+    That of `probe.latent.resampling.share_interval`, with occupations as clusters. Of a single
+    occupation, over its pictures.
 
     Returns
     -------
     dict
         ``value, low, high, n``.
     """
-    n, hits, n_subjects = len(is_hit), int(is_hit.sum()), subjects.nunique()
-    if hits in (0, n):
-        ends = asdict(share_interval(n_subjects if hits else 0, n_subjects))
-    elif n_subjects == 1:
-        ends = asdict(share_interval(hits, n))
-    else:
-        clusters = pd.factorize(subjects)[0]
-        found = mean_interval(is_hit, clusters=clusters, **drawing)
-        ends = dict(zip(("value", "low", "high"), found, strict=True))
-    return {**ends, "n": n}
+    clusters = pd.factorize(subjects)[0] if subjects.nunique() > 1 else None
+    found = share_of_rows(is_hit, clusters=clusters)
+    return {**dict(zip(("value", "low", "high"), found, strict=True)), "n": len(is_hit)}
 
 
 def _measures(
@@ -142,7 +135,7 @@ def _measures(
         wanted = of["asked"].map(dict(words))
         right = {side: (of[f"seen_{side}"] == wanted).to_numpy() for side in SIDES}
         for side, is_right in right.items():
-            found = clustered_share(is_right, subjects, **drawing)
+            found = clustered_share(is_right, subjects)
             yield {"measure": "honoured", "side": side, **found}
         change = right["moesd"].astype(float) - right["base"]
         yield {"measure": "honoured_difference", **_mean(change, subjects, drawing)}
@@ -154,23 +147,23 @@ def _measures(
     difference = asdict(paired_difference(*counts, **drawing))
     yield {"measure": "mad_difference", "n": len(of), **difference}
     prompts = of.drop_duplicates("prompt")
-    opened = clustered_share(prompts["is_open"].to_numpy(bool), prompts["subject"], **drawing)
+    opened = clustered_share(prompts["is_open"].to_numpy(bool), prompts["subject"])
     yield {"measure": "opened", **opened}
     is_changed = (of["key_base"] != of["key_moesd"]).to_numpy()
-    yield {"measure": "changed", **clustered_share(is_changed, subjects, **drawing)}
+    yield {"measure": "changed", **clustered_share(is_changed, subjects)}
     if is_changed.any():
         changed = of[is_changed]
         is_other = (changed["seen_base"] != changed["seen_moesd"]).to_numpy()
         yield {
             "measure": "relabelled",
-            **clustered_share(is_other, changed["subject"], **drawing),
+            **clustered_share(is_other, changed["subject"]),
         }
 
 
 def _mean(change: Double, subjects: pd.Series, drawing: Mapping[str, Any]) -> Found:
     """Mean of changes of -1, 0 and 1, its interval over occupations (of one, over pictures).
 
-    Where none differs, Wilson's bound on the share that might, either way.
+    Where none differs, the exact bound on the share that might, either way.
     """
     n, n_subjects = len(change), subjects.nunique()
     if not change.any():

@@ -1,0 +1,71 @@
+"""Intervals of distances between two sets of pictures: KID, CMMD and FID."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from covering import N, row
+from probe.images.kid import cmmd, kid
+from probe.images.quality.frechet import fid
+
+WIDTH = 8
+"""Features of a picture."""
+
+
+def rows(n_trials: int) -> Iterator[dict[str, Any]]:
+    """Equal sets, sets a standard deviation apart, and pairs that start from equal noise."""
+    for shift in (0.0, 0.5):
+        for is_paired in (False, True):
+            told = f"{WIDTH} features, shift {shift}{', paired' if is_paired else ''}"
+            true = {"KID": _kid_truth(shift), "CMMD": _cmmd_truth(shift)}
+            for n in N:
+                rng = np.random.default_rng([n, round(10 * shift), is_paired])
+                hits = {"KID": 0, "CMMD": 0}
+                drawn = []
+                for trial in range(n_trials):
+                    a, b = _sets(rng, n, shift, is_paired)
+                    for name, of in (("KID", kid), ("CMMD", cmmd)):
+                        found = of(a, b, is_paired=is_paired, seed=trial)
+                        hits[name] += found.low <= true[name] <= found.high
+                    drawn.append(fid(a, b))
+                expected = float(np.mean([found.value for found in drawn]))
+                held = np.mean([found.low <= expected <= found.high for found in drawn])
+                for name, count in hits.items():
+                    yield row(name, n, told, count / n_trials)
+                yield row("FID, at as many pictures", n, told, float(held))
+
+
+def _sets(
+    rng: np.random.Generator, n: int, shift: float, is_paired: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of two sets; of pairs, 0.8 of the variance is common."""
+    common = rng.normal(size=(n, WIDTH)) if is_paired else 0.0
+    keep = np.sqrt(0.2) if is_paired else 1.0
+    a, b = (np.sqrt(0.8) * common + keep * rng.normal(size=(n, WIDTH)) for _ in range(2))
+    return a, b + shift
+
+
+def _kid_truth(shift: float) -> float:
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(1_000_000, WIDTH)) for _ in range(2))
+    moved = a + shift, b + shift
+
+    def mean(x: np.ndarray, y: np.ndarray) -> float:
+        return float(((np.einsum("ij,ij->i", x, y) / WIDTH + 1) ** 3).mean())
+
+    return 0.0 if shift == 0.0 else mean(a, b) + mean(*moved) - 2 * mean(a, moved[1])
+
+
+def _cmmd_truth(shift: float) -> float:
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(1_000_000, WIDTH)) for _ in range(2))
+
+    def mean(x: np.ndarray, y: np.ndarray) -> float:
+        x, y = (of / np.linalg.norm(of, axis=1, keepdims=True) for of in (x, y))
+        return 1000 * float(np.exp((np.einsum("ij,ij->i", x, y) - 1) / 100).mean())
+
+    moved = a + shift, b + shift
+    return 0.0 if shift == 0.0 else mean(a, b) + mean(*moved) - 2 * mean(a, moved[1])

@@ -1,0 +1,108 @@
+"""Intervals of shares: exact sums over the binomial where there are any, else simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from covering import N, row
+from probe.images.audit.calibration import Calibration, calibrated_share
+from probe.images.audit.sequential import Band, confidence_sequence, fixed_number
+from probe.images.fairness import share_interval
+from probe.images.intersections.cells import measure_cells, worst_cell
+from probe.latent.resampling import share_interval as share_of_rows
+
+BAND = Band(0.35, 0.65)
+RATES = np.array([[0.9, 0.1], [0.2, 0.8]])
+
+
+def rows(n_trials: int) -> Iterator[dict[str, Any]]:
+    """Every interval of a share."""
+    yield from alone()
+    yield from stopped(n_trials)
+    yield from clustered(n_trials)
+    yield from cells(n_trials)
+    yield from corrected(n_trials)
+
+
+def alone() -> Iterator[dict[str, Any]]:
+    """One share, by exact sums: that which is covered worst."""
+    true = np.linspace(0.002, 0.998, 499)[:, None]
+    for n in N:
+        weights = stats.binom.pmf(np.arange(n + 1), n, true)
+        found = [share_interval(k, n) for k in range(n + 1)]
+        low, high = np.array([(end.low, end.high) for end in found]).T
+        covered = (weights * ((low <= true) & (true <= high))).sum(axis=1)
+        mean = round(float(covered.mean()), 3)
+        yield row("share", n, f"share {true[covered.argmin(), 0]:.3f}", covered.min(), mean=mean)
+
+
+def stopped(n_trials: int, n_max: int = 1000) -> Iterator[dict[str, Any]]:
+    """A sequential audit that stops as soon as it is settled, and the pictures that it takes."""
+    n, k = np.meshgrid(np.arange(1, n_max + 1), np.arange(n_max + 1), indexing="ij")
+    low, high = confidence_sequence(np.minimum(k, n), n)
+    rng, trials = np.random.default_rng(0), np.arange(n_trials)
+    for share in (0.02, 0.1, 0.25, 0.5, 0.9):
+        fixed = fixed_number(BAND, share=share)
+        hits = (rng.random((n_trials, n_max)) < share).cumsum(axis=1)
+        a, b = low[np.arange(n_max), hits], high[np.arange(n_max), hits]
+        settled = ((a >= BAND.low) & (b <= BAND.high)) | (a > BAND.high) | (b < BAND.low)
+        stop = np.where(settled.any(axis=1), settled.argmax(axis=1), n_max - 1)
+        for most in N:
+            at = np.minimum(stop, most - 1)
+            covered = (a[trials, at] <= share) & (share <= b[trials, at])
+            yield row(
+                "share, audited until settled", most, f"share {share}", float(covered.mean()),
+                pictures=round(float((at + 1).mean()), 1), fixed=fixed,
+            )  # fmt: skip
+
+
+def clustered(n_trials: int) -> Iterator[dict[str, Any]]:
+    """A share of rows that come in clusters: prompts by template, with 10 rows each."""
+    for n in N:
+        for share, rho in ((0.5, 0.3), (0.9, 0.1), (0.97, 0.3)):
+            rng, hits = np.random.default_rng([n, round(100 * share)]), 0
+            a, b = share * (1 / rho - 1), (1 - share) * (1 / rho - 1)
+            clusters = np.repeat(np.arange(n), 10)
+            for _ in range(n_trials):
+                is_hit = rng.random(10 * n) < np.repeat(rng.beta(a, b, n), 10)
+                _, low, high = share_of_rows(is_hit, clusters=clusters)
+                hits += low <= share <= high
+            told = f"share {share}, correlation {rho} in a cluster of 10"
+            yield row("share of clustered rows (gate accuracy)", n, told, hits / n_trials)
+
+
+def cells(n_trials: int) -> Iterator[dict[str, Any]]:
+    """The cells of an intersection, all of them at once, and the one that looks worst."""
+    attributes = {"a": ["0", "1"], "b": ["0", "1", "2"]}
+    for n in N:
+        for name, parameter in (("even", 50.0), ("uneven", 1.5)):
+            rng, every, worst = np.random.default_rng(n), 0, 0
+            for _ in range(n_trials):
+                true = rng.dirichlet(np.full(6, parameter))
+                counts = rng.multinomial(n, true, size=10).reshape(10, 2, 3)
+                found = measure_cells(counts, attributes)
+                held = [c.low <= p <= c.high for c, p in zip(found, true, strict=True)]
+                every += all(held)
+                chosen = worst_cell(found)
+                worst += chosen is None or held[found.index(chosen)]
+            told = f"{name}, 6 cells, 10 subjects alike"
+            yield row("share of cells, all at once", n, told, every / n_trials)
+            yield row("share of the worst cell", n, told, worst / n_trials)
+
+
+def corrected(n_trials: int) -> Iterator[dict[str, Any]]:
+    """A share corrected for a classifier whose errors were seen in 100 pictures of each value."""
+    for n in N:
+        for share in (0.02, 0.1, 0.5, 0.9, 0.98):
+            rng, hits = np.random.default_rng([n, round(100 * share)]), 0
+            for trial in range(n_trials):
+                seen = rng.binomial(n, share * RATES[0, 0] + (1 - share) * RATES[1, 0])
+                confusion = np.stack([rng.multinomial(100, of) for of in RATES])
+                known = Calibration(["a", "b"], confusion)
+                [[found, _]] = calibrated_share(np.array([[seen, n - seen]]), known, seed=trial)
+                hits += found.low <= share <= found.high
+            yield row("share, calibrated", n, f"share {share}", hits / n_trials)
