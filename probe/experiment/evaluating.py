@@ -81,6 +81,8 @@ class Evaluate:
 
     def make(self, run: Run) -> None:
         """Write the labels, if the pictures have not been looked at, and what follows from them."""
+        from probe.images.quality.once import LookOnce
+
         config, made_from = run.config.evaluate, self.made_from(run)
         # All are opened before any is used, so that a wrong one is told before the long work.
         classifier, extractor = judges.load_classifier(run), judges.load_features(run)
@@ -109,12 +111,14 @@ class Evaluate:
             clip_margin=config.clip_margin,
             recognition_margin=config.recognition_margin,
         )
+        looked = LookOnce(extractor)
+        perceptual = measure_perceptual(run, labels, extractor=looked)  # the maps come first
         quality = {
             **figures,
             **errors,
             "quality": {
-                **measure_drift(run, labels, extractor=extractor),
-                "perceptual": measure_perceptual(run, labels, extractor=extractor),
+                **measure_drift(run, labels, extractor=looked),
+                "perceptual": perceptual,
             },
             "model": run.config.model,
         }
