@@ -278,7 +278,7 @@ def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, mo
         loader=PackageLoader("figures.report", "template/sections"),
         autoescape=True,
     )
-    template.filters |= {"interval": interval, "number": number}
+    template.filters |= {"fine_interval": fine_interval, "number": number}
     for is_current, words in said.items():
         monkeypatch.setattr(beyond, "_is_current", lambda _files, told=is_current: told)
         text = template.get_template("methods.html.j2").render(
