@@ -172,7 +172,8 @@ def skew_against_share(
     name_points(
         axes,
         [(share[i], skew[i], str(names[i])) for i in far],
-        obstacles=np.concatenate([np.column_stack([share, skew]), on_line]).tolist(),
+        others=np.column_stack([share, skew]).tolist(),
+        obstacles=on_line.tolist(),
     )
     legend_below(figure, axes)
     return figure
@@ -241,6 +242,7 @@ def shift_arrows(prompts: DataFrame, *, n_names: int = 10) -> Figure:
     name_points(
         axes,
         [(*start[i], str(arrows.index[i])) for i in far],
+        others=start.tolist(),
         obstacles=np.concatenate([start + part * step for part in np.linspace(0, 1, 9)]).tolist(),
     )
     share_bar(figure, quiver, [axes], "women's share")

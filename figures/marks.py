@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right and top, in points."""
+
+_PLATE = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.4}
+"""Behind a name, so that it reads on what it covers; an outline of its letters would be no text."""
 
 GROUPS = ("female", "male", "neutral", "object")
 """The usual groups of prompts, in their usual order."""
@@ -130,13 +134,14 @@ def name_points(
     axes: Axes,
     points: Iterable[tuple[float, float, str]],
     *,
+    others: Iterable[tuple[float, float]] = (),
     obstacles: Iterable[tuple[float, float]] = (),
     size: float = 6.5,
 ) -> None:
     """Write names beside points, each at the first place where it covers no other name.
 
-    A name for which no place is free is left out: a name that cannot be read helps nobody. The
-    limits of the axes must stand before.
+    Nor may any other point be as near to a name as its own. A name for which no place is free is
+    left out: a name that cannot be read helps nobody. The limits of the axes must stand before.
 
     Parameters
     ----------
@@ -144,8 +149,10 @@ def name_points(
         Where the points are.
     points : iterable of (x, y, name)
         In data coordinates; the earlier come first when places are given out.
+    others : iterable of (x, y)
+        Points without a name, in data coordinates, which no name may cover or seem to be of.
     obstacles : iterable of (x, y)
-        Other points, in data coordinates, that no name may cover.
+        What else no name may cover, such as points of a line.
     size : float, default=6.5
         Size of the type in the paper's style, in points.
     """
@@ -156,8 +163,9 @@ def name_points(
         return (x - x_low) / (x_high - x_low) * width, (y - y_low) / (y_high - y_low) * height
 
     points, size = list(points), in_points(size)
-    dots = [place(x, y) for x, y in obstacles] + [place(x, y) for x, y, _ in points]
-    taken = [(x - 2.0, y - 2.0, x + 2.0, y + 2.0) for x, y in dots]
+    dots = [place(x, y) for x, y in others] + [place(x, y) for x, y, _ in points]
+    covered = dots + [place(x, y) for x, y in obstacles]
+    taken = [(x - 2.0, y - 2.0, x + 2.0, y + 2.0) for x, y in covered]
     for x, y, name in points:
         at_x, at_y = place(x, y)
         long, high = 0.47 * size * len(name), size
@@ -172,7 +180,9 @@ def name_points(
             left = at_x + dx - (0 if right > 0 else long)
             box = (left, at_y + dy - high / 2, left + long, at_y + dy + high / 2)
             inside = box[0] >= 0 and box[2] <= width and box[1] >= 0 and box[3] <= height
-            if inside and not any(_overlap(box, other) for other in taken):
+            near = _distance(box, at_x, at_y) + 2.0
+            is_its_own = all(dot == (at_x, at_y) or _distance(box, *dot) > near for dot in dots)
+            if inside and is_its_own and not any(_overlap(box, other) for other in taken):
                 axes.annotate(
                     name,
                     (x, y),
@@ -182,6 +192,7 @@ def name_points(
                     va="center",
                     fontsize=size,
                     color="0.25",
+                    bbox=_PLATE,
                 )
                 taken.append(box)
                 break
@@ -194,6 +205,11 @@ def _size_in_points(axes: Axes) -> tuple[float, float]:
     points_a_pixel = 72 / axes.figure.dpi
     wide, high = axes.figure.bbox.width * points_a_pixel, axes.figure.bbox.height * points_a_pixel
     return wide / n_columns - 40, high / n_rows - 36
+
+
+def _distance(box: Box, x: float, y: float) -> float:
+    """How far a point is from a box, 0 within it."""
+    return math.hypot(max(box[0] - x, x - box[2], 0.0), max(box[1] - y, y - box[3], 0.0))
 
 
 def _overlap(one: Box, other: Box) -> bool:

@@ -17,6 +17,7 @@ from figures.sources import RunFiles
 from probe.artifacts import atomic
 from probe.errors import ArtifactError
 from probe.experiment.wording.numbers import (
+    fine_interval,
     interval,
     number,
     p_value,
@@ -67,6 +68,7 @@ def render_report(run: Path) -> str:
         "number": number,
         "percent": percent,
         "interval": interval,
+        "fine_interval": fine_interval,
         "percent_interval": percent_interval,
         "points_interval": points_interval,
         "p_value": p_value,

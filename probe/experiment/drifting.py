@@ -13,6 +13,7 @@ from probe.experiment.run import Run
 
 if TYPE_CHECKING:
     from probe.images.quality.features import FeatureExtractor
+    from probe.images.quality.once import LookOnce
 
 MAX_PAIRS = 1000
 """Pairs of pictures that are compared, at most; of more so many are drawn. Our choice."""
@@ -21,7 +22,7 @@ MIN_PAIRS = 6
 
 
 def measure_drift(
-    run: Run, labels: pd.DataFrame, *, extractor: FeatureExtractor | None = None
+    run: Run, labels: pd.DataFrame, *, extractor: FeatureExtractor | LookOnce | None = None
 ) -> dict[str, Any]:
     """Compare the base model's neutral pictures with the corrected ones from the same noise.
 
@@ -33,7 +34,7 @@ def measure_drift(
     run : Run
     labels : DataFrame
         As `probe.experiment.labelling.label_pictures` gives them.
-    extractor : FeatureExtractor, optional
+    extractor : FeatureExtractor or LookOnce, optional
         That of the setting ``features`` if not given.
 
     Returns
@@ -75,7 +76,9 @@ def measure_drift(
     }
 
 
-def _features(run: Run, keys: pd.DataFrame, extractor: FeatureExtractor) -> tuple[Any, Any]:
+def _features(
+    run: Run, keys: pd.DataFrame, extractor: FeatureExtractor | LookOnce
+) -> tuple[Any, Any]:
     """Features of both sides; a picture that both share is looked at once."""
     files = {
         key: run.folder / "images" / side / name

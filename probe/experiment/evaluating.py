@@ -17,6 +17,7 @@ from probe.experiment.perceptual import measure_perceptual
 from probe.experiment.run import INTERVALS, Run, stale_files
 from probe.experiment.wording.comparable import comparable
 from probe.experiment.wording.errors import classifier_error as told_error
+from probe.experiment.wording.numbers import fine_interval
 from probe.experiment.wording.unseen import unseen as told_unseen
 from probe.images.fairness import MEASURES
 
@@ -80,6 +81,8 @@ class Evaluate:
 
     def make(self, run: Run) -> None:
         """Write the labels, if the pictures have not been looked at, and what follows from them."""
+        from probe.images.quality.once import LookOnce
+
         config, made_from = run.config.evaluate, self.made_from(run)
         # All are opened before any is used, so that a wrong one is told before the long work.
         classifier, extractor = judges.load_classifier(run), judges.load_features(run)
@@ -108,12 +111,14 @@ class Evaluate:
             clip_margin=config.clip_margin,
             recognition_margin=config.recognition_margin,
         )
+        looked = LookOnce(extractor)
+        perceptual = measure_perceptual(run, labels, extractor=looked)  # the maps come first
         quality = {
             **figures,
             **errors,
             "quality": {
-                **measure_drift(run, labels, extractor=extractor),
-                "perceptual": measure_perceptual(run, labels, extractor=extractor),
+                **measure_drift(run, labels, extractor=looked),
+                "perceptual": perceptual,
             },
             "model": run.config.model,
         }
@@ -156,7 +161,7 @@ def _drift_lines(found: dict[str, Any]) -> list[str]:
         *(("paired", "1 - cosine of a pair"), ("unmoved", "pictures unmoved")),
     )
     lines = [f"drift from base to corrected, not quality: {pairs}, features {found['features']}"]
-    lines += [f"{'  ' + label:<28}{_shown(found[name])}" for name, label in figures]
+    lines += [f"{'  ' + label:<28}{fine_interval(found[name])}" for name, label in figures]
     return lines + _perceptual_lines(found)
 
 

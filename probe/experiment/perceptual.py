@@ -12,6 +12,7 @@ from probe.experiment.run import Run
 
 if TYPE_CHECKING:
     from probe.images.quality.features import FeatureExtractor
+    from probe.images.quality.once import LookOnce
 
 KINDS = ("neutral", "female", "male", "object")
 """Kinds of prompts; all but the first are meant to stay as they are."""
@@ -20,7 +21,7 @@ MAX_PAIRS = 500
 
 
 def measure_perceptual(
-    run: Run, labels: pd.DataFrame, *, extractor: FeatureExtractor | None = None
+    run: Run, labels: pd.DataFrame, *, extractor: FeatureExtractor | LookOnce | None = None
 ) -> dict[str, Any]:
     """Measure how far pictures from the same noise are apart in all layers of a vision model.
 
@@ -32,7 +33,7 @@ def measure_perceptual(
     run : Run
     labels : DataFrame
         As `probe.experiment.labelling.label_pictures` gives them.
-    extractor : FeatureExtractor, optional
+    extractor : FeatureExtractor or LookOnce, optional
         That of the setting ``features`` if not given.
 
     Returns

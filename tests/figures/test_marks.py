@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from figures.marks import draw_ends, group_order, name_points, signed
 from figures.style import COLUMN, StyledFigure, styled
 
+AT = {"nurse": (0.5, 0.5), "cook": (0.5, 0.54), "guard": (0.52, 0.46)}
+
 
 @styled
 def named(points):
@@ -35,6 +37,22 @@ def test_names_never_cover_each_other(seed, n):
 def test_a_lone_point_is_named():
     figure = named([(0.5, 0.5, "nurse")])
     assert [text.get_text() for text in figure.axes[0].texts] == ["nurse"]
+
+
+def test_no_name_stands_nearer_to_another_point_than_to_its_own():
+    figure = named([(*at, name) for name, at in AT.items()])
+    axes = figure.axes[0]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    dots = {name: axes.transData.transform(at) for name, at in AT.items()}
+    for text in axes.texts:
+        box = text.get_window_extent(renderer)
+        apart = {
+            name: np.hypot(max(box.x0 - x, x - box.x1, 0.0), max(box.y0 - y, y - box.y1, 0.0))
+            for name, (x, y) in dots.items()
+        }
+        assert min(apart, key=apart.get) == text.get_text()
+    assert axes.texts
 
 
 def test_usual_groups_come_first_and_unknown_ones_after():

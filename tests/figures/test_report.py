@@ -33,6 +33,7 @@ from figures.sources import SOURCES, RunFiles
 from probe.artifacts import read_json, read_table, write_json, write_table
 from probe.errors import StageError
 from probe.experiment.config import Config
+from probe.experiment.wording.numbers import fine_interval
 from probe.experiment.wording.terms import DRIFT
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -277,7 +278,7 @@ def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, mo
         loader=PackageLoader("figures.report", "template/sections"),
         autoescape=True,
     )
-    template.filters |= {"interval": interval, "number": number}
+    template.filters |= {"fine_interval": fine_interval, "number": number}
     for is_current, words in said.items():
         monkeypatch.setattr(beyond, "_is_current", lambda _files, told=is_current: told)
         text = template.get_template("methods.html.j2").render(
@@ -412,3 +413,12 @@ def test_json_on_the_page_reads_back_as_it_was_and_ends_no_script(text):
     written = safe_json({"prompt": text})
     assert json.loads(written) == {"prompt": text}
     assert not set(written) & set("<>&\u2028\u2029")
+
+
+def test_an_interval_that_would_be_rounded_to_nothing_gets_more_digits():
+    tiny = {"value": 3.4e-5, "low": 1.6e-5, "high": 7.4e-5}
+    assert fine_interval(tiny, 4) == "0.000034 [0.000016, 0.000074]"
+    nothing = dict.fromkeys(tiny, 0.0)
+    assert fine_interval(nothing, 4) == interval(nothing, 4)
+    plain = {"value": 0.014, "low": -0.001, "high": 0.02}
+    assert fine_interval(plain, 4) == interval(plain, 4)

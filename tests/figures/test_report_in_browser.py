@@ -186,7 +186,7 @@ def test_the_navigation_leads_to_every_section(reader):
 def test_the_methods_can_be_sorted_and_scrolled_by_keyboard(reader):
     names = "#methods-table tbody th"
     assert reader.texts(names)[0] == "explicit-mixing"
-    reader.page.locator("#methods-table thead button", has_text="CLIP score").focus()
+    reader.page.get_by_role("button", name="CLIP score", exact=True).focus()
     reader.page.keyboard.press("Enter")
     assert [text.split()[0] for text in reader.texts(names)] == [
         "leace", "explicit-mixing", "moesd", "base"

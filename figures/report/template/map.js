@@ -1,6 +1,7 @@
 // The map: every prompt a point, found by words, with arrows from before to after the correction.
 (function map() {
   const N_LISTED = 12;
+  const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
   const place = byId("map-plot");
   const search = byId("prompt-search");
   const state = { plane: "pca", arrows: true, query: "", chosen: null };
@@ -33,7 +34,7 @@
           symbol: DATA.style.symbols[group] || "diamond",
           size: isNeutral ? 8 : 6,
           color: isNeutral ? at(rows, "share_women") : DATA.style.colors[group] || color("quiet"),
-          opacity: isNeutral ? 0.95 : 0.6,
+          opacity: isNeutral ? 0.95 : isDark() ? 0.85 : 0.6,
           line: { width: isNeutral ? 0.6 : 0, color: color("ink") },
           ...(isNeutral && {
             colorscale: DATA.style.share, cmin: 0, cmax: 1, showscale: true,
@@ -93,12 +94,16 @@
   function layout() {
     const names = state.plane === "pca" ? ["first principal component", "second principal component"] : ["UMAP", ""];
     const axis = (text) => ({ title: { text, font: { size: 13 }, standoff: 10 }, showgrid: false, zeroline: false, showticklabels: false, ticks: "", linecolor: color("rule"), showline: true });
+    // Where the legend takes more lines, Plotly pushes a title of the axis up among the points.
+    const isNarrow = place.clientWidth < 480;
+    const below = { xref: "paper", yref: "paper", x: 0.5, y: 0, yanchor: "top", yshift: -4, showarrow: false };
     return {
-      height: 480, margin: { l: 28, r: 8, t: 8, b: 76 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      height: isNarrow ? 560 : 480, margin: { l: 28, r: 8, t: 8, b: 76 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },
-      xaxis: axis(names[0]), yaxis: axis(names[1]), dragmode: "pan", hovermode: "closest", uirevision: state.plane,
+      xaxis: axis(isNarrow ? "" : names[0]), yaxis: axis(names[1]), dragmode: "pan", hovermode: "closest", uirevision: state.plane,
       hoverlabel: { bgcolor: color("tint"), bordercolor: color("rule"), font: { color: color("ink") } },
-      legend: { orientation: "h", y: -0.1, yanchor: "top", itemsizing: "constant" },
+      annotations: isNarrow ? [{ ...below, text: names[0] }] : [],
+      legend: { orientation: "h", y: isNarrow ? -0.14 : -0.1, yanchor: "top", itemsizing: "constant" },
     };
   }
 

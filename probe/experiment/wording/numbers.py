@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 
@@ -20,6 +21,14 @@ def interval(figure: Mapping[str, float], digits: int = 3) -> str:
     """Write ``value [low, high]``."""
     value, low, high = (number(figure[key], digits) for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
+
+
+def fine_interval(figure: Mapping[str, float], digits: int = 3) -> str:
+    """Write ``value [low, high]``, with more digits where all of it would be rounded to nothing."""
+    largest = max(abs(figure[key]) for key in ("value", "low", "high"))
+    if 0 < largest < 10.0 ** (1 - digits):
+        digits = math.ceil(-math.log10(largest)) + 1
+    return interval(figure, digits)
 
 
 def percent_interval(figure: Mapping[str, float], digits: int = 1) -> str:

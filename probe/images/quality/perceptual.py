@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,18 @@ import torch
 from probe.errors import DataError, ShapeError
 from probe.images.vision import Pictures, Progress
 
-if TYPE_CHECKING:
-    from probe.images.quality.features import FeatureExtractor
-
 Double = npt.NDArray[np.float64]
 
 
+class GivesMaps(Protocol):
+    """`FeatureExtractor`, or `LookOnce` around it."""
+
+    def maps(self, images: Any, /) -> list[torch.Tensor]:
+        """One Tensor a layer, (n, n_places, n_features)."""
+
+
 def perceptual_distances(
-    extractor: FeatureExtractor,
+    extractor: GivesMaps,
     before: Pictures,
     after: Pictures,
     *,
@@ -33,7 +37,7 @@ def perceptual_distances(
 
     Parameters
     ----------
-    extractor : FeatureExtractor
+    extractor : FeatureExtractor or LookOnce
         Of a model that gives its hidden states: transformers and convolutional ones alike.
     before, after : sequence of paths or PIL images, or ndarray (n_pairs, height, width, channels)
         Row i of both is a pair.
