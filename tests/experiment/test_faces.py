@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from probe.artifacts import read_table
+from probe.artifacts import read_json, read_table
 from probe.errors import DataError, DegenerateDataError
-from probe.experiment import judges
+from probe.experiment import Experiment, judges
 from probe.experiment.config import Config
 from probe.experiment.measuring import Measurement
 from probe.experiment.run import Run
@@ -172,3 +172,23 @@ def test_a_run_knows_its_faces_by_what_finds_them_and_takes_no_boxes(tmp_path):
     assert line(faces="mediapipe") != line(faces=str(weights))
     with pytest.raises(DataError, match="boxes of certain pictures; a run makes its own"):
         line(faces="boxes.csv")
+
+
+@pytest.mark.slow
+def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(
+    finished_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    experiment = Experiment.open(run).set("evaluate", faces="mediapipe")
+    experiment.evaluate()
+    experiment.probe("levels")
+    pairs = read_table(run / "evaluation/level_pictures.parquet", kind="level_pictures")[0]
+    assert not {N, A} & {*pairs["seen_base"], *pairs["seen_moesd"]}
+    found = experiment.audit_until_settled(0.3, 0.7, n_max=16)
+    assert all(of.n <= 16 for of in found.subjects.values())
+    assert sum(of.n for of in found.subjects.values()) < 16 * len(found.subjects)
+    experiment.compare("moesd", "explicit-mixing")
+    methods = read_json(run / "comparison/methods.json", kind="comparison")[0]["methods"]
+    assert all(0 < of["unseen"]["value"] < 1 for of in methods)
+    assert all(of["explicit_honoured"]["n"] < of["explicit_changed"]["n"] for of in methods)

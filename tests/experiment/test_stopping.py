@@ -35,6 +35,9 @@ def test_pictures_are_made_until_shares_are_settled(run):
         assert row["n"] == 16 if row["verdict"] == OPEN else row["n"] in (8, 16)
     assert found["n_images"] == sum(row["n"] for row in found["subjects"])
     assert found["saving"] == pytest.approx(1 - found["n_images"] / (16 * 6))
+    ends = found["saving_interval"]
+    assert 0 <= ends["low"] <= ends["value"] <= ends["high"] <= 1
+    assert ends["value"] == pytest.approx(found["saving"])
     made = [read_metadata(folder) for folder in (run / "audit" / "base").iterdir()]
     assert sum(map(len, made)) == found["n_images"]
     # the first pictures are those of the run, bit for bit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from probe.images.audit.sequential import (
     SequentialAudit,
     confidence_sequence,
 )
-from probe.images.plan import GenerationPlan
+from probe.images.intervals import Interval, mean_interval
+from probe.images.plan import METADATA, GenerationPlan
 
 if TYPE_CHECKING:
     import torch
@@ -43,16 +45,26 @@ class StoppedAudit:
     band: Band
     n_max: int
     subjects: Mapping[str, SequentialAudit]
+    made: Mapping[str, int]
+    """Pictures that each subject took, those in which nothing was seen among them."""
 
     @property
     def n_images(self) -> int:
         """Pictures that were made, of all subjects."""
-        return sum(found.n for found in self.subjects.values())
+        return sum(self.made.values())
 
     @property
     def saving(self) -> float:
         """Share of the pictures of a fixed audit, ``n_max`` each, that were not needed."""
         return 1 - self.n_images / (self.n_max * len(self.subjects))
+
+    def saving_interval(self) -> Interval | None:
+        """`saving` with its 95 % interval over subjects; None of a single one."""
+        saved = 1 - np.array(list(self.made.values())) / self.n_max
+        if len(saved) < 2:
+            return None
+        found = mean_interval(saved)
+        return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
 
     def summary(self) -> str:
         """A line a subject, then what was saved."""
@@ -68,6 +80,8 @@ class StoppedAudit:
             f"{self.band.low:g} to {self.band.high:g}: {told}; {self.n_images} pictures in place "
             f"of {self.n_max * len(self.subjects)}, {100 * self.saving:.0f} % saved"
         )
+        if (ends := self.saving_interval()) is not None:
+            lines[-1] += f" [{100 * ends.low:.0f}, {100 * ends.high:.0f}]"
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -79,9 +93,11 @@ class StoppedAudit:
             "n_max": self.n_max,
             "n_images": self.n_images,
             "saving": self.saving,
+            "saving_interval": asdict(ends) if (ends := self.saving_interval()) else None,
             "verdicts": {verdict: self._count(verdict) for verdict in (FAIR, UNFAIR, OPEN)},
             "subjects": [
-                {"subject": name, **asdict(found)} for name, found in self.subjects.items()
+                {"subject": name, **asdict(found), "n_made": self.made[name]}
+                for name, found in self.subjects.items()
             ],
         }
 
@@ -94,10 +110,10 @@ def audit_until_settled(
 ) -> StoppedAudit:
     """Make pictures of each occupation, a few at a time, until its share is settled.
 
-    The pictures are the first of those that ``generate`` would make, from the same noise; they
-    stay in ``RUN/audit/SIDE``, a folder a round, so that an audit which was stopped goes on where
-    it was. Each subject's interval is a `confidence_sequence`, and so it is valid although it
-    decides when to stop; it is not adjusted for the number of subjects.
+    The pictures are the first of those that ``generate`` would make, from the same noise; what it
+    made already is copied. They stay in ``RUN/audit/SIDE``, a folder a round, so that an audit
+    which was stopped goes on where it was. Each subject's interval is a `confidence_sequence`, and
+    so it is valid although it decides when to stop; it is not adjusted for the number of subjects.
 
     Parameters
     ----------
@@ -131,7 +147,7 @@ def audit_until_settled(
     table = GenerationPlan.build(run.lexicon, n_images=n_max, seed=run.config.generate.seed).table
     plan = table[table["kind"] == "neutral"]
     pictures = {str(name): rows for name, rows in plan.groupby("subject", sort=False)}
-    hits, seen = dict.fromkeys(pictures, 0), dict.fromkeys(pictures, 0)
+    hits, seen, made_of = (dict.fromkeys(pictures, 0) for _ in range(3))
     found = {name: _settle(0, 0, band) for name in pictures}
     known: dict[str, torch.Tensor] = {}
     tell, n_all = run.told(f"auditing the {side} model"), n_max * len(pictures)
@@ -144,12 +160,13 @@ def audit_until_settled(
             run, pipeline, method, rows, f"{SIDES[side]}/{made:05d}-{n_batch}", classifier, known
         )
         for name, of_subject in labels.groupby("subject"):
+            made_of[str(name)] += len(of_subject)
             hits[str(name)] += int((of_subject[run.config.evaluate.attribute] == value).sum())
             seen[str(name)] += int(is_seen(of_subject, run.config.evaluate.attribute).sum())
         found |= {name: _settle(hits[name], seen[name], band) for name in still}
         if tell is not None:
             tell(min(made + n_batch, n_max) * len(pictures), n_all)
-    return StoppedAudit(side, value, band, n_max, found)
+    return StoppedAudit(side, value, band, n_max, found, made_of)
 
 
 def _look(
@@ -164,7 +181,17 @@ def _look(
     """Make the pictures of one round, if they are not there, and label them."""
     folder = run.folder / "audit" / name
     plan = GenerationPlan(rows.reset_index(drop=True))
-    table = draw_pictures(run, pipeline, plan, folder, intervention=method, known=known)
+    made = run.folder / "images" / Path(name).parent
+    table = draw_pictures(
+        run,
+        pipeline,
+        plan,
+        folder,
+        intervention=method,
+        reuse=[made] if (made / METADATA).is_file() else None,
+        known=known,
+        told="pictures of this round",
+    )
     seen = classifier.label([folder / file for file in table["file_name"]])
     attribute = run.config.evaluate.attribute
     return table.assign(**{attribute: seen[attribute].to_numpy()})

@@ -124,9 +124,7 @@ def rogan_gladen(seen: Double, rates: Double) -> Double:
     Rogan and Gladen, *Estimating prevalence from the results of a screening test*, Am. J.
     Epidemiology 107 (1978).
     """
-    back = np.linalg.inv(rates)
-    solved = seen @ back if back.ndim == 2 else (seen[..., None, :] @ back)[..., 0, :]
-    kept: Double = np.clip(solved, 0.0, None)
+    kept: Double = np.clip(_solved(seen, rates), 0.0, None)
     return np.asarray(kept / kept.sum(axis=-1, keepdims=True))
 
 
@@ -191,7 +189,9 @@ def calibrated_share(
     """Correct the shares of each subject, with intervals that carry both uncertainties.
 
     Percentiles of shares and rates that are drawn from their posteriors, Dirichlet with 1/2 a
-    cell, and corrected.
+    cell, and corrected. Draws that no truth explains are put back onto the shares, which is an
+    end of 0 or 1; where they are most of all, the interval would be that end alone, so it reaches
+    as far as the percentiles of the other draws.
 
     Parameters
     ----------
@@ -210,8 +210,12 @@ def calibrated_share(
     found = []
     for row in as_counts(counts):
         value = rogan_gladen(row / row.sum(), rates)
-        draws = rogan_gladen(rng.dirichlet(row + _PRIOR, size=n_draws), drawn_rates)
+        drawn = rng.dirichlet(row + _PRIOR, size=n_draws)
+        draws, is_truth = rogan_gladen(drawn, drawn_rates), _solved(drawn, drawn_rates) >= 0.0
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        if (of_shares := is_truth.all(axis=1)).any():
+            inside = np.quantile(draws[of_shares], [0.025, 0.975], axis=0)
+            low, high = np.minimum(low, inside[0]), np.maximum(high, inside[1])
         found.append(
             [
                 Interval(float(v), float(min(v, lo)), float(max(v, hi)))
@@ -265,6 +269,13 @@ def figure_by_rates(
     shares = [table / table.sum(axis=1, keepdims=True) for table in tables]
     drawn = figures_by(calibration.draw(n_draws, rng)[:, None])(shares, fair)
     return {name: found.mean(axis=1) for name, found in drawn.items()}
+
+
+def _solved(seen: Double, rates: Double) -> Double:
+    """Solve ``p @ rates = seen``; p may leave the shares."""
+    back = np.linalg.inv(rates)
+    found: Double = seen @ back if back.ndim == 2 else (seen[..., None, :] @ back)[..., 0, :]
+    return found
 
 
 def _count(path: Path, place: str, value: object) -> int:

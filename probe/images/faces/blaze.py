@@ -94,17 +94,21 @@ class Blaze:
                 for box, score in boxes
             ]
 
-        with ExitStack() as stack:
-            try:
-                with _silenced():
-                    detector = stack.enter_context(FaceDetector.create_from_options(options))
-                    detect(np.zeros((8, 8, 3), dtype=np.uint8))  # it warns at the first picture
-            except (RuntimeError, ValueError, OSError) as error:
-                raise ModelError(
-                    f"{self._path} cannot be opened as a face detector ({one_line(error)[:200]}); "
-                    "name a .tflite file of MediaPipe's face detector"
-                ) from error
+        stack = ExitStack()
+        try:
+            with _silenced():
+                detector = stack.enter_context(FaceDetector.create_from_options(options))
+                detect(np.zeros((8, 8, 3), dtype=np.uint8))  # it warns at the first picture
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ModelError(
+                f"{self._path} cannot be opened as a face detector ({one_line(error)[:200]}); "
+                "name a .tflite file of MediaPipe's face detector"
+            ) from error
+        try:
             yield detect
+        finally:
+            with _silenced():
+                stack.close()
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.errors import DataError, ShapeError
-from probe.images.fairness import Interval, share_interval
 from probe.images.intersections.information import entropy
+from probe.images.intervals import Interval, share_interval, student
 
 Codes = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.integer]
@@ -127,28 +127,18 @@ def measure_cells(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> li
     return cells
 
 
-def divide_unfairness(
-    counts: Counts,
-    attributes: Mapping[str, Sequence[str]],
-    *,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
-) -> Division:
+def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> Division:
     """Divide the unfairness of an intersection into its attributes' and what is hidden in it.
 
     For parity, ``KL(joint) = sum_k KL(attribute k) + C`` with the total correlation C: attributes
     that are fair one by one may leave a combination out, and C is by how much. Subjects are
-    pooled. The interval of ``hidden`` is that of subjects drawn anew, moved so that its middle
-    is unbiased.
+    pooled. The interval of ``hidden`` is Student's with the jackknife's standard error over
+    subjects; of a single subject it has no width.
 
     Parameters
     ----------
     counts, attributes
         As in `measure_cells`.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples.
-    seed : int, default=0
-        Seed of the bootstrap.
 
     Returns
     -------
@@ -159,23 +149,21 @@ def divide_unfairness(
     ------
     ShapeError, DataError
         As `measure_cells`.
-    ValueError
-        If ``n_bootstrap`` is below 1.
+
+    References
+    ----------
+    Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 11.
     """
     _check(counts, attributes)
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
     pooled, names = counts.sum(axis=0), list(attributes)
     joint = _divergence(pooled)
     marginal = {name: _divergence(_margin(pooled, k)) for k, name in enumerate(names)}
-    n_subjects = len(counts)
-    weights = np.random.default_rng(seed).multinomial(
-        n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_bootstrap
-    )
-    drawn = np.array([_hidden(np.tensordot(row, counts, axes=1)) for row in weights])
-    hidden = joint - sum(marginal.values())
-    low, high = np.quantile(drawn, [0.025, 0.975]) - drawn.mean()
-    return Division(joint, marginal, Interval(hidden, hidden + float(low), hidden + float(high)))
+    hidden, n_subjects, half = joint - sum(marginal.values()), len(counts), 0.0
+    left = [pooled - of_subject for of_subject in counts]
+    if n_subjects > 1 and all(table.sum() for table in left):
+        without = np.array([_hidden(table) for table in left])
+        half = student(n_subjects - 1) * float(without.std()) * np.sqrt(n_subjects - 1)
+    return Division(joint, marginal, Interval(hidden, hidden - half, hidden + half))
 
 
 def worst_cell(cells: Sequence[Cell]) -> Cell | None:

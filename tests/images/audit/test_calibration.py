@@ -84,6 +84,15 @@ def test_the_interval_carries_both_uncertainties(n_labelled):
     assert hits / n_trials >= 0.912
 
 
+def test_fewer_seen_than_errors_alone_would_give_is_no_proof_of_none():
+    # 3 of 50 seen where errors alone give 10: nearly every draw leaves the shares
+    known = Calibration(VALUES, np.array([[90, 10], [20, 80]]))
+    [[found, other]] = calibrated_share(np.array([[3, 47]]), known)
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert 0.005 < found.high < 0.2
+    assert other.low == pytest.approx(1 - found.high)
+
+
 def test_a_smaller_sample_makes_a_wider_interval():
     counts = np.array([[40, 60]])
     rates = np.array([[0.9, 0.1], [0.2, 0.8]])

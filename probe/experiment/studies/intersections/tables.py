@@ -70,7 +70,7 @@ def measure_intersection(
         counts = count_cells(codes, strata, [len(values) for values in attributes.values()])
         by_subject[side] = counts.reshape(len(counts), -1)
         cells = measure_cells(counts, attributes)
-        division = divide_unfairness(counts, attributes, n_bootstrap=n_bootstrap, seed=seed)
+        division = divide_unfairness(counts, attributes)
         worst = worst_cell(cells)
         figures[side] = {
             "n": int(counts.sum()),
