@@ -11,6 +11,7 @@ import pandas as pd
 
 from probe.experiment.judges import SUBJECT_SEEN
 from probe.experiment.measuring import Measurement
+from probe.experiment.unseen import is_seen
 from probe.images.audit.equivalence import equivalence_p
 
 Found = dict[str, Any]
@@ -88,7 +89,10 @@ def like_for_like(
     from probe.images.intervals import mean_interval
     from probe.images.quality.composition import decompose_change
 
-    before, after = (table.rename(columns={"clip_score": "score"}) for table in (base, other))
+    before, after = (
+        table[is_seen(table, attribute)].rename(columns={"clip_score": "score"})
+        for table in (base, other)
+    )
     change = decompose_change(before, after, group=attribute)
     if len(change.subjects) < 2:
         return None
