@@ -18,7 +18,8 @@ _LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 pictures of 64 x 64, 6 of 512 x 512
 # Arrays beyond 32 MB are mapped anew by glibc's malloc each time: of 100 pictures of 64 x 64,
 # clearing their pages takes up to a third of the decoder's time. With one thread, torch does
 # convolutions of fewer than 16 rows by another kernel, which rounds otherwise.
-_LEAST_DENOISED = 25
+_DENOISED = 25
+_LEAST_DENOISED = 20
 _LEAST_DECODED = 16
 
 
@@ -105,13 +106,19 @@ def decode(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> list[Ima
 
 
 def denoised_together(n_images: int, device: torch.device) -> list[slice]:
-    """Cut a batch into the parts that are denoised at once: fast, and no bit changes."""
-    return _parts(n_images, _LEAST_DENOISED, device)
+    """Cut a batch into the parts that are denoised at once: fast, and no bit changes.
+
+    Their number is even where that leaves them large enough, so that two that are denoised side by
+    side end together.
+    """
+    n_parts = n_images // _DENOISED
+    n_parts += n_parts % 2 and n_images >= _LEAST_DENOISED * (n_parts + 1)
+    return _parts(n_images, n_parts, device)
 
 
 def decoded_together(n_images: int, device: torch.device) -> list[slice]:
     """Cut a batch into the parts that are decoded at once."""
-    return _parts(n_images, _LEAST_DECODED, device)
+    return _parts(n_images, n_images // _LEAST_DECODED, device)
 
 
 def latent_shape(pipeline: StableDiffusionPipeline) -> tuple[int, int, int]:
@@ -127,8 +134,8 @@ def fitting_batch(pipeline: StableDiffusionPipeline) -> int:
     return max(1, min(100, _LATENTS_IN_A_BATCH // (height * width)))
 
 
-def _parts(n: int, least: int, device: torch.device) -> list[slice]:
-    """Cut n into about equal parts of at least so many; on an accelerator, not at all."""
-    n_parts = max(1, n // least) if device.type == "cpu" else 1
+def _parts(n: int, n_parts: int, device: torch.device) -> list[slice]:
+    """Cut n into about equal parts; on an accelerator, not at all."""
+    n_parts = max(1, n_parts) if device.type == "cpu" else 1
     edges = [part * n // n_parts for part in range(n_parts + 1)]
     return [slice(start, end) for start, end in pairwise(edges)]
