@@ -168,9 +168,10 @@ def share_regression(
 def group_gap(scores: Vector, is_male: Mask, *, n_bootstrap: int = 2000, seed: int = 0) -> GroupGap:
     """Measure how far apart the two gender groups stand on the bias axis.
 
-    ``mean(male) - mean(female)``, with the studentised bootstrap interval (each group is drawn
-    from itself, and every replicate measured in its own standard error); of fewer than `FEW`
-    prompts a side, Welch's. A side of one prompt has no spread of its own, and lends none.
+    ``mean(male) - mean(female)``. The interval goes as far as Welch's or the studentised
+    bootstrap's (each group is drawn from itself, and every replicate measured in its own standard
+    error), whichever goes farther on its side; of fewer than `FEW` prompts a side it is Welch's. A
+    side of one prompt has no spread of its own, and lends none.
 
     Parameters
     ----------
@@ -199,8 +200,8 @@ def group_gap(scores: Vector, is_male: Mask, *, n_bootstrap: int = 2000, seed: i
     rng = np.random.default_rng(seed)
     sides = [_resampled(group, n_bootstrap, rng) for group in (male, female)]
     value = float(male.mean() - female.mean())
+    half = _welch(male, female)
     if min(len(male), len(female)) < FEW:
-        half = _welch(male, female)
         return GroupGap(value=value, low=value - half, high=value + half)
     error = math.sqrt(male.var() / len(male) + female.var() / len(female))
     moved, errors = sides[0][0] - sides[1][0] - value, np.sqrt(sides[0][1] + sides[1][1])
@@ -208,9 +209,8 @@ def group_gap(scores: Vector, is_male: Mask, *, n_bootstrap: int = 2000, seed: i
     if error == 0.0 or not has_spread.any():
         return GroupGap(value=value, low=value, high=value)
     low, high = interval(moved[has_spread] / errors[has_spread])
-    # few draws may all lie to one side
-    ends = value - max(0.0, high) * error, value - min(0.0, low) * error
-    return GroupGap(value=value, low=ends[0], high=ends[1])
+    low, high = min(value - high * error, value - half), max(value - low * error, value + half)
+    return GroupGap(value=value, low=low, high=high)
 
 
 def _welch(a: Double, b: Double) -> float:
