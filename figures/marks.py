@@ -157,10 +157,12 @@ def name_points(
         Size of the type in the paper's style, in points.
     """
     width, height = _size_in_points(axes)
-    (x_low, x_high), (y_low, y_high) = axes.get_xlim(), axes.get_ylim()
+    scaled = axes.transScale.transform  # a logarithm, where the axis has one
+    start, end = scaled(np.transpose([axes.get_xlim(), axes.get_ylim()]))
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return (x - x_low) / (x_high - x_low) * width, (y - y_low) / (y_high - y_low) * height
+        at_x, at_y = (scaled((x, y)) - start) / (end - start) * (width, height)
+        return float(at_x), float(at_y)
 
     points, size = list(points), in_points(size)
     dots = [place(x, y) for x, y in others] + [place(x, y) for x, y, _ in points]

@@ -17,7 +17,6 @@ from figures.style import (
     SIDE_COLORS,
     WIDE,
     StyledFigure,
-    points,
     styled,
 )
 from figures.writing import FORMATS, drawn_from, write_figure
@@ -153,13 +152,14 @@ def sweep_front(table: DataFrame) -> Figure:
     axes.axhline(before, color=SIDE_COLORS["base"], linestyle="--", label="base")
     axes.set(xlabel="trained weights", ylabel="MAD, corrected", ylim=(0, 1.08 * before))
     names = zip(front["n_trainable"], front["value"], front["variant"], strict=True)
-    if axes.get_xscale() == "linear":
-        name_points(axes, list(names), obstacles=list(zip(weights, rows["value"], strict=True)))
-    else:
-        for x, y, name in names:
-            axes.annotate(
-                name, (x, y), xytext=(4, -8), textcoords="offset points", size=points(6.5)
-            )
+    x, y = front["n_trainable"].to_numpy(float), front["value"].to_numpy()
+    on_line = [
+        (at, height)
+        for start, end, height in zip(x[:-1], x[1:], y[:-1], strict=True)
+        for at in np.geomspace(start, end, 40)
+    ]
+    others = list(zip(weights, rows["value"], strict=True))
+    name_points(axes, list(names), others=others, obstacles=on_line)
     axes.legend(loc="lower right")
     return figure
 
