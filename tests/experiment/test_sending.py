@@ -80,6 +80,7 @@ def test_sparing_sends_what_the_shares_that_are_read_off_the_denoiser_lack(
     assert abs(routes.count(DIRECTIONS[missing]) - 200 * sent) <= 4
 
 
+@pytest.mark.slow
 def test_measured_moves_a_prompt_along_one_expert_and_half_strength_half_as_far(
     moesd, tmp_path, pipeline_folder
 ):

@@ -270,7 +270,7 @@ class StopError(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [1, 2, 4])
+@pytest.mark.parametrize("after", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_an_interrupted_generation_ends_with_the_same_bytes(pipeline, plan, base, tmp_path, after):
     def stop(done, total):
         if done >= 4 * after:
