@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 GROUND = {
     "probe",
+    "probe.ends",
     "probe.errors",
     "probe.files",
     "probe.artifacts",

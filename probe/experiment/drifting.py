@@ -55,9 +55,7 @@ def measure_drift(
     keys = labels[labels["kind"] == "neutral"].pivot(
         index="file_name", columns="side", values="key"
     )
-    if len(keys) > MAX_PAIRS:
-        rows = np.random.default_rng(config.seed).permutation(len(keys))[:MAX_PAIRS]
-        keys = keys.iloc[np.sort(rows)]
+    keys = at_most(MAX_PAIRS, keys, np.random.default_rng(config.seed))
     if extractor is None:
         extractor = judges.load_features(run)
     found: dict[str, Any] = {"is_drift": True, "features": extractor.name, "n_pairs": len(keys)}
@@ -74,6 +72,13 @@ def measure_drift(
         "paired": asdict(paired),
         "unmoved": asdict(share_interval(int((keys["base"] == keys["moesd"]).sum()), len(keys))),
     }
+
+
+def at_most(n: int, rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw n rows of more, in their order; n rows or fewer stay as they are."""
+    if len(rows) <= n:
+        return rows
+    return rows.iloc[np.sort(rng.permutation(len(rows))[:n])]
 
 
 def _features(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from probe.experiment import judges
+from probe.experiment.drifting import at_most
 from probe.experiment.run import Run
 
 if TYPE_CHECKING:
@@ -93,10 +94,6 @@ def _pairs(labels: pd.DataFrame, seed: int) -> pd.DataFrame:
         index=["kind", "subject", "file_name"], columns="side", values="key"
     )
     table = table.reset_index()
-    rng, parts = np.random.default_rng(seed), []
-    for kind in KINDS:
-        rows = table[table["kind"] == kind]
-        if len(rows) > MAX_PAIRS:
-            rows = rows.iloc[np.sort(rng.permutation(len(rows))[:MAX_PAIRS])]
-        parts.append(rows)
+    rng = np.random.default_rng(seed)
+    parts = [at_most(MAX_PAIRS, table[table["kind"] == kind], rng) for kind in KINDS]
     return pd.concat(parts, ignore_index=True)

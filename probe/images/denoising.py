@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from probe.images.repeats import computing_once
+from probe.images.repeats import LEAST_ROWS, computing_once
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -17,10 +17,9 @@ _LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 pictures of 64 x 64, 6 of 512 x 512
 
 # Arrays beyond 32 MB are mapped anew by glibc's malloc each time: of 100 pictures of 64 x 64,
 # clearing their pages takes up to a third of the decoder's time. With one thread, torch does
-# convolutions of fewer than 16 rows by another kernel, which rounds otherwise.
+# convolutions of fewer than `LEAST_ROWS` by another kernel, which rounds otherwise.
 _DENOISED = 25
 _LEAST_DENOISED = 20
-_LEAST_DECODED = 16
 
 
 def noise(seed: int, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Generator]:
@@ -118,7 +117,7 @@ def denoised_together(n_images: int, device: torch.device) -> list[slice]:
 
 def decoded_together(n_images: int, device: torch.device) -> list[slice]:
     """Cut a batch into the parts that are decoded at once."""
-    return _parts(n_images, n_images // _LEAST_DECODED, device)
+    return _parts(n_images, n_images // LEAST_ROWS, device)
 
 
 def latent_shape(pipeline: StableDiffusionPipeline) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from probe.ends import FEW, exact_ends, student
 from probe.errors import DataError, DegenerateDataError, ShapeError
 
 Double = npt.NDArray[np.float64]
@@ -15,9 +16,6 @@ Double = npt.NDArray[np.float64]
 COVERAGE = (0.025, 0.975)
 CELLS = 2_000_000
 """Drawn numbers held at once, 16 MB: bounds memory, not the result."""
-
-FEW = 5
-"""Scores below which a bootstrap has no shape to draw from."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +61,8 @@ def share_interval(n_hits: int, n: int, *, confidence: float = 0.95) -> Interval
         raise ValueError(f"confidence is {confidence}; needed a number between 0 and 1")
     if n < 1 or not 0 <= n_hits <= n:
         raise DataError(f"{n_hits} hits in {n} trials are no share; needed 0 <= hits <= n, n >= 1")
-    low, high = exact_ends(np.array(n_hits), np.array(n), confidence=confidence)
+    low, high = exact_ends(n_hits, n, tail=(1 - confidence) / 2)
     return Interval(value=n_hits / n, low=float(low), high=float(high))
-
-
-def exact_ends(
-    n_hits: npt.NDArray[np.number], n: npt.NDArray[np.number], *, confidence: float = 0.95
-) -> tuple[Double, Double]:
-    """Compute the ends of `share_interval` of many shares at once; arrays of the same shape."""
-    from scipy.special import betaincinv
-
-    tail, misses = (1 - confidence) / 2, n - n_hits
-    with np.errstate(invalid="ignore"):  # a shape of 0 has no distribution: those ends are known
-        low = np.where(n_hits == 0, 0.0, betaincinv(n_hits, misses + 1, tail))
-        high = np.where(misses == 0, 1.0, betaincinv(n_hits + 1, misses, 1 - tail))
-    return low, high
 
 
 def mean_interval(
@@ -176,13 +161,6 @@ def studentised(value: float, spread: float, moved: Double, spreads: Double) -> 
     # few replicates may all lie to one side
     low, high = value - max(0.0, float(t_high)) * spread, value - min(0.0, float(t_low)) * spread
     return Interval(value, low, high)
-
-
-def student(freedom: int) -> float:
-    """Upper 97.5 % point of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, COVERAGE[1]))
 
 
 def joined_ends(found: Interval, others: Double) -> Interval:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-_LEAST = 16
+LEAST_ROWS = 16
 """Rows below which torch takes other kernels, which round otherwise."""
 
 
@@ -45,7 +45,7 @@ def halved(forward: Callable[..., Any]) -> Callable[..., Any]:
     def once(*args: Any, **kwargs: Any) -> Any:
         given = [of for of in (*args, *kwargs.values()) if isinstance(of, torch.Tensor)]
         n = len(given[0]) if given else 0
-        if n < 2 * _LEAST or n % 2 or not all(len(of) == n and _is_twice(of) for of in given):
+        if n < 2 * LEAST_ROWS or n % 2 or not all(len(of) == n and _is_twice(of) for of in given):
             return forward(*args, **kwargs)
         half = [of[: n // 2] if isinstance(of, torch.Tensor) else of for of in args]
         named = {

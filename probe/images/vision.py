@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from probe.errors import DataError, ModelError, ShapeError
 from probe.files import one_line
+from probe.images.repeats import LEAST_ROWS
 from probe.text.checkpoints import refuse_pickle
 from probe.text.loading import find_device, opening
 
@@ -148,11 +149,11 @@ def batches(
 
 
 def filled(rows: torch.Tensor) -> torch.Tensor:
-    """Repeat the last row up to 16 rows: fewer go through other kernels, which round otherwise.
+    """Repeat the last row up to `LEAST_ROWS`: fewer take other kernels, which round otherwise.
 
     So what a model says of a row depends on nothing that it is given with it.
     """
-    return torch.cat([rows, *[rows[-1:]] * (16 - len(rows))])
+    return torch.cat([rows, *[rows[-1:]] * (LEAST_ROWS - len(rows))])
 
 
 def check_pictures(pictures: Pictures) -> None:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from probe.ends import FEW, exact_ends, student
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import Double, Mask, Vector
 
@@ -15,9 +16,6 @@ Draws: TypeAlias = npt.NDArray[np.intp]
 
 CELLS = 4_000_000
 """Drawn numbers held at once, 32 MB: bounds memory, not the result."""
-
-FEW = 5
-"""Rows below which a bootstrap has no shape to draw from."""
 
 
 def as_finite(values: Vector, name: str) -> Double:
@@ -66,13 +64,6 @@ def interval(draws: Double, *, confidence: float = 0.95) -> tuple[float, float]:
         )
     low, high = np.quantile(finite, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def student(freedom: float) -> float:
-    """Upper 97.5 % point of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.975))
 
 
 def check_count(name: str, value: int) -> None:
@@ -128,8 +119,6 @@ def share_interval(is_hit: Mask, *, clusters: Draws | None = None) -> tuple[floa
     small expected number of positive counts estimated from survey data*, Survey Methodology 24
     (1998).
     """
-    from scipy.special import betaincinv
-
     if not (n := len(is_hit)):
         raise DataError("there are no rows to take a share of; needed at least 1")
     share, counted = float(is_hit.mean()), float(n)
@@ -143,10 +132,8 @@ def share_interval(is_hit: Mask, *, clusters: Draws | None = None) -> tuple[floa
             counted = float(n_clusters)
         elif apart < n * error2:
             counted = apart / error2
-    hits = share * counted
-    low = 0.0 if share == 0.0 else float(betaincinv(hits, counted - hits + 1, 0.025))
-    high = 1.0 if share == 1.0 else float(betaincinv(hits + 1, counted - hits, 0.975))
-    return share, low, high
+    low, high = exact_ends(share * counted, counted)
+    return share, float(low), float(high)
 
 
 def mean_interval(

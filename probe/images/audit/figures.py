@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probe.ends import exact_ends
 from probe.images.audit.contraction import Contraction
 from probe.images.fairness import MEASURES, fairness_figures
-from probe.images.intervals import Interval, exact_ends
+from probe.images.intervals import Interval
 from probe.images.measures import Counts, Double
 
 

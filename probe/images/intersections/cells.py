@@ -9,9 +9,10 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from probe.ends import student
 from probe.errors import DataError, ShapeError
 from probe.images.intersections.information import entropy
-from probe.images.intervals import Interval, share_interval, student
+from probe.images.intervals import Interval, share_interval
 
 Codes = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.integer]

@@ -10,12 +10,10 @@ import numpy.typing as npt
 import torch
 
 from probe.images.quality.features import FeatureExtractor
+from probe.images.repeats import LEAST_ROWS
 from probe.images.vision import Progress
 
 Double = npt.NDArray[np.float64]
-
-LEAST_ROWS = 16
-"""Fewer pictures at a time go through other kernels, which round otherwise."""
 
 
 class LookOnce:
@@ -23,7 +21,7 @@ class LookOnce:
 
     So who asks for the maps of some files and then for the features of those and of others has
     each opened and seen once. The results are the extractor's own, bit for bit: a picture that was
-    seen among fewer than `LEAST_ROWS` is seen again among more.
+    seen among fewer than `probe.images.repeats.LEAST_ROWS` is seen again among more.
 
     Parameters
     ----------

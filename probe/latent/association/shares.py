@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probe.ends import FEW, student
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import Double, Mask, Vector, as_groups
-from probe.latent.resampling import FEW, as_finite, interval, is_constant, resamples, student
+from probe.latent.resampling import as_finite, interval, is_constant, resamples
 
 
 @dataclass(frozen=True)

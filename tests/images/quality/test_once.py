@@ -8,8 +8,9 @@ from PIL import Image
 
 from probe.images.quality import features
 from probe.images.quality.features import FeatureExtractor
-from probe.images.quality.once import LEAST_ROWS, LookOnce
+from probe.images.quality.once import LookOnce
 from probe.images.quality.perceptual import perceptual_distances
+from probe.images.repeats import LEAST_ROWS
 
 
 @pytest.fixture(scope="module")
