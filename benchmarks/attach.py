@@ -26,7 +26,7 @@ from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts
 from probe.moesd.gate import Gate
 from probe.moesd.gate.classifier import KindClassifier
-from probe.moesd.gate.reading import word_depths
+from probe.moesd.gate.reading import FLAGS, word_depths
 from probe.moesd.token import SpecialToken
 from probe.moesd.training import train_moesd
 from probe.text.checkpoints import resolve_model
@@ -160,7 +160,7 @@ def _correct(moesd: MoESD, prompt: str) -> None:
 def _random_correction(encoder: TextEncoder, prompt: str) -> MoESD:
     """Give a correction whose gate reads what a trained one reads, and opens for every prompt."""
     depths = word_depths(int(encoder.model.config.num_hidden_layers))
-    n_read = 2 * len(depths) * encoder.n_features + 2  # and the list of words
+    n_read = 2 * len(depths) * encoder.n_features + len(FLAGS)
     classifier = KindClassifier(np.zeros((3, n_read)), np.array([0.0, 9.0, 0.0]), temperature=1.0)
     gate = Gate(
         axis=np.full(encoder.n_features, 0.1),

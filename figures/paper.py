@@ -196,7 +196,8 @@ FIGURES = {
         "Prompts of known class that no gate learnt from, by category: share that each gate gives "
         "its class, with 95 % intervals over templates and the number of prompts. Explicit prompts "
         "and those without a person are known by construction; the others by their skew. Settings "
-        "were chosen in view of the set called seen, and not of the one called fresh.",
+        "were chosen in view of the set called seen, lists in view of the one called fresh, and "
+        "neither in view of the one called blind.",
         "Dot plot of shares with intervals, one row a category, two gates.",
     ),
     "challenge_confusion": PaperFigure(

@@ -119,7 +119,7 @@ def hidden(n_trials: int) -> Iterator[dict[str, Any]]:
     """What an intersection hides: information that two attributes share, over subjects."""
     attributes = {"a": ["0", "1"], "b": ["0", "1"]}
     for n in N:
-        for name, lean in (("independent", 0.0), ("dependent", 0.6)):
+        for name, lean in (("independent", 0.0), ("nearly", 0.1), ("dependent", 0.6)):
             for n_subjects in N_SUBJECTS:
                 rng, hits = np.random.default_rng([n, n_subjects]), 0
                 cells = np.array([1 + lean, 1 - lean, 1 - lean, 1 + lean]) / 4

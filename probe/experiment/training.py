@@ -137,10 +137,12 @@ class Train:
 def _taught() -> list[str]:
     """Hashes of the files of the package that a gate learns from."""
     from probe.text.captions.gender import DEFAULT as WORDS
+    from probe.text.captions.gender import GENDERS, WIDE
     from probe.text.captions.words import DEFAULT as CAPTIONS
     from probe.text.constructed import LESSONS
 
-    return [hash_file(path) for path in (LESSONS, CAPTIONS, WORDS)]
+    names = [WIDE / f"{gender}.txt" for gender in GENDERS]
+    return [hash_file(path) for path in (LESSONS, CAPTIONS, WORDS, *names)]
 
 
 def _inputs(run: Run) -> tuple[str, str]:

@@ -15,6 +15,8 @@ Counts = npt.NDArray[np.integer]
 Double = npt.NDArray[np.float64]
 
 MEASURES = ("mad", "fd", "delta", "gap", "kl")
+SQUARES = ("kl",)
+"""Measures that are about the square of a distance."""
 
 _N_DRAWS = 20_000
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from probe.ends import student
 from probe.images.intervals import CELLS, COVERAGE, Interval, studentised
-from probe.images.measures import Counts, Double
+from probe.images.measures import SQUARES, Counts, Double
 
 Figure = Callable[[Sequence[Double], Double], Mapping[str, Double]]
 """Shares of each table, (..., n_subjects, K), and the target -> figures, (..., n_subjects)."""
@@ -28,9 +30,11 @@ def interval_over_subjects(
     Subjects are drawn with replacement, the same for all tables, then the pictures of each from
     its shares, as far as these can be told from chance (`shrunken_shares`). Every replicate's
     mean is measured in its own standard error (`probe.images.intervals.studentised`), so that the
-    long tail of a figure such as KL, and subjects that are few, are in the interval. The spread
-    over subjects, in which the ends are measured, is taken to be no smaller than what their
-    pictures alone would give: ten subjects that happen to agree are not known to be alike.
+    long tail of a figure such as KL, and subjects that are few, are in the interval, which goes at
+    least as far as Student's; of a figure that is about a square (`SQUARES`), whose error grows
+    with it, as far from 0 as Student's for its logarithm. The spread over subjects, in which the
+    ends are measured, is taken to be no smaller than what their pictures alone would give: ten
+    subjects that happen to agree are not known to be alike.
 
     What it covers is the figure that subjects like these have at these numbers of pictures. Of a
     single subject only the pictures are drawn.
@@ -90,8 +94,24 @@ def interval_over_subjects(
             intervals[name] = Interval(value, value + float(low), value + float(high))
             continue
         spread = max(float(of_subjects.std(ddof=1)), float(np.sqrt(alone[name])))
-        intervals[name] = studentised(value, spread, moved, np.concatenate(spreads[name]))
+        ends = studentised(value, spread, moved, np.concatenate(spreads[name]))
+        half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
+        below = half * (_away(half, value) if name in SQUARES and value < 0 else 1.0)
+        above = half * (_away(half, value) if name in SQUARES and value > 0 else 1.0)
+        intervals[name] = Interval(
+            value, min(ends.low, value - below), max(ends.high, value + above)
+        )
     return intervals
+
+
+def _away(half: float, value: float) -> float:
+    """How much farther from 0 an interval goes on a logarithm, where its sign is sure.
+
+    ``value exp(half / |value|)`` is the end of one whose half on the logarithm is ``half /
+    |value|``; from 1 on, where 0 is within reach, it goes no farther.
+    """
+    relative = min(half / abs(value), 1.0)
+    return math.expm1(relative) / relative if relative > 0.0 else 1.0
 
 
 def shrunken_shares(counts: Counts) -> Double:

@@ -22,9 +22,12 @@ CHALLENGE = _FOLDER / "challenge.toml"
 FRESH = _FOLDER / "fresh.toml"
 """A second such file, written after lessons and settings were chosen, and before the gate looked
 words up; see `CHALLENGES`."""
-CHALLENGES = {"seen": CHALLENGE, "fresh": FRESH}
+BLIND = _FOLDER / "blind.toml"
+"""A third, by an author who knew neither gate nor lists nor the other files."""
+CHALLENGES = {"seen": CHALLENGE, "fresh": FRESH, "blind": BLIND}
 """By what the builders of the gate knew of them: the first was looked at while lessons and settings
-were chosen, so that what a gate scores on it is a little too good."""
+were chosen, the second while the lists were, so that what a gate scores on them is too good; the
+last was asked when both stood."""
 LESSONS = _FOLDER / "lessons.toml"
 """Prompts that a gate learns from beside those of the lexicon."""
 

@@ -110,7 +110,7 @@ def test_the_gate_is_told_of_by_category_and_by_set(studied):
     assert found["has_list"]
     rows = pd.DataFrame(found["categories"])
     told = rows[(rows["gate"] == "trained") & (rows["measure"] == "class")].set_index("category")
-    for of in ("seen", "fresh"):
+    for of in ("seen", "fresh", "blind"):
         hard = told.loc[[f"{of}: {name}" for name in ("paraphrases", "negations", "names")]]
         assert told.loc[f"{of}: hard", "n"] >= hard["n"].sum()
         assert told.loc[f"{of}: hard", "set"] == of

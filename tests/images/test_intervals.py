@@ -92,3 +92,18 @@ def test_subjects_that_are_all_alike_are_not_known_to_be():
     same = np.tile([[6, 4]], (12, 1))
     change = paired_difference(same, same)
     assert change.low < 0 < change.high
+
+
+def test_figures_of_few_subjects_go_as_far_as_students_and_kl_as_that_of_its_logarithm():
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        first = rng.binomial(200, rng.beta(20, 20, size=10))
+        counts = np.stack([first, 200 - first], axis=1)
+        rows = measure_shares(counts / 200, np.full(2, 0.5))
+        found = fairness_figures(counts, n_bootstrap=200)
+        low, high = stats.ttest_1samp(rows["mad"], 0.0).confidence_interval(0.95)
+        assert found["mad"].low <= max(low, 0.0) + 1e-12
+        assert found["mad"].high >= high - 1e-12
+        kl = rows["kl"]
+        relative = stats.t.ppf(0.975, 9) * kl.std(ddof=1) / math.sqrt(10) / kl.mean()
+        assert found["kl"].high >= kl.mean() * math.exp(min(relative, 1.0)) - 1e-12

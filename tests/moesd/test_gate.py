@@ -11,6 +11,7 @@ from probe.moesd.config import TrainConfig
 from probe.moesd.gate import CLASSES, Reading, classify_skew, fit_gate, fitting, true_classes
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.gate.gate import gate_features
+from probe.moesd.gate.reading import read_said
 from probe.text.constructed import LESSONS, Wordings
 from probe.text.prompts import PromptSet
 
@@ -116,11 +117,14 @@ def test_the_list_says_what_this_encoder_cannot_know(town, gate):
 
 def test_a_gate_learns_with_half_the_names_so_that_the_list_is_not_all_it_knows():
     """Else no word on the list would mean no gender said, whatever the encoder knows."""
-    taught = fitting._list_of_half()
+    taught = fitting._list_of_half(["a nurse and a judge", "a farmer"])
     names = Wordings.load(LESSONS).words["female"]["name"]
     known = [name.lower() in taught.names for name in names]
     assert not any(known[::2])
     assert sum(known[1::2]) > 0.8 * len(known[1::2])
+    assert [word in taught.captions.known for word in ("farmer", "judge", "nurse")] == [
+        False, True, False,
+    ]  # fmt: skip
 
 
 def test_states_alone_are_refused_by_a_gate_that_looks_words_up(gate, reading):
@@ -189,9 +193,33 @@ def test_a_gate_is_made_again_from_its_arrays_and_settings(gate, reading):
         make_gate(gate_arrays(gate), settings)
 
 
+def test_a_gate_that_was_told_of_other_words_is_refused(gate):
+    settings = {key: of for key, of in gate_settings(gate).items() if key != "flags"}
+    with pytest.raises(ArtifactError, match="train it again"):
+        make_gate(gate_arrays(gate), settings)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "flags"),
+    [
+        ("a female nurse and a judge", [1, 0, 0]),
+        ("a nurse on James Street", [0, 1, 0]),
+        ("Xqwerty, a tired nurse who waits on James Street", [0, 0, 0]),
+        ("an empty office on James Street", [0, 0, 1]),
+        ("a beach without people", [0, 0, 1]),
+        ("a lighthouse", [0, 0, 0]),
+    ],
+)
+def test_words_say_a_gender_a_person_or_nobody(prompt, flags):
+    assert read_said([prompt]).tolist() == [flags]
+    assert read_said([]).shape == (0, len(flags))
+
+
 def test_a_gate_saved_before_there_was_a_list_reads_as_it_did(town, by_rate):
     gate = by_rate[0.01]
-    before = {key: of for key, of in gate_settings(gate).items() if key != "has_list"}
+    before = {
+        key: of for key, of in gate_settings(gate).items() if key not in ("has_list", "flags")
+    }
     again = make_gate(gate_arrays(gate), before)
     reading = Reading(town.vectors)
     np.testing.assert_array_equal(again.probabilities(reading), gate.probabilities(reading))

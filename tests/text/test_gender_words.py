@@ -9,7 +9,8 @@ from probe.text.captions.classification import classify
 from probe.text.captions.gender import DEFAULT, GENDERS, GenderWords, fold, read_gender
 
 LISTS = GenderWords.load()
-COMMON = sorted(set(LISTS.names) - LISTS.words - LISTS.places)
+CURATED = set(LISTS.names) - LISTS.wide
+COMMON = sorted(CURATED - LISTS.words - LISTS.places)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,13 @@ COMMON = sorted(set(LISTS.names) - LISTS.words - LISTS.places)
         ("Jennifer's a nurse", ["Jennifer's"]),
         ("the man's in red", ["man's"]),
         ("Maria's tired face", ["Maria's"]),
+        ("Ngozi working as a nurse", ["Ngozi"]),
+        ("a photo of Soledad, a nurse", ["Soledad"]),
+        ("a carpenter by the name of Zbigniew", ["Zbigniew"]),
+        ("a nurse helped by Maria", ["Maria"]),
+        ("a non-male nurse", ["non-male"]),
+        ("Ngozi's last shift as a nurse", ["Ngozi's"]),
+        ("Sergei's nervous morning as a nurse", ["Sergei's"]),
     ],
 )
 def test_words_that_say_a_gender_are_found(prompt, words):
@@ -64,6 +72,14 @@ def test_words_that_say_a_gender_are_found(prompt, words):
         ("a rose in a vase", [("rose", "word")]),
         ("mark the spot", [("mark", "word")]),
         ("the work of Taylor Thomas as a carpenter", [("Thomas", "surname")]),
+        ("a photo of gunhild, a nurse", [("gunhild", "word")]),
+        ("a nurse in Soledad", [("Soledad", "place")]),
+        ("a nurse, art by Greg Rutkowski", [("Greg", "author")]),
+        ("a nurse, by Maria", [("Maria", "author")]),
+        ("a street with no one in it", [("no one", "absent")]),
+        ("a beach without people", [("people", "absent")]),
+        ("an empty chair", [("empty", "absent")]),
+        ("a nurse in the style of Edgar Degas", [("Edgar", "author")]),
     ],
 )
 def test_words_that_say_none_are_passed_over_with_a_reason(prompt, passed):
@@ -103,8 +119,46 @@ def test_the_lists_hold_names_of_both_genders_from_many_places():
     text = DEFAULT.read_text("utf-8")
     assert text.count("[[given_names]]") == text.count("\nsource = ") >= 15
     counts = [list(LISTS.names.values()).count(gender) for gender in GENDERS]
-    assert min(counts) > 700
-    assert LISTS.words | LISTS.places <= set(LISTS.names)
+    assert min(counts) > 7000
+    assert LISTS.words | LISTS.places <= CURATED
+    assert len(CURATED) < 2200
+
+
+@pytest.mark.parametrize("word", ["art", "major", "canon", "deco", "queen", "mercy", "sunny"])
+def test_an_english_word_with_a_capital_is_no_name_of_the_wide_list(word):
+    assert word not in LISTS.wide
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unknown"),
+    [
+        ("a photo of Xqwerty, a nurse", ("Xqwerty",)),
+        ("Xqwerty, a nurse", ("Xqwerty",)),
+        ("Photo of a nurse", ()),
+        ("a CEO in Xqwerty", ()),
+        ("a nurse on James Street", ()),
+        ("a photo of Maria", ()),
+        ("A Photo Of Xqwerty As A Nurse", ()),
+    ],
+)
+def test_a_capital_on_no_list_may_be_a_name(prompt, unknown):
+    assert read_gender(prompt).unknown == unknown
+
+
+@pytest.mark.parametrize(
+    ("prompt", "people"),
+    [
+        ("a charcoal drawing of a farmer", ("farmer",)),
+        ("two children and their teacher", ("children", "teacher")),
+        ("a lighthouse, no people", ()),
+        ("a beach without any other people", ()),
+        ("a nurse without a hat, no gloves", ("nurse",)),
+        ("a passenger train", ()),
+        ("a man and a dog", ()),
+    ],
+)
+def test_words_for_a_person_who_is_there_are_found(prompt, people):
+    assert read_gender(prompt).people == people
 
 
 def test_lists_without_a_word_are_the_same_lists_otherwise():

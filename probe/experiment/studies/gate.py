@@ -69,6 +69,7 @@ class GateChallenge(Study):
                     set=name
                 )
                 for name, of in wordings.items()
+                if of.levels
             ],
             ignore_index=True,
         )
@@ -136,9 +137,10 @@ def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
         chances, truth, scores, should_open = _chances(of)
         closed = of[of["kind"] != "person"]
         opened = closed["route_trained"].isin(OPEN).to_numpy()
+        templates = of["template"].to_numpy(dtype=str)
         figures = {
-            "calibration_error": calibration_error(chances, truth, **drawing),
-            "auc": auc(scores, should_open, **drawing),
+            "calibration_error": calibration_error(chances, truth, templates=templates, **drawing),
+            "auc": auc(scores, should_open, templates=templates, **drawing),
             "false_alarms": accuracy(opened, closed["template"].to_numpy(dtype=str)),
         }
         for key, figure in figures.items():

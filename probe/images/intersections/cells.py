@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -133,8 +134,9 @@ def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -
 
     For parity, ``KL(joint) = sum_k KL(attribute k) + C`` with the total correlation C: attributes
     that are fair one by one may leave a combination out, and C is by how much. Subjects are
-    pooled. The interval of ``hidden`` is Student's with the jackknife's standard error over
-    subjects; of a single subject it has no width.
+    pooled. C is nearly a squared length, that of the dependence of the attributes, and the
+    interval of ``hidden`` is a ball around its root, see `_ends_of_hidden`; of a single subject it
+    has no width.
 
     Parameters
     ----------
@@ -153,18 +155,44 @@ def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -
 
     References
     ----------
-    Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 11.
+    Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 11; Scheffé, *The
+    Analysis of Variance* (1959), section 3.5.
     """
     _check(counts, attributes)
     pooled, names = counts.sum(axis=0), list(attributes)
     joint = _divergence(pooled)
     marginal = {name: _divergence(_margin(pooled, k)) for k, name in enumerate(names)}
-    hidden, n_subjects, half = joint - sum(marginal.values()), len(counts), 0.0
+    hidden = joint - sum(marginal.values())
+    low, high = _ends_of_hidden(counts) or (hidden, hidden)
+    return Division(joint, marginal, Interval(hidden, min(low, hidden), max(high, hidden)))
+
+
+def _ends_of_hidden(counts: Counts) -> tuple[float, float] | None:
+    """Give the ends of the interval of what an intersection hides; None of a single subject.
+
+    With C the squared length of a vector Z in df dimensions, ``|Z_seen - Z| <= radius`` holds
+    ``|Z|`` between ``|Z_seen| - radius`` and ``|Z_seen| + radius``, also where Z is 0 and C's
+    standard error tells nothing. The squared radius is F's 95 % point times what scatter adds to C
+    on average, the jackknife's bias; where C is beyond that scatter, the radius is no less than
+    Student's with the jackknife's standard error of the root.
+    """
+    n_subjects, pooled = len(counts), counts.sum(axis=0)
     left = [pooled - of_subject for of_subject in counts]
-    if n_subjects > 1 and all(table.sum() for table in left):
-        without = np.array([_hidden(table) for table in left])
-        half = student(n_subjects - 1) * float(without.std()) * np.sqrt(n_subjects - 1)
-    return Division(joint, marginal, Interval(hidden, hidden - half, hidden + half))
+    if n_subjects < 2 or not all(table.sum() for table in left):
+        return None
+    from scipy.special import fdtri
+
+    seen, without = _correlation(pooled), np.array([_correlation(table) for table in left])
+    freedom = pooled.size - 1 - sum(size - 1 for size in pooled.shape)
+    alone = freedom / (2 * float(pooled.sum()))  # what pictures add if all subjects are alike
+    added = max((n_subjects - 1) * (float(without.mean()) - seen), alone)
+    root = math.sqrt(max(seen, 0.0))
+    radius = math.sqrt(fdtri(freedom, n_subjects - 1, 0.95) * added)
+    if seen > added:
+        error = float(without.std()) * math.sqrt(n_subjects - 1) / (2 * root)
+        radius = max(radius, student(n_subjects - 1) * error)
+    most = float(np.log(pooled.size / max(pooled.shape)))  # all but one attribute known from it
+    return max(root - radius, 0.0) ** 2, min((root + radius) ** 2, most)
 
 
 def worst_cell(cells: Sequence[Cell]) -> Cell | None:
@@ -182,8 +210,10 @@ def _divergence(table: Counts) -> float:
     return float(np.log(table.size)) - entropy(table)[1]
 
 
-def _hidden(table: Counts) -> float:
-    return _divergence(table) - sum(_divergence(_margin(table, k)) for k in range(table.ndim))
+def _correlation(table: Counts) -> float:
+    """Total correlation of a table as observed, in nats."""
+    margins = sum(entropy(_margin(table, k))[0] for k in range(table.ndim))
+    return float(margins - entropy(table)[0])
 
 
 def _check(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from probe.ends import exact_ends
 from probe.errors import DegenerateDataError
 from probe.latent.resampling import draw_counts, interval, share_interval
 from probe.moesd.gate.classes import CLASSES, Labels, Vector, classify_skew
@@ -74,18 +75,27 @@ def accuracy(is_right: Mask, templates: Labels) -> Estimate:
 
 
 def calibration_error(
-    chances: Vector, truth: Labels, *, n_bootstrap: int = 2000, seed: int = 0
+    chances: Vector,
+    truth: Labels,
+    *,
+    templates: Labels | None = None,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
 ) -> Estimate:
     """Expected calibration error of the likeliest class.
 
     ``sum_b n_b / n |share right in b - mean probability in b|`` over ten bins of probability of
-    equal width; 0 means that a probability is what it says.
+    equal width; 0 means that a probability is what it says. Chance adds to it, and a bootstrap
+    adds as much again: that is taken off the percentiles, which then are of the error that as many
+    prompts show.
 
     Parameters
     ----------
     chances : ndarray of shape (n_prompts, 4)
         In the order of `CLASSES`.
     truth : ndarray of shape (n_prompts,)
+    templates : ndarray of shape (n_prompts,), optional
+        What is drawn, as a whole; each prompt by itself if not given.
 
     References
     ----------
@@ -101,9 +111,10 @@ def calibration_error(
         return result
 
     n = len(truth)
-    draws = draw_counts(n, n_bootstrap, np.random.default_rng(seed)).astype(np.float64)
-    low, high = interval(error(draws))
-    return Estimate(float(error(np.ones((1, n)))[0]), low, high, n)
+    value = float(error(np.ones((1, n)))[0])
+    drawn = error(_drawn(templates, n, n_bootstrap, seed))
+    low, high = interval(drawn - (drawn.mean() - value))
+    return Estimate(value, max(0.0, min(low, value)), min(1.0, max(high, value)), n)
 
 
 def reliability(chances: Vector, truth: Labels) -> pd.DataFrame:
@@ -150,18 +161,48 @@ def roc(scores: Vector, should_open: Mask) -> pd.DataFrame:
     return pd.DataFrame({"threshold": thresholds, "false_alarms": alarms, "hits": hits})
 
 
-def auc(scores: Vector, should_open: Mask, *, n_bootstrap: int = 2000, seed: int = 0) -> Estimate:
+def auc(
+    scores: Vector,
+    should_open: Mask,
+    *,
+    templates: Labels | None = None,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> Estimate:
     """Area under the ROC: how often a prompt to be opened scores above one to be left alone.
 
-    0.5 is chance, 1 is perfect; ties count half. The interval is over prompts of both sides.
+    0.5 is chance, 1 is perfect; ties count half. It is a share of pairs, and its interval is exact
+    at the number of independent ones that would vary as much as the area does when ``templates``
+    (prompts, if not given) are drawn anew; where nothing varies, at the number of templates of the
+    smaller side.
+
+    References
+    ----------
+    Korn and Graubard, *Confidence intervals for proportions with small expected number of positive
+    counts estimated from survey data*, Survey Methodology 24 (1998), for the effective number.
     """
     _check_both(should_open)
     opened, closed = scores[should_open], scores[~should_open]
     wins = (opened[:, None] > closed).astype(np.float64) + 0.5 * (opened[:, None] == closed)
-    rng = np.random.default_rng(seed)
-    counts = [draw_counts(len(side), n_bootstrap, rng) / len(side) for side in (opened, closed)]
-    low, high = interval(np.einsum("bi,ij,bj->b", *(counts[0], wins, counts[1]), optimize=True))
-    return Estimate(float(wins.mean()), low, high, len(scores))
+    value, counts = float(wins.mean()), _drawn(templates, len(scores), n_bootstrap, seed)
+    of = counts[:, should_open], counts[:, ~should_open]
+    with np.errstate(invalid="ignore"):  # a draw without one of the sides has no area
+        areas = np.einsum("bi,ij,bj->b", of[0], wins, of[1], optimize=True) / (
+            of[0].sum(axis=1) * of[1].sum(axis=1)
+        )
+    error2 = float(np.nanvar(areas))
+    units = np.arange(len(scores)) if templates is None else templates
+    n_units = float(min(len(np.unique(units[side])) for side in (should_open, ~should_open)))
+    counted = value * (1 - value) / error2 if error2 > 0 else n_units
+    low, high = exact_ends(value * counted, counted)
+    return Estimate(value, float(low), float(high), len(scores))
+
+
+def _drawn(templates: Labels | None, n: int, n_bootstrap: int, seed: int) -> Vector:
+    """Draw templates anew; how often each prompt comes, shape (n_bootstrap, n_prompts)."""
+    codes = np.arange(n) if templates is None else np.unique(templates, return_inverse=True)[1]
+    counts = draw_counts(int(codes.max()) + 1, n_bootstrap, np.random.default_rng(seed))
+    return counts[:, codes].astype(np.float64)
 
 
 def _binned(chances: Vector, truth: Labels) -> tuple[npt.NDArray[np.intp], Vector]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from probe.errors import ArtifactError
 from probe.moesd.gate.classifier import KindClassifier
 from probe.moesd.gate.gate import Gate
+from probe.moesd.gate.reading import FLAGS
 
 _SCALARS = (
     "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "routing", "is_soft",
@@ -29,6 +30,7 @@ def gate_settings(gate: Gate) -> dict[str, Any]:
     return {
         **scalars,
         "has_list": gate.has_list,
+        "flags": list(FLAGS),
         "temperature": gate.classifier.temperature,
     }
 
@@ -39,8 +41,13 @@ def make_gate(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> Gate:
     Raises
     ------
     ArtifactError
-        If something is missing.
+        If something is missing, or the gate knew other words than this version.
     """
+    has_list = settings.get("has_list", False)  # the first gates had none
+    if has_list and tuple(settings.get("flags", ())) != FLAGS:
+        raise ArtifactError(
+            "the gate was told of other words than this version looks up; train it again"
+        )
     try:
         classifier = KindClassifier(
             arrays["weights"], arrays["intercepts"], settings["temperature"]
@@ -48,7 +55,7 @@ def make_gate(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> Gate:
         return Gate(
             axis=arrays["axis"],
             classifier=classifier,
-            has_list=settings.get("has_list", False),  # gates of before had none
+            has_list=has_list,
             **{name: settings[name] for name in _SCALARS},
         )
     except KeyError as error:

@@ -14,7 +14,7 @@ from probe.moesd.gate.classifier import fit_classifier
 from probe.moesd.gate.gate import Gate, gate_features
 from probe.moesd.gate.reading import Matrix, read_prompts
 from probe.moesd.gate.thresholds import explicit_threshold, opening_threshold
-from probe.text.captions.gender import GENDERS, GenderWords
+from probe.text.captions.gender import GENDERS, GenderWords, read_gender
 from probe.text.constructed import LESSONS, Wordings, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
@@ -39,8 +39,8 @@ def fit_gate(
     The lessons (`probe.text.constructed.LESSONS`) say the same in many more ways than the
     lexicon's templates: names, pronouns, negations, gendered words that mean nobody. A gate that
     looks words up learns from them how far to trust its list beside the states; while it learns,
-    the list lacks every second name and noun of the lessons, or it would learn that what is not on
-    the list says no gender, whatever the encoder knows of it.
+    the list lacks every second name, noun and word for a person that is taught, or it would learn
+    that what is not on the list says nothing, whatever the encoder knows of it.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def fit_gate(
         reads=config.gate_reads,
         has_list=has_list,
         z=taught_z,
-        lists=_list_of_half() if has_list else None,
+        lists=_list_of_half(said) if has_list else None,
     )
     taught_skews = reading.z @ axis - midpoint
     kinds = taught["kind"].to_numpy(dtype=str)
@@ -123,11 +123,12 @@ def fit_gate(
     )
 
 
-def _list_of_half() -> GenderWords:
-    """Give the lists without every second name and noun that the lessons use."""
+def _list_of_half(prompts: list[str]) -> GenderWords:
+    """Give the lists without every second name, noun and word for a person that is taught."""
     words = Wordings.load(LESSONS).words
     lists = [words[gender][slot] for gender in GENDERS for slot in ("name", "noun")]
-    return GenderWords.load().without(word for of in lists for word in of[::2])
+    people = {word.lower() for prompt in prompts for word in read_gender(prompt).people}
+    return GenderWords.load().without(word for of in (*lists, sorted(people)) for word in of[::2])
 
 
 def _taught(table: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,9 @@ from probe.text.encoder import TextEncoder
 
 Mask = npt.NDArray[np.bool_]
 
+FLAG_SCALE = 4.0
+"""Of the flags of the list beside states of length 1, so that the ridge costs them little; ours."""
+
 
 @dataclass(frozen=True, eq=False)
 class Decision:
@@ -62,7 +65,7 @@ class Gate:
     """Least probability of a skewed class for which the trained gate opens."""
     reads: Reads = "pooled"
     has_list: bool = False
-    """Whether the trained gate looks up the words by which a prompt says a gender, too."""
+    """Whether the trained gate looks up what the words of a prompt say, too."""
     routing: Routing = "trained"
     is_soft: bool = False
     """Whether an expert's shift is weighted by the class's probability, or the likeliest class
@@ -153,7 +156,7 @@ def gate_features(
         raise ShapeError(
             "the gate looks words up but was given states alone; take them from `Gate.read`"
         )
-    return np.concatenate([of_states, reading.said], axis=1)
+    return np.concatenate([of_states, FLAG_SCALE * reading.said], axis=1)
 
 
 def _of_states(reading: Reading, skews: Vector, reads: Reads) -> npt.NDArray[np.floating]:

@@ -17,6 +17,10 @@ from probe.text.encoding.layers import entering_states
 
 Matrix = npt.NDArray[np.float32]
 
+FLAGS = ("gender", "person", "nobody")
+"""What the words of a prompt say, at most one of it: a gender; a person and no gender, nor any name
+that is on no list; or that what could have said so is about nobody."""
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -27,7 +31,7 @@ class Reading:
     words: Matrix | None = None
     """Shape (n_prompts, n_word_features), see `read_words`; None if the gate reads no words."""
     said: Matrix | None = None
-    """Shape (n_prompts, 2), see `read_said`; None if the gate has no list of words."""
+    """Shape (n_prompts, 3), see `FLAGS`; None if the gate has no list of words."""
 
     def __len__(self) -> int:
         return len(self.z)
@@ -71,20 +75,25 @@ def read_prompts(
 
 
 def read_said(prompts: Sequence[str], lists: GenderWords | None = None) -> Matrix:
-    """Look up whether prompts say a gender by their words, whatever the encoder makes of them.
+    """Look up what prompts say by their words, whatever the encoder makes of them.
 
-    An encoder that has never met a name cannot know who bears it. Our choice: the paper's gate has
-    no such list.
+    An encoder that has never met a name cannot know who bears it, and one that has never met
+    charcoal may not see the farmer in a drawing. Our choice: the paper's gate has no such list.
 
     Returns
     -------
-    ndarray of shape (n_prompts, 2)
-        1 where some word says a gender, and 1 where none does though one could have, as in "a
-        male plug"; see `probe.text.captions.gender.read_gender`.
+    ndarray of shape (n_prompts, 3)
+        1 for what is said, of `FLAGS`. "A male plug" says that nobody is there, as "a beach without
+        people" does; "Wislawa, a nurse" says nothing, if the name is unknown. See
+        `probe.text.captions.gender.read_gender`.
     """
     found = [read_gender(prompt, lists) for prompt in prompts]
-    flags = [(bool(of.words), not of.words and bool(of.passed_over)) for of in found]
-    return np.array(flags, dtype=np.float32).reshape(-1, 2)
+    rows = [[bool(words) for words in (of.words, of.people, of.passed_over)] for of in found]
+    said = np.array(rows, dtype=bool).reshape(-1, len(FLAGS))
+    said[:, 1:] &= ~said[:, :1]
+    said[:, 2] &= ~said[:, 1]
+    said[:, 1] &= np.array([not of.unknown for of in found], dtype=bool)
+    return said.astype(np.float32)
 
 
 @torch.no_grad()

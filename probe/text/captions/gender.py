@@ -1,4 +1,4 @@
-"""The words by which a prompt itself says a gender: nouns, pronouns, titles and given names."""
+"""The words by which a prompt says a gender, nouns, pronouns, titles, names, or a person alone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 from probe.text.captions.grammar import FUNCTION_WORDS
 from probe.text.captions.senses import is_cased, mentions
 from probe.text.captions.tokens import spans_of, words_of
-from probe.text.captions.words import CaptionWords, Word, read_words
+from probe.text.captions.words import CaptionWords, Word, by_first, read_words
 
 DEFAULT = Path(__file__).parent.parent.parent / "data" / "gender_words.toml"
 """The lists that are shipped with the package, beside those of captions."""
+WIDE = DEFAULT.parent / "names"
+"""Many more given names, a file a gender, taken by a rule that NOTICE.md there states."""
 
 GENDERS = ("male", "female")
 _REACH = 3
@@ -37,8 +39,12 @@ class GenderReading:
     """Of each word, of `GENDERS`."""
     passed_over: tuple[tuple[str, str], ...]
     """Words that could have said one, each with the reason why it does not: those of
-    `probe.text.captions.senses.REASONS`, and for names ``"place"``, ``"thing"``, ``"word"`` and
-    ``"surname"``."""
+    `probe.text.captions.senses.REASONS`, and for names ``"place"``, ``"thing"``, ``"word"``,
+    ``"surname"`` and ``"author"``; ``"absent"`` is what says that nobody is there."""
+    people: tuple[str, ...] = ()
+    """Words for a person who is there that say no gender, as they are written: "nurse"."""
+    unknown: tuple[str, ...] = ()
+    """Words with a capital that are on no list and no place: perhaps names."""
 
 
 NOTHING = GenderReading((), (), ())
@@ -54,6 +60,9 @@ class GenderWords:
     """Title -> gender."""
     names: Mapping[str, str]
     """Given name -> gender."""
+    wide: frozenset[str]
+    """Those of `names` that are known from `WIDE` alone: they count only with a capital, and not
+    where they could be places."""
     words: frozenset[str]
     """Names that are words too."""
     places: frozenset[str]
@@ -63,6 +72,10 @@ class GenderWords:
     after: frozenset[str]
     body: frozenset[str]
     """What shows its owner: "a woman's face"."""
+    works: frozenset[str]
+    """What an author is named after: "painted by Greta"."""
+    nobody: Mapping[str, tuple[tuple[str, ...], ...]]
+    """First token -> phrases that say that nobody is there."""
     givers: frozenset[str]
     """What may stand before a given name in capitals: titles and other names."""
 
@@ -86,13 +99,15 @@ class GenderWords:
 
 
 def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
-    """Find the words by which a prompt says a gender; a negated one says it, too.
+    """Find the words by which a prompt says a gender, and those for a person that say none.
+
+    A negated word says a gender, too.
 
     Nouns and pronouns are judged as those of captions are (`probe.text.captions.senses`): "a
     man-made lake" says none. A given name counts unless it is a place ("in Virginia"), a thing
     ("St. Paul's Cathedral", "Maria's hat"), a surname ("the work of Taylor Thomas as a carpenter"),
-    or, without a capital or at the beginning, perhaps a word ("a rose"). Names that both genders
-    bear are on no list.
+    the picture's author ("art by Maria Sanchez") or, without a capital or at the beginning, perhaps
+    a word ("a rose"). Names that both genders bear are on no list.
 
     Parameters
     ----------
@@ -108,12 +123,20 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     ('female',)
     >>> read_gender("a photo of a nurse in June").words
     ()
+    >>> read_gender("a photo of a nurse in June").people
+    ('nurse',)
     """
     lists = GenderWords.load() if lists is None else lists
     raw = words_of(prompt)
     found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
+    people, absent = [], _absences([word.lower() for word in raw], lists)
     for mention in mentions(prompt, lists.captions):
-        if mention.word.group != "neutral":
+        if mention.word.group == "neutral":
+            if _is_absent(raw, mention.place):
+                absent.append(raw[mention.place])
+            elif not mention.reason:
+                people.append(raw[mention.place])
+        else:
             reason = mention.reason
             if not reason and not mention.word.is_pronoun:
                 reason = _reason_of_noun(raw, mention.place, lists)
@@ -125,8 +148,28 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     return GenderReading(
         tuple(raw[place] for place in counted),
         tuple(found[place][0] for place in counted),
-        tuple((raw[place], found[place][1]) for place in passed),
+        (*((raw[place], found[place][1]) for place in passed), *((of, "absent") for of in absent)),
+        tuple(people),
+        tuple(_unknown_names(prompt, raw, lists)),
     )
+
+
+def _absences(tokens: list[str], lists: GenderWords) -> list[str]:
+    """List the phrases that say that nobody is there."""
+    return [
+        " ".join(phrase)
+        for place, token in enumerate(tokens)
+        for phrase in lists.nobody.get(token, ())
+        if tuple(tokens[place : place + len(phrase)]) == phrase
+    ]
+
+
+def _is_absent(raw: list[str], place: int) -> bool:
+    """Tell whether a person is said not to be there: "no people", "without any other person"."""
+    before = [word.lower() for word in raw[:place]]
+    while before and before[-1] in ("any", "other", "single", "visible"):
+        before.pop()
+    return bool(before) and before[-1] in ("no", "without")
 
 
 def _reason_of_noun(raw: list[str], place: int, lists: GenderWords) -> str:
@@ -140,12 +183,13 @@ def _reason_of_noun(raw: list[str], place: int, lists: GenderWords) -> str:
 def _owns_thing(raw: list[str], place: int, lists: GenderWords) -> bool:
     """Tell whether a word in 's only says whose a thing is: "a woman's hat".
 
-    "A woman's face" shows her, and "she's a nurse" and "the man's in red" own nothing.
+    "A woman's face" and "Ida's first day as a judge" show her, and "she's a nurse" and "the man's
+    in red" own nothing.
     """
     following = [word.lower() for word in raw[place + 1 : place + 1 + _REACH]]
     for step, word in enumerate(following):
         if word in FUNCTION_WORDS:
-            return step > 0
+            return step > 0 and word != "as"
         if word in lists.body or word in lists.captions.known:
             return False
     return True
@@ -168,6 +212,21 @@ def _titles_and_names(
             yield place, gender, "thing" if is_thing or _owns_thing(raw, place, lists) else ""
 
 
+def _unknown_names(prompt: str, raw: list[str], lists: GenderWords) -> Iterator[str]:
+    """Give the words that a capital, and nothing else, makes look like names."""
+    if not is_cased(raw):
+        return
+    tokens = [fold(word) for word in raw]
+    for place, (word, token) in enumerate(zip(raw, tokens, strict=True)):
+        if not word[0].isupper() or word.isupper() or not (place or _begins(prompt, tokens)):
+            continue
+        is_place = place > 0 and tokens[place - 1] in lists.after_place | lists.before
+        is_listed = token.removesuffix("'s") in lists.names or token in lists.titles
+        is_word = word.lower() in lists.captions.known or token in lists.after
+        if not (is_place or is_listed or is_word):
+            yield word
+
+
 def _reason(
     prompt: str,
     raw: list[str],
@@ -185,14 +244,34 @@ def _reason(
     following = tokens[end] if end < len(tokens) else ""
     if last in lists.before or following in lists.after or tokens[end - 1].endswith("'s"):
         return "thing"
-    if token in lists.places and last in lists.after_place:
+    is_wide = token in lists.wide
+    if (is_wide or token in lists.places) and last in lists.after_place:
         return "place"
     is_capital = cased and raw[place][0].isupper()
+    if is_wide and not is_capital:
+        return "word"
     if token in lists.words and not (is_capital and (place or _begins(prompt, tokens))):
         return "word"
+    if _is_author(prompt, raw, tokens, place, lists):
+        return "author"
     is_surname = place > 1 and is_capital and raw[place - 1][0].isupper()
     is_given = last in lists.givers or last in lists.captions.known  # "our CEO Daniel"
     return "surname" if is_surname and not is_given else ""
+
+
+def _is_author(
+    prompt: str, raw: list[str], tokens: list[str], place: int, lists: GenderWords
+) -> bool:
+    """Tell whether a name is that of who made the picture: "art by", "a nurse, by", "style of"."""
+    first = place
+    while first and raw[first - 1][0].isupper():
+        first -= 1  # Greg in "by Greg Rutkowski"
+    if first < 2 or tokens[first - 1] not in ("by", "of"):
+        return False
+    if tokens[first - 1] == "of":
+        return tokens[first - 2] in ("style", "manner")
+    end = spans_of(prompt)[first - 2][1]
+    return tokens[first - 2] in lists.works or prompt[end : end + 1] == ","
 
 
 def _begins(prompt: str, tokens: list[str]) -> bool:
@@ -231,9 +310,15 @@ def _build(data: Mapping[str, Any]) -> GenderWords:
             for name in map(fold, entry[gender].split()):
                 if names.setdefault(name, gender) != gender:
                     raise ValueError(f"{name!r} is given to both genders; leave it out")
+    wide = {
+        name: gender
+        for gender in GENDERS
+        for name in (WIDE / f"{gender}.txt").read_text("utf-8").split()
+        if name not in names
+    }
     titles = {fold(t): gender for gender in GENDERS for t in data["titles"][gender].split()}
     caution = data["caution"]
-    lists = ("words", "places", "after_place", "before", "after", "body")
+    lists = ("words", "places", "after_place", "before", "after", "body", "works")
     return GenderWords(
         captions=replace(
             shipped,
@@ -242,7 +327,9 @@ def _build(data: Mapping[str, Any]) -> GenderWords:
             titles=frozenset((*shipped.titles, *titles, *_SHORT)),
         ),
         titles=titles,
-        names={name: gender for name, gender in names.items() if name not in shipped.known},
+        names={name: of for name, of in (names | wide).items() if name not in shipped.known},
+        wide=frozenset(wide),
+        nobody=by_first(caution["nobody"].split(",")),
         givers=frozenset((*titles, *shipped.titles, *_SHORT, *names)),
         **{name: frozenset(map(fold, caution[name].split())) for name in lists},
     )

@@ -166,7 +166,7 @@ def _build(data: Mapping[str, Any]) -> CaptionWords:
         known=known,
         senses=senses | {f"{word}'s": sense for word, sense in senses.items()},
         attributive=attributive,
-        phrases=_by_first(context["phrases"].split(",")),
+        phrases=by_first(context["phrases"].split(",")),
         animals=_with_possessive(context["animals"].split()),
         pets=_with_possessive(context["pets"].split()),
         **{name: frozenset(context[name].split()) for name in _SETS},
@@ -217,7 +217,8 @@ def _forms(forms: Any, entry: object) -> list[str]:
     return forms
 
 
-def _by_first(phrases: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+def by_first(phrases: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Sort phrases by their first token."""
     found: dict[str, tuple[tuple[str, ...], ...]] = {}
     for phrase in phrases:
         if tokens := tuple(phrase.split()):
