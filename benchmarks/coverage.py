@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from covering import figures, means, pictures, shares
+from covering import figures, gate, means, pictures, shares
 
 FAMILIES: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
     "shares": shares.rows,
@@ -20,6 +20,7 @@ FAMILIES: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
     "calibrated": figures.calibrated,
     "means": means.rows,
     "pictures": pictures.rows,
+    "gate": gate.rows,
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from probe.ends import exact_ends
+from probe.ends import exact_ends, student
 from probe.errors import DegenerateDataError
 from probe.latent.resampling import draw_counts, interval, share_interval
 from probe.moesd.gate.classes import CLASSES, Labels, Vector, classify_skew
@@ -87,7 +87,7 @@ def calibration_error(
     ``sum_b n_b / n |share right in b - mean probability in b|`` over ten bins of probability of
     equal width; 0 means that a probability is what it says. Chance adds to it, and a bootstrap
     adds as much again: that is taken off the percentiles, which then are of the error that as many
-    prompts show.
+    prompts show. They go at least as far as Student's with the bootstrap's standard error.
 
     Parameters
     ----------
@@ -112,9 +112,10 @@ def calibration_error(
 
     n = len(truth)
     value = float(error(np.ones((1, n)))[0])
-    drawn = error(_drawn(templates, n, n_bootstrap, seed))
+    drawn, units = error(_drawn(templates, n, n_bootstrap, seed)), _units(templates, n)
     low, high = interval(drawn - (drawn.mean() - value))
-    return Estimate(value, max(0.0, min(low, value)), min(1.0, max(high, value)), n)
+    half = student(max(int(units.max()), 1)) * float(drawn.std())
+    return Estimate(value, max(0.0, min(low, value - half)), min(1.0, max(high, value + half)), n)
 
 
 def reliability(chances: Vector, truth: Labels) -> pd.DataFrame:
@@ -174,7 +175,7 @@ def auc(
     0.5 is chance, 1 is perfect; ties count half. It is a share of pairs, and its interval is exact
     at the number of independent ones that would vary as much as the area does when ``templates``
     (prompts, if not given) are drawn anew; where nothing varies, at the number of templates of the
-    smaller side.
+    smaller side. As there, few templates make it wider, as Student's t is.
 
     References
     ----------
@@ -190,17 +191,22 @@ def auc(
         areas = np.einsum("bi,ij,bj->b", of[0], wins, of[1], optimize=True) / (
             of[0].sum(axis=1) * of[1].sum(axis=1)
         )
-    error2 = float(np.nanvar(areas))
-    units = np.arange(len(scores)) if templates is None else templates
-    n_units = float(min(len(np.unique(units[side])) for side in (should_open, ~should_open)))
-    counted = value * (1 - value) / error2 if error2 > 0 else n_units
+    error2, units = float(np.nanvar(areas)), _units(templates, len(scores))
+    sizes = [len(np.unique(units[side])) for side in (should_open, ~should_open)]
+    few = (student(len(scores) - 1) / student(max(sum(sizes) - 2, 1))) ** 2
+    counted = few * value * (1 - value) / error2 if error2 > 0 else float(min(sizes))
     low, high = exact_ends(value * counted, counted)
     return Estimate(value, float(low), float(high), len(scores))
 
 
+def _units(templates: Labels | None, n: int) -> npt.NDArray[np.intp]:
+    """Number the templates, or the prompts where there are none; shape (n_prompts,)."""
+    return np.arange(n) if templates is None else np.unique(templates, return_inverse=True)[1]
+
+
 def _drawn(templates: Labels | None, n: int, n_bootstrap: int, seed: int) -> Vector:
     """Draw templates anew; how often each prompt comes, shape (n_bootstrap, n_prompts)."""
-    codes = np.arange(n) if templates is None else np.unique(templates, return_inverse=True)[1]
+    codes = _units(templates, n)
     counts = draw_counts(int(codes.max()) + 1, n_bootstrap, np.random.default_rng(seed))
     return counts[:, codes].astype(np.float64)
 

@@ -1,0 +1,60 @@
+"""Intervals of the gate's calibration error and AUC, over templates whose prompts fail together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from covering import N, row
+from probe.moesd.gate import CLASSES
+from probe.moesd.gate.evaluation import auc, calibration_error
+
+PROMPTS = 12
+"""Of a template."""
+TOGETHER = 0.5
+"""Share of the variance that the prompts of a template have in common."""
+_N_BOOTSTRAP = 500
+
+
+def rows(n_trials: int) -> Iterator[dict[str, Any]]:
+    """Both figures of n templates, half of whose prompts are to be opened."""
+    for n in N:
+        templates = np.repeat(np.arange(n), PROMPTS).astype(str)
+        options = {"templates": templates, "n_bootstrap": _N_BOOTSTRAP}
+        should_open = np.repeat(np.arange(n) % 2 == 0, PROMPTS)
+        for shift in (0.0, 1.5, 3.0):
+            rng, hits = np.random.default_rng([n, round(10 * shift)]), 0
+            truth = stats.norm.cdf(shift / np.sqrt(2))
+            for trial in range(n_trials):
+                scores = _noise(rng, n) + shift * should_open
+                found = auc(scores, should_open, seed=trial, **options)
+                hits += found.low <= truth <= found.high
+            yield row("AUC of the gate, over templates", n, f"AUC {truth:.2f}", hits / n_trials)
+        for excess in (0.0, 0.1):
+            rng = np.random.default_rng([n, round(10 * excess)])
+            errors = []
+            for trial in range(n_trials):
+                chances, right = _answers(rng, n, excess)
+                truth_of = np.where(right, CLASSES[0], CLASSES[3])
+                errors.append(calibration_error(chances, truth_of, seed=trial, **options))
+            expected = float(np.mean([found.value for found in errors]))
+            held = np.mean([found.low <= expected <= found.high for found in errors])
+            told = f"probabilities too high by {excess}"
+            yield row("calibration error, at as many templates", n, told, float(held))
+
+
+def _noise(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Normal numbers of variance 1, a row a prompt, those of a template alike in part."""
+    common = np.repeat(rng.normal(size=n), PROMPTS)
+    return np.sqrt(TOGETHER) * common + np.sqrt(1 - TOGETHER) * rng.normal(size=n * PROMPTS)
+
+
+def _answers(rng: np.random.Generator, n: int, excess: float) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of the classes, and whether the first, the likeliest, is right."""
+    top = rng.uniform(0.55, 0.99, size=n * PROMPTS)
+    right = stats.norm.cdf(_noise(rng, n)) < top - excess
+    rest = np.repeat((1 - top)[:, None] / 3, 3, axis=1)
+    return np.concatenate([top[:, None], rest], axis=1), right
