@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from probe.ends import student
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.images.fairness import Interval
 
@@ -22,7 +23,7 @@ def kid(
     features_a: Matrix,
     features_b: Matrix,
     *,
-    n_halves: int = 200,
+    n_halves: int = 400,
     is_paired: bool = False,
     seed: int = 0,
 ) -> Interval:
@@ -32,15 +33,15 @@ def kid(
     ``mean_{i != j} k(a_i, a_j) + mean_{i != j} k(b_i, b_j) - 2 mean_{i, j} k(a_i, b_j)``.
 
     The interval is that of half-sampling: the estimate on half of the rows of each set varies
-    around that on all of them as that on all varies around the truth. It is somewhat wide where
-    both sets come from one distribution.
+    around that on all of them as that on all varies around the truth; of few rows it is wider, as
+    Student's t is. It is somewhat wide where both sets come from one distribution.
 
     Parameters
     ----------
     features_a, features_b : ndarray of shape (n_a, d), (n_b, d)
         At least 4 rows each; the sets must be independent, unless they are paired. Of more than
         `MAX_ROWS` so many are drawn.
-    n_halves : int, default=200
+    n_halves : int, default=400
         Random halves behind the interval.
     is_paired : bool, default=False
         Whether row i of both belongs together, e.g. starts from the same noise: halves are then
@@ -74,7 +75,7 @@ def cmmd(
     features_a: Matrix,
     features_b: Matrix,
     *,
-    n_halves: int = 200,
+    n_halves: int = 400,
     is_paired: bool = False,
     seed: int = 0,
 ) -> Interval:
@@ -122,7 +123,8 @@ def _compare(
     half = _halves(len(a), n_halves, rng)
     others = half if is_paired else _halves(len(b), n_halves, rng)
     spread = _estimate(*kernels, half, others, is_paired=is_paired)
-    low, high = np.quantile(spread - spread.mean(), [0.025, 0.975])
+    few = student(min(len(a), len(b)) - 1) / student(np.inf)
+    low, high = few * np.quantile(spread - spread.mean(), [0.025, 0.975])
     value = float(whole[0])
     return Interval(value=value, low=value + float(low), high=value + float(high))
 
