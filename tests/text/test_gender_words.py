@@ -42,6 +42,8 @@ COMMON = sorted(CURATED - LISTS.words - LISTS.places)
         ("a non-male nurse", ["non-male"]),
         ("Ngozi's last shift as a nurse", ["Ngozi's"]),
         ("Sergei's nervous morning as a nurse", ["Sergei's"]),
+        ("a bearded nurse", ["bearded"]),
+        ("a carpenter in a long skirt", ["skirt"]),
     ],
 )
 def test_words_that_say_a_gender_are_found(prompt, words):
@@ -79,6 +81,7 @@ def test_words_that_say_a_gender_are_found(prompt, words):
         ("a street with no one in it", [("no one", "absent")]),
         ("a beach without people", [("people", "absent")]),
         ("an empty chair", [("empty", "absent")]),
+        ("a long skirt on a chair", []),
         ("a nurse in the style of Edgar Degas", [("Edgar", "author")]),
     ],
 )

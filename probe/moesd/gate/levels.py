@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from probe.latent.resampling import draw_counts, interval, mean_interval
+from probe.latent.resampling import draw_counts, interval, mean_interval, share_interval
 
 if TYPE_CHECKING:
     from probe.moesd.model import MoESD
@@ -54,9 +54,7 @@ def summarise_levels(
     for level, of in corrected.groupby("level", sort=False):
         clusters = pd.factorize(of["subject"])[0]
         found = {
-            "opened": mean_interval(
-                of["is_open"].to_numpy(), clusters=clusters, n_bootstrap=n_bootstrap, seed=seed
-            ),
+            "opened": share_interval(of["is_open"].to_numpy(), clusters=clusters),
             "shift": mean_interval(
                 of["shift"].to_numpy(), clusters=clusters, n_bootstrap=n_bootstrap, seed=seed
             ),

@@ -58,6 +58,8 @@ class GenderWords:
     """Those of captions, with further nouns."""
     titles: Mapping[str, str]
     """Title -> gender."""
+    hints: Mapping[str, str]
+    """What is said of a person's looks -> the gender that it is mostly said of."""
     names: Mapping[str, str]
     """Given name -> gender."""
     wide: frozenset[str]
@@ -104,10 +106,11 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     A negated word says a gender, too.
 
     Nouns and pronouns are judged as those of captions are (`probe.text.captions.senses`): "a
-    man-made lake" says none. A given name counts unless it is a place ("in Virginia"), a thing
-    ("St. Paul's Cathedral", "Maria's hat"), a surname ("the work of Taylor Thomas as a carpenter"),
-    the picture's author ("art by Maria Sanchez") or, without a capital or at the beginning, perhaps
-    a word ("a rose"). Names that both genders bear are on no list.
+    man-made lake" says none. "A bearded nurse" says one: who asks for looks is to get them. A given
+    name counts unless it is a place ("in Virginia"), a thing ("St. Paul's Cathedral", "Maria's
+    hat"), a surname ("the work of Taylor Thomas as a carpenter"), the picture's author ("art by
+    Maria Sanchez") or, without a capital or at the beginning, perhaps a word ("a rose"). Names that
+    both genders bear are on no list.
 
     Parameters
     ----------
@@ -143,6 +146,10 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
             found[mention.place] = (mention.word.group, reason)
     for place, gender, reason in _titles_and_names(prompt, raw, lists):
         found.setdefault(place, (gender, reason))
+    if people:
+        for place, word in enumerate(raw):
+            if gender := lists.hints.get(word.lower(), ""):
+                found.setdefault(place, (gender, ""))
     counted = [place for place in sorted(found) if not found[place][1]]
     passed = [place for place in sorted(found) if found[place][1]]
     return GenderReading(
@@ -327,6 +334,7 @@ def _build(data: Mapping[str, Any]) -> GenderWords:
             titles=frozenset((*shipped.titles, *titles, *_SHORT)),
         ),
         titles=titles,
+        hints={word: of for of in GENDERS for word in data["hints"][of].split()},
         names={name: of for name, of in (names | wide).items() if name not in shipped.known},
         wide=frozenset(wide),
         nobody=by_first(caution["nobody"].split(",")),
