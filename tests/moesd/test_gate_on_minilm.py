@@ -36,7 +36,7 @@ def minilm():
 
 @pytest.fixture(scope="module")
 def answered(minilm):
-    """A third of the prompts of both challenges with their true class and the gate's."""
+    """A third of the prompts of all challenges with their true class and the gate's."""
     prompts = PromptSet.build(Lexicon.load())
     z = minilm.embed(prompts.prompts)
     male, female = prompts.pairs()
@@ -65,7 +65,7 @@ def answered(minilm):
     return asked.assign(is_right=route == truth, is_treated=is_treated_right(truth, route))
 
 
-@pytest.mark.parametrize(("of", "least"), [("seen", 0.95), ("fresh", 0.9)])
+@pytest.mark.parametrize(("of", "least"), [("seen", 0.97), ("fresh", 0.95), ("blind", 0.9)])
 def test_hard_prompts_are_given_their_class(answered, of, least):
     hard = answered[(answered["set"] == of) & answered["is_hard"]]
     assert hard["is_right"].mean() > least
@@ -79,11 +79,11 @@ def test_held_out_occupations_in_held_out_templates_are_given_their_class(answer
 def test_a_name_that_is_on_no_list_is_still_known_to_the_encoder(answered):
     rows = answered[answered["category"] == "laureates' names"]
     is_listed = [bool(read_gender(prompt).words) for prompt in rows["prompt"]]
-    assert 0.5 < 1 - np.mean(is_listed) < 1
+    assert 0.2 < 1 - np.mean(is_listed) < 1
     assert rows["is_right"][np.logical_not(is_listed)].mean() > 0.8
 
 
-@pytest.mark.parametrize(("of", "least"), [("seen", 0.97), ("fresh", 0.95)])
+@pytest.mark.parametrize(("of", "least"), [("seen", 0.97), ("fresh", 0.95), ("blind", 0.95)])
 def test_what_is_to_be_left_alone_is_left_alone(answered, of, least):
     closed = answered[(answered["set"] == of) & (answered["kind"] != "person")]
     assert closed["is_treated"].mean() > least
