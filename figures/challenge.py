@@ -18,7 +18,7 @@ GATES = {
     "closed": ("closed form", "s", OKABE_ITO["orange"]),
 }
 """Name, marker and colour of each gate."""
-SETS = {"seen": ("seen while building", "o"), "fresh": ("fresh", "s")}
+SETS = {"seen": ("seen while building", "o"), "fresh": ("fresh", "s"), "blind": ("blind", "^")}
 """Title and marker of each set of prompts, see `probe.text.constructed.CHALLENGES`."""
 LEVEL_PANELS = {
     "opened": "share of prompts corrected",
@@ -29,31 +29,46 @@ LEVEL_PANELS = {
 
 @styled
 def challenge_categories(table: DataFrame) -> Figure:
-    """Draw the share of prompts whose class each gate names rightly, by category.
+    """Draw the share of prompts whose class each gate names rightly, by set and category.
 
     Parameters
     ----------
     table : DataFrame
-        One row a ``category``, ``gate`` and ``measure``: ``value, low, high, n``. Drawn is the
-        measure ``class``.
+        One row a ``set``, ``category``, ``gate`` and ``measure``: ``value, low, high, n``. Drawn is
+        the measure ``class``. The lexicon's own prompts stand with the set that was seen.
     """
     rows = table[table["measure"] == "class"]
-    names = list(dict.fromkeys(rows["category"]))
-    figure = StyledFigure(
-        figsize=(MIDDLE[0], max(COLUMN[1], 0.9 + 0.24 * len(names))), layout="constrained"
+    rows = rows.assign(
+        panel=rows["set"].where(rows["set"].isin(list(SETS)), "seen"),
+        name=rows["category"].str.split(": ").str[-1],
     )
-    axes = figure.subplots()
+    names = sorted(dict.fromkeys(rows["name"]), key=lambda name: name != "hard")
+    panels = [of for of in SETS if (rows["panel"] == of).any()]
+    figure = StyledFigure(
+        figsize=(WIDE[0], max(COLUMN[1], 0.9 + 0.24 * len(names))), layout="constrained"
+    )
     height = {name: at for at, name in enumerate(reversed(names))}
-    for offset, (gate, (label, marker, color)) in zip((0.13, -0.13), GATES.items(), strict=True):
-        of = rows[rows["gate"] == gate]
-        at = of["category"].map(height).to_numpy(float) + offset
-        axes.hlines(at, of["low"], of["high"], color=color, linewidth=1.0)
-        axes.scatter(of["value"], at, marker=marker, color=color, s=16, label=label, zorder=3)
-    counts = rows.drop_duplicates("category").set_index("category")["n"]
-    axes.set_yticks(list(height.values()), [f"{name} ({counts[name]})" for name in height])
-    axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="share of prompts given their class", xlim=(-0.03, 1.03))
-    legend_below(figure, axes)
+    drawn = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
+    for axes, panel in zip(drawn, panels, strict=True):
+        of_panel = rows[rows["panel"] == panel]
+        for offset, (gate, (label, marker, color)) in zip(
+            (0.13, -0.13), GATES.items(), strict=True
+        ):
+            of = of_panel[of_panel["gate"] == gate]
+            at = of["name"].map(height).to_numpy(float) + offset
+            axes.hlines(at, of["low"], of["high"], color=color, linewidth=1.0)
+            axes.scatter(of["value"], at, marker=marker, color=color, s=16, label=label, zorder=3)
+        for name, n in of_panel.drop_duplicates("name").set_index("name")["n"].items():
+            axes.annotate(
+                str(n), (1.07, height[name]), va="center", fontsize="x-small", color=GREY,
+                annotation_clip=False,
+            )  # fmt: skip
+        axes.set(xlabel="share given their class", xlim=(-0.03, 1.03), title=SETS[panel][0])
+        axes.tick_params(axis="y", length=0)
+    drawn[0].set_yticks(
+        list(height.values()), ["all hard ones" if name == "hard" else name for name in height]
+    )
+    legend_below(figure, drawn[0])
     return figure
 
 
@@ -96,9 +111,11 @@ def specificity_levels(table: DataFrame) -> Figure:
     figure = StyledFigure(figsize=WIDE, layout="constrained")
     panels = figure.subplots(1, len(LEVEL_PANELS))
     names = list(dict.fromkeys(table["level"]))
+    sets = [of for of in SETS if (table["set"] == of).any()]
     for axes, (measure, label) in zip(panels, LEVEL_PANELS.items(), strict=True):
         rows = table[table["measure"] == measure]
-        for offset, (of, (title, marker)) in zip((-0.13, 0.13), SETS.items(), strict=True):
+        for offset, of in zip((-0.13, 0.13), sets, strict=True):
+            title, marker = SETS[of]
             drawn = rows[rows["set"] == of].set_index("level").loc[names]
             at = np.arange(len(names)) + offset
             colors = [OKABE_ITO["green"] if name == "none" else GREY for name in names]

@@ -198,7 +198,7 @@ FIGURES = {
         "and those without a person are known by construction; the others by their skew. Settings "
         "were chosen in view of the set called seen, lists in view of the one called fresh, and "
         "neither in view of the one called blind.",
-        "Dot plot of shares with intervals, one row a category, two gates.",
+        "Dot plots of shares with intervals, one panel a set, one row a category, two gates.",
     ),
     "challenge_confusion": PaperFigure(
         studies.challenge_confusion,

@@ -579,8 +579,12 @@ def _challenge(gate: pd.DataFrame) -> dict[str, pd.DataFrame]:
     asked = gate.assign(category=np.where(gate["split"] == "held_out", "names", "negations"))
     ends = {"low": 0.7, "high": 0.95, "n": 120}
     categories = [
-        {"category": category, "gate": of, "measure": measure, "value": value, **ends}
-        for category in ("names", "negations")
+        {
+            **{"set": name, "category": f"{name}: {category}"},
+            **{"gate": of, "measure": measure, "value": value, **ends},
+        }
+        for name in ("seen", "blind")
+        for category in ("names", "hard")
         for of, value in (("trained", 0.9), ("closed", 0.75))
         for measure in ("class", "treatment")
     ]
