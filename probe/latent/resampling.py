@@ -158,14 +158,16 @@ def mean_interval(
     value, rng, moved = float(np.mean(values)), np.random.default_rng(seed), []
     spread = float(_spread(sums, sizes, value))
     check_count("n_bootstrap", n_bootstrap)
+    rounding = 1e-12 * max(1.0, abs(value))
     half = student(len(sums) - 1) * spread / float(np.sqrt(len(sums)))
     if len(sums) < FEW:
         return value, value - half, value + half
     for drawn in resamples(len(sums), n_bootstrap, rng):
         means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):  # one cluster, again and again
-            moved.append((means - value) / _spread(sums[drawn], sizes[drawn], means[:, None]))
-    if spread <= 1e-12 * max(1.0, abs(value)):
+        of_drawn = _spread(sums[drawn], sizes[drawn], means[:, None])
+        of_drawn[of_drawn <= rounding] = np.nan  # clusters that are alike, again and again
+        moved.append((means - value) / of_drawn)
+    if spread <= rounding:
         return value, value, value
     low, high = interval(np.concatenate(moved))
     low, high = value - high * spread, value - low * spread

@@ -74,8 +74,8 @@ def measure_met(
         wanted = of["subject"].map(dict(asked)).to_numpy(float)
         fair = np.stack([wanted, 1 - wanted], axis=1).clip(_LEAST, 1 - _LEAST)
         if len(of) > 1:
-            ends = mean_interval(hits / n, n_bootstrap=n_bootstrap, seed=seed)
-            share = dict(zip(("value", "low", "high"), ends, strict=True))
+            value, low, high = mean_interval(hits / n, n_bootstrap=n_bootstrap, seed=seed)
+            share = {"value": value, "low": max(0.0, low), "high": min(1.0, high)}
         else:
             share = asdict(share_interval(int(hits[0]), int(n[0])))
         found = fairness_figures(
