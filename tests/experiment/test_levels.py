@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probe.experiment.config import ProbeConfig
+from probe.experiment.config import LEVEL_WORDS, ProbeConfig
 from probe.experiment.studies.levels.plan import plan_levels
 from probe.experiment.studies.levels.tables import clustered_share, measure_levels
 from probe.images.fairness import share_interval
@@ -55,7 +55,7 @@ def measured(table, **options):
 # The plan
 
 
-@pytest.mark.parametrize("words", CHALLENGES)
+@pytest.mark.parametrize("words", LEVEL_WORDS)
 def test_every_level_has_as_many_pictures_of_each_occupation_and_gender(words):
     prompts = Wordings.load(CHALLENGES[words]).by_level(SUBJECTS)
     table = plan_levels(prompts, n_images=4, seed=7).table

@@ -287,6 +287,7 @@ def _begins(prompt: str, tokens: list[str]) -> bool:
     return prompt[end : end + 1] == "," or (len(tokens) > 1 and tokens[1] in _AFTER_FIRST)
 
 
+@lru_cache(maxsize=1 << 16)
 def fold(word: str) -> str:
     """Give a word in lower case and without accents: "José" is "jose"."""
     bare = unicodedata.normalize("NFKD", word.lower().translate(_UNFOLDED))
