@@ -90,7 +90,9 @@ def share_interval(is_hit: Mask, *, clusters: Draws | None = None) -> tuple[floa
     The exact one of Clopper and Pearson where the rows are independent. Where they come in
     clusters, the same at the effective number of rows, of Korn and Graubard: the number n* of
     independent rows whose share would vary as much as this one does over clusters, times
-    ``(t_{n-1} / t_{G-1})^2`` of the G clusters, and at most n. Where all
+    ``(t_{n-1} / t_{G-1})^2`` of the G clusters, and at most n. Where few of them hold any of the
+    rarer kind, these alone tell how much clusters vary, and their number and 3 stand for G - 1
+    (ours: without it a share of 0.97 over 50 clusters was held 93 times in 100). Where all
     rows are alike clusters show no variance, and G counts: each may be all alike by itself.
 
     Parameters
@@ -126,7 +128,8 @@ def share_interval(is_hit: Mask, *, clusters: Draws | None = None) -> tuple[floa
         sums, sizes = _by_cluster(is_hit, clusters)
         n_clusters = len(sums)
         error2 = float(_spread(sums, sizes, share)) ** 2 / n_clusters
-        few = (student(n - 1) / student(n_clusters - 1)) ** 2
+        telling = int((sums < sizes).sum() if share >= 0.5 else (sums > 0).sum())
+        few = (student(n - 1) / student(min(n_clusters - 1, telling + 3))) ** 2
         apart = few * share * (1 - share)
         if apart == 0.0:
             counted = float(n_clusters)
