@@ -112,7 +112,8 @@ def calibration_error(
 
     n = len(truth)
     value = float(error(np.ones((1, n)))[0])
-    drawn, units = error(_drawn(templates, n, n_bootstrap, seed)), _units(templates, n)
+    units = _units(templates, n)
+    drawn = error(_drawn(units, n_bootstrap, seed))
     low, high = interval(drawn - (drawn.mean() - value))
     half = student(max(int(units.max()), 1)) * float(drawn.std())
     return Estimate(value, max(0.0, min(low, value - half)), min(1.0, max(high, value + half)), n)
@@ -185,13 +186,14 @@ def auc(
     _check_both(should_open)
     opened, closed = scores[should_open], scores[~should_open]
     wins = (opened[:, None] > closed).astype(np.float64) + 0.5 * (opened[:, None] == closed)
-    value, counts = float(wins.mean()), _drawn(templates, len(scores), n_bootstrap, seed)
+    value, units = float(wins.mean()), _units(templates, len(scores))
+    counts = _drawn(units, n_bootstrap, seed)
     of = counts[:, should_open], counts[:, ~should_open]
     with np.errstate(invalid="ignore"):  # a draw without one of the sides has no area
         areas = np.einsum("bi,ij,bj->b", of[0], wins, of[1], optimize=True) / (
             of[0].sum(axis=1) * of[1].sum(axis=1)
         )
-    error2, units = float(np.nanvar(areas)), _units(templates, len(scores))
+    error2 = float(np.nanvar(areas))
     sizes = [len(np.unique(units[side])) for side in (should_open, ~should_open)]
     few = (student(len(scores) - 1) / student(max(sum(sizes) - 2, 1))) ** 2
     counted = few * value * (1 - value) / error2 if error2 > 0 else float(min(sizes))
@@ -204,11 +206,10 @@ def _units(templates: Labels | None, n: int) -> npt.NDArray[np.intp]:
     return np.arange(n) if templates is None else np.unique(templates, return_inverse=True)[1]
 
 
-def _drawn(templates: Labels | None, n: int, n_bootstrap: int, seed: int) -> Vector:
-    """Draw templates anew; how often each prompt comes, shape (n_bootstrap, n_prompts)."""
-    codes = _units(templates, n)
-    counts = draw_counts(int(codes.max()) + 1, n_bootstrap, np.random.default_rng(seed))
-    return counts[:, codes].astype(np.float64)
+def _drawn(units: npt.NDArray[np.intp], n_bootstrap: int, seed: int) -> Vector:
+    """Draw units anew; how often each prompt comes, shape (n_bootstrap, n_prompts)."""
+    counts = draw_counts(int(units.max()) + 1, n_bootstrap, np.random.default_rng(seed))
+    return counts[:, units].astype(np.float64)
 
 
 def _binned(chances: Vector, truth: Labels) -> tuple[npt.NDArray[np.intp], Vector]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.text.captions.grammar import FUNCTION_WORDS
-from probe.text.captions.senses import is_cased, mentions
+from probe.text.captions.senses import is_cased, mentions, phrases_in
 from probe.text.captions.tokens import spans_of, words_of
 from probe.text.captions.words import CaptionWords, Word, by_first, read_words
 
@@ -132,7 +132,9 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     lists = GenderWords.load() if lists is None else lists
     raw = words_of(prompt)
     found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
-    people, absent = [], _absences([word.lower() for word in raw], lists)
+    people: list[str] = []
+    said = phrases_in([word.lower() for word in raw], lists.nobody)
+    absent = [" ".join(phrase) for _, phrase in said]
     for mention in mentions(prompt, lists.captions):
         if mention.word.group == "neutral":
             if _is_absent(raw, mention.place):
@@ -159,16 +161,6 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
         tuple(people),
         tuple(_unknown_names(prompt, raw, lists)),
     )
-
-
-def _absences(tokens: list[str], lists: GenderWords) -> list[str]:
-    """List the phrases that say that nobody is there."""
-    return [
-        " ".join(phrase)
-        for place, token in enumerate(tokens)
-        for phrase in lists.nobody.get(token, ())
-        if tuple(tokens[place : place + len(phrase)]) == phrase
-    ]
 
 
 def _is_absent(raw: list[str], place: int) -> bool:

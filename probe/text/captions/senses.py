@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from probe.text.captions.grammar import FUNCTION_WORDS
@@ -48,7 +49,11 @@ def mentions(caption: str, words: CaptionWords) -> list[Mention]:
 def _reasons_of_nouns(
     raw: list[str], tokens: list[str], places: list[int], words: CaptionWords
 ) -> dict[int, str]:
-    reasons = dict.fromkeys(_in_phrases(tokens, words), "phrase")
+    reasons = {
+        place: "phrase"
+        for first, phrase in phrases_in(tokens, words.phrases)
+        for place in range(first, first + len(phrase))
+    }
     cased = is_cased(raw)
     for place in places:
         if place in reasons:
@@ -82,13 +87,14 @@ def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:
     return False
 
 
-def _in_phrases(tokens: list[str], words: CaptionWords) -> set[int]:
-    found: set[int] = set()
+def phrases_in(
+    tokens: list[str], phrases: Mapping[str, tuple[tuple[str, ...], ...]]
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Give each phrase that stands among the tokens, and where; phrases by their first token."""
     for place, token in enumerate(tokens):
-        for phrase in words.phrases.get(token, ()):
+        for phrase in phrases.get(token, ()):
             if tuple(tokens[place : place + len(phrase)]) == phrase:
-                found.update(range(place, place + len(phrase)))
-    return found
+                yield place, phrase
 
 
 def is_cased(raw: list[str]) -> bool:
