@@ -163,18 +163,8 @@ def studentised(value: float, spread: float, moved: Double, spreads: Double) -> 
     return Interval(value, low, high)
 
 
-def joined_ends(found: Interval, others: Double) -> Interval:
-    """Widen an interval by a second uncertainty, independent of the first: distances in squares.
-
-    Parameters
-    ----------
-    found : Interval
-    others : ndarray of shape (n_draws,)
-        The estimate under draws of what else is uncertain.
-    """
-    below, above = np.abs(np.quantile(others, COVERAGE) - others.mean())
-    return Interval(
-        found.value,
-        found.value - math.hypot(found.value - found.low, float(below)),
-        found.value + math.hypot(found.high - found.value, float(above)),
-    )
+def joined_ends(found: Interval, other: Interval) -> Interval:
+    """Widen an interval by a second, independent uncertainty of the estimate: in squares."""
+    below = math.hypot(found.value - found.low, other.value - other.low)
+    above = math.hypot(found.high - found.value, other.high - other.value)
+    return Interval(found.value, found.value - below, found.value + above)

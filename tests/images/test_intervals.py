@@ -45,9 +45,8 @@ def test_the_mean_over_subjects_is_that_of_their_means():
 
 
 def test_a_second_uncertainty_is_added_in_squares():
-    draws = np.concatenate([np.full(50, -4.0), np.full(50, 4.0)])
-    found = joined_ends(Interval(1.0, -2.0, 4.0), draws)
-    assert (found.low, found.high) == pytest.approx((1.0 - 5.0, 1.0 + 5.0))
+    found = joined_ends(Interval(1.0, -2.0, 4.0), Interval(1.1, 1.1 - 4.0, 1.1))
+    assert (found.value, found.low, found.high) == pytest.approx((1.0, 1.0 - 5.0, 4.0))
 
 
 def test_shares_that_scatter_by_chance_alone_are_drawn_together():

@@ -9,7 +9,7 @@ import numpy as np
 from probe.errors import ShapeError
 from probe.images.audit.calibration import (
     Calibration,
-    figure_by_rates,
+    ends_by_rates,
     rogan_gladen,
     usable_rates,
 )
@@ -32,9 +32,8 @@ def calibrated_difference(
 
     In each replicate subjects are drawn anew, the same for both models, and then the pictures of
     each; what the classifier's rates contribute is added as `calibrated_figures` does it. One set
-    of rates serves both: whether the classifier
-    errs alike on what a correction draws is an assumption that the labelled sample must earn, by
-    holding pictures of both.
+    of rates serves both: whether the classifier errs alike on what a correction draws is an
+    assumption that the labelled sample must earn, by holding pictures of both.
 
     Parameters
     ----------
@@ -75,5 +74,5 @@ def calibrated_difference(
         return change
 
     found = interval_over_subjects(tables, fair, change_by(rates), n_bootstrap=n_bootstrap, rng=rng)
-    by_rates = figure_by_rates(tables, calibration, fair, change_by, n_bootstrap, rng)
+    by_rates = ends_by_rates(tables, calibration, fair, change_by, n_bootstrap, rng)
     return joined_ends(found[measure], by_rates[measure])

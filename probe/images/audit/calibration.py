@@ -10,7 +10,7 @@ import numpy as np
 
 from probe.errors import DataError, DegenerateDataError
 from probe.images.audit.label_files import separator_of
-from probe.images.intervals import Interval, joined_ends
+from probe.images.intervals import COVERAGE, Interval, joined_ends
 from probe.images.measures import (
     MEASURES,
     Counts,
@@ -42,9 +42,11 @@ class Calibration:
         """How often true value i is seen as value j; rows sum to 1."""
         return np.asarray(self.confusion / self.confusion.sum(axis=1, keepdims=True))
 
-    def draw(self, n_draws: int, rng: np.random.Generator) -> Double:
-        """Draw rates that the sample allows, (n_draws, K, K): Dirichlet, prior 1/2 a cell."""
-        gamma = rng.gamma(self.confusion + _PRIOR, size=(n_draws, *self.confusion.shape))
+    def draw(
+        self, n_draws: int, rng: np.random.Generator, *, prior: Double | float = _PRIOR
+    ) -> Double:
+        """Draw rates that the sample allows, (n_draws, K, K): Dirichlet, with a prior by cell."""
+        gamma = rng.gamma(self.confusion + prior, size=(n_draws, *self.confusion.shape))
         return np.asarray(gamma / gamma.sum(axis=2, keepdims=True))
 
 
@@ -139,8 +141,8 @@ def calibrated_figures(
     """Measure the fairness of the corrected shares.
 
     Subjects and their pictures are drawn anew as `probe.images.replicates.interval_over_subjects`
-    does it. The classifier's rates, which are the same for all subjects, are drawn by themselves,
-    and what they contribute is added in squares.
+    does it. The classifier's rates, which are the same for all subjects, are drawn by themselves
+    (`ends_by_rates`), and what they contribute is added in squares.
 
     Parameters
     ----------
@@ -170,7 +172,7 @@ def calibrated_figures(
     found = interval_over_subjects(
         [counts], fair, figures_by(rates), n_bootstrap=n_bootstrap, rng=rng
     )
-    by_rates = figure_by_rates([counts], calibration, fair, figures_by, n_bootstrap, rng)
+    by_rates = ends_by_rates([counts], calibration, fair, figures_by, n_bootstrap, rng)
     size = (max(1, _N_FLOOR // len(counts)), len(counts))
     by_chance = rng.multinomial(totals, fair @ rates, size=size)
     floor = measure_shares(rogan_gladen(by_chance / totals[:, None], rates), fair)
@@ -242,15 +244,20 @@ def usable_rates(rates: Double) -> Double:
     return rates
 
 
-def figure_by_rates(
+def ends_by_rates(
     tables: Sequence[Counts],
     calibration: Calibration,
     fair: Double,
     figures_by: Callable[[Double], Figure],
     n_draws: int,
     rng: np.random.Generator,
-) -> dict[str, Double]:
-    """Give the mean of figures over subjects by rates that the labelled sample allows.
+) -> dict[str, Interval]:
+    """Give the means of figures over subjects, with intervals by the classifier's rates alone.
+
+    Rates are drawn as the labelled sample would allow them with one picture more that is seen as
+    value j, whatever it shows, for each j; the interval goes as far as the percentiles of any of
+    these. Of a single rate that is the exact interval of Clopper and Pearson. Without it, a sample
+    that happens to show few errors would also seem to know them well.
 
     Parameters
     ----------
@@ -258,17 +265,31 @@ def figure_by_rates(
         As for `probe.images.replicates.interval_over_subjects`.
     calibration : Calibration
     figures_by : callable
-        From rates, (n_draws, 1, K, K), to the figures of that function.
+        From rates, (K, K) or (n_draws, 1, K, K), to the figures of that function.
     n_draws : int
+        For each of the K values.
     rng : Generator
 
-    Returns
-    -------
-    dict of str to ndarray of shape (n_draws,)
+    References
+    ----------
+    Fay, Proschan and Brittain, *Combining one-sided confidence procedures for inference in the
+    two-sample case*, Biometrics 71 (2015); for more than two rates at once it is our use of it.
     """
     shares = [table / table.sum(axis=1, keepdims=True) for table in tables]
-    drawn = figures_by(calibration.draw(n_draws, rng)[:, None])(shares, fair)
-    return {name: found.mean(axis=1) for name, found in drawn.items()}
+    values = figures_by(calibration.rates)(shares, fair)
+    ends: dict[str, list[Double]] = {name: [] for name in values}
+    for one_more in np.eye(len(calibration.values)):
+        rates = calibration.draw(n_draws, rng, prior=one_more)[:, None]
+        for name, found in figures_by(rates)(shares, fair).items():
+            ends[name].append(np.quantile(found.mean(axis=1), COVERAGE))
+    return {
+        name: Interval(
+            value := float(found.mean()),
+            min(value, *(float(low) for low, _ in ends[name])),
+            max(value, *(float(high) for _, high in ends[name])),
+        )
+        for name, found in values.items()
+    }
 
 
 def _solved(seen: Double, rates: Double) -> Double:

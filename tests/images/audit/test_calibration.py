@@ -12,11 +12,12 @@ from probe.images.audit.calibration import (
     Calibration,
     calibrated_figures,
     calibrated_share,
+    ends_by_rates,
     read_calibration,
     rogan_gladen,
 )
 from probe.images.audit.sensitivity import holds_up_to
-from probe.images.fairness import fairness_figures
+from probe.images.fairness import fairness_figures, share_interval
 
 VALUES = ["woman", "man"]
 
@@ -82,6 +83,23 @@ def test_the_interval_carries_both_uncertainties(n_labelled):
         hits += found.low <= share <= found.high
     # 95 % within 3 standard errors of 1.3 points
     assert hits / n_trials >= 0.912
+
+
+@pytest.mark.parametrize("n_right", [40, 50])
+def test_a_single_unknown_rate_has_its_exact_interval(n_right):
+    # the other is known; share = seen / sensitivity, so its ends are those of the sensitivity
+    known = Calibration(VALUES, np.array([[n_right, 50 - n_right], [0, 10**9]]))
+    counts, fair = np.array([[150, 350]]), np.full((1, 2), 0.5)
+
+    def share_of_first(rates):
+        return lambda shares, target: {"share": rogan_gladen(shares[0], rates)[..., 0]}
+
+    found = ends_by_rates(
+        [counts], known, fair, share_of_first, n_draws=20_000, rng=np.random.default_rng(0)
+    )["share"]
+    rate = share_interval(n_right, 50)
+    exact = 0.3 / np.array([rate.value, rate.high, rate.low])
+    assert (found.value, found.low, found.high) == pytest.approx(exact, abs=0.003)
 
 
 def test_fewer_seen_than_errors_alone_would_give_is_no_proof_of_none():
