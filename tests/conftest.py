@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTokenizer
 
@@ -27,9 +29,12 @@ SEEN = ("carpenter", "cook", "nurse", "car")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share the cores out between the processes that test side by side."""
+    """Share the cores out between the processes that test side by side, and what they start."""
     at_work = getattr(config, "workerinput", {}).get("workercount", 1)
-    torch.set_num_threads(max(1, torch.get_num_threads() // at_work))
+    share = max(1, torch.get_num_threads() // at_work)
+    torch.set_num_threads(share)
+    threadpool_limits(share)
+    os.environ["OMP_NUM_THREADS"] = str(share)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import torch
 
 FOLDER = Path(__file__).parent.parent / "analysis_notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("0*.ipynb"))
@@ -54,7 +53,6 @@ def test_the_notebooks_run_again_from_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("MOESD_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("MOESD_N_IMAGES", "4")
     monkeypatch.setenv("MOESD_N_EXAMPLES", "112")
-    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))  # others test beside it
     monkeypatch.setenv(
         "PYTHONPATH", str(FOLDER.parent) + os.pathsep + os.environ.get("PYTHONPATH", "")
     )

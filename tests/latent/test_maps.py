@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.stats import gaussian_kde
@@ -53,6 +57,22 @@ def test_other_embeddings_are_placed_on_the_same_map():
 def test_the_same_input_gives_the_same_map_bit_for_bit(shape):
     z = np.random.default_rng(0).normal(size=shape)
     np.testing.assert_array_equal(pca_map(z, seed=3), pca_map(z.copy(), seed=3))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="with one core there is nothing to change")
+def test_umap_leaves_the_number_of_torchs_threads_alone():
+    # numba begins its threads once in a process, and with them sets OpenMP's, which are torch's
+    script = """
+import numpy as np
+import torch
+torch.set_num_threads(1)
+torch.ones(300, 300) @ torch.ones(300, 300)
+from probe.latent.maps import umap_map
+umap_map(np.random.default_rng(0).normal(size=(300, 16)))
+assert torch.get_num_threads() == 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_umap_keeps_two_clusters_apart_and_is_deterministic():

@@ -149,6 +149,7 @@ def neighbor_map(
         warnings.simplefilter("ignore", ImportWarning)
         # and that a map from known neighbours cannot place new rows, which is done without it
         warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]", category=UserWarning)
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
         from umap import UMAP
 
         reducer = UMAP(
@@ -161,7 +162,8 @@ def neighbor_map(
             random_state=seed,
             n_jobs=1,  # what a seed needs; left out, umap warns and sets it
         )
-        coordinates = np.asarray(reducer.fit_transform(z, y=codes), dtype=np.float64)
+        with threadpool_limits():  # numba's threads set the number of torch's: give them back
+            coordinates = np.asarray(reducer.fit_transform(z, y=codes), dtype=np.float64)
     return NeighborMap(coordinates=coordinates, rows=z, n_neighbors=n_neighbors)
 
 
