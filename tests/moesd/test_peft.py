@@ -104,7 +104,6 @@ def test_routed_low_rank_experts_are_a_mixed_batch_of_peft(unet, experts):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_a_mixed_batch_of_peft_leaves_out_every_other_lora_and_ours_does_not(unet, experts):
     torch.manual_seed(3)
     plain = denoise(unet)

@@ -98,7 +98,6 @@ def test_the_same_seed_trains_the_same_and_another_seed_does_not(town):
     assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.slow
 def test_a_diffusion_batch_holds_each_value_with_the_same_noise(town, pipeline_folder, pictures):
     from probe.moesd.examples import Examples
 
@@ -155,7 +154,6 @@ def test_a_loss_that_is_not_finite_stops_the_training(town):
         town.train(config=broken)
 
 
-@pytest.mark.slow
 def test_the_latent_loss_starts_at_one_where_nothing_but_the_skew_counts(town):
     moesd = town.train()
     prompts = town.prompts.select(group="neutral", split="trained").prompts

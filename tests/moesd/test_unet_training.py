@@ -133,7 +133,6 @@ def test_experts_that_are_missing_or_of_another_width_are_refused(
         MoESD.load(tmp_path, town.encoder)
 
 
-@pytest.mark.slow
 def test_pictures_of_closed_prompts_are_the_base_models_and_those_of_open_ones_are_not(
     town, trained, pipeline, tmp_path
 ):

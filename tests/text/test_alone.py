@@ -36,7 +36,6 @@ def unit(vectors):
 # CLIP
 
 
-@pytest.mark.slow
 def test_a_projected_clip_alone_gives_its_text_embeds(make_clip, open_clip_tokenizer):
     part = make_clip("sdxl_2", open_clip_tokenizer, CLIPTextModelWithProjection)
     encoder = TextEncoder.load(part.folder)

@@ -95,7 +95,6 @@ def test_skew_of_the_forty_occupations_has_its_interval(skew_of):
     assert found.high < -0.4
 
 
-@pytest.mark.slow
 def test_sentences_associate_men_with_careers(minilm, real_data):
     words = json.loads((real_data / "wefe" / "WEAT.json").read_text(encoding="utf-8"))
     names, things = ["This is {word}.", "{word} is here."], ["This is {word}.", "It is {word}."]
