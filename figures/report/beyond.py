@@ -30,7 +30,8 @@ METHOD_COLUMNS = (
     ("subject_recognised", "Recognised", 3),
     ("non_person_changed", "Things changed", 3),
     ("clip_score", "CLIP score", 1),
-    ("clip_like_for_like", "CLIP score, like for like", 2),
+    ("clip_like_for_like", "its change, like for like", 2),
+    ("clip_of_captions", "its change over captions of all kinds", 2),
     ("kid", "KID, CLIP features", 3),
 )
 """Key of a method's figure, heading, decimals."""

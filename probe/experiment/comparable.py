@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, astuple
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,13 @@ from probe.images.audit.equivalence import equivalence_p
 
 Found = dict[str, Any]
 
+CAPTIONS = {"neutral": 4_828, "explicit": 6_931, "object": 18_241}
+"""Captions of COCO that name people and no gender, that name one, and that name nobody.
+
+Of the 30,000 that Gandikota et al., *Unified Concept Editing in Diffusion Models* (2024), publish,
+as ``moesd-probe prompts`` reads them. The paper judges quality on captions of COCO.
+"""
+
 
 def comparable_quality(
     measured: Measurement, *, clip_margin: float, recognition_margin: float
@@ -28,9 +36,10 @@ def comparable_quality(
     Returns
     -------
     dict
-        ``clip_score``, ``clip_score_like_for_like`` (see `like_for_like`) and
-        ``subject_recognised``, each with ``value``, ``low``, ``high``, ``p_equivalent``, ``margin``
-        and ``n_subjects``; empty if there is a single subject.
+        ``clip_score``, ``clip_score_like_for_like`` (see `like_for_like`),
+        ``clip_score_of_captions`` (see `over_captions`) and ``subject_recognised``, each with
+        ``value``, ``low``, ``high``, ``p_equivalent``, ``margin`` and ``n_subjects``; empty if
+        there is a single subject.
     """
     from probe.images.quality import mean_interval
 
@@ -64,6 +73,76 @@ def comparable_quality(
         margin=clip_margin,
     ):
         found["clip_score_like_for_like"] = like
+    if mixed := over_captions(
+        *(measured.labels[measured.labels["side"] == side] for side in ("base", "moesd")),
+        explicit=list(measured.asked),
+        n_bootstrap=measured.n_bootstrap,
+        seed=measured.seed,
+        margin=clip_margin,
+    ):
+        found["clip_score_of_captions"] = mixed
+    return found
+
+
+def over_captions(
+    base: pd.DataFrame,
+    other: pd.DataFrame,
+    *,
+    explicit: Sequence[str],
+    n_bootstrap: int,
+    seed: int,
+    margin: float | None = None,
+) -> Found | None:
+    """Change of the CLIP score over captions of all kinds, in the numbers of `CAPTIONS`.
+
+    The changes of each occupation, neutral and explicit, are weighted and added; what the objects
+    change is independent of them, and its uncertainty is added in squares.
+
+    Parameters
+    ----------
+    base, other : DataFrame
+        One row a picture, with columns ``kind``, ``subject`` and ``clip_score``.
+    explicit : sequence of str
+        Kinds that name a gender.
+    n_bootstrap, seed
+        Of the intervals.
+    margin : float, optional
+        For the test of equivalence.
+
+    Returns
+    -------
+    dict or None
+        ``value``, ``low``, ``high``, ``n_subjects``, ``n_objects`` and ``kinds``, the share of
+        each; with a margin ``p_equivalent`` and ``margin``. None if fewer than two occupations or
+        objects have pictures of all kinds on both sides.
+    """
+    from probe.images.intervals import Interval, joined_ends, mean_interval
+
+    kinds = dict.fromkeys(explicit, "explicit") | {"neutral": "neutral", "object": "object"}
+    before, after = (
+        table.groupby([table["kind"].map(kinds), "subject"])["clip_score"].mean()
+        for table in (base, other)
+    )
+    change = (after - before).unstack("subject").reindex(list(CAPTIONS)).astype(np.float64)
+    weights = pd.Series(CAPTIONS) / sum(CAPTIONS.values())
+    weighted = change.mul(weights, axis=0)
+    people = weighted.loc[["neutral", "explicit"]].sum(min_count=2).dropna().to_numpy()
+    objects = weighted.loc["object"].dropna().to_numpy()
+    if min(len(people), len(objects)) < 2:
+        return None
+    of_people, of_objects = (
+        mean_interval(rows, n_bootstrap=n_bootstrap, seed=seed) for rows in (people, objects)
+    )
+    beside = Interval(*(end + of_objects.value for end in astuple(of_people)))
+    found = {
+        **asdict(joined_ends(beside, of_objects)),
+        "n_subjects": len(people),
+        "n_objects": len(objects),
+        "kinds": weights.to_dict(),
+    }
+    if margin is not None:
+        p = equivalence_p(people, margin, others=objects)
+        found |= {"p_equivalent": p, "margin": margin}
     return found
 
 

@@ -137,7 +137,7 @@ class Evaluate:
         seen_in = [judges.judges_line(run, judges.features_folder(run))] if config.features else []
         sample = [calibration_line(run), "by split"] if config.calibration else []
         return hash_parts(
-            "evaluate, with drift, errors, feature maps, equivalence and like for like",
+            "evaluate, with drift, errors, feature maps, equivalence, by kind of caption",
             INTERVALS,
             settings,
             labels_made_from(run),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import ttest_1samp, ttest_ind
 
 from probe.errors import DegenerateDataError
-from probe.experiment.comparable import comparable_quality
+from probe.experiment.comparable import CAPTIONS, comparable_quality
 from probe.experiment.measuring import Measurement
 from probe.experiment.wording.comparable import comparable
 from probe.images.audit.equivalence import equivalence_p
@@ -81,6 +81,62 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
     assert comparable_quality(both, **MARGINS)["clip_score_like_for_like"] == like
 
 
+def of_all_kinds(of_neutral, of_explicit, of_objects, n_subjects=12, n_objects=8):
+    """A table of both sides: scores of 60, and what the corrected ones gain, with some noise."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for kind, change, n in (
+        ("neutral", of_neutral, n_subjects),
+        ("female", of_explicit, n_subjects),
+        ("male", of_explicit, n_subjects),
+        ("object", of_objects, n_objects),
+    ):
+        for number in range(n):
+            subject = f"{'thing' if kind == 'object' else 'job'} {number}"
+            gain = change + (change != 0) * rng.normal(0, 0.1)
+            for side, score in (("base", 60.0), ("moesd", 60.0 + gain)):
+                rows += [(side, kind, subject, subject, score, "woman")] * 2
+    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def change_over_captions(table, **options):
+    values, asked = {"gender": ["woman", "man"]}, {"female": "woman", "male": "man"}
+    measured = Measurement(table, values, "gender", asked, 500, 0)
+    return comparable_quality(measured, **(MARGINS | options)).get("clip_score_of_captions")
+
+
+def test_over_captions_of_all_kinds_each_counts_as_often_as_it_comes():
+    found = change_over_captions(of_all_kinds(-3.0, 0.5, 1.0))
+    shares = np.array(list(CAPTIONS.values())) / 30_000
+    assert sum(CAPTIONS.values()) == 30_000
+    assert found["value"] == pytest.approx(shares @ [-3.0, 0.5, 1.0], abs=0.05)
+    assert list(found["kinds"].values()) == pytest.approx(shares)
+    assert (found["n_subjects"], found["n_objects"]) == (12, 8)
+    told = comparable({"difference": {"clip_score": found, "clip_score_of_captions": found}})
+    assert "16% name people and no gender, 23% a gender, 61% nobody" in told
+
+
+def test_prompts_that_are_left_alone_change_nothing_and_have_no_spread():
+    table = of_all_kinds(-3.0, 0.0, 0.0)
+    found = change_over_captions(table)
+    alone = comparable_quality(
+        Measurement(table, {"gender": ["woman"]}, "gender", {}, 500, 0), **MARGINS
+    )["clip_score"]
+    share = CAPTIONS["neutral"] / 30_000
+    for end in ("value", "low", "high"):
+        assert found[end] == pytest.approx(share * alone[end])
+    assert (
+        found["p_equivalent"] < 0.001 < change_over_captions(table, clip_margin=0.4)["p_equivalent"]
+    )
+
+
+def test_captions_of_kinds_that_were_not_drawn_are_not_spoken_of():
+    table = of_all_kinds(-3.0, 0.5, 1.0)
+    assert change_over_captions(table[table["kind"] != "object"]) is None
+    assert change_over_captions(table[~table["kind"].isin(["female", "male"])]) is None
+
+
 def test_a_single_subject_is_not_tested():
     assert comparable_quality(measured(0.0, n_subjects=1), **MARGINS) == {}
     assert comparable({"difference": {}}) == ""
@@ -97,6 +153,17 @@ def test_it_is_two_one_sided_t_tests():
     assert equivalence_p(rows, 0.5) == pytest.approx(expected)
     with pytest.raises(ValueError, match="margin is 0"):
         equivalence_p(rows, 0.0)
+
+
+def test_of_a_sum_of_two_means_they_are_welchs():
+    rng = np.random.default_rng(1)
+    rows, others = rng.normal(0.2, 1.0, 20), rng.normal(-0.1, 3.0, 9)
+    expected = max(
+        ttest_ind(rows, -others - 0.5, equal_var=False, alternative="greater").pvalue,
+        ttest_ind(rows, -others + 0.5, equal_var=False, alternative="less").pvalue,
+    )
+    assert equivalence_p(rows, 0.5, others=others) == pytest.approx(expected)
+    assert equivalence_p(rows, 0.5, others=np.zeros(9)) == pytest.approx(equivalence_p(rows, 0.5))
 
 
 def test_the_interval_of_a_mean_is_about_students():

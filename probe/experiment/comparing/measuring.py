@@ -12,7 +12,7 @@ import pandas as pd
 
 from probe.errors import DegenerateDataError
 from probe.experiment import failures
-from probe.experiment.comparable import like_for_like
+from probe.experiment.comparable import like_for_like, over_captions
 from probe.experiment.comparing.making import Features, Seen
 from probe.experiment.judges import SUBJECT_SEEN
 from probe.experiment.measuring import by_subject
@@ -93,6 +93,13 @@ class Judgement:
             "clip_like_for_like": like_for_like(
                 *(of[of["kind"] == "neutral"] for of in (self.base.labels, table)),
                 attribute=self.attribute,
+                n_bootstrap=self.n_bootstrap,
+                seed=self.seed,
+            ),
+            "clip_of_captions": over_captions(
+                self.base.labels,
+                table,
+                explicit=list(self.asked),
                 n_bootstrap=self.n_bootstrap,
                 seed=self.seed,
             ),

@@ -128,7 +128,7 @@ class CompareMethods:
         of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
         of_rows = ("faces", "face_margin")
         settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
-        return hash_parts("compare, like for like", INTERVALS, settings, *self.names, *rows)
+        return hash_parts("compare, by kind of caption", INTERVALS, settings, *self.names, *rows)
 
 
 def read_methods(run: Run) -> pd.DataFrame:

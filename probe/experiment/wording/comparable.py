@@ -27,6 +27,13 @@ def comparable(quality: Mapping[str, Any]) -> str:
             f"{_judged(like, 2)}; the rest, {interval(like['composition'], 2)}, comes of whom the "
             f"pictures show and not of how well ({like['n_subjects']} occupations)."
         )
+    if (mixed := change.get("clip_score_of_captions")) is not None:
+        kinds = mixed["kinds"]
+        sentences.append(
+            f"Over captions of all kinds, as many of each as in COCO ({kinds['neutral']:.0%} name "
+            f"people and no gender, {kinds['explicit']:.0%} a gender, {kinds['object']:.0%} "
+            f"nobody), it changes by {_judged(mixed, 2)}."
+        )
     return " ".join(sentences)
 
 

@@ -10,8 +10,8 @@ from probe.errors import DegenerateDataError
 Double = npt.NDArray[np.float64]
 
 
-def equivalence_p(differences: Double, margin: float) -> float:
-    """Test whether a mean difference is within a margin, either way.
+def equivalence_p(differences: Double, margin: float, *, others: Double | None = None) -> float:
+    """Test whether a mean difference, or the sum of two, is within a margin, either way.
 
     Schuirmann's two one-sided t tests: the larger of the p-values against ``mean <= -margin`` and
     against ``mean >= margin``.
@@ -22,6 +22,9 @@ def equivalence_p(differences: Double, margin: float) -> float:
         One a subject, at least 2.
     margin : float
         Largest difference that does not matter, in the same unit.
+    others : ndarray of shape (m,), optional
+        Independent numbers, at least 2, whose mean is added to the differences'; the t tests are
+        then Welch's.
 
     Returns
     -------
@@ -33,21 +36,28 @@ def equivalence_p(differences: Double, margin: float) -> float:
     ValueError
         If the margin is not positive.
     DegenerateDataError
-        If there is a single difference.
+        If there is a single difference, or other number.
 
     References
     ----------
     Schuirmann, *A comparison of the two one-sided tests procedure and the power approach*, J.
     Pharmacokinetics and Biopharmaceutics 15 (1987).
     """
-    from scipy.stats import ttest_1samp
+    from scipy.stats import ttest_ind_from_stats
 
     if not margin > 0:
         raise ValueError(f"margin is {margin}; needed a positive number, as 0.05")
-    if len(differences) < 2:
+    added = np.zeros(2) if others is None else others
+    if min(len(differences), len(added)) < 2:
         raise DegenerateDataError("there is a single subject in both; needed at least 2")
-    if float(differences.std(ddof=1)) <= 1e-12:  # rounding: a t test has no scale
-        return 0.0 if abs(float(differences.mean())) < margin else 1.0
-    above = ttest_1samp(differences, -margin, alternative="greater").pvalue
-    below = ttest_1samp(differences, margin, alternative="less").pvalue
-    return float(max(above, below))
+    mean, spread = float(differences.mean()), float(differences.std(ddof=1))
+    negative, beside = -float(added.mean()), float(added.std(ddof=1))
+    if spread + beside <= 1e-12:  # rounding: a t test has no scale
+        return 0.0 if abs(mean - negative) < margin else 1.0
+
+    def p(end: float, alternative: str) -> float:
+        """Test a sum, a difference from the negative; where that is 0, Welch's is Student's."""
+        samples = mean - end, spread, len(differences), negative, beside, len(added)
+        return float(ttest_ind_from_stats(*samples, equal_var=False, alternative=alternative)[1])
+
+    return max(p(-margin, "greater"), p(margin, "less"))
