@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +18,17 @@ def student(freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.975))
+
+
+def farther(half: float, value: float) -> float:
+    """How much farther from 0 an interval goes on a logarithm, where its sign is sure.
+
+    ``value exp(half / |value|)`` is the end of one whose half on the logarithm is ``half /
+    |value|``; from 1 on, where 0 is within reach, it goes no farther. For figures whose error
+    grows with them, about as squares' do.
+    """
+    relative = min(half / abs(value), 1.0)
+    return math.expm1(relative) / relative if relative > 0.0 else 1.0
 
 
 def exact_ends(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from probe.ends import student
+from probe.ends import farther, student
 from probe.images.intervals import CELLS, COVERAGE, Interval, studentised
 from probe.images.measures import SQUARES, Counts, Double
 
@@ -96,22 +96,12 @@ def interval_over_subjects(
         spread = max(float(of_subjects.std(ddof=1)), float(np.sqrt(alone[name])))
         ends = studentised(value, spread, moved, np.concatenate(spreads[name]))
         half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
-        below = half * (_away(half, value) if name in SQUARES and value < 0 else 1.0)
-        above = half * (_away(half, value) if name in SQUARES and value > 0 else 1.0)
+        below = half * (farther(half, value) if name in SQUARES and value < 0 else 1.0)
+        above = half * (farther(half, value) if name in SQUARES and value > 0 else 1.0)
         intervals[name] = Interval(
             value, min(ends.low, value - below), max(ends.high, value + above)
         )
     return intervals
-
-
-def _away(half: float, value: float) -> float:
-    """How much farther from 0 an interval goes on a logarithm, where its sign is sure.
-
-    ``value exp(half / |value|)`` is the end of one whose half on the logarithm is ``half /
-    |value|``; from 1 on, where 0 is within reach, it goes no farther.
-    """
-    relative = min(half / abs(value), 1.0)
-    return math.expm1(relative) / relative if relative > 0.0 else 1.0
 
 
 def shrunken_shares(counts: Counts) -> Double:

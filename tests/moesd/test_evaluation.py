@@ -8,13 +8,12 @@ from probe.moesd.gate import CLASSES
 from probe.moesd.gate.evaluation import (
     accuracy,
     answer,
-    auc,
     calibration_error,
     is_treated_right,
     reliability,
-    roc,
 )
 from probe.moesd.gate.levels import correct_levels, summarise_levels
+from probe.moesd.gate.roc import auc, roc
 from probe.text.constructed import Wordings, subjects_by_split
 
 QUICK = {"n_bootstrap": 200}
@@ -48,11 +47,53 @@ def test_the_area_is_that_of_scikit_learn_and_of_its_own_curve():
     rng = np.random.default_rng(0)
     should_open = rng.random(80) < 0.4
     scores = (should_open + rng.normal(size=80)).round(1)  # with ties
-    found = auc(scores, should_open, **QUICK)
+    found = auc(scores, should_open)
     assert found.value == pytest.approx(roc_auc_score(should_open, scores))
     assert 0.5 < found.low < found.value < found.high < 1
     curve = roc(scores, should_open)
     assert np.trapezoid(curve["hits"], curve["false_alarms"]) == pytest.approx(found.value)
+
+
+def test_an_area_without_clusters_has_about_delongs_interval():
+    rng = np.random.default_rng(0)
+    should_open = np.arange(400) % 2 == 0
+    scores = should_open + rng.normal(size=400)
+    found = auc(scores, should_open)
+    opened, closed = scores[should_open], scores[~should_open]
+    wins = opened[:, None] > closed
+    error = np.sqrt(wins.mean(axis=1).var(ddof=1) / 200 + wins.mean(axis=0).var(ddof=1) / 200)
+    assert (found.high - found.low) / (2 * 1.966) == pytest.approx(error, rel=0.1)
+
+
+def test_prompts_of_one_template_count_for_less():
+    rng = np.random.default_rng(0)
+    templates = np.repeat(np.arange(20), 10)
+    should_open = templates % 2 == 0
+    scores = should_open + np.repeat(rng.normal(size=20), 10)  # all alike within a template
+    together, alone = (
+        auc(scores, should_open, templates=templates.astype(str)),
+        auc(scores, should_open),
+    )
+    of_templates = auc(scores[::10], should_open[::10])
+    assert together.value == pytest.approx(of_templates.value)
+    assert together.low == pytest.approx(of_templates.low, abs=0.03)
+    assert alone.high - alone.low < 0.5 * (together.high - together.low)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_area_without_a_lost_pair_is_not_known_to_be_perfect(sign):
+    should_open = np.repeat([True, False], 30)
+    found = auc(sign * (should_open + 0.0), should_open, templates=np.repeat(np.arange(6), 10))
+    ends = (found.low, found.high) if sign == 1 else (1 - found.high, 1 - found.low)
+    assert ends[1] == 1.0
+    assert 0.2 < ends[0] < 0.8  # three templates on each side
+
+
+def test_the_area_of_a_single_template_on_one_side_has_a_wide_interval():
+    should_open = np.repeat([True, False], [10, 90])
+    scores = np.random.default_rng(0).normal(size=100) + 3 * should_open
+    found = auc(scores, should_open, templates=np.repeat(np.arange(10), 10))
+    assert found.low < 0.6 < found.value
 
 
 def test_an_area_needs_both_sides():

@@ -41,8 +41,9 @@ class GateChallenge(Study):
 
     def make(self, run: Run) -> None:
         """Write the answers, what they are worth, the levels, and the result."""
-        from probe.moesd.gate import evaluation
+        from probe.moesd.gate.evaluation import answer, reliability
         from probe.moesd.gate.levels import correct_levels, summarise_levels
+        from probe.moesd.gate.roc import roc
         from probe.moesd.model import MoESD
         from probe.text.constructed import CHALLENGES, Wordings, subjects_by_split
 
@@ -55,7 +56,7 @@ class GateChallenge(Study):
         moesd = MoESD.load(run.folder / FOLDER, run.load_encoder())
         subjects = subjects_by_split(run.prompts)
         asked = {of: found.prompts(subjects, split="held_out") for of, found in wordings.items()}
-        answers = evaluation.answer(
+        answers = answer(
             moesd,
             pd.concat([_known(run), *(_named(table, of) for of, table in asked.items())])
             .drop_duplicates("prompt")
@@ -76,8 +77,8 @@ class GateChallenge(Study):
         tables = {
             CHALLENGE: answers,
             CATEGORIES: categories,
-            RELIABILITY: evaluation.reliability(chances, truth),
-            ROC: evaluation.roc(scores, should_open),
+            RELIABILITY: reliability(chances, truth),
+            ROC: roc(scores, should_open),
             LEVELS: levels,
         }
         for path, table in tables.items():
@@ -130,7 +131,8 @@ def _chances(answers: pd.DataFrame) -> tuple[Any, Any, Any, Any]:
 
 def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
     """Give what is said of a set as a whole: calibration, AUC, and the share of false alarms."""
-    from probe.moesd.gate.evaluation import accuracy, auc, calibration_error
+    from probe.moesd.gate.evaluation import accuracy, calibration_error
+    from probe.moesd.gate.roc import auc
 
     found: dict[str, Any] = {"calibration_error": {}, "auc": {}, "false_alarms": {}}
     for name, of in answers.groupby("set", sort=False):
@@ -140,7 +142,7 @@ def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
         templates = of["template"].to_numpy(dtype=str)
         figures = {
             "calibration_error": calibration_error(chances, truth, templates=templates, **drawing),
-            "auc": auc(scores, should_open, templates=templates, **drawing),
+            "auc": auc(scores, should_open, templates=templates),
             "false_alarms": accuracy(opened, closed["template"].to_numpy(dtype=str)),
         }
         for key, figure in figures.items():
