@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from probe.text.encoder import TextEncoder
 
-INTERVALS = "exact shares, rates and areas; others as wide as Student's; hidden information by its root"
+INTERVALS = "exact shares, rates, areas; others as wide as Student's; hidden information by root"
 """How intervals are made: a part of what measured files are made from, see docs/intervals.md."""
 
 Progress = Callable[[str, int, int], None]
