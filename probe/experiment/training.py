@@ -136,8 +136,8 @@ class Train:
 
 def _taught() -> list[str]:
     """Hashes of the files of the package that a gate learns from."""
-    from probe.text.captions.gender import DEFAULT as WORDS
-    from probe.text.captions.gender import GENDERS, WIDE
+    from probe.text.captions.gender_words import DEFAULT as WORDS
+    from probe.text.captions.gender_words import GENDERS, WIDE
     from probe.text.captions.words import DEFAULT as CAPTIONS
     from probe.text.constructed import LESSONS
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from probe.errors import DataError
 from probe.text.captions.classification import classify
-from probe.text.captions.gender import DEFAULT, GENDERS, GenderWords, fold, read_gender
+from probe.text.captions.gender import read_gender
+from probe.text.captions.gender_words import DEFAULT, GENDERS, GenderWords, fold
 
 LISTS = GenderWords.load()
 CURATED = set(LISTS.names) - LISTS.wide

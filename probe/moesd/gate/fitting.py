@@ -14,7 +14,8 @@ from probe.moesd.gate.classifier import fit_classifier
 from probe.moesd.gate.gate import Gate, gate_features
 from probe.moesd.gate.reading import Matrix, read_prompts
 from probe.moesd.gate.thresholds import explicit_threshold, opening_threshold
-from probe.text.captions.gender import GENDERS, GenderWords, read_gender
+from probe.text.captions.gender import read_gender
+from probe.text.captions.gender_words import GENDERS, GenderWords
 from probe.text.constructed import LESSONS, Wordings, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet

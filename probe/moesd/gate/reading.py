@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 
 from probe.moesd.config import Reads
-from probe.text.captions.gender import GenderWords, read_gender
+from probe.text.captions.gender import read_gender
+from probe.text.captions.gender_words import GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.layers import entering_states
