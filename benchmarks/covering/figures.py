@@ -10,8 +10,9 @@ from scipy import stats
 
 from covering import N, row
 from covering.shares import RATES
+from probe.images.audit.calibrated import calibrated_figures, rogan_gladen
 from probe.images.audit.calibrated_pairs import calibrated_difference
-from probe.images.audit.calibration import Calibration, calibrated_figures, rogan_gladen
+from probe.images.audit.calibration import Calibration
 from probe.images.audit.figures import audit_figures
 from probe.images.fairness import MEASURES
 from probe.images.intersections.cells import divide_unfairness

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import stats
 
 from covering import N, row
-from probe.images.audit.calibration import Calibration, calibrated_share
+from probe.images.audit.calibrated import calibrated_share
+from probe.images.audit.calibration import Calibration
 from probe.images.audit.sequential import Band, confidence_sequence, fixed_number
 from probe.images.fairness import share_interval
 from probe.images.intersections.cells import measure_cells, worst_cell

@@ -13,13 +13,9 @@ from probe.errors import DataError
 from probe.experiment.measuring import SIDES, SPLITS, Measurement
 from probe.experiment.run import Run
 from probe.files import one_line
+from probe.images.audit.calibrated import calibrated_figures, calibrated_share
 from probe.images.audit.calibrated_pairs import calibrated_difference
-from probe.images.audit.calibration import (
-    Calibration,
-    calibrated_figures,
-    calibrated_share,
-    read_calibration,
-)
+from probe.images.audit.calibration import Calibration, read_calibration
 from probe.images.audit.sensitivity import difference_holds_up_to, holds_up_to
 from probe.images.fairness import Interval, fairness_figures, paired_difference
 

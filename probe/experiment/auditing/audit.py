@@ -10,7 +10,8 @@ from probe.experiment.auditing.against import compare_sources
 from probe.experiment.auditing.reference import correlate, read_reference
 from probe.experiment.auditing.sources import Source
 from probe.experiment.auditing.telling import table_of
-from probe.images.audit.calibration import calibrated_figures, read_calibration
+from probe.images.audit.calibrated import calibrated_figures
+from probe.images.audit.calibration import read_calibration
 from probe.images.audit.figures import (
     AuditFigure,
     audit_figures,

@@ -7,12 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from probe.errors import ShapeError
-from probe.images.audit.calibration import (
-    Calibration,
-    ends_by_rates,
-    rogan_gladen,
-    usable_rates,
-)
+from probe.images.audit.calibrated import ends_by_rates, rogan_gladen, usable_rates
+from probe.images.audit.calibration import Calibration
 from probe.images.intervals import Interval, joined_ends
 from probe.images.measures import Counts, Double, as_counts, as_target, measure_shares
 from probe.images.replicates import Figure, interval_over_subjects

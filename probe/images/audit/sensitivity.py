@@ -20,7 +20,7 @@ def holds_up_to(
     """Give the error rates up to which "less fair than chance" stands, whatever they are.
 
     A classifier sees true value 0 as 1 at a rate a, and 1 as 0 at a rate b. For each pair up to
-    x, the shares are corrected for it (see `probe.images.audit.calibration.rogan_gladen`), and the
+    x, the shares are corrected for it (see `probe.images.audit.calibrated.rogan_gladen`), and the
     conclusion stands if the lower end of MAD is above the noise floor, both stretched by
     ``1 / (1 - a - b)``, as the correction stretches noise. The answer is the largest x for which it
     stands at every pair. Error that is the same both ways only hides unfairness; what breaks a

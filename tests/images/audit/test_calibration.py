@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.images.audit.calibration import (
-    Calibration,
+from probe.images.audit.calibrated import (
     calibrated_figures,
     calibrated_share,
     ends_by_rates,
-    read_calibration,
     rogan_gladen,
 )
+from probe.images.audit.calibration import Calibration, read_calibration
 from probe.images.audit.sensitivity import holds_up_to
 from probe.images.fairness import fairness_figures, share_interval
 
