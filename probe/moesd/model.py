@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,24 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from probe.artifacts import (
-    Provenance,
-    hash_parts,
-    read_json,
-    read_tensors,
-    write_json,
-    write_tensors,
-)
-from probe.errors import ArtifactError
+from probe.artifacts import Provenance, hash_parts
 from probe.intervention import Intervention, StateCorrection
 from probe.moesd.attaching import Attachment
-from probe.moesd.experts import Experts, fill
+from probe.moesd.experts import Experts
+from probe.moesd.files import read_parts, write_parts
 from probe.moesd.gate import CLASSES, Decision, Gate
-from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.intervening import ExpertRouting
-from probe.moesd.token import TOKEN, SpecialToken
+from probe.moesd.token import SpecialToken
 from probe.moesd.unet.experts import UNetExperts
-from probe.moesd.unet.files import read_experts, write_experts
 from probe.text.captions.gender import NOTHING, read_gender
 from probe.text.checkpoints import resolve_model
 from probe.text.encoder import TextEncoder
@@ -265,26 +256,14 @@ class MoESD:
         Experts of the U-Net are ``unet_experts.safetensors``. ``token.safetensors`` has the format
         of diffusers' textual inversion.
         """
-        token = {TOKEN: self.token.vector.detach().cpu().numpy()[None]}
-        experts = {name: w.detach().cpu().numpy() for name, w in self.experts.state_dict().items()}
-        write_tensors(folder / "token.safetensors", token, _kind(provenance, "token"))
-        write_tensors(folder / "experts.safetensors", experts, _kind(provenance, "experts"))
-        write_tensors(
-            folder / "gate.safetensors",
-            {name: np.asarray(array) for name, array in gate_arrays(self.gate).items()},
-            _kind(provenance, "gate-weights"),
+        write_parts(
+            folder,
+            provenance,
+            token=self.token,
+            gate=self.gate,
+            experts=self.experts,
+            unet_experts=self.unet_experts,
         )
-        config: dict[str, Any] = {
-            "n_features": self.experts.n_features,
-            "width": self.experts.width,
-            "style": self.experts.style,
-            "subjects": list(self.token.subjects),
-            "token_place": self.token.stands,
-            "classes": list(CLASSES),
-            **gate_settings(self.gate),
-        }
-        config["unet"] = write_experts(folder, self.unet_experts, provenance)
-        write_json(folder / "config.json", config, _kind(provenance, "moesd"))
 
     @classmethod
     def load(cls, folder: str | Path, encoder: TextEncoder | None = None) -> MoESD:
@@ -302,32 +281,7 @@ class MoESD:
         ArtifactError
             If a file is missing or damaged, or the encoder is another one.
         """
-        folder = Path(folder)
-        config, provenance = read_json(folder / "config.json", kind="moesd")
-        encoder = TextEncoder.load(provenance.model) if encoder is None else encoder
-        if encoder.revision != provenance.revision:
-            raise ArtifactError(
-                f"{folder} was trained on {provenance.model!r} at {provenance.revision} but the "
-                f"encoder is {encoder.id!r} at {encoder.revision}; train it again on this encoder"
-            )
-        token, _ = read_tensors(folder / "token.safetensors", kind="token")
-        arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
-        weights, _ = read_tensors(folder / "experts.safetensors", kind="experts")
-        experts = Experts(
-            config["n_features"], width=config["width"], style=config.get("style", "adapter")
-        )
-        fill(experts, weights, folder / "experts.safetensors")
-        return cls(
-            encoder=encoder,
-            token=SpecialToken(
-                torch.from_numpy(token[TOKEN][0]),
-                tuple(config["subjects"]),
-                config.get("token_place", "subject"),
-            ),
-            gate=make_gate(arrays, config),
-            experts=experts.to(encoder.device).eval().requires_grad_(False),
-            unet_experts=read_experts(folder, config.get("unet"), device=encoder.device),
-        )
+        return cls(**read_parts(Path(folder), encoder))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the correction as `save` does, under the names of its encoder and weights."""
@@ -375,7 +329,3 @@ class MoESD:
 def _unit(pooled: torch.Tensor) -> Matrix:
     normalized = torch.nn.functional.normalize(pooled, dim=1)
     return normalized.detach().cpu().numpy()
-
-
-def _kind(provenance: Provenance, kind: str) -> Provenance:
-    return replace(provenance, kind=kind)
