@@ -1,8 +1,9 @@
-"""Intervals of distances between two sets of pictures: KID, CMMD and FID."""
+"""Intervals of how two sets of pictures lie: KID, CMMD, FID, and how they lie in each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from covering import N, row
 from probe.images.kid import cmmd, kid
 from probe.images.quality.frechet import fid
+from probe.images.quality.manifold import ManifoldFigures, manifold_figures
 
 WIDTH = 8
 """Features of a picture."""
@@ -36,6 +38,28 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
                 for name, count in hits.items():
                     yield row(name, n, told, count / n_trials)
                 yield row("FID, at as many pictures", n, told, float(held))
+    yield from manifold(n_trials)
+
+
+def manifold(n_trials: int) -> Iterator[dict[str, Any]]:
+    """Precision, recall, density and coverage, as they are on average at as many pictures."""
+    for shift in (0.0, 0.5, 1.0, 1.5):
+        for is_paired in (False, True):
+            told = f"{WIDTH} features, shift {shift}{', paired' if is_paired else ''}"
+            for n in N:
+                rng = np.random.default_rng([n, round(10 * shift), is_paired])
+                drawn = [
+                    manifold_figures(*_sets(rng, n, shift, is_paired)) for _ in range(n_trials)
+                ]
+                for field in fields(ManifoldFigures):
+                    low, value, high = np.array(
+                        [
+                            (of.low, of.value, of.high)
+                            for of in (getattr(d, field.name) for d in drawn)
+                        ]
+                    ).T
+                    held = (low <= value.mean()) & (value.mean() <= high)
+                    yield row(f"{field.name}, at as many pictures", n, told, float(held.mean()))
 
 
 def _sets(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_PAIRS = 1000
 """Pairs of pictures that are compared, at most; of more so many are drawn. Our choice."""
-MIN_PAIRS = 6
+MIN_PAIRS = 7
 """Fewer have too few neighbours to look at, and no figure is given."""
 
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from probe.ends import farther, student
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.images.fairness import Interval, share_interval
 from probe.images.intervals import mean_interval
+from probe.images.quality.frechet import N_GROUPS
 
 Matrix = npt.NDArray[np.floating]
 Double = npt.NDArray[np.float64]
+
+Mask = npt.NDArray[np.bool_]
 
 _ROWS = 512  # pictures whose distances to all others are held at once
 
@@ -36,13 +40,16 @@ def manifold_figures(
 ) -> ManifoldFigures:
     """Measure how a set of features lies in another, by balls to the k-th nearest neighbour.
 
-    The balls are taken as given: the intervals (exact ones, the bootstrap's for density)
-    are over the pictures that are looked up in them.
+    The intervals are as long as the jackknife's over groups of pictures, each left out once of
+    both sets, with Student's t; and as those of the pictures that are looked up in balls taken as
+    given, exact ones and for density the bootstrap's. They say how a figure varies at this number
+    of pictures, on which it depends.
 
     Parameters
     ----------
     reference, new : ndarray of shape (n, d), (m, d)
-        More rows each than the larger k.
+        More rows each than the larger k, by two. Row i of both falls into the same group, so that
+        paired pictures are left out together.
     k_precision : int, default=3
         Neighbour of precision and recall, as Kynkäänniemi et al. choose it.
     k_density : int, default=5
@@ -67,41 +74,84 @@ def manifold_figures(
         raise ShapeError(f"features are {a.shape[1]} and {b.shape[1]} wide; needed one extractor")
     if min(k_precision, k_density) < 1:
         raise ValueError(f"k is {min(k_precision, k_density)}; needed at least 1")
-    of_a, of_b = (_radii(of, (k_precision, k_density)) for of in (a, b))
-    n_balls, is_covered = _look_up(b, a, of_a[0]), np.zeros(len(a), dtype=bool)
-    n_dense = np.zeros(len(b))
-    for start in range(0, len(a), _ROWS):
-        inside = _distances(a[start : start + _ROWS], b) <= of_a[1][start : start + _ROWS, None]
-        is_covered[start : start + _ROWS] = inside.any(axis=1)
-        n_dense += inside.sum(axis=0)
-    n_recalled = _look_up(a, b, of_b[0])
-    return ManifoldFigures(
-        precision=share_interval(int((n_balls > 0).sum()), len(b)),
-        recall=share_interval(int((n_recalled > 0).sum()), len(a)),
-        density=mean_interval(n_dense / k_density),
-        coverage=share_interval(int(is_covered.sum()), len(a)),
+    stays = [_stays(len(of)) for of in (a, b)]
+    of_a, of_b = (
+        _radii(of, (k_precision, k_density), stay) for of, stay in zip((a, b), stays, strict=True)
     )
+    among_a, _ = _look_up(b, a, of_a[0], stays[1])
+    among_b, _ = _look_up(a, b, of_b[0], stays[0])
+    dense, covered = _look_up(b, a, of_a[1], stays[1])
+    looked_up = {
+        "precision": ((among_a > 0).astype(np.float64), stays[1]),
+        "recall": ((among_b > 0).astype(np.float64), stays[0]),
+        "density": (dense / k_density, stays[1]),
+        "coverage": (covered.astype(np.float64), stays[0]),
+    }
+    return ManifoldFigures(**{name: _estimate(*found) for name, found in looked_up.items()})
 
 
-def _look_up(points: Double, centers: Double, radii: Double) -> npt.NDArray[np.integer]:
-    """In how many balls each point lies."""
-    found = np.zeros(len(points), dtype=np.int64)
+def _estimate(found: Double, stays: Mask) -> Interval:
+    """Estimate a mean over pictures; a row of ``found`` and ``stays`` for each group left out.
+
+    Where sets hardly meet, few large balls hold all there is, and the error grows with the figure:
+    upwards the interval goes as far as Student's of its logarithm.
+    """
+    whole, n = found[0], len(found) - 1
+    is_share = bool(((whole == 0) | (whole == 1)).all())
+    given = share_interval(int(whole.sum()), len(whole)) if is_share else mean_interval(whole)
+    left = (found * stays).sum(axis=1)[1:] / stays.sum(axis=1)[1:]
+    half = student(n - 1) * float(np.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum()))
+    low, above = given.value - half, half * (farther(half, given.value) if given.value > 0 else 1.0)
+    high = min(given.value + above, 1.0) if is_share else given.value + above
+    return Interval(given.value, max(0.0, min(given.low, low)), max(given.high, high))
+
+
+def _stays(n: int) -> Mask:
+    """Tell which of n pictures stay, (n_groups + 1, n): all, then without each group in turn."""
+    groups = np.arange(min(n, N_GROUPS))[:, None]
+    is_out = np.arange(n) % N_GROUPS == groups
+    return np.concatenate([np.ones((1, n), dtype=bool), ~is_out])
+
+
+def _look_up(
+    points: Double, centers: Double, radii: Double, stays: Mask
+) -> tuple[npt.NDArray[np.integer], Mask]:
+    """Count the balls in which each point lies, and tell which balls hold a point that stays.
+
+    Returns
+    -------
+    n_balls : ndarray of int, shape (n_groups + 1, n_points)
+    is_covered : ndarray of bool, shape (n_groups + 1, n_centers)
+    """
+    n_balls = np.zeros((len(radii), len(points)), dtype=np.int64)
+    is_covered = np.zeros((len(radii), len(centers)), dtype=bool)
     for start in range(0, len(centers), _ROWS):
         rows = slice(start, start + _ROWS)
-        found += (_distances(centers[rows], points) <= radii[rows, None]).sum(axis=0)
-    return found
+        distances = _distances(centers[rows], points)
+        for out, stay in enumerate(stays):
+            inside = distances <= radii[out, rows, None]
+            n_balls[out] += inside.sum(axis=0)
+            is_covered[out, rows] = (inside & stay).any(axis=1)
+    return n_balls, is_covered
 
 
-def _radii(rows: Double, neighbours: tuple[int, ...]) -> list[Double]:
-    """Squared distance of each row to its k-th neighbour, for each k."""
-    found: list[Double] = []
+def _radii(rows: Double, neighbours: tuple[int, ...], stays: Mask) -> list[Double]:
+    """Squared distance of each row to its k-th neighbour that stays, for each k.
+
+    Returns
+    -------
+    list of ndarray of shape (n_groups + 1, n_rows)
+        -1 for a row that does not stay: its ball holds nothing.
+    """
+    found = np.empty((len(neighbours), *stays.shape))
     for start in range(0, len(rows), _ROWS):
         distances = _distances(rows[start : start + _ROWS], rows)
         # a row is its own nearest neighbour, at exactly 0 whatever the rounding
         distances[np.arange(len(distances)), start + np.arange(len(distances))] = 0.0
-        found.append(np.partition(distances, neighbours, axis=1)[:, neighbours])
-    radii = np.concatenate(found)
-    return [radii[:, column] for column in range(len(neighbours))]
+        for out, stay in enumerate(stays):
+            near = np.partition(distances[:, stay], neighbours, axis=1)[:, neighbours]
+            found[:, out, start : start + _ROWS] = near.T
+    return list(np.where(stays, found, -1.0))
 
 
 def _distances(a: Double, b: Double) -> Double:
@@ -116,8 +166,9 @@ def _checked(features: Matrix, k: int) -> Double:
         raise ShapeError(f"features have the shape {rows.shape}; needed (n_pictures, n_features)")
     if not np.isfinite(rows).all():
         raise DataError("features hold something that is not finite; extract them again")
-    if len(rows) <= k:
+    if len(rows) < k + 2:
         raise DegenerateDataError(
-            f"there are {len(rows)} pictures; needed more than the {k} neighbours looked at"
+            f"there are {len(rows)} pictures; needed {k + 2}, two more than the {k} neighbours "
+            "looked at"
         )
     return rows

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from probe.errors import DegenerateDataError, ShapeError
 from probe.images.quality import manifold as module
@@ -58,6 +59,29 @@ def test_pictures_that_are_all_alike_are_faithful_and_not_diverse():
     assert found.coverage.value < 0.3
 
 
+def test_their_error_is_that_of_figures_without_each_group_in_turn(monkeypatch):
+    monkeypatch.setattr(module, "N_GROUPS", 4)
+    a, b = drawn(1, n=60), drawn(2, n=60, shift=0.5)
+    found = manifold_figures(a, b, k_precision=3, k_density=3)
+    left = [by_hand(a[stay], b[stay], 3) for stay in (np.arange(60) % 4 != g for g in range(4))]
+    for name in ("precision", "recall", "density", "coverage"):
+        values = np.array([of[name] for of in left])
+        half = stats.t.ppf(0.975, 3) * np.sqrt(3 / 4 * ((values - values.mean()) ** 2).sum())
+        of = getattr(found, name)
+        assert of.low <= max(0.0, of.value - half) + 1e-12
+        assert of.high >= (of.value + half if name == "density" else min(1.0, of.value + half))
+        if name == "density":  # its bootstrap over pictures in given balls is shorter here
+            assert of.low == pytest.approx(max(0.0, of.value - half))
+
+
+def test_an_outlier_with_a_large_ball_makes_precision_uncertain():
+    a = np.concatenate([drawn(1, n=99), np.full((1, 4), 30.0)])
+    b = drawn(2, shift=15.0)  # in the outlier's ball alone
+    found = manifold_figures(a, b, k_precision=1).precision
+    assert found.value > 0.9
+    assert found.low < 0.1
+
+
 def test_blocks_of_rows_give_the_same(monkeypatch):
     a, b = drawn(1), drawn(2)
     whole = manifold_figures(a, b)
@@ -67,7 +91,7 @@ def test_blocks_of_rows_give_the_same(monkeypatch):
 
 def test_too_few_pictures_and_other_features_are_refused():
     with pytest.raises(DegenerateDataError, match="5 neighbours"):
-        manifold_figures(drawn(1, n=5), drawn(1))
+        manifold_figures(drawn(1, n=6), drawn(1))
     with pytest.raises(ShapeError, match="4 and 3 wide"):
         manifold_figures(drawn(1), drawn(1, d=3))
     with pytest.raises(ValueError, match="k is 0"):
