@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from covering import figures, gate, means, pictures, shares
+from covering import figures, gate, means, pictures, shares, words
 
 FAMILIES: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
     "shares": shares.rows,
@@ -21,6 +21,7 @@ FAMILIES: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
     "means": means.rows,
     "pictures": pictures.rows,
     "gate": gate.rows,
+    "words": words.rows,
 }
 
 

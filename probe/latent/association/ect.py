@@ -6,7 +6,12 @@ import numpy as np
 
 from probe.errors import DataError, DegenerateDataError
 from probe.latent.association.permutation import splits_p
-from probe.latent.association.result import MeasureResult, as_result, draw_figures
+from probe.latent.association.result import (
+    MeasureResult,
+    as_result,
+    correlation_ends,
+    draw_figures,
+)
 from probe.latent.association.word_sets import as_unit_sets, as_word_sets, unit_rows
 from probe.latent.directions import Double, Matrix, rounding
 from probe.latent.resampling import resampled_weights
@@ -99,7 +104,8 @@ def ect(
         seed=seed,
     )
     draws = draw_figures(of_draw, n + 2 * len(attributes), n_bootstrap, seed)
-    return as_result(value, draws, p, attributes @ means[0] - attributes @ means[1])
+    ends = correlation_ends(value, draws, len(attributes))
+    return as_result(value, draws, p, attributes @ means[0] - attributes @ means[1], ends=ends)
 
 
 def _rank_correlations(first: Double, second: Double) -> Double:

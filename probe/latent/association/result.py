@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from probe.ends import farther, student
 from probe.latent.association.permutation import PermutationP
 from probe.latent.directions import Double
 from probe.latent.resampling import check_count, chunks, interval
@@ -18,7 +20,7 @@ class MeasureResult:
 
     value: float
     low: float
-    """Lower end of the 95 % bootstrap interval; every set of words is drawn anew from itself."""
+    """Lower end of the 95 % bootstrap interval; the words of each set are drawn anew, from it."""
     high: float
     """Upper end of the 95 % bootstrap interval."""
     p: float
@@ -49,9 +51,19 @@ def draw_figures(
     return np.concatenate([figure(size, rng) for size in chunks(n_bootstrap, n_cells)])
 
 
-def as_result(value: float, draws: Double, p: PermutationP, by_word: Double) -> MeasureResult:
-    """Join a value, its draws, its test and what each word contributes."""
-    low, high = interval(draws)
+def as_result(
+    value: float,
+    draws: Double,
+    p: PermutationP,
+    by_word: Double,
+    *,
+    ends: tuple[float, float] | None = None,
+) -> MeasureResult:
+    """Join a value, its draws, its test and what each word contributes.
+
+    The interval ends at the percentiles of the draws where no ends are given.
+    """
+    low, high = interval(draws) if ends is None else ends
     return MeasureResult(
         value=value,
         low=low,
@@ -64,3 +76,39 @@ def as_result(value: float, draws: Double, p: PermutationP, by_word: Double) -> 
         n=len(by_word),
         by_word=by_word,
     )
+
+
+def correlation_ends(value: float, draws: Double, n: int) -> tuple[float, float]:
+    """Place a rank correlation of n rows by its draws, on Fisher's scale and without their bias.
+
+    Rows that are drawn twice take from a correlation, so the percentiles lie about a smaller one.
+    Correlations of 1 are taken for half a step of ranks less.
+    """
+    edge = 1 - 6 / (n**3 - n)
+    z, drawn = math.atanh(min(edge, max(-edge, value))), np.arctanh(np.clip(draws, -edge, edge))
+    low, high = _about(z, drawn, n)
+    return min(math.tanh(low), value), max(math.tanh(high), value)
+
+
+def square_ends(value: float, draws: Double, n: int) -> tuple[float, float]:
+    """Place a figure that is about a square, at least 0, by its draws, n units each.
+
+    Without their bias, and upwards as far as Student's for its logarithm, as its error grows.
+    """
+    low, high = _about(value, draws, n)
+    half = _half(draws, n)
+    above = half * farther(half, value) if value > 0 else half
+    return max(0.0, low), max(high, value + above)
+
+
+def _about(value: float, draws: Double, n: int) -> tuple[float, float]:
+    """Give percentiles of draws as they would lie about the value; at least Student's."""
+    known = draws[np.isfinite(draws)]
+    (low, high), half = interval(known - known.mean()), _half(known, n)
+    return value + min(low, -half), value + max(high, half)
+
+
+def _half(draws: Double, n: int) -> float:
+    """Half of Student's interval by the draws' spread, that of n units, which is too small."""
+    few = math.sqrt(n / max(n - 1, 1))
+    return student(max(n - 1, 1)) * few * float(np.nanstd(draws))

@@ -8,7 +8,7 @@ import numpy as np
 
 from probe.errors import DataError
 from probe.latent.association.permutation import random_splits, sampled_p
-from probe.latent.association.result import MeasureResult, as_result, draw_figures
+from probe.latent.association.result import MeasureResult, as_result, draw_figures, square_ends
 from probe.latent.association.word_sets import as_word_sets
 from probe.latent.directions import Double, Matrix
 from probe.latent.resampling import check_count
@@ -97,7 +97,9 @@ def rnsb(
     )
     p = sampled_p(int((by_chance >= value * (1 - 1e-9)).sum()), n_permutations)
     draws = draw_figures(of_draw, len(words), n_bootstrap, seed)
-    return as_result(value, draws, p, by_word)
+    return as_result(
+        value, draws, p, by_word, ends=square_ends(value, draws, min(map(len, groups)))
+    )
 
 
 def _negative_shares(words: Double, attributes: Double, is_negative: Double) -> Double:
