@@ -291,7 +291,7 @@ def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, mo
 def test_what_a_run_lacks_is_named_with_the_commands_that_make_it(page, other_page):
     section = text_of(other_page, "lacking")
     for told in (
-        "of fewer than 6 pairs of images there is no figure",
+        "of fewer than 7 pairs of images there is no figure",
         "<code>moesd-probe generate RUN --n-images 16</code>, then "
         "<code>moesd-probe evaluate RUN</code>",
         "the classifier knows no attribute of people beside gender",
