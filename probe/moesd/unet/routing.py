@@ -35,7 +35,7 @@ class Routed:
     def __init__(self, unet: Any, experts: UNetExperts) -> None:
         experts.check(unet)
         self._experts = experts
-        self._is_compiled = _is_compiled(unet)
+        self._has_compiled = _has_compiled(unet)
         self._n_pictures = 0
         self._rows: dict[str, torch.Tensor] = {}
         self._handles = [
@@ -86,7 +86,7 @@ class Routed:
 
     def _forget(self) -> None:
         """Have a compiled U-Net compiled anew: what is compiled does not look for new hooks."""
-        if self._is_compiled:
+        if self._has_compiled:
             torch.compiler.reset()
 
     def _hook(self, site: str) -> Any:
@@ -112,7 +112,8 @@ class Routed:
         return moved
 
 
-def _is_compiled(unet: Any) -> bool:
+def _has_compiled(unet: Any) -> bool:
+    """Tell whether it, or any part of it, is compiled."""
     return uncompiled(unet) is not unet or any(
         getattr(module, "_compiled_call_impl", None) is not None for module in unet.modules()
     )
