@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probe.artifacts import exclusive, read_json, read_table
-from probe.errors import ArtifactError, BusyError, DataError, StageError
+from probe.errors import ArtifactError, BusyError, DataError, ModelError, StageError
 from probe.experiment import Experiment
 from probe.experiment.config import (
     STAGES,
@@ -139,6 +139,16 @@ def test_a_seed_reaches_every_stage_that_draws(tmp_path, model_folder):
     config = Experiment.create(tmp_path / "run", model=str(model_folder), seed=11).config
     stages = [config.fit, config.train, config.generate, config.evaluate]
     assert {stage.seed for stage in stages} == {11}
+
+
+@pytest.mark.parametrize("setting", ["features", "faces"])
+def test_a_judge_that_cannot_be_opened_is_none_to_go_on_with(run, tmp_path, setting):
+    (tmp_path / "notes.md").write_text("# notes")
+    before = (run / "config.toml").read_bytes()
+    with pytest.raises((ModelError, ValueError), match=r"notes\.md"):
+        Experiment.open(run).evaluate(**{setting: str(tmp_path / "notes.md")})
+    assert (run / "config.toml").read_bytes() == before
+    assert not Experiment.open(run).evaluate().was_made
 
 
 def test_an_unknown_setting_changes_nothing(run):

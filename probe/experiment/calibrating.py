@@ -10,6 +10,7 @@ from typing import Any
 
 from probe.artifacts import atomic, hash_file
 from probe.errors import DataError
+from probe.experiment import judges
 from probe.experiment.measuring import SIDES, SPLITS, Measurement
 from probe.experiment.run import Run
 from probe.files import one_line
@@ -22,8 +23,14 @@ from probe.images.fairness import Interval, fairness_figures, paired_difference
 Found = dict[str, Any]
 
 
-def keep_calibration(folder: Path, sample: Path) -> str:
-    """Copy a labelled sample into a run.
+def keep_calibration(run: Run, sample: Path) -> str:
+    """Copy a labelled sample into a run, if it says what the run's classifier can be held against.
+
+    Parameters
+    ----------
+    run : Run
+        With the settings that the sample is for.
+    sample : Path
 
     Returns
     -------
@@ -33,10 +40,10 @@ def keep_calibration(folder: Path, sample: Path) -> str:
     Raises
     ------
     DataError
-        If the file cannot be read. What it says is judged with the classifier's values.
+        If the file cannot be read, or is no sample of the classifier's values; the run keeps the
+        one that it has.
     """
     name = f"calibration{sample.suffix.lower()}"
-    kept = folder / name
     try:
         source = sample.open("rb")
     except OSError as error:
@@ -44,8 +51,11 @@ def keep_calibration(folder: Path, sample: Path) -> str:
             f"the calibration {sample} cannot be read ({one_line(error)}); name a file with the "
             "columns true and seen, or give '' to do without"
         ) from error
-    with source, atomic(kept) as temporary, temporary.open("wb") as target:
-        shutil.copyfileobj(source, target)
+    with source:
+        attributes = judges.by_column(judges.load_whole_classifier(run).attributes)
+        read_calibration(sample, values=attributes[run.config.evaluate.attribute])
+        with atomic(run.folder / name) as temporary, temporary.open("wb") as target:
+            shutil.copyfileobj(source, target)
     return name
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe import processes
+from probe.errors import DataError, ModelError
 from probe.experiment.calibrating import keep_calibration
 from probe.experiment.cards import CardResult, bias_card
 from probe.experiment.comparing.stage import CompareMethods
@@ -210,16 +211,25 @@ class Experiment:
 
         Raises
         ------
-        DataError
-            If that file, or a judge that the settings name, is not what it must be.
+        DataError, ModelError, ValueError
+            If that file, or a judge that the settings name, is not what it must be; the settings
+            are then those of before.
         StageError
             If the pictures have not been made, or are out of date.
         """
         if sample := settings.get("calibration"):
             self._road.require_model("evaluate")
+            config = self.config.with_settings("evaluate", settings | {"calibration": ""})
             with held(self.folder):
-                settings["calibration"] = keep_calibration(self.folder, Path(sample))
-        return self.set("evaluate", **settings)._do(Evaluate())
+                run = replace(self._run, config=config)
+                settings["calibration"] = keep_calibration(run, Path(sample))
+        before = self.config.evaluate
+        try:
+            return self.set("evaluate", **settings)._do(Evaluate())
+        except (DataError, ModelError, ValueError):
+            # a judge that cannot be opened is none to go on with
+            self.set("evaluate", **asdict(before))
+            raise
 
     def audit_until_settled(
         self, low: float, high: float, *, n_max: int = 200, side: str = "corrected"

@@ -73,6 +73,25 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(fini
     )
 
 
+def test_a_sample_that_is_none_leaves_the_one_that_the_run_has(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    good, bad, other = (tmp_path / name for name in ("good.csv", "bad.csv", "notes.md"))
+    good.write_text(SAMPLE)
+    bad.write_text("true,seen\nwoman,womn\nman,man\n")
+    other.write_text("# notes\n")
+    assert call(run, "--calibration", good).exit_code == 0
+    for path, said in (
+        (bad, r"bad.csv, line 2, holds 'womn'"),
+        (other, "of no format that is read"),
+    ):
+        refused = call(run, "--calibration", path)
+        assert refused.exit_code == 1
+        assert said in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert (run / "calibration.csv").read_text() == SAMPLE
+    assert call(run).stdout.startswith("evaluate: skipped (")
+
+
 def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run):
     quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
     assert quality["calibration"] is None
@@ -110,6 +129,10 @@ def test_a_sample_that_is_missing_or_wrong_is_one_line(finished_run, tmp_path):
         found = call(run, "--calibration", sample)
         assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
         assert message in found.stderr
+        assert not (run / "calibration.csv").exists()
+    good = tmp_path / "good.csv"
+    good.write_text(SAMPLE)
+    assert call(run, "--calibration", good).exit_code == 0
     (run / "calibration.csv").unlink()
     found = call(run)
     assert "do without by --calibration ''" in found.stderr

@@ -50,8 +50,13 @@ class Records:
         suffix = path.suffix.lower()
         if separator is not None and suffix == ".csv":
             columns, rows = _delimited(path, separator)
-        else:
+        elif suffix in _READERS:
             columns, rows = _READERS[suffix](path)
+        else:
+            raise DataError(
+                f"{path} is of no format that is read; needed a name that ends in "
+                f"{', '.join(SUFFIXES)}"
+            )
         head = list(islice(rows, CHUNK))
         texts = [
             name for i, name in enumerate(columns) if any(_is_text(values[i]) for _, values in head)
