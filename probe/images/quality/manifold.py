@@ -74,7 +74,8 @@ def manifold_figures(
         raise ShapeError(f"features are {a.shape[1]} and {b.shape[1]} wide; needed one extractor")
     if min(k_precision, k_density) < 1:
         raise ValueError(f"k is {min(k_precision, k_density)}; needed at least 1")
-    stays = [_stays(len(of)) for of in (a, b)]
+    n_groups = min(len(a), len(b), N_GROUPS)
+    stays = [_stays(len(of), n_groups) for of in (a, b)]
     of_a, of_b = (
         _radii(of, (k_precision, k_density), stay) for of, stay in zip((a, b), stays, strict=True)
     )
@@ -106,10 +107,9 @@ def _estimate(found: Double, stays: Mask) -> Interval:
     return Interval(given.value, max(0.0, min(given.low, low)), max(given.high, high))
 
 
-def _stays(n: int) -> Mask:
+def _stays(n: int, n_groups: int) -> Mask:
     """Tell which of n pictures stay, (n_groups + 1, n): all, then without each group in turn."""
-    groups = np.arange(min(n, N_GROUPS))[:, None]
-    is_out = np.arange(n) % N_GROUPS == groups
+    is_out = np.arange(n) % n_groups == np.arange(n_groups)[:, None]
     return np.concatenate([np.ones((1, n), dtype=bool), ~is_out])
 
 

@@ -82,6 +82,14 @@ def test_an_outlier_with_a_large_ball_makes_precision_uncertain():
     assert found.low < 0.1
 
 
+@pytest.mark.parametrize("sizes", [(40, 10), (10, 40), (7, 8)])
+def test_few_pictures_and_sets_of_unequal_size_have_as_many_groups(sizes):
+    a, b = drawn(1, n=sizes[0]), drawn(2, n=sizes[1])
+    found = manifold_figures(a, b)
+    assert found.precision.value == by_hand(a, b, 3)["precision"]
+    assert found.recall.low <= by_hand(a, b, 3)["recall"] <= found.recall.high
+
+
 def test_blocks_of_rows_give_the_same(monkeypatch):
     a, b = drawn(1), drawn(2)
     whole = manifold_figures(a, b)
