@@ -20,13 +20,21 @@ def student(freedom: float) -> float:
     return float(stdtrit(freedom, 0.975))
 
 
+def jackknife_half(left: Double) -> float:
+    """Half of Student's interval of a figure, by its values without each of n groups in turn."""
+    n = len(left)
+    return student(n - 1) * math.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum())
+
+
 def farther(half: float, value: float) -> float:
     """How much farther from 0 an interval goes on a logarithm, where its sign is sure.
 
     ``value exp(half / |value|)`` is the end of one whose half on the logarithm is ``half /
     |value|``; from 1 on, where 0 is within reach, it goes no farther. For figures whose error
-    grows with them, about as squares' do.
+    grows with them, about as squares' do. A value of 0 has no logarithm: 1.
     """
+    if value == 0.0:
+        return 1.0
     relative = min(half / abs(value), 1.0)
     return math.expm1(relative) / relative if relative > 0.0 else 1.0
 

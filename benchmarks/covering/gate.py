@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from covering import N, row
+from covering import N, held, row
 from probe.moesd.gate import CLASSES
 from probe.moesd.gate.evaluation import calibration_error
 from probe.moesd.gate.roc import auc
@@ -41,10 +41,8 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
                 chances, right = _answers(rng, n, excess)
                 truth_of = np.where(right, CLASSES[0], CLASSES[3])
                 errors.append(calibration_error(chances, truth_of, seed=trial, **options))
-            expected = float(np.mean([found.value for found in errors]))
-            held = np.mean([found.low <= expected <= found.high for found in errors])
             told = f"probabilities too high by {excess}"
-            yield row("calibration error, at as many templates", n, told, float(held))
+            yield row("calibration error, at as many templates", n, told, held(errors))
 
 
 def _noise(rng: np.random.Generator, n: int) -> np.ndarray:

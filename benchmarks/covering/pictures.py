@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from covering import N, row
+from covering import N, held, row
 from probe.images.kid import cmmd, kid
 from probe.images.quality.frechet import fid
 from probe.images.quality.manifold import ManifoldFigures, manifold_figures
@@ -33,11 +33,9 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
                         found = of(a, b, is_paired=is_paired, seed=trial)
                         hits[name] += found.low <= true[name] <= found.high
                     drawn.append(fid(a, b))
-                expected = float(np.mean([found.value for found in drawn]))
-                held = np.mean([found.low <= expected <= found.high for found in drawn])
                 for name, count in hits.items():
                     yield row(name, n, told, count / n_trials)
-                yield row("FID, at as many pictures", n, told, float(held))
+                yield row("FID, at as many pictures", n, told, held(drawn))
     yield from manifold(n_trials)
 
 
@@ -52,14 +50,8 @@ def manifold(n_trials: int) -> Iterator[dict[str, Any]]:
                     manifold_figures(*_sets(rng, n, shift, is_paired)) for _ in range(n_trials)
                 ]
                 for field in fields(ManifoldFigures):
-                    low, value, high = np.array(
-                        [
-                            (of.low, of.value, of.high)
-                            for of in (getattr(d, field.name) for d in drawn)
-                        ]
-                    ).T
-                    held = (low <= value.mean()) & (value.mean() <= high)
-                    yield row(f"{field.name}, at as many pictures", n, told, float(held.mean()))
+                    found = [getattr(of, field.name) for of in drawn]
+                    yield row(f"{field.name}, at as many pictures", n, told, held(found))
 
 
 def _sets(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from covering import N, row
+from covering import N, held, row
 from probe.latent.association.ect import ect
 from probe.latent.association.mac import mac
 from probe.latent.association.ripa import ripa
@@ -26,16 +26,13 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
     for n in N:
         for lean in LEANS:
             rng = np.random.default_rng([n, round(10 * lean)])
-            found: dict[str, list[tuple[float, float, float]]] = {}
+            found: dict[str, list[Any]] = {}
             given = _words(rng, n, -0.3), _words(rng, n, 0.3)
             for trial in range(n_trials):
                 for name, measure in _measures(rng, n, lean, given).items():
-                    of = measure(**_OPTIONS, seed=trial)
-                    found.setdefault(name, []).append((of.low, of.value, of.high))
-            for name, ends in found.items():
-                low, value, high = np.array(ends).T
-                held = (low <= value.mean()) & (value.mean() <= high)
-                yield row(f"{name}, at as many words", n, f"lean {lean}", float(held.mean()))
+                    found.setdefault(name, []).append(measure(**_OPTIONS, seed=trial))
+            for name, drawn in found.items():
+                yield row(f"{name}, at as many words", n, f"lean {lean}", held(drawn))
 
 
 def _measures(

@@ -41,7 +41,7 @@ def comparable_quality(
         ``value``, ``low``, ``high``, ``p_equivalent``, ``margin`` and ``n_subjects``; empty if
         there is a single subject.
     """
-    from probe.images.quality import mean_interval
+    from probe.images.intervals import mean_interval
 
     neutral = measured.labels[measured.labels["kind"] == "neutral"]
     scores = neutral.assign(is_recognised=neutral[SUBJECT_SEEN] == neutral["subject"])
@@ -49,11 +49,11 @@ def comparable_quality(
     change = (means.loc["moesd"] - means.loc["base"]).astype(np.float64)
     if len(change) < 2:
         return {}
+    drawing: dict[str, Any] = {"n_bootstrap": measured.n_bootstrap, "seed": measured.seed}
 
     def tested(rows: npt.NDArray[np.float64], margin: float) -> Found:
-        drawn = mean_interval(rows, n_bootstrap=measured.n_bootstrap, seed=measured.seed)
         return {
-            **asdict(drawn),
+            **asdict(mean_interval(rows, **drawing)),
             "p_equivalent": equivalence_p(rows, margin),
             "margin": margin,
             "n_subjects": len(rows),
@@ -63,23 +63,15 @@ def comparable_quality(
         "clip_score": tested(change["clip_score"].to_numpy(), clip_margin),
         "subject_recognised": tested(change["is_recognised"].to_numpy(), recognition_margin),
     }
-    base, moesd = (neutral[neutral["side"] == side] for side in ("base", "moesd"))
+    sides = [measured.labels[measured.labels["side"] == side] for side in ("base", "moesd")]
     if like := like_for_like(
-        base,
-        moesd,
+        *(of[of["kind"] == "neutral"] for of in sides),
         attribute=measured.attribute,
-        n_bootstrap=measured.n_bootstrap,
-        seed=measured.seed,
         margin=clip_margin,
+        **drawing,
     ):
         found["clip_score_like_for_like"] = like
-    if mixed := over_captions(
-        *(measured.labels[measured.labels["side"] == side] for side in ("base", "moesd")),
-        explicit=list(measured.asked),
-        n_bootstrap=measured.n_bootstrap,
-        seed=measured.seed,
-        margin=clip_margin,
-    ):
+    if mixed := over_captions(*sides, explicit=list(measured.asked), margin=clip_margin, **drawing):
         found["clip_score_of_captions"] = mixed
     return found
 

@@ -145,9 +145,9 @@ def calibrated_share(
         value = rogan_gladen(row / row.sum(), rates)
         drawn = rng.dirichlet(row + JEFFREYS, size=n_draws)
         draws, is_truth = rogan_gladen(drawn, drawn_rates), _solved(drawn, drawn_rates) >= 0.0
-        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        low, high = np.quantile(draws, COVERAGE, axis=0)
         if (of_shares := is_truth.all(axis=1)).any():
-            inside = np.quantile(draws[of_shares], [0.025, 0.975], axis=0)
+            inside = np.quantile(draws[of_shares], COVERAGE, axis=0)
             low, high = np.minimum(low, inside[0]), np.maximum(high, inside[1])
         found.append(
             [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from probe.ends import jackknife_half
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.images.fairness import Interval
 
@@ -131,8 +132,6 @@ def fid(features_a: Iterable[Matrix] | Matrix, features_b: Iterable[Matrix] | Ma
     DegenerateDataError
         If a set has fewer than 4 pictures.
     """
-    from scipy.stats import t
-
     sets = [_grouped(of) for of in (features_a, features_b)]
     whole = [_joined(groups) for groups in sets]
     value = frechet_distance(*whole)
@@ -140,9 +139,7 @@ def fid(features_a: Iterable[Matrix] | Matrix, features_b: Iterable[Matrix] | Ma
         frechet_distance(*(_joined(groups[:out] + groups[out + 1 :]) for groups in sets))
         for out in range(min(len(groups) for groups in sets))
     ]
-    n = len(left)
-    error = np.sqrt((n - 1) / n * ((np.array(left) - np.mean(left)) ** 2).sum())
-    half = float(t.ppf(0.975, n - 1) * error)
+    half = jackknife_half(np.array(left))
     return Interval(value=value, low=max(0.0, value - half), high=value + half)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from probe.ends import farther, student
+from probe.ends import farther, jackknife_half
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.images.fairness import Interval, share_interval
 from probe.images.intervals import mean_interval
@@ -79,14 +80,15 @@ def manifold_figures(
     of_a, of_b = (
         _radii(of, (k_precision, k_density), stay) for of, stay in zip((a, b), stays, strict=True)
     )
-    among_a, _ = _look_up(b, a, of_a[0], stays[1])
-    among_b, _ = _look_up(a, b, of_b[0], stays[0])
-    dense, covered = _look_up(b, a, of_a[1], stays[1])
+    dense, covered = np.zeros(stays[1].shape), np.zeros(stays[0].shape)
+    for out, rows, inside in _look_up(b, a, of_a[1]):
+        dense[out] += inside.sum(axis=0)
+        covered[out, rows] = (inside & stays[1][out]).any(axis=1)
     looked_up = {
-        "precision": ((among_a > 0).astype(np.float64), stays[1]),
-        "recall": ((among_b > 0).astype(np.float64), stays[0]),
+        "precision": (_is_among(b, a, of_a[0]), stays[1]),
+        "recall": (_is_among(a, b, of_b[0]), stays[0]),
         "density": (dense / k_density, stays[1]),
-        "coverage": (covered.astype(np.float64), stays[0]),
+        "coverage": (covered, stays[0]),
     }
     return ManifoldFigures(**{name: _estimate(*found) for name, found in looked_up.items()})
 
@@ -97,13 +99,13 @@ def _estimate(found: Double, stays: Mask) -> Interval:
     Where sets hardly meet, few large balls hold all there is, and the error grows with the figure:
     upwards the interval goes as far as Student's of its logarithm.
     """
-    whole, n = found[0], len(found) - 1
+    whole = found[0]
     is_share = bool(((whole == 0) | (whole == 1)).all())
     given = share_interval(int(whole.sum()), len(whole)) if is_share else mean_interval(whole)
     left = (found * stays).sum(axis=1)[1:] / stays.sum(axis=1)[1:]
-    half = student(n - 1) * float(np.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum()))
-    low, above = given.value - half, half * (farther(half, given.value) if given.value > 0 else 1.0)
-    high = min(given.value + above, 1.0) if is_share else given.value + above
+    half = jackknife_half(left)
+    low, high = given.value - half, given.value + half * farther(half, given.value)
+    high = min(high, 1.0) if is_share else high
     return Interval(given.value, max(0.0, min(given.low, low)), max(given.high, high))
 
 
@@ -113,26 +115,24 @@ def _stays(n: int, n_groups: int) -> Mask:
     return np.concatenate([np.ones((1, n), dtype=bool), ~is_out])
 
 
-def _look_up(
-    points: Double, centers: Double, radii: Double, stays: Mask
-) -> tuple[npt.NDArray[np.integer], Mask]:
-    """Count the balls in which each point lies, and tell which balls hold a point that stays.
+def _is_among(points: Double, centers: Double, radii: Double) -> Double:
+    """1 for a point that lies in any ball, else 0; shape (n_groups + 1, n_points)."""
+    found = np.zeros((len(radii), len(points)), dtype=bool)
+    for out, _, inside in _look_up(points, centers, radii):
+        found[out] |= inside.any(axis=0)
+    return found.astype(np.float64)
 
-    Returns
-    -------
-    n_balls : ndarray of int, shape (n_groups + 1, n_points)
-    is_covered : ndarray of bool, shape (n_groups + 1, n_centers)
+
+def _look_up(points: Double, centers: Double, radii: Double) -> Iterator[tuple[int, slice, Mask]]:
+    """Tell which points lie in which balls, some rows of balls at a time.
+
+    Gives the group that is left out, the rows, and the mask, (n_rows, n_points).
     """
-    n_balls = np.zeros((len(radii), len(points)), dtype=np.int64)
-    is_covered = np.zeros((len(radii), len(centers)), dtype=bool)
     for start in range(0, len(centers), _ROWS):
         rows = slice(start, start + _ROWS)
         distances = _distances(centers[rows], points)
-        for out, stay in enumerate(stays):
-            inside = distances <= radii[out, rows, None]
-            n_balls[out] += inside.sum(axis=0)
-            is_covered[out, rows] = (inside & stay).any(axis=1)
-    return n_balls, is_covered
+        for out, of_balls in enumerate(radii):
+            yield out, rows, distances <= of_balls[rows, None]
 
 
 def _radii(rows: Double, neighbours: tuple[int, ...], stays: Mask) -> list[Double]:

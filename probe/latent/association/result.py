@@ -97,8 +97,7 @@ def square_ends(value: float, draws: Double, n: int) -> tuple[float, float]:
     """
     low, high = _about(value, draws, n)
     half = _half(draws, n)
-    above = half * farther(half, value) if value > 0 else half
-    return max(0.0, low), max(high, value + above)
+    return max(0.0, low), max(high, value + half * farther(half, value))
 
 
 def _about(value: float, draws: Double, n: int) -> tuple[float, float]:

@@ -58,7 +58,7 @@ def is_treated_right(truth: Labels, route: Labels) -> Mask:
 
 def accuracy(is_right: Mask, templates: Labels) -> Estimate:
     """Share of prompts that are right; the interval is over templates, which fail together."""
-    codes = np.unique(templates, return_inverse=True)[1]
+    codes = units_of(templates, len(is_right))
     value, low, high = share_interval(is_right, clusters=codes if codes.max() > 0 else None)
     return Estimate(value, low, high, len(is_right))
 
@@ -110,7 +110,7 @@ def calibration_error(
     few = math.sqrt(n_units / max(n_units - 1, 1))
     half = student(max(n_units - 1, 1)) * float(drawn.std()) * few
     low, high = value - few * (value - low), value + few * (high - value)
-    above = half * (farther(half, value) if value > 0 else 1.0)
+    above = half * farther(half, value)
     return Estimate(value, max(0.0, min(low, value - half)), min(1.0, max(high, value + above)), n)
 
 
