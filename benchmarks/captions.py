@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from probe import CalibratedProjection, Lexicon, PairDirection, PromptSet, TextEncoder, classify
-from probe.experiment.captions import audit_captions
 from probe.latent.erasure import skew
 from probe.text.captions.classification import CATEGORIES
+from probe.text.captions.counting import audit_captions
 from probe.text.captions.files import open_captions
 
 LIMIT = 180.0

@@ -24,10 +24,10 @@ from PIL import Image
 from scipy import stats
 
 from probe.images import denoising
+from probe.images.cpu_workers import Streams
 from probe.images.generation import GenerationPlan, generate
+from probe.images.guidance_cache import computing_once
 from probe.images.pipelines import generation_settings, load_pipeline
-from probe.images.repeats import computing_once
-from probe.images.streams import Streams
 from probe.text.checkpoints import resolve_model
 from probe.text.lexicon import Lexicon
 

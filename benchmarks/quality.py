@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from probe.images.kid import MAX_ROWS, kid
 from probe.images.quality.features import FeatureExtractor
 from probe.images.quality.frechet import fid
+from probe.images.quality.kid import MAX_ROWS, kid
 from probe.text.checkpoints import resolve_model
 
 N_FILES = 2000

@@ -14,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from probe import EmbeddingStore, PromptSet, TextEncoder
+from probe import PromptSet, TextEncoder
+from probe.text.embeddings import EmbeddingStore
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import COLUMNS
 

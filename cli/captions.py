@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from cli.options import json_option
+from cli.output import echo_json
 from cli.progress import ProgressBar
-from cli.telling import echo_json
 
 
 @click.command()
@@ -35,7 +35,7 @@ def prompts(
     is written, a cell that begins with = + - @ gets an apostrophe before it, so that no spreadsheet
     runs it as a formula.
     """
-    from probe.experiment.captions import audit_captions
+    from probe.text.captions.counting import audit_captions
 
     with ProgressBar() as bar:
         audit = audit_captions(file, column=column, out=out, twins=twins, progress=bar)

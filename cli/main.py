@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.boundary import OneLineErrors
 from cli.captions import prompts
-from cli.comparing import compare
-from cli.evaluating import evaluate
-from cli.looking import concept, export, info, inspect, probe, sweep
+from cli.compare import compare
+from cli.errors import OneLineErrors
+from cli.evaluate import evaluate
 from cli.options import (
     device_option,
     drawing_options,
@@ -27,21 +26,22 @@ from cli.options import (
     seed_option,
     settings_of,
 )
-from cli.planning import card, plan, publish
+from cli.output import echo_json, given, open_run, tell_outcome
 from cli.progress import ProgressBar
-from cli.telling import echo_json, given, open_run, tell_outcome
+from cli.publish import card, plan, publish
+from cli.studies import concept, export, info, inspect, probe, sweep
 from probe import __version__
-from probe.experiment.config import (
+from probe.io.distributed import is_first, own_device
+from probe.run.config import (
     FitConfig,
     GenerateConfig,
     TrainConfig,
 )
-from probe.processes import is_first, own_device
 
 if TYPE_CHECKING:
-    from probe.experiment.experiment import Experiment
-    from probe.experiment.road import Outcome
-    from probe.text.exchange.prompt_files import PromptFile
+    from probe.run.experiment import Experiment
+    from probe.run.pipeline import Outcome
+    from probe.text.prompt_files import PromptFile
 
 # Bars and chatter of the libraries; read when they are first imported.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -258,7 +258,7 @@ for command in (
 
 
 def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
-    from probe.text.exchange.prompt_files import read_prompts
+    from probe.text.prompt_files import read_prompts
 
     return None if path is None else read_prompts(path, column=column)
 
@@ -271,8 +271,8 @@ def _import_vectors(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    from probe.experiment.experiment import Experiment
-    from probe.text.exchange.vector_files import read_vectors
+    from probe.run.experiment import Experiment
+    from probe.text.vector_files import read_vectors
 
     vectors = read_vectors(path, names=names, column=column)
     outcome = Experiment.from_vectors(run, vectors, seed=seed).embed()
@@ -292,7 +292,7 @@ def _start(
     bar: ProgressBar | None,
     prompts: PromptFile | None = None,
 ) -> Experiment:
-    from probe.experiment.experiment import Experiment
+    from probe.run.experiment import Experiment
 
     if model is None:
         experiment = Experiment.open(run, device=device, progress=bar)

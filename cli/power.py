@@ -41,7 +41,7 @@ class Plan:
 
     def make(self) -> dict[str, Any]:
         """Count, as ``--json`` prints it."""
-        from probe.experiment.auditing.planning import plan_audit
+        from probe.audit.planning import plan_audit
 
         return plan_audit(float(self.difference or 0), spread=self.spread)
 

@@ -27,7 +27,7 @@ import click
 def main(out: Path, work: Path, n_images: int) -> None:
     """Train every model of tinytown and measure it; interrupted, the same command goes on."""
     from cli.progress import ProgressBar
-    from probe.artifacts import atomic
+    from probe.io.artifacts import atomic
     from probe.text.lexicon import Lexicon
     from probe.tinytown import card
     from probe.tinytown.recipe import Kitchen

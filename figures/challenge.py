@@ -19,7 +19,7 @@ GATES = {
 }
 """Name, marker and colour of each gate."""
 SETS = {"seen": ("seen while building", "o"), "fresh": ("fresh", "s"), "blind": ("blind", "^")}
-"""Title and marker of each set of prompts, see `probe.text.constructed.CHALLENGES`."""
+"""Title and marker of each set of prompts, see `probe.text.challenge_prompts.CHALLENGES`."""
 LEVEL_PANELS = {
     "opened": "share of prompts corrected",
     "shift": "shift of the embedding",

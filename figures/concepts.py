@@ -10,7 +10,7 @@ import numpy as np
 
 from figures.style import GREY, OKABE_ITO, StyledFigure, styled
 from figures.writing import FORMATS, drawn_from, write_figure
-from probe.artifacts import read_table
+from probe.io.artifacts import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def draw_concept(run: Path, stem: str, formats: Iterable[str] = FORMATS) -> list
     run : Path
         Run folder.
     stem : str
-        Name of the concept's files, as `probe.experiment.concepts.ConceptStudy` gives it.
+        Name of the concept's files, as `probe.run.studies.concept.ConceptStudy` gives it.
     formats : iterable of str
         Of ``"pdf"`` and ``"png"``.
 

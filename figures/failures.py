@@ -12,8 +12,8 @@ from figures.recipes import load_pictures
 from figures.sources import RunFiles
 from figures.style import SIDE_LABELS, WIDE, StyledFigure, points, styled
 from probe.errors import ArtifactError
-from probe.experiment.config import Config
-from probe.experiment.worst import FAILURES, worst_pictures
+from probe.run.config import Config
+from probe.run.evaluation.failure_examples import FAILURES, worst_pictures
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -80,7 +80,7 @@ def failure_grid(
     Parameters
     ----------
     data : DataFrame
-        One row a pair, as `probe.experiment.worst.worst_pictures` chooses them.
+        One row a pair, as `probe.run.evaluation.failure_examples.worst_pictures` chooses them.
     pairs : two sequences of ndarray of shape (height, width, 3), uint8
         Pictures of the base and of the corrected model, in the order of the rows.
     found : mapping of str to mapping

@@ -46,7 +46,7 @@ def levels_in_pictures(table: DataFrame) -> Figure:
     ----------
     table : DataFrame
         Columns ``level``, ``split``, ``measure``, ``side``, ``value``, ``low``, ``high``, ``n`` and
-        ``floor``, as `probe.experiment.studies.levels.tables.measure_levels` gives them. Levels in
+        ``floor``, as `probe.run.studies.levels.tables.measure_levels` gives them. Levels in
         rising order.
     """
     names = list(dict.fromkeys(table["level"]))

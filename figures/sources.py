@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.artifacts import (
+from probe.errors import ArtifactError, StageError
+from probe.io.artifacts import (
     Provenance,
     hash_file,
     hash_parts,
@@ -14,7 +15,6 @@ from probe.artifacts import (
     read_provenance,
     read_table,
 )
-from probe.errors import ArtifactError, StageError
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.dial import SHIFTS, SPLITS, TARGET, target_curve
 from figures.marks import draw_ends, legend_below, name_points
 from figures.style import (
     GREY,
@@ -19,8 +18,9 @@ from figures.style import (
     StyledFigure,
     styled,
 )
+from figures.target_curve import SHIFTS, SPLITS, TARGET, target_curve
 from figures.writing import FORMATS, drawn_from, write_figure
-from probe.artifacts import read_table
+from probe.io.artifacts import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def draw_sweep(run: Path, name: str, formats: Iterable[str] = FORMATS) -> list[P
     run : Path
         Run folder.
     name : str
-        Of a sweep that has been done; see `probe.experiment.sweeping.Sweep`.
+        Of a sweep that has been done; see `probe.run.sweep.Sweep`.
     formats : iterable of str
         Of ``"pdf"`` and ``"png"``.
 
@@ -75,7 +75,7 @@ def sweep_curve(table: DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        One row a variant, side and figure, as `probe.experiment.sweeping.Sweep` writes it.
+        One row a variant, side and figure, as `probe.run.sweep.Sweep` writes it.
     """
     (setting,) = _settings(table)
     measure = "off_target" if setting == STRENGTH else "mad"

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.artifacts import Provenance, atomic, hash_file
-from probe.files import harmless
+from probe.io.artifacts import Provenance, atomic, hash_file
+from probe.io.files import harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

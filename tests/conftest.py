@@ -213,7 +213,7 @@ def finished_run(
     tmp_path_factory: pytest.TempPathFactory, model_folder: Path, small_lexicon: Path
 ) -> Path:
     """A run folder in which every stage has been done, with a sketch in place of the figures."""
-    from probe.experiment import Experiment
+    from probe.run import Experiment
 
     folder = tmp_path_factory.mktemp("finished") / "run"
     experiment = Experiment.create(folder, model=str(model_folder), seed=3, lexicon=small_lexicon)

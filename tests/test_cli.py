@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from cli.main import main
 from cli.progress import ProgressBar
-from probe.artifacts import exclusive
-from probe.experiment import Experiment
-from probe.experiment.config import Config
+from probe.io.artifacts import exclusive
+from probe.run import Experiment
+from probe.run.config import Config
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
 COMMANDS = [

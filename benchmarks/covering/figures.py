@@ -10,16 +10,16 @@ from scipy import stats
 
 from covering import N, row
 from covering.shares import RATES
-from probe.images.audit.calibrated import calibrated_figures, rogan_gladen
-from probe.images.audit.calibrated_pairs import calibrated_difference
-from probe.images.audit.calibration import Calibration
-from probe.images.audit.figures import audit_figures
-from probe.images.fairness import MEASURES
-from probe.images.intersections.cells import divide_unfairness
-from probe.images.intersections.shifts import cell_shifts
-from probe.images.intervals import Interval
-from probe.images.measures import measure_shares
-from probe.images.replicates import interval_over_subjects
+from probe.audit.fairness import MEASURES
+from probe.audit.figures import audit_figures
+from probe.audit.intersections.cells import divide_unfairness
+from probe.audit.intersections.shifts import cell_shifts
+from probe.audit.measures import measure_shares
+from probe.audit.misclassification.corrected import calibrated_figures, rogan_gladen
+from probe.audit.misclassification.paired import calibrated_difference
+from probe.audit.misclassification.sample import Calibration
+from probe.audit.subject_intervals import interval_over_subjects
+from probe.stats.intervals import Interval
 
 N_SUBJECTS = (10, 40)
 POPULATIONS = {

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from covering import N, row
-from probe.images.intervals import mean_interval
-from probe.latent.association.shares import group_gap, share_correlation
-from probe.latent.resampling import mean_interval as mean_of_rows
+from probe.stats.bootstrap import mean_interval as mean_of_rows
+from probe.stats.correlation import group_gap, share_correlation
+from probe.stats.intervals import mean_interval
 
 _N_BOOTSTRAP = 500
 Draw = Callable[[np.random.Generator, int], np.ndarray]

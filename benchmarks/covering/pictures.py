@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from covering import N, held, row
-from probe.images.kid import cmmd, kid
 from probe.images.quality.frechet import fid
+from probe.images.quality.kid import cmmd, kid
 from probe.images.quality.manifold import ManifoldFigures, manifold_figures
 
 WIDTH = 8

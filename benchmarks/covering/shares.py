@@ -9,12 +9,12 @@ import numpy as np
 from scipy import stats
 
 from covering import N, row
-from probe.images.audit.calibrated import calibrated_share
-from probe.images.audit.calibration import Calibration
-from probe.images.audit.sequential import Band, confidence_sequence, fixed_number
-from probe.images.fairness import share_interval
-from probe.images.intersections.cells import measure_cells, worst_cell
-from probe.latent.resampling import share_interval as share_of_rows
+from probe.audit.fairness import share_interval
+from probe.audit.intersections.cells import measure_cells, worst_cell
+from probe.audit.misclassification.corrected import calibrated_share
+from probe.audit.misclassification.sample import Calibration
+from probe.stats.bootstrap import share_interval as share_of_rows
+from probe.stats.sequential import Band, confidence_sequence, fixed_number
 
 BAND = Band(0.35, 0.65)
 RATES = np.array([[0.9, 0.1], [0.2, 0.8]])

@@ -1,8 +1,8 @@
 """A run folder as one self-contained HTML page: what was found, shown and cannot be concluded."""
 
 from figures.report.page import LARGEST_PAGE, render_report, write_report
-from probe.experiment.wording.finding import finding
-from probe.experiment.wording.numbers import interval, number, p_value, percent, percent_interval
+from probe.run.wording.finding import finding
+from probe.run.wording.numbers import interval, number, p_value, percent, percent_interval
 
 __all__ = [
     "LARGEST_PAGE",

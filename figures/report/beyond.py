@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from figures.sources import RunFiles
+from probe.audit.intersections.cells import MIN_EXPECTED
 from probe.errors import ProbeError
-from probe.experiment.comparing.measuring import ranked
-from probe.experiment.comparing.stage import CompareMethods
-from probe.experiment.comparing.telling import MethodsResult
-from probe.experiment.config import Config
-from probe.experiment.drifting import MIN_PAIRS
-from probe.experiment.judges import SUBJECT_SEEN
-from probe.experiment.measuring import SIDES
-from probe.experiment.run import Run
-from probe.experiment.studies.intersections import Intersections
-from probe.experiment.wording.terms import DRIFT, KINDS, NOT_LPIPS
-from probe.images.intersections.cells import MIN_EXPECTED
+from probe.run.compare.formatting import MethodsResult
+from probe.run.compare.measurement import ranked
+from probe.run.compare.stage import CompareMethods
+from probe.run.config import Config
+from probe.run.evaluation.drift import MIN_PAIRS
+from probe.run.evaluation.evaluators import SUBJECT_SEEN
+from probe.run.evaluation.measurement import SIDES
+from probe.run.folder import Run
+from probe.run.studies.intersections import Intersections
+from probe.run.wording.terms import DRIFT, KINDS, NOT_LPIPS
 
 Found = dict[str, Any]
 

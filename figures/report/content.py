@@ -13,14 +13,14 @@ from figures.report.data import page_data
 from figures.report.pictures import drawn_picture, image_pairs
 from figures.report.shares import subject_shares
 from figures.sources import SOURCES, RunFiles
-from probe.artifacts import hash_file, read_provenance
-from probe.experiment.wording.comparable import comparable
-from probe.experiment.wording.errors import classifier_error
-from probe.experiment.wording.finding import finding
-from probe.experiment.wording.limits import limits
-from probe.experiment.wording.terms import FAILURES, MEASURES, SPLITS, versions
-from probe.experiment.wording.unseen import unseen
-from probe.images.fairness import share_interval
+from probe.audit.fairness import share_interval
+from probe.io.artifacts import hash_file, read_provenance
+from probe.run.wording.comparable import comparable
+from probe.run.wording.errors import classifier_error
+from probe.run.wording.finding import finding
+from probe.run.wording.limits import limits
+from probe.run.wording.terms import FAILURES, MEASURES, SPLITS, versions
+from probe.run.wording.unseen import unseen
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -14,9 +14,9 @@ from figures.report.content import content
 from figures.report.data import safe_json
 from figures.report.pictures import N_PAIRS
 from figures.sources import RunFiles
-from probe.artifacts import atomic
 from probe.errors import ArtifactError
-from probe.experiment.wording.numbers import (
+from probe.io.artifacts import atomic
+from probe.run.wording.numbers import (
     fine_interval,
     interval,
     number,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from probe.baselines.lookup import SIDES, Lookup
 from probe.baselines.method import Material, Method
-from probe.intervention import Condition, Intervention
+from probe.images.intervention import Condition, Intervention
 
 
 class ExplicitMixing(Intervention):

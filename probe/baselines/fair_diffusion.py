@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from probe.artifacts import hash_parts
 from probe.baselines.lookup import SIDES, Lookup, draw_sides
 from probe.baselines.method import Material, Method
-from probe.intervention import Condition, Intervention
+from probe.images.intervention import Condition, Intervention
+from probe.io.artifacts import hash_parts
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from probe.arrays import Double
 from probe.baselines.lookup import SIDES, draw_sides
 from probe.baselines.method import Material, Method
 from probe.baselines.states import Rows, edited, said_states
 from probe.errors import DegenerateDataError
-from probe.intervention import Condition, Intervention
-
-Double = npt.NDArray[np.float64]
+from probe.images.intervention import Condition, Intervention
 
 
 class FairPCA:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from probe.artifacts import hash_parts
+from probe.io.artifacts import hash_parts
 from probe.text.lexicon import Lexicon, with_article
 
 SIDES = ("female", "male")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from probe.baselines.lookup import Lookup
 from probe.baselines.method import Material, Method
-from probe.intervention import Condition, Intervention
+from probe.images.intervention import Condition, Intervention
 
 PHRASE = ", diverse genders"
 

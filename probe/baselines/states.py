@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from probe.baselines.method import Material
-from probe.intervention import Condition, Intervention
+from probe.images.intervention import Condition, Intervention
 
 Rows = npt.NDArray[np.float32]
 Edit = Callable[[Rows], npt.NDArray[Any]]

@@ -10,7 +10,7 @@ import torch
 from probe.baselines.lookup import SIDES, Lookup, draw_sides
 from probe.baselines.method import Material, Method
 from probe.baselines.states import OnlyOpen
-from probe.intervention import Condition, Intervention
+from probe.images.intervention import Condition, Intervention
 
 STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
 """Tried on training subjects; 1 is the mean difference between a woman's and a man's prompt."""

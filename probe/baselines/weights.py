@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from probe.artifacts import hash_parts
-from probe.intervention import Condition, Intervention
+from probe.images.intervention import Condition, Intervention
+from probe.io.artifacts import hash_parts
 
 
 class EditedWeights(Intervention):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probe.errors import ModelError
-from probe.images.vision import Pictures, Preprocessor, Progress, batches, filled, load_vision_model
+from probe.images.vision import Pictures, Preprocessor, batches, filled, load_vision_model
+from probe.io.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from probe.images.repeats import LEAST_ROWS, computing_once
+from probe.images.guidance_cache import LEAST_ROWS, computing_once
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

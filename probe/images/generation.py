@@ -14,7 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from probe.artifacts import atomic, hash_parts
+from probe.images.cpu_workers import Streams
 from probe.images.denoising import (
     decode,
     denoise,
@@ -23,16 +23,16 @@ from probe.images.denoising import (
     fitting_batch,
     noise,
 )
+from probe.images.intervention import Condition, Intervention
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
-from probe.images.streams import Streams
-from probe.intervention import Condition, Intervention
+from probe.io.artifacts import atomic, hash_parts
+from probe.io.progress import Progress
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 __all__ = ["GenerationPlan", "generate", "noise"]
 
-Progress = Callable[[int, int], None]
 
 _KEY = "key"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from probe.artifacts import atomic, hash_parts
 from probe.errors import ArtifactError, DataError
+from probe.io.artifacts import atomic, hash_parts
 from probe.text.lexicon import Lexicon, fill
 
 COLUMNS = ("kind", "subject", "prompt", "seed", "file_name")

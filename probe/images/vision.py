@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,16 +14,15 @@ import torch
 from PIL import Image, ImageOps
 
 from probe.errors import DataError, ModelError, ShapeError
-from probe.files import one_line
-from probe.images.repeats import LEAST_ROWS
+from probe.images.guidance_cache import LEAST_ROWS
+from probe.io.files import one_line
+from probe.io.progress import Progress
 from probe.text.checkpoints import refuse_pickle
 from probe.text.loading import find_device, opening
 
 Picture: TypeAlias = Path | str | Image.Image | npt.NDArray[Any]
 Pictures: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
 """Files, PIL images, or an array (n, height, width, channels) of bytes or of floats in [0, 1]."""
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused before they are decoded: this one is 192 MB."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from probe.io.settings import at_least, one_of, setting
 from probe.moesd.architecture import ExpertConfig
 from probe.moesd.loop.config import LoopConfig
-from probe.settings import at_least, one_of, setting
 
 OBJECTIVES = ("latent", "diffusion", "both", "twins", "mixture")
 _WITHOUT_PICTURES = ("twins", "mixture")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from probe.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
 from probe.errors import ArtifactError
+from probe.io.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
 from probe.moesd.experts import Experts, fill
 from probe.moesd.gate import CLASSES, Gate
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from probe.artifacts import Provenance, hash_parts
-from probe.intervention import Intervention, StateCorrection
-from probe.moesd.attaching import Attachment
+from probe.arrays import Float32
+from probe.images.intervention import Intervention, StateCorrection
+from probe.io.artifacts import Provenance, hash_parts
+from probe.moesd.attach import Attachment
+from probe.moesd.expert_routing import ExpertRouting
 from probe.moesd.experts import Experts
 from probe.moesd.files import read_parts, write_parts
 from probe.moesd.gate import CLASSES, Decision, Gate
-from probe.moesd.intervening import ExpertRouting
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet.experts import UNetExperts
 from probe.text.captions.gender import NOTHING, read_gender
@@ -27,7 +28,6 @@ from probe.text.encoder import TextEncoder
 if TYPE_CHECKING:
     import pandas as pd
 
-Matrix = npt.NDArray[np.float32]
 Matrix64 = npt.NDArray[np.float64]
 
 
@@ -120,20 +120,20 @@ class MoESD:
         moved: torch.Tensor = self.experts.mix(marked, shares)
         return moved, ids
 
-    def embed(self, prompts: Sequence[str]) -> Matrix:
+    def embed(self, prompts: Sequence[str]) -> Float32:
         """Embed prompts as the image model gets them; shape (n_prompts, n_features), unit rows."""
         corrected, ids = self._corrected(prompts, self.encoder.states(prompts))
         return _unit(self.encoder.pool(corrected, ids))
 
-    def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Matrix:
+    def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
         """Pool the encoder's states of prompts; shape (n_prompts, n_features), unit rows."""
         return _unit(self.encoder.pool(states.float(), self.encoder.tokenize(prompts)))
 
-    def decide(self, prompts: Sequence[str], z: Matrix | None = None) -> Decision:
+    def decide(self, prompts: Sequence[str], z: Float32 | None = None) -> Decision:
         """Ask the gate, by its own routing; ``z`` are the prompts' pooled states, where known."""
         return self.gate.decide(self.gate.read(self.encoder, prompts, z))
 
-    def classify(self, prompts: Sequence[str], z: Matrix | None = None) -> pd.DataFrame:
+    def classify(self, prompts: Sequence[str], z: Float32 | None = None) -> pd.DataFrame:
         """Say what the gate makes of prompts.
 
         Returns
@@ -206,7 +206,7 @@ class MoESD:
         z = self.pool(prompts, self.encoder.states(prompts))
         return self.routes_of(self.decide(prompts, z), z)
 
-    def routes_of(self, decision: Decision, z: Matrix) -> list[str]:
+    def routes_of(self, decision: Decision, z: Float32) -> list[str]:
         """Name the expert of the U-Net for prompts of which the gate has decided; as `routes`."""
         if (inner := self.unet_experts) is None:
             return [""] * len(z)
@@ -326,6 +326,6 @@ class MoESD:
         return corrected, ids
 
 
-def _unit(pooled: torch.Tensor) -> Matrix:
+def _unit(pooled: torch.Tensor) -> Float32:
     normalized = torch.nn.functional.normalize(pooled, dim=1)
     return normalized.detach().cpu().numpy()

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from probe.arrays import Float32
 from probe.moesd.examples import Examples
 from probe.moesd.model import MoESD
 from probe.moesd.unet.routing import Routed
 
-Matrix = npt.NDArray[np.float32]
 HIGH_NOISE = 0.4
 """Pictures are noised at steps above this share of the schedule: gender is decided early."""
 _N_VALIDATING = 4
@@ -47,7 +47,7 @@ class LatentObjective:
         self,
         moesd: MoESD,
         prompts: Sequence[str],
-        vectors: Matrix,
+        vectors: Float32,
         *,
         keep: float = 1.0,
         held: Sequence[bool] | None = None,

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from probe.arrays import Float32
 from probe.errors import DataError
+from probe.io.progress import Progress
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
@@ -20,11 +21,11 @@ from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
 from probe.moesd.loop.checkpoint import Checkpoint
-from probe.moesd.loop.loop import Loop, Progress
+from probe.moesd.loop.loop import Loop
 from probe.moesd.loop.steps import Objective
-from probe.moesd.mixture.distilling import MixturePredictions, MixtureStates
+from probe.moesd.mixture.counterfactuals import Twins
+from probe.moesd.mixture.distillation import MixturePredictions, MixtureStates
 from probe.moesd.mixture.objectives import TwinPredictions, TwinStates
-from probe.moesd.mixture.twins import Twins
 from probe.moesd.model import MoESD
 from probe.moesd.objectives import DiffusionObjective, LatentObjective
 from probe.moesd.token import SpecialToken
@@ -32,14 +33,13 @@ from probe.moesd.unet.experts import UNetExperts
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
-Matrix = npt.NDArray[np.float32]
 _ONE_IN = 5
 
 
 def train_moesd(
     encoder: TextEncoder,
     prompts: PromptSet,
-    vectors: Matrix,
+    vectors: Float32,
     *,
     direction: BiasDirection,
     projection: CalibratedProjection,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import ModelError
-from probe.files import hash_parts, one_line
-from probe.parsing import parse_json
+from probe.io.files import hash_parts, one_line
+from probe.io.parsing import parse_json
 
 TINYTOWN = Path(__file__).parent.parent / "tinytown" / "weights"
 """The model that is shipped with the package."""

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.artifacts import Provenance, exclusive, hash_parts, read_table, write_table
+from probe.arrays import Float32, Indices
 from probe.errors import ArtifactError, DataError, ModelError
+from probe.io.artifacts import Provenance, exclusive, hash_parts, read_table, write_table
+from probe.io.progress import Progress
 from probe.text.prompts import PromptSet
-from probe.text.rows import Flags, Keys, Matrix, RowFile, Rows, gather_rows, row_keys, write_rows
+from probe.text.rows import Flags, Keys, RowFile, gather_rows, row_keys, write_rows
 
 if TYPE_CHECKING:
-    from probe.text.encoder import Progress, TextEncoder
+    from probe.text.encoder import TextEncoder
 
 CHUNK = 8192
 """Prompts that are encoded together and written at once."""
@@ -57,7 +59,7 @@ class EmbeddingStore:
         """What made the states."""
         return self._read()[1].provenance
 
-    def vectors(self, prompts: Sequence[str] | None = None) -> Matrix:
+    def vectors(self, prompts: Sequence[str] | None = None) -> Float32:
         """Look up embeddings, of shape (n_prompts, n_features).
 
         Parameters
@@ -190,7 +192,7 @@ class EmbeddingStore:
             )
         return prompt_set, file
 
-    def _check(self, file: RowFile, rows: Rows, prompts: Sequence[str]) -> None:
+    def _check(self, file: RowFile, rows: Indices, prompts: Sequence[str]) -> None:
         if len(bad := np.flatnonzero(~file.are_sound(rows))):
             raise ArtifactError(
                 f"{file.path}: the embedding of {prompts[bad[0]]!r} is damaged ({len(bad)} of "
@@ -265,11 +267,11 @@ class _Found:
     """In which file, and in which row of it, each of some keys stands."""
 
     files: list[tuple[Path, str]]
-    file: Rows
+    file: Indices
     """Number of the file; -1 for a key that stands in none."""
-    row: Rows
+    row: Indices
 
-    def sources(self, place: Rows) -> Iterator[tuple[Path, str, Rows, Rows]]:
+    def sources(self, place: Indices) -> Iterator[tuple[Path, str, Indices, Indices]]:
         """List, file by file, the rows to take and where they go, if row i holds key place[i]."""
         of_file = self.file[place]
         order = np.argsort(of_file, kind="stable")
@@ -279,14 +281,14 @@ class _Found:
             yield path, kind, self.row[place[given]], given
 
 
-def _look_up(keys: Keys, among: Keys) -> tuple[Rows, Flags]:
+def _look_up(keys: Keys, among: Keys) -> tuple[Indices, Flags]:
     """Find where keys stand among others, and which do."""
     order = np.argsort(among, kind="stable")
     places, is_there = _look_up_sorted(keys, among[order])
     return (order[places] if len(among) else places), is_there
 
 
-def _look_up_sorted(keys: Keys, among: Keys) -> tuple[Rows, Flags]:
+def _look_up_sorted(keys: Keys, among: Keys) -> tuple[Indices, Flags]:
     """Find where keys stand among sorted others, and which do."""
     if not len(among):
         return np.zeros(len(keys), dtype=np.intp), np.zeros(len(keys), dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from probe.errors import ModelError
+from probe.io.progress import Progress
 from probe.text.checkpoints import resolve_model
 from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.conditioning import (
@@ -28,9 +29,6 @@ from probe.text.encoding.pooling import pool_states, prompt_mask
 from probe.text.encoding.tokens import grow_vocabulary, pad_ids, token_limit
 from probe.text.loading import find_device, load_parts
 from probe.text.prompts import check_prompt
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 
 class TextEncoder:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.parsing import parse_toml
+from probe.io.parsing import parse_toml
 
 DEFAULT = Path(__file__).parent.parent / "data" / "lexicon.toml"
 """The lexicon that is shipped with the package."""

@@ -13,7 +13,7 @@ import transformers
 from transformers.utils import logging
 
 from probe.errors import ModelError
-from probe.files import one_line
+from probe.io.files import one_line
 from probe.text.checkpoints import choose_encoder, read_config, read_index, refuse_pickle
 
 # Families that AutoModelForTextEncoding does not know, or not by the configuration of a whole CLIP.

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from probe.artifacts import hash_parts
+from probe.arrays import Indices
 from probe.errors import DataError
+from probe.io.artifacts import hash_parts
 from probe.text.lexicon import Lexicon, Pair, fill
 
 GROUPS = ("neutral", "female", "male", "object", "given")
 SPLITS = ("trained", "held_out", "")
 COLUMNS = ("prompt", "group", "subject", "template", "pair", "split", "share_women")
-
-Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ class PromptSet:
             keep &= self.table[column].isin(values).to_numpy()
         return PromptSet(self.table[keep].reset_index(drop=True))
 
-    def pairs(self) -> tuple[Rows, Rows]:
+    def pairs(self) -> tuple[Indices, Indices]:
         """Find the prompts that are equal but for gender.
 
         Returns

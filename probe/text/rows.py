@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from probe.artifacts import Provenance, hash_parts
-from probe.mapped import lay_out, map_tensors
+from probe.arrays import Float32, Indices
+from probe.io.artifacts import Provenance, hash_parts
+from probe.io.memory_mapped import lay_out, map_tensors
 
-Matrix = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.uint64]
-Rows = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
 _BLOCK = 4096  # rows that are looked at together
@@ -42,7 +41,7 @@ class RowFile:
     """Shape (n_rows,)."""
     sums: Keys
     """Checksum of each row and its key, of shape (n_rows,)."""
-    vectors: Matrix
+    vectors: Float32
     """Shape (n_rows, n_features); mapped, not read."""
     provenance: Provenance
 
@@ -62,7 +61,7 @@ class RowFile:
             return cls(path, nothing, nothing, np.empty((0, width), np.float32), provenance)
         return cls(path, arrays["keys"], arrays["sums"], arrays["vectors"], provenance)
 
-    def are_sound(self, rows: Rows) -> Flags:
+    def are_sound(self, rows: Indices) -> Flags:
         """Tell which rows are finite and are what was written."""
         sound = np.empty(len(rows), dtype=bool)
         for start in range(0, len(rows), _BLOCK):
@@ -74,7 +73,7 @@ class RowFile:
         return sound
 
 
-def write_rows(path: Path, keys: Keys, vectors: Matrix, provenance: Provenance) -> None:
+def write_rows(path: Path, keys: Keys, vectors: Float32, provenance: Provenance) -> None:
     """Write embeddings that are in memory."""
     with lay_out(path, _layout(*vectors.shape), provenance) as put:
         put("keys", slice(None), keys)
@@ -85,7 +84,7 @@ def write_rows(path: Path, keys: Keys, vectors: Matrix, provenance: Provenance) 
 def gather_rows(
     path: Path,
     keys: Keys,
-    sources: Iterable[tuple[Path, str, Rows, Rows]],
+    sources: Iterable[tuple[Path, str, Indices, Indices]],
     n_features: int,
     provenance: Provenance,
 ) -> None:
@@ -119,7 +118,7 @@ def _layout(n_rows: int, n_features: int) -> dict[str, tuple[str, tuple[int, ...
     }
 
 
-def _sums(keys: Keys, vectors: Matrix) -> Keys:
+def _sums(keys: Keys, vectors: Float32) -> Keys:
     """Add up the bits of each row, times odd weights: no change of one number goes unseen."""
     bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
     weights = np.arange(1, 2 * bits.shape[1], 2, dtype=np.uint64) * np.uint64(_ODD)

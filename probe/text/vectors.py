@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Float32
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.files import hash_parts
-from probe.text.exchange.lines import nearest
+from probe.io.files import hash_parts
+from probe.io.lines import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Matrix = npt.NDArray[np.float32]
 
 _BLOCK = 1 << 22  # numbers that are looked at together
 
@@ -28,7 +28,7 @@ class NamedVectors:
 
     names: tuple[str, ...]
     """One name a row, each of them once: words or prompts."""
-    matrix: Matrix
+    matrix: Float32
     """Shape (n_rows, n_features), float32, all finite; may be mapped from a file, read-only."""
     source: str
     """Name of the file, without its folder."""
@@ -102,7 +102,7 @@ class NamedVectors:
         """
         return NamedVectors(tuple(names), self.matrix[self.rows(names)], self.source, self.notes)
 
-    def unit(self) -> Matrix:
+    def unit(self) -> Float32:
         """Rows divided by their Euclidean norm, of shape (n_rows, n_features).
 
         Raises

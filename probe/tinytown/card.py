@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from probe.artifacts import hash_file
+from probe.audit.fairness import fairness_figures
 from probe.images.attributes import AttributeClassifier
-from probe.images.fairness import fairness_figures
 from probe.images.generation import GenerationPlan, generate
 from probe.images.pipelines import generation_settings, load_pipeline
+from probe.io.artifacts import hash_file
+from probe.io.progress import Progress
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection, skew
 from probe.text.checkpoints import model_revision
@@ -22,8 +22,6 @@ from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 from probe.tinytown.stages import draw_balanced
 from probe.tinytown.world import GENDERS
-
-Progress = Callable[[int, int], None]
 
 WEIGHTS = "*.safetensors"
 UNSEEN_SEED = 99

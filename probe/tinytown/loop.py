@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from probe.artifacts import atomic
-
-Progress = Callable[[int, int], None]
+from probe.io.artifacts import atomic
+from probe.io.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from probe.artifacts import atomic
+from probe.io.artifacts import atomic
 from probe.text.lexicon import Lexicon
 from probe.tinytown import architecture, stages
 from probe.tinytown.canvas import SIZE

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from probe.baselines.method import Material, Trial
+from probe.images.intervention import Intervention
 from probe.images.pipelines import load_pipeline
-from probe.intervention import Intervention
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet

@@ -15,7 +15,7 @@ from probe.baselines.lora import LowRank
 from probe.baselines.method import Trial
 from probe.baselines.uce import edit_projection
 from probe.baselines.weights import EditedWeights
-from probe.intervention import Condition, Intervention
+from probe.images.intervention import Condition, Intervention
 
 OPEN, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"
 

@@ -13,7 +13,7 @@ from probe.baselines.method import Trial
 from probe.baselines.states import OnlyOpen, said_states
 from probe.baselines.steering import STRENGTHS, Steering
 from probe.errors import DegenerateDataError
-from probe.intervention import Condition
+from probe.images.intervention import Condition
 from probe.latent.erasure import CalibratedProjection
 
 NEUTRAL, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"

@@ -17,11 +17,11 @@ from scipy.stats import pearsonr
 
 from figures.paper import FIGURES, draw, drawable
 from figures.sources import RunFiles
-from probe.artifacts import Provenance, write_json, write_table
-from probe.experiment.config import Config
-from probe.experiment.run import Run
-from probe.experiment.studies.intersections import Intersections
-from probe.experiment.wording.terms import DRIFT
+from probe.io.artifacts import Provenance, write_json, write_table
+from probe.run.config import Config
+from probe.run.folder import Run
+from probe.run.studies.intersections import Intersections
+from probe.run.wording.terms import DRIFT
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 

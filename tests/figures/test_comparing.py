@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from figures.comparing import COSTS, KINDS, kind_of, methods_tradeoff
-from probe.artifacts import read_table
-from probe.experiment.comparing.methods import METHODS
+from probe.io.artifacts import read_table
+from probe.run.compare.methods import METHODS
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from figures.failures import TITLES, failure_grid
-from probe.experiment.worst import COLUMNS, FAILURES
+from probe.run.evaluation.failure_examples import COLUMNS, FAILURES
 
 FOUND = {name: {"value": 0.1, "low": 0.0, "high": 0.2, "n": 40} for name in FAILURES[:4]}
 FOUND["overfit"] = {"value": -0.01, "low": -0.03, "high": 0.02}

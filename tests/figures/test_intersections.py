@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from figures.intersections import cell_shares
-from probe.artifacts import read_table
+from probe.io.artifacts import read_table
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from PIL import Image
 from figures.paper import FIGURES, draw
 from figures.sources import SOURCES, RunFiles
 from figures.style import WIDTHS
-from probe.artifacts import hash_file, read_table, write_table
 from probe.errors import ArtifactError, StageError
+from probe.io.artifacts import hash_file, read_table, write_table
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("skew", "gate_confusion")

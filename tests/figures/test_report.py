@@ -30,11 +30,11 @@ from figures.report.data import page_data, safe_json
 from figures.report.page import content_policy
 from figures.report.shares import change, subject_shares
 from figures.sources import SOURCES, RunFiles
-from probe.artifacts import read_json, read_table, write_json, write_table
 from probe.errors import StageError
-from probe.experiment.config import Config
-from probe.experiment.wording.numbers import fine_interval
-from probe.experiment.wording.terms import DRIFT
+from probe.io.artifacts import read_json, read_table, write_json, write_table
+from probe.run.config import Config
+from probe.run.wording.numbers import fine_interval
+from probe.run.wording.terms import DRIFT
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 

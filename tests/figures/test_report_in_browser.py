@@ -14,7 +14,7 @@ import pytest
 
 from figures.report import LARGEST_PAGE, percent_interval, write_report
 from figures.sources import RunFiles
-from probe.images.fairness import share_interval
+from probe.audit.fairness import share_interval
 from probe.moesd.gate import CLASSES, classify_skew
 
 pytestmark = pytest.mark.slow

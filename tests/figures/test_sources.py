@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from figures.sources import SOURCES, RunFiles
-from probe.artifacts import read_table, write_table
 from probe.errors import ArtifactError, StageError
+from probe.io.artifacts import read_table, write_table
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.dial import TARGET, target_curve
 from figures.sweeps import draw_sweep, sweep_curve, sweep_front
-from probe.artifacts import Provenance, write_table
+from figures.target_curve import TARGET, target_curve
+from probe.io.artifacts import Provenance, write_table
 
 FIGURES = (
     "mad",

@@ -11,8 +11,8 @@ from PIL import Image
 from probe.errors import ArtifactError
 from probe.images.denoising import decode, decoded_together, denoise, denoised_together, encode
 from probe.images.generation import GenerationPlan, generate
+from probe.images.intervention import Condition, Intervention
 from probe.images.pipelines import load_pipeline
-from probe.intervention import Condition, Intervention
 
 CPU = torch.device("cpu")
 LARGE = 50  # pictures that are denoised in more parts than one

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from PIL import Image, ImageOps
 
 from cli.main import main
+from probe.audit.audit import AuditSettings, audit_source
+from probe.audit.picture_labels import look
+from probe.audit.readers.picture_folders import find_pictures
 from probe.errors import DataError, ModelError
-from probe.experiment.auditing import AuditSettings, audit_source
 from probe.images.attributes import AttributeClassifier
-from probe.images.audit.folders import find_pictures
-from probe.images.audit.looking import look
 from probe.images.faces.boxes import Boxes
 from probe.images.faces.classifier import FaceClassifier
 from probe.images.faces.detectors import detector_line, open_detector

@@ -11,9 +11,9 @@ from PIL import Image
 
 from probe.errors import ArtifactError, DataError, ModelError
 from probe.images.generation import GenerationPlan, generate, noise
+from probe.images.intervention import Condition, Intervention, StateCorrection
 from probe.images.pipelines import GenerationSettings, generation_settings, load_pipeline
 from probe.images.plan import KINDS, explicit_prompts, read_metadata
-from probe.intervention import Condition, Intervention, StateCorrection
 from probe.text.lexicon import Lexicon, Occupation
 
 STEPS, GUIDANCE = 2, 3.0

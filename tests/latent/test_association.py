@@ -10,7 +10,7 @@ from scipy import stats
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.association import group_gap, share_correlation, share_regression
-from probe.latent.resampling import interval
+from probe.stats.bootstrap import interval
 
 
 def subjects(seed, *, n=40, slope=-0.3, noise=0.05):

@@ -14,7 +14,7 @@ from probe.latent.erasure.evaluation import erasure_table
 from probe.latent.erasure.leace import LeaceEraser
 from probe.latent.erasure.lipstick import clusters_left
 from probe.latent.labels import as_codes
-from probe.latent.resampling import mean_interval, share_interval
+from probe.stats.bootstrap import mean_interval, share_interval
 
 
 def prompts(*, n_pairs=150, n_features=16, step=1.0, curved=0.0, seed=0):

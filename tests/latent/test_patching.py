@@ -12,8 +12,8 @@ import torch
 
 from probe.errors import DataError, DegenerateDataError
 from probe.latent.directions import PairDirection
+from probe.latent.tracing.counterfactuals import align, axis_of, patched_scores
 from probe.latent.tracing.patching import COLUMNS, patch_states
-from probe.latent.tracing.twins import align, axis_of, patched_scores
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording.anatomy import SITES, find_anatomy

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from probe.artifacts import Provenance
+from probe.io.artifacts import Provenance
 from probe.latent.directions import BiasDirection, PairDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig

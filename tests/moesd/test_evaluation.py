@@ -14,7 +14,7 @@ from probe.moesd.gate.evaluation import (
 )
 from probe.moesd.gate.levels import correct_levels, summarise_levels
 from probe.moesd.gate.roc import auc, roc
-from probe.text.constructed import Wordings, subjects_by_split
+from probe.text.challenge_prompts import Wordings, subjects_by_split
 
 QUICK = {"n_bootstrap": 200}
 

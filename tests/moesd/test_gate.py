@@ -12,7 +12,7 @@ from probe.moesd.gate import CLASSES, Reading, classify_skew, fit_gate, fitting,
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.gate.gate import gate_features
 from probe.moesd.gate.reading import read_said
-from probe.text.constructed import LESSONS, Wordings
+from probe.text.challenge_prompts import LESSONS, Wordings
 from probe.text.prompts import PromptSet
 
 

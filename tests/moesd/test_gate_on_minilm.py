@@ -16,7 +16,7 @@ from probe.moesd.gate import classify_skew, fit_gate
 from probe.moesd.gate.evaluation import is_treated_right
 from probe.moesd.token import SpecialToken
 from probe.text.captions.gender import read_gender
-from probe.text.constructed import CHALLENGES, Wordings, subjects_by_split
+from probe.text.challenge_prompts import CHALLENGES, Wordings, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet

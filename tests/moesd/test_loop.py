@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from probe.artifacts import Provenance
 from probe.errors import ArtifactError, DataError, MemoryLimitError
 from probe.images.pipelines import load_pipeline
+from probe.io.artifacts import Provenance
 from probe.moesd.config import TrainConfig
 from probe.moesd.loop.checkpoint import Checkpoint, State
 from probe.moesd.loop.config import LoopConfig

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from probe.errors import DataError
 from probe.text.concepts import FOLDER, Concept, Target, concept_names
-from probe.text.exchange.vector_files import read_vectors
 from probe.text.lexicon import Lexicon
+from probe.text.vector_files import read_vectors
 from probe.text.vectors import NamedVectors
 
 SMALL = """\

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from probe.artifacts import (
+from probe.errors import ArtifactError, BusyError, DataError, ModelError
+from probe.io.artifacts import (
     Provenance,
     exclusive,
     hash_file,
@@ -23,7 +24,6 @@ from probe.artifacts import (
     write_table,
     write_tensors,
 )
-from probe.errors import ArtifactError, BusyError, DataError, ModelError
 from probe.text import embeddings
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import DataError
-from probe.text.exchange.prompt_files import read_prompts
+from probe.text.prompt_files import read_prompts
 
 PROMPTS = ["a photo of a nurse", 'she said "hello", twice', "صورة ممرضة", " a\u2028b ", "007"]
 
@@ -199,7 +199,7 @@ def test_a_million_lines_need_less_than_half_a_gigabyte(tmp_path):
     path.write_text("".join(f"a photo of the person number {i} at work\n" for i in range(10**6)))
     script = (
         "import resource, sys\n"
-        "from probe.text.exchange.prompt_files import read_prompts\n"
+        "from probe.text.prompt_files import read_prompts\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "n = len(read_prompts(sys.argv[1]))\n"
         "print(n, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)\n"

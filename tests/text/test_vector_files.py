@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors.numpy import save_file
 
 from probe.errors import ArtifactError, DataError, DegenerateDataError, ShapeError
-from probe.text.exchange.vector_files import FORMATS, read_vectors, write_vectors
+from probe.text.vector_files import FORMATS, read_vectors, write_vectors
 from probe.text.vectors import NamedVectors
 
 SUFFIX = {

@@ -97,7 +97,10 @@ def test_torch_is_not_imported_by_reading_writing_and_concepts(tmp_path):
 import sys
 from pathlib import Path
 import numpy as np
-from probe import Concept, NamedVectors, read_prompts, read_vectors, write_vectors
+from probe import Concept, read_vectors
+from probe.text.prompt_files import read_prompts
+from probe.text.vector_files import write_vectors
+from probe.text.vectors import NamedVectors
 folder = Path({str(tmp_path)!r})
 concept = Concept.load("gender")
 names = tuple(word for words in concept.groups.values() for word in words)

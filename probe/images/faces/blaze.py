@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.errors import ModelError
-from probe.files import one_line
 from probe.images.faces.face import Face
+from probe.io.files import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.errors import DataError
-from probe.images.audit.label_files import separator_of
 from probe.images.faces.face import Face
-from probe.text.exchange.lines import nearest
-from probe.text.exchange.records import Records
+from probe.io.lines import nearest
+from probe.io.records import Records, separator_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.images.faces.face import FaceDetector, seen_face
+from probe.io.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
     from probe.images.attributes import AttributeClassifier
-    from probe.images.vision import Progress
 
 
 class FaceClassifier:

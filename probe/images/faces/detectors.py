@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from probe.errors import DataError
-from probe.files import hash_file
 from probe.images.faces.face import FaceDetector
+from probe.io.files import hash_file
 
 MEDIAPIPE = "mediapipe"
 """MediaPipe's detector with the weights that are shipped."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from probe.images.unseen import AMBIGUOUS, UNDETECTED
+from probe.images.missing_labels import AMBIGUOUS, UNDETECTED
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probe.images.intervals import mean_interval
 from probe.images.quality.clip_score import ClipScorer
+from probe.stats.intervals import mean_interval
 
 __all__ = ["ClipScorer", "mean_interval"]

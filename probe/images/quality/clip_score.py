@@ -16,16 +16,14 @@ from probe.errors import DataError, ModelError, ShapeError
 from probe.images.vision import (
     Pictures,
     Preprocessor,
-    Progress,
     batches,
     check_pictures,
     filled,
     load_vision_model,
 )
+from probe.io.progress import Progress
 from probe.text.loading import opening
 from probe.text.prompts import check_prompt
-
-Vector = npt.NDArray[np.floating]
 
 _logger = logging.getLogger("probe")
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-Double = npt.NDArray[np.float64]
+from probe.arrays import Double
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from probe.arrays import Double, Matrix
 from probe.errors import DegenerateDataError, ShapeError
-from probe.images.fairness import Interval
-from probe.images.intervals import mean_interval
-
-Matrix = npt.NDArray[np.floating]
-Double = npt.NDArray[np.float64]
+from probe.stats.intervals import Interval, mean_interval
 
 
 def paired_distances(before: Matrix, after: Matrix) -> Double:

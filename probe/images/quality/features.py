@@ -11,18 +11,17 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from probe.arrays import Double
 from probe.errors import ModelError
 from probe.images.vision import (
     Pictures,
-    Progress,
     check_pictures,
     load_vision_model,
     open_picture,
 )
-from probe.parsing import parse_json
+from probe.io.parsing import parse_json
+from probe.io.progress import Progress
 from probe.text.loading import opening
-
-Double = npt.NDArray[np.float64]
 
 
 class FeatureExtractor:

@@ -6,14 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from probe.ends import jackknife_half
+from probe.arrays import Double, Matrix
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.images.fairness import Interval
-
-Matrix = npt.NDArray[np.floating]
-Double = npt.NDArray[np.float64]
+from probe.stats.confidence_limits import jackknife_half
+from probe.stats.intervals import Interval
 
 N_GROUPS = 20
 """Groups of pictures, each left out once, behind the interval."""

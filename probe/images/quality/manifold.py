@@ -6,18 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from probe.ends import farther, jackknife_half
+from probe.arrays import Double, Mask, Matrix
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.images.fairness import Interval, share_interval
-from probe.images.intervals import mean_interval
 from probe.images.quality.frechet import N_GROUPS
-
-Matrix = npt.NDArray[np.floating]
-Double = npt.NDArray[np.float64]
-
-Mask = npt.NDArray[np.bool_]
+from probe.stats.confidence_limits import farther, jackknife_half
+from probe.stats.intervals import Interval, mean_interval, share_interval
 
 _ROWS = 512  # pictures whose distances to all others are held at once
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from probe.arrays import Double
 from probe.errors import DataError, ShapeError
-from probe.images.vision import Pictures, Progress
-
-Double = npt.NDArray[np.float64]
+from probe.images.vision import Pictures
+from probe.io.progress import Progress
 
 
 class GivesMaps(Protocol):

@@ -2,7 +2,7 @@
 
 Of a bias axis with the world: `share_correlation`, `share_regression`, `group_gap`. Of sets of
 words with sets of words: `weat`, `seat`, `rnd`, `ect`, `ripa`, `mac`, `rnsb`. Many tests at once:
-`probe.latent.association.multiplicity`.
+`probe.stats.multiplicity`.
 """
 
 from probe.latent.association.ect import ect
@@ -12,19 +12,19 @@ from probe.latent.association.ripa import ripa
 from probe.latent.association.rnd import rnd
 from probe.latent.association.rnsb import rnsb
 from probe.latent.association.seat import in_sentences, seat
-from probe.latent.association.shares import (
+from probe.latent.association.weat import (
+    WeatResult,
+    association_scores,
+    weat,
+    weat_effect_size,
+)
+from probe.stats.correlation import (
     GroupGap,
     ShareCorrelation,
     ShareRegression,
     group_gap,
     share_correlation,
     share_regression,
-)
-from probe.latent.association.weat import (
-    WeatResult,
-    association_scores,
-    weat,
-    weat_effect_size,
 )
 
 __all__ = [

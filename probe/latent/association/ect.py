@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from probe.arrays import Double, Matrix
 from probe.errors import DataError, DegenerateDataError
-from probe.latent.association.permutation import splits_p
 from probe.latent.association.result import (
     MeasureResult,
     as_result,
@@ -13,8 +13,9 @@ from probe.latent.association.result import (
     draw_figures,
 )
 from probe.latent.association.word_sets import as_unit_sets, as_word_sets, unit_rows
-from probe.latent.directions import Double, Matrix, rounding
-from probe.latent.resampling import resampled_weights
+from probe.latent.directions import rounding
+from probe.stats.bootstrap import resampled_weights
+from probe.stats.permutation import splits_p
 
 
 def ect(

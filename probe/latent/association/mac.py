@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probe.arrays import Double, Matrix
 from probe.errors import DataError
-from probe.latent.association.permutation import sign_flip_p
 from probe.latent.association.result import MeasureResult, as_result, draw_figures
 from probe.latent.association.word_sets import as_unit_sets
-from probe.latent.directions import Double, Matrix
-from probe.latent.resampling import resampled_weights
+from probe.stats.bootstrap import resampled_weights
+from probe.stats.permutation import sign_flip_p
 
 
 def mac(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probe.ends import farther, student
-from probe.latent.association.permutation import PermutationP
-from probe.latent.directions import Double
-from probe.latent.resampling import check_count, chunks, interval
+from probe.arrays import Double
+from probe.stats.bootstrap import check_count, chunks, interval
+from probe.stats.confidence_limits import farther, student
+from probe.stats.permutation import PermutationP
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from probe.arrays import Double, Matrix
 from probe.errors import ShapeError
-from probe.latent.association.permutation import sign_flip_p
 from probe.latent.association.result import MeasureResult, as_result, draw_figures
 from probe.latent.association.word_sets import as_word_sets, unit_rows
-from probe.latent.directions import Double, Matrix
-from probe.latent.resampling import resampled_weights
+from probe.stats.bootstrap import resampled_weights
+from probe.stats.permutation import sign_flip_p
 
 
 def ripa(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from probe.latent.association.permutation import Alternative, splits_p
+from probe.arrays import Double, Matrix
 from probe.latent.association.result import MeasureResult, as_result, draw_figures
 from probe.latent.association.word_sets import as_word_sets
-from probe.latent.directions import Double, Matrix
-from probe.latent.resampling import resampled_weights
+from probe.stats.bootstrap import resampled_weights
+from probe.stats.permutation import Alternative, splits_p
 
 
 def rnd(

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probe.arrays import Double, Matrix
 from probe.errors import DataError
-from probe.latent.association.permutation import random_splits, sampled_p
 from probe.latent.association.result import MeasureResult, as_result, draw_figures, square_ends
 from probe.latent.association.word_sets import as_word_sets
-from probe.latent.directions import Double, Matrix
-from probe.latent.resampling import check_count
+from probe.stats.bootstrap import check_count
+from probe.stats.permutation import random_splits, sampled_p
 
 
 def rnsb(

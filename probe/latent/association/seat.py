@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from probe.latent.association.permutation import MAX_SUMS, Alternative
+from probe.arrays import Matrix
 from probe.latent.association.weat import WeatResult, run_weat
 from probe.latent.association.word_sets import as_sentence_sets
-from probe.latent.directions import Matrix
+from probe.stats.permutation import MAX_SUMS, Alternative
 
 
 def seat(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probe.arrays import Double, Matrix
 from probe.errors import DegenerateDataError, ShapeError
-from probe.latent.association.permutation import MAX_SUMS, Alternative, split_sums_p
 from probe.latent.association.word_sets import as_unit_sets
-from probe.latent.directions import Double, Matrix
-from probe.latent.resampling import check_count, chunks, interval, resampled_weights
+from probe.stats.bootstrap import check_count, chunks, interval, resampled_weights
+from probe.stats.permutation import MAX_SUMS, Alternative, split_sums_p
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def weat(
     splits of the targets into two sets of these sizes whose difference of means is at least the
     observed one, which counts itself. The divisor is the same for every split, so every split is
     one row of a 0/1 matrix times the vector of ``s``; see
-    `probe.latent.association.permutation.split_sums_p` for how
+    `probe.stats.permutation.split_sums_p` for how
     all 9.1e9 splits of 18 and 18 words are counted.
 
     Parameters

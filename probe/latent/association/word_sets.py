@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from probe.arrays import Double, Matrix
 from probe.errors import DataError, DegenerateDataError, ProbeError, ShapeError
-from probe.latent.directions import Double, Matrix, as_embeddings
+from probe.latent.directions import as_embeddings
 
 
 def as_word_sets(**named: Matrix) -> list[Double]:

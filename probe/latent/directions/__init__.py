@@ -1,16 +1,12 @@
 """Bias axes: unit directions that tell one group's embeddings from another's."""
 
+from probe.arrays import Double, Mask, Matrix, Vector
 from probe.latent.directions.axis import (
     AxisEstimator,
     BiasDirection,
-    Double,
-    Mask,
-    Matrix,
     PairDirection,
-    Vector,
     as_apart,
     as_embeddings,
-    as_groups,
     as_pairs,
     as_vector,
     gap,
@@ -27,7 +23,6 @@ __all__ = [
     "Vector",
     "as_apart",
     "as_embeddings",
-    "as_groups",
     "as_pairs",
     "as_vector",
     "gap",

@@ -10,13 +10,11 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from probe.arrays import Double, Mask, Matrix, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.stats.bootstrap import as_groups
 
-Matrix = npt.NDArray[np.floating]
 """Embeddings as they come, of any precision, one a row."""
-Vector = npt.NDArray[np.floating]
-Mask = npt.NDArray[np.bool_]
-Double = npt.NDArray[np.float64]
 """What this room returns: double precision, whatever came in."""
 
 
@@ -195,20 +193,6 @@ def as_apart(male: Matrix, female: Matrix) -> tuple[Double, Double, Double, floa
             "needed pairs whose two prompts differ: check that both sides are not the same"
         )
     return male, female, difference, floor
-
-
-def as_groups(is_male: Mask, *, n_rows: int) -> Mask:
-    """Return the group mask, or say why it makes no two groups of ``n_rows`` rows."""
-    is_male = np.asarray(is_male)
-    if is_male.shape != (n_rows,) or is_male.dtype != np.bool_:
-        raise ShapeError(
-            f"is_male has shape {is_male.shape} and type {is_male.dtype}; needed {n_rows} booleans"
-        )
-    if is_male.all() or not is_male.any():
-        raise DataError(
-            f"{int(is_male.sum())} of {n_rows} rows are male; needed at least 1 of each group"
-        )
-    return is_male
 
 
 def rounding(dtype: npt.DTypeLike, *arrays: Matrix) -> float:

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.base import clone
 
+from probe.arrays import Double, Matrix, Vector
 from probe.errors import DataError, DegenerateDataError
 from probe.latent.directions import (
     AxisEstimator,
     BiasDirection,
-    Double,
-    Matrix,
     PairDirection,
-    Vector,
     as_pairs,
     as_vector,
     rounding,
 )
 from probe.latent.labels import Labels, as_codes
-from probe.latent.resampling import draw_counts
+from probe.stats.bootstrap import draw_counts
 
 if TYPE_CHECKING:
     import pandas as pd

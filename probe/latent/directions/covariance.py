@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from probe.arrays import Double
 from probe.errors import DegenerateDataError
-from probe.latent.directions import Double
 
 _EPS = float(np.finfo(np.float64).eps)
 

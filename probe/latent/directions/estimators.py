@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from probe.arrays import Double, Mask, Matrix
 from probe.errors import DegenerateDataError
-from probe.latent.directions import (
-    AxisEstimator,
-    Double,
-    Mask,
-    Matrix,
-    PairDirection,
-    as_apart,
-)
+from probe.latent.directions import AxisEstimator, PairDirection, as_apart
 from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from probe.arrays import Double, Matrix
 from probe.errors import DegenerateDataError
-from probe.latent.directions import Double, Matrix, as_embeddings, rounding
+from probe.latent.directions import as_embeddings, rounding
 from probe.latent.labels import Codes, Labels, Names, as_codes
 
 

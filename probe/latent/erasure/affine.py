@@ -9,8 +9,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from probe.arrays import Double, Mask, Matrix, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.directions import Double, Mask, Matrix, Vector, rounding
+from probe.latent.directions import rounding
 from probe.latent.directions.subspace import group_means
 from probe.latent.labels import Codes, Names, as_codes
 

@@ -6,17 +6,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from probe.arrays import Double, Matrix, Vector
 from probe.errors import DegenerateDataError
-from probe.latent.directions import (
-    BiasDirection,
-    Double,
-    Matrix,
-    Vector,
-    as_embeddings,
-    as_pairs,
-    as_vector,
-    rounding,
-)
+from probe.latent.directions import BiasDirection, as_embeddings, as_pairs, as_vector, rounding
 
 
 class CalibratedProjection(BaseEstimator):

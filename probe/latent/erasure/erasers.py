@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from probe.arrays import Matrix, Vector
 from probe.errors import DegenerateDataError
-from probe.latent.directions import Matrix, Vector
 from probe.latent.erasure import MeanGapEraser, shrinking_directions
 from probe.latent.erasure.affine import AffineEraser, pair_deviations
 from probe.latent.erasure.harddebias import HardDebiasEraser

@@ -9,13 +9,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
+from probe.arrays import Double, Mask, Matrix, Vector
 from probe.errors import DataError
-from probe.latent.directions import Double, Mask, Matrix, Vector, as_embeddings
+from probe.latent.directions import as_embeddings
 from probe.latent.directions.covariance import ledoit_wolf, solve_covariance
 from probe.latent.erasure.affine import pair_codes
 from probe.latent.erasure.erasers import ERASERS
 from probe.latent.labels import Codes, Labels, as_codes
-from probe.latent.resampling import mean_interval, share_interval
+from probe.stats.bootstrap import mean_interval, share_interval
 
 if TYPE_CHECKING:
     import pandas as pd

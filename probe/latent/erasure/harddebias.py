@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from probe.arrays import Double, Matrix, Vector
 from probe.errors import DataError, DegenerateDataError
-from probe.latent.directions import Double, Matrix, Vector
 from probe.latent.directions.subspace import group_means, mean_axes
 from probe.latent.erasure.affine import AffineEraser, pair_codes, pair_deviations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from probe.latent.directions import Double, Matrix, Vector
+from probe.arrays import Double, Matrix, Vector
 from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
 from probe.latent.directions.subspace import mean_axes
 from probe.latent.erasure.affine import AffineEraser

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probe.arrays import Matrix, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.directions import Matrix, Vector, as_embeddings
-from probe.latent.resampling import share_interval
+from probe.latent.directions import as_embeddings
+from probe.stats.bootstrap import share_interval
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probe.latent.directions import Double, Matrix, Vector
+from probe.arrays import Double, Matrix, Vector
 from probe.latent.directions.estimators import fit_logistic
 from probe.latent.directions.subspace import mean_axes
 from probe.latent.erasure.affine import AffineEraser

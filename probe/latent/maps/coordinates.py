@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Double, Matrix
 from probe.errors import DataError, DegenerateDataError
-from probe.latent.directions import Double, Matrix, as_embeddings
+from probe.latent.directions import as_embeddings
 from probe.latent.labels import Codes, as_codes
 
 _SAME = 1e-12  # cosine distance of equal rows, but for rounding

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probe.arrays import Double, Matrix
 from probe.errors import DegenerateDataError, ShapeError
-from probe.latent.directions import Double, Matrix, as_embeddings
+from probe.latent.directions import as_embeddings
 from probe.latent.labels import Labels, as_codes
 
 if TYPE_CHECKING:

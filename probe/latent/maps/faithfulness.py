@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probe.arrays import Double, Matrix
 from probe.errors import DataError, ShapeError
-from probe.latent.directions import Double, Matrix, as_embeddings
+from probe.latent.directions import as_embeddings
 from probe.latent.labels import Codes
-from probe.latent.resampling import mean_interval
+from probe.stats.bootstrap import mean_interval
 
 _CELLS = 4_000_000  # distances held at once, 32 MB: bounds memory, not the result
 

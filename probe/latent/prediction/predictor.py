@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from probe.arrays import Counts, Double, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.directions import Double, Vector
-from probe.latent.prediction.betabinomial import Counts, draw_shares, posterior, share_of_logit
-from probe.latent.resampling import as_finite, chunks, interval, is_constant, resamples
+from probe.stats.beta_binomial import draw_shares, posterior, share_of_logit
+from probe.stats.bootstrap import as_finite, chunks, interval, is_constant, resamples
 
 MIN_LEARNT = 6
 """Fewer subjects teach `SharePredictor` nothing."""

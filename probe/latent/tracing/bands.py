@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from probe.arrays import Double, Mask
 from probe.errors import DataError, DegenerateDataError
-from probe.latent.directions import Double, Mask
 
 
 def occupation_draws(n: int, *, n_bootstrap: int, seed: int) -> Double:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from probe.latent.directions import Double, Matrix, as_embeddings
+from probe.arrays import Double, Matrix
+from probe.latent.directions import as_embeddings
 from probe.latent.tracing.bands import band
 from probe.latent.tracing.design import Design
 from probe.latent.tracing.probes import group_means, held_out_scores, left_out_axes

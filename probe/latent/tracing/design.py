@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from probe.arrays import Double
 from probe.errors import DataError, DegenerateDataError
-from probe.latent.directions import Double
 from probe.latent.tracing.probes import Groups
 from probe.text.prompts import PromptSet
 

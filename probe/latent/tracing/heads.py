@@ -9,10 +9,18 @@ import pandas as pd
 import torch
 from torch import nn
 
+from probe.arrays import Double, Vector
 from probe.errors import ModelError
-from probe.latent.directions import BiasDirection, Double, Vector
+from probe.latent.directions import BiasDirection
 from probe.latent.tracing.bands import occupation_draws, shares_of_difference
-from probe.latent.tracing.twins import Twins, align, axis_of, batches, patched_scores, read
+from probe.latent.tracing.counterfactuals import (
+    Twins,
+    align,
+    axis_of,
+    batches,
+    patched_scores,
+    read,
+)
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording.anatomy import HEADS, Anatomy, find_anatomy

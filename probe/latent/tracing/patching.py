@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from probe.latent.directions import BiasDirection, Vector
+from probe.arrays import Vector
+from probe.latent.directions import BiasDirection
 from probe.latent.tracing.bands import occupation_draws, shares_of_difference
-from probe.latent.tracing.twins import align, axis_of, patched_scores
+from probe.latent.tracing.counterfactuals import align, axis_of, patched_scores
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording.anatomy import SITES, find_anatomy

@@ -7,8 +7,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Double, Matrix
 from probe.errors import DataError, ShapeError
-from probe.latent.directions import Double, Matrix, as_embeddings
+from probe.latent.directions import as_embeddings
 
 Groups: TypeAlias = npt.NDArray[np.intp]
 """Shape (n,): the number of each row's group, from 0 without gaps."""

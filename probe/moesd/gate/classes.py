@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Double
 from probe.text.prompts import PromptSet
 
 CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
 """``explicit``: the prompt itself says the gender; ``neutral``: no person, or no skew. Both are
 left alone. The skewed classes go to the expert of the other side."""
 
-Vector = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.str_]
 
 
-def classify_skew(skews: Vector, *, neutral_below: float, explicit_above: float) -> Labels:
+def classify_skew(skews: Double, *, neutral_below: float, explicit_above: float) -> Labels:
     """Name the class of each skew by two thresholds on its size."""
     size = np.abs(skews)
     skewed = np.where(skews > 0, CLASSES[1], CLASSES[2])
@@ -24,7 +24,7 @@ def classify_skew(skews: Vector, *, neutral_below: float, explicit_above: float)
     )
 
 
-def true_classes(prompts: PromptSet, skews: Vector, *, neutral_below: float) -> Labels:
+def true_classes(prompts: PromptSet, skews: Double, *, neutral_below: float) -> Labels:
     """Label prompts by their construction and their skew, never by hand.
 
     Gendered prompts are ``explicit``, objects ``neutral``; a neutral prompt about a person is

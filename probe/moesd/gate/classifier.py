@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from probe.text.constructed import KINDS
+from probe.arrays import Double
+from probe.text.challenge_prompts import KINDS
 
-Vector = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.str_]
 
 PENALTY = 0.3
@@ -26,13 +26,13 @@ class KindClassifier:
     Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017 (the temperature).
     """
 
-    weights: Vector
+    weights: Double
     """Shape (3, n_features); rows in the order of `KINDS`."""
-    intercepts: Vector
+    intercepts: Double
     """Shape (3,)."""
     temperature: float
 
-    def probabilities(self, features: npt.NDArray[np.floating]) -> Vector:
+    def probabilities(self, features: npt.NDArray[np.floating]) -> Double:
         """Give the probability of each of `KINDS`, shape (n_prompts, 3)."""
         return _softmax((features @ self.weights.T + self.intercepts) / self.temperature)
 
@@ -41,10 +41,10 @@ def fit_classifier(
     features: npt.NDArray[np.floating],
     kinds: Labels,
     *,
-    weights: Vector,
+    weights: Double,
     groupings: tuple[Labels, ...],
     seed: int = 0,
-) -> tuple[KindClassifier, Vector]:
+) -> tuple[KindClassifier, Double]:
     """Fit the classifier, its temperature on folds that hold whole groups out.
 
     Parameters
@@ -97,7 +97,7 @@ def fit_classifier(
     return classifier, _softmax(logits / temperature)
 
 
-def _fit(X: Vector, y: npt.NDArray[np.intp], weights: Vector) -> tuple[Vector, Vector]:
+def _fit(X: Double, y: npt.NDArray[np.intp], weights: Double) -> tuple[Double, Double]:
     """Fit one regression; a kind that a fold lacks is never likely."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -116,7 +116,7 @@ def _fit(X: Vector, y: npt.NDArray[np.intp], weights: Vector) -> tuple[Vector, V
     return all_rows, all_intercepts
 
 
-def _softmax(logits: Vector) -> Vector:
+def _softmax(logits: Double) -> Double:
     odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: Vector = odds / odds.sum(axis=-1, keepdims=True)
+    result: Double = odds / odds.sum(axis=-1, keepdims=True)
     return result

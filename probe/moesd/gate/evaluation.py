@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from probe.ends import farther, student
-from probe.latent.resampling import draw_counts, interval, share_interval
-from probe.moesd.gate.classes import CLASSES, Labels, Vector, classify_skew
+from probe.arrays import Double, Mask
+from probe.moesd.gate.classes import CLASSES, Labels, classify_skew
 from probe.moesd.gate.roc import Estimate, units_of
+from probe.stats.bootstrap import draw_counts, interval, share_interval
+from probe.stats.confidence_limits import farther, student
 
 if TYPE_CHECKING:
     from probe.moesd.model import MoESD
 
-Mask = npt.NDArray[np.bool_]
 
 N_BINS = 10
 _OPEN = CLASSES[1:3]
@@ -33,7 +33,7 @@ def answer(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     ----------
     moesd : MoESD
     prompts : DataFrame
-        Columns ``prompt`` and ``kind``, see `probe.text.constructed.Wordings.prompts`.
+        Columns ``prompt`` and ``kind``, see `probe.text.challenge_prompts.Wordings.prompts`.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def accuracy(is_right: Mask, templates: Labels) -> Estimate:
 
 
 def calibration_error(
-    chances: Vector,
+    chances: Double,
     truth: Labels,
     *,
     templates: Labels | None = None,
@@ -94,10 +94,10 @@ def calibration_error(
     table = reliability(chances, truth)
     bins, gaps = _binned(chances, truth)
 
-    def error(counts: npt.NDArray[np.floating]) -> Vector:
+    def error(counts: npt.NDArray[np.floating]) -> Double:
         """For each row of counts, shape (n_draws, n_prompts)."""
         sums = np.stack([counts[:, bins == b] @ gaps[bins == b] for b in table["bin"]])
-        result: Vector = np.abs(sums).sum(axis=0) / counts.sum(axis=1)
+        result: Double = np.abs(sums).sum(axis=0) / counts.sum(axis=1)
         return result
 
     n = len(truth)
@@ -114,7 +114,7 @@ def calibration_error(
     return Estimate(value, max(0.0, min(low, value - half)), min(1.0, max(high, value + above)), n)
 
 
-def reliability(chances: Vector, truth: Labels) -> pd.DataFrame:
+def reliability(chances: Double, truth: Labels) -> pd.DataFrame:
     """Compare probability and share right, by bin of the likeliest class's probability.
 
     Returns
@@ -138,13 +138,13 @@ def reliability(chances: Vector, truth: Labels) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _drawn(units: npt.NDArray[np.intp], n_bootstrap: int, seed: int) -> Vector:
+def _drawn(units: npt.NDArray[np.intp], n_bootstrap: int, seed: int) -> Double:
     """Draw units anew; how often each prompt comes, shape (n_bootstrap, n_prompts)."""
     counts = draw_counts(int(units.max()) + 1, n_bootstrap, np.random.default_rng(seed))
     return counts[:, units].astype(np.float64)
 
 
-def _binned(chances: Vector, truth: Labels) -> tuple[npt.NDArray[np.intp], Vector]:
+def _binned(chances: Double, truth: Labels) -> tuple[npt.NDArray[np.intp], Double]:
     """Bin of each prompt, and whether it is right less the probability that it is."""
     top = chances.max(axis=1)
     right = np.asarray(CLASSES)[chances.argmax(axis=1)] == truth

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from probe.arrays import Double, Float32
 from probe.errors import DataError
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
-from probe.moesd.gate.classes import CLASSES, Labels, Vector, true_classes
+from probe.moesd.gate.classes import CLASSES, Labels, true_classes
 from probe.moesd.gate.classifier import fit_classifier
 from probe.moesd.gate.gate import Gate, gate_features
-from probe.moesd.gate.reading import Matrix, read_prompts
+from probe.moesd.gate.reading import read_prompts
 from probe.moesd.gate.thresholds import explicit_threshold, opening_threshold
 from probe.text.captions.gender import read_gender
 from probe.text.captions.gender_words import GENDERS, GenderWords
-from probe.text.constructed import LESSONS, Wordings, subjects_by_split
+from probe.text.challenge_prompts import LESSONS, Wordings, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
@@ -29,7 +30,7 @@ _KINDS = {"neutral": "person", "male": "explicit", "female": "explicit", "object
 def fit_gate(
     encoder: TextEncoder,
     prompts: PromptSet,
-    z: Matrix,
+    z: Float32,
     *,
     direction: BiasDirection,
     projection: CalibratedProjection,
@@ -37,7 +38,7 @@ def fit_gate(
 ) -> Gate:
     """Fit both gates on prompts of the training occupations, on objects, and on the lessons.
 
-    The lessons (`probe.text.constructed.LESSONS`) say the same in many more ways than the
+    The lessons (`probe.text.challenge_prompts.LESSONS`) say the same in many more ways than the
     lexicon's templates: names, pronouns, negations, gendered words that mean nobody. A gate that
     looks words up learns from them how far to trust its list beside the states; while it learns,
     the list lacks every second name, noun and word for a person that is taught, or it would learn
@@ -143,7 +144,7 @@ def _taught(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([own, fresh[own.columns]], ignore_index=True)
 
 
-def _opening(unseen: Vector, kinds: Labels, is_skewed: Vector, *, false_alarm: float) -> float:
+def _opening(unseen: Double, kinds: Labels, is_skewed: Double, *, false_alarm: float) -> float:
     """Choose the threshold on classifiers that had not seen the prompt's subject or template."""
     person = unseen[..., 1]
     opens = (person >= unseen.max(axis=2)) & is_skewed

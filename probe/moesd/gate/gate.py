@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Double, Float32, Mask
 from probe.errors import ShapeError
+from probe.io.settings import one_of
 from probe.moesd.config import READS, ROUTINGS, Reads, Routing
-from probe.moesd.gate.classes import CLASSES, Labels, Vector, classify_skew
+from probe.moesd.gate.classes import CLASSES, Labels, classify_skew
 from probe.moesd.gate.classifier import KindClassifier
-from probe.moesd.gate.reading import Matrix, Reading, read_prompts
-from probe.settings import one_of
+from probe.moesd.gate.reading import Reading, read_prompts
 from probe.text.encoder import TextEncoder
-
-Mask = npt.NDArray[np.bool_]
 
 FLAG_SCALE = 4.0
 """Of the flags of the list beside states of length 1, so that the ridge costs them little; ours."""
@@ -31,7 +30,7 @@ class Decision:
     is_abstained: Mask
     """Shape (n_prompts,). It leaned to opening and was not sure enough: these are left alone, and
     their class is the likelier of the closed two."""
-    weights: Vector
+    weights: Double
     """Shape (n_prompts, 2): of the experts ``toward-female`` and ``toward-male``; what is left to
     1 is the base model's. All 0 where the gate stays closed."""
 
@@ -54,7 +53,7 @@ class Gate:
     its false alarms to a stated rate; prompts in the band below are left alone and counted.
     """
 
-    axis: Vector
+    axis: Double
     """Shape (n_features,); ``d - Pd``, so that ``<z - Pz, d> = <z, axis>`` (P is symmetric)."""
     midpoint: float
     """Skew half-way between the explicit male and female prompts; skews are told from here."""
@@ -76,12 +75,12 @@ class Gate:
         one_of("reads", self.reads, READS)
 
     def read(
-        self, encoder: TextEncoder, prompts: Sequence[str], z: Matrix | None = None
+        self, encoder: TextEncoder, prompts: Sequence[str], z: Float32 | None = None
     ) -> Reading:
         """Read prompts as this gate needs them; ``z`` are their pooled states, where known."""
         return read_prompts(encoder, prompts, reads=self.reads, has_list=self.has_list, z=z)
 
-    def skew(self, z: Matrix) -> Vector:
+    def skew(self, z: Float32) -> Double:
         """Measure towards whom prompts lean.
 
         Parameters
@@ -99,10 +98,10 @@ class Gate:
                 f"the gate reads vectors of width {self.axis.size}, got shape {z.shape}; "
                 "embed with the encoder it was fitted on"
             )
-        result: Vector = z @ self.axis - self.midpoint
+        result: Double = z @ self.axis - self.midpoint
         return result
 
-    def probabilities(self, reading: Reading) -> Vector:
+    def probabilities(self, reading: Reading) -> Double:
         """Give the calibrated probability of each of `CLASSES`, shape (n_prompts, 4).
 
         A person's share goes to the class that the skew says: that one is a matter of definition.
@@ -139,14 +138,14 @@ class Gate:
         """Name the class of each prompt, shape (n_prompts,); see `decide`."""
         return self.decide(reading, routing=routing).classes
 
-    def _kinds(self, reading: Reading) -> Vector:
+    def _kinds(self, reading: Reading) -> Double:
         return self.classifier.probabilities(
             gate_features(reading, self.skew(reading.z), self.reads, has_list=self.has_list)
         )
 
 
 def gate_features(
-    reading: Reading, skews: Vector, reads: Reads, *, has_list: bool
+    reading: Reading, skews: Double, reads: Reads, *, has_list: bool
 ) -> npt.NDArray[np.floating]:
     """Give what the classifier sees, shape (n_prompts, n_gate_features)."""
     of_states = _of_states(reading, skews, reads)
@@ -159,7 +158,7 @@ def gate_features(
     return np.concatenate([of_states, FLAG_SCALE * reading.said], axis=1)
 
 
-def _of_states(reading: Reading, skews: Vector, reads: Reads) -> npt.NDArray[np.floating]:
+def _of_states(reading: Reading, skews: Double, reads: Reads) -> npt.NDArray[np.floating]:
     if reads == "skew":
         return np.stack([skews, np.abs(skews)], axis=1)
     if reads == "pooled":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from probe.latent.resampling import draw_counts, interval, mean_interval, share_interval
+from probe.stats.bootstrap import draw_counts, interval, mean_interval, share_interval
 
 if TYPE_CHECKING:
     from probe.moesd.model import MoESD

@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from probe.arrays import Float32
 from probe.moesd.config import Reads
 from probe.text.captions.gender import read_gender
 from probe.text.captions.gender_words import GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.layers import entering_states
-
-Matrix = npt.NDArray[np.float32]
 
 FLAGS = ("gender", "person", "nobody")
 """What the words of a prompt say, at most one of it: a gender; a person and no gender, nor any name
@@ -27,11 +26,11 @@ that is on no list; or that what could have said so is about nobody."""
 class Reading:
     """What a gate has before it when it decides."""
 
-    z: Matrix
+    z: Float32
     """Shape (n_prompts, n_features); pooled states, L2-normalised. The skew is taken from them."""
-    words: Matrix | None = None
+    words: Float32 | None = None
     """Shape (n_prompts, n_word_features), see `read_words`; None if the gate reads no words."""
-    said: Matrix | None = None
+    said: Float32 | None = None
     """Shape (n_prompts, 3), see `FLAGS`; None if the gate has no list of words."""
 
     def __len__(self) -> int:
@@ -49,7 +48,7 @@ def read_prompts(
     *,
     reads: Reads,
     has_list: bool,
-    z: Matrix | None = None,
+    z: Float32 | None = None,
     lists: GenderWords | None = None,
 ) -> Reading:
     """Read prompts for a gate.
@@ -75,7 +74,7 @@ def read_prompts(
     )
 
 
-def read_said(prompts: Sequence[str], lists: GenderWords | None = None) -> Matrix:
+def read_said(prompts: Sequence[str], lists: GenderWords | None = None) -> Float32:
     """Look up what prompts say by their words, whatever the encoder makes of them.
 
     An encoder that has never met a name cannot know who bears it, and one that has never met
@@ -98,7 +97,7 @@ def read_said(prompts: Sequence[str], lists: GenderWords | None = None) -> Matri
 
 
 @torch.no_grad()
-def read_words(encoder: TextEncoder, prompts: Sequence[str], *, batch_size: int = 256) -> Matrix:
+def read_words(encoder: TextEncoder, prompts: Sequence[str], *, batch_size: int = 256) -> Float32:
     """Read prompts word by word, before the encoder has made one meaning of them.
 
     The states that enter the first layer (the bare words) and those a quarter and half of the way

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from probe.ends import exact_ends, student
+from probe.arrays import Double, Mask
 from probe.errors import DegenerateDataError
-from probe.moesd.gate.classes import Labels, Vector
-
-Mask = npt.NDArray[np.bool_]
+from probe.moesd.gate.classes import Labels
+from probe.stats.confidence_limits import exact_ends, student
 
 _FEW = 5
 """Templates that lose pairs, from which on their own variance is believed more than the least."""
@@ -31,7 +30,7 @@ class Estimate:
     """Prompts behind it."""
 
 
-def roc(scores: Vector, should_open: Mask) -> pd.DataFrame:
+def roc(scores: Double, should_open: Mask) -> pd.DataFrame:
     """Follow the rates of hits and of false alarms down the thresholds.
 
     Returns
@@ -51,7 +50,7 @@ def roc(scores: Vector, should_open: Mask) -> pd.DataFrame:
     return pd.DataFrame({"threshold": thresholds, "false_alarms": alarms, "hits": hits})
 
 
-def auc(scores: Vector, should_open: Mask, *, templates: Labels | None = None) -> Estimate:
+def auc(scores: Double, should_open: Mask, *, templates: Labels | None = None) -> Estimate:
     """Area under the ROC: how often a prompt to be opened scores above one to be left alone.
 
     0.5 is chance, 1 is perfect; ties count half. The prompts of a template (each by itself, if

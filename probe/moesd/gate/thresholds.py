@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Vector = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from probe.arrays import Mask
+
+Double = npt.NDArray[np.float64]
 
 
-def opening_threshold(scores: Vector, is_closed: Mask, *, false_alarm: float) -> float:
+def opening_threshold(scores: Double, is_closed: Mask, *, false_alarm: float) -> float:
     """Find the least score from which on a gate may open.
 
     Parameters
@@ -36,7 +37,7 @@ def opening_threshold(scores: Vector, is_closed: Mask, *, false_alarm: float) ->
 
 
 def explicit_threshold(
-    sizes: Vector, is_explicit: Mask, *, above: float, false_alarm: float
+    sizes: Double, is_explicit: Mask, *, above: float, false_alarm: float
 ) -> float:
     """Find the size of skew from which on a prompt is taken to say the gender.
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from probe.artifacts import Provenance, read_tensors, write_tensors
 from probe.errors import ArtifactError
+from probe.io.artifacts import Provenance, read_tensors, write_tensors
 
 KIND = "training-state"
 _SCALARS = "scalars"

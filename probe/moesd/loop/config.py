@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probe.settings import at_least, one_of, setting
+from probe.io.settings import at_least, one_of, setting
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 

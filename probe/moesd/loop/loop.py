@@ -7,13 +7,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 
-from probe import processes
 from probe.errors import DataError, MemoryLimitError
+from probe.io import distributed
+from probe.io.progress import Progress
 from probe.moesd.config import TrainConfig
 from probe.moesd.loop.checkpoint import Checkpoint
 from probe.moesd.loop.steps import Objective, Steps, Weights, copy_weights, load_weights
-
-Progress = Callable[[int, int], None]
 
 
 class Loop:
@@ -52,14 +51,14 @@ class Loop:
         self._weights, self._config, self._n_steps = dict(weights), config, n_steps
         self._checkpoint, self._progress = checkpoint, progress
         self._done = self._phase = 0
-        if config.accumulate % (n := processes.count()):
+        if config.accumulate % (n := distributed.world_size()):
             raise ValueError(
                 f"accumulate is {config.accumulate} but {n} processes share the batches of a step; "
                 f"set it to a multiple of {n}"
             )
         self._resumed = checkpoint.read() if checkpoint is not None else None
-        processes.wait()  # for all to have read, before the first writes again
-        if not processes.is_first():
+        distributed.barrier()  # for all to have read, before the first writes again
+        if not distributed.is_first():
             self._checkpoint = self._progress = None
 
     def run(self, make: Callable[[], Objective], n_steps: int) -> None:

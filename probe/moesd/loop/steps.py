@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from probe import processes
+from probe.io import distributed
 from probe.moesd.config import TrainConfig
 from probe.moesd.loop.checkpoint import State
 
@@ -73,14 +73,14 @@ class Steps:
         n_batches = self._config.accumulate
         total = torch.zeros((), device=self._device)
         for batch in range(n_batches):
-            if batch % processes.count() != processes.index():
+            if batch % distributed.world_size() != distributed.rank():
                 self._skip()
                 continue
             with self._precision():
                 loss = self.objective.loss() / n_batches
             self._scaler.scale(loss).backward()
             total = total + loss.detach()
-        return total if processes.count() == 1 else self._together(total)
+        return total if distributed.world_size() == 1 else self._together(total)
 
     def _skip(self) -> None:
         if (skip := getattr(self.objective, "skip", None)) is not None:
@@ -92,7 +92,7 @@ class Steps:
         is_used = torch.tensor([w.grad is not None for w in weights]).to(loss)
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
         flat = torch.cat([loss[None], is_used, *(gradient.flatten() for gradient in gradients)])
-        loss, is_used, flat = processes.total(flat).split(
+        loss, is_used, flat = distributed.total(flat).split(
             [1, len(weights), len(flat) - 1 - len(weights)]
         )
         for weight, used, gradient in zip(
@@ -181,8 +181,8 @@ class Steps:
         load_weights(self._weights, self._average)
         validate: Callable[[], float] = self.objective.validate  # type: ignore[attr-defined]
         loss = validate()
-        if processes.count() > 1:  # rounding may differ, and all must stop at the same check
-            loss = float(processes.total(torch.tensor(loss, device=self._device)))
+        if distributed.world_size() > 1:  # rounding may differ, and all must stop at the same check
+            loss = float(distributed.total(torch.tensor(loss, device=self._device)))
         if loss < self._best_loss:
             self._best_loss, self._n_worse, self._best = loss, 0, copy_weights(self._weights)
         else:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from probe.arrays import Double
 from probe.errors import ShapeError
-
-Double = npt.NDArray[np.float64]
 
 
 def divide_all(target: Double, *, strength: float = 1.0) -> Double:

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from probe.moesd.experts import DIRECTIONS
+from probe.moesd.mixture.counterfactuals import Twins
 from probe.moesd.mixture.trajectories import Trajectories
-from probe.moesd.mixture.twins import Twins
 
 if TYPE_CHECKING:
     from probe.moesd.model import MoESD

@@ -6,18 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from probe.intervention import Condition, Intervention
+from probe.arrays import Double
+from probe.images.intervention import Condition, Intervention
+from probe.moesd.mixture.counterfactuals import Twins
 from probe.moesd.mixture.shares import mixture_weights, read_shares
-from probe.moesd.mixture.twins import Twins
 
 if TYPE_CHECKING:
     from probe.moesd.model import MoESD
 
-Double = npt.NDArray[np.float64]
 
 ROUTE = "reweighted"
 LOW_NOISE = 0.3

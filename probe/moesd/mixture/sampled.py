@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from probe.intervention import Condition, Intervention
+from probe.arrays import Double
+from probe.images.intervention import Condition, Intervention
 from probe.moesd.experts import DIRECTIONS
-from probe.moesd.mixture.drawing import draw_ways
+from probe.moesd.mixture.uniforms import draw_ways
 
 if TYPE_CHECKING:
     from probe.moesd.model import MoESD
 
-Double = npt.NDArray[np.float64]
 Divide = Callable[[Sequence[str]], Sequence[Double]]
 """Prompts -> for each how its pictures are divided: the base model's share, then each expert's."""
 
@@ -44,7 +43,7 @@ class SampledRouting(Intervention):
         self._moesd, self._divide = moesd, divide
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Draw each picture's way; see `probe.moesd.mixture.drawing.draw_ways`."""
+        """Draw each picture's way; see `probe.moesd.mixture.uniforms.draw_ways`."""
         opened = self._moesd.opened(list(dict.fromkeys(prompts)))
         divisions = dict(zip(opened, self._divide(opened), strict=True)) if opened else {}
         stays = np.eye(len(WAYS))[0]

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from probe.arrays import Double
 from probe.errors import ShapeError
 
-Double = npt.NDArray[np.float64]
 _BATCH = 64  # predictions computed at a time
 
 

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from probe.arrays import Double
 from probe.errors import DataError
-from probe.parsing import parse_toml
-
-Double = npt.NDArray[np.float64]
+from probe.io.parsing import parse_toml
 
 
 @dataclass(frozen=True, eq=False)

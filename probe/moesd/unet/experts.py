@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from probe.artifacts import hash_parts
 from probe.errors import ModelError
+from probe.io.artifacts import hash_parts
 from probe.moesd.architecture import BASE, DIRECTIONS, expert_names, level_name
 from probe.moesd.experts import make_adapter
 from probe.moesd.unet.sites import cross_attentions, default_width

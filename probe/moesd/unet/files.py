@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from probe.artifacts import Provenance, read_tensors, write_tensors
+from probe.io.artifacts import Provenance, read_tensors, write_tensors
 from probe.moesd.experts import fill
 from probe.moesd.unet.experts import UNetExperts
 

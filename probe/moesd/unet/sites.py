@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from probe.errors import ModelError
+from probe.io.settings import one_of
 from probe.moesd.architecture import PLACEMENTS
-from probe.settings import one_of
 
 _CROSS_ATTENTION = ".attn2"  # what diffusers calls it in every block that has one
 

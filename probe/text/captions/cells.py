@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from probe.files import atomic, harmless
+from probe.io.files import atomic, harmless
 
 
 class Writer(Protocol):
@@ -22,7 +22,7 @@ class Writer(Protocol):
 def safe_table(path: Path, columns: Sequence[str]) -> Iterator[Writer]:
     """Write a CSV file (commas, UTF-8, RFC 4180) row by row; it is whole or absent.
 
-    Every cell is written by `probe.files.harmless`.
+    Every cell is written by `probe.io.files.harmless`.
 
     Raises
     ------

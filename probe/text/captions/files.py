@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.files import one_line
+from probe.io.files import one_line
+from probe.io.lines import opened
+from probe.io.records import CHUNK, SUFFIXES, Records, choose_column
 from probe.text.captions.layouts import Rows, recognise
-from probe.text.exchange.lines import opened
-from probe.text.exchange.prompt_files import PROMPT_NAMES
-from probe.text.exchange.records import CHUNK, SUFFIXES, Records, choose_column
+from probe.text.prompt_files import PROMPT_NAMES
 from probe.text.prompts import check_prompt
 
 _BLOCK = 1 << 20

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.files import one_line
-from probe.parsing import parse_json
+from probe.io.files import one_line
+from probe.io.lines import read_lines
+from probe.io.parsing import parse_json
 from probe.text.captions.schemas import read_winobias_line
-from probe.text.exchange.lines import read_lines
 
 Rows = Iterator[tuple[str, Any]]
 """Where a caption stands ("line 3"), and the caption."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.text.exchange.lines import read_lines
-from probe.text.exchange.prompt_files import PromptFile
+from probe.io.lines import read_lines
+from probe.text.prompt_files import PromptFile
 
 _MALE = ("he", "him", "his", "himself")
 _FEMALE = ("she", "her", "hers", "herself")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.errors import DataError
+from probe.io.lines import nearest
 from probe.text.concepts.files import read_concept
-from probe.text.exchange.lines import nearest
 
 if TYPE_CHECKING:
     from probe.text.concepts.prompts import ConceptPrompts

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.parsing import parse_toml
+from probe.io.lines import nearest, read_lines
+from probe.io.parsing import parse_toml
 from probe.text.concepts.toml_lines import Path as Place
 from probe.text.concepts.toml_lines import toml_lines
-from probe.text.exchange.lines import nearest, read_lines
 
 KEYS = ("name", "groups", "pairs", "templates", "targets")
 

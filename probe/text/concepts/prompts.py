@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from probe.artifacts import hash_parts
+from probe.arrays import Indices
 from probe.errors import DataError
+from probe.io.artifacts import hash_parts
 from probe.text.concepts import NEUTRAL, Concept
 from probe.text.lexicon import fill
 from probe.text.prompts import check_prompt
 
 COLUMNS = ("prompt", "concept", "group", "word", "pair", "template", "target")
-
-Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +67,18 @@ class ConceptPrompts:
         """Hash of all prompts and of what is known about them."""
         return hash_parts(self.table.to_csv(index=False, lineterminator="\n"))
 
-    def groups(self) -> dict[str, Rows]:
-        """Rows of each group, in the concept's order; neutral prompts are in none."""
+    def groups(self) -> dict[str, Indices]:
+        """Indices of each group, in the concept's order; neutral prompts are in none."""
         found = self.table["group"].to_numpy()
         return {group: np.flatnonzero(found == group) for group in self.concept.groups}
 
-    def pairs(self) -> tuple[Rows, Rows]:
+    def pairs(self) -> tuple[Indices, Indices]:
         """Find the prompts that are equal but for the concept.
 
         Returns
         -------
         first_rows, second_rows : ndarray of shape (n_pairs,)
-            Rows of the two groups that the pairs join; entry i of both is of the same pair.
+            Indices of the two groups that the pairs join; entry i of both is of the same pair.
 
         Raises
         ------
@@ -98,7 +96,7 @@ class ConceptPrompts:
         )
         return first[np.argsort(ids[first])], second[np.argsort(ids[second])]
 
-    def targets(self) -> dict[str, Rows]:
+    def targets(self) -> dict[str, Indices]:
         """Neutral rows of each target."""
         is_neutral = self.table["group"].to_numpy() == NEUTRAL
         found = self.table["target"].to_numpy()
@@ -109,7 +107,7 @@ class ConceptPrompts:
 
 
 def _rows(concept: Concept) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of `COLUMNS`."""
+    """Indices in the order of `COLUMNS`."""
     n_pairs = 0
     for template in concept.templates:
         names = [target.name for target in concept.targets] if "{target}" in template else [""]

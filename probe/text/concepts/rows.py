@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from probe.arrays import Indices
 from probe.errors import DataError
 from probe.text.vectors import NamedVectors, listed
 
 if TYPE_CHECKING:
     from probe.text.concepts import Concept
 
-Rows = npt.NDArray[np.intp]
-
 
 @dataclass(frozen=True, eq=False)
 class ConceptRows:
-    """Rows of a matrix that stand for the words and targets of a concept."""
+    """Indices of a matrix that stand for the words and targets of a concept."""
 
-    groups: Mapping[str, Rows]
+    groups: Mapping[str, Indices]
     """Rows of each group, at least one."""
-    pairs: tuple[Rows, Rows]
-    """Rows of the first and of the second word of each pair that is there, of shape (n_pairs,)."""
+    pairs: tuple[Indices, Indices]
+    """Rows of the first and of the second word of each pair that is there, (n_pairs,) each."""
     targets: Mapping[str, int]
     """Row of each target that is there."""
     names: Mapping[str, str]

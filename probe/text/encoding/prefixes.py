@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Indices, Mask
 from probe.errors import ShapeError
 
-Integers = npt.NDArray[np.intp]
 Places = npt.NDArray[np.int32]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,15 +22,15 @@ class PrefixTree:
     ancestors of its first, holds every ancestor of each.
     """
 
-    tokens: Integers
+    tokens: Indices
     """Last token of each prefix, of shape (n_nodes,)."""
-    depths: Integers
+    depths: Indices
     """Its position in the sequence, counted from 0; of shape (n_nodes,)."""
     ancestors: Places
     """Of shape (n_nodes, n_tokens). In column j, the prefix of j + 1 tokens of each node, so that
     the node itself stands at its own depth; -1 below it.
     """
-    ends: Integers
+    ends: Indices
     """The node that is the whole sequence, of shape (n_sequences,)."""
 
     @classmethod
@@ -125,22 +124,22 @@ class PrefixTree:
 class Pack:
     """Some nodes of a prefix tree with all their ancestors, numbered anew; depth-first."""
 
-    nodes: Integers
+    nodes: Indices
     """Their numbers in the tree, of shape (n,)."""
-    tokens: Integers
+    tokens: Indices
     """Shape (n,)."""
-    depths: Integers
+    depths: Indices
     """Shape (n,)."""
     ancestors: Places
     """As in the tree, by their places in the pack; of shape (n, n_tokens)."""
-    ends: Integers
+    ends: Indices
     """Places of the nodes at which a sequence ends, without those above the pack's first node."""
 
     def __len__(self) -> int:
         """The number of nodes."""
         return len(self.tokens)
 
-    def blocks(self, size: int) -> tuple[Integers, Mask]:
+    def blocks(self, size: int) -> tuple[Indices, Mask]:
         """Cut the pack into blocks of neighbours, and say what each node may look at.
 
         A block looks at its own nodes and at the ancestors of its first, no further: so attention

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from probe.arrays import Indices
 from probe.errors import DataError
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
@@ -18,8 +19,6 @@ from probe.text.recording.roles import ROLES, TokenMask, token_roles
 
 POSITIONS = (*ROLES, "pooled")
 """Roles of tokens, and ``"pooled"``: what the encoder's own pooling makes of a layer."""
-
-Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +133,7 @@ def record(
 
 
 @torch.no_grad()
-def sees_padding(encoder: TextEncoder, ids: torch.Tensor, n_tokens: Rows) -> bool:
+def sees_padding(encoder: TextEncoder, ids: torch.Tensor, n_tokens: Indices) -> bool:
     """Tell whether the states of a prompt depend on the padding behind it.
 
     A causal encoder does not look at it and a mask hides it from the others; SigLIP, and T5 as
@@ -168,7 +167,7 @@ def _layers(anatomy: Anatomy, site: str, layers: Sequence[int] | None) -> tuple[
 
 def _places(
     roles: Mapping[str, TokenMask], positions: Sequence[str], texts: Sequence[str]
-) -> dict[str, Rows]:
+) -> dict[str, Indices]:
     """The token at which each prompt is read, by position; none of ``"pooled"``."""
     places = {}
     for name in positions:
@@ -189,7 +188,7 @@ def _pick(
     *,
     encoder: TextEncoder,
     ids: torch.Tensor,
-    places: Mapping[str, Rows] | None,
+    places: Mapping[str, Indices] | None,
     n_kept: int,
 ) -> torch.Tensor:
     if places is None:
@@ -208,7 +207,7 @@ def _keep(
     states: torch.Tensor,
     *,
     target: npt.NDArray[np.float32],
-    rows: Rows,
+    rows: Indices,
     pick: Callable[[torch.Tensor], torch.Tensor],
 ) -> None:
     target[rows] = pick(states).float().cpu().numpy()

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from probe.errors import ShapeError
 from probe.moesd.mixture.divisions import divide_all, divide_missing
-from probe.moesd.mixture.drawing import draw_ways
+from probe.moesd.mixture.uniforms import draw_ways
 
 strengths = st.floats(0.0, 1.0)
 

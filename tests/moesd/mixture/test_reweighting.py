@@ -4,10 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probe.images.intervention import Condition
 from probe.images.pipelines import load_pipeline
-from probe.intervention import Condition
+from probe.moesd.mixture.counterfactuals import Twins
 from probe.moesd.mixture.reweighting import Reweighting, reweigh, reweighted
-from probe.moesd.mixture.twins import Twins
 
 N = 600
 HALF = torch.tensor([0.5, 0.5], dtype=torch.float64)

@@ -7,10 +7,10 @@ import torch
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS, Experts
+from probe.moesd.mixture.counterfactuals import Twins
 from probe.moesd.mixture.divisions import divide_all
 from probe.moesd.mixture.objectives import TwinPredictions, TwinStates, twin_states
 from probe.moesd.mixture.sampled import SampledRouting
-from probe.moesd.mixture.twins import Twins
 
 HALF = np.array([0.5, 0.5])
 

@@ -1,0 +1,87 @@
+"""The command `compare`: methods on one bench, and runs on the same subjects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.options import device_option, json_option, run_argument
+from cli.output import echo_json, open_run, tell_outcome
+from cli.progress import ProgressBar
+
+
+@click.group()
+def compare() -> None:
+    """Compare methods on one run, or runs with each other."""
+
+
+@compare.command()
+@run_argument
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only this method, beside the base; may be given several times. All if not given.",
+)
+@click.option(
+    "--n-images",
+    type=click.IntRange(2),
+    help="Pictures of each occupation and method; as many as `generate` makes if not given.",
+)
+@device_option
+@json_option
+def methods(
+    run: Path, only: tuple[str, ...], n_images: int | None, device: str, as_json: bool
+) -> None:
+    """Compare MoESD with what one would use instead, on the prompts and seeds of RUN.
+
+    base; moesd (RUN's own), moesd-text, -unet, -both (experts there), -sampled (each picture's seed
+    draws its expert); reweighting; prompt-intervention; explicit-mixing (the oracle);
+    fair-diffusion; uce; debias-vl; fair-pca; leace; steering; lora. -lookup: only where the words
+    name an occupation and no gender. Pictures go to RUN/comparison/NAME, each made once; builds on
+    `train`.
+    """
+    from figures.paper import draw
+
+    with ProgressBar() as bar:
+
+        def tell(line: str) -> None:
+            bar.clear()
+            if not as_json:
+                click.echo(line)
+
+        experiment = open_run(run, bar, device)
+        outcome = experiment.compare(*only, n_images=n_images, draw=draw, tell=tell)
+    tell_outcome(outcome, as_json)
+
+
+@compare.command()
+@click.argument(
+    "runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--n-bootstrap",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Resamples behind each interval.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Seed of the resamples.",
+)
+@json_option
+def runs(runs: tuple[Path, ...], n_bootstrap: int, seed: int, as_json: bool) -> None:
+    """Compare the fairness of runs that have been evaluated, on the subjects that they share.
+
+    Paired differences of MAD for each pair of runs, with intervals, permutation p and Holm's
+    adjustment over all of them. Subjects that a run lacks are left out, and told.
+    """
+    from probe.run.compare.runs import compare_runs
+
+    answer = compare_runs(runs, n_bootstrap=n_bootstrap, seed=seed)
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())

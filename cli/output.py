@@ -1,0 +1,41 @@
+"""What commands share: opening their run, and telling what came of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from probe.run.experiment import Experiment
+    from probe.run.pipeline import Outcome
+
+
+def open_run(run: Path, bar: ProgressBar | None, device: str = "cpu") -> Experiment:
+    """Open the run that a command is about."""
+    from probe.run.experiment import Experiment
+
+    return Experiment.open(run, device=device, progress=bar)
+
+
+def given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Keep the options that were given."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def tell_outcome(outcome: Outcome, as_json: bool) -> None:
+    """Print what became of a stage, and what it found."""
+    if as_json:
+        echo_json(outcome.to_json())
+        return
+    click.echo(outcome.line())
+    click.echo(outcome.result.summary())
+
+
+def echo_json(data: dict[str, Any]) -> None:
+    """Print JSON; a number that is none has no place in it."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,62 @@
+"""The commands before and after a run: what training would cost, and giving its outcome away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import json_option, run_argument, settings_of
+from cli.output import echo_json, given, open_run
+from probe.run.config import SIDES, TrainConfig
+
+
+@click.command()
+@click.option("--model", required=True, help="tinytown, a folder, or a hub id.")
+@click.option("--side", type=click.Choice(SIDES), help="Where experts sit; on both if not given.")
+@settings_of(TrainConfig, "width", "unet_width", "n_experts", "placement", "style", "batch_size")
+@click.option("--resolution", type=int, help="Pixels of a side; the model's own if not given.")
+@json_option
+def plan(model: str, as_json: bool, **settings: Any) -> None:
+    """Tell what training a model costs: weights, their share, memory, operations.
+
+    Read from its configuration files alone; its weights need not be there. Memory and operations
+    are estimates.
+    """
+    from probe.run.plan import plan
+
+    answer = plan(model, **given(settings))
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@click.command()
+@run_argument
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def publish(run: Path, folder: Path, as_json: bool) -> None:
+    """Write the correction of RUN into FOLDER, with a model card of its figures.
+
+    FOLDER must be new or empty; it can be uploaded to a hub as it is.
+    """
+    answer = open_run(run, None).publish(folder)
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the card here. In a file that exists, what stands between the lines "
+    "<!-- moesd-probe:begin --> and <!-- moesd-probe:end --> is replaced, and our results in its "
+    "model-index.",
+)
+@json_option
+def card(run: Path, out: Path | None, as_json: bool) -> None:
+    """Write the bias section of a model card: what RUN found, for people and for the hub.
+
+    Needs no network.
+    """
+    answer = open_run(run, None).card(out)
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())

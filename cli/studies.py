@@ -1,0 +1,170 @@
+"""The commands beside the road: what looks into a run, or takes something out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import (
+    device_option,
+    format_option,
+    json_option,
+    run_argument,
+    seed_option,
+    settings_of,
+)
+from cli.output import echo_json, given, open_run, tell_outcome
+from cli.progress import ProgressBar
+from probe.run.config import STUDIES, GenerateConfig, ProbeConfig
+
+if TYPE_CHECKING:
+    from probe.run.pipeline import Outcome
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(STUDIES),
+    help="Only this study; may be given several times. All that RUN allows if not given.",
+)
+@settings_of(ProbeConfig)
+@seed_option("Seed of everything that is drawn.")
+@device_option
+@json_option
+def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settings: Any) -> None:
+    """Look deeper into the text encoder of RUN.
+
+    directions: how firm the axis is, and whether other estimators find the same one.
+    association: WEAT and its family. erasure: what erasers leave, and what they take along.
+    tracing: the layer, token and attention head that carry the bias. mixture: the share of women
+    in the pictures, read off the denoiser before any is made; prediction: the same, foretold from
+    the text. intersections: who is missing where gender, age and skin tone meet, and whether
+    prompts that ask for a combination get it. levels: pictures under prompts that say more and
+    more of the gender, from nothing to a noun: what is gained where nothing is said, and disturbed
+    where something is. These four need `evaluate`. gate: what the gate makes of prompts that were
+    built to be hard, and of ever more specific ones; needs `train`.
+    """
+    with ProgressBar() as bar:
+
+        def tell(outcome: Outcome) -> None:
+            bar.clear()
+            if not as_json:
+                tell_outcome(outcome, as_json)
+
+        outcomes = open_run(run, bar, device).probe(*only, tell=tell, **given(settings))
+    if as_json:
+        echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
+
+
+@click.command()
+@run_argument
+@click.argument("concept")
+@settings_of(ProbeConfig, "n_bootstrap")
+@seed_option("Seed of everything that is drawn.")
+@device_option
+@json_option
+def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any) -> None:
+    """Look at any concept in the vectors of RUN: its axes, and what leans along them.
+
+    CONCEPT is gender, age, skin_tone, religion, or a TOML file of your own: groups of words, and
+    if you like pairs, templates and targets. Needs no model where vectors were imported.
+    """
+    from figures.concepts import draw_concept
+
+    with ProgressBar() as bar:
+        outcome = open_run(run, bar, device).concept(concept, draw_concept, **given(settings))
+    tell_outcome(outcome, as_json)
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--over",
+    "axes",
+    multiple=True,
+    required=True,
+    metavar="STAGE.SETTING=VALUE,...",
+    help="What varies, e.g. train.width=8,16,32; several give every combination.",
+)
+@click.option("--name", help="Name of the sweep; the settings' names if not given.")
+@settings_of(GenerateConfig, "n_images")
+@device_option
+@json_option
+def sweep(
+    run: Path,
+    axes: tuple[str, ...],
+    name: str | None,
+    n_images: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train, draw and measure RUN again and again with other settings.
+
+    Every variant is a run of its own in RUN/sweeps/NAME, which begins with what RUN has made, so
+    that nothing is made twice. Seeds (train.seed=1,2,3), data sizes (train.n_examples=50,150,500),
+    adapters (train.width=8,16,32) and guidance (generate.guidance_scale=1,3,7.5) are swept alike.
+    The dial is drawn as asked against got: --over generate.sending=measured --over
+    generate.target=0.1,0.5,0.9, and so is generate.strength=0,0.5,1.
+    """
+    from figures.sweeps import draw_sweep
+    from probe.run.sweep import Sweep, parse_axis
+
+    with ProgressBar() as bar:
+
+        def tell(line: str) -> None:
+            bar.clear()
+            if not as_json:
+                click.echo(line)
+
+        swept = Sweep(
+            run,
+            [parse_axis(text) for text in axes],
+            name=name,
+            n_images=n_images,
+            device=device,
+            progress=bar,
+        )
+        result = swept.run(tell=tell)
+        files = draw_sweep(run, swept.name)
+    if as_json:
+        echo_json(result.to_json())
+    else:
+        click.echo(f"\n{result.summary()}\nfigure: {files[1]}")
+
+
+@click.command()
+@run_argument
+@click.argument("prompt")
+@click.option(
+    "--share", is_flag=True, help="Also read the share of women off the denoiser; opens all of it."
+)
+@device_option
+@json_option
+def inspect(run: Path, prompt: str, share: bool, device: str, as_json: bool) -> None:
+    """Say what the gate of RUN does with a prompt, and why."""
+    answer = open_run(run, None, device).inspect(prompt, share=share)
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@click.command()
+@run_argument
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@format_option
+@json_option
+def export(run: Path, file: Path, format: str | None, as_json: bool) -> None:
+    """Write the embeddings of RUN to FILE, for other programs."""
+    answer = open_run(run, None).export(file, format=format)
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
+@click.command()
+@run_argument
+@json_option
+def info(run: Path, as_json: bool) -> None:
+    """List what stands in RUN: made by what, from what, up to date or not."""
+    answer = open_run(run, None).info()
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())

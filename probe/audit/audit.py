@@ -1,0 +1,195 @@
+"""One source audited: every figure of it, by subject, and what cannot be concluded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from probe.arrays import Double
+from probe.audit.against import compare_sources
+from probe.audit.fairness import FairnessFigure
+from probe.audit.figures import (
+    AuditFigure,
+    audit_figures,
+    bounds_of_unseen,
+    share_table,
+)
+from probe.audit.formatting import table_of
+from probe.audit.measures import MEASURES
+from probe.audit.misclassification.corrected import calibrated_figures
+from probe.audit.misclassification.sample import read_calibration
+from probe.audit.misclassification.sensitivity import holds_up_to
+from probe.audit.readers.reference import correlate, read_reference
+from probe.audit.readers.targets import PARITY, parse_target
+from probe.audit.sources import Source
+from probe.audit.tables import CountTable, choose_attribute
+from probe.io.settings import at_least, setting
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """How a source is audited."""
+
+    target: str = setting(
+        PARITY, "What is fair: parity, shares as in woman=0.3,man=0.7, or a table by subject."
+    )
+    calibration: str = setting("", "Table of a classifier's errors: columns true and seen.")
+    reference: str = setting("", "Table of shares or counts by subject to correlate with.")
+    column: str = setting("", "Column of the reference; needed only if several could be meant.")
+    value: str = setting("", "The value whose share is correlated; the attribute's first if empty.")
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.")
+    seed: int = setting(0, "Seed of the resamples.")
+
+    def __post_init__(self) -> None:
+        at_least("n_bootstrap", self.n_bootstrap, 1)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything that is found about one source."""
+
+    found: Found
+    """As ``evaluate --json`` prints it: `MEASURES` and what goes with them, at the top level."""
+    others: dict[str, Found] = field(default_factory=dict)
+    """The same of every further attribute of the source."""
+
+    def against(
+        self, source: Source, other: Source, settings: AuditSettings, *, margin: float
+    ) -> Audit:
+        """The same with a comparison of its source with another one, under ``against``."""
+        compared = compare_sources(
+            source,
+            other,
+            attribute=self.found["attribute"],
+            target=settings.target,
+            value=settings.value or None,
+            margin=margin,
+            n_bootstrap=settings.n_bootstrap,
+            seed=settings.seed,
+        )
+        return replace(self, found={**self.found, "against": compared})
+
+    def to_json(self) -> Found:
+        """Everything; further attributes under ``others``."""
+        return self.found | ({"others": self.others} if self.others else {})
+
+    def summary(self) -> str:
+        """The table that people read, and below it what they must know."""
+        return table_of(self.found, self.others)
+
+
+def audit_source(source: Source, settings: AuditSettings, *, attribute: str | None = None) -> Audit:
+    """Audit counts, or each attribute of labels.
+
+    Parameters
+    ----------
+    source : CountTable or LabelTable
+    settings : AuditSettings
+    attribute : str, optional
+        The one that stands at the top; the only one or ``gender`` if not given. The target and
+        the reference are about this one, and the others are measured against parity.
+
+    Raises
+    ------
+    DataError
+        If it is not clear which attribute is meant, or target or reference do not fit it.
+    """
+    if isinstance(source, CountTable):
+        return Audit(audit_counts(source, settings))
+    chosen = choose_attribute(source.source, list(source.values), attribute)
+    plain = AuditSettings(n_bootstrap=settings.n_bootstrap, seed=settings.seed)
+    others = {
+        name: audit_counts(source.count(name), plain)
+        for name, values in source.values.items()
+        if name != chosen and len(values) > 1
+    }
+    return Audit(audit_counts(source.count(chosen), settings), others)
+
+
+def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
+    """Audit one attribute.
+
+    Returns
+    -------
+    dict
+        `MEASURES`, each ``value, low, high, floor, corrected, corrected_low, corrected_high``;
+        ``bounds`` by what unseen pictures could have shown; ``unseen``; ``subjects``, each with
+        its shares; ``calibrated`` if the classifier's errors are known, else ``sensitivity``;
+        ``correlation`` if there is a reference.
+    """
+    table = table.with_pictures()
+    target = parse_target(settings.target, subjects=table.subjects, values=table.values)
+    figures = audit_figures(
+        table.counts, target=target, n_bootstrap=settings.n_bootstrap, seed=settings.seed
+    )
+    bounds = {
+        name: dict(
+            zip(
+                ("low", "high"),
+                bounds_of_unseen(table.counts, table.n_unseen, measure=name, target=target),
+                strict=True,
+            )
+        )
+        for name in MEASURES
+    }
+    found: Found = {
+        "source": table.source,
+        "attribute": table.attribute,
+        "values": table.values,
+        "target": settings.target,
+        "n_subjects": len(table.subjects),
+        "n_images": int(table.counts.sum()),
+        **{name: asdict(figure) for name, figure in figures.items()},
+        "unseen": {
+            "total": int(table.n_unseen.sum()),
+            **{reason: int(n.sum()) for reason, n in table.unseen.items()},
+        },
+        "bounds": bounds,
+        "notes": list(table.notes),
+        **_classifier_error(table, target, figures["mad"], settings),
+    }
+    if settings.reference:
+        value = settings.value or table.values[0]
+        reference = read_reference(Path(settings.reference), value, column=settings.column or None)
+        link = correlate(
+            table, value, reference, n_bootstrap=settings.n_bootstrap, seed=settings.seed
+        )
+        found["correlation"] = {**link, "reference": Path(settings.reference).name}
+    found["subjects"] = [
+        {
+            "subject": subject,
+            "n": int(row.sum()),
+            "unseen": int(n_unseen),
+            "shares": {
+                value: asdict(share) for value, share in zip(table.values, shares, strict=True)
+            },
+        }
+        for subject, row, n_unseen, shares in zip(
+            table.subjects, table.counts, table.n_unseen, share_table(table.counts), strict=True
+        )
+    ]
+    return found
+
+
+def _classifier_error(
+    table: CountTable, target: Double | None, mad: AuditFigure, settings: AuditSettings
+) -> Found:
+    """Figures without the classifier's errors, or how large those may be."""
+    if settings.calibration:
+        known = read_calibration(Path(settings.calibration), values=table.values)
+        drawn = {"n_bootstrap": settings.n_bootstrap, "seed": settings.seed}
+        corrected = calibrated_figures(table.counts, known, target=target, **drawn)
+        return {
+            "calibrated": {
+                **{name: asdict(figure) for name, figure in corrected.items()},
+                "rates": known.rates.tolist(),
+                "n": int(known.confusion.sum()),
+            }
+        }
+    if len(table.values) != 2:
+        return {"sensitivity": None}
+    figure = FairnessFigure(mad.value, mad.low, mad.high, mad.floor)
+    return {"sensitivity": {"holds_up_to": holds_up_to(table.counts, figure, target=target)}}

@@ -1,0 +1,220 @@
+"""Cells where attributes meet: their shares, the worst one, and what the margins do not show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from probe.arrays import Codes, Counts
+from probe.audit.intersections.information import entropy
+from probe.errors import DataError, ShapeError
+from probe.stats.confidence_limits import student
+from probe.stats.intervals import Interval, share_interval
+
+MIN_EXPECTED = 10
+"""Pictures that a fair model would put into a cell about which anything is claimed; our choice."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of values, in the pictures of all subjects."""
+
+    values: tuple[str, ...]
+    count: int
+    n: int
+    """Pictures in all cells."""
+    share: float
+    low: float
+    """Lower end of the interval, which holds for all cells of the intersection at once."""
+    high: float
+    fair: float
+    """Share that parity of all combinations would give it."""
+    is_small: bool
+    """Whether a fair model would put fewer than `MIN_EXPECTED` pictures here: claim nothing."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the cell surely has less than its fair share."""
+        return not self.is_small and self.high < self.fair
+
+
+@dataclass(frozen=True)
+class Division:
+    """Unfairness of an intersection, divided into what each attribute shows and what is hidden."""
+
+    joint: float
+    """Divergence of the cells' shares from parity, in nats, corrected by Miller and Madow."""
+    marginal: dict[str, float]
+    """The same of each attribute alone."""
+    hidden: Interval
+    """``joint - sum(marginal)``, which no attribute alone shows."""
+
+
+def code_labels(
+    labels: Mapping[str, Sequence[str]], attributes: Mapping[str, Sequence[str]]
+) -> Codes:
+    """Number the values of several attributes, shape (n_pictures, n_attributes).
+
+    Raises
+    ------
+    DataError
+        If a label is not among its attribute's values.
+    """
+    columns = []
+    for name, values in attributes.items():
+        if unknown := sorted(set(labels[name]) - set(values)):
+            raise DataError(f"labels of {name} hold {unknown}; needed only {list(values)}")
+        numbers = {value: number for number, value in enumerate(values)}
+        columns.append([numbers[label] for label in labels[name]])
+    return np.array(columns, dtype=np.int64).T
+
+
+def count_cells(codes: Codes, strata: Codes, sizes: Sequence[int]) -> Counts:
+    """Count pictures by stratum and by the value of each attribute.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_pictures, K)
+    strata : ndarray of int, shape (n_pictures,)
+        Numbered from 0.
+    sizes : sequence of K int
+        Number of values of each attribute.
+
+    Returns
+    -------
+    ndarray of int, shape (n_strata, *sizes)
+    """
+    counts = np.zeros((int(strata.max()) + 1, *sizes), dtype=np.int64)
+    np.add.at(counts, (strata, *codes.T), 1)
+    return counts
+
+
+def measure_cells(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> list[Cell]:
+    """Give the share of every combination of values among the pictures of these subjects.
+
+    The intervals are exact ones at the confidence ``1 - 0.05 / n_cells``, so that all of them hold
+    together and the worst may be picked. Pictures of fixed subjects vary less than the binomial
+    that they assume: they are somewhat wide.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_subjects, *sizes)
+        As from `count_cells`.
+    attributes : mapping of str to sequence of str
+        The attributes and their values, in the order of the axes.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If the counts are not of these values, or there are none.
+    """
+    _check(counts, attributes)
+    pooled, n = counts.sum(axis=0).ravel(), int(counts.sum())
+    fair, confidence = 1 / len(pooled), 1 - 0.05 / len(pooled)
+    cells = []
+    for values, count in zip(product(*attributes.values()), pooled.tolist(), strict=True):
+        found = share_interval(count, n, confidence=confidence)
+        is_small = n * fair < MIN_EXPECTED
+        cells.append(
+            Cell(values, count, n, found.value, found.low, found.high, fair, is_small)
+        )  # fmt: skip
+    return cells
+
+
+def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> Division:
+    """Divide the unfairness of an intersection into its attributes' and what is hidden in it.
+
+    For parity, ``KL(joint) = sum_k KL(attribute k) + C`` with the total correlation C: attributes
+    that are fair one by one may leave a combination out, and C is by how much. Subjects are
+    pooled. C is nearly a squared length, that of the dependence of the attributes, and the
+    interval of ``hidden`` is a ball around its root, see `_ends_of_hidden`; of a single subject it
+    has no width.
+
+    Parameters
+    ----------
+    counts, attributes
+        As in `measure_cells`.
+
+    Returns
+    -------
+    Division
+        In nats. 0 means parity; ``hidden`` 0 means that the attributes alone show everything.
+
+    Raises
+    ------
+    ShapeError, DataError
+        As `measure_cells`.
+
+    References
+    ----------
+    Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 11; Scheffé, *The
+    Analysis of Variance* (1959), section 3.5.
+    """
+    _check(counts, attributes)
+    pooled, names = counts.sum(axis=0), list(attributes)
+    joint = _divergence(pooled)
+    marginal = {name: _divergence(_margin(pooled, k)) for k, name in enumerate(names)}
+    hidden = joint - sum(marginal.values())
+    low, high = _ends_of_hidden(counts) or (hidden, hidden)
+    return Division(joint, marginal, Interval(hidden, min(low, hidden), max(high, hidden)))
+
+
+def _ends_of_hidden(counts: Counts) -> tuple[float, float] | None:
+    """Give the ends of the interval of what an intersection hides; None of a single subject.
+
+    With C the squared length of a vector Z in df dimensions, ``|Z_seen - Z| <= radius`` holds
+    ``|Z|`` between ``|Z_seen| - radius`` and ``|Z_seen| + radius``, also where Z is 0 and C's
+    standard error tells nothing. The squared radius is F's 95 % point times what scatter adds to C
+    on average, the jackknife's bias; where C is beyond that scatter, the radius is no less than
+    Student's with the jackknife's standard error of the root.
+    """
+    n_subjects, pooled = len(counts), counts.sum(axis=0)
+    left = [pooled - of_subject for of_subject in counts]
+    if n_subjects < 2 or not all(table.sum() for table in left):
+        return None
+    from scipy.special import fdtri
+
+    seen, without = _correlation(pooled), np.array([_correlation(table) for table in left])
+    freedom = pooled.size - 1 - sum(size - 1 for size in pooled.shape)
+    alone = freedom / (2 * float(pooled.sum()))  # what pictures add if all subjects are alike
+    added = max((n_subjects - 1) * (float(without.mean()) - seen), alone)
+    root = math.sqrt(max(seen, 0.0))
+    radius = math.sqrt(fdtri(freedom, n_subjects - 1, 0.95) * added)
+    if seen > added:
+        error = float(without.std()) * math.sqrt(n_subjects - 1) / (2 * root)
+        radius = max(radius, student(n_subjects - 1) * error)
+    most = float(np.log(pooled.size / max(pooled.shape)))  # all but one attribute known from it
+    return max(root - radius, 0.0) ** 2, min((root + radius) ** 2, most)
+
+
+def worst_cell(cells: Sequence[Cell]) -> Cell | None:
+    """Find the cell with the least share, of those that are not small; None if all are."""
+    known = [cell for cell in cells if not cell.is_small]
+    return min(known, key=lambda cell: cell.share, default=None)
+
+
+def _margin(table: Counts, k: int) -> Counts:
+    margin: Counts = table.sum(axis=tuple(axis for axis in range(table.ndim) if axis != k))
+    return margin
+
+
+def _divergence(table: Counts) -> float:
+    return float(np.log(table.size)) - entropy(table)[1]
+
+
+def _correlation(table: Counts) -> float:
+    """Total correlation of a table as observed, in nats."""
+    margins = sum(entropy(_margin(table, k))[0] for k in range(table.ndim))
+    return float(margins - entropy(table)[0])
+
+
+def _check(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> None:
+    sizes = tuple(len(values) for values in attributes.values())
+    if counts.ndim < 2 or counts.shape[1:] != sizes:
+        raise ShapeError(f"counts have the shape {counts.shape}; needed (n_subjects, {sizes})")
+    if not counts.sum():
+        raise DataError("there are no pictures to take shares of; needed at least 1")

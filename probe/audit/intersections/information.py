@@ -1,0 +1,140 @@
+"""How far attributes depend on each other: information, its bias, and what chance explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from probe.arrays import Codes, Counts
+from probe.errors import DataError, ShapeError
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What attributes say about each other, in nats."""
+
+    value: float
+    """As counted (plug-in): above 0 for independent attributes too, where pictures are few."""
+    corrected: float
+    """Less the bias of few pictures, by Miller and Madow; may be negative."""
+    chance: float
+    """Mean over the permutations: what independent attributes score at these numbers."""
+    p: float
+    """Share of permutations that score as much; small where attributes do depend."""
+    n: int
+    """Pictures."""
+
+
+def dependence(
+    codes: Codes,
+    strata: Codes | None = None,
+    *,
+    n_permutations: int = 999,
+    seed: int = 0,
+) -> Dependence:
+    """Measure how far K attributes depend on each other.
+
+    The total correlation ``sum_k H(X_k) - H(X_1, ..., X_K)``, which for two attributes is their
+    mutual information. With strata, its mean over them, weighted by their pictures: dependence
+    that the stratum does not explain. The p-value is that of permuting all attributes but the
+    first, within the strata.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_pictures, K)
+        Number of each attribute's value, from 0; K is at least 2.
+    strata : ndarray of int, shape (n_pictures,), optional
+        Stratum of each picture, e.g. its subject.
+    n_permutations : int, default=999
+        Random permutations behind ``p`` and ``chance``.
+    seed : int, default=0
+        Seed of the permutations.
+
+    Returns
+    -------
+    Dependence
+        In nats. 0 means independent; two values that say each other score ln 2 at equal shares.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If there are no pictures or fewer than two attributes, or a code is negative.
+    ValueError
+        If ``n_permutations`` is below 1.
+
+    References
+    ----------
+    Watanabe, *Information theoretical analysis of multivariate correlation*, IBM J. R&D 4 (1960).
+    Miller, *Note on the bias of information estimates*, 1955.
+    """
+    codes, strata = _checked(codes, strata)
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations is {n_permutations}; needed at least 1")
+    order = np.argsort(strata, kind="stable")
+    codes, strata = codes[order], strata[order]
+    n, widths = len(codes), codes.max(axis=0) + 1
+    alone = [_entropy(codes[:, [k]], widths[[k]], strata) for k in range(codes.shape[1])]
+    entropies = sum(found for found, _ in alone)
+    joint, n_cells = _entropy(codes, widths, strata)
+    n_strata = len(np.unique(strata))
+    # each entropy is too low by (cells that occur - 1) / 2n, stratum by stratum
+    freedom = (n_cells - n_strata) - sum(cells - n_strata for _, cells in alone)
+    rng, drawn = np.random.default_rng(seed), np.empty(n_permutations)
+    for draw in range(n_permutations):
+        moved = codes.copy()
+        for k in range(1, codes.shape[1]):
+            moved[:, k] = codes[np.argsort(strata + rng.random(n)), k]
+        drawn[draw] = entropies - _entropy(moved, widths, strata)[0]
+    value = max(0.0, entropies - joint)
+    hits = int((drawn >= value - 1e-12).sum())
+    return Dependence(
+        value=value,
+        corrected=value - freedom / (2 * n),
+        chance=float(drawn.mean()),
+        p=(1 + hits) / (1 + n_permutations),
+        n=n,
+    )
+
+
+def entropy(counts: Counts) -> tuple[float, float]:
+    """Compute the entropy of counts in nats, as counted and corrected by Miller and Madow.
+
+    ``H = -sum p log p``, and ``H + (m - 1) / 2n`` with the m cells that occur.
+
+    Raises
+    ------
+    DataError
+        If nothing was counted, or a count is negative.
+    """
+    found = np.asarray(counts, dtype=np.float64).ravel()
+    if not len(found) or found.min() < 0 or found.sum() <= 0:
+        raise DataError("there is nothing to take the entropy of; needed counts with a sum above 0")
+    present = found[found > 0]
+    plain = float(-(shares := present / present.sum()) @ np.log(shares))
+    return plain, plain + (len(present) - 1) / (2 * present.sum())
+
+
+def _entropy(codes: Codes, widths: Codes, strata: Codes) -> tuple[float, int]:
+    """Mean entropy within strata, and how many cells occur in all of them."""
+    cells = strata.astype(np.int64)
+    for column, width in zip(codes.T, widths, strict=True):
+        cells = cells * int(width) + column
+    _, first, counts = np.unique(cells, return_index=True, return_counts=True)
+    sizes = np.bincount(strata)[strata[first]]
+    value = float(-(counts / len(codes)) @ np.log(counts / sizes))
+    return value, len(counts)
+
+
+def _checked(codes: Codes, strata: Codes | None) -> tuple[Codes, Codes]:
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or codes.shape[1] < 2:
+        raise ShapeError(f"codes have the shape {codes.shape}; needed (n_pictures, K), K >= 2")
+    if not len(codes):
+        raise DataError("there are no pictures; needed at least 1")
+    strata = np.zeros(len(codes), dtype=np.int64) if strata is None else np.asarray(strata)
+    if strata.shape != (len(codes),):
+        raise ShapeError(f"strata have the shape {strata.shape}; needed one for each picture")
+    if codes.min() < 0 or strata.min() < 0:
+        raise DataError("codes and strata are numbered from 0; some are negative")
+    return codes, strata

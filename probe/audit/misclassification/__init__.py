@@ -1,0 +1,1 @@
+"""Correct shares for the errors of a classifier, from a labelled sample."""

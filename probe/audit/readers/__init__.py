@@ -1,0 +1,1 @@
+"""Readers of the label, count, picture and target files that people have."""

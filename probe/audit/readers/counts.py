@@ -1,0 +1,175 @@
+"""Files of counts: pictures by subject and value, in any of the three forms they come in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probe.audit.readers.labels import SUFFIXES, check_values, subject_column
+from probe.audit.tables import CountTable
+from probe.errors import DataError
+from probe.images.missing_labels import reason_unseen
+from probe.io.lines import nearest, read_lines
+from probe.io.records import Records, separator_of
+
+MAX_COUNT = 10**9
+"""Larger counts are refused: nobody made so many pictures of a subject, and they overflow."""
+
+Cell = tuple[str, str, str, int]
+"""Where a count stands, and its subject, value and number of pictures."""
+
+_COUNTS = ("count", "counts", "n", "n_images", "images", "number")
+_PAIR = re.compile(r"\s*([^:,]+?)\s*:\s*([^,]*?)\s*(?:,|$)")
+
+
+def read_counts(
+    path: str | Path, *, attribute: str = "value", values: Sequence[str] | None = None
+) -> CountTable:
+    """Read counts by subject and value.
+
+    Three forms: *long*, columns ``subject``, ``value`` (or any other name) and ``count``; *wide*,
+    ``subject`` and a column a value; and, as ``.txt``, that of Fair-Diffusion's results: a line
+    with the subject, then one with ``man: 166, woman: 84, except: 0``. Values that mean that
+    nothing was seen ("except", "undetected", "ambiguous", ...) are kept apart.
+
+    Parameters
+    ----------
+    path : path
+        ``.csv``, ``.tsv``, ``.jsonl``, ``.parquet`` or ``.txt``.
+    attribute : str, default="value"
+        What the values are values of, where the file does not say.
+    values : sequence of str, optional
+        All values, also those that never occur; any other is refused.
+
+    Returns
+    -------
+    CountTable
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or a count is negative, a fraction, no number or above
+        `MAX_COUNT`; the row is named.
+    ValueError
+        If the file is of another kind, or a value is named twice or by nothing.
+    """
+    path = Path(path)
+    check_values(values)
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        cells = list(_alternating(path))
+    elif suffix in SUFFIXES:
+        attribute, cells = _table(path, attribute)
+    else:
+        needed = ", ".join((*SUFFIXES, ".txt"))
+        raise ValueError(f"{path.name} is no file of counts; needed one of {needed}")
+    return _gather(path, attribute, cells, values)
+
+
+def _table(path: Path, attribute: str) -> tuple[str, list[Cell]]:
+    records = Records.read(path, separator=separator_of(path))
+    columns, subject = records.columns, subject_column(path, records.columns)
+    rows = [(place, row) for place, row in records.rows if any(cell is not None for cell in row)]
+    named = [i for i, name in enumerate(columns) if name.lower() in _COUNTS]
+    others = [i for i in range(len(columns)) if i != subject and i not in named]
+    if len(named) == 1 and len(others) == 1:
+        name = columns[others[0]]
+        return (attribute if name == "value" else name), [
+            (
+                place,
+                _subject(path, place, row[subject]),
+                str(row[others[0]] or "").strip(),
+                _whole(path, place, row[named[0]]),
+            )
+            for place, row in rows
+        ]
+    wide = [i for i in range(len(columns)) if i != subject]
+    return attribute, [
+        (place, _subject(path, place, row[subject]), columns[i], _whole(path, place, row[i]))
+        for place, row in rows
+        for i in wide
+    ]
+
+
+def _alternating(path: Path) -> Iterator[Cell]:
+    subject = ""
+    for number, text in read_lines(path):
+        place, line = f"line {number}", text.strip()
+        if not line:
+            continue
+        if not subject:
+            subject = line
+            continue
+        pairs = _PAIR.findall(line)
+        if not pairs or _PAIR.sub("", line).strip():
+            raise DataError(
+                f"{path}, {place}, is {line[:60]!r}; needed counts as in 'man: 166, woman: 84' "
+                f"under the subject {subject!r}"
+            )
+        for value, count in pairs:
+            yield place, subject, value, _whole(path, place, count)
+        subject = ""
+    if subject:
+        raise DataError(f"{path} ends with the subject {subject!r} and no counts; add them")
+
+
+def _gather(
+    path: Path, attribute: str, cells: list[Cell], values: Sequence[str] | None
+) -> CountTable:
+    if not cells:
+        raise DataError(f"{path} holds no counts; needed at least one subject")
+    subjects = {name: row for row, name in enumerate(dict.fromkeys(cell[1] for cell in cells))}
+    known = list(values or ())
+    counts: dict[str, Any] = {value: np.zeros(len(subjects), dtype=np.int64) for value in known}
+    unseen: dict[str, Any] = {}
+    filled: set[tuple[str, str]] = set()
+    for place, subject, value, count in cells:
+        if (subject, value) in filled:
+            raise DataError(
+                f"{path}, {place}, counts {value!r} of {subject!r} a second time; add the two up, "
+                "or delete one"
+            )
+        filled.add((subject, value))
+        reason = None if value in counts else reason_unseen(value)
+        if values is not None and value not in counts and reason is None:
+            raise DataError(
+                f"{path}, {place}, counts {value!r}{nearest(value, known)}; needed only "
+                f"{', '.join(known)}"
+            )
+        table, name = (counts, value) if reason is None else (unseen, reason)
+        table.setdefault(name, np.zeros(len(subjects), dtype=np.int64))
+        table[name][subjects[subject]] += count
+    return CountTable(
+        source=path.name,
+        attribute=attribute,
+        subjects=list(subjects),
+        values=list(counts),
+        counts=np.stack(list(counts.values()), axis=1) if counts else np.zeros((0, 0), dtype=int),
+        unseen={reason: found for reason, found in unseen.items() if found.any()},
+    )
+
+
+def _subject(path: Path, place: str, value: object) -> str:
+    if value is None or not (name := str(value).strip()):
+        raise DataError(f"{path}, {place}, names no subject; fill it in, or delete the row")
+    return name
+
+
+def _whole(path: Path, place: str, value: object) -> int:
+    try:
+        number = float(str(value))
+        if "_" in str(value):  # Python takes 1_000 for a number; who writes it may mean anything
+            raise ValueError
+        if 0 <= number <= MAX_COUNT and number.is_integer():
+            return int(number)
+    except ValueError:
+        pass
+    shown = str(value)[:40]
+    raise DataError(
+        f"{path}, {place}, has the count {shown!r}; needed a whole number of pictures, from 0 to "
+        f"{MAX_COUNT:,}"
+    )

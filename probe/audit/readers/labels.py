@@ -1,0 +1,211 @@
+"""Files of labels: a row a picture, a column an attribute, made by people or by any program."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from probe.audit.tables import LabelTable
+from probe.errors import DataError
+from probe.images.missing_labels import UNSEEN, reason_unseen
+from probe.io.lines import nearest
+from probe.io.records import Records, separator_of
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+SUBJECTS = ("subject", "subjects", "occupation", "profession", "job", "concept")
+"""Names that the column of subjects usually has."""
+
+MAX_VALUES = 20
+"""A column of more values is taken for a description, not for an attribute."""
+
+_SEEDS = ("seed", "seeds")
+_OTHERS = ("prompt", "file_name", "file", "path", "image", "key", "kind", "side", "split", "count")
+
+
+def read_labels(
+    path: str | Path,
+    *,
+    attribute: str | None = None,
+    values: Sequence[str] | None = None,
+) -> LabelTable:
+    """Read labels from a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
+
+    One row a picture. The column ``subject`` (or ``occupation``, ...) names what the picture was
+    to show, ``seed``, if there is one, the noise that it started from; of the others each is an
+    attribute, but for those that describe the file or hold more than `MAX_VALUES` values. An
+    empty field, "undetected" and "none" count as undetected, "ambiguous", "unclear" and "unknown"
+    as ambiguous. A ``.csv`` may be separated by commas or by semicolons. Rows are read one by one,
+    and a few bytes of each are kept, so a file may be larger than memory.
+
+    Parameters
+    ----------
+    path : path
+    attribute : str, optional
+        Read this one only, whatever its column looks like.
+    values : sequence of str, optional
+        All values of the attribute, also those that never occur; any other label is refused.
+        Needs ``attribute``, or a file that has only one.
+
+    Returns
+    -------
+    LabelTable
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or it is not clear what its columns mean; a row that cannot be
+        understood is named.
+    ValueError
+        If the file is of another kind, or a value is named twice or by nothing.
+    """
+    path = Path(path)
+    check_values(values)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path.name} is no file of labels; needed one of {', '.join(SUFFIXES)}")
+    records = Records.read(path, separator=separator_of(path))
+    subject = subject_column(path, records.columns)
+    chosen = _attribute_columns(path, records.columns, subject, attribute)
+    seed = next((i for i, name in enumerate(records.columns) if name.lower() in _SEEDS), None)
+    if values is not None and len(chosen) > 1:
+        raise DataError(
+            f"{path} has the attributes {', '.join(chosen)}; say with --attribute which one has "
+            f"the values {', '.join(values)}"
+        )
+    subjects = _Names()
+    columns = {name: _Column(name, values, is_certain=attribute is not None) for name in chosen}
+    seeds: list[str] | None = None if seed is None else []
+    for place, row in records.rows:
+        if all(value is None for value in row):
+            continue  # an empty line
+        subjects.add(_text(row[subject]), path, place)
+        for name, index in chosen.items():
+            if name in columns and not columns[name].add(_text(row[index]), path, place):
+                del columns[name]
+        if seeds is not None and seed is not None:
+            seeds.append(_text(row[seed]))
+    if not columns:
+        raise DataError(
+            f"{path}: every column holds more than {MAX_VALUES} values; name the attribute with "
+            "--attribute"
+        )
+    ignored = [name for name in chosen if name not in columns]
+    notes = [f"not taken for attributes, too many values: {', '.join(ignored)}"] if ignored else []
+    return LabelTable(
+        source=path.name,
+        subjects=list(subjects.known),
+        rows=np.frombuffer(subjects.codes, dtype=np.int32),
+        values={name: list(column.known) for name, column in columns.items()},
+        codes={
+            name: np.frombuffer(column.codes, dtype=np.int32) for name, column in columns.items()
+        },
+        seeds=seeds,
+        notes=tuple(notes),
+    )
+
+
+def check_values(values: Sequence[str] | None) -> None:
+    """See that values are named, each once; None if they are to be found in the file.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    if values is not None and (len(set(values)) < len(values) or not all(values)):
+        raise ValueError(
+            f"the values are {', '.join(map(repr, values))}; needed each once, as in woman,man"
+        )
+
+
+def subject_column(path: Path, columns: Sequence[str]) -> int:
+    """Find the column of subjects, by its name.
+
+    Raises
+    ------
+    DataError
+        If none or several have such a name.
+    """
+    found = [i for i, name in enumerate(columns) if name.lower() in SUBJECTS]
+    if len(found) != 1:
+        named = ", ".join(columns[i] for i in found) or "none of them"
+        raise DataError(
+            f"{path} has the columns {', '.join(columns)}, and {named} is called as subjects are; "
+            "needed one column `subject`: rename it"
+        )
+    return found[0]
+
+
+class _Names:
+    """Number texts in the order in which they are first seen."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+        self.codes = array("i")
+
+    def add(self, name: str, path: Path, place: str) -> None:
+        if not name:
+            raise DataError(f"{path}, {place}, names no subject; fill it in, or delete the row")
+        self.codes.append(self.known.setdefault(name, len(self.known)))
+
+
+class _Column:
+    """Number the values of an attribute; ``-1 - i`` is reason i for having none."""
+
+    def __init__(self, name: str, values: Sequence[str] | None, *, is_certain: bool) -> None:
+        self.name = name
+        self.known = {value: code for code, value in enumerate(values or ())}
+        self.codes = array("i")
+        self._is_closed, self._is_certain = values is not None, is_certain
+
+    def add(self, label: str, path: Path, place: str) -> bool:
+        """Keep a label; False if the column has proved to be no attribute."""
+        code = self.known.get(label)
+        if code is None and (reason := reason_unseen(label)) is not None:
+            code = -1 - UNSEEN.index(reason)
+        if code is None:
+            if self._is_closed:
+                raise DataError(
+                    f"{path}, {place}: {self.name} is {label!r}{nearest(label, self.known)}; "
+                    f"needed one of {', '.join(self.known)}, or nothing if none is seen"
+                )
+            if len(self.known) >= MAX_VALUES and not self._is_certain:
+                return False
+            code = self.known.setdefault(label, len(self.known))
+        self.codes.append(code)
+        return True
+
+
+def _attribute_columns(
+    path: Path, columns: Sequence[str], subject: int, wanted: str | None
+) -> Mapping[str, int]:
+    if wanted is not None:
+        if wanted not in columns:
+            raise DataError(
+                f"{path} has no column {wanted!r}{nearest(wanted, columns)}; its columns are "
+                f"{', '.join(columns)}"
+            )
+        return {wanted: columns.index(wanted)}
+    others = (*_OTHERS, *_SEEDS)
+    found = {
+        name: i
+        for i, name in enumerate(columns)
+        if i != subject
+        and name.lower() not in others
+        and not name.endswith(("_confidence", "score"))
+    }
+    if not found:
+        raise DataError(f"{path} has no column of labels besides {', '.join(columns)}; add one")
+    return found
+
+
+def _text(value: object) -> str:
+    """What a field says: nothing for null and NaN, whole numbers without a point."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()

@@ -1,0 +1,221 @@
+"""The release gate: bounds on figures, judged by the end of the interval that could break them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from probe.errors import DataError
+from probe.io.files import atomic, one_line
+from probe.io.lines import nearest
+from probe.io.parsing import parse_toml
+
+Found = Mapping[str, Any]
+
+ABOVE, BELOW = "fail_above", "fail_below"
+_ENDS = {"value", "low", "high"}
+_SIDE = "corrected"  # in a run, what a figure without a side is about: it is what is released
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A figure and the number that it may not pass."""
+
+    figure: str
+    """Its place in ``evaluate --json``, e.g. ``mad``, ``held_out.mad`` or ``base.fd``."""
+    limit: float
+    side: str = ABOVE
+    """`ABOVE`: fails if the upper end of the interval is larger. `BELOW`: the lower, smaller."""
+
+    @classmethod
+    def parse(cls, text: str, side: str = ABOVE) -> Bound:
+        """Read ``mad=0.15``.
+
+        Raises
+        ------
+        ValueError
+            If it is anything else.
+        """
+        figure, _, limit = text.partition("=")
+        try:
+            return cls(figure.strip(), _number(limit), side)
+        except ValueError:
+            raise ValueError(
+                f"the bound is {text!r}; needed a figure and a number, as in mad=0.15"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a bound."""
+
+    figure: str
+    """Where the figure was found."""
+    side: str
+    limit: float
+    value: float
+    low: float
+    high: float
+    is_kept: bool
+
+    def line(self) -> str:
+        """One line: kept or not, and by which number."""
+        end, number = ("upper", self.high) if self.side == ABOVE else ("lower", self.low)
+        needed = "at most" if self.side == ABOVE else "at least"
+        return (
+            f"{'kept' if self.is_kept else 'FAILED'}: {self.figure} = {self.value:.3f} "
+            f"[{self.low:.3f}, {self.high:.3f}]; the {end} end {number:.3f}, needed {needed} "
+            f"{self.limit:g}"
+        )
+
+
+def read_policy(path: Path) -> list[Bound]:
+    """Read bounds from a TOML file with the tables ``[fail_above]`` and ``[fail_below]``.
+
+    Each entry is a figure and a number; a figure with points in its name stands in quotes
+    (``"held_out.mad" = 0.2``), or in a table of its own (``[fail_above.held_out]``).
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not TOML, or holds anything else.
+    """
+    try:
+        policy = parse_toml(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {one_line(error)}; name another file") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not TOML ({one_line(error)}); correct it") from error
+    if unknown := [name for name in policy if name not in (ABOVE, BELOW)]:
+        raise DataError(
+            f"{path} holds {unknown[0]!r}{nearest(unknown[0], (ABOVE, BELOW))}; needed the tables "
+            f"[{ABOVE}] and [{BELOW}]"
+        )
+    bounds = [
+        Bound(figure, limit, side)
+        for side, table in policy.items()
+        for figure, limit in _entries(path, side, table)
+    ]
+    if not bounds:
+        raise DataError(f"{path} holds no bound; needed one, as in [{ABOVE}] mad = 0.15")
+    return bounds
+
+
+def judge(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
+    """Hold figures against bounds.
+
+    Parameters
+    ----------
+    found : mapping
+        What ``evaluate --json`` prints, of a run or of another source. In a run a figure without
+        a side is that of the corrected model.
+    bounds : sequence of Bound
+
+    Returns
+    -------
+    list of Verdict
+        In the order of the bounds.
+
+    Raises
+    ------
+    ValueError
+        If there is no such figure, or it has no interval.
+    """
+    return [_judge(found, bound) for bound in bounds]
+
+
+def write_junit(path: Path, verdicts: Sequence[Verdict], *, source: str) -> None:
+    """Write verdicts as the JUnit XML that continuous integration reads, one test case a bound."""
+    n_failed = sum(not verdict.is_kept for verdict in verdicts)
+    counts = {"tests": str(len(verdicts)), "failures": str(n_failed), "errors": "0"}
+    root = ElementTree.Element("testsuites", counts)
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "moesd-probe evaluate", **counts})
+    for verdict in verdicts:
+        name = f"{verdict.figure} {verdict.side} {verdict.limit:g}"
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": _printable(source), "name": _printable(name)}
+        )
+        if not verdict.is_kept:
+            said = {"message": _printable(verdict.line()), "type": verdict.side}
+            ElementTree.SubElement(case, "failure", said)
+        else:
+            ElementTree.SubElement(case, "system-out").text = _printable(verdict.line())
+    ElementTree.indent(root)
+    with atomic(path) as temporary:
+        ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
+
+
+def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Every verdict as a dictionary."""
+    return [asdict(verdict) for verdict in verdicts]
+
+
+def _judge(found: Found, bound: Bound) -> Verdict:
+    name = bound.figure
+    figure = _at(found, name)
+    if figure is None and (figure := _at(found, f"{_SIDE}.{name}")) is not None:
+        name = f"{_SIDE}.{name}"
+    if figure is None:
+        known = sorted(_names(found))
+        raise ValueError(
+            f"there is no figure {bound.figure!r}{nearest(bound.figure, known)}; known are "
+            f"{', '.join(known[:40])}"
+        )
+    value, low, high = (float(figure[end]) for end in ("value", "low", "high"))
+    is_kept = high <= bound.limit if bound.side == ABOVE else low >= bound.limit
+    return Verdict(name, bound.side, bound.limit, value, low, high, is_kept)
+
+
+def _at(found: Found, name: str) -> Found | None:
+    """The figure at a place such as ``corrected.held_out.mad``; None if there is none."""
+    here: Any = found
+    for part in name.split("."):
+        if not isinstance(here, Mapping) or part not in here:
+            return None
+        here = here[part]
+    return here if isinstance(here, Mapping) and here.keys() >= _ENDS else None
+
+
+def _names(found: Found, above: str = "") -> Iterator[str]:
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            place = f"{above}{name}"
+            if value.keys() >= _ENDS:
+                yield place
+            else:
+                yield from _names(value, f"{place}.")
+
+
+def _entries(path: Path, side: str, table: object, above: str = "") -> Iterator[tuple[str, float]]:
+    if not isinstance(table, dict):
+        raise DataError(f"{path}: {side} is {table!r}; needed a table of figures and numbers")
+    for name, limit in table.items():
+        if isinstance(limit, dict):
+            yield from _entries(path, side, limit, f"{above}{name}.")
+            continue
+        try:
+            if isinstance(limit, (bool, str)):
+                raise ValueError
+            yield f"{above}{name}", _number(limit)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"{path}: [{side}] {above}{name} is {limit!r}; needed a number"
+            ) from None
+
+
+def _number(limit: Any) -> float:
+    number = float(limit)
+    if number != number or abs(number) == float("inf"):
+        raise ValueError(limit)
+    return number
+
+
+def _printable(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold at all."""
+    return "".join(
+        letter if letter in "\t\n\r" or (letter >= " " and letter not in "\ufffe\uffff") else "?"
+        for letter in text.encode("utf-8", "replace").decode()
+    )

@@ -1,0 +1,145 @@
+"""Intervals of figures that are means over subjects, each of whom is known by counts alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from probe.arrays import Counts, Double
+from probe.audit.measures import SQUARES
+from probe.stats.confidence_limits import farther, student
+from probe.stats.intervals import CELLS, COVERAGE, Interval, studentised
+
+Figure = Callable[[Sequence[Double], Double], Mapping[str, Double]]
+"""Shares of each table, (..., n_subjects, K), and the target -> figures, (..., n_subjects)."""
+
+_N_ALONE = 16_000  # subjects drawn to learn what pictures alone contribute: known to 1 %
+
+
+def interval_over_subjects(
+    tables: Sequence[Counts],
+    fair: Double,
+    figure: Figure,
+    *,
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> dict[str, Interval]:
+    """Give the means of figures over subjects, with studentised two-level bootstrap intervals.
+
+    Subjects are drawn with replacement, the same for all tables, then the pictures of each from
+    its shares, as far as these can be told from chance (`shrunken_shares`). Every replicate's
+    mean is measured in its own standard error (`probe.stats.intervals.studentised`), so that the
+    long tail of a figure such as KL, and subjects that are few, are in the interval, which goes at
+    least as far as Student's; of a figure that is about a square (`SQUARES`), whose error grows
+    with it, as far from 0 as Student's for its logarithm. The spread over subjects, in which the
+    ends are measured, is taken to be no smaller than what their pictures alone would give: ten
+    subjects that happen to agree are not known to be alike.
+
+    What it covers is the figure that subjects like these have at these numbers of pictures. Of a
+    single subject only the pictures are drawn.
+
+    Parameters
+    ----------
+    tables : sequence of ndarray of int, shape (n_subjects, K)
+        Row i of each is the same subject.
+    fair : ndarray of shape (n_subjects, K)
+    figure : callable
+        What is averaged over subjects.
+    n_bootstrap : int
+    rng : Generator
+
+    Raises
+    ------
+    ValueError
+        If ``n_bootstrap`` is below 1.
+
+    References
+    ----------
+    Hall, *The Bootstrap and Edgeworth Expansion* (1992), section 3.5; Davison and Hinkley,
+    *Bootstrap Methods and their Application* (1997), sections 3.8 and 5.2.
+    """
+    if n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
+    n_subjects, n_values = fair.shape
+    totals = [table.sum(axis=1) for table in tables]
+    likely = [shrunken_shares(table) for table in tables]
+    rows = figure([t / n[:, None] for t, n in zip(tables, totals, strict=True)], fair)
+
+    def redrawn(chosen: Counts) -> Mapping[str, Double]:
+        """Figures of subjects ``chosen``, (n_draws, n_subjects), with pictures drawn anew."""
+        shares = [
+            rng.multinomial(n[chosen], p[chosen]) / n[chosen][..., None]
+            for n, p in zip(totals, likely, strict=True)
+        ]
+        return figure(shares, fair[chosen])
+
+    size = max(20, _N_ALONE // n_subjects), n_subjects
+    themselves = np.broadcast_to(np.arange(n_subjects), size)
+    alone = {name: found.var(axis=0).mean() for name, found in redrawn(themselves).items()}
+    means: dict[str, list[Double]] = {name: [] for name in rows}
+    spreads: dict[str, list[Double]] = {name: [] for name in rows}
+    chunk = max(1, CELLS // (n_subjects * n_values))
+    for start in range(0, n_bootstrap, chunk):
+        size = min(chunk, n_bootstrap - start), n_subjects
+        for name, found in redrawn(rng.integers(n_subjects, size=size)).items():
+            means[name].append(found.mean(axis=1))
+            spreads[name].append(found.std(axis=1, ddof=1) if n_subjects > 1 else found[:, 0])
+    intervals = {}
+    for name, of_subjects in rows.items():
+        value, drawn = float(of_subjects.mean()), np.concatenate(means[name])
+        moved = drawn - drawn.mean()
+        if n_subjects == 1:
+            low, high = np.quantile(moved, COVERAGE)
+            intervals[name] = Interval(value, value + float(low), value + float(high))
+            continue
+        spread = max(float(of_subjects.std(ddof=1)), float(np.sqrt(alone[name])))
+        ends = studentised(value, spread, moved, np.concatenate(spreads[name]))
+        half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
+        below = half * (farther(half, value) if name in SQUARES and value < 0 else 1.0)
+        above = half * (farther(half, value) if name in SQUARES and value > 0 else 1.0)
+        intervals[name] = Interval(
+            value, min(ends.low, value - below), max(ends.high, value + above)
+        )
+    return intervals
+
+
+def shrunken_shares(counts: Counts) -> Double:
+    """Draw the shares of subjects together by as much of their spread as chance explains.
+
+    ``(n rho p + (1 - rho) q) / (n rho + 1 - rho)`` for a subject of n pictures and shares p, with
+    the shares q of all pictures and the correlation rho of two pictures of one subject: the
+    posterior mean where shares are Dirichlet distributed, rho by moments. Pictures that are drawn
+    from shares as observed would scatter by chance twice. One picture, the K-th part of it of
+    each value, is added to every subject: what was not seen may still be there.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_subjects, K)
+
+    Returns
+    -------
+    ndarray of shape (n_subjects, K)
+        Positive; rows sum to 1.
+
+    References
+    ----------
+    Mosimann, *On the compound multinomial distribution, the multivariate beta-distribution, and
+    correlations among proportions*, Biometrika 49 (1962); Kleinman, *Proportions with extraneous
+    variance: single and independent samples*, JASA 68 (1973); Perks, *Some observations on inverse
+    probability including a new indifference rule*, J. Institute of Actuaries 73 (1947).
+    """
+    n_subjects, n_values = counts.shape
+    n = counts.sum(axis=1, keepdims=True)  # (n_subjects, 1)
+    pooled = counts.sum(axis=0) / n.sum()
+    rho, seen = 0.0, pooled > 0
+    freedom = (n_subjects - 1) * (int(seen.sum()) - 1)
+    if freedom > 0 and n.max() > 1:
+        expected = n * pooled[seen]
+        chi2 = float(((counts[:, seen] - expected) ** 2 / expected).sum())
+        typical = float((n.sum() - (n**2).sum() / n.sum()) / (n_subjects - 1))
+        rho = float(np.clip((chi2 / freedom - 1) / max(typical - 1, 1e-9), 0.0, 1.0))
+    shrunken = (rho * counts + (1 - rho) * pooled) / (n * rho + 1 - rho)
+    likely: Double = (n * shrunken + 1 / n_values) / (n + 1)
+    return likely

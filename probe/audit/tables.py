@@ -1,0 +1,141 @@
+"""What an audit counts: pictures by subject and perceived value, and those without one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from probe.arrays import Codes, Counts
+from probe.errors import DataError, DegenerateDataError
+from probe.images.missing_labels import UNSEEN
+
+
+@dataclass(frozen=True, eq=False)
+class CountTable:
+    """Pictures by subject and perceived value of one attribute."""
+
+    source: str
+    """Name of what was counted, as people call it."""
+    attribute: str
+    subjects: list[str]
+    values: list[str]
+    """All values of the attribute, also those that never occur; at least 2."""
+    counts: Counts
+    """Shape (n_subjects, n_values)."""
+    unseen: Mapping[str, Counts]
+    """By reason, one of `UNSEEN`: pictures without a value, shape (n_subjects,)."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the figures must know, a sentence each."""
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 2:
+            raise DegenerateDataError(
+                f"{self.source}: {self.attribute} has the single value {self.values!r}; needed at "
+                "least 2: name all of them with --values, also those that never occur"
+            )
+        if not self.subjects or not int(self.counts.sum()):
+            raise DegenerateDataError(
+                f"{self.source}: {self.attribute} was seen in no picture; needed at least 1"
+            )
+
+    @property
+    def n_unseen(self) -> Counts:
+        """Pictures of each subject in which no value was seen, shape (n_subjects,)."""
+        nothing: Counts = np.zeros(len(self.subjects), dtype=np.int64)
+        return sum(self.unseen.values(), start=nothing)
+
+    def with_pictures(self) -> CountTable:
+        """Leave out the subjects in whose pictures nothing was seen, and say which."""
+        is_seen = self.counts.sum(axis=1) > 0
+        if is_seen.all():
+            return self
+        gone = [
+            f"{name} ({n} pictures)"
+            for name, n, seen in zip(self.subjects, self.n_unseen, is_seen, strict=True)
+            if not seen
+        ]
+        told = f"left out, because no picture of theirs shows a value: {', '.join(gone[:5])}"
+        told += f" and {len(gone) - 5} more" if len(gone) > 5 else ""
+        return replace(self.rows(np.flatnonzero(is_seen)), notes=(*self.notes, told))
+
+    def rows(self, order: Codes) -> CountTable:
+        """The same of some subjects, in the order of their row numbers."""
+        return replace(
+            self,
+            subjects=[self.subjects[row] for row in order],
+            counts=self.counts[order],
+            unseen={reason: found[order] for reason, found in self.unseen.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """One row a picture: its subject, and the value of each attribute that is perceived in it."""
+
+    source: str
+    subjects: list[str]
+    """Distinct, in the order of their first picture."""
+    rows: Codes
+    """Position of each picture's subject in ``subjects``, shape (n_pictures,)."""
+    values: Mapping[str, list[str]]
+    """Values of each attribute."""
+    codes: Mapping[str, Codes]
+    """Position of each picture's value, or ``-1 - i`` for reason i of `UNSEEN`."""
+    seeds: list[str] | None = None
+    """Seed of each picture, where it is known; equal seeds make pictures of two sources a pair."""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def count(self, attribute: str) -> CountTable:
+        """Count one attribute.
+
+        Raises
+        ------
+        DataError
+            If there is no such attribute, it has a single value, or no picture shows one.
+        """
+        if attribute not in self.values:
+            known = ", ".join(self.values)
+            raise DataError(f"{self.source} has no attribute {attribute!r}; it has {known}")
+        codes, n = self.codes[attribute], len(self.subjects)
+        values, is_seen = self.values[attribute], codes >= 0
+        counts = np.zeros((n, len(values)), dtype=np.int64)
+        np.add.at(counts, (self.rows[is_seen], codes[is_seen]), 1)
+        unseen = {
+            reason: np.bincount(self.rows[codes == -1 - place], minlength=n)
+            for place, reason in enumerate(UNSEEN)
+        }
+        return CountTable(
+            self.source,
+            attribute,
+            self.subjects,
+            values,
+            counts,
+            {reason: found for reason, found in unseen.items() if found.any()},
+            self.notes,
+        )
+
+
+def choose_attribute(source: str, known: Sequence[str], wanted: str | None) -> str:
+    """Choose the attribute that an audit is about: the wanted, the only one, or ``gender``.
+
+    Raises
+    ------
+    DataError
+        If the wanted one is not there, or it is not clear which is meant.
+    """
+    if wanted is not None:
+        if wanted not in known:
+            raise DataError(f"{source} has no attribute {wanted!r}; it has {', '.join(known)}")
+        return wanted
+    if len(known) == 1:
+        return known[0]
+    if "gender" in known:
+        return "gender"
+    raise DataError(
+        f"{source} has the attributes {', '.join(known)}; say with --attribute which one is meant"
+    )

@@ -1,7 +1,0 @@
-"""Attributes taken together in the pictures of a run, and prompts that ask for them together."""
-
-from __future__ import annotations
-
-from probe.experiment.studies.intersections.study import Intersections
-
-__all__ = ["Intersections"]

@@ -1,7 +1,0 @@
-"""Pictures under prompts that say more and more of the gender: what is gained, what disturbed."""
-
-from __future__ import annotations
-
-from probe.experiment.studies.levels.study import Levels
-
-__all__ = ["Levels"]

@@ -1,0 +1,1 @@
+"""Files: atomic writing, provenance, and readers whose errors name the way out."""

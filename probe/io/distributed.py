@@ -1,0 +1,92 @@
+"""The processes of one training: several that a launcher has started side by side, or just one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from probe.errors import ProbeError
+
+if TYPE_CHECKING:
+    import torch
+
+_PATIENCE = timedelta(days=1)  # the first process may draw training pictures for hours
+
+
+def world_size() -> int:
+    """How many processes were launched, by `accelerate launch` or `torchrun`; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Number of this process; 0 is the first, which alone writes and tells."""
+    return int(os.environ.get("RANK", "0")) if world_size() > 1 else 0
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and tells."""
+    return rank() == 0
+
+
+def own_device(device: str) -> str:
+    """Name the card of this process, where several share a machine: "cuda" is "cuda:1" of the next.
+
+    >>> own_device("cuda")
+    'cuda'
+    """
+    shares = world_size() > 1 and device == "cuda"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if shares else device
+
+
+def barrier() -> None:
+    """Go on when all processes have come to here."""
+    if world_size() > 1:
+        _state().wait_for_everyone()
+
+
+@contextmanager
+def first_before_others() -> Iterator[None]:
+    """Let the first process through alone; the others follow, and find what it has written."""
+    if world_size() == 1:
+        yield
+        return
+    with _state().main_process_first():
+        yield
+
+
+def total(values: torch.Tensor) -> torch.Tensor:
+    """Add up a tensor over all processes; each gets the same sum."""
+    if world_size() == 1:
+        return values
+    from accelerate.utils import reduce
+
+    _state()
+    together: torch.Tensor = reduce(values, "sum")
+    return together
+
+
+@lru_cache(maxsize=1)
+def _state() -> Any:
+    """Bring the processes together; once, and not before one has to hear of another.
+
+    Raises
+    ------
+    ProbeError
+        If accelerate is missing.
+    """
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise ProbeError(
+            f"{world_size()} processes were launched, which needs accelerate; install it with "
+            "`pip install 'moesd-probe[processes]'`, or launch one"
+        ) from error
+    import torch
+
+    # Without being told, accelerate makes one process of each where there is no card.
+    is_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+    return PartialState(cpu=is_cpu or not torch.cuda.is_available(), timeout=_PATIENCE)

@@ -1,0 +1,74 @@
+"""Files that users bring, line by line: UTF-8, no NUL byte, and a refusal names its line."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from probe.errors import DataError
+from probe.io.files import one_line
+
+BOM = "\ufeff"
+
+_OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that a user named, or say that it cannot be read or is empty."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {one_line(error)}; name another file") from error
+    with file:
+        if not file.peek(1):
+            raise DataError(f"{path} is empty; name a file that holds something")
+        yield file
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (number, text) of each line, counted from 1, without its ending.
+
+    A byte order mark at the beginning is no part of the text. Only ``\\n`` and ``\\r\\n`` end a
+    line, because other breaks that Unicode knows may stand within a word or prompt.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is empty, is not UTF-8 or holds a NUL byte; the last two with
+        the number of the line.
+    """
+    with opened(path) as file:
+        for number, raw in enumerate(file, 1):
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                looks = _OTHER_MARKS.get(raw[:2], "") if number == 1 else ""
+                found = f"it begins as {looks} does" if looks else one_line(error)
+                raise DataError(
+                    f"{path}, line {number}, is not UTF-8 ({found}); save the file as UTF-8"
+                ) from error
+            if "\0" in text:
+                raise DataError(
+                    f"{path}, line {number}, holds a NUL byte; needed plain text: remove it"
+                )
+            yield number, text.removesuffix("\n").removesuffix("\r")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say ``" (did you mean 'x'?)"`` if one of the first 10,000 is close to a name, or nothing."""
+    close = difflib.get_close_matches(name, list(islice(known, 10_000)), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a field of a text file is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

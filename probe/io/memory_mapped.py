@@ -1,0 +1,97 @@
+"""Arrays in safetensors that need not fit into memory: written in pieces, read where they stand."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from probe.io.artifacts import Provenance, read_provenance
+from probe.io.files import Array, atomic, readable
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+    "U64": np.dtype("<u8"),
+}
+
+
+def map_tensors(path: Path | str, *, kind: str) -> tuple[dict[str, Array], Provenance]:
+    """Open what `lay_out` or `write_tensors` wrote, and leave it on the disk.
+
+    The arrays cannot be written to; what is taken out of them is read then.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is missing, truncated, of another kind or of another schema.
+    """
+    path = Path(path)
+    provenance = read_provenance(path, kind=kind)
+    with readable(path), path.open("rb") as file:
+        n_header = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(n_header))
+    arrays: dict[str, Array] = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            dtype, offset = _DTYPES[entry["dtype"]], 8 + n_header + entry["data_offsets"][0]
+            arrays[name] = _map(path, dtype, tuple(entry["shape"]), offset, "r")
+    return arrays, provenance
+
+
+@contextlib.contextmanager
+def lay_out(
+    path: Path | str, shapes: Mapping[str, tuple[str, tuple[int, ...]]], provenance: Provenance
+) -> Iterator[Callable[[str, Any, Array], None]]:
+    """Write arrays as safetensors that need not fit into memory.
+
+    Parameters
+    ----------
+    path : Path
+        The file is there, whole, once the block has succeeded.
+    shapes : mapping
+        Name -> (type as safetensors names it, e.g. ``"F32"``; shape). Zeros until they are put.
+
+    Yields
+    ------
+    callable
+        ``put(name, rows, values)`` sets some rows of an array.
+    """
+    entries: dict[str, Any] = {
+        "__metadata__": {"provenance": json.dumps(asdict(provenance), sort_keys=True)}
+    }
+    size = 0
+    for name, (dtype, shape) in shapes.items():
+        start, size = size, size + int(np.prod(shape)) * _DTYPES[dtype].itemsize
+        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, size]}
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)
+
+    def put(name: str, rows: Any, values: Array) -> None:
+        dtype, shape = shapes[name]
+        offset = 8 + len(header) + entries[name]["data_offsets"][0]
+        # Mapped for this piece alone, so that what was put does not stay in memory.
+        _map(temporary, _DTYPES[dtype], shape, offset, "r+")[rows] = values
+
+    with atomic(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            file.truncate(8 + len(header) + size)
+            if hasattr(os, "posix_fallocate"):  # or a full disk would end the process in `put`
+                os.posix_fallocate(file.fileno(), 0, 8 + len(header) + size)
+        yield put
+
+
+def _map(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, mode: Literal["r", "r+"]
+) -> Array:
+    if 0 in shape:  # nothing cannot be mapped
+        return np.empty(shape, dtype)
+    return np.asarray(np.memmap(path, dtype, mode, offset, shape))

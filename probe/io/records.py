@@ -1,0 +1,258 @@
+"""Rows of a file that a user brings, be it a list, a csv, a tsv, a jsonl or a Parquet file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from probe.errors import DataError
+from probe.io.files import one_line
+from probe.io.lines import is_number, nearest, opened, read_lines
+from probe.io.parsing import parse_json
+
+CHUNK = 10_000
+"""Rows that are held as Python objects at a time."""
+
+Row = tuple[str, Sequence[Any]]
+"""Where a row stands ("line 3"), and its values, one a column."""
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """The rows of a file, to be gone through once."""
+
+    path: Path
+    columns: list[str]
+    rows: Iterator[Row]
+    texts: list[str]
+    """The columns that hold text, going by the first `CHUNK` rows."""
+
+    @classmethod
+    def read(cls, path: Path, *, separator: str | None = None) -> Records:
+        """Begin to read a file whose name ends as one of `SUFFIXES` does.
+
+        Parameters
+        ----------
+        path : Path
+        separator : str, optional
+            What separates the fields of a ``.csv``; a comma if not given.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read; a damaged row is refused when it is reached.
+        """
+        suffix = path.suffix.lower()
+        if separator is not None and suffix == ".csv":
+            columns, rows = _delimited(path, separator)
+        elif suffix in _READERS:
+            columns, rows = _READERS[suffix](path)
+        else:
+            raise DataError(
+                f"{path} is of no format that is read; needed a name that ends in "
+                f"{', '.join(SUFFIXES)}"
+            )
+        head = list(islice(rows, CHUNK))
+        texts = [
+            name for i, name in enumerate(columns) if any(_is_text(values[i]) for _, values in head)
+        ]
+        return cls(path, columns, chain(head, rows), texts)
+
+    def column(self, wanted: str | None, *, known: Iterable[str], what: str) -> int:
+        """Choose the column that holds something; see `choose_column`."""
+        if self.path.suffix.lower() == ".txt":
+            return 0
+        is_text = {name: name in self.texts for name in self.columns}
+        name = choose_column(self.path, is_text, wanted=wanted, known=known, what=what)
+        return self.columns.index(name)
+
+
+def choose_column(
+    path: Path,
+    columns: Mapping[str, bool],
+    *,
+    wanted: str | None,
+    known: Iterable[str],
+    what: str,
+) -> str:
+    """Choose the column that holds something.
+
+    It is the wanted one; else the only one with a known name; else the only one that holds text.
+
+    Parameters
+    ----------
+    path : Path
+    columns : mapping
+        Every column, and whether it holds text.
+    wanted : str, optional
+        The user's choice.
+    known : iterable of str
+        Names that such a column usually has, in lower case.
+    what : str
+        What is looked for, e.g. ``"the prompts"``.
+
+    Raises
+    ------
+    DataError
+        If the wanted column is not there, or none or several could be meant.
+    """
+    if wanted is not None:
+        if wanted not in columns:
+            raise DataError(
+                f"{path} has no column {wanted!r}{nearest(wanted, columns)}; "
+                f"its columns are {', '.join(columns)}"
+            )
+        return wanted
+    texts = [name for name, is_text in columns.items() if is_text]
+    named = [name for name in columns if name.lower() in set(known)]
+    found = named if len(named) == 1 else texts
+    if len(found) != 1:
+        meant = f"any of {', '.join(named or texts)}" if texts else "none of its columns"
+        raise DataError(
+            f"{path} has the columns {', '.join(columns)}, and {what} could be in {meant}; "
+            "name the column with --column (column= in Python)"
+        )
+    return found[0]
+
+
+def _plain(path: Path) -> tuple[list[str], Iterator[Row]]:
+    return ["prompt"], ((f"line {number}", (text,)) for number, text in read_lines(path))
+
+
+def _delimited(path: Path, delimiter: str) -> tuple[list[str], Iterator[Row]]:
+    lines = (text + "\n" for _, text in read_lines(path))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    records = _records(path, reader)
+    _, header = next(records, ("line 1", []))
+    columns = [name or f"column_{number}" for number, name in enumerate(header, 1)]
+    if len(set(columns)) < len(columns):
+        repeated = next(name for name in columns if columns.count(name) > 1)
+        raise DataError(f"{path}, line 1, names the column {repeated!r} twice; rename one of them")
+    other = next((mark for mark in ",;\t" if mark != delimiter and mark in "".join(columns)), None)
+    if len(columns) == 1 and other:
+        raise DataError(
+            f"{path}, line 1, has one column, {columns[0]!r}, which looks separated by {other!r}; "
+            f"needed {delimiter!r}: save it as .csv with commas or as .tsv with tabs"
+        )
+    return columns, _of_one_width(path, columns, records)
+
+
+def _records(path: Path, reader: Any) -> Iterator[Row]:
+    """Records of a csv reader with their places, but for those of empty lines."""
+    while True:
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {reader.line_num}, is damaged ({one_line(error)}); correct it"
+            ) from error
+        yield f"line {reader.line_num}", record
+
+
+def _of_one_width(path: Path, columns: list[str], records: Iterator[Row]) -> Iterator[Row]:
+    nothing = [None] * len(columns)
+    for place, record in records:
+        if record and len(record) != len(columns):
+            raise DataError(
+                f"{path}, {place}, has {len(record)} fields; needed {len(columns)} "
+                f"({', '.join(columns)}): put quotes around a field that holds a separator"
+            )
+        yield place, record or nothing
+
+
+def _objects(path: Path) -> tuple[list[str], Iterator[Row]]:
+    """Rows of a JSONL file; its columns are those of its first `CHUNK` rows."""
+    records = _json_records(path)
+    head = list(islice(records, CHUNK))
+    columns = list(dict.fromkeys(name for _, record in head for name in record))
+    return columns, (
+        (place, [record.get(name) for name in columns]) for place, record in chain(head, records)
+    )
+
+
+def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, text in read_lines(path):
+        if not text.strip():
+            yield f"line {number}", {}
+            continue
+        try:
+            record = parse_json(text)
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
+            ) from error
+        if "\\ud" in text.lower():
+            _refuse_halves(path, number, record)
+        if isinstance(record, str):
+            record = {"prompt": record}
+        if not isinstance(record, dict):
+            raise DataError(
+                f"{path}, line {number}, is a JSON {type(record).__name__}; "
+                "needed an object or a string"
+            )
+        yield f"line {number}", record
+
+
+def _refuse_halves(path: Path, number: int, record: object) -> None:
+    """Refuse half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{path}, line {number}, is no valid Unicode ({one_line(error)}); correct it"
+        ) from error
+
+
+def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with opened(path):
+        pass
+    try:
+        columns = list(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is not Parquet ({one_line(error)}); write it anew") from error
+
+    def rows() -> Iterator[Row]:
+        number = 0
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(CHUNK):
+                    for values in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                        yield f"row {(number := number + 1)}", values
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path} is damaged ({one_line(error)}); write it anew") from error
+
+    return columns, rows()
+
+
+_READERS: dict[str, Callable[[Path], tuple[list[str], Iterator[Row]]]] = {
+    ".txt": _plain,
+    ".csv": lambda path: _delimited(path, ","),
+    ".tsv": lambda path: _delimited(path, "\t"),
+    ".jsonl": _objects,
+    ".parquet": _parquet,
+}
+
+SUFFIXES = tuple(_READERS)
+"""How the name of a file of rows ends."""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and not is_number(value)
+
+
+def separator_of(path: Path) -> str | None:
+    """Tell whether a ``.csv`` is separated by semicolons, by its first line; None elsewhere."""
+    if path.suffix.lower() != ".csv":
+        return None
+    _, first = next(read_lines(path), (1, ""))
+    return ";" if first.count(";") > first.count(",") else ","

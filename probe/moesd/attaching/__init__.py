@@ -1,5 +1,0 @@
-"""Put a correction into a running diffusers pipeline, and take it out again."""
-
-from probe.moesd.attaching.attachment import Attachment
-
-__all__ = ["Attachment"]

@@ -1,0 +1,101 @@
+"""Everything in a run that a model card speaks of, read once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from probe.io.artifacts import Provenance, hash_parts, read_json, read_table
+from probe.run.evaluation import evaluators
+from probe.run.folder import Run
+from probe.run.stages.evaluate import FAIRNESS, QUALITY, SHARES
+from probe.run.stages.generate import lexicon_line
+from probe.run.studies.intersections import Intersections
+from probe.text.checkpoints import model_revision
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A model that looked at the pictures."""
+
+    name: str
+    revision: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What was measured, on what, and by whom."""
+
+    run: Run
+    quality: dict[str, Any]
+    """What ``evaluate`` found."""
+    made: Provenance
+    """Of ``quality``."""
+    fairness: pd.DataFrame
+    """One row a side, split and measure."""
+    counts: pd.DataFrame
+    """One row a side, subject and value of the attribute that fairness is about."""
+    intersections: dict[str, Any] | None
+    """What the study found, if it is of these very pictures."""
+    classifier: Judge
+    clip: Judge
+
+    @classmethod
+    def gather(cls, run: Run) -> Evidence:
+        """Read a run that has been evaluated."""
+        quality, made = read_json(run.folder / QUALITY, kind="quality")
+        shares, _ = read_table(run.folder / SHARES, kind="shares")
+        study, config = Intersections(), run.config.evaluate
+        is_told = study.stale(run) is None
+        return cls(
+            run=run,
+            quality=quality,
+            made=made,
+            fairness=read_table(run.folder / FAIRNESS, kind="fairness")[0],
+            counts=shares[shares["attribute"] == quality["attribute"]],
+            intersections=study.result(run).figures if is_told else None,
+            classifier=_judge(config.classifier, evaluators.classifier_folder(run), "classifier"),
+            clip=_judge(config.clip, evaluators.clip_folder(run), "CLIP"),
+        )
+
+    @property
+    def model(self) -> str:
+        """The model, as strangers may read it."""
+        return public_name(self.run.config.model)
+
+    @property
+    def values(self) -> list[str]:
+        """All values of the attribute."""
+        return list(dict.fromkeys(self.counts["value"]))
+
+    @property
+    def prompt_set(self) -> str:
+        """Hash of the words that the prompts are made of; equal sets have equal prompts."""
+        return hash_parts("prompt set", lexicon_line(self.run.lexicon))
+
+    def size(self, split: str) -> tuple[int, int]:
+        """Occupations of a split, and pictures of them by each model."""
+        row = self.fairness[self.fairness["split"] == split].iloc[0]
+        return int(row["n_subjects"]), int(row["n_images"])
+
+
+def public_name(name: str) -> str:
+    """Shorten a folder to its own name: where it lies is nobody else's concern."""
+    return name if hub_id(name) else Path(name).expanduser().absolute().name
+
+
+def hub_id(name: str) -> str | None:
+    """Tell whether a model is named by its hub id; None if it is a folder or ships with us."""
+    is_one = _HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir()
+    return name if is_one else None
+
+
+def _judge(chosen: str, folder: Path, what: str) -> Judge:
+    name = public_name(chosen) if chosen else f"the model's own {what}"
+    return Judge(name, model_revision(folder))

@@ -1,0 +1,147 @@
+"""From what was seen in a method's pictures to the figures by which methods are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from probe.arrays import Counts, Float32
+from probe.audit.fairness import count_labels, fairness_figures, paired_difference
+from probe.errors import DegenerateDataError
+from probe.images.quality.kid import kid
+from probe.run.compare.pictures import Seen
+from probe.run.evaluation import failures
+from probe.run.evaluation.equivalence import like_for_like, over_captions
+from probe.run.evaluation.evaluators import SUBJECT_SEEN
+from probe.run.evaluation.measurement import by_subject
+from probe.run.evaluation.missing_labels import is_seen
+
+Found = dict[str, Any]
+
+SPLITS = {
+    "mad": ("trained", "held_out"),
+    "mad_trained": ("trained",),
+    "mad_held_out": ("held_out",),
+}
+"""Figures of fairness, and the occupations that each is over."""
+TOLERANCE = 0.01
+"""A method keeps explicit prompts if it honours at most so much less of them than the base."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """How methods are measured, all against one base and one reference."""
+
+    base: Seen
+    reference: Seen
+    attribute: str
+    values: Sequence[str]
+    asked: Mapping[str, str]
+    """Kind of explicit prompt -> the value that it asks for."""
+    n_bootstrap: int
+    seed: int
+
+    def figures(self, name: str, seen: Seen) -> Found:
+        """Every figure of one method.
+
+        ``kid`` compares neutral pictures with the reference's balanced ones, ``non_person_kid``
+        those of objects. Both sets hold as many pictures of each subject, which no two samples at
+        random do, so pictures as good as the reference's score a little below 0: read a method's
+        value beside the oracle's.
+        """
+        from probe.images.quality import mean_interval
+
+        table = seen.labels
+        neutral = table["kind"] == "neutral"
+        is_same = self._is_same(table)
+        is_missed = ~is_seen(table[neutral], self.attribute)
+        fairness = {figure: self._fairness(table, splits) for figure, splits in SPLITS.items()}
+        before, after = self._counts(self.base.labels), self._counts(table)
+        both = before.any(axis=1) & after.any(axis=1)
+        change = paired_difference(
+            before[both],
+            after[both],
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
+        clip = mean_interval(
+            table.loc[neutral, "clip_score"].to_numpy(),
+            clusters=by_subject(table.loc[neutral, "subject"]),
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
+        honoured = failures.share(self._is_honoured(table))
+        thing = table["kind"] == "object"
+        return {
+            "name": name,
+            **fairness,
+            "difference": asdict(change),
+            "explicit_honoured": honoured,
+            "keeps_explicit": honoured["value"] >= self._base_honoured - TOLERANCE,
+            "explicit_changed": failures.share(~is_same[table["kind"].isin(list(self.asked))]),
+            "subject_recognised": failures.share(
+                table.loc[neutral, SUBJECT_SEEN] == table.loc[neutral, "subject"]
+            ),
+            "non_person_changed": failures.share(~is_same[thing]),
+            "non_person_kid": self._kid(seen.features[thing.to_numpy()], ("object",)),
+            "clip_score": {**asdict(clip), "n": int(neutral.sum())},
+            "clip_like_for_like": like_for_like(
+                *(of[of["kind"] == "neutral"] for of in (self.base.labels, table)),
+                attribute=self.attribute,
+                n_bootstrap=self.n_bootstrap,
+                seed=self.seed,
+            ),
+            "clip_of_captions": over_captions(
+                self.base.labels,
+                table,
+                explicit=list(self.asked),
+                n_bootstrap=self.n_bootstrap,
+                seed=self.seed,
+            ),
+            "kid": self._kid(seen.features[neutral.to_numpy()], tuple(self.asked)),
+            **({"unseen": failures.share(is_missed)} if is_missed.any() else {}),
+            **seen.row,
+        }
+
+    @property
+    def _base_honoured(self) -> float:
+        return float(self._is_honoured(self.base.labels).mean())
+
+    def _is_honoured(self, table: pd.DataFrame) -> pd.Series:
+        """Whether each explicit prompt's picture shows what was asked for, where that is seen."""
+        said = table[table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)]
+        return said[self.attribute] == said["kind"].map(dict(self.asked))
+
+    def _is_same(self, table: pd.DataFrame) -> pd.Series:
+        """Whether each picture is the base model's, bit for bit."""
+        base = self.base.labels.set_index("file_name")["key"]
+        return table["key"] == table["file_name"].map(base)
+
+    def _fairness(self, table: pd.DataFrame, splits: Sequence[str]) -> Found:
+        counts = self._counts(table[table["split"].isin(splits)])
+        counts = counts[counts.any(axis=1)]
+        found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)["mad"]
+        return {**asdict(found), "n": len(counts)}
+
+    def _counts(self, table: pd.DataFrame) -> Counts:
+        """Neutral pictures by subject and value; rows in the order of the plan, 0 if none seen."""
+        neutral = table[table["kind"] == "neutral"]
+        labels = neutral[self.attribute].tolist()
+        return count_labels(neutral["subject"].tolist(), labels, values=self.values)[1]
+
+    def _kid(self, features: Float32, kinds: Sequence[str]) -> Found | None:
+        """Distance to the reference's pictures of some kinds; None if they are too few."""
+        wanted = self.reference.labels["kind"].isin(kinds).to_numpy()
+        try:
+            found = kid(features, self.reference.features[wanted], seed=self.seed)
+        except DegenerateDataError:
+            return None
+        return {**asdict(found), "n": len(features)}
+
+
+def ranked(methods: Sequence[Found]) -> list[Found]:
+    """Sort by fairness, those that keep explicit prompts first."""
+    return sorted(methods, key=lambda of: (not of["keeps_explicit"], of["mad"]["value"]))

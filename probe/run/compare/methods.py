@@ -1,0 +1,160 @@
+"""Every method that is compared: its name, how it is made, and what of the run it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from probe.images.intervention import Intervention
+from probe.run.config import settings_line
+from probe.run.folder import Run
+from probe.run.stages.embed import FILES as EMBEDDINGS
+from probe.run.stages.fit import DIRECTION, FIT
+from probe.run.stages.train import FOLDER, parts
+
+if TYPE_CHECKING:
+    from probe.baselines.method import Method
+    from probe.moesd.model import MoESD
+    from probe.run.compare.material import Bench
+
+BASE = "base"
+BASELINES = (
+    "prompt-intervention",
+    "explicit-mixing",
+    "fair-diffusion",
+    "uce",
+    "debias-vl",
+    "fair-pca",
+    "leace",
+    "leace-lookup",
+    "steering",
+    "steering-lookup",
+    "lora",
+)
+"""Names of `probe.baselines.BASELINES`, known without importing it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a method is made on a bench."""
+
+    build: Callable[[Bench], Method]
+    made_from: Callable[[Run], str]
+    """What of the run it is made from, besides what all methods share."""
+    is_trained: bool = True
+    """Whether building it is training it; otherwise it was trained before, and not timed."""
+
+
+def _base(bench: Bench) -> Method:
+    """The model as it is."""
+    from probe.baselines.method import Method
+
+    return Method(Intervention())
+
+
+def _baseline(name: str, bench: Bench) -> Method:
+    from probe.baselines import BASELINES
+
+    return BASELINES[name](bench.material(name))
+
+
+def _own(bench: Bench) -> Method:
+    """The run's own correction, sent as its settings say."""
+    return _sent(bench, bench.run, _load(bench))
+
+
+def _variant(settings: Mapping[str, Any], sending: str, bench: Bench) -> Method:
+    """A correction that is trained here, as the run's own but for a few settings."""
+    from probe.run.stages.train import train_correction
+
+    config = bench.run.config.with_settings("train", settings)
+    # The run's own dial may ask for a target that this sending cannot meet.
+    whole = {"sending": sending, "strength": 1.0, "target": "parity"}
+    run = replace(bench.run, config=config.with_settings("generate", whole))
+    # No variant changes what a gate is fitted by, so the run's own is the one it would fit.
+    gate = _load(bench).gate
+    moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
+    return _sent(bench, run, moesd)
+
+
+def _reweighting(bench: Bench) -> Method:
+    """The mixture reweighted at every step, behind the run's own gate; nothing else is learnt."""
+    import numpy as np
+
+    from probe.baselines.method import Method
+    from probe.moesd.mixture.reweighting import Reweighting
+    from probe.run.routing import twins_of
+
+    target = np.array([0.5, 0.5])
+    return Method(Reweighting(_load(bench), twins_of(bench.run.lexicon), target))
+
+
+def _load(bench: Bench) -> MoESD:
+    from probe.moesd.model import MoESD
+
+    return MoESD.load(bench.run.folder / FOLDER, bench.encoder)
+
+
+def _sent(bench: Bench, run: Run, moesd: MoESD) -> Method:
+    from probe.baselines.method import Method
+    from probe.run.routing import intervention
+
+    counted = [moesd.token.vector.numel()] if moesd.token.is_used else []
+    if run.config.train.has_text:  # without, its experts are identities that nothing trains
+        counted.append(moesd.experts.n_parameters)
+    if moesd.unet_experts is not None:
+        counted.append(moesd.unet_experts.n_parameters)
+    return Method(intervention(run, moesd, bench.pipeline), n_trainable=sum(counted))
+
+
+def _examples(run: Run) -> str:
+    from probe.run.training_examples import examples_made_from
+
+    return examples_made_from(run)
+
+
+def _files(run: Run) -> str:
+    from probe.run.routing import target_line
+
+    return f"{run.hashes(*parts(run))} {run.config.generate.sending} {target_line(run)}"
+
+
+def _fit(run: Run) -> str:
+    return f"{settings_line(run.config.train)} {run.hashes(*EMBEDDINGS, DIRECTION, FIT)}"
+
+
+def _variants(**settings: Mapping[str, Any]) -> dict[str, Entry]:
+    """Entries of variants by name; ``sending`` among the settings is that of ``generate``."""
+    return {
+        f"moesd-{name}": Entry(
+            partial(
+                _variant,
+                {key: value for key, value in of.items() if key != "sending"},
+                of.get("sending", "by-lean"),
+            ),
+            _fit,
+        )
+        for name, of in settings.items()
+    }
+
+
+METHODS: Mapping[str, Entry] = {
+    BASE: Entry(_base, lambda run: ""),
+    "moesd": Entry(_own, _files, is_trained=False),
+    **_variants(
+        text={"side": "text", "objective": "both"},
+        unet={"side": "unet", "objective": "both"},
+        both={"side": "both", "objective": "both"},
+        mixture={"side": "text", "objective": "mixture"},
+        measured={"side": "text", "objective": "twins", "sending": "measured"},
+        sampled={"side": "text", "objective": "twins", "sending": "by-seed"},
+    ),
+    "reweighting": Entry(_reweighting, _files),
+    **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES},
+}
+"""Every method. ``moesd-text, -unet, -both``: experts on that side, each prompt sent to the one
+against its lean; ``-mixture``: likewise, trained without pictures. ``moesd-measured``: likewise, as
+strongly as the denoiser says. ``moesd-sampled``: each picture sent to the one that its seed
+draws."""

@@ -1,0 +1,149 @@
+"""Compare methods: bring the row of each up to date, then measure all of them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from probe.audit.fairness import noise_floor
+from probe.io.artifacts import hash_parts, read_json, read_table, write_json, write_table
+from probe.run.compare.formatting import MethodsResult
+from probe.run.compare.material import FOLDER, REFERENCE, Bench
+from probe.run.compare.measurement import Judgement
+from probe.run.compare.methods import BASE, METHODS
+from probe.run.compare.pictures import (
+    make_reference,
+    make_row,
+    read_row,
+    row_made_from,
+    stale_row,
+)
+from probe.run.config import settings_line
+from probe.run.folder import INTERVALS, Run, stale_files
+
+RESULT = f"{FOLDER}/methods.json"
+TABLE = f"{FOLDER}/methods.parquet"
+
+Tell = Callable[[str], None]
+"""Called with one line when a method is done."""
+
+
+class CompareMethods:
+    """A stage on request that makes and measures some methods; the base is always among them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `METHODS`; all of them if empty.
+    n_images : int or None
+        Pictures of each occupation; as many as ``generate`` makes if None.
+    tell : callable, optional
+    """
+
+    name = "compare methods"
+    before = "generate"
+    file = RESULT
+
+    def __init__(
+        self, names: Sequence[str] = (), *, n_images: int | None = None, tell: Tell | None = None
+    ) -> None:
+        if unknown := [name for name in names if name not in METHODS]:
+            raise ValueError(
+                f"no method is called {unknown[0]!r}; choose from {', '.join(METHODS)}"
+            )
+        if n_images is not None and n_images < 2:
+            raise ValueError(f"n_images is {n_images}; needed at least 2")
+        self.names = [name for name in METHODS if not names or name in names or name == BASE]
+        self._n_images, self._tell = n_images, tell
+
+    @classmethod
+    def kept(cls, run: Run) -> list[CompareMethods]:
+        """The comparison that stands in the run, as it was asked for; none if there is none."""
+        if not (run.folder / RESULT).is_file():
+            return []
+        found = read_json(run.folder / RESULT, kind="comparison")[0]
+        names = [of["name"] for of in found["methods"] if of["name"] in METHODS]
+        return [cls(names, n_images=found["n_images"]["per_subject"])]
+
+    def stale(self, run: Run) -> str | None:
+        """Look at the row of every method, then at what was measured."""
+        bench = self._bench(run)
+        for name in (REFERENCE, *self.names):
+            if why := stale_row(bench, name):
+                return why
+        return self.stale_figures(run)
+
+    def stale_figures(self, run: Run) -> str | None:
+        """Look at what was measured alone: pictures may have been removed since."""
+        return stale_files(run, self._made_from(self._bench(run)), TABLE, RESULT)
+
+    def make(self, run: Run) -> None:
+        """Make what is not up to date, one method after the other, and measure."""
+        bench = self._bench(run)
+        for name in (BASE, REFERENCE, *self.names):
+            if stale_row(bench, name) is not None:
+                make_reference(bench) if name == REFERENCE else make_row(bench, name)
+                if self._tell is not None:
+                    self._tell(f"{name}: made")
+        config = run.config.evaluate
+        values = bench.classifier.attributes[config.attribute]
+        judgement = Judgement(
+            base=read_row(bench, BASE),
+            reference=read_row(bench, REFERENCE),
+            attribute=config.attribute,
+            values=values,
+            asked={"female": config.female, "male": config.male},
+            n_bootstrap=config.n_bootstrap,
+            seed=config.seed,
+        )
+        methods = [judgement.figures(name, read_row(bench, name)) for name in self.names]
+        figures = {
+            "methods": methods,
+            "noise_floor": noise_floor(bench.n_images, len(values)),
+            "n_images": {
+                "per_subject": bench.n_images,
+                "per_method": len(bench.plan),
+                "subjects": len(run.lexicon.occupations),
+            },
+            "attribute": config.attribute,
+            "value": config.female,
+            "model": run.config.model,
+        }
+        made_from = self._made_from(bench)
+        provenance = run.provenance("methods", made_from, seed=config.seed)
+        write_table(run.folder / TABLE, _table(methods), provenance)
+        write_json(run.folder / RESULT, figures, run.provenance("comparison", made_from))
+
+    def result(self, run: Run) -> MethodsResult:
+        """Read what was measured."""
+        return MethodsResult(read_json(run.folder / RESULT, kind="comparison")[0])
+
+    def _bench(self, run: Run) -> Bench:
+        return Bench(run, self._n_images or run.config.generate.n_images)
+
+    def _made_from(self, bench: Bench) -> str:
+        rows = (row_made_from(bench, name) for name in self.names)
+        of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
+        of_rows = ("faces", "face_margin")
+        settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
+        return hash_parts("compare, by kind of caption", INTERVALS, settings, *self.names, *rows)
+
+
+def read_methods(run: Run) -> pd.DataFrame:
+    """Read the table: one row a method and measured figure."""
+    return read_table(run.folder / TABLE, kind="methods")[0]
+
+
+def _table(methods: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """One row a method and figure: ``name, keeps_explicit, figure, value, low, high, floor``."""
+    rows = []
+    for of in methods:
+        for figure, found in of.items():
+            if isinstance(found, dict) and {"value", "low", "high"} <= set(found):
+                ends = {key: float(found[key]) for key in ("value", "low", "high")}
+                shared = {"name": of["name"], "keeps_explicit": of["keeps_explicit"]}
+                floor = float(found.get("floor", float("nan")))
+                rows.append({**shared, "figure": figure, **ends, "floor": floor})
+    return pd.DataFrame(rows)

@@ -1,0 +1,50 @@
+"""Settings of the stage that looks at pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from probe.io.settings import at_least, setting
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Who looks at the pictures, and at what."""
+
+    classifier: str = setting("", "Image classifier (folder or hub id); the model's own if empty.")
+    clip: str = setting("", "CLIP that scores pictures against prompts; the model's own if empty.")
+    features: str = setting(
+        "",
+        "Vision model (folder or hub id) in whose features drift is measured, e.g. DINOv2's or "
+        "Inception's; the CLIP that scores if empty.",
+    )
+    calibration: str = setting(
+        "",
+        "A sample whose truth is known, columns true and seen: the classifier's errors are taken "
+        "out. Copied into RUN.",
+    )
+    faces: str = setting(
+        "",
+        "Show the classifier faces in place of whole pictures, found by: mediapipe (also without "
+        "a value; the extra `faces`), weights of its face detector (.tflite), or, with --images, "
+        "boxes of any other detector (file_name, left, top, width, height).",
+        alone="mediapipe",
+    )
+    face_margin: float = setting(0.25, "Margin around a face on each side, as a share of its size.")
+    attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
+    female: str = setting("woman", "The classifier's word for what female prompts ask for.")
+    male: str = setting("man", "The classifier's word for what male prompts ask for.")
+    clip_margin: float = setting(
+        1.0, "Largest change of the mean CLIP score (0 to 100) that does not matter."
+    )
+    recognition_margin: float = setting(
+        0.05, "Largest change of the share of pictures recognised that does not matter."
+    )
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.")
+    seed: int = setting(0, "Seed of the resamples.")
+
+    def __post_init__(self) -> None:
+        at_least("n_bootstrap", self.n_bootstrap, 1)
+        at_least("face_margin", self.face_margin, 0)
+        for name in ("clip_margin", "recognition_margin"):
+            at_least(name, getattr(self, name), 1e-6)

@@ -1,0 +1,156 @@
+"""The models that look at pictures: the run's own choice, or what the image model ships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.errors import DataError, ModelError
+from probe.run.folder import Run
+
+if TYPE_CHECKING:
+    from probe.images.attributes import AttributeClassifier
+    from probe.images.faces.classifier import FaceClassifier
+    from probe.images.quality import ClipScorer
+    from probe.images.quality.features import FeatureExtractor
+
+SUBJECT = "subject"
+SUBJECT_SEEN = "subject_seen"
+"""What tables call the subject that a classifier sees; ``subject`` is the one asked for."""
+
+
+def classifier_folder(run: Run) -> Path:
+    """Find the attribute classifier of a run."""
+    return _folder(run, run.config.evaluate.classifier, "classifier", "an image classifier")
+
+
+def clip_folder(run: Run) -> Path:
+    """Find the CLIP that scores a run's pictures."""
+    return _folder(run, run.config.evaluate.clip, "clip", "a CLIP model")
+
+
+def features_folder(run: Run) -> Path:
+    """Find the vision model in whose features sets of a run's pictures are compared."""
+    from probe.text.checkpoints import resolve_model
+
+    chosen = run.config.evaluate.features
+    return resolve_model(chosen) if chosen else clip_folder(run)
+
+
+def judges_line(run: Run, *folders: Path) -> str:
+    """Which weights look at the pictures, to be hashed with what they say."""
+    from probe.text.checkpoints import model_revision
+
+    return ", ".join(
+        run.revision if folder.is_relative_to(run.model_folder) else model_revision(folder)
+        for folder in folders
+    )
+
+
+def faces_line(run: Run) -> str:
+    """Which faces the classifier is shown, to be hashed with what it says; empty if none.
+
+    Raises
+    ------
+    DataError
+        If the setting names boxes, which are of certain pictures, or a file that is not there.
+    """
+    from probe.images.faces.detectors import detector_line, is_boxes
+
+    config = run.config.evaluate
+    if not config.faces:
+        return ""
+    if is_boxes(config.faces):
+        raise DataError(
+            f"faces is {config.faces!r}, boxes of certain pictures; a run makes its own: set it to "
+            "mediapipe, or to the weights of its face detector (.tflite)"
+        )
+    return f", {detector_line(config.faces)} margin={config.face_margin}"
+
+
+def load_classifier(run: Run) -> AttributeClassifier | FaceClassifier:
+    """Open the classifier that measures: with the setting ``faces`` it is shown faces only.
+
+    Raises
+    ------
+    DataError
+        If it lacks the attribute, or one of the two values that prompts ask for.
+    ModelError
+        If faces are to be found and MediaPipe is not installed.
+    """
+    classifier, config = load_whole_classifier(run), run.config.evaluate
+    if not faces_line(run):
+        return classifier
+    from probe.images.faces.classifier import FaceClassifier
+    from probe.images.faces.detectors import open_detector
+
+    return FaceClassifier(
+        classifier, open_detector(config.faces), margin=config.face_margin, whole=SUBJECT
+    )
+
+
+def load_whole_classifier(run: Run) -> AttributeClassifier:
+    """Open the classifier, shown whole pictures, and see that it knows the settings' words.
+
+    Raises
+    ------
+    DataError
+        If it lacks the attribute, or one of the two values that prompts ask for.
+    """
+    from probe.images.attributes import AttributeClassifier
+
+    folder, config = classifier_folder(run), run.config.evaluate
+    classifier = AttributeClassifier.load(folder, device=run.device)
+    known = classifier.attributes
+    if config.attribute not in known:
+        raise DataError(
+            f"the classifier in {folder} knows {', '.join(known)} but not {config.attribute!r}; "
+            f"set `attribute` under [evaluate] in {run.folder / 'config.toml'}"
+        )
+    for name in ("female", "male"):
+        if (value := getattr(config, name)) not in known[config.attribute]:
+            raise DataError(
+                f"the classifier in {folder} knows {config.attribute} as "
+                f"{', '.join(known[config.attribute])}, not as {value!r}; set `{name}` under "
+                f"[evaluate] in {run.folder / 'config.toml'}"
+            )
+    return classifier
+
+
+def load_clip(run: Run) -> ClipScorer:
+    """Open the CLIP that scores pictures against prompts."""
+    from probe.images.quality import ClipScorer
+
+    return ClipScorer.load(clip_folder(run), device=run.device)
+
+
+def load_features(run: Run) -> FeatureExtractor:
+    """Open the model in whose features sets of pictures are compared."""
+    from probe.images.quality.features import FeatureExtractor
+
+    return FeatureExtractor.load(features_folder(run), device=run.device)
+
+
+def column(name: str) -> str:
+    """Name of a classifier's column in our tables, where ``subject`` is taken."""
+    return name.replace(SUBJECT, SUBJECT_SEEN, 1) if name.partition("_")[0] == SUBJECT else name
+
+
+def by_column(attributes: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Values by the column that holds them."""
+    return {column(name): values for name, values in attributes.items()}
+
+
+def _folder(run: Run, chosen: str, part: str, what: str) -> Path:
+    from probe.text.checkpoints import resolve_model
+
+    if chosen:
+        return resolve_model(chosen)
+    folder = run.model_folder / part
+    if not folder.is_dir():
+        raise ModelError(
+            f"model {run.config.model} ships no {part}; needed {what} to look at its pictures: set "
+            f"`{part}` under [evaluate] in {run.folder / 'config.toml'} to a folder or a hub id"
+        )
+    return folder

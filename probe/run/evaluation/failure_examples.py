@@ -1,0 +1,155 @@
+"""The pictures in which each failure of a correction shows worst."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from probe.audit.fairness import count_labels
+from probe.run.evaluation import failures
+from probe.run.evaluation.missing_labels import is_seen
+from probe.run.stages.generate import SIDES
+
+FAILURES = ("gate_missed", "overcorrected", "explicit_changed", "non_person_changed", "overfit")
+"""Keys of the failures that ``evaluate`` measures."""
+COLUMNS = (
+    *("failure", "kind", "subject", "split", "prompt", "seed", "file_name"),
+    *("seen_base", "seen_moesd", "clip_base", "clip_moesd", "share_base", "share_moesd", "n"),
+)
+
+
+def worst_pictures(
+    labels: pd.DataFrame,
+    *,
+    attribute: str,
+    values: Sequence[str],
+    asked: Mapping[str, str],
+    n_pictures: int,
+) -> pd.DataFrame:
+    """Choose the pairs of pictures, base and corrected, in which each failure shows worst.
+
+    - ``gate_missed``: occupations that lean and were left alone, the farthest from even first;
+      pictures of the value that they show most.
+    - ``overcorrected``: occupations whose lean changed its sign, those that moved most first;
+      pictures that changed sides with them.
+    - ``explicit_changed``: changed pictures of prompts that ask for a value, those that lost it
+      first, then by the fall of the CLIP score.
+    - ``non_person_changed``: changed pictures of things, by the fall of the CLIP score.
+    - ``overfit``: held-out occupations that came less near to even than the training occupations
+      did on average, those that gained least first; pictures of the value that the corrected model
+      shows most.
+
+    Of occupations one picture each is chosen before a second one of any.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        As `probe.run.evaluation.labels.label_pictures` gives them.
+    attribute : str
+        The one that fairness is about.
+    values : sequence of str
+        All its values.
+    asked : mapping of str to str
+        Kind of explicit prompt -> the value that it asks for; ``female`` among the kinds.
+    n_pictures : int
+        Pairs of each failure at most.
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`, one row a pair, the worst first. ``seen_SIDE`` is the value that is seen,
+        ``clip_SIDE`` the CLIP score, ``share_SIDE`` the share of the value that ``female`` prompts
+        ask for among the ``n`` neutral pictures of the subject (NaN of things).
+    """
+    pairs = _pair(labels, attribute)
+    jobs = _jobs(labels, attribute, values, asked["female"], pairs)
+    pairs = pairs.join(jobs[["share_base", "share_moesd", "n"]], on="subject")
+    neutral = pairs[pairs["kind"] == "neutral"]
+    fair = 1 / len(values)
+    off_base, off_moesd = ((jobs[f"share_{side}"] - fair).abs() for side in SIDES)
+    before, after = jobs["hits_base"].to_numpy(), jobs["hits_moesd"].to_numpy()
+    n, n_moesd = jobs["n"].to_numpy(), jobs["n_moesd"].to_numpy()
+    is_missed = failures.leans(before, n, fair)
+    turned = failures.turns(before, after, n, n_moesd, fair)
+    is_new = jobs["split"] == "held_out"
+    gain = off_base - off_moesd
+    is_overfit = is_new & (gain < gain[jobs["split"] == "trained"].mean())
+    moved = (jobs["share_moesd"] - jobs["share_base"]).abs()
+    flipped = (
+        (neutral["seen_base"] == neutral["most_base"])
+        & (neutral["seen_moesd"] != neutral["seen_base"])
+        & is_seen(neutral, "seen_moesd")
+    )
+    other = pairs[pairs["key_base"] != pairs["key_moesd"]]
+    said = other[other["kind"].isin(list(asked))]
+    wanted = said["kind"].map(dict(asked))
+    lost = (said["seen_base"] == wanted) & (said["seen_moesd"] != wanted)
+    chosen = {
+        "gate_missed": _of_jobs(
+            neutral[neutral["seen_base"] == neutral["most_base"]],
+            off_base[is_missed & jobs["is_untouched"]],
+        ),
+        "overcorrected": _of_jobs(neutral[flipped], moved[turned]),
+        "explicit_changed": _by_fall(said.assign(lost=lost)),
+        "non_person_changed": _by_fall(other[other["kind"] == "object"].assign(lost=False)),
+        "overfit": _of_jobs(
+            neutral[neutral["seen_moesd"] == neutral["most_moesd"]], -gain[is_overfit]
+        ),
+    }
+    tables = [of.head(n_pictures).assign(failure=name) for name, of in chosen.items()]
+    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
+
+
+def _pair(labels: pd.DataFrame, attribute: str) -> pd.DataFrame:
+    """One row a pair of pictures, in the order of their files; ``most_SIDE`` by subject."""
+    shared = ["kind", "subject", "split", "prompt", "seed"]
+    base, moesd = (labels[labels["side"] == side].set_index("file_name") for side in SIDES)
+    pairs = base[shared].sort_index(kind="stable")
+    for side, of in zip(SIDES, (base, moesd), strict=True):
+        columns = {attribute: f"seen_{side}", "key": f"key_{side}", "clip_score": f"clip_{side}"}
+        pairs = pairs.join(of[list(columns)].rename(columns=columns), how="inner")
+        neutral = pairs[(pairs["kind"] == "neutral") & is_seen(pairs, f"seen_{side}")]
+        most = neutral.groupby("subject")[f"seen_{side}"].agg(lambda seen: seen.mode().iloc[0])
+        pairs[f"most_{side}"] = pairs["subject"].map(most)
+    return pairs.reset_index()
+
+
+def _jobs(
+    labels: pd.DataFrame,
+    attribute: str,
+    values: Sequence[str],
+    value: str,
+    pairs: pd.DataFrame,
+) -> pd.DataFrame:
+    """What is known of each occupation, by its name: counts, shares, whether it was left alone."""
+    neutral = labels[(labels["kind"] == "neutral") & is_seen(labels, attribute)]
+    column = list(values).index(value)
+    tables = []
+    for side in SIDES:
+        of = neutral[neutral["side"] == side]
+        names, counts = count_labels(of["subject"].tolist(), of[attribute].tolist(), values=values)
+        found = pd.DataFrame({"hits": counts[:, column], "n": counts.sum(axis=1)}, index=names)
+        found["share"] = found["hits"] / found["n"]
+        tables.append(found.add_suffix(f"_{side}"))
+    jobs = tables[0].join(tables[1], how="inner").rename(columns={"n_base": "n"})
+    own = pairs[pairs["kind"] == "neutral"]
+    is_same = (own["key_base"] == own["key_moesd"]).groupby(own["subject"]).all()
+    split = own.drop_duplicates("subject").set_index("subject")["split"]
+    known = jobs.index
+    return jobs.assign(is_untouched=is_same.loc[known], split=split.loc[known])
+
+
+def _of_jobs(pictures: pd.DataFrame, badness: pd.Series) -> pd.DataFrame:
+    """Order pictures of some occupations: the first of each, the worst first, then the second."""
+    own = pictures[pictures["subject"].isin(badness.index)]
+    badness = own["subject"].map(badness).to_numpy(float)
+    return own.iloc[np.lexsort([-badness, own.groupby("subject").cumcount().to_numpy()])]
+
+
+def _by_fall(pictures: pd.DataFrame) -> pd.DataFrame:
+    """Order changed pictures: those that lost what was asked first, then by the CLIP score."""
+    fall = pictures["clip_base"] - pictures["clip_moesd"]
+    order = np.lexsort([-fall.to_numpy(float), ~pictures["lost"].to_numpy(bool)])
+    return pictures.iloc[order]

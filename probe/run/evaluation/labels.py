@@ -1,0 +1,110 @@
+"""What classifier and CLIP see in every picture of a run, each distinct picture looked at once."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from probe.images.plan import read_metadata
+from probe.io.artifacts import hash_parts, read_table, write_table
+from probe.run.evaluation import evaluators
+from probe.run.folder import Run, stale_files
+from probe.run.stages.generate import SIDES, lexicon_line
+from probe.text.lexicon import fill
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from probe.images.attributes import AttributeClassifier
+    from probe.images.faces.classifier import FaceClassifier
+    from probe.images.quality import ClipScorer
+
+    Classifier = AttributeClassifier | FaceClassifier
+
+LABELS = "evaluation/labels.parquet"
+
+_PIECES = "evaluation/pieces"
+_PIECE = 500  # pictures; a piece that is done is not done again
+
+
+def labels_made_from(run: Run) -> str:
+    """Everything the labels depend on: the pictures and who looks at them."""
+    return hash_parts(
+        "labels",
+        _seen_by(run),
+        lexicon_line(run.lexicon),
+        run.hashes(*(f"images/{side}/metadata.jsonl" for side in SIDES)),
+    )
+
+
+def label_pictures(run: Run, classifier: Classifier) -> pd.DataFrame:
+    """Label and score all pictures of both sides, and keep what was seen.
+
+    Returns
+    -------
+    DataFrame
+        One row a picture: ``side``, ``kind``, ``subject``, ``split``, ``seed``, ``prompt``,
+        ``file_name``, ``key``, one column an attribute and one its ``_confidence``,
+        ``clip_score``. Where faces are looked at, a picture without a clear one has
+        ``"undetected"`` or ``"ambiguous"`` in place of a value.
+    """
+    made_from = labels_made_from(run)
+    if stale_files(run, made_from, LABELS) is not None:
+        table = _pictures(run)
+        labels = table.merge(_look(run, table, classifier), on="key", how="left")
+        write_table(run.folder / LABELS, labels, run.provenance("labels", made_from))
+    shutil.rmtree(run.folder / _PIECES, ignore_errors=True)
+    return read_table(run.folder / LABELS, kind="labels")[0]
+
+
+def _seen_by(run: Run) -> str:
+    folders = evaluators.classifier_folder(run), evaluators.clip_folder(run)
+    return evaluators.judges_line(run, *folders) + evaluators.faces_line(run)
+
+
+def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame:
+    """What is seen in each distinct picture, by its key; in pieces that are written one by one."""
+    # The same key is the same picture: of those that the correction left alone, one is enough.
+    distinct = table.drop_duplicates("key").reset_index(drop=True)
+    seen_by = _seen_by(run)
+    clip, pieces = evaluators.load_clip(run), []
+    for start in range(0, len(distinct), _PIECE):
+        rows = distinct.iloc[start : start + _PIECE]
+        made_from = hash_parts(seen_by, *rows["key"])
+        path = run.folder / _PIECES / f"{made_from}.parquet"
+        if not path.exists():
+            files = [
+                run.folder / "images" / side / name
+                for side, name in zip(rows["side"], rows["file_name"], strict=True)
+            ]
+            seen = classifier.label(files).rename(columns=evaluators.column)
+            if evaluators.SUBJECT not in classifier.attributes:
+                seen[evaluators.SUBJECT_SEEN] = subjects_by_clip(run, files, clip)
+            seen["clip_score"] = clip.score(files, rows["prompt"].tolist())
+            seen["key"] = rows["key"].to_numpy()
+            write_table(path, seen, run.provenance("piece", made_from))
+        pieces.append(read_table(path, kind="piece")[0])
+        if (tell := run.told("looking at pictures")) is not None:
+            tell(start + len(rows), len(distinct))
+    return pd.concat(pieces)
+
+
+def subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]:
+    """What is seen by CLIP, of all subjects of the run, where the classifier knows none."""
+    jobs = [job.name for job in run.lexicon.occupations]
+    subjects = [*jobs, *run.lexicon.objects]
+    neutral = run.lexicon.neutral_templates[0]
+    chosen = clip.choose(files, [fill(neutral, subject=subject) for subject in subjects])
+    return [subjects[position] for position in chosen]
+
+
+def _pictures(run: Run) -> pd.DataFrame:
+    split = {job.name: "held_out" if job.held_out else "trained" for job in run.lexicon.occupations}
+    sides = []
+    for side in SIDES:
+        table = read_metadata(run.folder / "images" / side)
+        sides.append(table.assign(side=side, split=table["subject"].map(split).fillna("")))
+    columns = ["side", "kind", "subject", "split", "seed", "prompt", "file_name", "key"]
+    return pd.concat(sides, ignore_index=True)[columns]

@@ -1,0 +1,258 @@
+"""From one row a picture to every figure of the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from probe.arrays import Counts
+from probe.audit.fairness import (
+    count_labels,
+    fairness_figures,
+    paired_difference,
+    share_interval,
+)
+from probe.errors import DegenerateDataError
+from probe.run.evaluation import failures
+from probe.run.evaluation.evaluators import SUBJECT_SEEN
+from probe.run.evaluation.missing_labels import (
+    bound_difference,
+    bound_figures,
+    bound_share,
+    count_unseen,
+    is_seen,
+)
+
+SIDES = {"base": "base", "moesd": "corrected"}
+"""Folder of the pictures -> what people call them."""
+SPLITS = ("all", "trained", "held_out")
+
+Found = dict[str, Any]
+
+
+def by_subject(subjects: pd.Series) -> npt.NDArray[np.integer] | None:
+    """Number the subject of each picture, for intervals over subjects; None if there is one."""
+    codes, names = pd.factorize(subjects)
+    return np.asarray(codes) if len(names) > 1 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Labelled pictures of both sides, and what is to be measured on them."""
+
+    labels: pd.DataFrame
+    """As `probe.run.evaluation.labels.label_pictures` gives them."""
+    attributes: Mapping[str, Sequence[str]]
+    """Attributes that the classifier sees, with their values."""
+    attribute: str
+    """The one that fairness is about."""
+    asked: Mapping[str, str]
+    """Kind of explicit prompt -> the value that it asks for."""
+    n_bootstrap: int
+    seed: int
+    in_faces: bool = False
+    """Whether faces were looked at, which some pictures may not have."""
+
+    def quality(self) -> Found:
+        """Every figure, as ``evaluate --json`` prints it."""
+        fairness = self.fairness()
+        sides = {name: self._side(side, fairness) for side, name in SIDES.items()}
+        differences = {split: self._difference(split) for split in SPLITS}
+        n_images = {name: len(self._neutral(side)) for side, name in SIDES.items()}
+        n_subjects = self._neutral("base")["subject"].nunique()
+        return {
+            **sides,
+            "difference": {
+                "mad": asdict(differences["all"]),
+                **{split: {"mad": asdict(differences[split])} for split in SPLITS[1:]},
+            },
+            "failures": self._failures(differences),
+            "n_images": {**n_images, "per_subject": n_images["base"] // n_subjects},
+            "attribute": self.attribute,
+            "value": self.asked["female"],
+            **({"unseen": self._unseen()} if self.in_faces else {}),
+        }
+
+    def fairness(self) -> pd.DataFrame:
+        """Every fairness figure, one row a side, split and measure."""
+        rows = []
+        for side in SIDES:
+            for split in SPLITS:
+                counts = self.counts(side, split)
+                found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)
+                sizes = {"n_subjects": len(counts), "n_images": int(counts.sum())}
+                rows += [
+                    {"side": side, "split": split, "measure": name, **asdict(figure), **sizes}
+                    for name, figure in found.items()
+                ]
+        return pd.DataFrame(rows)
+
+    def shares(self) -> pd.DataFrame:
+        """Share of every value of every attribute in the neutral pictures of each subject."""
+        rows = []
+        for side in SIDES:
+            table = self._neutral(side)
+            splits = table.drop_duplicates("subject").set_index("subject")["split"]
+            for attribute, values in self.attributes.items():
+                if attribute not in table:
+                    continue
+                subjects, counts = count_labels(
+                    table["subject"].tolist(), table[attribute].tolist(), values=values
+                )
+                for subject, of_subject in zip(subjects, counts, strict=True):
+                    if not (n := int(of_subject.sum())):
+                        continue  # nothing was seen in any of its pictures
+                    for value, count in zip(values, of_subject.tolist(), strict=True):
+                        found = share_interval(count, n)
+                        rows.append(
+                            {
+                                "side": side,
+                                "subject": subject,
+                                "split": splits[subject],
+                                "attribute": attribute,
+                                "value": value,
+                                "count": count,
+                                "n": n,
+                                "share": found.value,
+                                "low": found.low,
+                                "high": found.high,
+                            }
+                        )
+        return pd.DataFrame(rows)
+
+    def subjects(self, split: str) -> list[str]:
+        """Subjects of neutral pictures, in the order of the first; rows of `counts`.
+
+        Those of which something was seen on both sides.
+
+        Raises
+        ------
+        DegenerateDataError
+            If there is none.
+        """
+        sides = [self._neutral(side) for side in SIDES]
+        known = [set(of.loc[is_seen(of, self.attribute), "subject"]) for of in sides]
+        both = set.intersection(*known)
+        table = sides[0] if split == "all" else sides[0][sides[0]["split"] == split]
+        if len(table) and both.isdisjoint(table["subject"]):
+            which = {"trained": "trained ", "held_out": "held-out "}.get(split, "")
+            raise DegenerateDataError(
+                f"{self.attribute} was seen in no {which}occupation's pictures of both models; "
+                "look at whole pictures with --faces '', or name another detector"
+            )
+        return [name for name in dict.fromkeys(table["subject"]) if name in both]
+
+    def counts(self, side: str, split: str) -> Counts:
+        """Pictures by subject and value, (n_subjects, n_values); the same rows for both sides."""
+        table = self._neutral(side)
+        subjects, counts = count_labels(
+            table["subject"].tolist(),
+            table[self.attribute].tolist(),
+            values=self.attributes[self.attribute],
+        )
+        order = [subjects.index(subject) for subject in self.subjects(split)]
+        return counts[order]
+
+    def _side(self, side: str, fairness: pd.DataFrame) -> Found:
+        from probe.images.quality import mean_interval
+
+        rows = fairness[fairness["side"] == side].set_index(["split", "measure"])
+
+        def figures(split: str) -> Found:
+            columns = ["value", "low", "high", "floor"]
+            return {
+                str(measure): {name: float(row[name]) for name in columns}
+                for measure, row in rows.loc[split].iterrows()
+            }
+
+        said = self._said(side)
+        neutral = self._neutral(side)
+        clip = mean_interval(
+            neutral["clip_score"].to_numpy(),
+            clusters=by_subject(neutral["subject"]),
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
+        return {
+            **figures("all"),
+            **{split: figures(split) for split in SPLITS[1:]},
+            "explicit_honoured": failures.share(
+                self._is_honoured(said[is_seen(said, self.attribute)])
+            ),
+            "subject_recognised": failures.share(neutral[SUBJECT_SEEN] == neutral["subject"]),
+            "clip_score": {**asdict(clip), "n": len(neutral)},
+        }
+
+    def _difference(self, split: str) -> Any:
+        return paired_difference(
+            self.counts("base", split),
+            self.counts("moesd", split),
+            n_bootstrap=self.n_bootstrap,
+            seed=self.seed,
+        )
+
+    def _failures(self, differences: Mapping[str, Any]) -> Found:
+        values = list(self.attributes[self.attribute])
+        column = values.index(self.asked["female"])
+        before, after = self.counts("base", "all"), self.counts("moesd", "all")
+        n, fair = (before.sum(axis=1), after.sum(axis=1)), 1 / len(values)
+        keys = self.labels.pivot(index="file_name", columns="side", values="key")
+        kinds = self.labels.drop_duplicates("file_name").set_index("file_name").loc[keys.index]
+        is_same = keys["base"] == keys["moesd"]
+        is_neutral = (kinds["kind"] == "neutral").to_numpy()
+        is_untouched = is_same[is_neutral].groupby(kinds["subject"][is_neutral]).all()
+        subjects = self.subjects("all")
+        return {
+            "gate_missed": failures.gate_missed(
+                before[:, column], n[0], is_untouched.loc[subjects].to_numpy(), fair
+            ),
+            "overcorrected": failures.overcorrected(before[:, column], after[:, column], *n, fair),
+            "explicit_changed": failures.share(~is_same[kinds["kind"].isin(list(self.asked))]),
+            "non_person_changed": failures.share(~is_same[kinds["kind"] == "object"]),
+            "overfit": failures.overfit(differences["trained"], differences["held_out"]),
+        }
+
+    def _unseen(self) -> Found:
+        """Count the missing labels of each side, and bound what they could change."""
+        found: Found = {}
+        for side, name in SIDES.items():
+            neutral, said = self._neutral(side), self._said(side)
+            n_unseen = (~is_seen(neutral, self.attribute)).astype(int)
+            by_subject = pd.Series(n_unseen).groupby(neutral["subject"].to_numpy()).sum()
+            seen = said[is_seen(said, self.attribute)]
+            found[name] = {
+                **count_unseen(neutral[self.attribute]),
+                "explicit": count_unseen(said[self.attribute]),
+                "subjects": {str(of): int(n) for of, n in by_subject.items() if n},
+                "bounds": {
+                    **bound_figures(
+                        self.counts(side, "all"), by_subject[self.subjects("all")].to_numpy()
+                    ),
+                    "explicit_honoured": bound_share(
+                        self._is_honoured(seen), len(said) - len(seen)
+                    ),
+                },
+            }
+        ends = (found[name]["bounds"]["mad"] for name in SIDES.values())
+        known = set(self.subjects("all"))
+        everybody = dict.fromkeys(self._neutral("base")["subject"])
+        return {
+            **found,
+            "difference": {"bounds": {"mad": bound_difference(*ends)}},
+            "left_out": [name for name in everybody if name not in known],
+        }
+
+    def _said(self, side: str) -> pd.DataFrame:
+        is_asked = self.labels["kind"].isin(list(self.asked))
+        return self.labels[(self.labels["side"] == side) & is_asked]
+
+    def _is_honoured(self, said: pd.DataFrame) -> pd.Series:
+        return said[self.attribute] == said["kind"].map(dict(self.asked))
+
+    def _neutral(self, side: str) -> pd.DataFrame:
+        return self.labels[(self.labels["side"] == side) & (self.labels["kind"] == "neutral")]

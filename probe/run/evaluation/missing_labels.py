@@ -1,0 +1,62 @@
+"""Pictures of a run in which no value was seen: which they are, and what they could have shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probe.arrays import Counts, Mask
+from probe.audit.figures import bounds_of_unseen
+from probe.audit.measures import MEASURES
+from probe.images.missing_labels import UNSEEN
+
+Found = dict[str, Any]
+
+
+def is_seen(labels: pd.DataFrame, *attributes: str) -> Mask:
+    """Tell in which pictures, one a row, a value of every attribute was seen."""
+    seen = np.ones(len(labels), dtype=bool)
+    for name in attributes:
+        seen &= ~labels[name].isin(UNSEEN).to_numpy()
+    return seen
+
+
+def seen_on_both(labels: pd.DataFrame, *attributes: str) -> pd.DataFrame:
+    """Keep the pictures in which every attribute was seen, of the subjects that both sides have."""
+    kept = labels[is_seen(labels, *attributes)]
+    n_sides = kept.groupby("subject")["side"].nunique()
+    return kept[kept["subject"].isin(n_sides.index[n_sides == labels["side"].nunique()])]
+
+
+def count_unseen(labels: pd.Series) -> Found:
+    """Count pictures by why nothing was seen: ``n_images``, ``total``, and each of `UNSEEN`."""
+    found = {reason: int((labels == reason).sum()) for reason in UNSEEN}
+    return {"n_images": len(labels), "total": sum(found.values()), **found}
+
+
+def bound_figures(counts: Counts, n_unseen: Counts) -> Found:
+    """Bound every measure of one side; see `bounds_of_unseen`.
+
+    Returns
+    -------
+    dict
+        `MEASURES`, each with ``low`` and ``high``.
+    """
+    found = {}
+    for name in MEASURES:
+        low, high = bounds_of_unseen(counts, n_unseen, measure=name)
+        found[name] = {"low": low, "high": high}
+    return found
+
+
+def bound_share(is_hit: Mask | pd.Series, n_unseen: int) -> Found:
+    """Bound a share of pictures: none of the unseen ones a hit, and all of them."""
+    n, hits = len(is_hit) + n_unseen, int(np.sum(is_hit))
+    return {"low": hits / n, "high": (hits + n_unseen) / n} if n else {"low": 0.0, "high": 1.0}
+
+
+def bound_difference(before: Found, after: Found) -> Found:
+    """Bound ``after`` minus ``before`` by the bounds of both, which nothing ties together."""
+    return {"low": after["low"] - before["high"], "high": after["high"] - before["low"]}

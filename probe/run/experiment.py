@@ -1,0 +1,481 @@
+"""A run folder as an object: its stages in order, what is up to date, what is done next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probe.errors import DataError, ModelError
+from probe.io import distributed
+from probe.io.progress import NamedProgress
+from probe.run.cards import CardResult, bias_card
+from probe.run.compare.stage import CompareMethods
+from probe.run.config import Config
+from probe.run.create import held, start, start_imported
+from probe.run.evaluation.misclassification import keep_calibration
+from probe.run.export import ExportResult, export_embeddings
+from probe.run.folder import Run, Stage, check_model
+from probe.run.info import Inventory, Requested, take_inventory
+from probe.run.inspect_prompt import Inspection, inspect_prompt
+from probe.run.pipeline import Outcome, Road, bring_up_to_date
+from probe.run.publish import PublishResult, publish
+from probe.run.stages.embed import FILES as EMBEDDINGS
+from probe.run.stages.evaluate import Evaluate
+from probe.run.stages.fit import Fit
+from probe.run.stages.generate import Generate
+from probe.run.stages.train import Train
+from probe.run.stages.visualize import (
+    Draw,
+    DrawConcept,
+    DrawFigure,
+    Render,
+    Report,
+    Visualize,
+    VisualizeResult,
+)
+from probe.run.studies import STUDIES
+from probe.run.studies.concept import ConceptStudy
+from probe.text.prompt_files import PromptFile
+from probe.text.vectors import NamedVectors
+
+if TYPE_CHECKING:
+    from probe.run.sequential_audit import StoppedAudit
+
+
+class Experiment:
+    """A run folder.
+
+    Every stage reads its inputs from the folder and writes its outputs there; each file carries
+    the hash of what it was made from, so a stage whose outputs carry the hash of today's settings
+    and inputs is up to date and is not made again. A stage may be stopped at any moment: files are
+    whole or absent, and the same call goes on.
+
+    Parameters
+    ----------
+    run : Run
+        The folder, opened; see `create` and `open`.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._road = Road(run)
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        model: str,
+        seed: int | None = None,
+        lexicon: Path | None = None,
+        encoder: str | None = None,
+        prompts: PromptFile | None = None,
+        device: str = "cpu",
+        progress: NamedProgress | None = None,
+    ) -> Experiment:
+        """Start a run, or go on with one of the same model.
+
+        Parameters
+        ----------
+        folder : path
+            Made if need be.
+        model : str
+            ``"tinytown"``, a folder or a hub id.
+        seed : int, optional
+            Seed of every stage; 0 in a new run if not given.
+        lexicon : Path, optional
+            Words and templates; copied into the folder.
+        encoder : str, optional
+            Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
+        prompts : PromptFile, optional
+            Prompts of the user's own, as `probe.read_prompts` reads them; kept in the folder.
+        device : str
+            Where weights live.
+        progress : callable, optional
+            Called with (what is being done, how much is done, how much there is).
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is a file, cannot be written, or is a run of another model or encoder.
+        ModelError
+            If there is no such model.
+        ValueError
+            If the pipeline has no such encoder.
+        DataError
+            If the lexicon is not what it must be.
+        """
+        start(
+            Path(folder), model=model, seed=seed, lexicon=lexicon, encoder=encoder, prompts=prompts
+        )
+        return cls.open(folder, device=device, progress=progress)
+
+    @classmethod
+    def from_vectors(
+        cls,
+        folder: str | Path,
+        vectors: NamedVectors,
+        *,
+        seed: int | None = None,
+        progress: NamedProgress | None = None,
+    ) -> Experiment:
+        """Start a run of vectors that were made elsewhere; it has no model and needs no torch.
+
+        Parameters
+        ----------
+        folder : path
+            Made if need be.
+        vectors : NamedVectors
+            As `probe.read_vectors` reads them; kept in the folder as they are.
+        seed : int, optional
+            Seed of all that is drawn; 0 in a new run if not given.
+        progress : callable, optional
+            As in `create`.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is a file, cannot be written, or is a run of a model or of other vectors.
+        """
+        start_imported(Path(folder), vectors, seed=seed)
+        return cls.open(folder, progress=progress)
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, *, device: str = "cpu", progress: NamedProgress | None = None
+    ) -> Experiment:
+        """Open a run that has been started.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is no run, its settings are wrong, or other weights made it.
+        """
+        folder = Path(folder)
+        run = Run(folder, Config.read(folder), device=device, progress=progress)
+        check_model(run, EMBEDDINGS[1])
+        return cls(run)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self._run.folder
+
+    @property
+    def config(self) -> Config:
+        """Every setting."""
+        return self._run.config
+
+    def set(self, stage: str, **settings: Any) -> Experiment:
+        """Change settings of a stage, in ``config.toml`` too; returns the experiment itself.
+
+        Raises
+        ------
+        StageError
+            If the stage needs a model and the run has none.
+        ValueError
+            If a setting is unknown, of another type, or out of range.
+        """
+        if settings and stage != "probe":
+            self._road.require_model(stage)
+        config = self.config.with_settings(stage, settings)
+        if config != self.config:
+            with held(self.folder, by_all=stage == Train.name):
+                if distributed.is_first():
+                    config.write(self.folder)
+            self._run = replace(self._run, config=config)
+            self._road = Road(self._run)
+        return self
+
+    def embed(self) -> Outcome:
+        """Embed every prompt; in a run of imported vectors, count them."""
+        return self._do(self._road.stages[0])
+
+    def fit(self, **settings: Any) -> Outcome:
+        """Fit the bias direction and place the prompts on it; settings of `FitConfig`."""
+        return self.set("fit", **settings)._do(Fit())
+
+    def train(self, **settings: Any) -> Outcome:
+        """Train the correction; settings of `TrainConfig`."""
+        return self.set("train", **settings)._do(Train())
+
+    def generate(self, **settings: Any) -> Outcome:
+        """Make pictures with both models; settings of `GenerateConfig`."""
+        return self.set("generate", **settings)._do(Generate())
+
+    def evaluate(self, **settings: Any) -> Outcome:
+        """Measure the pictures; settings of `EvaluateConfig`.
+
+        A file of ``calibration`` is copied into the run.
+
+        Raises
+        ------
+        DataError, ModelError, ValueError
+            If that file, or a judge that the settings name, is not what it must be; the settings
+            are then those of before.
+        StageError
+            If the pictures have not been made, or are out of date.
+        """
+        if sample := settings.get("calibration"):
+            self._road.require_model("evaluate")
+            config = self.config.with_settings("evaluate", settings | {"calibration": ""})
+            with held(self.folder):
+                run = replace(self._run, config=config)
+                settings["calibration"] = keep_calibration(run, Path(sample))
+        before = self.config.evaluate
+        try:
+            return self.set("evaluate", **settings)._do(Evaluate())
+        except (DataError, ModelError, ValueError):
+            # a judge that cannot be opened is none to go on with
+            self.set("evaluate", **asdict(before))
+            raise
+
+    def audit_until_settled(
+        self, low: float, high: float, *, n_max: int = 200, side: str = "corrected"
+    ) -> StoppedAudit:
+        """Make pictures of each occupation until its share is known to be within a band, or not.
+
+        See `probe.run.sequential_audit.audit_until_settled`.
+
+        Raises
+        ------
+        ValueError
+            If the band is none, or there is no such side.
+        StageError
+            If the run has no model, or what makes the pictures has not been trained.
+        """
+        from probe.run.sequential_audit import audit_until_settled
+        from probe.stats.sequential import Band
+
+        band = Band(low, high)
+        with held(self.folder):
+            self._road.require("evaluate", before="fit" if side == "base" else "generate")
+            return audit_until_settled(self._run, band=band, side=side, n_max=n_max)
+
+    def visualize(self, draw: Draw) -> Outcome:
+        """Draw the figures; ``draw`` is `figures.paper.draw`, which this library does not know."""
+        return self._do(Visualize(draw))
+
+    def draw(self, draw: Callable[[Path], list[Path]]) -> VisualizeResult:
+        """Draw some figures, or in another way than `visualize` does; no stage is marked as done.
+
+        Parameters
+        ----------
+        draw : callable
+            Run folder to the files written; see `figures.paper.draw`, which says what it refuses.
+        """
+        self._road.require_model("visualize")
+        with held(self.folder):
+            files = draw(self.folder)
+        return VisualizeResult(sorted(path.relative_to(self.folder).as_posix() for path in files))
+
+    def report(self, render: Render) -> Outcome:
+        """Write the page; ``render`` is `figures.report.render_report`."""
+        return self._do(Report(render))
+
+    def run(
+        self,
+        draw: Draw,
+        render: Render,
+        *,
+        tell: Callable[[Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        """Do every stage that is not up to date, in order.
+
+        Parameters
+        ----------
+        draw, render : callable
+            As for `visualize` and `report`.
+        tell : callable, optional
+            Called with each outcome as soon as it is there.
+        """
+        self._road.require_model("run")
+        outcomes = []
+        with held(self.folder):
+            for stage in (*self._road.stages, Visualize(draw), Report(render)):
+                outcomes.append(bring_up_to_date(stage, self._run))
+                if tell is not None:
+                    tell(outcomes[-1])
+        return outcomes
+
+    def probe(
+        self,
+        *names: str,
+        tell: Callable[[Outcome], None] | None = None,
+        **settings: Any,
+    ) -> list[Outcome]:
+        """Look deeper into the text encoder; settings of `ProbeConfig`.
+
+        Parameters
+        ----------
+        names : str
+            Of `probe.run.studies.STUDIES`. If none is named, all that the run allows:
+            ``prediction`` needs pictures that have been evaluated, of enough occupations.
+        tell : callable, optional
+            Called with each outcome as soon as it is there.
+
+        Raises
+        ------
+        ValueError
+            If there is no such study.
+        StageError
+            If a stage that a named study builds on is not up to date, or the run has no model.
+        """
+        if unknown := [name for name in names if name not in STUDIES]:
+            raise ValueError(f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}")
+        self._road.require_model("probe")
+        self.set("probe", **settings)
+        outcomes = []
+        with held(self.folder):
+            chosen = names or [study.name for study in STUDIES.values() if self._road.allows(study)]
+            for study in (study for study in STUDIES.values() if study.name in chosen):
+                self._road.require(study.name, before=study.before)
+                outcomes.append(bring_up_to_date(study, self._run))
+                if tell is not None:
+                    tell(outcomes[-1])
+        return outcomes
+
+    def concept(
+        self,
+        name_or_path: str | Path,
+        draw: DrawConcept | None = None,
+        **settings: Any,
+    ) -> Outcome:
+        """Look at a concept: its axes, how firm they are, and what leans along them.
+
+        Parameters
+        ----------
+        name_or_path : str or Path
+            A concept that is shipped (``"gender"``, ``"age"``, ...), or a TOML file; see
+            `probe.text.concepts.Concept`. Its file is copied into the run.
+        draw : callable, optional
+            Draws the figure: `figures.concepts.draw_concept`, which this library does not know.
+        settings
+            Of `ProbeConfig`.
+
+        Raises
+        ------
+        DataError
+            If there is no such concept, its file is not what it must be, or imported vectors lack
+            its words.
+        StageError
+            If the prompts have not been embedded.
+        """
+        study = ConceptStudy.find(name_or_path)
+        self.set("probe", **settings)
+        with held(self.folder):
+            self._road.require("concept", before=study.before)
+            outcome = bring_up_to_date(study, self._run)
+            study.copy_into(self._run)
+            if draw is not None:
+                draw(self.folder, study.stem)
+            return outcome
+
+    def compare(
+        self,
+        *names: str,
+        n_images: int | None = None,
+        draw: DrawFigure | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """Compare MoESD with other methods on the same prompts, noise, judges and examples.
+
+        Parameters
+        ----------
+        names : str
+            Of `probe.run.compare.methods.METHODS`, beside the base; all if none is named.
+        n_images : int, optional
+            Pictures of each occupation and method; as many as ``generate`` makes if not given.
+        draw : callable, optional
+            Draws a figure by its name: `figures.paper.draw`, which this library does not know.
+        tell : callable, optional
+            Called with one line when a method is done.
+
+        Raises
+        ------
+        ValueError
+            If there is no such method, or ``n_images`` is below 2.
+        StageError
+            If the correction has not been trained, or is out of date.
+        """
+        stage = CompareMethods(names, n_images=n_images, tell=tell)
+        with held(self.folder):
+            self._road.require(stage.name, before=stage.before)
+            outcome = bring_up_to_date(stage, self._run)
+            if draw is not None:
+                draw(self.folder, "methods")
+            return outcome
+
+    def inspect(self, prompt: str, *, share: bool = False) -> Inspection:
+        """Say what the gate does with a prompt, and why.
+
+        Parameters
+        ----------
+        prompt : str
+        share : bool
+            Whether to read the share of women off the denoiser too: the image model is opened and
+            asked a few dozen times.
+
+        Raises
+        ------
+        StageError
+            If the correction has not been trained, or is out of date.
+        DataError
+            If the prompt is empty or no text.
+        """
+        self._road.require("inspect", before="generate")
+        return inspect_prompt(self._run, prompt, share=share)
+
+    def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
+        """Write the embeddings of all prompts for other programs; see `probe.write_vectors`.
+
+        Raises
+        ------
+        StageError
+            If the prompts have not been embedded.
+        DataError
+            If the format cannot carry prompts with spaces, as word2vec's cannot.
+        """
+        self._road.require("export", before="fit")
+        return export_embeddings(self._run, Path(path), format=format)
+
+    def publish(self, folder: str | Path) -> PublishResult:
+        """Write the correction with a model card into a new folder, to give away.
+
+        Raises
+        ------
+        StageError
+            If the run has not been evaluated, or is out of date.
+        DataError
+            If the folder holds anything already.
+        """
+        self._road.require("publish", before="visualize")
+        return publish(self._run, Path(folder))
+
+    def card(self, path: str | Path | None = None) -> CardResult:
+        """Compose the bias section of a model card, and write it into a file if one is named.
+
+        See `probe.run.cards.card.bias_card`.
+
+        Raises
+        ------
+        StageError
+            If the run has not been evaluated, or is out of date.
+        DataError
+            If the file is there and has no place for the section, or cannot be updated.
+        """
+        self._road.require("card", before="visualize")
+        return bias_card(self._run, None if path is None else Path(path))
+
+    def info(self) -> Inventory:
+        """List what stands in the folder: made by what, from what, and whether it is up to date."""
+        requested: list[Requested] = [*STUDIES.values(), *ConceptStudy.kept(self._run)]
+        requested += CompareMethods.kept(self._run)
+        return take_inventory(self._run, self._road.stages, requested)
+
+    def _do(self, stage: Stage) -> Outcome:
+        with held(self.folder, by_all=stage.name == Train.name):
+            self._road.require(stage.name, before=stage.name)
+            return bring_up_to_date(stage, self._run)

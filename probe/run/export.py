@@ -1,0 +1,64 @@
+"""Embeddings of a run for other programs: every prompt once, in the format its file names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probe.run.folder import Run
+from probe.run.imported_vectors import imported_vectors
+from probe.run.stages.embed import FOLDER
+from probe.run.user_prompts import OWN
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written."""
+
+    path: str
+    n_prompts: int
+    """Prompts, or names of imported vectors."""
+    n_features: int
+
+    def summary(self) -> str:
+        """One line."""
+        return f"{self.path}: {self.n_prompts} prompts, {self.n_features} features each"
+
+    def to_json(self) -> dict[str, Any]:
+        """The file and its shape."""
+        return asdict(self)
+
+
+def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> ExportResult:
+    """Write the embeddings of a run's prompts, the user's own after the others.
+
+    Imported vectors go out as they came.
+
+    Raises
+    ------
+    DataError
+        If the format cannot carry prompts with spaces, as word2vec's cannot.
+    ValueError
+        If the format is unknown.
+    """
+    from probe.text.embeddings import EmbeddingStore
+    from probe.text.vector_files import write_vectors
+    from probe.text.vectors import NamedVectors
+
+    if run.config.is_imported:
+        vectors = imported_vectors(run)
+        write_vectors(vectors, path, format=format)
+        return ExportResult(str(path), len(vectors), vectors.n_features)
+    stores = [EmbeddingStore.open(run.folder / FOLDER)]
+    if run.config.embed.prompts:
+        stores.append(EmbeddingStore.open(run.folder / OWN))
+    prompts = [prompt for store in stores for prompt in store.prompt_set.prompts]
+    # A prompt of the user's may stand in the lexicon too: equal prompts have equal rows.
+    first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
+    names = list(dict.fromkeys(prompts))
+    matrix = np.concatenate([store.vectors() for store in stores])[[first[name] for name in names]]
+    write_vectors(NamedVectors(tuple(names), matrix, run.folder.name), path, format=format)
+    return ExportResult(str(path), len(names), matrix.shape[1])

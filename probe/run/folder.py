@@ -1,0 +1,188 @@
+"""What every stage of a run needs: its folder, its settings, its model, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from probe.errors import ArtifactError, DataError, StageError
+from probe.io import distributed
+from probe.io.artifacts import Provenance, hash_file, read_provenance
+from probe.io.progress import NamedProgress
+from probe.run.config import Config
+from probe.text.lexicon import DEFAULT, Lexicon
+from probe.text.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from probe.text.encoder import TextEncoder
+
+INTERVALS = "exact shares, rates, areas; others as wide as Student's; hidden information by root"
+"""How intervals are made: a part of what measured files are made from, see docs/intervals.md."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run folder, opened with one set of settings."""
+
+    folder: Path
+    config: Config
+    device: str = "cpu"
+    """Where weights live; it is no setting, because it should change no result."""
+    progress: NamedProgress | None = field(default=None, repr=False)
+
+    @cached_property
+    def model_folder(self) -> Path:
+        """The model's files."""
+        from probe.text.checkpoints import resolve_model
+
+        return resolve_model(self.config.model)
+
+    @cached_property
+    def revision(self) -> str:
+        """Which weights these are, and which of their text encoders; or which imported vectors."""
+        if self.config.is_imported:
+            return read_provenance(self.folder / "embeddings/vectors.safetensors").revision
+        from probe.text.encoding.conditioning import encoder_revision
+
+        return encoder_revision(self.model_folder, self.config.embed.encoder or None)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The words of this run."""
+        name = self.config.embed.lexicon
+        return load_lexicon(self.folder / name if name else None)
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """Every prompt that this run embeds."""
+        return PromptSet.build(self.lexicon)
+
+    def load_encoder(self) -> TextEncoder:
+        """Open the text encoder that this run is about."""
+        from probe.text.encoder import TextEncoder
+
+        encoder = self.config.embed.encoder or None
+        return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
+
+    def load_pipeline(self) -> StableDiffusionPipeline:
+        """Open the image model.
+
+        Raises
+        ------
+        StageError
+            If the run is about a text encoder that is not the pipeline's first: the correction
+            reaches pictures through that one only.
+        """
+        from probe.images.pipelines import load_pipeline
+        from probe.text.checkpoints import choose_encoder
+
+        chosen, first = self.config.embed.encoder, choose_encoder(self.model_folder)
+        if chosen and chosen != first:
+            raise StageError(
+                f"{self.folder} is about {chosen} but pictures are corrected through {first} only; "
+                "train with the objective latent, and start another run for pictures"
+            )
+        return load_pipeline(self.config.model, device=self.device)
+
+    def provenance(self, kind: str, made_from: str, *, seed: int | None = None) -> Provenance:
+        """Say what a file of this run is."""
+        return Provenance(
+            kind=kind,
+            model=self.config.model,
+            revision=self.revision,
+            seed=seed,
+            made_from=made_from,
+        )
+
+    def told(self, what: str) -> Callable[[int, int], None] | None:
+        """A (done, total) callback that tells ``progress`` what is being done.
+
+        Of several processes only the first tells.
+        """
+        if (progress := self.progress) is None or not distributed.is_first():
+            return None
+        return lambda done, total: progress(what, done, total)
+
+    def hashes(self, *names: str) -> str:
+        """The content of files of this run, to be hashed into what is made from them."""
+        return ", ".join(f"{name}={hash_file(self.folder / name)}" for name in names)
+
+
+def load_lexicon(path: Path | None) -> Lexicon:
+    """Read a lexicon that a correction can be trained and measured with.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or has no occupation to train on or none that is held out.
+    """
+    lexicon = Lexicon.load(path)
+    if len({job.held_out for job in lexicon.occupations}) < 2:
+        raise DataError(
+            f"all occupations of lexicon {path or DEFAULT} have held_out = "
+            f"{str(lexicon.occupations[0].held_out).lower()}; needed some of each: training sees "
+            "the one kind, and the other measures what carries over"
+        )
+    return lexicon
+
+
+class Result(Protocol):
+    """What a stage found, read from its files."""
+
+    def summary(self) -> str:
+        """A few lines for people."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs."""
+
+
+class Stage(Protocol):
+    """One step of a run, from files to files."""
+
+    name: str
+
+    def stale(self, run: Run) -> str | None:
+        """Why the outputs are not what the settings and inputs now give; None if they are.
+
+        Only called when the stages before are up to date.
+        """
+
+    def make(self, run: Run) -> None:
+        """Write the outputs; the same inputs give the same bytes, whatever stood there before."""
+
+    def result(self, run: Run) -> Result:
+        """Read the outputs."""
+
+
+def stale_files(run: Run, made_from: str, *names: str) -> str | None:
+    """Say which file is missing or was made from something else; None if there is none."""
+    for name in names:
+        path = run.folder / name
+        if not path.exists():
+            return f"{name} does not exist yet"
+        if read_provenance(path).made_from != made_from:
+            return f"{name} was made with other settings or inputs"
+    return None
+
+
+def check_model(run: Run, name: str) -> None:
+    """Refuse a file that another model made.
+
+    Raises
+    ------
+    ArtifactError
+        If the file exists and names another model or another revision of it.
+    """
+    path = run.folder / name
+    if path.exists():
+        found = read_provenance(path)
+        if (found.model, found.revision) != (run.config.model, run.revision):
+            raise ArtifactError(
+                f"{path} was made by model {found.model} ({found.revision}) but the run's model is "
+                f"{run.config.model} ({run.revision}); start a new run in another folder"
+            )

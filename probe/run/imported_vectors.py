@@ -1,0 +1,176 @@
+"""Runs without a model: vectors that were made elsewhere, kept as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from probe.arrays import Float32
+from probe.errors import ArtifactError, StageError
+from probe.io.artifacts import Provenance, hash_parts, read_provenance, read_table, write_table
+from probe.io.memory_mapped import lay_out, map_tensors
+from probe.run.config import IMPORT
+from probe.run.folder import Run
+from probe.text.vectors import NamedVectors
+
+VECTORS = "embeddings/vectors.safetensors"
+NAMES = "embeddings/names.parquet"
+"""Each name, and the hash of the name and its row."""
+
+
+_BLOCK = 4096  # rows that are looked at together
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """How many vectors the run holds, and how wide they are."""
+
+    source: str
+    """Name of the file that they came from, without its folder."""
+    n_vectors: int
+    n_features: int
+
+    def summary(self) -> str:
+        """One line."""
+        return f"{self.n_vectors} vectors of {self.n_features} features from {self.source}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The file and the shape."""
+        return asdict(self)
+
+
+class Import:
+    """What stands in place of embedding; `Experiment.from_vectors` has done it."""
+
+    name = "embed"
+
+    def stale(self, run: Run) -> str | None:
+        """Look at both files, and whether they belong together."""
+        for name in (VECTORS, NAMES):
+            if not (run.folder / name).exists():
+                return f"{name} does not exist"
+        try:
+            _names(run)
+            _matrix(run)
+        except ArtifactError as error:  # it can be imported anew
+            return str(error)
+        return None
+
+    def make(self, run: Run) -> None:
+        """Refuse: the file that the vectors came from has to be named.
+
+        Raises
+        ------
+        StageError
+            Always.
+        """
+        raise StageError(f"{self.stale(run)}; {_again(run)}")
+
+    def result(self, run: Run) -> ImportResult:
+        """Count what stands there."""
+        return ImportResult(_source(run), *_matrix(run).shape)
+
+
+def model_of(vectors: NamedVectors) -> str:
+    """What stands in place of a model's id."""
+    return IMPORT + vectors.source
+
+
+def keep_vectors(folder: Path, vectors: NamedVectors) -> None:
+    """Write imported vectors into a run folder; the same vectors give the same bytes.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder holds other vectors, or cannot be written to.
+    """
+    if (other := _other(folder, vectors)) is not None:
+        raise ArtifactError(
+            f"{folder} holds other vectors ({other}) than {vectors.source} ({vectors.hash}); "
+            "start a new run in another folder"
+        )
+    made = Provenance(
+        kind="vectors",
+        model=model_of(vectors),
+        revision=vectors.hash,
+        seed=None,
+        made_from=vectors.hash,
+    )
+    hashes = np.empty(len(vectors), dtype=np.uint64)
+    with lay_out(folder / VECTORS, {"vectors": ("F32", vectors.matrix.shape)}, made) as put:
+        for start in range(0, len(vectors), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            rows = np.array(vectors.matrix[block])
+            put("vectors", block, rows)
+            hashes[block] = _hashes(vectors.names[block], rows)
+    table = pd.DataFrame({"name": vectors.names, "hash": hashes})
+    write_table(folder / NAMES, table, replace(made, kind="names"))
+
+
+def imported_vectors(run: Run) -> NamedVectors:
+    """The vectors of a run; they stay on the disk.
+
+    Raises
+    ------
+    ArtifactError
+        If a file is missing or truncated, or the two do not belong together.
+    """
+    return NamedVectors(tuple(_names(run)["name"]), _matrix(run), _source(run))
+
+
+def imported_rows(run: Run, vectors: NamedVectors, names: Sequence[str]) -> NamedVectors:
+    """Some of the vectors, after a look at whether they are what was written.
+
+    Raises
+    ------
+    ArtifactError
+        If one is damaged; all others can still be used.
+    """
+    chosen = vectors.select(names)
+    written = _names(run)["hash"].to_numpy()[vectors.rows(names)]
+    if len(bad := np.flatnonzero(_hashes(chosen.names, chosen.matrix) != written)):
+        raise ArtifactError(
+            f"{run.folder / VECTORS}: the vector of {names[bad[0]]!r} is damaged ({len(bad)} of "
+            f"{len(names)} are); {_again(run)}"
+        )
+    return chosen
+
+
+def _other(folder: Path, vectors: NamedVectors) -> str | None:
+    """The revision of other vectors that a folder holds; what cannot be read is written anew."""
+    try:
+        found = read_provenance(folder / VECTORS).revision
+    except ArtifactError:
+        return None
+    return None if found == vectors.hash else found
+
+
+def _names(run: Run) -> pd.DataFrame:
+    table, made = read_table(run.folder / NAMES, kind="names")
+    if made.revision != run.revision:
+        raise ArtifactError(f"{run.folder / NAMES} is not of {VECTORS}")
+    return table
+
+
+def _matrix(run: Run) -> Float32:
+    matrix: Float32 = map_tensors(run.folder / VECTORS, kind="vectors")[0]["vectors"]
+    return matrix
+
+
+def _hashes(names: Sequence[str], rows: Float32) -> npt.NDArray[np.uint64]:
+    found = (int(hash_parts(name, row), 16) for name, row in zip(names, rows, strict=True))
+    return np.fromiter(found, dtype=np.uint64, count=len(names))
+
+
+def _source(run: Run) -> str:
+    return run.config.model.removeprefix(IMPORT)
+
+
+def _again(run: Run) -> str:
+    return f"import them again with `moesd-probe embed {run.folder} --import {_source(run)}`"

@@ -1,0 +1,149 @@
+"""Who gets each picture: the intervention that the settings of a run ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probe.arrays import Double
+from probe.errors import DataError, StageError
+from probe.images.intervention import Intervention
+from probe.io.artifacts import hash_file
+from probe.io.lines import nearest
+from probe.run.folder import Run
+
+if TYPE_CHECKING:
+    from probe.moesd.mixture.counterfactuals import Twins
+    from probe.moesd.mixture.targets import Target
+    from probe.moesd.model import MoESD
+    from probe.text.lexicon import Lexicon
+
+
+def twins_of(lexicon: Lexicon) -> Twins:
+    """Take the words that say each gender from a lexicon: its first adjectives."""
+    from probe.moesd.mixture.counterfactuals import Twins
+
+    first = lexicon.adjectives[0]
+    return Twins((first.female, first.male))
+
+
+def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
+    """Build what the settings ``sending``, ``strength`` and ``target`` ask for.
+
+    ``by-lean``: the gate sends a prompt to one expert. ``by-seed``: the seed of each picture
+    chooses its expert. ``sparing``: so does it, but only for as many pictures as the base model's
+    shares lack, which are read off the denoiser. ``measured``: one expert a prompt, as strong as
+    the denoiser says that it must be.
+
+    Raises
+    ------
+    StageError
+        If experts sit in the U-Net and a setting cannot be had there.
+    DataError
+        If the target cannot be read.
+    """
+    config = run.config.generate
+    in_unet = moesd.unet_experts is not None
+    if in_unet and (config.sending != "by-lean" or 0 < config.strength < 1):
+        raise StageError(
+            f"sending {config.sending} at strength {config.strength:g} needs experts on the text "
+            "side alone; train with --side text, or send by-lean at strength 1"
+        )
+    if config.strength == 0:
+        return Intervention()
+    from probe.moesd.mixture.divisions import divide_all, divide_missing
+    from probe.moesd.mixture.sampled import SampledRouting
+    from probe.moesd.mixture.target_curve import Dialled
+
+    if config.sending == "by-lean":
+        plain = moesd.intervention()
+        return plain if config.strength == 1 else Dialled(plain, config.strength)
+    target = target_of(run)
+
+    if config.sending == "measured":
+        from probe.moesd.mixture.calibrated import MeasuredRouting
+
+        measured = MeasuredRouting(
+            moesd,
+            pipeline,
+            twins_of(run.lexicon),
+            lambda prompts: [target.of(prompt) for prompt in prompts],
+            guidance_scale=config.guidance_scale,
+        )
+        return measured if config.strength == 1 else Dialled(measured, config.strength)
+
+    def divide(prompts: Sequence[str]) -> list[Double]:
+        asked, strength = [target.of(prompt) for prompt in prompts], config.strength
+        if config.sending == "by-seed":
+            return [divide_all(shares, strength=strength) for shares in asked]
+        base = read_base_shares(run, moesd, pipeline, prompts)
+        return [
+            divide_missing(shares, drawn, strength=strength)
+            for shares, drawn in zip(asked, base, strict=True)
+        ]
+
+    return SampledRouting(moesd, divide)
+
+
+def target_of(run: Run) -> Target:
+    """Read what the setting ``target`` asks for: the shares of (female, male), by subject.
+
+    Raises
+    ------
+    DataError
+        If it is neither known, nor a share, nor a table that can be read, or the table names a
+        subject that the run has no pictures of.
+    """
+    from probe.moesd.mixture.targets import Target
+
+    name, words = run.config.generate.target, run.config.evaluate
+    if name == "parity":
+        return Target.parity(2)
+    if name == "labour":
+        shares = {job.name: job.share_women for job in run.lexicon.occupations}
+        both = {subject: np.array([share, 1 - share]) for subject, share in shares.items()}
+        return Target(np.array([0.5, 0.5]), both)
+    try:
+        share = float(name)
+    except ValueError:
+        return _checked(Target.read(Path(name), (words.female, words.male)), name, run.lexicon)
+    if not 0 <= share <= 1:
+        raise DataError(f"the target is a share of {share:g}; needed a number from 0 to 1")
+    return Target(np.array([share, 1 - share]))
+
+
+def _checked(target: Target, name: str, lexicon: Lexicon) -> Target:
+    known = [job.name for job in lexicon.occupations]
+    lower = {one.lower() for one in known}
+    if unknown := [one for one in target.by_subject if one.lower() not in lower]:
+        raise DataError(
+            f"the target {name} names the subject {unknown[0]!r}{nearest(unknown[0], known)}, "
+            f"which is no occupation of this run ({len(unknown)} in all); correct the name, or "
+            "delete the line"
+        )
+    return target
+
+
+def target_line(run: Run) -> str:
+    """What the target's file says, to be hashed with the settings; empty if it has none."""
+    path = Path(run.config.generate.target)
+    return hash_file(path) if path.is_file() else ""
+
+
+def read_base_shares(run: Run, moesd: MoESD, pipeline: Any, prompts: Sequence[str]) -> Double:
+    """Read off the denoiser the shares that the base model gives each value, (n_prompts, K).
+
+    They are those at the run's guidance.
+    """
+    import torch
+
+    from probe.moesd.mixture.shares import guided, read_shares
+
+    encoder, twins = moesd.encoder, twins_of(run.lexicon)
+    said = zip(*(twins.of(prompt, moesd.token) for prompt in prompts), strict=True)
+    of_twins = torch.stack([encoder.states(list(of_word)) for of_word in said])
+    read = read_shares(pipeline, encoder.states(prompts), of_twins)
+    return guided(read.shares, run.config.generate.guidance_scale)

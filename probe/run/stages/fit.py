@@ -1,0 +1,215 @@
+"""Stage 2: the bias direction, what it goes with, and the map of prompts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probe.arrays import Float32, Indices
+from probe.io.artifacts import (
+    hash_parts,
+    read_json,
+    read_table,
+    read_tensors,
+    write_json,
+    write_table,
+    write_tensors,
+)
+from probe.latent.directions import BiasDirection
+from probe.latent.erasure import CalibratedProjection
+from probe.run.config import settings_line
+from probe.run.folder import Run, stale_files
+from probe.run.user_prompts import place_own, stale_places
+
+DIRECTION = "latent/direction.safetensors"
+FIT = "latent/fit.json"
+SUBJECTS = "latent/subjects.parquet"
+MAP = "latent/map.parquet"
+
+CONCEPT = "gender"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How the skew goes with the labour market, and how far the groups stand apart."""
+
+    share_correlation: dict[str, float]
+    """``r, p, low, high, n`` of Pearson's correlation; negative when the encoder is biased."""
+    gap: dict[str, float]
+    """``value, low, high``: male minus female prompts on the direction, in embedding units."""
+    n_pairs: int
+    """Pairs of prompts behind the direction; held-out occupations are not among them."""
+    maps: dict[str, dict[str, float]]
+    """By method (``pca``, ``umap``), the figures of `MapFaithfulness`."""
+
+    def summary(self) -> str:
+        """Both figures with their intervals."""
+        r, gap = self.share_correlation, self.gap
+        return (
+            f"skew against women's share of {r['n']} occupations: r = {r['r']:.3f} "
+            f"[{r['low']:.3f}, {r['high']:.3f}], p = {r['p']:.2g}\n"
+            f"male minus female prompts on the direction: {gap['value']:.3f} "
+            f"[{gap['low']:.3f}, {gap['high']:.3f}], from {self.n_pairs} pairs"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure."""
+        return asdict(self)
+
+
+class Fit:
+    """Fit the direction on the pairs of the training occupations, then measure all prompts."""
+
+    name = "fit"
+
+    def stale(self, run: Run) -> str | None:
+        """Look at every file; the map may have been completed by ``train``."""
+        made_from = self.made_from(run)
+        if why := stale_files(run, made_from, DIRECTION, FIT, SUBJECTS) or stale_places(run):
+            return why
+        return stale_map(run, made_from, completed=None)
+
+    def make(self, run: Run) -> None:
+        """Write the direction, its figures, the subjects and the map."""
+        from probe.latent.association import group_gap, share_correlation
+        from probe.latent.directions.estimators import ESTIMATORS
+        from probe.latent.erasure import skew
+
+        config, made_from = run.config.fit, self.made_from(run)
+        z, table = vectors(run), run.prompts.table
+        male, female = training_pairs(run)
+        pairs = z[male], z[female]
+        direction = (
+            ESTIMATORS[config.estimator]()
+            .fit(*pairs)
+            .result(concept=CONCEPT, encoder=f"{run.config.model}@{run.revision}")
+        )
+        projection = CalibratedProjection(strength=config.strength).fit(*pairs)
+        # One midpoint for all: a midpoint per occupation would carry the bias itself.
+        midpoint = (
+            skew(pairs[0], direction, projection).mean()
+            + skew(pairs[1], direction, projection).mean()
+        ) / 2
+        table = table.assign(
+            skew=skew(z, direction, projection) - midpoint, projection=direction.project(z)
+        )
+        neutral = table[table["group"] == "neutral"]
+        subjects = (
+            neutral.groupby(["subject", "split"], sort=False, as_index=False)[
+                ["share_women", "skew"]
+            ]
+            .mean()
+            .assign(group="neutral")
+        )
+        drawing = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        correlation = share_correlation(
+            subjects["skew"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
+        )
+        said = table[table["group"].isin(["male", "female"])]
+        distance = group_gap(
+            said["projection"].to_numpy(), (said["group"] == "male").to_numpy(), **drawing
+        )
+        seed = config.seed
+        places, faithfulness = _map(z, table, seed)
+        figures = {
+            "share_correlation": asdict(correlation),
+            "gap": asdict(distance),
+            "n_pairs": len(pairs[0]),
+            "maps": faithfulness,
+        }
+        write_table(run.folder / MAP, places, run.provenance("map", made_from, seed=seed))
+        write_table(run.folder / SUBJECTS, subjects, run.provenance("subjects", made_from))
+        write_json(run.folder / FIT, figures, run.provenance("fit", made_from, seed=seed))
+        arrays = {
+            "vector": direction.vector,
+            "basis": projection.basis_,
+            "shrinkage": projection.shrinkage_,
+            "midpoint": np.array([midpoint]),
+        }
+        write_tensors(run.folder / DIRECTION, arrays, run.provenance("direction", made_from))
+        place_own(run, lambda z: (skew(z, direction, projection) - midpoint, direction.project(z)))
+
+    def result(self, run: Run) -> FitResult:
+        """Read the figures."""
+        return FitResult(**read_json(run.folder / FIT, kind="fit")[0])
+
+    def made_from(self, run: Run) -> str:
+        """Hash of the settings and inputs."""
+        from probe.run.stages.embed import FILES
+
+        return hash_parts("fit", settings_line(run.config.fit), run.hashes(*FILES))
+
+
+def training_pairs(run: Run) -> tuple[Indices, Indices]:
+    """Rows of the male and of the female prompts of the pairs that may be learnt from."""
+    male, female = run.prompts.pairs()
+    seen = (run.prompts.table["split"] == "trained").to_numpy()[male]
+    return male[seen], female[seen]
+
+
+def vectors(run: Run) -> Float32:
+    """Embeddings of the run's prompts, (n_prompts, n_features), unit rows."""
+    from probe.text.embeddings import EmbeddingStore
+
+    return EmbeddingStore.open(run.folder / "embeddings").vectors(run.prompts.prompts)
+
+
+def read_direction(run: Run) -> tuple[BiasDirection, CalibratedProjection]:
+    """Read the fitted direction and projection."""
+    arrays, _ = read_tensors(run.folder / DIRECTION, kind="direction")
+    direction = BiasDirection(
+        arrays["vector"], concept=CONCEPT, encoder=f"{run.config.model}@{run.revision}"
+    )
+    projection = CalibratedProjection(strength=run.config.fit.strength)
+    projection.basis_, projection.shrinkage_ = arrays["basis"], arrays["shrinkage"]
+    projection.n_features_in_ = projection.basis_.shape[1]
+    return direction, projection
+
+
+def complete_map(run: Run, corrected: Float32, *, made_from: str) -> None:
+    """Put the places of the corrected prompts, rows of (n_prompts, n_features), on the map."""
+    from probe.latent.maps import principal_plane
+
+    table, provenance = read_table(run.folder / MAP, kind="map")
+    plane = principal_plane(vectors(run), seed=run.config.fit.seed)
+    places = plane.place(corrected)
+    table = table.assign(corrected_x=places[:, 0], corrected_y=places[:, 1])
+    fitted = provenance.made_from.partition("+")[0]
+    write_table(
+        run.folder / MAP,
+        table,
+        run.provenance("map", f"{fitted}+{made_from}", seed=run.config.fit.seed),
+    )
+
+
+def stale_map(run: Run, fitted: str, *, completed: str | None) -> str | None:
+    """Say why the map is not that of a fit, or not that of a training on it."""
+    from probe.io.artifacts import read_provenance
+
+    path = run.folder / MAP
+    if not path.exists():
+        return f"{MAP} does not exist yet"
+    found, _, trained = read_provenance(path).made_from.partition("+")
+    if found != fitted or (completed is not None and trained != completed):
+        return f"{MAP} was made with other settings or inputs"
+    return None
+
+
+def _map(
+    z: Float32, table: pd.DataFrame, seed: int
+) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
+    """Place the prompts on two maps, and measure how far each can be trusted."""
+    from probe.latent.maps import principal_plane, umap_map
+    from probe.latent.maps.faithfulness import map_faithfulness
+
+    columns = ["prompt", "group", "subject", "split", "share_women", "skew", "projection"]
+    maps = {"pca": principal_plane(z, seed=seed).place(z), "umap": umap_map(z, seed=seed)}
+    placed = table[columns].assign(
+        **{f"{m}_{axis}": xy[:, i] for m, xy in maps.items() for i, axis in enumerate("xy")},
+        corrected_x=np.nan,
+        corrected_y=np.nan,
+    )
+    return placed, {m: asdict(map_faithfulness(z, xy, seed=seed)) for m, xy in maps.items()}

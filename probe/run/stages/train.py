@@ -1,0 +1,231 @@
+"""Stage 3: the gate, the token and the experts, and what they do to every prompt of the run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probe.io import distributed
+from probe.io.artifacts import hash_file, hash_parts, read_table, write_table
+from probe.run.config import settings_line
+from probe.run.folder import Run, stale_files
+from probe.run.stages.fit import (
+    DIRECTION,
+    FIT,
+    complete_map,
+    read_direction,
+    stale_map,
+    vectors,
+)
+from probe.text.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from probe.moesd.gate import Gate
+    from probe.moesd.model import MoESD
+    from probe.text.encoder import TextEncoder
+
+FOLDER = "moesd"
+GATE = "moesd/gate.parquet"
+CHECKPOINT = "moesd/checkpoint.safetensors"
+_PARTS = (
+    "moesd/token.safetensors",
+    "moesd/experts.safetensors",
+    "moesd/gate.safetensors",
+    "moesd/config.json",
+)
+
+_UNET = "moesd/unet_experts.safetensors"
+_CHANCE = 0.25
+
+
+def parts(run: Run) -> tuple[str, ...]:
+    """Name the files of the correction."""
+    return (*_PARTS, _UNET) if run.config.train.has_unet else _PARTS
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How well the gate tells prompts apart, and how much skew the correction leaves."""
+
+    gate_accuracy: dict[str, dict[str, float]]
+    """By gate (``closed``, ``trained``) and split: share of prompts sent where they belong."""
+    skew_left: dict[str, float]
+    """By split: root mean square skew of neutral person prompts after, over before; 0 is none."""
+    n_examples: int
+    """Pictures the training saw."""
+    abstained: dict[str, float]
+    """By split: share of prompts for which the trained gate was not sure enough to open."""
+
+    def summary(self) -> str:
+        """One line a split."""
+        lines = [f"trained on {self.n_examples} pictures; chance is {_CHANCE:.0%} for the gate"]
+        for split, left in self.skew_left.items():
+            lines.append(
+                f"{split.replace('_', ' ')} occupations: gate right in "
+                f"{self.gate_accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
+                f"{self.gate_accuracy['closed'][split]:.1%}; unsure and left alone "
+                f"{self.abstained[split]:.1%}), skew left {left:.1%}"
+            )
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure."""
+        return asdict(self)
+
+
+class Train:
+    """Train the correction, then run every prompt through it."""
+
+    name = "train"
+
+    def stale(self, run: Run) -> str | None:
+        """Look at every file, and whether the map shows the corrected prompts."""
+        from probe.run.stages.fit import Fit
+
+        made_from = self.made_from(run)
+        if why := stale_files(run, made_from, *parts(run), GATE):
+            return why
+        return stale_map(run, Fit().made_from(run), completed=made_from)
+
+    def make(self, run: Run) -> None:
+        """Write the correction, the gate's table and the completed map."""
+        made_from = self.made_from(run)
+        moesd = train_correction(run, is_resumable=True)
+        if distributed.is_first():
+            self._write(run, moesd, made_from)
+        distributed.barrier()
+
+    def _write(self, run: Run, moesd: MoESD, made_from: str) -> None:
+        config = run.config.train
+        provenance = run.provenance("moesd", made_from, seed=config.seed)
+        moesd.save(run.folder / FOLDER, provenance)
+        corrected = moesd.embed(run.prompts.prompts)
+        table = _gate_table(run, moesd, vectors(run), corrected)
+        write_table(run.folder / GATE, table, run.provenance("gate", made_from, seed=config.seed))
+        complete_map(run, corrected, made_from=made_from)
+
+    def result(self, run: Run) -> TrainResult:
+        """Read the gate's table."""
+        from probe.run.training_examples import n_examples
+
+        table, _ = read_table(run.folder / GATE, kind="gate")
+        accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
+        left, abstained = {}, {}
+        for split in ("trained", "held_out"):
+            rows = table[table["split"] == split]
+            if rows.empty:
+                continue
+            for gate, by_split in accuracy.items():
+                by_split[split] = float((rows[f"route_{gate}"] == rows["route_truth"]).mean())
+            abstained[split] = float(rows["is_abstained"].mean())
+            neutral = rows[rows["group"] == "neutral"]
+            before = np.sqrt((neutral["skew"] ** 2).mean())
+            left[split] = float(np.sqrt((neutral["skew_corrected"] ** 2).mean()) / before)
+        return TrainResult(accuracy, left, n_examples(run), abstained)
+
+    def made_from(self, run: Run) -> str:
+        """Hash of the settings and inputs."""
+        # What the pictures were made with is in the hash of the pictures.
+        settings = settings_line(run.config.train, without=("guidance_scale",))
+        return hash_parts("train", settings, *_inputs(run), *_taught())
+
+
+def _taught() -> list[str]:
+    """Hashes of the files of the package that a gate learns from."""
+    from probe.text.captions.gender_words import DEFAULT as WORDS
+    from probe.text.captions.gender_words import GENDERS, WIDE
+    from probe.text.captions.words import DEFAULT as CAPTIONS
+    from probe.text.challenge_prompts import LESSONS
+
+    names = [WIDE / f"{gender}.txt" for gender in GENDERS]
+    return [hash_file(path) for path in (LESSONS, CAPTIONS, WORDS, *names)]
+
+
+def _inputs(run: Run) -> tuple[str, str]:
+    from probe.run.stages.embed import FILES
+    from probe.run.training_examples import examples_made_from
+
+    has_pictures = run.config.train.needs_pictures
+    return (
+        run.hashes(*FILES, DIRECTION, FIT),
+        examples_made_from(run) if has_pictures else "",
+    )
+
+
+def _checkpoint(run: Run) -> Any:
+    from probe.moesd.loop.checkpoint import KIND, Checkpoint
+
+    config = run.config.train
+    return Checkpoint(
+        run.folder / CHECKPOINT,
+        run.provenance(KIND, hash_parts(*_inputs(run)), seed=config.seed),
+        settings=asdict(config),
+    )
+
+
+def train_correction(
+    run: Run,
+    *,
+    encoder: TextEncoder | None = None,
+    pipeline: StableDiffusionPipeline | None = None,
+    gate: Gate | None = None,
+    is_resumable: bool = False,
+) -> MoESD:
+    """Train what the settings of a run ask for, and write nothing but the training pictures.
+
+    Parameters
+    ----------
+    run : Run
+        Its direction must have been fitted.
+    encoder, pipeline : optional
+        The run's models, if they are open already.
+    gate : optional
+        A gate of the same settings, if it has been fitted already.
+    is_resumable : bool
+        Whether the state of the training is kept in the run, to go on from if it is stopped.
+    """
+    from probe.moesd.training import train_moesd
+    from probe.run.routing import twins_of
+    from probe.run.training_examples import make_examples, training_lexicon
+
+    config = run.config.train
+    direction, projection = read_direction(run)
+    examples = None
+    if config.needs_image_model and pipeline is None:
+        pipeline = run.load_pipeline()
+    if config.needs_pictures and pipeline is not None:
+        with distributed.first_before_others():
+            examples = make_examples(run, pipeline)
+    return train_moesd(
+        run.load_encoder() if encoder is None else encoder,
+        PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
+        vectors(run),
+        direction=direction,
+        projection=projection,
+        config=config,
+        examples=examples,
+        pipeline=pipeline,
+        twins=twins_of(run.lexicon),
+        gate=gate,
+        checkpoint=_checkpoint(run) if is_resumable else None,
+        progress=run.told("training"),
+    )
+
+
+def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:
+    from probe.moesd.gate import true_classes
+
+    table = run.prompts.table[["prompt", "group", "subject", "split"]]
+    answers = moesd.classify(run.prompts.prompts, z)
+    truth = true_classes(
+        run.prompts, answers["skew"].to_numpy(), neutral_below=moesd.gate.neutral_below
+    )
+    return table.assign(
+        **{name: answers[name].to_numpy() for name in answers.columns if name != "prompt"},
+        route_truth=truth,
+        skew_corrected=moesd.gate.skew(corrected),
+    )

@@ -1,0 +1,137 @@
+"""The last two stages: figures and the page. How they are drawn is given: `figures` knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from probe.io.artifacts import atomic, hash_parts, read_json, write_json
+from probe.run.compare.stage import TABLE as METHODS
+from probe.run.folder import Run, stale_files
+from probe.run.stages.evaluate import FILES as EVALUATION
+from probe.run.stages.fit import FIT, MAP, SUBJECTS
+from probe.run.stages.train import GATE, parts
+from probe.run.studies import STUDIES
+
+MARK = "figures/provenance.json"
+PAGE = "report.html"
+
+Render = Callable[[Path], str]
+"""Run folder to HTML; refuses a run whose figures are missing or old."""
+
+DrawConcept = Callable[[Path, str], list[Path]]
+"""Run folder and file name of a concept to the files of its figure; draws what is not there."""
+
+
+DrawFigure = Callable[[Path, str], list[Path]]
+"""Run folder and name of a figure to its files."""
+
+
+class Draw(Protocol):
+    """Draws all figures of a run folder and returns the files it wrote."""
+
+    def __call__(
+        self, run: Path, /, *, progress: Callable[[int, int], None] | None = None
+    ) -> list[Path]:
+        """Write the figures into ``run/figures``."""
+
+
+@dataclass(frozen=True)
+class VisualizeResult:
+    """Which files were drawn."""
+
+    files: list[str]
+    """Relative to the run folder."""
+
+    def summary(self) -> str:
+        """One line."""
+        names = sorted({Path(name).stem for name in self.files})
+        return f"{len(names)} figures, {len(self.files)} files: {', '.join(names)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The files."""
+        return asdict(self)
+
+
+class Visualize:
+    """Draw every figure."""
+
+    name = "visualize"
+
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
+
+    def stale(self, run: Run) -> str | None:
+        """Look at the mark, and whether each figure is there."""
+        if why := stale_files(run, self.made_from(run), MARK):
+            return why
+        for name in self.result(run).files:
+            if not (run.folder / name).is_file():
+                return f"{name} is missing"
+        return None
+
+    def make(self, run: Run) -> None:
+        """Draw, then mark."""
+        (run.folder / MARK).unlink(missing_ok=True)
+        files = self._draw(run.folder, progress=run.told("figures"))
+        names = sorted(path.relative_to(run.folder).as_posix() for path in files)
+        write_json(
+            run.folder / MARK, {"files": names}, run.provenance("figures", self.made_from(run))
+        )
+
+    def result(self, run: Run) -> VisualizeResult:
+        """Read the mark."""
+        return VisualizeResult(read_json(run.folder / MARK, kind="figures")[0]["files"])
+
+    def made_from(self, run: Run) -> str:
+        """Hash of the settings and inputs."""
+        asked = (*(study.file for study in STUDIES.values()), METHODS)
+        done = [name for name in asked if (run.folder / name).exists()]
+        shown = run.hashes(MAP, SUBJECTS, FIT, GATE, *parts(run), *EVALUATION, *done)
+        return hash_parts("figures", shown)
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """The page and its size."""
+
+    path: str
+    n_bytes: int
+
+    def summary(self) -> str:
+        """One line."""
+        return f"{self.path} ({self.n_bytes / 1e6:.1f} MB, needs no other file)"
+
+    def to_json(self) -> dict[str, Any]:
+        """Both."""
+        return asdict(self)
+
+
+class Report:
+    """Compose the page; it is up to date if composing it again gives what stands there."""
+
+    name = "report"
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+
+    def stale(self, run: Run) -> str | None:
+        """Compare the page with what would be written."""
+        path = run.folder / PAGE
+        if not path.is_file():
+            return f"{PAGE} does not exist yet"
+        if path.read_text(encoding="utf-8") != self._render(run.folder):
+            return f"{PAGE} was made from other results"
+        return None
+
+    def make(self, run: Run) -> None:
+        """Write the page."""
+        with atomic(run.folder / PAGE) as temporary:
+            temporary.write_text(self._render(run.folder), encoding="utf-8")
+
+    def result(self, run: Run) -> ReportResult:
+        """Look at the page."""
+        path = run.folder / PAGE
+        return ReportResult(str(path), path.stat().st_size)

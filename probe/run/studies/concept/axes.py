@@ -1,0 +1,187 @@
+"""The axes of a concept: how firm they are, and where words stand on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from probe.arrays import Double
+from probe.errors import DataError, DegenerateDataError
+from probe.run.studies.concept.words import ConceptWords
+
+_CELLS = 4_000_000  # drawn numbers held at once
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptAxis:
+    """A unit axis towards one group, with what it is when its words are drawn anew."""
+
+    toward: str
+    """Group on the positive side."""
+    kind: str
+    """``"pairs"``: mean difference of the pairs. ``"groups"``: from the middle of all groups, each
+    of the same weight, to the mean of this one."""
+    vector: Double
+    """Shape (n_features,)."""
+    center: Double
+    """Shape (n_features,): stands at 0 on the axis."""
+    drawn_vectors: Double
+    """Shape (n_bootstrap, n_features); no rows if there is only one word to draw."""
+    drawn_offsets: Double
+    """Shape (n_bootstrap,): where each drawn axis has its own 0."""
+    n_units: int
+    """Pairs, or words of the group, that were drawn."""
+
+    def angles(self) -> tuple[float, float]:
+        """Degrees between drawn axes and the full one: median, and what 95 % are below."""
+        if not len(self.drawn_vectors):
+            return float("nan"), float("nan")
+        cosines = np.clip(self.drawn_vectors @ self.vector, -1.0, 1.0)
+        median, high = np.quantile(np.degrees(np.arccos(cosines)), (0.5, 0.95))
+        return float(median), float(high)
+
+    def place(self, z: Double) -> Double:
+        """Places of rows on the axis, each with the ends of its 95 % interval: (n, 3)."""
+        values = (z - self.center) @ self.vector
+        if not len(self.drawn_vectors):
+            nothing = np.full(len(z), np.nan)
+            return np.stack([values, nothing, nothing], axis=1)
+        step = max(1, _CELLS // len(self.drawn_vectors))
+        ends = [
+            np.quantile(
+                z[i : i + step] @ self.drawn_vectors.T - self.drawn_offsets, (0.025, 0.975), axis=1
+            )
+            for i in range(0, len(z), step)
+        ]
+        low, high = np.concatenate(ends, axis=1)
+        return np.stack([values, low, high], axis=1)
+
+
+def concept_axes(words: ConceptWords, *, n_bootstrap: int, seed: int) -> list[ConceptAxis]:
+    """Find the axes of a concept.
+
+    Two groups have one axis, towards the first: the mean difference of the pairs where at least
+    two are there, else the line from one group's mean to the other's. Of more groups, each has its
+    axis from the middle of all.
+
+    What is drawn anew is what a user chose and could have chosen otherwise: the pairs, or the words
+    of each group, whole with all their prompts.
+
+    Raises
+    ------
+    DataError
+        If two groups have neither two pairs nor two words each.
+    DegenerateDataError
+        If the groups stand at the same place, so that there is no axis.
+    """
+    if len(words.groups) == 2 and len(words.pairs) >= 2:
+        return [_pair_axis(words, n_bootstrap, seed)]
+    groups = {group: words.rows(members) for group, members in words.groups.items()}
+    if len(groups) == 2 and (short := [name for name, rows in groups.items() if len(rows) < 2]):
+        raise DataError(
+            f"there are {len(words.pairs)} pairs, and {len(groups[short[0]])} word of group "
+            f"{short[0]!r}; needed 2 pairs, or 2 words of each group, to see how firm the axis is"
+        )
+    axes = _group_axes(groups, n_bootstrap, seed)
+    return axes[:1] if len(groups) == 2 else axes
+
+
+def pair_agreement(words: ConceptWords) -> float | None:
+    """Mean cosine between the differences of two pairs; None if there are fewer than two.
+
+    1 if all pairs differ in the same direction, 0 if they have nothing in common.
+    """
+    if (n := len(words.pairs)) < 2:
+        return None
+    first, second = (words.rows([pair[end] for pair in words.pairs]) for end in (0, 1))
+    differences = first - second
+    lengths = np.linalg.norm(differences, axis=1, keepdims=True)
+    if not lengths.all():
+        return None  # a pair whose words stand at the same place has no direction
+    total = np.linalg.norm((differences / lengths).sum(axis=0)) ** 2
+    return float((total - n) / (n * (n - 1)))
+
+
+def told_apart(groups: Mapping[str, Double]) -> npt.NDArray[np.bool_]:
+    """Tell for each word whether its group's mean, without it, is the nearest of all.
+
+    Only words of groups with at least two are asked, since nothing else is left of a group of one.
+    With n words, the mean of the others is ``n / (n - 1)`` times as far from a word as the mean of
+    all: no mean is computed anew.
+    """
+    means = [rows.mean(axis=0) for rows in groups.values()]
+    found = []
+    for own, rows in enumerate(groups.values()):
+        if (n := len(rows)) < 2:
+            continue
+        away = np.stack([np.linalg.norm(rows - mean, axis=1) for mean in means], axis=1)
+        away[:, own] *= n / (n - 1)
+        others = np.delete(away, own, axis=1)
+        found.append(away[:, own] < others.min(axis=1))
+    return np.concatenate(found) if found else np.empty(0, dtype=bool)
+
+
+def _pair_axis(words: ConceptWords, n_bootstrap: int, seed: int) -> ConceptAxis:
+    from probe.latent.directions import PairDirection
+    from probe.stats.bootstrap import draw_counts
+
+    first, second = (words.rows([pair[end] for pair in words.pairs]) for end in (0, 1))
+    n = len(first)
+    weights = draw_counts(n, n_bootstrap, np.random.default_rng(seed)) / n
+    vectors = _unit(weights @ (first - second))
+    centers = weights @ (first + second) / 2
+    return ConceptAxis(
+        toward=next(iter(words.groups)),
+        kind="pairs",
+        vector=PairDirection().fit(first, second).direction_,
+        center=(first + second).mean(axis=0) / 2,
+        drawn_vectors=vectors,
+        drawn_offsets=(centers * vectors).sum(axis=1),
+        n_units=n,
+    )
+
+
+def _group_axes(groups: Mapping[str, Double], n_bootstrap: int, seed: int) -> list[ConceptAxis]:
+    from probe.latent.directions.subspace import GroupSubspace
+    from probe.stats.bootstrap import draw_counts
+
+    labels = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups.values()])
+    fitted = GroupSubspace().fit(np.concatenate(list(groups.values())), labels)
+    rng = np.random.default_rng(seed)
+    drawn = np.stack(  # (n_groups, n_bootstrap, n_features)
+        [draw_counts(len(z), n_bootstrap, rng) @ z / len(z) for z in groups.values()]
+    )
+    centers = drawn.mean(axis=0)
+    axes = []
+    for (group, rows), mean, means in zip(groups.items(), fitted.means_, drawn, strict=True):
+        vectors = _unit(means - centers)
+        if len(rows) < 2:
+            vectors = vectors[:0]
+        axes.append(
+            ConceptAxis(
+                toward=group,
+                kind="groups",
+                vector=_unit((mean - fitted.center_)[None], needed=group)[0],
+                center=fitted.center_,
+                drawn_vectors=vectors,
+                drawn_offsets=(centers[: len(vectors)] * vectors).sum(axis=1),
+                n_units=len(rows),
+            )
+        )
+    return axes
+
+
+def _unit(rows: Double, *, needed: str = "") -> Double:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if lengths.min() <= 1e-12:
+        what = (
+            f"group {needed!r} stands in the middle of the others"
+            if needed
+            else ("the words stand at the same place in a draw of them")
+        )
+        raise DegenerateDataError(f"{what}, so there is no axis; needed words that differ more")
+    unit: Double = rows / lengths
+    return unit

@@ -1,0 +1,107 @@
+"""What the figures and the field's measures say about a concept's targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probe.run.studies.concept.axes import ConceptAxis
+from probe.run.studies.concept.words import ConceptWords
+from probe.text.concepts import Concept
+
+
+def correlations(concept: Concept, places: pd.DataFrame, **drawing: int) -> list[dict[str, Any]]:
+    """Correlate the targets' place towards each group with that group's figures.
+
+    A positive r means that the vectors repeat the figures. Groups whose figures are known for
+    fewer than three targets, or are all the same, are left out.
+    """
+    from probe.latent.association import share_correlation
+
+    targets = places[places["kind"] == "target"]
+    found = []
+    for group in concept.groups:
+        # of two groups there is one axis: towards the second is away from the first
+        is_own = group in set(places["toward"])
+        rows = targets[targets["toward"] == (group if is_own else places["toward"].iloc[0])]
+        rows = rows[rows[f"share_{group}"].notna()]
+        if len(rows) >= 3 and rows[f"share_{group}"].nunique() > 1:
+            place = rows["place"].to_numpy() * (1 if is_own else -1)
+            r = share_correlation(place, rows[f"share_{group}"].to_numpy(), **drawing)
+            found.append({"group": group, **asdict(r)})
+    return found
+
+
+def association_table(
+    concept: Concept, words: ConceptWords, axes: list[ConceptAxis], **drawing: int
+) -> pd.DataFrame:
+    """Test how the targets are associated with each axis's group against all others.
+
+    ``WEAT``: targets whose figures are mostly of the group, against the rest; positive if they lean
+    to it. ``RND``: negative if the targets are nearer to the group. ``ECT``: 1 if both sides rank
+    the targets alike. ``RIPA``, of pairs: positive if the targets lean to the group. What there are
+    too few words for is left out.
+
+    Returns
+    -------
+    DataFrame
+        ``measure, toward, value, low, high, p, p_low, p_high, is_exact, n, p_holm, p_bh``.
+    """
+    from probe.stats.multiplicity import benjamini_hochberg, holm
+
+    columns = ["value", "low", "high", "p", "p_low", "p_high", "is_exact"]
+    table = pd.DataFrame(
+        [
+            {
+                "measure": name,
+                "toward": axis.toward,
+                **{column: getattr(test, column) for column in columns},
+                "n": int(np.sum(test.n)),
+            }
+            for axis in axes
+            for name, test in _tests(concept, words, axis, drawing)
+        ],
+        columns=["measure", "toward", *columns, "n"],
+    )
+    if table.empty:
+        return table
+    p = table["p"].to_numpy()
+    return table.assign(p_holm=holm(p), p_bh=benjamini_hochberg(p))
+
+
+def _tests(
+    concept: Concept, words: ConceptWords, axis: ConceptAxis, drawing: dict[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    from probe.latent.association import ect, ripa, rnd, weat
+
+    if not words.targets:
+        return
+    targets = words.rows(words.targets)
+    group = words.rows(words.groups[axis.toward])
+    rest = words.rows([w for name, ws in words.groups.items() if name != axis.toward for w in ws])
+    mostly, others = _sides(concept, words, axis.toward)
+    if min(len(mostly), len(others)) >= 2:
+        yield "WEAT", weat(words.rows(mostly), words.rows(others), group, rest, **drawing)
+    yield "RND", rnd(group, rest, targets, **drawing)
+    if len(targets) >= 3:
+        yield "ECT", ect(group, rest, targets, **drawing)
+    if axis.kind == "pairs":
+        first, second = (words.rows([pair[end] for pair in words.pairs]) for end in (0, 1))
+        yield "RIPA", ripa(first, second, targets, **drawing)
+
+
+def _sides(concept: Concept, words: ConceptWords, group: str) -> tuple[list[str], list[str]]:
+    """Targets that are mostly of a group by their figures, and those that are mostly not."""
+    mostly: list[str] = []
+    others: list[str] = []
+    for target in concept.targets:
+        share = target.shares.get(group)
+        if share is None and len(concept.groups) == 2 and target.shares:
+            share = 1 - next(iter(target.shares.values()))
+        if target.name in words.targets and share is not None and share != 0.5:
+            (mostly if share > 0.5 else others).append(target.name)
+    return mostly, others

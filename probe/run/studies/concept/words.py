@@ -1,0 +1,152 @@
+"""The words and targets of a concept as vectors, from a model's prompts or from imported ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probe.arrays import Double, Indices, Matrix
+from probe.errors import DegenerateDataError
+from probe.io.artifacts import hash_parts
+from probe.run.folder import Run
+from probe.run.imported_vectors import imported_rows, imported_vectors
+from probe.run.stages.embed import FOLDER
+from probe.text.concepts import Concept
+from probe.text.prompts import COLUMNS, PromptSet
+
+if TYPE_CHECKING:
+    from probe.text.concepts.prompts import ConceptPrompts
+
+STORE = "embeddings/concepts"
+"""Prompts of concepts that are not among the run's own; those of all concepts share one store."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptWords:
+    """One vector a word and a target: the mean of the unit embeddings of its prompts."""
+
+    groups: Mapping[str, tuple[str, ...]]
+    """Words of each group that are there."""
+    targets: tuple[str, ...]
+    """Targets that are there."""
+    vectors: Mapping[str, Matrix]
+    """Shape (n_features,), of each word and target."""
+    pairs: tuple[tuple[str, str], ...]
+    """Pairs both words of which are there."""
+    n_prompts: int
+    """Prompts, or imported vectors, that were looked at."""
+    note: str = ""
+    """What is missing; nothing if all is there."""
+
+    def rows(self, words: Sequence[str]) -> Double:
+        """Vectors of some words or targets, at least one, of shape (n_words, n_features)."""
+        return np.array([self.vectors[word] for word in words], dtype=np.float64)
+
+
+def gather_words(run: Run, concept: Concept) -> ConceptWords:
+    """Find the vectors of a concept, encoding the prompts that have not been encoded yet.
+
+    Raises
+    ------
+    DataError
+        If imported vectors have no word of a group, or the concept gives a prompt twice.
+    DegenerateDataError
+        If a vector is zero.
+    ArtifactError
+        If a vector is damaged.
+    """
+    return _imported(run, concept) if run.config.is_imported else _embedded(run, concept)
+
+
+def concept_hash(concept: Concept) -> str:
+    """Hash of all that a concept says."""
+    targets = [(target.name, sorted(target.shares.items())) for target in concept.targets]
+    groups = list(concept.groups.items())
+    return hash_parts(repr((concept.name, groups, concept.pairs, concept.templates, targets)))
+
+
+def _imported(run: Run, concept: Concept) -> ConceptWords:
+    vectors = imported_vectors(run)
+    found = concept.rows(vectors)
+    unit = imported_rows(run, vectors, list(found.names.values())).unit()
+    pairs = tuple(pair for pair in concept.pairs if all(word in found.names for word in pair))
+    return ConceptWords(
+        groups={
+            group: tuple(word for word in words if word in found.names)
+            for group, words in concept.groups.items()
+        },
+        targets=tuple(found.targets),
+        vectors=dict(zip(found.names, unit, strict=True)),
+        pairs=pairs,
+        n_prompts=len(unit),
+        note=found.summary() if found.missing else "",
+    )
+
+
+def _embedded(run: Run, concept: Concept) -> ConceptWords:
+    prompts = concept.prompts()
+    z = _embed(run, prompts)
+    words, group = prompts.table["word"].to_numpy(), prompts.table["group"].to_numpy()
+    rows_of: dict[str, Indices] = {}
+    for name, members in concept.groups.items():
+        rows_of |= {w: np.flatnonzero((group == name) & (words == w)) for w in members}
+    targets = {name: rows for name, rows in prompts.targets().items() if len(rows)}
+    means = {word: z[rows].mean(axis=0) for word, rows in (rows_of | targets).items()}
+    if flat := [word for word, mean in means.items() if not mean.any()]:
+        raise DegenerateDataError(
+            f"the prompts of {flat[0]!r} cancel out: their mean is zero; change the templates"
+        )
+    return ConceptWords(
+        groups=concept.groups,
+        targets=tuple(targets),
+        vectors=means,
+        pairs=concept.pairs,
+        n_prompts=len(prompts),
+        note=(
+            f"{len(concept.targets) - len(targets)} targets are left out: no template says a "
+            "{target} without a {word}"
+            if len(targets) < len(concept.targets)
+            else ""
+        ),
+    )
+
+
+def _embed(run: Run, prompts: ConceptPrompts) -> Matrix:
+    """Embeddings of a concept's prompts, (n_prompts, n_features), unit rows in double precision."""
+    from probe.text.embeddings import EmbeddingStore
+
+    wanted = prompts.prompts
+    store = EmbeddingStore.open(run.folder / FOLDER)
+    known = set(store.prompt_set.prompts)
+    new = [prompt for prompt in wanted if prompt not in known]
+    old = [prompt for prompt in wanted if prompt in known]
+    vector_of = dict(zip(old, store.vectors(old), strict=True)) if old else {}
+    if new:
+        others = EmbeddingStore(run.folder / STORE)
+        if not _holds(others, new, run.revision):
+            told = run.told("prompts of the concept")
+            others.update(run.load_encoder(), _prompt_set(prompts, new), progress=told)
+        vector_of |= dict(zip(new, others.vectors(new), strict=True))
+    return np.array([vector_of[prompt] for prompt in wanted], dtype=np.float64)
+
+
+def _holds(store: Any, prompts: list[str], revision: str) -> bool:
+    """Whether a store has sound rows of all prompts, so that no encoder need be loaded."""
+    if not (Path(store.folder) / "states.safetensors").exists():
+        return False
+    if store.provenance.revision != revision:
+        return False
+    there = set(store.prompt_set.prompts)
+    return all(prompt in there for prompt in prompts) and not store.damaged()
+
+
+def _prompt_set(prompts: ConceptPrompts, new: list[str]) -> PromptSet:
+    """The new prompts of a concept; what each says stands in the concept's own table."""
+    given = {"group": "given", "subject": "", "pair": -1, "split": "", "share_women": np.nan}
+    table = prompts.table[prompts.table["prompt"].isin(new)]
+    table = table[["prompt", "template"]].assign(**given)
+    return PromptSet(table[list(COLUMNS)].reset_index(drop=True))

@@ -1,0 +1,7 @@
+"""Attributes taken together in the pictures of a run, and prompts that ask for them together."""
+
+from __future__ import annotations
+
+from probe.run.studies.intersections.study import Intersections
+
+__all__ = ["Intersections"]

@@ -1,0 +1,161 @@
+"""Study of intersections: who is missing where attributes meet, and what the correction does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from probe.errors import DataError
+from probe.io.artifacts import hash_parts, read_table, write_table
+from probe.run.config import settings_line
+from probe.run.evaluation.evaluators import SUBJECT_SEEN
+from probe.run.evaluation.labels import LABELS
+from probe.run.evaluation.missing_labels import is_seen, seen_on_both
+from probe.run.folder import INTERVALS, Run, stale_files
+from probe.run.stages.evaluate import FILES as EVALUATION
+from probe.run.stages.evaluate import SHARES
+from probe.run.studies.intersections.tables import (
+    combine,
+    harm_to_others,
+    largest,
+    measure_intersection,
+    title,
+)
+from probe.run.studies.study import Study, StudyResult, bracketed, common_settings
+
+CELLS = "evaluation/cells.parquet"
+ASKED = "evaluation/asked.parquet"
+RESULT = "evaluation/intersections.json"
+
+MAX_ASKED = 40
+"""Combinations that are asked for in prompts, at most: each takes pictures."""
+_CALLED = {"base": "base", "moesd": "corrected"}
+
+
+class Intersections(Study):
+    """Measure joint shares in the pictures there are; ask for combinations in new ones."""
+
+    name = "intersections"
+    before = ""
+    file = RESULT
+    inputs = EVALUATION
+
+    def stale(self, run: Run) -> str | None:
+        """Look at the tables and the result."""
+        return stale_files(run, self.made_from(run), CELLS, RESULT)
+
+    def lacks(self, run: Run) -> str | None:
+        """Count the attributes that the classifier knows."""
+        if not (run.folder / SHARES).is_file() or len(_attributes(run)) > 1:
+            return None
+        return (
+            f"the classifier knows no attribute of people beside {run.config.evaluate.attribute}; "
+            "needed at least 2, e.g. gender and age: set `classifier` under [evaluate]"
+        )
+
+    def made_from(self, run: Run) -> str:
+        """Hash of the settings and of everything that is read."""
+        lines = common_settings(run), settings_line(run.config.generate)
+        return hash_parts("study of intersections", INTERVALS, *lines, run.hashes(*self.inputs))
+
+    def make(self, run: Run) -> None:
+        """Write the cells of every intersection, of the prompts that ask for them, the result."""
+        from probe.run.image_pairs import draw_both
+        from probe.run.studies.intersections.asked import (
+            FOLDER,
+            measure_asked,
+            plan_asked,
+            tell_asked,
+        )
+
+        if why := self.lacks(run):
+            raise DataError(why)
+        config, made_from = run.config.probe, self.made_from(run)
+        attributes, first = _attributes(run), run.config.evaluate.attribute
+        labels, _ = read_table(run.folder / LABELS, kind="labels")
+        neutral = labels[labels["kind"] == "neutral"]
+        n_unseen = len(neutral) - len(neutral := seen_on_both(neutral, *attributes))
+        options = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        tables, found = [], {}
+        for chosen in combine(attributes, first):
+            table, found[title(chosen)] = measure_intersection(neutral, chosen, **options)
+            tables.append(table)
+        write_table(
+            run.folder / CELLS,
+            pd.concat(tables, ignore_index=True),
+            run.provenance("cells", made_from, seed=config.seed),
+        )
+        figures: dict[str, Any] = {
+            "intersections": found,
+            "harm_to_others": harm_to_others(neutral, attributes, first, **options),
+            "asked": None,
+            **({"n_unseen": n_unseen} if n_unseen else {}),
+        }
+        asked = largest(attributes, first, max_cells=MAX_ASKED)
+        (run.folder / ASKED).unlink(missing_ok=True)
+        if (plan := plan_asked(run, asked)) is not None:
+            pictures = draw_both(run, plan, FOLDER, told="intersections")
+            honoured = measure_asked(pictures[is_seen(pictures, *asked)], asked)
+            made = run.provenance("asked", made_from, seed=run.config.generate.seed)
+            write_table(run.folder / ASKED, honoured, made)
+            figures["asked"] = tell_asked(honoured)
+        self.keep(run, StudyResult(_lines(figures, first), figures))
+
+
+def _attributes(run: Run) -> dict[str, list[str]]:
+    """Attributes of people that the labels hold, with their values, the run's own first."""
+    shares, _ = read_table(run.folder / SHARES, kind="shares")
+    names = [name for name in dict.fromkeys(shares["attribute"]) if name != SUBJECT_SEEN]
+    names.sort(key=lambda name: name != run.config.evaluate.attribute)
+    return {
+        name: list(dict.fromkeys(shares.loc[shares["attribute"] == name, "value"]))
+        for name in names
+    }
+
+
+def _lines(figures: dict[str, Any], first: str) -> list[str]:
+    lines = []
+    for name, found in figures["intersections"].items():
+        for side, called in _CALLED.items():
+            of, hidden = found[side], found[side]["hidden"]
+            within = of["dependence_within_subjects"]
+            lines.append(
+                f"{name}, {called}: {bracketed(*_ends(hidden))} of {of['joint']:.3f} nats of "
+                f"unfairness show in no attribute alone (n = {of['n']}); attributes depend within "
+                f"occupations by {within['corrected']:.3f} nats, p = {within['p']:.2g}"
+            )
+            lines.append("  " + _worst(of))
+        harmed = ", ".join(
+            f"{of['cell']} ({of['before']:.1%} to {of['after']:.1%}, p = {of['p_holm']:.2g})"
+            for of in found["harmed"]
+        )
+        lines.append(f"  the correction moves further from parity: {harmed or 'no cell for sure'}")
+    for name, of in figures["harm_to_others"].items():
+        says = "HARMS" if of["is_harmed"] else "does no sure harm to"
+        lines.append(
+            f"correcting {first} {says} {name}: MAD {bracketed(*_ends(of))}, p = {of['p_holm']:.2g}"
+        )
+    if n_unseen := figures.get("n_unseen"):
+        lines.append(f"left out: {n_unseen} pictures without a clear face")
+    for side, of in (figures["asked"] or {}).items():
+        worst = of["worst"]
+        least = f"; least {worst['cell']}, {bracketed(*_ends(worst, 'share'))}" if worst else ""
+        lines.append(
+            f"prompts that ask for a combination, {_CALLED[side]}: honoured in "
+            f"{bracketed(*_ends(of))} (n = {of['n']}){least}"
+        )
+    return lines
+
+
+def _worst(of: dict[str, Any]) -> str:
+    small = f"; nothing is claimed of {of['n_small']} small cells" if of["n_small"] else ""
+    if of["worst"] is None:
+        return f"all {of['n_small']} cells are too small for any claim"
+    ends = _ends(of["worst"], "share")
+    fair = of["worst"]["fair"]
+    return f"worst cell: {of['worst']['cell']}, {bracketed(*ends)} of {fair:.3f} due{small}"
+
+
+def _ends(found: dict[str, Any], key: str = "value") -> tuple[float, float, float]:
+    return found[key], found["low"], found["high"]

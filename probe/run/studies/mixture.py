@@ -1,0 +1,121 @@
+"""The share of women under each prompt, read off the denoiser and held against the pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probe.io.artifacts import hash_parts, read_table, write_table
+from probe.run.config import settings_line
+from probe.run.folder import Run, stale_files
+from probe.run.stages.evaluate import FILES as EVALUATION
+from probe.run.stages.evaluate import SHARES
+from probe.run.stages.fit import SUBJECTS
+from probe.run.studies.study import Study, StudyResult, bracketed
+from probe.text.lexicon import fill
+
+TABLE = "latent/mixture.parquet"
+RESULT = "latent/mixture.json"
+
+
+class Mixture(Study):
+    """Read the shares off the denoiser; compare with the pictures, and the text skew with them."""
+
+    name = "mixture"
+    before = ""
+    file = RESULT
+    inputs = EVALUATION
+
+    def stale(self, run: Run) -> str | None:
+        """Look at both files."""
+        return stale_files(run, self.made_from(run), TABLE, RESULT)
+
+    def made_from(self, run: Run) -> str:
+        """What every study is made from, and the guidance that the pictures were made with."""
+        return hash_parts(super().made_from(run), settings_line(run.config.generate))
+
+    def lacks(self, run: Run) -> str | None:
+        """Count the occupations."""
+        n = len(run.lexicon.occupations)
+        return f"the lexicon has {n} occupations; needed 3 for a correlation" if n < 3 else None
+
+    def make(self, run: Run) -> None:
+        """Write the shares of every occupation, and how near they are."""
+        made_from = self.made_from(run)
+        subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
+        shares, _ = read_table(run.folder / SHARES, kind="shares")
+        words = run.config.evaluate
+        seen = shares[
+            (shares["side"] == "base")
+            & (shares["attribute"] == words.attribute)
+            & (shares["value"] == words.female)
+        ].set_index("subject")
+        table = subjects[["subject", "split", "share_women", "skew"]].join(
+            seen[["n", "share", "low", "high"]], on="subject", how="inner"
+        )
+        read = _read(run, table["subject"].tolist())
+        table = table.reset_index(drop=True).join(read)
+        write_table(run.folder / TABLE, table, run.provenance("mixture", made_from))
+        self.keep(run, _result(table, run))
+
+
+def _read(run: Run, subjects: list[str]) -> pd.DataFrame:
+    """Ask the denoiser about the prompt that the pictures answer, one row a subject."""
+    import torch
+
+    from probe.moesd.mixture.shares import guided, read_shares
+    from probe.moesd.token import SpecialToken
+    from probe.run.routing import twins_of
+
+    encoder, pipeline = run.load_encoder(), run.load_pipeline()
+    prompts = [fill(run.lexicon.neutral_templates[0], subject=subject) for subject in subjects]
+    token, twins = SpecialToken.start(encoder, subjects), twins_of(run.lexicon)
+    said = zip(*(twins.of(prompt, token) for prompt in prompts), strict=True)
+    of_twins = torch.stack([encoder.states(list(of_word)) for of_word in said])
+    found = read_shares(pipeline, encoder.states(prompts), of_twins, seed=run.config.probe.seed)
+    drawn = guided(found.shares, run.config.generate.guidance_scale)
+    return pd.DataFrame(
+        {
+            "read_plain": found.shares[:, 0],
+            "read": drawn[:, 0],
+            "explained": found.explained,
+            "obeyed": found.obeyed,
+        }
+    )
+
+
+def _result(table: pd.DataFrame, run: Run) -> StudyResult:
+    from probe.stats.bootstrap import mean_interval, share_interval
+    from probe.stats.correlation import share_correlation
+
+    config = run.config.probe
+    n_bootstrap, seed = config.n_bootstrap, config.seed
+    share, read = table["share"].to_numpy(), table["read"].to_numpy()
+    correlations: dict[str, dict[str, Any]] = {
+        name: asdict(share_correlation(values, share, n_bootstrap=n_bootstrap, seed=seed))
+        for name, values in (("read", read), ("skew", -table["skew"].to_numpy()))
+    }
+    off = mean_interval(np.abs(read - share), n_bootstrap=n_bootstrap, seed=seed)
+    is_told = share != 0.5
+    right = share_interval(((read > 0.5) == (share > 0.5))[is_told])
+    r, skew = ([of[key] for key in ("r", "low", "high")] for of in correlations.values())
+    n = len(table)
+    lines = [
+        f"read off the denoiser, without a picture, the shares of {n} occupations correlate with "
+        f"those in the pictures at r = {bracketed(*r)}; the text skew does at {bracketed(*skew)}",
+        f"they are off by {bracketed(*off)} on average, and on the right side of one half for "
+        f"{bracketed(*right, digits=2)} of occupations",
+    ]
+    figures = {
+        "correlation": correlations,
+        "error": _figure(off, n),
+        "right_side": _figure(right, int(is_told.sum())),
+    }
+    return StudyResult(lines, figures)
+
+
+def _figure(found: tuple[float, float, float], n: int) -> dict[str, float]:
+    return {**dict(zip(("value", "low", "high"), found, strict=True)), "n": n}

@@ -1,0 +1,114 @@
+"""What a sweep varies: settings with their values, and every combination of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import Any
+from urllib.parse import quote
+
+from probe.run.config import STAGES, Config
+
+SWEPT = ("train", "generate")
+"""Stages whose settings can be swept: what is before them is the run's own, what is after them
+measures."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting and the values it takes."""
+
+    stage: str
+    name: str
+    values: tuple[Any, ...]
+
+    @property
+    def label(self) -> str:
+        """``stage.name``."""
+        return f"{self.stage}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One combination of values."""
+
+    settings: Mapping[str, Any]
+    """``stage.name`` to value, in the order of the axes."""
+
+    @property
+    def name(self) -> str:
+        """Folder of the variant: it can hold any value and never leaves the sweep's folder."""
+        parts = (f"{label.split('.')[1]}={_text(value)}" for label, value in self.settings.items())
+        return ",".join(quote(part, safe="=<>+ ") for part in parts)
+
+    def config(self, config: Config) -> Config:
+        """Change the settings of a run.
+
+        Raises
+        ------
+        ValueError
+            If a value is out of range; the message names the setting.
+        """
+        for label, value in self.settings.items():
+            stage, name = label.split(".")
+            config = config.with_settings(stage, {name: value})
+        return config
+
+
+def parse_axis(text: str) -> Axis:
+    """Read ``stage.setting=value,value,...``; values are of the setting's type.
+
+    Raises
+    ------
+    ValueError
+        If the text is not of this form, there is no such setting, a value is of another type, or
+        a value is given twice.
+    """
+    found = re.fullmatch(r"(\w+)\.(\w+)=(.+)", text, flags=re.DOTALL)
+    if found is None:
+        raise ValueError(f"{text!r} is no axis; needed one like train.width=8,16,32")
+    stage, name, listed = found.groups()
+    if stage not in SWEPT:
+        raise ValueError(f"settings of {stage} cannot be swept; needed one of {', '.join(SWEPT)}")
+    kinds = {item.name: type(item.default) for item in fields(STAGES[stage])}
+    if name not in kinds:
+        raise ValueError(f"{stage} has no setting {name!r}; known are {', '.join(kinds)}")
+    label, kind = f"{stage}.{name}", kinds[name]
+    values = tuple(_value(label, each.strip(), kind) for each in listed.split(","))
+    if len(set(values)) < len(values):
+        raise ValueError(f"{label} takes a value twice in {listed!r}; name each once")
+    return Axis(stage, name, values)
+
+
+def variants_of(axes: Sequence[Axis]) -> list[Variant]:
+    """Combine every value of every axis, the last axis running fastest.
+
+    Raises
+    ------
+    ValueError
+        If there is no axis, or two are of the same setting.
+    """
+    labels = [axis.label for axis in axes]
+    if not axes or len(set(labels)) < len(labels):
+        raise ValueError(f"axes are {labels}; needed at least one, each setting once")
+    return [
+        Variant(dict(zip(labels, values, strict=True)))
+        for values in product(*(axis.values for axis in axes))
+    ]
+
+
+def _value(label: str, text: str, kind: type[Any]) -> Any:
+    if kind is bool and text in ("true", "false"):
+        return text == "true"
+    try:
+        if kind in (int, float, str):
+            return kind(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{label} cannot be {text!r}; needed values of type {kind.__name__}")
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,48 @@
+"""A run that begins where another one stands, with other settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from probe.io.artifacts import atomic
+from probe.run.config import FILE, Config
+from probe.run.create import held
+from probe.run.folder import Run
+from probe.run.user_prompts import PROMPTS
+
+_TAKEN = ("embeddings", "latent", "moesd", "images/base")
+
+
+def branch(run: Run, folder: Path, config: Config) -> None:
+    """Start a run in a folder of its own with what another run has made already.
+
+    Stages see by themselves what of it their settings still allow. What stands in the folder
+    already stays; pictures are linked where the file system can, because no file of a run is ever
+    changed in place.
+    """
+    with held(folder):
+        prompts, sample = config.embed.prompts and PROMPTS, config.evaluate.calibration
+        for name in filter(None, (config.embed.lexicon, prompts, sample)):
+            _copy(run.folder / name, folder / name)
+        for name in _TAKEN:
+            for source in sorted((run.folder / name).rglob("*")):
+                target = folder / source.relative_to(run.folder)
+                if source.is_file() and not source.name.startswith(".") and not target.exists():
+                    _link(source, target) if source.suffix == ".png" else _copy(source, target)
+        if not (folder / FILE).exists() or Config.read(folder) != config:
+            config.write(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        _copy(source, target)

@@ -1,0 +1,151 @@
+"""The training pictures: made by the base model itself, kept where it drew what was asked for."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from probe.errors import DataError
+from probe.images.plan import METADATA, GenerationPlan, write_metadata
+from probe.io.artifacts import atomic, hash_parts, read_json, write_json
+from probe.run.config import GenerateConfig, settings_line
+from probe.run.evaluation import evaluators
+from probe.run.folder import Run, stale_files
+from probe.run.image_batches import draw_pictures
+from probe.text.lexicon import Lexicon, fill
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+FOLDER = "moesd/examples"
+MARK = f"{FOLDER}/provenance.json"
+
+_CANDIDATES = "moesd/candidates"
+_SPARE = 1.2  # a model that obeys 95 % of its prompts loses one picture in ten to the checks
+
+_OF_OTHER_PICTURES = ("n_images", "seed", "batch_size", "sending", "strength", "target")
+
+
+def examples_made_from(run: Run) -> str:
+    """Everything the training pictures depend on."""
+    config = run.config
+    return hash_parts(
+        "examples",
+        run.revision,
+        evaluators.judges_line(run, evaluators.classifier_folder(run)),
+        repr(training_lexicon(run)),
+        f"n={config.train.n_examples} seed={config.train.seed}",
+        settings_line(_how_drawn(run), without=_OF_OTHER_PICTURES),
+        f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
+    )
+
+
+def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
+    """Make the training pictures of a run, an imagefolder with the neutral prompts they answer.
+
+    ``said`` is the explicit prompt that a picture was made from.
+
+    Explicit prompts ("a photo of a woman working as a carpenter") are drawn for every occupation
+    that is not held out. A picture is kept if the classifier sees the gender and, where it knows
+    subjects, the occupation that were asked for; then as many women as men of each occupation.
+
+    Raises
+    ------
+    DataError
+        If no occupation has a picture of each gender that is as asked for.
+    """
+    made_from = examples_made_from(run)
+    folder = run.folder / FOLDER
+    if stale_files(run, made_from, MARK) is None:
+        shutil.rmtree(run.folder / _CANDIDATES, ignore_errors=True)
+        return folder
+    (run.folder / MARK).unlink(missing_ok=True)
+    lexicon = training_lexicon(run)
+    n_occupations = sum(not job.held_out for job in lexicon.occupations)
+    n_wanted = max(1, run.config.train.n_examples // (2 * max(1, n_occupations)))
+    plan = GenerationPlan.examples(
+        lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=run.config.train.seed
+    )
+    candidates = draw_pictures(
+        run,
+        pipeline,
+        plan,
+        run.folder / _CANDIDATES,
+        config=_how_drawn(run),
+        reuse=folder if (folder / METADATA).exists() else None,
+        told="training pictures",
+    )
+    kept = _as_asked(run, candidates).groupby(["subject", "value"], sort=False).head(n_wanted)
+    n_each = kept.groupby("subject")["value"].agg(lambda values: values.value_counts().min())
+    has_both = kept.groupby("subject")["value"].nunique() == 2
+    n_each = n_each.where(has_both, 0)
+    rank = kept.groupby(["subject", "value"]).cumcount()
+    kept = kept[rank < kept["subject"].map(n_each)]
+    if kept.empty:
+        raise DataError(
+            f"of {len(candidates)} training pictures none shows each gender in an occupation as "
+            "its prompt asks; use the objective latent, which needs no pictures, or another model"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in kept["file_name"]:
+        with atomic(folder / name) as temporary:
+            shutil.copyfile(run.folder / _CANDIDATES / name, temporary)
+    neutral = run.lexicon.neutral_templates[0]
+    prompts = [fill(neutral, subject=subject) for subject in kept["subject"]]
+    columns = ["file_name", "prompt", "said", "subject", "value", "seed", "key"]
+    write_metadata(folder, kept.assign(prompt=prompts, said=kept["prompt"])[columns])
+    provenance = run.provenance("examples", made_from, seed=run.config.train.seed)
+    write_json(run.folder / MARK, {"n_made": len(candidates), "n_kept": len(kept)}, provenance)
+    shutil.rmtree(run.folder / _CANDIDATES)
+    return folder
+
+
+def n_examples(run: Run) -> int:
+    """How many pictures the training saw; 0 without the diffusion objective."""
+    if not run.config.train.needs_pictures or not (run.folder / MARK).exists():
+        return 0
+    return int(read_json(run.folder / MARK, kind="examples")[0]["n_kept"])
+
+
+def training_lexicon(run: Run) -> Lexicon:
+    """The words of a run in which every occupation that the training may not see is held out.
+
+    Those are the held-out ones and, where only some of the others are asked for, the rest of them:
+    what is left is spread evenly over the order of labour shares.
+    """
+    n_wanted, lexicon = run.config.train.n_occupations, run.lexicon
+    seen = sorted(
+        (job for job in lexicon.occupations if not job.held_out), key=attrgetter("share_women")
+    )
+    if not 0 < n_wanted < len(seen):
+        return lexicon
+    places = np.linspace(0, len(seen) - 1, n_wanted).round().astype(int)
+    by_share = sorted(seen, key=attrgetter("share_women"))
+    chosen = {by_share[place].name for place in places}
+    jobs = (replace(job, held_out=job.name not in chosen) for job in lexicon.occupations)
+    return replace(lexicon, occupations=tuple(jobs))
+
+
+def _how_drawn(run: Run) -> GenerateConfig:
+    """How training pictures are made: as all others, but for a guidance of their own."""
+    guidance = run.config.train.guidance_scale or run.config.generate.guidance_scale
+    return replace(run.config.generate, guidance_scale=guidance)
+
+
+def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
+    config = run.config.evaluate
+    labels = evaluators.load_whole_classifier(run).label(
+        [run.folder / _CANDIDATES / name for name in candidates["file_name"]],
+        progress=run.told("looking at training pictures"),
+    )
+    asked = candidates["kind"].map({"female": config.female, "male": config.male})
+    is_kept = labels[config.attribute].to_numpy() == asked.to_numpy()
+    if evaluators.SUBJECT in labels:
+        is_kept &= labels[evaluators.SUBJECT].to_numpy() == candidates["subject"].to_numpy()
+    return candidates.assign(value=asked)[is_kept]

@@ -1,0 +1,74 @@
+"""Prompts of the user's own: kept in the run, embedded beside the others, placed on the axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from probe.io.artifacts import Provenance, hash_parts, read_table, write_table
+from probe.run.folder import Run, stale_files
+from probe.text.prompt_files import PromptFile
+from probe.text.prompts import PromptSet
+
+PROMPTS = "prompts.parquet"
+"""The user's prompts with their attributes, as they were read from the file."""
+
+OWN = "embeddings/own"
+FILES = ("embeddings/own/prompts.parquet", "embeddings/own/states.safetensors")
+PLACES = "latent/own.parquet"
+"""Each prompt with its attributes, its ``skew`` and its ``projection``, as on the map."""
+
+Place = Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+"""From vectors of shape (n_prompts, n_features) to skew and projection, of shape (n_prompts,)."""
+
+_BLOCK = 10_000
+
+
+def keep_prompts(folder: Path, prompts: PromptFile) -> None:
+    """Write the prompts of a file into a run folder; the same prompts give the same bytes."""
+    given = prompts.prompt_set()
+    made = Provenance(kind="given", model="", revision="", seed=None, made_from=given.hash)
+    write_table(folder / PROMPTS, given.table, made)
+
+
+def own_prompts(run: Run) -> PromptSet | None:
+    """The user's prompts, or None if this run has none."""
+    if not run.config.embed.prompts:
+        return None
+    return PromptSet(read_table(run.folder / run.config.embed.prompts, kind="given")[0])
+
+
+def stale_own(run: Run) -> str | None:
+    """Say why the embeddings of the user's prompts are not up to date; None if they are."""
+    own = own_prompts(run)
+    return None if own is None else stale_files(run, own.hash, *FILES)
+
+
+def place_own(run: Run, place: Place) -> None:
+    """Write where the user's prompts stand on the axis; the direction must have been written."""
+    from probe.text.embeddings import EmbeddingStore
+
+    if (own := own_prompts(run)) is None:
+        return
+    vectors = EmbeddingStore.open(run.folder / OWN).vectors()
+    starts = range(0, len(vectors), _BLOCK)
+    blocks = [place(vectors[start : start + _BLOCK]) for start in starts]
+    skew, projection = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    known = ["group", "subject", "template", "pair", "split", "share_women"]
+    table = own.table.drop(columns=known).assign(skew=skew, projection=projection)
+    write_table(run.folder / PLACES, table, run.provenance("places", _made_from(run)))
+
+
+def stale_places(run: Run) -> str | None:
+    """Say why the places of the user's prompts are not up to date; None if they are."""
+    if not run.config.embed.prompts:
+        return None
+    return stale_files(run, _made_from(run), PLACES)
+
+
+def _made_from(run: Run) -> str:
+    return hash_parts("own", run.hashes(*FILES, "latent/direction.safetensors"))

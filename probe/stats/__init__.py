@@ -1,0 +1,1 @@
+"""Confidence intervals and tests, aware of clusters; the only place for them."""

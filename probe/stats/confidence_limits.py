@@ -1,0 +1,71 @@
+"""Ends of intervals in closed form, which every room takes from here."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from probe.arrays import Double
+
+FEW = 5
+"""Numbers, rows or clusters below which a bootstrap has no shape to draw from."""
+
+
+def student(freedom: float) -> float:
+    """Upper 97.5 % point of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
+
+
+def jackknife_half(left: Double) -> float:
+    """Half of Student's interval of a figure, by its values without each of n groups in turn."""
+    n = len(left)
+    return student(n - 1) * math.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum())
+
+
+def farther(half: float, value: float) -> float:
+    """How much farther from 0 an interval goes on a logarithm, where its sign is sure.
+
+    ``value exp(half / |value|)`` is the end of one whose half on the logarithm is ``half /
+    |value|``; from 1 on, where 0 is within reach, it goes no farther. For figures whose error
+    grows with them, about as squares' do. A value of 0 has no logarithm: 1.
+    """
+    if value == 0.0:
+        return 1.0
+    relative = min(half / abs(value), 1.0)
+    return math.expm1(relative) / relative if relative > 0.0 else 1.0
+
+
+def exact_ends(
+    n_hits: npt.ArrayLike, n: npt.ArrayLike, *, tail: float = 0.025
+) -> tuple[Double, Double]:
+    """Compute the ends of exact intervals of shares, those of Clopper and Pearson.
+
+    Parameters
+    ----------
+    n_hits, n : array_like of the same shape
+        Hits and trials; effective numbers need not be whole.
+    tail : float, default=0.025
+        Probability that is left out on each side.
+
+    Returns
+    -------
+    low, high : ndarray
+        From 0 to 1, of the shape of ``n``.
+
+    References
+    ----------
+    Clopper and Pearson, *The use of confidence or fiducial limits illustrated in the case of the
+    binomial*, Biometrika 26 (1934).
+    """
+    from scipy.special import betaincinv
+
+    hits, trials = np.asarray(n_hits), np.asarray(n)
+    misses = trials - hits
+    with np.errstate(invalid="ignore"):  # a shape of 0 has no distribution: those ends are known
+        low = np.where(hits == 0, 0.0, betaincinv(hits, misses + 1, tail))
+        high = np.where(misses == 0, 1.0, betaincinv(hits + 1, misses, 1 - tail))
+    return low, high

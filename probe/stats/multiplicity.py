@@ -1,0 +1,82 @@
+"""P-values of many tests, adjusted so that a family of them can be read at one level."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from probe.arrays import Double, Vector
+from probe.errors import DataError
+from probe.stats.bootstrap import as_finite
+
+
+def holm(p_values: Vector) -> Double:
+    """Adjust p-values so that the chance of any false alarm stays below the level.
+
+    With the p-values in ascending order, ``max_{j <= i} min(1, (m - j + 1) p_(j))``. Valid under
+    any dependence of the tests; never weaker than Bonferroni.
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (m,)
+        P-values of one family of tests, from 0 to 1.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        Adjusted p-values, in the order given: reject those up to the level.
+
+    Raises
+    ------
+    DataError
+        If there is no p-value, or one is not between 0 and 1.
+
+    References
+    ----------
+    Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Stat. 6 (1979).
+    """
+    p = _as_p_values(p_values)
+    order = np.argsort(p)
+    steps = np.minimum(1.0, np.arange(len(p), 0, -1) * p[order])
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(steps)
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Vector) -> Double:
+    """Adjust p-values so that the expected share of false alarms among those rejected stays below.
+
+    With the p-values in ascending order, ``min_{j >= i} min(1, m p_(j) / j)``, by
+    `scipy.stats.false_discovery_control`. Valid if the tests are independent or positively
+    dependent; less strict than `holm`.
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (m,)
+        P-values of one family of tests, from 0 to 1.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        Adjusted p-values, in the order given: reject those up to the rate.
+
+    Raises
+    ------
+    DataError
+        If there is no p-value, or one is not between 0 and 1.
+
+    References
+    ----------
+    Benjamini and Hochberg, *Controlling the false discovery rate*, JRSS B 57 (1995).
+    """
+    from scipy.stats import false_discovery_control
+
+    return np.asarray(false_discovery_control(_as_p_values(p_values), method="bh"))
+
+
+def _as_p_values(p_values: Vector) -> Double:
+    p = as_finite(p_values, "p-values")
+    if not len(p):
+        raise DataError("there is no p-value to adjust; needed at least 1")
+    if p.min() < 0.0 or p.max() > 1.0:
+        raise DataError(f"p-values go from {p.min():.4g} to {p.max():.4g}; needed 0 to 1")
+    return p

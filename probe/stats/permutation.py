@@ -1,0 +1,266 @@
+"""Permutation tests: exact where the splits can be counted, random with an interval elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, get_args
+
+import numpy as np
+
+from probe.arrays import Double
+from probe.stats.bootstrap import check_count, chunks
+from probe.stats.subset_sums import (
+    count_as_far,
+    count_at_least,
+    n_subset_sums,
+    signed_sums,
+    subset_sums,
+)
+
+Alternative = Literal["greater", "less", "two-sided"]
+
+MAX_SUMS = 2**18
+"""Subset sums of half the scores up to which a p-value of sums is exact: those of two sets of 18
+words, which have 9.1e9 splits."""
+MAX_LISTED = 100_000
+"""Splits up to which any other p-value is exact: two sets of 9 words have 48,620."""
+
+
+@dataclass(frozen=True)
+class PermutationP:
+    """A p-value of a permutation test, and how well it is known."""
+
+    value: float
+    """Share of splits at least as extreme as the one observed, which is one of them: never 0."""
+    low: float
+    """Lower end of the 95 % Clopper-Pearson interval; ``value`` itself if the test is exact."""
+    high: float
+    """Upper end; the p-value of all splits lies between, were they only counted."""
+    n_splits: int
+    """Number of splits that were looked at; all there are, if the test is exact."""
+    is_exact: bool
+
+
+def split_sums_p(
+    scores: Double,
+    n_first: int,
+    *,
+    alternative: Alternative = "greater",
+    n_permutations: int = 10_000,
+    max_sums: int = MAX_SUMS,
+    seed: int = 0,
+) -> PermutationP:
+    """Test whether the first ``n_first`` scores have a larger mean than the others.
+
+    The p-value is the share of splits of all scores into two sets of the same sizes whose
+    difference of means is at least the observed one. All are counted, without being listed, if
+    half the scores have at most ``max_sums`` subset sums (see
+    `probe.stats.subset_sums`). Otherwise ``n_permutations`` random splits are drawn, as
+    the rows of a 0/1 matrix that is multiplied by the scores, and
+    ``p = (1 + hits) / (1 + n_permutations)``.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+        The scores of the first set, then those of the second.
+    n_first : int
+        Size of the first set, from 1 to n - 1.
+    alternative : {"greater", "less", "two-sided"}, default="greater"
+        What counts as extreme: the first set's mean is larger, smaller, or either.
+    n_permutations : int, default=10000
+        Number of random splits, if not all are counted.
+    max_sums : int, default=2**18
+        Largest number of subset sums to hold for an exact test; 0 always draws.
+    seed : int, default=0
+        Seed of the random splits.
+
+    Returns
+    -------
+    PermutationP
+        1 means that no split is less extreme.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range.
+
+    References
+    ----------
+    Phipson and Smyth, *Permutation p-values should never be zero*, SAGMB 9 (2010), for the 1s.
+    """
+    check_alternative(alternative)
+    check_count("n_permutations", n_permutations)
+    centered = scores - scores.mean()  # then a split's sum says all: the others have its negative
+    n = len(centered)
+    if 2 * n_first > n:  # the same test with fewer subsets
+        centered, n_first = -centered[::-1], n - n_first
+    if alternative == "less":
+        centered = -centered
+    observed = float(centered[:n_first].sum())
+    bound = abs(observed) if alternative == "two-sided" else observed
+    bound -= 1e-12 * float(np.abs(centered).sum())  # equal sums are equal although rounded
+    if n_subset_sums(n, n_first, enough=max_sums) <= max_sums:
+        count = count_as_far if alternative == "two-sided" else count_at_least
+        hits = count(subset_sums(centered, n_first), bound)
+        return exact_p(hits, math.comb(n, n_first))
+    hits = 0
+    for mask in random_splits(n, n_first, n_permutations, np.random.default_rng(seed)):
+        sums = mask @ centered
+        hits += int(((np.abs(sums) if alternative == "two-sided" else sums) >= bound).sum())
+    return sampled_p(hits, n_permutations)
+
+
+def sign_flip_p(
+    values: Double,
+    *,
+    n_permutations: int = 10_000,
+    max_sums: int = MAX_SUMS,
+    seed: int = 0,
+) -> PermutationP:
+    """Test, two-sided, whether values lie symmetrically about 0.
+
+    The p-value is the share of the 2^n choices of signs whose sum is at least as far from 0 as
+    the observed one: all counted if half the values have at most ``max_sums`` such sums (n <= 36
+    by default), as in `split_sums_p`, else drawn.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        One value for each thing whose sign is exchangeable.
+    n_permutations, max_sums, seed
+        As in `split_sums_p`.
+
+    Returns
+    -------
+    PermutationP
+        The smallest possible value is ``2 / 2^n``: a single value always has 1.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range.
+    """
+    check_count("n_permutations", n_permutations)
+    bound = abs(float(values.sum())) - 1e-12 * float(np.abs(values).sum())
+    n = len(values)
+    if 2 ** (n - n // 2) <= max_sums:
+        return exact_p(count_as_far(signed_sums(values), bound), 2**n)
+    rng, hits = np.random.default_rng(seed), 0
+    for size in chunks(n_permutations, n):
+        signs = 2.0 * rng.integers(2, size=(size, n)) - 1.0
+        hits += int((np.abs(signs @ values) >= bound).sum())
+    return sampled_p(hits, n_permutations)
+
+
+def splits_p(
+    figure: Callable[[Double, Double], Double],
+    n: int,
+    n_first: int,
+    *,
+    alternative: Alternative,
+    n_cells: int,
+    n_permutations: int = 10_000,
+    max_splits: int = MAX_LISTED,
+    seed: int = 0,
+) -> PermutationP:
+    """Test any figure of two sets by splitting what is in both anew.
+
+    Parameters
+    ----------
+    figure : callable
+        From two matrices of shape (n_splits, n), whose rows are the weights of the means of the
+        first and of the second set, to the figure of each split, shape (n_splits,).
+    n, n_first : int
+        Number of things in both sets, and in the first.
+    alternative, n_permutations, seed
+        As in `split_sums_p`.
+    n_cells : int
+        Numbers that ``figure`` holds for one split: bounds the splits that are looked at together.
+    max_splits : int, default=100000
+        Largest number of splits to list; 0 always draws.
+
+    Returns
+    -------
+    PermutationP
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range.
+    """
+    check_alternative(alternative)
+    check_count("n_permutations", n_permutations)
+    first = (np.arange(n) < n_first).astype(np.float64)[None, :]
+    sign = -1.0 if alternative == "less" else 1.0
+
+    def of_splits(mask: Double) -> Double:
+        found = sign * figure(mask / n_first, (1.0 - mask) / (n - n_first))
+        return np.abs(found) if alternative == "two-sided" else found
+
+    observed = float(of_splits(first)[0])
+    bound = observed - 1e-9 * abs(observed)  # products of matrices carry more rounding than sums
+    n_splits = math.comb(n, n_first)
+    is_exact = n_splits <= max_splits
+    masks = (
+        _all_splits(n, n_first, n_cells)
+        if is_exact
+        else random_splits(n, n_first, n_permutations, np.random.default_rng(seed), n_cells=n_cells)
+    )
+    hits = sum(int((of_splits(mask) >= bound).sum()) for mask in masks)
+    return exact_p(hits, n_splits) if is_exact else sampled_p(hits, n_permutations)
+
+
+def random_splits(
+    n: int,
+    n_first: int,
+    n_permutations: int,
+    rng: np.random.Generator,
+    *,
+    n_cells: int | None = None,
+) -> Iterator[Double]:
+    """Draw rows of ``n_first`` ones and ``n - n_first`` zeros, in chunks of shape (n_rows, n)."""
+    row = (np.arange(n) < n_first).astype(np.float64)
+    for size in chunks(n_permutations, n_cells or n):
+        mask = np.tile(row, (size, 1))
+        yield rng.permuted(mask, axis=1, out=mask)
+
+
+def exact_p(hits: int, n_splits: int) -> PermutationP:
+    """Give the p-value of a test that has looked at every split."""
+    p = hits / n_splits
+    return PermutationP(value=p, low=p, high=p, n_splits=n_splits, is_exact=True)
+
+
+def sampled_p(hits: int, n_permutations: int) -> PermutationP:
+    """Give the p-value of a test that has drawn splits, with its Clopper-Pearson interval."""
+    from scipy.stats import binomtest
+
+    known = binomtest(hits, n_permutations).proportion_ci(0.95, method="exact")
+    return PermutationP(
+        value=(1 + hits) / (1 + n_permutations),
+        low=float(known.low),
+        high=float(known.high),
+        n_splits=n_permutations,
+        is_exact=False,
+    )
+
+
+def check_alternative(alternative: str) -> None:
+    """Refuse a name that is no alternative."""
+    if alternative not in get_args(Alternative):
+        raise ValueError(
+            f"alternative is {alternative!r}; needed one of {', '.join(get_args(Alternative))}"
+        )
+
+
+def _all_splits(n: int, n_first: int, n_cells: int) -> Iterator[Double]:
+    chosen = np.array(list(combinations(range(n), n_first)))  # (n_splits, n_first)
+    start = 0
+    for size in chunks(len(chosen), n_cells):
+        mask = np.zeros((size, n))
+        np.put_along_axis(mask, chosen[start : start + size], 1.0, axis=1)
+        start += size
+        yield mask

@@ -1,0 +1,192 @@
+"""Prompts whose kind is known because they were built: wordings times words, from a TOML file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from probe.errors import DataError
+from probe.io.parsing import parse_toml
+from probe.text.lexicon import fill
+from probe.text.prompts import PromptSet
+
+_FOLDER = Path(__file__).parent.parent / "data" / "gate"
+CHALLENGE = _FOLDER / "challenge.toml"
+"""Prompts that a gate is tested on; nothing is ever fitted to them."""
+FRESH = _FOLDER / "fresh.toml"
+"""A second such file, written after lessons and settings were chosen, and before the gate looked
+words up; see `CHALLENGES`."""
+BLIND = _FOLDER / "blind.toml"
+"""A third, by an author who knew neither gate nor lists nor the other files."""
+CHALLENGES = {"seen": CHALLENGE, "fresh": FRESH, "blind": BLIND}
+"""By what the builders of the gate knew of them: the first was looked at while lessons and settings
+were chosen, the second while the lists were, so that what a gate scores on them is too good; the
+last was asked when both stood."""
+LESSONS = _FOLDER / "lessons.toml"
+"""Prompts that a gate learns from beside those of the lexicon."""
+
+KINDS = ("explicit", "person", "neutral")
+"""``explicit`` says the gender; ``person`` shows somebody and does not; ``neutral``
+shows nobody."""
+GENDERS = ("male", "female")
+COLUMNS = ("prompt", "category", "is_hard", "kind", "gender", "subject", "split", "template")
+LEVEL_COLUMNS = ("prompt", "level", "gender", "subject", "split")
+
+Subjects = Mapping[str, Sequence[str]]
+"""Occupations by split, ``trained`` or ``held_out``."""
+
+_STEP = 5  # how far the words of a slot are turned on from one template to the next
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """The content of a file of constructed prompts.
+
+    A template that names a ``{subject}`` is filled with every occupation, or with every n-th; its
+    other slots take their words in turn. ``{other}`` is another occupation. A template without a
+    subject takes every word of its first slot. ``explicit`` templates are filled once for each
+    gender, with the words of that gender.
+    """
+
+    path: Path
+    words: Mapping[str, Mapping[str, Sequence[str]]]
+    """By gender, or ``any``, then by slot."""
+    categories: Sequence[Mapping[str, Any]]
+    levels: Sequence[Mapping[str, Any]]
+    """Each a ``name`` and templates, those of both genders or those for ``any``."""
+
+    @classmethod
+    def load(cls, path: Path = CHALLENGE) -> Wordings:
+        """Read and check a file.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read, a kind is unknown, or a slot has no words.
+        """
+        try:
+            data = parse_toml(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise DataError(f"{path} cannot be read as TOML ({error}); correct the file") from error
+        found = cls(path, data.get("words", {}), data.get("category", []), data.get("level", []))
+        for wording in (of for category in found.categories for of in category["prompts"]):
+            if wording["kind"] not in KINDS:
+                raise DataError(
+                    f"{path}: a kind is {wording['kind']!r}; needed one of {', '.join(KINDS)}"
+                )
+            for side in _sides(wording["kind"]):
+                for template in wording["templates"]:
+                    found._check_slots(template, side)
+        return found
+
+    def prompts(self, subjects: Subjects, *, split: str, every: int = 1) -> pd.DataFrame:
+        """Build the prompts of all categories, each once.
+
+        Parameters
+        ----------
+        subjects : mapping from split to sequence of str
+            Occupations, see `subjects_by_split`.
+        split : str
+            Whose occupations are taken where a category does not say.
+        every : int, default=1
+            Fill a template with every n-th occupation, beginning with another one each time.
+
+        Returns
+        -------
+        DataFrame
+            `COLUMNS`; ``gender`` is empty where the prompt says none.
+        """
+        rows = []
+        for category in self.categories:
+            of = category.get("subjects", split)
+            for wording in category["prompts"]:
+                for side in _sides(wording["kind"]):
+                    for turn, template in enumerate(wording["templates"]):
+                        for subject, prompt in self._filled(
+                            template, side, subjects.get(of, ()), turn, every
+                        ):
+                            rows.append(
+                                (
+                                    *(prompt, category["name"], category.get("hard", False)),
+                                    *(wording["kind"], side if side in GENDERS else ""),
+                                    *(subject, of, template),
+                                )
+                            )
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        return table.drop_duplicates("prompt", ignore_index=True)
+
+    def by_level(self, subjects: Subjects) -> pd.DataFrame:
+        """Build prompts that say more and more of the gender, about every occupation.
+
+        Returns
+        -------
+        DataFrame
+            `LEVEL_COLUMNS`, in the order of the levels.
+        """
+        rows = [
+            (fill(template, subject=subject), level["name"], gender, subject, split)
+            for level in self.levels
+            for gender in ("", *GENDERS)
+            for template in level.get(gender or "any", ())
+            for split, names in subjects.items()
+            for subject in names
+        ]
+        return pd.DataFrame(rows, columns=list(LEVEL_COLUMNS))
+
+    def _words(self, side: str) -> dict[str, Sequence[str]]:
+        return {**self.words.get("any", {}), **self.words.get(side, {})}
+
+    def _check_slots(self, template: str, side: str) -> None:
+        known = {"subject", "other", *self._words(side)}
+        if unknown := [slot for slot in _slots(template) if slot not in known]:
+            raise DataError(
+                f"{self.path}: {template!r} has a slot {unknown[0]!r} but [words.{side}] has no "
+                "such words; add them"
+            )
+
+    def _filled(
+        self, template: str, side: str, subjects: Sequence[str], turn: int, every: int
+    ) -> Iterator[tuple[str, str]]:
+        """Give (subject, prompt); the subject is empty where the template has none."""
+        words, slots = self._words(side), _slots(template)
+
+        def taken(at: int, but: tuple[str, ...]) -> dict[str, str]:
+            return {
+                slot: words[slot][(at + _STEP * turn) % len(words[slot])]
+                for slot in slots
+                if slot not in but
+            }
+
+        if "subject" in slots:
+            for at in range(turn % every, len(subjects), every):
+                chosen = taken(at, but=("subject", "other"))
+                chosen["other"] = subjects[(at + 1 + turn) % len(subjects)]
+                yield subjects[at], fill(template, subject=subjects[at], **chosen)
+        elif slots:
+            for at, word in enumerate(words[slots[0]]):
+                yield "", fill(template, **{**taken(at, but=()), slots[0]: word})
+        else:
+            yield "", template
+
+
+def subjects_by_split(prompts: PromptSet) -> dict[str, list[str]]:
+    """List the occupations of a prompt set."""
+    table = prompts.table
+    return {
+        split: table.loc[table["split"] == split, "subject"].unique().tolist()
+        for split in ("trained", "held_out")
+    }
+
+
+def _slots(template: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"\{(\w+)\}", template)))
+
+
+def _sides(kind: str) -> tuple[str, ...]:
+    return GENDERS if kind == "explicit" else ("any",)

@@ -1,0 +1,196 @@
+"""Prompts that a user brings: one a line, or a column of a table whose other columns are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probe.errors import DataError
+from probe.io.records import CHUNK, SUFFIXES, Records, Row
+from probe.text.prompts import COLUMNS, PromptSet, check_prompt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROMPT_NAMES = ("prompt", "prompts", "text", "texts", "caption", "captions", "sentence")
+"""Names that a column of prompts usually has."""
+
+_RENAMED = "prompt_in_file"
+
+
+@dataclass(frozen=True, eq=False)
+class PromptFile:
+    """The prompts of a file, each of them once, and what the file says about them."""
+
+    table: pd.DataFrame
+    """Column ``prompt``, then the other columns of the file; an attribute that is called
+    ``prompt`` without being the prompts is renamed ``prompt_in_file``."""
+    source: str
+    """Name of the file, without its folder."""
+    column: str
+    """The column that the prompts were taken from; empty for a plain list."""
+    n_empty: int
+    """Rows that were left out because they hold no prompt."""
+    n_duplicates: int
+    """Rows that were left out because an earlier one holds the same prompt."""
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts, in the order of the file."""
+        return [str(prompt) for prompt in self.table["prompt"]]
+
+    def prompt_set(self) -> PromptSet:
+        """The same as a prompt set of group ``"given"``, of which nothing else is known.
+
+        An attribute that is called like another column of a prompt set gets the ending
+        ``_in_file``.
+        """
+        others = {name: f"{name}_in_file" for name in COLUMNS[1:]}
+        table = self.table.rename(columns=others)
+        return PromptSet(
+            table.assign(
+                group="given",
+                subject=table["prompt"],
+                template="",
+                pair=-1,
+                split="",
+                share_women=float("nan"),
+            )
+        )
+
+    def summary(self) -> str:
+        """One line: how many prompts, from where, and what was left out."""
+        place = f"column {self.column!r} of {self.source}" if self.column else self.source
+        return (
+            f"{len(self)} prompts from {place}; left out: {self.n_empty} empty, "
+            f"{self.n_duplicates} repeated"
+        )
+
+
+def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
+    """Read prompts from a ``.txt``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
+
+    A ``.txt`` file holds one prompt a line. The first line of a ``.csv`` (commas) or ``.tsv``
+    (tabs) names its columns; quotes are those of RFC 4180. Each line of a ``.jsonl`` file is an
+    object or a string. Text is UTF-8, with or without byte order mark. Prompts are kept as they
+    stand, spaces included; empty ones are skipped, and a repeated one is kept where it stands
+    first. An attribute becomes a number if it is one in every row. The columns of a ``.jsonl``
+    file are the keys of its first 10,000 lines.
+
+    Parameters
+    ----------
+    path : path
+    column : str, optional
+        Column that holds the prompts. If not given, it is the only one with a usual name (see
+        `PROMPT_NAMES`), else the only one that holds text; the result says which.
+
+    Returns
+    -------
+    PromptFile
+        At least one prompt.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not UTF-8, holds a NUL byte, a damaged row or no prompt
+        (with the number of the line), or if it is not clear which column is meant.
+    ValueError
+        If the file is of another kind, or a column is named of a file without columns.
+    """
+    import pyarrow as pa
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(
+            f"{path.name} is no file of prompts; needed one that ends in {', '.join(SUFFIXES)}"
+        )
+    if suffix == ".txt" and column is not None:
+        raise ValueError(f"column is {column!r}, but {path.name} has no columns; leave it out")
+    found = Records.read(path)
+    index = found.column(column, known=PROMPT_NAMES, what="the prompts")
+    reading = _Reading(path, found.columns, index)
+    chunks = list(map(reading.chunk, _chunks(found.rows)))
+    if not reading.seen:
+        raise DataError(f"{path} holds no prompt; needed at least one")
+    table = pa.concat_tables(chunks)
+    for place, name in enumerate(table.column_names[1:], 1):
+        table = table.set_column(place, name, _typed(table[name]))
+    return PromptFile(
+        table.to_pandas(),
+        source=path.name,
+        column="" if suffix == ".txt" else found.columns[index],
+        n_empty=reading.n_empty,
+        n_duplicates=reading.n_duplicates,
+    )
+
+
+class _Reading:
+    """Keep the rows with a new prompt, as Arrow tables, which are small."""
+
+    def __init__(self, path: Path, columns: list[str], index: int) -> None:
+        self.path, self.index = path, index
+        self.others = [i for i in range(len(columns)) if i != index]
+        self.names = ["prompt"]
+        self.names += [_RENAMED if columns[i] == "prompt" else columns[i] for i in self.others]
+        self.seen: set[str] = set()
+        self.n_empty = self.n_duplicates = 0
+
+    def chunk(self, rows: list[Row]) -> Any:
+        import pyarrow as pa
+
+        kept: list[Sequence[Any]] = []
+        for place, values in rows:
+            prompt = values[self.index]
+            if prompt is None or (isinstance(prompt, str) and not prompt.strip()):
+                self.n_empty += 1
+                continue
+            try:
+                check_prompt(prompt)
+            except DataError as error:
+                raise DataError(f"{self.path}, {place}: {error}") from error
+            if prompt in self.seen:
+                self.n_duplicates += 1
+                continue
+            self.seen.add(prompt)
+            kept.append(values)
+        order = [self.index, *self.others]
+        arrays = [pa.array([_as_text(row[i]) for row in kept], pa.string()) for i in order]
+        return pa.table(arrays, names=self.names)
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def _as_text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _typed(column: Any) -> Any:
+    """Make numbers of a text column in which all is numbers, and none begins with a useless 0."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    filled = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    if (
+        filled.null_count == len(filled)
+        or pc.any(pc.match_substring_regex(filled, r"^[+-]?0\d")).as_py()
+    ):
+        return column
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return filled.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return column

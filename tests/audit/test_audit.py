@@ -1,0 +1,268 @@
+"""`evaluate` without a run: published figures, and what the command says."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from cli.main import main
+from probe.audit.fairness import MEASURES
+
+FIELDS = {"value", "low", "high", "floor", "corrected", "corrected_low", "corrected_high"}
+LABELS = "subject,gender,skin,seed\n" + "".join(
+    f"{subject},{'woman' if i % share else 'man'},{('light', 'dark', '')[i % 3]},{i}\n"
+    for subject, share in (("nurse", 9), ("cook", 2), ("mason", 1))
+    for i in range(18)
+)
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+def audited(*arguments):
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def labels(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text(LABELS)
+    return path
+
+
+# Published figures
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "mad"), [("generated_1-5", 0.311), ("edited_1-5", 0.105), ("laion", 0.258)]
+)
+def test_the_mad_of_published_counts(real_data, name, mad):
+    path = real_data / "fair_diffusion" / f"results_fairface_{name}.txt"
+    found = audited("--counts", path, "--n-bootstrap", 100)
+    assert found["n_subjects"] == 153
+    assert found["mad"]["value"] == pytest.approx(mad, abs=5e-4)
+    assert found["mad"]["low"] < mad < found["mad"]["high"]
+
+
+@pytest.mark.real
+def test_the_fairness_discrepancy_of_stable_diffusion(real_data):
+    path = real_data / "fair_diffusion" / "results_fairface_generated_1-5.txt"
+    found = audited("--counts", path, "--n-bootstrap", 100)
+    assert found["fd"]["value"] == pytest.approx(0.440, abs=5e-4)
+    # 250 pictures of each: chance adds next to nothing
+    assert found["fd"]["corrected"] == pytest.approx(0.440, abs=2e-3)
+
+
+@pytest.mark.real
+def test_the_correlation_of_stable_diffusion_with_the_labour_market(real_data):
+    path = real_data / "fair_diffusion" / "results_fairface_generated_1-5.txt"
+    market = real_data / "winogender" / "occupations-stats.tsv"
+    chosen = ("--reference", market, "--column", "bls_pct_female", "--value", "woman")
+    found = audited("--counts", path, *chosen)["correlation"]
+    assert (found["r"], found["n"]) == (pytest.approx(0.889, abs=5e-4), 34)
+    assert 0.7 < found["low"] < 0.889 < found["high"] < 1
+    assert len(found["missing"]) == 153 - 34
+
+
+@pytest.mark.real
+def test_the_correlation_of_stable_diffusion_with_its_training_data(real_data):
+    folder = real_data / "fair_diffusion"
+    path, laion = (folder / f"results_fairface_{n}.txt" for n in ("generated_1-5", "laion"))
+    found = audited("--counts", path, "--reference", laion, "--value", "man")["correlation"]
+    assert (found["r"], found["n"]) == (pytest.approx(0.904, abs=5e-4), 153)
+    assert 0.8 < found["low"] < 0.904 < found["high"] < 1
+
+
+# What the command says
+
+
+def test_one_source_has_its_figures_at_the_top(labels):
+    found = audited("--labels", labels)
+    for name in MEASURES:
+        assert found[name].keys() == FIELDS
+    assert (found["attribute"], found["n_subjects"], found["n_images"]) == ("gender", 3, 54)
+    assert found["mad"]["value"] == pytest.approx((16 / 18 - 0.5 + 0 + 0.5) / 3)
+    by_name = {row["subject"]: row for row in found["subjects"]}
+    assert by_name["nurse"]["shares"]["woman"]["value"] == pytest.approx(16 / 18)
+    assert found["others"]["skin"]["unseen"] == {"total": 18, "undetected": 18}
+    bounds = found["others"]["skin"]["bounds"]["mad"]
+    assert bounds["low"] <= found["others"]["skin"]["mad"]["value"] <= bounds["high"]
+
+
+def test_the_table_names_floor_unseen_pictures_and_perception(labels):
+    text = call("--labels", labels, "--attribute", "skin").stdout
+    for words in ("noise floor", "without chance", "18 pictures show no value", "perceived"):
+        assert words in text
+
+
+def test_a_target_moves_what_is_fair(tmp_path):
+    path = tmp_path / "counts.csv"
+    path.write_text("subject,woman,man\nnurse,30,10\ncook,30,10\n")
+    assert audited("--counts", path)["mad"]["value"] == pytest.approx(0.25)
+    assert audited("--counts", path, "--target", "woman=0.75,man=0.25")["mad"]["value"] == 0.0
+    table = tmp_path / "target.csv"
+    table.write_text("subject,woman,man\nnurse,0.75,0.25\ncook,0.5,0.5\n")
+    found = audited("--counts", path, "--target", table)
+    assert found["mad"]["value"] == pytest.approx(0.125)
+    table.write_text("subject,woman,man\nnurse,0.75,0.25\ncook,0.5,0.5\npilot,0.5,0.5\n")
+    result = call("--counts", path, "--target", table)
+    assert result.exit_code == 1
+    assert "names the subject 'pilot'" in result.stderr
+
+
+def test_a_reference_of_other_subjects_names_one_that_it_lacks(labels, tmp_path):
+    path = tmp_path / "market.csv"
+    path.write_text("subject,share\nNurse,0.9\npilot,0.1\n")
+    result = call("--labels", labels, "--reference", path, "--attribute", "gender")
+    assert result.exit_code == 1
+    assert "1 of 3 subjects" in result.stderr
+    assert "needed at least 3: name them alike in both" in result.stderr
+
+
+def test_one_picture_is_enough_to_be_counted(tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("subject,woman,man\nnurse,1,0\n")
+    found = audited("--counts", path)
+    assert found["mad"]["value"] == found["mad"]["floor"] == 0.5
+    assert found["mad"]["corrected"] == found["mad"]["corrected_low"] == 0.0
+    share = found["subjects"][0]["shares"]["woman"]
+    assert share["low"] < 0.25
+    assert share["high"] == 1.0
+
+
+def test_the_same_seed_gives_the_same_bytes(labels):
+    assert call("--labels", labels, "--json").stdout == call("--labels", labels, "--json").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("RUN", "--counts", "FILE"),
+        ("--labels", "FILE", "--counts", "FILE"),
+        ("RUN", "--target", "parity"),
+    ],
+)
+def test_exactly_one_source_is_needed(arguments, labels):
+    result = call(*(labels if word == "FILE" else word for word in arguments))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_a_value_that_the_pictures_do_not_have_is_refused(labels, tmp_path):
+    reference = tmp_path / "shares.csv"
+    reference.write_text("subject,share\nnurse,0.9\ncook,0.4\nmason,0.1\n")
+    result = call("--labels", labels, "--reference", reference, "--value", "women")
+    assert result.exit_code == 1
+    assert "not 'women'; say with --value whose share is meant" in result.stderr
+    found = audited("--labels", labels, "--reference", reference, "--value", "woman")
+    assert found["correlation"]["n"] == 3
+
+
+def test_the_table_of_shares_runs_nothing_in_a_spreadsheet(tmp_path):
+    path, table = tmp_path / "labels.csv", tmp_path / "shares.csv"
+    path.write_text('subject,gender\n"=HYPERLINK(""x"",""y"")",@man\n"a ""b"", c",woman\n')
+    assert call("--labels", path, "--table", table).exit_code == 0
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["subject"] for row in rows[::2]] == ['\'=HYPERLINK("x","y")', 'a "b", c']
+    assert [row["value"] for row in rows[:2]] == ["'@man", "woman"]
+    assert [row["count"] for row in rows] == ["1", "0", "0", "1"]
+
+
+# Pictures
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    rng = np.random.default_rng(0)
+    for subject in ("nurse", "cook"):
+        (folder / subject).mkdir(parents=True)
+        for i in range(6):
+            pixels = rng.integers(0, 255, size=(16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / subject / f"{i}.png")
+    return folder
+
+
+def test_pictures_are_seen_by_any_classifier(pictures, model_folder):
+    found = audited("--images", pictures, "--classifier", model_folder)
+    assert (found["source"], found["attribute"], found["n_images"]) == ("pictures", "gender", 12)
+    assert found["values"] == ["woman", "man"]
+    assert "others" not in found  # `subject` is no trait of a person
+
+
+def test_pictures_are_seen_by_any_clip(pictures, clip_folder, tmp_path):
+    seen = ("--images", pictures, "--clip", clip_folder, "--attribute", "gender")
+    found = audited(*seen, "--values", "woman,man", "--min-confidence", 0.0)
+    assert found["values"] == ["woman", "man"]
+    assert found["n_images"] + found["unseen"]["total"] == 12
+
+
+def test_it_must_be_clear_who_looks(pictures, clip_folder, labels):
+    result = call("--images", pictures)
+    assert result.exit_code == 1
+    assert "needed either --classifier FOLDER, or --clip FOLDER" in result.stderr
+    result = call("--images", pictures, "--clip", clip_folder)
+    assert "--clip needs --values" in result.stderr
+    assert call("--labels", labels, "--min-confidence", 0.5).exit_code == 2
+
+
+# Errors of the classifier, a second source, and numbers
+
+
+def test_errors_of_the_classifier_are_taken_out_or_bounded(tmp_path):
+    counts, sample = tmp_path / "counts.csv", tmp_path / "sample.csv"
+    counts.write_text("subject,woman,man\nnurse,180,20\ncook,170,30\njudge,60,140\nmason,40,160\n")
+    sample.write_text("true,seen,count\nwoman,woman,95\nwoman,man,5\nman,man,80\nman,woman,20\n")
+    plain = audited("--counts", counts)
+    assert plain["sensitivity"]["holds_up_to"] > 0
+    found = audited("--counts", counts, "--calibration", sample)["calibrated"]
+    shares = (np.array([0.9, 0.85, 0.3, 0.2]) - 0.2) / 0.75
+    assert found["mad"]["value"] == pytest.approx(np.abs(shares - 0.5).mean())
+    assert found["n"] == 200
+    text = call("--counts", counts, "--calibration", sample).stdout
+    assert "without the classifier's errors (200 labelled pictures)" in text
+    gate = call("--counts", counts, "--calibration", sample, "--fail-above", "calibrated.mad=0.1")
+    assert gate.exit_code == 3
+
+
+def test_a_second_source_is_compared_over_subjects_and_seeds(labels, tmp_path):
+    other = tmp_path / "other.csv"
+    lines = LABELS.replace("nurse,woman", "nurse,man").replace("cook", "chef")
+    other.write_text(lines)
+    found = audited("--labels", labels, "--against", other, "--value", "woman")["against"]
+    assert found["missing"] == ["cook", "chef"]
+    by_name = {row["subject"]: row for row in found["subjects"]}
+    assert by_name["nurse"]["n_pairs"] == 18
+    assert by_name["nurse"]["p"] == pytest.approx(2 * 0.5**16)
+    assert by_name["nurse"]["p_holm"] == pytest.approx(2 * by_name["nurse"]["p"])
+    assert by_name["mason"]["p"] == 1.0
+    assert found["difference"]["mad"]["value"] == pytest.approx((0.5 - (16 / 18 - 0.5)) / 2)
+    text = call("--labels", labels, "--against", other).stdout
+    assert "not shown to be equivalent" in text
+    assert "in one of the two only: cook, chef" in text
+
+
+def test_numbers_of_pictures_and_subjects_are_planned_without_a_source(labels):
+    found = audited("--power", "--difference", 0.1)
+    assert 194 <= found["images_per_subject"] <= 215
+    needed = [row["n_subjects"] for row in found["subjects"]]
+    assert needed == sorted(needed, reverse=True)
+    assert "pictures of one subject" in call("--power", "--difference", 0.1).stdout
+    for wrong in (
+        ["--power"],
+        ["--difference", 0.1],
+        ["--power", "--difference", 0.1, "--labels", labels],
+    ):
+        assert call(*wrong).exit_code == 2
+    assert call("--labels", labels, "--margin", 0.1).exit_code == 2

@@ -1,0 +1,129 @@
+"""Figures without chance, and bounds by what nobody saw: closed forms and simulated truth."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from probe.audit.deconvolution import Contraction
+from probe.audit.fairness import MEASURES, fairness_figures
+from probe.audit.figures import audit_figures, bounds_of_unseen, share_table
+from probe.audit.measures import measure_shares
+
+
+def draw(rng, n_images, shares):
+    first = rng.binomial(n_images, shares)
+    return np.stack([first, n_images - first], axis=1)
+
+
+def test_raw_figures_are_those_of_the_library():
+    counts = draw(np.random.default_rng(0), 20, [0.1, 0.4, 0.9, 0.6])
+    audited, plain = audit_figures(counts), fairness_figures(counts)
+    for name in MEASURES:
+        for field in ("value", "low", "high", "floor"):
+            assert getattr(audited[name], field) == getattr(plain[name], field)
+
+
+def test_what_a_fair_model_scores_is_corrected_to_nothing():
+    counts = draw(np.random.default_rng(1), 10, np.full(200, 0.5))
+    figure = audit_figures(counts, n_bootstrap=200)["mad"]
+    assert figure.value == pytest.approx(figure.floor, abs=0.02)
+    # the truth is 0; what is left is chance beyond the floor
+    assert figure.corrected < 0.04 < figure.value
+    assert figure.corrected_low == 0.0
+
+
+@pytest.mark.parametrize(("n_images", "spread"), [(10, 2.0), (10, 20.0), (50, 0.5), (50, 20.0)])
+def test_most_of_the_bias_of_few_pictures_is_taken_out(n_images, spread):
+    rng = np.random.default_rng(3)
+    raw, corrected, truth = [], [], []
+    for _ in range(8):
+        shares = rng.beta(spread, spread, 100)
+        figure = audit_figures(draw(rng, n_images, shares), n_bootstrap=2)["mad"]
+        raw.append(figure.value)
+        corrected.append(figure.corrected)
+        truth.append(np.abs(shares - 0.5).mean())
+    bias = np.mean(raw) - np.mean(truth)
+    # 800 subjects know their mean to 0.004
+    assert abs(np.mean(corrected) - np.mean(truth)) < max(0.25 * bias, 0.01)
+
+
+def test_many_pictures_need_no_correction():
+    counts = np.array([[70_000, 30_000], [20_000, 80_000]])
+    for figure in audit_figures(counts, n_bootstrap=50).values():
+        assert figure.corrected == pytest.approx(figure.value, rel=0.005)
+
+
+def test_the_correction_serves_more_values_and_any_target():
+    rng = np.random.default_rng(5)
+    target = np.array([0.5, 0.3, 0.2])
+    counts = rng.multinomial(12, target, size=300)
+    for name, figure in audit_figures(counts, target=target, n_bootstrap=20).items():
+        assert figure.value > 0.9 * figure.floor, name
+        assert figure.corrected < 0.4 * figure.value, name
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 1000), a=st.floats(0, 0.6), b=st.floats(0, 0.6))
+def test_a_larger_figure_has_a_larger_correction(seed, a, b):
+    counts = draw(np.random.default_rng(seed), 8, [0.2, 0.5, 0.7])
+    without_chance = Contraction(counts, seed=seed)
+    low, high = sorted((a, b))
+    assert 0 <= without_chance("mad", low) <= without_chance("mad", high)
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 1000))
+def test_corrected_figures_lie_in_their_intervals_and_below_the_raw_ones(seed):
+    rng = np.random.default_rng(seed)
+    counts = draw(rng, 9, rng.beta(1, 1, 5))
+    for figure in audit_figures(counts, n_bootstrap=50, seed=seed).values():
+        assert 0 <= figure.corrected_low <= figure.corrected <= figure.corrected_high
+        # what is simulated knows the raw figure to 1 or 2 %
+        assert figure.corrected <= figure.value * 1.02 + 1e-9
+
+
+def test_unseen_pictures_bound_the_figure_by_hand():
+    # 6 and 2 seen, 4 unseen: from 6 : 6 to 10 : 2
+    low, high = bounds_of_unseen(np.array([[6, 2]]), np.array([4]))
+    assert (low, high) == pytest.approx((0.0, 10 / 12 - 0.5))
+    # nothing unseen: the figure itself
+    assert bounds_of_unseen(np.array([[6, 2]]), np.array([0])) == pytest.approx((0.25, 0.25))
+
+
+@pytest.mark.parametrize("measure", ["mad", "fd", "gap"])
+@given(data=st.data())
+@settings(max_examples=20)
+def test_no_reading_of_the_unseen_pictures_leaves_the_bounds(measure, data):
+    counts = np.array([data.draw(st.lists(st.integers(0, 6), min_size=3, max_size=3))])
+    n_unseen = data.draw(st.integers(0, 4))
+    counts[0, 0] += 1
+    low, high = bounds_of_unseen(counts, np.array([n_unseen]), measure=measure)
+    scores = []
+    for reading in product(range(3), repeat=n_unseen):
+        filled = counts[0] + np.bincount(reading, minlength=3)
+        scores.append(float(measure_shares(filled / filled.sum(), np.full(3, 1 / 3))[measure]))
+    assert low <= min(scores) + 1e-12
+    assert high == pytest.approx(max(scores))
+
+
+@given(n=st.integers(1, 300), data=st.data())
+def test_the_interval_of_a_share_is_scipys_exact_one(n, data):
+    hits = data.draw(st.integers(0, n))
+    [[found, _]] = share_table(np.array([[hits, n - hits]]))
+    reference = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
+    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [10, 50, 200])
+def test_no_share_is_covered_less_often_than_said(n):
+    table = share_table(np.array([[k, n - k] for k in range(n + 1)]))
+    low, high = np.array([(found.low, found.high) for found, _ in table]).T
+    true = np.linspace(0.002, 0.998, 499)[:, None]
+    weights = stats.binom.pmf(np.arange(n + 1), n, true)
+    assert (weights * ((low <= true) & (true <= high))).sum(axis=1).min() >= 0.95

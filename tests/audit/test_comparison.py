@@ -1,0 +1,117 @@
+"""Two sources: differences, equivalence and pairs, against scipy and by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from probe.audit.comparison import align, compare_figures, compare_shares, paired_pictures
+from probe.audit.fairness import paired_difference
+from probe.audit.readers.labels import read_labels
+from probe.audit.tables import CountTable
+from probe.errors import DataError, DegenerateDataError
+
+
+def table(counts, *, subjects=None, values=("woman", "man"), source="a"):
+    counts = np.array(counts)
+    names = subjects or [f"subject {i}" for i in range(len(counts))]
+    return CountTable(source, "gender", names, list(values), counts, {})
+
+
+def test_the_difference_is_that_of_the_library():
+    a, b = [[18, 2], [3, 17], [15, 5]], [[11, 9], [9, 11], [9, 11]]
+    found, plain = compare_figures(table(a), table(b)), paired_difference(np.array(a), np.array(b))
+    assert (found.value, found.low, found.high, found.p) == (
+        plain.value, plain.low, plain.high, plain.p
+    )  # fmt: skip
+    rows = np.array([0.05 - 0.4, 0.05 - 0.35, 0.05 - 0.25])
+    assert found.effect == pytest.approx(rows.mean() / rows.std(ddof=1) * (1 - 3 / 7))
+
+
+def test_equivalence_is_two_one_sided_t_tests():
+    rng = np.random.default_rng(0)
+    first, second = (rng.binomial(200, 0.7, 15) for _ in range(2))
+    a, b = (np.stack([hits, 200 - hits], axis=1) for hits in (first, second))
+    found = compare_figures(table(a), table(b), margin=0.04)
+    rows = np.abs(second / 200 - 0.5) - np.abs(first / 200 - 0.5)
+    above = stats.ttest_1samp(rows, -0.04, alternative="greater").pvalue
+    below = stats.ttest_1samp(rows, 0.04, alternative="less").pvalue
+    assert found.p_equivalent == pytest.approx(max(above, below))
+    assert found.is_equivalent
+    assert not compare_figures(table(a), table(b), margin=0.001).is_equivalent
+
+
+def test_few_pictures_prove_nothing_equal():
+    a, b = [[3, 2], [2, 3], [4, 1]], [[2, 3], [3, 2], [5, 0]]
+    found = compare_figures(table(a), table(b))
+    assert found.p > 0.05
+    assert not found.is_equivalent
+
+
+def test_models_at_the_margin_are_called_equivalent_as_rarely_as_said():
+    rng = np.random.default_rng(4)
+    n_called = 0
+    for seed in range(150):
+        first, second = rng.binomial(400, 0.80, 12), rng.binomial(400, 0.85, 12)
+        a, b = (np.stack([hits, 400 - hits], axis=1) for hits in (first, second))
+        n_called += compare_figures(
+            table(a), table(b), margin=0.05, n_bootstrap=1, seed=seed
+        ).is_equivalent
+    # 5 % and three standard errors of 1.8 points
+    assert n_called / 150 <= 0.104
+
+
+@pytest.mark.parametrize("margin", [0.0, -0.1, math.nan])
+def test_a_margin_is_positive(margin):
+    with pytest.raises(ValueError, match="needed a positive number"):
+        compare_figures(table([[1, 2], [2, 1]]), table([[1, 2], [2, 1]]), margin=margin)
+
+
+def test_a_single_subject_is_not_compared():
+    with pytest.raises(DegenerateDataError, match="a single subject"):
+        compare_figures(table([[1, 2]]), table([[2, 1]]))
+
+
+def test_shares_are_compared_by_fishers_test():
+    [found] = compare_shares(table([[18, 2]]), table([[9, 11]]), "woman")
+    assert found.p == pytest.approx(stats.fisher_exact([[18, 2], [9, 11]])[1])
+    assert (found.first, found.second, found.n_pairs) == (0.9, 0.45, 0)
+    assert found.effect == pytest.approx(2 * math.asin(math.sqrt(0.45)) - 2 * math.asin(0.9**0.5))
+    with pytest.raises(DataError, match="not 'women'"):
+        compare_shares(table([[18, 2]]), table([[9, 11]]), "women")
+
+
+def labels(tmp_path, name, rows):
+    path = tmp_path / name
+    lines = [f"nurse,{value},{seed}\n" for seed, value in rows]
+    path.write_text("subject,gender,seed\n" + "".join(lines))
+    return read_labels(path, values=["woman", "man"])
+
+
+def test_pictures_of_equal_seed_are_pairs(tmp_path):
+    before = dict.fromkeys(range(12), "woman") | {12: "man", 13: "", 14: "man"}
+    after = dict.fromkeys(range(9), "man") | {9: "woman", 12: "woman", 13: "man", 20: "man"}
+    first = labels(tmp_path, "a.csv", [*before.items(), (14, "woman")])
+    second = labels(tmp_path, "b.csv", [*after.items(), (14, "man")])
+    pairs = paired_pictures(first, second, "gender", "woman")
+    # 13 shows nothing before, 14 stands twice, 10, 11 and 20 are in one source only
+    np.testing.assert_array_equal(pairs["nurse"], [[0, 1], [9, 1]])
+    [found] = compare_shares(first.count("gender"), second.count("gender"), "woman", pairs=pairs)
+    assert found.p == pytest.approx(stats.binomtest(1, 10).pvalue)
+    assert found.n_pairs == 11
+
+
+def test_subjects_of_one_source_only_are_told(tmp_path):
+    a = table([[1, 2], [3, 4], [5, 6]], subjects=["nurse", "cook", "judge"])
+    b = table([[4, 3], [2, 1]], subjects=["cook", "pilot"], values=("man", "woman"), source="b")
+    first, second, missing = align(a, b)
+    assert first.subjects == second.subjects == ["cook"]
+    np.testing.assert_array_equal(second.counts, [[3, 4]])
+    assert missing == ["nurse", "judge", "pilot"]
+    with pytest.raises(DataError, match="no subject in common"):
+        align(a, table([[1, 1]], subjects=["pilot"]))
+    with pytest.raises(DataError, match="needed the same: name all of them with --values"):
+        align(a, table([[1, 1, 1]], subjects=["cook"], values=("man", "woman", "other")))

@@ -1,0 +1,303 @@
+"""Fairness figures with intervals, comparisons and shares: references, coverage, real counts."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from probe.audit import subject_intervals as replicates
+from probe.audit.fairness import (
+    MEASURES,
+    fairness_figures,
+    noise_floor,
+    paired_difference,
+    share_interval,
+)
+from probe.errors import DataError, ShapeError
+
+tables = arrays(np.int64, (4, 3), elements=st.integers(0, 20)).map(
+    lambda c: c + np.eye(3)[[0, 1, 2, 0]].astype(int)
+)
+
+
+def draw(rng, *, n_subjects=40, n_images=20, spread=2.0):
+    """Counts of two values whose shares are spread over subjects as Beta(spread, spread)."""
+    first = rng.binomial(n_images, rng.beta(spread, spread, n_subjects))
+    return np.stack([first, n_images - first], axis=1)
+
+
+def test_figures_are_averaged_over_subjects():
+    figures = fairness_figures(np.array([[3, 1], [4, 4], [0, 10]]))
+    values = {name: figure.value for name, figure in figures.items()}
+    assert values == pytest.approx(
+        {
+            "mad": (0.25 + 0 + 0.5) / 3,
+            "fd": math.sqrt(2) * 0.75 / 3,
+            "delta": 2 * 0.75 / 3,
+            "gap": 2 * 0.75 / 3,
+            "kl": (0.75 * math.log(1.5) + 0.25 * math.log(0.5) + math.log(2)) / 3,
+        }
+    )
+
+
+def test_the_floor_is_averaged_over_the_numbers_of_images():
+    figures = fairness_figures(np.array([[10, 0], [80, 120]]), n_bootstrap=10)
+    expected = (noise_floor(10)["mad"] + noise_floor(200)["mad"]) / 2
+    assert figures["mad"].floor == pytest.approx(expected)
+
+
+def test_a_fair_model_scores_the_floor():
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(12, [0.25] * 4, size=5_000)
+    figures = fairness_figures(counts, n_bootstrap=10)
+    for name in MEASURES:
+        # 5,000 subjects place the mean to 0.9 %
+        assert figures[name].value == pytest.approx(figures[name].floor, rel=0.03), name
+
+
+def test_a_target_moves_what_is_fair():
+    counts = np.array([[3, 1], [9, 3]])
+    assert fairness_figures(counts)["mad"].value == pytest.approx(0.25)
+    figures = fairness_figures(counts, target=np.array([0.75, 0.25]))
+    assert {name: figure.value for name, figure in figures.items()} == pytest.approx(
+        dict.fromkeys(MEASURES, 0.0)
+    )
+    by_subject = fairness_figures(counts, target=np.array([[0.75, 0.25], [0.5, 0.5]]))
+    assert by_subject["mad"].value == pytest.approx(0.125)
+    expected = (noise_floor(4, target=np.array([0.75, 0.25]))["mad"] + noise_floor(12)["mad"]) / 2
+    assert by_subject["mad"].floor == pytest.approx(expected)
+
+
+@settings(max_examples=30)
+@given(counts=tables, seed=st.integers(0, 2**32 - 1))
+def test_every_figure_lies_in_its_interval(counts, seed):
+    for figure in fairness_figures(counts, n_bootstrap=50, seed=seed).values():
+        assert 0 <= figure.low <= figure.value + 1e-12
+        assert figure.value <= figure.high + 1e-12
+
+
+@pytest.mark.parametrize(("n_images", "spread"), [(10, 2.0), (20, 0.5), (20, 50.0)])
+def test_the_interval_holds_the_truth_as_often_as_it_says(n_images, spread):
+    outcomes = np.arange(n_images + 1)
+    weights = stats.betabinom.pmf(outcomes, n_images, spread, spread)
+    truth = weights @ np.abs(outcomes / n_images - 0.5)
+    rng = np.random.default_rng(7)
+    n_trials, hits = 120, 0
+    for seed in range(n_trials):
+        figure = fairness_figures(
+            draw(rng, n_images=n_images, spread=spread), n_bootstrap=200, seed=seed
+        )["mad"]
+        hits += figure.low <= truth <= figure.high
+    # 95 % within 3 standard errors of 2 points
+    assert hits / n_trials >= 0.89
+
+
+def test_few_subjects_have_students_interval():
+    shares = np.array([0.6, 0.65, 0.7, 0.7, 0.8, 0.85, 0.9, 0.95])
+    first = (shares * 1_000_000).astype(int)
+    figure = fairness_figures(np.stack([first, 1_000_000 - first], axis=1), n_bootstrap=20_000)
+    distances = shares - 0.5
+    half = stats.t.ppf(0.975, 7) * distances.std(ddof=1) / math.sqrt(8)
+    # the shares are not normal, and their tails are short: the quantiles are not quite Student's
+    assert (figure["mad"].high - figure["mad"].low) / 2 == pytest.approx(half, rel=0.08)
+
+
+@pytest.mark.parametrize("target", [None, np.array([0.2, 0.8])])
+def test_no_interval_ends_beyond_what_the_worst_model_scores(target):
+    figures = fairness_figures(np.array([[50, 50], [99, 1]]), target=target)
+    worst = fairness_figures(np.array([[9, 0], [9, 0]]), target=target)
+    assert figures["mad"].high == worst["mad"].value  # two subjects say next to nothing
+    for name, figure in figures.items():
+        assert figure.value <= figure.high <= worst[name].value + 1e-12
+
+
+def test_intervals_shrink_with_more_subjects():
+    rng = np.random.default_rng(3)
+    few = fairness_figures(draw(rng, n_subjects=20))["mad"]
+    many = fairness_figures(draw(rng, n_subjects=160))["mad"]
+    ratio = (few.high - few.low) / (many.high - many.low)
+    # 8 times the subjects, 1 / sqrt(8) of the width; 20 subjects know their spread to 16 %
+    assert ratio == pytest.approx(2.83, rel=0.35)
+
+
+def test_a_single_subject_has_the_interval_of_its_images():
+    figure = fairness_figures(np.array([[160, 40]]), n_bootstrap=20_000)["mad"]
+    error = math.sqrt(0.8 * 0.2 / 200)  # far from fair, |p - 1/2| varies as p does
+    assert (figure.high - figure.low) / 2 == pytest.approx(1.96 * error, rel=0.05)
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_others():
+    counts = draw(np.random.default_rng(0))
+    assert fairness_figures(counts, seed=1) == fairness_figures(counts, seed=1)
+    assert fairness_figures(counts, seed=1) != fairness_figures(counts, seed=2)
+
+
+def test_drawing_in_chunks_changes_no_more_than_the_draws(monkeypatch):
+    counts = draw(np.random.default_rng(0))
+    whole = fairness_figures(counts, n_bootstrap=1000)["mad"]
+    monkeypatch.setattr(replicates, "CELLS", 10_000)  # 8 chunks, the last one of them short
+    parts = fairness_figures(counts, n_bootstrap=1000)["mad"]
+    assert parts != whole
+    # 1,000 draws place an end of the interval to about 4 % of its width
+    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.012)
+
+
+def test_figures_say_what_is_wrong_with_their_input():
+    with pytest.raises(ShapeError, match=r"shape \(0, 2\)"):
+        fairness_figures(np.zeros((0, 2), dtype=int))
+    with pytest.raises(DataError, match="1 of 2 subjects have no image"):
+        fairness_figures(np.array([[0, 0], [1, 2]]))
+    with pytest.raises(DataError, match="-1"):
+        fairness_figures(np.array([[2, -1]]))
+    with pytest.raises(ValueError, match="n_bootstrap is 0"):
+        fairness_figures(np.array([[1, 2]]), n_bootstrap=0)
+
+
+def test_figures_leave_their_input_alone():
+    counts = draw(np.random.default_rng(0))
+    before = counts.copy()
+    fairness_figures(counts, n_bootstrap=10)
+    np.testing.assert_array_equal(counts, before)
+
+
+def test_a_fairer_second_model_has_a_negative_difference():
+    unfair, fair = np.array([[18, 2], [2, 18], [16, 4]]), np.array([[11, 9], [9, 11], [10, 10]])
+    found = paired_difference(unfair, fair)
+    assert found.value == pytest.approx((0.05 - 0.4 + 0.05 - 0.4 + 0 - 0.3) / 3)
+    assert found.low <= found.value <= found.high < 0
+    back = paired_difference(fair, unfair)
+    assert back.value == pytest.approx(-found.value)
+    assert back.p == found.p
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_p_value_is_that_of_scipys_permutation_test(measure):
+    rng = np.random.default_rng(5)
+    before, after = draw(rng, n_subjects=8), draw(rng, n_subjects=8, spread=8.0)
+    found = paired_difference(before, after, measure=measure)
+    rows = [
+        np.array([fairness_figures(row[None], n_bootstrap=1)[measure].value for row in counts])
+        for counts in (before, after)
+    ]
+    reference = stats.permutation_test(
+        rows,
+        lambda a, b, axis: (b - a).mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+    )
+    assert found.p == pytest.approx(reference.pvalue, abs=1e-12)  # 256 sign flips, all of them
+    assert found.value == pytest.approx(reference.statistic)
+
+
+def test_the_p_value_of_random_flips_is_near_the_exact_one():
+    rng = np.random.default_rng(2)
+    before, after = draw(rng, n_subjects=13), draw(rng, n_subjects=13, spread=6.0)
+    exact = paired_difference(before, after, n_permutations=2**13).p
+    drawn = paired_difference(before, after, n_permutations=2**13 - 1).p
+    assert 0.01 < exact < 0.99
+    # 8,191 draws place a p-value to at most 0.0055
+    assert drawn == pytest.approx(exact, abs=0.02)
+
+
+def test_ten_subjects_that_all_improve_have_the_smallest_p_value():
+    before, after = np.full((10, 2), [18, 2]), np.full((10, 2), [12, 8])
+    assert paired_difference(before, after).p == 2 / 2**10
+
+
+def test_forty_subjects_that_all_improve_have_the_smallest_p_value_of_random_flips():
+    before, after = np.full((40, 2), [18, 2]), np.full((40, 2), [12, 8])
+    assert paired_difference(before, after, n_permutations=999).p == 1 / 1000
+
+
+def test_a_model_does_not_differ_from_itself():
+    counts = draw(np.random.default_rng(1))
+    found = paired_difference(counts, counts)
+    assert (found.value, found.p) == (0.0, 1.0)
+    assert found.low < 0 < found.high
+
+
+def test_models_that_do_not_differ_are_told_apart_as_often_as_chance():
+    rng = np.random.default_rng(9)
+    n_trials, n_small, n_covered = 120, 0, 0
+    for seed in range(n_trials):
+        shares = rng.beta(2, 2, 12)
+        first, second = (rng.binomial(20, shares) for _ in range(2))
+        found = paired_difference(
+            np.stack([first, 20 - first], axis=1),
+            np.stack([second, 20 - second], axis=1),
+            n_bootstrap=200,
+            n_permutations=500,
+            seed=seed,
+        )
+        n_small += found.p <= 0.05
+        n_covered += found.low <= 0 <= found.high
+    # at most 5 %, and at least 95 %, within 3 standard errors of 2 points
+    assert n_small / n_trials <= 0.11
+    assert n_covered / n_trials >= 0.89
+
+
+def test_a_comparison_says_what_is_wrong_with_its_input():
+    counts = np.array([[3, 1], [2, 2]])
+    with pytest.raises(ShapeError, match=r"\(2, 2\) and \(1, 2\)"):
+        paired_difference(counts, counts[:1])
+    with pytest.raises(ValueError, match="measure is 'max'; needed one of mad, fd"):
+        paired_difference(counts, counts, measure="max")
+    with pytest.raises(ValueError, match="n_permutations is 0"):
+        paired_difference(counts, counts, n_permutations=0)
+    with pytest.raises(ValueError, match="n_bootstrap is 0"):
+        paired_difference(counts, counts, n_bootstrap=0)
+    with pytest.raises(DataError, match="no image"):
+        paired_difference(counts, np.array([[0, 0], [1, 1]]))
+
+
+@given(n=st.integers(1, 500), data=st.data())
+def test_the_interval_of_a_share_is_scipys_exact_interval(n, data):
+    hits = data.draw(st.integers(0, n))
+    confidence = data.draw(st.sampled_from([0.8, 0.95, 0.99]))
+    found = share_interval(hits, n, confidence=confidence)
+    reference = stats.binomtest(hits, n).proportion_ci(confidence, method="exact")
+    assert found.value == hits / n
+    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=1e-12)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_a_share_of_all_or_nothing_keeps_an_interval():
+    assert astuple(share_interval(0, 10)) == pytest.approx((0.0, 0.0, 0.3085), abs=1e-4)
+    assert astuple(share_interval(10, 10)) == pytest.approx((1.0, 0.6915, 1.0), abs=1e-4)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_a_share_of_nothing_is_refused(hits, n):
+    with pytest.raises(DataError, match=f"{hits} hits in {n} trials"):
+        share_interval(hits, n)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95])
+def test_a_confidence_out_of_range_is_named(confidence):
+    with pytest.raises(ValueError, match=f"confidence is {confidence}"):
+        share_interval(1, 2, confidence=confidence)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "mad"), [("generated_1-5", 0.311), ("edited_1-5", 0.105), ("laion", 0.258)]
+)
+def test_published_counts_of_153_occupations_give_the_known_figures(real_data, name, mad):
+    text = (real_data / "fair_diffusion" / f"results_fairface_{name}.txt").read_text("utf-8")
+    found = re.findall(r"man: (\d+), woman: (\d+), except: \d+", text)
+    figures = fairness_figures(np.array(found, dtype=np.int64), n_bootstrap=200)
+    assert len(found) == 153
+    assert figures["mad"].value == pytest.approx(mad, abs=5e-4)
+    assert figures["mad"].low < mad < figures["mad"].high
+    if name == "generated_1-5":
+        assert figures["fd"].value == pytest.approx(0.440, abs=5e-4)
+        # 250 images an occupation: nearly nothing of it is noise
+        assert figures["mad"].floor == pytest.approx(0.025, abs=1e-3)

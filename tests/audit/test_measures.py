@@ -1,0 +1,227 @@
+"""Fairness measures and their floors: hand-worked figures, enumeration, invariants."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from probe.audit.measures import (
+    MEASURES,
+    as_counts,
+    as_target,
+    count_labels,
+    measure_shares,
+    noise_floor,
+)
+from probe.errors import DataError, ShapeError
+
+tables = st.integers(2, 6).flatmap(
+    lambda k: arrays(np.int64, (3, k), elements=st.integers(0, 50)).map(
+        lambda c: c + np.eye(k)[[0, 1, 0]]
+    )
+)
+
+
+def measured(shares, target=None):
+    shares = np.array([shares], dtype=float)
+    fair = as_target(None if target is None else np.array(target), shares.shape)
+    return {name: float(found[0]) for name, found in measure_shares(shares, fair).items()}
+
+
+def test_three_quarters_of_two_values():
+    assert measured([0.75, 0.25]) == pytest.approx(
+        {
+            "mad": 0.25,
+            "fd": 0.25 * math.sqrt(2),
+            "delta": 0.5,
+            "gap": 0.5,
+            "kl": 0.75 * math.log(1.5) + 0.25 * math.log(0.5),
+        }
+    )
+
+
+def test_four_values_worked_by_hand():
+    assert measured([0.5, 0.25, 0.25, 0.0]) == pytest.approx(
+        {
+            "mad": (0.25 + 0 + 0 + 0.25) / 4,
+            "fd": math.sqrt(0.0625 + 0.0625),
+            "delta": (1 + 0 + 0 + 1) / 4,
+            "gap": (0.25 + 0.25 + 0.5 + 0 + 0.25 + 0.25) / 6,
+            "kl": 0.5 * math.log(2),
+        }
+    )
+
+
+@pytest.mark.parametrize("n_values", [2, 3, 5])
+def test_one_value_only_is_the_worst_case(n_values):
+    k = n_values
+    assert measured([1.0] + [0.0] * (k - 1)) == pytest.approx(
+        {
+            "mad": 2 * (k - 1) / k**2,
+            "fd": math.sqrt((k - 1) / k),
+            "delta": 2 * (k - 1) / k,
+            "gap": 2 / k,
+            "kl": math.log(k),
+        }
+    )
+
+
+def test_a_target_that_is_not_uniform_worked_by_hand():
+    assert measured([0.5, 0.5], [0.8, 0.2]) == pytest.approx(
+        {
+            "mad": 0.3,
+            "fd": 0.3 * math.sqrt(2),
+            "delta": (0.3 / 0.8 + 0.3 / 0.2) / 2,
+            "gap": 0.6,
+            "kl": 0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2),
+        }
+    )
+
+
+@given(counts=tables)
+def test_shares_that_are_the_target_score_zero(counts):
+    shares = (counts + 1) / (counts + 1).sum(axis=1, keepdims=True)
+    for found in measure_shares(shares, shares).values():
+        np.testing.assert_allclose(found, 0.0, atol=1e-15)
+
+
+@given(counts=tables, seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_the_values_does_not_matter(counts, seed):
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    target = as_target(None, shares.shape)
+    order = np.random.default_rng(seed).permutation(shares.shape[1])
+    plain, turned = measure_shares(shares, target), measure_shares(shares[:, order], target)
+    for name in MEASURES:
+        np.testing.assert_allclose(turned[name], plain[name], atol=1e-14)
+
+
+@given(counts=tables)
+def test_measures_agree_with_independent_formulas(counts):
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    k = shares.shape[1]
+    found = measure_shares(shares, as_target(None, shares.shape))
+    pairs = np.abs(shares[:, :, None] - shares[:, None, :]).sum(axis=(1, 2)) / (k * (k - 1))
+    np.testing.assert_allclose(found["gap"], pairs, atol=1e-14)
+    reference = stats.entropy(shares, np.full_like(shares, 1 / k), axis=1)
+    np.testing.assert_allclose(found["kl"], reference, atol=1e-14)
+    np.testing.assert_allclose(found["fd"], np.linalg.norm(shares - 1 / k, axis=1), atol=1e-14)
+    np.testing.assert_allclose(found["delta"], k * found["mad"], atol=1e-14)
+
+
+@pytest.mark.parametrize("n_images", [2, 10, 20, 200])
+def test_the_floor_of_two_values_is_de_moivres(n_images):
+    # the mean absolute deviation of n fair coins is C(n, n/2) n / 2^(n+1)
+    expected = math.comb(n_images, n_images // 2) / 2 ** (n_images + 1)
+    floor = noise_floor(n_images)
+    assert floor["mad"] == pytest.approx(expected, rel=1e-12)
+    assert floor["delta"] == pytest.approx(2 * expected, rel=1e-12)
+    assert floor["fd"] == pytest.approx(math.sqrt(2) * expected, rel=1e-12)
+    assert floor["gap"] == pytest.approx(2 * expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.001])
+def test_the_floor_of_a_thousand_million_images_is_the_normal_one(share):
+    spread = math.sqrt(share * (1 - share) / 1e9)
+    found = noise_floor(10**9, target=np.array([share, 1 - share]))
+    assert found["mad"] == pytest.approx(spread * math.sqrt(2 / math.pi), rel=1e-4)
+
+
+def test_the_floor_at_10_and_200_images():
+    assert noise_floor(10)["mad"] == pytest.approx(0.123, abs=5e-4)
+    assert noise_floor(200)["mad"] == pytest.approx(0.028, abs=5e-4)
+
+
+def test_one_image_is_never_fair():
+    assert noise_floor(1) == pytest.approx(measured([1.0, 0.0]))
+    assert noise_floor(1, 4) == pytest.approx(measured([1.0, 0.0, 0.0, 0.0]))
+
+
+def test_many_images_do_not_underflow():
+    # the limit of de Moivre's, whose next term is 1 / (4 n) of it
+    expected = 0.5 * math.sqrt(2 / (math.pi * 9413))
+    assert noise_floor(9413)["mad"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("target", [[0.5, 0.5], [0.3, 0.7], [1 / 3] * 3, [0.2, 0.3, 0.5]])
+def test_the_floor_is_the_mean_over_all_outcomes(target):
+    n, k = 5, len(target)
+    outcomes = np.array([c for c in product(range(n + 1), repeat=k) if sum(c) == n])
+    weights = stats.multinomial.pmf(outcomes, n, target)
+    exact = measure_shares(outcomes / n, np.broadcast_to(target, outcomes.shape))
+    floor = noise_floor(n, k, target=np.array(target))
+    for name in MEASURES:
+        # fd and gap of three values come from 20,000 draws, whose means vary by up to 0.4 %
+        rel = 0.02 if k > 2 and name in ("fd", "gap") else 1e-12
+        assert floor[name] == pytest.approx(float(weights @ exact[name]), rel=rel), name
+
+
+def test_what_a_floor_returns_can_be_changed_without_harm():
+    noise_floor(17)["mad"] = -1.0
+    assert noise_floor(17)["mad"] > 0
+
+
+def test_a_floor_says_what_is_wrong_with_its_options():
+    with pytest.raises(ValueError, match="n_images is 0"):
+        noise_floor(0)
+    with pytest.raises(ValueError, match="n_values is 1"):
+        noise_floor(10, 1)
+    with pytest.raises(ShapeError, match=r"target has shape \(3,\); needed \(2,\)"):
+        noise_floor(10, 2, target=np.full(3, 1 / 3))
+
+
+@pytest.mark.parametrize("target", [[0.5, 0.6], [1.0, 0.0], [-0.5, 1.5], [np.nan, 0.5]])
+def test_a_target_that_holds_no_shares_is_refused(target):
+    with pytest.raises(ValueError, match="positive numbers that sum to 1"):
+        as_target(np.array(target), (4, 2))
+
+
+def test_a_target_may_differ_by_subject():
+    target = np.array([[0.2, 0.8], [0.5, 0.5]])
+    np.testing.assert_array_equal(as_target(target, (2, 2)), target)
+    with pytest.raises(ShapeError, match=r"\(2, 2\); needed \(2,\) or \(3, 2\)"):
+        as_target(target, (3, 2))
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (3, 1), (4,), (2, 2, 2)])
+def test_counts_of_another_shape_are_refused(shape):
+    with pytest.raises(ShapeError, match="needed \\(n_subjects, n_values\\)"):
+        as_counts(np.ones(shape, dtype=int))
+
+
+def test_counts_say_what_is_wrong_with_them():
+    with pytest.raises(DataError, match="counts hold -3"):
+        as_counts(np.array([[5, -3]]))
+    with pytest.raises(DataError, match="whole number"):
+        as_counts(np.array([[0.5, 1.5]]))
+    with pytest.raises(DataError, match="whole number"):
+        as_counts(np.array([[np.nan, 1.0]]))
+    with pytest.raises(DataError, match=r"2 of 3 subjects have no image \(the first is row 1\)"):
+        as_counts(np.array([[1, 2], [0, 0], [0, 0]]))
+
+
+def test_whole_numbers_of_any_type_are_counts():
+    found = as_counts(np.array([[3.0, 1.0]]))
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(as_counts(np.array([[3, 1]], dtype=np.uint8)), found)
+
+
+def test_labels_are_counted_by_subject():
+    subjects = ["nurse", "cook", "nurse", "nurse", "cook"]
+    labels = ["woman", "man", "man", "woman", "man"]
+    names, counts = count_labels(subjects, labels, values=["woman", "man", "other"])
+    assert names == ["nurse", "cook"]
+    assert counts.tolist() == [[2, 1, 0], [0, 2, 0]]
+
+
+def test_labels_that_are_no_value_are_refused():
+    with pytest.raises(DataError, match=r"labels hold \['cat'\]; needed only \['woman', 'man'\]"):
+        count_labels(["nurse"], ["cat"], values=["woman", "man"])
+    with pytest.raises(ShapeError, match="2 subjects and 1 labels"):
+        count_labels(["nurse", "cook"], ["man"], values=["woman", "man"])

@@ -1,0 +1,153 @@
+"""The release gate: which end decides, where figures are found, and what a policy may hold."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from probe.audit.release_gate import ABOVE, BELOW, Bound, judge, read_policy, write_junit
+from probe.errors import DataError
+
+FIGURE = {"value": 0.10, "low": 0.08, "high": 0.14, "floor": 0.03}
+SOURCE = {"mad": FIGURE, "bounds": {"mad": {"low": 0.0, "high": 1.0}}}
+RUN = {
+    "base": {"mad": FIGURE | {"high": 0.5}},
+    "corrected": {"mad": FIGURE, "held_out": {"mad": FIGURE | {"high": 0.2}}},
+}
+COUNTS = "subject,woman,man\nnurse,24,16\ncook,18,22\nmason,17,23\njudge,19,21\n"
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+@pytest.fixture
+def counts(tmp_path):
+    path = tmp_path / "counts.csv"
+    path.write_text(COUNTS)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "is_kept"),
+    [(ABOVE, 0.14, True), (ABOVE, 0.139, False), (BELOW, 0.08, True), (BELOW, 0.09, False)],
+)
+def test_the_end_that_could_break_the_bound_decides(side, limit, is_kept):
+    [verdict] = judge(SOURCE, [Bound("mad", limit, side)])
+    assert verdict.is_kept is is_kept
+    assert verdict.line().startswith("kept" if is_kept else "FAILED")
+
+
+def test_in_a_run_the_corrected_model_is_meant():
+    bounds = [Bound(name, 0.15) for name in ("mad", "base.mad", "held_out.mad")]
+    verdicts = judge(RUN, bounds)
+    assert [verdict.figure for verdict in verdicts] == [
+        "corrected.mad",
+        "base.mad",
+        "corrected.held_out.mad",
+    ]
+    assert [verdict.is_kept for verdict in verdicts] == [True, False, False]
+
+
+def test_a_figure_that_is_not_there_is_no_pass():
+    with pytest.raises(
+        ValueError, match=r"no figure 'mat' \(did you mean 'mad'\?\); known are mad"
+    ):
+        judge(SOURCE, [Bound("mat", 1.0)])
+    with pytest.raises(ValueError, match=r"no figure .bounds\.mad."):
+        judge(SOURCE, [Bound("bounds.mad", 1.0)])
+
+
+@pytest.mark.parametrize("text", ["mad", "mad=", "mad=low", "mad=nan", "mad=inf", "0.15"])
+def test_a_bound_is_a_figure_and_a_number(text):
+    with pytest.raises(ValueError, match=r"needed a figure and a number, as in mad=0\.15"):
+        Bound.parse(text)
+
+
+def test_a_policy_holds_bounds_of_both_kinds(tmp_path):
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[fail_above]\nmad = 0.15\n"held_out.mad" = 0.25\n[fail_above.base]\nfd = 1\n'
+        "[fail_below]\nexplicit_honoured = 0.9\n"
+    )
+    assert read_policy(path) == [
+        Bound("mad", 0.15),
+        Bound("held_out.mad", 0.25),
+        Bound("base.fd", 1.0),
+        Bound("explicit_honoured", 0.9, BELOW),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no bound"),
+        ("[fail_above]\n", "holds no bound"),
+        ("[fail_abov]\nmad = 1\n", r"'fail_abov' \(did you mean 'fail_above'\?\)"),
+        ("fail_above = 3\n", "needed a table"),
+        ('[fail_above]\nmad = "low"\n', r"\[fail_above\] mad is 'low'; needed a number"),
+        ("[fail_above]\nmad = nan\n", "needed a number"),
+        ("[fail_above]\nmad = true\n", "needed a number"),
+        ("[fail_above\n", "is not TOML"),
+    ],
+)
+def test_a_policy_that_says_nothing_clear_is_refused(tmp_path, text, message):
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_policy(path)
+
+
+def test_junit_has_a_test_case_a_bound(tmp_path):
+    path = tmp_path / "gate.xml"
+    verdicts = judge(SOURCE, [Bound("mad", 0.2), Bound("mad", 0.1)])
+    write_junit(path, verdicts, source='<my> "model" & \x00 co')
+    suite = ElementTree.parse(path).getroot().find("testsuite")
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    kept, failed = suite.findall("testcase")
+    assert kept.get("classname") == '<my> "model" & ? co'
+    assert kept.find("failure") is None
+    assert "needed at most 0.1" in failed.find("failure").get("message")
+
+
+def test_a_bound_that_is_kept_exits_with_0_and_one_that_is_not_with_3(counts, tmp_path):
+    kept = call("--counts", counts, "--fail-above", "mad=0.4")
+    assert kept.exit_code == 0
+    assert "kept: mad = 0.06" in kept.stdout
+    # 0.0625 is below 0.1, but its interval is not
+    failed = call("--counts", counts, "--fail-above", "mad=0.1", "--junit", tmp_path / "a.xml")
+    assert failed.exit_code == 3
+    assert "FAILED: mad = 0.06" in failed.stdout
+    assert (tmp_path / "a.xml").read_text().count("<failure") == 1
+
+
+def test_the_gate_stands_in_the_json(counts, tmp_path):
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[fail_above]\nmad = 0.1\n[fail_below]\nmad = 0.0\n")
+    result = call("--counts", counts, "--policy", policy, "--fail-above", "fd=2", "--json")
+    assert result.exit_code == 3
+    gate = json.loads(result.stdout)["gate"]
+    assert [(row["figure"], row["side"], row["is_kept"]) for row in gate] == [
+        ("fd", ABOVE, True),
+        ("mad", ABOVE, False),
+        ("mad", BELOW, True),
+    ]
+
+
+def test_the_gate_judges_the_corrected_model_of_a_run(finished_run, tmp_path):
+    result = call(finished_run, "--fail-above", "mad=1", "--junit", tmp_path / "a.xml")
+    assert result.exit_code == 0, result.output
+    assert "kept: corrected.mad" in result.stdout
+    assert call(finished_run, "--fail-above", "mad=0.0001").exit_code == 3
+    wrong = call(finished_run, "--fail-below", "nosuch=0.0001")
+    assert wrong.exit_code == 1
+    assert "no figure 'nosuch'" in wrong.stderr
+
+
+def test_junit_without_a_bound_is_wrong_usage(counts, tmp_path):
+    assert call("--counts", counts, "--junit", tmp_path / "a.xml").exit_code == 2
+    assert not (tmp_path / "a.xml").exists()

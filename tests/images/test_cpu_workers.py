@@ -1,0 +1,88 @@
+import threading
+
+import pytest
+import torch
+
+from probe.images.cpu_workers import Streams, separate
+from probe.images.denoising import denoise, encode
+from probe.images.pipelines import load_pipeline
+
+HOW = {"guidance_scale": 3.0, "n_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def pipeline(pipeline_folder):
+    return load_pipeline(pipeline_folder)
+
+
+def test_a_separate_pipeline_has_the_weights_and_nothing_else_in_common(pipeline):
+    other = separate(pipeline)
+    assert other.unet is not pipeline.unet
+    assert other.scheduler is not pipeline.scheduler
+    ours, theirs = (dict(of.unet.named_parameters()) for of in (other, pipeline))
+    assert {name: id(weight) for name, weight in ours.items()} == {
+        name: id(weight) for name, weight in theirs.items()
+    }
+    other.unet.conv_in.register_forward_hook(lambda *of: None)
+    other.scheduler.set_timesteps(7)
+    assert not pipeline.unet.conv_in._forward_hooks
+    assert pipeline.scheduler.num_inference_steps != 7
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_pictures_made_side_by_side_are_those_made_in_turn(pipeline):
+    states, empty = encode(pipeline, ["a photo of a cook", ""])
+    batches = [[1, 2, 3], [4, 5], [6], [7, 8, 9, 10]]
+    streams = Streams(pipeline, n_parts=2)
+    met = threading.Barrier(2)
+
+    def made(seeds):
+        said = states.expand(len(seeds), -1, -1)
+        return denoise(streams.pipeline, said, empty, seeds, **HOW)
+
+    def together(seeds):
+        met.wait(timeout=60)  # passes only where two run at once
+        return seeds, made(seeds)
+
+    torch.set_num_threads(1)
+    in_turn = {tuple(seeds): made(seeds) for seeds in batches}
+    torch.set_num_threads(2)
+    found = list(streams.run((lambda seeds=seeds: together(seeds)) for seeds in batches))
+    assert sorted(seeds for seeds, _ in found) == sorted(batches)
+    for seeds, latents in found:
+        torch.testing.assert_close(latents, in_turn[tuple(seeds)], rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_each_stream_takes_its_share_of_the_cores_and_gives_it_back(pipeline):
+    streams = Streams(pipeline, n_parts=8)
+    assert streams.n == 2
+    assert list(streams.run([torch.get_num_threads] * 3)) == [1, 1, 1]
+    assert torch.get_num_threads() == 2
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [2]
+
+
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_the_cores_are_given_back_after_an_error(pipeline, kind):
+    def fail():
+        raise kind
+
+    with pytest.raises(kind):
+        list(Streams(pipeline, n_parts=2).run([fail]))
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # the import of the compiler
+def test_a_compiled_denoiser_is_not_copied(pipeline_folder):
+    pipeline = load_pipeline(pipeline_folder)
+    pipeline.unet.compile()  # it compiles when it is called
+    streams = Streams(pipeline, n_parts=4)
+    assert streams.n == 1
+    assert streams.pipeline is pipeline

@@ -1,0 +1,69 @@
+"""What is laid out in pieces is an ordinary safetensors file, whole or absent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probe.errors import ArtifactError
+from probe.io.artifacts import Provenance, read_tensors, write_tensors
+from probe.io.memory_mapped import lay_out, map_tensors
+
+PROVENANCE = Provenance(kind="rows", model="m", revision="r", seed=None, made_from="x")
+SHAPES = {"names": ("U64", (3,)), "values": ("F32", (3, 2)), "none": ("F64", (0, 4))}
+
+
+def fill(path):
+    with lay_out(path, SHAPES, PROVENANCE) as put:
+        put("names", slice(None), np.array([2**63, 1, 0], np.uint64))
+        put("values", np.array([2, 0]), np.array([[5, 6], [1, 2]], np.float32))
+
+
+@pytest.mark.parametrize("read", [read_tensors, map_tensors])
+def test_what_was_put_is_read_with_zeros_where_nothing_was(tmp_path, read):
+    path = tmp_path / "a.safetensors"
+    fill(path)
+    arrays, provenance = read(path, kind="rows")
+    assert provenance == PROVENANCE
+    assert arrays["names"].tolist() == [2**63, 1, 0]
+    np.testing.assert_array_equal(arrays["values"], np.float32([[1, 2], [0, 0], [5, 6]]))
+    assert arrays["none"].shape == (0, 4)
+
+
+def test_what_was_written_whole_can_be_mapped_and_not_changed(tmp_path):
+    path = tmp_path / "a.safetensors"
+    values = np.arange(6, dtype=np.int64).reshape(2, 3)
+    write_tensors(path, {"values": values}, PROVENANCE)
+    mapped = map_tensors(path, kind="rows")[0]["values"]
+    np.testing.assert_array_equal(mapped, values)
+    assert not mapped.flags.writeable
+
+
+def test_the_same_pieces_give_the_same_bytes_in_any_order(tmp_path):
+    fill(tmp_path / "a.safetensors")
+    with lay_out(tmp_path / "b.safetensors", SHAPES, PROVENANCE) as put:
+        put("values", slice(0, 1), np.float32([[1, 2]]))
+        put("values", slice(2, 3), np.float32([[5, 6]]))
+        put("names", slice(0, 2), np.array([2**63, 1], np.uint64))
+    a, b = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "ab")
+    assert a == b
+
+
+def test_a_block_that_fails_leaves_what_stood_there(tmp_path):
+    path = tmp_path / "a.safetensors"
+    fill(path)
+    before = path.read_bytes()
+    with pytest.raises(IndexError), lay_out(path, SHAPES, PROVENANCE) as put:
+        put("names", [0, 99], np.uint64(7))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_of_another_kind_or_a_truncated_one_is_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    fill(path)
+    with pytest.raises(ArtifactError, match="holds 'rows'; a file of 'states' was needed"):
+        map_tensors(path, kind="states")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        map_tensors(path, kind="rows")

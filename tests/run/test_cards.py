@@ -1,0 +1,284 @@
+import json
+import shutil
+import socket
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from huggingface_hub import ModelCard
+
+from cli.main import main
+from probe.errors import DataError
+from probe.io.artifacts import read_json, read_table
+from probe.run import Experiment
+from probe.run.cards.evidence import Evidence
+from probe.run.cards.markdown import plain
+from probe.run.cards.section import BEGIN, END, bias_section
+from probe.run.cards.updating import update_card
+from probe.run.folder import Run
+from probe.run.wording.numbers import interval
+from probe.run.wording.terms import MEASURES
+
+FRONT = """\
+---
+# ours since 2023
+license: openrail++   # as the base
+tags: [text-to-image, 'faces']
+model-index:
+- name: Acme Diffusion
+  results:
+  - task: {type: text-to-image}
+    dataset: {type: coco, name: COCO 2014}
+    metrics:
+    - {type: fid, value: 12.5}
+# who made it
+authors:
+  - Acme
+---
+"""
+BODY = "# Acme Diffusion\n\n{}\n\nold words\n\n{}\n\n## Use\n\n\ttabs and trailing  \nend"
+CARD = FRONT + BODY.format(BEGIN, END)
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def evidence(finished_run):
+    return Evidence.gather(Experiment.open(finished_run)._run)
+
+
+@pytest.fixture(scope="module")
+def result(finished_run):
+    return Experiment.open(finished_run).card()
+
+
+@pytest.fixture
+def existing(tmp_path):
+    """A card that somebody else wrote."""
+    path = tmp_path / "README.md"
+    path.write_bytes(CARD.encode())
+    return path
+
+
+def quality_of(run):
+    return read_json(run / "evaluation" / "quality.json", kind="quality")[0]
+
+
+def test_hubs_read_every_fairness_figure_with_its_interval_and_its_number(finished_run, tmp_path):
+    path = tmp_path / "card" / "README.md"
+    told = call("card", finished_run, "--out", path)
+    assert told.exit_code == 0, told.output
+    assert told.stdout == f"{path}: a bias card was written; 30 results in its front matter\n"
+    card, quality = ModelCard.load(path), quality_of(finished_run)
+    found = {
+        (of.dataset_split, of.metric_config, of.metric_type): of for of in card.data.eval_results
+    }
+    assert len(found) == len(card.data.eval_results) == 3 * 2 * 5
+    for (split, side, key), of in found.items():
+        figure = (quality[side] if split == "all" else quality[side][split])[key]
+        assert of.metric_value == figure["value"]
+        assert of.metric_args == {
+            "low": figure["low"], "high": figure["high"], "noise_floor": figure["floor"]
+        }  # fmt: skip
+        assert of.task_type == "text-to-image"
+        assert of.dataset_config == "gender"
+    assert found["all", "base", "mad"].dataset_args == {"n_subjects": 6, "n_images": 48}
+    assert found["held_out", "base", "mad"].dataset_args == {"n_subjects": 2, "n_images": 16}
+    assert card.data.model_name == "whole"  # a folder's name, not where it lies
+
+
+def test_people_read_the_same_figures_and_how_they_were_measured(finished_run, result):
+    quality, text = quality_of(finished_run), result.section
+    for side in ("base", "corrected"):
+        for key in MEASURES:
+            assert interval(quality[side][key]) in text
+            assert interval(quality[side]["held_out"][key]) in text
+        assert interval(quality[side]["clip_score"]) in text
+    assert interval(quality["difference"]["held_out"]["mad"]) in text
+    assert interval(quality["quality"]["fid"], 4) in text
+    config = Experiment.open(finished_run).config
+    for told in (
+        f"guidance {config.generate.guidance_scale:g}, {config.generate.n_steps} steps, seed 3",
+        f"revision `{Experiment.open(finished_run)._run.revision}`",
+        "by the model's own classifier, revision `",
+        "“a photo of a {subject}” for each of 6 occupations",
+        "moesd-probe 0.1.0",
+        "perceived gender is not identity, and it is binary here",
+    ):
+        assert told in text, told
+    assert str(finished_run) not in text
+    assert "tinytown" not in text  # this run's model is another
+
+
+def test_the_pictures_of_every_occupation_are_counted(finished_run, result):
+    shares, _ = read_table(finished_run / "evaluation" / "shares.parquet", kind="shares")
+    shares = shares[shares["attribute"] == "gender"].set_index(["side", "subject", "value"])
+    for subject in ("nurse", "mechanic"):
+        (line,) = (row for row in result.section.splitlines() if row.startswith(f"| {subject} |"))
+        counts = [int(cell) for cell in line.strip("| ").split(" | ")[2:6]]
+        assert counts == [
+            shares.loc[(side, subject, value), "count"]
+            for side in ("base", "moesd")
+            for value in ("woman", "man")
+        ]
+        assert sum(counts) == 16
+        share = shares.loc[("base", subject, "woman")].rename({"share": "value"})
+        assert f"| {interval(share[['value', 'low', 'high']])} |" in line
+
+
+def test_the_same_run_gives_the_same_text_without_a_network(finished_run, result, monkeypatch):
+    def refuse(*_args, **_options):
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert Experiment.open(finished_run).card().text == result.text
+
+
+def test_the_card_is_all_there_is_on_standard_output(finished_run, result):
+    assert call("card", finished_run).stdout == result.text
+    found = json.loads(call("card", finished_run, "--json").stdout)
+    assert found == result.to_json()
+    assert ModelCard(result.text).data.to_dict()["model-index"] == found["model_index"]
+
+
+def test_only_the_section_and_our_results_change_in_a_card_that_exists(
+    finished_run, existing, result
+):
+    existing.chmod(0o640)
+    told = call("card", finished_run, "--out", existing)
+    assert told.exit_code == 0, told.output
+    assert "its bias section was replaced" in told.stdout
+    text = existing.read_bytes().decode()
+    before, after = FRONT.split("model-index:")[0], "# who made it\nauthors:\n  - Acme\n---\n"
+    assert text.startswith(before + "model-index:\n")
+    assert text.endswith(after + BODY.replace("{}\n\nold words\n\n{}", result.section))
+    assert existing.stat().st_mode & 0o777 == 0o640
+    card = ModelCard.load(existing)
+    assert card.data.model_name == "Acme Diffusion"
+    assert [of.metric_type for of in card.data.eval_results][:2] == ["fid", "mad"]
+    assert len(card.data.eval_results) == 1 + 30
+    call("card", finished_run, "--out", existing)
+    assert existing.read_bytes().decode() == text
+    assert [path.name for path in existing.parent.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "",
+        "---\nlicense: mit\n---\n",
+        "---\nlicense: mit\n# the last word\n---\n\n",
+        "---\nmodel-index:\n  - name: a\n    results: []\nlicense: mit\n---\n",
+        "---\n'model-index': [{name: a, results: []}]\n---\n",
+        "\ufeff---\nlicense: mit\n---\n",
+        "\ufeff",
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_any_front_matter_keeps_what_is_not_ours(existing, result, front, newline):
+    text = (front + BODY.format(BEGIN, END)).replace("\n", newline)
+    existing.write_bytes(text.encode())
+    update_card(existing, result.section, result.model_index)
+    found = existing.read_bytes().decode()
+    assert newline == "\n" or "\n" not in found.replace("\r\n", "")
+    assert found.startswith("\ufeff") == front.startswith("\ufeff")
+    kept = [line for line in front.splitlines() if "license" in line or "#" in line]
+    assert [line for line in found.splitlines() if line in kept] == kept
+    assert found.endswith(newline.join(["", "## Use", "", "\ttabs and trailing  ", "end"]))
+    card = ModelCard.load(existing)
+    assert len(card.data.eval_results) == 30
+    assert ("license" in front) == (card.data.license == "mit")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# mine\n", "has no place for the section; put the lines <!-- moesd-probe:begin -->"),
+        (f"{BEGIN}\n", "1 times and <!-- moesd-probe:end --> 0 times; needed each once"),
+        (f"{END}\n{BEGIN}\n", "the one before the other"),
+        (f"{BEGIN}{END}{BEGIN}{END}", "2 times"),
+        (f"---\na: [\n---\n{BEGIN}{END}", "the front matter is not YAML"),
+        (f"---\n- a\n---\n{BEGIN}{END}", "the front matter is not YAML"),
+        (f"---\nmodel-index: mine\n---\n{BEGIN}{END}", "is no list of models with results"),
+        (f"---\nmodel-index:\n- name: a\n---\n{BEGIN}{END}", "is no list of models with results"),
+        (
+            f"---\nmodel-index:\n- name: a\n  results: [{{}}]\n---\n{BEGIN}{END}",
+            "holds results that are none",
+        ),
+        (
+            f"---\n{{license: mit, model-index: []}}\n---\n{BEGIN}{END}",
+            "cannot be replaced where it stands",
+        ),
+        ("caf\xe9".encode("latin-1"), "is not UTF-8"),
+    ],
+)
+def test_a_card_that_cannot_be_updated_is_refused_and_left_alone(existing, result, text, message):
+    data = text if isinstance(text, bytes) else text.encode()
+    existing.write_bytes(data)
+    with pytest.raises(DataError) as error:
+        update_card(existing, result.section, result.model_index)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert existing.read_bytes() == data
+    assert [path.name for path in existing.parent.iterdir()] == ["README.md"]
+
+
+def test_links_and_folders_are_no_place_for_a_card(finished_run, existing, tmp_path):
+    link = tmp_path / "link.md"
+    link.symlink_to(existing)
+    assert "is a symbolic link" in call("card", finished_run, "--out", link).stderr
+    told = call("card", finished_run, "--out", tmp_path)
+    assert (told.exit_code, told.stderr.count("\n")) == (1, 1)
+    assert "is a folder; needed a file" in told.stderr
+    assert existing.read_text() == CARD
+
+
+def test_a_run_that_was_not_evaluated_says_which_command_to_run(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    shutil.rmtree(run / "evaluation")
+    told = call("card", run, "--out", tmp_path / "README.md")
+    assert told.exit_code == 1
+    assert told.stderr.endswith(f"run `moesd-probe evaluate {run}` first\n")
+    assert told.stderr.count("\n") == 1
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_what_came_with_the_data_is_no_markup(evidence):
+    hostile = f"a|b <script>x</script> `c` [d](e)\n{END}"
+    counts = evidence.counts.replace({"subject": {"nurse": hostile}})
+    told = replace(evidence, counts=counts)
+    text = bias_section(told)
+    assert text.count(END) == 1
+    assert "<script>" not in text
+    (row,) = [line for line in text.splitlines() if line.startswith(r"| a\|b")]
+    told = r"&lt;script&gt;x&lt;/script&gt; \`c\` \[d\](e) &lt;!-- moesd-probe:end --&gt;"
+    assert row.startswith(rf"| a\|b {told} | held out |")
+    assert plain("# a\n  *b*") == r"\# a \*b\*"
+
+
+def test_tinytown_is_called_a_laboratory_animal(evidence):
+    run = evidence.run
+    config = replace(run.config, model="tinytown")
+    text = bias_section(replace(evidence, run=Run(run.folder, config)))
+    assert "laboratory animal" in text
+    assert "Anything about Stable Diffusion" in text
+    assert "laboratory animal" not in bias_section(evidence)
+
+
+def test_intersections_of_older_pictures_are_left_out(evidence):
+    found = {
+        "worst": {"cell": "woman, old", "share": 0.1, "low": 0.05, "high": 0.2, "fair": 0.25},
+        "hidden": {"value": 0.2, "low": 0.1, "high": 0.3},
+        "n_small": 2,
+        "n": 48,
+    }
+    figures = {
+        "intersections": {"gender x age": {"base": found, "moesd": {**found, "worst": None}}}
+    }
+    text = bias_section(replace(evidence, intersections=figures))
+    assert "| gender x age | base | woman, old, 0.100 [0.050, 0.200] of 0.250 |" in text
+    assert "| gender x age | corrected | none |" in text
+    assert evidence.intersections is None
+    assert "Attributes taken together" not in bias_section(evidence)

@@ -1,0 +1,334 @@
+"""Methods are compared on one bench: nothing is made twice, and figures are those of evaluate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from figures.paper import draw
+from figures.report.beyond import methods
+from figures.sources import RunFiles
+from probe.baselines import BASELINES, lora
+from probe.errors import StageError
+from probe.images.plan import read_metadata
+from probe.io.artifacts import (
+    read_json,
+    read_provenance,
+    read_table,
+    read_tensors,
+    write_tensors,
+)
+from probe.run import Experiment
+from probe.run.compare import pictures as making
+from probe.run.compare.formatting import MethodsResult
+from probe.run.compare.material import Bench, reference_plan
+from probe.run.compare.measurement import ranked
+from probe.run.compare.methods import METHODS
+from probe.run.folder import Run
+
+pytestmark = pytest.mark.slow
+
+SOME = ("moesd", "explicit-mixing", "leace-lookup")
+MEASURED = {
+    "mad",
+    "mad_trained",
+    "mad_held_out",
+    "explicit_honoured",
+    "subject_recognised",
+    "non_person_changed",
+    "clip_score",
+    "kid",
+    "seconds_per_image",
+}
+
+
+@pytest.fixture(scope="module")
+def compared(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on which some methods have been compared."""
+    folder = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("compared") / "run"))
+    Experiment.open(folder).compare(*SOME)
+    return folder
+
+
+@pytest.fixture
+def run(compared: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(compared, tmp_path / "run"))
+
+
+def figures_of(folder):
+    return read_json(folder / "comparison/methods.json", kind="comparison")[0]
+
+
+def by_name(folder):
+    return {of["name"]: of for of in figures_of(folder)["methods"]}
+
+
+def pictures(folder):
+    found = sorted((folder / "comparison").rglob("*.png"))
+    return {path.relative_to(folder): path.stat().st_mtime_ns for path in found}
+
+
+def test_every_baseline_is_compared():
+    ours = {name for name in METHODS if name.startswith("moesd")}
+    assert set(METHODS) - ours == {"base", "reweighting", *BASELINES}
+    variants = ("text", "unet", "both", "mixture", "measured", "sampled")
+    assert ours == {"moesd", *(f"moesd-{of}" for of in variants)}
+
+
+def test_every_measured_figure_has_an_interval(compared):
+    methods = by_name(compared)
+    assert list(methods) == ["base", *SOME]
+    for of in methods.values():
+        for key in MEASURED:
+            found = of[key]
+            assert found["low"] <= found["value"] <= found["high"], (of["name"], key)
+        assert of["n_trainable"] >= 0
+    assert set(figures_of(compared)["noise_floor"]) >= {"mad"}
+
+
+def test_base_and_moesd_score_what_evaluate_says_of_them(compared):
+    quality = read_json(compared / "evaluation/quality.json", kind="quality")[0]
+    for name, side in (("base", "base"), ("moesd", "corrected")):
+        found, known = by_name(compared)[name], quality[side]
+        for split, key in (("trained", "mad_trained"), ("held_out", "mad_held_out")):
+            assert found[key]["value"] == known[split]["mad"]["value"]
+            assert found[key]["floor"] == known[split]["mad"]["floor"]
+        assert found["mad"]["value"] == known["mad"]["value"]
+        for key in ("explicit_honoured", "subject_recognised"):
+            assert found[key] == known[key]
+        assert found["clip_score"]["value"] == pytest.approx(known["clip_score"]["value"])
+    changed = quality["failures"]["non_person_changed"]
+    assert by_name(compared)["moesd"]["non_person_changed"] == changed
+    assert by_name(compared)["moesd"]["difference"]["p"] == quality["difference"]["mad"]["p"]
+
+
+def test_the_base_differs_from_itself_in_nothing(compared):
+    base = by_name(compared)["base"]
+    assert base["difference"]["value"] == base["non_person_changed"]["value"] == 0
+    assert base["n_trainable"] == 0
+
+
+def test_a_lookup_leaves_explicit_prompts_and_things_alone(compared):
+    for name in ("explicit-mixing", "leace-lookup"):
+        of = by_name(compared)[name]
+        assert of["explicit_changed"]["value"] == of["non_person_changed"]["value"] == 0
+        assert of["keeps_explicit"]
+
+
+def test_the_oracles_neutral_pictures_are_judged_by_the_prompt_that_was_asked_for(compared):
+    """They are the base model's explicit pictures, bit for bit, but were asked for otherwise."""
+    base, oracle = (
+        read_table(compared / f"comparison/{name}/labels.parquet", kind="labels")[0]
+        for name in ("base", "explicit-mixing")
+    )
+    said = base[base["kind"].isin(["female", "male"])].drop_duplicates("key").set_index("key")
+    shared = oracle[(oracle["kind"] == "neutral") & oracle["key"].isin(said.index)]
+    assert len(shared)
+    other = said.loc[shared["key"]]
+    assert (shared["gender"].to_numpy() == other["gender"].to_numpy()).all()
+    assert (shared["clip_score"].to_numpy() != other["clip_score"].to_numpy()).all()
+
+
+def test_what_is_up_to_date_is_not_made_again(run):
+    before = pictures(run)
+    outcome = Experiment.open(run).compare(*SOME)
+    assert not outcome.was_made
+    assert pictures(run) == before
+
+
+def test_another_method_costs_its_own_pictures_only(run):
+    before = pictures(run)
+    outcome = Experiment.open(run).compare("debias-vl")
+    assert outcome.was_made
+    after = pictures(run)
+    assert all(after[path] == time for path, time in before.items())
+    assert {path.parts[1] for path in set(after) - set(before)} == {"debias-vl"}
+    assert [of["name"] for of in outcome.result.figures["methods"]] == ["base", "debias-vl"]
+
+
+def test_an_interrupted_comparison_goes_on_to_the_same_bytes(compared, finished_run, tmp_path):
+    folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Experiment.open(folder).compare("explicit-mixing", tell=stop)
+    made = pictures(folder)
+    assert made
+    Experiment.open(folder).compare("explicit-mixing")
+    assert all(pictures(folder)[path] == time for path, time in made.items())
+    for name in ("base", "reference", "explicit-mixing"):
+        for file in (making.LABELS, making.FEATURES):
+            path = f"comparison/{name}/{file}"
+            assert (folder / path).read_bytes() == (compared / path).read_bytes()
+
+
+def test_pictures_of_the_run_are_copied_and_not_made_again(compared):
+    for name, side in (("base", "base"), ("moesd", "moesd")):
+        ours = read_metadata(compared / "comparison" / name).set_index("file_name")["key"]
+        known = read_metadata(compared / "images" / side).set_index("file_name")["key"]
+        assert ours.equals(known)
+
+
+def test_other_intervals_need_no_other_pictures(run):
+    experiment = Experiment.open(run).set("evaluate", n_bootstrap=60)
+    before = pictures(run)
+    outcome = experiment.compare(*SOME)
+    assert outcome.was_made
+    assert pictures(run) == before
+
+
+@pytest.mark.slow
+def test_other_noise_makes_every_picture_anew(compared, run):
+    outcome = Experiment.open(run).set("generate", seed=99).compare("explicit-mixing")
+    assert "other settings" in outcome.why
+    for name in ("base", "reference", "explicit-mixing"):
+        before, after = (
+            set(read_metadata(folder / "comparison" / name)["key"]) for folder in (compared, run)
+        )
+        assert not before & after
+
+
+def test_what_all_are_compared_with_is_balanced_and_of_other_noise(compared):
+    bench = Bench(Run(compared, Experiment.open(compared).config), n_images=8)
+    plan = reference_plan(bench.plan, seed=3)
+    people = plan.table[plan.table["kind"] != "object"]
+    assert not set(plan.table["seed"]) & set(bench.plan.table["seed"])
+    by_subject = people.groupby("subject")["kind"].value_counts().unstack()
+    assert (by_subject["female"] == 4).all()
+    assert (by_subject["male"] == 4).all()
+    assert plan.table["seed"].is_unique
+
+
+def test_trials_are_of_training_occupations_and_of_noise_that_no_test_sees(compared):
+    bench = Bench(Run(compared, Experiment.open(compared).config), n_images=200)
+    trial = bench._trial_plan.table
+    held_out = {job.name for job in bench.run.lexicon.occupations if job.held_out}
+    assert set(trial["kind"]) == {"neutral"}
+    assert not set(trial["subject"]) & held_out
+    assert not set(trial["seed"]) & set(bench.plan.table["seed"])
+
+
+def test_info_lists_what_a_comparison_left(compared):
+    kinds = {entry.path: entry.kind for entry in Experiment.open(compared).info().files}
+    assert kinds["comparison/methods.json"] == "comparison"
+    assert kinds["comparison/moesd/labels.parquet"] == "labels"
+
+
+def test_a_comparison_by_other_settings_is_old_in_info_and_on_the_page(run):
+    assert Experiment.open(run).info().stages["compare methods"] is None
+    assert methods(RunFiles(run))["is_current"]
+    token = run / "moesd/token.safetensors"
+    tensors, made = read_tensors(token, kind=read_provenance(token).kind)
+    write_tensors(token, {name: tensor + 1 for name, tensor in tensors.items()}, made)
+    assert methods(RunFiles(run))["is_current"] is False
+    assert "with other settings or inputs" in Experiment.open(run).info().stages["compare methods"]
+
+
+def test_figures_are_of_today_though_the_pictures_were_removed(run):
+    shutil.rmtree(run / "comparison/base")
+    assert methods(RunFiles(run))["is_current"]
+
+
+def test_no_trial_is_left_behind(compared):
+    assert not list((compared / "comparison").rglob("trial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"names": ["nosuch"]}, "no method is called 'nosuch'; choose from base, moesd"),
+        ({"n_images": 1}, "n_images is 1; needed at least 2"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(compared, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        Experiment.open(compared).compare(
+            *arguments.get("names", ()), n_images=arguments.get("n_images")
+        )
+
+
+def test_a_comparison_builds_on_a_training_that_is_up_to_date(run):
+    with pytest.raises(StageError, match="compare methods builds on train"):
+        Experiment.open(run).set("train", width=5).compare("moesd")
+
+
+def test_methods_that_lose_explicit_prompts_are_ranked_last():
+    methods = [
+        {"name": name, "keeps_explicit": keeps, "mad": {"value": mad}}
+        for name, keeps, mad in (("a", False, 0.0), ("b", True, 0.2), ("c", True, 0.1))
+    ]
+    assert [of["name"] for of in ranked(methods)] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("mad", "said"),
+    [
+        (0.1, "fairer than moesd, and explicit prompts kept: leace-lookup"),
+        (0.9, "no baseline that keeps explicit prompts is fairer than moesd"),
+    ],
+)
+def test_the_table_says_whether_a_baseline_wins(compared, mad, said):
+    figures = json.loads(json.dumps(figures_of(compared)))
+    for of in figures["methods"]:
+        of["keeps_explicit"] = True
+        known = {"base": 0.5, "moesd": 0.3, "leace-lookup": mad, "explicit-mixing": 0.0}
+        of["mad"]["value"] = known[of["name"]]
+    last = MethodsResult(figures).summary().splitlines()[-1]
+    assert last == f"{said} (the oracle, explicit-mixing, aside)"
+
+
+def test_the_command_prints_the_table_or_json(run):
+    said = CliRunner().invoke(main, ["compare", "methods", str(run), "--only", "moesd"])
+    assert said.exit_code == 0, said.output
+    assert "a fair model scores" in said.stdout
+    result = CliRunner().invoke(main, ["compare", "methods", str(run), "--only", "moesd", "--json"])
+    assert [of["name"] for of in json.loads(result.stdout)["methods"]] == ["base", "moesd"]
+    assert (run / "figures/methods.pdf").is_file()
+
+
+def test_the_figure_shows_every_method(compared, tmp_path):
+    folder = Path(shutil.copytree(compared, tmp_path / "run"))
+    paths = {path.suffix: path for path in draw(folder, "methods")}
+    assert set(paths) == {".pdf", ".png", ".csv"}
+    text = paths[".csv"].read_text()
+    assert all(name in text for name in SOME)
+
+
+def test_features_have_the_length_that_the_kernel_expects(compared):
+    bench = Bench(Run(compared, Experiment.open(compared).config), n_images=8)
+    features = making.read_row(bench, "base").features
+    lengths = np.linalg.norm(features, axis=1)
+    np.testing.assert_allclose(lengths, np.sqrt(features.shape[1]), rtol=1e-5)
+
+
+def test_a_variant_with_the_runs_own_settings_is_the_runs_own_correction(run):
+    Experiment.open(run).compare("moesd", "moesd-text")
+    own, trained = (
+        read_metadata(run / "comparison" / name)["key"] for name in ("moesd", "moesd-text")
+    )
+    assert own.equals(trained)
+    of = by_name(run)
+    assert of["moesd"]["train_seconds"] is None  # it was trained before
+    assert of["base"]["train_seconds"] == 0
+    assert of["moesd-text"]["train_seconds"] > 0
+    assert of["moesd"]["n_trainable"] == of["moesd-text"]["n_trainable"] > 0
+
+
+@pytest.mark.slow
+def test_every_method_runs(finished_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(BASELINES, "lora", partial(lora.build, n_steps=2, batch_size=8))
+    monkeypatch.setattr(making, "N_REPEATS", 1)
+    monkeypatch.setattr("probe.run.compare.material.N_TRIAL", 2)
+    folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    outcome = Experiment.open(folder).compare(n_images=2)
+    assert [of["name"] for of in outcome.result.figures["methods"]] == list(METHODS)

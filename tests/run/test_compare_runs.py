@@ -1,0 +1,130 @@
+"""Runs are compared on the subjects that they share, pair by pair."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from probe.audit.fairness import paired_difference
+from probe.errors import ArtifactError, DataError
+from probe.io.artifacts import read_json, read_table, write_json, write_table
+from probe.run.compare.runs import compare_runs
+
+
+def other(finished_run: Path, folder: Path, change=lambda table: table) -> Path:
+    """A run with other shares in its pictures."""
+    (folder / "evaluation").mkdir(parents=True)
+    for name in ("shares.parquet", "quality.json"):
+        shutil.copy(finished_run / "evaluation" / name, folder / "evaluation")
+    path = folder / "evaluation" / "shares.parquet"
+    table, made = read_table(path, kind="shares")
+    write_table(path, change(table.copy()), made)
+    return folder
+
+
+def fair(table):
+    """Half of the pictures of each subject show each value."""
+    n_values = table.groupby("attribute")["value"].transform("nunique")
+    return table.assign(count=(table["n"] // n_values).astype(int))
+
+
+def changes(found, side="base"):
+    return {of["split"]: of for of in found["differences"] if of["side"] == side}
+
+
+def test_a_run_and_its_copy_differ_in_nothing(finished_run, tmp_path):
+    found = compare_runs([finished_run, other(finished_run, tmp_path / "copy")]).figures
+    assert {of["value"] for of in found["differences"]} == {0.0}
+    assert {of["p_holm"] for of in found["differences"]} == {1.0}
+    assert not any(found["missing"].values())
+
+
+def test_the_difference_is_that_of_the_paired_counts(finished_run, tmp_path):
+    second = other(finished_run, tmp_path / "fair", fair)
+    found = changes(compare_runs([finished_run, second]).figures)["all"]
+    counts = []
+    for folder in (finished_run, second):
+        table, _ = read_table(folder / "evaluation/shares.parquet", kind="shares")
+        table = table[(table["side"] == "base") & (table["attribute"] == "gender")]
+        counts.append(table.pivot(index="subject", columns="value", values="count").to_numpy())
+    wanted = paired_difference(*counts)
+    assert found["value"] == pytest.approx(wanted.value)
+    assert found["p"] == wanted.p
+    assert found["value"] < 0  # the second is fairer
+
+
+def test_a_run_scores_what_evaluate_says_of_it(finished_run, tmp_path):
+    found = compare_runs([finished_run, other(finished_run, tmp_path / "copy")]).figures
+    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
+    for side in ("base", "corrected"):
+        known = quality[side]["mad"]
+        assert found["runs"][0][side]["all"]["value"] == pytest.approx(known["value"])
+        assert found["runs"][0][side]["all"]["floor"] == pytest.approx(known["floor"])
+
+
+def test_holm_is_over_all_differences(finished_run, tmp_path):
+    second = other(finished_run, tmp_path / "fair", fair)
+    third = other(finished_run, tmp_path / "copy")
+    found = compare_runs([finished_run, second, third]).figures["differences"]
+    assert len(found) == 3 * 2 * 3  # pairs of runs, sides, splits
+    p, adjusted = (np.array([of[key] for of in found]) for key in ("p", "p_holm"))
+    assert (adjusted >= p).all()
+    assert adjusted[p.argmin()] == pytest.approx(min(1.0, len(p) * p.min()))
+
+
+def test_subjects_that_a_run_lacks_are_left_out_and_told(finished_run, tmp_path):
+    less = other(finished_run, tmp_path / "less", lambda table: table[table["subject"] != "nurse"])
+    result = compare_runs([less, finished_run])
+    assert result.figures["missing"] == {"less": ["nurse"], "run": []}
+    assert result.figures["n_subjects"] == 5
+    assert "left out, because less lacks them: nurse" in result.summary()
+
+
+def test_a_subject_that_a_run_has_on_one_side_only_is_left_out_and_told(finished_run, tmp_path):
+    def without(table):
+        return table[(table["side"] == "base") | (table["subject"] != "nurse")]
+
+    half = other(finished_run, tmp_path / "half", without)
+    found = compare_runs([finished_run, half]).figures
+    assert found["missing"]["half"] == ["nurse"]
+    assert {of["n_subjects"] for of in found["differences"] if of["split"] == "all"} == {5}
+
+
+def test_runs_of_one_name_are_told_apart(finished_run, tmp_path):
+    first, second = (other(finished_run, tmp_path / name / "run") for name in "ab")
+    names = [of["name"] for of in compare_runs([first, second]).figures["runs"]]
+    assert names == [first.as_posix(), second.as_posix()]
+
+
+def test_runs_that_cannot_be_compared_are_refused(finished_run, tmp_path):
+    with pytest.raises(ValueError, match="got 1 runs; needed at least 2"):
+        compare_runs([finished_run])
+    with pytest.raises(ValueError, match="each once"):
+        compare_runs([finished_run, finished_run])
+    with pytest.raises(ArtifactError, match=r"quality.json"):
+        compare_runs([finished_run, tmp_path])
+    few = other(finished_run, tmp_path / "few", lambda of: of[of["subject"] == "nurse"])
+    with pytest.raises(DataError, match="share 1 subjects"):
+        compare_runs([finished_run, few])
+    boys = other(finished_run, tmp_path / "boys", lambda of: of.replace({"value": {"man": "boy"}}))
+    with pytest.raises(DataError, match="know gender as boy, woman; man, woman; needed the same"):
+        compare_runs([finished_run, boys])
+    age = other(finished_run, tmp_path / "age")
+    quality, made = read_json(age / "evaluation/quality.json", kind="quality")
+    write_json(age / "evaluation/quality.json", {**quality, "attribute": "age"}, made)
+    with pytest.raises(DataError, match="needed one attribute"):
+        compare_runs([finished_run, age])
+
+
+def test_the_command_prints_json(finished_run, tmp_path):
+    second = other(finished_run, tmp_path / "fair", fair)
+    arguments = ["compare", "runs", str(finished_run), str(second), "--n-bootstrap", "50", "--json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == compare_runs([finished_run, second], n_bootstrap=50).figures

@@ -1,0 +1,153 @@
+"""Drift of a run's pictures: in `evaluate`, called what it is, zero where nothing changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from probe.images.quality.features import FeatureExtractor
+from probe.images.quality.perceptual import map_distances
+from probe.io.artifacts import read_json, read_table
+from probe.run import Experiment
+from probe.run.evaluation.drift import MIN_PAIRS, measure_drift
+from probe.run.evaluation.perceptual import measure_perceptual
+from probe.run.folder import Run
+from probe.run.stages.evaluate import LABELS
+from probe.run.stages.generate import SIDES
+
+FIGURES = ("fid", "kid", "cmmd", "precision", "recall", "density", "coverage", "paired", "unmoved")
+
+
+@pytest.fixture
+def run(finished_run):
+    return Run(finished_run, Experiment.open(finished_run).config)
+
+
+@pytest.fixture
+def labels(finished_run):
+    return read_table(finished_run / LABELS, kind="labels")[0]
+
+
+def test_evaluate_gives_it_with_intervals_n_and_the_features_it_is_in(finished_run, labels):
+    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]["quality"]
+    neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
+    assert quality["is_drift"] is True
+    assert quality["n_pairs"] == len(neutral)
+    assert quality["features"].startswith("CLIPModel")
+    for name in FIGURES:
+        assert quality[name]["low"] <= quality[name]["value"] <= quality[name]["high"]
+    outcome = Experiment.open(finished_run).evaluate()
+    assert "drift from base to corrected, not quality" in outcome.result.summary()
+    assert quality["features"] in outcome.result.summary()
+
+
+def test_pictures_that_were_left_alone_have_not_drifted(run, labels):
+    base = labels[labels["side"] == "base"]
+    found = measure_drift(run, pd.concat([base, base.assign(side="moesd")]))
+    assert found["unmoved"]["value"] == 1.0
+    assert found["paired"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    for name in ("fid", "kid", "cmmd"):
+        assert found[name]["value"] == pytest.approx(0.0, abs=1e-9)
+    assert found["precision"]["value"] == found["recall"]["value"] == 1.0
+
+
+def test_pairs_are_compared_layer_by_layer_for_each_kind_of_prompt_and_occupation(
+    finished_run, run, labels
+):
+    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]["quality"]
+    found = quality["perceptual"]
+    base = labels[labels["side"] == "base"]
+    assert found["is_lpips"] is False
+    assert {kind: of["n"] for kind, of in found["kinds"].items()} == (
+        base["kind"].value_counts().to_dict()
+    )
+    neutral = base[base["kind"] == "neutral"]
+    assert {of["subject"]: of["n"] for of in found["subjects"]} == (
+        neutral["subject"].value_counts().to_dict()
+    )
+    for of in (*found["kinds"].values(), *found["subjects"]):
+        assert 0 <= of["low"] <= of["value"] <= of["high"] <= 4
+    # by hand, of the occupation that moves most
+    most = max(found["subjects"], key=lambda of: of["value"])
+    names = neutral.loc[neutral["subject"] == most["subject"], "file_name"]
+    extractor = FeatureExtractor.load(run.model_folder / "clip")
+    sides = [[run.folder / "images" / side / name for name in names] for side in SIDES]
+    expected = map_distances(*(extractor.maps(side) for side in sides)).mean()
+    assert most["value"] > 0
+    assert most["value"] == pytest.approx(expected, rel=1e-4)
+    means = [of["value"] for of in found["subjects"]]
+    assert found["kinds"]["neutral"]["value"] == pytest.approx(np.mean(means))
+    summary = Experiment.open(finished_run).evaluate().result.summary()
+    assert "not LPIPS" in summary
+    assert f"n = {len(neutral)}" in summary
+
+
+def test_pairs_that_are_the_same_picture_are_at_zero_and_not_looked_at(run, labels):
+    base = labels[labels["side"] == "base"]
+    same = pd.concat([base, base.assign(side="moesd")])
+    found = measure_perceptual(run, same, extractor=SimpleNamespace(name="nobody looks"))
+    assert {of["value"] for of in found["kinds"].values()} == {0.0}
+
+
+def test_a_kind_with_a_single_pair_gets_no_figure(run, labels):
+    first = labels.drop_duplicates("kind")["file_name"]
+    found = measure_perceptual(run, labels[labels["file_name"].isin(first)])
+    assert found["kinds"] == {}
+    assert found["subjects"] == []
+
+
+def test_too_few_pairs_get_no_figure(run, labels):
+    names = labels.loc[labels["kind"] == "neutral", "file_name"].unique()[: MIN_PAIRS - 1]
+    found = measure_drift(run, labels[labels["file_name"].isin(names)])
+    assert found["n_pairs"] == MIN_PAIRS - 1
+    assert not set(FIGURES) & set(found)
+
+
+def test_the_features_can_be_those_of_any_vision_model_and_are_named(
+    finished_run, model_folder, tmp_path
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    quality = run / "evaluation" / "quality.json"
+    labels, before = (run / LABELS).read_bytes(), quality.read_bytes()
+
+    def call(features):
+        found = CliRunner().invoke(main, ["evaluate", str(run), "--features", features, "--json"])
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)
+
+    found = call(str(model_folder / "classifier"))
+    assert found["quality"]["features"] == "ResNetModel (whole/classifier)"
+    told = CliRunner().invoke(main, ["evaluate", str(run)]).stdout
+    assert told.startswith("evaluate: skipped (")
+    assert "features ResNetModel (whole/classifier)" in told
+    assert (run / LABELS).read_bytes() == labels  # the pictures were not looked at again
+    assert call("")["quality"]["features"] == "CLIPModel (whole/clip)"
+    assert quality.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("nosuch", "there is no such folder"),
+        ("vae", "cannot be read"),
+        ("text_encoder", "cannot be read"),
+        ("model_index.json", "is a file; needed a folder"),
+    ],
+)
+def test_a_folder_without_a_vision_model_is_one_line(
+    finished_run, model_folder, tmp_path, part, message
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    before = (run / "evaluation" / "quality.json").read_bytes()
+    asked = ["evaluate", str(run), "--features", str(model_folder / part)]
+    found = CliRunner().invoke(main, asked)
+    assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
+    assert message in found.stderr
+    assert (run / "evaluation" / "quality.json").read_bytes() == before

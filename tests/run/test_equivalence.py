@@ -1,0 +1,175 @@
+"""Comparable quality: said only where it is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_1samp, ttest_ind
+
+from probe.errors import DegenerateDataError
+from probe.run.evaluation.equivalence import CAPTIONS, comparable_quality
+from probe.run.evaluation.measurement import Measurement
+from probe.run.wording.comparable import comparable
+from probe.stats.equivalence import equivalence_p
+from probe.stats.intervals import mean_interval
+
+MARGINS = {"clip_margin": 1.0, "recognition_margin": 0.05}
+
+
+def measured(change, n_subjects=12, noise=0.2):
+    """Base scores of 25 and corrected ones of 25 + change, a little otherwise by subject."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for subject in map(str, range(n_subjects)):
+        moved = change + rng.normal(0, noise)
+        for side, score in (("base", 25.0), ("moesd", 25.0 + moved)):
+            for index in range(4):
+                seen = subject if side == "base" or index else "other"
+                rows.append((side, "neutral", subject, seen, score + index, "woman"))
+            rows.append((side, "object", subject, subject, 99.0 if side == "base" else 0.0, None))
+    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
+    table = pd.DataFrame(rows, columns=columns)
+    return Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, 500, 0)
+
+
+def test_a_small_planted_change_is_equivalent_and_a_large_one_is_not():
+    small = comparable_quality(measured(-0.3), **MARGINS)
+    large = comparable_quality(measured(-1.5), **MARGINS)
+    assert small["clip_score"]["value"] == pytest.approx(-0.3, abs=0.2)
+    assert small["clip_score"]["p_equivalent"] < 0.001
+    assert large["clip_score"]["p_equivalent"] > 0.9
+    # one picture of four is taken for another subject in every subject: all alike, and too much
+    assert small["subject_recognised"]["value"] == pytest.approx(-0.25)
+    assert small["subject_recognised"]["p_equivalent"] == 1.0
+    assert small["subject_recognised"]["n_subjects"] == 12
+
+
+def test_no_difference_found_is_not_equivalence():
+    found = comparable_quality(measured(0.0, n_subjects=3, noise=3.0), **MARGINS)["clip_score"]
+    assert found["low"] < 0 < found["high"]
+    assert found["p_equivalent"] > 0.05
+    told = comparable({"difference": {"clip_score": found}})
+    assert "not shown to be equivalent within 1.00" in told
+
+
+def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
+    """Corrected pictures show as many women as men, whom the scorer rates 4 points lower."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (side, "neutral", subject, subject, 70.0 - 4 * (index < n_women) + rng.normal(0, 0.1), who)
+        for subject in map(str, range(12))
+        for side, n_women in (("base", 2), ("moesd", 5))
+        for index in range(10)
+        for who in ["woman" if index < n_women else "man"]
+    ]
+    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
+    table = pd.DataFrame(rows, columns=columns)
+    measured = Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, 500, 0)
+    change = comparable_quality(measured, **MARGINS)
+    like = change["clip_score_like_for_like"]
+    assert change["clip_score"]["value"] == pytest.approx(-1.2, abs=0.1)
+    assert change["clip_score"]["p_equivalent"] > 0.5
+    assert like["low"] < 0 < like["high"]
+    assert like["p_equivalent"] < 0.001
+    assert like["composition"]["value"] == pytest.approx(-1.2, abs=0.1)
+    told = comparable({"difference": change, "attribute": "gender"})
+    assert "Among pictures that show the same gender" in told
+    assert "(12 occupations)" in told
+    unseen = table.assign(gender="undetected", clip_score=0.0)
+    both = Measurement(pd.concat([table, unseen]), measured.attributes, "gender", {}, 500, 0)
+    assert comparable_quality(both, **MARGINS)["clip_score_like_for_like"] == like
+
+
+def of_all_kinds(of_neutral, of_explicit, of_objects, n_subjects=12, n_objects=8):
+    """A table of both sides: scores of 60, and what the corrected ones gain, with some noise."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for kind, change, n in (
+        ("neutral", of_neutral, n_subjects),
+        ("female", of_explicit, n_subjects),
+        ("male", of_explicit, n_subjects),
+        ("object", of_objects, n_objects),
+    ):
+        for number in range(n):
+            subject = f"{'thing' if kind == 'object' else 'job'} {number}"
+            gain = change + (change != 0) * rng.normal(0, 0.1)
+            for side, score in (("base", 60.0), ("moesd", 60.0 + gain)):
+                rows += [(side, kind, subject, subject, score, "woman")] * 2
+    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def change_over_captions(table, **options):
+    values, asked = {"gender": ["woman", "man"]}, {"female": "woman", "male": "man"}
+    measured = Measurement(table, values, "gender", asked, 500, 0)
+    return comparable_quality(measured, **(MARGINS | options)).get("clip_score_of_captions")
+
+
+def test_over_captions_of_all_kinds_each_counts_as_often_as_it_comes():
+    found = change_over_captions(of_all_kinds(-3.0, 0.5, 1.0))
+    shares = np.array(list(CAPTIONS.values())) / 30_000
+    assert sum(CAPTIONS.values()) == 30_000
+    assert found["value"] == pytest.approx(shares @ [-3.0, 0.5, 1.0], abs=0.05)
+    assert list(found["kinds"].values()) == pytest.approx(shares)
+    assert (found["n_subjects"], found["n_objects"]) == (12, 8)
+    told = comparable({"difference": {"clip_score": found, "clip_score_of_captions": found}})
+    assert "16% name people and no gender, 23% a gender, 61% nobody" in told
+
+
+def test_prompts_that_are_left_alone_change_nothing_and_have_no_spread():
+    table = of_all_kinds(-3.0, 0.0, 0.0)
+    found = change_over_captions(table)
+    alone = comparable_quality(
+        Measurement(table, {"gender": ["woman"]}, "gender", {}, 500, 0), **MARGINS
+    )["clip_score"]
+    share = CAPTIONS["neutral"] / 30_000
+    for end in ("value", "low", "high"):
+        assert found[end] == pytest.approx(share * alone[end])
+    assert (
+        found["p_equivalent"] < 0.001 < change_over_captions(table, clip_margin=0.4)["p_equivalent"]
+    )
+
+
+def test_captions_of_kinds_that_were_not_drawn_are_not_spoken_of():
+    table = of_all_kinds(-3.0, 0.5, 1.0)
+    assert change_over_captions(table[table["kind"] != "object"]) is None
+    assert change_over_captions(table[~table["kind"].isin(["female", "male"])]) is None
+
+
+def test_a_single_subject_is_not_tested():
+    assert comparable_quality(measured(0.0, n_subjects=1), **MARGINS) == {}
+    assert comparable({"difference": {}}) == ""
+    with pytest.raises(DegenerateDataError, match="at least 2"):
+        equivalence_p(np.zeros(1), 0.05)
+
+
+def test_it_is_two_one_sided_t_tests():
+    rows = np.random.default_rng(1).normal(0.2, 1.0, 20)
+    expected = max(
+        ttest_1samp(rows, -0.5, alternative="greater").pvalue,
+        ttest_1samp(rows, 0.5, alternative="less").pvalue,
+    )
+    assert equivalence_p(rows, 0.5) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="margin is 0"):
+        equivalence_p(rows, 0.0)
+
+
+def test_of_a_sum_of_two_means_they_are_welchs():
+    rng = np.random.default_rng(1)
+    rows, others = rng.normal(0.2, 1.0, 20), rng.normal(-0.1, 3.0, 9)
+    expected = max(
+        ttest_ind(rows, -others - 0.5, equal_var=False, alternative="greater").pvalue,
+        ttest_ind(rows, -others + 0.5, equal_var=False, alternative="less").pvalue,
+    )
+    assert equivalence_p(rows, 0.5, others=others) == pytest.approx(expected)
+    assert equivalence_p(rows, 0.5, others=np.zeros(9)) == pytest.approx(equivalence_p(rows, 0.5))
+
+
+def test_the_interval_of_a_mean_is_about_students():
+    rows = np.random.default_rng(2).normal(3.0, 1.0, 10)
+    found = mean_interval(rows, n_bootstrap=20_000)
+    low, high = ttest_1samp(rows, 0.0).confidence_interval(0.95)
+    # as wide as Student's; these 10 have a longer tail below, which Student's does not look at
+    assert found.high - found.low == pytest.approx(high - low, rel=0.05)
+    assert found.low < low < found.high < high

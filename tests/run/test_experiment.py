@@ -1,0 +1,565 @@
+import json
+import os
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probe.errors import ArtifactError, BusyError, DataError, ModelError, StageError
+from probe.images.plan import read_metadata
+from probe.io.artifacts import exclusive, read_json, read_table
+from probe.run import Experiment
+from probe.run.config import (
+    STAGES,
+    Config,
+    EmbedConfig,
+    EvaluateConfig,
+    FitConfig,
+    GenerateConfig,
+    TrainConfig,
+)
+from probe.run.training_examples import FOLDER as EXAMPLES
+from probe.text.lexicon import Lexicon
+
+ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
+
+
+def contents(folder):
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def walk(drawing):
+    """Does all stages of a folder."""
+
+    def walk(folder, **options):
+        return Experiment.open(folder).run(*drawing, **options)
+
+    return walk
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A finished run that a test may spoil."""
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+def quality_of(folder):
+    return read_json(folder / "evaluation/quality.json", kind="quality")[0]
+
+
+# Settings
+
+
+configs = st.builds(
+    Config,
+    model=st.text(min_size=1),
+    embed=st.builds(EmbedConfig, lexicon=st.text(), prompts=st.text()),
+    fit=st.builds(FitConfig, strength=st.floats(0, 1e6), n_bootstrap=st.integers(1, 10**6)),
+    train=st.builds(
+        TrainConfig,
+        objective=st.sampled_from(["latent", "diffusion", "both"]),
+        learning_rate=st.floats(1e-9, 1.0),
+    ),
+    generate=st.builds(GenerateConfig, n_images=st.integers(1, 10**4), seed=st.integers(0, 99)),
+    evaluate=st.builds(EvaluateConfig, classifier=st.text(), female=st.text()),
+)
+
+
+@settings(max_examples=50)
+@given(config=configs)
+def test_settings_survive_the_way_through_the_file(config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("config")
+    config.write(folder)
+    assert Config.read(folder) == config
+
+
+def test_the_file_explains_every_setting():
+    lines = Config("tinytown").to_toml().splitlines()
+    for stage in STAGES.values():
+        for item in fields(stage):
+            assert f"# {item.metadata['help']}" in lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("strength = 500.0", "strenght = 500.0", r"\[fit\] fit has no setting 'strenght'"),
+        ("strength = 500.0", "strength = -1.0", "strength is -1.0; needed at least 0"),
+        ("strength = 500.0", "strength = nan", "strength is not a number"),
+        ("n_images = 8", 'n_images = "8"', "n_images is '8'; needed a value of type int"),
+        ("n_images = 8", "n_images = true", "n_images is True; needed a value of type int"),
+        ("schema = 1", "schema = 2", "has schema 2 but this version reads schema 1"),
+        ("[fit]", "[fitt]", r"no use for 'fitt'; known are .* fit, probe, train"),
+        ("schema = 1", "schema = = 1", "is not TOML"),
+        ('objective = "both"', 'objective = "all"', "needed one of latent, diffusion, both"),
+    ],
+)
+def test_a_wrong_setting_is_named(run, old, new, message):
+    path = run / "config.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ArtifactError, match=message):
+        Experiment.open(run)
+
+
+def test_a_run_without_a_model_is_refused(run):
+    path = run / "config.toml"
+    path.write_text("schema = 1\n")
+    with pytest.raises(ArtifactError, match="names no model"):
+        Experiment.open(run)
+
+
+def test_a_folder_that_is_no_run_says_how_to_start_one(tmp_path):
+    with pytest.raises(ArtifactError, match="it is no run; start one with `moesd-probe embed"):
+        Experiment.open(tmp_path)
+
+
+def test_a_file_is_no_run(tmp_path, model_folder):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(ArtifactError, match="is a file; RUN must be a folder"):
+        Experiment.open(tmp_path / "run")
+    with pytest.raises(ArtifactError, match="is a file; needed a folder"):
+        Experiment.create(tmp_path / "run", model=str(model_folder))
+
+
+def test_a_new_run_takes_guidance_and_steps_from_the_model(tmp_path, model_folder):
+    config = Experiment.create(tmp_path / "run", model=str(model_folder)).config
+    assert (config.generate.guidance_scale, config.generate.n_steps) == (2.0, 1)
+
+
+def test_a_seed_reaches_every_stage_that_draws(tmp_path, model_folder):
+    config = Experiment.create(tmp_path / "run", model=str(model_folder), seed=11).config
+    stages = [config.fit, config.train, config.generate, config.evaluate]
+    assert {stage.seed for stage in stages} == {11}
+
+
+@pytest.mark.parametrize("setting", ["features", "faces"])
+def test_a_judge_that_cannot_be_opened_is_none_to_go_on_with(run, tmp_path, setting):
+    (tmp_path / "notes.md").write_text("# notes")
+    before = (run / "config.toml").read_bytes()
+    with pytest.raises((ModelError, ValueError), match=r"notes\.md"):
+        Experiment.open(run).evaluate(**{setting: str(tmp_path / "notes.md")})
+    assert (run / "config.toml").read_bytes() == before
+    assert not Experiment.open(run).evaluate().was_made
+
+
+def test_an_unknown_setting_changes_nothing(run):
+    before = (run / "config.toml").read_text()
+    with pytest.raises(ValueError, match="fit has no setting 'strenght'"):
+        Experiment.open(run).fit(strenght=3.0)
+    assert (run / "config.toml").read_text() == before
+
+
+def test_an_unknown_stage_has_no_settings(run):
+    with pytest.raises(ValueError, match="no stage 'report' has settings; needed one of embed"):
+        Experiment.open(run).set("report", size=3)
+
+
+def test_notes_in_the_settings_stay_when_nothing_changes(run, model_folder):
+    path = run / "config.toml"
+    path.write_text("# mine\n" + path.read_text())
+    Experiment.create(run, model=str(model_folder), seed=3)
+    assert path.read_text().startswith("# mine")
+
+
+# The road
+
+
+def test_a_finished_run_holds_every_file_of_the_design(finished_run):
+    names = contents(finished_run).keys()
+    assert {
+        "config.toml",
+        "embeddings/prompts.parquet",
+        "embeddings/states.safetensors",
+        "latent/direction.safetensors",
+        "latent/fit.json",
+        "latent/map.parquet",
+        "latent/subjects.parquet",
+        "moesd/config.json",
+        "moesd/token.safetensors",
+        "moesd/gate.safetensors",
+        "moesd/experts.safetensors",
+        "moesd/gate.parquet",
+        "images/base/metadata.jsonl",
+        "images/moesd/metadata.jsonl",
+        "evaluation/labels.parquet",
+        "evaluation/fairness.parquet",
+        "evaluation/shares.parquet",
+        "evaluation/quality.json",
+        "report.html",
+    } <= names
+    assert not [name for name in names if ".tmp-" in name or "candidates" in name]
+
+
+def test_nothing_is_done_twice(run, walk):
+    stamps = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
+    told = []
+    outcomes = walk(run, tell=told.append)
+    assert [outcome.stage for outcome in outcomes] == ROAD == [outcome.stage for outcome in told]
+    assert not any(outcome.was_made for outcome in outcomes)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("stage", "setting", "first"),
+    [("evaluate", {"n_bootstrap": 50}, "evaluate"), ("generate", {"n_images": 9}, "generate")],
+)
+def test_a_changed_setting_makes_its_stage_and_what_builds_on_it_anew(
+    run, walk, stage, setting, first
+):
+    Experiment.open(run).set(stage, **setting)
+    outcomes = walk(run)
+    made = [outcome.stage for outcome in outcomes if outcome.was_made]
+    assert made == ROAD[ROAD.index(first) :]
+
+
+def test_going_back_to_the_old_settings_gives_the_old_bytes(run, finished_run, walk):
+    Experiment.open(run).evaluate(n_bootstrap=50)
+    Experiment.open(run).set("evaluate", n_bootstrap=100)
+    walk(run)
+    assert contents(run) == contents(finished_run)
+
+
+@pytest.mark.parametrize("stage", ["fit", "train", "generate", "evaluate"])
+def test_a_stage_before_its_predecessor_names_the_command(tmp_path, model_folder, stage):
+    experiment = Experiment.create(tmp_path / "run", model=str(model_folder))
+    with pytest.raises(
+        StageError, match=f"{stage} builds on embed, but .* run `moesd-probe embed .*` first"
+    ):
+        getattr(experiment, stage)()
+
+
+def test_a_stage_after_an_outdated_one_names_it(run):
+    experiment = Experiment.open(run).set("fit", strength=2.0)
+    with pytest.raises(StageError, match=r"generate builds on fit, but latent/.* other settings"):
+        experiment.generate()
+
+
+def test_inspecting_needs_a_trained_gate(tmp_path, model_folder):
+    experiment = Experiment.create(tmp_path / "run", model=str(model_folder))
+    with pytest.raises(StageError, match="inspect builds on embed"):
+        experiment.inspect("a photo of a nurse")
+
+
+def test_a_lost_picture_is_made_again_with_the_same_bytes(run, finished_run):
+    victim = run / "images/moesd/nurse/neutral-00003.png"
+    victim.unlink()
+    outcome = Experiment.open(run).generate()
+    assert outcome.was_made
+    assert outcome.why == "images/moesd/nurse/neutral-00003.png is missing"
+    assert contents(run / "images") == contents(finished_run / "images")
+
+
+def test_a_lost_figure_is_drawn_again(run, finished_run, walk):
+    (run / "figures/sketch.txt").unlink()
+    outcomes = {outcome.stage: outcome for outcome in walk(run)}
+    assert outcomes["visualize"].why == "figures/sketch.txt is missing"
+    assert contents(run) == contents(finished_run)
+
+
+class StoppedError(BaseException):
+    """Like a kill: no ordinary handler catches it."""
+
+
+DEATHS = (  # file, at which of its writes, whether before or after it takes its place
+    ("embeddings/states.safetensors", "before"),
+    ("latent/map.parquet", "after"),
+    ("latent/direction.safetensors", "before"),
+    ("moesd/candidates/cook/male-00004.png", "after"),
+    ("moesd/examples/metadata.jsonl", "after"),
+    ("moesd/examples/provenance.json", "after"),
+    ("moesd/gate.parquet", "after"),
+    ("images/base/nurse/neutral-00002.png", "before"),
+    ("images/moesd/metadata.jsonl", "after"),
+    ("evaluation/labels.parquet", "after"),
+    ("evaluation/shares.parquet", "after"),
+    ("evaluation/quality.json", "before"),
+    ("evaluation/quality.json", "after"),
+    ("figures/provenance.json", "before"),
+    ("report.html", "before"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_killed_at_any_write_and_started_again_a_run_ends_with_the_same_files(
+    tmp_path, model_folder, small_lexicon, finished_run, monkeypatch, walk
+):
+    folder = tmp_path / "run"
+    Experiment.create(folder, model=str(model_folder), seed=3, lexicon=small_lexicon)
+    Config.read(finished_run).write(folder)
+    replace_file, to_come = os.replace, list(DEATHS)
+
+    def killed(source, target):
+        name = Path(target).relative_to(folder).as_posix()
+        if (name, "before") in to_come:
+            to_come.remove((name, "before"))
+            raise StoppedError
+        replace_file(source, target)
+        if (name, "after") in to_come:
+            to_come.remove((name, "after"))
+            raise StoppedError
+
+    monkeypatch.setattr(os, "replace", killed)
+    for _ in DEATHS:
+        with pytest.raises(StoppedError):
+            walk(folder)
+    assert not to_come
+    walk(folder)
+    assert contents(folder) == contents(finished_run)
+
+
+def test_what_a_killed_process_left_half_written_is_swept_up(run, finished_run, walk):
+    orphan = run / "images/base/nurse" / f".tmp-{os.getpid()}-0badcafe-neutral-00000.png"
+    orphan.write_bytes(b"half")
+    walk(run)
+    assert contents(run) == contents(finished_run)
+
+
+def test_a_second_command_on_the_same_run_is_told_at_once(run):
+    with exclusive(run), pytest.raises(BusyError, match="in use by another process"):
+        Experiment.open(run).fit(strength=3.0)
+    assert Config.read(run).fit.strength == 500.0
+
+
+def test_a_run_of_another_model_is_refused(run):
+    with pytest.raises(ArtifactError, match=r"is a run of .*, not of 'tinytown'; start a new run"):
+        Experiment.create(run, model="tinytown")
+
+
+def test_a_run_of_other_weights_is_refused(run, model_folder, tmp_path):
+    other = shutil.copytree(model_folder, tmp_path / "other")
+    config = json.loads((other / "text_encoder/config.json").read_text())
+    (other / "text_encoder/config.json").write_text(json.dumps({**config, "touched": True}))
+    config = replace(Config.read(run), model=str(other))
+    config.write(run)
+    with pytest.raises(ArtifactError, match=r"was made by model .* start a new run"):
+        Experiment.open(run)
+
+
+def test_a_truncated_file_is_named(run):
+    path = run / "embeddings/states.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ArtifactError, match=r"states\.safetensors cannot be read"):
+        Experiment.open(run)
+
+
+@pytest.mark.parametrize("held_out", ["true", "false"])
+def test_a_lexicon_that_leaves_nothing_to_train_or_to_prove_is_refused(
+    tmp_path, model_folder, small_lexicon, held_out
+):
+    text = small_lexicon.read_text()
+    text = text.replace("held_out = true", "held_out = x").replace(
+        "held_out = false", "held_out = x"
+    )
+    path = tmp_path / "lexicon.toml"
+    path.write_text(text.replace("held_out = x", f"held_out = {held_out}"))
+    with pytest.raises(DataError, match=f"have held_out = {held_out}; needed some of each"):
+        Experiment.create(tmp_path / "run", model=str(model_folder), lexicon=path)
+    assert not (tmp_path / "run").exists()
+
+
+# What stands in the files
+
+
+def test_fit_says_what_the_issue_asks_for(finished_run):
+    found = Experiment.open(finished_run).fit().to_json()
+    assert found["share_correlation"].keys() == {"r", "p", "low", "high", "n"}
+    assert found["share_correlation"]["n"] == 6
+    assert found["gap"].keys() == {"value", "low", "high"}
+    assert found["gap"]["low"] < found["gap"]["value"] < found["gap"]["high"]
+
+
+def test_the_direction_is_fitted_on_the_training_occupations_alone(finished_run):
+    from probe.latent.directions import PairDirection
+    from probe.text.embeddings import EmbeddingStore
+
+    experiment = Experiment.open(finished_run)
+    store = EmbeddingStore.open(finished_run / "embeddings")
+    training = store.prompt_set.select(split="trained", group=["male", "female"])
+    male, female = training.pairs()
+    z = store.vectors(training.prompts)
+    expected = PairDirection().fit(z[male], z[female]).direction_
+    from probe.io.artifacts import read_tensors
+
+    arrays, _ = read_tensors(finished_run / "latent/direction.safetensors", kind="direction")
+    np.testing.assert_array_equal(arrays["vector"], expected)
+    assert experiment.fit().result.n_pairs == len(male)
+
+
+def test_training_pictures_are_balanced_and_of_no_held_out_occupation(finished_run):
+    table = read_metadata(finished_run / EXAMPLES)
+    lexicon = Lexicon.load(finished_run / "lexicon.toml")
+    training = {job.name for job in lexicon.occupations if not job.held_out}
+    counts = table.groupby(["subject", "value"]).size().unstack()
+    assert set(table["subject"]) <= training
+    assert (counts["woman"] == counts["man"]).all()
+    assert set(table["prompt"]) == {f"a photo of a {subject}" for subject in counts.index}
+    assert all((finished_run / EXAMPLES / name).is_file() for name in table["file_name"])
+
+
+def test_training_pictures_show_what_was_asked_for(finished_run, model_folder):
+    from probe.images.attributes import AttributeClassifier
+
+    table = read_metadata(finished_run / EXAMPLES)
+    files = [finished_run / EXAMPLES / name for name in table["file_name"]]
+    seen = AttributeClassifier.load(model_folder / "classifier").label(files)
+    assert seen["gender"].tolist() == table["value"].tolist()
+    assert seen["subject"].tolist() == table["subject"].tolist()
+
+
+def test_pictures_change_where_the_gate_opens_and_nowhere_else(finished_run):
+    base, corrected = (
+        read_metadata(finished_run / "images" / side).set_index("file_name")
+        for side in ("base", "moesd")
+    )
+    from probe.moesd.model import MoESD
+
+    routes = MoESD.load(finished_run / "moesd").classify(sorted(set(base["prompt"])))
+    is_open = routes.set_index("prompt")["route_trained"].str.endswith("skewed")
+    changed = base["key"] != corrected["key"].loc[base.index]
+    assert changed.equals(base["prompt"].map(is_open).rename("key"))
+    assert changed.any()
+    assert not changed.all()
+
+
+def test_labels_have_one_row_a_picture_and_the_columns_of_the_contract(finished_run):
+    labels, _ = read_table(finished_run / "evaluation/labels.parquet", kind="labels")
+    n_pictures = 6 * 8 + 6 * 2 * 2 + 2 * 2
+    assert labels["side"].value_counts().to_dict() == {"base": n_pictures, "moesd": n_pictures}
+    assert {
+        "side", "kind", "subject", "split", "seed", "prompt", "file_name", "clip_score",
+        "gender", "gender_confidence", "subject_seen", "subject_seen_confidence",
+    } <= set(labels.columns)  # fmt: skip
+
+
+def test_evaluate_says_what_the_issue_asks_for(finished_run):
+    found = quality_of(finished_run)
+    for side in ("base", "corrected"):
+        for figures in (found[side], found[side]["trained"], found[side]["held_out"]):
+            for measure in ("mad", "fd", "delta", "gap", "kl"):
+                assert figures[measure].keys() == {"value", "low", "high", "floor"}
+        for share in ("explicit_honoured", "subject_recognised", "clip_score"):
+            assert {"value", "low", "high"} <= found[side][share].keys()
+    assert found["difference"]["mad"].keys() == {"value", "low", "high", "p"}
+    assert found["failures"].keys() == {
+        "gate_missed", "overcorrected", "explicit_changed", "non_person_changed", "overfit",
+    }  # fmt: skip
+    assert found["n_images"] == {"base": 48, "corrected": 48, "per_subject": 8}
+
+
+def test_the_figures_follow_from_the_labels(finished_run):
+    labels, _ = read_table(finished_run / "evaluation/labels.parquet", kind="labels")
+    neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
+    share = (neutral["gender"] == "woman").groupby(neutral["subject"]).mean()
+    found = quality_of(finished_run)
+    assert found["base"]["mad"]["value"] == pytest.approx((share - 0.5).abs().mean())
+    recognised = (neutral["subject_seen"] == neutral["subject"]).mean()
+    assert found["base"]["subject_recognised"]["value"] == pytest.approx(recognised)
+    shares, _ = read_table(finished_run / "evaluation/shares.parquet", kind="shares")
+    women = shares[(shares["side"] == "base") & (shares["value"] == "woman")]
+    pd.testing.assert_series_equal(
+        women.set_index("subject")["share"].sort_index(), share, check_names=False
+    )
+
+
+def test_pieces_of_an_evaluation_are_kept_until_it_is_whole(run, finished_run, monkeypatch):
+    from probe.images.attributes import AttributeClassifier
+    from probe.run.evaluation import labels as labelling
+
+    monkeypatch.setattr(labelling, "_PIECE", 30)
+    label, looked_at = AttributeClassifier.label, []
+
+    def watched(self, images, **options):
+        if len(looked_at) == 2:
+            raise StoppedError
+        looked_at.append(len(images))
+        return label(self, images, **options)
+
+    shutil.rmtree(run / "evaluation")
+    monkeypatch.setattr(AttributeClassifier, "label", watched)
+    with pytest.raises(StoppedError):
+        Experiment.open(run).evaluate()
+    assert len(list((run / "evaluation/pieces").iterdir())) == 2
+    monkeypatch.setattr(AttributeClassifier, "label", label)
+    Experiment.open(run).evaluate()
+    ours, theirs = (
+        read_table(folder / "evaluation/labels.parquet", kind="labels")[0]
+        for folder in (run, finished_run)
+    )
+    # Batches of another size round otherwise in the last digit.
+    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4)
+    assert not (run / "evaluation/pieces").exists()
+
+
+def test_where_the_classifier_knows_no_subjects_clip_recognises_them(
+    run, model_folder, tmp_path, small_lexicon
+):
+    folder = shutil.copytree(model_folder / "classifier", tmp_path / "classifier")
+    config = json.loads((folder / "config.json").read_text())
+    for index, label in config["id2label"].items():
+        config["id2label"][index] = label.replace("subject:", "mood:")
+    config["label2id"] = {label: int(index) for index, label in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    Experiment.open(run).set("train", objective="latent").set("evaluate", classifier=str(folder))
+    for stage in ("train", "generate", "evaluate"):
+        getattr(Experiment.open(run), stage)()
+    labels, _ = read_table(run / "evaluation/labels.parquet", kind="labels")
+    lexicon = Lexicon.load(small_lexicon)
+    subjects = {*(job.name for job in lexicon.occupations), *lexicon.objects}
+    assert set(labels["subject_seen"]) <= subjects
+    neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
+    recognised = quality_of(run)["base"]["subject_recognised"]["value"]
+    assert recognised == pytest.approx((neutral["subject_seen"] == neutral["subject"]).mean())
+
+
+def test_an_untouched_prompt_stays_where_it_is(finished_run):
+    found = Experiment.open(finished_run).inspect("a photo of a woman working as a nurse")
+    assert found.route == "explicit"
+    assert found.expert == "base"
+    assert found.shift == pytest.approx(0.0, abs=1e-6)
+    assert [name for name, _ in found.nearest_before] == [name for name, _ in found.nearest_after]
+    assert "a photo of a woman working as a nurse" not in [name for name, _ in found.nearest_before]
+    assert sum(found.probabilities.values()) == pytest.approx(1.0)
+
+
+def test_a_skewed_prompt_is_moved_by_an_expert(finished_run):
+    table, _ = read_table(finished_run / "moesd/gate.parquet", kind="gate")
+    row = table[table["route_trained"].str.endswith("skewed")].iloc[0]
+    found = Experiment.open(finished_run).inspect(row["prompt"])
+    assert found.route == row["route_trained"]
+    assert found.expert.startswith("toward-")
+    assert found.shift > 0
+    assert found.skew == pytest.approx(row["skew"], abs=1e-5)
+    assert found.skew_corrected == pytest.approx(row["skew_corrected"], abs=1e-5)
+
+
+def test_info_lists_every_file_and_stage(finished_run):
+    found = Experiment.open(finished_run).info()
+    assert found.stages == dict.fromkeys(ROAD[:5])
+    assert {entry.path for entry in found.files} >= {
+        "embeddings/states.safetensors", "latent/fit.json", "evaluation/quality.json",
+    }  # fmt: skip
+    assert {entry.revision for entry in found.files} == {found.revision}
+
+
+def test_info_says_what_waits_for_what(run):
+    experiment = Experiment.open(run).set("train", latent_steps=4)
+    found = experiment.info()
+    assert found.stages["fit"] is None
+    assert "other settings or inputs" in found.stages["train"]
+    assert found.stages["generate"] == found.stages["evaluate"] == "waits for train"
+
+
+def test_no_file_carries_a_time_or_a_place(finished_run, tmp_path):
+    for name, content in contents(finished_run).items():
+        if name != "config.toml" and name.endswith((".json", ".jsonl", ".csv", ".html")):
+            assert str(finished_run).encode() not in content

@@ -1,0 +1,195 @@
+"""A run whose classifier is shown faces: what is counted, bounded, and measured anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from probe.errors import DataError, DegenerateDataError
+from probe.images.faces import detectors
+from probe.images.faces.face import Face
+from probe.io.artifacts import read_json, read_table
+from probe.run import Experiment
+from probe.run.config import Config
+from probe.run.evaluation import evaluators
+from probe.run.evaluation.failure_examples import worst_pictures
+from probe.run.evaluation.measurement import Measurement
+from probe.run.evaluation.missing_labels import seen_on_both
+from probe.run.folder import Run
+from probe.run.wording.unseen import unseen
+
+ASKED = {"female": "woman", "male": "man"}
+
+
+class SomeHaveNone:
+    """Takes a picture for one face, for none or for two, by its pixels alone."""
+
+    name = "pixels"
+
+    def find(self, pictures, /, *, names):
+        assert len(pictures) == len(names)
+        rests = [int(np.asarray(picture).sum()) % 7 for picture in pictures]
+        faces = [Face(0, 0, 64, 64), Face(0, 0, 64, 63)]
+        return [faces[: {0: 0, 1: 2}.get(rest, 1)] for rest in rests]
+
+
+def call(*words):
+    result = CliRunner().invoke(main, ["evaluate", *map(str, words)])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def table_of(*sides):
+    """Neutral pictures: of each side, subject -> values seen, in the order of their files."""
+    rows = [
+        {
+            "side": side,
+            "kind": "neutral",
+            "subject": subject,
+            "split": "trained" if subject == "cook" else "held_out",
+            "seed": index,
+            "prompt": subject,
+            "file_name": f"{subject}/{index}.png",
+            "key": f"{subject}-{index}{side if subject == 'cook' else ''}",
+            "gender": value,
+            "subject_seen": subject,
+            "clip_score": 20.0 + index,
+        }
+        for side, of in zip(("base", "moesd"), sides, strict=True)
+        for subject, values in of.items()
+        for index, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+W, M, N, A = "woman", "man", "undetected", "ambiguous"
+BASE = {"cook": [W, W, W, N], "nurse": [W, W, W, W], "guard": [N, N, A, A]}
+AFTER = {"cook": [W, M, N, A], "nurse": [W, M, M, N], "guard": [M, W, M, W]}
+
+
+def measured(base, after):
+    return Measurement(
+        labels=table_of(base, after),
+        attributes={"gender": [W, M], "subject_seen": ["cook", "nurse", "guard"]},
+        attribute="gender",
+        asked=ASKED,
+        n_bootstrap=50,
+        seed=0,
+        in_faces=True,
+    )
+
+
+def test_unseen_pictures_are_no_value_and_their_number_and_reach_are_told():
+    found = measured(BASE, AFTER).quality()
+    of = found["unseen"]
+    assert of["left_out"] == ["guard"]  # nothing is known of it before
+    names = ("n_images", "total", "undetected", "ambiguous", "unreadable")
+    assert [of["base"][name] for name in names] == [12, 5, 3, 2, 0]
+    assert [of["corrected"][name] for name in names] == [12, 3, 2, 1, 0]
+    assert of["base"]["subjects"] == {"cook": 1, "guard": 4}
+    assert found["base"]["mad"]["value"] == pytest.approx(0.5)
+    assert found["corrected"]["mad"]["value"] == pytest.approx((0 + 1 / 6) / 2)
+    bounds = [of[side]["bounds"]["mad"] for side in ("base", "corrected")]
+    assert bounds[0] == {"low": pytest.approx((1 / 4 + 1 / 2) / 2), "high": pytest.approx(0.5)}
+    # cook 1 of 2 and 2 unseen: 1/4 at most; nurse 1 of 3 and 1 unseen: 0 to 1/4
+    assert bounds[1] == {"low": pytest.approx(0), "high": pytest.approx(1 / 4)}
+    assert of["difference"]["bounds"]["mad"] == {
+        "low": pytest.approx(0 - 0.5),
+        "high": pytest.approx(1 / 4 - 3 / 8),
+    }
+    told = unseen(found)
+    assert "3 images without a face and 2 with several alike before, of 12" in told
+    assert "lies between -0.500 and -0.125, whatever those images show" in told.replace(
+        "\N{MINUS SIGN}", "-"
+    )
+    assert "Left out, as nothing was seen on one side: guard." in told
+
+
+def test_shares_leave_out_what_was_seen_in_no_picture():
+    shares = measured(BASE, AFTER).shares()
+    gender = shares[shares["attribute"] == "gender"].set_index(["side", "subject", "value"])["n"]
+    assert gender["base", "cook", W] == 3
+    assert gender["moesd", "cook", M] == 2
+    assert ("base", "guard", W) not in gender.index
+    seen = seen_on_both(table_of(BASE, AFTER), "gender")
+    assert set(seen["subject"]) == {"cook", "nurse"}
+    assert len(seen) == 7 + 5
+
+
+def test_without_any_face_in_common_there_is_nothing_to_measure():
+    with pytest.raises(DegenerateDataError, match="seen in no occupation's pictures of both"):
+        measured({"cook": [W, N]}, {"cook": [N, A]}).quality()
+
+
+def test_no_failure_is_shown_by_a_picture_without_a_face():
+    chosen = worst_pictures(
+        table_of(BASE, AFTER), attribute="gender", values=[W, M], asked=ASKED, n_pictures=9
+    )
+    assert not {N, A} & {*chosen["seen_base"], *chosen["seen_moesd"]}
+
+
+@pytest.mark.slow
+def test_a_run_looks_at_faces_once_they_are_asked_for(finished_run, tmp_path, monkeypatch):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    labels = run / "evaluation/labels.parquet"
+    before, quality = labels.read_bytes(), (run / "evaluation/quality.json").read_bytes()
+    monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
+    found = json.loads(call(run, "--faces", "--json"))
+    table = read_table(labels, kind="labels")[0]
+    plain = read_table(finished_run / "evaluation/labels.parquet", kind="labels")[0]
+    is_face = ~table["gender"].isin([N, A])
+    assert 0 < is_face.sum() < len(table)
+    assert (table["gender"] == plain["gender"])[is_face].all()
+    assert (table["subject_seen"] == plain["subject_seen"]).all()
+    neutral = table[(table["kind"] == "neutral") & (table["side"] == "base")]
+    assert found["unseen"]["base"]["undetected"] == int((neutral["gender"] == N).sum())
+    assert found["unseen"]["base"]["ambiguous"] == int((neutral["gender"] == A).sum())
+    told = call(run)
+    assert told.startswith("evaluate: skipped (")
+    assert "Seen in faces: " in told
+    assert call(run, "--face-margin", "0.5").startswith("evaluate: made")
+    assert call(run, "--faces", "").startswith("evaluate: made")
+    assert (labels.read_bytes(), (run / "evaluation/quality.json").read_bytes()) == (
+        before,
+        quality,
+    )
+
+
+def test_a_run_knows_its_faces_by_what_finds_them_and_takes_no_boxes(tmp_path):
+    def line(**settings):
+        config = Config(model="tinytown").with_settings("evaluate", settings)
+        return evaluators.faces_line(Run(tmp_path, config))
+
+    assert line() == ""
+    assert line(faces="mediapipe") != line(faces="mediapipe", face_margin=0.5)
+    weights = tmp_path / "other.tflite"
+    weights.write_bytes(b"other weights")
+    assert line(faces="mediapipe") != line(faces=str(weights))
+    with pytest.raises(DataError, match="boxes of certain pictures; a run makes its own"):
+        line(faces="boxes.csv")
+
+
+@pytest.mark.slow
+def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(
+    finished_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    experiment = Experiment.open(run).set("evaluate", faces="mediapipe")
+    experiment.evaluate()
+    experiment.probe("levels")
+    pairs = read_table(run / "evaluation/level_pictures.parquet", kind="level_pictures")[0]
+    assert not {N, A} & {*pairs["seen_base"], *pairs["seen_moesd"]}
+    found = experiment.audit_until_settled(0.3, 0.7, n_max=16)
+    assert all(of.n <= 16 for of in found.subjects.values())
+    assert sum(of.n for of in found.subjects.values()) < 16 * len(found.subjects)
+    experiment.compare("moesd", "explicit-mixing")
+    methods = read_json(run / "comparison/methods.json", kind="comparison")[0]["methods"]
+    assert all(0 < of["unseen"]["value"] < 1 for of in methods)
+    assert all(of["explicit_honoured"]["n"] < of["explicit_changed"]["n"] for of in methods)

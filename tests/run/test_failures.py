@@ -1,0 +1,81 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from probe.audit.fairness import PairedDifference
+from probe.run.evaluation import failures
+
+N = np.full(4, 20)
+
+
+def test_a_share_without_a_trial_says_that_nothing_is_known():
+    nothing = failures.share(np.array([], dtype=bool))
+    assert nothing == {"value": 0.0, "low": 0.0, "high": 1.0, "n": 0}
+
+
+@given(hits=st.integers(0, 30))
+def test_a_share_lies_in_its_interval(hits):
+    found = failures.share(np.arange(30) < hits)
+    assert found["value"] == hits / 30
+    assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
+    assert found["n"] == 30
+
+
+@given(n=st.integers(1, 200), fair=st.sampled_from([0.5, 0.25]))
+def test_a_fair_model_leans_in_at_most_one_case_of_twenty(n, fair):
+    hits = np.arange(n + 1)
+    leaning = failures.leans(hits, np.full(n + 1, n), fair)
+    assert binom.pmf(hits[leaning], n, fair).sum() <= 0.05 + 1e-12
+
+
+def test_lean_is_seen_on_both_sides():
+    assert failures.leans(np.array([0, 6, 10, 14, 20]), np.full(5, 20), 0.5).tolist() == [
+        True, False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_a_gate_misses_what_leans_and_stays_as_it_was():
+    hits, untouched = np.array([0, 20, 10, 19]), np.array([True, False, True, True])
+    found = failures.gate_missed(hits, N, untouched, 0.5)
+    assert (found["value"], found["n"]) == (2 / 3, 3)  # the third subject does not lean
+
+
+def test_a_gate_that_leaves_fair_subjects_alone_misses_nothing():
+    found = failures.gate_missed(np.full(4, 10), N, np.full(4, True), 0.5)
+    assert (found["value"], found["n"]) == (0.0, 0)
+
+
+def test_overcorrection_is_a_lean_to_the_other_side():
+    before, after = np.array([0, 20, 0, 10]), np.array([20, 0, 10, 20])
+    assert failures.overcorrected(before, after, N, N, 0.5)["value"] == 0.5
+
+
+def test_overcorrection_does_not_depend_on_which_value_is_counted():
+    before, after = np.array([0, 20, 3, 10]), np.array([18, 1, 11, 20])
+    one = failures.overcorrected(before, after, N, N, 0.5)
+    assert one == failures.overcorrected(N - before, N - after, N, N, 0.5)
+
+
+def test_pictures_with_another_key_are_changed():
+    found = failures.changed(pd.Series(list("abcd")), pd.Series(list("abxd")))
+    assert found["value"] == 0.25
+
+
+def test_equal_gains_are_no_overfitting():
+    gain = PairedDifference(value=-0.2, low=-0.3, high=-0.1, p=0.01)
+    found = failures.overfit(gain, gain)
+    assert found["value"] == 0.0
+    # Two independent intervals of half-width 0.1.
+    assert found["high"] == -found["low"] == pytest.approx(0.1 * 2**0.5)
+
+
+def test_a_smaller_gain_on_held_out_occupations_is_overfitting():
+    trained = PairedDifference(value=-0.2, low=-0.25, high=-0.16, p=0.01)
+    held_out = PairedDifference(value=-0.1, low=-0.18, high=0.0, p=0.2)
+    found = failures.overfit(trained, held_out)
+    assert found["value"] == pytest.approx(0.1)
+    assert found["low"] == pytest.approx(0.1 - np.hypot(0.08, 0.04))
+    assert found["high"] == pytest.approx(0.1 + np.hypot(0.1, 0.05))

@@ -1,0 +1,327 @@
+"""Vectors that were made elsewhere are a run of their own: kept as they came, without a model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from probe.errors import StageError
+from probe.io.artifacts import read_json, read_table, read_tensors
+from probe.run import Experiment
+from probe.run.imported_vectors import NAMES, VECTORS
+from probe.text.vector_files import read_vectors, write_vectors
+from probe.text.vectors import NamedVectors
+
+JOBS = {f"job{i}": (i + 0.5) / 12 for i in range(12)}
+"""Share of women in each; their vectors are planted to follow it."""
+
+CONCEPT = """\
+name = "gender"
+pairs = [["he", "she"], ["king", "queen"], ["son", "daughter"], ["uncle", "aunt"], ["lad", "lass"]]
+[groups]
+male = ["he", "king", "son", "uncle", "lad"]
+female = ["she", "queen", "daughter", "aunt", "lass"]
+[targets]
+"""
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refusal(result, code=1):
+    """The one line that a refused command leaves on standard error."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert code == 2 or len(lines) == 1
+    return lines[-1]
+
+
+def planted(strength, seed=0, width=40):
+    """Words of two genders and jobs; ``strength`` times an axis tells them apart."""
+    rng = np.random.default_rng(seed)
+    axis = rng.standard_normal(width)
+    axis /= np.linalg.norm(axis)
+    names = ["he", "king", "son", "uncle", "lad", "she", "queen", "daughter", "aunt", "lass"]
+    sides = [*[1.0] * 5, *[-1.0] * 5, *(1 - 2 * share for share in JOBS.values())]
+    common = np.tile(rng.standard_normal((5, width)), (2, 1))  # what the words of a pair share
+    rows = np.concatenate([common, rng.standard_normal((len(JOBS), width))])
+    rows += 0.3 * rng.standard_normal(rows.shape)
+    rows -= np.outer(rows @ axis, axis)
+    rows = 0.3 * rows + strength * np.outer(sides, axis)
+    return NamedVectors((*names, *JOBS), rows.astype(np.float32), "planted.npz"), axis
+
+
+@pytest.fixture
+def files(tmp_path):
+    vectors, _ = planted(1.0)
+    write_vectors(vectors, tmp_path / "planted.npz")
+    lines = [f"{name} = {{ female = {share} }}" for name, share in JOBS.items()]
+    (tmp_path / "mine.toml").write_text(CONCEPT + "\n".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run(files):
+    result = call("embed", files / "run", "--import", files / "planted.npz")
+    assert result.exit_code == 0, result.output
+    return files / "run"
+
+
+def contents(folder):
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_a_planted_axis_is_found_and_what_leans_along_it(run, files):
+    result = call("concept", run, files / "mine.toml", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    vectors, axis = planted(1.0)
+    arrays, _ = read_tensors(run / "latent/concepts/gender.safetensors", kind="axes")
+    assert arrays["vectors"][0] @ axis > 0.95
+    assert found["axes"][0]["kind"] == "pairs"
+    assert found["axes"][0]["n_units"] == 5
+    assert found["axes"][0]["angle_high"] < 25
+    assert found["told_apart"]["value"] == 1.0
+    assert found["correlations"][0]["group"] == "female"
+    assert found["correlations"][0]["r"] > 0.9
+    weat = next(row for row in found["measures"] if row["measure"] == "WEAT")
+    assert weat["value"] > 1.5
+    assert weat["p_holm"] < 0.01
+    places, _ = read_table(run / "latent/concepts/gender.parquet", kind="concept")
+    z = vectors.unit()[vectors.rows(places["name"].tolist())]
+    direct = (z - arrays["center"]) @ arrays["vectors"][0]
+    np.testing.assert_allclose(places["place"], direct, atol=1e-6)
+    assert (places["low"] < places["high"]).all()
+
+
+def test_nothing_is_found_where_nothing_was_planted(files):
+    vectors, _ = planted(0.0)
+    outcome = Experiment.from_vectors(files / "null", vectors).concept(files / "mine.toml")
+    found = outcome.result.to_json()
+    assert found["axes"][0]["angle_median"] > 25
+    assert all(row["p_holm"] > 0.05 for row in found["measures"])
+    assert found["correlations"][0]["low"] < 0 < found["correlations"][0]["high"]
+
+
+def test_import_says_what_came_and_the_run_goes_on_without_naming_it_again(run):
+    result = call("embed", run)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == "22 vectors of 40 features from planted.npz"
+
+
+def test_what_was_converted_is_said_in_both_forms(files):
+    np.save(files / "half.npy", np.eye(3, dtype=np.float16))
+    (files / "half.names.txt").write_text("a\nb\nc\n", encoding="utf-8")
+    said = call("embed", files / "half", "--import", files / "half.npy")
+    assert "converted from float16 to float32" in said.stdout
+    told = call("embed", files / "half", "--import", files / "half.npy", "--json")
+    assert json.loads(told.stdout)["notes"] == said.stdout.splitlines()[1:]
+
+
+def test_vectors_go_out_bit_for_bit_as_they_came(run, files):
+    assert call("export", run, files / "out.npz").exit_code == 0
+    back, came = read_vectors(files / "out.npz"), read_vectors(files / "planted.npz")
+    assert back.names == came.names
+    assert back.matrix.tobytes() == came.matrix.tobytes()
+    assert call("export", run, files / "out.bin").exit_code == 0  # the names have no spaces
+
+
+def test_info_lists_the_vectors_and_the_concepts_looked_at(run, files):
+    call("concept", run, files / "mine.toml")
+    text = call("info", run).stdout
+    assert text.startswith("model import:planted.npz, revision ")
+    assert "embed           up to date" in text
+    assert "concept gender  up to date" in text
+    assert "embeddings/vectors.safetensors" in text
+    with (run / "concepts/gender.toml").open("a", encoding="utf-8") as file:
+        file.write("\nnew = { female = 0.5 }")
+    assert "was made with other settings or inputs" in call("info", run).stdout
+
+
+def test_the_same_command_does_nothing_twice_and_gives_the_same_bytes(run, files):
+    assert call("concept", run, files / "mine.toml").stdout.startswith("concept gender: made")
+    before = contents(run)
+    assert call("concept", run, files / "mine.toml").stdout.startswith("concept gender: skipped")
+    assert call("embed", run, "--import", files / "planted.npz").exit_code == 0
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fit", "--strength", "3"],
+        ["train", "--n-examples", "10"],
+        ["generate", "--n-images", "1"],
+        ["evaluate"],
+        ["visualize"],
+        ["report"],
+        ["run"],
+        ["probe"],
+        ["inspect", "a prompt"],
+    ],
+)
+def test_what_needs_a_model_is_refused_and_changes_nothing(run, arguments):
+    before = contents(run)
+    name, *rest = arguments
+    line = refusal(call(name, run, *rest))
+    assert f"imported vectors and no model, which {name} needs" in line
+    assert f"moesd-probe concept {run} gender" in line
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("option", ["--lexicon", "--prompts"])
+def test_prompts_and_words_are_refused_where_nothing_can_embed_them(run, files, option):
+    (files / "x.txt").write_text("a cat\n", encoding="utf-8")
+    before = contents(run)
+    assert "no encoder" in refusal(call("embed", run, option, files / "x.txt"))
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--import", "planted.npz", "--model", "tinytown"], "--import takes no --model"),
+        (["--import", "planted.npz", "--prompts", "mine.toml"], "--import takes no --prompts"),
+        (["--names", "mine.toml"], "--names names the rows of --import, which is not given"),
+        (["--column", "x"], "--column names a column of a file, and none is given"),
+        (["--import", "nowhere.npz"], "does not exist"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(files, monkeypatch, arguments, message):
+    monkeypatch.chdir(files)
+    assert message in refusal(call("embed", "new", *arguments), code=2)
+    assert not (files / "new").exists()
+
+
+def test_vectors_that_are_none_start_no_run(files):
+    np.save(files / "bad.npy", np.array([[1.0, np.nan], [0.0, 1.0]]))
+    line = refusal(call("embed", files / "new", "--import", files / "bad.npy"))
+    assert "holds no names" in line
+    (files / "names.txt").write_text("a\nb\n", encoding="utf-8")
+    named = ["--import", files / "bad.npy", "--names", files / "names.txt"]
+    assert "NaN" in refusal(call("embed", files / "new", *named))
+    assert not (files / "new").exists()
+
+
+def test_other_vectors_and_models_are_refused_in_both_orders(run, files, finished_run, tmp_path):
+    before = contents(run)
+    write_vectors(planted(1.0, seed=1)[0], files / "other" / "planted.npz")
+    for source in (files / "other/planted.npz", files / "other.npz"):
+        write_vectors(planted(1.0, seed=1)[0], source)
+        assert "start a new run" in refusal(call("embed", run, "--import", source))
+    assert "start a new run" in refusal(call("embed", run, "--model", "tinytown"))
+    assert contents(run) == before
+    model = shutil.copytree(finished_run, tmp_path / "model")
+    before = contents(model)
+    assert "is a run of" in refusal(call("embed", model, "--import", files / "planted.npz"))
+    assert contents(model) == before
+
+
+def test_an_import_that_was_killed_before_its_settings_goes_on(run, files):
+    before = contents(run)
+    (run / "config.toml").unlink()
+    (run / NAMES).unlink()
+    assert call("embed", run, "--import", files / "planted.npz").exit_code == 0
+    assert contents(run) == before
+
+
+def flip(path, name, vectors):
+    """Change a bit of one vector in the file."""
+    content = bytearray(path.read_bytes())
+    content[-4 * vectors.matrix.shape[1] * (len(vectors) - vectors.row_of[name])] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_vector_is_named_and_the_others_stay_usable(run, files):
+    vectors, _ = planted(1.0)
+    flip(run / VECTORS, "king", vectors)
+    line = refusal(call("concept", run, files / "mine.toml"))
+    assert "the vector of 'king' is damaged (1 of 22 are)" in line
+    assert "--import planted.npz" in line
+    text = CONCEPT.replace('["king", "queen"], ', "").replace(', "king"', "")
+    (files / "less.toml").write_text(text.replace('"queen", ', ""), encoding="utf-8")
+    assert call("concept", run, files / "less.toml").exit_code == 0
+    assert call("embed", run, "--import", files / "planted.npz").exit_code == 0
+    assert call("concept", run, files / "mine.toml").exit_code == 0
+
+
+@pytest.mark.parametrize("name", [VECTORS, NAMES])
+def test_a_lost_or_truncated_file_is_named_and_can_be_imported_again(run, files, name):
+    before = contents(run)
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"x")):
+        damage(run / name)
+        assert name in refusal(call("concept", run, files / "mine.toml"))
+        assert "--import planted.npz" in refusal(call("embed", run))
+        assert call("embed", run, "--import", files / "planted.npz").exit_code == 0
+        assert contents(run) == before
+
+
+def test_names_of_other_vectors_are_refused(run, files, tmp_path):
+    Experiment.from_vectors(tmp_path / "second", planted(1.0, seed=1)[0])
+    shutil.copyfile(tmp_path / "second" / NAMES, run / NAMES)
+    with pytest.raises(StageError, match=r"is not of embeddings/vectors.* --import FILE"):
+        Experiment.open(run).export(files / "out.npz")
+
+
+@pytest.mark.slow
+def test_the_whole_road_of_imported_vectors_needs_no_torch(files):
+    script = f"""
+import sys
+from cli.main import main
+for arguments in (
+    ["embed", "{files}/run", "--import", "{files}/planted.npz"],
+    ["embed", "{files}/run"],
+    ["concept", "{files}/run", "{files}/mine.toml"],
+    ["info", "{files}/run"],
+    ["export", "{files}/run", "{files}/out.parquet"],
+):
+    main(arguments, standalone_mode=False)
+heavy = ("torch", "transformers", "diffusers", "umap")
+print(*[name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "", done.stdout
+    assert (files / "run/figures/concepts/gender.png").is_file()
+
+
+@pytest.mark.real
+def test_the_known_axis_of_real_embeddings_comes_out_of_the_command(real_data, tmp_path):
+    folder = real_data / "detic"
+    named = ["--names", folder / "oid_categories.csv"]
+    source = folder / "oid_clip_a+cname.npy"
+    assert call("embed", tmp_path / "run", "--import", source, *named).exit_code == 0
+    result = call("concept", tmp_path / "run", "gender")
+    assert "mean cosine between the differences of two pairs: 0.650" in result.stdout
+    assert "'gentleman'" in result.stdout  # is missing, and said to be
+    targets = ["Dress", "Skirt", "Miniskirt", "Tiara", "Human beard", "Tie", "Chair", "Car"]
+    (tmp_path / "clothes.toml").write_text(
+        f'name = "clothes"\ntargets = {targets}\npairs = [["Man", "Woman"], ["Boy", "Girl"]]\n'
+        '[groups]\nmale = ["Man", "Boy"]\nfemale = ["Woman", "Girl"]\n',
+        encoding="utf-8",
+    )
+    outcome = Experiment.open(tmp_path / "run").concept(tmp_path / "clothes.toml")
+    assert outcome.result.to_json()["pair_agreement"] == pytest.approx(0.650, abs=5e-4)
+    table, _ = read_table(tmp_path / "run/latent/concepts/clothes.parquet", kind="concept")
+    place = table.set_index("name")["place"]
+    known = {"Dress": -0.123, "Skirt": -0.098, "Miniskirt": -0.072, "Human beard": 0.069}
+    for name, value in known.items():  # published about another origin, rounded to 0.001
+        assert place[name] - place["Tie"] == pytest.approx(value - 0.055, abs=2.5e-3)
+    assert place[targets].sort_values().index[:3].tolist() == ["Dress", "Skirt", "Miniskirt"]
+
+
+def test_the_result_is_kept_as_it_was_said(run, files):
+    said = call("concept", run, files / "mine.toml").stdout.splitlines()[1:]
+    kept, _ = read_json(run / "latent/concepts/gender.json", kind="study")
+    assert kept["lines"] == said

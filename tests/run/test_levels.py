@@ -1,0 +1,159 @@
+"""Levels of specificity in pictures: the plan, what is measured, and the study itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probe.audit.fairness import share_interval
+from probe.images.plan import GenerationPlan
+from probe.run.config import LEVEL_WORDS, ProbeConfig
+from probe.run.studies.levels.plan import plan_levels
+from probe.run.studies.levels.tables import clustered_share, measure_levels
+from probe.text.challenge_prompts import CHALLENGES, Wordings
+from probe.text.lexicon import Lexicon
+
+SUBJECTS = {"trained": ["nurse", "carpenter"], "held_out": ["cook"]}
+LEVELS = ["none", "name", "pronoun", "hint", "adjective", "noun"]
+DRAWING = {"n_bootstrap": 50, "seed": 0}
+
+
+def pairs(level="none", asked=("", ""), seen=("woman", "man"), after=None, n=4, **columns):
+    """Pictures of four occupations, as many of each gender asked for, all of one kind."""
+    after = seen if after is None else after
+    rows = []
+    for subject in ("nurse", "carpenter", "cook", "lawyer"):
+        for picture in range(n):
+            half = picture % 2
+            key = f"{subject}-{picture}"
+            is_same = after[half] == seen[half]
+            rows.append(
+                {
+                    "level": level,
+                    "split": "held_out" if subject == "cook" else "trained",
+                    "subject": subject,
+                    "asked": asked[half],
+                    "prompt": f"{subject} {asked[half]}",
+                    "is_open": not is_same,
+                    "seen_base": seen[half],
+                    "seen_moesd": after[half],
+                    "key_base": key,
+                    "key_moesd": key if is_same else f"{key}'",
+                    **columns,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def measured(table, **options):
+    words = {"female": "woman", "male": "man"}
+    found = measure_levels(table, values=["woman", "man"], words=words, **DRAWING, **options)
+    return found.set_index(["split", "measure", "side"]).sort_index()
+
+
+# The plan
+
+
+@pytest.mark.parametrize("words", LEVEL_WORDS)
+def test_every_level_has_as_many_pictures_of_each_occupation_and_gender(words):
+    prompts = Wordings.load(CHALLENGES[words]).by_level(SUBJECTS)
+    table = plan_levels(prompts, n_images=4, seed=7).table
+    assert list(dict.fromkeys(table["level"])) == LEVELS
+    assert (table.groupby(["level", "subject"]).size() == 4).all()
+    asked = table[table["level"] != "none"]
+    assert (asked.groupby(["level", "subject", "asked"]).size() == 2).all()
+    assert set(asked["asked"]) == {"male", "female"}
+    assert (table.loc[table["level"] == "none", "asked"] == "").all()
+
+
+def test_pictures_of_an_occupation_share_their_noise_whatever_is_asked():
+    prompts = Wordings.load().by_level(SUBJECTS)
+    table = plan_levels(prompts, n_images=4, seed=7).table
+    noises = table.groupby(["subject", "level", "asked"])["seed"].agg(
+        lambda seeds: tuple(seeds)[:2]
+    )
+    assert (noises.groupby("subject").nunique() == 1).all()
+
+
+def test_a_prompt_of_the_run_itself_has_the_noise_that_it_has_there():
+    lexicon = Lexicon.load()
+    own = GenerationPlan.build(lexicon, n_images=8, seed=7).table
+    subjects = {"trained": [job.name for job in lexicon.occupations]}
+    table = plan_levels(Wordings.load().by_level(subjects), n_images=4, seed=7).table
+    both = table.merge(own, on=["prompt", "seed"])
+    of_jobs = both.groupby("level")["subject_x"].nunique()
+    assert of_jobs["none"] == of_jobs["noun"] == len(lexicon.occupations)
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_a_number_of_pictures_that_cannot_be_halved_is_refused(n):
+    with pytest.raises(ValueError, match=f"n_level_images is {n}; needed an even number"):
+        ProbeConfig(n_level_images=n)
+
+
+def test_wordings_that_nobody_wrote_are_refused():
+    with pytest.raises(ValueError, match="level_words is 'old'; needed one of seen, fresh"):
+        ProbeConfig(level_words="old")
+
+
+# What is measured
+
+
+def test_a_correction_of_neutral_prompts_is_fairer_by_the_difference_of_mad():
+    found = measured(pairs(seen=("man", "man"), after=("woman", "man")))
+    assert found.loc[("all", "mad", "base"), "value"] == 0.5
+    assert found.loc[("all", "mad", "moesd"), "value"] == 0.0
+    assert found.loc[("all", "mad_difference", ""), "value"] == -0.5
+    assert found.loc[("all", "changed", ""), "value"] == 0.5
+    assert found.loc[("all", "relabelled", ""), "value"] == 1.0
+    assert found.loc[("all", "relabelled", ""), "n"] == 8
+    assert ("all", "honoured", "base") not in found.index
+    assert found.loc[("all", "mad", "base"), "floor"] == pytest.approx(3 / 16)  # 4 fair coins
+    assert found.loc[("trained", "mad", "base"), "n"] == 12
+    assert found.loc[("held_out", "mad", "base"), "n"] == 4
+
+
+def test_what_is_asked_for_and_shown_is_honoured_and_what_is_lost_is_told():
+    asked = ("female", "male")
+    kept = measured(pairs("noun", asked))
+    assert kept.loc[("all", "honoured", "base"), "value"] == 1.0
+    assert kept.loc[("all", "mad", "base"), "value"] == 0.0
+    assert np.isnan(kept.loc[("all", "mad", "base"), "floor"])
+    assert kept.loc[("all", "changed", ""), "value"] == 0.0
+    assert ("all", "relabelled", "") not in kept.index
+    lost = measured(pairs("noun", asked, after=("man", "man")))
+    assert lost.loc[("all", "honoured", "moesd"), "value"] == 0.5
+    change = lost.loc[("all", "honoured_difference", "")]
+    assert change["value"] == -0.5
+    assert change["high"] < 0
+
+
+def test_every_figure_has_an_interval_around_it_and_a_number():
+    table = pairs("hint", ("female", "male"), seen=("woman", "woman"), after=("woman", "man"))
+    found = measured(table)
+    assert (found["low"] <= found["value"]).all()
+    assert (found["value"] <= found["high"]).all()
+    assert (found["n"] > 0).all()
+
+
+def test_where_nothing_differs_the_interval_is_that_of_as_many_trials_as_occupations():
+    subjects = pd.Series(["a", "b", "c"]).repeat(20)
+    none = clustered_share(np.zeros(60, dtype=bool), subjects)
+    assert none["high"] == share_interval(0, 3).high
+    every = clustered_share(np.ones(60, dtype=bool), subjects)
+    assert (every["low"], every["n"]) == (pytest.approx(share_interval(3, 3).low), 60)
+    unchanged = measured(pairs("noun", ("female", "male")))
+    change = unchanged.loc[("all", "honoured_difference", "")]
+    assert -change["low"] == change["high"] == share_interval(0, 4).high
+
+
+def test_pictures_that_stand_and_fall_together_tell_less():
+    subjects = pd.Series(np.arange(10).repeat(20))
+    together = (subjects < 5).to_numpy()
+    alone = np.arange(200) % 2 == 0
+    wide, narrow = (clustered_share(hits, subjects) for hits in (together, alone))
+    assert wide["high"] - wide["low"] > 0.3
+    # as many independent pictures, and no more: that all occupations agree may be chance
+    ends = share_interval(100, 200)
+    assert (narrow["low"], narrow["high"]) == pytest.approx((ends.low, ends.high))

@@ -1,0 +1,142 @@
+import pandas as pd
+import pytest
+
+from probe.run.evaluation.measurement import Measurement
+
+N = 20
+JOBS = {"cook": "trained", "baker": "trained", "nurse": "held_out", "guard": "held_out"}
+BEFORE = {"cook": 10, "baker": 2, "nurse": 20, "guard": 0}  # women of 20
+AFTER = {"cook": 10, "baker": 6, "nurse": 14, "guard": 20}
+UNTOUCHED = "cook"
+
+
+def pictures(side, women):
+    rows = []
+    for subject, split in JOBS.items():
+        for index in range(N):
+            key = f"{subject}-{index}"
+            if side == "moesd" and subject != UNTOUCHED:
+                key += "-corrected"
+            rows.append(
+                {
+                    "side": side,
+                    "kind": "neutral",
+                    "subject": subject,
+                    "split": split,
+                    "file_name": f"{subject}/neutral-{index}.png",
+                    "key": key,
+                    "gender": "woman" if index < women[subject] else "man",
+                    "subject_seen": "cook" if subject == "guard" and index < 5 else subject,
+                    "clip_score": 20.0 + index,
+                }
+            )
+        for kind, value in (("female", "woman"), ("male", "man")):
+            changed = side == "moesd" and (subject, kind) == ("nurse", "male")
+            rows.append(
+                {
+                    "side": side,
+                    "kind": kind,
+                    "subject": subject,
+                    "split": split,
+                    "file_name": f"{subject}/{kind}.png",
+                    "key": f"{subject}-{kind}{'-corrected' if changed else ''}",
+                    "gender": "woman" if changed else value,
+                    "subject_seen": subject,
+                    "clip_score": 30.0,
+                }
+            )
+    for index in range(4):
+        rows.append(
+            {
+                "side": side,
+                "kind": "object",
+                "subject": "car",
+                "split": "",
+                "file_name": f"car/object-{index}.png",
+                "key": f"car-{index}",
+                "gender": "man",
+                "subject_seen": "car",
+                "clip_score": 10.0,
+            }
+        )
+    return rows
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return Measurement(
+        labels=pd.DataFrame([*pictures("base", BEFORE), *pictures("moesd", AFTER)]),
+        attributes={"gender": ["woman", "man"], "subject_seen": [*JOBS, "car"]},
+        attribute="gender",
+        asked={"female": "woman", "male": "man"},
+        n_bootstrap=200,
+        seed=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def quality(measured):
+    return measured.quality()
+
+
+def mad(women, split=None):
+    jobs = [job for job in JOBS if split in (None, JOBS[job])]
+    return sum(abs(women[job] / N - 0.5) for job in jobs) / len(jobs)
+
+
+@pytest.mark.parametrize(("side", "women"), [("base", BEFORE), ("corrected", AFTER)])
+def test_mad_is_that_of_the_planted_counts(quality, side, women):
+    assert quality[side]["mad"]["value"] == pytest.approx(mad(women))
+    for split in ("trained", "held_out"):
+        assert quality[side][split]["mad"]["value"] == pytest.approx(mad(women, split))
+
+
+def test_differences_are_corrected_minus_base(quality):
+    found = quality["difference"]
+    assert found["mad"]["value"] == pytest.approx(mad(AFTER) - mad(BEFORE))
+    for split in ("trained", "held_out"):
+        expected = mad(AFTER, split) - mad(BEFORE, split)
+        assert found[split]["mad"]["value"] == pytest.approx(expected)
+
+
+def test_every_planted_failure_is_found(quality):
+    found = {name: figure["value"] for name, figure in quality["failures"].items()}
+    assert found["gate_missed"] == 0.0  # the cook is left alone, but does not lean
+    assert found["overcorrected"] == 1 / 4  # the guard
+    assert found["explicit_changed"] == 1 / 8  # the male nurse
+    assert found["non_person_changed"] == 0.0
+    expected = (mad(AFTER, "held_out") - mad(BEFORE, "held_out")) - (
+        mad(AFTER, "trained") - mad(BEFORE, "trained")
+    )
+    assert found["overfit"] == pytest.approx(expected)
+
+
+def test_explicit_prompts_are_honoured_where_the_value_is_the_asked_one(quality):
+    assert quality["base"]["explicit_honoured"]["value"] == 1.0
+    assert quality["corrected"]["explicit_honoured"]["value"] == 7 / 8
+
+
+def test_recognition_and_clip_score_are_about_neutral_prompts_only(quality):
+    for side in ("base", "corrected"):
+        assert quality[side]["subject_recognised"]["value"] == pytest.approx(1 - 5 / (4 * N))
+        assert quality[side]["clip_score"]["value"] == pytest.approx(20 + (N - 1) / 2)
+
+
+def test_shares_of_a_subject_sum_to_one_for_every_attribute(measured):
+    shares = measured.shares()
+    sums = shares.groupby(["side", "subject", "attribute"])["share"].sum()
+    assert sums.to_numpy() == pytest.approx(1.0)
+    nurse = shares[(shares["subject"] == "nurse") & (shares["value"] == "woman")]
+    assert nurse.set_index("side")["count"].to_dict() == {"base": 20, "moesd": 14}
+
+
+def test_the_order_of_the_pictures_does_not_matter(measured, quality):
+    from dataclasses import replace
+
+    shuffled = measured.labels.sample(frac=1, random_state=1)
+    again = replace(measured, labels=shuffled).quality()
+    assert again["base"]["mad"]["value"] == quality["base"]["mad"]["value"]
+    assert again["failures"]["gate_missed"] == quality["failures"]["gate_missed"]
+    assert again["difference"]["mad"]["value"] == pytest.approx(
+        quality["difference"]["mad"]["value"]
+    )

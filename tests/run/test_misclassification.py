@@ -1,0 +1,140 @@
+"""The classifier's errors in a run: taken out by a labelled sample, or bounded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from probe.io.artifacts import read_json, read_table
+from probe.run.evaluation.measurement import SIDES, SPLITS
+from probe.run.wording.errors import classifier_error
+
+SAMPLE = "true,seen,count\nwoman,woman,95\nwoman,man,5\nman,man,80\nman,woman,20\n"
+
+
+def call(*words):
+    return CliRunner().invoke(main, ["evaluate", *map(str, words)])
+
+
+def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    sample = tmp_path / "sample.csv"
+    sample.write_text(SAMPLE)
+    found = json.loads(call(run, "--calibration", sample, "--json").stdout)
+    sample.unlink()  # the run has its own
+    assert (run / "calibration.csv").read_text() == SAMPLE
+    assert found["calibration"]["n"] == 200
+    assert found["calibration"]["rates"] == [[0.95, 0.05], [0.2, 0.8]]
+    shares = read_table(run / "evaluation/shares.parquet", kind="shares")[0]
+    women = shares[(shares["attribute"] == "gender") & (shares["value"] == "woman")]
+    truth = {}
+    for side, name in SIDES.items():
+        rows = women[women["side"] == side].set_index("subject")
+        known = found[name]["calibrated"]
+        by_subject = {row["subject"]: row["shares"]["woman"] for row in known["subjects"]}
+        assert set(by_subject) == set(rows.index)
+        formula = np.clip((rows["share"] - 0.2) / 0.75, 0, 1)
+        for subject, share in formula.items():
+            of = by_subject[subject]
+            assert of["value"] == pytest.approx(share)
+            assert of["low"] <= of["value"] <= of["high"]
+        truth[name] = np.abs(formula - 0.5).mean()
+        split = rows["split"].to_numpy()
+        for part in SPLITS[1:]:
+            truth[name, part] = np.abs(formula[split == part] - 0.5).mean()
+            of = known[part]["mad"]
+            assert of["value"] == pytest.approx(truth[name, part])
+            assert of["low"] <= of["value"] <= of["high"]
+            assert of["floor"] > found[name][part]["mad"]["floor"]
+        assert known["mad"]["value"] == pytest.approx(truth[name])
+        assert found[name]["mad"]["value"] == pytest.approx(np.abs(rows["share"] - 0.5).mean())
+        assert known["mad"]["floor"] > found[name]["mad"]["floor"]
+    difference = found["difference"]["calibrated"]["mad"]
+    assert difference["value"] == pytest.approx(truth["corrected"] - truth["base"])
+    for part in SPLITS[1:]:
+        of = found["difference"]["calibrated"][part]["mad"]
+        assert of["value"] == pytest.approx(truth["corrected", part] - truth["base", part])
+        assert of["low"] <= of["value"] <= of["high"]
+    told = call(run).stdout
+    assert told.startswith("evaluate: skipped (")
+    assert "Occupations trained on " in told
+    assert "; held out " in told
+    assert "Without the classifier's errors (200 labelled images): MAD " in told
+    kept = call(run, "--fail-above", "calibrated.mad=0.5")
+    assert "kept: corrected.calibrated.mad = " in kept.stdout
+    assert (
+        "corrected.calibrated.held_out.mad = "
+        in call(run, "--fail-above", "calibrated.held_out.mad=0.5").stdout
+    )
+
+
+def test_a_sample_that_is_none_leaves_the_one_that_the_run_has(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    good, bad, other = (tmp_path / name for name in ("good.csv", "bad.csv", "notes.md"))
+    good.write_text(SAMPLE)
+    bad.write_text("true,seen\nwoman,womn\nman,man\n")
+    other.write_text("# notes\n")
+    assert call(run, "--calibration", good).exit_code == 0
+    for path, said in (
+        (bad, r"bad.csv, line 2, holds 'womn'"),
+        (other, "of no format that is read"),
+    ):
+        refused = call(run, "--calibration", path)
+        assert refused.exit_code == 1
+        assert said in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert (run / "calibration.csv").read_text() == SAMPLE
+    assert call(run).stdout.startswith("evaluate: skipped (")
+
+
+def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run):
+    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
+    assert quality["calibration"] is None
+    assert set(quality["difference"]["sensitivity"]) == {"holds_up_to", "holds_up_to_unlike"}
+    for side in SIDES.values():
+        assert set(quality[side]["sensitivity"]) == {"holds_up_to"}
+    assert classifier_error(quality) in call(finished_run).stdout
+
+
+@pytest.mark.parametrize(
+    ("alike", "unlike", "value", "said"),
+    [
+        (0.12, 0.04, -0.2, "That MAD falls holds for a classifier that errs up to 12.0"),
+        (0.12, 0.04, 0.2, "That MAD rises holds for"),
+        (None, None, -0.1, "The difference of MAD is within chance"),
+    ],
+)
+def test_the_sentence_says_what_was_found(alike, unlike, value, said):
+    found = {"holds_up_to": alike, "holds_up_to_unlike": unlike}
+    change = {"mad": {"value": value}, "sensitivity": found}
+    assert classifier_error({"base": {}, "corrected": {}, "difference": change}).startswith(said)
+
+
+def test_of_more_than_two_values_nothing_is_said():
+    sides = {name: {"sensitivity": None} for name in ("base", "corrected", "difference")}
+    assert classifier_error({**sides, "calibration": None}) == ""
+
+
+def test_a_sample_that_is_missing_or_wrong_is_one_line(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    before = (run / "evaluation/quality.json").read_bytes()
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("true,seen\nwoman,womn\nman,man\n")
+    for sample, message in ((tmp_path / "none.csv", "cannot be read"), (wrong, "did you mean")):
+        found = call(run, "--calibration", sample)
+        assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
+        assert message in found.stderr
+        assert not (run / "calibration.csv").exists()
+    good = tmp_path / "good.csv"
+    good.write_text(SAMPLE)
+    assert call(run, "--calibration", good).exit_code == 0
+    (run / "calibration.csv").unlink()
+    found = call(run)
+    assert "do without by --calibration ''" in found.stderr
+    assert call(run, "--calibration", "").exit_code == 0
+    assert (run / "evaluation/quality.json").read_bytes() == before

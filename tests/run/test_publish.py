@@ -1,0 +1,55 @@
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from cli.main import main
+from probe.errors import DataError
+from probe.moesd.model import MoESD
+from probe.run import Experiment
+
+
+@pytest.fixture(scope="module")
+def published(finished_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub") / "correction"
+    result = CliRunner().invoke(main, ["publish", str(finished_run), str(folder), "--json"])
+    assert result.exit_code == 0, result.output
+    assert set(json.loads(result.stdout)["files"]) == {path.name for path in folder.iterdir()}
+    return folder
+
+
+def test_what_was_published_corrects_as_the_run_does(published, finished_run):
+    ours, theirs = MoESD.load(finished_run / "moesd"), MoESD.from_pretrained(published)
+    prompts = ["a photo of a nurse", "a photo of a mechanic", "a photo of a tree"]
+    states = ours.encoder.states(prompts)
+    assert torch.equal(ours.correct(prompts, states), theirs.correct(prompts, states))
+
+
+def test_the_card_holds_the_figures_of_the_run_with_their_intervals(published, finished_run):
+    card = (published / "README.md").read_text()
+    quality = json.loads((finished_run / "evaluation" / "quality.json").read_text())
+    for side in ("base", "corrected"):
+        for found in (quality[side]["mad"], quality[side]["held_out"]["mad"]):
+            assert f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" in card
+    assert f"{quality['n_images']['base']} pictures of each model" in card
+    assert f"{quality['base']['mad']['floor']:.3f} |" in card
+    assert "| n_examples | 80 |" in card
+    assert "## Limits" in card
+    assert "tinytown" not in card  # this run's model is another
+    assert card.startswith("---\nlibrary_name: diffusers\n")
+
+
+def test_a_folder_that_holds_something_is_not_written_into(finished_run, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="holds something already"):
+        Experiment.open(finished_run).publish(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_correction_is_saved_without_a_run_and_read_again(finished_run, tmp_path):
+    ours = MoESD.load(finished_run / "moesd")
+    ours.save_pretrained(tmp_path / "saved")
+    again = MoESD.from_pretrained(str(tmp_path / "saved"))
+    for name, weight in ours.weights().items():
+        assert torch.equal(again.weights()[name], weight)

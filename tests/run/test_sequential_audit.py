@@ -1,0 +1,76 @@
+"""Pictures of a run that are made until shares are settled."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from probe.images.plan import read_metadata
+from probe.run import Experiment
+from probe.stats.sequential import OPEN, UNFAIR
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+def test_pictures_are_made_until_shares_are_settled(run):
+    asked = ("--until-settled", "0.45:0.55", "--max-images", 16, "--side", "base", "--json")
+    result = call(run, *asked)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    names = {row["subject"] for row in found["subjects"]}
+    assert len(names) == 6
+    for row in found["subjects"]:
+        assert row["low"] <= row["value"] <= row["high"]
+        assert row["n"] == 16 if row["verdict"] == OPEN else row["n"] in (8, 16)
+    assert found["n_images"] == sum(row["n"] for row in found["subjects"])
+    assert found["saving"] == pytest.approx(1 - found["n_images"] / (16 * 6))
+    ends = found["saving_interval"]
+    assert 0 <= ends["low"] <= ends["value"] <= ends["high"] <= 1
+    assert ends["value"] == pytest.approx(found["saving"])
+    made = [read_metadata(folder) for folder in (run / "audit" / "base").iterdir()]
+    assert sum(map(len, made)) == found["n_images"]
+    # the first pictures are those of the run, bit for bit
+    first = read_metadata(run / "audit" / "base" / "00000-8").set_index("file_name")["key"]
+    kept = read_metadata(run / "images" / "base").set_index("file_name")["key"]
+    assert (first == kept[first.index]).all()
+    assert call(run, *asked).stdout == result.stdout
+
+
+def test_an_audit_that_is_settled_at_once_makes_no_more(run):
+    # every share lies outside of a band that nothing can lie in, as soon as it is known
+    found = Experiment.open(run).audit_until_settled(0.0, 1e-9, n_max=64)
+    settled = [audit for audit in found.subjects.values() if audit.verdict == UNFAIR]
+    assert settled
+    assert max(audit.n for audit in settled) <= 64
+    assert found.saving > 0
+    assert "% saved" in found.summary()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--until-settled", "0.6:0.4"), 1),
+        (("--until-settled", "fair"), 2),
+        (("--max-images", 8), 2),
+        (("--until-settled", "0.4:0.6", "--fail-above", "mad=1"), 2),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run, arguments, code):
+    result = call(run, *arguments)
+    assert result.exit_code == code, result.output
+    assert not (run / "audit").exists()
+
+
+def test_a_run_is_needed():
+    assert call("--until-settled", "0.4:0.6").exit_code == 2

@@ -1,0 +1,275 @@
+"""Studies are stages on request: done once, from the run's files, and drawn."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from figures import studies as recipes
+from figures.sources import RunFiles
+from probe import Experiment
+from probe.errors import DataError, StageError
+from probe.images.plan import read_metadata
+from probe.io.artifacts import read_table, write_table
+from probe.latent.directions.estimators import ESTIMATORS
+from probe.latent.maps import neighbor_map
+from probe.run import config
+from probe.run.studies import STUDIES
+from probe.text.embeddings import EmbeddingStore
+
+QUICK = {"n_bootstrap": 50, "n_refits": 4, "n_level_images": 2}
+
+
+@pytest.fixture(scope="module")
+def studied(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with every study done on it."""
+    folder = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("studied") / "run"))
+    Experiment.open(folder).probe(**QUICK)
+    return folder
+
+
+@pytest.fixture
+def many(run: Path) -> Path:
+    """The run with pictures of twelve occupations, four of them held out, that follow the skew."""
+    names = [f"job {i}" for i in range(12)]
+    skews = np.linspace(-0.2, 0.2, 12)
+    subjects, made = read_table(run / "latent/subjects.parquet", kind="subjects")
+    grown = pd.DataFrame({"subject": names, "skew": skews, "group": "neutral"})
+    grown = grown.assign(split=["trained", "trained", "held_out"] * 4, share_women=0.5)
+    write_table(run / "latent/subjects.parquet", grown[subjects.columns.tolist()], made)
+    shares, made = read_table(run / "evaluation/shares.parquet", kind="shares")
+    rows = grown[["subject", "split"]].assign(
+        **{"side": "base", "attribute": "gender", "value": "woman", "n": 40, "count": 0},
+        share=np.round(40 / (1 + np.exp(8 * skews))) / 40,
+        low=0.0,
+        high=1.0,
+    )
+    write_table(run / "evaluation/shares.parquet", rows[shares.columns.tolist()], made)
+    return run
+
+
+@pytest.fixture
+def run(studied: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(studied, tmp_path / "run"))
+
+
+def test_the_names_known_without_imports_are_the_true_ones():
+    assert tuple(STUDIES) == config.STUDIES
+    assert tuple(ESTIMATORS) == config.ESTIMATORS
+
+
+def test_every_study_leaves_its_files_and_says_what_it_found(studied):
+    outcomes = Experiment.open(studied).probe()
+    lacking = {"prediction", "intersections"}  # few occupations; a classifier of gender alone
+    assert [outcome.stage for outcome in outcomes] == [n for n in STUDIES if n not in lacking]
+    assert not any(outcome.was_made for outcome in outcomes)
+    for outcome in outcomes:
+        assert outcome.result.summary()
+        assert outcome.to_json()["stage"]["name"] == outcome.stage
+        assert (studied / STUDIES[outcome.stage].file).is_file()
+
+
+def test_a_lexicon_of_few_occupations_allows_no_prediction_and_says_so_when_asked(studied):
+    experiment = Experiment.open(studied)
+    with pytest.raises(DataError, match="a prediction needs at least 6 subjects"):
+        experiment.probe("prediction")
+
+
+def test_the_table_of_directions_holds_the_axis_of_the_run(studied):
+    table, _ = read_table(studied / "latent/directions.parquet", kind="directions")
+    assert table["estimator"].tolist() == list(ESTIMATORS)
+    cosines = table.set_index("estimator")[[f"cosine_{name}" for name in ESTIMATORS]].to_numpy()
+    np.testing.assert_allclose(cosines, cosines.T)
+    np.testing.assert_allclose(np.diag(cosines), 1.0)
+    assert (table["angle_median"] <= table["angle_high"]).all()
+
+
+def test_another_estimator_gives_another_axis_and_the_studies_are_late(run):
+    before = (run / "latent/direction.safetensors").read_bytes()
+    experiment = Experiment.open(run)
+    experiment.fit(estimator="logistic")
+    assert (run / "latent/direction.safetensors").read_bytes() != before
+    late = experiment.info().stages
+    assert late["directions"] is not None
+
+
+def test_erasure_is_measured_against_no_erasure(studied):
+    table, _ = read_table(studied / "latent/erasure.parquet", kind="erasure")
+    assert table["eraser"].iloc[0] == "none"
+    assert table["cosine"].iloc[0] == pytest.approx(1.0)
+    assert (table["cosine"].iloc[1:] < 1.0).all()
+
+
+def test_the_gate_is_told_of_by_category_and_by_set(studied):
+    found = Experiment.open(studied).probe("gate")[0].to_json()
+    assert found["has_list"]
+    rows = pd.DataFrame(found["categories"])
+    told = rows[(rows["gate"] == "trained") & (rows["measure"] == "class")].set_index("category")
+    for of in ("seen", "fresh", "blind"):
+        hard = told.loc[[f"{of}: {name}" for name in ("paraphrases", "negations", "names")]]
+        assert told.loc[f"{of}: hard", "n"] >= hard["n"].sum()
+        assert told.loc[f"{of}: hard", "set"] == of
+        for figure in ("calibration_error", "auc", "false_alarms"):
+            row = found[figure][of]
+            assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
+    levels = pd.DataFrame(found["levels"])
+    said = levels[levels["level"].isin(["name", "pronoun"]) & (levels["measure"] == "opened")]
+    assert set(said["set"]) == {"seen", "fresh"}
+    assert said["value"].max() < 0.05  # the list says what random weights cannot
+
+
+def test_a_prediction_is_learnt_from_trained_occupations_only(many):
+    experiment = Experiment.open(many)
+    found = experiment.probe("prediction")[0].to_json()
+    assert found["n_trained"] == 8
+    assert found["calibration"]["n"] == 4
+    assert found["calibration"]["r2"] > 0.9  # planted: the pictures follow the skew
+    before, _ = read_table(many / "latent/prediction.parquet", kind="prediction")
+    path = many / "evaluation/shares.parquet"
+    shares, made = read_table(path, kind="shares")
+    is_held_out = shares["split"] == "held_out"
+    shares.loc[is_held_out, "share"] = 1.0 - shares.loc[is_held_out, "share"]
+    write_table(path, shares, made)
+    assert experiment.probe("prediction")[0].was_made
+    after, _ = read_table(many / "latent/prediction.parquet", kind="prediction")
+    columns = ["subject", "predicted", "low", "high"]
+    pd.testing.assert_frame_equal(before[columns], after[columns])
+    assert not before["share"].equals(after["share"])
+    figure, _ = recipes.prediction(RunFiles(many))
+    assert figure.axes
+
+
+def test_without_pictures_all_other_studies_are_done(run):
+    shutil.rmtree(run / "evaluation")
+    experiment = Experiment.open(run)
+    without = [study.name for study in STUDIES.values() if study.before]
+    assert [outcome.stage for outcome in experiment.probe()] == without
+    for needs_pictures in ("mixture", "prediction", "intersections", "levels"):
+        with pytest.raises(StageError, match=f"{needs_pictures} builds on evaluate"):
+            experiment.probe(needs_pictures)
+
+
+def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied):
+    found = Experiment.open(studied).probe("mixture")[0].to_json()
+    table, _ = read_table(studied / "latent/mixture.parquet", kind="mixture")
+    assert found["error"]["value"] == pytest.approx((table["read"] - table["share"]).abs().mean())
+    assert found["error"]["n"] == len(table)
+    expected = np.corrcoef(table["read"], table["share"])[0, 1]
+    assert found["correlation"]["read"]["r"] == pytest.approx(expected)
+    odds = table["read"] / (1 - table["read"])
+    plain = table["read_plain"] / (1 - table["read_plain"])
+    scale = Experiment.open(studied).config.generate.guidance_scale
+    np.testing.assert_allclose(np.log(odds), scale * np.log(plain), rtol=1e-6)
+
+
+def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):
+    found = Experiment.open(studied).probe("levels")[0].to_json()
+    pictures, _ = read_table(studied / "evaluation/level_pictures.parquet", kind="level_pictures")
+    n_jobs = pictures["subject"].nunique()
+    assert len(pictures) == 6 * n_jobs * found["n_images"]
+    for level in found["levels"]:
+        assert level["all"]["changed"]["n"] == n_jobs * found["n_images"]
+        assert ("honoured" in level["all"]) == (level["level"] != "none")
+        assert level["trained"]["changed"]["n"] + level["held_out"]["changed"]["n"] == len(
+            pictures[pictures["level"] == level["level"]]
+        )
+    own = read_metadata(studied / "images/base").merge(pictures, on=["prompt", "seed"])
+    assert len(own) >= n_jobs
+    assert (own["key"] == own["key_base"]).all()  # a prompt of the run gives the run's picture
+    is_closed = ~pictures["is_open"]
+    assert (pictures["key_base"] == pictures["key_moesd"])[is_closed].all()
+
+
+def test_settings_of_the_levels_make_no_other_study_late(run):
+    experiment = Experiment.open(run).set("probe", level_words="fresh", n_level_images=2)
+    late = experiment.info().stages
+    assert late["levels"] is not None
+    assert late["directions"] is late["gate"] is late["mixture"] is None
+
+
+def test_an_unknown_study_is_refused_by_name(run):
+    with pytest.raises(ValueError, match="no study is called 'palmistry'; choose from directions"):
+        Experiment.open(run).probe("palmistry")
+
+
+@pytest.mark.parametrize(
+    "name", ["estimators", "stability", "association", "erasure", "trace", "told_map"]
+)
+def test_the_figures_of_a_run_are_drawn(studied, name):
+    figure, data = getattr(recipes, name)(RunFiles(studied))
+    assert figure.axes
+    assert len(data)
+
+
+def test_pairs_of_other_lengths_are_traced_and_not_patched(studied):
+    """The tokenizer of the small model takes every word apart into letters."""
+    found = Experiment.open(studied).probe("tracing")[0].to_json()
+    assert found["n_left_out"] > 0
+    assert found["strongest_head"] is None
+    assert not (studied / "latent/patching.parquet").exists()
+
+
+def test_held_out_prompts_are_placed_on_maps_that_were_drawn_without_them(studied):
+    from sklearn.neighbors import NearestNeighbors
+
+    table, _ = read_table(studied / "latent/maps.parquet", kind="maps")
+    told = Experiment.open(studied).probe("maps")[0].to_json()["supervised"]["told"]
+    is_new = table["split"] == "held_out"
+    assert 0 < told["n"] == is_new.sum() < len(table)
+    places = table[["supervised_x", "supervised_y"]].to_numpy()
+    nearest = NearestNeighbors(n_neighbors=1).fit(places[~is_new])
+    rows = nearest.kneighbors(places[is_new], return_distance=False)[:, 0]
+    groups = table["group"].to_numpy()
+    assert told["value"] == (groups[~is_new][rows] == groups[is_new]).mean()
+
+
+def test_held_out_prompts_move_no_other_prompt_on_a_map(studied):
+    table, made = read_table(studied / "latent/maps.parquet", kind="maps")
+    is_known = (table["split"] != "held_out").to_numpy()
+    z = EmbeddingStore.open(studied / "embeddings").vectors()[is_known]
+    alone = neighbor_map(z, labels=table["group"][is_known].to_numpy(str), seed=made.seed)
+    found = table.loc[is_known, ["supervised_x", "supervised_y"]].to_numpy()
+    np.testing.assert_array_equal(found, alone.coordinates)
+
+
+@pytest.mark.slow
+def test_tinytowns_pairs_are_patched(tmp_path):
+    experiment = Experiment.create(tmp_path / "run", model="tinytown")
+    experiment.embed()
+    experiment.fit(n_bootstrap=50)
+    found = experiment.probe("tracing", **QUICK)[0].to_json()
+    assert found["n_left_out"] == 0
+    assert found["carriers"][0]["position"] == "person"
+    assert found["carriers"][-1]["position"] == "end"
+    assert found["first"]["position"] == "end"
+    figure, _ = recipes.heads(RunFiles(tmp_path / "run"))
+    assert figure.axes
+    assert recipes.patching(RunFiles(tmp_path / "run"))[0].axes
+    (tmp_path / "run/latent/heads.parquet").unlink()
+    again = experiment.probe("tracing")[0]
+    assert again.was_made
+    assert "heads.parquet" in again.why
+
+
+def test_the_command_does_one_study_and_prints_json_and_nothing_else(run):
+    import json
+
+    result = CliRunner().invoke(main, ["probe", str(run), "--only", "association", "--json"])
+    assert result.exit_code == 0, result.output
+    assert list(json.loads(result.stdout)) == ["association"]
+
+
+def test_the_command_before_fit_says_what_to_do(tmp_path, model_folder):
+    run = str(tmp_path / "run")
+    assert CliRunner().invoke(main, ["embed", run, "--model", str(model_folder)]).exit_code == 0
+    result = CliRunner().invoke(main, ["probe", run])
+    assert result.exit_code == 1
+    assert "directions builds on fit" in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,122 @@
+"""A user's prompts stand beside those of the lexicon, on the same axis, and embeddings go out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probe.errors import DataError, StageError
+from probe.io.artifacts import read_table
+from probe.run import Experiment
+from probe.run.user_prompts import FILES, PLACES
+from probe.text.embeddings import EmbeddingStore
+from probe.text.prompt_files import read_prompts
+from probe.text.vector_files import read_vectors
+
+OWN = """\
+id,caption,group
+1,a photo of a nurse,known
+2,a wizard in a hat,new
+3,a photo of a carpenter,known
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, model_folder, small_lexicon):
+    """A run with prompts of the user's own, as far as the axis."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "mine.csv").write_text(OWN, encoding="utf-8")
+    experiment = Experiment.create(
+        folder / "run",
+        model=str(model_folder),
+        lexicon=small_lexicon,
+        prompts=read_prompts(folder / "mine.csv", column="caption"),
+    )
+    experiment.set("fit", n_bootstrap=50)
+    return experiment, experiment.embed(), experiment.fit()
+
+
+def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
+    experiment, _, _ = made
+    places, _ = read_table(experiment.folder / PLACES, kind="places")
+    mapped, _ = read_table(experiment.folder / "latent/map.parquet", kind="map")
+    assert places["prompt"].tolist() == [
+        "a photo of a nurse",
+        "a wizard in a hat",
+        "a photo of a carpenter",
+    ]
+    mapped = mapped.set_index("prompt").loc[places["prompt"].iloc[[0, 2]]]
+    for column in ("skew", "projection"):  # batches of other sizes round otherwise
+        np.testing.assert_allclose(places[column].iloc[[0, 2]], mapped[column], atol=1e-6)
+    assert abs(places["skew"].iloc[0] - places["skew"].iloc[2]) > 1e-4
+
+
+def test_attributes_are_kept_beside_the_places(made):
+    places, _ = read_table(made[0].folder / PLACES, kind="places")
+    assert places["id"].tolist() == [1, 2, 3]
+    assert places["group_in_file"].tolist() == ["known", "new", "known"]
+    assert not {"group", "pair", "split"} & set(places.columns)
+
+
+def test_embed_says_how_many_there_are_and_does_nothing_twice(made):
+    experiment, embedded, _ = made
+    assert embedded.result.n_own == 3
+    assert ", 3 prompts of your own, " in embedded.result.summary()
+    assert not experiment.embed().was_made
+    assert not experiment.fit().was_made
+
+
+def test_other_prompts_are_embedded_and_placed_anew_and_the_direction_stays(
+    made, tmp_path, model_folder
+):
+    experiment, _, _ = made
+    direction = (experiment.folder / "latent/direction.safetensors").read_bytes()
+    (tmp_path / "other.txt").write_text("a witch\n", encoding="utf-8")
+    changed = Experiment.create(
+        experiment.folder, model=str(model_folder), prompts=read_prompts(tmp_path / "other.txt")
+    )
+    assert "other settings or inputs" in changed.embed().why
+    assert changed.fit().was_made
+    places, _ = read_table(experiment.folder / PLACES, kind="places")
+    assert places["prompt"].tolist() == ["a witch"]
+    assert (experiment.folder / "latent/direction.safetensors").read_bytes() == direction
+    (tmp_path / "mine.csv").write_text(OWN, encoding="utf-8")
+    again = Experiment.create(
+        experiment.folder,
+        model=str(model_folder),
+        prompts=read_prompts(tmp_path / "mine.csv", column="caption"),
+    )
+    assert again.embed().was_made
+    assert again.fit().was_made
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.safetensors", "a.parquet", "a.jsonl"])
+def test_an_export_holds_every_prompt_once_with_the_bits_of_the_store(made, tmp_path, name):
+    experiment, _, _ = made
+    written = experiment.export(tmp_path / name)
+    vectors = read_vectors(tmp_path / name)
+    store = EmbeddingStore.open(experiment.folder / "embeddings")
+    own = EmbeddingStore.open(experiment.folder / "embeddings/own")
+    assert vectors.names == tuple(
+        dict.fromkeys([*store.prompt_set.prompts, *own.prompt_set.prompts])
+    )
+    assert (written.n_prompts, written.n_features) == vectors.matrix.shape
+    n_store = len(store.prompt_set)
+    np.testing.assert_array_equal(vectors.matrix[:n_store], store.vectors())
+    np.testing.assert_array_equal(vectors.matrix[n_store:], own.vectors(["a wizard in a hat"]))
+
+
+def test_word2vec_cannot_hold_prompts_and_nothing_is_exported_before_it_is_embedded(
+    made, tmp_path, model_folder
+):
+    with pytest.raises(DataError, match=r"cannot hold the name .*; export to \.parquet"):
+        made[0].export(tmp_path / "a.txt")
+    fresh = Experiment.create(tmp_path / "fresh", model=str(model_folder))
+    with pytest.raises(StageError, match="export builds on embed"):
+        fresh.export(tmp_path / "a.npy")
+
+
+def test_a_run_without_own_prompts_has_no_files_of_them(finished_run):
+    assert not [name for name in (*FILES, PLACES) if (finished_run / name).exists()]
+    assert pd.read_parquet(finished_run / "embeddings/prompts.parquet")["group"].nunique() == 4

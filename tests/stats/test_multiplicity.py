@@ -1,0 +1,63 @@
+"""Adjusted p-values: by hand, by the procedures' own words, and in their order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe.errors import DataError, ShapeError
+from probe.stats.multiplicity import benjamini_hochberg, holm
+
+p_values = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12).map(np.array)
+
+
+def test_four_p_values_by_hand():
+    p = np.array([0.01, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(holm(p), [0.03, 0.06, 0.06, 0.02], rtol=1e-12)
+    np.testing.assert_allclose(benjamini_hochberg(p), [0.02, 0.04, 0.04, 0.02], rtol=1e-12)
+
+
+def test_a_single_test_stays_as_it_is():
+    assert holm(np.array([0.03])) == benjamini_hochberg(np.array([0.03])) == 0.03
+
+
+@given(p=p_values, level=st.sampled_from([0.01, 0.05, 0.2]))
+def test_holm_rejects_what_its_steps_reject(p, level):
+    rejected = np.zeros(len(p), dtype=bool)
+    for step, row in enumerate(np.argsort(p, kind="stable")):
+        if (len(p) - step) * p[row] > level:
+            break
+        rejected[row] = True
+    assert ((holm(p) <= level) == rejected).all()
+
+
+@given(p=p_values)
+def test_holm_is_never_weaker_than_bonferroni_and_never_stronger_than_the_discovery_rate(p):
+    bonferroni = np.minimum(1.0, len(p) * p)
+    slack = 1e-12
+    assert (p <= benjamini_hochberg(p) + slack).all()
+    assert (benjamini_hochberg(p) <= holm(p) + slack).all()
+    assert (holm(p) <= bonferroni + slack).all()
+
+
+@given(p=p_values, seed=st.integers(0, 99))
+def test_the_order_of_the_tests_does_not_matter(p, seed):
+    order = np.random.default_rng(seed).permutation(len(p))
+    np.testing.assert_array_equal(holm(p[order]), holm(p)[order])
+    np.testing.assert_allclose(
+        benjamini_hochberg(p[order]), benjamini_hochberg(p)[order], rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
+def test_what_is_no_p_value_is_refused(adjust):
+    with pytest.raises(DataError, match="no p-value"):
+        adjust(np.array([]))
+    with pytest.raises(DataError, match=r"go from -0\.1 to 0\.5"):
+        adjust(np.array([-0.1, 0.5]))
+    with pytest.raises(DataError, match="not finite"):
+        adjust(np.array([np.nan, 0.5]))
+    with pytest.raises(ShapeError, match="one dimension"):
+        adjust(np.ones((2, 2)))

@@ -1,0 +1,110 @@
+import re
+
+import pytest
+
+from probe.errors import DataError
+from probe.text.challenge_prompts import CHALLENGE, KINDS, LESSONS, Wordings, subjects_by_split
+from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
+
+SUBJECTS = subjects_by_split(PromptSet.build(Lexicon.load()))
+
+
+@pytest.fixture(scope="module")
+def challenge():
+    return Wordings.load(CHALLENGE)
+
+
+@pytest.fixture(scope="module")
+def lessons():
+    return Wordings.load(LESSONS)
+
+
+def templates(wordings):
+    return {
+        template
+        for category in wordings.categories
+        for wording in category["prompts"]
+        for template in wording["templates"]
+    }
+
+
+def test_no_template_of_the_challenge_is_taught_or_in_the_lexicon(challenge, lessons):
+    lexicon = Lexicon.load()
+    known = templates(lessons) | {*lexicon.neutral_templates, *lexicon.explicit_templates}
+    assert not templates(challenge) & known
+
+
+def test_no_name_noun_or_thing_of_the_challenge_is_taught(challenge, lessons):
+    taught = {
+        word.lower()
+        for prompt in lessons.prompts(SUBJECTS, split="trained")["prompt"]
+        for word in re.findall(r"[\w-]+", prompt)
+    }
+    for side in ("male", "female"):
+        for slot in ("name", "noun"):
+            assert not {word.lower() for word in challenge.words[side][slot]} & taught
+    for slot in ("thing", "place", "season"):
+        assert not {word.lower() for word in challenge.words["any"][slot]} & taught
+
+
+def test_no_prompt_of_the_challenge_is_taught_and_no_held_out_occupation(challenge, lessons):
+    taught = lessons.prompts(SUBJECTS, split="trained")
+    assert not set(taught["prompt"]) & set(challenge.prompts(SUBJECTS, split="held_out")["prompt"])
+    assert set(taught["subject"]) <= {"", *SUBJECTS["trained"]}
+
+
+def test_every_category_and_kind_is_there_and_genders_are_equally_many(challenge):
+    table = challenge.prompts(SUBJECTS, split="held_out")
+    assert set(table["kind"]) == set(KINDS)
+    assert {"paraphrases", "negations", "names"} == set(table.loc[table["is_hard"], "category"])
+    explicit = table[table["kind"] == "explicit"]
+    counts = explicit["gender"].value_counts()
+    assert counts["male"] == counts["female"]
+    assert set(table.loc[table["kind"] != "explicit", "gender"]) == {""}
+    assert table["prompt"].is_unique
+
+
+def test_explicit_prompts_of_the_two_genders_differ_in_words_of_gender_alone(challenge):
+    table = challenge.prompts(SUBJECTS, split="held_out")
+    explicit = table[(table["kind"] == "explicit") & (table["category"] == "paraphrases")]
+    for _, pair in explicit.groupby(["template", "subject"]):
+        swap = {"woman": "man", "girl": "boy", "female": "male"}
+        words = [[swap.get(w, w) for w in re.findall(r"\w+", p)] for p in pair["prompt"]]
+        assert words[0] == words[1]
+
+
+def test_a_fraction_of_the_occupations_begins_with_another_one_each_time(lessons):
+    table = lessons.prompts(SUBJECTS, split="trained", every=2)
+    of = table[table["subject"] != ""].groupby("template")["subject"].nunique()
+    assert of.max() == -(-len(SUBJECTS["trained"]) // 2)
+    assert set(table["subject"]) == {"", *SUBJECTS["trained"]}
+
+
+def test_levels_rise_and_come_in_pairs(challenge):
+    table = challenge.by_level(SUBJECTS)
+    order = table["level"].drop_duplicates().tolist()
+    assert order == ["none", "name", "pronoun", "hint", "adjective", "noun"]
+    counts = table.groupby(["level", "gender"]).size()
+    for level in order[1:]:
+        assert counts[level, "male"] == counts[level, "female"]
+    assert set(table.loc[table["level"] == "none", "gender"]) == {""}
+
+
+def category(kind, template):
+    return f'[[category]]\nname="a"\n[[category.prompts]]\nkind="{kind}"\ntemplates=["{template}"]'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (category("odd", "a {subject}"), "odd"),
+        (category("person", "a {x}"), "'x'"),
+        ("not toml", "TOML"),
+    ],
+)
+def test_a_wrong_file_says_what_is_wrong(tmp_path, text, said):
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(DataError, match=said):
+        Wordings.load(path)
