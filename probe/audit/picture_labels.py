@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from probe.images.faces.face import FaceDetector
-    from probe.images.quality import ClipScorer
+    from probe.images.quality.clip_score import ClipScorer
 
 
 FACE_MARGIN = 0.25

@@ -132,7 +132,7 @@ def _looker(
             raise DataError(f"the classifier {classifier} knows {known}, not {attribute!r}")
         return found
     from probe.audit.picture_labels import ZeroShot
-    from probe.images.quality import ClipScorer
+    from probe.images.quality.clip_score import ClipScorer
 
     if not values:
         raise ValueError("--clip needs --values: what it is to tell apart, as in woman,man")

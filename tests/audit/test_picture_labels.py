@@ -13,7 +13,7 @@ from probe.audit.picture_labels import ZeroShot, look
 from probe.audit.readers.picture_folders import find_pictures
 from probe.errors import DataError
 from probe.images import vision
-from probe.images.quality import ClipScorer
+from probe.images.quality.clip_score import ClipScorer
 from probe.images.vision import open_picture
 
 

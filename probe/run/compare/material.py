@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from probe.images.attributes import AttributeClassifier
     from probe.images.faces.classifier import FaceClassifier
     from probe.images.intervention import Intervention
-    from probe.images.quality import ClipScorer
+    from probe.images.quality.clip_score import ClipScorer
     from probe.text.encoder import TextEncoder
 
 FOLDER = "comparison"

@@ -52,7 +52,7 @@ class Judgement:
         random do, so pictures as good as the reference's score a little below 0: read a method's
         value beside the oracle's.
         """
-        from probe.images.quality import mean_interval
+        from probe.stats.intervals import mean_interval
 
         table = seen.labels
         neutral = table["kind"] == "neutral"

@@ -12,7 +12,7 @@ from probe.run.folder import Run
 if TYPE_CHECKING:
     from probe.images.attributes import AttributeClassifier
     from probe.images.faces.classifier import FaceClassifier
-    from probe.images.quality import ClipScorer
+    from probe.images.quality.clip_score import ClipScorer
     from probe.images.quality.features import FeatureExtractor
 
 SUBJECT = "subject"
@@ -120,7 +120,7 @@ def load_whole_classifier(run: Run) -> AttributeClassifier:
 
 def load_clip(run: Run) -> ClipScorer:
     """Open the CLIP that scores pictures against prompts."""
-    from probe.images.quality import ClipScorer
+    from probe.images.quality.clip_score import ClipScorer
 
     return ClipScorer.load(clip_folder(run), device=run.device)
 

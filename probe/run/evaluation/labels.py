@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from probe.images.attributes import AttributeClassifier
     from probe.images.faces.classifier import FaceClassifier
-    from probe.images.quality import ClipScorer
+    from probe.images.quality.clip_score import ClipScorer
 
     Classifier = AttributeClassifier | FaceClassifier
 

@@ -159,7 +159,7 @@ class Measurement:
         return counts[order]
 
     def _side(self, side: str, fairness: pd.DataFrame) -> Found:
-        from probe.images.quality import mean_interval
+        from probe.stats.intervals import mean_interval
 
         rows = fairness[fairness["side"] == side].set_index(["split", "measure"])
 

@@ -46,8 +46,8 @@ def measure_perceptual(
         each with its mean, the interval over its pairs, and ``n``. Of fewer than 2 pairs there
         is no figure.
     """
-    from probe.images.quality import mean_interval
     from probe.images.quality.perceptual import perceptual_distances
+    from probe.stats.intervals import mean_interval
 
     config = run.config.evaluate
     pairs = _pairs(labels, config.seed)

@@ -12,7 +12,8 @@ from scipy import stats
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from probe.errors import DataError, DegenerateDataError, ModelError, ShapeError
-from probe.images.quality import ClipScorer, mean_interval
+from probe.images.quality.clip_score import ClipScorer
+from probe.stats.intervals import mean_interval
 
 PROMPTS = ["a nurse", "a cook", "a nurse", "the chief", "a nurse"]
 
