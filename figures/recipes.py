@@ -89,7 +89,7 @@ def gate_regions(files: RunFiles) -> Drawing:
     from figures import gate
 
     config = files.json("moesd")
-    route = ROUTES[config["routing"]]
+    route = ROUTES[config["kind"]]
     data = files.table("gate")[
         ["prompt", "group", "subject", "split", "skew", "route_truth", route]
     ]

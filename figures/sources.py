@@ -75,7 +75,7 @@ SOURCES = {
         ),
     ),
     "moesd": Source(
-        "moesd/config.json", "moesd", "train", ("neutral_below", "explicit_above", "routing")
+        "moesd/config.json", "moesd", "train", ("neutral_below", "explicit_above", "kind")
     ),
     "labels": Source(
         "evaluation/labels.parquet",

@@ -69,7 +69,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     quality, fit = files.json("quality"), files.json("fit")
     gate, fairness = files.table("gate"), files.table("fairness")
     config = files.json("moesd")
-    route = ROUTES[config["routing"]]
+    route = ROUTES[config["kind"]]
     made = read_provenance(files.path("quality"))
     shares = files.table("shares")
     values = shares.loc[shares["attribute"] == quality["attribute"], "value"]

@@ -46,7 +46,7 @@ def page_data(files: RunFiles, *, pairs: list[dict[str, Any]]) -> dict[str, Any]
         "gate": {
             "neutral_below": config["neutral_below"],
             "explicit_above": config["explicit_above"],
-            "route": ROUTES[config["routing"]],
+            "route": ROUTES[config["kind"]],
         },
         "trace": _trace(files),
         "pairs": pairs,

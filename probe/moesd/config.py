@@ -12,9 +12,9 @@ from probe.moesd.loop.config import LoopConfig
 OBJECTIVES = ("latent", "diffusion", "both", "twins", "mixture")
 _WITHOUT_PICTURES = ("twins", "mixture")
 """Those that learn from the image model's own predictions."""
-Routing = Literal["trained", "closed-form"]
+GateKind = Literal["trained", "closed-form"]
 """Which gate decides."""
-ROUTINGS: tuple[Routing, ...] = get_args(Routing)
+GATE_KINDS: tuple[GateKind, ...] = get_args(GateKind)
 Reads = Literal["pooled", "skew", "words"]
 """What the trained gate reads of a prompt."""
 READS: tuple[Reads, ...] = get_args(Reads)
@@ -48,7 +48,7 @@ class TrainConfig(ExpertConfig, LoopConfig):
     neutral_band: float = setting(
         0.1, "Half-width of the gate's neutral band, in standard deviations of the skew."
     )
-    routing: Routing = setting("trained", "Which gate decides: trained or closed-form.")
+    gate_kind: GateKind = setting("trained", "Which gate decides: trained or closed-form.")
     gate_reads: Reads = setting("words", "What the trained gate reads: pooled, skew or words.")
     gate_list: bool = setting(
         True, "The trained gate also looks up gendered words and given names."
@@ -93,7 +93,7 @@ class TrainConfig(ExpertConfig, LoopConfig):
                 "patience to 0"
             )
         one_of("objective", self.objective, OBJECTIVES)
-        one_of("routing", self.routing, ROUTINGS)
+        one_of("gate_kind", self.gate_kind, GATE_KINDS)
         one_of("gate_reads", self.gate_reads, READS)
         for name in ("false_alarm", "abstain_below"):
             if not 0 <= getattr(self, name) <= 1:

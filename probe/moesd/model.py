@@ -130,7 +130,7 @@ class MoESD:
         return _unit(self.encoder.pool(states.float(), self.encoder.tokenize(prompts)))
 
     def decide(self, prompts: Sequence[str], z: Float32 | None = None) -> Decision:
-        """Ask the gate, by its own routing; ``z`` are the prompts' pooled states, where known."""
+        """Ask the gate, by its own kind; ``z`` are the prompts' pooled states, where known."""
         return self.gate.decide(self.gate.read(self.encoder, prompts, z))
 
     def classify(self, prompts: Sequence[str], z: Float32 | None = None) -> pd.DataFrame:
@@ -146,13 +146,13 @@ class MoESD:
         import pandas as pd
 
         reading = self.gate.read(self.encoder, prompts, z)
-        trained = self.gate.decide(reading, routing="trained")
+        trained = self.gate.decide(reading, kind="trained")
         probabilities = self.gate.probabilities(reading)
         return pd.DataFrame(
             {
                 "prompt": list(prompts),
                 "skew": self.gate.skew(reading.z),
-                "route_closed": self.gate.classify(reading, routing="closed-form"),
+                "route_closed": self.gate.classify(reading, kind="closed-form"),
                 "route_trained": trained.classes,
                 "is_abstained": trained.is_abstained,
                 **{
@@ -179,7 +179,7 @@ class MoESD:
         before = self.pool([prompt], states)
         after = _unit(self.encoder.pool(corrected, ids))
         row = self.classify([prompt], before).iloc[0]
-        route = str(row["route_closed" if self.gate.routing == "closed-form" else "route_trained"])
+        route = str(row["route_closed" if self.gate.kind == "closed-form" else "route_trained"])
         said = read_gender(prompt) if self.gate.has_list else NOTHING
         return {
             "prompt": prompt,
@@ -187,7 +187,7 @@ class MoESD:
             "neutral_below": self.gate.neutral_below,
             "explicit_above": self.gate.explicit_above,
             "route": route,
-            "is_abstained": self.gate.routing == "trained" and bool(row["is_abstained"]),
+            "is_abstained": self.gate.kind == "trained" and bool(row["is_abstained"]),
             "words": list(said.words),
             "passed_over": list(said.passed_over),
             "expert": {CLASSES[1]: "toward-female", CLASSES[2]: "toward-male"}.get(route, "base"),

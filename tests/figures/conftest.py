@@ -151,7 +151,7 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     write_json(folder / "latent/maps.json", maps, _provenance("study"))
     write_json(folder / "evaluation/quality.json", quality, _provenance("quality"))
     write_json(
-        folder / "moesd/config.json", THRESHOLDS | {"routing": "trained"}, _provenance("moesd")
+        folder / "moesd/config.json", THRESHOLDS | {"kind": "trained"}, _provenance("moesd")
     )
     write_json(folder / "latent/fit.json", _fit(tables["subjects"]), _provenance("fit"))
     write_json(folder / "comparison/methods.json", _comparison(), _provenance("comparison"))

@@ -244,7 +244,7 @@ def test_prompts_without_gendered_ones_are_refused(town):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"routing": "by ear"}, {"gate_reads": "palms"}, {"false_alarm": 1.5}]
+    "setting", [{"gate_kind": "by ear"}, {"gate_reads": "palms"}, {"false_alarm": 1.5}]
 )
 def test_an_unknown_setting_is_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):

@@ -14,7 +14,7 @@ from probe.moesd.gate.gate import Gate
 from probe.moesd.gate.reading import FLAGS
 
 _SCALARS = (
-    "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "routing", "is_soft",
+    "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "kind", "is_soft",
 )  # fmt: skip
 
 

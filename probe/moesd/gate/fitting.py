@@ -54,7 +54,7 @@ def fit_gate(
         Pooled states of ``prompts``, L2-normalised.
     config : TrainConfig
         Of it ``gate_reads``, ``gate_list``, ``neutral_band``, ``false_alarm``, ``abstain_below``,
-        ``soft``, ``routing`` and ``seed``.
+        ``soft``, ``gate_kind`` and ``seed``.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def fit_gate(
         ),
         reads=config.gate_reads,
         has_list=has_list,
-        routing=config.routing,
+        kind=config.gate_kind,
         is_soft=config.soft,
     )
 

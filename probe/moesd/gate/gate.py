@@ -11,7 +11,7 @@ import numpy.typing as npt
 from probe.arrays import Double, Float32, Mask
 from probe.errors import ShapeError
 from probe.io.settings import one_of
-from probe.moesd.config import READS, ROUTINGS, Reads, Routing
+from probe.moesd.config import READS, GATE_KINDS, Reads, GateKind
 from probe.moesd.gate.classes import CLASSES, Labels, classify_skew
 from probe.moesd.gate.classifier import KindClassifier
 from probe.moesd.gate.reading import Reading, read_prompts
@@ -65,13 +65,13 @@ class Gate:
     reads: Reads = "pooled"
     has_list: bool = False
     """Whether the trained gate looks up what the words of a prompt say, too."""
-    routing: Routing = "trained"
+    kind: GateKind = "trained"
     is_soft: bool = False
     """Whether an expert's shift is weighted by the class's probability, or the likeliest class
     takes all."""
 
     def __post_init__(self) -> None:
-        one_of("routing", self.routing, ROUTINGS)
+        one_of("kind", self.kind, GATE_KINDS)
         one_of("reads", self.reads, READS)
 
     def read(
@@ -114,9 +114,9 @@ class Gate:
             [explicit, person * male, person * female, nobody + person * ~is_skewed], axis=1
         )
 
-    def decide(self, reading: Reading, *, routing: Routing | None = None) -> Decision:
-        """Say what is done with prompts, by the gate's own routing or by the one that is named."""
-        if (routing or self.routing) == "closed-form":
+    def decide(self, reading: Reading, *, kind: GateKind | None = None) -> Decision:
+        """Say what is done with prompts, by the gate's own kind or by the one that is named."""
+        if (kind or self.kind) == "closed-form":
             classes = classify_skew(
                 self.skew(reading.z),
                 neutral_below=self.neutral_below,
@@ -134,9 +134,9 @@ class Gate:
         is_open = np.isin(best, (1, 2))[:, None]
         return Decision(np.asarray(CLASSES)[best], is_abstained, np.where(is_open, sent, 0.0))
 
-    def classify(self, reading: Reading, *, routing: Routing | None = None) -> Labels:
+    def classify(self, reading: Reading, *, kind: GateKind | None = None) -> Labels:
         """Name the class of each prompt, shape (n_prompts,); see `decide`."""
-        return self.decide(reading, routing=routing).classes
+        return self.decide(reading, kind=kind).classes
 
     def _kinds(self, reading: Reading) -> Double:
         return self.classifier.probabilities(

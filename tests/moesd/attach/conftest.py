@@ -81,7 +81,7 @@ def with_experts(moesd, pipeline, encoder):
     sizes = np.abs(moesd.gate.skew(encoder.embed(prompts)))
     gate = replace(
         moesd.gate,
-        routing="closed-form",
+        kind="closed-form",
         neutral_below=float(np.median(sizes)),
         explicit_above=np.inf,
     )
