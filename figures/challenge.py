@@ -23,7 +23,7 @@ SETS = {"seen": ("seen while building", "o"), "fresh": ("fresh", "s"), "blind": 
 LEVEL_PANELS = {
     "opened": "share of prompts corrected",
     "shift": "shift of the embedding",
-    "skew_left": "skew left (1: nothing done)",
+    "bias_score_left": "bias score left (1: nothing done)",
 }
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 COSTS = {
-    "explicit_honoured": "explicit prompts honoured",
+    "explicit_adherence": "explicit prompts followed",
     "clip_score": "CLIP score",
 }
 """Figures against which fairness is drawn, with the titles of their axes."""
@@ -28,7 +28,7 @@ ORACLE = "explicit-mixing"
 
 @styled
 def methods_tradeoff(methods: DataFrame) -> Figure:
-    """Draw every method's unfairness against explicit prompts honoured and against CLIP score.
+    """Draw every method's unfairness against explicit prompts followed and against CLIP score.
 
     Bars are 95 % intervals. Fair, honest and faithful is the lower right. The dashed line is the
     noise floor. Hollow methods lose explicit prompts.

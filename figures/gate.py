@@ -38,18 +38,18 @@ def gate_regions(
     explicit_above: float,
     route: str = "route_trained",
 ) -> Figure:
-    """Draw prompts on the axis of skew, one row a true class, coloured by the gate's answer.
+    """Draw prompts on the axis of bias score, one row a true class, coloured by the gate's answer.
 
-    The shading shows what the size and the sign of the skew alone say: neutral in the white band
-    around 0, skewed beyond it, explicit beyond the outer thresholds. A ring marks an error; at the
-    right of a row stands the share of it that is routed rightly.
+    The shading shows what the size and the sign of the bias score alone say: neutral in the white
+    band around 0, skewed beyond it, explicit beyond the outer thresholds. A ring marks an error; at
+    the right of a row stands the share of it that is routed rightly.
 
     Parameters
     ----------
     prompts : DataFrame of shape (n_prompts, ...)
-        Columns ``skew``, ``route_truth`` and the one that ``route`` names.
+        Columns ``bias_score``, ``route_truth`` and the one that ``route`` names.
     neutral_below, explicit_above : float
-        Thresholds of the closed-form gate on the size of the skew.
+        Thresholds of the closed-form gate on the size of the bias score.
     route : str, default="route_trained"
         Column with the gate's answer.
     """
@@ -64,14 +64,14 @@ def gate_regions(
     colors = colors_for(class_order(prompts["route_truth"], prompts[route]))
     rows_of = {name: i for i, name in enumerate(reversed(classes))}
     axes.set_ylim(-0.6, len(classes) - 0.4)
-    _shade(axes, prompts["skew"], neutral_below, explicit_above)
+    _shade(axes, prompts["bias_score"], neutral_below, explicit_above)
     height = prompts["route_truth"].map(rows_of).to_numpy(float) + _spread(prompts["route_truth"])
     wrong = (prompts["route_truth"] != prompts[route]).to_numpy()
     for name, color in colors.items():
         answered = (prompts[route] == name).to_numpy()
         for rows, edge in ((answered & ~wrong, "none"), (answered & wrong, "black")):
             axes.scatter(
-                prompts["skew"][rows],
+                prompts["bias_score"][rows],
                 height[rows],
                 s=9,
                 marker=GROUP_MARKERS.get(name, "o"),
@@ -85,7 +85,7 @@ def gate_regions(
     for name, row in rows_of.items():
         right = 1 - wrong[(prompts["route_truth"] == name).to_numpy()].mean()
         axes.text(1.01, row, f"{right:.1%}", transform=axes.get_yaxis_transform(), va="center")
-    axes.set(xlabel="skew (female \N{MINUS SIGN} / male +)", ylabel="true class")
+    axes.set(xlabel="bias score (female \N{MINUS SIGN} / male +)", ylabel="true class")
     axes.set_yticks(list(rows_of.values()), list(rows_of))
     axes.tick_params(axis="y", length=0)
     axes.set_title("right", loc="left", fontsize=points(7.5), x=1.01, color="0.4")
@@ -149,9 +149,9 @@ def class_order(*routes: Series) -> list[str]:
     return [c for c in CLASSES if c in present] + sorted(present - set(CLASSES))
 
 
-def _shade(axes: Axes, skew: Series, neutral_below: float, explicit_above: float) -> None:
+def _shade(axes: Axes, bias_score: Series, neutral_below: float, explicit_above: float) -> None:
     """Shade and name the regions of the closed-form gate, as far as the points reach."""
-    reach = max(1.05 * float(skew.abs().max()), 1.2 * explicit_above)
+    reach = max(1.05 * float(bias_score.abs().max()), 1.2 * explicit_above)
     axes.set_xlim(-reach, reach)
     colors = colors_for(("explicit", "female-skewed", "male-skewed"))
     middle = (neutral_below + explicit_above) / 2

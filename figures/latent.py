@@ -116,19 +116,19 @@ def projection_histogram(
 
 
 @styled
-def skew_against_share(
+def bias_score_against_share(
     subjects: DataFrame, *, interval: tuple[float, float] | None = None, n_names: int = 12
 ) -> Figure:
-    """Draw each occupation's skew in the text encoder against women's share in the labour market.
+    """Draw each occupation's bias score against women's share in the labour market.
 
-    The line is the least-squares fit, and ``r`` Pearson's, over all occupations drawn. Skew is
-    positive towards male, so a biased encoder has a negative ``r``.
+    The line is the least-squares fit, and ``r`` Pearson's, over all occupations drawn. Bias score
+    is positive towards male, so a biased encoder has a negative ``r``.
 
     Parameters
     ----------
     subjects : DataFrame of shape (n_subjects, ...)
-        Columns ``subject``, ``share_women`` (0 to 1), ``skew`` and ``split``; rows whose split is
-        ``"held_out"`` are drawn hollow.
+        Columns ``subject``, ``share_women`` (0 to 1), ``bias_score`` and ``split``; rows whose
+        split is ``"held_out"`` are drawn hollow.
     interval : (float, float), optional
         Interval of ``r``, written behind it.
     n_names : int, default=12
@@ -138,8 +138,11 @@ def skew_against_share(
 
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
-    share, skew = subjects["share_women"].to_numpy(float), subjects["skew"].to_numpy(float)
-    fit = linregress(share, skew)
+    share, bias_score = (
+        subjects["share_women"].to_numpy(float),
+        subjects["bias_score"].to_numpy(float),
+    )
+    fit = linregress(share, bias_score)
     label = f"r = {signed(fit.rvalue)}"
     if interval is not None:
         label += f" [{signed(interval[0])}, {signed(interval[1])}]"
@@ -148,7 +151,7 @@ def skew_against_share(
         if rows.any():
             axes.scatter(
                 share[rows],
-                skew[rows],
+                bias_score[rows],
                 s=14,
                 color=face,
                 edgecolor="0.3",
@@ -160,19 +163,19 @@ def skew_against_share(
     axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     axes.set(
         xlabel="women's share in the labour market",
-        ylabel="skew in the text encoder (male +)",
+        ylabel="bias score in the text encoder (male +)",
         xlim=(-0.03, 1.03),
     )
-    room = 0.12 * (np.ptp(skew) or 1.0)
-    axes.set_ylim(skew.min() - room, skew.max() + room)
-    far = np.argsort(-_distance_from_middle(share, skew), kind="stable")[:n_names]
+    room = 0.12 * (np.ptp(bias_score) or 1.0)
+    axes.set_ylim(bias_score.min() - room, bias_score.max() + room)
+    far = np.argsort(-_distance_from_middle(share, bias_score), kind="stable")[:n_names]
     line = np.linspace(0.0, 1.0, 60)
     on_line = np.column_stack([line, fit.intercept + fit.slope * line])
     names = subjects["subject"].to_numpy()
     name_points(
         axes,
-        [(share[i], skew[i], str(names[i])) for i in far],
-        others=np.column_stack([share, skew]).tolist(),
+        [(share[i], bias_score[i], str(names[i])) for i in far],
+        others=np.column_stack([share, bias_score]).tolist(),
         obstacles=on_line.tolist(),
     )
     legend_below(figure, axes)
@@ -251,20 +254,23 @@ def shift_arrows(prompts: DataFrame, *, n_names: int = 10) -> Figure:
 
 
 @styled
-def skew_shift(prompts: DataFrame) -> Figure:
-    """Draw every prompt's skew after the correction against its skew before.
+def bias_score_shift(prompts: DataFrame) -> Figure:
+    """Draw every prompt's bias score after the correction against its bias score before.
 
-    On the diagonal a prompt is untouched, on the horizontal axis its skew is gone, and in the
+    On the diagonal a prompt is untouched, on the horizontal axis its bias score is gone, and in the
     shaded quadrants its lean has changed sign: it is overcorrected.
 
     Parameters
     ----------
     prompts : DataFrame of shape (n_prompts, ...)
-        Columns ``group``, ``skew`` and ``skew_corrected``.
+        Columns ``group``, ``bias_score`` and ``bias_score_corrected``.
     """
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
-    before, after = prompts["skew"].to_numpy(float), prompts["skew_corrected"].to_numpy(float)
+    before, after = (
+        prompts["bias_score"].to_numpy(float),
+        prompts["bias_score_corrected"].to_numpy(float),
+    )
     reach = 1.08 * max(np.abs(before).max(), np.abs(after).max(), np.finfo(float).tiny)
     for corner in ((0.0, -reach), (-reach, 0.0)):
         axes.add_patch(Rectangle(corner, reach, reach, color="0.94", linewidth=0, zorder=-1))
@@ -285,7 +291,7 @@ def skew_shift(prompts: DataFrame) -> Figure:
         )
     axes.text(0.97, 0.03, "overcorrected", transform=axes.transAxes, ha="right", color="0.45")
     axes.text(0.03, 0.94, "overcorrected", transform=axes.transAxes, color="0.45")
-    axes.set(xlabel="skew before (male +)", ylabel="skew after", xlim=(-reach, reach))
+    axes.set(xlabel="bias score before (male +)", ylabel="bias score after", xlim=(-reach, reach))
     axes.set_ylim(-reach, reach)
     legend_below(figure, axes)
     return figure

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SPLITS = {"trained": "training occupations", "held_out": "held-out occupations"}
 PANELS = {
-    "honoured": "asked-for gender shown",
+    "adherent": "asked-for gender shown",
     "mad": "MAD",
     "touched": "share touched",
 }

@@ -56,21 +56,21 @@ FIGURES = {
         "beyond that of the objects is what the occupation alone says about gender.",
         "Histograms of the projection on the bias axis, one outline a group of prompts.",
     ),
-    "skew": PaperFigure(
-        recipes.skew,
+    "bias_score": PaperFigure(
+        recipes.bias_score,
         ("subjects", "fit"),
-        "Skew of each occupation in the text encoder (mean over its neutral prompts, positive "
-        "towards men) against women's share in the labour market. A negative r means that the "
-        "encoder repeats the labour market.",
-        "Scatter plot of skew against labour share with a regression line.",
+        "Bias score of each occupation in the text encoder (mean over its neutral prompts, "
+        "positive towards men) against women's share in the labour market. A negative r means that "
+        "the encoder repeats the labour market.",
+        "Scatter plot of bias score against labour share with a regression line.",
     ),
     "gate_regions": PaperFigure(
         recipes.gate_regions,
         ("gate", "moesd"),
-        "What the gate answers along the axis of skew. Shading and dashed lines show what the size "
-        "and the sign of the skew alone would say (neutral in the white band); rings are errors of "
-        "the gate.",
-        "Prompts on the axis of skew, one row a true class, coloured by the gate's answer.",
+        "What the gate answers along the axis of bias score. Shading and dashed lines show what "
+        "the size and the sign of the bias score alone would say (neutral in the white band); "
+        "rings are errors of the gate.",
+        "Prompts on the axis of bias score, one row a true class, coloured by the gate's answer.",
     ),
     "gate_confusion": PaperFigure(
         recipes.gate_confusion,
@@ -85,12 +85,13 @@ FIGURES = {
         "before to the mean after. Prompts that say a gender and objects stay behind, pale.",
         "Arrows from each occupation's place before to its place after the correction.",
     ),
-    "skew_shift": PaperFigure(
-        recipes.skew_shift,
+    "bias_score_shift": PaperFigure(
+        recipes.bias_score_shift,
         ("gate",),
-        "Skew after the correction against skew before. On the diagonal a prompt is untouched, on "
-        "the horizontal axis its skew is gone; in the shaded quadrants its lean has changed sign.",
-        "Scatter plot of each prompt's skew after against before.",
+        "Bias score after the correction against bias score before. On the diagonal a prompt is "
+        "untouched, on the horizontal axis its bias score is gone; in the shaded quadrants its "
+        "lean has changed sign.",
+        "Scatter plot of each prompt's bias score after against before.",
     ),
     "images": PaperFigure(
         recipes.image_grid,
@@ -172,7 +173,7 @@ FIGURES = {
         studies.patching,
         ("patching",),
         "How much of a pair's difference a single state carries: the female prompt runs with that "
-        "state taken from its male twin. 0 is nothing, 1 all.",
+        "state taken from its male counterfactual. 0 is nothing, 1 all.",
         "Heat maps of layer by token position, one a site.",
     ),
     "heads": PaperFigure(
@@ -195,9 +196,9 @@ FIGURES = {
         ("categories",),
         "Prompts of known class that no gate learnt from, by category: share that each gate gives "
         "its class, with 95 % intervals over templates and the number of prompts. Explicit prompts "
-        "and those without a person are known by construction; the others by their skew. Settings "
-        "were chosen in view of the set called seen, lists in view of the one called fresh, and "
-        "neither in view of the one called blind.",
+        "and those without a person are known by construction; the others by their bias score. "
+        "Settings were chosen in view of the set called seen, lists in view of the one called "
+        "fresh, and neither in view of the one called blind.",
         "Dot plots of shares with intervals, one panel a set, one row a category, two gates.",
     ),
     "challenge_confusion": PaperFigure(
@@ -218,8 +219,9 @@ FIGURES = {
         studies.levels,
         ("levels",),
         "What the correction does to prompts that say more and more of the gender: how many it "
-        "changes, how far, and how much of their skew is left. Wanted at the level none (green), "
-        "interference elsewhere. 95 % intervals over occupations, for two sets of wordings.",
+        "changes, how far, and how much of their bias score is left. Wanted at the level none "
+        "(green), interference elsewhere. 95 % intervals over occupations, for two sets of "
+        "wordings.",
         "Three panels of points with intervals, two points a level.",
     ),
     "level_pictures": PaperFigure(
@@ -245,7 +247,7 @@ FIGURES = {
         studies.methods,
         ("methods",),
         "Methods compared on the same prompts, noise and judges: unfairness (MAD) against explicit "
-        "prompts honoured and against CLIP score, with 95 % intervals. The dashed line is the "
+        "prompts followed and against CLIP score, with 95 % intervals. The dashed line is the "
         "noise floor; hollow methods lose explicit prompts. The oracle says the gender in the "
         "prompt.",
         "Two scatter plots of methods, numbered, with intervals.",
@@ -262,7 +264,7 @@ FIGURES = {
     "prediction": PaperFigure(
         studies.prediction,
         ("prediction",),
-        "Share of women in the base model's pictures against what the skew of the text alone "
+        "Share of women in the base model's pictures against what the bias score of the text alone "
         "foretells, learnt from the training occupations. Bars: 95 % prediction intervals of those "
         "that were not learnt from.",
         "Scatter plot of seen against foretold shares with the diagonal.",

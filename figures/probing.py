@@ -188,7 +188,7 @@ def foretold_shares(table: DataFrame) -> Figure:
             label=label,
             zorder=3,
         )
-    unseen = table[table["split"] == "held_out"]
+    missing = table[table["split"] == "held_out"]
     axes.set(
         xlabel="share of women foretold from the text",
         ylabel="share of women in the pictures",
@@ -197,8 +197,8 @@ def foretold_shares(table: DataFrame) -> Figure:
     )
     name_points(
         axes,
-        unseen[["predicted", "share", "subject"]].itertuples(index=False),
-        obstacles=_along(unseen, "predicted")
+        missing[["predicted", "share", "subject"]].itertuples(index=False),
+        obstacles=_along(missing, "predicted")
         + table[["predicted", "share"]].to_numpy(float).tolist(),
     )
     legend_below(figure, axes)

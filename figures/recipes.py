@@ -74,24 +74,24 @@ def projections(files: RunFiles) -> Drawing:
     return latent.projection_histogram(scores), data
 
 
-def skew(files: RunFiles) -> Drawing:
-    """Skew and labour share of every occupation."""
+def bias_score(files: RunFiles) -> Drawing:
+    """Bias score and labour share of every occupation."""
     from figures import latent
 
-    data = files.table("subjects")[["subject", "split", "share_women", "skew"]]
+    data = files.table("subjects")[["subject", "split", "share_women", "bias_score"]]
     data = data[data["share_women"].notna()]
     found = files.json("fit")["share_correlation"]
-    return latent.skew_against_share(data, interval=(found["low"], found["high"])), data
+    return latent.bias_score_against_share(data, interval=(found["low"], found["high"])), data
 
 
 def gate_regions(files: RunFiles) -> Drawing:
-    """Skew, true class and answer of the gate in use, for every prompt."""
+    """Bias score, true class and answer of the gate in use, for every prompt."""
     from figures import gate
 
     config = files.json("moesd")
     route = ROUTES[config["kind"]]
     data = files.table("gate")[
-        ["prompt", "group", "subject", "split", "skew", "route_truth", route]
+        ["prompt", "group", "subject", "split", "bias_score", "route_truth", route]
     ]
     figure = gate.gate_regions(
         data,
@@ -134,12 +134,14 @@ def shift(files: RunFiles) -> Drawing:
     return latent.shift_arrows(data), data
 
 
-def skew_shift(files: RunFiles) -> Drawing:
-    """Skew of every prompt before and after the correction."""
+def bias_score_shift(files: RunFiles) -> Drawing:
+    """Bias score of every prompt before and after the correction."""
     from figures import latent
 
-    data = files.table("gate")[["prompt", "group", "subject", "split", "skew", "skew_corrected"]]
-    return latent.skew_shift(data), data
+    data = files.table("gate")[
+        ["prompt", "group", "subject", "split", "bias_score", "bias_score_corrected"]
+    ]
+    return latent.bias_score_shift(data), data
 
 
 def subject_shares(files: RunFiles) -> Drawing:

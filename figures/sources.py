@@ -53,10 +53,13 @@ SOURCES = {
         "latent/map.parquet",
         "map",
         "fit",
-        ("prompt", "group", "subject", "split", "share_women", "skew", "projection", *PLANE),
+        ("prompt", "group", "subject", "split", "share_women", "bias_score", "projection", *PLANE),
     ),
     "subjects": Source(
-        "latent/subjects.parquet", "subjects", "fit", ("subject", "split", "share_women", "skew")
+        "latent/subjects.parquet",
+        "subjects",
+        "fit",
+        ("subject", "split", "share_women", "bias_score"),
     ),
     "gate": Source(
         "moesd/gate.parquet",
@@ -67,8 +70,8 @@ SOURCES = {
             "group",
             "subject",
             "split",
-            "skew",
-            "skew_corrected",
+            "bias_score",
+            "bias_score_corrected",
             "route_truth",
             "route_closed",
             "route_trained",

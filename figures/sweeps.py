@@ -70,7 +70,7 @@ def sweep_curve(table: DataFrame) -> Figure:
     Left: MAD of the base model and of the corrected one, with intervals, for both groups of
     occupations, above the noise floor. Against the strength of the correction, the distance from
     its target takes the place of MAD, and a line shows the way that is asked for: from the base's
-    to the floor. Right: what is honoured and recognised.
+    to the floor. Right: what is followed and recognised.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def sweep_curve(table: DataFrame) -> Figure:
     left.set(ylabel=MEASURES[measure], xlabel=_title(setting), ylim=(0, None))
     for name, label, marker, color, shift in (
         ("subject_recognised", "occupation recognised", "^", "blue", -1.2),
-        ("explicit_honoured", "explicit honoured", "D", "orange", 1.2),
+        ("explicit_adherence", "explicit followed", "D", "orange", 1.2),
     ):
         found = _side(table, "corrected")
         found = found[found["figure"] == name]

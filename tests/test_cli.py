@@ -128,9 +128,9 @@ def test_a_command_that_is_up_to_date_says_so_and_what_was_found(shown, command)
 
 def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown):
     before = contents(shown[0])
-    asked = ("--figure", "skew", "--format", "svg, png", "--style", "talk")
+    asked = ("--figure", "bias_score", "--format", "svg, png", "--style", "talk")
     found = json.loads(call("visualize", shown[0], *asked, "--json").stdout)
-    written = {f"figures/talk/skew.{suffix}" for suffix in ("svg", "png", "csv")}
+    written = {f"figures/talk/bias_score.{suffix}" for suffix in ("svg", "png", "csv")}
     assert set(found["files"]) == written
     after = contents(shown[0])
     assert {name: after[name] for name in before} == before
@@ -158,7 +158,7 @@ def test_run_prints_the_result_of_every_stage(shown):
 
 def test_inspect_says_what_the_gate_does_and_why(finished_run):
     text = call("inspect", finished_run, "a photo of a nurse").stdout
-    for word in ("skew", "gate", "expert", "shift", "nearest before", "nearest after"):
+    for word in ("bias score", "gate", "expert", "shift", "nearest before", "nearest after"):
         assert word in text
     found = json.loads(call("inspect", finished_run, "a photo of a nurse", "--json").stdout)
     assert found["prompt"] == "a photo of a nurse"
@@ -199,11 +199,13 @@ def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folde
 def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
     path, out = tmp_path / "a.txt", tmp_path / "out.csv"
     path.write_text("A man.\nA woman and her dog.\nA tree.\n")
-    result = call("prompts", path, "--out", out, "--twins", tmp_path / "twins.csv")
+    result = call(
+        "prompts", path, "--out", out, "--counterfactuals", tmp_path / "counterfactuals.csv"
+    )
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("3 captions from a.txt")
     assert result.stdout.splitlines()[-2] == f"{out}: 3 rows"
-    assert "twins.csv: 2 rows; 0 without the other gender, 0 without" in result.stdout
+    assert "counterfactuals.csv: 2 rows; 0 without the other gender, 0 without" in result.stdout
     found = json.loads(call("prompts", path, "--json").stdout)
     assert {name: part["n"] for name, part in found["categories"].items()} == {
         "male": 1, "female": 1, "both": 0, "neutral_person": 0, "no_person": 1
@@ -398,8 +400,8 @@ def test_a_run_that_holds_nothing_yet_takes_another_model(tmp_path, model_folder
 
 def test_a_run_of_another_schema_is_refused(run):
     path = run / "config.toml"
-    path.write_text(path.read_text().replace("schema = 1", "schema = 99"))
-    assert "has schema 99 but this version reads schema 1" in refusal(call("fit", run))
+    path.write_text(path.read_text().replace("schema = 2", "schema = 99"))
+    assert "has schema 99 but this version reads schema 2" in refusal(call("fit", run))
 
 
 def test_a_stage_before_its_predecessor_is_refused(started):

@@ -60,14 +60,14 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
 
 
 def correlations(n_trials: int) -> Iterator[dict[str, Any]]:
-    """Pearson's r of skew and labour share over n occupations."""
+    """Pearson's r of bias score and labour share over n occupations."""
     for n in N:
         for true in (0.0, 0.6, 0.9):
             rng, hits = np.random.default_rng([n, round(10 * true)]), 0
             for trial in range(n_trials):
                 shares = rng.uniform(size=n)
                 leans = true * np.sqrt(12) * (shares - 0.5)
-                skews = leans + np.sqrt(1 - true**2) * rng.normal(size=n)
-                found = share_correlation(skews, shares, n_bootstrap=_N_BOOTSTRAP, seed=trial)
+                bias_scores = leans + np.sqrt(1 - true**2) * rng.normal(size=n)
+                found = share_correlation(bias_scores, shares, n_bootstrap=_N_BOOTSTRAP, seed=trial)
                 hits += found.low <= true <= found.high
             yield row("correlation with labour shares", n, f"r = {true}", hits / n_trials)

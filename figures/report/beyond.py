@@ -26,7 +26,7 @@ METHOD_COLUMNS = (
     ("mad", "MAD", 3),
     ("mad_trained", "Trained on", 3),
     ("mad_held_out", "Held out", 3),
-    ("explicit_honoured", "Explicit honoured", 3),
+    ("explicit_adherence", "Explicit followed", 3),
     ("subject_recognised", "Recognised", 3),
     ("non_person_changed", "Things changed", 3),
     ("clip_score", "CLIP score", 1),

@@ -19,8 +19,8 @@ from probe.run.wording.comparable import comparable
 from probe.run.wording.errors import classifier_error
 from probe.run.wording.finding import finding
 from probe.run.wording.limits import limits
+from probe.run.wording.missing import missing
 from probe.run.wording.terms import FAILURES, MEASURES, SPLITS, versions
-from probe.run.wording.unseen import unseen
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,9 +49,9 @@ N_IMAGES = {
     "per_subject": "Images an occupation",
 }
 PLACES = {
-    "bias": ("map", "density", "projections", "skew"),
+    "bias": ("map", "density", "projections", "bias_score"),
     "gate": ("gate_regions", "gate_confusion"),
-    "shift": ("shift", "skew_shift"),
+    "shift": ("shift", "bias_score_shift"),
     "pictures": ("images",),
     "fairness": ("shares", "fairness"),
     "effects": ("tradeoff", "failures"),
@@ -96,7 +96,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "quality": quality,
         "classifier_error": classifier_error(quality),
         "comparable": comparable(quality),
-        "unseen": unseen(quality),
+        "missing": missing(quality),
         "fit": fit,
         "measures": MEASURES,
         "splits": _splits(quality, fairness),
@@ -174,8 +174,8 @@ def _gates(gate: DataFrame) -> list[dict[str, Any]]:
 
 
 def _mistakes(gate: DataFrame, route: str) -> list[dict[str, Any]]:
-    """List the prompts of largest skew among those that the gate in use routes wrongly."""
+    """List the prompts of largest bias score among those that the gate in use routes wrongly."""
     wrong = gate[gate["route_truth"] != gate[route]]
-    order = wrong["skew"].abs().sort_values(ascending=False, kind="stable").index[:N_MISTAKES]
-    rows = wrong.loc[order, ["prompt", "skew", "route_truth", route]]
+    order = wrong["bias_score"].abs().sort_values(ascending=False, kind="stable").index[:N_MISTAKES]
+    rows = wrong.loc[order, ["prompt", "bias_score", "route_truth", route]]
     return [dict(row) for row in rows.rename(columns={route: "answer"}).to_dict("records")]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 N_PROMPTS = 4000
 """Prompts on the page; of more, as many, evenly spaced in the order of the run."""
 DIGITS = 5
-"""Decimals of a number on the page; coordinates and skews are of order one or ten."""
+"""Decimals of a number on the page; coordinates and bias scores are of order one or ten."""
 SYMBOLS = {
     "female": "triangle-up",
     "male": "triangle-down",
@@ -63,7 +63,14 @@ def prompt_table(files: RunFiles) -> DataFrame:
     places = files.table("map")
     places = places[["prompt", "group", "subject", "split", "share_women", *PLANE]]
     answers = files.table("gate").drop_duplicates("prompt")
-    keys = ["prompt", "skew", "skew_corrected", "route_truth", "route_closed", "route_trained"]
+    keys = [
+        "prompt",
+        "bias_score",
+        "bias_score_corrected",
+        "route_truth",
+        "route_closed",
+        "route_trained",
+    ]
     keys += [name for name in ("is_abstained",) if name in answers]
     return places.merge(answers[keys], on="prompt", how="left", validate="many_to_one")
 

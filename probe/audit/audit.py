@@ -12,7 +12,7 @@ from probe.audit.fairness import FairnessFigure
 from probe.audit.figures import (
     AuditFigure,
     audit_figures,
-    bounds_of_unseen,
+    missing_label_bounds,
     share_table,
 )
 from probe.audit.formatting import table_of
@@ -116,7 +116,7 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
     -------
     dict
         `MEASURES`, each ``value, low, high, floor, corrected, corrected_low, corrected_high``;
-        ``bounds`` by what unseen pictures could have shown; ``unseen``; ``subjects``, each with
+        ``bounds`` by what unseen pictures could have shown; ``missing``; ``subjects``, each with
         its shares; ``calibrated`` if the classifier's errors are known, else ``sensitivity``;
         ``correlation`` if there is a reference.
     """
@@ -129,7 +129,7 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
         name: dict(
             zip(
                 ("low", "high"),
-                bounds_of_unseen(table.counts, table.n_unseen, measure=name, target=target),
+                missing_label_bounds(table.counts, table.n_missing, measure=name, target=target),
                 strict=True,
             )
         )
@@ -143,9 +143,9 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
         "n_subjects": len(table.subjects),
         "n_images": int(table.counts.sum()),
         **{name: asdict(figure) for name, figure in figures.items()},
-        "unseen": {
-            "total": int(table.n_unseen.sum()),
-            **{reason: int(n.sum()) for reason, n in table.unseen.items()},
+        "missing": {
+            "total": int(table.n_missing.sum()),
+            **{reason: int(n.sum()) for reason, n in table.missing.items()},
         },
         "bounds": bounds,
         "notes": list(table.notes),
@@ -162,13 +162,13 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
         {
             "subject": subject,
             "n": int(row.sum()),
-            "unseen": int(n_unseen),
+            "missing": int(n_missing),
             "shares": {
                 value: asdict(share) for value, share in zip(table.values, shares, strict=True)
             },
         }
-        for subject, row, n_unseen, shares in zip(
-            table.subjects, table.counts, table.n_unseen, share_table(table.counts), strict=True
+        for subject, row, n_missing, shares in zip(
+            table.subjects, table.counts, table.n_missing, share_table(table.counts), strict=True
         )
     ]
     return found

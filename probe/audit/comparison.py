@@ -214,7 +214,7 @@ def align(first: CountTable, second: CountTable) -> tuple[CountTable, CountTable
         other.subjects,
         first.values,
         other.counts[:, order],
-        other.unseen,
+        other.missing,
         other.notes,
     )
     known = set(both)

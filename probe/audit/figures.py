@@ -9,7 +9,7 @@ import numpy as np
 from probe.arrays import Counts, Double
 from probe.audit.deconvolution import Contraction
 from probe.audit.fairness import MEASURES, fairness_figures
-from probe.stats.confidence_limits import exact_ends
+from probe.stats.confidence_limits import exact_limits
 from probe.stats.intervals import Interval
 
 
@@ -77,15 +77,15 @@ def share_table(counts: Counts) -> list[list[Interval]]:
     on its share.
     """
     totals = counts.sum(axis=1, keepdims=True)
-    ends = (counts / totals, *exact_ends(counts, np.broadcast_to(totals, counts.shape)))
+    ends = (counts / totals, *exact_limits(counts, np.broadcast_to(totals, counts.shape)))
     return [
         [Interval(float(v), float(a), float(b)) for v, a, b in zip(*row, strict=True)]
         for row in zip(*ends, strict=True)
     ]
 
 
-def bounds_of_unseen(
-    counts: Counts, n_unseen: Counts, *, measure: str = "mad", target: Double | None = None
+def missing_label_bounds(
+    counts: Counts, n_missing: Counts, *, measure: str = "mad", target: Double | None = None
 ) -> tuple[float, float]:
     """Bound a figure by what the pictures in which nothing was seen could have shown.
 
@@ -95,7 +95,7 @@ def bounds_of_unseen(
     Parameters
     ----------
     counts : ndarray of int, shape (n_subjects, K)
-    n_unseen : ndarray of int, shape (n_subjects,)
+    n_missing : ndarray of int, shape (n_subjects,)
         Pictures of each subject that show no value.
     measure : str, default="mad"
         One of `probe.audit.measures.MEASURES`.
@@ -115,27 +115,27 @@ def bounds_of_unseen(
 
     counts = as_counts(counts)
     fair = as_target(target, counts.shape)
-    totals = (counts.sum(axis=1) + n_unseen)[:, None]
+    totals = (counts.sum(axis=1) + n_missing)[:, None]
     n_values = counts.shape[1]
     ends = [
-        counts + n_unseen[:, None] * np.eye(n_values, dtype=np.int64)[k] for k in range(n_values)
+        counts + n_missing[:, None] * np.eye(n_values, dtype=np.int64)[k] for k in range(n_values)
     ]
     by_end = [measure_shares(end / totals, fair)[measure] for end in ends]
     highest = np.max(by_end, axis=0)
-    lowest = measure_shares(_fairest(counts, n_unseen, fair), fair)[measure]
+    lowest = measure_shares(_fairest(counts, n_missing, fair), fair)[measure]
     return float(lowest.mean()), float(highest.mean())
 
 
-def _fairest(counts: Counts, n_unseen: Counts, fair: Double) -> Double:
+def _fairest(counts: Counts, n_missing: Counts, fair: Double) -> Double:
     """Shares after the unseen pictures were given to the values that lack most, by filling up."""
-    totals = counts.sum(axis=1) + n_unseen
+    totals = counts.sum(axis=1) + n_missing
     shares = np.empty(counts.shape)
     for row, (seen, wanted) in enumerate(zip(counts, fair, strict=True)):
         # raise every value that lacks to the same surplus over its fair number: the nearest point
         # of the simplex, in the sense of squares, that gives away what is left
         surplus = seen - wanted * totals[row]
         order = np.sort(surplus)
-        left = float(n_unseen[row])
+        left = float(n_missing[row])
         filled = np.cumsum(order)
         for size in range(1, len(order) + 1):
             level = (left + filled[size - 1]) / size

@@ -23,7 +23,7 @@ def table_of(found: Found, others: Mapping[str, Found]) -> str:
         f"{'':<8}{'as observed':<26}{'noise floor':<14}without chance",
         *_figures(found),
         *_subjects(found),
-        *_unseen(found),
+        *_missing(found),
         *_error(found),
         *_against(found),
     ]
@@ -115,11 +115,11 @@ def _against(found: Found) -> list[str]:
     return lines
 
 
-def _unseen(found: Found) -> list[str]:
-    unseen = dict(found["unseen"])
-    if not (total := unseen.pop("total")):
+def _missing(found: Found) -> list[str]:
+    missing = dict(found["missing"])
+    if not (total := missing.pop("total")):
         return []
-    why = ", ".join(f"{n} {reason}" for reason, n in unseen.items())
+    why = ", ".join(f"{n} {reason}" for reason, n in missing.items())
     bounds = found["bounds"]["mad"]
     return [
         f"{total} pictures show no value ({why}); had all of them shown the fairest or the least "

@@ -9,7 +9,7 @@ import numpy as np
 
 from probe.arrays import Counts, Double
 from probe.errors import DataError, ShapeError
-from probe.images.missing_labels import UNSEEN
+from probe.images.missing_labels import MISSING
 
 MEASURES = ("mad", "fd", "delta", "gap", "kl")
 SQUARES = ("kl",)
@@ -90,7 +90,7 @@ def count_labels(
         Subject of each picture, and the value that a classifier saw in it.
     values : sequence of str
         All values of the attribute; they are the columns, also those that never occur. A picture
-        whose label is one of `probe.images.missing_labels.UNSEEN` is not counted.
+        whose label is one of `probe.images.missing_labels.MISSING` is not counted.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def count_labels(
             f"there are {len(subjects)} subjects and {len(labels)} labels; needed one of each for "
             "a picture"
         )
-    if unknown := sorted(set(labels) - set(values) - set(UNSEEN)):
+    if unknown := sorted(set(labels) - set(values) - set(MISSING)):
         raise DataError(f"labels hold {unknown}; needed only {list(values)}")
     rows = {name: row for row, name in enumerate(dict.fromkeys(subjects))}
     columns = {value: column for column, value in enumerate(values)}

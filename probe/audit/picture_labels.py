@@ -13,7 +13,7 @@ from probe.audit.readers.labels import SUBJECTS
 from probe.audit.readers.picture_folders import PictureFolder
 from probe.audit.tables import LabelTable
 from probe.errors import DataError
-from probe.images.missing_labels import AMBIGUOUS, UNREADABLE, UNSEEN, reason_unseen
+from probe.images.missing_labels import AMBIGUOUS, MISSING, UNREADABLE, missing_reason
 from probe.io.progress import Progress
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ def look(
     if not 0.0 <= min_confidence <= 1.0:
         raise ValueError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")
     seen_values = {
-        attribute: [value for value in values if reason_unseen(value) is None]
+        attribute: [value for value in values if missing_reason(value) is None]
         for attribute, values in looker.attributes.items()
         if attribute not in SUBJECTS  # what a classifier takes the subject for is no trait of it
     }
-    unreadable = -1 - UNSEEN.index(UNREADABLE)
+    unreadable = -1 - MISSING.index(UNREADABLE)
     codes = {attribute: np.full(len(pictures), unreadable) for attribute in seen_values}
     problems: list[str] = []
     for start in range(0, len(pictures), batch_size):
@@ -163,7 +163,7 @@ def look(
             for row, face in seen_in.items():
                 if isinstance(face, str):
                     for of_attribute in codes.values():
-                        of_attribute[row] = -1 - UNSEEN.index(face)
+                        of_attribute[row] = -1 - MISSING.index(face)
             clear = {row: face for row, face in seen_in.items() if not isinstance(face, str)}
             rows, opened = list(clear), list(clear.values())
         if opened:
@@ -197,9 +197,9 @@ def look(
 
 
 def _code(value: str, confidence: float, values: list[str], least: float) -> int:
-    if (reason := reason_unseen(value)) is None and confidence < least:
+    if (reason := missing_reason(value)) is None and confidence < least:
         reason = AMBIGUOUS
-    return values.index(value) if reason is None else -1 - UNSEEN.index(reason)
+    return values.index(value) if reason is None else -1 - MISSING.index(reason)
 
 
 def _told_faces(name: str, margin: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from probe.arrays import Counts, Double
 from probe.audit.measures import SQUARES
-from probe.stats.confidence_limits import farther, student
+from probe.stats.confidence_limits import student, widened
 from probe.stats.intervals import CELLS, COVERAGE, Interval, studentised
 
 Figure = Callable[[Sequence[Double], Double], Mapping[str, Double]]
@@ -97,8 +97,8 @@ def interval_over_subjects(
         spread = max(float(of_subjects.std(ddof=1)), float(np.sqrt(alone[name])))
         ends = studentised(value, spread, moved, np.concatenate(spreads[name]))
         half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
-        below = half * (farther(half, value) if name in SQUARES and value < 0 else 1.0)
-        above = half * (farther(half, value) if name in SQUARES and value > 0 else 1.0)
+        below = half * (widened(half, value) if name in SQUARES and value < 0 else 1.0)
+        above = half * (widened(half, value) if name in SQUARES and value > 0 else 1.0)
         intervals[name] = Interval(
             value, min(ends.low, value - below), max(ends.high, value + above)
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from probe.arrays import Codes, Counts
 from probe.errors import DataError, DegenerateDataError
-from probe.images.missing_labels import UNSEEN
+from probe.images.missing_labels import MISSING
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class CountTable:
     """All values of the attribute, also those that never occur; at least 2."""
     counts: Counts
     """Shape (n_subjects, n_values)."""
-    unseen: Mapping[str, Counts]
-    """By reason, one of `UNSEEN`: pictures without a value, shape (n_subjects,)."""
+    missing: Mapping[str, Counts]
+    """By reason, one of `MISSING`: pictures without a value, shape (n_subjects,)."""
     notes: tuple[str, ...] = ()
     """What a reader of the figures must know, a sentence each."""
 
@@ -41,10 +41,10 @@ class CountTable:
             )
 
     @property
-    def n_unseen(self) -> Counts:
+    def n_missing(self) -> Counts:
         """Pictures of each subject in which no value was seen, shape (n_subjects,)."""
         nothing: Counts = np.zeros(len(self.subjects), dtype=np.int64)
-        return sum(self.unseen.values(), start=nothing)
+        return sum(self.missing.values(), start=nothing)
 
     def with_pictures(self) -> CountTable:
         """Leave out the subjects in whose pictures nothing was seen, and say which."""
@@ -53,7 +53,7 @@ class CountTable:
             return self
         gone = [
             f"{name} ({n} pictures)"
-            for name, n, seen in zip(self.subjects, self.n_unseen, is_seen, strict=True)
+            for name, n, seen in zip(self.subjects, self.n_missing, is_seen, strict=True)
             if not seen
         ]
         told = f"left out, because no picture of theirs shows a value: {', '.join(gone[:5])}"
@@ -66,7 +66,7 @@ class CountTable:
             self,
             subjects=[self.subjects[row] for row in order],
             counts=self.counts[order],
-            unseen={reason: found[order] for reason, found in self.unseen.items()},
+            missing={reason: found[order] for reason, found in self.missing.items()},
         )
 
 
@@ -82,7 +82,7 @@ class LabelTable:
     values: Mapping[str, list[str]]
     """Values of each attribute."""
     codes: Mapping[str, Codes]
-    """Position of each picture's value, or ``-1 - i`` for reason i of `UNSEEN`."""
+    """Position of each picture's value, or ``-1 - i`` for reason i of `MISSING`."""
     seeds: list[str] | None = None
     """Seed of each picture, where it is known; equal seeds make pictures of two sources a pair."""
     notes: tuple[str, ...] = ()
@@ -105,9 +105,9 @@ class LabelTable:
         values, is_seen = self.values[attribute], codes >= 0
         counts = np.zeros((n, len(values)), dtype=np.int64)
         np.add.at(counts, (self.rows[is_seen], codes[is_seen]), 1)
-        unseen = {
+        missing = {
             reason: np.bincount(self.rows[codes == -1 - place], minlength=n)
-            for place, reason in enumerate(UNSEEN)
+            for place, reason in enumerate(MISSING)
         }
         return CountTable(
             self.source,
@@ -115,7 +115,7 @@ class LabelTable:
             self.subjects,
             values,
             counts,
-            {reason: found for reason, found in unseen.items() if found.any()},
+            {reason: found for reason, found in missing.items() if found.any()},
             self.notes,
         )
 

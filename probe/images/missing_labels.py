@@ -8,7 +8,7 @@ AMBIGUOUS = "ambiguous"
 """Seen, but not as one of the values: a person or a classifier could not tell."""
 UNREADABLE = "unreadable"
 """A picture that could not be opened."""
-UNSEEN = (UNDETECTED, AMBIGUOUS, UNREADABLE)
+MISSING = (UNDETECTED, AMBIGUOUS, UNREADABLE)
 
 _WORDS = {
     UNDETECTED: ("", "undetected", "none", "except", "no face", "no person", "nan", "null"),
@@ -18,6 +18,6 @@ _WORDS = {
 _REASON = {word: reason for reason, words in _WORDS.items() for word in words}
 
 
-def reason_unseen(label: str) -> str | None:
-    """Say why a label is no value, one of `UNSEEN`, or None if it is one."""
+def missing_reason(label: str) -> str | None:
+    """Say why a label is no value, one of `MISSING`, or None if it is one."""
     return _REASON.get(label.strip().lower())

@@ -47,7 +47,7 @@ __all__ = [
     "write_tensors",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the layout of every file written here; raised when a reader must change."""
 
 _KEY = "provenance"

@@ -27,7 +27,9 @@ class ExpertConfig:
         "Bottleneck of each expert in the U-Net; 0 is half its widest block (640 for SD v1.5).",
     )
     n_experts: int = setting(
-        3, "Experts in the U-Net: 1 for all, 2 one a direction, 3 a shared one too, more by skew."
+        3,
+        "Experts in the U-Net: 1 for all, 2 one a direction, 3 a shared one too, more by bias "
+        "score.",
     )
     placement: str = setting("all", "Blocks of the U-Net with experts: all, down, mid or up.")
     style: str = setting("adapter", "What an expert is: adapter, or lora (low-rank, linear).")
@@ -67,7 +69,7 @@ def expert_names(n_experts: int) -> tuple[str, ...]:
 
     An even number is shared out to the two directions; an odd one leaves one more, ``base``, that
     pictures of both pass besides their own (a shared expert beside the routed ones). A direction
-    with several experts has them by the size of the skew, the smallest first.
+    with several experts has them by the size of the bias score, the smallest first.
 
     >>> expert_names(3)
     ('base', 'toward-female', 'toward-male')

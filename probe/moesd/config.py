@@ -9,13 +9,13 @@ from probe.io.settings import at_least, one_of, setting
 from probe.moesd.architecture import ExpertConfig
 from probe.moesd.loop.config import LoopConfig
 
-OBJECTIVES = ("latent", "diffusion", "both", "twins", "mixture")
-_WITHOUT_PICTURES = ("twins", "mixture")
+OBJECTIVES = ("latent", "diffusion", "both", "counterfactual", "mixture")
+_WITHOUT_PICTURES = ("counterfactual", "mixture")
 """Those that learn from the image model's own predictions."""
 GateKind = Literal["trained", "closed-form"]
 """Which gate decides."""
 GATE_KINDS: tuple[GateKind, ...] = get_args(GateKind)
-Reads = Literal["pooled", "skew", "words"]
+Reads = Literal["pooled", "bias_score", "words"]
 """What the trained gate reads of a prompt."""
 READS: tuple[Reads, ...] = get_args(Reads)
 MAX_EXAMPLES = 1500
@@ -28,9 +28,9 @@ class TrainConfig(ExpertConfig, LoopConfig):
 
     objective: str = setting(
         "both",
-        "What is minimised: latent, diffusion, both in turn, twins (each expert brings one gender, "
-        "for generate --sending by-seed or measured), or mixture (each evens the shares that the "
-        "denoiser says).",
+        "What is minimised: latent, diffusion, both in turn, counterfactuals (each expert brings "
+        "one gender, for generate --routing stratified or measured), or mixture (each evens the "
+        "shares that the denoiser says).",
     )
     n_examples: int = setting(
         1400, f"Pictures for the diffusion objective, at most {MAX_EXAMPLES}."
@@ -46,10 +46,12 @@ class TrainConfig(ExpertConfig, LoopConfig):
     batch_size: int = setting(48, "Pictures in a step of the diffusion objective.")
     learning_rate: float = setting(1e-3, "Of the first step; it falls to 0 as a cosine does.")
     neutral_band: float = setting(
-        0.1, "Half-width of the gate's neutral band, in standard deviations of the skew."
+        0.1, "Half-width of the gate's neutral band, in standard deviations of the bias score."
     )
     gate_kind: GateKind = setting("trained", "Which gate decides: trained or closed-form.")
-    gate_reads: Reads = setting("words", "What the trained gate reads: pooled, skew or words.")
+    gate_reads: Reads = setting(
+        "words", "What the trained gate reads: pooled, bias score or words."
+    )
     gate_list: bool = setting(
         True, "The trained gate also looks up gendered words and given names."
     )

@@ -139,9 +139,10 @@ class MoESD:
         Returns
         -------
         DataFrame
-            Columns ``prompt``, ``skew``, ``route_closed``, ``route_trained``, ``is_abstained`` (the
-            trained gate leaned to opening and was not sure enough), and the calibrated
-            probabilities ``p_explicit``, ``p_male_skewed``, ``p_female_skewed``, ``p_neutral``.
+            Columns ``prompt``, ``bias_score``, ``route_closed``, ``route_trained``,
+            ``is_abstained`` (the trained gate leaned to opening and was not sure enough), and the
+            calibrated probabilities ``p_explicit``, ``p_male_skewed``, ``p_female_skewed``,
+            ``p_neutral``.
         """
         import pandas as pd
 
@@ -151,7 +152,7 @@ class MoESD:
         return pd.DataFrame(
             {
                 "prompt": list(prompts),
-                "skew": self.gate.skew(reading.z),
+                "bias_score": self.gate.bias_score(reading.z),
                 "route_closed": self.gate.classify(reading, kind="closed-form"),
                 "route_trained": trained.classes,
                 "is_abstained": trained.is_abstained,
@@ -168,11 +169,11 @@ class MoESD:
         Returns
         -------
         dict
-            ``prompt``, ``skew``, ``neutral_below``, ``explicit_above``, ``route`` (one of the four
-            classes), ``is_abstained``, ``words`` (those by which the prompt says a gender, as far
-            as the gate looks words up) and ``passed_over`` (words and why they do not), ``expert``,
-            ``probabilities`` by class, ``skew_corrected``, ``shift`` (the distance between the two
-            embeddings), and the embeddings ``before`` and ``after``.
+            ``prompt``, ``bias_score``, ``neutral_below``, ``explicit_above``, ``route`` (one of the
+            four classes), ``is_abstained``, ``words`` (those by which the prompt says a gender, as
+            far as the gate looks words up) and ``passed_over`` (words and why they do not),
+            ``expert``, ``probabilities`` by class, ``bias_score_corrected``, ``shift`` (the
+            distance between the two embeddings), and the embeddings ``before`` and ``after``.
         """
         states = self.encoder.states([prompt])
         corrected, ids = self._corrected([prompt], states)
@@ -183,7 +184,7 @@ class MoESD:
         said = read_gender(prompt) if self.gate.has_list else NOTHING
         return {
             "prompt": prompt,
-            "skew": float(row["skew"]),
+            "bias_score": float(row["bias_score"]),
             "neutral_below": self.gate.neutral_below,
             "explicit_above": self.gate.explicit_above,
             "route": route,
@@ -192,7 +193,7 @@ class MoESD:
             "passed_over": list(said.passed_over),
             "expert": {CLASSES[1]: "toward-female", CLASSES[2]: "toward-male"}.get(route, "base"),
             "probabilities": {name: float(row[f"p_{name.replace('-', '_')}"]) for name in CLASSES},
-            "skew_corrected": float(self.gate.skew(after)[0]),
+            "bias_score_corrected": float(self.gate.bias_score(after)[0]),
             "shift": float(np.linalg.norm(after - before)),
             "before": before[0],
             "after": after[0],
@@ -210,10 +211,10 @@ class MoESD:
         """Name the expert of the U-Net for prompts of which the gate has decided; as `routes`."""
         if (inner := self.unet_experts) is None:
             return [""] * len(z)
-        skews = self.gate.skew(z)
+        bias_scores = self.gate.bias_score(z)
         return [
-            inner.route(name == CLASSES[2], abs(skew)) if name in CLASSES[1:3] else ""
-            for name, skew in zip(decision.classes, skews, strict=True)
+            inner.route(name == CLASSES[2], abs(bias_score)) if name in CLASSES[1:3] else ""
+            for name, bias_score in zip(decision.classes, bias_scores, strict=True)
         ]
 
     def weights(self) -> dict[str, torch.Tensor]:

@@ -23,10 +23,10 @@ _N_VALIDATING = 4
 
 
 class LatentObjective:
-    """Bring the skew of corrected prompts to zero and keep everything else; no image model.
+    """Bring the bias score of corrected prompts to zero and keep everything else; no image model.
 
-    ``mean(skew^2) / mean(skew_before^2) + keep * mean |(I - aa^T)(z_corrected - z)|^2``,
-    with a the unit vector along the gate's axis.
+    ``mean(bias_score^2) / mean(bias_score_before^2) + keep * mean |(I - aa^T)(z_corrected -
+    z)|^2``, with a the unit vector along the gate's axis.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class LatentObjective:
         self._ids, self._places = moesd.token.input_ids(moesd.encoder, prompts)
         device = moesd.encoder.device
         self._vectors = torch.from_numpy(vectors).to(device)
-        skews = moesd.gate.skew(vectors)
-        self._toward_male = torch.from_numpy(skews < 0)
-        self._skew_scale = float((skews**2).mean())
+        bias_scores = moesd.gate.bias_score(vectors)
+        self._toward_male = torch.from_numpy(bias_scores < 0)
+        self._bias_score_scale = float((bias_scores**2).mean())
         self._axis = torch.from_numpy(moesd.gate.axis).float().to(device)
         is_held = np.zeros(len(prompts), dtype=bool) if held is None else np.asarray(held)
         self._taught = torch.from_numpy(np.flatnonzero(~is_held))
@@ -84,8 +84,8 @@ class LatentObjective:
         change = z - self._vectors[rows.to(z.device)]
         along = change @ functional.normalize(self._axis, dim=0)
         kept = change.square().sum(dim=1) - along.square()
-        skew = z @ self._axis - moesd.gate.midpoint
-        return skew.square().mean() / self._skew_scale + self._keep * kept.mean()
+        bias_score = z @ self._axis - moesd.gate.midpoint
+        return bias_score.square().mean() / self._bias_score_scale + self._keep * kept.mean()
 
 
 class _Drawn(NamedTuple):
@@ -161,15 +161,17 @@ class DiffusionObjective:
             self._states = moesd.token.states(encoder, ids, places)
             self._latents = _encode(pipeline.vae, examples.pixels())
             self._said = encoder.states(table["said"].tolist()) if "said" in table else None
-        skews = moesd.gate.skew(encoder.embed(chosen))
-        self._toward_male = torch.from_numpy(skews < 0)
+        bias_scores = moesd.gate.bias_score(encoder.embed(chosen))
+        self._toward_male = torch.from_numpy(bias_scores < 0)
         self.parameters = _trained(moesd.experts)
         pipeline.unet.requires_grad_(False)
         self._routed, self._routes = None, [""] * len(chosen)
         if (inner := moesd.unet_experts) is not None:
             self.parameters += _trained(inner)
             self._routed = Routed(pipeline.unet, inner)
-            self._routes = [inner.route(skew < 0, abs(skew)) for skew in skews]
+            self._routes = [
+                inner.route(bias_score < 0, abs(bias_score)) for bias_score in bias_scores
+            ]
 
     def __enter__(self) -> DiffusionObjective:
         return self

@@ -23,9 +23,9 @@ from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
 from probe.moesd.loop.checkpoint import Checkpoint
 from probe.moesd.loop.loop import Loop
 from probe.moesd.loop.steps import Objective
-from probe.moesd.mixture.counterfactuals import Twins
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.distillation import MixturePredictions, MixtureStates
-from probe.moesd.mixture.objectives import TwinPredictions, TwinStates
+from probe.moesd.mixture.objectives import CounterfactualPredictions, CounterfactualStates
 from probe.moesd.model import MoESD
 from probe.moesd.objectives import DiffusionObjective, LatentObjective
 from probe.moesd.token import SpecialToken
@@ -46,7 +46,7 @@ def train_moesd(
     config: TrainConfig | None = None,
     examples: Path | None = None,
     pipeline: Any = None,
-    twins: Twins | None = None,
+    counterfactuals: Counterfactuals | None = None,
     gate: Gate | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
@@ -65,8 +65,8 @@ def train_moesd(
         Needed by the diffusion objective, balanced by ``value`` within each subject.
     pipeline : StableDiffusionPipeline, optional
         The image model; needed by every objective but the latent one.
-    twins : Twins, optional
-        The words that say each value, for the objectives ``twins`` and ``mixture``.
+    counterfactuals : Counterfactuals, optional
+        The words that say each value, for the objectives ``counterfactuals`` and ``mixture``.
     gate : Gate, optional
         What `fit_gate` gave for the same encoder, prompts and settings, if it has been asked.
     checkpoint : Checkpoint, optional
@@ -111,11 +111,11 @@ def train_moesd(
     )
     moesd.experts.requires_grad_(config.has_text)
     is_training = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
-    truth = true_classes(prompts, gate.skew(vectors), neutral_below=gate.neutral_below)
+    truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.neutral_below)
     rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
     skewed = table["prompt"].iloc[rows].tolist()
     if moesd.unet_experts is not None:
-        moesd.unet_experts.set_levels(np.abs(gate.skew(vectors[rows])))
+        moesd.unet_experts.set_levels(np.abs(gate.bias_score(vectors[rows])))
     subjects_of = table["subject"].iloc[rows].tolist()
     held = hold_out(subjects_of, config)
 
@@ -134,15 +134,15 @@ def train_moesd(
             held=held,
         )
 
-    persons, words = table["prompt"][is_training].tolist(), twins or Twins()
+    persons, words = table["prompt"][is_training].tolist(), counterfactuals or Counterfactuals()
 
-    def twin_states() -> Objective:
-        return TwinStates(moesd, persons, words)
+    def counterfactual_states() -> Objective:
+        return CounterfactualStates(moesd, persons, words)
 
     def mixture_states() -> Objective:
         return MixtureStates(moesd, persons, words, pipeline, seed=config.seed)
 
-    def predictions(of: type[TwinPredictions] | type[MixturePredictions]) -> Objective:
+    def predictions(of: type[CounterfactualPredictions] | type[MixturePredictions]) -> Objective:
         return of(
             moesd,
             persons,
@@ -158,7 +158,10 @@ def train_moesd(
         "latent": [(latent, first)],
         "diffusion": [(diffusion, second)],
         "both": [(latent, first), (diffusion, second)],
-        "twins": [(twin_states, first), (partial(predictions, TwinPredictions), second)],
+        "counterfactual": [
+            (counterfactual_states, first),
+            (partial(predictions, CounterfactualPredictions), second),
+        ],
         "mixture": [(mixture_states, first), (partial(predictions, MixturePredictions), second)],
     }
     road = roads[config.objective]

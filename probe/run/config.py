@@ -23,7 +23,7 @@ ESTIMATORS = ("pairs", "pca", "lda", "logistic", "span")
 """Names of `probe.latent.directions.estimators.ESTIMATORS`, known without importing it."""
 IMPORT = "import:"
 """What ``model`` begins with in a run of vectors that were made elsewhere; their file follows."""
-SENDINGS = ("by-lean", "by-seed", "sparing", "measured")
+ROUTERS = ("top1", "stratified", "minimal", "calibrated")
 """Who gets each picture; see `probe.run.routing`."""
 STUDIES = (
     *("directions", "association", "erasure", "tracing", "maps"),
@@ -99,16 +99,16 @@ class GenerateConfig:
     guidance_scale: float = setting(7.5, "Weight of the prompt; 1 is no guidance.")
     n_steps: int = setting(50, "Denoising steps of a picture.")
     batch_size: int = setting(0, "Pictures denoised together; 0 lets the model's size decide.")
-    sending: str = setting(
-        "by-lean",
-        "Who corrects a picture: by-lean (each prompt's expert), by-seed (the expert its seed "
-        "draws), sparing (likewise, only for as many as the base lacks) or measured (each prompt's "
+    routing: str = setting(
+        "top1",
+        "Who corrects a picture: top1 (each prompt's expert), stratified (the expert its seed "
+        "draws), minimal (likewise, only for as many as the base lacks) or measured (each prompt's "
         "expert, as strong as the denoiser says it must be).",
     )
     strength: float = setting(1.0, "How much of the correction is done, 0 to 1; 0 is the base.")
     target: str = setting(
         "parity",
-        "Shares asked for, if not sent by-lean: parity, labour (each occupation's in the labour "
+        "Shares asked for, if not sent top1: parity, labour (each occupation's in the labour "
         "market), a share of women, or a table by subject (TOML).",
     )
     seed: int = setting(0, "Seed of the noise.")
@@ -118,14 +118,14 @@ class GenerateConfig:
         at_least("guidance_scale", self.guidance_scale, 0)
         at_least("n_steps", self.n_steps, 1)
         at_least("batch_size", self.batch_size, 0)
-        one_of("sending", self.sending, SENDINGS)
+        one_of("routing", self.routing, ROUTERS)
         at_least("strength", self.strength, 0)
         if self.strength > 1:
             raise ValueError(f"strength is {self.strength}; needed at most 1")
-        if self.sending == "by-lean" and self.target != "parity":
+        if self.routing == "top1" and self.target != "parity":
             raise ValueError(
-                f"target is {self.target!r} but pictures are sent by-lean, which meets parity at "
-                "best; choose the sending measured, by-seed or sparing"
+                f"target is {self.target!r} but pictures are sent top1, which meets parity at "
+                "best; choose the sending measured, stratified or minimal"
             )
 
 

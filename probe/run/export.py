@@ -11,7 +11,7 @@ import numpy as np
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_vectors
 from probe.run.stages.embed import FOLDER
-from probe.run.user_prompts import OWN
+from probe.run.user_prompts import USER_PROMPTS
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> Exp
         return ExportResult(str(path), len(vectors), vectors.n_features)
     stores = [EmbeddingStore.open(run.folder / FOLDER)]
     if run.config.embed.prompts:
-        stores.append(EmbeddingStore.open(run.folder / OWN))
+        stores.append(EmbeddingStore.open(run.folder / USER_PROMPTS))
     prompts = [prompt for store in stores for prompt in store.prompt_set.prompts]
     # A prompt of the user's may stand in the lexicon too: equal prompts have equal rows.
     first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}

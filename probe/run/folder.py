@@ -99,7 +99,7 @@ class Run:
             made_from=made_from,
         )
 
-    def told(self, what: str) -> Callable[[int, int], None] | None:
+    def progress_on(self, what: str) -> Callable[[int, int], None] | None:
         """A (done, total) callback that tells ``progress`` what is being done.
 
         Of several processes only the first tells.

@@ -53,5 +53,5 @@ def draw_pictures(
         intervention=intervention,
         reuse=reuse,
         known=known,
-        progress=run.told(told) if told else None,
+        progress=run.progress_on(told) if told else None,
     )

@@ -54,7 +54,7 @@ def draw_both(run: Run, plan: GenerationPlan, folder: str, *, told: str) -> pd.D
         sides.append(table.assign(side=side))
     pictures = pd.concat(sides, ignore_index=True)
     distinct, pieces = pictures.drop_duplicates("key"), []
-    tell = run.told(f"looking at pictures of {told}")
+    tell = run.progress_on(f"looking at pictures of {told}")
     for start in range(0, len(distinct), _PIECE):
         rows = distinct.iloc[start : start + _PIECE]
         files = [

@@ -13,7 +13,7 @@ _CARRIERS = (".json", ".parquet", ".safetensors")
 _ROOMS = ("embeddings", "latent", "moesd", "images", "evaluation", "comparison", "figures")
 _UNFINISHED = (
     "embeddings/.rows",
-    "embeddings/own/.rows",
+    "embeddings/user_prompts/.rows",
     "embeddings/concepts/.rows",
     "evaluation/pieces",
 )

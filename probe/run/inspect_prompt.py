@@ -22,12 +22,12 @@ class Inspection:
     """One prompt before and after the gate."""
 
     prompt: str
-    skew: float
+    bias_score: float
     """Towards whom it leans, told from the midpoint; positive is male, in embedding units."""
     neutral_below: float
-    """Size of skew below which the closed-form gate calls a prompt neutral."""
+    """Size of bias score below which the closed-form gate calls a prompt neutral."""
     explicit_above: float
-    """Size of skew above which the closed-form gate calls a prompt explicit."""
+    """Size of bias score above which the closed-form gate calls a prompt explicit."""
     route: str
     """The class that the gate gives it."""
     is_abstained: bool
@@ -40,7 +40,7 @@ class Inspection:
     """Who gets it: ``base``, ``toward-female`` or ``toward-male``."""
     probabilities: dict[str, float]
     """Of the four classes, by the trained gate."""
-    skew_corrected: float
+    bias_score_corrected: float
     shift: float
     """Distance between the embeddings before and after; 0 is untouched."""
     nearest_before: Neighbours
@@ -52,13 +52,13 @@ class Inspection:
 
     def summary(self) -> str:
         """A few lines for people."""
-        size = abs(self.skew)
+        size = abs(self.bias_score)
         if size < self.neutral_below:
             place = f"below {self.neutral_below:.4f}: neutral by the thresholds"
         elif size > self.explicit_above:
             place = f"above {self.explicit_above:.4f}: explicit by the thresholds"
         else:
-            lean = "male" if self.skew > 0 else "female"
+            lean = "male" if self.bias_score > 0 else "female"
             place = (
                 f"between {self.neutral_below:.4f} and {self.explicit_above:.4f}: {lean}-skewed by "
                 "the thresholds"
@@ -67,10 +67,10 @@ class Inspection:
         unsure = ", unsure: left alone" if self.is_abstained else ""
         lines = [
             f"prompt    {self.prompt}",
-            f"skew      {self.skew:+.4f} ({place})",
+            f"bias score      {self.bias_score:+.4f} ({place})",
             f"gate      {self.route} ({chances}){unsure}",
             f"expert    {self.expert}",
-            f"shift     {self.shift:.4f}; skew after {self.skew_corrected:+.4f}",
+            f"shift     {self.shift:.4f}; bias score after {self.bias_score_corrected:+.4f}",
         ]
         if self.words or self.passed_over:
             passed = [f"not {word} ({why})" for word, why in self.passed_over]

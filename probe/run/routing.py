@@ -16,25 +16,25 @@ from probe.io.lines import nearest
 from probe.run.folder import Run
 
 if TYPE_CHECKING:
-    from probe.moesd.mixture.counterfactuals import Twins
+    from probe.moesd.mixture.counterfactuals import Counterfactuals
     from probe.moesd.mixture.targets import Target
     from probe.moesd.model import MoESD
     from probe.text.lexicon import Lexicon
 
 
-def twins_of(lexicon: Lexicon) -> Twins:
+def counterfactuals_of(lexicon: Lexicon) -> Counterfactuals:
     """Take the words that say each gender from a lexicon: its first adjectives."""
-    from probe.moesd.mixture.counterfactuals import Twins
+    from probe.moesd.mixture.counterfactuals import Counterfactuals
 
     first = lexicon.adjectives[0]
-    return Twins((first.female, first.male))
+    return Counterfactuals((first.female, first.male))
 
 
 def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
-    """Build what the settings ``sending``, ``strength`` and ``target`` ask for.
+    """Build what the settings ``routing``, ``strength`` and ``target`` ask for.
 
-    ``by-lean``: the gate sends a prompt to one expert. ``by-seed``: the seed of each picture
-    chooses its expert. ``sparing``: so does it, but only for as many pictures as the base model's
+    ``top1``: the gate sends a prompt to one expert. ``stratified``: the seed of each picture
+    chooses its expert. ``minimal``: so does it, but only for as many pictures as the base model's
     shares lack, which are read off the denoiser. ``measured``: one expert a prompt, as strong as
     the denoiser says that it must be.
 
@@ -47,10 +47,10 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     """
     config = run.config.generate
     in_unet = moesd.unet_experts is not None
-    if in_unet and (config.sending != "by-lean" or 0 < config.strength < 1):
+    if in_unet and (config.routing != "top1" or 0 < config.strength < 1):
         raise StageError(
-            f"sending {config.sending} at strength {config.strength:g} needs experts on the text "
-            "side alone; train with --side text, or send by-lean at strength 1"
+            f"sending {config.routing} at strength {config.strength:g} needs experts on the text "
+            "side alone; train with --side text, or send top1 at strength 1"
         )
     if config.strength == 0:
         return Intervention()
@@ -58,18 +58,18 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     from probe.moesd.mixture.sampled import SampledRouting
     from probe.moesd.mixture.target_curve import Dialled
 
-    if config.sending == "by-lean":
+    if config.routing == "top1":
         plain = moesd.intervention()
         return plain if config.strength == 1 else Dialled(plain, config.strength)
     target = target_of(run)
 
-    if config.sending == "measured":
+    if config.routing == "calibrated":
         from probe.moesd.mixture.calibrated import MeasuredRouting
 
         measured = MeasuredRouting(
             moesd,
             pipeline,
-            twins_of(run.lexicon),
+            counterfactuals_of(run.lexicon),
             lambda prompts: [target.of(prompt) for prompt in prompts],
             guidance_scale=config.guidance_scale,
         )
@@ -77,7 +77,7 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
 
     def divide(prompts: Sequence[str]) -> list[Double]:
         asked, strength = [target.of(prompt) for prompt in prompts], config.strength
-        if config.sending == "by-seed":
+        if config.routing == "stratified":
             return [divide_all(shares, strength=strength) for shares in asked]
         base = read_base_shares(run, moesd, pipeline, prompts)
         return [
@@ -142,8 +142,8 @@ def read_base_shares(run: Run, moesd: MoESD, pipeline: Any, prompts: Sequence[st
 
     from probe.moesd.mixture.shares import guided, read_shares
 
-    encoder, twins = moesd.encoder, twins_of(run.lexicon)
-    said = zip(*(twins.of(prompt, moesd.token) for prompt in prompts), strict=True)
-    of_twins = torch.stack([encoder.states(list(of_word)) for of_word in said])
-    read = read_shares(pipeline, encoder.states(prompts), of_twins)
+    encoder, counterfactuals = moesd.encoder, counterfactuals_of(run.lexicon)
+    said = zip(*(counterfactuals.of(prompt, moesd.token) for prompt in prompts), strict=True)
+    of_counterfactuals = torch.stack([encoder.states(list(of_word)) for of_word in said])
+    read = read_shares(pipeline, encoder.states(prompts), of_counterfactuals)
     return guided(read.shares, run.config.generate.guidance_scale)

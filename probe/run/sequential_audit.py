@@ -150,7 +150,7 @@ def audit_until_settled(
     hits, seen, made_of = (dict.fromkeys(pictures, 0) for _ in range(3))
     found = {name: _settle(0, 0, band) for name in pictures}
     known: dict[str, torch.Tensor] = {}
-    tell, n_all = run.told(f"auditing the {side} model"), n_max * len(pictures)
+    tell, n_all = run.progress_on(f"auditing the {side} model"), n_max * len(pictures)
     for made in range(0, n_max, n_batch):
         still = [name for name, audit in found.items() if audit.verdict == OPEN]
         if not still:

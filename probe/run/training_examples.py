@@ -29,7 +29,7 @@ MARK = f"{FOLDER}/provenance.json"
 _CANDIDATES = "moesd/candidates"
 _SPARE = 1.2  # a model that obeys 95 % of its prompts loses one picture in ten to the checks
 
-_OF_OTHER_PICTURES = ("n_images", "seed", "batch_size", "sending", "strength", "target")
+_OF_OTHER_PICTURES = ("n_images", "seed", "batch_size", "routing", "strength", "target")
 
 
 def examples_made_from(run: Run) -> str:
@@ -38,7 +38,7 @@ def examples_made_from(run: Run) -> str:
     return hash_parts(
         "examples",
         run.revision,
-        evaluators.judges_line(run, evaluators.classifier_folder(run)),
+        evaluators.evaluators_line(run, evaluators.classifier_folder(run)),
         repr(training_lexicon(run)),
         f"n={config.train.n_examples} seed={config.train.seed}",
         settings_line(_how_drawn(run), without=_OF_OTHER_PICTURES),
@@ -142,7 +142,7 @@ def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
     config = run.config.evaluate
     labels = evaluators.load_whole_classifier(run).label(
         [run.folder / _CANDIDATES / name for name in candidates["file_name"]],
-        progress=run.told("looking at training pictures"),
+        progress=run.progress_on("looking at training pictures"),
     )
     asked = candidates["kind"].map({"female": config.female, "male": config.male})
     is_kept = labels[config.attribute].to_numpy() == asked.to_numpy()

@@ -17,13 +17,13 @@ from probe.text.prompts import PromptSet
 PROMPTS = "prompts.parquet"
 """The user's prompts with their attributes, as they were read from the file."""
 
-OWN = "embeddings/own"
-FILES = ("embeddings/own/prompts.parquet", "embeddings/own/states.safetensors")
-PLACES = "latent/own.parquet"
-"""Each prompt with its attributes, its ``skew`` and its ``projection``, as on the map."""
+USER_PROMPTS = "embeddings/user_prompts"
+FILES = ("embeddings/user_prompts/prompts.parquet", "embeddings/user_prompts/states.safetensors")
+PLACES = "latent/user_prompts.parquet"
+"""Each prompt with its attributes, its ``bias_score`` and its ``projection``, as on the map."""
 
 Place = Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
-"""From vectors of shape (n_prompts, n_features) to skew and projection, of shape (n_prompts,)."""
+"""From vectors (n_prompts, n_features) to bias score and projection, each (n_prompts,)."""
 
 _BLOCK = 10_000
 
@@ -35,16 +35,16 @@ def keep_prompts(folder: Path, prompts: PromptFile) -> None:
     write_table(folder / PROMPTS, given.table, made)
 
 
-def own_prompts(run: Run) -> PromptSet | None:
+def user_prompts(run: Run) -> PromptSet | None:
     """The user's prompts, or None if this run has none."""
     if not run.config.embed.prompts:
         return None
     return PromptSet(read_table(run.folder / run.config.embed.prompts, kind="given")[0])
 
 
-def stale_own(run: Run) -> str | None:
+def stale_user_prompts(run: Run) -> str | None:
     """Say why the embeddings of the user's prompts are not up to date; None if they are."""
-    own = own_prompts(run)
+    own = user_prompts(run)
     return None if own is None else stale_files(run, own.hash, *FILES)
 
 
@@ -52,14 +52,14 @@ def place_own(run: Run, place: Place) -> None:
     """Write where the user's prompts stand on the axis; the direction must have been written."""
     from probe.text.embeddings import EmbeddingStore
 
-    if (own := own_prompts(run)) is None:
+    if (own := user_prompts(run)) is None:
         return
-    vectors = EmbeddingStore.open(run.folder / OWN).vectors()
+    vectors = EmbeddingStore.open(run.folder / USER_PROMPTS).vectors()
     starts = range(0, len(vectors), _BLOCK)
     blocks = [place(vectors[start : start + _BLOCK]) for start in starts]
-    skew, projection = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    bias_score, projection = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     known = ["group", "subject", "template", "pair", "split", "share_women"]
-    table = own.table.drop(columns=known).assign(skew=skew, projection=projection)
+    table = own.table.drop(columns=known).assign(bias_score=bias_score, projection=projection)
     write_table(run.folder / PLACES, table, run.provenance("places", _made_from(run)))
 
 
@@ -71,4 +71,4 @@ def stale_places(run: Run) -> str | None:
 
 
 def _made_from(run: Run) -> str:
-    return hash_parts("own", run.hashes(*FILES, "latent/direction.safetensors"))
+    return hash_parts("user prompts", run.hashes(*FILES, "latent/direction.safetensors"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from probe.arrays import Double, Indices, Mask, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.stats.confidence_limits import FEW, exact_ends, student
+from probe.stats.confidence_limits import FEW, exact_limits, student
 
 CELLS = 4_000_000
 """Drawn numbers held at once, 32 MB: bounds memory, not the result."""
@@ -145,7 +145,7 @@ def share_interval(is_hit: Mask, *, clusters: Indices | None = None) -> tuple[fl
             counted = float(n_clusters)
         elif apart < n * error2:
             counted = apart / error2
-    low, high = exact_ends(share * counted, counted)
+    low, high = exact_limits(share * counted, counted)
     return share, float(low), float(high)
 
 

@@ -26,7 +26,7 @@ def jackknife_half(left: Double) -> float:
     return student(n - 1) * math.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum())
 
 
-def farther(half: float, value: float) -> float:
+def widened(half: float, value: float) -> float:
     """How much farther from 0 an interval goes on a logarithm, where its sign is sure.
 
     ``value exp(half / |value|)`` is the end of one whose half on the logarithm is ``half /
@@ -39,7 +39,7 @@ def farther(half: float, value: float) -> float:
     return math.expm1(relative) / relative if relative > 0.0 else 1.0
 
 
-def exact_ends(
+def exact_limits(
     n_hits: npt.ArrayLike, n: npt.ArrayLike, *, tail: float = 0.025
 ) -> tuple[Double, Double]:
     """Compute the ends of exact intervals of shares, those of Clopper and Pearson.

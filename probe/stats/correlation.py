@@ -15,7 +15,7 @@ from probe.stats.confidence_limits import FEW, student
 
 @dataclass(frozen=True)
 class ShareCorrelation:
-    """Correlation of text skew with labour-market shares; negative when the text is biased."""
+    """Correlation of bias score with labour-market shares; negative if the text is biased."""
 
     r: float
     """Pearson's r, from -1 to 1; 0 means no linear association."""
@@ -31,19 +31,19 @@ class ShareCorrelation:
 
 @dataclass(frozen=True)
 class ShareRegression:
-    """Line of text skew on labour-market shares: ``skew = intercept + slope * share_women``."""
+    """Regression line ``bias_score = intercept + slope * share_women``."""
 
     slope: float
-    """Change of the skew from no woman to only women, in embedding units; negative when the text
-    is biased, 0 without linear association."""
+    """Change of the bias score from no woman to only women, in embedding units; negative when the
+    text is biased, 0 without linear association."""
     low: float
     """Lower end of the 95 % bootstrap interval of the slope."""
     high: float
     """Upper end of the 95 % bootstrap interval of the slope."""
     intercept: float
-    """Skew of a subject without women, in embedding units."""
+    """Bias score of a subject without women, in embedding units."""
     r2: float
-    """Share of the variance of the skew that the labour market explains, from 0 to 1."""
+    """Share of the variance of the bias score that the labour market explains, from 0 to 1."""
     r2_low: float
     """Lower end of the 95 % bootstrap interval of ``r2``."""
     r2_high: float
@@ -64,18 +64,18 @@ class GroupGap:
 
 
 def share_correlation(
-    skew_by_subject: Vector, share_women: Vector, *, n_bootstrap: int = 2000, seed: int = 0
+    bias_score_by_subject: Vector, share_women: Vector, *, n_bootstrap: int = 2000, seed: int = 0
 ) -> ShareCorrelation:
-    """Correlate the text skew of subjects with the share of women in the labour market.
+    """Correlate the text bias score of subjects with the share of women in the labour market.
 
     Pearson's r, with the p-value of the t distribution. The interval is that of Fisher's
-    ``z = atanh(r)``, whose standard error is the bootstrap's over subjects (pairs of skew and
-    share are drawn together: skews need not scatter alike everywhere), times Student's t.
+    ``z = atanh(r)``, whose standard error is the bootstrap's over subjects (pairs of bias score and
+    share are drawn together: bias scores need not scatter alike everywhere), times Student's t.
 
     Parameters
     ----------
-    skew_by_subject : ndarray of shape (n_subjects,)
-        Skew of each subject, positive = male.
+    bias_score_by_subject : ndarray of shape (n_subjects,)
+        Bias score of each subject, positive = male.
     share_women : ndarray of shape (n_subjects,)
         Share of women in each subject, from 0 to 1.
     n_bootstrap : int, default=2000
@@ -86,8 +86,8 @@ def share_correlation(
     Returns
     -------
     ShareCorrelation
-        ``r`` is 0 without association. As the skew is positive for men, an encoder that follows
-        the labour market gives a negative ``r``; it is reported as it is.
+        ``r`` is 0 without association. As the bias score is positive for men, an encoder that
+        follows the labour market gives a negative ``r``; it is reported as it is.
 
     Raises
     ------
@@ -96,36 +96,39 @@ def share_correlation(
     DataError
         If there are fewer than 3 subjects or a value is not finite.
     DegenerateDataError
-        If all subjects have the same skew, or the same share.
+        If all subjects have the same bias score, or the same share.
     """
     from scipy.stats import pearsonr
 
-    skews, shares = _as_subjects(skew_by_subject, share_women)
-    result = pearsonr(skews, shares)
+    bias_scores, shares = _as_subjects(bias_score_by_subject, share_women)
+    result = pearsonr(bias_scores, shares)
     r = float(result.statistic)
-    low, high = _correlation_ends(r, _draw_lines(skews, shares, n_bootstrap, seed)[1], len(skews))
+    low, high = _correlation_limits(
+        r, _draw_lines(bias_scores, shares, n_bootstrap, seed)[1], len(bias_scores)
+    )
     return ShareCorrelation(
         r=r,
         p=float(result.pvalue),
         low=low,
         high=high,
-        n=len(skews),
+        n=len(bias_scores),
     )
 
 
 def share_regression(
-    skew_by_subject: Vector, share_women: Vector, *, n_bootstrap: int = 2000, seed: int = 0
+    bias_score_by_subject: Vector, share_women: Vector, *, n_bootstrap: int = 2000, seed: int = 0
 ) -> ShareRegression:
-    """Regress the text skew of subjects on the share of women in the labour market.
+    """Regress the text bias score of subjects on the share of women in the labour market.
 
-    Ordinary least squares of ``skew = intercept + slope * share_women``: the share is counted in
-    the world and taken as known, the skew is what varies about the line. The slope's interval is
-    Student's t times the standard error of the bootstrap over subjects, which does not ask for
-    the same spread everywhere; that of ``r2`` is the square of r's, see `share_correlation`.
+    Ordinary least squares of ``bias_score = intercept + slope * share_women``: the share is counted
+    in the world and taken as known, the bias score is what varies about the line. The slope's
+    interval is Student's t times the standard error of the bootstrap over subjects, which does not
+    ask for the same spread everywhere; that of ``r2`` is the square of r's, see
+    `share_correlation`.
 
     Parameters
     ----------
-    skew_by_subject, share_women, n_bootstrap, seed
+    bias_score_by_subject, share_women, n_bootstrap, seed
         As in `share_correlation`.
 
     Returns
@@ -146,12 +149,12 @@ def share_regression(
     """
     from scipy.stats import linregress
 
-    skews, shares = _as_subjects(skew_by_subject, share_women)
-    line = linregress(shares, skews)
-    slopes, correlations = _draw_lines(skews, shares, n_bootstrap, seed)
+    bias_scores, shares = _as_subjects(bias_score_by_subject, share_women)
+    line = linregress(shares, bias_scores)
+    slopes, correlations = _draw_lines(bias_scores, shares, n_bootstrap, seed)
     slope, r = float(line.slope), float(line.rvalue)
-    half = student(len(skews) - 2) * float(slopes[np.isfinite(slopes)].std(ddof=1))
-    ends = _correlation_ends(r, correlations, len(skews))
+    half = student(len(bias_scores) - 2) * float(slopes[np.isfinite(slopes)].std(ddof=1))
+    ends = _correlation_limits(r, correlations, len(bias_scores))
     r2_low, r2_high = sorted(end**2 for end in ends)
     return ShareRegression(
         slope=slope,
@@ -162,7 +165,7 @@ def share_regression(
         r2_low=0.0 if ends[0] <= 0.0 <= ends[1] else r2_low,
         r2_high=r2_high,
         p=float(line.pvalue),
-        n=len(skews),
+        n=len(bias_scores),
     )
 
 
@@ -231,7 +234,7 @@ def _resampled(values: Double, n_bootstrap: int, rng: np.random.Generator) -> tu
     return np.concatenate(means), np.concatenate(variances) / len(values)
 
 
-def _correlation_ends(r: float, draws: Double, n: int) -> tuple[float, float]:
+def _correlation_limits(r: float, draws: Double, n: int) -> tuple[float, float]:
     """Ends of an interval of r, by Fisher's z with the standard error of bootstrap draws."""
     if n < 4 or abs(r) >= 1.0 - 1e-12:  # three points, or a line: nothing scatters
         return (-1.0, 1.0) if n < 4 else (r, r)
@@ -241,37 +244,42 @@ def _correlation_ends(r: float, draws: Double, n: int) -> tuple[float, float]:
     return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
 
 
-def _as_subjects(skew_by_subject: Vector, share_women: Vector) -> tuple[Double, Double]:
-    skews, shares = as_finite(skew_by_subject, "skew"), as_finite(share_women, "share of women")
-    if skews.shape != shares.shape:
-        raise ShapeError(f"there are {len(skews)} skews and {len(shares)} shares; needed the same")
-    if len(skews) < 3:
-        raise DataError(f"a correlation needs at least 3 subjects, got {len(skews)}")
-    for name, values in (("skew", skews), ("share of women", shares)):
+def _as_subjects(bias_score_by_subject: Vector, share_women: Vector) -> tuple[Double, Double]:
+    bias_scores, shares = (
+        as_finite(bias_score_by_subject, "bias_score"),
+        as_finite(share_women, "share of women"),
+    )
+    if bias_scores.shape != shares.shape:
+        raise ShapeError(
+            f"there are {len(bias_scores)} bias scores and {len(shares)} shares; needed the same"
+        )
+    if len(bias_scores) < 3:
+        raise DataError(f"a correlation needs at least 3 subjects, got {len(bias_scores)}")
+    for name, values in (("bias_score", bias_scores), ("share of women", shares)):
         if is_constant(values):
             raise DegenerateDataError(
                 f"all {len(values)} subjects have the same {name}, {values[0]:.4g}; needed "
                 "subjects that differ"
             )
-    return skews, shares
+    return bias_scores, shares
 
 
 def _draw_lines(
-    skews: Double, shares: Double, n_bootstrap: int, seed: int
+    bias_scores: Double, shares: Double, n_bootstrap: int, seed: int
 ) -> tuple[Double, Double]:
     """Redraw the subjects; return slope and r of each draw, not finite where all are the same."""
     drawn = [
-        _lines(skews[rows], shares[rows])
-        for rows in resamples(len(skews), n_bootstrap, np.random.default_rng(seed))
+        _lines(bias_scores[rows], shares[rows])
+        for rows in resamples(len(bias_scores), n_bootstrap, np.random.default_rng(seed))
     ]
     slopes, correlations = zip(*drawn, strict=True)
     return np.concatenate(slopes), np.concatenate(correlations)
 
 
-def _lines(skews: Double, shares: Double) -> tuple[Double, Double]:
-    """Slope of the skew on the share, and Pearson's r, of each row."""
-    skews = skews - skews.mean(axis=1, keepdims=True)
+def _lines(bias_scores: Double, shares: Double) -> tuple[Double, Double]:
+    """Slope of the bias score on the share, and Pearson's r, of each row."""
+    bias_scores = bias_scores - bias_scores.mean(axis=1, keepdims=True)
     shares = shares - shares.mean(axis=1, keepdims=True)
-    both, square = (skews * shares).sum(axis=1), (shares**2).sum(axis=1)
+    both, square = (bias_scores * shares).sum(axis=1), (shares**2).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return both / square, both / np.sqrt((skews**2).sum(axis=1) * square)
+        return both / square, both / np.sqrt((bias_scores**2).sum(axis=1) * square)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from probe.arrays import Double
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.stats.confidence_limits import FEW, exact_ends, student
+from probe.stats.confidence_limits import FEW, exact_limits, student
 
 COVERAGE = (0.025, 0.975)
 CELLS = 2_000_000
@@ -60,7 +60,7 @@ def share_interval(n_hits: int, n: int, *, confidence: float = 0.95) -> Interval
         raise ValueError(f"confidence is {confidence}; needed a number between 0 and 1")
     if n < 1 or not 0 <= n_hits <= n:
         raise DataError(f"{n_hits} hits in {n} trials are no share; needed 0 <= hits <= n, n >= 1")
-    low, high = exact_ends(n_hits, n, tail=(1 - confidence) / 2)
+    low, high = exact_limits(n_hits, n, tail=(1 - confidence) / 2)
     return Interval(value=n_hits / n, low=float(low), high=float(high))
 
 
@@ -162,7 +162,7 @@ def studentised(value: float, spread: float, moved: Double, spreads: Double) -> 
     return Interval(value, low, high)
 
 
-def joined_ends(found: Interval, other: Interval) -> Interval:
+def joined_limits(found: Interval, other: Interval) -> Interval:
     """Widen an interval by a second, independent uncertainty of the estimate: in squares."""
     below = math.hypot(found.value - found.low, other.value - other.low)
     above = math.hypot(found.high - found.value, other.high - other.value)

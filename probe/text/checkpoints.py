@@ -21,7 +21,8 @@ _DEFINING = (".json", ".txt", ".model", ".safetensors", ".bin")
 _WHOLE = 64 * 2**20  # bytes up to which a file is hashed whole
 _BLOCK, _N_BLOCKS = 64 * 2**10, 256
 
-# Single-file checkpoints, half-precision twins and other frameworks' weights stay on the hub.
+# Single-file checkpoints, half-precision counterfactuals and other frameworks' weights stay on the
+# hub.
 _FETCHED = ("*.json", "*.txt", "*.model", "*/*.safetensors", "model*.safetensors")
 _LEFT = ("*.fp16.*", "*.non_ema.*", "onnx/*", "openvino/*")
 

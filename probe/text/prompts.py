@@ -26,8 +26,9 @@ class PromptSet:
     table: pd.DataFrame
     """Columns: ``prompt``; ``group``, one of `GROUPS` (``"given"`` by a user, who alone knows what
     it says); ``subject``; ``template``; ``pair``, an integer that a male prompt shares with its
-    female twin, -1 for all others; ``split``, one of `SPLITS` (``""`` if not an occupation's);
-    ``share_women`` of the subject, from 0 to 1 (NaN if not known). Others may follow.
+    female counterfactual, -1 for all others; ``split``, one of `SPLITS` (``""`` if not an
+    occupation's); ``share_women`` of the subject, from 0 to 1 (NaN if not known). Others may
+    follow.
     """
 
     def __post_init__(self) -> None:
@@ -101,7 +102,7 @@ class PromptSet:
         Raises
         ------
         DataError
-            If there is no pair, or a prompt has no twin.
+            If there is no pair, or a prompt has no counterfactual.
         """
         ids = self.table["pair"].to_numpy()
         group = self.table["group"].to_numpy()

@@ -15,7 +15,7 @@ from probe.images.pipelines import generation_settings, load_pipeline
 from probe.io.artifacts import hash_file
 from probe.io.progress import Progress
 from probe.latent.directions import PairDirection
-from probe.latent.erasure import CalibratedProjection, skew
+from probe.latent.erasure import CalibratedProjection, bias_score
 from probe.text.checkpoints import model_revision
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -28,12 +28,12 @@ UNSEEN_SEED = 99
 
 
 def measure_encoder(model: Path, lexicon: Lexicon) -> dict[str, float]:
-    """Correlate the text skew of the occupations with the planted shares.
+    """Correlate the text bias score of the occupations with the planted shares.
 
     Returns
     -------
     dict
-        ``r`` (Pearson, negative where the bias stands: positive skew is male) and ``n``.
+        ``r`` (Pearson, negative where the bias stands: positive bias score is male) and ``n``.
     """
     encoder = TextEncoder.load(model)
     prompts = PromptSet.build(lexicon)
@@ -41,10 +41,10 @@ def measure_encoder(model: Path, lexicon: Lexicon) -> dict[str, float]:
     male, female = prompts.pairs()
     direction = PairDirection().fit(z[male], z[female])
     projection = CalibratedProjection().fit(z[male], z[female])
-    leaning = skew(z, direction.direction_, projection)
-    neutral = prompts.table.assign(skew=leaning).query("group == 'neutral'")
-    by_subject = neutral.groupby("subject")[["skew", "share_women"]].mean()
-    r = np.corrcoef(by_subject["skew"], by_subject["share_women"])[0, 1]
+    leaning = bias_score(z, direction.direction_, projection)
+    neutral = prompts.table.assign(bias_score=leaning).query("group == 'neutral'")
+    by_subject = neutral.groupby("subject")[["bias_score", "share_women"]].mean()
+    r = np.corrcoef(by_subject["bias_score"], by_subject["share_women"])[0, 1]
     return {"r": float(r), "n": len(by_subject)}
 
 
@@ -108,7 +108,7 @@ def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
     -------
     dict
         ``mad`` of the neutral prompts; ``share_correlation`` with the planted shares; ``agreement``
-        of the two classifiers on people; ``honoured`` by asked gender and ``honoured_least`` (the
+        of the two classifiers on people; ``adherent`` by asked gender and ``adherence_least`` (the
         worst occupation and gender); ``subject_recognised``, of all pictures.
     """
     people = table[table["kind"] != "object"]
@@ -125,8 +125,8 @@ def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
     )
     explicit = table[table["kind"].isin(("female", "male"))]
     asked = np.where(explicit["kind"] == "female", GENDERS[0], GENDERS[1])
-    honoured = explicit["gender_classifier"] == asked
-    by_occupation = honoured.groupby([explicit["subject"], explicit["kind"]]).mean()
+    adherent = explicit["gender_classifier"] == asked
+    by_occupation = adherent.groupby([explicit["subject"], explicit["kind"]]).mean()
     worst = by_occupation.idxmin()
     return {
         "mad": fairness_figures(counts)["mad"].value,
@@ -134,10 +134,10 @@ def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
         "agreement": float(
             (people["gender_classifier"] == people["gender_second_classifier"]).mean()
         ),
-        "honoured": {
-            kind: float(v) for kind, v in honoured.groupby(explicit["kind"]).mean().items()
+        "adherent": {
+            kind: float(v) for kind, v in adherent.groupby(explicit["kind"]).mean().items()
         },
-        "honoured_least": {
+        "adherence_least": {
             "subject": worst[0],
             "kind": worst[1],
             "share": float(by_occupation.min()),

@@ -94,7 +94,7 @@ def test_one_source_has_its_figures_at_the_top(labels):
     assert found["mad"]["value"] == pytest.approx((16 / 18 - 0.5 + 0 + 0.5) / 3)
     by_name = {row["subject"]: row for row in found["subjects"]}
     assert by_name["nurse"]["shares"]["woman"]["value"] == pytest.approx(16 / 18)
-    assert found["others"]["skin"]["unseen"] == {"total": 18, "undetected": 18}
+    assert found["others"]["skin"]["missing"] == {"total": 18, "undetected": 18}
     bounds = found["others"]["skin"]["bounds"]["mad"]
     assert bounds["low"] <= found["others"]["skin"]["mad"]["value"] <= bounds["high"]
 
@@ -205,7 +205,7 @@ def test_pictures_are_seen_by_any_clip(pictures, clip_folder, tmp_path):
     seen = ("--images", pictures, "--clip", clip_folder, "--attribute", "gender")
     found = audited(*seen, "--values", "woman,man", "--min-confidence", 0.0)
     assert found["values"] == ["woman", "man"]
-    assert found["n_images"] + found["unseen"]["total"] == 12
+    assert found["n_images"] + found["missing"]["total"] == 12
 
 
 def test_it_must_be_clear_who_looks(pictures, clip_folder, labels):

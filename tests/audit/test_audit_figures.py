@@ -12,7 +12,7 @@ from scipy import stats
 
 from probe.audit.deconvolution import Contraction
 from probe.audit.fairness import MEASURES, fairness_figures
-from probe.audit.figures import audit_figures, bounds_of_unseen, share_table
+from probe.audit.figures import audit_figures, missing_label_bounds, share_table
 from probe.audit.measures import measure_shares
 
 
@@ -90,10 +90,10 @@ def test_corrected_figures_lie_in_their_intervals_and_below_the_raw_ones(seed):
 
 def test_unseen_pictures_bound_the_figure_by_hand():
     # 6 and 2 seen, 4 unseen: from 6 : 6 to 10 : 2
-    low, high = bounds_of_unseen(np.array([[6, 2]]), np.array([4]))
+    low, high = missing_label_bounds(np.array([[6, 2]]), np.array([4]))
     assert (low, high) == pytest.approx((0.0, 10 / 12 - 0.5))
     # nothing unseen: the figure itself
-    assert bounds_of_unseen(np.array([[6, 2]]), np.array([0])) == pytest.approx((0.25, 0.25))
+    assert missing_label_bounds(np.array([[6, 2]]), np.array([0])) == pytest.approx((0.25, 0.25))
 
 
 @pytest.mark.parametrize("measure", ["mad", "fd", "gap"])
@@ -101,11 +101,11 @@ def test_unseen_pictures_bound_the_figure_by_hand():
 @settings(max_examples=20)
 def test_no_reading_of_the_unseen_pictures_leaves_the_bounds(measure, data):
     counts = np.array([data.draw(st.lists(st.integers(0, 6), min_size=3, max_size=3))])
-    n_unseen = data.draw(st.integers(0, 4))
+    n_missing = data.draw(st.integers(0, 4))
     counts[0, 0] += 1
-    low, high = bounds_of_unseen(counts, np.array([n_unseen]), measure=measure)
+    low, high = missing_label_bounds(counts, np.array([n_missing]), measure=measure)
     scores = []
-    for reading in product(range(3), repeat=n_unseen):
+    for reading in product(range(3), repeat=n_missing):
         filled = counts[0] + np.bincount(reading, minlength=3)
         scores.append(float(measure_shares(filled / filled.sum(), np.full(3, 1 / 3))[measure]))
     assert low <= min(scores) + 1e-12

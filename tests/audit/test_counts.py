@@ -32,7 +32,7 @@ def test_every_form_says_the_same(tmp_path, name):
     table = counts(tmp_path, FORMS[name], name=name, attribute="gender")
     assert (table.subjects, table.values) == (["nurse", "cook"], ["man", "woman"])
     np.testing.assert_array_equal(table.counts, [[3, 7], [5, 0]])
-    assert {reason: n.tolist() for reason, n in table.unseen.items()} == {"undetected": [0, 2]}
+    assert {reason: n.tolist() for reason, n in table.missing.items()} == {"undetected": [0, 2]}
     assert table.attribute == "gender"
 
 

@@ -22,7 +22,7 @@ def test_labels_are_counted_by_subject_and_value(tmp_path):
     counted = table.count("gender")
     assert (counted.subjects, counted.values) == (["nurse", "cook"], ["woman", "man"])
     np.testing.assert_array_equal(counted.counts, [[2, 1], [0, 1]])
-    assert counted.unseen == {}
+    assert counted.missing == {}
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_pictures_without_a_value_are_counted_by_their_reason(tmp_path):
     rows = ["woman", "man", "", "no face", "Unclear", "unknown", "unreadable"]
     table = labels(tmp_path, "subject,gender\n" + "".join(f"nurse,{row}\n" for row in rows))
     counted = table.count("gender")
-    assert {reason: n.tolist() for reason, n in counted.unseen.items()} == {
+    assert {reason: n.tolist() for reason, n in counted.missing.items()} == {
         "undetected": [2],
         "ambiguous": [2],
         "unreadable": [1],
     }
-    assert counted.counts.sum() + counted.n_unseen.sum() == len(table) == len(rows)
+    assert counted.counts.sum() + counted.n_missing.sum() == len(table) == len(rows)
 
 
 def test_a_subject_of_which_nothing_was_seen_is_told_not_lost(tmp_path):

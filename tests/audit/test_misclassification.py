@@ -11,7 +11,7 @@ from probe.audit.fairness import fairness_figures, share_interval
 from probe.audit.misclassification.corrected import (
     calibrated_figures,
     calibrated_share,
-    ends_by_rates,
+    limits_by_rates,
     rogan_gladen,
 )
 from probe.audit.misclassification.sample import Calibration, read_calibration
@@ -93,7 +93,7 @@ def test_a_single_unknown_rate_has_its_exact_interval(n_right):
     def share_of_first(rates):
         return lambda shares, target: {"share": rogan_gladen(shares[0], rates)[..., 0]}
 
-    found = ends_by_rates(
+    found = limits_by_rates(
         [counts], known, fair, share_of_first, n_draws=20_000, rng=np.random.default_rng(0)
     )["share"]
     rate = share_interval(n_right, 50)

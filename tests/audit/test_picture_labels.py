@@ -95,7 +95,7 @@ def test_pictures_that_cannot_be_opened_are_counted_by_name(tmp_path):
     Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(tmp_path / "nurse" / "deep.png")
     table = seen(tmp_path)
     assert table.counts.sum() == 1
-    assert table.unseen["unreadable"].tolist() == [4]
+    assert table.missing["unreadable"].tolist() == [4]
     told = " ".join(table.notes)
     assert "cut.png cannot be read as a picture" in told
     assert "deep.png has the mode I;16; needed 8 bits a channel" in told
@@ -105,7 +105,7 @@ def test_pictures_that_cannot_be_opened_are_counted_by_name(tmp_path):
 def test_a_file_that_is_named_and_missing_is_counted(tmp_path):
     save(tmp_path / "a.png")
     describe(tmp_path, [{"file_name": name, "subject": "nurse"} for name in ("a.png", "b.png")])
-    assert seen(tmp_path).unseen["unreadable"].tolist() == [1]
+    assert seen(tmp_path).missing["unreadable"].tolist() == [1]
 
 
 def test_if_no_picture_can_be_opened_that_is_said(tmp_path):
@@ -152,7 +152,7 @@ def test_a_value_below_the_wanted_confidence_is_ambiguous_and_a_none_undetected(
         save(tmp_path / "nurse" / f"{name}.png", level)
     table = seen(tmp_path, min_confidence=0.6)
     assert table.counts.tolist() == [[0, 1]]
-    assert {reason: int(n.sum()) for reason, n in table.unseen.items()} == {
+    assert {reason: int(n.sum()) for reason, n in table.missing.items()} == {
         "undetected": 1,
         "ambiguous": 1,
     }

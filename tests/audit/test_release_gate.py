@@ -72,13 +72,13 @@ def test_a_policy_holds_bounds_of_both_kinds(tmp_path):
     path = tmp_path / "policy.toml"
     path.write_text(
         '[fail_above]\nmad = 0.15\n"held_out.mad" = 0.25\n[fail_above.base]\nfd = 1\n'
-        "[fail_below]\nexplicit_honoured = 0.9\n"
+        "[fail_below]\nexplicit_adherence = 0.9\n"
     )
     assert read_policy(path) == [
         Bound("mad", 0.15),
         Bound("held_out.mad", 0.25),
         Bound("base.fd", 1.0),
-        Bound("explicit_honoured", 0.9, BELOW),
+        Bound("explicit_adherence", 0.9, BELOW),
     ]
 
 

@@ -150,9 +150,7 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     maps = {"lines": ["a map"], "figures": told}
     write_json(folder / "latent/maps.json", maps, _provenance("study"))
     write_json(folder / "evaluation/quality.json", quality, _provenance("quality"))
-    write_json(
-        folder / "moesd/config.json", THRESHOLDS | {"kind": "trained"}, _provenance("moesd")
-    )
+    write_json(folder / "moesd/config.json", THRESHOLDS | {"kind": "trained"}, _provenance("moesd"))
     write_json(folder / "latent/fit.json", _fit(tables["subjects"]), _provenance("fit"))
     write_json(folder / "comparison/methods.json", _comparison(), _provenance("comparison"))
     config = Config(model="tinytown")
@@ -176,7 +174,7 @@ def _level_figures() -> pd.DataFrame:
         figures = {("opened", ""): touched, ("changed", ""): touched, ("mad", "base"): 0.35}
         figures[("mad", "moesd")] = 0.35 - 0.2 * touched
         if level != "none":
-            figures |= {("honoured", "base"): 0.9, ("honoured", "moesd"): 0.9 - 0.1 * touched}
+            figures |= {("adherent", "base"): 0.9, ("adherent", "moesd"): 0.9 - 0.1 * touched}
         if touched:
             figures[("relabelled", "")] = 0.45
         for (measure, side), value in figures.items():
@@ -241,7 +239,7 @@ def _methods() -> list[dict[str, Any]]:
             "mad": mad,
             "mad_trained": mad,
             "mad_held_out": mad,
-            "explicit_honoured": (1.0 if keeps else 0.6, 0.02),
+            "explicit_adherence": (1.0 if keeps else 0.6, 0.02),
             "subject_recognised": (0.98, 0.01),
             "non_person_changed": (0.0, 0.02),
             "clip_score": (66.0 - number, 0.5),
@@ -267,7 +265,7 @@ def _comparison() -> dict[str, Any]:
 def _methods_table() -> pd.DataFrame:
     rows = []
     for of in _methods():
-        for figure in ("mad", "explicit_honoured", "clip_score"):
+        for figure in ("mad", "explicit_adherence", "clip_score"):
             shared = {"name": of["name"], "keeps_explicit": of["keeps_explicit"], "figure": figure}
             rows.append({**shared, "floor": float("nan"), **of[figure]})
     return pd.DataFrame(rows)
@@ -287,7 +285,7 @@ def _map(prompts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         0, 0.2, (n, 2)
     )
     return prompts.assign(
-        skew=said + lean,
+        bias_score=said + lean,
         projection=0.9 * (said + lean) + rng.normal(0, 0.01, n),
         pca_x=x,
         pca_y=y,
@@ -301,22 +299,22 @@ def _map(prompts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 def _subjects(maps: pd.DataFrame) -> pd.DataFrame:
     people = maps[maps["group"] == "neutral"]
     table = people.groupby(["subject", "split"], sort=False, as_index=False)
-    return table[["share_women", "skew"]].mean().assign(group="neutral")
+    return table[["share_women", "bias_score"]].mean().assign(group="neutral")
 
 
 def _gate(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    skew, group = maps["skew"].to_numpy(), maps["group"].to_numpy()
+    bias_score, group = maps["bias_score"].to_numpy(), maps["group"].to_numpy()
 
     def route(value: np.ndarray) -> np.ndarray:
         band = THRESHOLDS["neutral_below"]
         lean = np.select([value > band, value < -band], ["male-skewed", "female-skewed"], "neutral")
         return np.where(np.isin(group, ["male", "female"]), "explicit", lean)
 
-    truth, trained = route(skew), route(skew + rng.normal(0, 0.008, len(skew)))
-    weak = np.abs(skew) < THRESHOLDS["explicit_above"] + 0.04
+    truth, trained = route(bias_score), route(bias_score + rng.normal(0, 0.008, len(bias_score)))
+    weak = np.abs(bias_score) < THRESHOLDS["explicit_above"] + 0.04
     closed = np.where(weak & (truth == "explicit"), "male-skewed", truth)
     chosen = pd.get_dummies(pd.Series(trained)).astype(float) * 0.9 + 0.025
-    return maps[["prompt", "group", "subject", "split", "skew"]].assign(
+    return maps[["prompt", "group", "subject", "split", "bias_score"]].assign(
         route_truth=truth,
         route_closed=closed,
         route_trained=trained,
@@ -325,8 +323,10 @@ def _gate(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         p_male_skewed=chosen["male-skewed"],
         p_female_skewed=chosen["female-skewed"],
         p_neutral=chosen["neutral"],
-        skew_corrected=np.where(
-            group == "neutral", skew * 0.25 + rng.normal(0, 0.012, len(skew)), skew
+        bias_score_corrected=np.where(
+            group == "neutral",
+            bias_score * 0.25 + rng.normal(0, 0.012, len(bias_score)),
+            bias_score,
         ),
     )
 
@@ -428,7 +428,7 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
         return five(name, "all") | {
             "trained": five(name, "trained"),
             "held_out": five(name, "held_out"),
-            "explicit_honoured": share(0.971),
+            "explicit_adherence": share(0.971),
             "subject_recognised": share(0.985 if name == "base" else 0.981),
             "clip_score": {"value": clip, "low": clip - 0.05, "high": clip + 0.05, "n": 1600},
         }
@@ -484,7 +484,7 @@ def _drift() -> dict[str, Any]:
 
 
 def _fit(subjects: pd.DataFrame) -> dict[str, Any]:
-    r, p = pearsonr(subjects["share_women"], subjects["skew"])
+    r, p = pearsonr(subjects["share_women"], subjects["bias_score"])
     return {
         "share_correlation": {
             "r": r,
@@ -592,7 +592,7 @@ def _challenge(gate: pd.DataFrame) -> dict[str, pd.DataFrame]:
         {"set": of, "level": level, "measure": measure, "value": value, **ends}
         for of in ("seen", "fresh")
         for level, value in (("none", 0.9), ("noun", 0.8))
-        for measure in ("opened", "shift", "skew_left")
+        for measure in ("opened", "shift", "bias_score_left")
     ]
     bins = {"bin": [4, 8], "probability": [0.45, 0.85], "right": [0.5, 0.8]}
     curve = {"threshold": [1.0, 0.5, 0.0], "false_alarms": [0.0, 0.0, 1.0], "hits": [0.0, 0.5, 1.0]}

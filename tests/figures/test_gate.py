@@ -10,10 +10,10 @@ from figures import gate
 ROUTES = {"route_closed": "closed form", "route_trained": "trained"}
 
 
-def test_every_prompt_stands_at_its_skew(tables):
+def test_every_prompt_stands_at_its_bias_score(tables):
     axes = gate.gate_regions(tables["gate"], neutral_below=0.02, explicit_above=0.18).axes[0]
     drawn = np.concatenate([np.asarray(dots.get_offsets())[:, 0] for dots in axes.collections])
-    np.testing.assert_allclose(np.sort(drawn), np.sort(tables["gate"]["skew"]))
+    np.testing.assert_allclose(np.sort(drawn), np.sort(tables["gate"]["bias_score"]))
 
 
 def test_both_thresholds_are_drawn_on_both_sides(tables):

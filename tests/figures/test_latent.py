@@ -43,8 +43,8 @@ def test_the_histogram_of_each_group_has_area_one(tables):
 
 def test_r_in_the_legend_is_that_of_scipy(tables):
     subjects = tables["subjects"]
-    r = pearsonr(subjects["share_women"], subjects["skew"]).statistic
-    figure = latent.skew_against_share(subjects, interval=(-0.97, -0.5))
+    r = pearsonr(subjects["share_women"], subjects["bias_score"]).statistic
+    figure = latent.bias_score_against_share(subjects, interval=(-0.97, -0.5))
     minus = "\N{MINUS SIGN}"
     assert f"r = {minus}{abs(r):.2f} [{minus}0.97, {minus}0.50]" in legend_of(figure)
 
@@ -52,14 +52,19 @@ def test_r_in_the_legend_is_that_of_scipy(tables):
 def test_the_regression_line_is_that_of_least_squares():
     share = np.array([0.0, 0.25, 0.5, 1.0])
     subjects = pd.DataFrame(
-        {"subject": list("abcd"), "split": "trained", "share_women": share, "skew": 1 - 2 * share}
+        {
+            "subject": list("abcd"),
+            "split": "trained",
+            "share_women": share,
+            "bias_score": 1 - 2 * share,
+        }
     )
-    line = latent.skew_against_share(subjects).axes[0].lines[0]
+    line = latent.bias_score_against_share(subjects).axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), [1.0, -1.0])
 
 
 def test_held_out_occupations_are_drawn_hollow(tables):
-    axes = latent.skew_against_share(tables["subjects"]).axes[0]
+    axes = latent.bias_score_against_share(tables["subjects"]).axes[0]
     hollow = next(dots for dots in axes.collections if dots.get_label() == "held out")
     np.testing.assert_allclose(hollow.get_facecolor(), [[1, 1, 1, 1]])
     assert len(hollow.get_offsets()) == 12
@@ -76,8 +81,8 @@ def test_each_arrow_joins_the_means_of_an_occupation_before_and_after(tables):
 
 
 def test_a_correction_that_does_nothing_stays_on_the_diagonal(tables):
-    same = tables["gate"].assign(skew_corrected=tables["gate"]["skew"])
-    for dots in latent.skew_shift(same).axes[0].collections:
+    same = tables["gate"].assign(bias_score_corrected=tables["gate"]["bias_score"])
+    for dots in latent.bias_score_shift(same).axes[0].collections:
         np.testing.assert_allclose(*dots.get_offsets().T)
 
 
@@ -85,6 +90,6 @@ def test_drawing_does_not_modify_the_data(tables):
     before = {name: table.copy() for name, table in tables.items()}
     latent.prompt_map(tables["map"])
     latent.shift_arrows(tables["map"])
-    latent.skew_against_share(tables["subjects"])
+    latent.bias_score_against_share(tables["subjects"])
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, before[name])

@@ -30,8 +30,8 @@ def test_training_occupations_stand_above_held_out_ones(table):
 
 
 def test_points_stand_at_their_level_with_their_value(table):
-    honoured, mad, touched = levels_in_pictures(table).axes[:3]
-    places = points(honoured, "corrected")
+    adherent, mad, touched = levels_in_pictures(table).axes[:3]
+    places = points(adherent, "corrected")
     assert np.rint(places[:, 0]).tolist() == [1, 2, 3, 4, 5]  # nothing is asked for at none
     np.testing.assert_allclose(places[2, 1], 0.86)
     np.testing.assert_allclose(points(mad, "base")[:, 1], 0.35)

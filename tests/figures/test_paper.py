@@ -19,7 +19,7 @@ from probe.errors import ArtifactError, StageError
 from probe.io.artifacts import hash_file, read_table, write_table
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("skew", "gate_confusion")
+QUICK = ("bias_score", "gate_confusion")
 
 
 @pytest.fixture
@@ -82,9 +82,12 @@ def test_another_process_gives_the_same_bytes(drawn):
 
 def test_one_figure_and_one_format_can_be_asked_for(run):
     told = []
-    paths = draw(run, "skew", formats=["png"], progress=lambda *at: told.append(at))
-    assert [path.name for path in paths] == ["skew.png", "skew.csv"]
-    assert sorted(path.name for path in (run / "figures").iterdir()) == ["skew.csv", "skew.png"]
+    paths = draw(run, "bias_score", formats=["png"], progress=lambda *at: told.append(at))
+    assert [path.name for path in paths] == ["bias_score.png", "bias_score.csv"]
+    assert sorted(path.name for path in (run / "figures").iterdir()) == [
+        "bias_score.csv",
+        "bias_score.png",
+    ]
     assert told == [(1, 1)]
 
 
@@ -92,30 +95,30 @@ def test_an_unknown_figure_or_format_is_answered_with_the_known_ones(run):
     with pytest.raises(ValueError, match="no figure is named 'chart'; choose from map, "):
         draw(run, "chart")
     with pytest.raises(ValueError, match="choose from pdf, png, svg"):
-        draw(run, "skew", formats=["gif"])
+        draw(run, "bias_score", formats=["gif"])
     with pytest.raises(ValueError, match="no style is called 'loud'; choose from paper, talk"):
-        draw(run, "skew", style="loud")
+        draw(run, "bias_score", style="loud")
 
 
 def test_a_figure_for_a_talk_leaves_those_of_the_paper_alone(drawn):
     before = {path.name: hash_file(path) for path in (drawn / "figures").iterdir()}
-    paths = draw(drawn, "skew", formats=["png"], style="talk")
+    paths = draw(drawn, "bias_score", formats=["png"], style="talk")
     assert [path.relative_to(drawn).as_posix() for path in paths] == [
-        "figures/talk/skew.png",
-        "figures/talk/skew.csv",
+        "figures/talk/bias_score.png",
+        "figures/talk/bias_score.csv",
     ]
     after = {path.name: hash_file(path) for path in (drawn / "figures").iterdir() if path.is_file()}
     assert after == before
-    assert hash_file(paths[0]) != before["skew.png"]
-    assert hash_file(paths[1]) == before["skew.csv"]
+    assert hash_file(paths[0]) != before["bias_score.png"]
+    assert hash_file(paths[1]) == before["bias_score.csv"]
 
 
 def test_an_svg_is_the_same_every_time_and_says_what_it_was_made_from(run):
-    (path, _) = draw(run, "skew", formats=["svg"])
+    (path, _) = draw(run, "bias_score", formats=["svg"])
     first = path.read_text(encoding="utf-8")
-    draw(run, "skew", formats=["svg"])
+    draw(run, "bias_score", formats=["svg"])
     assert path.read_text(encoding="utf-8") == first
-    assert RunFiles(run).provenance("figure", *FIGURES["skew"].reads).made_from in first
+    assert RunFiles(run).provenance("figure", *FIGURES["bias_score"].reads).made_from in first
     assert "<dc:date>" not in first
 
 
@@ -141,10 +144,10 @@ def test_a_missing_image_is_named(drawn):
         draw(drawn, "images")
 
 
-def test_the_data_of_the_skew_figure_are_the_subjects(drawn_run, tables):
-    data = pd.read_csv(drawn_run / "figures" / "skew.csv").set_index("subject")
+def test_the_data_of_the_bias_score_figure_are_the_subjects(drawn_run, tables):
+    data = pd.read_csv(drawn_run / "figures" / "bias_score.csv").set_index("subject")
     expected = tables["subjects"].set_index("subject")
-    pd.testing.assert_series_equal(data["skew"], expected["skew"], rtol=1e-5)
+    pd.testing.assert_series_equal(data["bias_score"], expected["bias_score"], rtol=1e-5)
     assert len(data) == 40
 
 

@@ -27,14 +27,18 @@ JOBS = ("carpenter", "driver", "cook", "lawyer", "baker", "nurse", "secretary", 
 SHARES = np.array([0.02, 0.06, 0.4, 0.37, 0.63, 0.88, 0.94, 0.86])
 
 
-def shares_of(skew: np.ndarray) -> pd.DataFrame:
+def shares_of(bias_score: np.ndarray) -> pd.DataFrame:
     split = np.where(np.arange(len(JOBS)) % 3 == 1, "held_out", "trained")
-    return pd.DataFrame({"subject": JOBS, "share_women": SHARES, "skew": skew, "split": split})
+    return pd.DataFrame(
+        {"subject": JOBS, "share_women": SHARES, "bias_score": bias_score, "split": split}
+    )
 
 
-def skew() -> Figure:
+def bias_score() -> Figure:
     wave = 0.02 * np.sin(np.arange(len(JOBS)))
-    return latent.skew_against_share(shares_of(0.1 - 0.2 * SHARES + wave), interval=(-0.99, -0.8))
+    return latent.bias_score_against_share(
+        shares_of(0.1 - 0.2 * SHARES + wave), interval=(-0.99, -0.8)
+    )
 
 
 def bars() -> Figure:
@@ -68,8 +72,8 @@ def heads() -> Figure:
 
 
 DRAWN: dict[str, tuple[str, Callable[[], Figure]]] = {
-    "skew": ("paper", skew),
-    "skew-talk": ("talk", skew),
+    "bias_score": ("paper", bias_score),
+    "bias_score-talk": ("talk", bias_score),
     "fairness": ("paper", bars),
     "gate_confusion": ("paper", confusion),
     "heads": ("paper", heads),
@@ -94,8 +98,8 @@ def test_a_point_that_moves_is_seen(tmp_path, monkeypatch):
     moved = SHARES.copy()
     moved[4] -= 0.3
     monkeypatch.setattr(f"{__name__}.SHARES", moved)
-    drawn = save("skew", tmp_path)
-    assert "RMS" in compare_images(str(FOLDER / "skew.png"), str(drawn), tol=TOLERANCE)
+    drawn = save("bias_score", tmp_path)
+    assert "RMS" in compare_images(str(FOLDER / "bias_score.png"), str(drawn), tol=TOLERANCE)
 
 
 if __name__ == "__main__":

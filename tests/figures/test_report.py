@@ -196,7 +196,7 @@ def test_the_figures_on_the_page_are_those_of_the_run(page, quality):
         for split in ("trained", "held_out"):
             for measure in ("mad", "fd", "delta", "gap", "kl"):
                 assert interval(quality[side][split][measure]) in page
-        assert percent(quality[side]["explicit_honoured"]["value"]) in page
+        assert percent(quality[side]["explicit_adherence"]["value"]) in page
     assert interval(quality["difference"]["held_out"]["mad"]) in page
 
 
@@ -399,7 +399,7 @@ def test_the_scripts_read_every_prompt_with_its_place_and_answers(sketched_run, 
     assert {len(column) for column in prompts.values()} == {data["n_prompts"]}
     assert data["n_prompts"] == len(tables["map"])
     assert prompts["prompt"][5:] == tables["map"]["prompt"].tolist()[5:]
-    assert prompts["skew"] == pytest.approx(tables["gate"]["skew"].tolist(), abs=1e-5)
+    assert prompts["bias_score"] == pytest.approx(tables["gate"]["bias_score"].tolist(), abs=1e-5)
 
 
 def test_of_many_prompts_the_scripts_read_as_many_evenly_chosen(sketched_run, monkeypatch):

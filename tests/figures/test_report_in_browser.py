@@ -15,7 +15,7 @@ import pytest
 from figures.report import LARGEST_PAGE, percent_interval, write_report
 from figures.sources import RunFiles
 from probe.audit.fairness import share_interval
-from probe.moesd.gate import CLASSES, classify_skew
+from probe.moesd.gate import CLASSES, classify_bias_score
 
 pytestmark = pytest.mark.slow
 
@@ -208,8 +208,8 @@ def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
         return np.reshape(cells, (4, 4))
 
     def expected(neutral_below: float) -> np.ndarray:
-        answers = classify_skew(
-            table["skew"].round(5).to_numpy(),
+        answers = classify_bias_score(
+            table["bias_score"].round(5).to_numpy(),
             neutral_below=neutral_below,
             explicit_above=config["explicit_above"],
         )

@@ -34,8 +34,8 @@ def test_a_truncated_table_is_refused(run):
 def test_a_table_without_a_column_or_without_rows_is_refused(run):
     path = RunFiles(run).path("gate")
     table, made = read_table(path, kind="gate")
-    write_table(path, table.drop(columns="skew_corrected"), made)
-    with pytest.raises(ArtifactError, match=r"lacks .*skew_corrected.*moesd-probe train"):
+    write_table(path, table.drop(columns="bias_score_corrected"), made)
+    with pytest.raises(ArtifactError, match=r"lacks .*bias_score_corrected.*moesd-probe train"):
         RunFiles(run).table("gate")
     write_table(path, table.head(0), made)
     with pytest.raises(ArtifactError, match="no rows"):
@@ -53,5 +53,5 @@ def test_files_of_two_models_are_not_mixed(run):
 def test_what_a_caller_does_to_a_table_reaches_nobody_else(run):
     files = RunFiles(run)
     table = files.table("map")
-    table["skew"] = 0.0
-    assert files.table("map")["skew"].abs().sum() > 0
+    table["bias_score"] = 0.0
+    assert files.table("map")["bias_score"].abs().sum() > 0

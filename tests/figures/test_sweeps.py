@@ -12,7 +12,7 @@ FIGURES = (
     "mad",
     "mad_trained",
     "mad_held_out",
-    "explicit_honoured",
+    "explicit_adherence",
     "subject_recognised",
     "clip_score",
     *("share_trained", "share_held_out", "off_target"),
@@ -23,7 +23,7 @@ FIGURES = (
 def table(**settings):
     """A sweep whose MAD falls from variant to variant while the weights grow."""
     rows = []
-    stages = {"target": "generate", "strength": "generate", "sending": "generate"}
+    stages = {"target": "generate", "strength": "generate", "routing": "generate"}
     names = [f"{stages.get(name, 'train')}.{name}" for name in settings]
     for number, values in enumerate(itertools.product(*settings.values())):
         for side, figure in itertools.product(("base", "corrected"), FIGURES):
@@ -99,8 +99,8 @@ def test_a_strength_is_drawn_with_the_way_that_is_asked_for():
 @pytest.mark.parametrize(
     ("settings", "axes", "label"),
     [
-        ({"sending": ["measured"], "target": ["0.2", "0.6"]}, 2, "share asked for"),
-        ({"sending": ["measured"], "strength": [0.0, 1.0]}, 2, "strength"),
+        ({"routing": ["calibrated"], "target": ["0.2", "0.6"]}, 2, "share asked for"),
+        ({"routing": ["calibrated"], "strength": [0.0, 1.0]}, 2, "strength"),
         ({"width": [4, 16], "token": [True, False]}, 1, "trained weights"),
     ],
 )

@@ -119,13 +119,13 @@ def test_faces_and_not_what_is_around_them_are_looked_at_and_nothing_is_lost(tmp
     counted = table.count("light")
     assert counted.subjects == ["cook", "nurse"]
     np.testing.assert_array_equal(counted.counts, [[1, 0], [1, 2]])
-    assert {why: n.tolist() for why, n in counted.unseen.items()} == {
+    assert {why: n.tolist() for why, n in counted.missing.items()} == {
         "undetected": [0, 1],
         "ambiguous": [1, 0],
         "unreadable": [1, 0],
     }
     found = audit_source(table, AuditSettings(n_bootstrap=50)).found
-    assert found["unseen"] == {"total": 3, "undetected": 1, "ambiguous": 1, "unreadable": 1}
+    assert found["missing"] == {"total": 3, "undetected": 1, "ambiguous": 1, "unreadable": 1}
     # cook: 1 dark and 2 unseen; nurse: 1 dark, 2 bright and 1 unseen
     assert found["bounds"]["mad"]["low"] == 0.0
     assert found["bounds"]["mad"]["high"] == pytest.approx((1 / 2 + 1 / 4) / 2)
@@ -256,7 +256,7 @@ def test_the_command_looks_at_faces(model_folder, tmp_path):
 
     result = call("--faces", str(path), "--face-margin", "0.5", "--json")
     found = json.loads(result.stdout)
-    assert (found["n_images"], found["unseen"]["undetected"]) == (1, 1)
+    assert (found["n_images"], found["missing"]["undetected"]) == (1, 1)
     assert "with a margin of 0.5" in found["notes"][0]
     assert "--face-margin is for --faces" in call("--face-margin", "0.5").stderr
     other = CliRunner().invoke(main, ["evaluate", "--labels", str(path), "--faces", "mediapipe"])

@@ -20,19 +20,19 @@ def subjects(seed, *, n=40, slope=-0.3, noise=0.05):
 
 
 def test_r_and_p_are_those_of_scipy():
-    skews, shares = subjects(seed=0)
-    result = share_correlation(skews, shares)
-    reference = stats.pearsonr(skews, shares)
+    bias_scores, shares = subjects(seed=0)
+    result = share_correlation(bias_scores, shares)
+    reference = stats.pearsonr(bias_scores, shares)
     assert result.r == pytest.approx(reference.statistic, abs=1e-14)
     assert result.p == pytest.approx(reference.pvalue, rel=1e-9)
     assert result.n == 40
 
 
 def test_the_interval_is_that_of_scipys_bootstrap():
-    skews, shares = subjects(seed=0)
-    result = share_correlation(skews, shares, n_bootstrap=20_000)
+    bias_scores, shares = subjects(seed=0)
+    result = share_correlation(bias_scores, shares, n_bootstrap=20_000)
     reference = stats.bootstrap(
-        (skews, shares),
+        (bias_scores, shares),
         lambda x, y, axis: stats.pearsonr(x, y, axis=axis).statistic,
         paired=True,
         vectorized=True,
@@ -62,32 +62,36 @@ def test_three_subjects_still_have_a_finite_interval():
 
 
 @given(scale=st.floats(0.01, 100), shift=st.floats(-10, 10))
-def test_the_unit_and_the_zero_of_the_skew_do_not_matter(scale, shift):
-    skews, shares = subjects(seed=2)
-    plain = share_correlation(skews, shares, n_bootstrap=50)
-    moved = share_correlation(scale * skews + shift, shares, n_bootstrap=50)
-    # skews scaled to 0.003 and shifted by 10 keep 12 digits
+def test_the_unit_and_the_zero_of_the_bias_score_do_not_matter(scale, shift):
+    bias_scores, shares = subjects(seed=2)
+    plain = share_correlation(bias_scores, shares, n_bootstrap=50)
+    moved = share_correlation(scale * bias_scores + shift, shares, n_bootstrap=50)
+    # bias scores scaled to 0.003 and shifted by 10 keep 12 digits
     assert (moved.r, moved.low, moved.high) == pytest.approx(
         (plain.r, plain.low, plain.high), abs=1e-9
     )
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_another():
-    skews, shares = subjects(seed=3)
-    assert share_correlation(skews, shares, seed=4) == share_correlation(skews, shares, seed=4)
-    assert share_correlation(skews, shares, seed=4) != share_correlation(skews, shares, seed=5)
+    bias_scores, shares = subjects(seed=3)
+    assert share_correlation(bias_scores, shares, seed=4) == share_correlation(
+        bias_scores, shares, seed=4
+    )
+    assert share_correlation(bias_scores, shares, seed=4) != share_correlation(
+        bias_scores, shares, seed=5
+    )
 
 
 def test_subjects_without_spread_are_refused_as_degenerate():
     shares = np.linspace(0, 1, 5)
-    with pytest.raises(DegenerateDataError, match=r"5 subjects have the same skew, 0\.2"):
+    with pytest.raises(DegenerateDataError, match=r"5 subjects have the same bias_score, 0\.2"):
         share_correlation(np.full(5, 0.2), shares)
     with pytest.raises(DegenerateDataError, match="same share of women"):
         share_correlation(shares, np.full(5, 0.2))
 
 
 def test_a_correlation_says_what_is_wrong_with_its_input():
-    with pytest.raises(ShapeError, match="5 skews and 4 shares"):
+    with pytest.raises(ShapeError, match="5 bias scores and 4 shares"):
         share_correlation(np.arange(5.0), np.arange(4.0))
     with pytest.raises(ShapeError, match="one dimension"):
         share_correlation(np.ones((5, 2)), np.arange(5.0))
@@ -102,12 +106,12 @@ def test_a_correlation_says_what_is_wrong_with_its_input():
 
 
 def test_the_line_is_that_of_scipy_and_its_r2_that_of_the_correlation():
-    skews, shares = subjects(seed=0)
-    found, reference = share_regression(skews, shares), stats.linregress(shares, skews)
+    bias_scores, shares = subjects(seed=0)
+    found, reference = share_regression(bias_scores, shares), stats.linregress(shares, bias_scores)
     assert found.slope == pytest.approx(reference.slope, abs=1e-14)
     assert found.intercept == pytest.approx(reference.intercept, abs=1e-14)
     assert found.p == pytest.approx(reference.pvalue, rel=1e-9)
-    assert found.r2 == pytest.approx(share_correlation(skews, shares).r ** 2, abs=1e-12)
+    assert found.r2 == pytest.approx(share_correlation(bias_scores, shares).r ** 2, abs=1e-12)
     assert found.n == 40
 
 
@@ -119,10 +123,10 @@ def test_a_straight_line_is_found_without_doubt():
 
 
 def test_the_interval_of_the_slope_is_that_of_least_squares():
-    skews, shares = subjects(seed=5, n=400)
+    bias_scores, shares = subjects(seed=5, n=400)
     found, reference = (
-        share_regression(skews, shares, n_bootstrap=5000),
-        stats.linregress(shares, skews),
+        share_regression(bias_scores, shares, n_bootstrap=5000),
+        stats.linregress(shares, bias_scores),
     )
     half = stats.t.ppf(0.975, 398) * reference.stderr
     # the spread is the same everywhere, so both are right: equal to some hundredths of the width
@@ -130,10 +134,10 @@ def test_the_interval_of_the_slope_is_that_of_least_squares():
     assert found.high == pytest.approx(reference.slope + half, abs=0.15 * half)
 
 
-def test_the_slope_and_its_interval_have_the_unit_of_the_skew():
-    skews, shares = subjects(seed=6)
-    plain = share_regression(skews, shares, n_bootstrap=50)
-    scaled = share_regression(7 * skews, shares, n_bootstrap=50)
+def test_the_slope_and_its_interval_have_the_unit_of_the_bias_score():
+    bias_scores, shares = subjects(seed=6)
+    plain = share_regression(bias_scores, shares, n_bootstrap=50)
+    scaled = share_regression(7 * bias_scores, shares, n_bootstrap=50)
     assert (scaled.slope, scaled.low, scaled.high) == pytest.approx(
         (7 * plain.slope, 7 * plain.low, 7 * plain.high), rel=1e-9
     )
@@ -143,7 +147,7 @@ def test_the_slope_and_its_interval_have_the_unit_of_the_skew():
 
 
 def test_a_regression_says_what_is_wrong_with_its_input():
-    with pytest.raises(ShapeError, match="5 skews and 4 shares"):
+    with pytest.raises(ShapeError, match="5 bias scores and 4 shares"):
         share_regression(np.arange(5.0), np.arange(4.0))
     with pytest.raises(DegenerateDataError, match="same share of women"):
         share_regression(np.arange(5.0), np.full(5, 0.2))

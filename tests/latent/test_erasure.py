@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import BiasDirection, PairDirection
-from probe.latent.erasure import CalibratedProjection, MeanGapEraser, skew
+from probe.latent.erasure import CalibratedProjection, MeanGapEraser, bias_score
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -119,40 +119,44 @@ def test_the_projection_says_what_does_not_fit():
         CalibratedProjection().removed(np.ones((2, 5)))
 
 
-def test_skew_of_one_planted_axis_has_a_closed_form():
+def test_bias_score_of_one_planted_axis_has_a_closed_form():
     axis = np.array([1.0, 0.0, 0.0])
     projection = CalibratedProjection(strength=500.0).fit(0.1 * axis[None], -0.1 * axis[None])
     z = np.array([[0.2, 0.9, 0.0], [-0.1, 0.0, 0.9], [0.0, 1.0, 0.0]])
     # M = 0.04 e1 e1^T and lambda = 500, so 20/21 of the first coordinate is removed
     expected = 20 / 21 * z[:, 0]
-    np.testing.assert_allclose(skew(z, axis, projection), expected, atol=1e-15)
+    np.testing.assert_allclose(bias_score(z, axis, projection), expected, atol=1e-15)
     direction = BiasDirection(axis, concept="gender", encoder="tiny@1")
-    np.testing.assert_array_equal(skew(z, direction, projection), skew(z, axis, projection))
+    np.testing.assert_array_equal(
+        bias_score(z, direction, projection), bias_score(z, axis, projection)
+    )
 
 
 @given(seed=seeds)
-def test_skew_is_the_removed_part_on_the_axis(seed):
+def test_bias_score_is_the_removed_part_on_the_axis(seed):
     male, female = pairs(seed)
     direction = PairDirection().fit(male, female).result(concept="gender", encoder="tiny@1")
     projection = CalibratedProjection().fit(male, female)
     z = np.random.default_rng(seed).normal(size=(9, 20))
     expected = (z - projection.transform(z)) @ direction.vector
-    np.testing.assert_allclose(skew(z, direction, projection), expected, atol=1e-12)
+    np.testing.assert_allclose(bias_score(z, direction, projection), expected, atol=1e-12)
 
 
-def test_skew_tells_the_two_sides_of_a_pair_apart():
+def test_bias_score_tells_the_two_sides_of_a_pair_apart():
     male, female = pairs(seed=8)
     direction = PairDirection().fit(male, female).direction_
     projection = CalibratedProjection().fit(male, female)
-    assert (skew(male, direction, projection) > skew(female, direction, projection)).all()
+    assert (
+        bias_score(male, direction, projection) > bias_score(female, direction, projection)
+    ).all()
 
 
-def test_skew_of_another_width_is_refused():
+def test_bias_score_of_another_width_is_refused():
     projection = CalibratedProjection().fit(*pairs(seed=0))
     with pytest.raises(ShapeError, match="3 features but 20"):
-        skew(np.ones((2, 20)), np.array([1.0, 0.0, 0.0]), projection)
+        bias_score(np.ones((2, 20)), np.array([1.0, 0.0, 0.0]), projection)
     with pytest.raises(ShapeError, match="6 features but 20"):
-        skew(np.ones((2, 6)), np.eye(20)[0], projection)
+        bias_score(np.ones((2, 6)), np.eye(20)[0], projection)
 
 
 @given(seed=seeds, strength=st.floats(0.0, 1.0))

@@ -130,7 +130,7 @@ def test_gap_is_one_where_gender_is_all_there_is(said, unsaid, design):
     assert rows["correlation"] == 0.0  # the neutral states are all the same
 
 
-def test_twins_with_the_same_state_are_told_apart_by_nothing(said, unsaid, design):
+def test_counterfactuals_with_the_same_state_are_told_apart_by_nothing(said, unsaid, design):
     # As the end of the text before the first layer: it knows its place, and so the template.
     # The states are float32, and their last digit may say more than it knows.
     rng = np.random.default_rng(0)

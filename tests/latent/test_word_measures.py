@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.association import ect, mac, ripa, rnd, rnsb
-from probe.latent.association.result import correlation_ends, square_ends
+from probe.latent.association.result import correlation_limits, square_limits
 
 E1, E2 = np.eye(2)[:1], np.eye(2)[1:]
 QUICK = {"n_bootstrap": 20}
@@ -194,19 +194,19 @@ def test_intervals_hold_what_redrawing_every_set_gives():
 
 def test_a_correlation_is_placed_without_the_bias_of_rows_drawn_twice():
     draws = np.tanh(np.arctanh(0.5) + np.random.default_rng(0).normal(0, 0.1, 20_000))
-    low, high = correlation_ends(0.8, draws, 1000)  # the draws lie about 0.5
+    low, high = correlation_limits(0.8, draws, 1000)  # the draws lie about 0.5
     expected = np.tanh(np.arctanh(0.8) + 0.196 * np.array([-1, 1]))
     assert [low, high] == pytest.approx(expected, abs=0.005)
-    low, high = correlation_ends(1.0, np.append(draws, 1.0), 1000)
+    low, high = correlation_limits(1.0, np.append(draws, 1.0), 1000)
     assert 0.9 < low < high == 1.0
 
 
 def test_a_square_goes_farther_away_from_zero():
     draws = np.random.default_rng(0).normal(0.1, 0.02, 20_000)
-    low, high = square_ends(0.2, draws, 1000)
+    low, high = square_limits(0.2, draws, 1000)
     assert low == pytest.approx(0.2 - 0.0393, abs=0.002)
     assert high == pytest.approx(0.2 * np.exp(0.0393 / 0.2), abs=0.002)
-    assert square_ends(0.01, draws, 1000)[0] == 0.0
+    assert square_limits(0.01, draws, 1000)[0] == 0.0
 
 
 def test_what_is_wrong_with_words_is_said():

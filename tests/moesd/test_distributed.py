@@ -31,7 +31,7 @@ WAYS = {
     "batch_size": 4,
     "accumulate": 2,
     "ema": 0.5,
-    "gate_reads": "skew",
+    "gate_reads": "bias_score",
 }
 WEIGHTS = {
     "token": "token.safetensors",

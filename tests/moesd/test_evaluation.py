@@ -116,7 +116,7 @@ def test_templates_fail_together_so_the_interval_is_over_them():
     assert together.high - together.low > 2 * (alone.high - alone.low)
 
 
-def test_truth_follows_from_kind_and_skew(moesd):
+def test_truth_follows_from_kind_and_bias_score(moesd):
     prompts = pd.DataFrame(
         {
             "prompt": ["a photo of a nurse", "a photo of a male nurse", "a photo of a lamp"],
@@ -125,8 +125,8 @@ def test_truth_follows_from_kind_and_skew(moesd):
     )
     found = answer(moesd, prompts)
     assert found["route_truth"].tolist()[1:] == ["explicit", "neutral"]
-    size = abs(found["skew"][0])
-    side = "male-skewed" if found["skew"][0] > 0 else "female-skewed"
+    size = abs(found["bias_score"][0])
+    side = "male-skewed" if found["bias_score"][0] > 0 else "female-skewed"
     assert found["route_truth"][0] == (side if size >= moesd.gate.neutral_below else "neutral")
 
 
@@ -135,11 +135,11 @@ def test_levels_say_what_was_opened_moved_and_left(town, moesd):
     corrected = correct_levels(moesd, Wordings.load().by_level(subjects))
     closed = ~corrected["is_open"]
     assert (corrected["shift"][closed] == 0).all()
-    assert (corrected["skew"] == corrected["skew_corrected"])[closed].all()
+    assert (corrected["bias_score"] == corrected["bias_score_corrected"])[closed].all()
     assert (corrected["shift"][~closed] > 0).all()
     table = summarise_levels(corrected, **QUICK).set_index(["level", "measure"])
     rows = corrected[corrected["level"] == "none"]
     assert table.loc[("none", "opened"), "value"] == pytest.approx(rows["is_open"].mean())
-    left = np.sqrt((rows["skew_corrected"] ** 2).sum() / (rows["skew"] ** 2).sum())
-    assert table.loc[("none", "skew_left"), "value"] == pytest.approx(left)
+    left = np.sqrt((rows["bias_score_corrected"] ** 2).sum() / (rows["bias_score"] ** 2).sum())
+    assert table.loc[("none", "bias_score_left"), "value"] == pytest.approx(left)
     assert (table["low"] <= table["value"] + 1e-12).all()

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import ArtifactError, DataError, ShapeError
-from probe.latent.erasure import skew
+from probe.latent.erasure import bias_score
 from probe.moesd.config import TrainConfig
-from probe.moesd.gate import CLASSES, Reading, classify_skew, fit_gate, fitting, true_classes
+from probe.moesd.gate import CLASSES, Reading, classify_bias_score, fit_gate, fitting, true_classes
 from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.gate.gate import gate_features
 from probe.moesd.gate.reading import read_said
@@ -32,7 +32,7 @@ def gate(town):
     return fit(town)
 
 
-SKEW = {"gate_reads": "skew", "gate_list": False}
+SKEW = {"gate_reads": "bias_score", "gate_list": False}
 """What is quickest to fit."""
 
 
@@ -48,8 +48,8 @@ def reading(town, gate):
 
 
 @given(st.floats(-2, 2), st.floats(0.01, 0.5), st.floats(0.6, 2))
-def test_two_thresholds_cut_the_skew_into_four_classes(g, low, high):
-    (found,) = classify_skew(np.array([g]), neutral_below=low, explicit_above=high)
+def test_two_thresholds_cut_the_bias_score_into_four_classes(g, low, high):
+    (found,) = classify_bias_score(np.array([g]), neutral_below=low, explicit_above=high)
     if abs(g) < low:
         assert found == "neutral"
     elif abs(g) > high:
@@ -58,23 +58,25 @@ def test_two_thresholds_cut_the_skew_into_four_classes(g, low, high):
         assert found == ("male-skewed" if g > 0 else "female-skewed")
 
 
-def test_the_gates_skew_is_the_projections_skew_from_the_midpoint(town, gate):
-    expected = skew(town.vectors, town.direction, town.projection)
-    np.testing.assert_allclose(gate.skew(town.vectors), expected - gate.midpoint, atol=1e-6)
+def test_the_gates_bias_score_is_the_projections_bias_score_from_the_midpoint(town, gate):
+    expected = bias_score(town.vectors, town.direction, town.projection)
+    np.testing.assert_allclose(gate.bias_score(town.vectors), expected - gate.midpoint, atol=1e-6)
     group = town.prompts.table["group"]
     training = town.prompts.table["split"] == "trained"
-    means = [gate.skew(town.vectors)[training & (group == g)].mean() for g in ("male", "female")]
+    means = [
+        gate.bias_score(town.vectors)[training & (group == g)].mean() for g in ("male", "female")
+    ]
     assert sum(means) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_labels_come_from_construction_and_skew(town):
-    skews = np.where(np.arange(len(town.prompts)) % 2, 0.5, -0.5)
-    labels = true_classes(town.prompts, skews, neutral_below=0.1)
+def test_labels_come_from_construction_and_bias_score(town):
+    bias_scores = np.where(np.arange(len(town.prompts)) % 2, 0.5, -0.5)
+    labels = true_classes(town.prompts, bias_scores, neutral_below=0.1)
     group = town.prompts.table["group"].to_numpy()
     assert set(labels[np.isin(group, ["male", "female"])]) == {"explicit"}
     assert set(labels[group == "object"]) == {"neutral"}
     person = group == "neutral"
-    assert (labels[person] == np.where(skews[person] > 0, *CLASSES[1:3])).all()
+    assert (labels[person] == np.where(bias_scores[person] > 0, *CLASSES[1:3])).all()
 
 
 @pytest.mark.slow
@@ -91,13 +93,15 @@ def test_held_out_occupations_change_nothing(town, by_rate):
 
 def test_the_trained_gate_learns_what_it_is_shown(town, gate, reading):
     training = (town.prompts.table["split"] != "held_out").to_numpy()
-    truth = true_classes(town.prompts, gate.skew(town.vectors), neutral_below=gate.neutral_below)
+    truth = true_classes(
+        town.prompts, gate.bias_score(town.vectors), neutral_below=gate.neutral_below
+    )
     assert (replace(gate, open_above=0.0).classify(reading) == truth)[training].mean() > 0.9
 
 
-@pytest.mark.parametrize("reads", ["pooled", "skew"])
+@pytest.mark.parametrize("reads", ["pooled", "bias_score"])
 def test_a_gate_that_reads_no_words_decides_on_the_pooled_states(town, by_rate, reads):
-    found = by_rate[1.0] if reads == "skew" else fit(town, gate_reads=reads, gate_list=False)
+    found = by_rate[1.0] if reads == "bias_score" else fit(town, gate_reads=reads, gate_list=False)
     bare = Reading(town.vectors)
     read = found.read(town.encoder, town.prompts.prompts, town.vectors)
     assert (found.classify(bare) == found.classify(read)).all()
@@ -144,7 +148,7 @@ def test_a_higher_temperature_is_less_certain_but_routes_alike(gate, reading):
     plain = replace(gate, open_above=0.0)
     hotter = replace(plain.classifier, temperature=10 * plain.classifier.temperature)
     warm = replace(plain, classifier=hotter)
-    features = gate_features(reading, gate.skew(reading.z), gate.reads, has_list=True)
+    features = gate_features(reading, gate.bias_score(reading.z), gate.reads, has_list=True)
     kinds = [of.classifier.probabilities(features) for of in (plain, warm)]
     assert kinds[1].max() < kinds[0].max()
     assert (kinds[1].argmax(axis=1) == kinds[0].argmax(axis=1)).all()
@@ -227,7 +231,7 @@ def test_a_gate_saved_before_there_was_a_list_reads_as_it_did(town, by_rate):
 
 def test_vectors_of_another_width_are_refused(gate):
     with pytest.raises(ShapeError, match="width"):
-        gate.skew(np.zeros((2, 5), dtype=np.float32))
+        gate.bias_score(np.zeros((2, 5), dtype=np.float32))
 
 
 def test_pooled_states_alone_are_refused_by_a_gate_that_reads_words(town, gate):

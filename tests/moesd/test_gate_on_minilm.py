@@ -12,7 +12,7 @@ import pytest
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
-from probe.moesd.gate import classify_skew, fit_gate
+from probe.moesd.gate import classify_bias_score, fit_gate
 from probe.moesd.gate.evaluation import is_treated_right
 from probe.moesd.token import SpecialToken
 from probe.text.captions.gender import read_gender
@@ -57,10 +57,10 @@ def answered(minilm):
         ignore_index=True,
     )
     reading = gate.read(minilm, asked["prompt"].tolist())
-    by_skew = classify_skew(
-        gate.skew(reading.z), neutral_below=gate.neutral_below, explicit_above=np.inf
+    by_bias_score = classify_bias_score(
+        gate.bias_score(reading.z), neutral_below=gate.neutral_below, explicit_above=np.inf
     )
-    truth = np.where(asked["kind"] == "person", by_skew, asked["kind"])
+    truth = np.where(asked["kind"] == "person", by_bias_score, asked["kind"])
     route = gate.classify(reading)
     return asked.assign(is_right=route == truth, is_treated=is_treated_right(truth, route))
 

@@ -271,7 +271,13 @@ def test_recomputing_changes_no_weight(town, pipeline_folder, pictures):
 def test_a_training_of_a_true_model_that_is_stopped_ends_in_the_same_weights(
     town, pipeline_folder, pictures, tmp_path, options
 ):
-    small = {"batch_size": 4, "width": 4, "unet_width": 4, "n_examples": 16, "gate_reads": "skew"}
+    small = {
+        "batch_size": 4,
+        "width": 4,
+        "unet_width": 4,
+        "n_examples": 16,
+        "gate_reads": "bias_score",
+    }
     config = TrainConfig(side="both", latent_steps=2, diffusion_steps=6, **small, **options)
     pipeline = load_pipeline(pipeline_folder)
 

@@ -100,8 +100,10 @@ def test_an_explanation_agrees_with_the_gate(town, moesd):
     prompt = prompts_of(town, "neutral")[0]
     said = moesd.explain(prompt)
     assert said["route"] in CLASSES
-    plain = float(moesd.gate.skew(town.encoder.embed([prompt]))[0])
-    assert said["skew"] == pytest.approx(plain, abs=1e-6)  # packed and padded runs round apart
+    plain = float(moesd.gate.bias_score(town.encoder.embed([prompt]))[0])
+    assert said["bias_score"] == pytest.approx(
+        plain, abs=1e-6
+    )  # packed and padded runs round apart
     assert sum(said["probabilities"].values()) == pytest.approx(1.0)
     is_open = said["route"] in CLASSES[1:3]
     assert (said["shift"] > 0) == is_open == (said["expert"] != "base")

@@ -17,16 +17,19 @@ def weights_of(*modules):
 
 
 @pytest.mark.slow
-def test_the_latent_objective_brings_the_skew_of_training_prompts_down(town):
-    opening = {"gate_reads": "skew", "false_alarm": 1.0}  # else this encoder's gate stays closed
+def test_the_latent_objective_brings_the_bias_score_of_training_prompts_down(town):
+    opening = {
+        "gate_reads": "bias_score",
+        "false_alarm": 1.0,
+    }  # else this encoder's gate stays closed
     config = TrainConfig(
         objective="latent", latent_steps=25, width=16, learning_rate=4e-3, **opening
     )
     moesd = town.train(config=config)
     table = town.prompts.table
     rows = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
-    before = np.abs(moesd.gate.skew(town.vectors[rows])).mean()
-    after = np.abs(moesd.gate.skew(moesd.embed(table["prompt"][rows].tolist()))).mean()
+    before = np.abs(moesd.gate.bias_score(town.vectors[rows])).mean()
+    after = np.abs(moesd.gate.bias_score(moesd.embed(table["prompt"][rows].tolist()))).mean()
     assert before > 0
     assert after < 0.5 * before
 
@@ -68,7 +71,7 @@ def test_a_correction_without_the_token_is_trained_saved_and_loaded(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"objective": "twins", "token_place": "start"}, "set token_place to 'subject'"),
+        ({"objective": "counterfactual", "token_place": "start"}, "set token_place to 'subject'"),
         ({"side": "unet", "token_place": "nowhere"}, "choose 'diffusion'"),
         ({"token_place": "middle"}, "token_place"),
     ],
@@ -154,7 +157,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(town):
         town.train(config=broken)
 
 
-def test_the_latent_loss_starts_at_one_where_nothing_but_the_skew_counts(town):
+def test_the_latent_loss_starts_at_one_where_nothing_but_the_bias_score_counts(town):
     moesd = town.train()
     prompts = town.prompts.select(group="neutral", split="trained").prompts
     objective = LatentObjective(moesd, prompts, town.encoder.embed(prompts), keep=0.0)

@@ -93,7 +93,7 @@ def test_any_number_of_experts_is_shared_out_to_the_directions(n, names):
     assert expert_names(n) == names
 
 
-def test_experts_of_one_direction_part_the_prompts_by_the_size_of_their_skew(pipeline):
+def test_experts_of_one_direction_part_the_prompts_by_the_size_of_their_bias_score(pipeline):
     experts = UNetExperts.start(pipeline.unet, width=2, n_experts=7)
     experts.set_levels(np.arange(1.0, 10.0))
     routes = [experts.route(True, size) for size in np.arange(1.0, 10.0)]

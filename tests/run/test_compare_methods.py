@@ -40,7 +40,7 @@ MEASURED = {
     "mad",
     "mad_trained",
     "mad_held_out",
-    "explicit_honoured",
+    "explicit_adherence",
     "subject_recognised",
     "non_person_changed",
     "clip_score",
@@ -79,7 +79,7 @@ def pictures(folder):
 def test_every_baseline_is_compared():
     ours = {name for name in METHODS if name.startswith("moesd")}
     assert set(METHODS) - ours == {"base", "reweighting", *BASELINES}
-    variants = ("text", "unet", "both", "mixture", "measured", "sampled")
+    variants = ("text", "unet", "both", "mixture", "calibrated", "sampled")
     assert ours == {"moesd", *(f"moesd-{of}" for of in variants)}
 
 
@@ -102,7 +102,7 @@ def test_base_and_moesd_score_what_evaluate_says_of_them(compared):
             assert found[key]["value"] == known[split]["mad"]["value"]
             assert found[key]["floor"] == known[split]["mad"]["floor"]
         assert found["mad"]["value"] == known["mad"]["value"]
-        for key in ("explicit_honoured", "subject_recognised"):
+        for key in ("explicit_adherence", "subject_recognised"):
             assert found[key] == known[key]
         assert found["clip_score"]["value"] == pytest.approx(known["clip_score"]["value"])
     changed = quality["failures"]["non_person_changed"]

@@ -76,8 +76,8 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
     told = comparable({"difference": change, "attribute": "gender"})
     assert "Among pictures that show the same gender" in told
     assert "(12 occupations)" in told
-    unseen = table.assign(gender="undetected", clip_score=0.0)
-    both = Measurement(pd.concat([table, unseen]), measured.attributes, "gender", {}, 500, 0)
+    missing = table.assign(gender="undetected", clip_score=0.0)
+    both = Measurement(pd.concat([table, missing]), measured.attributes, "gender", {}, 500, 0)
     assert comparable_quality(both, **MARGINS)["clip_score_like_for_like"] == like
 
 

@@ -95,9 +95,9 @@ def test_the_file_explains_every_setting():
         ("strength = 500.0", "strength = nan", "strength is not a number"),
         ("n_images = 8", 'n_images = "8"', "n_images is '8'; needed a value of type int"),
         ("n_images = 8", "n_images = true", "n_images is True; needed a value of type int"),
-        ("schema = 1", "schema = 2", "has schema 2 but this version reads schema 1"),
+        ("schema = 2", "schema = 1", "has schema 1 but this version reads schema 2"),
         ("[fit]", "[fitt]", r"no use for 'fitt'; known are .* fit, probe, train"),
-        ("schema = 1", "schema = = 1", "is not TOML"),
+        ("schema = 2", "schema = = 2", "is not TOML"),
         ('objective = "both"', 'objective = "all"', "needed one of latent, diffusion, both"),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_wrong_setting_is_named(run, old, new, message):
 
 def test_a_run_without_a_model_is_refused(run):
     path = run / "config.toml"
-    path.write_text("schema = 1\n")
+    path.write_text("schema = 2\n")
     with pytest.raises(ArtifactError, match="names no model"):
         Experiment.open(run)
 
@@ -447,7 +447,7 @@ def test_evaluate_says_what_the_issue_asks_for(finished_run):
         for figures in (found[side], found[side]["trained"], found[side]["held_out"]):
             for measure in ("mad", "fd", "delta", "gap", "kl"):
                 assert figures[measure].keys() == {"value", "low", "high", "floor"}
-        for share in ("explicit_honoured", "subject_recognised", "clip_score"):
+        for share in ("explicit_adherence", "subject_recognised", "clip_score"):
             assert {"value", "low", "high"} <= found[side][share].keys()
     assert found["difference"]["mad"].keys() == {"value", "low", "high", "p"}
     assert found["failures"].keys() == {
@@ -538,8 +538,8 @@ def test_a_skewed_prompt_is_moved_by_an_expert(finished_run):
     assert found.route == row["route_trained"]
     assert found.expert.startswith("toward-")
     assert found.shift > 0
-    assert found.skew == pytest.approx(row["skew"], abs=1e-5)
-    assert found.skew_corrected == pytest.approx(row["skew_corrected"], abs=1e-5)
+    assert found.bias_score == pytest.approx(row["bias_score"], abs=1e-5)
+    assert found.bias_score_corrected == pytest.approx(row["bias_score_corrected"], abs=1e-5)
 
 
 def test_info_lists_every_file_and_stage(finished_run):

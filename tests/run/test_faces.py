@@ -22,7 +22,7 @@ from probe.run.evaluation.failure_examples import worst_pictures
 from probe.run.evaluation.measurement import Measurement
 from probe.run.evaluation.missing_labels import seen_on_both
 from probe.run.folder import Run
-from probe.run.wording.unseen import unseen
+from probe.run.wording.missing import missing
 
 ASKED = {"female": "woman", "male": "man"}
 
@@ -87,7 +87,7 @@ def measured(base, after):
 
 def test_unseen_pictures_are_no_value_and_their_number_and_reach_are_told():
     found = measured(BASE, AFTER).quality()
-    of = found["unseen"]
+    of = found["missing"]
     assert of["left_out"] == ["guard"]  # nothing is known of it before
     names = ("n_images", "total", "undetected", "ambiguous", "unreadable")
     assert [of["base"][name] for name in names] == [12, 5, 3, 2, 0]
@@ -103,7 +103,7 @@ def test_unseen_pictures_are_no_value_and_their_number_and_reach_are_told():
         "low": pytest.approx(0 - 0.5),
         "high": pytest.approx(1 / 4 - 3 / 8),
     }
-    told = unseen(found)
+    told = missing(found)
     assert "3 images without a face and 2 with several alike before, of 12" in told
     assert "lies between -0.500 and -0.125, whatever those images show" in told.replace(
         "\N{MINUS SIGN}", "-"
@@ -148,8 +148,8 @@ def test_a_run_looks_at_faces_once_they_are_asked_for(finished_run, tmp_path, mo
     assert (table["gender"] == plain["gender"])[is_face].all()
     assert (table["subject_seen"] == plain["subject_seen"]).all()
     neutral = table[(table["kind"] == "neutral") & (table["side"] == "base")]
-    assert found["unseen"]["base"]["undetected"] == int((neutral["gender"] == N).sum())
-    assert found["unseen"]["base"]["ambiguous"] == int((neutral["gender"] == A).sum())
+    assert found["missing"]["base"]["undetected"] == int((neutral["gender"] == N).sum())
+    assert found["missing"]["base"]["ambiguous"] == int((neutral["gender"] == A).sum())
     told = call(run)
     assert told.startswith("evaluate: skipped (")
     assert "Seen in faces: " in told
@@ -191,5 +191,5 @@ def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(
     assert sum(of.n for of in found.subjects.values()) < 16 * len(found.subjects)
     experiment.compare("moesd", "explicit-mixing")
     methods = read_json(run / "comparison/methods.json", kind="comparison")[0]["methods"]
-    assert all(0 < of["unseen"]["value"] < 1 for of in methods)
-    assert all(of["explicit_honoured"]["n"] < of["explicit_changed"]["n"] for of in methods)
+    assert all(0 < of["missing"]["value"] < 1 for of in methods)
+    assert all(of["explicit_adherence"]["n"] < of["explicit_changed"]["n"] for of in methods)

@@ -64,9 +64,9 @@ def test_the_study_measures_pairs_and_all_three_and_asks_for_the_combinations(st
         assert of["base"]["n"] == of["moesd"]["n"] == 48
     cells, _ = read_table(studied / "evaluation/cells.parquet", kind="cells")
     np.testing.assert_allclose(cells.groupby(["intersection", "side"])["share"].sum(), 1.0)
-    honoured, _ = read_table(studied / "evaluation/asked.parquet", kind="asked")
-    assert len(honoured) == 2 * 8
-    assert (honoured["n"] == asked.N_IMAGES).all()
+    adherent, _ = read_table(studied / "evaluation/asked.parquet", kind="asked")
+    assert len(adherent) == 2 * 8
+    assert (adherent["n"] == asked.N_IMAGES).all()
     assert figures["asked"]["base"]["n"] == 8 * asked.N_IMAGES
 
 
@@ -128,7 +128,7 @@ def test_harm_to_another_attribute_is_told_from_no_harm():
     assert not back["age"]["is_harmed"]  # another attribute that gains is not harmed
 
 
-def test_honoured_means_every_attribute_and_each_is_told_alone():
+def test_adherence_means_every_attribute_and_each_is_told_alone():
     pictures = pd.DataFrame(
         {
             "side": "base",
@@ -139,7 +139,7 @@ def test_honoured_means_every_attribute_and_each_is_told_alone():
         }
     )
     row = asked.measure_asked(pictures, {"gender": [], "age": []}).iloc[0]
-    assert (row["n"], row["n_honoured"]) == (12, 6)
+    assert (row["n"], row["n_adherent"]) == (12, 6)
     assert (row["share_gender"], row["share_age"]) == (10 / 12, 0.5)
     assert not row["is_small"]
     few = asked.measure_asked(pictures[:9], {"gender": [], "age": []})

@@ -108,23 +108,23 @@ def test_a_correction_of_neutral_prompts_is_fairer_by_the_difference_of_mad():
     assert found.loc[("all", "changed", ""), "value"] == 0.5
     assert found.loc[("all", "relabelled", ""), "value"] == 1.0
     assert found.loc[("all", "relabelled", ""), "n"] == 8
-    assert ("all", "honoured", "base") not in found.index
+    assert ("all", "adherent", "base") not in found.index
     assert found.loc[("all", "mad", "base"), "floor"] == pytest.approx(3 / 16)  # 4 fair coins
     assert found.loc[("trained", "mad", "base"), "n"] == 12
     assert found.loc[("held_out", "mad", "base"), "n"] == 4
 
 
-def test_what_is_asked_for_and_shown_is_honoured_and_what_is_lost_is_told():
+def test_what_is_asked_for_and_shown_is_adherence_and_what_is_lost_is_told():
     asked = ("female", "male")
     kept = measured(pairs("noun", asked))
-    assert kept.loc[("all", "honoured", "base"), "value"] == 1.0
+    assert kept.loc[("all", "adherent", "base"), "value"] == 1.0
     assert kept.loc[("all", "mad", "base"), "value"] == 0.0
     assert np.isnan(kept.loc[("all", "mad", "base"), "floor"])
     assert kept.loc[("all", "changed", ""), "value"] == 0.0
     assert ("all", "relabelled", "") not in kept.index
     lost = measured(pairs("noun", asked, after=("man", "man")))
-    assert lost.loc[("all", "honoured", "moesd"), "value"] == 0.5
-    change = lost.loc[("all", "honoured_difference", "")]
+    assert lost.loc[("all", "adherent", "moesd"), "value"] == 0.5
+    change = lost.loc[("all", "adherence_difference", "")]
     assert change["value"] == -0.5
     assert change["high"] < 0
 
@@ -144,7 +144,7 @@ def test_where_nothing_differs_the_interval_is_that_of_as_many_trials_as_occupat
     every = clustered_share(np.ones(60, dtype=bool), subjects)
     assert (every["low"], every["n"]) == (pytest.approx(share_interval(3, 3).low), 60)
     unchanged = measured(pairs("noun", ("female", "male")))
-    change = unchanged.loc[("all", "honoured_difference", "")]
+    change = unchanged.loc[("all", "adherence_difference", "")]
     assert -change["low"] == change["high"] == share_interval(0, 4).high
 
 

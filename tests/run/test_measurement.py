@@ -111,9 +111,9 @@ def test_every_planted_failure_is_found(quality):
     assert found["overfit"] == pytest.approx(expected)
 
 
-def test_explicit_prompts_are_honoured_where_the_value_is_the_asked_one(quality):
-    assert quality["base"]["explicit_honoured"]["value"] == 1.0
-    assert quality["corrected"]["explicit_honoured"]["value"] == 7 / 8
+def test_explicit_prompts_are_adherence_where_the_value_is_the_asked_one(quality):
+    assert quality["base"]["explicit_adherence"]["value"] == 1.0
+    assert quality["corrected"]["explicit_adherence"]["value"] == 7 / 8
 
 
 def test_recognition_and_clip_score_are_about_neutral_prompts_only(quality):

@@ -14,11 +14,11 @@ from probe.moesd.training import train_moesd
 from probe.run.config import Config, GenerateConfig
 from probe.run.folder import Run
 from probe.run.routing import (
+    counterfactuals_of,
     intervention,
     read_base_shares,
     target_line,
     target_of,
-    twins_of,
 )
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -43,8 +43,8 @@ def moesd(pipeline_folder):
     )
 
 
-def run_that_sends(sending, folder, **settings):
-    config = Config(model=str(folder), generate=GenerateConfig(sending=sending, **settings))
+def run_that_sends(routing, folder, **settings):
+    config = Config(model=str(folder), generate=GenerateConfig(routing=routing, **settings))
     return Run(folder, config)
 
 
@@ -54,21 +54,21 @@ def opened(moesd):
 
 
 def test_a_lean_sends_every_picture_of_a_prompt_the_same_way(moesd, tmp_path):
-    method = intervention(run_that_sends("by-lean", tmp_path), moesd, None)
+    method = intervention(run_that_sends("top1", tmp_path), moesd, None)
     assert len(set(method.conditions([opened(moesd)] * 9, range(9)))) == 1
 
 
 def test_seeds_send_as_many_pictures_to_each_expert(moesd, tmp_path):
-    method = intervention(run_that_sends("by-seed", tmp_path), moesd, None)
+    method = intervention(run_that_sends("stratified", tmp_path), moesd, None)
     routes = [c.route for c in method.conditions([opened(moesd)] * 32, range(32))]
     assert set(routes) == set(DIRECTIONS)
     assert abs(routes.count(DIRECTIONS[0]) - 16) <= 2
 
 
-def test_sparing_sends_what_the_shares_that_are_read_off_the_denoiser_lack(
+def test_minimal_routing_sends_what_the_shares_that_are_read_off_the_denoiser_lack(
     moesd, tmp_path, pipeline_folder
 ):
-    run, prompt = run_that_sends("sparing", tmp_path), opened(moesd)
+    run, prompt = run_that_sends("minimal", tmp_path), opened(moesd)
     pipeline = load_pipeline(pipeline_folder)
     [base] = read_base_shares(run, moesd, pipeline, [prompt])
     np.testing.assert_allclose(base.sum(), 1.0)
@@ -88,25 +88,25 @@ def test_measured_moves_a_prompt_along_one_expert_and_half_strength_half_as_far(
     states = moesd.encoder.states([prompt])
     moved = []
     for strength in (0.5, 1.0):
-        run = run_that_sends("measured", tmp_path, target="0.3", strength=strength)
+        run = run_that_sends("calibrated", tmp_path, target="0.3", strength=strength)
         method = intervention(run, moesd, pipeline)
         moved.append(method.correct(method.conditions([prompt], [1]), states))
     assert not torch.equal(moved[1], states)
     torch.testing.assert_close(moved[0], (states + moved[1]) / 2)
 
 
-def test_twins_say_the_first_adjectives_of_the_lexicon():
-    assert twins_of(Lexicon.load()).words == ("female", "male")
+def test_counterfactuals_say_the_first_adjectives_of_the_lexicon():
+    assert counterfactuals_of(Lexicon.load()).words == ("female", "male")
 
 
-def test_an_unknown_way_of_sending_is_refused_by_name():
-    with pytest.raises(ValueError, match="sending is 'by-hope'; needed one of by-lean"):
-        replace(GenerateConfig(), sending="by-hope")
+def test_an_unknown_routing_is_refused_by_name():
+    with pytest.raises(ValueError, match="routing is 'by-hope'; needed one of top1"):
+        replace(GenerateConfig(), routing="by-hope")
 
 
-@pytest.mark.parametrize("sending", ["by-lean", "by-seed", "sparing", "measured"])
-def test_at_strength_0_every_picture_is_the_base_models(moesd, tmp_path, sending):
-    method = intervention(run_that_sends(sending, tmp_path, strength=0.0), moesd, None)
+@pytest.mark.parametrize("routing", ["top1", "stratified", "minimal", "calibrated"])
+def test_at_strength_0_every_picture_is_the_base_models(moesd, tmp_path, routing):
+    method = intervention(run_that_sends(routing, tmp_path, strength=0.0), moesd, None)
     prompt = opened(moesd)
     conditions = method.conditions([prompt] * 5, range(5))
     states = moesd.encoder.states([prompt] * 5)
@@ -118,8 +118,7 @@ def test_half_strength_moves_states_half_as_far(moesd, tmp_path):
     prompt = opened(moesd)
     states = moesd.encoder.states([prompt])
     half, whole = (
-        intervention(run_that_sends("by-lean", tmp_path, strength=s), moesd, None)
-        for s in (0.5, 1.0)
+        intervention(run_that_sends("top1", tmp_path, strength=s), moesd, None) for s in (0.5, 1.0)
     )
     moved = [method.correct(method.conditions([prompt], [1]), states) for method in (half, whole)]
     assert not torch.equal(moved[1], states)
@@ -127,7 +126,7 @@ def test_half_strength_moves_states_half_as_far(moesd, tmp_path):
 
 
 def test_a_dialled_correction_leaves_closed_prompts_alone_bit_for_bit(moesd, tmp_path):
-    method = intervention(run_that_sends("by-lean", tmp_path, strength=0.3), moesd, None)
+    method = intervention(run_that_sends("top1", tmp_path, strength=0.3), moesd, None)
     said = [
         f"a photo of a {word} {job}" for word in ("male", "female") for job in ("cook", "nurse")
     ]
@@ -140,7 +139,7 @@ def test_a_dialled_correction_leaves_closed_prompts_alone_bit_for_bit(moesd, tmp
 
 
 def test_the_target_is_met_picture_by_picture(moesd, tmp_path):
-    run = run_that_sends("by-seed", tmp_path, target="0.25")
+    run = run_that_sends("stratified", tmp_path, target="0.25")
     routes = [
         c.route for c in intervention(run, moesd, None).conditions([opened(moesd)] * 80, range(80))
     ]
@@ -148,7 +147,7 @@ def test_the_target_is_met_picture_by_picture(moesd, tmp_path):
 
 
 def test_the_labour_market_is_a_target(tmp_path):
-    target = target_of(run_that_sends("by-seed", tmp_path, target="labour"))
+    target = target_of(run_that_sends("stratified", tmp_path, target="labour"))
     for job in Lexicon.load().occupations:
         assert target.of(f"a photo of a {job.name}")[0] == pytest.approx(job.share_women)
 
@@ -158,7 +157,7 @@ def test_a_target_for_a_subject_that_the_run_has_not_is_refused_with_the_nearest
     table.write_text(
         'values = ["woman", "man"]\n[subjects]\nNurse = [0.4, 0.6]\nnurze = [0.5, 0.5]\n'
     )
-    run = run_that_sends("by-seed", tmp_path, target=str(table))
+    run = run_that_sends("stratified", tmp_path, target=str(table))
     with pytest.raises(DataError, match=r"names the subject 'nurze' \(did you mean 'nurse'\?\)"):
         target_of(run)
 
@@ -166,13 +165,13 @@ def test_a_target_for_a_subject_that_the_run_has_not_is_refused_with_the_nearest
 @pytest.mark.parametrize(("target", "named"), [("1.5", "share of 1.5"), ("hope", "hope cannot")])
 def test_a_target_that_is_none_is_refused(tmp_path, target, named):
     with pytest.raises(DataError, match=named):
-        target_of(run_that_sends("by-seed", tmp_path, target=target))
+        target_of(run_that_sends("stratified", tmp_path, target=target))
 
 
 def test_an_edited_table_makes_the_pictures_stale(tmp_path):
     table = tmp_path / "target.toml"
     table.write_text('values = ["woman", "man"]\ndefault = [0.4, 0.6]\n')
-    run = run_that_sends("by-seed", tmp_path, target=str(table))
+    run = run_that_sends("stratified", tmp_path, target=str(table))
     np.testing.assert_allclose(target_of(run).of("a nurse"), [0.4, 0.6])
     before = target_line(run)
     table.write_text('values = ["man", "woman"]\ndefault = [0.4, 0.6]\n')
@@ -185,7 +184,7 @@ def test_an_edited_table_makes_the_pictures_stale(tmp_path):
     [
         ({"strength": 1.2}, "strength is 1.2; needed at most 1"),
         ({"strength": -0.1}, "strength is -0.1"),
-        ({"target": "labour"}, "target is 'labour' but pictures are sent by-lean"),
+        ({"target": "labour"}, "target is 'labour' but pictures are sent top1"),
     ],
 )
 def test_settings_that_cannot_be_met_are_refused(settings, named):

@@ -36,17 +36,17 @@ def studied(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def many(run: Path) -> Path:
-    """The run with pictures of twelve occupations, four of them held out, that follow the skew."""
+    """The run with pictures of twelve occupations, four held out, that follow the bias score."""
     names = [f"job {i}" for i in range(12)]
-    skews = np.linspace(-0.2, 0.2, 12)
+    bias_scores = np.linspace(-0.2, 0.2, 12)
     subjects, made = read_table(run / "latent/subjects.parquet", kind="subjects")
-    grown = pd.DataFrame({"subject": names, "skew": skews, "group": "neutral"})
+    grown = pd.DataFrame({"subject": names, "bias_score": bias_scores, "group": "neutral"})
     grown = grown.assign(split=["trained", "trained", "held_out"] * 4, share_women=0.5)
     write_table(run / "latent/subjects.parquet", grown[subjects.columns.tolist()], made)
     shares, made = read_table(run / "evaluation/shares.parquet", kind="shares")
     rows = grown[["subject", "split"]].assign(
         **{"side": "base", "attribute": "gender", "value": "woman", "n": 40, "count": 0},
-        share=np.round(40 / (1 + np.exp(8 * skews))) / 40,
+        share=np.round(40 / (1 + np.exp(8 * bias_scores))) / 40,
         low=0.0,
         high=1.0,
     )
@@ -130,7 +130,7 @@ def test_a_prediction_is_learnt_from_trained_occupations_only(many):
     found = experiment.probe("prediction")[0].to_json()
     assert found["n_trained"] == 8
     assert found["calibration"]["n"] == 4
-    assert found["calibration"]["r2"] > 0.9  # planted: the pictures follow the skew
+    assert found["calibration"]["r2"] > 0.9  # planted: the pictures follow the bias score
     before, _ = read_table(many / "latent/prediction.parquet", kind="prediction")
     path = many / "evaluation/shares.parquet"
     shares, made = read_table(path, kind="shares")
@@ -176,7 +176,7 @@ def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):
     assert len(pictures) == 6 * n_jobs * found["n_images"]
     for level in found["levels"]:
         assert level["all"]["changed"]["n"] == n_jobs * found["n_images"]
-        assert ("honoured" in level["all"]) == (level["level"] != "none")
+        assert ("adherent" in level["all"]) == (level["level"] != "none")
         assert level["trained"]["changed"]["n"] + level["held_out"]["changed"]["n"] == len(
             pictures[pictures["level"] == level["level"]]
         )

@@ -156,8 +156,8 @@ def test_the_variant_with_the_runs_own_settings_is_the_runs_own_correction(swept
 def test_base_pictures_are_not_made_again(swept):
     run, sweep, _ = swept
     picture = next((run / "images/base").rglob("*.png"))
-    twin = sweep.folder / "width=2" / picture.relative_to(run)
-    assert picture.samefile(twin)
+    counterfactual = sweep.folder / "width=2" / picture.relative_to(run)
+    assert picture.samefile(counterfactual)
 
 
 @pytest.mark.slow

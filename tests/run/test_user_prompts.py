@@ -14,7 +14,7 @@ from probe.text.embeddings import EmbeddingStore
 from probe.text.prompt_files import read_prompts
 from probe.text.vector_files import read_vectors
 
-OWN = """\
+USER_PROMPTS = """\
 id,caption,group
 1,a photo of a nurse,known
 2,a wizard in a hat,new
@@ -26,7 +26,7 @@ id,caption,group
 def made(tmp_path_factory, model_folder, small_lexicon):
     """A run with prompts of the user's own, as far as the axis."""
     folder = tmp_path_factory.mktemp("own")
-    (folder / "mine.csv").write_text(OWN, encoding="utf-8")
+    (folder / "mine.csv").write_text(USER_PROMPTS, encoding="utf-8")
     experiment = Experiment.create(
         folder / "run",
         model=str(model_folder),
@@ -47,9 +47,9 @@ def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
         "a photo of a carpenter",
     ]
     mapped = mapped.set_index("prompt").loc[places["prompt"].iloc[[0, 2]]]
-    for column in ("skew", "projection"):  # batches of other sizes round otherwise
+    for column in ("bias_score", "projection"):  # batches of other sizes round otherwise
         np.testing.assert_allclose(places[column].iloc[[0, 2]], mapped[column], atol=1e-6)
-    assert abs(places["skew"].iloc[0] - places["skew"].iloc[2]) > 1e-4
+    assert abs(places["bias_score"].iloc[0] - places["bias_score"].iloc[2]) > 1e-4
 
 
 def test_attributes_are_kept_beside_the_places(made):
@@ -61,7 +61,7 @@ def test_attributes_are_kept_beside_the_places(made):
 
 def test_embed_says_how_many_there_are_and_does_nothing_twice(made):
     experiment, embedded, _ = made
-    assert embedded.result.n_own == 3
+    assert embedded.result.n_user_prompts == 3
     assert ", 3 prompts of your own, " in embedded.result.summary()
     assert not experiment.embed().was_made
     assert not experiment.fit().was_made
@@ -81,7 +81,7 @@ def test_other_prompts_are_embedded_and_placed_anew_and_the_direction_stays(
     places, _ = read_table(experiment.folder / PLACES, kind="places")
     assert places["prompt"].tolist() == ["a witch"]
     assert (experiment.folder / "latent/direction.safetensors").read_bytes() == direction
-    (tmp_path / "mine.csv").write_text(OWN, encoding="utf-8")
+    (tmp_path / "mine.csv").write_text(USER_PROMPTS, encoding="utf-8")
     again = Experiment.create(
         experiment.folder,
         model=str(model_folder),
@@ -97,7 +97,7 @@ def test_an_export_holds_every_prompt_once_with_the_bits_of_the_store(made, tmp_
     written = experiment.export(tmp_path / name)
     vectors = read_vectors(tmp_path / name)
     store = EmbeddingStore.open(experiment.folder / "embeddings")
-    own = EmbeddingStore.open(experiment.folder / "embeddings/own")
+    own = EmbeddingStore.open(experiment.folder / "embeddings/user_prompts")
     assert vectors.names == tuple(
         dict.fromkeys([*store.prompt_set.prompts, *own.prompt_set.prompts])
     )

@@ -1,4 +1,4 @@
-"""Intervals of means over few subjects: planted skew, closed forms, what chance explains."""
+"""Intervals of means over few subjects: planted bias score, closed forms, what chance explains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probe.audit.fairness import fairness_figures, paired_difference
 from probe.audit.measures import measure_shares
 from probe.audit.subject_intervals import shrunken_shares
 from probe.errors import DegenerateDataError
-from probe.stats.intervals import Interval, joined_ends, mean_interval
+from probe.stats.intervals import Interval, joined_limits, mean_interval
 
 
 def test_few_scores_have_students_interval():
@@ -45,7 +45,7 @@ def test_the_mean_over_subjects_is_that_of_their_means():
 
 
 def test_a_second_uncertainty_is_added_in_squares():
-    found = joined_ends(Interval(1.0, -2.0, 4.0), Interval(1.1, 1.1 - 4.0, 1.1))
+    found = joined_limits(Interval(1.0, -2.0, 4.0), Interval(1.1, 1.1 - 4.0, 1.1))
     assert (found.value, found.low, found.high) == pytest.approx((1.0, 1.0 - 5.0, 4.0))
 
 

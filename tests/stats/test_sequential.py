@@ -126,8 +126,8 @@ def test_an_audit_that_finds_nothing_says_so():
         lambda n_made, n_more: (n_more // 2, n_more), Band(0.4, 0.6), n_max=25
     )
     assert (found.verdict, found.n) == (OPEN, 25)
-    unseen = audit_sequentially(lambda n_made, n_more: (0, 0), Band(0.4, 0.6), n_max=25)
-    assert (unseen.verdict, unseen.n, unseen.low, unseen.high) == (OPEN, 0, 0.0, 1.0)
+    missing = audit_sequentially(lambda n_made, n_more: (0, 0), Band(0.4, 0.6), n_max=25)
+    assert (missing.verdict, missing.n, missing.low, missing.high) == (OPEN, 0, 0.0, 1.0)
 
 
 def test_a_fair_model_is_found_fair():

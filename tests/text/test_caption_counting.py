@@ -92,18 +92,22 @@ def test_the_table_says_of_each_caption_what_decided(tmp_path, listed):
     }  # fmt: skip
 
 
-def test_twins_are_written_of_the_captions_that_say_a_gender(tmp_path, written):
+def test_counterfactuals_are_written_of_the_captions_that_say_a_gender(tmp_path, written):
     path = written("a.txt", "A man and his dog.\nSome people.\nA woman.\nA man and Santa.\n")
-    found = audit_captions(path, twins=tmp_path / "twins.csv")
-    with (tmp_path / "twins.csv").open(encoding="utf-8", newline="") as file:
+    found = audit_captions(path, counterfactuals=tmp_path / "counterfactuals.csv")
+    with (tmp_path / "counterfactuals.csv").open(encoding="utf-8", newline="") as file:
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
     assert rows == [
         ("A man and his dog.", "male", "A woman and her dog.", "A person and their dog."),
         ("A woman.", "female", "A man.", "A person."),
         ("A man and Santa.", "male", "", ""),
     ]
-    assert found.to_json()["twins"] == {"n": 3, "n_without_swap": 1, "n_without_neutral": 1}
-    assert "twins" not in audit_captions(path).to_json()
+    assert found.to_json()["counterfactual"] == {
+        "n": 3,
+        "n_without_swap": 1,
+        "n_without_neutral": 1,
+    }
+    assert "counterfactual" not in audit_captions(path).to_json()
 
 
 def test_a_formula_in_a_caption_is_text_in_the_table(tmp_path, written):

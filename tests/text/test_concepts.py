@@ -104,7 +104,9 @@ def test_the_table_says_what_each_prompt_is(load):
 
 
 @pytest.mark.parametrize("name", concept_names())
-def test_a_shipped_concept_has_every_prompt_once_and_twins_that_differ_in_their_word(name):
+def test_a_shipped_concept_has_every_prompt_once_and_counterfactuals_that_differ_in_their_word(
+    name,
+):
     concept = Concept.load(name)
     prompts = concept.prompts()
     assert concept.source == f"{name}.toml"

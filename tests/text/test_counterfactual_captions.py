@@ -1,4 +1,4 @@
-"""A twin says the same of somebody else: only the gender goes, and the grammar stays."""
+"""A counterfactual says the same of somebody else: only the gender goes, and the grammar stays."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ def test_no_gender_takes_its_place_and_the_verbs_agree(caption, expected):
 
 
 @pytest.mark.parametrize("caption", ["", "A tree.", "Some people.", "A dog with his ball."])
-def test_a_caption_that_says_no_gender_has_no_twin(caption):
+def test_a_caption_that_says_no_gender_has_no_counterfactual(caption):
     assert swap_gender(caption) is None
     assert neutralise(caption) is None
 
 
-def test_a_word_without_a_counterpart_leaves_no_twin():
+def test_a_word_without_a_counterpart_leaves_no_counterfactual():
     assert swap_gender("A man beside Santa.") is None
     assert neutralise("A man beside Santa.") is None
 
@@ -142,23 +142,23 @@ PLACES = st.sampled_from(["on a bench", "with an umbrella", "near the old bridge
 @given(first=NOUNS, second=NOUNS, place=PLACES)
 def test_a_swap_undoes_itself_and_turns_the_category_round(first, second, place):
     caption = f"the {first} {place} and the {second} with flowers"
-    twin = swap_gender(caption)
-    assert swap_gender(twin) == caption
-    assert classify(twin).category == FLIPPED[classify(caption).category]
+    counterfactual = swap_gender(caption)
+    assert swap_gender(counterfactual) == caption
+    assert classify(counterfactual).category == FLIPPED[classify(caption).category]
 
 
 @given(first=NOUNS, place=PLACES)
-def test_a_neutral_twin_says_no_gender(first, place):
-    twin = neutralise(f"The {first} {place}, and he or she waves.")
-    assert classify(twin).category in ("neutral_person", "no_person")
-    assert swap_gender(twin) is None
+def test_a_neutral_counterfactual_says_no_gender(first, place):
+    counterfactual = neutralise(f"The {first} {place}, and he or she waves.")
+    assert classify(counterfactual).category in ("neutral_person", "no_person")
+    assert swap_gender(counterfactual) is None
 
 
 @settings(max_examples=30)
 @given(text=st.text(max_size=60))
-def test_any_text_has_twins_or_none(text):
-    for twin in (swap_gender(text), neutralise(text)):
-        assert twin is None or isinstance(twin, str)
+def test_any_text_has_counterfactuals_or_none(text):
+    for counterfactual in (swap_gender(text), neutralise(text)):
+        assert counterfactual is None or isinstance(counterfactual, str)
 
 
 # Other people's lists
@@ -182,7 +182,7 @@ def test_the_pairs_agree_with_those_of_winobias(real_data):
 
 
 @pytest.mark.real
-def test_almost_every_caption_of_coco_has_twins_of_the_right_category(real_data):
+def test_almost_every_caption_of_coco_has_counterfactuals_of_the_right_category(real_data):
     with (real_data / "uce" / "coco_30k.csv").open(encoding="utf-8", newline="") as file:
         captions = [row["prompt"] for row in csv.DictReader(file)][::5]
     gendered = [c for c in captions if classify(c).category in FLIPPED]

@@ -15,7 +15,7 @@ from transformers import BertModel
 
 from probe.latent.association import in_sentences, seat, share_correlation
 from probe.latent.directions import PairDirection
-from probe.latent.erasure import CalibratedProjection, skew
+from probe.latent.erasure import CalibratedProjection, bias_score
 from probe.latent.prediction import SharePredictor
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
@@ -51,8 +51,8 @@ def test_sentences_that_mean_the_same_are_near(minilm):
 
 
 @pytest.fixture(scope="module")
-def skew_of(minilm):
-    """Mean skew of each name over the neutral templates of the shipped lexicon.
+def bias_score_of(minilm):
+    """Mean bias score of each name over the neutral templates of the shipped lexicon.
 
     The axis comes from the lexicon's pairs, which know no labour-market share; every name is put
     into the same templates as it stands.
@@ -65,30 +65,36 @@ def skew_of(minilm):
 
     def measure(names):
         sentences = [fill(t, subject=name) for name in names for t in lexicon.neutral_templates]
-        return skew(minilm.embed(sentences), direction, projection).reshape(len(names), -1).mean(1)
+        return (
+            bias_score(minilm.embed(sentences), direction, projection)
+            .reshape(len(names), -1)
+            .mean(1)
+        )
 
     return measure
 
 
 @pytest.mark.slow
-def test_skew_of_the_327_jobs_of_the_census_follows_the_labour_shares(skew_of, real_data):
+def test_bias_score_of_the_327_jobs_of_the_census_follows_the_labour_shares(
+    bias_score_of, real_data
+):
     path = real_data / "bls_cps" / "cps_occupation_shares.csv"
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     found = share_correlation(
-        skew_of([row["job"] for row in rows]),
+        bias_score_of([row["job"] for row in rows]),
         np.array([float(row["pct_women"]) / 100 for row in rows]),
     )
     assert found.n == 327
-    assert found.r == pytest.approx(-0.461, abs=0.002)  # positive skew is male
+    assert found.r == pytest.approx(-0.461, abs=0.002)  # positive bias score is male
     assert -0.56 < found.low < found.high < -0.35
 
 
 @pytest.mark.slow
-def test_skew_of_the_forty_occupations_has_its_interval(skew_of):
+def test_bias_score_of_the_forty_occupations_has_its_interval(bias_score_of):
     jobs = Lexicon.load().occupations
     found = share_correlation(
-        skew_of([job.name for job in jobs]), np.array([job.share_women for job in jobs])
+        bias_score_of([job.name for job in jobs]), np.array([job.share_women for job in jobs])
     )
     assert found.n == 40
     assert found.r <= -0.65
@@ -113,18 +119,20 @@ def test_sentences_associate_men_with_careers(minilm, real_data):
 
 
 @pytest.mark.slow
-def test_skew_foretells_the_published_pictures_of_unseen_occupations(skew_of, real_data):
+def test_bias_score_foretells_the_published_pictures_of_unseen_occupations(
+    bias_score_of, real_data
+):
     path = real_data / "fair_diffusion" / "results_fairface_generated_1-5.txt"
     lines = path.read_text(encoding="utf-8").split("\n")
     counts = np.array([[int(n) for n in re.findall(r"\d+", line)] for line in lines[1::2]])
     women, images = counts[:, 1], counts[:, :2].sum(axis=1)
-    skews = skew_of(lines[: 2 * len(counts) : 2])
+    bias_scores = bias_score_of(lines[: 2 * len(counts) : 2])
     folds = np.random.default_rng(0).permutation(len(women)) % 5
     is_inside, told = np.zeros(len(women), dtype=bool), np.zeros(len(women))
     for fold in range(5):
         rest, new = folds != fold, folds == fold
-        model = SharePredictor(n_draws=2000).fit(skews[rest], women[rest], images[rest])
-        found = model.predict(skews[new], n_images=images[new])
+        model = SharePredictor(n_draws=2000).fit(bias_scores[rest], women[rest], images[rest])
+        found = model.predict(bias_scores[new], n_images=images[new])
         seen = women[new] / images[new]
         is_inside[new] = (found.low <= seen) & (seen <= found.high)
         told[new] = found.share
@@ -136,15 +144,17 @@ def test_skew_foretells_the_published_pictures_of_unseen_occupations(skew_of, re
 
 
 @pytest.mark.slow
-def test_skew_of_the_occupations_follows_the_labour_shares(minilm, tmp_path):
+def test_bias_score_of_the_occupations_follows_the_labour_shares(minilm, tmp_path):
     prompts = PromptSet.build(Lexicon.load()).select(group=["neutral", "male", "female"])
     store = EmbeddingStore(tmp_path)
     store.update(minilm, prompts)
     z, (male, female) = store.vectors(), prompts.pairs()
     direction = PairDirection().fit(z[male], z[female]).direction_
     projection = CalibratedProjection().fit(z[male], z[female])
-    table = prompts.table.assign(skew=skew(z, direction, projection))
-    means = table[table["group"] == "neutral"].groupby("subject")[["skew", "share_women"]].mean()
+    table = prompts.table.assign(bias_score=bias_score(z, direction, projection))
+    means = (
+        table[table["group"] == "neutral"].groupby("subject")[["bias_score", "share_women"]].mean()
+    )
     assert len(means) == 40
-    r = np.corrcoef(means["skew"], means["share_women"])[0, 1]
-    assert r <= -0.65  # positive skew is male
+    r = np.corrcoef(means["bias_score"], means["share_women"])[0, 1]
+    assert r <= -0.65  # positive bias score is male

@@ -71,7 +71,7 @@ def test_pairs_are_found_in_any_order_of_rows(seed):
     ]
 
 
-def test_a_prompt_without_its_twin_is_refused(prompts):
+def test_a_prompt_without_its_counterfactual_is_refused(prompts):
     with pytest.raises(DataError, match="240 male and 0 female prompts that do not pair up"):
         prompts.select(group="male").pairs()
     with pytest.raises(DataError, match="0 male and 0 female"):

@@ -44,7 +44,7 @@ def test_the_classifiers_name_unseen_renders(training_card):
     for name in ("classifier", "second_classifier"):
         assert measured[name]["gender"] >= 0.99
         assert measured[name]["subject"] >= 0.98
-    assert training_card["classifiers_on_unseen_renders"]["classifier"]["gender"] >= 0.99
+    assert training_card["classifiers_on_missing_renders"]["classifier"]["gender"] >= 0.99
 
 
 def test_the_cards_pictures_show_what_tinytown_must_show(training_card):
@@ -62,7 +62,7 @@ def test_new_pictures_show_what_the_card_says(training_card, tmp_path):
 
 def check(pictures, *, slack):
     assert pictures["agreement"] >= 0.97 - slack
-    assert min(pictures["honoured"].values()) >= 0.95 - slack
+    assert min(pictures["adherent"].values()) >= 0.95 - slack
     assert pictures["subject_recognised"] >= 0.98 - slack
     assert pictures["share_correlation"] >= 0.85 - slack
     assert pictures["mad"] >= 0.24 - slack

@@ -2,14 +2,14 @@
 (function gate() {
   const N_LISTED = 50;
   const sliders = { neutral: byId("neutral-below"), explicit: byId("explicit-above") };
-  const rows = range(PROMPTS.prompt.length).filter((i) => PROMPTS.skew[i] !== null);
-  const reach = 1.1 * Math.max(DATA.gate.explicit_above, ...rows.map((i) => Math.abs(PROMPTS.skew[i])));
+  const rows = range(PROMPTS.prompt.length).filter((i) => PROMPTS.bias_score[i] !== null);
+  const reach = 1.1 * Math.max(DATA.gate.explicit_above, ...rows.map((i) => Math.abs(PROMPTS.bias_score[i])));
 
-  function classify(skew, neutral, explicit) {
-    const size = Math.abs(skew);
+  function classify(biasScore, neutral, explicit) {
+    const size = Math.abs(biasScore);
     if (size < neutral) return "neutral";
     if (size > explicit) return "explicit";
-    return skew > 0 ? "male-skewed" : "female-skewed";
+    return biasScore > 0 ? "male-skewed" : "female-skewed";
   }
 
   function reset() {
@@ -24,7 +24,7 @@
     const explicit = Math.max(neutral, Number(sliders.explicit.value));
     byId("neutral-below-value").textContent = number(neutral);
     byId("explicit-above-value").textContent = number(explicit);
-    const answers = new Map(rows.map((i) => [i, classify(PROMPTS.skew[i], neutral, explicit)]));
+    const answers = new Map(rows.map((i) => [i, classify(PROMPTS.bias_score[i], neutral, explicit)]));
     const right = rows.filter((i) => answers.get(i) === PROMPTS.route_truth[i]).length;
     byId("gate-right").textContent = `With these thresholds the closed-form gate routes ${count(right)} of ${count(rows.length)} prompts rightly, ${share(right, rows.length)}.`;
     confusion(answers);
@@ -49,10 +49,10 @@
       trained: (i) => PROMPTS.route_trained[i] !== PROMPTS.route_truth[i],
       all: () => true,
     }[show];
-    const shown = rows.filter((i) => found.has(i) && isShown(i)).sort((a, b) => Math.abs(PROMPTS.skew[b]) - Math.abs(PROMPTS.skew[a]));
+    const shown = rows.filter((i) => found.has(i) && isShown(i)).sort((a, b) => Math.abs(PROMPTS.bias_score[b]) - Math.abs(PROMPTS.bias_score[a]));
     byId("gate-count").textContent = `${count(shown.length)} prompts${shown.length > N_LISTED ? `, the first ${N_LISTED} are listed` : ""}`;
     byId("gate-prompts").tBodies[0].replaceChildren(...shown.slice(0, N_LISTED).map((i) => {
-      const line = row([PROMPTS.prompt[i], number(PROMPTS.skew[i]), PROMPTS.route_truth[i], answers.get(i), PROMPTS.route_trained[i]]);
+      const line = row([PROMPTS.prompt[i], number(PROMPTS.bias_score[i]), PROMPTS.route_truth[i], answers.get(i), PROMPTS.route_trained[i]]);
       line.cells[0].className = "prompt";
       line.cells[1].className = "n";
       return line;

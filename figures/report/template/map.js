@@ -132,7 +132,7 @@
       ["Group", PROMPTS.group[i]],
       ["Subject", PROMPTS.subject[i] + (PROMPTS.split[i] === "held_out" ? " (held out)" : "")],
       ["Women’s share in the labour market", share === null ? "unknown" : `${Math.round(100 * share)} %`],
-      ["Skew before → after (male +)", `${number(PROMPTS.skew[i])} → ${number(PROMPTS.skew_corrected[i])}`],
+      ["Bias score before → after (male +)", `${number(PROMPTS.bias_score[i])} → ${number(PROMPTS.bias_score_corrected[i])}`],
       ["Is", PROMPTS.route_truth[i] || "unknown"],
       ["Closed-form gate", PROMPTS.route_closed[i] || "unknown"],
       ["Trained gate", (PROMPTS.route_trained[i] || "unknown") + (PROMPTS.is_abstained?.[i] ? " (abstains: unsure)" : "")],

@@ -12,7 +12,7 @@ from probe.audit.measures import MEASURES, as_counts, as_target, measure_shares,
 from probe.audit.misclassification.sample import JEFFREYS, Calibration
 from probe.audit.subject_intervals import Figure, interval_over_subjects
 from probe.errors import DegenerateDataError
-from probe.stats.intervals import COVERAGE, Interval, joined_ends
+from probe.stats.intervals import COVERAGE, Interval, joined_limits
 
 _N_FLOOR = 2_000
 
@@ -67,7 +67,7 @@ def calibrated_figures(
     Subjects and their pictures are drawn anew by
     `probe.audit.subject_intervals.interval_over_subjects`. The
     classifier's rates, which are the same for all subjects, are drawn by themselves
-    (`ends_by_rates`), and what they contribute is added in squares.
+    (`limits_by_rates`), and what they contribute is added in squares.
 
     Parameters
     ----------
@@ -97,13 +97,13 @@ def calibrated_figures(
     found = interval_over_subjects(
         [counts], fair, figures_by(rates), n_bootstrap=n_bootstrap, rng=rng
     )
-    by_rates = ends_by_rates([counts], calibration, fair, figures_by, n_bootstrap, rng)
+    by_rates = limits_by_rates([counts], calibration, fair, figures_by, n_bootstrap, rng)
     size = (max(1, _N_FLOOR // len(counts)), len(counts))
     by_chance = rng.multinomial(totals, fair @ rates, size=size)
     floor = measure_shares(rogan_gladen(by_chance / totals[:, None], rates), fair)
     worst, figures = worst_figures(fair), {}
     for name in MEASURES:
-        ends = joined_ends(found[name], by_rates[name])
+        ends = joined_limits(found[name], by_rates[name])
         figures[name] = CalibratedFigure(
             ends.value, max(0.0, ends.low), min(ends.high, worst[name]), float(floor[name].mean())
         )
@@ -169,7 +169,7 @@ def usable_rates(rates: Double) -> Double:
     return rates
 
 
-def ends_by_rates(
+def limits_by_rates(
     tables: Sequence[Counts],
     calibration: Calibration,
     fair: Double,

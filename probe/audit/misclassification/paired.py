@@ -8,11 +8,11 @@ import numpy as np
 
 from probe.arrays import Counts, Double
 from probe.audit.measures import as_counts, as_target, measure_shares
-from probe.audit.misclassification.corrected import ends_by_rates, rogan_gladen, usable_rates
+from probe.audit.misclassification.corrected import limits_by_rates, rogan_gladen, usable_rates
 from probe.audit.misclassification.sample import Calibration
 from probe.audit.subject_intervals import Figure, interval_over_subjects
 from probe.errors import ShapeError
-from probe.stats.intervals import Interval, joined_ends
+from probe.stats.intervals import Interval, joined_limits
 
 
 def calibrated_difference(
@@ -71,5 +71,5 @@ def calibrated_difference(
         return change
 
     found = interval_over_subjects(tables, fair, change_by(rates), n_bootstrap=n_bootstrap, rng=rng)
-    by_rates = ends_by_rates(tables, calibration, fair, change_by, n_bootstrap, rng)
-    return joined_ends(found[measure], by_rates[measure])
+    by_rates = limits_by_rates(tables, calibration, fair, change_by, n_bootstrap, rng)
+    return joined_limits(found[measure], by_rates[measure])

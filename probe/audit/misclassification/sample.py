@@ -10,7 +10,7 @@ import numpy as np
 
 from probe.arrays import Counts, Double
 from probe.errors import DataError
-from probe.images.missing_labels import reason_unseen
+from probe.images.missing_labels import missing_reason
 from probe.io.lines import nearest
 from probe.io.records import Records, separator_of
 
@@ -64,7 +64,7 @@ def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
         if all(cell is None for cell in row):
             continue
         pair = [str(row[column] or "").strip() for column in (true, seen)]
-        if any(value not in code and reason_unseen(value) for value in pair):
+        if any(value not in code and missing_reason(value) for value in pair):
             continue
         for value in pair:
             if value not in code:

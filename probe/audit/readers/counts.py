@@ -12,7 +12,7 @@ import numpy as np
 from probe.audit.readers.labels import SUFFIXES, check_values, subject_column
 from probe.audit.tables import CountTable
 from probe.errors import DataError
-from probe.images.missing_labels import reason_unseen
+from probe.images.missing_labels import missing_reason
 from probe.io.lines import nearest, read_lines
 from probe.io.records import Records, separator_of
 
@@ -125,7 +125,7 @@ def _gather(
     subjects = {name: row for row, name in enumerate(dict.fromkeys(cell[1] for cell in cells))}
     known = list(values or ())
     counts: dict[str, Any] = {value: np.zeros(len(subjects), dtype=np.int64) for value in known}
-    unseen: dict[str, Any] = {}
+    missing: dict[str, Any] = {}
     filled: set[tuple[str, str]] = set()
     for place, subject, value, count in cells:
         if (subject, value) in filled:
@@ -134,13 +134,13 @@ def _gather(
                 "or delete one"
             )
         filled.add((subject, value))
-        reason = None if value in counts else reason_unseen(value)
+        reason = None if value in counts else missing_reason(value)
         if values is not None and value not in counts and reason is None:
             raise DataError(
                 f"{path}, {place}, counts {value!r}{nearest(value, known)}; needed only "
                 f"{', '.join(known)}"
             )
-        table, name = (counts, value) if reason is None else (unseen, reason)
+        table, name = (counts, value) if reason is None else (missing, reason)
         table.setdefault(name, np.zeros(len(subjects), dtype=np.int64))
         table[name][subjects[subject]] += count
     return CountTable(
@@ -149,7 +149,7 @@ def _gather(
         subjects=list(subjects),
         values=list(counts),
         counts=np.stack(list(counts.values()), axis=1) if counts else np.zeros((0, 0), dtype=int),
-        unseen={reason: found for reason, found in unseen.items() if found.any()},
+        missing={reason: found for reason, found in missing.items() if found.any()},
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from probe.audit.tables import LabelTable
 from probe.errors import DataError
-from probe.images.missing_labels import UNSEEN, reason_unseen
+from probe.images.missing_labels import MISSING, missing_reason
 from probe.io.lines import nearest
 from probe.io.records import Records, separator_of
 
@@ -164,8 +164,8 @@ class _Column:
     def add(self, label: str, path: Path, place: str) -> bool:
         """Keep a label; False if the column has proved to be no attribute."""
         code = self.known.get(label)
-        if code is None and (reason := reason_unseen(label)) is not None:
-            code = -1 - UNSEEN.index(reason)
+        if code is None and (reason := missing_reason(label)) is not None:
+            code = -1 - MISSING.index(reason)
         if code is None:
             if self._is_closed:
                 raise DataError(

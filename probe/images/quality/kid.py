@@ -43,7 +43,8 @@ def kid(
         Random halves behind the interval.
     is_paired : bool, default=False
         Whether row i of both belongs together, e.g. starts from the same noise: halves are then
-        taken of pairs, and no picture is compared with its own twin, so that equal sets score 0.
+        taken of pairs, and no picture is compared with its own counterfactual, so that equal sets
+        score 0.
     seed : int, default=0
         Seed of the halves.
 

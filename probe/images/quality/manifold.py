@@ -10,7 +10,7 @@ import numpy as np
 from probe.arrays import Double, Mask, Matrix
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.images.quality.frechet import N_GROUPS
-from probe.stats.confidence_limits import farther, jackknife_half
+from probe.stats.confidence_limits import jackknife_half, widened
 from probe.stats.intervals import Interval, mean_interval, share_interval
 
 _ROWS = 512  # pictures whose distances to all others are held at once
@@ -98,7 +98,7 @@ def _estimate(found: Double, stays: Mask) -> Interval:
     given = share_interval(int(whole.sum()), len(whole)) if is_share else mean_interval(whole)
     left = (found * stays).sum(axis=1)[1:] / stays.sum(axis=1)[1:]
     half = jackknife_half(left)
-    low, high = given.value - half, given.value + half * farther(half, given.value)
+    low, high = given.value - half, given.value + half * widened(half, given.value)
     high = min(high, 1.0) if is_share else high
     return Interval(given.value, max(0.0, min(given.low, low)), max(given.high, high))
 

@@ -9,7 +9,7 @@ from probe.errors import DataError, DegenerateDataError
 from probe.latent.association.result import (
     MeasureResult,
     as_result,
-    correlation_ends,
+    correlation_limits,
     draw_figures,
 )
 from probe.latent.association.word_sets import as_unit_sets, as_word_sets, unit_rows
@@ -105,7 +105,7 @@ def ect(
         seed=seed,
     )
     draws = draw_figures(of_draw, n + 2 * len(attributes), n_bootstrap, seed)
-    ends = correlation_ends(value, draws, len(attributes))
+    ends = correlation_limits(value, draws, len(attributes))
     return as_result(value, draws, p, attributes @ means[0] - attributes @ means[1], ends=ends)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from probe.arrays import Double
 from probe.stats.bootstrap import check_count, chunks, interval
-from probe.stats.confidence_limits import farther, student
+from probe.stats.confidence_limits import student, widened
 from probe.stats.permutation import PermutationP
 
 
@@ -78,7 +78,7 @@ def as_result(
     )
 
 
-def correlation_ends(value: float, draws: Double, n: int) -> tuple[float, float]:
+def correlation_limits(value: float, draws: Double, n: int) -> tuple[float, float]:
     """Place a rank correlation of n rows by its draws, on Fisher's scale and without their bias.
 
     Rows that are drawn twice take from a correlation, so the percentiles lie about a smaller one.
@@ -90,14 +90,14 @@ def correlation_ends(value: float, draws: Double, n: int) -> tuple[float, float]
     return min(math.tanh(low), value), max(math.tanh(high), value)
 
 
-def square_ends(value: float, draws: Double, n: int) -> tuple[float, float]:
+def square_limits(value: float, draws: Double, n: int) -> tuple[float, float]:
     """Place a figure that is about a square, at least 0, by its draws, n units each.
 
     Without their bias, and upwards as far as Student's for its logarithm, as its error grows.
     """
     low, high = _about(value, draws, n)
     half = _half(draws, n)
-    return max(0.0, low), max(high, value + half * farther(half, value))
+    return max(0.0, low), max(high, value + half * widened(half, value))
 
 
 def _about(value: float, draws: Double, n: int) -> tuple[float, float]:

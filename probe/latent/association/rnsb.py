@@ -8,7 +8,7 @@ import numpy as np
 
 from probe.arrays import Double, Matrix
 from probe.errors import DataError
-from probe.latent.association.result import MeasureResult, as_result, draw_figures, square_ends
+from probe.latent.association.result import MeasureResult, as_result, draw_figures, square_limits
 from probe.latent.association.word_sets import as_word_sets
 from probe.stats.bootstrap import check_count
 from probe.stats.permutation import random_splits, sampled_p
@@ -98,7 +98,7 @@ def rnsb(
     p = sampled_p(int((by_chance >= value * (1 - 1e-9)).sum()), n_permutations)
     draws = draw_figures(of_draw, len(words), n_bootstrap, seed)
     return as_result(
-        value, draws, p, by_word, ends=square_ends(value, draws, min(map(len, groups)))
+        value, draws, p, by_word, ends=square_limits(value, draws, min(map(len, groups)))
     )
 
 

@@ -3,13 +3,13 @@
 from probe.latent.erasure.calibrated import (
     CalibratedProjection,
     MeanGapEraser,
+    bias_score,
     shrinking_directions,
-    skew,
 )
 
 __all__ = [
     "CalibratedProjection",
     "MeanGapEraser",
+    "bias_score",
     "shrinking_directions",
-    "skew",
 ]

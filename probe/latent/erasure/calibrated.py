@@ -162,7 +162,7 @@ def shrinking_directions(rows: Double, *, weight: float) -> tuple[Double, Double
     return basis[is_kept], energy / (1 + energy)
 
 
-def skew(
+def bias_score(
     z: Matrix,
     direction: BiasDirection | Vector,
     projection: CalibratedProjection,
@@ -184,7 +184,8 @@ def skew(
     -------
     ndarray of shape (n,)
         In embedding units. Positive leans to male and negative to female, told from the
-        embeddings' origin: subtract the skew half-way between the groups to tell it from there.
+        embeddings' origin: subtract the bias score half-way between the groups to tell it from
+        there.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def clusters_left(
         Embeddings after erasure.
     lean : ndarray of shape (n,)
         Lean of the same rows before it, for example their projection on the bias axis or their
-        skew; the sign does not matter, only the order.
+        bias score; the sign does not matter, only the order.
     n_words : int, default=1000
         How many rows to take; at most all but the middle one are used.
     seed : int, default=0

@@ -1,4 +1,4 @@
-"""Predict pictures from text: skew of a subject -> expected share of women among its images."""
+"""Predict the share of women in a subject's images from its bias score."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ class Calibration:
 
 
 class SharePredictor(BaseEstimator):
-    """Foretell the share of women among a subject's images from the skew of its prompt.
+    """Foretell the share of women among a subject's images from the bias score of its prompt.
 
-    The true share of a subject with skew x is drawn from a beta distribution of mean
+    The true share of a subject with bias score x is drawn from a beta distribution of mean
     ``mu = 1 / (1 + exp(-(a + b x)))`` and precision ``phi``, and its ``n`` images from a binomial
     distribution of that share: the counts are beta-binomial. ``1 / (1 + phi)`` is the correlation
-    of two images of one subject beyond what the skew says; it separates what more images would
-    settle from what no number of images of *other* subjects can. The maximum of the likelihood
-    times weak priors (normal with scale 5 on ``a`` and on ``b`` per standard deviation of skew,
-    uniform on ``1 / (1 + phi)``) is found, and its uncertainty is that of the curvature there.
-    Prediction intervals hold all three: that of the parameters, of the subject's true share, and
-    of a finite number of images.
+    of two images of one subject beyond what the bias score says; it separates what more images
+    would settle from what no number of images of *other* subjects can. The maximum of the
+    likelihood times weak priors (normal with scale 5 on ``a`` and on ``b`` per standard deviation
+    of bias score, uniform on ``1 / (1 + phi)``) is found, and its uncertainty is that of the
+    curvature there. Prediction intervals hold all three: that of the parameters, of the subject's
+    true share, and of a finite number of images.
 
     Shares of image models pile up at 0 and at 1, which a beta distribution can follow. On the
-    published counts of Stable Diffusion v1.5 (153 occupations), with the skews of a sentence
+    published counts of Stable Diffusion v1.5 (153 occupations), with the bias scores of a sentence
     encoder, it foretold held-out occupations better than a normal distribution on the logit scale
     (mean log likelihood -5.14 against -5.16) and than a straight line through the shares (-5.72),
     whose intervals leave the range from 0 to 1.
@@ -87,14 +87,15 @@ class SharePredictor(BaseEstimator):
     Attributes
     ----------
     intercept_ : float
-        ``a``: log odds of a woman at skew 0.
+        ``a``: log odds of a woman at bias score 0.
     slope_ : float
-        ``b``: change of the log odds for one unit of skew; negative when pictures follow the text,
-        as skew is positive for men.
+        ``b``: change of the log odds for one unit of bias score; negative when pictures follow the
+        text, as bias score is positive for men.
     slope_interval_ : tuple of float
         Ends of the interval of the slope, of the coverage ``confidence``.
     correlation_ : float
-        ``1 / (1 + phi)``, from 0 (the skew says all) to 1 (every subject has one gender only).
+        ``1 / (1 + phi)``, from 0 (the bias score says all) to 1 (every subject has one gender
+        only).
     n_subjects_ : int
         Number of subjects that were learnt from.
 
@@ -108,13 +109,13 @@ class SharePredictor(BaseEstimator):
         self.n_draws = n_draws
         self.seed = seed
 
-    def fit(self, skew: Vector, n_women: Counts, n_images: Counts) -> SharePredictor:
+    def fit(self, bias_score: Vector, n_women: Counts, n_images: Counts) -> SharePredictor:
         """Learn from subjects whose images were counted.
 
         Parameters
         ----------
-        skew : ndarray of shape (n_subjects,)
-            Skew of each subject's prompt, positive = male.
+        bias score : ndarray of shape (n_subjects,)
+            Bias score of each subject's prompt, positive = male.
         n_women, n_images : ndarray of int, shape (n_subjects,)
             Number of images that show a woman, and of all images of the subject.
 
@@ -125,31 +126,32 @@ class SharePredictor(BaseEstimator):
         ShapeError
             If the three differ in shape.
         DataError
-            If there are fewer than 6 subjects, a skew is not finite, or the counts are none.
+            If there are fewer than 6 subjects, a bias score is not finite, or the counts are none.
         DegenerateDataError
-            If all subjects have the same skew.
+            If all subjects have the same bias score.
         """
         if not 0.0 < self.confidence < 1.0:
             raise ValueError(f"confidence is {self.confidence}; needed a number between 0 and 1")
         if self.n_draws < 100:
             raise ValueError(f"n_draws is {self.n_draws}; needed at least 100 for an interval")
-        skews, women, images = _as_counted(skew, n_women, n_images)
-        if len(skews) < MIN_LEARNT:
+        bias_scores, women, images = _as_counted(bias_score, n_women, n_images)
+        if len(bias_scores) < MIN_LEARNT:
             raise DataError(
-                f"a prediction needs at least {MIN_LEARNT} subjects to learn, got {len(skews)}"
+                f"a prediction needs at least {MIN_LEARNT} subjects to learn, got "
+                f"{len(bias_scores)}"
             )
-        if is_constant(skews):
+        if is_constant(bias_scores):
             raise DegenerateDataError(
-                f"all {len(skews)} subjects have the same skew, {skews[0]:.4g}; needed subjects "
-                "that differ"
+                f"all {len(bias_scores)} subjects have the same bias score, {bias_scores[0]:.4g}; "
+                "needed subjects that differ"
             )
         # On standard units the search and the priors do not depend on the encoder's scale.
-        self._center, self._scale = float(skews.mean()), float(skews.std())
-        peak, covariance = posterior((skews - self._center) / self._scale, women, images)
+        self._center, self._scale = float(bias_scores.mean()), float(bias_scores.std())
+        peak, covariance = posterior((bias_scores - self._center) / self._scale, women, images)
         rng = np.random.default_rng(self.seed)
         moves = rng.multivariate_normal(np.zeros(3), covariance, size=self.n_draws)
         # Student's t in place of the normal, as in any regression of few subjects
-        spare = len(skews) - 3
+        spare = len(bias_scores) - 3
         self._draws = peak + moves * np.sqrt(spare / rng.chisquare(spare, self.n_draws))[:, None]
         self.slope_ = float(peak[1]) / self._scale
         self.intercept_ = float(peak[0]) - self.slope_ * self._center
@@ -157,16 +159,18 @@ class SharePredictor(BaseEstimator):
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(self._draws[:, 1] / self._scale, [tail, 1 - tail])
         self.slope_interval_ = (float(low), float(high))
-        self.n_subjects_ = len(skews)
+        self.n_subjects_ = len(bias_scores)
         return self
 
-    def predict(self, skew: Vector, *, n_images: int | Counts | None = None) -> SharePrediction:
+    def predict(
+        self, bias_score: Vector, *, n_images: int | Counts | None = None
+    ) -> SharePrediction:
         """Foretell the shares of women of new subjects.
 
         Parameters
         ----------
-        skew : ndarray of shape (n,)
-            Skew of each subject's prompt.
+        bias score : ndarray of shape (n,)
+            Bias score of each subject's prompt.
         n_images : int or ndarray of int, shape (n,), optional
             Number of images that will be made of each; the interval is then that of the share
             among them. Without it, of the subject's true share, as of endlessly many images.
@@ -180,12 +184,12 @@ class SharePredictor(BaseEstimator):
         NotFittedError
             If there is nothing learnt yet.
         ShapeError, DataError
-            If a skew is not finite or a number of images is below 1.
+            If a bias score is not finite or a number of images is below 1.
         """
         check_is_fitted(self, "slope_")
-        skews = as_finite(skew, "skew")
-        images = None if n_images is None else _as_images(n_images, len(skews))
-        x = (skews - self._center) / self._scale
+        bias_scores = as_finite(bias_score, "bias_score")
+        images = None if n_images is None else _as_images(n_images, len(bias_scores))
+        x = (bias_scores - self._center) / self._scale
         rng = np.random.default_rng(self.seed)
         precision = np.exp(-np.clip(self._draws[:, 2], -25.0, 25.0))  # beyond, nothing changes
         tail = (1 - self.confidence) / 2
@@ -204,13 +208,13 @@ class SharePredictor(BaseEstimator):
         return SharePrediction(share=found[0], low=found[1], high=found[2])
 
     def calibration(
-        self, skew: Vector, n_women: Counts, n_images: Counts, *, n_bootstrap: int = 2000
+        self, bias_score: Vector, n_women: Counts, n_images: Counts, *, n_bootstrap: int = 2000
     ) -> Calibration:
         """Measure the prediction on subjects that were not learnt from.
 
         Parameters
         ----------
-        skew, n_women, n_images : ndarray of shape (n_subjects,)
+        bias score, n_women, n_images : ndarray of shape (n_subjects,)
             As in `fit`, of other subjects.
         n_bootstrap : int, default=2000
             Number of bootstrap samples of ``r2``.
@@ -232,7 +236,7 @@ class SharePredictor(BaseEstimator):
         """
         from scipy.stats import binomtest
 
-        skews, women, images = _as_counted(skew, n_women, n_images)
+        bias_scores, women, images = _as_counted(bias_score, n_women, n_images)
         seen = women / images
         if len(seen) < MIN_CALIBRATED:
             raise DataError(
@@ -243,7 +247,7 @@ class SharePredictor(BaseEstimator):
                 f"all {len(seen)} subjects have the same share of women, {seen[0]:.4g}; needed "
                 "subjects that differ"
             )
-        found = self.predict(skews, n_images=images)
+        found = self.predict(bias_scores, n_images=images)
         is_inside = (found.low <= seen) & (seen <= found.high)
         n_inside = int(is_inside.sum())
         known = binomtest(n_inside, len(seen)).proportion_ci(0.95, method="exact")
@@ -273,13 +277,16 @@ def _r2(seen: Double, foretold: Double) -> Double:
     return r2
 
 
-def _as_counted(skew: Vector, n_women: Counts, n_images: Counts) -> tuple[Double, Counts, Counts]:
-    skews = as_finite(skew, "skew")
-    images = _as_images(n_images, len(skews))
+def _as_counted(
+    bias_score: Vector, n_women: Counts, n_images: Counts
+) -> tuple[Double, Counts, Counts]:
+    bias_scores = as_finite(bias_score, "bias_score")
+    images = _as_images(n_images, len(bias_scores))
     women = np.asarray(n_women)
-    if women.shape != skews.shape:
+    if women.shape != bias_scores.shape:
         raise ShapeError(
-            f"there are {len(skews)} skews and n_women has shape {women.shape}; needed one each"
+            f"there are {len(bias_scores)} bias scores and n_women has shape {women.shape}; needed "
+            "one each"
         )
     is_count = np.issubdtype(women.dtype, np.integer) & (women >= 0) & (women <= images)
     if not is_count.all():
@@ -288,7 +295,7 @@ def _as_counted(skew: Vector, n_women: Counts, n_images: Counts) -> tuple[Double
             f"n_women[{first}] is {women[first]!r} of {images[first]} images; needed whole numbers "
             "from 0 to n_images"
         )
-    return skews, women, images
+    return bias_scores, women, images
 
 
 def _as_images(n_images: int | Counts, n: int) -> Counts:

@@ -15,7 +15,9 @@ from probe.latent.tracing.design import Design
 from probe.latent.tracing.probes import group_means, held_out_scores, left_out_axes
 
 _ROUNDING = 1e-5  # of the states' size: float32 sums of a layer, taken in another order
-_TIE = 1e-6  # twins with the same state score 0 but for rounding, which knows their labels
+_TIE = (
+    1e-6  # counterfactuals with the same state score 0 but for rounding, which knows their labels
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Runs of male prompts beside their female twins, and of female prompts with a state put in."""
+"""Run male prompts, their female counterfactuals, and female prompts with a patched state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ the first may be 1 for "all of them"."""
 
 
 @dataclass(frozen=True, eq=False)
-class Twins:
+class Counterfactuals:
     """Pairs of prompts whose tokens stand face to face."""
 
     male_ids: torch.Tensor
@@ -55,7 +55,7 @@ class Scores:
     """Shape (n_points, n_patches, n_pairs): the female prompts with one state put in."""
 
 
-def align(encoder: TextEncoder, prompts: PromptSet) -> Twins:
+def align(encoder: TextEncoder, prompts: PromptSet) -> Counterfactuals:
     """Keep the pairs whose two prompts have their words at the same tokens.
 
     Raises
@@ -63,16 +63,17 @@ def align(encoder: TextEncoder, prompts: PromptSet) -> Twins:
     DataError
         If there are no pairs, or none of them can be kept.
     """
-    twins = find_twins(encoder, prompts)
-    if not len(twins):
+    counterfactuals = find_counterfactuals(encoder, prompts)
+    if not len(counterfactuals):
         raise DataError(
-            f"none of {len(twins.left_out)} pairs can be patched, the first because of "
-            f"{twins.left_out['reason'].iloc[0]}; needed pairs whose words have as many tokens"
+            f"none of {len(counterfactuals.left_out)} pairs can be patched, the first because of "
+            f"{counterfactuals.left_out['reason'].iloc[0]}; needed pairs whose words have as many "
+            "tokens"
         )
-    return twins
+    return counterfactuals
 
 
-def find_twins(encoder: TextEncoder, prompts: PromptSet) -> Twins:
+def find_counterfactuals(encoder: TextEncoder, prompts: PromptSet) -> Counterfactuals:
     """Do as `align`, but give no pairs where none can be kept."""
     male, female = prompts.pairs()
     roles, ids = token_roles(encoder, prompts), encoder.tokenize(prompts.prompts)
@@ -93,7 +94,7 @@ def find_twins(encoder: TextEncoder, prompts: PromptSet) -> Twins:
     male, female = male[is_kept], female[is_kept]
     if not sees_padding(encoder, ids, lengths):
         ids = ids[:, : int(lengths.max())]
-    return Twins(
+    return Counterfactuals(
         male_ids=ids[male],
         female_ids=ids[female],
         roles={
@@ -120,7 +121,7 @@ def axis_of(
 def patched_scores(
     encoder: TextEncoder,
     anatomy: Anatomy,
-    twins: Twins,
+    counterfactuals: Counterfactuals,
     masks: Masks,
     axis: torch.Tensor,
     *,
@@ -133,7 +134,7 @@ def patched_scores(
 
     Parameters
     ----------
-    encoder, anatomy, twins
+    encoder, anatomy, counterfactuals
         What runs.
     masks : mapping from point to Tensor
         All of the same number of patches.
@@ -143,16 +144,16 @@ def patched_scores(
         Prompts in a batch.
     """
     n_patches = len(next(iter(masks.values())))
-    male, female = np.empty(len(twins)), np.empty(len(twins))
-    patched = np.empty((len(masks), n_patches, len(twins)))
-    for rows in batches(len(twins), max(1, batch_size // n_patches)):
-        ids = twins.female_ids[rows]
-        theirs, male[rows], _ = read(encoder, anatomy, twins.male_ids[rows], masks, axis)
+    male, female = np.empty(len(counterfactuals)), np.empty(len(counterfactuals))
+    patched = np.empty((len(masks), n_patches, len(counterfactuals)))
+    for rows in batches(len(counterfactuals), max(1, batch_size // n_patches)):
+        ids = counterfactuals.female_ids[rows]
+        theirs, male[rows], _ = read(encoder, anatomy, counterfactuals.male_ids[rows], masks, axis)
         own, female[rows], _ = read(encoder, anatomy, ids, masks, axis)
         patched[:, :, rows] = female[rows]
         for entry, (point, mask) in enumerate(masks.items()):
             mask = mask.expand(n_patches, mask.shape[1], *ids.shape[1:], mask.shape[3])
-            mask = mask.expand(-1, len(twins), -1, -1)[:, rows].to(encoder.device)
+            mask = mask.expand(-1, len(counterfactuals), -1, -1)[:, rows].to(encoder.device)
             moves = (mask & (theirs[point] != own[point])).any(dim=3).any(dim=2)
             patch, pair = moves.nonzero(as_tuple=True)  # (n_runs,) each
             if not len(patch):

@@ -14,7 +14,7 @@ from probe.errors import ModelError
 from probe.latent.directions import BiasDirection
 from probe.latent.tracing.bands import occupation_draws, shares_of_difference
 from probe.latent.tracing.counterfactuals import (
-    Twins,
+    Counterfactuals,
     align,
     axis_of,
     batches,
@@ -49,9 +49,9 @@ def attribute_heads(
     on the axis, and the shares of all rows to 1. Only for encoders that add to the stream and
     normalise it once at the end (CLIP).
 
-    ``patching``: the effect of putting the head's output of the male twin, at every token, into
-    the female prompt, as in `probe.latent.tracing.patching.patch_states`. It also counts what
-    later layers make of the head's output, so that these shares need not add up to 1.
+    ``patching``: the effect of putting the head's output of the male counterfactual, at every
+    token, into the female prompt, as in `probe.latent.tracing.patching.patch_states`. It also
+    counts what later layers make of the head's output, so that these shares need not add up to 1.
 
     Parameters
     ----------
@@ -80,40 +80,50 @@ def attribute_heads(
     Elhage et al., *A Mathematical Framework for Transformer Circuits* (2021), for direct paths;
     Vig et al., NeurIPS 2020, for effects of heads.
     """
-    anatomy, twins = find_anatomy(encoder.model), align(encoder, prompts)
+    anatomy, counterfactuals = find_anatomy(encoder.model), align(encoder, prompts)
     if kinds is None:
         kinds = KINDS if isinstance(anatomy.final_norm, nn.LayerNorm) else ("patching",)
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"kind {unknown[0]!r} is not there; choose from {list(KINDS)}")
     axis = axis_of(encoder, prompts, direction)
-    draws = occupation_draws(int(twins.groups.max()) + 1, n_bootstrap=n_bootstrap, seed=seed)
+    draws = occupation_draws(
+        int(counterfactuals.groups.max()) + 1, n_bootstrap=n_bootstrap, seed=seed
+    )
     tables = []
     for kind in dict.fromkeys(kinds):
         measure = _direct if kind == "direct" else _patched
-        parts, shares, whole = measure(encoder, anatomy, twins, axis, batch_size)
+        parts, shares, whole = measure(encoder, anatomy, counterfactuals, axis, batch_size)
         is_there = np.ones(shares.shape, dtype=bool)
-        effect = shares_of_difference(shares, is_there, whole, twins.groups, draws)
+        effect = shares_of_difference(shares, is_there, whole, counterfactuals.groups, draws)
         names = pd.DataFrame(parts, columns=["layer", "site", "head"])
         tables.append(names.join(effect).assign(measure=kind))
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
 
 
 def _patched(
-    encoder: TextEncoder, anatomy: Anatomy, twins: Twins, axis: torch.Tensor, batch_size: int
+    encoder: TextEncoder,
+    anatomy: Anatomy,
+    counterfactuals: Counterfactuals,
+    axis: torch.Tensor,
+    batch_size: int,
 ) -> tuple[list[_Part], Double, Double]:
     n_heads = anatomy.n_heads
     points = anatomy.points(HEADS)
     width = anatomy.attention[0].in_features
     of_head = torch.arange(width) // (width // n_heads) == torch.arange(n_heads)[:, None]
     masks = dict.fromkeys(points, of_head[:, None, None, :])
-    scores = patched_scores(encoder, anatomy, twins, masks, axis, batch_size=batch_size)
+    scores = patched_scores(encoder, anatomy, counterfactuals, masks, axis, batch_size=batch_size)
     parts = [(layer, "head", head) for _, layer in points for head in range(n_heads)]
-    effects = (scores.patched - scores.female).reshape(-1, len(twins))
+    effects = (scores.patched - scores.female).reshape(-1, len(counterfactuals))
     return parts, effects, scores.male - scores.female
 
 
 def _direct(
-    encoder: TextEncoder, anatomy: Anatomy, twins: Twins, axis: torch.Tensor, batch_size: int
+    encoder: TextEncoder,
+    anatomy: Anatomy,
+    counterfactuals: Counterfactuals,
+    axis: torch.Tensor,
+    batch_size: int,
 ) -> tuple[list[_Part], Double, Double]:
     norm = anatomy.final_norm
     if not isinstance(norm, nn.LayerNorm):
@@ -122,11 +132,11 @@ def _direct(
             "LayerNorm; needed that for the kind 'direct': take kinds=['patching']"
         )
     parts = _parts(anatomy)
-    shares, whole = np.empty((len(parts), len(twins))), np.empty(len(twins))
-    for rows in batches(len(twins), batch_size):
+    shares, whole = np.empty((len(parts), len(counterfactuals))), np.empty(len(counterfactuals))
+    for rows in batches(len(counterfactuals), batch_size):
         (male, at_male), (female, at_female) = (
             _decompose(encoder, anatomy, norm, ids[rows], axis)
-            for ids in (twins.male_ids, twins.female_ids)
+            for ids in (counterfactuals.male_ids, counterfactuals.female_ids)
         )
         shares[:, rows], whole[rows] = (male - female).T, at_male - at_female
     missed = np.abs(shares.sum(axis=0) - whole).max()

@@ -47,7 +47,7 @@ def patch_states(
     """Measure which state carries a pair's difference to the end.
 
     The female prompt runs with its state at one layer, site and position replaced by that of its
-    male twin. With g the place of the prompt's embedding on the bias axis, the effect is
+    male counterfactual. With g the place of the prompt's embedding on the bias axis, the effect is
     ``sum(g_patched - g_female) / sum(g_male - g_female)`` over pairs: 0 where the state carries
     nothing, 1 where it alone makes the female prompt end up where the male one does.
 
@@ -58,7 +58,7 @@ def patch_states(
         Male and female prompts in pairs. Pairs whose two prompts differ in their number of tokens,
         or in where their words stand, have no state face to face and are left out.
     direction : BiasDirection or ndarray of shape (n_features,), optional
-        The axis of g; by default the mean difference of the same pairs. For the skew of a
+        The axis of g; by default the mean difference of the same pairs. For the bias score of a
         calibrated projection P give ``d - P d``.
     sites : sequence of str
         As for `probe.text.recording.record`. A residual is the whole stream up to that layer;
@@ -95,24 +95,26 @@ def patch_states(
     """
     if unknown := [name for name in positions if name not in (*ROLES, "all")]:
         raise ValueError(f"position {unknown[0]!r} is not there; choose from {[*ROLES, 'all']}")
-    anatomy, twins = find_anatomy(encoder.model), align(encoder, prompts)
+    anatomy, counterfactuals = find_anatomy(encoder.model), align(encoder, prompts)
     points = [point for site in dict.fromkeys(sites) for point in anatomy.points(site)]
-    roles: TokenMask = np.stack([twins.roles[name] for name in positions])
+    roles: TokenMask = np.stack([counterfactuals.roles[name] for name in positions])
     mask = torch.from_numpy(roles)[..., None]
     axis = axis_of(encoder, prompts, direction)
     scores = patched_scores(
-        encoder, anatomy, twins, dict.fromkeys(points, mask), axis, batch_size=batch_size
+        encoder, anatomy, counterfactuals, dict.fromkeys(points, mask), axis, batch_size=batch_size
     )
-    draws = occupation_draws(int(twins.groups.max()) + 1, n_bootstrap=n_bootstrap, seed=seed)
+    draws = occupation_draws(
+        int(counterfactuals.groups.max()) + 1, n_bootstrap=n_bootstrap, seed=seed
+    )
     has_role: TokenMask = np.any(roles, axis=2)  # (n_positions, n_pairs)
     is_there: TokenMask = np.any(
         has_role, axis=1
     )  # no pair has, say, a word between: no row for it
     effect = shares_of_difference(
-        (scores.patched - scores.female)[:, is_there].reshape(-1, len(twins)),
+        (scores.patched - scores.female)[:, is_there].reshape(-1, len(counterfactuals)),
         np.tile(has_role[is_there], (len(points), 1)),
         scores.male - scores.female,
-        twins.groups,
+        counterfactuals.groups,
         draws,
     )
     places = [
@@ -124,6 +126,6 @@ def patch_states(
     table = pd.DataFrame(places, columns=["layer", "site", "position"]).join(effect)
     return Patching(
         table=table.assign(measure="patching")[list(COLUMNS)],
-        left_out=twins.left_out,
-        n_pairs=len(twins),
+        left_out=counterfactuals.left_out,
+        n_pairs=len(counterfactuals),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probe.moesd.gate.classes import CLASSES, classify_skew, true_classes
+from probe.moesd.gate.classes import CLASSES, classify_bias_score, true_classes
 from probe.moesd.gate.fitting import fit_gate
 from probe.moesd.gate.gate import Decision, Gate
 from probe.moesd.gate.reading import Reading, read_prompts
@@ -12,7 +12,7 @@ __all__ = [
     "Decision",
     "Gate",
     "Reading",
-    "classify_skew",
+    "classify_bias_score",
     "fit_gate",
     "read_prompts",
     "true_classes",

@@ -76,9 +76,9 @@ def fit_classifier(
     logits = np.empty((len(groupings), len(y), len(KINDS)))
     for held, groups in zip(logits, groupings, strict=True):
         folds = GroupKFold(min(N_FOLDS, len(set(groups))), shuffle=True, random_state=seed)
-        for seen, unseen in folds.split(scaled, groups=groups):
+        for seen, held_out in folds.split(scaled, groups=groups):
             coefficients, intercepts = _fit(scaled[seen], y[seen], weights[seen])
-            held[unseen] = scaled[unseen] @ coefficients.T + intercepts
+            held[held_out] = scaled[held_out] @ coefficients.T + intercepts
     flat, truth = logits.reshape(-1, len(KINDS)), np.tile(y, len(groupings))
     weight = np.tile(weights, len(groupings))
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from probe.arrays import Double, Mask
-from probe.moesd.gate.classes import CLASSES, Labels, classify_skew
+from probe.moesd.gate.classes import CLASSES, Labels, classify_bias_score
 from probe.moesd.gate.roc import Estimate, units_of
 from probe.stats.bootstrap import draw_counts, interval, share_interval
-from probe.stats.confidence_limits import farther, student
+from probe.stats.confidence_limits import student, widened
 
 if TYPE_CHECKING:
     from probe.moesd.model import MoESD
@@ -27,7 +27,7 @@ def answer(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     """Put a gate's answers beside prompts of known kind.
 
     The class of a prompt follows from its kind: ``explicit`` and ``neutral`` are classes, a
-    ``person`` is skewed or neutral by the prompt's own skew.
+    ``person`` is skewed or neutral by the prompt's own bias score.
 
     Parameters
     ----------
@@ -42,10 +42,12 @@ def answer(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     """
     answers = moesd.classify(prompts["prompt"].tolist()).drop(columns="prompt")
     kinds = prompts["kind"].to_numpy(dtype=str)
-    by_skew = classify_skew(
-        answers["skew"].to_numpy(), neutral_below=moesd.gate.neutral_below, explicit_above=np.inf
+    by_bias_score = classify_bias_score(
+        answers["bias_score"].to_numpy(),
+        neutral_below=moesd.gate.neutral_below,
+        explicit_above=np.inf,
     )
-    truth = np.where(kinds == "person", by_skew, kinds)
+    truth = np.where(kinds == "person", by_bias_score, kinds)
     return prompts.reset_index(drop=True).join(answers).assign(route_truth=truth)
 
 
@@ -110,7 +112,7 @@ def calibration_error(
     few = math.sqrt(n_units / max(n_units - 1, 1))
     half = student(max(n_units - 1, 1)) * float(drawn.std()) * few
     low, high = value - few * (value - low), value + few * (high - value)
-    above = half * farther(half, value)
+    above = half * widened(half, value)
     return Estimate(value, max(0.0, min(low, value - half)), min(1.0, max(high, value + above)), n)
 
 

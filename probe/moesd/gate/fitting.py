@@ -70,9 +70,9 @@ def fit_gate(
     midpoint = float(
         (raw[training & (group == "male")].mean() + raw[training & (group == "female")].mean()) / 2
     )
-    skews = raw - midpoint
-    neutral_below = config.neutral_band * float(skews[training & (group == "neutral")].std())
-    truth = true_classes(prompts, skews, neutral_below=neutral_below)
+    bias_scores = raw - midpoint
+    neutral_below = config.neutral_band * float(bias_scores[training & (group == "neutral")].std())
+    truth = true_classes(prompts, bias_scores, neutral_below=neutral_below)
     if missing := sorted(set(CLASSES) - set(truth[training])):
         raise DataError(
             f"no training prompt is {missing}; the gate needs all of {list(CLASSES)}: "
@@ -90,10 +90,10 @@ def fit_gate(
         z=taught_z,
         lists=_list_of_half(said) if has_list else None,
     )
-    taught_skews = reading.z @ axis - midpoint
+    taught_bias_scores = reading.z @ axis - midpoint
     kinds = taught["kind"].to_numpy(dtype=str)
-    classifier, unseen = fit_classifier(
-        gate_features(reading, taught_skews, config.gate_reads, has_list=has_list),
+    classifier, held_out = fit_classifier(
+        gate_features(reading, taught_bias_scores, config.gate_reads, has_list=has_list),
         kinds,
         weights=taught["weight"].to_numpy(dtype=np.float64),
         groupings=(
@@ -102,13 +102,13 @@ def fit_gate(
         ),
         seed=config.seed,
     )
-    is_skewed = np.abs(taught_skews) >= neutral_below
+    is_skewed = np.abs(taught_bias_scores) >= neutral_below
     return Gate(
         axis=axis,
         midpoint=midpoint,
         neutral_below=neutral_below,
         explicit_above=explicit_threshold(
-            np.abs(skews[training]),
+            np.abs(bias_scores[training]),
             truth[training] == CLASSES[0],
             above=neutral_below,
             false_alarm=config.false_alarm,
@@ -116,7 +116,7 @@ def fit_gate(
         classifier=classifier,
         open_above=max(
             config.abstain_below,
-            _opening(unseen, kinds, is_skewed, false_alarm=config.false_alarm),
+            _opening(held_out, kinds, is_skewed, false_alarm=config.false_alarm),
         ),
         reads=config.gate_reads,
         has_list=has_list,
@@ -144,10 +144,10 @@ def _taught(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([own, fresh[own.columns]], ignore_index=True)
 
 
-def _opening(unseen: Double, kinds: Labels, is_skewed: Double, *, false_alarm: float) -> float:
+def _opening(held_out: Double, kinds: Labels, is_skewed: Double, *, false_alarm: float) -> float:
     """Choose the threshold on classifiers that had not seen the prompt's subject or template."""
-    person = unseen[..., 1]
-    opens = (person >= unseen.max(axis=2)) & is_skewed
+    person = held_out[..., 1]
+    opens = (person >= held_out.max(axis=2)) & is_skewed
     scores = np.where(opens, person, -np.inf)
     is_closed = np.broadcast_to(kinds != "person", scores.shape)
     return opening_threshold(scores.ravel(), is_closed.ravel(), false_alarm=false_alarm)

@@ -1,4 +1,4 @@
-"""A fitted gate: the skew's axis, what the prompt says, and when that is enough to open."""
+"""A fitted gate: the bias score's axis, what the prompt says, and when that is enough to open."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from probe.arrays import Double, Float32, Mask
 from probe.errors import ShapeError
 from probe.io.settings import one_of
-from probe.moesd.config import READS, GATE_KINDS, Reads, GateKind
-from probe.moesd.gate.classes import CLASSES, Labels, classify_skew
+from probe.moesd.config import GATE_KINDS, READS, GateKind, Reads
+from probe.moesd.gate.classes import CLASSES, Labels, classify_bias_score
 from probe.moesd.gate.classifier import KindClassifier
 from probe.moesd.gate.reading import Reading, read_prompts
 from probe.text.encoder import TextEncoder
@@ -45,18 +45,19 @@ class Decision:
 class Gate:
     """A fitted gate.
 
-    The *closed-form* gate asks only the size and the sign of the skew: below ``neutral_below`` a
-    prompt is neutral, above ``explicit_above`` it is taken to say the gender itself, in between it
-    is skewed. The *trained* gate first reads what the prompt says, the gender, a person without
-    it, or nobody, by a calibrated linear classifier; where that is a person, the sign and the size
-    of the skew say the class. It opens only from the probability ``open_above`` on, which keeps
-    its false alarms to a stated rate; prompts in the band below are left alone and counted.
+    The *closed-form* gate asks only the size and the sign of the bias score: below
+    ``neutral_below`` a prompt is neutral, above ``explicit_above`` it is taken to say the gender
+    itself, in between it is skewed. The *trained* gate first reads what the prompt says, the
+    gender, a person without it, or nobody, by a calibrated linear classifier; where that is a
+    person, the sign and the size of the bias score say the class. It opens only from the
+    probability ``open_above`` on, which keeps its false alarms to a stated rate; prompts in the
+    band below are left alone and counted.
     """
 
     axis: Double
     """Shape (n_features,); ``d - Pd``, so that ``<z - Pz, d> = <z, axis>`` (P is symmetric)."""
     midpoint: float
-    """Skew half-way between the explicit male and female prompts; skews are told from here."""
+    """Bias score half-way between the explicit male and female prompts: the origin of the scale."""
     neutral_below: float
     explicit_above: float
     classifier: KindClassifier
@@ -80,7 +81,7 @@ class Gate:
         """Read prompts as this gate needs them; ``z`` are their pooled states, where known."""
         return read_prompts(encoder, prompts, reads=self.reads, has_list=self.has_list, z=z)
 
-    def skew(self, z: Float32) -> Double:
+    def bias_score(self, z: Float32) -> Double:
         """Measure towards whom prompts lean.
 
         Parameters
@@ -104,12 +105,13 @@ class Gate:
     def probabilities(self, reading: Reading) -> Double:
         """Give the calibrated probability of each of `CLASSES`, shape (n_prompts, 4).
 
-        A person's share goes to the class that the skew says: that one is a matter of definition.
+        A person's share goes to the class that the bias score says: that one is a matter of
+        definition.
         """
         explicit, person, nobody = self._kinds(reading).T
-        skews = self.skew(reading.z)
-        is_skewed = np.abs(skews) >= self.neutral_below
-        male, female = is_skewed & (skews > 0), is_skewed & (skews <= 0)
+        bias_scores = self.bias_score(reading.z)
+        is_skewed = np.abs(bias_scores) >= self.neutral_below
+        male, female = is_skewed & (bias_scores > 0), is_skewed & (bias_scores <= 0)
         return np.stack(
             [explicit, person * male, person * female, nobody + person * ~is_skewed], axis=1
         )
@@ -117,8 +119,8 @@ class Gate:
     def decide(self, reading: Reading, *, kind: GateKind | None = None) -> Decision:
         """Say what is done with prompts, by the gate's own kind or by the one that is named."""
         if (kind or self.kind) == "closed-form":
-            classes = classify_skew(
-                self.skew(reading.z),
+            classes = classify_bias_score(
+                self.bias_score(reading.z),
                 neutral_below=self.neutral_below,
                 explicit_above=self.explicit_above,
             )
@@ -140,15 +142,15 @@ class Gate:
 
     def _kinds(self, reading: Reading) -> Double:
         return self.classifier.probabilities(
-            gate_features(reading, self.skew(reading.z), self.reads, has_list=self.has_list)
+            gate_features(reading, self.bias_score(reading.z), self.reads, has_list=self.has_list)
         )
 
 
 def gate_features(
-    reading: Reading, skews: Double, reads: Reads, *, has_list: bool
+    reading: Reading, bias_scores: Double, reads: Reads, *, has_list: bool
 ) -> npt.NDArray[np.floating]:
     """Give what the classifier sees, shape (n_prompts, n_gate_features)."""
-    of_states = _of_states(reading, skews, reads)
+    of_states = _of_states(reading, bias_scores, reads)
     if not has_list:
         return of_states
     if reading.said is None:
@@ -158,9 +160,9 @@ def gate_features(
     return np.concatenate([of_states, FLAG_SCALE * reading.said], axis=1)
 
 
-def _of_states(reading: Reading, skews: Double, reads: Reads) -> npt.NDArray[np.floating]:
-    if reads == "skew":
-        return np.stack([skews, np.abs(skews)], axis=1)
+def _of_states(reading: Reading, bias_scores: Double, reads: Reads) -> npt.NDArray[np.floating]:
+    if reads == "bias_score":
+        return np.stack([bias_scores, np.abs(bias_scores)], axis=1)
     if reads == "pooled":
         return reading.z
     if reading.words is None:

@@ -19,20 +19,20 @@ def correct_levels(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With the columns ``route``, ``is_open``, ``skew``, ``skew_corrected`` and ``shift``, the
-        distance between the prompt's embeddings before and after; 0 is untouched.
+        With the columns ``route``, ``is_open``, ``bias_score``, ``bias_score_corrected`` and
+        ``shift``, the distance between the prompt's embeddings before and after; 0 is untouched.
     """
     said = prompts["prompt"].tolist()
     z = moesd.encoder.embed(said)
     decision, after = moesd.decide(said, z), moesd.embed(said)
     # closed prompts are left alone bit for bit; embedding them twice would only add rounding
     shift = np.where(decision.is_open, np.linalg.norm(after - z, axis=1), 0.0)
-    skews = moesd.gate.skew(z)
+    bias_scores = moesd.gate.bias_score(z)
     return prompts.assign(
         route=decision.classes,
         is_open=decision.is_open,
-        skew=skews,
-        skew_corrected=np.where(decision.is_open, moesd.gate.skew(after), skews),
+        bias_score=bias_scores,
+        bias_score_corrected=np.where(decision.is_open, moesd.gate.bias_score(after), bias_scores),
         shift=shift,
     )
 
@@ -47,8 +47,8 @@ def summarise_levels(
     DataFrame
         Columns ``level``, ``measure``, ``value``, ``low``, ``high``, ``n``. Measures:
         ``opened``, the share of prompts that are corrected (wanted at the level ``none``,
-        interference at the others); ``shift``, their mean shift; ``skew_left``, the root mean
-        square skew after over before, 1 where nothing is done.
+        interference at the others); ``shift``, their mean shift; ``bias_score_left``, the root mean
+        square bias score after over before, 1 where nothing is done.
     """
     rows = []
     for level, of in corrected.groupby("level", sort=False):
@@ -58,7 +58,7 @@ def summarise_levels(
             "shift": mean_interval(
                 of["shift"].to_numpy(), clusters=clusters, n_bootstrap=n_bootstrap, seed=seed
             ),
-            "skew_left": _skew_left(of, n_bootstrap=n_bootstrap, seed=seed),
+            "bias_score_left": _bias_score_left(of, n_bootstrap=n_bootstrap, seed=seed),
         }
         for measure, (value, low, high) in found.items():
             ends = {"value": value, "low": low, "high": high, "n": len(of)}
@@ -66,8 +66,10 @@ def summarise_levels(
     return pd.DataFrame(rows)
 
 
-def _skew_left(of: pd.DataFrame, *, n_bootstrap: int, seed: int) -> tuple[float, float, float]:
-    squares = of.assign(before=of["skew"] ** 2, after=of["skew_corrected"] ** 2)
+def _bias_score_left(
+    of: pd.DataFrame, *, n_bootstrap: int, seed: int
+) -> tuple[float, float, float]:
+    squares = of.assign(before=of["bias_score"] ** 2, after=of["bias_score_corrected"] ** 2)
     sums = squares.groupby("subject", sort=False)[["before", "after"]].sum().to_numpy()
     drawn = draw_counts(len(sums), n_bootstrap, np.random.default_rng(seed)) @ sums
     low, high = interval(np.sqrt(drawn[:, 1] / drawn[:, 0]))

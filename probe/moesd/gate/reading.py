@@ -27,7 +27,7 @@ class Reading:
     """What a gate has before it when it decides."""
 
     z: Float32
-    """Shape (n_prompts, n_features); pooled states, L2-normalised. The skew is taken from them."""
+    """Shape (n_prompts, n_features): pooled states, L2-normalised."""
     words: Float32 | None = None
     """Shape (n_prompts, n_word_features), see `read_words`; None if the gate reads no words."""
     said: Float32 | None = None
@@ -58,7 +58,7 @@ def read_prompts(
     encoder : TextEncoder
     prompts : sequence of str
     reads : str
-        What the gate reads: ``"pooled"``, ``"skew"`` or ``"words"``.
+        What the gate reads: ``"pooled"``, ``"bias_score"`` or ``"words"``.
     has_list : bool
         Whether it looks words up as well.
     z : ndarray of shape (n_prompts, n_features), optional

@@ -12,7 +12,7 @@ import pandas as pd
 from probe.arrays import Double, Mask
 from probe.errors import DegenerateDataError
 from probe.moesd.gate.classes import Labels
-from probe.stats.confidence_limits import exact_ends, student
+from probe.stats.confidence_limits import exact_limits, student
 
 _FEW = 5
 """Templates that lose pairs, from which on their own variance is believed more than the least."""
@@ -93,7 +93,7 @@ def auc(scores: Double, should_open: Mask, *, templates: Labels | None = None) -
         most = min(len(opened) / numbers[0], len(closed) / numbers[1])
         prompts = float(np.clip(_variance(value, *numbers) / variance, 1.0, most))
     prompts = (min(losing) * prompts + _FEW) / (min(losing) + _FEW)
-    low, high = exact_ends(value * n_pairs, n_pairs)
+    low, high = exact_limits(value * n_pairs, n_pairs)
     ends = [_newcombe(value, [prompts * n for n in numbers], t, end) for end in (0.0, 1.0)]
     return Estimate(value, min(float(low), ends[0]), max(float(high), ends[1]), len(scores))
 

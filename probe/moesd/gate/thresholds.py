@@ -39,7 +39,7 @@ def opening_threshold(scores: Double, is_closed: Mask, *, false_alarm: float) ->
 def explicit_threshold(
     sizes: Double, is_explicit: Mask, *, above: float, false_alarm: float
 ) -> float:
-    """Find the size of skew from which on a prompt is taken to say the gender.
+    """Find the size of bias score from which on a prompt is taken to say the gender.
 
     That with the best balanced accuracy between explicit prompts and the others, among those that
     let no more than a share ``false_alarm`` of the explicit prompts pass as skewed.
@@ -47,7 +47,7 @@ def explicit_threshold(
     Parameters
     ----------
     sizes : ndarray of shape (n_prompts,)
-        Sizes of skew.
+        Sizes of bias score.
     is_explicit : ndarray of bool, shape (n_prompts,)
     above : float
         The threshold is larger than this.

@@ -13,7 +13,7 @@ from probe.arrays import Double
 from probe.errors import ShapeError
 from probe.images.intervention import Condition, Intervention
 from probe.moesd.experts import DIRECTIONS
-from probe.moesd.mixture.counterfactuals import Twins
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import first_noises, unguided
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Ask = Callable[[Sequence[str]], Sequence[Double]]
 """Prompts -> for each the shares of the values that are asked for."""
 
-ROUTE = "measured"
+ROUTE = "calibrated"
 TOP = 2.0
 """The greatest strength: an expert is at most doubled."""
 _N_HALVINGS = 8
@@ -45,7 +45,7 @@ class Strengths:
 def find_strengths(
     pipeline: Any,
     move: Callable[[torch.Tensor], torch.Tensor],
-    twins: torch.Tensor,
+    counterfactuals: torch.Tensor,
     target: Double,
     *,
     n_noises: int = 4,
@@ -64,8 +64,8 @@ def find_strengths(
         Its ``unet`` and ``scheduler`` are used.
     move : callable
         Weights of shape (n_prompts, 2) -> states of shape (n_prompts, n_tokens, n_features).
-    twins : Tensor of shape (2, n_prompts, n_tokens, n_features)
-        States of each prompt's twins.
+    counterfactuals : Tensor of shape (2, n_prompts, n_tokens, n_features)
+        States of each prompt's counterfactuals.
     target : ndarray of shape (n_prompts,)
         Shares of the first value, without guidance.
     n_noises : int
@@ -76,14 +76,14 @@ def find_strengths(
     Raises
     ------
     ShapeError
-        If there are not two twins a prompt.
+        If there are not two counterfactuals a prompt.
     """
-    if len(twins) != len(DIRECTIONS) or twins.shape[1] != len(target):
+    if len(counterfactuals) != len(DIRECTIONS) or counterfactuals.shape[1] != len(target):
         raise ShapeError(
-            f"twins have shape {tuple(twins.shape)} for {len(target)} prompts; needed "
-            f"({len(DIRECTIONS)}, {len(target)}, n_tokens, n_features)"
+            f"counterfactuals have shape {tuple(counterfactuals.shape)} for {len(target)} prompts; "
+            f"needed ({len(DIRECTIONS)}, {len(target)}, n_tokens, n_features)"
         )
-    noise, last = first_noises(pipeline, twins, n_noises=n_noises, seed=seed)
+    noise, last = first_noises(pipeline, counterfactuals, n_noises=n_noises, seed=seed)
 
     rows = torch.arange(len(target)).repeat_interleave(n_noises)
 
@@ -96,7 +96,7 @@ def find_strengths(
         ]
         return torch.cat(parts).reshape(len(target), -1).double()
 
-    first, second = said(twins[0]), said(twins[1])
+    first, second = said(counterfactuals[0]), said(counterfactuals[1])
     apart = first - second
     size = apart.square().sum(dim=1)
 
@@ -130,7 +130,7 @@ class MeasuredRouting(Intervention):
     moesd : MoESD
         Its gate opens prompts; its experts move their states.
     pipeline : StableDiffusionPipeline
-    twins : Twins
+    counterfactuals : Counterfactuals
         One word an expert.
     ask : callable
         Called with the prompts that are open.
@@ -139,14 +139,25 @@ class MeasuredRouting(Intervention):
     """
 
     def __init__(
-        self, moesd: MoESD, pipeline: Any, twins: Twins, ask: Ask, *, guidance_scale: float
+        self,
+        moesd: MoESD,
+        pipeline: Any,
+        counterfactuals: Counterfactuals,
+        ask: Ask,
+        *,
+        guidance_scale: float,
     ) -> None:
-        if len(twins.words) != len(DIRECTIONS):
+        if len(counterfactuals.words) != len(DIRECTIONS):
             raise ValueError(
-                f"twins say {list(twins.words)} but the experts are {list(DIRECTIONS)}; needed "
-                "one word an expert"
+                f"counterfactuals say {list(counterfactuals.words)} but the experts are "
+                f"{list(DIRECTIONS)}; needed one word an expert"
             )
-        self._moesd, self._pipeline, self._twins, self._ask = moesd, pipeline, twins, ask
+        self._moesd, self._pipeline, self._counterfactuals, self._ask = (
+            moesd,
+            pipeline,
+            counterfactuals,
+            ask,
+        )
         self._guidance = guidance_scale
         self._known: dict[str, torch.Tensor] = {}
 
@@ -172,7 +183,7 @@ class MeasuredRouting(Intervention):
     def _moved(self, prompt: str) -> torch.Tensor:
         moesd = self._moesd
         marked = moesd.token.states(moesd.encoder, *moesd.token.input_ids(moesd.encoder, [prompt]))
-        said = moesd.encoder.states(list(self._twins.of(prompt, moesd.token)))
+        said = moesd.encoder.states(list(self._counterfactuals.of(prompt, moesd.token)))
 
         def move(weights: torch.Tensor) -> torch.Tensor:
             return moesd.experts.mix(marked, weights.to(marked))

@@ -1,4 +1,4 @@
-"""Twins of a prompt: the same words, and each value of the attribute said."""
+"""Counterfactuals of a prompt: the same words, and each value of the attribute said."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from probe.text.lexicon import with_article
 
 
 @dataclass(frozen=True)
-class Twins:
+class Counterfactuals:
     """Say each value of an attribute in a prompt that says none, before its subject.
 
-    The twins teach and measure; no pipeline is ever conditioned on one in a prompt's place.
+    The counterfactuals teach and measure; no pipeline is ever conditioned on one in a prompt's
+    place.
     """
 
     words: tuple[str, ...] = ("female", "male")
@@ -21,7 +22,9 @@ class Twins:
 
     def __post_init__(self) -> None:
         if len(set(self.words)) < 2 or len(set(self.words)) < len(self.words):
-            raise ValueError(f"twins say {list(self.words)}; needed two or more distinct words")
+            raise ValueError(
+                f"counterfactuals say {list(self.words)}; needed two or more distinct words"
+            )
 
     def of(self, prompt: str, token: SpecialToken) -> tuple[str, ...]:
         """Put each word before the subject, with the article that it needs.

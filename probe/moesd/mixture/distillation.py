@@ -1,7 +1,8 @@
 """Objectives that make each expert say the reweighted mixture: no pictures, plain price afterwards.
 
 The teacher is the base model itself, reweighted (`probe.moesd.mixture.reweighting`): it needs each
-prompt's twins and K more predictions a step. The experts learn what it says, and need neither.
+prompt's counterfactuals and K more predictions a step. The experts learn what it says, and need
+neither.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import torch
 from torch.nn import functional
 
 from probe.moesd.mixture.calibrated import find_strengths
-from probe.moesd.mixture.counterfactuals import Twins
-from probe.moesd.mixture.objectives import marked_states, twin_states
+from probe.moesd.mixture.counterfactuals import Counterfactuals
+from probe.moesd.mixture.objectives import counterfactual_states, marked_states
 from probe.moesd.mixture.reweighting import reweigh_prediction
 from probe.moesd.mixture.shares import read_shares
 from probe.moesd.mixture.trajectories import Trajectories
@@ -30,8 +31,8 @@ class MixtureStates:
     """Bring the corrected states to where the denoiser says that every value is as likely.
 
     ``mean |E(x) - x*|^2 / mean |x - x*|^2`` with ``x* = x + s (x_1 - x_2)``: x are the states of
-    the neutral prompt marked with the special token, x_k those of its twins, E the expert against
-    the prompt's lean, and s the step at which the share read off the denoiser is 1/2 (see
+    the neutral prompt marked with the special token, x_k those of its counterfactuals, E the expert
+    against the prompt's lean, and s the step at which the share read off the denoiser is 1/2 (see
     `find_strengths`). 1: as far off as without an expert; 0: every share is even. The steps are
     found once; after that the image model takes no part.
 
@@ -41,7 +42,7 @@ class MixtureStates:
         Experts are trained; the token stays.
     prompts : sequence of str
         Prompts of training occupations that say no gender, skewed or not.
-    twins : Twins
+    counterfactuals : Counterfactuals
         One word an expert, in the order of `probe.moesd.experts.DIRECTIONS`.
     pipeline : StableDiffusionPipeline
         Its ``unet`` and ``scheduler`` are used as they are.
@@ -53,12 +54,18 @@ class MixtureStates:
     pace = 5.0  # regression on fixed targets bears longer steps than the other objectives
 
     def __init__(
-        self, moesd: MoESD, prompts: Sequence[str], twins: Twins, pipeline: Any, *, seed: int
+        self,
+        moesd: MoESD,
+        prompts: Sequence[str],
+        counterfactuals: Counterfactuals,
+        pipeline: Any,
+        *,
+        seed: int,
     ) -> None:
         self._experts = moesd.experts
         self._states = marked_states(moesd, prompts)
         self._toward_male = _leans_female(moesd, prompts)
-        aligned = twin_states(moesd, prompts, twins)
+        aligned = counterfactual_states(moesd, prompts, counterfactuals)
         apart = aligned[0] - aligned[1]
 
         def move(weights: torch.Tensor) -> torch.Tensor:
@@ -68,7 +75,7 @@ class MixtureStates:
         self.found = find_strengths(
             pipeline,
             move,
-            _said(moesd, prompts, twins),
+            _said(moesd, prompts, counterfactuals),
             np.full(len(prompts), 1 / 2),
             n_noises=_N_NOISES,
             seed=seed,
@@ -93,7 +100,7 @@ class MixturePredictions:
 
     Parameters
     ----------
-    moesd, prompts, twins, pipeline
+    moesd, prompts, counterfactuals, pipeline
         As for `MixtureStates`.
     n_prompts : int
         Number of trajectories, each of one prompt and one noise.
@@ -110,7 +117,7 @@ class MixturePredictions:
         self,
         moesd: MoESD,
         prompts: Sequence[str],
-        twins: Twins,
+        counterfactuals: Counterfactuals,
         pipeline: Any,
         *,
         n_prompts: int,
@@ -123,7 +130,7 @@ class MixturePredictions:
         self._toward_male = _leans_female(moesd, prompts)
         self.rng = torch.Generator().manual_seed(seed)
         chosen = torch.randint(len(prompts), (n_prompts,), generator=self.rng)
-        states, said = moesd.encoder.states(prompts), _said(moesd, prompts, twins)
+        states, said = moesd.encoder.states(prompts), _said(moesd, prompts, counterfactuals)
         self._bank = teach(pipeline, states, said, chosen, seed=seed)
         self.parameters = list(moesd.experts.parameters())
 
@@ -141,7 +148,12 @@ class MixturePredictions:
 
 @torch.no_grad()
 def teach(
-    pipeline: Any, states: torch.Tensor, twins: torch.Tensor, chosen: torch.Tensor, *, seed: int
+    pipeline: Any,
+    states: torch.Tensor,
+    counterfactuals: torch.Tensor,
+    chosen: torch.Tensor,
+    *,
+    seed: int,
 ) -> Trajectories:
     """Denoise from pure noise as a model that draws every value as often, and keep every step.
 
@@ -151,32 +163,32 @@ def teach(
         Its ``unet`` and ``scheduler`` are used as they are.
     states : Tensor of shape (n_prompts, n_tokens, n_features)
         Of prompts that leave the value open.
-    twins : Tensor of shape (K, n_prompts, n_tokens, n_features)
+    counterfactuals : Tensor of shape (K, n_prompts, n_tokens, n_features)
     chosen : int Tensor of shape (n_trajectories,)
         Row of the states that each trajectory is denoised under.
     seed : int
         Of the noise.
     """
-    read = read_shares(pipeline, states, twins, n_noises=_N_NOISES, seed=seed)
+    read = read_shares(pipeline, states, counterfactuals, n_noises=_N_NOISES, seed=seed)
     prior = torch.from_numpy(read.shares)  # (n_prompts, K)
-    even = torch.full((len(twins),), 1 / len(twins), dtype=torch.float64)
+    even = torch.full((len(counterfactuals),), 1 / len(counterfactuals), dtype=torch.float64)
 
     def say(latents: torch.Tensor, time: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         plain, *said = (
             pipeline.unet(latents, time, encoder_hidden_states=of[rows]).sample
-            for of in (states, *twins)
+            for of in (states, *counterfactuals)
         )
         return reweigh_prediction(plain, torch.stack(said), prior[rows], even)
 
     return Trajectories.follow(pipeline, states, chosen, seed=seed, say=say)
 
 
-def _said(moesd: MoESD, prompts: Sequence[str], twins: Twins) -> torch.Tensor:
-    """States of the twins as they are encoded, (K, n_prompts, n_tokens, n_features)."""
-    said = zip(*(twins.of(prompt, moesd.token) for prompt in prompts), strict=True)
+def _said(moesd: MoESD, prompts: Sequence[str], counterfactuals: Counterfactuals) -> torch.Tensor:
+    """States of the counterfactuals as they are encoded, (K, n_prompts, n_tokens, n_features)."""
+    said = zip(*(counterfactuals.of(prompt, moesd.token) for prompt in prompts), strict=True)
     return torch.stack([moesd.encoder.states(list(of_word)) for of_word in said])
 
 
 def _leans_female(moesd: MoESD, prompts: Sequence[str]) -> torch.Tensor:
     """Which prompts go to the expert toward male, (n_prompts,)."""
-    return torch.from_numpy(moesd.gate.skew(moesd.encoder.embed(prompts)) < 0)
+    return torch.from_numpy(moesd.gate.bias_score(moesd.encoder.embed(prompts)) < 0)

@@ -1,4 +1,4 @@
-"""Objectives that make each expert bring one value: the corrected prompt equals its twin."""
+"""Objectives that train each expert to produce one value of the attribute."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 from torch.nn import functional
 
 from probe.moesd.experts import DIRECTIONS
-from probe.moesd.mixture.counterfactuals import Twins
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.trajectories import Trajectories
 
 if TYPE_CHECKING:
     from probe.moesd.model import MoESD
 
 
-class TwinStates:
-    """Bring the corrected states to those of the twin, token by token; no image model.
+class CounterfactualStates:
+    """Bring the corrected states to those of the counterfactual, token by token; no image model.
 
     ``mean_k |E_k(x) - x_k|^2 / |x - x_k|^2``, with x the states of the neutral prompt marked with
-    the special token, x_k those of its twin (the word of value k where the token stands) and E_k
-    the expert. 1: as far off as without an expert; 0: each expert says its value.
+    the special token, x_k those of its counterfactual (the word of value k where the token stands)
+    and E_k the expert. 1: as far off as without an expert; 0: each expert says its value.
 
     Parameters
     ----------
@@ -29,17 +29,19 @@ class TwinStates:
         Token and experts are trained.
     prompts : sequence of str
         Prompts of training occupations that say no gender, skewed or not.
-    twins : Twins
+    counterfactuals : Counterfactuals
         One word an expert, in the order of `probe.moesd.experts.DIRECTIONS`.
     """
 
-    name = "twin states"
+    name = "counterfactual states"
     pace = 5.0  # regression on fixed targets bears longer steps than the other objectives
 
-    def __init__(self, moesd: MoESD, prompts: Sequence[str], twins: Twins) -> None:
+    def __init__(
+        self, moesd: MoESD, prompts: Sequence[str], counterfactuals: Counterfactuals
+    ) -> None:
         self._moesd = moesd
         self._ids, self._places = moesd.token.input_ids(moesd.encoder, prompts)
-        self._targets = twin_states(moesd, prompts, twins)
+        self._targets = counterfactual_states(moesd, prompts, counterfactuals)
         moesd.token.vector.requires_grad_(True)
         self.parameters = [moesd.token.vector, *moesd.experts.parameters()]
         with torch.no_grad():
@@ -59,20 +61,21 @@ class TwinStates:
         return torch.stack(left).mean()
 
 
-class TwinPredictions:
-    """Bring the denoiser's predictions under the corrected prompts to those under the twins.
+class CounterfactualPredictions:
+    """Match the denoiser's predictions for corrected prompts to those for the counterfactuals.
 
     ``mean |v(x_t, E_k(x)) - v(x_t, x_k)|^2``: distillation through the frozen image model. No
     picture is needed: the latents x_t are those that the image model itself passes through
-    when it draws the twin (`Trajectories`), from pure noise down to where gender is decided.
+    when it draws the counterfactual (`Trajectories`), from pure noise down to where gender is
+    decided.
 
     Parameters
     ----------
     moesd : MoESD
         Experts are trained; the token stays.
     prompts : sequence of str
-        As for `TwinStates`.
-    twins : Twins
+        As for `CounterfactualStates`.
+    counterfactuals : Counterfactuals
     pipeline : StableDiffusionPipeline
         Its ``unet`` and ``scheduler`` are used as they are.
     n_prompts : int
@@ -83,14 +86,14 @@ class TwinPredictions:
         Of prompts and noise.
     """
 
-    name = "twin predictions"
+    name = "counterfactual predictions"
     pace = 1.0
 
     def __init__(
         self,
         moesd: MoESD,
         prompts: Sequence[str],
-        twins: Twins,
+        counterfactuals: Counterfactuals,
         pipeline: Any,
         *,
         n_prompts: int,
@@ -101,7 +104,9 @@ class TwinPredictions:
         pipeline.unet.requires_grad_(False)
         self._states = marked_states(moesd, prompts)
         rng = torch.Generator().manual_seed(seed)
-        said = twin_states(moesd, prompts, twins).flatten(0, 1)  # (K * n_prompts, ...)
+        said = counterfactual_states(moesd, prompts, counterfactuals).flatten(
+            0, 1
+        )  # (K * n_prompts, ...)
         chosen = torch.randint(len(said), (n_prompts,), generator=rng)
         self._bank = Trajectories.follow(pipeline, said, chosen, seed=seed)
         self.rng = rng
@@ -133,8 +138,10 @@ def marked_states(moesd: MoESD, prompts: Sequence[str]) -> torch.Tensor:
     return moesd.token.states(moesd.encoder, ids, places)
 
 
-def twin_states(moesd: MoESD, prompts: Sequence[str], twins: Twins) -> torch.Tensor:
-    """Encode the twins of prompts, aligned with the prompts that the token marks.
+def counterfactual_states(
+    moesd: MoESD, prompts: Sequence[str], counterfactuals: Counterfactuals
+) -> torch.Tensor:
+    """Encode the counterfactuals of prompts, aligned with the prompts that the token marks.
 
     Where a word has several tokens, its last stands where the special token does.
 
@@ -147,16 +154,16 @@ def twin_states(moesd: MoESD, prompts: Sequence[str], twins: Twins) -> torch.Ten
     ValueError
         If there is not one word an expert.
     """
-    if len(twins.words) != len(DIRECTIONS):
+    if len(counterfactuals.words) != len(DIRECTIONS):
         raise ValueError(
-            f"twins say {list(twins.words)} but the experts are {list(DIRECTIONS)}; needed one "
-            "word an expert"
+            f"counterfactuals say {list(counterfactuals.words)} but the experts are "
+            f"{list(DIRECTIONS)}; needed one word an expert"
         )
     encoder, token = moesd.encoder, moesd.token
     _, places = token.input_ids(encoder, prompts)
-    said = list(zip(*(twins.of(prompt, token) for prompt in prompts), strict=True))
+    said = list(zip(*(counterfactuals.of(prompt, token) for prompt in prompts), strict=True))
     targets = []
-    for word, of_word in zip(twins.words, said, strict=True):
+    for word, of_word in zip(counterfactuals.words, said, strict=True):
         states = encoder.states(list(of_word))
         n_more = len(encoder.tokenizer(word, add_special_tokens=False).input_ids) - 1
         position = torch.arange(states.shape[1])

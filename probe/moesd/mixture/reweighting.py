@@ -10,7 +10,7 @@ import torch
 
 from probe.arrays import Double
 from probe.images.intervention import Condition, Intervention
-from probe.moesd.mixture.counterfactuals import Twins
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import mixture_weights, read_shares
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ def reweigh_prediction(
 ) -> torch.Tensor:
     """Change a denoiser's prediction to what it would have been had the prior been another.
 
-    ``v + sum_k (w'_k - w_k) v_k``, with w the weights of the twins' predictions in v by least
-    squares and w' those of `reweigh`. What the twins do not explain stays.
+    ``v + sum_k (w'_k - w_k) v_k``, with w the weights of the counterfactuals' predictions in v by
+    least squares and w' those of `reweigh`. What the counterfactuals do not explain stays.
 
     Parameters
     ----------
     predicted : Tensor of shape (n_rows, channels, height, width)
         v, under prompts that leave the value open.
     said : Tensor of shape (K, n_rows, channels, height, width)
-        The predictions for the same latents under the twins of each prompt.
+        The predictions for the same latents under the counterfactuals of each prompt.
     prior, target : Tensors of shape (n_rows, K) and (K,)
         Shares of the values without correction, and those that are wanted.
 
@@ -76,7 +76,7 @@ def reweigh_prediction(
 def reweighted(
     unet: Any,
     rows: Sequence[int],
-    twins: torch.Tensor,
+    counterfactuals: torch.Tensor,
     prior: torch.Tensor,
     target: torch.Tensor,
     *,
@@ -91,8 +91,8 @@ def reweighted(
         the prediction. The hook is removed whatever happens.
     rows : sequence of int
         Rows of the pictures, negative: with guidance the promptless half comes first.
-    twins : Tensor of shape (K, n_rows, n_tokens, n_features)
-        States of each row's twins.
+    counterfactuals : Tensor of shape (K, n_rows, n_tokens, n_features)
+        States of each row's counterfactuals.
     prior, target : Tensors of shape (n_rows, K) and (K,)
         Shares of the values without correction, and those that are wanted.
     end : float
@@ -105,7 +105,7 @@ def reweighted(
             return None
         parts = [
             unet.forward(latents[rows], time, encoder_hidden_states=states, return_dict=False)[0]
-            for states in twins.to(latents)
+            for states in counterfactuals.to(latents)
         ]
         predicted = output[0].clone()
         predicted[rows] = reweigh_prediction(predicted[rows], torch.stack(parts), prior, target)
@@ -127,16 +127,17 @@ def _unsure(shares: torch.Tensor) -> torch.Tensor:
 class Reweighting(Intervention):
     """Turn the mixture under a neutral prompt into the one that the target asks for.
 
-    At each step the weights of the twins' predictions in the neutral one are found by least
-    squares, divided by the prompt's shares (see `probe.moesd.mixture.shares`), multiplied by the
-    target's, and the prediction moved by the difference: ``v + sum_k (w'_k - w_k) v_k``. What the
-    twins do not explain stays. It costs K more predictions a step, down to `LOW_NOISE`.
+    At each step the weights of the counterfactuals' predictions in the neutral one are found by
+    least squares, divided by the prompt's shares (see `probe.moesd.mixture.shares`), multiplied by
+    the target's, and the prediction moved by the difference: ``v + sum_k (w'_k - w_k) v_k``. What
+    the counterfactuals do not explain stays. It costs K more predictions a step, down to
+    `LOW_NOISE`.
 
     Parameters
     ----------
     moesd : MoESD
         Its gate says which prompts are reweighted; its experts are not asked.
-    twins : Twins
+    counterfactuals : Counterfactuals
         They say each value.
     target : ndarray of shape (K,)
         Shares that are asked for, of sum 1.
@@ -149,13 +150,15 @@ class Reweighting(Intervention):
     rate of a posterior). Its use on a denoiser's mixture is ours; see docs/mixture.md.
     """
 
-    def __init__(self, moesd: MoESD, twins: Twins, target: Double, *, n_noises: int = 16) -> None:
-        if len(target) != len(twins.words):
+    def __init__(
+        self, moesd: MoESD, counterfactuals: Counterfactuals, target: Double, *, n_noises: int = 16
+    ) -> None:
+        if len(target) != len(counterfactuals.words):
             raise ValueError(
-                f"the target has {len(target)} shares and the twins say {list(twins.words)}; "
-                "needed one share a word"
+                f"the target has {len(target)} shares and the counterfactuals say "
+                f"{list(counterfactuals.words)}; needed one share a word"
             )
-        self._moesd, self._twins, self._n_noises = moesd, twins, n_noises
+        self._moesd, self._counterfactuals, self._n_noises = moesd, counterfactuals, n_noises
         self._target = torch.as_tensor(target, dtype=torch.float64)
         self._known: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -168,7 +171,7 @@ class Reweighting(Intervention):
         """Every setting, for the prompts that are reweighted."""
         if not condition.route:
             return ""
-        words, shares = " ".join(self._twins.words), self._target.tolist()
+        words, shares = " ".join(self._counterfactuals.words), self._target.tolist()
         return f"{ROUTE} {words} to {shares} above {LOW_NOISE} n={self._n_noises}"
 
     @contextmanager
@@ -179,12 +182,12 @@ class Reweighting(Intervention):
             yield
             return
         known = [self._of_prompt(pipeline, conditions[row].prompt) for row in sent]
-        twins = torch.stack([states for states, _ in known], dim=1)  # (K, n_sent, ...)
+        counterfactuals = torch.stack([states for states, _ in known], dim=1)  # (K, n_sent, ...)
         prior = torch.stack([shares for _, shares in known])  # (n_sent, K)
         with reweighted(
             pipeline.unet,
             [row - len(conditions) for row in sent],
-            twins,
+            counterfactuals,
             prior,
             self._target,
             end=LOW_NOISE * pipeline.scheduler.config.num_train_timesteps,
@@ -192,10 +195,10 @@ class Reweighting(Intervention):
             yield
 
     def _of_prompt(self, pipeline: Any, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """States of the twins, and the shares without correction; each prompt is asked once."""
+        """Return counterfactual states and uncorrected shares, computed once a prompt."""
         if prompt not in self._known:
             encoder = self._moesd.encoder
-            states = encoder.states(list(self._twins.of(prompt, self._moesd.token)))
+            states = encoder.states(list(self._counterfactuals.of(prompt, self._moesd.token)))
             read = read_shares(
                 pipeline, encoder.states([prompt]), states[:, None], n_noises=self._n_noises
             )

@@ -34,7 +34,7 @@ class SampledRouting(Intervention):
     Parameters
     ----------
     moesd : MoESD
-        Its experts must bring one value each, as the objective ``twins`` trains them.
+        Its experts must bring one value each, as the objective ``counterfactuals`` trains them.
     divide : callable
         Called once with all prompts for which the gate opens.
     """

@@ -21,18 +21,18 @@ class SharesRead:
     shares: Double
     """Shape (n_prompts, K), rows of sum 1: share of each value."""
     explained: Double
-    """Shape (n_prompts,): share of the neutral prediction's distance from the mean of the twins'
-    that the mixture explains, from 0 to 1. Low: the shares say little about this prompt."""
+    """Shape (n_prompts,): share of the neutral prediction's distance from the mean of the
+    counterfactuals' that the mixture explains, from 0 to 1. Low: the shares say little here."""
     obeyed: Double
-    """Shape (n_prompts,): root mean square distance of the twins' predictions, in units of the
-    prediction. 0: the model does not tell the twins apart, and the shares are undefined."""
+    """Shape (n_prompts,): root mean square distance of the counterfactuals' predictions, in units
+    of the prediction. 0: the counterfactuals look alike, and the shares are undefined."""
 
 
 @torch.no_grad()
 def read_shares(
     pipeline: Any,
     states: torch.Tensor,
-    twins: torch.Tensor,
+    counterfactuals: torch.Tensor,
     *,
     n_noises: int = 16,
     seed: int = 0,
@@ -40,10 +40,10 @@ def read_shares(
     """Read off the denoiser how a prompt's pictures will be divided.
 
     What a denoiser predicts is an expectation, so under a prompt that leaves the value open it is
-    the mixture of its predictions under the twins that say it, ``v = sum_k w_k v_k + rest``, and at
-    pure noise, where the latents tell nothing yet, the weights are the prompt's shares. They are
-    found by least squares over all noises and elements, see `mixture_weights`. It takes K + 1
-    predictions a prompt and noise.
+    the mixture of its predictions under the counterfactuals that say it, ``v = sum_k w_k v_k +
+    rest``, and at pure noise, where the latents tell nothing yet, the weights are the prompt's
+    shares. They are found by least squares over all noises and elements, see `mixture_weights`. It
+    takes K + 1 predictions a prompt and noise.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def read_shares(
         Its ``unet`` and ``scheduler`` are used.
     states : Tensor of shape (n_prompts, n_tokens, n_features)
         Of prompts that leave the value open.
-    twins : Tensor of shape (K, n_prompts, n_tokens, n_features)
+    counterfactuals : Tensor of shape (K, n_prompts, n_tokens, n_features)
         Of the same prompts with each value said.
     n_noises : int
         Noises that the fit is over; the same for all prompts.
@@ -68,14 +68,19 @@ def read_shares(
     ShapeError
         If the states do not belong together.
     """
-    if twins.ndim != 4 or twins.shape[1:] != states.shape or len(twins) < 2:
+    if (
+        counterfactuals.ndim != 4
+        or counterfactuals.shape[1:] != states.shape
+        or len(counterfactuals) < 2
+    ):
         raise ShapeError(
-            f"states have shape {tuple(states.shape)} and twins {tuple(twins.shape)}; needed "
-            "twins of shape (K, *states.shape), K at least 2"
+            f"states have shape {tuple(states.shape)} and counterfactuals "
+            f"{tuple(counterfactuals.shape)}; needed counterfactuals of shape (K, *states.shape), "
+            "K at least 2"
         )
     noise, last = first_noises(pipeline, states, n_noises=n_noises, seed=seed)
     rows = []
-    for of_prompt in zip(states, *twins, strict=True):
+    for of_prompt in zip(states, *counterfactuals, strict=True):
         parts = [predict(pipeline.unet, noise, last, one) for one in of_prompt]
         rows.append(_read(parts[0], torch.stack(parts[1:])))
     shares, explained, obeyed = (np.stack(column) for column in zip(*rows, strict=True))

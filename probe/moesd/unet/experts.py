@@ -37,7 +37,8 @@ class UNetExperts(nn.Module):
     placement : str
         Which blocks the sites were looked for in.
     levels : sequence of float
-        Sizes of the skew that part the experts of a direction, ascending; one less than they are.
+        Sizes of the bias score that part the experts of a direction, ascending; one less than they
+        are.
 
     References
     ----------
@@ -120,13 +121,13 @@ class UNetExperts(nn.Module):
         Parameters
         ----------
         sizes : ndarray of shape (n_prompts,)
-            Absolute skews of the training prompts.
+            Absolute bias scores of the training prompts.
         """
         shares = np.arange(1, self.n_levels) / max(1, self.n_levels)
         self.levels = tuple(float(cut) for cut in np.quantile(sizes, shares))
 
     def route(self, toward_male: bool, size: float) -> str:
-        """Name the expert of a prompt that is corrected, by its direction and its skew's size."""
+        """Name the expert of a corrected prompt, by the sign and size of its bias score."""
         if not self.n_levels:
             return BASE
         level = int(np.searchsorted(self.levels, size))

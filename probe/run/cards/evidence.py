@@ -21,7 +21,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class Evaluator:
     """A model that looked at the pictures."""
 
     name: str
@@ -43,8 +43,8 @@ class Evidence:
     """One row a side, subject and value of the attribute that fairness is about."""
     intersections: dict[str, Any] | None
     """What the study found, if it is of these very pictures."""
-    classifier: Judge
-    clip: Judge
+    classifier: Evaluator
+    clip: Evaluator
 
     @classmethod
     def gather(cls, run: Run) -> Evidence:
@@ -96,6 +96,6 @@ def hub_id(name: str) -> str | None:
     return name if is_one else None
 
 
-def _judge(chosen: str, folder: Path, what: str) -> Judge:
+def _judge(chosen: str, folder: Path, what: str) -> Evaluator:
     name = public_name(chosen) if chosen else f"the model's own {what}"
-    return Judge(name, model_revision(folder))
+    return Evaluator(name, model_revision(folder))

@@ -12,6 +12,7 @@ from probe.run.wording.comparable import comparable
 from probe.run.wording.errors import classifier_error
 from probe.run.wording.finding import finding
 from probe.run.wording.limits import limits
+from probe.run.wording.missing import missing
 from probe.run.wording.numbers import interval, number, p_value
 from probe.run.wording.terms import (
     DRIFT,
@@ -23,7 +24,6 @@ from probe.run.wording.terms import (
     SPLITS,
     versions,
 )
-from probe.run.wording.unseen import unseen
 
 BEGIN, END = "<!-- moesd-probe:begin -->", "<!-- moesd-probe:end -->"
 """What the section stands between; whatever is there is replaced by the next one."""
@@ -89,7 +89,7 @@ def _fairness(evidence: Evidence) -> str:
         "noise. In brackets 95 % intervals; the noise floor is what a perfectly fair model would "
         f"score at this number of pictures. {plain(meanings)}.\n\n{table(head, rows)}"
         + "".join(
-            f"\n\n{plain(told)}" for of in (unseen, classifier_error) if (told := of(quality))
+            f"\n\n{plain(told)}" for of in (missing, classifier_error) if (told := of(quality))
         )
     )
 
@@ -199,7 +199,7 @@ def _measured(evidence: Evidence) -> Iterator[str]:
     trained, held_out = (evidence.size(split)[0] for split in ("trained", "held_out"))
     yield (
         f"Correction: MoESD, trained on {trained} occupations, {held_out} held out; objective "
-        f"{train.objective}, seed {train.seed}; pictures sent {drawn.sending} towards "
+        f"{train.objective}, seed {train.seed}; pictures sent {drawn.routing} towards "
         f"{plain(public_name(drawn.target))}, strength {drawn.strength:g}."
     )
     yield (

@@ -17,7 +17,7 @@ _COLUMNS = (
     ("mad", "MAD", 3),
     ("mad_trained", "trained on", 3),
     ("mad_held_out", "held out", 3),
-    ("explicit_honoured", "explicit honoured", 3),
+    ("explicit_adherence", "explicit followed", 3),
     ("subject_recognised", "recognised", 3),
     ("non_person_changed", "things changed", 2),
     ("clip_score", "CLIP score", 1),

@@ -91,9 +91,9 @@ class Bench:
             "bench",
             run.revision,
             lexicon_line(run.lexicon),
-            settings_line(run.config.generate, without=("n_images", "batch_size", "sending")),
+            settings_line(run.config.generate, without=("n_images", "batch_size", "routing")),
             f"n={self.n_images}",
-            evaluators.judges_line(
+            evaluators.evaluators_line(
                 run, evaluators.classifier_folder(run), evaluators.clip_folder(run)
             )
             + evaluators.faces_line(run),

@@ -73,14 +73,14 @@ class Judgement:
             n_bootstrap=self.n_bootstrap,
             seed=self.seed,
         )
-        honoured = failures.share(self._is_honoured(table))
+        adherent = failures.share(self._is_adherent(table))
         thing = table["kind"] == "object"
         return {
             "name": name,
             **fairness,
             "difference": asdict(change),
-            "explicit_honoured": honoured,
-            "keeps_explicit": honoured["value"] >= self._base_honoured - TOLERANCE,
+            "explicit_adherence": adherent,
+            "keeps_explicit": adherent["value"] >= self._base_adherent - TOLERANCE,
             "explicit_changed": failures.share(~is_same[table["kind"].isin(list(self.asked))]),
             "subject_recognised": failures.share(
                 table.loc[neutral, SUBJECT_SEEN] == table.loc[neutral, "subject"]
@@ -102,15 +102,15 @@ class Judgement:
                 seed=self.seed,
             ),
             "kid": self._kid(seen.features[neutral.to_numpy()], tuple(self.asked)),
-            **({"unseen": failures.share(is_missed)} if is_missed.any() else {}),
+            **({"missing": failures.share(is_missed)} if is_missed.any() else {}),
             **seen.row,
         }
 
     @property
-    def _base_honoured(self) -> float:
-        return float(self._is_honoured(self.base.labels).mean())
+    def _base_adherent(self) -> float:
+        return float(self._is_adherent(self.base.labels).mean())
 
-    def _is_honoured(self, table: pd.DataFrame) -> pd.Series:
+    def _is_adherent(self, table: pd.DataFrame) -> pd.Series:
         """Whether each explicit prompt's picture shows what was asked for, where that is seen."""
         said = table[table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)]
         return said[self.attribute] == said["kind"].map(dict(self.asked))

@@ -65,13 +65,13 @@ def _own(bench: Bench) -> Method:
     return _sent(bench, bench.run, _load(bench))
 
 
-def _variant(settings: Mapping[str, Any], sending: str, bench: Bench) -> Method:
+def _variant(settings: Mapping[str, Any], routing: str, bench: Bench) -> Method:
     """A correction that is trained here, as the run's own but for a few settings."""
     from probe.run.stages.train import train_correction
 
     config = bench.run.config.with_settings("train", settings)
     # The run's own dial may ask for a target that this sending cannot meet.
-    whole = {"sending": sending, "strength": 1.0, "target": "parity"}
+    whole = {"routing": routing, "strength": 1.0, "target": "parity"}
     run = replace(bench.run, config=config.with_settings("generate", whole))
     # No variant changes what a gate is fitted by, so the run's own is the one it would fit.
     gate = _load(bench).gate
@@ -85,10 +85,10 @@ def _reweighting(bench: Bench) -> Method:
 
     from probe.baselines.method import Method
     from probe.moesd.mixture.reweighting import Reweighting
-    from probe.run.routing import twins_of
+    from probe.run.routing import counterfactuals_of
 
     target = np.array([0.5, 0.5])
-    return Method(Reweighting(_load(bench), twins_of(bench.run.lexicon), target))
+    return Method(Reweighting(_load(bench), counterfactuals_of(bench.run.lexicon), target))
 
 
 def _load(bench: Bench) -> MoESD:
@@ -118,7 +118,7 @@ def _examples(run: Run) -> str:
 def _files(run: Run) -> str:
     from probe.run.routing import target_line
 
-    return f"{run.hashes(*parts(run))} {run.config.generate.sending} {target_line(run)}"
+    return f"{run.hashes(*parts(run))} {run.config.generate.routing} {target_line(run)}"
 
 
 def _fit(run: Run) -> str:
@@ -126,13 +126,13 @@ def _fit(run: Run) -> str:
 
 
 def _variants(**settings: Mapping[str, Any]) -> dict[str, Entry]:
-    """Entries of variants by name; ``sending`` among the settings is that of ``generate``."""
+    """Entries of variants by name; ``routing`` among the settings is that of ``generate``."""
     return {
         f"moesd-{name}": Entry(
             partial(
                 _variant,
-                {key: value for key, value in of.items() if key != "sending"},
-                of.get("sending", "by-lean"),
+                {key: value for key, value in of.items() if key != "routing"},
+                of.get("routing", "top1"),
             ),
             _fit,
         )
@@ -148,13 +148,13 @@ METHODS: Mapping[str, Entry] = {
         unet={"side": "unet", "objective": "both"},
         both={"side": "both", "objective": "both"},
         mixture={"side": "text", "objective": "mixture"},
-        measured={"side": "text", "objective": "twins", "sending": "measured"},
-        sampled={"side": "text", "objective": "twins", "sending": "by-seed"},
+        measured={"side": "text", "objective": "counterfactual", "routing": "calibrated"},
+        sampled={"side": "text", "objective": "counterfactual", "routing": "stratified"},
     ),
     "reweighting": Entry(_reweighting, _files),
     **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES},
 }
 """Every method. ``moesd-text, -unet, -both``: experts on that side, each prompt sent to the one
-against its lean; ``-mixture``: likewise, trained without pictures. ``moesd-measured``: likewise, as
-strongly as the denoiser says. ``moesd-sampled``: each picture sent to the one that its seed
+against its lean; ``-mixture``: likewise, trained without pictures. ``moesd-calibrated``: likewise,
+as strongly as the denoiser says. ``moesd-stratified``: each picture sent to the one that its seed
 draws."""

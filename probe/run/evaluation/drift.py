@@ -90,7 +90,7 @@ def _features(
         for side in ("moesd", "base")
         for name, key in keys[side].items()
     }
-    seen = extractor.extract(list(files.values()), progress=run.told("comparing pictures"))
+    seen = extractor.extract(list(files.values()), progress=run.progress_on("comparing pictures"))
     places = {key: row for row, key in enumerate(files)}
     base, corrected = (seen[keys[side].map(places).to_numpy()] for side in ("base", "moesd"))
     return base, corrected

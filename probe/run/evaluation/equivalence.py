@@ -108,7 +108,7 @@ def over_captions(
         each; with a margin ``p_equivalent`` and ``margin``. None if fewer than two occupations or
         objects have pictures of all kinds on both sides.
     """
-    from probe.stats.intervals import Interval, joined_ends, mean_interval
+    from probe.stats.intervals import Interval, joined_limits, mean_interval
 
     kinds = dict.fromkeys(explicit, "explicit") | {"neutral": "neutral", "object": "object"}
     before, after = (
@@ -127,7 +127,7 @@ def over_captions(
     )
     beside = Interval(*(end + of_objects.value for end in astuple(of_people)))
     found = {
-        **asdict(joined_ends(beside, of_objects)),
+        **asdict(joined_limits(beside, of_objects)),
         "n_subjects": len(people),
         "n_objects": len(objects),
         "kinds": weights.to_dict(),

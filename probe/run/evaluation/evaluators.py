@@ -38,7 +38,7 @@ def features_folder(run: Run) -> Path:
     return resolve_model(chosen) if chosen else clip_folder(run)
 
 
-def judges_line(run: Run, *folders: Path) -> str:
+def evaluators_line(run: Run, *folders: Path) -> str:
     """Which weights look at the pictures, to be hashed with what they say."""
     from probe.text.checkpoints import model_revision
 

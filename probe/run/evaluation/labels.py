@@ -61,7 +61,7 @@ def label_pictures(run: Run, classifier: Classifier) -> pd.DataFrame:
 
 def _seen_by(run: Run) -> str:
     folders = evaluators.classifier_folder(run), evaluators.clip_folder(run)
-    return evaluators.judges_line(run, *folders) + evaluators.faces_line(run)
+    return evaluators.evaluators_line(run, *folders) + evaluators.faces_line(run)
 
 
 def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame
             seen["key"] = rows["key"].to_numpy()
             write_table(path, seen, run.provenance("piece", made_from))
         pieces.append(read_table(path, kind="piece")[0])
-        if (tell := run.told("looking at pictures")) is not None:
+        if (tell := run.progress_on("looking at pictures")) is not None:
             tell(start + len(rows), len(distinct))
     return pd.concat(pieces)
 

@@ -24,7 +24,7 @@ from probe.run.evaluation.missing_labels import (
     bound_difference,
     bound_figures,
     bound_share,
-    count_unseen,
+    count_missing,
     is_seen,
 )
 
@@ -75,7 +75,7 @@ class Measurement:
             "n_images": {**n_images, "per_subject": n_images["base"] // n_subjects},
             "attribute": self.attribute,
             "value": self.asked["female"],
-            **({"unseen": self._unseen()} if self.in_faces else {}),
+            **({"missing": self._missing()} if self.in_faces else {}),
         }
 
     def fairness(self) -> pd.DataFrame:
@@ -181,8 +181,8 @@ class Measurement:
         return {
             **figures("all"),
             **{split: figures(split) for split in SPLITS[1:]},
-            "explicit_honoured": failures.share(
-                self._is_honoured(said[is_seen(said, self.attribute)])
+            "explicit_adherence": failures.share(
+                self._is_adherent(said[is_seen(said, self.attribute)])
             ),
             "subject_recognised": failures.share(neutral[SUBJECT_SEEN] == neutral["subject"]),
             "clip_score": {**asdict(clip), "n": len(neutral)},
@@ -217,24 +217,24 @@ class Measurement:
             "overfit": failures.overfit(differences["trained"], differences["held_out"]),
         }
 
-    def _unseen(self) -> Found:
+    def _missing(self) -> Found:
         """Count the missing labels of each side, and bound what they could change."""
         found: Found = {}
         for side, name in SIDES.items():
             neutral, said = self._neutral(side), self._said(side)
-            n_unseen = (~is_seen(neutral, self.attribute)).astype(int)
-            by_subject = pd.Series(n_unseen).groupby(neutral["subject"].to_numpy()).sum()
+            n_missing = (~is_seen(neutral, self.attribute)).astype(int)
+            by_subject = pd.Series(n_missing).groupby(neutral["subject"].to_numpy()).sum()
             seen = said[is_seen(said, self.attribute)]
             found[name] = {
-                **count_unseen(neutral[self.attribute]),
-                "explicit": count_unseen(said[self.attribute]),
+                **count_missing(neutral[self.attribute]),
+                "explicit": count_missing(said[self.attribute]),
                 "subjects": {str(of): int(n) for of, n in by_subject.items() if n},
                 "bounds": {
                     **bound_figures(
                         self.counts(side, "all"), by_subject[self.subjects("all")].to_numpy()
                     ),
-                    "explicit_honoured": bound_share(
-                        self._is_honoured(seen), len(said) - len(seen)
+                    "explicit_adherence": bound_share(
+                        self._is_adherent(seen), len(said) - len(seen)
                     ),
                 },
             }
@@ -251,7 +251,7 @@ class Measurement:
         is_asked = self.labels["kind"].isin(list(self.asked))
         return self.labels[(self.labels["side"] == side) & is_asked]
 
-    def _is_honoured(self, said: pd.DataFrame) -> pd.Series:
+    def _is_adherent(self, said: pd.DataFrame) -> pd.Series:
         return said[self.attribute] == said["kind"].map(dict(self.asked))
 
     def _neutral(self, side: str) -> pd.DataFrame:

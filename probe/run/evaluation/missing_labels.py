@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from probe.arrays import Counts, Mask
-from probe.audit.figures import bounds_of_unseen
+from probe.audit.figures import missing_label_bounds
 from probe.audit.measures import MEASURES
-from probe.images.missing_labels import UNSEEN
+from probe.images.missing_labels import MISSING
 
 Found = dict[str, Any]
 
@@ -19,7 +19,7 @@ def is_seen(labels: pd.DataFrame, *attributes: str) -> Mask:
     """Tell in which pictures, one a row, a value of every attribute was seen."""
     seen = np.ones(len(labels), dtype=bool)
     for name in attributes:
-        seen &= ~labels[name].isin(UNSEEN).to_numpy()
+        seen &= ~labels[name].isin(MISSING).to_numpy()
     return seen
 
 
@@ -30,14 +30,14 @@ def seen_on_both(labels: pd.DataFrame, *attributes: str) -> pd.DataFrame:
     return kept[kept["subject"].isin(n_sides.index[n_sides == labels["side"].nunique()])]
 
 
-def count_unseen(labels: pd.Series) -> Found:
-    """Count pictures by why nothing was seen: ``n_images``, ``total``, and each of `UNSEEN`."""
-    found = {reason: int((labels == reason).sum()) for reason in UNSEEN}
+def count_missing(labels: pd.Series) -> Found:
+    """Count pictures by why nothing was seen: ``n_images``, ``total``, and each of `MISSING`."""
+    found = {reason: int((labels == reason).sum()) for reason in MISSING}
     return {"n_images": len(labels), "total": sum(found.values()), **found}
 
 
-def bound_figures(counts: Counts, n_unseen: Counts) -> Found:
-    """Bound every measure of one side; see `bounds_of_unseen`.
+def bound_figures(counts: Counts, n_missing: Counts) -> Found:
+    """Bound every measure of one side; see `missing_label_bounds`.
 
     Returns
     -------
@@ -46,15 +46,15 @@ def bound_figures(counts: Counts, n_unseen: Counts) -> Found:
     """
     found = {}
     for name in MEASURES:
-        low, high = bounds_of_unseen(counts, n_unseen, measure=name)
+        low, high = missing_label_bounds(counts, n_missing, measure=name)
         found[name] = {"low": low, "high": high}
     return found
 
 
-def bound_share(is_hit: Mask | pd.Series, n_unseen: int) -> Found:
+def bound_share(is_hit: Mask | pd.Series, n_missing: int) -> Found:
     """Bound a share of pictures: none of the unseen ones a hit, and all of them."""
-    n, hits = len(is_hit) + n_unseen, int(np.sum(is_hit))
-    return {"low": hits / n, "high": (hits + n_unseen) / n} if n else {"low": 0.0, "high": 1.0}
+    n, hits = len(is_hit) + n_missing, int(np.sum(is_hit))
+    return {"low": hits / n, "high": (hits + n_missing) / n} if n else {"low": 0.0, "high": 1.0}
 
 
 def bound_difference(before: Found, after: Found) -> Found:

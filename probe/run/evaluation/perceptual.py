@@ -60,7 +60,7 @@ def measure_perceptual(
             [run.folder / "images" / side / name for name in pairs.loc[moved, "file_name"]]
             for side in ("base", "moesd")
         )
-        told = run.told("comparing pairs layer by layer")
+        told = run.progress_on("comparing pairs layer by layer")
         distances[moved.to_numpy()] = perceptual_distances(extractor, *sides, progress=told)
     pairs = pairs.assign(distance=distances)
 

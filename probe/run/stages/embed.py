@@ -7,7 +7,7 @@ from typing import Any
 
 from probe.errors import ArtifactError
 from probe.run.folder import Run, stale_files
-from probe.run.user_prompts import OWN, own_prompts, stale_own
+from probe.run.user_prompts import USER_PROMPTS, stale_user_prompts, user_prompts
 
 FOLDER = "embeddings"
 FILES = ("embeddings/prompts.parquet", "embeddings/states.safetensors")
@@ -21,12 +21,12 @@ class EmbedResult:
     n_occupations: int
     n_objects: int
     n_features: int
-    n_own: int
+    n_user_prompts: int
     """Prompts of the user's own, beside the others."""
 
     def summary(self) -> str:
         """One line."""
-        own = f", {self.n_own} prompts of your own" if self.n_own else ""
+        own = f", {self.n_user_prompts} prompts of your own" if self.n_user_prompts else ""
         return (
             f"{self.n_prompts} prompts about {self.n_occupations} occupations and "
             f"{self.n_objects} objects{own}, {self.n_features} features each"
@@ -46,7 +46,7 @@ class Embed:
         """Look at both files, whether they belong together, and at the user's own prompts."""
         from probe.text.embeddings import EmbeddingStore
 
-        if why := stale_files(run, run.prompts.hash, *FILES) or stale_own(run):
+        if why := stale_files(run, run.prompts.hash, *FILES) or stale_user_prompts(run):
             return why
         try:
             EmbeddingStore.open(run.folder / FOLDER)
@@ -60,10 +60,10 @@ class Embed:
 
         store = EmbeddingStore(run.folder / FOLDER)
         encoder = run.load_encoder()
-        store.update(encoder, run.prompts, progress=run.told("prompts"))
-        if (own := own_prompts(run)) is not None:
-            EmbeddingStore(run.folder / OWN).update(
-                encoder, own, progress=run.told("prompts of your own")
+        store.update(encoder, run.prompts, progress=run.progress_on("prompts"))
+        if (own := user_prompts(run)) is not None:
+            EmbeddingStore(run.folder / USER_PROMPTS).update(
+                encoder, own, progress=run.progress_on("prompts of your own")
             )
 
     def result(self, run: Run) -> EmbedResult:
@@ -76,5 +76,5 @@ class Embed:
             n_occupations=len(run.lexicon.occupations),
             n_objects=len(run.lexicon.objects),
             n_features=store.vectors().shape[1],
-            n_own=len(own) if (own := own_prompts(run)) is not None else 0,
+            n_user_prompts=len(own) if (own := user_prompts(run)) is not None else 0,
         )

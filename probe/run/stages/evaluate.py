@@ -22,8 +22,8 @@ from probe.run.evaluation.perceptual import measure_perceptual
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.wording.comparable import comparable
 from probe.run.wording.errors import classifier_error as told_error
+from probe.run.wording.missing import missing as told_missing
 from probe.run.wording.numbers import fine_interval
-from probe.run.wording.unseen import unseen as told_unseen
 
 FAIRNESS = "evaluation/fairness.parquet"
 SHARES = "evaluation/shares.parquet"
@@ -53,14 +53,14 @@ class EvaluateResult:
                 )
         for key, label in (
             ("subject_recognised", "occupation recognised"),
-            ("explicit_honoured", "explicit prompts honoured"),
+            ("explicit_adherence", "explicit prompts followed"),
             ("clip_score", "CLIP score"),
         ):
             base, corrected = (quality[name][key] for name in SIDES.values())
             lines.append(f"{label:<28}{_shown(base):<26}{_shown(corrected)}")
         change = quality["difference"]["mad"]
         lines.append(f"difference of MAD: {_shown(change)}, p = {change['p']:.2g}")
-        lines += filter(None, [told_unseen(quality), told_error(quality)])
+        lines += filter(None, [told_missing(quality), told_error(quality)])
         lines += filter(None, [comparable(quality)])
         for key, found in quality["failures"].items():
             lines.append(f"{key.replace('_', ' '):<28}{_shown(found)}")
@@ -139,7 +139,7 @@ class Evaluate:
             config, without=("features", "calibration", "faces", "face_margin")
         )
         seen_in = (
-            [evaluators.judges_line(run, evaluators.features_folder(run))]
+            [evaluators.evaluators_line(run, evaluators.features_folder(run))]
             if config.features
             else []
         )

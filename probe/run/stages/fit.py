@@ -34,7 +34,7 @@ CONCEPT = "gender"
 
 @dataclass(frozen=True)
 class FitResult:
-    """How the skew goes with the labour market, and how far the groups stand apart."""
+    """How the bias score goes with the labour market, and how far the groups stand apart."""
 
     share_correlation: dict[str, float]
     """``r, p, low, high, n`` of Pearson's correlation; negative when the encoder is biased."""
@@ -49,7 +49,7 @@ class FitResult:
         """Both figures with their intervals."""
         r, gap = self.share_correlation, self.gap
         return (
-            f"skew against women's share of {r['n']} occupations: r = {r['r']:.3f} "
+            f"bias score against women's share of {r['n']} occupations: r = {r['r']:.3f} "
             f"[{r['low']:.3f}, {r['high']:.3f}], p = {r['p']:.2g}\n"
             f"male minus female prompts on the direction: {gap['value']:.3f} "
             f"[{gap['low']:.3f}, {gap['high']:.3f}], from {self.n_pairs} pairs"
@@ -76,7 +76,7 @@ class Fit:
         """Write the direction, its figures, the subjects and the map."""
         from probe.latent.association import group_gap, share_correlation
         from probe.latent.directions.estimators import ESTIMATORS
-        from probe.latent.erasure import skew
+        from probe.latent.erasure import bias_score
 
         config, made_from = run.config.fit, self.made_from(run)
         z, table = vectors(run), run.prompts.table
@@ -90,23 +90,24 @@ class Fit:
         projection = CalibratedProjection(strength=config.strength).fit(*pairs)
         # One midpoint for all: a midpoint per occupation would carry the bias itself.
         midpoint = (
-            skew(pairs[0], direction, projection).mean()
-            + skew(pairs[1], direction, projection).mean()
+            bias_score(pairs[0], direction, projection).mean()
+            + bias_score(pairs[1], direction, projection).mean()
         ) / 2
         table = table.assign(
-            skew=skew(z, direction, projection) - midpoint, projection=direction.project(z)
+            bias_score=bias_score(z, direction, projection) - midpoint,
+            projection=direction.project(z),
         )
         neutral = table[table["group"] == "neutral"]
         subjects = (
             neutral.groupby(["subject", "split"], sort=False, as_index=False)[
-                ["share_women", "skew"]
+                ["share_women", "bias_score"]
             ]
             .mean()
             .assign(group="neutral")
         )
         drawing = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
         correlation = share_correlation(
-            subjects["skew"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
+            subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
         )
         said = table[table["group"].isin(["male", "female"])]
         distance = group_gap(
@@ -130,7 +131,9 @@ class Fit:
             "midpoint": np.array([midpoint]),
         }
         write_tensors(run.folder / DIRECTION, arrays, run.provenance("direction", made_from))
-        place_own(run, lambda z: (skew(z, direction, projection) - midpoint, direction.project(z)))
+        place_own(
+            run, lambda z: (bias_score(z, direction, projection) - midpoint, direction.project(z))
+        )
 
     def result(self, run: Run) -> FitResult:
         """Read the figures."""
@@ -205,7 +208,7 @@ def _map(
     from probe.latent.maps import principal_plane, umap_map
     from probe.latent.maps.faithfulness import map_faithfulness
 
-    columns = ["prompt", "group", "subject", "split", "share_women", "skew", "projection"]
+    columns = ["prompt", "group", "subject", "split", "share_women", "bias_score", "projection"]
     maps = {"pca": principal_plane(z, seed=seed).place(z), "umap": umap_map(z, seed=seed)}
     placed = table[columns].assign(
         **{f"{m}_{axis}": xy[:, i] for m, xy in maps.items() for i, axis in enumerate("xy")},

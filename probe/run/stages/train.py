@@ -49,12 +49,12 @@ def parts(run: Run) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How well the gate tells prompts apart, and how much skew the correction leaves."""
+    """How well the gate tells prompts apart, and how much bias score the correction leaves."""
 
     gate_accuracy: dict[str, dict[str, float]]
     """By gate (``closed``, ``trained``) and split: share of prompts sent where they belong."""
-    skew_left: dict[str, float]
-    """By split: root mean square skew of neutral person prompts after, over before; 0 is none."""
+    bias_score_left: dict[str, float]
+    """By split: RMS bias score of neutral person prompts after, over before; 0 is none."""
     n_examples: int
     """Pictures the training saw."""
     abstained: dict[str, float]
@@ -63,12 +63,12 @@ class TrainResult:
     def summary(self) -> str:
         """One line a split."""
         lines = [f"trained on {self.n_examples} pictures; chance is {_CHANCE:.0%} for the gate"]
-        for split, left in self.skew_left.items():
+        for split, left in self.bias_score_left.items():
             lines.append(
                 f"{split.replace('_', ' ')} occupations: gate right in "
                 f"{self.gate_accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
                 f"{self.gate_accuracy['closed'][split]:.1%}; unsure and left alone "
-                f"{self.abstained[split]:.1%}), skew left {left:.1%}"
+                f"{self.abstained[split]:.1%}), bias score left {left:.1%}"
             )
         return "\n".join(lines)
 
@@ -123,8 +123,8 @@ class Train:
                 by_split[split] = float((rows[f"route_{gate}"] == rows["route_truth"]).mean())
             abstained[split] = float(rows["is_abstained"].mean())
             neutral = rows[rows["group"] == "neutral"]
-            before = np.sqrt((neutral["skew"] ** 2).mean())
-            left[split] = float(np.sqrt((neutral["skew_corrected"] ** 2).mean()) / before)
+            before = np.sqrt((neutral["bias_score"] ** 2).mean())
+            left[split] = float(np.sqrt((neutral["bias_score_corrected"] ** 2).mean()) / before)
         return TrainResult(accuracy, left, n_examples(run), abstained)
 
     def made_from(self, run: Run) -> str:
@@ -189,7 +189,7 @@ def train_correction(
         Whether the state of the training is kept in the run, to go on from if it is stopped.
     """
     from probe.moesd.training import train_moesd
-    from probe.run.routing import twins_of
+    from probe.run.routing import counterfactuals_of
     from probe.run.training_examples import make_examples, training_lexicon
 
     config = run.config.train
@@ -209,10 +209,10 @@ def train_correction(
         config=config,
         examples=examples,
         pipeline=pipeline,
-        twins=twins_of(run.lexicon),
+        counterfactuals=counterfactuals_of(run.lexicon),
         gate=gate,
         checkpoint=_checkpoint(run) if is_resumable else None,
-        progress=run.told("training"),
+        progress=run.progress_on("training"),
     )
 
 
@@ -222,10 +222,10 @@ def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:
     table = run.prompts.table[["prompt", "group", "subject", "split"]]
     answers = moesd.classify(run.prompts.prompts, z)
     truth = true_classes(
-        run.prompts, answers["skew"].to_numpy(), neutral_below=moesd.gate.neutral_below
+        run.prompts, answers["bias_score"].to_numpy(), neutral_below=moesd.gate.neutral_below
     )
     return table.assign(
         **{name: answers[name].to_numpy() for name in answers.columns if name != "prompt"},
         route_truth=truth,
-        skew_corrected=moesd.gate.skew(corrected),
+        bias_score_corrected=moesd.gate.bias_score(corrected),
     )

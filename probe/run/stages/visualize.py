@@ -75,7 +75,7 @@ class Visualize:
     def make(self, run: Run) -> None:
         """Draw, then mark."""
         (run.folder / MARK).unlink(missing_ok=True)
-        files = self._draw(run.folder, progress=run.told("figures"))
+        files = self._draw(run.folder, progress=run.progress_on("figures"))
         names = sorted(path.relative_to(run.folder).as_posix() for path in files)
         write_json(
             run.folder / MARK, {"files": names}, run.provenance("figures", self.made_from(run))

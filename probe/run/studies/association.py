@@ -65,7 +65,7 @@ class Association(Study):
         table = table.assign(p_holm=holm(p), p_bh=benjamini_hochberg(p))
         subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
         line = share_regression(
-            subjects["skew"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
+            subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
         )
         write_table(run.folder / TABLE, table, run.provenance("association", made_from))
         self.keep(run, _result(table, asdict(line)))
@@ -97,7 +97,7 @@ def _result(table: pd.DataFrame, line: dict[str, Any]) -> StudyResult:
         for row in table.itertuples()
     ]
     lines.append(
-        f"skew against women's share: slope {bracketed(line['slope'], line['low'], line['high'])}, "
-        f"R2 {line['r2']:.2f}"
+        "bias score against women's share: slope "
+        f"{bracketed(line['slope'], line['low'], line['high'])}, R2 {line['r2']:.2f}"
     )
     return StudyResult(lines, {"measures": table.to_dict("records"), "regression": line})

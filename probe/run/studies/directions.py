@@ -42,7 +42,7 @@ class Directions(Study):
         neutral = (table["group"] == "neutral").to_numpy()
         subjects = table[neutral].groupby("subject", sort=False)["share_women"].first()
         axes, rows = {}, []
-        told = run.told("directions")
+        told = run.progress_on("directions")
         for done, (name, estimator) in enumerate(ESTIMATORS.items(), start=1):
             axes[name] = estimator().fit(*pairs).direction_
             cone = direction_cone(

@@ -22,7 +22,7 @@ RESULT = "latent/mixture.json"
 
 
 class Mixture(Study):
-    """Read the shares off the denoiser; compare with the pictures, and the text skew with them."""
+    """Compare shares read off the denoiser, and bias scores, with those in the pictures."""
 
     name = "mixture"
     before = ""
@@ -53,7 +53,7 @@ class Mixture(Study):
             & (shares["attribute"] == words.attribute)
             & (shares["value"] == words.female)
         ].set_index("subject")
-        table = subjects[["subject", "split", "share_women", "skew"]].join(
+        table = subjects[["subject", "split", "share_women", "bias_score"]].join(
             seen[["n", "share", "low", "high"]], on="subject", how="inner"
         )
         read = _read(run, table["subject"].tolist())
@@ -68,14 +68,16 @@ def _read(run: Run, subjects: list[str]) -> pd.DataFrame:
 
     from probe.moesd.mixture.shares import guided, read_shares
     from probe.moesd.token import SpecialToken
-    from probe.run.routing import twins_of
+    from probe.run.routing import counterfactuals_of
 
     encoder, pipeline = run.load_encoder(), run.load_pipeline()
     prompts = [fill(run.lexicon.neutral_templates[0], subject=subject) for subject in subjects]
-    token, twins = SpecialToken.start(encoder, subjects), twins_of(run.lexicon)
-    said = zip(*(twins.of(prompt, token) for prompt in prompts), strict=True)
-    of_twins = torch.stack([encoder.states(list(of_word)) for of_word in said])
-    found = read_shares(pipeline, encoder.states(prompts), of_twins, seed=run.config.probe.seed)
+    token, counterfactuals = SpecialToken.start(encoder, subjects), counterfactuals_of(run.lexicon)
+    said = zip(*(counterfactuals.of(prompt, token) for prompt in prompts), strict=True)
+    of_counterfactuals = torch.stack([encoder.states(list(of_word)) for of_word in said])
+    found = read_shares(
+        pipeline, encoder.states(prompts), of_counterfactuals, seed=run.config.probe.seed
+    )
     drawn = guided(found.shares, run.config.generate.guidance_scale)
     return pd.DataFrame(
         {
@@ -96,16 +98,17 @@ def _result(table: pd.DataFrame, run: Run) -> StudyResult:
     share, read = table["share"].to_numpy(), table["read"].to_numpy()
     correlations: dict[str, dict[str, Any]] = {
         name: asdict(share_correlation(values, share, n_bootstrap=n_bootstrap, seed=seed))
-        for name, values in (("read", read), ("skew", -table["skew"].to_numpy()))
+        for name, values in (("read", read), ("bias_score", -table["bias_score"].to_numpy()))
     }
     off = mean_interval(np.abs(read - share), n_bootstrap=n_bootstrap, seed=seed)
     is_told = share != 0.5
     right = share_interval(((read > 0.5) == (share > 0.5))[is_told])
-    r, skew = ([of[key] for key in ("r", "low", "high")] for of in correlations.values())
+    r, bias_score = ([of[key] for key in ("r", "low", "high")] for of in correlations.values())
     n = len(table)
     lines = [
         f"read off the denoiser, without a picture, the shares of {n} occupations correlate with "
-        f"those in the pictures at r = {bracketed(*r)}; the text skew does at {bracketed(*skew)}",
+        f"those in the pictures at r = {bracketed(*r)}; the text bias score does at "
+        f"{bracketed(*bias_score)}",
         f"they are off by {bracketed(*off)} on average, and on the right side of one half for "
         f"{bracketed(*right, digits=2)} of occupations",
     ]

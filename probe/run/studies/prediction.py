@@ -57,18 +57,18 @@ class Prediction(Study):
             & (shares["attribute"] == config.attribute)
             & (shares["value"] == config.female)
         ].set_index("subject")
-        table = subjects[["subject", "split", "share_women", "skew"]].join(
+        table = subjects[["subject", "split", "share_women", "bias_score"]].join(
             seen[["n", "share"]], on="subject", how="inner"
         )
         table["n_women"] = (table["share"] * table["n"]).round().astype(int)
         known = table[table["split"] == "trained"]
-        counts = ("skew", "n_women", "n")
+        counts = ("bias_score", "n_women", "n")
         predictor = SharePredictor(seed=run.config.probe.seed).fit(
             *(known[name].to_numpy() for name in counts)
         )
-        unseen = table[table["split"] == "held_out"]
-        calibration = predictor.calibration(*(unseen[name].to_numpy() for name in counts))
-        found = predictor.predict(table["skew"].to_numpy(), n_images=table["n"].to_numpy())
+        missing = table[table["split"] == "held_out"]
+        calibration = predictor.calibration(*(missing[name].to_numpy() for name in counts))
+        found = predictor.predict(table["bias_score"].to_numpy(), n_images=table["n"].to_numpy())
         table = table.assign(predicted=found.share, low=found.low, high=found.high)
         write_table(run.folder / TABLE, table, run.provenance("prediction", made_from))
         self.keep(run, _result(asdict(calibration), predictor))

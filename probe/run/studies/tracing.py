@@ -34,7 +34,7 @@ class Tracing(Study):
     def make(self, run: Run) -> None:
         """Write the tables and the result."""
         from probe.latent.tracing import trace, where_it_appears
-        from probe.latent.tracing.counterfactuals import find_twins
+        from probe.latent.tracing.counterfactuals import find_counterfactuals
         from probe.latent.tracing.heads import attribute_heads
         from probe.latent.tracing.patching import patch_states
 
@@ -45,7 +45,7 @@ class Tracing(Study):
         first = where_it_appears(table)
         tables = {TRACE: table}
         said = run.prompts.select(group=["male", "female"])
-        left_out = find_twins(encoder, said).left_out
+        left_out = find_counterfactuals(encoder, said).left_out
         if len(left_out) < len(run.prompts.pairs()[0]):
             tables[PATCHING] = patch_states(encoder, said, **drawing).table
             tables[HEADS] = attribute_heads(encoder, said, **drawing)

@@ -27,7 +27,7 @@ from probe.run.sweep.target_curve import read_met
 from probe.run.sweep.variants import branch
 
 FOLDER = "sweeps"
-SCORES = ("explicit_honoured", "subject_recognised", "clip_score")
+SCORES = ("explicit_adherence", "subject_recognised", "clip_score")
 WEIGHTS = {"token": "token", "experts": "experts", "unet_experts": "unet-experts"}
 """Files of a correction that hold trained weights, and what kind of file each is."""
 
@@ -51,11 +51,11 @@ class SweepResult:
         lines = [head]
         trained = self._corrected("mad_trained")["value"].to_numpy()
         held_out = self._corrected("mad_held_out")["value"].to_numpy()
-        for row, seen, unseen in zip(rows.itertuples(), trained, held_out, strict=True):
+        for row, seen, missing in zip(rows.itertuples(), trained, held_out, strict=True):
             mark = "*" if row.on_front else " "
             lines.append(
                 f"{row.variant:<{width}} {mark} {row.n_trainable:>8}  {row.value:.3f}  "
-                f"[{row.low:.3f}, {row.high:.3f}]      {seen:.3f}    {unseen:.3f}"
+                f"[{row.low:.3f}, {row.high:.3f}]      {seen:.3f}    {missing:.3f}"
             )
         if len(rows) > 1:
             spread = rows["value"].std(ddof=1)

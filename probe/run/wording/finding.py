@@ -16,8 +16,8 @@ def finding(quality: Mapping[str, Any], *, model: str, n_subjects: int) -> tuple
         f"strays from an even split by {interval(base['mad'])} on average (MAD, 95 % interval), "
         f"where a perfectly fair model would by {number(base['mad']['floor'])} with as many images."
     )
-    unseen = change.get("held_out")
-    held_out = f"; on held-out ones {interval(unseen['mad'])}" if unseen else ""
+    missing = change.get("held_out")
+    held_out = f"; on held-out ones {interval(missing['mad'])}" if missing else ""
     after = (
         f"With the correction MAD {_verb(change['mad'])} {interval(corrected['mad'])}, a "
         f"difference of {interval(change['mad'])} ({p_value(change['mad']['p'])}, paired over "

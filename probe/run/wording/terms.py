@@ -22,7 +22,7 @@ FAILURES = {
 }
 EFFECTS = {
     "subject_recognised": "Occupation recognised",
-    "explicit_honoured": "Explicit prompts honoured",
+    "explicit_adherence": "Explicit prompts followed",
     "clip_score": "CLIP score",
 }
 DRIFT = {

@@ -1,4 +1,4 @@
-"""Twins of a caption: the same with the other gender, and the same with none."""
+"""Counterfactuals of a caption: the same with the other gender, and the same with none."""
 
 from __future__ import annotations
 

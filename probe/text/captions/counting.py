@@ -28,7 +28,7 @@ from probe.text.captions.senses import REASONS
 from probe.text.captions.words import CaptionWords
 
 COLUMNS = ("caption", "category", "words", "passed_over")
-TWIN_COLUMNS = ("caption", "category", "gender_swap", "neutral")
+COUNTERFACTUAL_COLUMNS = ("caption", "category", "gender_swap", "neutral")
 
 _STEP = 1000
 _SHOWN = 8  # words a line
@@ -36,8 +36,8 @@ _KEPT = 50  # words a category in JSON
 
 
 @dataclass(frozen=True)
-class TwinCounts:
-    """How many captions that say a gender have twins."""
+class CounterfactualCounts:
+    """How many captions that say a gender have counterfactuals."""
 
     n: int
     """Captions that say a gender, each a row of the table."""
@@ -67,8 +67,8 @@ class CaptionAudit:
     """Reason -> word that was passed over -> how often."""
     n_empty: int
     """Rows that hold no caption."""
-    twins: TwinCounts | None = None
-    """What was written of twins, if it was asked for."""
+    counterfactuals: CounterfactualCounts | None = None
+    """What was written of counterfactuals, if it was asked for."""
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -118,8 +118,8 @@ class CaptionAudit:
                 "share": {"value": value, "low": low, "high": high},
                 "words": dict(list(self.words[category].items())[:_KEPT]),
             }
-        if self.twins is not None:
-            found["twins"] = asdict(self.twins)
+        if self.counterfactuals is not None:
+            found["counterfactual"] = asdict(self.counterfactuals)
         found["passed_over"] = {
             reason: dict(list(words.items())[:_KEPT]) for reason, words in self.passed_over.items()
         }
@@ -141,7 +141,7 @@ def audit_captions(
     *,
     column: str | None = None,
     out: str | Path | None = None,
-    twins: str | Path | None = None,
+    counterfactuals: str | Path | None = None,
     words: CaptionWords | None = None,
     progress: NamedProgress | None = None,
 ) -> CaptionAudit:
@@ -158,7 +158,7 @@ def audit_captions(
         A ``.csv`` file to write, one row a caption: ``caption``, ``category``, ``words`` (that
         decided), ``passed_over`` (word and reason). A cell that a spreadsheet would take for a
         formula gets an apostrophe before it.
-    twins : path, optional
+    counterfactuals : path, optional
         A ``.csv`` file to write, one row a caption that says a gender: ``caption``, ``category``,
         ``gender_swap`` (see `swap_gender`) and ``neutral`` (see `neutralise`).
     words : CaptionWords, optional
@@ -180,7 +180,7 @@ def audit_captions(
     tally = _Tally()
     with ExitStack() as stack:
         table = _open(stack, out, COLUMNS)
-        twin_table = _open(stack, twins, TWIN_COLUMNS)
+        counterfactual_table = _open(stack, counterfactuals, COUNTERFACTUAL_COLUMNS)
         for caption in _reporting(file, progress):
             if caption is None:
                 tally.n_empty += 1
@@ -189,11 +189,13 @@ def audit_captions(
             tally.add(reading)
             if table is not None:
                 _write(table, caption, reading)
-            if twin_table is not None and reading.category in GENDERED:
-                tally.add_twins(_write_twins(twin_table, caption, reading, words))
+            if counterfactual_table is not None and reading.category in GENDERED:
+                tally.add_counterfactuals(
+                    _write_counterfactuals(counterfactual_table, caption, reading, words)
+                )
         if not tally.counts:
             raise DataError(f"{path} holds no caption; needed at least one")
-    return tally.audit(file, has_twins=twins is not None)
+    return tally.audit(file, has_counterfactuals=counterfactuals is not None)
 
 
 class _Tally:
@@ -204,7 +206,7 @@ class _Tally:
         self.words: dict[Category, Counter[str]] = {name: Counter() for name in CATEGORIES}
         self.passed_over: dict[str, Counter[str]] = {reason: Counter() for reason in REASONS}
         self.n_empty = 0
-        self.twins = [0, 0, 0]
+        self.counterfactuals = [0, 0, 0]
 
     def add(self, reading: CaptionReading) -> None:
         self.counts[reading.category] += 1
@@ -213,13 +215,14 @@ class _Tally:
         for word, reason in reading.passed_over:
             self.passed_over[reason][word] += 1
 
-    def add_twins(self, twins: tuple[str | None, str | None]) -> None:
-        swap, neutral = twins
-        self.twins = [
-            n + is_so for n, is_so in zip(self.twins, (1, not swap, not neutral), strict=True)
+    def add_counterfactuals(self, counterfactuals: tuple[str | None, str | None]) -> None:
+        swap, neutral = counterfactuals
+        self.counterfactuals = [
+            n + is_so
+            for n, is_so in zip(self.counterfactuals, (1, not swap, not neutral), strict=True)
         ]
 
-    def audit(self, file: CaptionFile, *, has_twins: bool) -> CaptionAudit:
+    def audit(self, file: CaptionFile, *, has_counterfactuals: bool) -> CaptionAudit:
         return CaptionAudit(
             source=file.path.name,
             column=file.column,
@@ -229,7 +232,9 @@ class _Tally:
             words={name: _ranked(words) for name, words in self.words.items()},
             passed_over={reason: _ranked(words) for reason, words in self.passed_over.items()},
             n_empty=self.n_empty,
-            twins=TwinCounts(*self.twins) if has_twins else None,
+            counterfactuals=CounterfactualCounts(*self.counterfactuals)
+            if has_counterfactuals
+            else None,
         )
 
 
@@ -244,7 +249,7 @@ def _open(stack: ExitStack, path: str | Path | None, columns: tuple[str, ...]) -
     return None if path is None else stack.enter_context(safe_table(Path(path), columns))
 
 
-def _write_twins(
+def _write_counterfactuals(
     table: Writer, caption: str, reading: CaptionReading, words: CaptionWords
 ) -> tuple[str | None, str | None]:
     swap, neutral = swap_gender(caption, words), neutralise(caption, words)

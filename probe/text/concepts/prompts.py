@@ -26,8 +26,8 @@ class ConceptPrompts:
     table: pd.DataFrame
     """Columns: ``prompt``; ``concept``; ``group``, one of the concept's or ``"neutral"``;
     ``word`` of the group (``""`` if neutral); ``pair``, an integer that a prompt shares with its
-    twin of the other group, -1 for all others; ``template``; ``target`` (``""`` if it has none);
-    and ``share_GROUP`` of the target for each group, from 0 to 1, NaN where it is not known.
+    counterfactual of the other group, -1 for all others; ``template``; ``target`` (``""`` if it has
+    none); and ``share_GROUP`` of the target for each group, from 0 to 1, NaN where it is not known.
     """
     concept: Concept
 

@@ -78,7 +78,7 @@ def with_experts(moesd, pipeline, encoder):
                 weight.data = 0.3 * torch.randn(weight.shape, generator=random)
         experts.requires_grad_(False)
     prompts = ["a photo of a nurse", "a photo of a cook", "a tree", "a photo of a mechanic"]
-    sizes = np.abs(moesd.gate.skew(encoder.embed(prompts)))
+    sizes = np.abs(moesd.gate.bias_score(encoder.embed(prompts)))
     gate = replace(
         moesd.gate,
         kind="closed-form",

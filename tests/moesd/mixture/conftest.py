@@ -16,7 +16,7 @@ N_STEPS = 1000
 class ExactDenoiser(nn.Module):
     """The expected clean latents of a mixture ``q N(mu, s^2) + (1 - q) N(-mu, s^2)``.
 
-    A prompt is its share q: states of shape (1, 1). 1 and 0 are the twins.
+    A prompt is its share q: states of shape (1, 1). 1 and 0 are the counterfactuals.
     """
 
     def __init__(self, scheduler: DDIMScheduler, *, mean: float = 2.0, spread: float = 0.3):
@@ -48,7 +48,7 @@ class ExactPipeline:
 
     @staticmethod
     def states(*shares):
-        """States of prompts that are their shares, (n_prompts, 1, 1), and of their twins."""
+        """States equal to the shares, (n_prompts, 1, 1), and of the counterfactuals."""
         states = torch.tensor(shares, dtype=torch.float64).reshape(-1, 1, 1)
         return states, torch.stack([torch.ones_like(states), torch.zeros_like(states)])
 

@@ -1,29 +1,29 @@
 import pytest
 import torch
 
-from probe.moesd.mixture.counterfactuals import Twins
-from probe.moesd.mixture.objectives import twin_states
+from probe.moesd.mixture.counterfactuals import Counterfactuals
+from probe.moesd.mixture.objectives import counterfactual_states
 
 
-def test_twins_say_each_value_before_the_subject_with_its_article(moesd):
-    said = Twins(("female", "old")).of("A photo of an auditor", moesd.token)
+def test_counterfactuals_say_each_value_before_the_subject_with_its_article(moesd):
+    said = Counterfactuals(("female", "old")).of("A photo of an auditor", moesd.token)
     assert said == ("A photo of a female auditor", "A photo of an old auditor")
 
 
 def test_a_prompt_without_an_article_keeps_its_words(moesd):
-    said = Twins().of("two nurses by the nurse", moesd.token)
+    said = Counterfactuals().of("two nurses by the nurse", moesd.token)
     assert said == ("two nurses by the female nurse", "two nurses by the male nurse")
 
 
 @pytest.mark.parametrize("words", [(), ("female",), ("male", "male")])
-def test_words_that_make_no_twins_are_refused(words):
+def test_words_that_make_no_counterfactuals_are_refused(words):
     with pytest.raises(ValueError, match="two or more distinct words"):
-        Twins(words)
+        Counterfactuals(words)
 
 
-def test_twins_stand_token_by_token_where_the_marked_prompt_does(moesd):
+def test_counterfactuals_stand_token_by_token_where_the_marked_prompt_does(moesd):
     prompts = ["a photo of a nurse", "a portrait of an auditor"]
-    found = twin_states(moesd, prompts, Twins())
+    found = counterfactual_states(moesd, prompts, Counterfactuals())
     said = ["a photo of a female nurse", "a portrait of a female auditor"]
     expected = moesd.encoder.states(said)
     n_tokens = len(moesd.encoder.tokenizer("female", add_special_tokens=False).input_ids)
@@ -35,4 +35,4 @@ def test_twins_stand_token_by_token_where_the_marked_prompt_does(moesd):
 
 def test_there_must_be_one_word_an_expert(moesd):
     with pytest.raises(ValueError, match="needed one word an expert"):
-        twin_states(moesd, ["a nurse"], Twins(("young", "old", "ageless")))
+        counterfactual_states(moesd, ["a nurse"], Counterfactuals(("young", "old", "ageless")))

@@ -9,7 +9,7 @@ from probe.moesd import training
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts
 from probe.moesd.loop.checkpoint import Checkpoint
-from probe.moesd.mixture.counterfactuals import Twins
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.distillation import MixturePredictions, MixtureStates, teach
 from probe.moesd.objectives import HIGH_NOISE
 from probe.text.prompts import PromptSet
@@ -50,8 +50,8 @@ def steps(objective, n, rate):
 
 
 def test_the_teacher_says_what_a_mixture_of_even_shares_would_say(exact):
-    states, twins = exact.states(0.9, 0.2)
-    bank = teach(exact, states, twins, torch.tensor([0, 1] * 40), seed=0)
+    states, counterfactuals = exact.states(0.9, 0.2)
+    bank = teach(exact, states, counterfactuals, torch.tensor([0, 1] * 40), seed=0)
     assert bank.times.min() >= HIGH_NOISE * exact.scheduler.config.num_train_timesteps
     even = torch.full((len(bank.rows), 1, 1), 0.5, dtype=torch.float64)
     leaning = states[bank.rows]
@@ -70,7 +70,7 @@ def test_the_teacher_says_what_a_mixture_of_even_shares_would_say(exact):
 @pytest.mark.slow
 def test_the_state_loss_is_one_at_first_and_falls(town, pipeline):
     moesd, prompts = three(town)
-    objective = MixtureStates(moesd, prompts, Twins(), pipeline, seed=0)
+    objective = MixtureStates(moesd, prompts, Counterfactuals(), pipeline, seed=0)
     assert objective.loss().item() == pytest.approx(1.0, rel=1e-5)
     assert (objective.found.weights > 0).sum(dim=1).tolist() == [1, 1, 1]
     steps(objective, 14, 2e-2)
@@ -82,7 +82,7 @@ def test_the_prediction_loss_falls_and_the_image_model_stays_bit_for_bit(town, p
     moesd, prompts = three(town)
     before = [weight.clone() for weight in pipeline.unet.parameters()]
     objective = MixturePredictions(
-        moesd, prompts, Twins(), pipeline, n_prompts=4, batch_size=32, seed=0
+        moesd, prompts, Counterfactuals(), pipeline, n_prompts=4, batch_size=32, seed=0
     )
     start = objective.rng.get_state()
     first = objective.loss().item()

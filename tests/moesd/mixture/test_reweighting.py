@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from probe.images.intervention import Condition
 from probe.images.pipelines import load_pipeline
-from probe.moesd.mixture.counterfactuals import Twins
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.reweighting import Reweighting, reweigh, reweighted
 
 N = 600
@@ -41,9 +41,9 @@ def test_a_reweighted_posterior_is_the_one_that_the_target_as_prior_would_give(
 
 def test_a_model_that_leans_draws_the_target_once_it_is_reweighted(exact):
     assert abs(share_of_first(exact.draw(0.9, N)) - 0.9) < BAND
-    _, twins = exact.states(*[0.9] * N)
+    _, counterfactuals = exact.states(*[0.9] * N)
     prior = torch.tensor([[0.9, 0.1]], dtype=torch.float64).expand(N, 2)
-    with reweighted(exact.unet, list(range(-N, 0)), twins, prior, HALF, end=0.0):
+    with reweighted(exact.unet, list(range(-N, 0)), counterfactuals, prior, HALF, end=0.0):
         latents = exact.draw(0.9, N)
     assert abs(share_of_first(latents) - 0.5) < BAND
     assert (latents.abs() - exact.unet.mean).abs().mean() < 2 * exact.unet.spread
@@ -51,28 +51,28 @@ def test_a_model_that_leans_draws_the_target_once_it_is_reweighted(exact):
 
 
 def test_a_target_that_is_the_prior_changes_no_latents(exact):
-    _, twins = exact.states(*[0.7] * 20)
+    _, counterfactuals = exact.states(*[0.7] * 20)
     prior = torch.tensor([[0.7, 0.3]], dtype=torch.float64).expand(20, 2)
-    with reweighted(exact.unet, list(range(-20, 0)), twins, prior, prior[0], end=0.0):
+    with reweighted(exact.unet, list(range(-20, 0)), counterfactuals, prior, prior[0], end=0.0):
         latents = exact.draw(0.7, 20)
     torch.testing.assert_close(latents, exact.draw(0.7, 20), atol=1e-9, rtol=0)
 
 
 def test_rows_that_are_not_named_stay_as_they_are_bit_for_bit(exact):
     plain = exact.draw(0.9, 10)
-    _, twins = exact.states(0.9)
+    _, counterfactuals = exact.states(0.9)
     prior = torch.tensor([[0.9, 0.1]], dtype=torch.float64)
-    with reweighted(exact.unet, [-1], twins, prior, HALF, end=0.0):
+    with reweighted(exact.unet, [-1], counterfactuals, prior, HALF, end=0.0):
         latents = exact.draw(0.9, 10)
     assert torch.equal(latents[:-1], plain[:-1])
     assert latents[-1] != plain[-1]
 
 
 def test_the_hook_is_removed_when_the_denoiser_fails(exact):
-    _, twins = exact.states(0.9)
+    _, counterfactuals = exact.states(0.9)
     with (
         pytest.raises(RuntimeError),
-        reweighted(exact.unet, [-1], twins, HALF[None], HALF, end=0.0),
+        reweighted(exact.unet, [-1], counterfactuals, HALF[None], HALF, end=0.0),
     ):
         raise RuntimeError
     assert not exact.unet._forward_hooks
@@ -81,7 +81,7 @@ def test_the_hook_is_removed_when_the_denoiser_fails(exact):
 @pytest.mark.slow
 def test_with_guidance_only_the_prompted_half_of_opened_prompts_is_moved(moesd, pipeline_folder):
     pipeline = load_pipeline(pipeline_folder)
-    method = Reweighting(moesd, Twins(), np.array([0.9, 0.1]), n_noises=2)
+    method = Reweighting(moesd, Counterfactuals(), np.array([0.9, 0.1]), n_noises=2)
     prompts = ["a photo of a carpenter", "a photo of a nurse", "a driver", "a laborer"]
     opened = moesd.opened(prompts)[0]
     [condition] = method.conditions([opened], [1])
@@ -104,4 +104,4 @@ def test_with_guidance_only_the_prompted_half_of_opened_prompts_is_moved(moesd, 
 
 def test_a_target_of_another_number_of_shares_is_refused(moesd):
     with pytest.raises(ValueError, match="the target has 3 shares"):
-        Reweighting(moesd, Twins(), np.ones(3) / 3)
+        Reweighting(moesd, Counterfactuals(), np.ones(3) / 3)

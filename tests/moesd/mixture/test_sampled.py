@@ -7,9 +7,13 @@ import torch
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS, Experts
-from probe.moesd.mixture.counterfactuals import Twins
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.divisions import divide_all
-from probe.moesd.mixture.objectives import TwinPredictions, TwinStates, twin_states
+from probe.moesd.mixture.objectives import (
+    CounterfactualPredictions,
+    CounterfactualStates,
+    counterfactual_states,
+)
 from probe.moesd.mixture.sampled import SampledRouting
 
 HALF = np.array([0.5, 0.5])
@@ -23,7 +27,7 @@ def pipeline(pipeline_folder):
 @pytest.fixture(scope="module")
 def taught(town, pipeline):
     config = TrainConfig(
-        objective="twins",
+        objective="counterfactual",
         latent_steps=5,
         diffusion_steps=2,
         n_examples=4,
@@ -82,34 +86,34 @@ def test_nothing_is_asked_of_the_division_where_no_prompt_opens(taught, town):
 def test_the_state_loss_starts_at_one_and_falls_to_where_each_expert_says_its_value(town):
     prompts = town.prompts.select(group="neutral", split="trained").prompts[:6]
     moesd = replace(town.train(), experts=Experts(town.encoder.n_features, width=32))
-    objective = TwinStates(moesd, prompts, Twins())
+    objective = CounterfactualStates(moesd, prompts, Counterfactuals())
     assert objective.loss().item() == pytest.approx(1.0, rel=1e-5)
     optimizer = torch.optim.Adam(objective.parameters, lr=2e-2)
     for _ in range(25):
         optimizer.zero_grad()
         objective.loss().backward()
         optimizer.step()
-    targets = twin_states(moesd, prompts, Twins())
+    targets = counterfactual_states(moesd, prompts, Counterfactuals())
     for value, own in enumerate(targets):
         sent = moesd.send(prompts, torch.full((len(prompts),), value == 1))
         assert (sent - own).square().mean() < (sent - targets[1 - value]).square().mean()
     assert objective.loss().item() < 0.7
 
 
-def test_the_denoiser_says_the_target_again_under_the_twin_that_was_drawn(town, pipeline):
+def test_the_denoiser_says_the_target_again_under_the_counterfactual_that_was_drawn(town, pipeline):
     prompts = town.prompts.select(group="neutral", split="trained").prompts[:3]
     moesd = town.train()
-    objective = TwinPredictions(
-        moesd, prompts, Twins(), pipeline, n_prompts=4, batch_size=5, seed=0
+    objective = CounterfactualPredictions(
+        moesd, prompts, Counterfactuals(), pipeline, n_prompts=4, batch_size=5, seed=0
     )
     assert objective.loss().item() > 0
-    said = twin_states(moesd, prompts, Twins())
+    said = counterfactual_states(moesd, prompts, Counterfactuals())
     latents, times, rows, target = objective._bank.draw(5, torch.Generator().manual_seed(1))
     with torch.no_grad():
         again = pipeline.unet(latents, times, encoder_hidden_states=said.flatten(0, 1)[rows]).sample
     torch.testing.assert_close(again, target, atol=1e-5, rtol=1e-4)
 
 
-def test_the_twins_objective_without_an_image_model_says_what_to_give(town):
+def test_the_counterfactuals_objective_without_an_image_model_says_what_to_give(town):
     with pytest.raises(ValueError, match="needs `pipeline`"):
-        town.train(config=TrainConfig(objective="twins"))
+        town.train(config=TrainConfig(objective="counterfactual"))

@@ -21,16 +21,16 @@ def test_a_share_of_one_half_explains_nothing_of_a_lean_and_others_all_of_it(exa
     assert (read.obeyed > 1).all()
 
 
-def test_twins_that_the_model_does_not_tell_apart_give_equal_shares_and_are_seen(exact):
+def test_counterfactuals_that_the_model_does_not_tell_apart_give_equal_shares_and_are_seen(exact):
     states, _ = exact.states(0.9)
     read = read_shares(exact, states, torch.stack([states, states]), n_noises=4)
     assert read.shares.tolist() == [[0.5, 0.5]]
     assert read.obeyed.tolist() == [0.0]
 
 
-def test_twins_of_other_prompts_are_refused(exact):
+def test_counterfactuals_of_other_prompts_are_refused(exact):
     states, _ = exact.states(0.9, 0.1)
-    with pytest.raises(ShapeError, match=r"needed twins of shape \(K, \*states.shape\)"):
+    with pytest.raises(ShapeError, match=r"needed counterfactuals of shape \(K, \*states.shape\)"):
         read_shares(exact, states, states[None])
 
 

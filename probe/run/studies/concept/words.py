@@ -128,7 +128,7 @@ def _embed(run: Run, prompts: ConceptPrompts) -> Matrix:
     if new:
         others = EmbeddingStore(run.folder / STORE)
         if not _holds(others, new, run.revision):
-            told = run.told("prompts of the concept")
+            told = run.progress_on("prompts of the concept")
             others.update(run.load_encoder(), _prompt_set(prompts, new), progress=told)
         vector_of |= dict(zip(new, others.vectors(new), strict=True))
     return np.array([vector_of[prompt] for prompt in wanted], dtype=np.float64)

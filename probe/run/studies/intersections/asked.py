@@ -79,7 +79,7 @@ def measure_asked(pictures: pd.DataFrame, attributes: Attributes) -> pd.DataFram
     Returns
     -------
     DataFrame
-        One row a side and cell: ``side``, ``cell``, ``n``, ``n_honoured``, ``share`` with its
+        One row a side and cell: ``side``, ``cell``, ``n``, ``n_adherent``, ``share`` with its
         95 % interval, exact, ``low`` and ``high``, ``is_small`` (fewer than `MIN_EXPECTED`
         pictures: claim nothing), and ``share_<attribute>`` of each alone.
     """
@@ -89,21 +89,21 @@ def measure_asked(pictures: pd.DataFrame, attributes: Attributes) -> pd.DataFram
         fits = pd.DataFrame(
             {name: table[name] == value for name, value in zip(names, values, strict=True)}
         )
-        n, n_honoured = len(table), int(fits.all(axis=1).sum())
-        found = share_interval(n_honoured, n)
-        row = {"side": side, "cell": ", ".join(values), "n": n, "n_honoured": n_honoured}
+        n, n_adherent = len(table), int(fits.all(axis=1).sum())
+        found = share_interval(n_adherent, n)
+        row = {"side": side, "cell": ", ".join(values), "n": n, "n_adherent": n_adherent}
         row |= {"share": found.value, "low": found.low, "high": found.high}
         row |= {f"share_{name}": float(fits[name].mean()) for name in names}
         rows.append(row | {"is_small": n < MIN_EXPECTED})
     return pd.DataFrame(rows)
 
 
-def tell_asked(honoured: pd.DataFrame) -> dict[str, Any]:
-    """Sum up the cells by side: the share honoured in all, the worst cell, and what is withheld."""
+def tell_asked(adherent: pd.DataFrame) -> dict[str, Any]:
+    """Sum up the cells by side: the share followed in all, the worst cell, and what is withheld."""
     found: dict[str, Any] = {}
-    for side, table in honoured.groupby("side", sort=False):
-        n, n_honoured = int(table["n"].sum()), int(table["n_honoured"].sum())
-        share = share_interval(n_honoured, n)
+    for side, table in adherent.groupby("side", sort=False):
+        n, n_adherent = int(table["n"].sum()), int(table["n_adherent"].sum())
+        share = share_interval(n_adherent, n)
         known = table[~table["is_small"]]
         worst = None if known.empty else known.loc[known["share"].idxmin()].to_dict()
         found[str(side)] = {

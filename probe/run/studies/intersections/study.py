@@ -75,7 +75,7 @@ class Intersections(Study):
         attributes, first = _attributes(run), run.config.evaluate.attribute
         labels, _ = read_table(run.folder / LABELS, kind="labels")
         neutral = labels[labels["kind"] == "neutral"]
-        n_unseen = len(neutral) - len(neutral := seen_on_both(neutral, *attributes))
+        n_missing = len(neutral) - len(neutral := seen_on_both(neutral, *attributes))
         options = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
         tables, found = [], {}
         for chosen in combine(attributes, first):
@@ -90,16 +90,16 @@ class Intersections(Study):
             "intersections": found,
             "harm_to_others": harm_to_others(neutral, attributes, first, **options),
             "asked": None,
-            **({"n_unseen": n_unseen} if n_unseen else {}),
+            **({"n_missing": n_missing} if n_missing else {}),
         }
         asked = largest(attributes, first, max_cells=MAX_ASKED)
         (run.folder / ASKED).unlink(missing_ok=True)
         if (plan := plan_asked(run, asked)) is not None:
             pictures = draw_both(run, plan, FOLDER, told="intersections")
-            honoured = measure_asked(pictures[is_seen(pictures, *asked)], asked)
+            adherent = measure_asked(pictures[is_seen(pictures, *asked)], asked)
             made = run.provenance("asked", made_from, seed=run.config.generate.seed)
-            write_table(run.folder / ASKED, honoured, made)
-            figures["asked"] = tell_asked(honoured)
+            write_table(run.folder / ASKED, adherent, made)
+            figures["asked"] = tell_asked(adherent)
         self.keep(run, StudyResult(_lines(figures, first), figures))
 
 
@@ -136,13 +136,13 @@ def _lines(figures: dict[str, Any], first: str) -> list[str]:
         lines.append(
             f"correcting {first} {says} {name}: MAD {bracketed(*_ends(of))}, p = {of['p_holm']:.2g}"
         )
-    if n_unseen := figures.get("n_unseen"):
-        lines.append(f"left out: {n_unseen} pictures without a clear face")
+    if n_missing := figures.get("n_missing"):
+        lines.append(f"left out: {n_missing} pictures without a clear face")
     for side, of in (figures["asked"] or {}).items():
         worst = of["worst"]
         least = f"; least {worst['cell']}, {bracketed(*_ends(worst, 'share'))}" if worst else ""
         lines.append(
-            f"prompts that ask for a combination, {_CALLED[side]}: honoured in "
+            f"prompts that ask for a combination, {_CALLED[side]}: followed in "
             f"{bracketed(*_ends(of))} (n = {of['n']}){least}"
         )
     return lines

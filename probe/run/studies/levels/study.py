@@ -124,7 +124,7 @@ def _lines(figures: dict[str, Any]) -> list[str]:
                 f"chance {mad['base']['floor']:.3f}; "
             )
         else:
-            right = of["honoured"]
+            right = of["adherent"]
             says += (
                 f"shows the gender asked for in {_ends(right['base'])} before, "
                 f"{_ends(right['corrected'])} after; "

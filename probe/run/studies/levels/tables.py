@@ -28,8 +28,8 @@ Found = dict[str, Any]
 NONE = "none"
 """The level whose prompts say nothing of the gender."""
 MEASURES = {
-    "honoured": "share of pictures that show the gender asked for",
-    "honoured_difference": "the same, corrected less base, on the same noise",
+    "adherent": "share of pictures that show the gender asked for",
+    "adherence_difference": "the same, corrected less base, on the same noise",
     "mad": "mean distance of the shares of an occupation's pictures from even",
     "mad_difference": "the same, corrected less base: negative is fairer",
     "opened": "share of prompts that the gate has corrected",
@@ -93,9 +93,9 @@ def measure_levels(
         One row a ``level``, ``split`` (of `SPLITS`), ``measure`` (of `MEASURES`) and ``side``
         (empty unless it is one side's): ``value``, its 95 % interval ``low`` and ``high``, ``n``
         (pictures of a side, or prompts), ``floor`` (NaN, but for ``mad`` at the level
-        `NONE`) and ``p`` (NaN, but for ``mad_difference``). ``honoured`` is not defined where
+        `NONE`) and ``p`` (NaN, but for ``mad_difference``). ``adherent`` is not defined where
         nothing is asked for; ``relabelled`` has no row where nothing has changed. As each
-        occupation is asked for in both genders alike, ``mad`` is 0 where all is honoured.
+        occupation is asked for in both genders alike, ``mad`` is 0 where all is followed.
     """
     drawing: Found = {"n_bootstrap": n_bootstrap, "seed": seed}
     rows: list[Found] = []
@@ -135,9 +135,9 @@ def _measures(
         right = {side: (of[f"seen_{side}"] == wanted).to_numpy() for side in SIDES}
         for side, is_right in right.items():
             found = clustered_share(is_right, subjects)
-            yield {"measure": "honoured", "side": side, **found}
+            yield {"measure": "adherent", "side": side, **found}
         change = right["moesd"].astype(float) - right["base"]
-        yield {"measure": "honoured_difference", **_mean(change, subjects, drawing)}
+        yield {"measure": "adherence_difference", **_mean(change, subjects, drawing)}
     counts = [_counts(of, side, values) for side in SIDES]
     for side, counted in zip(SIDES, counts, strict=True):
         found = asdict(fairness_figures(counted, **drawing)["mad"])

@@ -8,9 +8,9 @@ from typing import Any
 from probe.run.wording.numbers import number
 
 
-def unseen(quality: Mapping[str, Any]) -> str:
+def missing(quality: Mapping[str, Any]) -> str:
     """Say how many pictures show nothing and between what MAD lies; empty if faces are not used."""
-    if (found := quality.get("unseen")) is None:
+    if (found := quality.get("missing")) is None:
         return ""
     told = []
     for name, when in (("base", "before"), ("corrected", "after")):
