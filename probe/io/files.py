@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
+import platform
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,15 @@ from probe.errors import ArtifactError, BusyError
 Array = npt.NDArray[Any]
 
 REMAKE = "delete it and run the stage that writes it"
+
+_TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-(.+)")
+"""Names of temporary files: host, process id, random part, name of the file to be."""
+
+_ABANDONED = 24 * 3600.0
+"""Seconds without a write after which a temporary file of another host is an orphan."""
+
+_writing: set[str] = set()
+"""Names of the temporary files that this process is writing."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -43,10 +55,12 @@ def atomic(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(path)
+        _remove_orphans_of(path)
     except OSError as error:
         raise _unwritable(path, error) from error
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    name = f".tmp-{_host()}-{os.getpid()}-{secrets.token_hex(4)}-{path.name}"
+    temporary = path.with_name(name)
+    _writing.add(name)
     try:
         yield temporary
         _flush(temporary)
@@ -55,6 +69,18 @@ def atomic(path: Path | str) -> Iterator[Path]:
         raise _unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+        _writing.discard(name)
+
+
+def remove_orphans(folder: Path | str) -> None:
+    """Remove the temporary files that dead processes left in a folder and its subfolders.
+
+    Temporary files of live processes stay. Whether a process of another host lives cannot be
+    known here: its files are removed when they have not been written to for a day.
+    """
+    for path in Path(folder).rglob(".tmp-*"):
+        if _is_orphan(path):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -161,13 +187,33 @@ def _unwritable(path: Path, error: OSError) -> ArtifactError:
     return ArtifactError(f"cannot write {path}: {one_line(error)}; {advice}")
 
 
-def _remove_orphans(path: Path) -> None:
-    """Remove temporary files of ``path`` whose process no longer lives."""
-    pattern = re.compile(rf"\.tmp-(\d+)-[0-9a-f]{{8}}-{re.escape(path.name)}")
+def _remove_orphans_of(path: Path) -> None:
+    """Remove the temporary files of dead processes that were to become ``path``."""
     with os.scandir(path.parent) as entries:
         for entry in entries:
-            if (match := pattern.fullmatch(entry.name)) and not _is_alive(int(match[1])):
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match and match[3] == path.name and _is_orphan(Path(entry.path)):
                 Path(entry.path).unlink(missing_ok=True)
+
+
+def _is_orphan(path: Path) -> bool:
+    """Whether a path is a temporary file whose process no longer lives."""
+    if (match := _TEMPORARY.fullmatch(path.name)) is None:
+        return False
+    host, pid = match[1], int(match[2])
+    if host != _host():
+        with contextlib.suppress(FileNotFoundError):  # its process has just renamed it
+            return time.time() - path.stat().st_mtime > _ABANDONED
+        return False
+    if pid == os.getpid():  # process ids are reused, in containers often
+        return path.name not in _writing
+    return not _is_alive(pid)
+
+
+@functools.cache
+def _host() -> str:
+    """Eight hexadecimal digits that stand for this machine."""
+    return hash_parts(platform.node())[:8]
 
 
 def _is_alive(pid: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from probe.errors import ArtifactError, StageError
 from probe.io import distributed
 from probe.io.artifacts import atomic, exclusive
+from probe.io.files import remove_orphans
 from probe.run.config import FILE, Config
 from probe.run.folder import load_lexicon
 from probe.run.imported_vectors import VECTORS, keep_vectors, model_of
@@ -98,7 +99,7 @@ def start_imported(folder: Path, vectors: NamedVectors, *, seed: int | None) -> 
 
 @contextmanager
 def held(folder: Path, *, by_all: bool = False) -> Iterator[None]:
-    """Hold a run for this process alone, and sweep up what a killed one left half-written.
+    """Hold a run for this process alone, and remove temporary files that dead processes left.
 
     Parameters
     ----------
@@ -123,8 +124,7 @@ def held(folder: Path, *, by_all: bool = False) -> Iterator[None]:
         yield
         return
     with exclusive(folder):
-        for orphan in folder.rglob(".tmp-*"):
-            orphan.unlink(missing_ok=True)
+        remove_orphans(folder)
         yield
 
 

@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from probe.errors import ArtifactError, BusyError, DataError, ModelError, StageError
 from probe.images.plan import read_metadata
-from probe.io.artifacts import exclusive, read_json, read_table
+from probe.io.artifacts import atomic, exclusive, read_json, read_table
+from probe.io.files import _host
 from probe.run import Experiment
 from probe.run.config import (
     STAGES,
@@ -318,10 +321,22 @@ def test_killed_at_any_write_and_started_again_a_run_ends_with_the_same_files(
 
 
 def test_what_a_killed_process_left_half_written_is_swept_up(run, finished_run, walk):
-    orphan = run / "images/base/nurse" / f".tmp-{os.getpid()}-0badcafe-neutral-00000.png"
+    orphan = run / "images/base/nurse" / f".tmp-{_host()}-{os.getpid()}-0badcafe-a.png"
     orphan.write_bytes(b"half")
     walk(run)
     assert contents(run) == contents(finished_run)
+
+
+def test_a_command_leaves_the_temporary_files_of_live_processes(run):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with atomic(run / "images/base/nurse/new.png") as temporary:
+            temporary.write_bytes(b"whole")
+            name = temporary.name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
+        live = run / "images/base/nurse" / name
+        live.write_bytes(b"half")
+        Experiment.open(run).fit()
+        assert live.exists()
+        process.communicate(b"\n")
 
 
 def test_a_second_command_on_the_same_run_is_told_at_once(run):
