@@ -67,7 +67,7 @@ class ZeroShot:
         *,
         template: str = "a photo of a {value}",
     ) -> None:
-        from probe.text.lexicon import fill
+        from probe.text.templates import fill
 
         if len(set(values)) < 2 or len(set(values)) < len(values):
             raise ValueError(f"values are {list(values)}; needed at least 2, and no two the same")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from probe.io.artifacts import hash_parts
-from probe.text.lexicon import Lexicon, with_article
+from probe.text.lexicon import Lexicon
+from probe.text.templates import with_article
 
 SIDES = ("female", "male")
 

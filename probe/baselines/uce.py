@@ -11,7 +11,7 @@ import torch
 from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method, Trial
 from probe.baselines.weights import EditedWeights
-from probe.text.lexicon import fill
+from probe.text.templates import fill
 
 N_ROUNDS = 8
 """At most so many edits, each looked at in fresh pictures; up to 20 in the published code."""

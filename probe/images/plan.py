@@ -13,7 +13,8 @@ import pandas as pd
 
 from probe.errors import ArtifactError, DataError
 from probe.io.artifacts import atomic, hash_parts
-from probe.text.lexicon import Lexicon, fill
+from probe.text.lexicon import Lexicon
+from probe.text.templates import fill
 
 COLUMNS = ("kind", "subject", "prompt", "seed", "file_name")
 KINDS = ("neutral", "female", "male", "object")

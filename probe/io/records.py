@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -13,7 +12,7 @@ from typing import Any
 from probe.errors import DataError
 from probe.io.files import one_line
 from probe.io.lines import is_number, nearest, opened, read_lines
-from probe.io.parsing import parse_json
+from probe.io.parsing import read_json_lines
 
 CHUNK = 10_000
 """Rows that are held as Python objects at a time."""
@@ -178,36 +177,14 @@ def _objects(path: Path) -> tuple[list[str], Iterator[Row]]:
 
 
 def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, text in read_lines(path):
-        if not text.strip():
-            yield f"line {number}", {}
-            continue
-        try:
-            record = parse_json(text)
-        except ValueError as error:
-            raise DataError(
-                f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
-            ) from error
-        if "\\ud" in text.lower():
-            _refuse_halves(path, number, record)
-        if isinstance(record, str):
-            record = {"prompt": record}
+    for number, value in read_json_lines(path):
+        record = {"prompt": value} if isinstance(value, str) else {} if value is None else value
         if not isinstance(record, dict):
             raise DataError(
                 f"{path}, line {number}, is a JSON {type(record).__name__}; "
                 "needed an object or a string"
             )
         yield f"line {number}", record
-
-
-def _refuse_halves(path: Path, number: int, record: object) -> None:
-    """Refuse half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
-    try:
-        json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{path}, line {number}, is no valid Unicode ({one_line(error)}); correct it"
-        ) from error
 
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:

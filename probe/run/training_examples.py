@@ -18,7 +18,8 @@ from probe.run.config import GenerateConfig, settings_line
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run, stale_files
 from probe.run.image_batches import draw_pictures
-from probe.text.lexicon import Lexicon, fill
+from probe.text.lexicon import Lexicon
+from probe.text.templates import fill
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -13,8 +13,8 @@ import pandas as pd
 
 from probe.errors import DataError
 from probe.io.parsing import parse_toml
-from probe.text.lexicon import fill
 from probe.text.prompts import PromptSet
+from probe.text.templates import fill
 
 _FOLDER = Path(__file__).parent.parent / "data" / "gate"
 CHALLENGE = _FOLDER / "challenge.toml"

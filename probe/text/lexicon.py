@@ -15,12 +15,6 @@ from probe.io.parsing import parse_toml
 DEFAULT = Path(__file__).parent.parent / "data" / "lexicon.toml"
 """The lexicon that is shipped with the package."""
 
-_VOWEL_LETTERS = "aeiou"
-_VOWEL_NAMES = "AEFHILMNORSX"  # letters whose spoken name begins with a vowel: "an MP"
-_SILENT_H = ("heir", "honest", "honor", "honour", "hour")
-_SOUNDS_LIKE_YOU = ("eu", "ewe", "one", "uni", "use", "usu", "ut")
-_NEGATED = ("unim", "unin")  # "an unimportant", unlike "a unicorn"
-
 
 @dataclass(frozen=True)
 class Occupation:
@@ -89,33 +83,6 @@ class Lexicon:
         data.distinct("occupation", (job.name for job in lexicon.occupations))
         data.distinct("object", (*(job.name for job in lexicon.occupations), *lexicon.objects))
         return lexicon
-
-
-def with_article(noun: str) -> str:
-    """Put "a" or "an" before a noun, by its sound: "an hour", "a unicorn", "an MP", "a CEO"."""
-    return f"{'an' if _begins_with_vowel_sound(noun) else 'a'} {noun}"
-
-
-def fill(template: str, **words: str) -> str:
-    """Put words into the slots of a template, with the article that each one needs.
-
-    >>> fill("a photo of a {person} working as a {subject}", person="man", subject="auditor")
-    'a photo of a man working as an auditor'
-    """
-    with_articles = re.sub(r"\ban? \{(\w+)\}", lambda slot: with_article(words[slot[1]]), template)
-    return re.sub(r"\{(\w+)\}", lambda slot: words[slot[1]], with_articles)
-
-
-def _begins_with_vowel_sound(noun: str) -> bool:
-    first = noun.split()[0] if noun.strip() else ""
-    if first.isupper() and len(first) <= 4:
-        return first[0] in _VOWEL_NAMES
-    word = first.lower()
-    if word.startswith(_SILENT_H):
-        return True
-    if word.startswith(_SOUNDS_LIKE_YOU) and not word.startswith(_NEGATED):
-        return False
-    return word.startswith(tuple(_VOWEL_LETTERS))
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pandas as pd
 from probe.arrays import Indices
 from probe.errors import DataError
 from probe.io.artifacts import hash_parts
-from probe.text.lexicon import Lexicon, Pair, fill
+from probe.text.lexicon import Lexicon, Pair
+from probe.text.templates import fill
 
 GROUPS = ("neutral", "female", "male", "object", "given")
 SPLITS = ("trained", "held_out", "")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from probe.text.lexicon import Lexicon, with_article
+from probe.text.lexicon import Lexicon
+from probe.text.templates import with_article
 from probe.tinytown.outfits import OUTFITS
 
 GENDERS = ("woman", "man")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import re
 
 import pandas as pd
 import pytest
@@ -11,7 +11,6 @@ import pytest
 from probe.errors import DataError
 from probe.text.captions.classification import classify
 from probe.text.captions.files import open_captions
-from probe.text.captions.schemas import read_winobias, read_winogender
 
 CAPTIONS = ["A man on a pier, smiling .", "Two women | one bike .", 'A dog says "hi" .']
 
@@ -152,63 +151,33 @@ LINES = """1 [The developer] argued with the designer because [she] did not like
 """
 
 
-def test_a_sentence_of_winobias_is_a_prompt_with_its_referent(written):
-    found = read_winobias(written("anti_stereotyped_type1.txt.dev", LINES))
-    assert found.prompts == [
+def test_the_captions_of_a_winobias_file_are_its_sentences_without_marks(written):
+    assert read(written("pro_stereotyped_type2.txt.test", LINES)) == [
         "The developer argued with the designer because she did not like her design.",
         "The farmer met the clerk in the clerk's shop and told him a joke.",
     ]
-    assert found.table["referent"].tolist() == ["developer", "clerk"]
-    assert found.table["gender"].tolist() == ["female", "male"]
-    first = found.table.iloc[0].to_dict()
-    assert (first["pronoun"], first["stereotype"], first["type"], first["part"]) == (
-        "she", "anti", "1", "dev"
-    )  # fmt: skip
-    assert len(found.prompt_set().prompts) == 2
-
-
-def test_the_captions_of_a_winobias_file_are_its_sentences_without_marks(written):
-    path = written("pro_stereotyped_type2.txt.test", LINES)
-    assert read(path) == read_winobias(path).prompts
-
-
-def test_a_folder_without_a_file_of_winobias_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"has no file named like pro_stereotyped_type1\.txt\.dev"):
-        read_winobias(tmp_path)
-
-
-def test_a_sentence_of_winogender_is_a_prompt_with_its_referent(written):
-    path = written(
-        "all_sentences.tsv",
-        "sentid\tsentence\n"
-        "cook.guest.1.female.txt\tThe cook thanked the guest since she was kind.\n"
-        "cook.guest.0.neutral.txt\tThe cook told the guest that they had burnt it.\n",
-    )
-    table = read_winogender(path).table
-    assert table["referent"].tolist() == ["guest", "cook"]
-    assert table["gender"].tolist() == ["female", "neutral"]
-    path.write_text("sentid\tsentence\ncook.1.female.txt\tThe cook.\n")
-    with pytest.raises(DataError, match=r"line 2, begins with 'cook\.1\.female\.txt'; needed"):
-        read_winogender(path)
 
 
 @pytest.mark.real
-def test_every_sentence_of_winogender_is_told_by_its_pronoun(real_data):
-    table = read_winogender(real_data / "winogender" / "all_sentences.tsv").table
-    expected = table["gender"].replace({"neutral": "neutral_person"})
-    found = [classify(prompt).category for prompt in table["prompt"]]
+def test_every_sentence_of_winogender_is_classified_by_its_pronoun(real_data):
+    table = pd.read_csv(real_data / "winogender" / "all_sentences.tsv", sep="\t")
+    genders = table["sentid"].str.split(".").str[3]
+    found = [classify(sentence).category for sentence in table["sentence"]]
     assert len(table) == 720
-    assert found == expected.tolist()
+    assert found == genders.replace({"neutral": "neutral_person"}).tolist()
 
 
 @pytest.mark.real
-def test_almost_every_sentence_of_winobias_is_told_by_its_pronoun(real_data):
-    table = read_winobias(real_data / "winobias").table
-    readings = [classify(prompt) for prompt in table["prompt"]]
-    pairs = zip(table["gender"], readings, strict=True)
-    others = [reading for gender, reading in pairs if reading.category != gender]
-    assert Counter(table["stereotype"]).keys() == {"pro", "anti"}
-    assert len(table) > 3000
+def test_almost_every_sentence_of_winobias_is_classified_by_its_pronoun(real_data):
+    found = {}
+    for path in (real_data / "winobias").glob("*_stereotyped_type?.txt.*"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        marked = [set(re.findall(r"\[(\w+)\]", line.lower())) for line in lines]
+        genders = ["female" if marks & {"she", "her", "hers"} else "male" for marks in marked]
+        found |= dict(zip(read(path), genders, strict=True))
+    others = [classify(prompt).category for prompt, gender in found.items()]
+    others = [c for c, gender in zip(others, found.values(), strict=True) if c != gender]
+    assert len(found) > 3000
     # eight name a second gender, as in "she is a very generous man" and "his mother"
     assert len(others) <= 8
-    assert {reading.category for reading in others} <= {"both"}
+    assert set(others) <= {"both"}

@@ -46,6 +46,10 @@ FLIPPED = {"male": "female", "female": "male", "both": "both"}
         ("A man with a dog and its ball.", "A woman with a dog and its ball."),
         ("Husband & wife, smiling!", "Wife & husband, smiling!"),
         ("a man\u2019s hat", "a woman's hat"),
+        ("A man gives her flowers.", "A woman gives him flowers."),
+        ("A woman gives her flowers.", "A man gives his flowers."),
+        ("A man gives her flowers to a child.", "A woman gives his flowers to a child."),
+        ("A man gives her dog a bath.", "A woman gives his dog a bath."),
     ],
 )
 def test_the_other_gender_takes_the_place_of_the_first(caption, expected):
@@ -87,6 +91,12 @@ def test_the_other_gender_takes_the_place_of_the_first(caption, expected):
         ("A mother and her son.", "A parent and their child."),
         ("A man with a cowboy hat in his cave.", "A person with a cowboy hat in their cave."),
         ("A man with a mother duck.", "A person with a mother duck."),
+        ("A man hands her flowers.", "A person hands them flowers."),
+        ("A female usher waves.", "An usher waves."),
+        (
+            "An old male unicyclist waves while he canoes.",
+            "An old unicyclist waves while they canoe.",
+        ),
     ],
 )
 def test_no_gender_takes_its_place_and_the_verbs_agree(caption, expected):
@@ -109,7 +119,8 @@ def test_a_word_without_a_counterpart_leaves_no_counterfactual():
     [
         ("rides", "ride"), ("is", "are"), ("has", "have"), ("watches", "watch"), ("ties", "tie"),
         ("carries", "carry"), ("goes", "go"), ("passes", "pass"), ("fixes", "fix"),
-        ("leaves", "leave"), ("ran", "ran"), ("dress", "dress"), ("always", "always"),
+        ("leaves", "leave"), ("canoes", "canoe"), ("tiptoes", "tiptoe"), ("echoes", "echo"),
+        ("aches", "ache"), ("ran", "ran"), ("dress", "dress"), ("always", "always"),
     ],
 )  # fmt: skip
 def test_a_verb_of_one_becomes_that_of_many(verb, expected):

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import DataError
-from probe.text.lexicon import DEFAULT, Lexicon, fill, with_article
+from probe.text.lexicon import DEFAULT, Lexicon
+from probe.text.templates import fill, with_article
 
 RENAMED = {"mechanician": "mechanic", "sewer": "tailor", "ceo": "CEO"}
 
@@ -100,6 +101,14 @@ def test_no_neutral_template_and_no_occupation_says_a_gender(lexicon):
         ("European", "a European"),
         ("old engineer", "an old engineer"),
         ("Müller", "a Müller"),
+        ("unidentified man", "an unidentified man"),
+        ("urologist", "a urologist"),
+        ("usher", "an usher"),
+        ("ukulele player", "a ukulele player"),
+        ("once-famous actor", "a once-famous actor"),
+        ("X-ray", "an X-ray"),
+        ("SUV", "an SUV"),
+        ("MAN", "a MAN"),
     ],
 )
 def test_articles_go_by_sound(noun, expected):

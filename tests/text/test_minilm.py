@@ -20,8 +20,9 @@ from probe.latent.prediction import SharePredictor
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import Conditioning
-from probe.text.lexicon import Lexicon, fill
+from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
+from probe.text.templates import fill
 
 pytestmark = pytest.mark.real
 

@@ -73,6 +73,6 @@ def in_sentences(words: Sequence[str], templates: Sequence[str]) -> list[str]:
     >>> in_sentences(["nurse", "auditor"], ["This is a {word}.", "The {word} is here."])
     ['This is a nurse.', 'The nurse is here.', 'This is an auditor.', 'The auditor is here.']
     """
-    from probe.text.lexicon import fill
+    from probe.text.templates import fill
 
     return [fill(template, word=word) for word in words for template in templates]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from probe.moesd.token import SpecialToken
-from probe.text.lexicon import with_article
+from probe.text.templates import with_article
 
 
 @dataclass(frozen=True)

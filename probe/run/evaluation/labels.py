@@ -12,7 +12,7 @@ from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run, stale_files
 from probe.run.stages.generate import SIDES, lexicon_line
-from probe.text.lexicon import fill
+from probe.text.templates import fill
 
 if TYPE_CHECKING:
     from pathlib import Path

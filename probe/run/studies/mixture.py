@@ -15,7 +15,7 @@ from probe.run.stages.evaluate import FILES as EVALUATION
 from probe.run.stages.evaluate import SHARES
 from probe.run.stages.fit import SUBJECTS
 from probe.run.studies.study import Study, StudyResult, bracketed
-from probe.text.lexicon import fill
+from probe.text.templates import fill
 
 TABLE = "latent/mixture.parquet"
 RESULT = "latent/mixture.json"

@@ -16,7 +16,7 @@ from probe.run.folder import Run
 from probe.run.routing import target_of
 from probe.run.stages.evaluate import SHARES
 from probe.stats.bootstrap import mean_interval
-from probe.text.lexicon import fill
+from probe.text.templates import fill
 
 Found = dict[str, Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from probe.text.captions.draft import Draft
 from probe.text.captions.grammar import (
     FUNCTION_WORDS,
+    GIVING,
     contraction,
     describes,
     in_case_of,
@@ -208,5 +209,18 @@ def _count_two(draft: Draft, place: int, plural: str) -> bool:
 
 
 def _owns(draft: Draft, place: int) -> bool:
+    """Decide whether "her" at a place is possessive: "her dog", not "beside her".
+
+    In "a man gives her flowers" she receives the flowers, so "her" is an object. It stays
+    possessive where the giver is a woman, or where another receiver follows: "gives her flowers to
+    a child", "gives her dog a bath".
+    """
     following = draft.next(place)
-    return owns(following, draft.next(place + 1) if following else "")
+    if not owns(following, draft.next(place + 1) if following else ""):
+        return False
+    if draft.at(place - 1) not in GIVING:
+        return True
+    before = [mention for mention in draft.gendered if mention.place < place]
+    if not before or before[-1].word.group == "female":
+        return True
+    return draft.at(place + 2) in ("to", "a", "an", "the", "some")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from probe.text.captions.grammar import article, in_case_of, possessive
+from probe.text.captions.grammar import in_case_of, possessive
 from probe.text.captions.senses import Mention, mentions
 from probe.text.captions.tokens import APOSTROPHES, spans_of
 from probe.text.captions.words import CaptionWords
+from probe.text.templates import article
 
 
 @dataclass

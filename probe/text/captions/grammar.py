@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from probe.text.lexicon import with_article
-
 FUNCTION_WORDS = frozenset(
     [
         *("a", "an", "the", "this", "that", "these", "those", "his", "her", "their", "its", "my"),
@@ -29,6 +27,13 @@ FUNCTION_WORDS = frozenset(
     ]
 )
 """Words that begin something new: no noun phrase goes on with them."""
+
+GIVING = frozenset(
+    form
+    for verb in ("give", "hand", "offer", "bring", "send", "lend")
+    for form in (verb, f"{verb}s", f"{verb.removesuffix('e')}ing", f"{verb}ed")
+) | {"gave", "brought", "sent", "lent"}
+"""Verbs that take a receiver: "gives her flowers"."""
 
 _NOUNS_IN_ING = frozenset(
     [
@@ -56,7 +61,7 @@ _NOT_ADVERBS = frozenset(
 _IRREGULAR = {
     "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't",
     "wasn't": "weren't", "hasn't": "haven't", "doesn't": "don't", "goes": "go",
-    "ties": "tie", "dies": "die", "lies": "lie",
+    "ties": "tie", "dies": "die", "lies": "lie", "aches": "ache", "hoes": "hoe", "toes": "toe",
 }  # fmt: skip
 _PARTICIPLES = frozenset(("been", "got", "had", "gone", "done", "taken", "become"))
 _AFTER_HIS = frozenset(("is", "are", "was", "were", "and", "or", "in", "on", "at", "with", "while"))
@@ -107,6 +112,8 @@ def plural_verb(verb: str) -> str:
         return verb
     if verb.endswith("ies"):
         return verb[:-3] + "y"
+    if verb.endswith(("canoes", "shoes", "tiptoes")):
+        return verb[:-1]
     if verb.endswith(("sses", "shes", "ches", "xes", "zzes", "oes")):
         return verb[:-2]
     return verb[:-1]
@@ -120,11 +127,6 @@ def contraction(following: str) -> str:
 def possessive(noun: str) -> str:
     """Add the ending of possession: "woman's", "ladies'", "actress's"."""
     return f"{noun}'" if noun.endswith("s") and not noun.endswith("ss") else f"{noun}'s"
-
-
-def article(word: str) -> str:
-    """Choose "a" or "an" for a word."""
-    return with_article(word.lower()).split()[0]
 
 
 def in_case_of(word: str, like: str) -> str:

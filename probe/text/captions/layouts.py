@@ -1,4 +1,4 @@
-"""Caption files as their publishers lay them out: Flickr, COCO, OpenImages, WinoBias, tables."""
+"""Caption files in their publishers' layouts: Flickr, COCO, OpenImages and WinoBias."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Any
 from probe.errors import DataError
 from probe.io.files import one_line
 from probe.io.lines import read_lines
-from probe.io.parsing import parse_json
-from probe.text.captions.schemas import read_winobias_line
+from probe.io.parsing import parse_json, read_json_lines
 
 Rows = Iterator[tuple[str, Any]]
-"""Where a caption stands ("line 3"), and the caption."""
+"""Position of a caption in its file ("line 3"), and the caption."""
+
+_WINOBIAS_PRONOUN = re.compile(r"he|him|his|himself|she|her|hers|herself", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one publisher lays captions out."""
+    """One publisher's layout of a caption file."""
 
     name: str
     fits: Callable[[Path, str], bool]
-    """Takes the path and the first line; tells whether the file looks like this."""
+    """Whether a file has this layout, by its path and its first line."""
     rows: Callable[[Path], Rows]
 
 
 def recognise(path: Path) -> Layout | None:
-    """Find the layout of a file by its name and first line; None if it is a plain table or list.
+    """Find the layout of a file by its name and first line; None for a plain table or list.
 
     Raises
     ------
@@ -42,64 +43,33 @@ def recognise(path: Path) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.fits(path, first)), None)
 
 
-def _flickr_token(path: Path) -> Rows:
-    for number, text in read_lines(path):
-        if not text.strip():
-            continue
-        name, tab, caption = text.partition("\t")
-        if not tab or not re.search(r"#\d+$", name):
-            raise DataError(
-                f"{path}, line {number}, is {text[:60]!r}; needed the name of a picture, # and a "
-                "number, a tab, and a caption: correct the line"
-            )
-        yield f"line {number}", caption
+def _matches(
+    pattern: str, needed: str, *, has_header: bool, clean: Callable[[str], str] = str
+) -> Callable[[Path], Rows]:
+    """Read a text file of which every line matches a pattern, whose group is the caption."""
+
+    def rows(path: Path) -> Rows:
+        for number, text in read_lines(path):
+            if not text.strip() or (has_header and number == 1):
+                continue
+            match = re.fullmatch(pattern, text, re.DOTALL)
+            if match is None:
+                raise DataError(
+                    f"{path}, line {number}, is {text[:60]!r}; needed {needed}: correct the line"
+                )
+            yield f"line {number}", clean(match[1])
+
+    return rows
 
 
-def _flickr_pipes(path: Path) -> Rows:
-    """``image_name| comment_number| comment``; one row of the published file lacks a mark."""
-    lines = iter(read_lines(path))
-    next(lines)
-    for number, text in lines:
-        if not text.strip():
-            continue
-        match = re.match(r"[^|]*\|\s*\d+\s*\|?(.*)", text)
-        if match is None:
-            raise DataError(
-                f"{path}, line {number}, is {text[:60]!r}; needed a picture, | a number, | and a "
-                "caption: correct the line"
-            )
-        yield f"line {number}", match[1].strip()
-
-
-def _flickr_commas(path: Path) -> Rows:
-    """``image,caption``: what follows the first comma is the caption, quoted or not."""
-    lines = iter(read_lines(path))
-    next(lines)
-    for number, text in lines:
-        if not text.strip():
-            continue
-        name, comma, caption = text.partition(",")
-        if not comma or not name:
-            raise DataError(
-                f"{path}, line {number}, is {text[:60]!r}; needed a picture, a comma and a "
-                "caption: correct the line"
-            )
-        if len(caption) > 1 and caption[0] == caption[-1] == '"':
-            caption = caption[1:-1].replace('""', '"')
-        yield f"line {number}", caption
+def _unquoted(caption: str) -> str:
+    if len(caption) > 1 and caption[0] == caption[-1] == '"':
+        return caption[1:-1].replace('""', '"')
+    return caption
 
 
 def _narratives(path: Path) -> Rows:
-    """Localized Narratives: of each line only the caption is kept, for traces are long."""
-    for number, text in read_lines(path):
-        if not text.strip():
-            continue
-        try:
-            record = parse_json(text)
-        except ValueError as error:
-            raise DataError(
-                f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
-            ) from error
+    for number, record in read_json_lines(path):
         yield f"line {number}", record.get("caption") if isinstance(record, dict) else None
 
 
@@ -120,32 +90,58 @@ def _coco(path: Path) -> Rows:
 
 
 def _winobias(path: Path) -> Rows:
+    """``1 [The developer] argued with the designer because [she] did not like the design.``"""
     for number, text in read_lines(path):
-        if text.strip():
-            yield f"line {number}", read_winobias_line(path, number, text).prompt
-
-
-def _is_narrative(path: Path, first: str) -> bool:
-    return path.suffix.lower() == ".jsonl" and '"annotator_id"' in first and '"caption"' in first
+        if not text.strip():
+            continue
+        match = re.match(r"\s*\d+\s+(.+)", text)
+        marked = [part.strip() for part in re.findall(r"\[(.*?)\]", text)]
+        people = [part for part in marked if not _WINOBIAS_PRONOUN.fullmatch(part)]
+        if match is None or len(people) != 1 or len(marked) < 2:
+            raise DataError(
+                f"{path}, line {number}, marks {marked}; needed a number, one person and pronouns "
+                "in square brackets: correct the line"
+            )
+        sentence = re.sub(r"\s+('s\b|[,.;])", r"\1", re.sub(r"[\[\]]", "", match[1]))
+        yield f"line {number}", " ".join(sentence.split())
 
 
 LAYOUTS = (
     Layout(
         "Flickr's tokens",
         lambda path, first: bool(re.match(r"[^\t]+\.(?:jpg|jpeg|png)#\d+\t", first)),
-        _flickr_token,
+        _matches(
+            r"[^\t]*#\d+\t(.*)",
+            "the name of a picture, # and a number, a tab, and a caption",
+            has_header=False,
+        ),
     ),
     Layout(
         "Flickr's table",
         lambda path, first: bool(re.match(r"\s*image\w*\s*\|\s*\w+\s*\|\s*\w+\s*$", first)),
-        _flickr_pipes,
+        # One row of the published file lacks the second "|".
+        _matches(
+            r"[^|]*\|\s*\d+\s*\|?(.*)",
+            "a picture, | a number, | and a caption",
+            has_header=True,
+            clean=str.strip,
+        ),
     ),
     Layout(
         "Flickr's list",
         lambda path, first: path.suffix.lower() == ".txt" and first.strip() == "image,caption",
-        _flickr_commas,
+        # The caption is all that follows the first comma, quoted or not.
+        _matches(
+            r"[^,]+,(.*)", "a picture, a comma and a caption", has_header=True, clean=_unquoted
+        ),
     ),
-    Layout("OpenImages' narratives", _is_narrative, _narratives),
+    Layout(
+        "OpenImages' narratives",
+        lambda path, first: (
+            path.suffix.lower() == ".jsonl" and '"annotator_id"' in first and '"caption"' in first
+        ),
+        _narratives,
+    ),
     Layout("COCO's annotations", lambda path, first: path.suffix.lower() == ".json", _coco),
     Layout(
         "WinoBias",

@@ -13,8 +13,8 @@ from probe.arrays import Indices
 from probe.errors import DataError
 from probe.io.artifacts import hash_parts
 from probe.text.concepts import NEUTRAL, Concept
-from probe.text.lexicon import fill
 from probe.text.prompts import check_prompt
+from probe.text.templates import fill
 
 COLUMNS = ("prompt", "concept", "group", "word", "pair", "template", "target")
 

@@ -16,7 +16,7 @@ from probe.audit.intersections.cells import MIN_EXPECTED
 from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
 from probe.run.folder import Run
-from probe.text.lexicon import fill
+from probe.text.templates import fill
 
 Attributes = Mapping[str, Sequence[str]]
 
