@@ -42,7 +42,7 @@ def methods(
     name an occupation and no gender. Pictures go to RUN/comparison/NAME, each made once; builds on
     `train`.
     """
-    from figures.paper import draw
+    from figures.drawing import draw
 
     with ProgressBar() as bar:
 

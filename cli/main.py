@@ -167,8 +167,7 @@ def visualize(
 
     With an option, only what is asked for is drawn; figures for a talk go into figures/talk.
     """
-    from figures.paper import draw
-    from figures.writing import FORMATS
+    from figures.drawing import FORMATS, draw
 
     with ProgressBar() as bar:
         experiment = open_run(run, bar)
@@ -218,7 +217,7 @@ def run_all(
     **training: Any,
 ) -> None:
     """Do every stage that is not up to date, and say why for each."""
-    from figures.paper import draw
+    from figures.drawing import draw
     from figures.report import render_report
 
     with ProgressBar() as bar:

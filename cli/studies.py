@@ -73,7 +73,7 @@ def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any
     CONCEPT is gender, age, skin_tone, religion, or a TOML file of your own: groups of words, and
     if you like pairs, templates and targets. Needs no model where vectors were imported.
     """
-    from figures.concepts import draw_concept
+    from figures.concept import draw_concept
 
     with ProgressBar() as bar:
         outcome = open_run(run, bar, device).concept(concept, draw_concept, **given(settings))
@@ -110,7 +110,7 @@ def sweep(
     The dial is drawn as asked against got: --over generate.routing=calibrated --over
     generate.target=0.1,0.5,0.9, and so is generate.strength=0,0.5,1.
     """
-    from figures.sweeps import draw_sweep
+    from figures.sweep import draw_sweep
     from probe.run.sweep import Sweep, parse_axis
 
     with ProgressBar() as bar:

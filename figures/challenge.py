@@ -1,4 +1,4 @@
-"""Figures of the gate's challenge: by category, how far its probabilities hold, by specificity."""
+"""The gate on challenge prompts: by category, calibration, and by level of explicitness."""
 
 from __future__ import annotations
 
@@ -6,36 +6,55 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from figures.gate import GATES as GATE_TITLES
+from figures.gate import gate_confusion
 from figures.marks import legend_below
+from figures.registry import run_figure, table_figure
+from figures.sources import RunFiles, add_source
 from figures.style import COLUMN, GREY, MIDDLE, OKABE_ITO, WIDE, StyledFigure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from figures.registry import Drawing
+
 GATES = {
     "trained": ("trained gate", "o", OKABE_ITO["blue"]),
     "closed": ("closed form", "s", OKABE_ITO["orange"]),
 }
 """Name, marker and colour of each gate."""
-SETS = {"seen": ("seen while building", "o"), "fresh": ("fresh", "s"), "blind": ("blind", "^")}
+SETS = {"seen": ("seen in development", "o"), "fresh": ("fresh", "s"), "blind": ("blind", "^")}
 """Title and marker of each set of prompts, see `probe.text.challenge_prompts.CHALLENGES`."""
 LEVEL_PANELS = {
     "opened": "share of prompts corrected",
     "shift": "shift of the embedding",
-    "bias_score_left": "bias score left (1: nothing done)",
+    "bias_score_left": "remaining bias score (1: unchanged)",
 }
 
 
+@table_figure(
+    "challenge",
+    reads=add_source(
+        *("categories", "category", "gate", "measure", "value", "low", "high"),
+        path="moesd/categories.parquet",
+    ),
+    caption="Challenge prompts of known class, in no training set of a gate, by category: share "
+    "that each gate classifies correctly, with 95 % intervals over templates and the number of "
+    "prompts. The class of explicit prompts and of those without a person is known by "
+    "construction, that of the others by their bias score. Settings were chosen on the set seen "
+    "in development, word lists on the fresh set, nothing on the blind set.",
+    alt="Dot plots of shares with intervals, one panel a set, one row a category, two gates.",
+)
 @styled
 def challenge_categories(table: DataFrame) -> Figure:
-    """Draw the share of prompts whose class each gate names rightly, by set and category.
+    """Draw the share of prompts that each gate classifies correctly, by set and category.
 
     Parameters
     ----------
     table : DataFrame
         One row a ``set``, ``category``, ``gate`` and ``measure``: ``value, low, high, n``. Drawn is
-        the measure ``class``. The lexicon's own prompts stand with the set that was seen.
+        the measure ``class``. The lexicon's prompts belong to the set seen in development.
     """
     rows = table[table["measure"] == "class"]
     rows = rows.assign(
@@ -63,10 +82,10 @@ def challenge_categories(table: DataFrame) -> Figure:
                 str(n), (1.07, height[name]), va="center", fontsize="x-small", color=GREY,
                 annotation_clip=False,
             )  # fmt: skip
-        axes.set(xlabel="share given their class", xlim=(-0.03, 1.03), title=SETS[panel][0])
+        axes.set(xlabel="share classified correctly", xlim=(-0.03, 1.03), title=SETS[panel][0])
         axes.tick_params(axis="y", length=0)
     drawn[0].set_yticks(
-        list(height.values()), ["all hard ones" if name == "hard" else name for name in height]
+        list(height.values()), ["all hard prompts" if name == "hard" else name for name in height]
     )
     legend_below(figure, drawn[0])
     return figure
@@ -74,7 +93,7 @@ def challenge_categories(table: DataFrame) -> Figure:
 
 @styled
 def reliability_and_roc(bins: DataFrame, curve: DataFrame) -> Figure:
-    """Draw whether the gate's probabilities are what they say, and how well they part prompts.
+    """Draw the calibration of the gate's probabilities and their ROC curve.
 
     Parameters
     ----------
@@ -91,22 +110,34 @@ def reliability_and_roc(bins: DataFrame, curve: DataFrame) -> Figure:
     color = OKABE_ITO["blue"]
     left.vlines(bins["probability"], bins["low"], bins["high"], color=color, linewidth=1.0)
     left.scatter(bins["probability"], bins["right"], color=color, s=14, zorder=3)
-    left.set(xlabel="probability of the likeliest class", ylabel="share of prompts in it")
+    left.set(xlabel="probability of the predicted class", ylabel="share of prompts in that class")
     right.step(curve["false_alarms"], curve["hits"], where="post", color=color)
     area = float(np.trapezoid(curve["hits"], curve["false_alarms"]))
     right.text(0.97, 0.05, f"area {area:.3f}", ha="right", va="bottom", color="0.3")
-    right.set(xlabel="false alarms (left alone, opened)", ylabel="hits (skewed, opened)")
+    right.set(xlabel="false positive rate", ylabel="true positive rate")
     return figure
 
 
+@table_figure(
+    "levels",
+    reads=add_source(
+        *("levels", "set", "level", "measure", "value", "low", "high", "n"),
+        path="moesd/levels.parquet",
+    ),
+    caption="Effect of the correction by how explicitly a prompt states the gender: share of "
+    "prompts corrected, shift, and remaining bias score. Intended at the level none (green), "
+    "interference elsewhere. 95 % intervals over occupations, for two sets of templates.",
+    alt="Three panels of points with intervals, two points a level.",
+)
 @styled
 def specificity_levels(table: DataFrame) -> Figure:
-    """Draw what the correction does to prompts that say more and more of the gender.
+    """Draw the effect of the correction by how explicitly a prompt states the gender.
 
     Parameters
     ----------
     table : DataFrame
-        One row a ``set``, ``level`` and ``measure``: ``value, low, high``. Levels in rising order.
+        One row a ``set``, ``level`` and ``measure``: ``value, low, high``. Levels
+        from least to most explicit.
     """
     figure = StyledFigure(figsize=WIDE, layout="constrained")
     panels = figure.subplots(1, len(LEVEL_PANELS))
@@ -129,3 +160,38 @@ def specificity_levels(table: DataFrame) -> Figure:
     panels[0].set_ylim(-0.03, 1.03)
     legend_below(figure, panels[0])
     return figure
+
+
+@run_figure(
+    "challenge_confusion",
+    reads=(
+        add_source(
+            *("challenge", "prompt", "category", "route_truth", *GATE_TITLES),
+            path="moesd/challenge.parquet",
+        ),
+    ),
+    caption="Confusion of the two gates on the challenge prompts, in prompts.",
+    alt="Two confusion matrices with counts.",
+)
+def _challenge_confusion(files: RunFiles) -> Drawing:
+    data = files.table("challenge")
+    return gate_confusion(data, routes=GATE_TITLES), data
+
+
+@run_figure(
+    "challenge_calibration",
+    reads=(
+        add_source(
+            *("reliability", "probability", "right", "low", "high", "n"),
+            path="moesd/reliability.parquet",
+        ),
+        add_source("roc", "threshold", "false_alarms", "hits", path="moesd/roc.parquet"),
+    ),
+    caption="The trained gate on the challenge prompts. Left: share of prompts in the predicted "
+    "class against its probability, by bin, with 95 % intervals. Right: ROC curve of correcting a "
+    "prompt, by threshold.",
+    alt="A reliability diagram beside an ROC curve.",
+)
+def _challenge_calibration(files: RunFiles) -> Drawing:
+    bins = files.table("reliability")
+    return reliability_and_roc(bins, files.table("roc")), bins

@@ -1,4 +1,4 @@
-"""The figure of failures: the pictures in which each shows worst, or that there are none."""
+"""Failures of the correction: each failure's rate, and the images that show it worst."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from figures.recipes import load_pictures
+from figures.images import load_pictures
+from figures.registry import run_figure
 from figures.sources import RunFiles
 from figures.style import SIDE_LABELS, WIDE, StyledFigure, points, styled
 from probe.errors import ArtifactError
 from probe.run.config import Config
 from probe.run.evaluation.failure_examples import FAILURES, worst_pictures
+from probe.run.wording.numbers import interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,18 +23,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    Drawing = tuple[Figure, DataFrame]
+    from figures.registry import Drawing
 
 N_PAIRS = 3
-"""Pairs of pictures of each failure."""
+"""Image pairs of each failure."""
 TITLES = {
-    "gate_missed": ("Gate misses", "occupations that lean,\nleft as they were"),
-    "overcorrected": ("Overcorrection", "occupations whose lean\nchanges sides"),
-    "explicit_changed": ("Interference", "prompts that say a gender,\nyet the picture changes"),
-    "non_person_changed": ("Interference", "things without people,\nyet the picture changes"),
+    "gate_missed": ("Gate misses", "skewed occupations\nthat are not corrected"),
+    "overcorrected": ("Overcorrection", "occupations whose skew\nchanges sign"),
+    "explicit_changed": ("Interference", "explicit prompts\nwhose image changes"),
+    "non_person_changed": ("Interference", "prompts without people\nwhose image changes"),
     "overfit": ("Overfitting", "how much more MAD falls\non training occupations"),
 }
-"""Name of a failure, and what is counted."""
+"""Name of a failure, and what its rate counts."""
 
 _NAMES = 1.55  # inches at the left
 _HEAD = 0.2  # inches above the first row
@@ -43,8 +45,18 @@ _SIZE = 6.5  # of the captions, in points
 _LETTERS = 40  # of a line of a caption
 
 
+@run_figure(
+    "failures",
+    reads=("labels", "quality", "shares"),
+    section="effects",
+    caption="Failures of the correction: the rate of each with its 95 % interval, and the pairs "
+    "of images from the same noise that show it worst, by the occupation's share or by the "
+    "decrease of the CLIP score. The images are selected to be the worst and do not show how "
+    "often a failure occurs; the rates at the left do.",
+    alt="A row of image pairs for each failure, base beside corrected, with prompts and rates.",
+)
 def failure_pictures(files: RunFiles) -> Drawing:
-    """Choose and draw the pictures in which each failure shows worst."""
+    """Select and draw the images that show each failure worst."""
     quality, labels = files.json("quality"), files.table("labels")
     attribute, words = str(quality["attribute"]), Config.read(files.run).evaluate
     if attribute not in labels:
@@ -75,14 +87,14 @@ def failure_grid(
     found: Mapping[str, Mapping[str, float]],
     value: str,
 ) -> Figure:
-    """Draw a row a failure: its figure, and its worst pairs, base beside corrected.
+    """Draw a row a failure: its rate, and its worst pairs, base beside corrected.
 
     Parameters
     ----------
     data : DataFrame
         One row a pair, as `probe.run.evaluation.failure_examples.worst_pictures` chooses them.
     pairs : two sequences of ndarray of shape (height, width, 3), uint8
-        Pictures of the base and of the corrected model, in the order of the rows.
+        Images of the base and of the corrected model, in the order of the rows.
     found : mapping of str to mapping
         By failure ``value``, ``low``, ``high`` and, unless it is no share, ``n``.
     value : str
@@ -122,10 +134,9 @@ def _describe(axes: Axes, top: float, name: str, found: Mapping[str, float]) -> 
     title, meaning = TITLES[name]
     axes.text(0.05, top, title, va="top", fontsize=points(8.5))
     axes.text(0.05, top + 0.17, meaning, va="top", color="0.4", fontsize=points(_SIZE))
-    said = f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
-    said = said.replace("-", "\N{MINUS SIGN}") + "\n"
-    said += f"n = {found['n']}" if "n" in found else "in MAD"
-    axes.text(0.05, top + 0.45, said, va="top", fontsize=points(7.5))
+    unit = f"n = {found['n']}" if "n" in found else "in MAD"
+    text = f"{interval(found)}\n{unit}"
+    axes.text(0.05, top + 0.45, text, va="top", fontsize=points(7.5))
 
 
 def _nothing(found: Mapping[str, float]) -> str:
@@ -135,12 +146,12 @@ def _nothing(found: Mapping[str, float]) -> str:
 
 
 def _caption(row: Any, value: str) -> str:
-    """The prompt in two lines at most, and what went wrong in figures."""
+    """The prompt in two lines at most, and the numbers of the failure."""
     prompt = textwrap.wrap(str(row["prompt"]), _LETTERS, max_lines=2, placeholder=" …")
-    return "\n".join([*prompt, _told(row, value)])
+    return "\n".join([*prompt, _numbers(row, value)])
 
 
-def _told(row: Any, value: str) -> str:
+def _numbers(row: Any, value: str) -> str:
     if row["failure"] == "explicit_changed":
         return f"seen: {row['seen_base']} → {row['seen_moesd']}"
     if row["failure"] == "non_person_changed":

@@ -1,4 +1,4 @@
-"""Figures of fairness: shares before and after, the summary, and what fairness costs."""
+"""Figures of fairness: shares by occupation, and their summary."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.marks import legend_below
+from figures.marks import legend_below, whiskers
+from figures.registry import run_figure
+from figures.sources import RunFiles
 from figures.style import (
     COLUMN,
     MIDDLE,
     SIDE_COLORS,
     SIDE_LABELS,
-    SIDE_MARKERS,
-    WIDE,
     StyledFigure,
     styled,
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-MEASURES = {"mad": "MAD", "fd": "FD", "delta": "Δ", "gap": "gap", "kl": "KL"}
-"""Fairness measures and how they are written; 0 is fair in all of them."""
-SPLITS = {"all": "all subjects", "trained": "trained on", "held_out": "held out"}
+    from figures.registry import Drawing
+    from probe.arrays import Indices, Vector
+
+SPLITS = {"all": "all", "trained": "training", "held_out": "held out"}
+"""Groups of occupations."""
 
 
 @styled
@@ -89,7 +89,7 @@ def subject_shares(
         axes.errorbar(
             rows["share"],
             rows["subject"].map(height) + offset,
-            xerr=_whiskers(rows),
+            xerr=whiskers(rows),
             fmt="o",
             markersize=3.2,
             color=color,
@@ -113,108 +113,45 @@ def subject_shares(
 
 
 @styled
-def fairness_bars(
-    fairness: DataFrame, *, splits: tuple[str, ...] = ("trained", "held_out")
-) -> Figure:
-    """Draw every fairness measure as a bar a side, with its interval and its noise floor.
+def fairness_bars(fairness: DataFrame) -> Figure:
+    """Draw MAD by split as a bar a side, with its interval and its noise floor.
 
     Parameters
     ----------
     fairness : DataFrame
-        Columns ``side``, ``split``, ``measure``, ``value``, ``low``, ``high`` and ``floor``.
-    splits : tuple of str
-        The panels, from left to right.
-    """
-    figure = StyledFigure(figsize=(WIDE[0], COLUMN[1] * 0.95), layout="constrained")
-    panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
-    for axes, split in zip(panels, splits, strict=True):
-        rows = fairness[fairness["split"] == split].set_index("measure")
-        measures = [measure for measure in MEASURES if measure in rows.index]
-        for i, (side, color) in enumerate(SIDE_COLORS.items()):
-            table = rows[rows["side"] == side].reindex(measures)
-            at = np.arange(len(measures)) + 0.36 * (i - 0.5)
-            axes.bar(
-                at,
-                table["value"],
-                0.34,
-                color="white" if side == "base" else color,
-                edgecolor="0.3" if side == "base" else color,
-                yerr=_whiskers(table, value="value"),
-                error_kw={"elinewidth": 0.8, "ecolor": "0.15", "capsize": 2, "capthick": 0.8},
-                label=SIDE_LABELS[side],
-            )
-            axes.hlines(
-                table["floor"],
-                at - 0.17,
-                at + 0.17,
-                color="black",
-                linewidth=1.2,
-                label="noise floor" if i == 1 else None,
-            )
-        axes.set_xticks(range(len(measures)), [MEASURES[measure] for measure in measures])
-        axes.tick_params(axis="x", length=0)
-        axes.set_title(f"{SPLITS.get(split, split)} ({_n_subjects(rows)} subjects)")
-    panels[0].set_ylabel("distance from fair (0 = fair)")
-    legend_below(figure, panels[0])
-    return figure
-
-
-@styled
-def tradeoff(sides: DataFrame, *, subjects: DataFrame | None = None) -> Figure:
-    """Draw unfairness (MAD) against the CLIP score, base and corrected: up and left is better.
-
-    Parameters
-    ----------
-    sides : DataFrame of shape (2, ...)
-        Columns ``side``, ``mad``, ``mad_low``, ``mad_high``, ``mad_floor``, ``clip``, ``clip_low``
-        and ``clip_high``.
-    subjects : DataFrame, optional
-        One row a side and subject, columns ``side``, ``mad`` and ``clip``: pale points behind.
+        Columns ``side``, ``split``, ``measure``, ``value``, ``low``, ``high``, ``floor`` and
+        ``n_subjects``.
     """
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
-    floor = float(sides["mad_floor"].iloc[0])
-    axes.axvspan(0, floor, color="0.9", linewidth=0, zorder=-1, label="noise floor")
-    for side, color in SIDE_COLORS.items():
-        if subjects is not None:
-            rows = subjects[subjects["side"] == side]
-            axes.scatter(
-                rows["mad"],
-                rows["clip"],
-                s=7,
-                marker=SIDE_MARKERS[side],
-                color=color,
-                alpha=0.35,
-                linewidth=0,
-            )
-        row = sides[sides["side"] == side]
-        axes.errorbar(
-            row["mad"],
-            row["clip"],
-            xerr=_whiskers(row, value="mad", low="mad_low", high="mad_high"),
-            yerr=_whiskers(row, value="clip", low="clip_low", high="clip_high"),
-            fmt=SIDE_MARKERS[side],
-            markersize=6,
-            color=color,
-            markeredgecolor="black",
-            markeredgewidth=0.6,
-            ecolor="0.15",
-            elinewidth=0.9,
-            capsize=2,
+    mad = fairness[fairness["measure"] == "mad"]
+    splits = [split for split in SPLITS if (mad["split"] == split).any()]
+    for i, (side, color) in enumerate(SIDE_COLORS.items()):
+        rows = mad[mad["side"] == side].set_index("split").loc[splits]
+        at = np.arange(len(splits)) + 0.36 * (i - 0.5)
+        axes.bar(
+            at,
+            rows["value"],
+            0.34,
+            color="white" if side == "base" else color,
+            edgecolor="0.3" if side == "base" else color,
+            yerr=whiskers(rows, value="value"),
+            error_kw={"elinewidth": 0.8, "ecolor": "0.15", "capsize": 2, "capthick": 0.8},
             label=SIDE_LABELS[side],
-            zorder=3,
         )
-    _join(axes, sides)
-    axes.set(xlabel="MAD (0 = fair)", ylabel="CLIP score")
-    axes.set_xlim(left=0)
+        floor_label = "noise floor" if i else None
+        axes.hlines(rows["floor"], at - 0.17, at + 0.17, color="black", label=floor_label)
+    n_subjects = mad.groupby("split")["n_subjects"].max()
+    labels = [f"{SPLITS[split]}\n({n_subjects[split]} occupations)" for split in splits]
+    axes.set_xticks(range(len(splits)), labels)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel("MAD (0 = fair)")
     legend_below(figure, axes)
     return figure
 
 
-def fair_band(
-    n_images: npt.NDArray[np.integer], target: float, *, level: float = 0.95
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-    """Bound the shares that a fair model shows: binomial quantiles at ``n_images`` draws.
+def fair_band(n_images: Indices, target: float, *, level: float = 0.95) -> tuple[Vector, Vector]:
+    """Bound the shares of a fair model: binomial quantiles at ``n_images`` draws.
 
     Parameters
     ----------
@@ -223,7 +160,7 @@ def fair_band(
     target : float
         The fair share.
     level : float, default=0.95
-        How often at least a fair model's share lies in the band.
+        Least probability that a fair model's share lies in the band.
 
     Returns
     -------
@@ -237,30 +174,37 @@ def fair_band(
     return low, high
 
 
-def _whiskers(
-    rows: DataFrame, *, value: str = "share", low: str = "low", high: str = "high"
-) -> npt.NDArray[np.floating]:
-    """Lengths of an interval's two arms; rounding may not make one negative."""
-    arms: npt.NDArray[np.floating] = np.stack([rows[value] - rows[low], rows[high] - rows[value]])
-    return arms.clip(min=0.0)
-
-
-def _join(axes: Axes, sides: DataFrame) -> None:
-    """Draw the way from base to corrected."""
-    points = sides.set_index("side").loc[["base", "moesd"], ["mad", "clip"]].to_numpy(float)
-    axes.annotate(
-        "",
-        points[1],
-        points[0],
-        arrowprops={
-            "arrowstyle": "->",
-            "color": "0.4",
-            "shrinkA": 6,
-            "shrinkB": 6,
-            "linewidth": 0.8,
-        },
+@run_figure(
+    "shares",
+    reads=("shares", "subjects", "quality"),
+    section="fairness",
+    caption="Share of images by occupation, base and corrected, with 95 % intervals. The shaded "
+    "band contains 95 % of the shares of a perfectly fair model with as many images.",
+    alt="Dot plot of the share for each occupation, sorted by labour share, with intervals.",
+)
+def _subject_shares(files: RunFiles) -> Drawing:
+    quality = files.json("quality")
+    table = files.table("shares")
+    table = table[table["attribute"] == quality["attribute"]]
+    target = 1 / table["value"].nunique()
+    data = table[table["value"] == quality["value"]]
+    labour = files.table("subjects").set_index("subject")["share_women"]
+    data = data.assign(share_women=data["subject"].map(labour))
+    data = data[data["share_women"].notna()]
+    figure = subject_shares(
+        data, labour_shares=labour.to_dict(), value=str(quality["value"]), target=target
     )
+    return figure, data
 
 
-def _n_subjects(rows: DataFrame) -> int:
-    return int(rows["n_subjects"].max()) if "n_subjects" in rows and len(rows) else 0
+@run_figure(
+    "fairness",
+    reads=("fairness",),
+    section="fairness",
+    caption="MAD, base and corrected, with 95 % intervals over occupations and the noise floor: "
+    "the MAD of a perfectly fair model with as many images.",
+    alt="Bar chart of MAD for base and corrected, by split.",
+)
+def _fairness(files: RunFiles) -> Drawing:
+    data = files.table("fairness")
+    return fairness_bars(data), data

@@ -1,13 +1,13 @@
-"""Figures of the Bias-Identification Gate: where it cuts, and what it gets wrong."""
+"""Figures of the Bias-Identification Gate: its thresholds and its errors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from figures.marks import legend_below
+from figures.registry import run_figure
+from figures.sources import RunFiles
 from figures.style import (
     COLUMN,
     COUNT_COLORS,
@@ -21,13 +21,19 @@ from figures.style import (
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
 
+    from figures.registry import Drawing
+    from probe.arrays import Vector
+
 CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
 """The gate's usual classes, in their usual order."""
+GATES = {"route_closed": "closed form", "route_trained": "trained"}
+"""Column with a gate's answers, and the gate's name."""
+ROUTES = {"closed-form": "route_closed", "trained": "route_trained"}
+"""What the configuration of a correction calls its gate, and the column with its answers."""
 
 
 @styled
@@ -40,9 +46,9 @@ def gate_regions(
 ) -> Figure:
     """Draw prompts on the axis of bias score, one row a true class, coloured by the gate's answer.
 
-    The shading shows what the size and the sign of the bias score alone say: neutral in the white
-    band around 0, skewed beyond it, explicit beyond the outer thresholds. A ring marks an error; at
-    the right of a row stands the share of it that is routed rightly.
+    The shading shows the answer of the closed-form gate: neutral in the white band around 0,
+    skewed beyond it, explicit beyond the outer thresholds. A ring marks an error; the number at
+    the right of a row is the share of its prompts that are routed correctly.
 
     Parameters
     ----------
@@ -88,7 +94,7 @@ def gate_regions(
     axes.set(xlabel="bias score (female \N{MINUS SIGN} / male +)", ylabel="true class")
     axes.set_yticks(list(rows_of.values()), list(rows_of))
     axes.tick_params(axis="y", length=0)
-    axes.set_title("right", loc="left", fontsize=points(7.5), x=1.01, color="0.4")
+    axes.set_title("correct", loc="left", fontsize=points(7.5), x=1.01, color="0.4")
     legend_below(figure, axes)
     return figure
 
@@ -149,8 +155,48 @@ def class_order(*routes: Series) -> list[str]:
     return [c for c in CLASSES if c in present] + sorted(present - set(CLASSES))
 
 
+@run_figure(
+    "gate_regions",
+    reads=("gate", "moesd"),
+    section="gate",
+    caption="Answers of the gate by bias score. Shading and dashed lines show the answers of the "
+    "closed-form gate (neutral in the white band); rings are errors of the gate.",
+    alt="Prompts by bias score, one row a true class, coloured by the gate's answer.",
+)
+def _gate_regions(files: RunFiles) -> Drawing:
+    config = files.json("moesd")
+    route = ROUTES[config["kind"]]
+    data = files.table("gate")[
+        ["prompt", "group", "subject", "split", "bias_score", "route_truth", route]
+    ]
+    thresholds = {name: config[name] for name in ("neutral_below", "explicit_above")}
+    return gate_regions(data, **thresholds, route=route), data
+
+
+@run_figure(
+    "gate_confusion",
+    reads=("gate",),
+    section="gate",
+    caption="Confusion of the closed-form and of the trained gate, in prompts.",
+    alt="Two confusion matrices with counts.",
+)
+def _gate_confusion(files: RunFiles) -> Drawing:
+    import pandas
+
+    table = files.table("gate")
+    counts = {
+        title: confusion(table, column)
+        .rename_axis(index="truth", columns="answer")
+        .stack()
+        .rename("count")
+        for column, title in GATES.items()
+    }
+    data = pandas.concat(counts, names=["gate"]).reset_index()
+    return gate_confusion(table, routes=GATES), data
+
+
 def _shade(axes: Axes, bias_score: Series, neutral_below: float, explicit_above: float) -> None:
-    """Shade and name the regions of the closed-form gate, as far as the points reach."""
+    """Shade and name the regions of the closed-form gate, up to the outermost point."""
     reach = max(1.05 * float(bias_score.abs().max()), 1.2 * explicit_above)
     axes.set_xlim(-reach, reach)
     colors = colors_for(("explicit", "female-skewed", "male-skewed"))
@@ -178,9 +224,9 @@ def _shade(axes: Axes, bias_score: Series, neutral_below: float, explicit_above:
             axes.axvline(threshold, color="0.35", linewidth=0.7, linestyle="--", zorder=1)
 
 
-def _spread(classes: Series) -> npt.NDArray[np.floating]:
+def _spread(classes: Series) -> Vector:
     """Small offsets, evenly spread within each class by order: no randomness, same picture."""
     order = classes.groupby(classes).cumcount().to_numpy()
     golden = 0.6180339887498949  # the fraction whose multiples fill an interval most evenly
-    offsets: npt.NDArray[np.floating] = 0.6 * ((order * golden) % 1.0 - 0.5)
+    offsets: Vector = 0.6 * ((order * golden) % 1.0 - 0.5)
     return offsets

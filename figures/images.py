@@ -1,21 +1,33 @@
-"""Figures of images: the same seed drawn by the plain and by the corrected model."""
+"""Pairs of images: the same seed by the base and by the corrected model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.patches import Patch, Rectangle
 
+from figures.registry import run_figure
+from figures.sources import RunFiles
 from figures.style import SIDE_LABELS, StyledFigure, colors_for, points, styled
+from probe.errors import ArtifactError, StageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
+    from pandas import DataFrame
+    from PIL import Image
+
+    from figures.registry import Drawing
 
 GAP = 0.18
-"""Room between two subjects, in heights of an image."""
+"""Space between two subjects, in heights of an image."""
+N_SEEDS = 8
+"""Columns of the grid of images."""
+LARGEST_SIDE = 256
+"""Images are shrunk to this many pixels, so that a paper stays small."""
 
 
 @styled
@@ -36,7 +48,7 @@ def image_pairs(
     subjects : sequence of str
         Name of each subject.
     labels : (ndarray, ndarray) of shape (n_subjects, n_seeds), optional
-        Perceived value of an attribute in each image, told by its first letters and a colour.
+        Perceived value of an attribute in each image, shown by its first letters and a colour.
     width : float, default=7.0
         Width of the figure in inches; the height follows.
     """
@@ -111,8 +123,102 @@ def image_pairs(
     return figure
 
 
+def load_picture(path: Path) -> Image.Image:
+    """Read an image of a run as RGB.
+
+    Raises
+    ------
+    ArtifactError
+        If it is missing or not an image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        run = path.parents[3]  # run/images/SIDE/SUBJECT/NAME.png
+        raise ArtifactError(
+            f"{path} cannot be read ({error.strerror or 'not an image'}); run `moesd-probe "
+            f"generate {run}` to make it again"
+        ) from error
+
+
+def load_pictures(folder: Path, rows: DataFrame) -> list[np.ndarray]:
+    """Read the images of some rows, by ``side`` and ``file_name``, shrunk if they are large.
+
+    Returns
+    -------
+    list of ndarray of shape (height, width, 3)
+    """
+    pictures = []
+    for side, file_name in zip(rows["side"], rows["file_name"], strict=True):
+        picture = load_picture(folder / side / file_name)
+        picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        pictures.append(np.asarray(picture))
+    return pictures
+
+
+@run_figure(
+    "images",
+    reads=("labels", "subjects", "quality"),
+    section="pictures",
+    caption="Pairs of images: the same noise, by the base and by the corrected model. Subjects "
+    "are spread evenly over the labour shares, with * for held out, and the seeds are the first "
+    "ones: none is selected. The letter in an image is the perceived attribute, by the classifier.",
+    alt="A grid of generated images, two rows a subject: base above corrected.",
+)
+def _image_grid(files: RunFiles) -> Drawing:
+    attribute = str(files.json("quality")["attribute"])
+    labels = files.table("labels")
+    if attribute not in labels:
+        raise ArtifactError(
+            f"{files.path('labels')} has no column {attribute!r}; delete it and run "
+            f"`moesd-probe evaluate {files.run}` again"
+        )
+    labels = labels[labels["kind"] == "neutral"]
+    chosen = _spread_subjects(files.table("subjects"), set(labels["subject"]))
+    keys = ["subject", "file_name"]
+    both = labels.groupby(keys)["side"].nunique().loc[lambda n: n == 2].reset_index()[keys]
+    n_seeds = min(N_SEEDS, *(int((both["subject"] == name).sum()) for name in chosen))
+    if n_seeds == 0:
+        raise StageError(
+            f"{files.path('labels')} has no pair of images; run `moesd-probe generate "
+            f"{files.run}` and `moesd-probe evaluate {files.run}` again"
+        )
+    both = both[both["subject"].isin(chosen)].sort_values(keys).groupby("subject").head(n_seeds)
+    order = {name: i for i, name in enumerate(chosen)}
+    data = (
+        labels.merge(both, on=keys)
+        .assign(order=lambda table: table["subject"].map(order))
+        .sort_values(["order", "side", "file_name"], kind="stable")[
+            ["subject", "split", "side", "seed", "file_name", attribute]
+        ]
+    )
+    shape = (len(chosen), n_seeds)
+    sides = [data[data["side"] == side] for side in ("base", "moesd")]
+    stacks = [np.stack(load_pictures(files.run / "images", rows)) for rows in sides]
+    pictures = [stack.reshape(*shape, *stack.shape[1:]) for stack in stacks]
+    perceived = tuple(rows[attribute].astype(str).to_numpy().reshape(shape) for rows in sides)
+    split = data.drop_duplicates("subject").set_index("subject")["split"]
+    names = [f"{name}\N{NO-BREAK SPACE}*" if split[name] == "held_out" else name for name in chosen]
+    return image_pairs(*pictures, subjects=names, labels=perceived), data
+
+
+def _spread_subjects(subjects: DataFrame, present: set[str]) -> list[str]:
+    """Select four training and two held-out subjects, evenly spread over the labour shares."""
+    subjects = subjects[subjects["subject"].isin(present) & subjects["share_women"].notna()]
+    subjects = subjects.sort_values(["share_women", "subject"], ignore_index=True)
+    chosen: set[int] = set()
+    for split, n in (("trained", 4), ("held_out", 2)):
+        rows = subjects.index[subjects["split"] == split].to_numpy()
+        if len(rows):
+            chosen |= set(rows[np.linspace(0, len(rows) - 1, n).round().astype(int)])
+    return [str(subjects["subject"][i]) for i in sorted(chosen)]
+
+
 def _initials(values: Sequence[str]) -> dict[str, str]:
-    """The first letters of each value, as few as tell them apart."""
+    """The first letters of each value, as few as distinguish them."""
     longest = max(map(len, values), default=0)
     n = next(
         (n for n in range(1, longest) if len({value[:n] for value in values}) == len(values)),

@@ -1,4 +1,4 @@
-"""The figure of intersections: the share of every cell where attributes meet."""
+"""Shares of every combination of attributes, base and corrected."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figures.marks import legend_below
+from figures.registry import table_figure
+from figures.sources import add_source
 from figures.style import SIDE_COLORS, SIDE_LABELS, SIDE_MARKERS, WIDE, StyledFigure, styled
 
 if TYPE_CHECKING:
@@ -14,17 +16,34 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+_FOUND = add_source(
+    *("intersections", "lines", "figures"), path="evaluation/intersections.json", kind="study"
+)  # read by the report
 _ROW = 0.135  # inches
 _MOST = 40  # rows that can still be read on a page
 
 
+@table_figure(
+    "intersections",
+    reads=add_source(
+        *("cells", "intersection", "side", "cell", "share", "low", "high"),
+        *("fair", "is_small", "is_harmed"),
+        path="evaluation/cells.parquet",
+    ),
+    section="intersections",
+    caption="Share of each combination of perceived attributes in the neutral images, in units of "
+    "its fair share, base and corrected, with simultaneous 95 % intervals for all cells of a "
+    "panel. Hollow: too few images for a conclusion. A star: the correction moves the cell "
+    "further from parity.",
+    alt="Dot plots of shares, one row a combination of attributes, one panel an intersection.",
+)
 @styled
 def cell_shares(cells: DataFrame) -> Figure:
     """Draw the share of each cell in units of its fair share, base and corrected.
 
-    Hollow points are cells about which nothing is claimed; a star marks those that the correction
-    moves further from parity. The largest intersection stands alone on the right, as far as its
-    rows can be read.
+    Hollow points are cells with too few images for a conclusion; a star marks those that the
+    correction moves further from parity. The largest intersection is on the right, with at most
+    `_MOST` rows.
 
     Parameters
     ----------

@@ -33,17 +33,7 @@ class Source:
     columns: tuple[str, ...] = ()
     """Columns of a table, or keys of a JSON file, that must be there."""
     is_optional: bool = False
-    """Whether a run is whole without it."""
-
-
-def _study(kind: str, columns: tuple[str, ...]) -> Source:
-    """A table that `moesd-probe probe` writes."""
-    return Source(f"latent/{kind}.parquet", kind, "probe", columns, is_optional=True)
-
-
-def _of_gate(kind: str, columns: tuple[str, ...]) -> Source:
-    """A table that the study of the gate writes."""
-    return Source(f"moesd/{kind}.parquet", kind, "probe", columns, is_optional=True)
+    """Whether a run is complete without it."""
 
 
 PLANE = ("pca_x", "pca_y", "umap_x", "umap_y", "corrected_x", "corrected_y")
@@ -104,75 +94,42 @@ SOURCES = {
         "evaluate",
         ("base", "corrected", "difference", "failures", "n_images", "attribute", "value"),
     ),
-    "directions": _study(
-        "directions", ("estimator", "angle_median", "angle_high", "n_clusters", "correlation")
-    ),
-    "stability": _study("stability", ("unit", "n_units", "cosine", "low", "high")),
-    "association": _study("association", ("measure", "value", "low", "high", "p_holm", "n")),
-    "erasure": _study("erasure", ("eraser", "linear", "nearest", "chance", "clusters_accuracy")),
-    "trace": _study("trace", ("layer", "site", "position", "measure", "value", "control")),
-    "patching": _study("patching", ("layer", "site", "position", "measure", "value")),
-    "heads": _study("heads", ("layer", "site", "head", "measure", "value")),
-    "maps": _study(
-        "maps",
-        ("prompt", "group", "share_women", "umap_x", "umap_y", "supervised_x", "supervised_y"),
-    ),
-    "maps_found": Source(
-        "latent/maps.json", "study", "probe", ("lines", "figures"), is_optional=True
-    ),
-    "challenge": _of_gate(
-        "challenge", ("prompt", "category", "route_truth", "route_closed", "route_trained")
-    ),
-    "categories": _of_gate("categories", ("category", "gate", "measure", "value", "low", "high")),
-    "reliability": _of_gate("reliability", ("probability", "right", "low", "high", "n")),
-    "roc": _of_gate("roc", ("threshold", "false_alarms", "hits")),
-    "levels": _of_gate("levels", ("set", "level", "measure", "value", "low", "high", "n")),
-    "mixture": _study("mixture", ("subject", "split", "share", "low", "high", "read")),
-    "methods": Source(
-        "comparison/methods.parquet",
-        "methods",
-        "compare methods",
-        ("name", "keeps_explicit", "figure", "value", "low", "high", "floor"),
-        is_optional=True,
-    ),
-    "methods_found": Source(
-        "comparison/methods.json",
-        "comparison",
-        "compare methods",
-        ("methods", "noise_floor", "n_images", "attribute"),
-        is_optional=True,
-    ),
-    "intersections": Source(
-        "evaluation/intersections.json", "study", "probe", ("lines", "figures"), is_optional=True
-    ),
-    "cells": Source(
-        "evaluation/cells.parquet",
-        "cells",
-        "probe",
-        ("intersection", "side", "cell", "share", "low", "high", "fair", "is_small", "is_harmed"),
-        is_optional=True,
-    ),
-    "level_figures": Source(
-        "evaluation/levels.parquet",
-        "level_figures",
-        "probe",
-        ("level", "split", "measure", "side", "value", "low", "high", "n", "floor"),
-        is_optional=True,
-    ),
-    "prediction": _study("prediction", ("subject", "split", "share", "predicted", "low", "high")),
 }
-"""Every file that is read, by its short name."""
+"""Every file that is read, by its short name; figures of studies add theirs with `add_source`."""
+
+
+def add_source(
+    name: str, *columns: str, path: str = "", kind: str = "", stage: str = "probe"
+) -> str:
+    """Add a file that a run may lack, and return its name.
+
+    Parameters
+    ----------
+    name : str
+        Short name, a key of `SOURCES`.
+    columns : str
+        Columns of a table, or keys of a JSON file, that must be there.
+    path : str, default="latent/NAME.parquet"
+        Relative to the run folder.
+    kind : str, default=name
+        Kind in its provenance.
+    stage : str, default="probe"
+        Command that writes it.
+    """
+    path = path or f"latent/{name}.parquet"
+    SOURCES[name] = Source(path, kind or name, stage, columns, is_optional=True)
+    return name
 
 
 @dataclass
 class RunFiles:
-    """Reads the files of one run folder, each once, and sees that they belong together."""
+    """Reads the files of one run folder, each once, and checks that they belong together."""
 
     run: Path
     _read: dict[str, Any] = field(default_factory=dict)
 
     def require(self, *names: str) -> None:
-        """See that files are there and made from one model.
+        """Check that files exist and were made from one model.
 
         Raises
         ------
@@ -194,26 +151,26 @@ class RunFiles:
                 raise ArtifactError(
                     f"{path} was made from {made.model!r} ({made.revision}) but "
                     f"{self.path(first[0])} from {first[1].model!r} ({first[1].revision}); run "
-                    f"`moesd-probe run {self.run}` to make the run whole again"
+                    f"`moesd-probe run {self.run}` to make all stages anew"
                 )
 
     def has(self, *names: str) -> bool:
-        """Tell whether all files are there."""
+        """Whether all files exist."""
         return all(self.path(name).is_file() for name in names)
 
     def path(self, name: str) -> Path:
-        """Where a file is."""
+        """Path of a file."""
         return self.run / SOURCES[name].path
 
     def table(self, name: str) -> DataFrame:
-        """Read a table; the caller may change what it gets.
+        """Read a table; the caller gets a copy.
 
         Raises
         ------
         StageError
             If it is missing.
         ArtifactError
-            If it cannot be read, is empty, or lacks a column.
+            If it cannot be read, is empty, or misses a column.
         """
         if name not in self._read:
             self.require(name)
@@ -232,7 +189,7 @@ class RunFiles:
         StageError
             If it is missing.
         ArtifactError
-            If it cannot be read or lacks a key.
+            If it cannot be read or misses a key.
         """
         if name not in self._read:
             self.require(name)
@@ -242,7 +199,7 @@ class RunFiles:
         return dict(self._read[name])
 
     def provenance(self, kind: str, *names: str) -> Provenance:
-        """Say where something made from files comes from."""
+        """Provenance of something made from files."""
         made = read_provenance(self.path(names[0]))
         return Provenance(
             kind=kind,
@@ -254,7 +211,7 @@ class RunFiles:
 
     def _check(self, name: str, found: set[str]) -> None:
         if missing := [column for column in SOURCES[name].columns if column not in found]:
-            raise ArtifactError(f"{self.path(name)} lacks {missing}; {self._again(name)}")
+            raise ArtifactError(f"{self.path(name)} misses {missing}; {self._again(name)}")
 
     def _again(self, name: str) -> str:
         return f"delete it and run `moesd-probe {SOURCES[name].stage} {self.run}` again"

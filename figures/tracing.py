@@ -1,4 +1,4 @@
-"""Figures of a trace: where the bias appears, which token carries it, and which head moves it."""
+"""Heat maps of a trace: layers and tokens with bias, and attention heads that write it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from figures.marks import signed
+from figures.registry import table_figure
+from figures.sources import add_source
 from figures.style import (
     COUNT_COLORS,
     EFFECT_COLORS,
@@ -30,26 +32,33 @@ if TYPE_CHECKING:
 SITES = {"residual": "residual stream", "attention": "attention output", "mlp": "MLP output"}
 """Titles of the panels, in their order."""
 POSITIONS = ("start", "person", "between", "subject", "end", "pooled", "all")
-"""Positions in the order in which they are read."""
+"""Positions in the order of the prompt."""
 MEASURES = {
-    "accuracy": ("gender told by a probe", 0.5, 1.0),
+    "accuracy": ("gender by a probe, accuracy", 0.5, 1.0),
     "selectivity": ("probe accuracy \N{MINUS SIGN} control", 0.0, 0.5),
     "gap": ("gap, share of the spread", 0.0, 1.0),
     "correlation": ("|r| with women's share", 0.0, 1.0),
     "patching": ("share restored", 0.0, 1.0),
 }
-"""Measure -> what its colour scale is called, and the ends of the scale."""
+"""Measure -> label and limits of its colour scale."""
 KINDS = {"direct": "written by the head", "patching": "restored by the head"}
 """Titles of the panels of heads."""
 
 
+@table_figure(
+    "trace",
+    reads=add_source("trace", "layer", "site", "position", "measure", "value", "control"),
+    caption="Correlation of the neutral prompts' projections on each cell's bias axis with the "
+    "labour shares, by layer and token. The frame marks the first layer that exceeds its control.",
+    alt="Heat maps of layer by token position, one a site.",
+)
 @styled
 def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
     """Draw one measure at every layer and position, one panel a site.
 
-    The numbers are the values, signed; the colour is their size. A frame marks the first layer at
-    which the measure stands clear of its control, at the position where it does so most: that is
-    where it first appears. Layers are read from below, as the states pass through them.
+    The numbers are the values, signed; the colour is their size. A frame marks the first layer
+    whose measure exceeds its control, at the position with the largest excess. The first layer is
+    at the bottom.
 
     Parameters
     ----------
@@ -67,9 +76,16 @@ def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
     for site in rows["site"].unique():
         found = where_it_appears(rows, measure=measure, site=site)
         marked[site] = [] if found is None else [(found.layer, found.position)]
-    return _panels(rows, measure, marked, "first clear of its control")
+    return _panels(rows, measure, marked, "first above its control")
 
 
+@table_figure(
+    "patching",
+    reads=add_source("patching", "layer", "site", "position", "measure", "value"),
+    caption="Share of a pair's difference that a single state carries: the female prompt runs "
+    "with that state taken from its male counterfactual. 0 is nothing, 1 all.",
+    alt="Heat maps of layer by token position, one a site.",
+)
 @styled
 def patching_map(table: DataFrame) -> Figure:
     """Draw the effect of patching at every layer and position, one panel a site.
@@ -89,16 +105,23 @@ def patching_map(table: DataFrame) -> Figure:
     return _panels(rows, "patching", marked, "carries the most in its layer")
 
 
+@table_figure(
+    "heads",
+    reads=add_source("heads", "layer", "site", "head", "measure", "value"),
+    caption="Contribution of each attention head to the difference of the pairs: what it writes "
+    "into the end of the prompt, and what patching it restores.",
+    alt="Heat maps of layer by head.",
+)
 @styled
 def head_map(table: DataFrame) -> Figure:
-    """Draw each attention head's share of the difference, one panel a way of counting.
+    """Draw each attention head's share of the difference, one panel a method.
 
-    A negative share, in orange, works against the difference. A frame marks the largest share.
+    A negative share, in orange, opposes the difference. A frame marks the largest share.
 
     Parameters
     ----------
     table : DataFrame
-        As from `probe.latent.tracing.heads.attribute_heads`; rows that are no head are not drawn.
+        As from `probe.latent.tracing.heads.attribute_heads`; other rows are not drawn.
     """
     rows = table[table["site"] == "head"]
     kinds = [kind for kind in KINDS if (rows["measure"] == kind).any()]
@@ -169,7 +192,7 @@ def _heat(
     image = axes.pcolormesh(
         np.ma.masked_invalid(shown), cmap=colors, norm=norm, edgecolor="white", linewidth=0.8
     )
-    axes.set_facecolor("0.93")  # a cell that there is none of
+    axes.set_facecolor("0.93")  # a cell without a value
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             color = colors(norm(shown[row, column]))

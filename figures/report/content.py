@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from figures.paper import drawable
-from figures.recipes import GATES, ROUTES
+from figures.drawing import drawable
+from figures.gate import GATES, ROUTES
+from figures.registry import OTHER, all_figures
 from figures.report.beyond import drift, intersections, lacking, methods
 from figures.report.data import page_data
 from figures.report.pictures import drawn_picture, image_pairs
@@ -48,21 +49,11 @@ N_IMAGES = {
     "corrected": "Images of neutral prompts, corrected",
     "per_subject": "Images an occupation",
 }
-PLACES = {
-    "bias": ("map", "density", "projections", "bias_score"),
-    "gate": ("gate_regions", "gate_confusion"),
-    "shift": ("shift", "bias_score_shift"),
-    "pictures": ("images",),
-    "fairness": ("shares", "fairness"),
-    "effects": ("tradeoff", "failures"),
-    "intersections": ("intersections",),
-    "methods": ("methods",),
-}
-"""Section of the page -> the figures that it speaks of; all others stand under "Looking deeper"."""
 
 
 def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     """Collect everything that the page says; raises as `figures.report.write_report`."""
+    figures = all_figures()  # their modules add the sources of studies
     present = [name for name, source in SOURCES.items() if not source.is_optional]
     present += [name for name in SOURCES if name not in present and files.has(name)]
     files.require(*present)
@@ -77,15 +68,14 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     names = drawable(files)
     pictures = {name: drawn_picture(files, name) for name in names}
     pairs = image_pairs(files, n_pairs=n_pairs)
-    placed = {name for drawn in PLACES.values() for name in drawn}
-    studies = [name for name in names if name not in placed]
+    places = {key: [n for n in names if figures[n].section == key] for key in NAVIGATION}
     beyond = {
         "drift": drift(quality),
         "intersections": intersections(files),
         "methods": methods(files),
         "lacking": lacking(files, quality),
     }
-    is_there = beyond | {"deeper": studies, "quality": beyond["drift"]}
+    is_there = beyond | {"deeper": places[OTHER], "quality": beyond["drift"]}
     return {
         **beyond,
         "navigation": {key: title for key, title in NAVIGATION.items() if is_there.get(key, True)},
@@ -117,8 +107,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "n_prompts": len(gate),
         "subject_shares": subject_shares(files),
         "pictures": pictures,
-        "places": {place: [n for n in drawn if n in names] for place, drawn in PLACES.items()},
-        "studies": studies,
+        "places": places,
         "pairs": pairs,
         "data": page_data(files, pairs=pairs),
         "files": [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from figures.recipes import ROUTES
+from figures.gate import ROUTES
 from figures.sources import PLANE, RunFiles
 from figures.style import GROUP_COLORS, OKABE_ITO
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from figures.paper import FIGURES
-from figures.recipes import load_picture
+from figures.images import load_picture
+from figures.registry import all_figures
 from figures.sources import RunFiles
 from probe.errors import ArtifactError, StageError
 
@@ -54,7 +54,7 @@ def drawn_picture(files: RunFiles, name: str) -> Picture:
     """
     from PIL import Image
 
-    entry = FIGURES[name]
+    entry = all_figures()[name]
     path = files.run / "figures" / f"{name}.png"
     if not path.is_file():
         raise StageError(f"{path} is missing; run `moesd-probe visualize {files.run}` first")

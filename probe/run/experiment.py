@@ -255,7 +255,7 @@ class Experiment:
             return audit_until_settled(self._run, band=band, side=side, n_max=n_max)
 
     def visualize(self, draw: Draw) -> Outcome:
-        """Draw the figures; ``draw`` is `figures.paper.draw`, which this library does not know."""
+        """Draw the figures with ``draw``: `figures.drawing.draw`."""
         return self._do(Visualize(draw))
 
     def draw(self, draw: Callable[[Path], list[Path]]) -> VisualizeResult:
@@ -264,7 +264,7 @@ class Experiment:
         Parameters
         ----------
         draw : callable
-            Run folder to the files written; see `figures.paper.draw`, which says what it refuses.
+            Run folder to the files written; see `figures.drawing.draw`, which says what it refuses.
         """
         self._road.require_model("visualize")
         with held(self.folder):
@@ -351,7 +351,7 @@ class Experiment:
             A concept that is shipped (``"gender"``, ``"age"``, ...), or a TOML file; see
             `probe.text.concepts.Concept`. Its file is copied into the run.
         draw : callable, optional
-            Draws the figure: `figures.concepts.draw_concept`, which this library does not know.
+            Draws the figure: `figures.concept.draw_concept`, which this library does not know.
         settings
             Of `ProbeConfig`.
 
@@ -389,7 +389,7 @@ class Experiment:
         n_images : int, optional
             Pictures of each occupation and method; as many as ``generate`` makes if not given.
         draw : callable, optional
-            Draws a figure by its name: `figures.paper.draw`, which this library does not know.
+            Draws a figure by its name: `figures.drawing.draw`, which this package does not import.
         tell : callable, optional
             Called with one line when a method is done.
 

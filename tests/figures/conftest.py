@@ -15,7 +15,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 from scipy.stats import pearsonr
 
-from figures.paper import FIGURES, draw, drawable
+from figures.drawing import draw, drawable
+from figures.registry import all_figures
 from figures.sources import RunFiles
 from probe.io.artifacts import Provenance, write_json, write_table
 from probe.run.config import Config
@@ -104,7 +105,7 @@ def sketch_figures(folder: Path) -> None:
     files = RunFiles(folder)
     (folder / "figures").mkdir(exist_ok=True)
     for name in drawable(files):
-        made = files.provenance("figure", *FIGURES[name].reads)
+        made = files.provenance("figure", *all_figures()[name].reads)
         said = PngImagePlugin.PngInfo()
         said.add_text("Description", json.dumps(asdict(made)))
         Image.new("RGB", (80, 60), "white").save(folder / "figures" / f"{name}.png", pnginfo=said)

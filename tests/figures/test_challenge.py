@@ -8,7 +8,7 @@ def test_every_category_has_its_two_points_and_its_number_of_prompts(tables):
     table = tables["categories"]
     panels = challenge.challenge_categories(table).axes
     shown = table[table["measure"] == "class"]
-    assert [axes.get_title(loc="left") for axes in panels] == ["seen while building", "blind"]
+    assert [axes.get_title(loc="left") for axes in panels] == ["seen in development", "blind"]
     for axes, of in zip(panels, ("seen", "blind"), strict=True):
         drawn = np.concatenate(
             [np.asarray(dots.get_offsets())[:, 0] for dots in axes.collections[1::2]]

@@ -35,7 +35,7 @@ def test_points_stand_at_their_level_with_their_value(table):
     assert np.rint(places[:, 0]).tolist() == [1, 2, 3, 4, 5]  # nothing is asked for at none
     np.testing.assert_allclose(places[2, 1], 0.86)
     np.testing.assert_allclose(points(mad, "base")[:, 1], 0.35)
-    changed = points(touched, "pictures changed")
+    changed = points(touched, "images changed")
     np.testing.assert_allclose(changed[:, 1], [0.9, 0, 0, 0.4, 0, 0])
     assert len(points(touched, "of these, gender changed")) == 2
 

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.testing.compare import compare_images
 
-from figures import fairness, gate, latent, tracing
+from figures import bias_scores, fairness, gate, tracing
 from figures.style import in_style
 
 FOLDER = Path(__file__).parent / "reference"
@@ -36,7 +36,7 @@ def shares_of(bias_score: np.ndarray) -> pd.DataFrame:
 
 def bias_score() -> Figure:
     wave = 0.02 * np.sin(np.arange(len(JOBS)))
-    return latent.bias_score_against_share(
+    return bias_scores.bias_score_against_share(
         shares_of(0.1 - 0.2 * SHARES + wave), interval=(-0.99, -0.8)
     )
 

@@ -14,7 +14,7 @@ import pytest
 from jinja2 import Environment, PackageLoader
 from scipy.stats import binomtest
 
-from figures.paper import FIGURES
+from figures.registry import all_figures
 from figures.report import (
     beyond,
     finding,
@@ -146,8 +146,8 @@ def test_the_page_needs_no_other_file_and_no_network(page, outline):
 
 def test_every_figure_is_on_the_page_with_a_caption_and_an_alternative_text(outline):
     images = outline.all("img")
-    assert len(images) == len(FIGURES) == len(outline.all("figcaption"))
-    assert {image["alt"] for image in images} == {entry.alt for entry in FIGURES.values()}
+    assert len(images) == len(all_figures()) == len(outline.all("figcaption"))
+    assert {image["alt"] for image in images} == {entry.alt for entry in all_figures().values()}
 
 
 def test_tables_have_captions_and_headings_do_not_skip_a_level(outline):

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from figures.paper import draw
+from figures.drawing import draw
 from figures.report.beyond import methods
 from figures.sources import RunFiles
 from probe.baselines import BASELINES, lora

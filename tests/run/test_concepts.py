@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.main import main
-from figures.concepts import N_SHOWN, concept_places
+from figures.concept import N_SHOWN, concept_places
 from probe.errors import DataError, DegenerateDataError, StageError
 from probe.io.artifacts import read_table, read_tensors
 from probe.latent.directions import PairDirection

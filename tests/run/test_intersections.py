@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures import studies as recipes
+from figures.drawing import build
 from figures.sources import RunFiles
 from probe.errors import DataError
 from probe.io.artifacts import read_table
@@ -79,7 +79,7 @@ def test_cells_of_few_pictures_are_withheld_and_said_to_be(studied):
 
 
 def test_its_figure_is_drawn(studied):
-    figure, data = recipes.intersections(RunFiles(studied))
+    figure, data = build(RunFiles(studied), "intersections")
     assert len(figure.axes) == 3
     assert len(data) == 2 * (4 + 4 + 8)
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from figures import studies as recipes
+from figures.drawing import build
 from figures.sources import RunFiles
 from probe import Experiment
 from probe.errors import DataError, StageError
@@ -142,7 +142,7 @@ def test_a_prediction_is_learnt_from_trained_occupations_only(many):
     columns = ["subject", "predicted", "low", "high"]
     pd.testing.assert_frame_equal(before[columns], after[columns])
     assert not before["share"].equals(after["share"])
-    figure, _ = recipes.prediction(RunFiles(many))
+    figure, _ = build(RunFiles(many), "prediction")
     assert figure.axes
 
 
@@ -200,10 +200,10 @@ def test_an_unknown_study_is_refused_by_name(run):
 
 
 @pytest.mark.parametrize(
-    "name", ["estimators", "stability", "association", "erasure", "trace", "told_map"]
+    "name", ["estimators", "stability", "association", "erasure", "trace", "supervised_map"]
 )
 def test_the_figures_of_a_run_are_drawn(studied, name):
-    figure, data = getattr(recipes, name)(RunFiles(studied))
+    figure, data = build(RunFiles(studied), name)
     assert figure.axes
     assert len(data)
 
@@ -249,9 +249,9 @@ def test_tinytowns_pairs_are_patched(tmp_path):
     assert found["carriers"][0]["position"] == "person"
     assert found["carriers"][-1]["position"] == "end"
     assert found["first"]["position"] == "end"
-    figure, _ = recipes.heads(RunFiles(tmp_path / "run"))
+    figure, _ = build(RunFiles(tmp_path / "run"), "heads")
     assert figure.axes
-    assert recipes.patching(RunFiles(tmp_path / "run"))[0].axes
+    assert build(RunFiles(tmp_path / "run"), "patching")[0].axes
     (tmp_path / "run/latent/heads.parquet").unlink()
     again = experiment.probe("tracing")[0]
     assert again.was_made

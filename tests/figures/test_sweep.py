@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.sweeps import draw_sweep, sweep_curve, sweep_front
+from figures.sweep import draw_sweep, sweep_curve, sweep_front
 from figures.target_curve import TARGET, target_curve
 from probe.io.artifacts import Provenance, write_table
 
@@ -108,7 +108,9 @@ def test_what_varies_decides_what_is_drawn(tmp_path, monkeypatch, settings, axes
     made = Provenance(kind="sweep", model="tinytown", revision="0", seed=1, made_from="it")
     write_table(tmp_path / "sweeps/mine/sweep.parquet", table(**settings), made)
     drawn = []
-    monkeypatch.setattr("figures.sweeps.write_figure", lambda _, figure, *of: drawn.append(figure))
+    monkeypatch.setattr(
+        "figures.sweep.write_table_figure", lambda _, figure, *of: drawn.append(figure)
+    )
     draw_sweep(tmp_path, "mine")
     (figure,) = drawn
     assert len(figure.axes) == axes

@@ -1,85 +1,37 @@
-"""Figures of the embedding space: where the bias stands, and how the correction moves it."""
+"""Bias scores and projections: by group, against the labour market, before and after."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from figures.marks import (
-    group_order,
-    legend_below,
-    name_points,
-    scatter_groups,
-    scatter_shares,
-    share_bar,
-    signed,
-)
+from figures.marks import group_order, legend_below, name_points, signed
+from figures.registry import run_figure
+from figures.sources import RunFiles
 from figures.style import (
     COLUMN,
     GREY,
     GROUP_LINES,
     GROUP_MARKERS,
-    MIDDLE,
     OKABE_ITO,
-    SHARE_COLORS,
-    WIDE,
     StyledFigure,
     colors_for,
-    points,
     styled,
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from pandas import DataFrame
 
-
-@styled
-def prompt_map(
-    prompts: DataFrame,
-    *,
-    methods: Sequence[str] = ("pca", "umap"),
-    faithfulness: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Figure:
-    """Draw prompts as points of a plane, one panel a method.
-
-    Prompts of a group have its colour; neutral ones have the colour of the labour share of women
-    of their occupation, so that a bias shows as an order of colours.
-
-    Parameters
-    ----------
-    prompts : DataFrame of shape (n_prompts, ...)
-        Columns ``group``, ``share_women`` and, for each method, ``<method>_x``, ``<method>_y``.
-    methods : sequence of str
-        The panels, from left to right.
-    faithfulness : mapping, optional
-        By method, the figures of `MapFaithfulness`; they are printed under the panel.
-    """
-    from probe.latent.maps.faithfulness import MapFaithfulness
-
-    figure = StyledFigure(figsize=WIDE if len(methods) > 1 else COLUMN, layout="constrained")
-    panels = figure.subplots(1, len(methods), squeeze=False)[0]
-    for axes, method in zip(panels, methods, strict=True):
-        scatter_groups(axes, prompts, f"{method}_x", f"{method}_y", alpha=0.35)
-        neutral = scatter_shares(axes, prompts, f"{method}_x", f"{method}_y")
-        axes.set(title=method.upper(), xticks=[], yticks=[])
-        if faithfulness and method in faithfulness:
-            axes.set_xlabel(MapFaithfulness(**faithfulness[method]).caption(), fontsize=points(7))
-    share_bar(figure, neutral, panels, "women's share (neutral prompts)")
-    panels[0].scatter([], [], s=13, color=GREY, edgecolor="black", linewidth=0.3, label="neutral")
-    legend_below(figure, panels[0])
-    return figure
+    from figures.registry import Drawing
+    from probe.arrays import Vector
 
 
 @styled
-def projection_histogram(
-    scores: Mapping[str, npt.NDArray[np.floating]], *, bins: int = 30
-) -> Figure:
+def projection_histogram(scores: Mapping[str, Vector], *, bins: int = 30) -> Figure:
     """Draw one outline a group of signed projections on the bias axis, each of area 1.
 
     Parameters
@@ -132,7 +84,7 @@ def bias_score_against_share(
     interval : (float, float), optional
         Interval of ``r``, written behind it.
     n_names : int, default=12
-        How many occupations to name: those farthest from the middle of the cloud.
+        How many occupations to name: those furthest from the middle of the cloud.
     """
     from scipy.stats import linregress
 
@@ -183,82 +135,11 @@ def bias_score_against_share(
 
 
 @styled
-def shift_arrows(prompts: DataFrame, *, n_names: int = 10) -> Figure:
-    """Draw where the correction takes the neutral prompts: one arrow an occupation.
-
-    An arrow joins the means over the occupation's neutral prompts before and after; the pale
-    points behind are the prompts that the correction should leave alone.
-
-    Parameters
-    ----------
-    prompts : DataFrame of shape (n_prompts, ...)
-        Columns ``group``, ``subject``, ``share_women``, ``pca_x``, ``pca_y`` and ``corrected_x``,
-        ``corrected_y`` (the same plane, after the correction).
-    n_names : int, default=10
-        How many occupations to name: those that move farthest.
-    """
-    figure = StyledFigure(figsize=(MIDDLE[0], MIDDLE[1] * 1.25), layout="constrained")
-    axes = figure.subplots()
-    scatter_groups(axes, prompts, "pca_x", "pca_y", alpha=0.16)
-    arrows = (
-        prompts[prompts["group"] == "neutral"]
-        .groupby("subject", sort=True)[
-            ["pca_x", "pca_y", "corrected_x", "corrected_y", "share_women"]
-        ]
-        .mean()
-    )
-    start = arrows[["pca_x", "pca_y"]].to_numpy()
-    step = arrows[["corrected_x", "corrected_y"]].to_numpy() - start
-    quiver = axes.quiver(
-        *start.T,
-        *step.T,
-        arrows["share_women"].to_numpy(),
-        cmap=SHARE_COLORS,
-        norm=Normalize(0, 1),
-        angles="xy",
-        scale_units="xy",
-        scale=1,
-        width=0.004,
-        headwidth=4,
-        zorder=3,
-    )
-    axes.scatter(
-        start[:, 0],
-        start[:, 1],
-        s=9,
-        c=arrows["share_women"],
-        cmap=SHARE_COLORS,
-        vmin=0,
-        vmax=1,
-        zorder=3,
-    )
-    axes.set(
-        xlabel="first principal component",
-        ylabel="second principal component",
-        xticks=[],
-        yticks=[],
-    )
-    ends = np.concatenate([start, start + step, prompts[["pca_x", "pca_y"]].to_numpy()])
-    axes.update_datalim(ends)
-    axes.autoscale_view()
-    far = np.argsort(-np.linalg.norm(step, axis=1), kind="stable")[:n_names]
-    name_points(
-        axes,
-        [(*start[i], str(arrows.index[i])) for i in far],
-        others=start.tolist(),
-        obstacles=np.concatenate([start + part * step for part in np.linspace(0, 1, 9)]).tolist(),
-    )
-    share_bar(figure, quiver, [axes], "women's share")
-    legend_below(figure, axes)
-    return figure
-
-
-@styled
 def bias_score_shift(prompts: DataFrame) -> Figure:
     """Draw every prompt's bias score after the correction against its bias score before.
 
-    On the diagonal a prompt is untouched, on the horizontal axis its bias score is gone, and in the
-    shaded quadrants its lean has changed sign: it is overcorrected.
+    On the diagonal a prompt is unchanged, on the horizontal axis its bias score is 0, and in the
+    shaded quadrants it has changed sign: the prompt is overcorrected.
 
     Parameters
     ----------
@@ -297,11 +178,56 @@ def bias_score_shift(prompts: DataFrame) -> Figure:
     return figure
 
 
-def _distance_from_middle(
-    x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]
-) -> npt.NDArray[np.floating]:
+@run_figure(
+    "projections",
+    reads=("map",),
+    section="bias",
+    caption="Projections of the prompts on the bias axis, by group. The spread of the neutral "
+    "prompts beyond that of the objects is what the occupation alone implies about gender.",
+    alt="Histograms of the projection on the bias axis, one outline a group of prompts.",
+)
+def _projections(files: RunFiles) -> Drawing:
+    data = files.table("map")[["prompt", "group", "subject", "projection"]]
+    scores = {
+        group: data.loc[data["group"] == group, "projection"].to_numpy(float)
+        for group in group_order(data["group"])
+    }
+    return projection_histogram(scores), data
+
+
+@run_figure(
+    "bias_score",
+    reads=("subjects", "fit"),
+    section="bias",
+    caption="Bias score of each occupation in the text encoder (mean over its neutral prompts, "
+    "positive towards men) against women's share in the labour market. A negative r means that "
+    "the encoder repeats the labour market.",
+    alt="Scatter plot of bias score against labour share with a regression line.",
+)
+def _bias_score(files: RunFiles) -> Drawing:
+    data = files.table("subjects")[["subject", "split", "share_women", "bias_score"]]
+    data = data[data["share_women"].notna()]
+    found = files.json("fit")["share_correlation"]
+    return bias_score_against_share(data, interval=(found["low"], found["high"])), data
+
+
+@run_figure(
+    "bias_score_shift",
+    reads=("gate",),
+    section="shift",
+    caption="Bias score after the correction against bias score before. On the diagonal a prompt "
+    "is unchanged, on the horizontal axis its bias score is 0; in the shaded quadrants its bias "
+    "score has changed sign.",
+    alt="Scatter plot of bias scores after against before, with shaded quadrants.",
+)
+def _bias_score_shift(files: RunFiles) -> Drawing:
+    data = files.table("gate")[
+        ["prompt", "group", "subject", "split", "bias_score", "bias_score_corrected"]
+    ]
+    return bias_score_shift(data), data
+
+
+def _distance_from_middle(x: Vector, y: Vector) -> Vector:
     scale_x, scale_y = np.ptp(x) or 1.0, np.ptp(y) or 1.0
-    distance: npt.NDArray[np.floating] = np.hypot(
-        (x - x.mean()) / scale_x, (y - y.mean()) / scale_y
-    )
+    distance: Vector = np.hypot((x - x.mean()) / scale_x, (y - y.mean()) / scale_y)
     return distance

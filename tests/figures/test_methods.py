@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from figures.comparing import COSTS, KINDS, kind_of, methods_tradeoff
+from figures.methods import COSTS, KINDS, kind_of, methods_tradeoff
 from probe.io.artifacts import read_table
 from probe.run.compare.methods import METHODS
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 
-from figures import latent
+from figures import bias_scores, maps
 
 
 def legend_of(figure):
@@ -13,7 +13,7 @@ def legend_of(figure):
 
 
 def test_the_map_has_a_panel_a_method_and_every_prompt_in_each(tables):
-    figure = latent.prompt_map(tables["map"])
+    figure = maps.prompt_map(tables["map"])
     panels = [axes for axes in figure.axes if axes.get_title(loc="left") in ("PCA", "UMAP")]
     assert len(panels) == 2
     for axes, method in zip(panels, ("pca", "umap"), strict=True):
@@ -23,7 +23,7 @@ def test_the_map_has_a_panel_a_method_and_every_prompt_in_each(tables):
 
 
 def test_neutral_prompts_carry_the_share_of_women_as_colour(tables):
-    axes = latent.prompt_map(tables["map"], methods=["pca"]).axes[0]
+    axes = maps.prompt_map(tables["map"], methods=["pca"]).axes[0]
     shares = [dots.get_array() for dots in axes.collections if dots.get_array() is not None]
     neutral = tables["map"].query("group == 'neutral'")["share_women"]
     np.testing.assert_allclose(np.concatenate(shares), neutral)
@@ -33,7 +33,7 @@ def test_the_histogram_of_each_group_has_area_one(tables):
     scores = {
         group: rows["projection"].to_numpy() for group, rows in tables["map"].groupby("group")
     }
-    figure = latent.projection_histogram(scores)
+    figure = bias_scores.projection_histogram(scores)
     outlines = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
     assert len(outlines) == len(scores)
     for outline in outlines:
@@ -44,7 +44,7 @@ def test_the_histogram_of_each_group_has_area_one(tables):
 def test_r_in_the_legend_is_that_of_scipy(tables):
     subjects = tables["subjects"]
     r = pearsonr(subjects["share_women"], subjects["bias_score"]).statistic
-    figure = latent.bias_score_against_share(subjects, interval=(-0.97, -0.5))
+    figure = bias_scores.bias_score_against_share(subjects, interval=(-0.97, -0.5))
     minus = "\N{MINUS SIGN}"
     assert f"r = {minus}{abs(r):.2f} [{minus}0.97, {minus}0.50]" in legend_of(figure)
 
@@ -59,12 +59,12 @@ def test_the_regression_line_is_that_of_least_squares():
             "bias_score": 1 - 2 * share,
         }
     )
-    line = latent.bias_score_against_share(subjects).axes[0].lines[0]
+    line = bias_scores.bias_score_against_share(subjects).axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), [1.0, -1.0])
 
 
 def test_held_out_occupations_are_drawn_hollow(tables):
-    axes = latent.bias_score_against_share(tables["subjects"]).axes[0]
+    axes = bias_scores.bias_score_against_share(tables["subjects"]).axes[0]
     hollow = next(dots for dots in axes.collections if dots.get_label() == "held out")
     np.testing.assert_allclose(hollow.get_facecolor(), [[1, 1, 1, 1]])
     assert len(hollow.get_offsets()) == 12
@@ -72,7 +72,7 @@ def test_held_out_occupations_are_drawn_hollow(tables):
 
 def test_each_arrow_joins_the_means_of_an_occupation_before_and_after(tables):
     table = tables["map"]
-    arrows = latent.shift_arrows(table).axes[0].collections
+    arrows = maps.shift_arrows(table).axes[0].collections
     quiver = next(marks for marks in arrows if hasattr(marks, "U"))
     means = table[table["group"] == "neutral"].groupby("subject").mean(numeric_only=True)
     np.testing.assert_allclose(quiver.get_offsets(), means[["pca_x", "pca_y"]])
@@ -82,14 +82,14 @@ def test_each_arrow_joins_the_means_of_an_occupation_before_and_after(tables):
 
 def test_a_correction_that_does_nothing_stays_on_the_diagonal(tables):
     same = tables["gate"].assign(bias_score_corrected=tables["gate"]["bias_score"])
-    for dots in latent.bias_score_shift(same).axes[0].collections:
+    for dots in bias_scores.bias_score_shift(same).axes[0].collections:
         np.testing.assert_allclose(*dots.get_offsets().T)
 
 
 def test_drawing_does_not_modify_the_data(tables):
     before = {name: table.copy() for name, table in tables.items()}
-    latent.prompt_map(tables["map"])
-    latent.shift_arrows(tables["map"])
-    latent.bias_score_against_share(tables["subjects"])
+    maps.prompt_map(tables["map"])
+    maps.shift_arrows(tables["map"])
+    bias_scores.bias_score_against_share(tables["subjects"])
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, before[name])

@@ -1,4 +1,4 @@
-"""Figures of the studies of a text encoder: axes, associations, erasers, foretold shares."""
+"""Figures of the studies of a text encoder: estimators, associations, erasers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.marks import group_order, legend_below, name_points, signed
+from figures.marks import legend_below, signed
+from figures.registry import table_figure
+from figures.sources import add_source
 from figures.style import (
     COLUMN,
     COUNT_COLORS,
     GREY,
-    GROUP_LINES,
     MIDDLE,
     OKABE_ITO,
     WIDE,
     StyledFigure,
-    colors_for,
     points,
     styled,
 )
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PROBES = {
     "linear": ("gender, linear probe", "o", OKABE_ITO["vermillion"]),
     "nearest": ("gender, nearest neighbour", "s", OKABE_ITO["orange"]),
-    "clusters_accuracy": ("lean of neutral prompts, clusters", "D", OKABE_ITO["purple"]),
+    "clusters_accuracy": ("bias of neutral prompts, clusters", "D", OKABE_ITO["purple"]),
     "kept_occupation": ("occupation, linear probe", "^", OKABE_ITO["blue"]),
 }
 """Column of an accuracy, its name, marker and colour; the first three should fall to chance."""
@@ -37,12 +37,21 @@ UNITS = {
     "template": (OKABE_ITO["orange"], "s"),
     "occupation": (GREY, "^"),
 }
-"""Colour and marker of what is drawn anew."""
+"""Colour and marker of what is resampled."""
 
 
+@table_figure(
+    "estimators",
+    reads=add_source(
+        "directions", "estimator", "angle_median", "angle_high", "n_clusters", "correlation"
+    ),
+    caption="Left: angle between each estimator's bias axis and the axes of resampled training "
+    "occupations. Right: cosines between the axes.",
+    alt="Dot plot of angles by estimator beside a table of cosines.",
+)
 @styled
 def estimator_agreement(table: DataFrame) -> Figure:
-    """Draw how far each estimator's axis moves, and how the axes agree.
+    """Draw how stable each estimator's axis is, and how the axes agree.
 
     Left: degrees between the axis and those of resampled occupations, median and 95 %. Right:
     cosines between the axes of all estimators.
@@ -77,6 +86,13 @@ def estimator_agreement(table: DataFrame) -> Figure:
     return figure
 
 
+@table_figure(
+    "stability",
+    reads=add_source("stability", "unit", "n_units", "cosine", "low", "high"),
+    caption="Cosine of the axes of two disjoint sets of pairs, templates or occupations, against "
+    "the size of the sets, with the central 95 % of the splits.",
+    alt="Curves of cosine against number of units.",
+)
 @styled
 def axis_stability(table: DataFrame) -> Figure:
     """Draw how alike the axes of two disjoint sets are, against the size of the sets.
@@ -101,9 +117,17 @@ def axis_stability(table: DataFrame) -> Figure:
     return figure
 
 
+@table_figure(
+    "association",
+    reads=add_source("association", "measure", "value", "low", "high", "p_holm", "n"),
+    caption="Association of occupations with the genders, with 95 % intervals and Holm's "
+    "p-values. WEAT: occupations held mostly by men against those held mostly by women, in "
+    "standard deviations. RND, ECT and RIPA: male against female prompts, over all occupations.",
+    alt="One panel a measure: a point with its interval and the line of no association.",
+)
 @styled
 def association_measures(table: DataFrame) -> Figure:
-    """Draw each measure with its interval, one panel a measure, for their units differ.
+    """Draw each measure with its interval, one panel a measure, as their units differ.
 
     Parameters
     ----------
@@ -130,9 +154,17 @@ def association_measures(table: DataFrame) -> Figure:
     return figure
 
 
+@table_figure(
+    "erasure",
+    reads=add_source("erasure", "eraser", "linear", "nearest", "chance", "clusters_accuracy"),
+    caption="Gender that can be predicted from the explicit prompts after each eraser, by probes "
+    "fitted on other rows than the eraser; whether neutral prompts still cluster by their bias; "
+    "and how well the occupation can be predicted. 95 % intervals.",
+    alt="Dot plot of accuracies, one row an eraser.",
+)
 @styled
 def erasers(table: DataFrame) -> Figure:
-    """Draw what each eraser leaves of gender, and what it keeps of the occupation.
+    """Draw how well gender and occupation can be predicted after each eraser.
 
     Parameters
     ----------
@@ -158,135 +190,3 @@ def erasers(table: DataFrame) -> Figure:
     axes.invert_yaxis()
     legend_below(figure, axes, n_columns=2)
     return figure
-
-
-@styled
-def foretold_shares(table: DataFrame) -> Figure:
-    """Draw the share of women in the pictures against what the text alone foretold.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row an occupation: ``subject, split, share, predicted, low, high``.
-    """
-    figure = StyledFigure(figsize=(COLUMN[0], COLUMN[0]), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
-    for split, color, label in (
-        ("trained", GREY, "learnt from"),
-        ("held_out", OKABE_ITO["green"], "held out"),
-    ):
-        rows = table[table["split"] == split]
-        if split == "held_out":
-            axes.vlines(rows["predicted"], rows["low"], rows["high"], color=color, alpha=0.4)
-        axes.scatter(
-            rows["predicted"],
-            rows["share"],
-            color="white" if split == "held_out" else color,
-            edgecolor=color,
-            s=14,
-            label=label,
-            zorder=3,
-        )
-    missing = table[table["split"] == "held_out"]
-    axes.set(
-        xlabel="share of women foretold from the text",
-        ylabel="share of women in the pictures",
-        xlim=(-0.03, 1.03),
-        ylim=(-0.03, 1.03),
-    )
-    name_points(
-        axes,
-        missing[["predicted", "share", "subject"]].itertuples(index=False),
-        obstacles=_along(missing, "predicted")
-        + table[["predicted", "share"]].to_numpy(float).tolist(),
-    )
-    legend_below(figure, axes)
-    return figure
-
-
-@styled
-def read_shares(table: DataFrame) -> Figure:
-    """Draw the share of women in the pictures against the one read off the denoiser.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row an occupation: ``subject, split, share, low, high, read``.
-    """
-    figure = StyledFigure(figsize=(COLUMN[0], COLUMN[0]), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
-    for split, color, label in (
-        ("trained", GREY, "training occupations"),
-        ("held_out", OKABE_ITO["green"], "held out"),
-    ):
-        rows = table[table["split"] == split]
-        axes.vlines(rows["read"], rows["low"], rows["high"], color=color, alpha=0.4)
-        face = "white" if split == "held_out" else color
-        axes.scatter(
-            rows["read"], rows["share"], color=face, edgecolor=color, s=14, label=label, zorder=3
-        )
-    axes.set(
-        xlabel="share of women read off the denoiser",
-        ylabel="share of women in the pictures",
-        xlim=(-0.03, 1.03),
-        ylim=(-0.03, 1.03),
-    )
-    name_points(
-        axes,
-        table[["read", "share", "subject"]].itertuples(index=False),
-        obstacles=_along(table, "read"),
-    )
-    legend_below(figure, axes)
-    return figure
-
-
-@styled
-def group_densities(table: DataFrame) -> Figure:
-    """Draw where each group of prompts is dense on the maps, as contours of half and a tenth.
-
-    A contour holds the places whose density is at least that share of the group's peak.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As from `probe.latent.maps.density.group_density`, with a column ``method``.
-    """
-    methods = table["method"].unique()
-    figure = StyledFigure(figsize=WIDE if len(methods) > 1 else COLUMN, layout="constrained")
-    panels = figure.subplots(1, len(methods), squeeze=False)[0]
-    groups = group_order(table["group"])
-    for axes, method in zip(panels, methods, strict=True):
-        for group, color in colors_for(groups).items():
-            rows = table[(table["method"] == method) & (table["group"] == group)]
-            grid = rows.pivot(index="y", columns="x", values="density")
-            peak = float(grid.to_numpy().max())
-            axes.contourf(
-                *(grid.columns, grid.index, grid),
-                levels=[0.1 * peak, 0.5 * peak, peak],
-                colors=[color],
-                alpha=0.25,
-            )
-            axes.contour(
-                *(grid.columns, grid.index, grid),
-                levels=[0.1 * peak, 0.5 * peak],
-                colors=[color],
-                linestyles=[GROUP_LINES.get(group, "-")],
-                linewidths=0.8,
-            )
-        axes.set(title=method.upper(), xticks=[], yticks=[])
-    for group, color in colors_for(groups).items():
-        panels[0].plot([], [], color=color, linestyle=GROUP_LINES.get(group, "-"), label=group)
-    legend_below(figure, panels[0])
-    return figure
-
-
-def _along(rows: DataFrame, x: str) -> list[tuple[float, float]]:
-    """Points along the intervals that stand at a column's places, which no name may cover."""
-    parts = np.linspace(0.0, 1.0, 40)
-    return [
-        (at, low + part * (high - low))
-        for at, low, high in rows[[x, "low", "high"]].itertuples(index=False)
-        for part in parts
-    ]

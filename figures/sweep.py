@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from figures.drawing import write_table_figure
 from figures.marks import draw_ends, legend_below, name_points
 from figures.style import (
     GREY,
@@ -19,16 +19,14 @@ from figures.style import (
     styled,
 )
 from figures.target_curve import SHIFTS, SPLITS, TARGET, target_curve
-from figures.writing import FORMATS, drawn_from, write_figure
 from probe.io.artifacts import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
     from pandas import DataFrame, Series
 
-    Vector = NDArray[np.float64]
+    from probe.arrays import Vector
 
 MEASURES = {"mad": "MAD", "off_target": "distance from the target"}
 STRENGTH = "generate.strength"
@@ -37,17 +35,15 @@ LEAST_SHARE = 0.9
 """Where the axis of shares begins at the latest, so that a picture of a thousand makes no cliff."""
 
 
-def draw_sweep(run: Path, name: str, formats: Iterable[str] = FORMATS) -> list[Path]:
-    """Write ``run/figures/sweeps/NAME`` in the formats, with the data behind it as CSV.
+def draw_sweep(run: Path, name: str) -> list[Path]:
+    """Write ``run/figures/sweeps/NAME`` as PDF and PNG, with its data as CSV.
 
     Parameters
     ----------
     run : Path
         Run folder.
     name : str
-        Of a sweep that has been done; see `probe.run.sweep.Sweep`.
-    formats : iterable of str
-        Of ``"pdf"`` and ``"png"``.
+        Name of a finished sweep; see `probe.run.sweep.Sweep`.
 
     Returns
     -------
@@ -59,8 +55,8 @@ def draw_sweep(run: Path, name: str, formats: Iterable[str] = FORMATS) -> list[P
     settings = _settings(table)
     draw = sweep_curve if len(settings) == 1 else sweep_front
     draw = target_curve if settings == [TARGET] else draw
-    target, origin = Path(run) / "figures" / "sweeps" / name, drawn_from(path, made)
-    return write_figure(target, draw(table), table, origin, list(formats))
+    target = Path(run) / "figures" / "sweeps" / name
+    return write_table_figure(target, draw(table), table, path, made)
 
 
 @styled

@@ -1,15 +1,14 @@
-"""The figure of a concept: where its words and targets stand on its axes."""
+"""The figure of a concept: its words and targets on its axes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from figures.drawing import write_table_figure
 from figures.style import GREY, OKABE_ITO, StyledFigure, styled
-from figures.writing import FORMATS, drawn_from, write_figure
 from probe.io.artifacts import read_table
 
 if TYPE_CHECKING:
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 N_SHOWN = 30
-"""Targets on one axis; of more, as many are left out in the middle."""
+"""Most targets on one axis; of more, the middle ones are left out."""
 
 _COLORS = ("blue", "vermillion", "green", "purple", "orange", "sky")
 
 
-def draw_concept(run: Path, stem: str, formats: Iterable[str] = FORMATS) -> list[Path]:
-    """Write ``run/figures/concepts/STEM`` in the formats, with the data behind it as CSV.
+def draw_concept(run: Path, stem: str) -> list[Path]:
+    """Write ``run/figures/concepts/STEM`` as PDF and PNG, with its data as CSV.
 
     Parameters
     ----------
@@ -32,8 +31,6 @@ def draw_concept(run: Path, stem: str, formats: Iterable[str] = FORMATS) -> list
         Run folder.
     stem : str
         Name of the concept's files, as `probe.run.studies.concept.ConceptStudy` gives it.
-    formats : iterable of str
-        Of ``"pdf"`` and ``"png"``.
 
     Returns
     -------
@@ -43,44 +40,46 @@ def draw_concept(run: Path, stem: str, formats: Iterable[str] = FORMATS) -> list
     Raises
     ------
     ArtifactError
-        If the concept has not been looked at, or a file cannot be read or written.
+        If the concept has not been studied, or a file cannot be read or written.
     """
     path = Path(run) / "latent" / "concepts" / f"{stem}.parquet"
     table, made = read_table(path, kind="concept")
     target = Path(run) / "figures" / "concepts" / stem
-    origin = drawn_from(path, made)
-    return write_figure(target, concept_places(table), table, origin, list(formats))
+    return write_table_figure(target, concept_places(table), table, path, made)
 
 
 @styled
 def concept_places(table: DataFrame) -> Figure:
-    """Draw where targets stand on each axis, with intervals, above the words that made it.
+    """Draw the targets on each axis, with intervals, below the words that define it.
 
     Parameters
     ----------
     table : DataFrame
         One row a word or target and axis: ``kind`` (word, target), ``name``, ``group`` of a word,
-        ``toward`` of the axis, ``place, low, high`` in embedding units; the ends are NaN where
-        there is nothing to draw anew.
+        ``toward`` of the axis, ``place, low, high`` in embedding units; the limits are NaN where
+        nothing can be resampled.
     """
-    ends = list(dict.fromkeys(table["toward"]))
+    directions = list(dict.fromkeys(table["toward"]))
     groups = [group for group in dict.fromkeys(table["group"]) if group]
     n_rows = max(len(_shown(rows)) for _, rows in table.groupby("toward"))
-    size = (2.6 + 2.0 * len(ends), 1.0 + 0.16 * (n_rows + 1.2 * len(groups)))
+    size = (2.6 + 2.0 * len(directions), 1.0 + 0.16 * (n_rows + 1.2 * len(groups)))
     figure = StyledFigure(figsize=size, layout="constrained")
-    for axes, end in zip(figure.subplots(1, len(ends), squeeze=False)[0], ends, strict=True):
-        rows = table[table["toward"] == end]
+    panels = figure.subplots(1, len(directions), squeeze=False)[0]
+    for axes, direction in zip(panels, directions, strict=True):
+        rows = table[table["toward"] == direction]
         n = _draw_targets(axes, _shown(rows))
         _draw_words(axes, rows[rows["kind"] == "word"], groups, above=n)
         axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
         n_out = int((rows["kind"] == "target").sum()) - n
-        label = f"place towards {end}" + (f" ({n_out} in the middle left out)" if n_out else "")
+        label = f"place towards {direction}" + (
+            f" ({n_out} in the middle left out)" if n_out else ""
+        )
         axes.set(xlabel=label, ylim=(-0.8, n + len(groups) - 0.2))
     return figure
 
 
 def _shown(rows: DataFrame) -> DataFrame:
-    """The targets that are drawn, the least first."""
+    """The targets that are drawn, in ascending order."""
     targets = rows[rows["kind"] == "target"].sort_values("place", kind="stable")
     if len(targets) <= N_SHOWN:
         return targets

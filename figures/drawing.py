@@ -1,0 +1,149 @@
+"""Draw the figures of a run into its folder: formats, data beside them, and provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from figures.registry import all_figures
+from figures.sources import RunFiles
+from figures.style import in_style
+from probe.io.artifacts import Provenance, atomic, hash_file
+from probe.io.files import harmless
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    from figures.registry import Drawing
+
+FORMATS = ("pdf", "png")
+"""Default formats of a figure."""
+ALL_FORMATS = (*FORMATS, "svg")
+
+
+def draw(
+    run: Path,
+    name: str | None = None,
+    formats: Iterable[str] = FORMATS,
+    *,
+    style: str = "paper",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Draw one figure of a run, or all, into ``run/figures``, with the data of each as CSV.
+
+    Figures in another style than ``paper`` go into ``run/figures/STYLE``. The same run gives the
+    same bytes. Nothing is drawn unless every required file exists; figures of studies that were
+    not run are left out.
+
+    Parameters
+    ----------
+    run : Path
+        Run folder.
+    name : str, optional
+        One of `figures.registry.all_figures`; all of them by default.
+    formats : iterable of str
+        Of ``"pdf"``, ``"png"`` and ``"svg"``.
+    style : {"paper", "talk"}
+        Sizes and type, see `figures.style.STYLES`.
+    progress : callable, optional
+        Called with the number of figures done and their total.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ValueError
+        If the name, a format or the style is unknown.
+    StageError
+        If a stage that the figure needs has not been run.
+    ArtifactError
+        If a file cannot be read or written, or belongs to another model.
+    """
+    formats, known = list(formats), all_figures()
+    if name is not None and name not in known:
+        raise ValueError(f"no figure is named {name!r}; choose from {', '.join(known)}")
+    if unknown := [entry for entry in formats if entry not in ALL_FORMATS]:
+        raise ValueError(f"formats {unknown} are unknown; choose from {', '.join(ALL_FORMATS)}")
+    files = RunFiles(Path(run))
+    names = drawable(files) if name is None else [name]
+    files.require(*dict.fromkeys(source for entry in names for source in known[entry].reads))
+    folder = files.run / "figures" / ("" if style == "paper" else style)
+    written = []
+    for done, entry in enumerate(names, start=1):
+        with in_style(style):
+            figure, data = build(files, entry)
+            origin = files.provenance("figure", *known[entry].reads)
+            written += write_figure(folder / entry, figure, data, origin, formats)
+        if progress is not None:
+            progress(done, len(names))
+    return written
+
+
+def build(files: RunFiles, name: str) -> Drawing:
+    """Return a figure of a run and the data that it shows, without writing anything."""
+    return all_figures()[name].recipe(files)
+
+
+def drawable(files: RunFiles) -> list[str]:
+    """Name the figures of a run: all but those of studies that were not run."""
+    return [name for name, entry in all_figures().items() if entry.is_drawable(files)]
+
+
+def write_figure(
+    target: Path,
+    figure: Figure,
+    data: DataFrame,
+    provenance: Provenance,
+    formats: Iterable[str] = FORMATS,
+) -> list[Path]:
+    """Write a figure in each format and its data as CSV; the target's suffix is added.
+
+    Equal figures give equal bytes: neither time nor machine is recorded.
+    """
+    paths = [target.with_name(f"{target.name}.{suffix}") for suffix in formats]
+    for path in paths:
+        with atomic(path) as temporary:
+            figure.savefig(temporary, metadata=_metadata(path, target.name, provenance))
+    paths.append(target.with_name(f"{target.name}.csv"))
+    data = data.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
+    with atomic(paths[-1]) as temporary:
+        data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
+    return paths
+
+
+def write_table_figure(
+    target: Path, figure: Figure, data: DataFrame, path: Path, made: Provenance
+) -> list[Path]:
+    """Write a figure of one table that lies at ``path`` and has its own provenance."""
+    origin = Provenance(
+        kind="figure",
+        model=made.model,
+        revision=made.revision,
+        seed=made.seed,
+        made_from=hash_file(path),
+    )
+    return write_figure(target, figure, data, origin)
+
+
+def _metadata(path: Path, name: str, provenance: Provenance) -> dict[str, Any]:
+    """Metadata of an image file: the provenance, and no time."""
+    origin = json.dumps(asdict(provenance), sort_keys=True)
+    software = f"moesd-probe {provenance.version}"
+    if path.suffix == ".png":
+        return {"Software": software, "Title": name, "Description": origin}
+    if path.suffix == ".svg":
+        return {"Creator": software, "Title": name, "Description": origin, "Date": None}
+    return {
+        "Title": name,
+        "Subject": origin,
+        "Creator": software,
+        "Producer": None,
+        "CreationDate": None,
+    }

@@ -1,0 +1,95 @@
+"""Predicted shares of a gender, from the text or from the denoiser, against those observed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from figures.marks import legend_below, name_points
+from figures.registry import table_figure
+from figures.sources import add_source
+from figures.style import COLUMN, GREY, OKABE_ITO, StyledFigure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+
+@table_figure(
+    "mixture",
+    reads=add_source("mixture", "subject", "split", "share", "low", "high", "read"),
+    caption="Share of women in the base model's images against the share estimated from its "
+    "denoiser before any image is made: the weight with which its predictions under the explicit "
+    "prompts mix into the one under the neutral prompt at pure noise. Nothing is fitted to "
+    "images. Bars: 95 % intervals of the observed shares.",
+    alt="Scatter plot of observed against estimated shares with the diagonal.",
+)
+@styled
+def denoiser_shares(table: DataFrame) -> Figure:
+    """Draw the observed share of women against the share estimated from the denoiser.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an occupation: ``subject, split, share, low, high, read``.
+    """
+    label = "share of women estimated from the denoiser"
+    return _against_observed(table, "read", label, table, "training occupations")
+
+
+@table_figure(
+    "prediction",
+    reads=add_source("prediction", "subject", "split", "share", "predicted", "low", "high"),
+    caption="Share of women in the base model's images against the share predicted from the bias "
+    "score of the text alone, fitted on the training occupations. Bars: 95 % prediction intervals "
+    "of the held-out occupations.",
+    alt="Scatter plot of observed against predicted shares with the diagonal.",
+)
+@styled
+def predicted_shares(table: DataFrame) -> Figure:
+    """Draw the observed share of women against the share predicted from the text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an occupation: ``subject, split, share, predicted, low, high``.
+    """
+    held_out = table[table["split"] == "held_out"]
+    label = "share of women predicted from the text"
+    return _against_observed(table, "predicted", label, held_out, "fitted on")
+
+
+def _against_observed(
+    table: DataFrame, x: str, label: str, with_interval: DataFrame, trained: str
+) -> Figure:
+    """Draw ``share`` against the column ``x``, with intervals and names of some rows."""
+    figure = StyledFigure(figsize=(COLUMN[0], COLUMN[0]), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+    for split, color, name in (
+        ("trained", GREY, trained),
+        ("held_out", OKABE_ITO["green"], "held out"),
+    ):
+        bars = with_interval[with_interval["split"] == split]
+        axes.vlines(bars[x], bars["low"], bars["high"], color=color, alpha=0.4)
+        rows = table[table["split"] == split]
+        face = "white" if split == "held_out" else color
+        axes.scatter(
+            rows[x], rows["share"], color=face, edgecolor=color, s=14, label=name, zorder=3
+        )
+    axes.set(xlabel=label, ylabel="share of women in the images")
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    parts = np.linspace(0.0, 1.0, 40)
+    on_bars = [
+        (at, low + part * (high - low))
+        for at, low, high in with_interval[[x, "low", "high"]].itertuples(index=False)
+        for part in parts
+    ]
+    name_points(
+        axes,
+        with_interval[[x, "share", "subject"]].itertuples(index=False),
+        obstacles=on_bars + table[[x, "share"]].to_numpy(float).tolist(),
+    )
+    legend_below(figure, axes)
+    return figure

@@ -1,0 +1,118 @@
+"""The figures of a run: each is registered once, beside the function that draws it.
+
+A figure is one decorated function in one module: its name, the files that it reads, its section of
+the report, its caption and its alternative text. Everything else (`moesd-probe visualize`, the
+report, the tests of all figures) reads `all_figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from figures.sources import SOURCES, RunFiles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    Drawing = tuple[Figure, DataFrame]
+    """A figure, and the data that it shows."""
+    Recipe = Callable[[RunFiles], Drawing]
+    """Reads a run and draws one figure of it."""
+    DrawTable = Callable[[DataFrame], Figure]
+
+FAMILIES = (
+    *("maps", "bias_scores", "gate", "images", "fairness", "tradeoff", "failures"),
+    *("encoder_studies", "tracing", "challenge", "levels", "prediction"),
+    *("methods", "intersections"),
+)
+"""Modules of this package whose import registers figures, in the order of the report."""
+OTHER = "deeper"
+"""Section of a figure that names none."""
+
+
+@dataclass(frozen=True)
+class RunFigure:
+    """One figure of a run."""
+
+    name: str
+    """Name of its files."""
+    reads: tuple[str, ...]
+    """Names of `figures.sources.SOURCES`."""
+    caption: str
+    """Text under the figure."""
+    alt: str
+    """The form of the figure, for readers who do not see it."""
+    section: str
+    """Section of the report that shows it, a key of `figures.report.content.NAVIGATION`."""
+    recipe: Recipe
+
+    def is_drawable(self, files: RunFiles) -> bool:
+        """Whether all optional files that it reads exist: those of studies may be absent."""
+        return files.has(*(name for name in self.reads if SOURCES[name].is_optional))
+
+
+_FIGURES: dict[str, RunFigure] = {}
+
+
+def run_figure(
+    name: str, *, reads: tuple[str, ...], caption: str, alt: str, section: str = OTHER
+) -> Callable[[Recipe], Recipe]:
+    """Register a function from the files of a run to a figure and its data.
+
+    Parameters
+    ----------
+    name : str
+        Name of the figure and of its files.
+    reads : tuple of str
+        Files that it is made from, by their names in `figures.sources.SOURCES`.
+    caption, alt : str
+        Text under the figure, and its form for readers who do not see it.
+    section : str, default="deeper"
+        Section of the report.
+
+    Raises
+    ------
+    ValueError
+        If another figure has that name.
+    """
+
+    def register(recipe: Recipe) -> Recipe:
+        known = _FIGURES.get(name)
+        if known is not None and known.recipe.__module__ != recipe.__module__:
+            raise ValueError(f"two figures are named {name!r}; choose another name")
+        _FIGURES[name] = RunFigure(name, reads, caption, alt, section, recipe)
+        return recipe
+
+    return register
+
+
+def table_figure(
+    name: str, *, reads: str, caption: str, alt: str, section: str = OTHER
+) -> Callable[[DrawTable], DrawTable]:
+    """Register a function that draws one table of a run as it is; see `run_figure`."""
+
+    def register(draw: DrawTable) -> DrawTable:
+        def recipe(files: RunFiles) -> Drawing:
+            data = files.table(reads)
+            return draw(data), data
+
+        recipe.__module__ = draw.__module__
+        run_figure(name, reads=(reads,), caption=caption, alt=alt, section=section)(recipe)
+        return draw
+
+    return register
+
+
+def all_figures() -> dict[str, RunFigure]:
+    """Return every registered figure by its name, in the order of the report."""
+    modules = [import_module(f"figures.{family}").__name__ for family in FAMILIES]
+
+    def place(figure: RunFigure) -> int:
+        module = figure.recipe.__module__
+        return modules.index(module) if module in modules else len(modules)
+
+    return {figure.name: figure for figure in sorted(_FIGURES.values(), key=place)}
