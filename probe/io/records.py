@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -188,27 +189,47 @@ def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:
+    with reading_parquet(path) as file:
+        columns = list(file.schema_arrow.names)
+    return columns, parquet_rows(path)
+
+
+def parquet_rows(path: Path, columns: list[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, of some columns or all, `CHUNK` rows at a time.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    with reading_parquet(path) as file:
+        number = 0
+        for batch in file.iter_batches(CHUNK, columns=columns):
+            for values in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                yield f"row {(number := number + 1)}", values
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[Any]:
+    """Open a Parquet file that a user named, as a `pyarrow.parquet.ParquetFile`.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged or not Parquet.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with opened(path):
         pass
     try:
-        columns = list(pq.read_schema(path).names)
+        with pq.ParquetFile(path) as file:
+            yield file
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is not Parquet ({one_line(error)}); write it anew") from error
-
-    def rows() -> Iterator[Row]:
-        number = 0
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(CHUNK):
-                    for values in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-                        yield f"row {(number := number + 1)}", values
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path} is damaged ({one_line(error)}); write it anew") from error
-
-    return columns, rows()
+        raise DataError(
+            f"{path} is not Parquet, or is damaged ({one_line(error)}); write it anew"
+        ) from error
 
 
 _READERS: dict[str, Callable[[Path], tuple[list[str], Iterator[Row]]]] = {

@@ -14,7 +14,7 @@ import pandas as pd
 from probe.arrays import Float32
 from probe.errors import ArtifactError, StageError
 from probe.io.artifacts import Provenance, hash_parts, read_provenance, read_table, write_table
-from probe.io.memory_mapped import lay_out, map_tensors
+from probe.io.memory_mapped import map_tensors, write_in_parts
 from probe.run.config import IMPORT
 from probe.run.folder import Run
 from probe.text.vectors import NamedVectors
@@ -103,7 +103,7 @@ def keep_vectors(folder: Path, vectors: NamedVectors) -> None:
         made_from=vectors.hash,
     )
     hashes = np.empty(len(vectors), dtype=np.uint64)
-    with lay_out(folder / VECTORS, {"vectors": ("F32", vectors.matrix.shape)}, made) as put:
+    with write_in_parts(folder / VECTORS, {"vectors": ("F32", vectors.matrix.shape)}, made) as put:
         for start in range(0, len(vectors), _BLOCK):
             block = slice(start, start + _BLOCK)
             rows = np.array(vectors.matrix[block])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from probe.arrays import Float32, Indices
 from probe.io.artifacts import Provenance, hash_parts
-from probe.io.memory_mapped import lay_out, map_tensors
+from probe.io.memory_mapped import map_tensors, write_in_parts
 
 Keys = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
@@ -75,7 +75,7 @@ class RowFile:
 
 def write_rows(path: Path, keys: Keys, vectors: Float32, provenance: Provenance) -> None:
     """Write embeddings that are in memory."""
-    with lay_out(path, _layout(*vectors.shape), provenance) as put:
+    with write_in_parts(path, _layout(*vectors.shape), provenance) as put:
         put("keys", slice(None), keys)
         put("sums", slice(None), _sums(keys, vectors))
         put("vectors", slice(None), vectors)
@@ -100,7 +100,7 @@ def gather_rows(
     n_features : int
     provenance : Provenance
     """
-    with lay_out(path, _layout(len(keys), n_features), provenance) as put:
+    with write_in_parts(path, _layout(len(keys), n_features), provenance) as put:
         put("keys", slice(None), keys)
         for source, kind, rows, places in sources:
             for start in range(0, len(rows), _BLOCK):

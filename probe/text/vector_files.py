@@ -14,7 +14,7 @@ from probe.errors import DataError
 from probe.io.files import atomic
 from probe.io.lines import read_lines
 from probe.io.records import SUFFIXES, Records
-from probe.text.vector_formats import arrays, tables, words
+from probe.text.vector_formats import arrays, tables, word2vec
 from probe.text.vectors import NamedVectors, listed, zero_rows
 
 FORMATS = (
@@ -133,7 +133,7 @@ def write_vectors(vectors: NamedVectors, path: str | Path, *, format: str | None
     with atomic(path) as temporary:
         match kind:
             case "npy":
-                words.refuse_names(names, "\r\n", "a file of names")
+                word2vec.refuse_names(names, "\r\n", "a file of names")
                 arrays.write_npy(temporary, matrix)
                 path.unlink(missing_ok=True)  # names of other rows must not stand beside it
                 with atomic(_names_beside(path)) as beside:
@@ -147,9 +147,9 @@ def write_vectors(vectors: NamedVectors, path: str | Path, *, format: str | None
             case "jsonl":
                 tables.write_jsonl(temporary, names, matrix)
             case "word2vec-binary":
-                words.write_binary(temporary, names, matrix)
+                word2vec.write_binary(temporary, names, matrix)
             case _:
-                words.write_text(temporary, names, matrix, header=kind == "word2vec")
+                word2vec.write_text(temporary, names, matrix, header=kind == "word2vec")
 
 
 _READERS: Mapping[str, Callable[[Path, str | None], arrays.Raw]] = {
@@ -158,9 +158,9 @@ _READERS: Mapping[str, Callable[[Path, str | None], arrays.Raw]] = {
     "safetensors": lambda path, column: arrays.read_safetensors(path),
     "parquet": lambda path, column: tables.read_parquet(path, column=column),
     "jsonl": lambda path, column: tables.read_jsonl(path, column=column),
-    "word2vec": lambda path, column: words.read_text(path),
-    "glove": lambda path, column: words.read_text(path),
-    "word2vec-binary": lambda path, column: words.read_binary(path),
+    "word2vec": lambda path, column: word2vec.read_text(path),
+    "glove": lambda path, column: word2vec.read_text(path),
+    "word2vec-binary": lambda path, column: word2vec.read_binary(path),
 }
 
 

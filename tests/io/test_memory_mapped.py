@@ -7,14 +7,14 @@ import pytest
 
 from probe.errors import ArtifactError
 from probe.io.artifacts import Provenance, read_tensors, write_tensors
-from probe.io.memory_mapped import lay_out, map_tensors
+from probe.io.memory_mapped import map_tensors, write_in_parts
 
 PROVENANCE = Provenance(kind="rows", model="m", revision="r", seed=None, made_from="x")
 SHAPES = {"names": ("U64", (3,)), "values": ("F32", (3, 2)), "none": ("F64", (0, 4))}
 
 
 def fill(path):
-    with lay_out(path, SHAPES, PROVENANCE) as put:
+    with write_in_parts(path, SHAPES, PROVENANCE) as put:
         put("names", slice(None), np.array([2**63, 1, 0], np.uint64))
         put("values", np.array([2, 0]), np.array([[5, 6], [1, 2]], np.float32))
 
@@ -41,7 +41,7 @@ def test_what_was_written_whole_can_be_mapped_and_not_changed(tmp_path):
 
 def test_the_same_pieces_give_the_same_bytes_in_any_order(tmp_path):
     fill(tmp_path / "a.safetensors")
-    with lay_out(tmp_path / "b.safetensors", SHAPES, PROVENANCE) as put:
+    with write_in_parts(tmp_path / "b.safetensors", SHAPES, PROVENANCE) as put:
         put("values", slice(0, 1), np.float32([[1, 2]]))
         put("values", slice(2, 3), np.float32([[5, 6]]))
         put("names", slice(0, 2), np.array([2**63, 1], np.uint64))
@@ -53,7 +53,7 @@ def test_a_block_that_fails_leaves_what_stood_there(tmp_path):
     path = tmp_path / "a.safetensors"
     fill(path)
     before = path.read_bytes()
-    with pytest.raises(IndexError), lay_out(path, SHAPES, PROVENANCE) as put:
+    with pytest.raises(IndexError), write_in_parts(path, SHAPES, PROVENANCE) as put:
         put("names", [0, 99], np.uint64(7))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.io.files import one_line
 from probe.io.lines import opened
-from probe.io.records import CHUNK, SUFFIXES, Records, choose_column
+from probe.io.records import SUFFIXES, Records, choose_column, parquet_rows, reading_parquet
 from probe.text.captions.layouts import Rows, recognise
 from probe.text.prompt_files import PROMPT_NAMES
 from probe.text.prompts import check_prompt
@@ -97,29 +96,10 @@ def _table(path: Path, column: str | None) -> tuple[Rows, str]:
 
 def _parquet(path: Path, column: str | None) -> tuple[Rows, str]:
     """Read one column only: tables of pictures have many, and millions of rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with opened(path):
-        pass
-    try:
-        schema = pq.read_schema(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is not Parquet ({one_line(error)}); write it anew") from error
-    is_text = {field.name: _is_string(field.type) for field in schema}
+    with reading_parquet(path) as file:
+        is_text = {field.name: _is_string(field.type) for field in file.schema_arrow}
     name = choose_column(path, is_text, wanted=column, known=PROMPT_NAMES, what="the captions")
-
-    def rows() -> Rows:
-        number = 0
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(CHUNK, columns=[name]):
-                    for caption in batch.column(0).to_pylist():
-                        yield f"row {(number := number + 1)}", caption
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path} is damaged ({one_line(error)}); write it anew") from error
-
-    return rows(), name
+    return ((place, values[0]) for place, values in parquet_rows(path, [name])), name
 
 
 def _is_string(kind: Any) -> bool:
@@ -143,12 +123,7 @@ def _checked(path: Path, rows: Rows) -> Iterator[str | None]:
 
 def _count_rows(path: Path) -> int:
     if path.suffix.lower() == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            return int(pq.read_metadata(path).num_rows)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path} is not Parquet ({one_line(error)}); write it anew") from error
+        with reading_parquet(path) as file:
+            return int(file.metadata.num_rows)
     with opened(path) as file:
         return 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))

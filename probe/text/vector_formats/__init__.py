@@ -1,5 +1,5 @@
-"""How others write vectors with names: one module a family of formats, none of them knows torch.
+"""Formats of vectors with names, one module a family of formats.
 
-Every reader returns the names, or None if the file holds none, and a matrix as it stands in the
-file; `probe.text.vectors` checks both.
+Every reader returns the names, or None if the file has none, and the matrix in the file's own type;
+`probe.text.vectors.NamedVectors` checks both.
 """
