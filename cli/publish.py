@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def publish(run: Path, folder: Path, as_json: bool) -> None:
 
     FOLDER must be new or empty; it can be uploaded to a hub as it is.
     """
-    answer = open_run(run, None).publish(folder)
+    from figures.cards import correction_card
+
+    answer = open_run(run, None).publish(folder, correction_card)
     echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
 
 
@@ -58,5 +61,7 @@ def card(run: Path, out: Path | None, as_json: bool) -> None:
 
     Needs no network.
     """
-    answer = open_run(run, None).card(out)
+    from figures.cards import bias_card
+
+    answer = open_run(run, None).card(partial(bias_card, path=out))
     echo_json(answer.to_json()) if as_json else click.echo(answer.summary())

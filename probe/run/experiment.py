@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from probe.errors import DataError, ModelError
 from probe.io import distributed
 from probe.io.progress import NamedProgress
-from probe.run.cards import CardResult, bias_card
 from probe.run.compare.stage import CompareMethods
 from probe.run.config import Config
 from probe.run.create import held, start, start_imported
@@ -42,6 +41,8 @@ from probe.text.vectors import NamedVectors
 
 if TYPE_CHECKING:
     from probe.run.sequential_audit import StoppedAudit
+
+Card = TypeVar("Card")
 
 
 class Experiment:
@@ -441,33 +442,36 @@ class Experiment:
         self._road.require("export", before="fit")
         return export_embeddings(self._run, Path(path), format=format)
 
-    def publish(self, folder: str | Path) -> PublishResult:
+    def publish(self, folder: str | Path, compose: Callable[[Path], str]) -> PublishResult:
         """Write the correction with a model card into a new folder, to give away.
 
+        Parameters
+        ----------
+        folder : path
+            New or empty.
+        compose : callable
+            Run folder to the text of the card: `figures.cards.correction_card`.
+
         Raises
         ------
         StageError
             If the run has not been evaluated, or is out of date.
         DataError
-            If the folder holds anything already.
+            If the folder is not empty.
         """
         self._road.require("publish", before="visualize")
-        return publish(self._run, Path(folder))
+        return publish(self._run, Path(folder), compose)
 
-    def card(self, path: str | Path | None = None) -> CardResult:
-        """Compose the bias section of a model card, and write it into a file if one is named.
-
-        See `probe.run.cards.card.bias_card`.
+    def card(self, compose: Callable[[Path], Card]) -> Card:
+        """Return what ``compose`` makes of the run folder: `figures.cards.bias_card`.
 
         Raises
         ------
         StageError
             If the run has not been evaluated, or is out of date.
-        DataError
-            If the file is there and has no place for the section, or cannot be updated.
         """
         self._road.require("card", before="visualize")
-        return bias_card(self._run, None if path is None else Path(path))
+        return compose(self.folder)
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""

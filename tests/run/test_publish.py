@@ -5,6 +5,7 @@ import torch
 from click.testing import CliRunner
 
 from cli.main import main
+from figures.cards import correction_card
 from probe.errors import DataError
 from probe.moesd.model import MoESD
 from probe.run import Experiment
@@ -42,8 +43,8 @@ def test_the_card_holds_the_figures_of_the_run_with_their_intervals(published, f
 
 def test_a_folder_that_holds_something_is_not_written_into(finished_run, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(DataError, match="holds something already"):
-        Experiment.open(finished_run).publish(tmp_path)
+    with pytest.raises(DataError, match="is not empty"):
+        Experiment.open(finished_run).publish(tmp_path, correction_card)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from probe.run.cards.evidence import Evidence, public_name
-from probe.run.cards.markdown import bullets, plain, table
+from figures.cards.evidence import Evidence, public_name
+from figures.cards.markdown import bullets, plain, table
 from probe.run.evaluation.measurement import SIDES
 from probe.run.wording.comparable import comparable
 from probe.run.wording.errors import classifier_error

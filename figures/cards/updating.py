@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from figures.cards.results import DATASET
+from figures.cards.section import BEGIN, END
 from probe.errors import DataError
 from probe.io.files import atomic, one_line
-from probe.run.cards.results import DATASET
-from probe.run.cards.section import BEGIN, END
 
 Index = list[dict[str, Any]]
 
@@ -33,7 +33,7 @@ def update_card(path: Path, section: str, index: Index) -> None:
     path : Path
         A Markdown file with one pair of the markers `BEGIN` and `END`.
     section : str
-        As `probe.run.cards.section.bias_section` writes it, markers included.
+        As `figures.cards.section.bias_section` writes it, markers included.
     index : list of dict
         A model index with one model, whose results are put beside those of others.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from probe.run.cards.evidence import Evidence
+from figures.cards.evidence import Evidence
 from probe.run.evaluation.measurement import SIDES
 from probe.run.wording.terms import MEASURES, SPLITS
 

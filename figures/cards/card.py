@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from figures.cards.evidence import Evidence
+from figures.cards.markdown import plain
+from figures.cards.results import TASK, eval_results
+from figures.cards.section import bias_section
 from probe.errors import DataError
 from probe.io.files import atomic
-from probe.run.cards.evidence import Evidence
-from probe.run.cards.markdown import plain
-from probe.run.cards.results import TASK, eval_results
-from probe.run.cards.section import bias_section
-from probe.run.folder import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ class CardResult:
         }
 
 
-def bias_card(run: Run, path: Path | None = None) -> CardResult:
+def bias_card(run: Path, path: Path | None = None) -> CardResult:
     """Compose the bias card of a run that has been evaluated; without a network.
 
     Parameters
@@ -65,7 +64,7 @@ def bias_card(run: Run, path: Path | None = None) -> CardResult:
     from huggingface_hub import ModelCardData
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
-    from probe.run.cards.updating import update_card
+    from figures.cards.updating import update_card
 
     evidence = Evidence.gather(run)
     section, results = bias_section(evidence), eval_results(evidence)

@@ -8,13 +8,14 @@ from click.testing import CliRunner
 from huggingface_hub import ModelCard
 
 from cli.main import main
+from figures.cards import bias_card
+from figures.cards.evidence import Evidence
+from figures.cards.markdown import plain
+from figures.cards.section import BEGIN, END, bias_section
+from figures.cards.updating import update_card
 from probe.errors import DataError
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
-from probe.run.cards.evidence import Evidence
-from probe.run.cards.markdown import plain
-from probe.run.cards.section import BEGIN, END, bias_section
-from probe.run.cards.updating import update_card
 from probe.run.folder import Run
 from probe.run.wording.numbers import interval
 from probe.run.wording.terms import MEASURES
@@ -46,12 +47,12 @@ def call(*arguments):
 
 @pytest.fixture(scope="module")
 def evidence(finished_run):
-    return Evidence.gather(Experiment.open(finished_run)._run)
+    return Evidence.gather(finished_run)
 
 
 @pytest.fixture(scope="module")
 def result(finished_run):
-    return Experiment.open(finished_run).card()
+    return bias_card(finished_run)
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_the_same_run_gives_the_same_text_without_a_network(finished_run, result
         raise AssertionError("the network was asked for")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    assert Experiment.open(finished_run).card().text == result.text
+    assert bias_card(finished_run).text == result.text
 
 
 def test_the_card_is_all_there_is_on_standard_output(finished_run, result):

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from probe.io.artifacts import Provenance, hash_parts, read_json, read_table
+from probe.run.config import Config
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run
 from probe.run.stages.evaluate import FAIRNESS, QUALITY, SHARES
@@ -47,8 +48,9 @@ class Evidence:
     clip: Evaluator
 
     @classmethod
-    def gather(cls, run: Run) -> Evidence:
-        """Read a run that has been evaluated."""
+    def gather(cls, folder: Path) -> Evidence:
+        """Read a run folder that has been evaluated."""
+        run = Run(folder, Config.read(folder))
         quality, made = read_json(run.folder / QUALITY, kind="quality")
         shares, _ = read_table(run.folder / SHARES, kind="shares")
         study, config = Intersections(), run.config.evaluate
