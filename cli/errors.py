@@ -1,52 +1,82 @@
-"""The one place where errors become a line on standard error and an exit code."""
+"""The one place where errors become messages on standard error and exit codes."""
 
 from __future__ import annotations
 
+import errno
 import logging
+import traceback
 from typing import Any
 
 import click
 
-from probe.errors import ProbeError
+from probe import __version__
+from probe.errors import OptionError, ProbeError
+
+DEBUG = "--debug"
 
 
 class OneLineErrors(click.Group):
-    """A group whose commands end in one line when the library refuses something."""
+    """A group whose commands report an expected error in one line, without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order of their definition, which is that of the road."""
+        """Commands in the order of their definition, which is that of the stages."""
         return list(self.commands)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Accept ``--debug`` anywhere on the command line, but for what follows ``--``."""
+        options = args[: args.index("--")] if "--" in args else args
+        if DEBUG in options:
+            args = [DEBUG, *(each for each in options if each != DEBUG), *args[len(options) :]]
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; 1 after an error, 130 after Ctrl-C."""
-        _hear_warnings()
+        """Run the command and turn an exception into an exit code; see the help of `main`."""
+        _print_warnings()
         try:
             return super().invoke(ctx)
-        except (ProbeError, ValueError) as error:
-            _say(f"error: {error}")
-            ctx.exit(1)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except ProbeError as error:
+            if ctx.params.get("debug"):
+                _print_traceback()
+            _print_line(f"error: {error}")
+            ctx.exit(2 if isinstance(error, OptionError) else 1)
         except KeyboardInterrupt:
-            _say("stopped; the same command goes on where it was")
+            _print_line("Interrupted. Run the same command again to resume.")
             ctx.exit(130)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # click ends quietly when the reader of the output has gone
+            _print_traceback()
+            _print_line(
+                f"unexpected {type(error).__name__}: {error}. This is a defect of moesd-probe "
+                f"{__version__}, not a mistake of yours. Please report it with the command and the "
+                "traceback above."
+            )
+            ctx.exit(1)
 
 
 class _OneLine(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._said: set[str] = set()
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text not in self._said:  # a prompt may be tokenized more than once
-            _say(f"{record.levelname.lower()}: {text}")
-        self._said.add(text)
+        if text not in self._printed:  # a prompt may be tokenized more than once
+            _print_line(f"{record.levelname.lower()}: {text}")
+        self._printed.add(text)
 
 
-def _hear_warnings() -> None:
+def _print_warnings() -> None:
     logger = logging.getLogger("probe")
     logger.handlers = [_OneLine()]
     logger.propagate = False
 
 
-def _say(text: str) -> None:
+def _print_traceback() -> None:
+    click.echo(traceback.format_exc(), err=True, nl=False)
+
+
+def _print_line(text: str) -> None:
     click.echo(" ".join(["moesd-probe:", *text.split()]), err=True)

@@ -52,7 +52,7 @@ def evaluate(
     alone gives and what few pictures cannot tell.
     """
     plan, stopping = Plan(power, difference, spread), Stopping(until_settled, max_images, side)
-    gate = Gate(fail_above, fail_below, policy, junit)
+    gate = Gate.parse(fail_above, fail_below, policy, junit)
     settings = {name: options.pop(name) for name in EvaluateConfig.__dataclass_fields__}
     chosen = given(options)
     _check(run, plan, gate, chosen)

@@ -51,7 +51,8 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="moesd-probe")
-def main() -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
     """Find, correct and prove gender bias in text-to-image models.
 
     RUN is a folder that holds everything about one model: settings, embeddings, the correction,
@@ -60,10 +61,10 @@ def main() -> None:
     \b
     Exit codes:
       0    done
-      1    an error, told in one line on standard error
+      1    an error in data, files or models
       2    wrong usage: unknown command, option or value
       3    `evaluate` found that a bound is not kept
-      130  stopped by Ctrl-C; the same command goes on where it was
+      130  interrupted by Ctrl-C; run the same command again to resume
     """
 
 

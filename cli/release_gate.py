@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from probe.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from probe.audit.release_gate import Bound
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -19,20 +24,43 @@ FAILED = 3
 class Gate:
     """Bounds that were asked for, and where the verdicts go."""
 
-    fail_above: tuple[str, ...]
-    fail_below: tuple[str, ...]
-    policy: Path | None
+    bounds: list[Bound]
     junit: Path | None
 
     def __post_init__(self) -> None:
         if self.junit is not None and not self:
-            raise click.UsageError("--junit tells of bounds, and none is given")
+            raise click.UsageError("--junit reports on bounds, and none is given")
+
+    @classmethod
+    def parse(
+        cls,
+        fail_above: tuple[str, ...],
+        fail_below: tuple[str, ...],
+        policy: Path | None,
+        junit: Path | None,
+    ) -> Gate:
+        """Read the bounds of the options and of the policy.
+
+        Raises
+        ------
+        OptionError
+            If a bound or the policy is wrong.
+        """
+        from probe.audit.release_gate import ABOVE, BELOW, Bound, read_policy
+
+        bounds = [Bound.parse(text, ABOVE) for text in fail_above]
+        bounds += [Bound.parse(text, BELOW) for text in fail_below]
+        try:
+            bounds += read_policy(policy) if policy else []
+        except DataError as error:
+            raise OptionError(str(error)) from error
+        return cls(bounds, junit)
 
     def __bool__(self) -> bool:
-        return bool(self.fail_above or self.fail_below or self.policy)
+        return bool(self.bounds)
 
     def judge(self, found: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
-        """Hold what was found against the bounds.
+        """Compare what was found with the bounds.
 
         Returns
         -------
@@ -41,20 +69,9 @@ class Gate:
         found : dict
             With the verdicts under ``gate``.
         """
-        from probe.audit.release_gate import (
-            ABOVE,
-            BELOW,
-            Bound,
-            judge,
-            read_policy,
-            verdicts_json,
-            write_junit,
-        )
+        from probe.audit.release_gate import judge, verdicts_json, write_junit
 
-        bounds = [Bound.parse(text, ABOVE) for text in self.fail_above]
-        bounds += [Bound.parse(text, BELOW) for text in self.fail_below]
-        bounds += read_policy(self.policy) if self.policy else []
-        verdicts = judge(found, bounds)
+        verdicts = judge(found, self.bounds)
         if self.junit is not None:
             source = str(found.get("source") or found.get("model") or "evaluate")
             write_junit(self.junit, verdicts, source=source)

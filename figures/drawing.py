@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from figures.registry import all_figures
 from figures.sources import RunFiles
 from figures.style import in_style
+from probe.errors import OptionError
 from probe.io.artifacts import Provenance, atomic, hash_file
 from probe.io.files import harmless
 
@@ -68,9 +69,9 @@ def draw(
     """
     formats, known = list(formats), all_figures()
     if name is not None and name not in known:
-        raise ValueError(f"no figure is named {name!r}; choose from {', '.join(known)}")
+        raise OptionError(f"no figure is named {name!r}; choose from {', '.join(known)}")
     if unknown := [entry for entry in formats if entry not in ALL_FORMATS]:
-        raise ValueError(f"formats {unknown} are unknown; choose from {', '.join(ALL_FORMATS)}")
+        raise OptionError(f"formats {unknown} are unknown; choose from {', '.join(ALL_FORMATS)}")
     files = RunFiles(Path(run))
     names = drawable(files) if name is None else [name]
     files.require(*dict.fromkeys(source for entry in names for source in known[entry].reads))

@@ -14,6 +14,8 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from probe.errors import OptionError
+
 P = ParamSpec("P")
 
 COLUMN = (3.4, 2.7)
@@ -142,7 +144,7 @@ def in_style(name: str) -> Iterator[None]:
         If no style is called so.
     """
     if name not in STYLES:
-        raise ValueError(f"no style is called {name!r}; choose from {', '.join(STYLES)}")
+        raise OptionError(f"no style is called {name!r}; choose from {', '.join(STYLES)}")
     token = _style.set(name)
     try:
         yield

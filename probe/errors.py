@@ -1,13 +1,18 @@
-"""What can go wrong with data and files; a bad option is a plain `ValueError`.
+"""Errors that users can act on: wrong options, data, files and models.
 
-Every message is one line: what was found, what was needed, what to do next.
+Every message is one line: what was found, what was needed, what to do next. Any other exception
+that reaches the command line is a defect of this program.
 """
 
 from __future__ import annotations
 
 
 class ProbeError(Exception):
-    """Base of every error that this library raises about data or files."""
+    """Base of every error that this library raises about options, data or files."""
+
+
+class OptionError(ProbeError, ValueError):
+    """An option or setting has a value that is not allowed; commands exit with 2."""
 
 
 class ArtifactError(ProbeError):

@@ -12,7 +12,7 @@ import numpy as np
 from probe.audit.readers.labels import SUBJECTS
 from probe.audit.readers.picture_folders import PictureFolder
 from probe.audit.tables import LabelTable
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.images.missing_labels import AMBIGUOUS, MISSING, UNREADABLE, missing_reason
 from probe.io.progress import Progress
 
@@ -70,7 +70,7 @@ class ZeroShot:
         from probe.text.templates import fill
 
         if len(set(values)) < 2 or len(set(values)) < len(values):
-            raise ValueError(f"values are {list(values)}; needed at least 2, and no two the same")
+            raise OptionError(f"values are {list(values)}; needed at least 2, and no two the same")
         self.attributes = {attribute: list(values)}
         self._attribute, self._scorer = attribute, scorer
         self._prompts = [fill(template, value=value) for value in values]
@@ -137,7 +137,7 @@ def look(
     from probe.images.vision import open_picture
 
     if not 0.0 <= min_confidence <= 1.0:
-        raise ValueError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")
+        raise OptionError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")
     seen_values = {
         attribute: [value for value in values if missing_reason(value) is None]
         for attribute, values in looker.attributes.items()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.io.files import atomic, one_line
 from probe.io.lines import nearest
 from probe.io.parsing import parse_toml
@@ -36,14 +36,14 @@ class Bound:
 
         Raises
         ------
-        ValueError
+        OptionError
             If it is anything else.
         """
         figure, _, limit = text.partition("=")
         try:
             return cls(figure.strip(), _number(limit), side)
         except ValueError:
-            raise ValueError(
+            raise OptionError(
                 f"the bound is {text!r}; needed a figure and a number, as in mad=0.15"
             ) from None
 
@@ -121,7 +121,7 @@ def judge(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
 
     Raises
     ------
-    ValueError
+    OptionError
         If there is no such figure, or it has no interval.
     """
     return [_judge(found, bound) for bound in bounds]
@@ -160,7 +160,7 @@ def _judge(found: Found, bound: Bound) -> Verdict:
         name = f"{_SIDE}.{name}"
     if figure is None:
         known = sorted(_names(found))
-        raise ValueError(
+        raise OptionError(
             f"there is no figure {bound.figure!r}{nearest(bound.figure, known)}; known are "
             f"{', '.join(known[:40])}"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from probe.audit.readers.counts import read_counts
 from probe.audit.readers.labels import read_labels
 from probe.audit.tables import CountTable, LabelTable
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.io.progress import NamedProgress
 
 Source: TypeAlias = CountTable | LabelTable
@@ -39,7 +39,7 @@ def read_source(
         return read_labels(labels, attribute=attribute, values=values)
     if counts is not None and labels is None:
         return read_counts(counts, attribute=attribute or "value", values=values)
-    raise ValueError("name labels or counts; needed exactly one of them")
+    raise OptionError("name labels or counts; needed exactly one of them")
 
 
 def look_at_pictures(
@@ -93,7 +93,7 @@ def look_at_pictures(
     from probe.images.faces.detectors import open_detector
 
     if face_margin is not None and not faces:
-        raise ValueError("--face-margin is for --faces")
+        raise OptionError("--face-margin is for --faces")
     pictures = find_pictures(folder)
     detector = open_detector(faces) if faces else None
     looker = _looker(classifier, clip, attribute, values, device)
@@ -117,7 +117,7 @@ def _looker(
     device: str,
 ) -> Looker:
     if bool(classifier) == bool(clip):
-        raise ValueError(
+        raise OptionError(
             "it is not clear who looks at the pictures; needed either --classifier FOLDER, or "
             "--clip FOLDER with --values woman,man"
         )
@@ -125,7 +125,7 @@ def _looker(
         from probe.images.attributes import AttributeClassifier
 
         if values is not None:
-            raise ValueError("--values is for --clip and files; a classifier knows its own values")
+            raise OptionError("--values is for --clip and files; a classifier knows its own values")
         found = AttributeClassifier.load(_part(classifier, "classifier"), device=device)
         if attribute is not None and attribute not in found.attributes:
             known = ", ".join(found.attributes)
@@ -135,7 +135,7 @@ def _looker(
     from probe.images.quality.clip_score import ClipScorer
 
     if not values:
-        raise ValueError("--clip needs --values: what it is to tell apart, as in woman,man")
+        raise OptionError("--clip needs --values: what it is to tell apart, as in woman,man")
     scorer = ClipScorer.load(_part(str(clip), "clip"), device=device)
     return ZeroShot(scorer, attribute or "value", values)
 

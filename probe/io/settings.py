@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any
 
+from probe.errors import OptionError
+
 
 def setting(default: Any, about: str, *, alone: str | None = None) -> Any:
     """Make a field whose description serves the settings file and the command line alike.
@@ -17,10 +19,10 @@ def setting(default: Any, about: str, *, alone: str | None = None) -> Any:
 def at_least(name: str, value: float, least: float) -> None:
     """Refuse a number below ``least``, an infinite one, and one that is none."""
     if not value >= least or value == float("inf"):
-        raise ValueError(f"{name} is {value}; needed at least {least}")
+        raise OptionError(f"{name} is {value}; needed at least {least}")
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Refuse a word that is not among those allowed."""
     if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; needed one of {', '.join(allowed)}")
+        raise OptionError(f"{name} is {value!r}; needed one of {', '.join(allowed)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from probe.errors import OptionError
 from probe.io.settings import at_least, one_of, setting
 from probe.moesd.architecture import ExpertConfig
 from probe.moesd.loop.config import LoopConfig
@@ -70,27 +71,27 @@ class TrainConfig(ExpertConfig, LoopConfig):
         ExpertConfig.__post_init__(self)
         LoopConfig.__post_init__(self)
         if self.has_unet and self.objective == "latent":
-            raise ValueError(
+            raise OptionError(
                 "the objective 'latent' needs no image model and so cannot train experts in it; "
                 "choose the objective 'diffusion' or 'both', or the side 'text'"
             )
         if not (self.has_text or self.has_token) and self.objective == "both":
-            raise ValueError(
+            raise OptionError(
                 "the objective 'both' begins with the latent one, which trains the special token "
                 "and experts on the states, and there are neither; choose 'diffusion'"
             )
         if self.has_unet and self.objective in _WITHOUT_PICTURES:
-            raise ValueError(
+            raise OptionError(
                 f"the objective {self.objective!r} trains experts on the states alone; choose the "
                 "side 'text'"
             )
         if self.objective in _WITHOUT_PICTURES and self.token_place != "subject":
-            raise ValueError(
+            raise OptionError(
                 f"the objective {self.objective!r} puts each value's word where the token stands; "
                 "set token_place to 'subject'"
             )
         if self.patience and self.objective in _WITHOUT_PICTURES:
-            raise ValueError(
+            raise OptionError(
                 f"the objective {self.objective!r} measures no progress on held-out prompts; set "
                 "patience to 0"
             )
@@ -99,9 +100,9 @@ class TrainConfig(ExpertConfig, LoopConfig):
         one_of("gate_reads", self.gate_reads, READS)
         for name in ("false_alarm", "abstain_below"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; needed a share from 0 to 1")
+                raise OptionError(f"{name} is {getattr(self, name)}; needed a share from 0 to 1")
         if not 2 <= self.n_examples <= MAX_EXAMPLES:
-            raise ValueError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
+            raise OptionError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
         for name in ("latent_steps", "diffusion_steps", "batch_size"):
             at_least(name, getattr(self, name), 1)
         at_least("n_occupations", self.n_occupations, 0)

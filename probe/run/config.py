@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from probe.errors import ArtifactError
+from probe.errors import ArtifactError, OptionError
 from probe.io.artifacts import SCHEMA, atomic
 from probe.io.parsing import parse_toml
 from probe.io.settings import at_least, one_of, setting
@@ -83,7 +83,7 @@ class ProbeConfig:
         at_least("n_refits", self.n_refits, 1)
         one_of("level_words", self.level_words, LEVEL_WORDS)
         if self.n_level_images < 2 or self.n_level_images % 2:
-            raise ValueError(
+            raise OptionError(
                 f"n_level_images is {self.n_level_images}; needed an even number, as half of the "
                 "pictures of a level ask for each gender"
             )
@@ -121,9 +121,9 @@ class GenerateConfig:
         one_of("routing", self.routing, ROUTERS)
         at_least("strength", self.strength, 0)
         if self.strength > 1:
-            raise ValueError(f"strength is {self.strength}; needed at most 1")
+            raise OptionError(f"strength is {self.strength}; needed at most 1")
         if self.routing == "top1" and self.target != "parity":
-            raise ValueError(
+            raise OptionError(
                 f"target is {self.target!r} but pictures are sent top1, which meets parity at "
                 "best; choose the sending measured, stratified or minimal"
             )
@@ -222,7 +222,7 @@ class Config:
             If the stage or a setting is unknown, or a value is of another type or out of range.
         """
         if stage not in STAGES:
-            raise ValueError(f"no stage {stage!r} has settings; needed one of {', '.join(STAGES)}")
+            raise OptionError(f"no stage {stage!r} has settings; needed one of {', '.join(STAGES)}")
         changed = replace(getattr(self, stage), **_checked(stage, settings))
         return replace(self, **{stage: changed})
 
@@ -256,14 +256,14 @@ def _checked(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     checked = {}
     for name, value in settings.items():
         if name not in known:
-            raise ValueError(f"{stage} has no setting {name!r}; known are {', '.join(known)}")
+            raise OptionError(f"{stage} has no setting {name!r}; known are {', '.join(known)}")
         kind = known[name]
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not kind:
-            raise ValueError(f"{name} is {value!r}; needed a value of type {kind.__name__}")
+            raise OptionError(f"{name} is {value!r}; needed a value of type {kind.__name__}")
         if kind is float and value != value:
-            raise ValueError(f"{name} is not a number")
+            raise OptionError(f"{name} is not a number")
         checked[name] = value
     return checked
 

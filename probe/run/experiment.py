@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from probe.errors import DataError, ModelError
+from probe.errors import DataError, ModelError, OptionError
 from probe.io import distributed
 from probe.io.progress import NamedProgress
 from probe.run.compare.stage import CompareMethods
@@ -325,7 +325,9 @@ class Experiment:
             If a stage that a named study builds on is not up to date, or the run has no model.
         """
         if unknown := [name for name in names if name not in STUDIES]:
-            raise ValueError(f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}")
+            raise OptionError(
+                f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}"
+            )
         self._road.require_model("probe")
         self.set("probe", **settings)
         outcomes = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from probe.errors import OptionError
 from probe.images.plan import METADATA, GenerationPlan
 from probe.run.evaluation import evaluators
 from probe.run.evaluation.missing_labels import is_seen
@@ -138,9 +139,9 @@ def audit_until_settled(
         If there is no such side, or a number of pictures is below 1.
     """
     if side not in SIDES:
-        raise ValueError(f"side is {side!r}; needed one of {', '.join(SIDES)}")
+        raise OptionError(f"side is {side!r}; needed one of {', '.join(SIDES)}")
     if n_max < 1 or n_batch < 1:
-        raise ValueError(f"n_max is {n_max} and n_batch {n_batch}; needed at least 1")
+        raise OptionError(f"n_max is {n_max} and n_batch {n_batch}; needed at least 1")
     value, classifier = run.config.evaluate.female, evaluators.load_classifier(run)
     pipeline = run.load_pipeline()
     method = _intervention(run, side, pipeline)

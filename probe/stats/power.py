@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from probe.arrays import Counts, Mask
+from probe.errors import OptionError
 
 MOST = 100_000
 """Where a search for a number ends."""
@@ -44,7 +45,7 @@ def images_needed(
     _check(difference, confidence, power)
     true = share + difference if share + difference <= 1 else share - difference
     if not 0.0 < share < 1.0 or not 0.0 <= true <= 1.0:
-        raise ValueError(f"a share of {share} cannot differ by {difference}; needed a smaller one")
+        raise OptionError(f"a share of {share} cannot differ by {difference}; needed a smaller one")
     tail = (1 - confidence) / 2
 
     def reaches(n: Counts) -> Mask:
@@ -53,7 +54,7 @@ def images_needed(
 
     guess = _normal(difference, share, true, confidence, power)
     if guess > MOST:
-        raise ValueError(f"a difference of {difference} needs more than {MOST} pictures")
+        raise OptionError(f"a difference of {difference} needs more than {MOST} pictures")
     n = np.arange(1, max(30, 2 * guess))
     fails = np.flatnonzero(~reaches(n))  # power goes up and down with n: take the last failure
     return int(n[fails[-1]]) + 1 if len(fails) else 1
@@ -101,7 +102,7 @@ def subjects_needed(
 
     _check(difference, confidence, power)
     if n_images < 1 or spread < 0 or not 0.0 < share < 1.0:
-        raise ValueError(
+        raise OptionError(
             f"n_images is {n_images}, spread {spread} and share {share}; needed at least 1, at "
             "least 0, and a number between 0 and 1"
         )
@@ -115,7 +116,7 @@ def subjects_needed(
     while not reaches(high):
         low, high = high, 2 * high
         if low > MOST:
-            raise ValueError(f"a difference of {difference} needs more than {MOST} subjects")
+            raise OptionError(f"a difference of {difference} needs more than {MOST} subjects")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if reaches(middle) else (middle, high)
@@ -133,7 +134,7 @@ def _normal(difference: float, share: float, true: float, confidence: float, pow
 
 def _check(difference: float, confidence: float, power: float) -> None:
     if not 0.0 < difference <= 1.0:
-        raise ValueError(f"difference is {difference}; needed a number above 0 and up to 1")
+        raise OptionError(f"difference is {difference}; needed a number above 0 and up to 1")
     for name, number in (("confidence", confidence), ("power", power)):
         if not 0.0 < number < 1.0:
-            raise ValueError(f"{name} is {number}; needed a number between 0 and 1")
+            raise OptionError(f"{name} is {number}; needed a number between 0 and 1")

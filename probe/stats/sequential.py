@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probe.arrays import Counts, Double
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 
 FAIR, UNFAIR, OPEN = "within", "outside", "open"
 """The share is within the band; it is outside; the pictures do not say."""
@@ -24,7 +24,7 @@ class Band:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.low < self.high <= 1.0:
-            raise ValueError(
+            raise OptionError(
                 f"the band goes from {self.low} to {self.high}; needed 0 <= low < high <= 1"
             )
 

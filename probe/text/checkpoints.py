@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from probe.errors import ModelError
+from probe.errors import ModelError, OptionError
 from probe.io.files import hash_parts, one_line
 from probe.io.parsing import parse_json
 
@@ -142,7 +142,7 @@ def choose_encoder(folder: Path, encoder: str | None = None) -> str:
         )
     if encoder is not None and encoder not in known:
         choice = f"choose from {list(known)}" if known else "it is one itself: leave encoder out"
-        raise ValueError(f"{folder} has no text encoder {encoder!r}; {choice}")
+        raise OptionError(f"{folder} has no text encoder {encoder!r}; {choice}")
     return encoder or (known[0] if known else "")
 
 

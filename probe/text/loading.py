@@ -12,7 +12,7 @@ import torch
 import transformers
 from transformers.utils import logging
 
-from probe.errors import ModelError
+from probe.errors import ModelError, OptionError
 from probe.io.files import one_line
 from probe.text.checkpoints import choose_encoder, read_config, read_index, refuse_pickle
 
@@ -119,7 +119,7 @@ def find_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"there is no device {str(device)!r} here; choose 'cpu'") from error
+        raise OptionError(f"there is no device {str(device)!r} here; choose 'cpu'") from error
     return chosen
 
 

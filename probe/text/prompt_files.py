@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.io.records import CHUNK, SUFFIXES, Records, Row
 from probe.text.prompts import COLUMNS, PromptSet, check_prompt
 
@@ -109,11 +109,11 @@ def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(
+        raise OptionError(
             f"{path.name} is no file of prompts; needed one that ends in {', '.join(SUFFIXES)}"
         )
     if suffix == ".txt" and column is not None:
-        raise ValueError(f"column is {column!r}, but {path.name} has no columns; leave it out")
+        raise OptionError(f"column is {column!r}, but {path.name} has no columns; leave it out")
     found = Records.read(path)
     index = found.column(column, known=PROMPT_NAMES, what="the prompts")
     reading = _Reading(path, found.columns, index)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.arrays import Float32
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.io.files import atomic
 from probe.io.lines import read_lines
 from probe.io.records import SUFFIXES, Records
@@ -96,7 +96,7 @@ def read_vectors(
     reader = _READERS[kind]
     is_table = kind in ("parquet", "jsonl")
     if column is not None and not is_table and (names is None or not isinstance(names, str | Path)):
-        raise ValueError(f"column is {column!r}, but no table is read; leave it out")
+        raise OptionError(f"column is {column!r}, but no table is read; leave it out")
     found, matrix = reader(path, column if is_table and names is None else None)
     if names is None and found is None:
         beside = _names_beside(path)
@@ -176,7 +176,7 @@ def _format(path: Path, wanted: str | None) -> str:
     kind = _FORMAT_OF.get(suffix) if wanted is None else wanted
     if kind not in FORMATS:
         ends = ", ".join(_FORMAT_OF)
-        raise ValueError(
+        raise OptionError(
             f"the format of {path.name} is unknown; needed a name that ends in {ends}, or one of "
             f"the formats {', '.join(FORMATS)}"
         )

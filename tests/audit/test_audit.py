@@ -210,7 +210,7 @@ def test_pictures_are_seen_by_any_clip(pictures, clip_folder, tmp_path):
 
 def test_it_must_be_clear_who_looks(pictures, clip_folder, labels):
     result = call("--images", pictures)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "needed either --classifier FOLDER, or --clip FOLDER" in result.stderr
     result = call("--images", pictures, "--clip", clip_folder)
     assert "--clip needs --values" in result.stderr

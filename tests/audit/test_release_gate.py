@@ -144,7 +144,7 @@ def test_the_gate_judges_the_corrected_model_of_a_run(finished_run, tmp_path):
     assert "kept: corrected.mad" in result.stdout
     assert call(finished_run, "--fail-above", "mad=0.0001").exit_code == 3
     wrong = call(finished_run, "--fail-below", "nosuch=0.0001")
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
     assert "no figure 'nosuch'" in wrong.stderr
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from probe.audit.readers.labels import SUFFIXES, check_values, subject_column
 from probe.audit.tables import CountTable
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.images.missing_labels import missing_reason
 from probe.io.lines import nearest, read_lines
 from probe.io.records import Records, separator_of
@@ -66,7 +66,7 @@ def read_counts(
         attribute, cells = _table(path, attribute)
     else:
         needed = ", ".join((*SUFFIXES, ".txt"))
-        raise ValueError(f"{path.name} is no file of counts; needed one of {needed}")
+        raise OptionError(f"{path.name} is no file of counts; needed one of {needed}")
     return _gather(path, attribute, cells, values)
 
 

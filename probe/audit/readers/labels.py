@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from probe.audit.tables import LabelTable
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.images.missing_labels import MISSING, missing_reason
 from probe.io.lines import nearest
 from probe.io.records import Records, separator_of
@@ -65,7 +65,7 @@ def read_labels(
     path = Path(path)
     check_values(values)
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path.name} is no file of labels; needed one of {', '.join(SUFFIXES)}")
+        raise OptionError(f"{path.name} is no file of labels; needed one of {', '.join(SUFFIXES)}")
     records = Records.read(path, separator=separator_of(path))
     subject = subject_column(path, records.columns)
     chosen = _attribute_columns(path, records.columns, subject, attribute)
@@ -116,7 +116,7 @@ def check_values(values: Sequence[str] | None) -> None:
         If they are not.
     """
     if values is not None and (len(set(values)) < len(values) or not all(values)):
-        raise ValueError(
+        raise OptionError(
             f"the values are {', '.join(map(repr, values))}; needed each once, as in woman,man"
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from probe.arrays import Double
 from probe.audit.readers.labels import SUFFIXES, subject_column
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.io.lines import is_number, nearest
 from probe.io.records import Records, separator_of
 
@@ -42,7 +42,7 @@ def parse_target(text: str, *, subjects: Sequence[str], values: Sequence[str]) -
         return _row("the target", _distribution(text), values)
     path = Path(text)
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(
+        raise OptionError(
             f"the target is {text!r}; needed parity, a distribution as in woman=0.3,man=0.7, or a "
             f"table that ends in {', '.join(SUFFIXES)}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.images.faces.face import FaceDetector
 from probe.io.files import hash_file
 
@@ -40,7 +40,7 @@ def open_detector(chosen: str) -> FaceDetector:
         return Boxes(_existing(path))
     if path.suffix.lower() == ".tflite":
         return Blaze(_existing(path))
-    raise ValueError(
+    raise OptionError(
         f"faces is {chosen!r}; needed {MEDIAPIPE!r}, weights of MediaPipe's face detector "
         f"(.tflite), or boxes of another detector ({', '.join(SUFFIXES)})"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from probe.errors import OptionError
 from probe.io.settings import at_least, one_of, setting
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -30,4 +31,4 @@ class LoopConfig:
         at_least("accumulate", self.accumulate, 1)
         at_least("patience", self.patience, 0)
         if not 0 <= self.ema < 1:
-            raise ValueError(f"ema is {self.ema}; needed at least 0 and less than 1")
+            raise OptionError(f"ema is {self.ema}; needed at least 0 and less than 1")

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 
-from probe.errors import DataError, MemoryLimitError
+from probe.errors import DataError, MemoryLimitError, OptionError
 from probe.io import distributed
 from probe.io.progress import Progress
 from probe.moesd.config import TrainConfig
@@ -52,7 +52,7 @@ class Loop:
         self._checkpoint, self._progress = checkpoint, progress
         self._done = self._phase = 0
         if config.accumulate % (n := distributed.world_size()):
-            raise ValueError(
+            raise OptionError(
                 f"accumulate is {config.accumulate} but {n} processes share the batches of a step; "
                 f"set it to a multiple of {n}"
             )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from probe.audit.fairness import fairness_figures, paired_difference
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.io.artifacts import read_json, read_table
 from probe.run.compare.formatting import aligned, bracketed
 from probe.run.evaluation.measurement import SIDES, SPLITS
@@ -91,7 +91,7 @@ def compare_runs(
 
     paths = [Path(folder) for folder in folders]
     if len(paths) < 2 or len({path.resolve() for path in paths}) < len(paths):
-        raise ValueError(f"got {len(paths)} runs; needed at least 2, each once")
+        raise OptionError(f"got {len(paths)} runs; needed at least 2, each once")
     names = _names(paths)
     qualities = [read_json(path / QUALITY, kind="quality")[0] for path in paths]
     if len(kinds := {(of["attribute"], of["value"]) for of in qualities}) > 1:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from probe.audit.fairness import noise_floor
+from probe.errors import OptionError
 from probe.io.artifacts import hash_parts, read_json, read_table, write_json, write_table
 from probe.run.compare.formatting import MethodsResult
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
@@ -50,11 +51,11 @@ class CompareMethods:
         self, names: Sequence[str] = (), *, n_images: int | None = None, tell: Tell | None = None
     ) -> None:
         if unknown := [name for name in names if name not in METHODS]:
-            raise ValueError(
+            raise OptionError(
                 f"no method is called {unknown[0]!r}; choose from {', '.join(METHODS)}"
             )
         if n_images is not None and n_images < 2:
-            raise ValueError(f"n_images is {n_images}; needed at least 2")
+            raise OptionError(f"n_images is {n_images}; needed at least 2")
         self.names = [name for name in METHODS if not names or name in names or name == BASE]
         self._n_images, self._tell = n_images, tell
 

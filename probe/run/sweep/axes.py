@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 from urllib.parse import quote
 
+from probe.errors import OptionError
 from probe.run.config import STAGES, Config
 
 SWEPT = ("train", "generate")
@@ -68,17 +69,17 @@ def parse_axis(text: str) -> Axis:
     """
     found = re.fullmatch(r"(\w+)\.(\w+)=(.+)", text, flags=re.DOTALL)
     if found is None:
-        raise ValueError(f"{text!r} is no axis; needed one like train.width=8,16,32")
+        raise OptionError(f"{text!r} is no axis; needed one like train.width=8,16,32")
     stage, name, listed = found.groups()
     if stage not in SWEPT:
-        raise ValueError(f"settings of {stage} cannot be swept; needed one of {', '.join(SWEPT)}")
+        raise OptionError(f"settings of {stage} cannot be swept; needed one of {', '.join(SWEPT)}")
     kinds = {item.name: type(item.default) for item in fields(STAGES[stage])}
     if name not in kinds:
-        raise ValueError(f"{stage} has no setting {name!r}; known are {', '.join(kinds)}")
+        raise OptionError(f"{stage} has no setting {name!r}; known are {', '.join(kinds)}")
     label, kind = f"{stage}.{name}", kinds[name]
     values = tuple(_value(label, each.strip(), kind) for each in listed.split(","))
     if len(set(values)) < len(values):
-        raise ValueError(f"{label} takes a value twice in {listed!r}; name each once")
+        raise OptionError(f"{label} takes a value twice in {listed!r}; name each once")
     return Axis(stage, name, values)
 
 
@@ -92,7 +93,7 @@ def variants_of(axes: Sequence[Axis]) -> list[Variant]:
     """
     labels = [axis.label for axis in axes]
     if not axes or len(set(labels)) < len(labels):
-        raise ValueError(f"axes are {labels}; needed at least one, each setting once")
+        raise OptionError(f"axes are {labels}; needed at least one, each setting once")
     return [
         Variant(dict(zip(labels, values, strict=True)))
         for values in product(*(axis.values for axis in axes))
@@ -107,7 +108,7 @@ def _value(label: str, text: str, kind: type[Any]) -> Any:
             return kind(text)
     except ValueError:
         pass
-    raise ValueError(f"{label} cannot be {text!r}; needed values of type {kind.__name__}")
+    raise OptionError(f"{label} cannot be {text!r}; needed values of type {kind.__name__}")
 
 
 def _text(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probe.errors import OptionError
 from probe.io.artifacts import hash_file, hash_parts, read_tensors, write_json, write_table
 from probe.io.progress import NamedProgress
 from probe.run.config import Config, TrainConfig
@@ -132,7 +133,7 @@ class Sweep:
     ) -> None:
         self.name = "-".join(axis.name for axis in axes) if name is None else name
         if not re.fullmatch(r"\w[\w-]*", self.name):
-            raise ValueError(
+            raise OptionError(
                 f"a sweep cannot be called {self.name!r}; needed letters, digits, _ and -"
             )
         self._device, self._progress = device, progress

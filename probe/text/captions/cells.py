@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from probe.errors import OptionError
 from probe.io.files import atomic, harmless
 
 
@@ -32,7 +33,7 @@ def safe_table(path: Path, columns: Sequence[str]) -> Iterator[Writer]:
         If the file cannot be written.
     """
     if path.suffix.lower() != ".csv":
-        raise ValueError(f"{path.name} is to hold a table; needed a name that ends in .csv")
+        raise OptionError(f"{path.name} is to hold a table; needed a name that ends in .csv")
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
 from probe.io.lines import opened
 from probe.io.records import SUFFIXES, Records, choose_column, parquet_rows, reading_parquet
 from probe.text.captions.layouts import Rows, recognise
@@ -66,12 +66,12 @@ def open_captions(path: str | Path, *, column: str | None = None) -> CaptionFile
     suffix = path.suffix.lower()
     layout = recognise(path) if column is None or suffix == ".txt" else None
     if layout is None and suffix not in SUFFIXES:
-        raise ValueError(
+        raise OptionError(
             f"{path.name} is no file of captions; needed one that ends in {', '.join(SUFFIXES)}, "
             "or one of Flickr, COCO, OpenImages or WinoBias"
         )
     if suffix == ".txt" and column is not None:
-        raise ValueError(f"column is {column!r}, but {path.name} has no columns; leave it out")
+        raise OptionError(f"column is {column!r}, but {path.name} has no columns; leave it out")
     if layout is not None:
         found, name = layout.rows(path), ""
     elif suffix == ".parquet":

@@ -1,0 +1,149 @@
+"""Exit codes and messages of commands that fail."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.main import main
+from probe.errors import DataError, OptionError
+from probe.run import Experiment
+from probe.run.config import Config
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def fit_raises(monkeypatch):
+    """Make `Experiment.fit` raise an error."""
+
+    def fit_raises(error: BaseException) -> None:
+        def fit(self: Experiment, **settings: object) -> None:
+            raise error
+
+        monkeypatch.setattr(Experiment, "fit", fit)
+
+    return fit_raises
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(DataError("the data are wrong"), 1), (OptionError("strength is -1"), 2)]
+)
+def test_an_expected_error_is_one_line(finished_run, fit_raises, error, code):
+    fit_raises(error)
+    result = call("fit", finished_run)
+    assert result.exit_code == code
+    assert result.stderr == f"moesd-probe: error: {error}\n"
+
+
+@pytest.mark.parametrize("place", ["before the command", "after the options"])
+def test_debug_shows_the_traceback_of_an_expected_error(finished_run, fit_raises, place):
+    fit_raises(DataError("the data are wrong"))
+    command = ["fit", finished_run]
+    command.insert(0 if place == "before the command" else 2, "--debug")
+    result = call(*command)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Traceback (most recent call last):")
+    assert result.stderr.endswith("moesd-probe: error: the data are wrong\n")
+
+
+def test_debug_after_two_hyphens_is_an_argument(finished_run):
+    result = call("inspect", finished_run, "--json", "--", "--debug")
+    assert result.exit_code == 0, result.output
+    assert '"prompt": "--debug"' in result.stdout
+
+
+def test_an_unexpected_value_error_says_so_and_keeps_its_traceback(finished_run, monkeypatch):
+    monkeypatch.setattr(Experiment, "fit", lambda self: np.zeros(2) + np.zeros(3))
+    result = call("fit", finished_run)
+    assert result.exit_code == 1
+    first, *_, last = result.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert "could not be broadcast together" in result.stderr
+    assert last.startswith("moesd-probe: unexpected ValueError: ")
+    assert "Please report it" in last
+
+
+def test_any_other_mistake_of_ours_does_the_same(finished_run, fit_raises):
+    fit_raises(AttributeError("a bug"))
+    result = call("fit", finished_run)
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert "unexpected AttributeError: a bug" in result.stderr
+
+
+def test_ctrl_c_exits_with_130_and_says_how_to_resume(finished_run, fit_raises):
+    fit_raises(KeyboardInterrupt())
+    result = call("fit", finished_run)
+    assert result.exit_code == 130
+    assert result.stderr == "moesd-probe: Interrupted. Run the same command again to resume.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "RUN", "--fail-above", "mad=abc"], "the bound is 'mad=abc'"),
+        (["evaluate", "RUN", "--fail-below", "mad"], "the bound is 'mad'"),
+        (["evaluate", "RUN", "--fail-above", "mda=0.2"], "there is no figure 'mda'"),
+        (["evaluate", "RUN", "--policy", "POLICY"], "holds 'fail_over'"),
+        (["evaluate", "RUN", "--until-settled", "0.6"], "needed two shares"),
+        (["evaluate", "RUN", "--until-settled", "0.6:0.4"], "needed 0 <= low < high <= 1"),
+        (["evaluate", "--power", "--difference", "1e-9"], "needs more than"),
+        (["evaluate", "--power", "--difference", "0.7"], "cannot differ by 0.7"),
+        (["evaluate", "--counts", "POLICY"], "no file of counts"),
+        (["fit", "RUN", "--n-bootstrap", "0"], "n_bootstrap is 0; needed at least 1"),
+        (["fit", "RUN", "--estimator", "nosuch"], "estimator is 'nosuch'"),
+        (["train", "RUN", "--learning-rate", "-1"], "learning_rate is -1"),
+        (["generate", "RUN", "--n-images", "0"], "n_images is 0"),
+        (["sweep", "RUN", "--over", "train.width"], "is no axis"),
+        (["compare", "methods", "RUN", "--only", "nosuch"], "no method is called 'nosuch'"),
+        (["compare", "runs", "RUN"], "needed at least 2"),
+        (["export", "RUN", "a.xyz"], "is unknown; needed"),
+        (["visualize", "RUN", "--figure", "chart"], "no figure is named 'chart'"),
+        (["embed", "NEW", "--model", "MODEL", "--encoder", "nosuch"], "no text encoder 'nosuch'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_wrong_value_exits_with_2_and_changes_no_setting(
+    run, tmp_path, model_folder, monkeypatch, arguments, message
+):
+    before = (run / "config.toml").read_bytes()
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[fail_over]\nmad = 0.2\n")
+    places = {"RUN": run, "NEW": tmp_path / "new", "MODEL": model_folder, "POLICY": policy}
+    monkeypatch.chdir(tmp_path)
+    result = call(*(places.get(argument, argument) for argument in arguments))
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert (run / "config.toml").read_bytes() == before
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "bound", [("--fail-above", "mad=abc"), ("--policy", "POLICY")], ids=lambda bound: bound[0]
+)
+def test_wrong_bounds_are_refused_before_anything_is_measured(run, tmp_path, monkeypatch, bound):
+    def evaluate(self: Experiment, **settings: object) -> None:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(Experiment, "evaluate", evaluate)
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[fail_above]\nmad = 'low'\n")
+    result = call("evaluate", run, bound[0], policy if bound[1] == "POLICY" else bound[1])
+    assert result.exit_code == 2, result.output
+
+
+def test_an_option_that_is_right_is_kept(run):
+    assert call("fit", run, "--strength", "250").exit_code == 0
+    assert Config.read(run).fit.strength == 250
