@@ -85,7 +85,7 @@ def compare(folder: Path, n_images: int) -> dict[str, Any]:
         "peak_mib": _peak(),
         "peak_before_mib": before,
         "seconds": round(time.perf_counter() - start, 1),
-        "fid": round(distance.value, 4),
+        "fid": round(distance, 4),
         "kid": round(kernel.value, 4),
     }
 

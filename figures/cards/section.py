@@ -43,7 +43,7 @@ def bias_section(evidence: Evidence) -> str:
     parts = {
         f"Fairness of perceived {quality['attribute']}": _fairness(evidence),
         "Side effects": _effects(quality),
-        "How far the pictures move": _drift(quality["quality"]),
+        "How far the pictures move": _drift(quality["drift"]),
         "Attributes taken together": _intersections(evidence.intersections),
         "Pictures by occupation": _counts(evidence),
         "How it was measured": bullets(_measured(evidence)),
@@ -121,7 +121,7 @@ def _effects(quality: Found) -> str:
 
 
 def _drift(found: Found) -> str:
-    if "fid" not in found:
+    if "frechet" not in found:
         return ""
     rows = [
         [f"{name}: {plain(meaning)}", interval(found[key], 4)]
@@ -137,7 +137,7 @@ def _drift(found: Found) -> str:
 
 def _perceptual(found: Found) -> str:
     kinds = found["perceptual"]["kinds"]
-    rows = [[plain(KINDS[kind]), interval(of, 4), str(of["n"])] for kind, of in kinds.items()]
+    rows = [[plain(KINDS[kind]), interval(of, 4), str(of["n_pairs"])] for kind, of in kinds.items()]
     if not rows:
         return ""
     return f"\n\n{plain(NOT_LPIPS)}\n\n{table(['pairs of', 'distance', 'pairs'], rows)}"

@@ -13,7 +13,7 @@ from probe.run.compare.formatting import MethodsResult
 from probe.run.compare.measurement import ranked
 from probe.run.compare.stage import CompareMethods
 from probe.run.config import Config
-from probe.run.evaluation.drift import MIN_PAIRS
+from probe.run.evaluation.drift import MIN_SUBJECTS
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.measurement import SIDES
 from probe.run.folder import Run
@@ -49,8 +49,8 @@ class Lacking:
 
 def drift(quality: Mapping[str, Any]) -> Found | None:
     """Tell how far the neutral pictures move, and in whose features; None if it is not known."""
-    found = quality.get("quality", {})
-    if "fid" not in found:
+    found = quality["drift"]
+    if "frechet" not in found:
         return None
     return {
         "features": found["features"],
@@ -133,11 +133,9 @@ def lacking(files: RunFiles, quality: Mapping[str, Any]) -> list[Lacking]:
     others = set(shares["attribute"]) - {SUBJECT_SEEN, quality["attribute"]}
     evaluate, study = "moesd-probe evaluate RUN", "moesd-probe probe RUN --only intersections"
     found = []
-    if "quality" not in quality:
-        found.append(Lacking("How far the images move", "it was not measured", (evaluate,)))
-    elif drift(quality) is None:
-        why = f"of fewer than {MIN_PAIRS} pairs of images there is no figure"
-        commands = ("moesd-probe generate RUN --n-images 16", evaluate)
+    if drift(quality) is None:
+        why = f"images of fewer than {MIN_SUBJECTS} occupations give no figure"
+        commands = ("moesd-probe embed RUN --lexicon FILE", "moesd-probe run RUN")
         found.append(Lacking("How far the images move", why, commands))
     if not files.has("cells", "intersections") and others:
         found.append(Lacking("Attributes taken together", "the study was not done", (study,)))

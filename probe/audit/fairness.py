@@ -59,6 +59,9 @@ class PairedDifference:
     """Upper end of the 95 % interval."""
     p: float
     """Two-sided p-value of the sign-flip permutation test."""
+    unit: str = "subjects"
+    """What the interval and the test are over."""
+    n: int = 0
 
 
 def fairness_figures(
@@ -135,6 +138,7 @@ def paired_difference(
     n_bootstrap: int = 2000,
     n_permutations: int = 10_000,
     seed: int = 0,
+    unit: str = "subjects",
 ) -> PairedDifference:
     """Compare the fairness of two models on the same subjects.
 
@@ -155,6 +159,8 @@ def paired_difference(
         As in `fairness_figures`.
     n_permutations : int, default=10000
         Largest number of sign flips to try.
+    unit : str, default="subjects"
+        What the rows are.
 
     Returns
     -------
@@ -189,7 +195,7 @@ def paired_difference(
     found = interval_over_subjects(tables, fair, change, n_bootstrap=n_bootstrap, rng=rng)[measure]
     rows = change([table / table.sum(axis=1, keepdims=True) for table in tables], fair)[measure]
     p = sign_flip_p(rows, n_permutations, rng)
-    return PairedDifference(value=found.value, low=found.low, high=found.high, p=p)
+    return PairedDifference(found.value, found.low, found.high, p, unit, len(rows))
 
 
 def sign_flip_p(differences: Double, n_permutations: int, rng: np.random.Generator) -> float:

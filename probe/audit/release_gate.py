@@ -1,4 +1,4 @@
-"""The release gate: bounds on figures, judged by the end of the interval that could break them."""
+"""The release gate: bounds on figures, tested by the confidence limit on the side of the bound."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Bound:
     """Its place in ``evaluate --json``, e.g. ``mad``, ``held_out.mad`` or ``base.fd``."""
     limit: float
     side: str = ABOVE
-    """`ABOVE`: fails if the upper end of the interval is larger. `BELOW`: the lower, smaller."""
+    """`ABOVE`: fails if the upper confidence limit is larger. `BELOW`: if the lower is smaller."""
 
     @classmethod
     def parse(cls, text: str, side: str = ABOVE) -> Bound:
@@ -60,15 +60,19 @@ class Verdict:
     low: float
     high: float
     is_kept: bool
+    unit: str = ""
+    """What the interval is over, if the figure says it, and ``n``, how many of them."""
+    n: int = 0
 
     def line(self) -> str:
         """One line: kept or not, and by which number."""
         end, number = ("upper", self.high) if self.side == ABOVE else ("lower", self.low)
         needed = "at most" if self.side == ABOVE else "at least"
+        over = f" over {self.n} {self.unit}" if self.n else ""
         return (
             f"{'kept' if self.is_kept else 'FAILED'}: {self.figure} = {self.value:.3f} "
-            f"[{self.low:.3f}, {self.high:.3f}]; the {end} end {number:.3f}, needed {needed} "
-            f"{self.limit:g}"
+            f"[{self.low:.3f}, {self.high:.3f}]{over}; the {end} limit is {number:.3f}, needed "
+            f"{needed} {self.limit:g}"
         )
 
 
@@ -166,7 +170,8 @@ def _judge(found: Found, bound: Bound) -> Verdict:
         )
     value, low, high = (float(figure[end]) for end in ("value", "low", "high"))
     is_kept = high <= bound.limit if bound.side == ABOVE else low >= bound.limit
-    return Verdict(name, bound.side, bound.limit, value, low, high, is_kept)
+    unit, n = str(figure.get("unit", "")), int(figure.get("n", 0))
+    return Verdict(name, bound.side, bound.limit, value, low, high, is_kept, unit, n)
 
 
 def _at(found: Found, name: str) -> Found | None:

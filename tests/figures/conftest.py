@@ -422,6 +422,7 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
             "value": value,
             "low": max(value - 0.01, 0.0),
             "high": min(value + 0.01, 1.0),
+            "unit": "occupations",
             "n": n,
         }
 
@@ -460,7 +461,7 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
             "overfit": {"value": 0.013, "low": -0.02, "high": 0.05},
         },
         "n_images": {"base": 1600, "corrected": 1600, "per_subject": 40},
-        "quality": _drift(),
+        "drift": _drift(),
         "attribute": "gender",
         "value": "woman",
         "model": "tinytown",
@@ -469,18 +470,26 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
 
 def _drift() -> dict[str, Any]:
     """How far the pictures move, in features that are named."""
-    figures = {name: {"value": 0.4, "low": 0.3, "high": 0.5} for name in DRIFT}
+    over = {"unit": "occupations", "n": 40}
+    figures = {name: {"value": 0.4, "low": 0.3, "high": 0.5, **over} for name in DRIFT}
     distance = {"value": 0.2, "low": 0.15, "high": 0.27}
     perceptual = {
         "is_lpips": False,
         "features": "Dinov2Model (mine/dino)",
         "kinds": {
-            "neutral": {**distance, "n": 500, "n_subjects": 40},
-            "object": {"value": 0.0, "low": 0.0, "high": 0.0, "n": 40, "n_subjects": 10},
+            "neutral": {**distance, **over, "n_pairs": 500},
+            "object": {
+                "value": 0.0,
+                "low": 0.0,
+                "high": 0.0,
+                "unit": "objects",
+                "n": 10,
+                "n_pairs": 40,
+            },
         },
         "subjects": [{"subject": "cook", **distance, "n": 12}],
     }
-    named = {"is_drift": True, "features": "Dinov2Model (mine/dino)", "n_pairs": 800}
+    named = {"features": "Dinov2Model (mine/dino)", "n_pairs": 800}
     return {**named, **figures, "perceptual": perceptual}
 
 

@@ -98,7 +98,7 @@ def test_people_read_the_same_figures_and_how_they_were_measured(finished_run, r
             assert interval(quality[side]["held_out"][key]) in text
         assert interval(quality[side]["clip_score"]) in text
     assert interval(quality["difference"]["held_out"]["mad"]) in text
-    assert interval(quality["quality"]["fid"], 4) in text
+    assert interval(quality["drift"]["frechet"], 4) in text
     config = Experiment.open(finished_run).config
     for told in (
         f"guidance {config.generate.guidance_scale:g}, {config.generate.n_steps} steps, seed 3",

@@ -94,7 +94,7 @@ def other_page(
                     del part["trained"], part["held_out"]
                 del data["failures"]["overfit"]
                 data["failures"]["gate_missed"] = {"value": 0.0, "low": 0.0, "high": 1.0, "n": 0}
-                data["quality"] = {"is_drift": True, "features": "CLIPModel (a/b)", "n_pairs": 5}
+                data["drift"] = {"features": "CLIPModel (a/b)", "n_pairs": 5}
             write_json(path, data, replace(made, model="some/model"))
         else:
             table, made = read_table(path, kind=source.kind)
@@ -206,7 +206,7 @@ def test_drift_stands_beside_its_intervals_and_whose_features_it_is_in(page, qua
     assert "800 pairs" in section
     for key, (name, _) in DRIFT.items():
         assert f"{name} <small>" in section
-        assert interval(quality["quality"][key], 4) in section
+        assert interval(quality["drift"][key], 4) in section
 
 
 def test_distances_of_pairs_are_not_called_lpips_and_stand_by_kind_and_occupation(page):
@@ -291,9 +291,8 @@ def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, mo
 def test_what_a_run_lacks_is_named_with_the_commands_that_make_it(page, other_page):
     section = text_of(other_page, "lacking")
     for told in (
-        "of fewer than 7 pairs of images there is no figure",
-        "<code>moesd-probe generate RUN --n-images 16</code>, then "
-        "<code>moesd-probe evaluate RUN</code>",
+        "images of fewer than 4 occupations give no figure",
+        "<code>moesd-probe embed RUN --lexicon FILE</code>, then <code>moesd-probe run RUN</code>",
         "the classifier knows no attribute of people beside gender",
         "<code>moesd-probe compare methods RUN</code>",
     ):
@@ -318,7 +317,7 @@ def test_names_that_came_with_the_data_are_text_in_every_section(sketched_run, s
         source = SOURCES[name]
         data, made = read_json(run / source.path, kind=source.kind)
         if name == "quality":
-            data["quality"]["features"] = hostile
+            data["drift"]["features"] = hostile
         text = json.dumps(data).replace("woman, young", hostile).replace("leace", hostile)
         write_json(run / source.path, json.loads(text), made)
     table, made = read_table(run / SOURCES["cells"].path, kind="cells")

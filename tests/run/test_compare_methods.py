@@ -79,7 +79,7 @@ def pictures(folder):
 def test_every_baseline_is_compared():
     ours = {name for name in METHODS if name.startswith("moesd")}
     assert set(METHODS) - ours == {"base", "reweighting", *BASELINES}
-    variants = ("text", "unet", "both", "mixture", "calibrated", "sampled")
+    variants = ("text", "unet", "both", "mixture", "calibrated", "stratified")
     assert ours == {"moesd", *(f"moesd-{of}" for of in variants)}
 
 

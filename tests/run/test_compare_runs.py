@@ -93,7 +93,7 @@ def test_a_subject_that_a_run_has_on_one_side_only_is_left_out_and_told(finished
     half = other(finished_run, tmp_path / "half", without)
     found = compare_runs([finished_run, half]).figures
     assert found["missing"]["half"] == ["nurse"]
-    assert {of["n_subjects"] for of in found["differences"] if of["split"] == "all"} == {5}
+    assert {of["n"] for of in found["differences"] if of["split"] == "all"} == {5}
 
 
 def test_runs_of_one_name_are_told_apart(finished_run, tmp_path):

@@ -16,13 +16,13 @@ from probe.images.quality.features import FeatureExtractor
 from probe.images.quality.perceptual import map_distances
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
-from probe.run.evaluation.drift import MIN_PAIRS, measure_drift
+from probe.run.evaluation.drift import MIN_SUBJECTS, measure_drift
 from probe.run.evaluation.perceptual import measure_perceptual
 from probe.run.folder import Run
 from probe.run.stages.evaluate import LABELS
 from probe.run.stages.generate import SIDES
 
-FIGURES = ("fid", "kid", "cmmd", "precision", "recall", "density", "coverage", "paired", "unmoved")
+FIGURES = ("frechet", "kernel", "cosine", "unmoved")
 
 
 @pytest.fixture
@@ -36,36 +36,34 @@ def labels(finished_run):
 
 
 def test_evaluate_gives_it_with_intervals_n_and_the_features_it_is_in(finished_run, labels):
-    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]["quality"]
+    drift = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]["drift"]
     neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
-    assert quality["is_drift"] is True
-    assert quality["n_pairs"] == len(neutral)
-    assert quality["features"].startswith("CLIPModel")
+    assert drift["n_pairs"] == len(neutral)
+    assert drift["features"].startswith("CLIPModel")
     for name in FIGURES:
-        assert quality[name]["low"] <= quality[name]["value"] <= quality[name]["high"]
-    outcome = Experiment.open(finished_run).evaluate()
-    assert "drift from base to corrected, not quality" in outcome.result.summary()
-    assert quality["features"] in outcome.result.summary()
+        assert drift[name]["low"] <= drift[name]["value"] <= drift[name]["high"]
+        assert (drift[name]["unit"], drift[name]["n"]) == ("occupations", 6)
+    summary = Experiment.open(finished_run).evaluate().result.summary()
+    assert "drift from base to corrected, not quality" in summary
+    assert drift["features"] in summary
 
 
 def test_pictures_that_were_left_alone_have_not_drifted(run, labels):
     base = labels[labels["side"] == "base"]
     found = measure_drift(run, pd.concat([base, base.assign(side="moesd")]))
     assert found["unmoved"]["value"] == 1.0
-    assert found["paired"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    for name in ("fid", "kid", "cmmd"):
+    for name in ("frechet", "kernel", "cosine"):
         assert found[name]["value"] == pytest.approx(0.0, abs=1e-9)
-    assert found["precision"]["value"] == found["recall"]["value"] == 1.0
 
 
 def test_pairs_are_compared_layer_by_layer_for_each_kind_of_prompt_and_occupation(
     finished_run, run, labels
 ):
-    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]["quality"]
-    found = quality["perceptual"]
+    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
+    found = quality["drift"]["perceptual"]
     base = labels[labels["side"] == "base"]
     assert found["is_lpips"] is False
-    assert {kind: of["n"] for kind, of in found["kinds"].items()} == (
+    assert {kind: of["n_pairs"] for kind, of in found["kinds"].items()} == (
         base["kind"].value_counts().to_dict()
     )
     neutral = base[base["kind"] == "neutral"]
@@ -86,7 +84,7 @@ def test_pairs_are_compared_layer_by_layer_for_each_kind_of_prompt_and_occupatio
     assert found["kinds"]["neutral"]["value"] == pytest.approx(np.mean(means))
     summary = Experiment.open(finished_run).evaluate().result.summary()
     assert "not LPIPS" in summary
-    assert f"n = {len(neutral)}" in summary
+    assert f"6 occupations, {len(neutral)} pairs" in summary
 
 
 def test_pairs_that_are_the_same_picture_are_at_zero_and_not_looked_at(run, labels):
@@ -103,10 +101,9 @@ def test_a_kind_with_a_single_pair_gets_no_figure(run, labels):
     assert found["subjects"] == []
 
 
-def test_too_few_pairs_get_no_figure(run, labels):
-    names = labels.loc[labels["kind"] == "neutral", "file_name"].unique()[: MIN_PAIRS - 1]
-    found = measure_drift(run, labels[labels["file_name"].isin(names)])
-    assert found["n_pairs"] == MIN_PAIRS - 1
+def test_too_few_occupations_get_no_figure(run, labels):
+    names = labels.loc[labels["kind"] == "neutral", "subject"].unique()[: MIN_SUBJECTS - 1]
+    found = measure_drift(run, labels[labels["subject"].isin(names)])
     assert not set(FIGURES) & set(found)
 
 
@@ -123,12 +120,12 @@ def test_the_features_can_be_those_of_any_vision_model_and_are_named(
         return json.loads(found.stdout)
 
     found = call(str(model_folder / "classifier"))
-    assert found["quality"]["features"] == "ResNetModel (whole/classifier)"
+    assert found["drift"]["features"] == "ResNetModel (whole/classifier)"
     told = CliRunner().invoke(main, ["evaluate", str(run)]).stdout
     assert told.startswith("evaluate: skipped (")
-    assert "features ResNetModel (whole/classifier)" in told
+    assert "features of ResNetModel (whole/classifier)" in told
     assert (run / LABELS).read_bytes() == labels  # the pictures were not looked at again
-    assert call("")["quality"]["features"] == "CLIPModel (whole/clip)"
+    assert call("")["drift"]["features"] == "CLIPModel (whole/clip)"
     assert quality.read_bytes() == before
 
 

@@ -42,7 +42,7 @@ def test_a_small_planted_change_is_equivalent_and_a_large_one_is_not():
     # one picture of four is taken for another subject in every subject: all alike, and too much
     assert small["subject_recognised"]["value"] == pytest.approx(-0.25)
     assert small["subject_recognised"]["p_equivalent"] == 1.0
-    assert small["subject_recognised"]["n_subjects"] == 12
+    assert small["subject_recognised"]["n"] == 12
 
 
 def test_no_difference_found_is_not_equivalence():
@@ -112,7 +112,7 @@ def test_over_captions_of_all_kinds_each_counts_as_often_as_it_comes():
     assert sum(CAPTIONS.values()) == 30_000
     assert found["value"] == pytest.approx(shares @ [-3.0, 0.5, 1.0], abs=0.05)
     assert list(found["kinds"].values()) == pytest.approx(shares)
-    assert (found["n_subjects"], found["n_objects"]) == (12, 8)
+    assert (found["n"], found["n_objects"]) == (12, 8)
     told = comparable({"difference": {"clip_score": found, "clip_score_of_captions": found}})
     assert "16% name people and no gender, 23% a gender, 61% nobody" in told
 

@@ -461,10 +461,10 @@ def test_evaluate_says_what_the_issue_asks_for(finished_run):
     for side in ("base", "corrected"):
         for figures in (found[side], found[side]["trained"], found[side]["held_out"]):
             for measure in ("mad", "fd", "delta", "gap", "kl"):
-                assert figures[measure].keys() == {"value", "low", "high", "floor"}
+                assert figures[measure].keys() == {"value", "low", "high", "floor", "unit", "n"}
         for share in ("explicit_adherence", "subject_recognised", "clip_score"):
             assert {"value", "low", "high"} <= found[side][share].keys()
-    assert found["difference"]["mad"].keys() == {"value", "low", "high", "p"}
+    assert found["difference"]["mad"].keys() == {"value", "low", "high", "p", "unit", "n"}
     assert found["failures"].keys() == {
         "gate_missed", "overcorrected", "explicit_changed", "non_person_changed", "overfit",
     }  # fmt: skip

@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,16 +11,36 @@ N = np.full(4, 20)
 
 
 def test_a_share_without_a_trial_says_that_nothing_is_known():
-    nothing = failures.share(np.array([], dtype=bool))
-    assert nothing == {"value": 0.0, "low": 0.0, "high": 1.0, "n": 0}
+    nothing = failures.share_over([], np.array([], dtype=bool))
+    assert nothing == {
+        "value": 0.0, "low": 0.0, "high": 1.0, "unit": "occupations", "n": 0, "n_images": 0,
+    }  # fmt: skip
 
 
-@given(hits=st.integers(0, 30))
-def test_a_share_lies_in_its_interval(hits):
-    found = failures.share(np.arange(30) < hits)
+@given(hits=st.integers(0, 30), size=st.sampled_from([1, 5, 30]))
+def test_a_share_lies_in_its_interval(hits, size):
+    found = failures.share_over(np.arange(30) // size, np.arange(30) < hits)
     assert found["value"] == hits / 30
     assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
-    assert found["n"] == 30
+    assert (found["n"], found["n_images"]) == (30 // size, 30)
+
+
+def test_none_of_500_pictures_of_10_objects_is_none_of_10():
+    found = failures.share_over(np.arange(500) // 50, np.zeros(500, dtype=bool), unit="objects")
+    assert (found["low"], found["high"]) == pytest.approx((0.0, 1 - 0.025**0.1))
+    assert (found["unit"], found["n"], found["n_images"]) == ("objects", 10, 500)
+
+
+def test_one_occupation_of_40_that_fails_wholly_says_little_of_other_occupations():
+    subjects = np.arange(40 * 200) // 200
+    found = failures.share_over(subjects, subjects > 0)
+    assert found["value"] == 0.975
+    assert found["low"] <= 0.87  # 39 of 40 by Clopper and Pearson; 0.971 over pictures
+
+
+def test_pictures_of_a_single_subject_are_one_observation():
+    found = failures.share_over(["cook"] * 20, np.zeros(20, dtype=bool))
+    assert (found["low"], found["high"]) == pytest.approx((0.0, 0.975))
 
 
 @given(n=st.integers(1, 200), fair=st.sampled_from([0.5, 0.25]))
@@ -59,14 +78,9 @@ def test_overcorrection_does_not_depend_on_which_value_is_counted():
     assert one == failures.overcorrected(N - before, N - after, N, N, 0.5)
 
 
-def test_pictures_with_another_key_are_changed():
-    found = failures.changed(pd.Series(list("abcd")), pd.Series(list("abxd")))
-    assert found["value"] == 0.25
-
-
 def test_equal_gains_are_no_overfitting():
     gain = PairedDifference(value=-0.2, low=-0.3, high=-0.1, p=0.01)
-    found = failures.overfit(gain, gain)
+    found = failures.overfit(gain, gain, n_trained=28, n_held_out=12)
     assert found["value"] == 0.0
     # Two independent intervals of half-width 0.1.
     assert found["high"] == -found["low"] == pytest.approx(0.1 * 2**0.5)
@@ -75,7 +89,7 @@ def test_equal_gains_are_no_overfitting():
 def test_a_smaller_gain_on_held_out_occupations_is_overfitting():
     trained = PairedDifference(value=-0.2, low=-0.25, high=-0.16, p=0.01)
     held_out = PairedDifference(value=-0.1, low=-0.18, high=0.0, p=0.2)
-    found = failures.overfit(trained, held_out)
+    found = failures.overfit(trained, held_out, n_trained=28, n_held_out=12)
     assert found["value"] == pytest.approx(0.1)
     assert found["low"] == pytest.approx(0.1 - np.hypot(0.08, 0.04))
     assert found["high"] == pytest.approx(0.1 + np.hypot(0.1, 0.05))

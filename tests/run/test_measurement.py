@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from probe.audit.release_gate import Bound, judge
 from probe.run.evaluation.measurement import Measurement
 
 N = 20
@@ -140,3 +141,23 @@ def test_the_order_of_the_pictures_does_not_matter(measured, quality):
     assert again["difference"]["mad"]["value"] == pytest.approx(
         quality["difference"]["mad"]["value"]
     )
+
+
+def test_every_interval_says_its_unit_and_how_many_of_them_it_is_over(quality):
+    def intervals(found, place=""):
+        if isinstance(found, dict):
+            if {"value", "low", "high"} <= found.keys():
+                yield place, found
+            for name, of in found.items():
+                yield from intervals(of, f"{place}.{name}")
+
+    for place, of in intervals(quality):
+        assert of["unit"] in ("occupations", "objects"), place
+        assert of.get("n", of.get("n_trained")) in (1, 2, 3, 4), place
+
+
+def test_the_release_gate_judges_by_limits_over_objects_not_pictures(quality):
+    # none of 4 pictures of the one object changed: nothing is known of other objects
+    [verdict] = judge(quality, [Bound("failures.non_person_changed", 0.9)])
+    assert (verdict.value, verdict.is_kept) == (0.0, False)
+    assert "over 1 objects" in verdict.line()

@@ -1,4 +1,4 @@
-"""How far each picture moves when a model is corrected: pairs from the same noise."""
+"""Cosine distance of each pair of pictures from the same noise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from probe.arrays import Double, Matrix
 from probe.errors import DegenerateDataError, ShapeError
-from probe.stats.intervals import Interval, mean_interval
 
 
 def paired_distances(before: Matrix, after: Matrix) -> Double:
@@ -39,14 +38,3 @@ def paired_distances(before: Matrix, after: Matrix) -> Double:
     cosines = np.minimum((a * b).sum(axis=1) / (lengths[0] * lengths[1]), 1.0)
     found: Double = np.where((a == b).all(axis=1), 0.0, 1.0 - cosines)
     return found
-
-
-def paired_drift(
-    before: Matrix, after: Matrix, *, n_bootstrap: int = 2000, seed: int = 0
-) -> Interval:
-    """Give the mean of `paired_distances` with its 95 % bootstrap interval over pairs.
-
-    0 means that every picture stays as it was; a correction that changes nothing else than one
-    attribute still moves the pictures whose attribute it changes.
-    """
-    return mean_interval(paired_distances(before, after), n_bootstrap=n_bootstrap, seed=seed)

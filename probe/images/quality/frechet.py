@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from probe.stats.confidence_limits import jackknife_half
 from probe.stats.intervals import Interval
 
 N_GROUPS = 20
-"""Groups of pictures, each left out once, behind the interval."""
+"""Groups of subjects, each left out once, behind the interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,62 +103,89 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     return apart + float(np.trace(a.covariance) + np.trace(b.covariance)) - 2 * overlap
 
 
-def fid(features_a: Iterable[Matrix] | Matrix, features_b: Iterable[Matrix] | Matrix) -> Interval:
-    """Estimate the Fréchet distance of two sets of features, with its 95 % interval.
+def fid(features: Iterable[Matrix], reference: Iterable[Matrix]) -> float:
+    """Compute the Fréchet inception distance of generated pictures to a set of reference pictures.
 
-    The interval is that of the jackknife over `N_GROUPS` groups of pictures, each left out once
-    of both sets, with Student's t. It says how the figure varies at this number of pictures; the
-    figure's bias is in it as it is in the figure, so only figures of equal numbers compare.
+    It is called FID in the features of Inception v3 only, and compares with published figures at
+    their reference set and number of pictures (usually 30,000 or more). For how far a correction
+    moves the pictures of one model, see `frechet_drift`.
 
     Parameters
     ----------
-    features_a, features_b : ndarray of shape (n, d), or iterable of such chunks
-        Chunks are taken one after the other: 100,000 pictures need no more memory than the
-        moments of the groups. Row i of both falls into the same group, so that paired pictures
-        are left out together.
+    features, reference : iterable of ndarray of shape (n_chunk, d)
+        Features in chunks, which are read once: memory does not grow with the number of pictures.
 
     Returns
     -------
-    Interval
-        See `frechet_distance`; the lower end is at least 0.
+    float
+        See `frechet_distance`.
 
     Raises
     ------
     ShapeError, DataError
-        If the features are none, or differ in width.
+        If the features differ in width, or one is not finite.
     DegenerateDataError
-        If a set has fewer than 4 pictures.
+        If a set has fewer than 2 pictures.
     """
-    sets = [_grouped(of) for of in (features_a, features_b)]
-    whole = [_joined(groups) for groups in sets]
-    value = frechet_distance(*whole)
+    return frechet_distance(*(_joined(map(Moments.of, of)) for of in (features, reference)))
+
+
+def frechet_drift(before: Matrix, after: Matrix, subjects: Sequence[object]) -> Interval:
+    """Measure how far pictures move as a set, with a 95 % interval over subjects.
+
+    The Fréchet distance between features of pictures from the same noise, before and after a
+    change of the model. It is no FID: both sets are generated, and few. The interval is Student's
+    by the jackknife over at most `N_GROUPS` groups of whole subjects, each left out once of both
+    sets. It says how the figure varies at this number of pictures; the figure's upward bias is in
+    the interval too, so only figures of equal numbers of pictures compare.
+
+    Parameters
+    ----------
+    before, after : ndarray of shape (n_pairs, d)
+        Row i of both starts from the same noise.
+    subjects : sequence of shape (n_pairs,)
+        What each pair is to show.
+
+    Returns
+    -------
+    Interval
+        In squared units of the features; 0 means the same mean and covariance.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If the features are not pairs, or one is not finite.
+    DegenerateDataError
+        If there are fewer than 4 subjects.
+    """
+    if len(before) != len(after) or len(subjects) != len(before):
+        raise ShapeError(
+            f"there are {len(before)} and {len(after)} pictures of {len(subjects)} subjects; "
+            "needed one subject for each pair"
+        )
+    codes = np.unique(np.asarray(subjects), return_inverse=True)[1]
+    n_groups = min(int(codes.max(initial=-1)) + 1, N_GROUPS)
+    if n_groups < 4:
+        raise DegenerateDataError(
+            f"the pictures are of {n_groups} subjects; needed at least 4 to leave some out"
+        )
+    groups = [
+        [Moments.of(side[codes % n_groups == group]) for group in range(n_groups)]
+        for side in (before, after)
+    ]
+    value = frechet_distance(*(_joined(of) for of in groups))
     left = [
-        frechet_distance(*(_joined(groups[:out] + groups[out + 1 :]) for groups in sets))
-        for out in range(min(len(groups) for groups in sets))
+        frechet_distance(*(_joined(of[:out] + of[out + 1 :]) for of in groups))
+        for out in range(n_groups)
     ]
     half = jackknife_half(np.array(left))
     return Interval(value=value, low=max(0.0, value - half), high=value + half)
 
 
-def _grouped(features: Iterable[Matrix] | Matrix) -> list[Moments]:
-    """Deal rows to groups in turn, chunk by chunk."""
-    chunks = [features] if isinstance(features, np.ndarray) else features
-    groups: dict[int, Moments] = {}
-    done = 0
-    for chunk in chunks:
-        for group in range(N_GROUPS):
-            rows = chunk[(group - done) % N_GROUPS :: N_GROUPS]
-            if len(rows):
-                moments = Moments.of(rows)
-                groups[group] = groups[group] + moments if group in groups else moments
-        done += len(chunk)
-    if done < 4:
-        raise DegenerateDataError(f"there are {done} pictures; needed at least 4")
-    return [groups[group] for group in sorted(groups)]
-
-
-def _joined(groups: list[Moments]) -> Moments:
-    joined = groups[0]
-    for group in groups[1:]:
+def _joined(groups: Iterable[Moments]) -> Moments:
+    rest = iter(groups)
+    if (joined := next(rest, None)) is None:
+        raise DegenerateDataError("a set has no picture; needed at least 2")
+    for group in rest:
         joined = joined + group
     return joined

@@ -1,17 +1,15 @@
-"""Kernel distances: how far two sets of pictures are apart, in any features."""
+"""Kernel distance of two sets of pictures, in any features, with its interval over subjects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
-from probe.arrays import Double, Matrix
+from probe.arrays import Double, Indices, Matrix
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.stats.confidence_limits import student
+from probe.stats.confidence_limits import student, widened
 from probe.stats.intervals import Interval
-
-Kernel = Callable[[Double, Double], Double]
 
 MAX_ROWS = 2000
 """Pictures of a set that are compared; more are drawn from, so that the kernel fits in memory."""
@@ -21,6 +19,8 @@ def kid(
     features_a: Matrix,
     features_b: Matrix,
     *,
+    subjects_a: Sequence[object] | None = None,
+    subjects_b: Sequence[object] | None = None,
     n_halves: int = 400,
     is_paired: bool = False,
     seed: int = 0,
@@ -30,21 +30,24 @@ def kid(
     With ``k(x, y) = (<x, y> / d + 1)^3``, the unbiased estimate
     ``mean_{i != j} k(a_i, a_j) + mean_{i != j} k(b_i, b_j) - 2 mean_{i, j} k(a_i, b_j)``.
 
-    The interval is that of half-sampling: the estimate on half of the rows of each set varies
-    around that on all of them as that on all varies around the truth; of few rows it is wider, as
-    Student's t is. It is somewhat wide where both sets come from one distribution.
+    The interval is by half-sampling: the estimate on half of the subjects varies around that on
+    all of them as that on all varies around the truth; of few subjects it is widened as Student's
+    t is, and its upper limit is that of the logarithm where the sets surely differ. It is
+    somewhat wide where both sets come from one distribution.
 
     Parameters
     ----------
     features_a, features_b : ndarray of shape (n_a, d), (n_b, d)
         At least 4 rows each; the sets must be independent, unless they are paired. Of more than
         `MAX_ROWS` so many are drawn.
+    subjects_a, subjects_b : sequence of shape (n_a,), (n_b,), optional
+        What each row belongs to: halves are taken of whole subjects, the same in both sets. Each
+        row, or each pair, is a subject by itself if not given.
     n_halves : int, default=400
         Random halves behind the interval.
     is_paired : bool, default=False
-        Whether row i of both belongs together, e.g. starts from the same noise: halves are then
-        taken of pairs, and no picture is compared with its own counterfactual, so that equal sets
-        score 0.
+        Whether row i of both belongs together, e.g. starts from the same noise: no picture is
+        then compared with its own pair, so that equal sets score 0.
     seed : int, default=0
         Seed of the halves.
 
@@ -57,52 +60,17 @@ def kid(
     Raises
     ------
     ShapeError
-        If the features have no two dimensions or differ in width.
+        If the features have no two dimensions or differ in width, or rows and subjects differ in
+        number.
     DataError
         If a feature is not finite.
     DegenerateDataError
-        If a set has fewer than 4 rows.
+        If a set has fewer than 4 rows or subjects.
 
     References
     ----------
     Bińkowski, Sutherland, Arbel, Gretton, *Demystifying MMD GANs*, ICLR 2018, section 4.
     """
-    return _compare(features_a, features_b, _cubic, n_halves, is_paired, seed)
-
-
-def cmmd(
-    features_a: Matrix,
-    features_b: Matrix,
-    *,
-    n_halves: int = 400,
-    is_paired: bool = False,
-    seed: int = 0,
-) -> Interval:
-    """Estimate a thousand times the squared mean discrepancy with a Gaussian kernel.
-
-    With ``k(x, y) = exp(-||x - y||^2 / (2 * 10^2))`` on embeddings of unit length, the unbiased
-    estimate of `kid`, times 1000. The authors' program keeps each picture's distance to itself in
-    the mean, which adds up to ``1000 (1 - k) / n`` for each set; here it is left out.
-
-    Parameters, interval and errors are those of `kid`.
-
-    References
-    ----------
-    Jayasumana et al., *Rethinking FID: Towards a Better Evaluation Metric for Image Generation*,
-    CVPR 2024.
-    """
-    found = _compare(features_a, features_b, _gaussian, n_halves, is_paired, seed)
-    return Interval(*(1000 * end for end in (found.value, found.low, found.high)))
-
-
-def _compare(
-    features_a: Matrix,
-    features_b: Matrix,
-    kernel: Kernel,
-    n_halves: int,
-    is_paired: bool,
-    seed: int,
-) -> Interval:
     a, b = (_checked(of) for of in (features_a, features_b))
     if a.shape[1] != b.shape[1]:
         raise ShapeError(f"features are {a.shape[1]} and {b.shape[1]} wide; needed one extractor")
@@ -110,22 +78,48 @@ def _compare(
         raise ShapeError(f"there are {len(a)} and {len(b)} pictures; needed pairs")
     if n_halves < 2:
         raise ValueError(f"n_halves is {n_halves}; needed at least 2")
+    units_a, units_b = _units(len(a), len(b), subjects_a, subjects_b, is_paired=is_paired)
     rng = np.random.default_rng(seed)
     rows_a = rng.permutation(len(a))[:MAX_ROWS]
     rows_b = rows_a if is_paired else rng.permutation(len(b))[:MAX_ROWS]
-    a, b = a[rows_a], b[rows_b]
-    within_a, within_b, across = kernel(a, a), kernel(b, b), kernel(a, b)
+    a, b, units_a, units_b = a[rows_a], b[rows_b], units_a[rows_a], units_b[rows_b]
+    n_units = min(len(np.unique(of)) for of in (units_a, units_b))
+    if n_units < 4:
+        raise DegenerateDataError(f"the pictures are of {n_units} subjects; needed at least 4")
+    within_a, within_b, across = _cubic(a, a), _cubic(b, b), _cubic(a, b)
     for within in (within_a, within_b, *([across] if is_paired else [])):
         np.fill_diagonal(within, 0.0)
     kernels = within_a, within_b, across
     whole = _estimate(*kernels, np.ones((1, len(a))), np.ones((1, len(b))), is_paired=is_paired)
-    half = _halves(len(a), n_halves, rng)
-    others = half if is_paired else _halves(len(b), n_halves, rng)
-    spread = _estimate(*kernels, half, others, is_paired=is_paired)
-    few = student(min(len(a), len(b)) - 1) / student(np.inf)
-    low, high = few * np.quantile(spread - spread.mean(), [0.025, 0.975])
+    drawn = _halves(units_a, units_b, n_halves, rng)
+    spread = _estimate(*kernels, drawn[:, units_a], drawn[:, units_b], is_paired=is_paired)
+    few = student(n_units - 1) / student(np.inf)
+    below, above = few * np.quantile(spread - spread.mean(), [0.025, 0.975])
     value = float(whole[0])
-    return Interval(value=value, low=value + float(low), high=value + float(high))
+    if value + below > 0:  # the sets differ, and the error grows with the distance
+        above *= widened(float(above), value)
+    return Interval(value=value, low=value + float(below), high=value + float(above))
+
+
+def _units(
+    n_a: int,
+    n_b: int,
+    subjects_a: Sequence[object] | None,
+    subjects_b: Sequence[object] | None,
+    *,
+    is_paired: bool,
+) -> tuple[Indices, Indices]:
+    """Number the subject of each row of both sets; equal subjects have equal numbers."""
+    if subjects_a is None or subjects_b is None:
+        rows = np.arange(n_a + n_b)
+        return rows[:n_a], rows[:n_b] if is_paired else rows[n_a:]
+    if (len(subjects_a), len(subjects_b)) != (n_a, n_b):
+        raise ShapeError(
+            f"there are {len(subjects_a)} and {len(subjects_b)} subjects of {n_a} and {n_b} "
+            "pictures; needed one for each"
+        )
+    codes = np.unique([*subjects_a, *subjects_b], return_inverse=True)[1]
+    return codes[:n_a], codes[n_a:]
 
 
 def _checked(features: Matrix) -> Double:
@@ -144,16 +138,19 @@ def _cubic(a: Double, b: Double) -> Double:
     return kernel
 
 
-def _gaussian(a: Double, b: Double) -> Double:
-    a, b = (of / np.linalg.norm(of, axis=1, keepdims=True) for of in (a, b))
-    kernel: Double = np.exp((a @ b.T - 1) / 100)  # unit vectors: ||x - y||^2 = 2 - 2 <x, y>
-    return kernel
+def _halves(units_a: Indices, units_b: Indices, n_halves: int, rng: np.random.Generator) -> Double:
+    """Indicators of random halves of the units, shape (n_halves, n_units).
 
-
-def _halves(n: int, n_halves: int, rng: np.random.Generator) -> Double:
-    """Indicators of random halves, shape (n_halves, n)."""
-    ranks = rng.permuted(np.tile(np.arange(n), (n_halves, 1)), axis=1)
-    return (ranks < n // 2).astype(np.float64)
+    Units of both sets, of the first alone and of the second alone are halved each by itself.
+    """
+    n_units = int(max(units_a.max(), units_b.max())) + 1
+    place = np.arange(n_units)
+    is_a, is_b = np.isin(place, units_a), np.isin(place, units_b)
+    drawn = np.zeros((n_halves, n_units))
+    for part in (place[is_a & is_b], place[is_a & ~is_b], place[is_b & ~is_a]):
+        ranks = rng.permuted(np.tile(np.arange(len(part)), (n_halves, 1)), axis=1)
+        drawn[:, part] = ranks < len(part) // 2
+    return drawn
 
 
 def _estimate(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from probe.arrays import Counts, Float32
+from probe.arrays import Counts
 from probe.audit.fairness import count_labels, fairness_figures, paired_difference
 from probe.errors import DegenerateDataError
 from probe.images.quality.kid import kid
@@ -58,6 +58,7 @@ class Judgement:
         neutral = table["kind"] == "neutral"
         is_same = self._is_same(table)
         is_missed = ~is_seen(table[neutral], self.attribute)
+        missing = failures.share_over(table.loc[neutral, "subject"], is_missed)
         fairness = {figure: self._fairness(table, splits) for figure, splits in SPLITS.items()}
         before, after = self._counts(self.base.labels), self._counts(table)
         both = before.any(axis=1) & after.any(axis=1)
@@ -66,6 +67,7 @@ class Judgement:
             after[both],
             n_bootstrap=self.n_bootstrap,
             seed=self.seed,
+            unit="occupations",
         )
         clip = mean_interval(
             table.loc[neutral, "clip_score"].to_numpy(),
@@ -73,21 +75,32 @@ class Judgement:
             n_bootstrap=self.n_bootstrap,
             seed=self.seed,
         )
-        adherent = failures.share(self._is_adherent(table))
-        thing = table["kind"] == "object"
+        said = self._said(table)
+        adherent = failures.share_over(said["subject"], self._is_adherent(said))
+        thing, explicit = table["kind"] == "object", table["kind"].isin(list(self.asked))
         return {
             "name": name,
             **fairness,
             "difference": asdict(change),
             "explicit_adherence": adherent,
             "keeps_explicit": adherent["value"] >= self._base_adherent - TOLERANCE,
-            "explicit_changed": failures.share(~is_same[table["kind"].isin(list(self.asked))]),
-            "subject_recognised": failures.share(
-                table.loc[neutral, SUBJECT_SEEN] == table.loc[neutral, "subject"]
+            "explicit_changed": failures.share_over(
+                table.loc[explicit, "subject"], ~is_same[explicit]
             ),
-            "non_person_changed": failures.share(~is_same[thing]),
-            "non_person_kid": self._kid(seen.features[thing.to_numpy()], ("object",)),
-            "clip_score": {**asdict(clip), "n": int(neutral.sum())},
+            "subject_recognised": failures.share_over(
+                table.loc[neutral, "subject"],
+                table.loc[neutral, SUBJECT_SEEN] == table.loc[neutral, "subject"],
+            ),
+            "non_person_changed": failures.share_over(
+                table.loc[thing, "subject"], ~is_same[thing], unit="objects"
+            ),
+            "non_person_kid": self._kid(seen, "object", ("object",), "objects"),
+            "clip_score": {
+                **asdict(clip),
+                "unit": "occupations",
+                "n": table.loc[neutral, "subject"].nunique(),
+                "n_images": int(neutral.sum()),
+            },
             "clip_like_for_like": like_for_like(
                 *(of[of["kind"] == "neutral"] for of in (self.base.labels, table)),
                 attribute=self.attribute,
@@ -101,18 +114,21 @@ class Judgement:
                 n_bootstrap=self.n_bootstrap,
                 seed=self.seed,
             ),
-            "kid": self._kid(seen.features[neutral.to_numpy()], tuple(self.asked)),
-            **({"missing": failures.share(is_missed)} if is_missed.any() else {}),
+            "kid": self._kid(seen, "neutral", tuple(self.asked), "occupations"),
+            **({"missing": missing} if is_missed.any() else {}),
             **seen.row,
         }
 
     @property
     def _base_adherent(self) -> float:
-        return float(self._is_adherent(self.base.labels).mean())
+        return float(self._is_adherent(self._said(self.base.labels)).mean())
 
-    def _is_adherent(self, table: pd.DataFrame) -> pd.Series:
-        """Whether each explicit prompt's picture shows what was asked for, where that is seen."""
-        said = table[table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)]
+    def _said(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Pictures of explicit prompts in which a value is seen."""
+        return table[table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)]
+
+    def _is_adherent(self, said: pd.DataFrame) -> pd.Series:
+        """Whether each explicit prompt's picture shows what was asked for."""
         return said[self.attribute] == said["kind"].map(dict(self.asked))
 
     def _is_same(self, table: pd.DataFrame) -> pd.Series:
@@ -124,7 +140,7 @@ class Judgement:
         counts = self._counts(table[table["split"].isin(splits)])
         counts = counts[counts.any(axis=1)]
         found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)["mad"]
-        return {**asdict(found), "n": len(counts)}
+        return {**asdict(found), "unit": "occupations", "n": len(counts)}
 
     def _counts(self, table: pd.DataFrame) -> Counts:
         """Neutral pictures by subject and value; rows in the order of the plan, 0 if none seen."""
@@ -132,14 +148,22 @@ class Judgement:
         labels = neutral[self.attribute].tolist()
         return count_labels(neutral["subject"].tolist(), labels, values=self.values)[1]
 
-    def _kid(self, features: Float32, kinds: Sequence[str]) -> Found | None:
+    def _kid(self, seen: Seen, kind: str, kinds: Sequence[str], unit: str) -> Found | None:
         """Distance to the reference's pictures of some kinds; None if they are too few."""
-        wanted = self.reference.labels["kind"].isin(kinds).to_numpy()
+        rows = seen.labels["kind"] == kind
+        wanted = self.reference.labels["kind"].isin(kinds)
+        subjects = seen.labels.loc[rows, "subject"].tolist()
         try:
-            found = kid(features, self.reference.features[wanted], seed=self.seed)
+            found = kid(
+                seen.features[rows.to_numpy()],
+                self.reference.features[wanted.to_numpy()],
+                subjects_a=subjects,
+                subjects_b=self.reference.labels.loc[wanted, "subject"].tolist(),
+                seed=self.seed,
+            )
         except DegenerateDataError:
             return None
-        return {**asdict(found), "n": len(features)}
+        return {**asdict(found), "unit": unit, "n": len(set(subjects)), "n_images": len(subjects)}
 
 
 def ranked(methods: Sequence[Found]) -> list[Found]:

@@ -60,27 +60,27 @@ def _baseline(name: str, bench: Bench) -> Method:
     return BASELINES[name](bench.material(name))
 
 
-def _own(bench: Bench) -> Method:
-    """The run's own correction, sent as its settings say."""
-    return _sent(bench, bench.run, _load(bench))
+def _present(bench: Bench) -> Method:
+    """The run's correction, routed as its settings say."""
+    return _routed(bench, bench.run, _load(bench))
 
 
 def _variant(settings: Mapping[str, Any], routing: str, bench: Bench) -> Method:
-    """A correction that is trained here, as the run's own but for a few settings."""
+    """A correction that is trained here, with the settings of the run's but for a few."""
     from probe.run.stages.train import train_correction
 
     config = bench.run.config.with_settings("train", settings)
-    # The run's own dial may ask for a target that this sending cannot meet.
+    # The run's target curve may ask for a target that this routing cannot meet.
     whole = {"routing": routing, "strength": 1.0, "target": "parity"}
     run = replace(bench.run, config=config.with_settings("generate", whole))
-    # No variant changes what a gate is fitted by, so the run's own is the one it would fit.
+    # No variant changes what a gate is fitted by, so the run's gate is the one it would fit.
     gate = _load(bench).gate
     moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
-    return _sent(bench, run, moesd)
+    return _routed(bench, run, moesd)
 
 
 def _reweighting(bench: Bench) -> Method:
-    """The mixture reweighted at every step, behind the run's own gate; nothing else is learnt."""
+    """The mixture reweighted at every step, behind the run's gate; nothing else is learned."""
     import numpy as np
 
     from probe.baselines.method import Method
@@ -97,7 +97,7 @@ def _load(bench: Bench) -> MoESD:
     return MoESD.load(bench.run.folder / FOLDER, bench.encoder)
 
 
-def _sent(bench: Bench, run: Run, moesd: MoESD) -> Method:
+def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
     from probe.baselines.method import Method
     from probe.run.routing import intervention
 
@@ -142,19 +142,18 @@ def _variants(**settings: Mapping[str, Any]) -> dict[str, Entry]:
 
 METHODS: Mapping[str, Entry] = {
     BASE: Entry(_base, lambda run: ""),
-    "moesd": Entry(_own, _files, is_trained=False),
+    "moesd": Entry(_present, _files, is_trained=False),
     **_variants(
         text={"side": "text", "objective": "both"},
         unet={"side": "unet", "objective": "both"},
         both={"side": "both", "objective": "both"},
         mixture={"side": "text", "objective": "mixture"},
-        measured={"side": "text", "objective": "counterfactual", "routing": "calibrated"},
-        sampled={"side": "text", "objective": "counterfactual", "routing": "stratified"},
+        calibrated={"side": "text", "objective": "counterfactual", "routing": "calibrated"},
+        stratified={"side": "text", "objective": "counterfactual", "routing": "stratified"},
     ),
     "reweighting": Entry(_reweighting, _files),
     **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES},
 }
-"""Every method. ``moesd-text, -unet, -both``: experts on that side, each prompt sent to the one
-against its lean; ``-mixture``: likewise, trained without pictures. ``moesd-calibrated``: likewise,
-as strongly as the denoiser says. ``moesd-stratified``: each picture sent to the one that its seed
-draws."""
+"""Every method. ``moesd-text, -unet, -both``: experts on that side, routing top1; ``-mixture``:
+likewise, trained without pictures; ``-calibrated`` and ``-stratified``: counterfactual experts with
+that routing."""

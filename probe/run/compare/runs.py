@@ -112,16 +112,20 @@ def compare_runs(
         figures: Found = {side: {} for side in SIDES.values()}
         for (side, split), of in counts.items():
             found = fairness_figures(of, n_bootstrap=n_bootstrap, seed=seed)["mad"]
-            figures[side][split] = asdict(found)
+            figures[side][split] = {**asdict(found), "unit": "occupations", "n": len(of)}
         runs.append({"name": name, "model": quality["model"], **figures})
     differences: list[Found] = []
     for first, second in combinations(range(len(paths)), 2):
         for (side, split), of in counted[first].items():
             change = paired_difference(
-                of, counted[second][side, split], n_bootstrap=n_bootstrap, seed=seed
+                of,
+                counted[second][side, split],
+                n_bootstrap=n_bootstrap,
+                seed=seed,
+                unit="occupations",
             )
             about = {"first": names[first], "second": names[second], "side": side, "split": split}
-            differences.append({**about, **asdict(change), "n_subjects": len(of)})
+            differences.append({**about, **asdict(change)})
     adjusted = holm(np.array([of["p"] for of in differences]))
     return RunsResult(
         {

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from probe.run.evaluation import evaluators
+from probe.run.evaluation.failures import share_over
 from probe.run.folder import Run
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 MAX_PAIRS = 1000
 """Pairs of pictures that are compared, at most; of more so many are drawn. Our choice."""
-MIN_PAIRS = 7
-"""Fewer have too few neighbours to look at, and no figure is given."""
+MIN_SUBJECTS = 4
+"""Fewer give no interval over subjects, and no figure is given."""
 
 
 def measure_drift(
@@ -26,8 +27,8 @@ def measure_drift(
 ) -> dict[str, Any]:
     """Compare the base model's neutral pictures with the corrected ones from the same noise.
 
-    All of it is drift: how much changes, not how good the pictures are, for there are no real
-    pictures to hold them against. A correction that does its work has some.
+    All of it is drift, how much changes, and not quality, how good the pictures are: there are no
+    real pictures to compare with. A correction that does its work has some.
 
     Parameters
     ----------
@@ -40,37 +41,41 @@ def measure_drift(
     Returns
     -------
     dict
-        ``is_drift``, ``features`` (whose), ``n_pairs``, and each with ``value``, ``low`` and
-        ``high``: ``fid``, ``kid``, ``cmmd``, ``precision``, ``recall``, ``density``,
-        ``coverage``, ``paired`` (mean ``1 - cos``; the share of pictures that did not move at
-        all is ``unmoved``). Of fewer than `MIN_PAIRS` pairs no figure is given.
+        ``features`` (of which model), ``n_pairs``, and each with ``value, low, high``, ``unit``
+        and ``n``: ``frechet`` (see `frechet_drift`), ``kernel`` (see `kid`), ``cosine`` (mean
+        ``1 - cos`` of a pair) and ``unmoved`` (share of the pairs that are the same picture). Of
+        fewer than `MIN_SUBJECTS` occupations no figure is given.
     """
-    from probe.audit.fairness import share_interval
-    from probe.images.quality.drift import paired_drift
-    from probe.images.quality.frechet import fid
-    from probe.images.quality.kid import cmmd, kid
-    from probe.images.quality.manifold import manifold_figures
+    from probe.images.quality.drift import paired_distances
+    from probe.images.quality.frechet import frechet_drift
+    from probe.images.quality.kid import kid
+    from probe.stats.intervals import mean_interval
 
     config = run.config.evaluate
     keys = labels[labels["kind"] == "neutral"].pivot(
-        index="file_name", columns="side", values="key"
+        index=["file_name", "subject"], columns="side", values="key"
     )
-    keys = at_most(MAX_PAIRS, keys, np.random.default_rng(config.seed))
+    keys = at_most(MAX_PAIRS, keys.reset_index("subject"), np.random.default_rng(config.seed))
     if extractor is None:
         extractor = evaluators.load_features(run)
-    found: dict[str, Any] = {"is_drift": True, "features": extractor.name, "n_pairs": len(keys)}
-    if len(keys) < MIN_PAIRS:
+    subjects, names = pd.factorize(keys["subject"])
+    found: dict[str, Any] = {"features": extractor.name, "n_pairs": len(keys)}
+    if len(names) < MIN_SUBJECTS:
         return found
     base, corrected = _features(run, keys, extractor)
-    inside = asdict(manifold_figures(base, corrected))
-    paired = paired_drift(base, corrected, n_bootstrap=config.n_bootstrap, seed=config.seed)
+    of = {"subjects_a": subjects, "subjects_b": subjects}
+    cosine = mean_interval(
+        paired_distances(base, corrected),
+        clusters=subjects,
+        n_bootstrap=config.n_bootstrap,
+        seed=config.seed,
+    )
+    over = {"unit": "occupations", "n": len(names)}
     return found | {
-        "fid": asdict(fid(base, corrected)),
-        "kid": asdict(kid(base, corrected, is_paired=True, seed=config.seed)),
-        "cmmd": asdict(cmmd(base, corrected, is_paired=True, seed=config.seed)),
-        **inside,
-        "paired": asdict(paired),
-        "unmoved": asdict(share_interval(int((keys["base"] == keys["moesd"]).sum()), len(keys))),
+        "frechet": asdict(frechet_drift(base, corrected, subjects)) | over,
+        "kernel": asdict(kid(base, corrected, **of, is_paired=True, seed=config.seed)) | over,
+        "cosine": asdict(cosine) | {"low": max(0.0, cosine.low)} | over,
+        "unmoved": share_over(subjects, (keys["base"] == keys["moesd"]).to_numpy()),
     }
 
 

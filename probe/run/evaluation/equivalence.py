@@ -38,7 +38,7 @@ def comparable_quality(
     dict
         ``clip_score``, ``clip_score_like_for_like`` (see `like_for_like`),
         ``clip_score_of_captions`` (see `over_captions`) and ``subject_recognised``, each with
-        ``value``, ``low``, ``high``, ``p_equivalent``, ``margin`` and ``n_subjects``; empty if
+        ``value``, ``low``, ``high``, ``p_equivalent``, ``margin``, ``unit`` and ``n``; empty if
         there is a single subject.
     """
     from probe.stats.intervals import mean_interval
@@ -56,7 +56,8 @@ def comparable_quality(
             **asdict(mean_interval(rows, **drawing)),
             "p_equivalent": equivalence_p(rows, margin),
             "margin": margin,
-            "n_subjects": len(rows),
+            "unit": "occupations",
+            "n": len(rows),
         }
 
     found = {
@@ -104,7 +105,7 @@ def over_captions(
     Returns
     -------
     dict or None
-        ``value``, ``low``, ``high``, ``n_subjects``, ``n_objects`` and ``kinds``, the share of
+        ``value``, ``low``, ``high``, ``unit``, ``n``, ``n_objects`` and ``kinds``, the share of
         each; with a margin ``p_equivalent`` and ``margin``. None if fewer than two occupations or
         objects have pictures of all kinds on both sides.
     """
@@ -128,7 +129,8 @@ def over_captions(
     beside = Interval(*(end + of_objects.value for end in astuple(of_people)))
     found = {
         **asdict(joined_limits(beside, of_objects)),
-        "n_subjects": len(people),
+        "unit": "occupations",
+        "n": len(people),
         "n_objects": len(objects),
         "kinds": weights.to_dict(),
     }
@@ -152,7 +154,7 @@ def like_for_like(
     Returns
     -------
     dict or None
-        ``value``, ``low``, ``high``, ``n_subjects``, ``seen`` (the mean weight of the values that
+        ``value``, ``low``, ``high``, ``unit``, ``n``, ``seen`` (the mean weight of the values that
         both sides show, 0 to 1) and ``composition`` (the rest of the change, with its interval);
         with a margin ``p_equivalent`` and ``margin``. None if fewer than two subjects show a value
         on both sides. See `probe.images.quality.composition.decompose_change`.
@@ -171,11 +173,12 @@ def like_for_like(
         asdict(mean_interval(rows, n_bootstrap=n_bootstrap, seed=seed))
         for rows in (change.like_for_like, change.composition)
     )
+    over = {"unit": "occupations", "n": len(change.subjects)}
     found = {
         **like,
-        "n_subjects": len(change.subjects),
+        **over,
         "seen": float(change.seen.mean()),
-        "composition": rest,
+        "composition": {**rest, **over},
     }
     if margin is not None:
         found |= {"p_equivalent": equivalence_p(change.like_for_like, margin), "margin": margin}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from probe.arrays import Counts
-from probe.audit.fairness import share_interval
+from probe.arrays import Counts, Indices, Mask
+from probe.audit.fairness import share_interval as exact_share
+from probe.stats.bootstrap import share_interval
+from probe.stats.confidence_limits import exact_limits
 
 Found = dict[str, Any]
 
@@ -32,15 +33,44 @@ class Estimate(Protocol):
         """Upper end of its 95 % interval."""
 
 
-def share(is_hit: npt.NDArray[np.bool_] | pd.Series) -> Found:
-    """Give a share with its exact interval and ``n``; without a trial, 0 from 0 to 1."""
-    n = len(is_hit)
-    if n == 0:
-        return {"value": 0.0, "low": 0.0, "high": 1.0, "n": 0}
-    return {**asdict(share_interval(int(np.sum(is_hit)), n)), "n": n}
+def share_over(
+    subjects: Sequence[object] | pd.Series,
+    is_hit: Mask | pd.Series,
+    *,
+    unit: str = "occupations",
+) -> Found:
+    """Give a share of pictures with its 95 % interval over subjects.
+
+    The gate acts on prompts, so the pictures of one subject stand or fall together, and none of
+    500 pictures of 10 objects says as much of other objects as none of 10. See
+    `probe.stats.bootstrap.share_interval`; pictures of a single subject count as one observation.
+
+    Parameters
+    ----------
+    subjects : sequence of shape (n_images,)
+        What each picture is to show.
+    is_hit : ndarray of bool, shape (n_images,)
+    unit : str, default="occupations"
+        What the subjects are.
+
+    Returns
+    -------
+    dict
+        ``value, low, high``; ``unit`` and ``n``, their number, over which the interval is; and
+        ``n_images``. Without a picture 0 from 0 to 1.
+    """
+    hits = np.asarray(is_hit, dtype=bool)
+    codes, names = pd.factorize(np.asarray(subjects, dtype=object))
+    if len(names) > 1:
+        value, low, high = share_interval(hits, clusters=codes)
+    else:
+        value = float(hits.mean()) if len(hits) else 0.0
+        low, high = map(float, exact_limits(value, 1.0)) if len(hits) else (0.0, 1.0)
+    limits = {"value": value, "low": low, "high": high}
+    return {**limits, "unit": unit, "n": len(names), "n_images": len(hits)}
 
 
-def leans(hits: Counts, n: Counts, fair: float) -> npt.NDArray[np.bool_]:
+def leans(hits: Counts, n: Counts, fair: float) -> Mask:
     """Find the subjects whose share cannot be told from no fair model's.
 
     A subject leans if its number of hits lies outside the central 95 % of what a fair model,
@@ -49,13 +79,11 @@ def leans(hits: Counts, n: Counts, fair: float) -> npt.NDArray[np.bool_]:
     from scipy.stats import binom
 
     low, high = binom.ppf(0.025, n, fair), binom.ppf(0.975, n, fair)
-    result: npt.NDArray[np.bool_] = (hits < low) | (hits > high)
+    result: Mask = (hits < low) | (hits > high)
     return result
 
 
-def gate_missed(
-    base_hits: Counts, n: Counts, is_untouched: npt.NDArray[np.bool_], fair: float
-) -> Found:
+def gate_missed(base_hits: Counts, n: Counts, is_untouched: Mask, fair: float) -> Found:
     """Share of the subjects that lean (see `leans`) whose pictures the correction left alone.
 
     Parameters
@@ -70,9 +98,9 @@ def gate_missed(
     Returns
     -------
     dict
-        ``value, low, high, n``; n counts the subjects that lean. 0: the gate opens for each.
+        ``value, low, high, unit, n``; n counts the subjects that lean. 0: the gate opens for each.
     """
-    return share(is_untouched[leans(base_hits, n, fair)])
+    return _share_of_subjects(is_untouched[leans(base_hits, n, fair)])
 
 
 def overcorrected(
@@ -86,26 +114,21 @@ def overcorrected(
     Returns
     -------
     dict
-        ``value, low, high, n``; 0: no correction went beyond the mix.
+        ``value, low, high, unit, n``; 0: no correction went beyond the mix.
     """
-    return share(turns(base_hits, corrected_hits, n_base, n_corrected, fair))
+    return _share_of_subjects(turns(base_hits, corrected_hits, n_base, n_corrected, fair))
 
 
 def turns(
     base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
-) -> npt.NDArray[np.bool_]:
+) -> Mask:
     """Find the subjects whose lean changed its sign; see `overcorrected`."""
     before, after = _sides(base_hits, n_base, fair), _sides(corrected_hits, n_corrected, fair)
-    result: npt.NDArray[np.bool_] = before * after < 0
+    result: Mask = before * after < 0
     return result
 
 
-def changed(base_keys: pd.Series, corrected_keys: pd.Series) -> Found:
-    """Share of the pictures that are not the base model's, bit for bit; 0: no interference."""
-    return share(base_keys.to_numpy() != corrected_keys.to_numpy())
-
-
-def overfit(trained: Estimate, held_out: Estimate) -> dict[str, float]:
+def overfit(trained: Estimate, held_out: Estimate, *, n_trained: int, n_held_out: int) -> Found:
     """How much more the training occupations gained than the held-out ones.
 
     ``(MAD_corrected - MAD_base)`` of the held-out occupations minus that of the training ones.
@@ -114,6 +137,8 @@ def overfit(trained: Estimate, held_out: Estimate) -> dict[str, float]:
     ----------
     trained, held_out : estimates
         Paired differences of MAD, corrected minus base, with bootstrap intervals.
+    n_trained, n_held_out : int
+        Occupations that each is over.
 
     Returns
     -------
@@ -129,10 +154,22 @@ def overfit(trained: Estimate, held_out: Estimate) -> dict[str, float]:
     value = held_out.value - trained.value
     below = math.hypot(held_out.value - held_out.low, trained.high - trained.value)
     above = math.hypot(held_out.high - held_out.value, trained.value - trained.low)
-    return {"value": value, "low": value - below, "high": value + above}
+    return {
+        "value": value,
+        "low": value - below,
+        "high": value + above,
+        "unit": "occupations",
+        "n_trained": n_trained,
+        "n_held_out": n_held_out,
+    }
 
 
-def _sides(hits: Counts, n: Counts, fair: float) -> npt.NDArray[np.int_]:
+def _share_of_subjects(is_hit: Mask) -> Found:
+    found = share_over(np.arange(len(is_hit)), is_hit)
+    return {name: found[name] for name in ("value", "low", "high", "unit", "n")}
+
+
+def _sides(hits: Counts, n: Counts, fair: float) -> Indices:
     """Where the interval of each share lies: 1 above the fair share, -1 below, 0 around it."""
-    found = [share_interval(int(k), int(total)) for k, total in zip(hits, n, strict=True)]
+    found = [exact_share(int(k), int(total)) for k, total in zip(hits, n, strict=True)]
     return np.array([int(of.low > fair) - int(of.high < fair) for of in found])

@@ -166,12 +166,16 @@ class Measurement:
         def figures(split: str) -> Found:
             columns = ["value", "low", "high", "floor"]
             return {
-                str(measure): {name: float(row[name]) for name in columns}
+                str(measure): {
+                    **{name: float(row[name]) for name in columns},
+                    "unit": "occupations",
+                    "n": int(row["n_subjects"]),
+                }
                 for measure, row in rows.loc[split].iterrows()
             }
 
-        said = self._said(side)
-        neutral = self._neutral(side)
+        said, neutral = self._said(side), self._neutral(side)
+        seen = said[is_seen(said, self.attribute)]
         clip = mean_interval(
             neutral["clip_score"].to_numpy(),
             clusters=by_subject(neutral["subject"]),
@@ -181,11 +185,16 @@ class Measurement:
         return {
             **figures("all"),
             **{split: figures(split) for split in SPLITS[1:]},
-            "explicit_adherence": failures.share(
-                self._is_adherent(said[is_seen(said, self.attribute)])
+            "explicit_adherence": failures.share_over(seen["subject"], self._is_adherent(seen)),
+            "subject_recognised": failures.share_over(
+                neutral["subject"], neutral[SUBJECT_SEEN] == neutral["subject"]
             ),
-            "subject_recognised": failures.share(neutral[SUBJECT_SEEN] == neutral["subject"]),
-            "clip_score": {**asdict(clip), "n": len(neutral)},
+            "clip_score": {
+                **asdict(clip),
+                "unit": "occupations",
+                "n": neutral["subject"].nunique(),
+                "n_images": len(neutral),
+            },
         }
 
     def _difference(self, split: str) -> Any:
@@ -194,6 +203,7 @@ class Measurement:
             self.counts("moesd", split),
             n_bootstrap=self.n_bootstrap,
             seed=self.seed,
+            unit="occupations",
         )
 
     def _failures(self, differences: Mapping[str, Any]) -> Found:
@@ -205,6 +215,7 @@ class Measurement:
         kinds = self.labels.drop_duplicates("file_name").set_index("file_name").loc[keys.index]
         is_same = keys["base"] == keys["moesd"]
         is_neutral = (kinds["kind"] == "neutral").to_numpy()
+        is_explicit, is_object = kinds["kind"].isin(list(self.asked)), kinds["kind"] == "object"
         is_untouched = is_same[is_neutral].groupby(kinds["subject"][is_neutral]).all()
         subjects = self.subjects("all")
         return {
@@ -212,9 +223,18 @@ class Measurement:
                 before[:, column], n[0], is_untouched.loc[subjects].to_numpy(), fair
             ),
             "overcorrected": failures.overcorrected(before[:, column], after[:, column], *n, fair),
-            "explicit_changed": failures.share(~is_same[kinds["kind"].isin(list(self.asked))]),
-            "non_person_changed": failures.share(~is_same[kinds["kind"] == "object"]),
-            "overfit": failures.overfit(differences["trained"], differences["held_out"]),
+            "explicit_changed": failures.share_over(
+                kinds.loc[is_explicit, "subject"], ~is_same[is_explicit]
+            ),
+            "non_person_changed": failures.share_over(
+                kinds.loc[is_object, "subject"], ~is_same[is_object], unit="objects"
+            ),
+            "overfit": failures.overfit(
+                differences["trained"],
+                differences["held_out"],
+                n_trained=len(self.subjects("trained")),
+                n_held_out=len(self.subjects("held_out")),
+            ),
         }
 
     def _missing(self) -> Found:

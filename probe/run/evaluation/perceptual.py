@@ -42,9 +42,9 @@ def measure_perceptual(
     dict
         ``features`` (whose), ``is_lpips`` (False: nothing is weighted by people's judgements),
         ``kinds``, by kind of prompt the mean over subjects of their mean distances, with its
-        interval over subjects, ``n`` pairs and ``n_subjects``; ``subjects``, of neutral prompts,
-        each with its mean, the interval over its pairs, and ``n``. Of fewer than 2 pairs there
-        is no figure.
+        interval over ``n`` subjects (``unit`` says of which sort) and ``n_pairs``; ``subjects``,
+        of neutral prompts, each with its mean and the interval over its ``n`` pairs. Of fewer than
+        2 pairs there is no figure.
     """
     from probe.images.quality.perceptual import perceptual_distances
     from probe.stats.intervals import mean_interval
@@ -60,8 +60,8 @@ def measure_perceptual(
             [run.folder / "images" / side / name for name in pairs.loc[moved, "file_name"]]
             for side in ("base", "moesd")
         )
-        told = run.progress_on("comparing pairs layer by layer")
-        distances[moved.to_numpy()] = perceptual_distances(extractor, *sides, progress=told)
+        progress = run.progress_on("comparing pairs layer by layer")
+        distances[moved.to_numpy()] = perceptual_distances(extractor, *sides, progress=progress)
     pairs = pairs.assign(distance=distances)
 
     def figure(values: pd.Series) -> dict[str, float]:
@@ -74,14 +74,20 @@ def measure_perceptual(
         if len(of_kind) > 1:
             # a single subject varies by its pairs alone
             spread = means if len(means) > 1 else of_kind["distance"]
-            kinds[kind] = {**figure(spread), "n": len(of_kind), "n_subjects": len(means)}
+            unit = "objects" if kind == "object" else "occupations"
+            kinds[kind] = {
+                **figure(spread),
+                "unit": unit if len(means) > 1 else "pairs",
+                "n": len(spread),
+                "n_pairs": len(of_kind),
+            }
     neutral = pairs[pairs["kind"] == "neutral"].groupby("subject", sort=False)["distance"]
     return {
         "is_lpips": False,
         "features": extractor.name,
         "kinds": kinds,
         "subjects": [
-            {"subject": subject, **figure(of), "n": len(of)}
+            {"subject": subject, **figure(of), "unit": "pairs", "n": len(of)}
             for subject, of in neutral
             if len(of) > 1
         ],

@@ -25,7 +25,7 @@ def comparable(quality: Mapping[str, Any]) -> str:
         sentences.append(
             f"Among pictures that show the same {quality['attribute']} the CLIP score changes by "
             f"{_judged(like, 2)}; the rest, {interval(like['composition'], 2)}, comes of whom the "
-            f"pictures show and not of how well ({like['n_subjects']} occupations)."
+            f"pictures show and not of how well ({like['n']} occupations)."
         )
     if (mixed := change.get("clip_score_of_captions")) is not None:
         kinds = mixed["kinds"]

@@ -26,14 +26,9 @@ EFFECTS = {
     "clip_score": "CLIP score",
 }
 DRIFT = {
-    "fid": ("FID", "Fréchet distance; 0: the same mean and spread"),
-    "kid": ("KID", "polynomial kernel distance, unbiased; about 0: alike"),
-    "cmmd": ("CMMD", "Gaussian kernel distance; about 0: alike"),
-    "precision": ("Precision", "corrected images that lie among the base ones; 1: all"),
-    "recall": ("Recall", "base images that lie among the corrected ones; 1: all"),
-    "density": ("Density", "how deep corrected images lie among the base ones; about 1: as deep"),
-    "coverage": ("Coverage", "base images with a corrected one near by; 1: all"),
-    "paired": ("1 - cosine of a pair", "how far an image moves from the same noise; 0: nowhere"),
+    "frechet": ("Fréchet distance", "of the two sets, squared; 0: the same mean and covariance"),
+    "kernel": ("Kernel distance", "of the two sets, cubic kernel, unbiased; about 0: alike"),
+    "cosine": ("Cosine distance of a pair", "1 - cosine, images from the same noise; 0: the same"),
     "unmoved": ("Images unmoved", "pairs that are the same image; 1: all"),
 }
 """Of the neutral pictures, from the base model to the corrected one; see `measure_drift`."""

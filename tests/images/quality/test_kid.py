@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.images.quality import kid as module
-from probe.images.quality.kid import cmmd, kid
+from probe.images.quality.kid import kid
 
 
 def drawn(seed, n=40, d=6, shift=0.0):
@@ -67,41 +67,44 @@ def test_of_more_pictures_than_fit_some_are_drawn(monkeypatch):
     assert kid(a, b, seed=3) == kid(a, b, seed=3) != kid(a, b, seed=4)
 
 
-@pytest.mark.parametrize("distance", [kid, cmmd])
-def test_pairs_that_are_equal_are_at_no_distance_and_other_pairs_keep_theirs(distance):
+def test_pairs_that_are_equal_are_at_no_distance_and_other_pairs_keep_theirs():
     a = drawn(1)
-    same = distance(a, a, is_paired=True)
+    same = kid(a, a, is_paired=True)
     assert (same.value, same.low, same.high) == pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
     # pairs that have nothing in common are as far apart as two samples
     found = np.array(
         [
-            distance(drawn(i), drawn(500 + i, shift=0.3), n_halves=2, is_paired=is_paired).value
+            kid(drawn(i), drawn(500 + i, shift=0.3), n_halves=2, is_paired=is_paired).value
             for i in range(200)
             for is_paired in (True, False)
         ]
     ).reshape(-1, 2)
     assert abs((found[:, 0] - found[:, 1]).mean()) < 0.02 * found.mean()
     with pytest.raises(ShapeError, match="needed pairs"):
-        distance(a, a[:-1], is_paired=True)
+        kid(a, a[:-1], is_paired=True)
 
 
-def test_the_gaussian_distance_has_its_closed_form():
-    a, b = np.tile([2.0, 0.0], (4, 1)), np.tile([0.0, 1.0], (4, 1))  # lengths play no part
-    found = cmmd(a, b)
-    assert found.value == pytest.approx(1000 * 2 * (1 - np.exp(-2 / 200)))
-    assert found.low == found.high == pytest.approx(found.value)
+def test_the_interval_covers_the_mean_distance_of_other_subjects():
+    """Pictures of a subject are near copies; over rows the interval covered 46 %."""
+    subjects, found = np.arange(100) // 10, []
+    for trial in range(150):
+        rng = np.random.default_rng(trial)
+        base = np.repeat(rng.normal(size=(10, 3)), 10, axis=0)
+        moved = np.repeat(rng.normal(0.5, 0.5, size=(10, 3)), 10, axis=0)
+        noise = rng.normal(0, 0.1, size=(2, 100, 3))
+        sides = base + noise[0], base + moved + noise[1]
+        of = {"subjects_a": subjects, "subjects_b": subjects, "is_paired": True}
+        found.append(kid(*sides, **of, n_halves=100))
+    expected = np.mean([of.value for of in found])
+    assert np.mean([of.low <= expected <= of.high for of in found]) >= 0.90
 
 
-def test_the_gaussian_distance_is_the_authors_less_each_pictures_distance_to_itself():
-    a, b = (of / np.linalg.norm(of, axis=1)[:, None] for of in (drawn(1), drawn(2, shift=0.5)))
-
-    def mean(x, y):
-        return np.exp(-((x[:, None] - y) ** 2).sum(axis=2) / 200).mean()
-
-    n = len(a)
-    published = 1000 * (mean(a, a) + mean(b, b) - 2 * mean(a, b))
-    own = sum(1000 * (1 - mean(of, of)) / (n - 1) for of in (a, b))
-    assert cmmd(a, b).value == pytest.approx(published - own)
+def test_subjects_that_are_each_one_row_change_nothing():
+    a, b = drawn(1), drawn(2)
+    rows = [str(row) for row in range(40)]
+    found = kid(a, b, subjects_a=rows, subjects_b=rows, is_paired=True)
+    plain = kid(a, b, is_paired=True)
+    assert (found.value, found.high) == pytest.approx((plain.value, plain.high), rel=0.15)
 
 
 def test_it_equals_torchmetrics_on_the_whole_sets():
@@ -125,3 +128,11 @@ def test_it_equals_torchmetrics_on_the_whole_sets():
 def test_features_that_cannot_be_compared_are_refused(a, b, error, said):
     with pytest.raises(error, match=said):
         kid(a, b)
+
+
+def test_subjects_that_do_not_fit_are_refused():
+    a, b = drawn(1), drawn(2)
+    with pytest.raises(DegenerateDataError, match="of 2 subjects"):
+        kid(a, b, subjects_a=[0, 1] * 20, subjects_b=[0, 1] * 20)
+    with pytest.raises(ShapeError, match="needed one for each"):
+        kid(a, b, subjects_a=range(39), subjects_b=range(40))
