@@ -1,4 +1,4 @@
-"""What is written about the program is what the program does."""
+"""What the documentation shows is what the program does."""
 
 import re
 import shlex
@@ -13,6 +13,10 @@ from cli.reference import PAGE, reference
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(path for path in (ROOT / "docs").glob("*.md") if path != PAGE),
+]
 
 
 def blocks(path, *languages):
@@ -22,20 +26,31 @@ def blocks(path, *languages):
 
 
 def commands_in(path):
-    """Every call of the program in the code of a page, as its arguments."""
+    """Every call of the program in the code blocks of a page, as its arguments."""
     for code in blocks(path, "sh", "bash", "console"):
         for line in code.replace("\\\n", " ").splitlines():
             if match := re.match(r"(?:\$ )?moesd-probe (.*)", line.strip()):
                 yield shlex.split(match[1], comments=True)
 
 
+def mentions_in(path):
+    """Every command with options in the text or the code of a page: words, as they stand."""
+    names = "|".join(main.commands)
+    text = re.sub(r"\\\n|\n\s*", " ", path.read_text("utf-8").replace("```", "\n`\n"))
+    for code in re.findall(r"`([^`]+)`", text):
+        for command, rest in re.findall(rf"(?:^|moesd-probe )({names})\b((?: [^`#;]*)?)", code):
+            yield command, rest.split("moesd-probe")[0].split()
+
+
+def options_of(command):
+    """The names of all options of a command and of the commands below it."""
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    own = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    return own.union(*map(options_of, below), {"--help", "-h"})
+
+
 def test_the_reference_page_is_what_help_says():
     assert PAGE.read_text(encoding="utf-8") == reference(), "run `make docs`"
-
-
-def test_the_reference_page_names_every_command():
-    titles = re.findall(r"^## moesd-probe (\S+)$", PAGE.read_text("utf-8"), re.M)
-    assert titles == list(main.commands)
 
 
 def test_the_table_of_the_readme_names_every_command():
@@ -43,9 +58,36 @@ def test_the_table_of_the_readme_names_every_command():
     assert set(named) == set(main.commands)
 
 
-def test_the_readme_shows_the_program_at_work():
-    assert len(list(commands_in(README))) >= 3
-    assert blocks(README, "python")
+@pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
+def test_every_option_that_a_page_names_is_one(path):
+    for name, words in mentions_in(path):
+        options = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert options <= options_of(main.commands[name]), f"{name} {' '.join(words)}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
+def test_every_file_that_a_page_names_is_there(path):
+    text = path.read_text("utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    missing = [target for target in targets if not (path.parent / target).exists()]
+    inline = re.findall(r"`((?:probe|figures|cli|tests|docs|benchmarks)/[\w./-]+)`", text)
+    missing += [name for name in inline if not (ROOT / name).exists()]
+    modules = re.findall(r"`((?:probe|figures|cli)(?:\.\w+)+)`", text)
+    assert missing + [name for name in modules if not is_there(name)] == []
+
+
+def is_there(name):
+    """Whether a dotted name is a module, or a name that a module defines."""
+    module = ROOT.joinpath(*name.split("."))
+    if module.is_dir() or module.with_suffix(".py").is_file():
+        return True
+    home, last = module.parent, module.name
+    sources = [home.with_suffix(".py"), home / "__init__.py", home / "__init__.pyi"]
+    return any(
+        re.search(rf"\b{last}\b", source.read_text("utf-8"))
+        for source in sources
+        if source.is_file()
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,9 +109,16 @@ def test_the_commands_of_the_readme_run(model_folder, small_lexicon, tmp_path):
         assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("code", blocks(README, "python"))
-def test_the_python_of_the_readme_runs(code, model_folder, finished_run, small_lexicon):
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        pytest.param(path, code, id=f"{path.name}-{number}")
+        for path in PAGES
+        for number, code in enumerate(blocks(path, "python"))
+    ],
+)
+def test_the_python_of_a_page_runs(path, code, model_folder, finished_run, small_lexicon):
     code = code.replace('"tinytown"', repr(str(model_folder)))
     code = code.replace('"runs/demo', f'"{finished_run}')
     code = code.replace("Lexicon.load()", f"Lexicon.load({str(small_lexicon)!r})")
-    exec(compile(code, str(README), "exec"), {})
+    exec(compile(code, str(path), "exec"), {})
