@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,14 @@ import pandas as pd
 from probe.arrays import Indices
 from probe.errors import DataError
 from probe.io.artifacts import hash_parts
-from probe.text.concepts import NEUTRAL, Concept
 from probe.text.prompts import check_prompt
 from probe.text.templates import fill
+
+if TYPE_CHECKING:
+    from probe.text.concepts.concept import Concept
+
+NEUTRAL = "neutral"
+"""Group of the prompts that say nothing of the concept; no group of a concept has this name."""
 
 COLUMNS = ("prompt", "concept", "group", "word", "pair", "template", "target")
 

@@ -1,4 +1,4 @@
-"""A concept among vectors that were made elsewhere: which rows are its words."""
+"""The rows of imported vectors that are the words of a concept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probe.errors import DataError
 from probe.text.vectors import NamedVectors, listed
 
 if TYPE_CHECKING:
-    from probe.text.concepts import Concept
+    from probe.text.concepts.concept import Concept
 
 
 @dataclass(frozen=True, eq=False)

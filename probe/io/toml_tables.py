@@ -1,0 +1,128 @@
+"""TOML files that users write: values are read by key, and a wrong one is refused by its key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from probe.errors import DataError
+from probe.io.files import one_line
+from probe.io.lines import nearest
+from probe.io.parsing import parse_toml
+
+
+class TomlTable:
+    """A table of a TOML file that knows its file and its key path.
+
+    Every method that takes a key raises `DataError` if its value is not what was needed: the
+    message names the file, the key path, what was found and what was needed.
+    """
+
+    def __init__(self, data: Mapping[str, Any], source: str, prefix: str = "") -> None:
+        self.data, self._source, self._prefix = data, source, prefix
+
+    @classmethod
+    def read(cls, path: Path, what: str) -> TomlTable:
+        """Read a file; ``what`` says in messages what it is, e.g. ``"lexicon"``.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read or is not TOML.
+        """
+        try:
+            return cls(parse_toml(path.read_text(encoding="utf-8-sig")), f"{what} {path}")
+        except OSError as error:
+            raise DataError(
+                f"{what} {path} cannot be read: {one_line(error)}; name another file"
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{what} {path} is not TOML ({one_line(error)}); correct the file"
+            ) from error
+
+    def wrong(self, key: str, found: str, needed: str) -> DataError:
+        """An error that names a key of this table; ``found`` is a predicate: ``"is 3"``."""
+        return DataError(
+            f"{self._source}: {self._prefix}{key} {found}; needed {needed}; correct the file"
+        )
+
+    def refuse_unknown(self, known: Iterable[str]) -> None:
+        """Refuse keys other than the known ones."""
+        known = list(known)
+        for key in self.data:
+            if key not in known:
+                raise self.wrong(key, f"is unknown{nearest(key, known)}", f"one of {either(known)}")
+
+    def table(self, key: str) -> TomlTable:
+        """A table below this one."""
+        return self._below(key, self.data.get(key), f"{key}.")
+
+    def tables(self, key: str) -> Iterator[TomlTable]:
+        """The tables of an array of tables, at least one; they are named by their ``name``."""
+        found = self.data.get(key)
+        if not isinstance(found, list) or not found:
+            raise self.wrong(key, shown(found), f"at least one entry [[{key}]]")
+        for index, entry in enumerate(found):
+            name = entry.get("name") if isinstance(entry, dict) else None
+            label = f"{key} {name!r}: " if isinstance(name, str) else f"{key}[{index}]."
+            yield self._below(f"{key}[{index}]", entry, label)
+
+    def string(self, key: str) -> str:
+        """A string that is not empty."""
+        return self._string(key, self.data.get(key))
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """A list of strings, at least one, each once whatever its case."""
+        found = self.data.get(key)
+        if not isinstance(found, list) or not found:
+            raise self.wrong(key, shown(found), "a list of strings")
+        texts = [self._string(f"{key}[{index}]", text) for index, text in enumerate(found)]
+        self.distinct(key, texts)
+        return tuple(texts)
+
+    def number(self, key: str, low: float = float("-inf"), high: float = float("inf")) -> float:
+        """A number between two bounds, both included."""
+        found: Any = self.data.get(key)
+        if type(found) not in (int, float) or not low <= found <= high:
+            bounds = f" from {low:g} to {high:g}" if abs(low) + abs(high) < float("inf") else ""
+            raise self.wrong(key, shown(found), f"a number{bounds}")
+        return float(found)
+
+    def flag(self, key: str, default: bool) -> bool:
+        """A truth value; the default if the key is absent."""
+        found = self.data.get(key, default)
+        if not isinstance(found, bool):
+            raise self.wrong(key, shown(found), "true or false")
+        return found
+
+    def distinct(self, key: str, names: Iterable[str]) -> None:
+        """Refuse a name that occurs twice, whatever its case."""
+        seen: set[str] = set()
+        for name in names:
+            if name.casefold() in seen:
+                raise self.wrong(key, f"has {name!r} twice", "each name once")
+            seen.add(name.casefold())
+
+    def _below(self, key: str, found: object, prefix: str) -> TomlTable:
+        if not isinstance(found, dict):
+            raise self.wrong(key, shown(found), "a table")
+        return TomlTable(found, self._source, self._prefix + prefix)
+
+    def _string(self, key: str, found: object) -> str:
+        if not isinstance(found, str) or not found.strip() or "\0" in found:
+            raise self.wrong(key, shown(found), "a string that is not empty")
+        return found
+
+
+def shown(found: object) -> str:
+    """``"is 3"``, or that there is nothing."""
+    return "is missing" if found is None else f"is {found!r}"
+
+
+def either(names: Iterable[str]) -> str:
+    """``"a, b or c"``."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
