@@ -15,7 +15,7 @@ from figures.style import SIDE_LABELS, WIDE, StyledFigure, points, styled
 from probe.errors import ArtifactError
 from probe.run.config import Config
 from probe.run.evaluation.failure_examples import FAILURES, worst_pictures
-from probe.run.wording.numbers import interval
+from probe.stats.notation import interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt

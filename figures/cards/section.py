@@ -13,7 +13,6 @@ from probe.run.wording.errors import classifier_error
 from probe.run.wording.finding import finding
 from probe.run.wording.limits import limits
 from probe.run.wording.missing import missing
-from probe.run.wording.numbers import interval, number, p_value
 from probe.run.wording.terms import (
     DRIFT,
     EFFECTS,
@@ -24,6 +23,7 @@ from probe.run.wording.terms import (
     SPLITS,
     versions,
 )
+from probe.stats.notation import interval, number, p_value
 
 BEGIN, END = "<!-- moesd-probe:begin -->", "<!-- moesd-probe:end -->"
 """What the section stands between; whatever is there is replaced by the next one."""

@@ -16,18 +16,11 @@ from figures.report.pictures import N_PAIRS
 from figures.sources import RunFiles
 from probe.errors import ArtifactError
 from probe.io.artifacts import atomic
-from probe.run.wording.numbers import (
-    fine_interval,
-    interval,
-    number,
-    p_value,
-    percent,
-    percent_interval,
-    points_interval,
-)
+from probe.stats.notation import interval, number, p_value, percent
 
 LARGEST_PAGE = 8_000_000
 """Bytes of the page at most, so that it can be mailed and opens at once."""
+FILTERS = {"interval": interval, "number": number, "p_value": p_value, "percent": percent}
 SCRIPTS = ("common.js", "map.js", "table.js", "gate.js", "trace.js", "pairs.js")
 
 
@@ -64,15 +57,7 @@ def render_report(run: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": number,
-        "percent": percent,
-        "interval": interval,
-        "fine_interval": fine_interval,
-        "percent_interval": percent_interval,
-        "points_interval": points_interval,
-        "p_value": p_value,
-    }
+    environment.filters |= FILTERS
     scripts = [_plotly(), "\n".join(_text(name) for name in SCRIPTS)]
     template, files = environment.get_template("report.html.j2"), RunFiles(Path(run))
     for n_pairs in N_PAIRS:

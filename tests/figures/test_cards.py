@@ -17,8 +17,8 @@ from probe.errors import DataError
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
 from probe.run.folder import Run
-from probe.run.wording.numbers import interval
 from probe.run.wording.terms import MEASURES
+from probe.stats.notation import interval
 
 FRONT = """\
 ---

@@ -15,26 +15,18 @@ from jinja2 import Environment, PackageLoader
 from scipy.stats import binomtest
 
 from figures.registry import all_figures
-from figures.report import (
-    beyond,
-    finding,
-    interval,
-    number,
-    p_value,
-    percent,
-    render_report,
-    write_report,
-)
+from figures.report import beyond, render_report, write_report
 from figures.report.content import _splits as splits
 from figures.report.data import page_data, safe_json
-from figures.report.page import content_policy
+from figures.report.page import FILTERS, content_policy
 from figures.report.shares import change, subject_shares
 from figures.sources import SOURCES, RunFiles
 from probe.errors import StageError
 from probe.io.artifacts import read_json, read_table, write_json, write_table
 from probe.run.config import Config
-from probe.run.wording.numbers import fine_interval
+from probe.run.wording.finding import finding
 from probe.run.wording.terms import DRIFT
+from probe.stats.notation import interval, percent
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
@@ -278,7 +270,7 @@ def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, mo
         loader=PackageLoader("figures.report", "template/sections"),
         autoescape=True,
     )
-    template.filters |= {"fine_interval": fine_interval, "number": number}
+    template.filters |= FILTERS
     for is_current, words in said.items():
         monkeypatch.setattr(beyond, "_is_current", lambda _files, told=is_current: told)
         text = template.get_template("methods.html.j2").render(
@@ -364,14 +356,6 @@ def test_the_finding_says_what_the_interval_says(quality, low, high, verb):
     assert verb in after
 
 
-def test_numbers_are_written_as_papers_write_them():
-    assert number(-0.1234) == "\N{MINUS SIGN}0.123"
-    assert number(-0.0001) == "0.000"
-    assert p_value(0.0002) == "p < 0.001"
-    assert p_value(0.04) == "p = 0.040"
-    assert percent(0.985) == "98.5\N{NO-BREAK SPACE}%"
-
-
 def test_the_change_of_a_share_has_the_interval_of_newcombes_paper():
     # Newcombe (1998), table II, case (a), method 10: 56/70 against 48/80, each with Wilson's.
     ends = [binomtest(*of).proportion_ci(method="wilson") for of in ((48, 80), (56, 70))]
@@ -412,12 +396,3 @@ def test_json_on_the_page_reads_back_as_it_was_and_ends_no_script(text):
     written = safe_json({"prompt": text})
     assert json.loads(written) == {"prompt": text}
     assert not set(written) & set("<>&\u2028\u2029")
-
-
-def test_an_interval_that_would_be_rounded_to_nothing_gets_more_digits():
-    tiny = {"value": 3.4e-5, "low": 1.6e-5, "high": 7.4e-5}
-    assert fine_interval(tiny, 4) == "0.000034 [0.000016, 0.000074]"
-    nothing = dict.fromkeys(tiny, 0.0)
-    assert fine_interval(nothing, 4) == interval(nothing, 4)
-    plain = {"value": 0.014, "low": -0.001, "high": 0.02}
-    assert fine_interval(plain, 4) == interval(plain, 4)

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.report import LARGEST_PAGE, percent_interval, write_report
+from figures.report import LARGEST_PAGE, write_report
 from figures.sources import RunFiles
 from probe.audit.fairness import share_interval
 from probe.moesd.gate import CLASSES, classify_bias_score
+from probe.stats.notation import interval
 
 pytestmark = pytest.mark.slow
 
@@ -218,7 +219,7 @@ def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
 
     np.testing.assert_array_equal(told(), expected(config["neutral_below"]))
     right = share_interval(int(np.trace(told())), len(table))
-    assert percent_interval(asdict(right)) in reader.texts("#gate-right")[0]
+    assert interval(asdict(right), scale="%") in reader.texts("#gate-right")[0]
     reader.page.get_by_label("Neutral below").fill("0.1")
     np.testing.assert_array_equal(told(), expected(0.1))
     reader.page.get_by_role("button", name="As in this run").click()

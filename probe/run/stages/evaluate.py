@@ -22,7 +22,7 @@ from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.wording.comparable import comparable
 from probe.run.wording.errors import classifier_error as told_error
 from probe.run.wording.missing import missing as told_missing
-from probe.run.wording.numbers import fine_interval
+from probe.stats.notation import interval
 from probe.run.wording.terms import DRIFT
 
 FAIRNESS = "evaluation/fairness.parquet"
@@ -159,7 +159,7 @@ def _drift_lines(found: dict[str, Any]) -> list[str]:
     if "frechet" not in found:
         lines = [f"drift: no figure of fewer than {MIN_SUBJECTS} occupations"]
     lines += [
-        f"{'  ' + name.lower():<28}{fine_interval(found[key]):<26}{_over(found[key])}"
+        f"{'  ' + name.lower():<28}{interval(found[key]):<26}{_over(found[key])}"
         for key, (name, _) in DRIFT.items()
         if key in found
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from probe.run.wording.numbers import interval, number, p_value
+from probe.stats.notation import interval, number, p_value
 
 _NAMES = (("clip_score", "CLIP score", 2), ("subject_recognised", "occupation recognised", 3))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from probe.run.wording.numbers import interval, number, percent
+from probe.stats.notation import interval, number, percent
 
 
 def classifier_error(quality: Mapping[str, Any]) -> str:

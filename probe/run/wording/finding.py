@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from probe.run.wording.numbers import interval, number, p_value, percent
+from probe.stats.notation import interval, number, p_value, percent
 
 
 def finding(quality: Mapping[str, Any], *, model: str, n_subjects: int) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from probe.run.wording.numbers import number
+from probe.stats.notation import number
 
 
 def missing(quality: Mapping[str, Any]) -> str:

@@ -1,0 +1,63 @@
+"""How numbers, intervals and p-values are written in text for people, everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Scale = Literal["", "%", "points"]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number with a true minus sign; a number that is rounded to 0 has no sign."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Write a share, 0 to 1, as a percentage."""
+    return f"{number(100 * value, digits)}\N{NO-BREAK SPACE}%"
+
+
+def p_value(value: float) -> str:
+    """Write ``p = 0.040``, and ``p < 0.001`` below that."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def interval(found: Mapping[str, Any] | None, digits: int | None = None, scale: Scale = "") -> str:
+    """Write ``value [low, high]``.
+
+    Parameters
+    ----------
+    found : mapping, optional
+        ``value``, ``low`` and ``high``. None gives an empty text.
+    digits : int, optional
+        Decimals; 3 by default, 1 of percentages and 0 of points. If all of the interval would be
+        rounded to nothing, it gets two significant digits.
+    scale : {"", "%", "points"}
+        ``"%"`` writes shares as percentages; ``"points"`` writes a difference of shares in
+        percentage points, with its sign.
+    """
+    if found is None:
+        return ""
+    if digits is None:
+        digits = {"": 3, "%": 1, "points": 0}[scale]
+    numbers = [float(found[key]) for key in ("value", "low", "high")]
+    if scale:
+        value, low, high = (number(100 * of, digits) for of in numbers)
+        value += "\N{NO-BREAK SPACE}%" if scale == "%" else ""
+        sign = "+" if scale == "points" and value.strip("0.") and numbers[0] > 0 else ""
+        return f"{sign}{value} [{low}, {high}]"
+    largest = max(map(abs, numbers))
+    if 0 < largest < 10.0 ** (1 - digits):
+        digits = math.ceil(-math.log10(largest)) + 1
+    value, low, high = (number(of, digits) for of in numbers)
+    return f"{value} [{low}, {high}]"
+
+
+def over(found: Mapping[str, Any]) -> str:
+    """Write what an interval treats as independent, e.g. ``40 occupations``; empty if unknown."""
+    if not found.get("unit") or "n" not in found:
+        return ""
+    return f"{found['n']:,} {found['unit']}"
