@@ -22,8 +22,8 @@ from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.wording.comparable import comparable
 from probe.run.wording.errors import classifier_error as told_error
 from probe.run.wording.missing import missing as told_missing
-from probe.stats.notation import interval
 from probe.run.wording.terms import DRIFT
+from probe.stats.notation import interval
 
 FAIRNESS = "evaluation/fairness.parquet"
 SHARES = "evaluation/shares.parquet"
