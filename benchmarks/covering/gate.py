@@ -9,9 +9,9 @@ import numpy as np
 from scipy import stats
 
 from covering import N, held, row
+from probe.moesd.evaluation.gate_accuracy import calibration_error
+from probe.moesd.evaluation.roc import auc
 from probe.moesd.gate import CLASSES
-from probe.moesd.gate.evaluation import calibration_error
-from probe.moesd.gate.roc import auc
 
 PROMPTS = 12
 """Of a template."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from probe.images.guidance_cache import LEAST_ROWS, computing_once
@@ -138,3 +140,22 @@ def _parts(n: int, n_parts: int, device: torch.device) -> list[slice]:
     n_parts = max(1, n_parts) if device.type == "cpu" else 1
     edges = [part * n // n_parts for part in range(n_parts + 1)]
     return [slice(start, end) for start, end in pairwise(edges)]
+
+
+@torch.no_grad()
+def encode_images(vae: Any, pixels: npt.NDArray[np.float32]) -> torch.Tensor:
+    """Encode images of shape (n, 3, height, width), from -1 to 1, as scaled mean latents."""
+    batches = torch.from_numpy(pixels).split(64)
+    latents = torch.cat([vae.encode(of.to(vae.device)).latent_dist.mean for of in batches])
+    scaled: torch.Tensor = latents * vae.config.scaling_factor
+    return scaled
+
+
+def prediction_target(
+    scheduler: Any, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
+) -> torch.Tensor:
+    """Return what the denoiser was trained to predict: the noise or the velocity."""
+    if scheduler.config.prediction_type == "v_prediction":
+        velocity: torch.Tensor = scheduler.get_velocity(clean, noise, times)
+        return velocity
+    return noise

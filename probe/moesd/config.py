@@ -1,4 +1,4 @@
-"""Settings of the correction's training; free of torch, so that the command line can read them."""
+"""Training settings of the correction; this module imports no torch."""
 
 from __future__ import annotations
 
@@ -7,94 +7,138 @@ from typing import Literal, get_args
 
 from probe.errors import OptionError
 from probe.io.settings import at_least, one_of, setting
-from probe.moesd.architecture import ExpertConfig
-from probe.moesd.loop.config import LoopConfig
 
+SIDES = ("text", "unet", "both")
+PLACEMENTS = ("all", "down", "mid", "up")
+STYLES = ("adapter", "lora")
+TOKEN_PLACES = ("subject", "start", "end", "nowhere")
+PRECISIONS = ("fp32", "bf16", "fp16")
 OBJECTIVES = ("latent", "diffusion", "both", "counterfactual", "mixture")
-_WITHOUT_PICTURES = ("counterfactual", "mixture")
-"""Those that learn from the image model's own predictions."""
+_DISTILLED = ("counterfactual", "mixture")
+"""Objectives that learn from the image model's own predictions instead of images."""
 GateKind = Literal["trained", "closed-form"]
-"""Which gate decides."""
 GATE_KINDS: tuple[GateKind, ...] = get_args(GateKind)
 Reads = Literal["pooled", "bias_score", "words"]
-"""What the trained gate reads of a prompt."""
 READS: tuple[Reads, ...] = get_args(Reads)
 MAX_EXAMPLES = 1500
-"""The paper's budget of training examples."""
+"""The paper's budget of training images."""
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """Architecture of the experts and place of the special token."""
+
+    side: str = setting("text", "Where experts are inserted: text, unet, or both.")
+    width: int = setting(32, "Bottleneck width of each expert on the text states.")
+    unet_width: int = setting(
+        0, "Bottleneck width of each U-Net expert; 0: half the widest block (640 for SD v1.5)."
+    )
+    n_experts: int = setting(
+        3,
+        "U-Net experts: 1 shared, 2 one per direction, 3 with a shared one, more by bias score.",
+    )
+    placement: str = setting("all", "U-Net blocks with experts: all, down, mid or up.")
+    style: str = setting("adapter", "Form of an expert: adapter, or lora (low-rank, linear).")
+    token_place: str = setting(
+        "subject", "Position of the special token: before the subject, start, end, or nowhere."
+    )
+
+    def __post_init__(self) -> None:
+        one_of("side", self.side, SIDES)
+        one_of("placement", self.placement, PLACEMENTS)
+        one_of("style", self.style, STYLES)
+        one_of("token_place", self.token_place, TOKEN_PLACES)
+        at_least("width", self.width, 1)
+        at_least("unet_width", self.unet_width, 0)
+        at_least("n_experts", self.n_experts, 1)
+
+    @property
+    def has_unet(self) -> bool:
+        """Whether the U-Net has experts."""
+        return self.side != "text"
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the text states have experts."""
+        return self.side != "unet"
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the special token is inserted into prompts."""
+        return self.token_place != "nowhere"
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Settings of the training loop that concern the machine rather than the method."""
+
+    precision: str = setting("fp32", "Arithmetic of the forward pass: fp32, bf16 or fp16.")
+    accumulate: int = setting(
+        1, "Batches per step (gradient accumulation), divided among the processes."
+    )
+    checkpointing: bool = setting(
+        False, "Gradient checkpointing of the U-Net: less memory, more time."
+    )
+    ema: float = setting(
+        0.0, "Decay of the exponential moving average of the weights; 0 keeps the last weights."
+    )
+    patience: int = setting(
+        0, "Early stopping after so many checks on every fifth training occupation; 0: never."
+    )
+
+    def __post_init__(self) -> None:
+        one_of("precision", self.precision, PRECISIONS)
+        at_least("accumulate", self.accumulate, 1)
+        at_least("patience", self.patience, 0)
+        if not 0 <= self.ema < 1:
+            raise OptionError(f"ema is {self.ema}; needed at least 0 and less than 1")
 
 
 @dataclass(frozen=True)
 class TrainConfig(ExpertConfig, LoopConfig):
-    """How the correction is trained."""
+    """All training settings."""
 
     objective: str = setting(
         "both",
-        "What is minimised: latent, diffusion, both in turn, counterfactuals (each expert brings "
-        "one gender, for generate --routing stratified or measured), or mixture (each evens the "
-        "shares that the denoiser says).",
+        "Training objective: latent, diffusion, both in turn, counterfactual (each expert produces "
+        "one gender, for generate --routing stratified or minimal), or mixture (each expert "
+        "balances the shares that the denoiser predicts).",
     )
     n_examples: int = setting(
-        1400, f"Pictures for the diffusion objective, at most {MAX_EXAMPLES}."
+        1400, f"Training images of the diffusion objective, at most {MAX_EXAMPLES}."
     )
     n_occupations: int = setting(
-        0, "Training occupations that are used, spread over the labour shares; all of them if 0."
+        0, "Number of training occupations, spread over the labour shares; 0: all."
     )
     guidance_scale: float = setting(
-        0.0, "Weight of the prompt in the training pictures; that of `generate` if 0."
+        0.0, "Guidance scale of the training images; 0: that of `generate`."
     )
     latent_steps: int = setting(100, "Steps of the latent objective.")
     diffusion_steps: int = setting(100, "Steps of the diffusion objective.")
-    batch_size: int = setting(48, "Pictures in a step of the diffusion objective.")
-    learning_rate: float = setting(1e-3, "Of the first step; it falls to 0 as a cosine does.")
+    batch_size: int = setting(48, "Images per step of the diffusion objective.")
+    learning_rate: float = setting(1e-3, "Initial learning rate; it follows a cosine to 0.")
     neutral_band: float = setting(
         0.1, "Half-width of the gate's neutral band, in standard deviations of the bias score."
     )
-    gate_kind: GateKind = setting("trained", "Which gate decides: trained or closed-form.")
-    gate_reads: Reads = setting(
-        "words", "What the trained gate reads: pooled, bias score or words."
-    )
+    gate_kind: GateKind = setting("trained", "Gate that decides: trained or closed-form.")
+    gate_reads: Reads = setting("words", "Input of the trained gate: pooled, bias_score or words.")
     gate_list: bool = setting(
-        True, "The trained gate also looks up gendered words and given names."
+        True, "Whether the trained gate also looks up gendered words and given names."
     )
     false_alarm: float = setting(
-        0.2, "Share of the prompts to be left alone for which the gate may open in training."
+        0.2, "Largest share of explicit and neutral training prompts that open the gate."
     )
     abstain_below: float = setting(
-        0.0, "Least probability of a skewed class for which the trained gate opens."
+        0.0, "Least probability of a skewed class that opens the trained gate."
     )
     soft: bool = setting(
         False, "Weight an expert's shift by the probability of the prompt's class."
     )
-    seed: int = setting(0, "Seed of the training.")
+    seed: int = setting(0, "Random seed of the training.")
 
     def __post_init__(self) -> None:
         ExpertConfig.__post_init__(self)
         LoopConfig.__post_init__(self)
-        if self.has_unet and self.objective == "latent":
-            raise OptionError(
-                "the objective 'latent' needs no image model and so cannot train experts in it; "
-                "choose the objective 'diffusion' or 'both', or the side 'text'"
-            )
-        if not (self.has_text or self.has_token) and self.objective == "both":
-            raise OptionError(
-                "the objective 'both' begins with the latent one, which trains the special token "
-                "and experts on the states, and there are neither; choose 'diffusion'"
-            )
-        if self.has_unet and self.objective in _WITHOUT_PICTURES:
-            raise OptionError(
-                f"the objective {self.objective!r} trains experts on the states alone; choose the "
-                "side 'text'"
-            )
-        if self.objective in _WITHOUT_PICTURES and self.token_place != "subject":
-            raise OptionError(
-                f"the objective {self.objective!r} puts each value's word where the token stands; "
-                "set token_place to 'subject'"
-            )
-        if self.patience and self.objective in _WITHOUT_PICTURES:
-            raise OptionError(
-                f"the objective {self.objective!r} measures no progress on held-out prompts; set "
-                "patience to 0"
-            )
         one_of("objective", self.objective, OBJECTIVES)
         one_of("gate_kind", self.gate_kind, GATE_KINDS)
         one_of("gate_reads", self.gate_reads, READS)
@@ -105,16 +149,44 @@ class TrainConfig(ExpertConfig, LoopConfig):
             raise OptionError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
         for name in ("latent_steps", "diffusion_steps", "batch_size"):
             at_least(name, getattr(self, name), 1)
-        at_least("n_occupations", self.n_occupations, 0)
-        for name in ("learning_rate", "neutral_band", "guidance_scale"):
+        for name in ("n_occupations", "learning_rate", "neutral_band", "guidance_scale"):
             at_least(name, getattr(self, name), 0)
+        self._check_combination()
+
+    def _check_combination(self) -> None:
+        """Refuse settings that leave an objective nothing to train or to validate on."""
+        name = self.objective
+        if self.has_unet and name == "latent":
+            raise OptionError(
+                "the objective 'latent' needs no image model and so cannot train experts in it; "
+                "choose the objective 'diffusion' or 'both', or the side 'text'"
+            )
+        if not (self.has_text or self.has_token) and name == "both":
+            raise OptionError(
+                "the objective 'both' starts with the latent one, which trains the special token "
+                "and the experts on the text states, and there are neither; choose 'diffusion'"
+            )
+        if name not in _DISTILLED:
+            return
+        if self.has_unet:
+            raise OptionError(
+                f"the objective {name!r} trains experts on the text states only; choose the side "
+                "'text'"
+            )
+        if self.token_place != "subject":
+            raise OptionError(
+                f"the objective {name!r} replaces the special token by each value's word; set "
+                "token_place to 'subject'"
+            )
+        if self.patience:
+            raise OptionError(f"the objective {name!r} has no validation loss; set patience to 0")
 
     @property
     def needs_pictures(self) -> bool:
-        """Whether pictures are trained on."""
+        """Whether training images are needed."""
         return self.objective in ("diffusion", "both")
 
     @property
     def needs_image_model(self) -> bool:
-        """Whether the image model takes part."""
+        """Whether the image model is needed."""
         return self.objective != "latent"

@@ -1,60 +1,60 @@
-"""The folder of a correction: its settings, and the weights of token, gate and experts."""
+"""The folder of a correction: settings, and the weights of token, gate and experts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from probe.errors import ArtifactError
 from probe.io.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
-from probe.moesd.experts import Experts, fill
-from probe.moesd.gate import CLASSES, Gate
-from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
+from probe.moesd.correction import Correction
+from probe.moesd.experts import Experts
+from probe.moesd.gate import CLASSES, FLAGS, Gate, KindClassifier
 from probe.moesd.token import TOKEN, SpecialToken
-from probe.moesd.unet.experts import UNetExperts
-from probe.moesd.unet.files import read_experts, write_experts
+from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
 
+_UNET_FILE = "unet_experts.safetensors"
+_UNET_SETTINGS = ("sites", "width", "n_experts", "style", "placement", "levels")
+_GATE_SETTINGS = (
+    "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "kind", "is_soft",
+    "has_list",
+)  # fmt: skip
 
-def write_parts(
-    folder: Path,
-    provenance: Provenance,
-    *,
-    token: SpecialToken,
-    gate: Gate,
-    experts: Experts,
-    unet_experts: UNetExperts | None,
-) -> None:
-    """Write what `probe.moesd.model.MoESD.save` says, the settings last."""
 
-    def of(kind: str) -> Provenance:
-        return replace(provenance, kind=kind)
-
-    vector = {TOKEN: token.vector.detach().cpu().numpy()[None]}
-    weights = {name: w.detach().cpu().numpy() for name, w in experts.state_dict().items()}
-    arrays = {name: np.asarray(array) for name, array in gate_arrays(gate).items()}
-    write_tensors(folder / "token.safetensors", vector, of("token"))
-    write_tensors(folder / "experts.safetensors", weights, of("experts"))
-    write_tensors(folder / "gate.safetensors", arrays, of("gate-weights"))
-    config: dict[str, Any] = {
-        "n_features": experts.n_features,
-        "width": experts.width,
-        "style": experts.style,
+def write_parts(folder: Path, provenance: Provenance, correction: Correction) -> None:
+    """Write the files of a correction, ``config.json`` last."""
+    token, experts, unet = correction.token, correction.experts, correction.unet_experts
+    tensors: dict[str, tuple[str, Mapping[str, npt.NDArray[Any]]]] = {
+        "token": ("token", {TOKEN: token.vector.detach().cpu().numpy()[None]}),
+        "experts": ("experts", _arrays(experts)),
+        "gate": ("gate-weights", gate_arrays(correction.gate)),
+    }
+    if unet is not None:
+        tensors["unet_experts"] = ("unet-experts", _arrays(unet))
+    for name, (kind, arrays) in tensors.items():
+        write_tensors(folder / f"{name}.safetensors", arrays, replace(provenance, kind=kind))
+    if unet is None:
+        (folder / _UNET_FILE).unlink(missing_ok=True)  # of an earlier correction
+    config = {
+        **{name: getattr(experts, name) for name in ("n_features", "width", "style")},
         "subjects": list(token.subjects),
         "token_place": token.stands,
         "classes": list(CLASSES),
-        **gate_settings(gate),
+        **gate_settings(correction.gate),
+        "unet": None if unet is None else {name: getattr(unet, name) for name in _UNET_SETTINGS},
     }
-    config["unet"] = write_experts(folder, unet_experts, provenance)
-    write_json(folder / "config.json", config, of("moesd"))
+    write_json(folder / "config.json", config, replace(provenance, kind="moesd"))
 
 
 def read_parts(folder: Path, encoder: TextEncoder | None) -> dict[str, Any]:
-    """Read the parts of a `probe.moesd.model.MoESD`, by their names there.
+    """Read the fields of a `Correction`.
 
     Raises
     ------
@@ -70,11 +70,15 @@ def read_parts(folder: Path, encoder: TextEncoder | None) -> dict[str, Any]:
         )
     token, _ = read_tensors(folder / "token.safetensors", kind="token")
     arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
-    weights, _ = read_tensors(folder / "experts.safetensors", kind="experts")
-    experts = Experts(
-        config["n_features"], width=config["width"], style=config.get("style", "adapter")
-    )
-    fill(experts, weights, folder / "experts.safetensors")
+    style = config.get("style", "adapter")
+    experts = Experts(config["n_features"], width=config["width"], style=style)
+    _fill(experts, folder / "experts.safetensors", kind="experts")
+    unet_experts = None
+    if (settings := config.get("unet")) is not None:
+        unet_experts = UNetExperts(**{**settings, "levels": tuple(settings["levels"])})
+        _fill(unet_experts, folder / _UNET_FILE, kind="unet-experts")
+    for module in filter(None, (experts, unet_experts)):
+        module.to(encoder.device).eval().requires_grad_(False)
     return {
         "encoder": encoder,
         "token": SpecialToken(
@@ -83,6 +87,77 @@ def read_parts(folder: Path, encoder: TextEncoder | None) -> dict[str, Any]:
             config.get("token_place", "subject"),
         ),
         "gate": make_gate(arrays, config),
-        "experts": experts.to(encoder.device).eval().requires_grad_(False),
-        "unet_experts": read_experts(folder, config.get("unet"), device=encoder.device),
+        "experts": experts,
+        "unet_experts": unet_experts,
     }
+
+
+def gate_arrays(gate: Gate) -> dict[str, npt.NDArray[np.float64]]:
+    """Return a gate's weights, as stored in ``gate.safetensors``."""
+    found = gate.classifier
+    return {"axis": gate.axis, "weights": found.weights, "intercepts": found.intercepts}
+
+
+def gate_settings(gate: Gate) -> dict[str, Any]:
+    """Return a gate's settings, as stored in ``config.json``."""
+    return {
+        **{name: getattr(gate, name) for name in _GATE_SETTINGS},
+        "flags": list(FLAGS),
+        "temperature": gate.classifier.temperature,
+    }
+
+
+def make_gate(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> Gate:
+    """Rebuild a gate from `gate_arrays` and `gate_settings`; other settings are ignored.
+
+    Raises
+    ------
+    ArtifactError
+        If a setting is missing, or the gate was trained with other word flags.
+    """
+    settings = {"has_list": False, **settings}  # the first version had no word list
+    if settings["has_list"] and tuple(settings.get("flags", ())) != FLAGS:
+        raise ArtifactError(
+            "the gate was trained with other word flags than this version has; train it again"
+        )
+    try:
+        classifier = KindClassifier(
+            arrays["weights"], arrays["intercepts"], settings["temperature"]
+        )
+        return Gate(
+            axis=arrays["axis"],
+            classifier=classifier,
+            **{name: settings[name] for name in _GATE_SETTINGS},
+        )
+    except KeyError as error:
+        raise ArtifactError(
+            f"the gate's files have no {error}; they are of another version: train it again"
+        ) from error
+
+
+def _arrays(experts: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
+    return {name: w.detach().cpu().numpy() for name, w in experts.state_dict().items()}
+
+
+def _fill(experts: Experts | UNetExperts, path: Path, *, kind: str) -> None:
+    """Load weights into experts of the configuration beside the file.
+
+    Raises
+    ------
+    ArtifactError
+        If the weights are missing, of another style, or of other shapes.
+    """
+    weights, _ = read_tensors(path, kind=kind)
+    found = "adapter" if any(name.endswith("norm.weight") for name in weights) else "lora"
+    config = path.parent / "config.json"
+    if found != experts.style:
+        raise ArtifactError(
+            f"{path} holds experts of style {found!r} but {config} says {experts.style!r}; the two "
+            "are not from one training: train it again"
+        )
+    try:
+        experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{path} does not fit {config} (width {experts.width}); train it again"
+        ) from error

@@ -1,4 +1,4 @@
-"""The special token: one learned row of the token embedding, put into a prompt."""
+"""The special token: one learned row of the token embedding, inserted into a prompt."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ TOKEN = "<bias>"
 
 @dataclass(frozen=True, eq=False)
 class SpecialToken:
-    """The token's vector, and where in a prompt it is put.
+    """The token's embedding and its position in a prompt.
 
-    The base model's vocabulary and weights stay as they are: the vector takes its place in the
-    sequence of token embeddings while a prompt is encoded, and nowhere else.
+    The vocabulary and the weights of the base model are not changed: the vector is inserted into
+    the sequence of token embeddings while a prompt is encoded.
     """
 
     vector: torch.Tensor
     """Shape (n_features,), in the units of the token embedding."""
     subjects: tuple[str, ...]
-    """Known subjects; a prompt without one has its subject after its last article."""
+    """Known subjects; without one, the subject of a prompt follows its last article."""
     stands: str = "subject"
-    """One of `probe.moesd.architecture.TOKEN_PLACES`; ``"nowhere"`` leaves prompts as they are."""
+    """One of `probe.moesd.config.TOKEN_PLACES`; ``"nowhere"`` leaves prompts unchanged."""
 
     @classmethod
     def start(
@@ -40,17 +40,17 @@ class SpecialToken:
         like: str = "person",
         stands: str = "subject",
     ) -> SpecialToken:
-        """Start from the mean embedding of an ordinary word.
+        """Initialise the vector with the mean embedding of an ordinary word.
 
         Raises
         ------
         ModelError
-            If the vocabulary has the token already: it would be read in two ways.
+            If the vocabulary already has the token.
         """
         if TOKEN in encoder.tokenizer.get_vocab():
             raise ModelError(
                 f"the vocabulary of {encoder.id} has the token {TOKEN} already; needed a model "
-                "without it: unload the textual inversion that brought it"
+                "without it: unload the textual inversion that added it"
             )
         ids = encoder.tokenizer(like, add_special_tokens=False).input_ids
         table = encoder.model.get_input_embeddings().weight.detach()
@@ -58,11 +58,11 @@ class SpecialToken:
 
     @property
     def is_used(self) -> bool:
-        """Whether it stands anywhere."""
+        """Whether the token is inserted at all."""
         return self.stands != "nowhere"
 
     def place(self, prompt: str) -> int:
-        """Find the character before which the token is put."""
+        """Find the character before which the token is inserted."""
         if self.stands == "start":
             return 0
         if self.stands == "end":
@@ -81,14 +81,14 @@ class SpecialToken:
     def input_ids(
         self, encoder: TextEncoder, prompts: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokenize prompts with a gap where the token stands, if it stands anywhere.
+        """Tokenize prompts with a placeholder where the token is inserted.
 
         Returns
         -------
         ids : int64 Tensor of shape (n_prompts, max_tokens)
-            Padded as `TextEncoder.tokenize` pads; the gap holds the start-of-text id.
+            Padded as by `TextEncoder.tokenize`; the placeholder is the start-of-text id.
         places : int64 Tensor of shape (n_prompts,)
-            Position of the gap; -1 if there is none.
+            Position of the placeholder; -1 without one.
         """
         ids = encoder.tokenize(prompts)
         if not self.is_used:
@@ -104,7 +104,7 @@ class SpecialToken:
         words = encoder.tokenizer
         end = words.sep_token_id if words.eos_token_id is None else words.eos_token_id
         if end is not None:
-            shifted[(shifted != end).all(dim=1), -1] = end  # a full prompt keeps its end
+            shifted[(shifted != end).all(dim=1), -1] = end  # a full prompt keeps its end token
         return shifted, places
 
     def _n_tokens_before(self, encoder: TextEncoder, prompt: str) -> int:
@@ -112,17 +112,21 @@ class SpecialToken:
         return min(1 + len(head), encoder.max_tokens - 2)
 
     def states(self, encoder: TextEncoder, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Encode token ids with the vector in the gaps; differentiable in the vector.
+        """Encode the result of `input_ids`; differentiable in the vector.
 
         Returns
         -------
         Tensor of shape (n_prompts, max_tokens, n_features)
         """
-        with self._standing_at(encoder, places):
+        with self._inserted(encoder, places):
             return encoder.forward_ids(ids)
 
+    def encode(self, encoder: TextEncoder, prompts: Sequence[str]) -> torch.Tensor:
+        """Encode prompts with the token; shape (n_prompts, max_tokens, n_features)."""
+        return self.states(encoder, *self.input_ids(encoder, prompts))
+
     @contextmanager
-    def _standing_at(self, encoder: TextEncoder, places: torch.Tensor) -> Iterator[None]:
+    def _inserted(self, encoder: TextEncoder, places: torch.Tensor) -> Iterator[None]:
         table = encoder.model.get_input_embeddings()
         if table.weight.shape[1] != self.vector.numel():
             raise ShapeError(
@@ -130,13 +134,13 @@ class SpecialToken:
                 f"{table.weight.shape[1]}; train it again on this model"
             )
 
-        def put(module: torch.nn.Module, args: object, embedded: torch.Tensor) -> torch.Tensor:
+        def insert(module: torch.nn.Module, args: object, embedded: torch.Tensor) -> torch.Tensor:
             here = torch.arange(embedded.shape[1], device=embedded.device) == places.to(
                 embedded.device
             ).unsqueeze(1)
             return torch.where(here.unsqueeze(2), self.vector.to(embedded), embedded)
 
-        handle = table.register_forward_hook(put)
+        handle = table.register_forward_hook(insert)
         try:
             yield
         finally:
@@ -145,7 +149,7 @@ class SpecialToken:
 
 @lru_cache(maxsize=16)
 def _any_of(subjects: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Give one pattern for all subjects: a picture of 20 steps should not wait for 50 searches."""
+    """Compile one pattern for all subjects: fifty searches a prompt would take longer."""
     if not subjects:
         return None
     return re.compile(rf"\b(?:{'|'.join(re.escape(of.lower()) for of in subjects)})\b")

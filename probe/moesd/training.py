@@ -1,10 +1,9 @@
-"""Train token and experts: fit the gate, then minimise one objective after another."""
+"""Train a correction: fit the gate, then minimise one objective after another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,17 @@ from probe.moesd.loop.checkpoint import Checkpoint
 from probe.moesd.loop.loop import Loop
 from probe.moesd.loop.steps import Objective
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.distillation import MixturePredictions, MixtureStates
-from probe.moesd.mixture.objectives import CounterfactualPredictions, CounterfactualStates
 from probe.moesd.model import MoESD
-from probe.moesd.objectives import DiffusionObjective, LatentObjective
+from probe.moesd.objectives.diffusion import DiffusionObjective
+from probe.moesd.objectives.latent import LatentObjective
+from probe.moesd.objectives.predictions import counterfactual_predictions, mixture_predictions
+from probe.moesd.objectives.states import CounterfactualStates, MixtureStates
 from probe.moesd.token import SpecialToken
-from probe.moesd.unet.experts import UNetExperts
+from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
-_ONE_IN = 5
+_VALIDATION_EVERY = 5
 
 
 def train_moesd(
@@ -56,32 +56,32 @@ def train_moesd(
     Parameters
     ----------
     prompts : PromptSet
-        Held-out occupations among them are used for nothing.
+        Held-out occupations among them are not used.
     vectors : ndarray of shape (n_prompts, n_features)
         Their pooled states, L2-normalised.
     examples : Path, optional
-        An imagefolder: ``metadata.jsonl`` with ``file_name``, ``prompt``, ``subject``,
-        ``value``, and ``said`` where the prompt that a picture was made from is known.
-        Needed by the diffusion objective, balanced by ``value`` within each subject.
+        An imagefolder for the diffusion objective: ``metadata.jsonl`` with ``file_name``,
+        ``prompt``, ``subject``, ``value``, and ``said`` where the prompt that an image was made
+        from is known.
     pipeline : StableDiffusionPipeline, optional
         The image model; needed by every objective but the latent one.
     counterfactuals : Counterfactuals, optional
-        The words that say each value, for the objectives ``counterfactuals`` and ``mixture``.
+        The words of each value, for the objectives ``counterfactual`` and ``mixture``.
     gate : Gate, optional
-        What `fit_gate` gave for the same encoder, prompts and settings, if it has been asked.
+        A gate that `fit_gate` returned for the same encoder, prompts and settings.
     checkpoint : Checkpoint, optional
-        Where the training keeps its state, to go on from if it is stopped.
+        Where to store the training state, to resume an interrupted training.
     progress : callable, optional
-        Called with (steps done, steps in all).
+        Called with (steps done, total steps).
 
     Raises
     ------
     ValueError
-        If the objective needs pictures and a pipeline and they are not given.
+        If the objective needs images or a pipeline and they are not given.
     DataError
         If a class of the gate has no training prompt, or the loss is not finite.
     ArtifactError
-        If the state that is to be gone on from is of other settings.
+        If the checkpoint has other settings.
     MemoryLimitError
         If memory does not suffice.
     """
@@ -98,108 +98,40 @@ def train_moesd(
         gate = fit_gate(
             encoder, prompts, vectors, direction=direction, projection=projection, config=config
         )
-    table = prompts.table
-    subjects = tuple(dict.fromkeys(table["subject"]))
-    moesd = MoESD(
-        encoder=encoder,
-        token=SpecialToken.start(encoder, subjects, stands=config.token_place),
-        gate=gate,
-        experts=Experts(encoder.n_features, width=config.width, style=config.style).to(
-            encoder.device
-        ),
-        unet_experts=_unet_experts(pipeline.unet, config) if config.has_unet else None,
+    moesd = _untrained(encoder, prompts, gate, pipeline, config)
+    objectives = _objectives(
+        moesd,
+        prompts,
+        vectors,
+        config,
+        examples=examples,
+        pipeline=pipeline,
+        counterfactuals=counterfactuals or Counterfactuals(),
     )
-    moesd.experts.requires_grad_(config.has_text)
-    is_training = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
-    truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.neutral_below)
-    rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
-    skewed = table["prompt"].iloc[rows].tolist()
-    if moesd.unet_experts is not None:
-        moesd.unet_experts.set_levels(np.abs(gate.bias_score(vectors[rows])))
-    subjects_of = table["subject"].iloc[rows].tolist()
-    held = hold_out(subjects_of, config)
-
-    def latent() -> Objective:
-        return LatentObjective(moesd, skewed, vectors[rows], held=held)
-
-    def diffusion() -> Objective:
-        return DiffusionObjective(
-            moesd,
-            skewed,
-            subjects_of,
-            Examples.read(Path(str(examples)), limit=config.n_examples, seed=config.seed),
-            pipeline,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            held=held,
-        )
-
-    persons, words = table["prompt"][is_training].tolist(), counterfactuals or Counterfactuals()
-
-    def counterfactual_states() -> Objective:
-        return CounterfactualStates(moesd, persons, words)
-
-    def mixture_states() -> Objective:
-        return MixtureStates(moesd, persons, words, pipeline, seed=config.seed)
-
-    def predictions(of: type[CounterfactualPredictions] | type[MixturePredictions]) -> Objective:
-        return of(
-            moesd,
-            persons,
-            words,
-            pipeline,
-            n_prompts=config.n_examples,
-            batch_size=config.batch_size,
-            seed=config.seed,
-        )
-
-    first, second = config.latent_steps, config.diffusion_steps
-    roads: dict[str, list[tuple[Callable[[], Objective], int]]] = {
-        "latent": [(latent, first)],
-        "diffusion": [(diffusion, second)],
-        "both": [(latent, first), (diffusion, second)],
-        "counterfactual": [
-            (counterfactual_states, first),
-            (partial(predictions, CounterfactualPredictions), second),
-        ],
-        "mixture": [(mixture_states, first), (partial(predictions, MixturePredictions), second)],
-    }
-    road = roads[config.objective]
-    training = Loop(
+    loop = Loop(
         moesd.weights(),
         config,
-        n_steps=sum(n_steps for _, n_steps in road),
+        n_steps=sum(n_steps for _, n_steps in objectives),
         checkpoint=checkpoint,
         progress=progress,
     )
-    with _recomputing(pipeline if config.checkpointing else None):
-        for make, n_steps in road:
-            training.run(make, n_steps)
-    training.finish()
-    moesd.experts.eval().requires_grad_(False)
-    if moesd.unet_experts is not None:
-        moesd.unet_experts.eval().requires_grad_(False)
+    with _gradient_checkpointing(pipeline if config.checkpointing else None):
+        for make, n_steps in objectives:
+            loop.run(make, n_steps)
+    loop.finish()
+    for module in filter(None, (moesd.experts, moesd.unet_experts)):
+        module.eval().requires_grad_(False)
     moesd.token.vector.requires_grad_(False)
     return moesd
 
 
-def _unet_experts(unet: Any, config: TrainConfig) -> UNetExperts:
-    return UNetExperts.start(
-        unet,
-        width=config.unet_width,
-        n_experts=config.n_experts,
-        style=config.style,
-        placement=config.placement,
-    )
-
-
-def hold_out(subjects: Sequence[str], config: TrainConfig) -> list[bool] | None:
-    """Choose the prompts that tell when to stop: those of every fifth training occupation.
+def choose_validation(subjects: Sequence[str], config: TrainConfig) -> list[bool] | None:
+    """Choose validation prompts for early stopping: those of every fifth training occupation.
 
     Parameters
     ----------
     subjects : sequence of str
-        The occupation of each training prompt; none of them is one of the test's.
+        The occupation of each training prompt.
 
     Returns
     -------
@@ -208,23 +140,104 @@ def hold_out(subjects: Sequence[str], config: TrainConfig) -> list[bool] | None:
     Raises
     ------
     DataError
-        If there are not two occupations.
+        If there are fewer than two occupations.
     """
     if not config.patience:
         return None
     known = list(dict.fromkeys(subjects))
     if len(known) < 2:
         raise DataError(
-            f"early stopping leaves training occupations out but there is only {known}; needed "
-            "two or more: use a larger lexicon, or set patience to 0"
+            f"early stopping validates on some training occupations but there is only {known}; "
+            "needed two or more: use a larger lexicon, or set patience to 0"
         )
-    left_out = set(known[::_ONE_IN])
-    return [subject in left_out for subject in subjects]
+    chosen = set(known[::_VALIDATION_EVERY])
+    return [subject in chosen for subject in subjects]
+
+
+def _untrained(
+    encoder: TextEncoder, prompts: PromptSet, gate: Gate, pipeline: Any, config: TrainConfig
+) -> MoESD:
+    subjects = tuple(dict.fromkeys(prompts.table["subject"]))
+    token = SpecialToken.start(encoder, subjects, stands=config.token_place)
+    experts = Experts(encoder.n_features, width=config.width, style=config.style)
+    unet_experts = None
+    if config.has_unet:
+        unet_experts = UNetExperts.start(
+            pipeline.unet,
+            width=config.unet_width,
+            n_experts=config.n_experts,
+            style=config.style,
+            placement=config.placement,
+        )
+    experts.to(encoder.device).requires_grad_(config.has_text)
+    return MoESD(encoder, token, gate, experts, unet_experts)
+
+
+def _objectives(
+    moesd: MoESD,
+    prompts: PromptSet,
+    vectors: Float32,
+    config: TrainConfig,
+    *,
+    examples: Path | None,
+    pipeline: Any,
+    counterfactuals: Counterfactuals,
+) -> list[tuple[Callable[[], Objective], int]]:
+    """List the constructors of the objectives, each with its number of steps.
+
+    An objective is constructed when its turn comes, since it reads the weights of that moment.
+    """
+    table, gate = prompts.table, moesd.gate
+    is_training = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
+    truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.neutral_below)
+    rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
+    if moesd.unet_experts is not None:
+        moesd.unet_experts.set_levels(np.abs(gate.bias_score(vectors[rows])))
+    skewed, subjects = (table[name].iloc[rows].tolist() for name in ("prompt", "subject"))
+    validation = choose_validation(subjects, config)
+    neutral = table["prompt"][is_training].tolist()
+    size, seed = config.batch_size, config.seed
+    taught = (moesd, neutral, counterfactuals, pipeline)
+
+    def latent() -> Objective:
+        return LatentObjective(moesd, skewed, vectors[rows], validation=validation)
+
+    def diffusion() -> Objective:
+        return DiffusionObjective(
+            moesd,
+            skewed,
+            subjects,
+            Examples.read(Path(str(examples)), limit=config.n_examples, seed=seed),
+            pipeline,
+            batch_size=size,
+            seed=seed,
+            validation=validation,
+        )
+
+    def predictions(make: Callable[..., Objective]) -> Objective:
+        return make(*taught, n_prompts=config.n_examples, batch_size=size, seed=seed)
+
+    makers: dict[str, tuple[Callable[[], Objective] | None, ...]] = {
+        "latent": (latent, None),
+        "diffusion": (None, diffusion),
+        "both": (latent, diffusion),
+        "counterfactual": (
+            lambda: CounterfactualStates(moesd, neutral, counterfactuals),
+            lambda: predictions(counterfactual_predictions),
+        ),
+        "mixture": (
+            lambda: MixtureStates(*taught, seed=seed),
+            lambda: predictions(mixture_predictions),
+        ),
+    }
+    n_steps = config.latent_steps, config.diffusion_steps
+    steps = zip(makers[config.objective], n_steps, strict=True)
+    return [(make, n) for make, n in steps if make is not None]
 
 
 @contextmanager
-def _recomputing(pipeline: Any) -> Iterator[None]:
-    """Have the U-Net compute again what the gradient needs, while it is trained through."""
+def _gradient_checkpointing(pipeline: Any) -> Iterator[None]:
+    """Enable gradient checkpointing of the U-Net, if a pipeline is given."""
     if pipeline is None:
         yield
         return
@@ -233,6 +246,3 @@ def _recomputing(pipeline: Any) -> Iterator[None]:
         yield
     finally:
         pipeline.unet.disable_gradient_checkpointing()
-
-
-__all__ = ["Gate", "MoESD", "TrainConfig", "train_moesd"]

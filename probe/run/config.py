@@ -13,7 +13,7 @@ from probe.errors import ArtifactError, OptionError
 from probe.io.artifacts import SCHEMA, atomic
 from probe.io.parsing import parse_toml
 from probe.io.settings import at_least, one_of, setting
-from probe.moesd.architecture import SIDES as SIDES  # read by cli
+from probe.moesd.config import SIDES as SIDES  # read by cli
 from probe.moesd.config import TrainConfig as TrainConfig  # one of the stages, read by cli
 from probe.run.evaluation.config import EvaluateConfig as EvaluateConfig  # as TrainConfig
 

@@ -17,8 +17,8 @@ from probe.run.folder import Run
 
 if TYPE_CHECKING:
     from probe.moesd.mixture.counterfactuals import Counterfactuals
-    from probe.moesd.mixture.targets import Target
     from probe.moesd.model import MoESD
+    from probe.moesd.routing.targets import Target
     from probe.text.lexicon import Lexicon
 
 
@@ -31,12 +31,12 @@ def counterfactuals_of(lexicon: Lexicon) -> Counterfactuals:
 
 
 def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
-    """Build what the settings ``routing``, ``strength`` and ``target`` ask for.
+    """Build the intervention of the settings ``routing``, ``strength`` and ``target``.
 
-    ``top1``: the gate sends a prompt to one expert. ``stratified``: the seed of each picture
-    chooses its expert. ``minimal``: so does it, but only for as many pictures as the base model's
-    shares lack, which are read off the denoiser. ``measured``: one expert a prompt, as strong as
-    the denoiser says that it must be.
+    ``top1``: the gate chooses one expert per prompt. ``stratified``: the seed of each image chooses
+    its expert. ``minimal``: likewise, but only for the images that the base model's shares lack, as
+    estimated from the denoiser. ``calibrated``: one expert per prompt, at the strength that the
+    estimated shares require.
 
     Raises
     ------
@@ -49,43 +49,48 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     in_unet = moesd.unet_experts is not None
     if in_unet and (config.routing != "top1" or 0 < config.strength < 1):
         raise StageError(
-            f"sending {config.routing} at strength {config.strength:g} needs experts on the text "
-            "side alone; train with --side text, or send top1 at strength 1"
+            f"routing {config.routing} at strength {config.strength:g} needs experts on the text "
+            "side only; train with --side text, or use routing top1 at strength 1"
         )
     if config.strength == 0:
         return Intervention()
-    from probe.moesd.mixture.divisions import divide_all, divide_missing
-    from probe.moesd.mixture.sampled import SampledRouting
-    from probe.moesd.mixture.target_curve import Dialled
+    from probe.moesd.routing.stratified import (
+        StratifiedRouting,
+        full_allocation,
+        minimal_allocation,
+    )
+    from probe.moesd.routing.strength import PartialCorrection
 
     if config.routing == "top1":
         plain = moesd.intervention()
-        return plain if config.strength == 1 else Dialled(plain, config.strength)
+        return plain if config.strength == 1 else PartialCorrection(plain, config.strength)
     target = target_of(run)
 
     if config.routing == "calibrated":
-        from probe.moesd.mixture.calibrated import MeasuredRouting
+        from probe.moesd.routing.calibrated import CalibratedRouting
 
-        measured = MeasuredRouting(
+        calibrated = CalibratedRouting(
             moesd,
             pipeline,
             counterfactuals_of(run.lexicon),
             lambda prompts: [target.of(prompt) for prompt in prompts],
             guidance_scale=config.guidance_scale,
         )
-        return measured if config.strength == 1 else Dialled(measured, config.strength)
+        return (
+            calibrated if config.strength == 1 else PartialCorrection(calibrated, config.strength)
+        )
 
-    def divide(prompts: Sequence[str]) -> list[Double]:
+    def allocate(prompts: Sequence[str]) -> list[Double]:
         asked, strength = [target.of(prompt) for prompt in prompts], config.strength
         if config.routing == "stratified":
-            return [divide_all(shares, strength=strength) for shares in asked]
+            return [full_allocation(shares, strength=strength) for shares in asked]
         base = read_base_shares(run, moesd, pipeline, prompts)
         return [
-            divide_missing(shares, drawn, strength=strength)
+            minimal_allocation(shares, drawn, strength=strength)
             for shares, drawn in zip(asked, base, strict=True)
         ]
 
-    return SampledRouting(moesd, divide)
+    return StratifiedRouting(moesd, allocate)
 
 
 def target_of(run: Run) -> Target:
@@ -97,7 +102,7 @@ def target_of(run: Run) -> Target:
         If it is neither known, nor a share, nor a table that can be read, or the table names a
         subject that the run has no pictures of.
     """
-    from probe.moesd.mixture.targets import Target
+    from probe.moesd.routing.targets import Target
 
     name, words = run.config.generate.target, run.config.evaluate
     if name == "parity":
@@ -138,12 +143,9 @@ def read_base_shares(run: Run, moesd: MoESD, pipeline: Any, prompts: Sequence[st
 
     They are those at the run's guidance.
     """
-    import torch
+    from probe.moesd.mixture.shares import estimate_shares, guided
 
-    from probe.moesd.mixture.shares import guided, read_shares
-
-    encoder, counterfactuals = moesd.encoder, counterfactuals_of(run.lexicon)
-    said = zip(*(counterfactuals.of(prompt, moesd.token) for prompt in prompts), strict=True)
-    of_counterfactuals = torch.stack([encoder.states(list(of_word)) for of_word in said])
-    read = read_shares(pipeline, encoder.states(prompts), of_counterfactuals)
-    return guided(read.shares, run.config.generate.guidance_scale)
+    encoder, words = moesd.encoder, counterfactuals_of(run.lexicon)
+    counterfactuals = words.states(encoder, moesd.token, prompts)
+    found = estimate_shares(pipeline, encoder.states(prompts), counterfactuals)
+    return guided(found.shares, run.config.generate.guidance_scale)

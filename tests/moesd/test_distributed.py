@@ -17,7 +17,7 @@ from probe.io.artifacts import read_tensors
 from probe.moesd.config import TrainConfig
 from probe.moesd.examples import Examples
 from probe.moesd.loop.loop import Loop
-from probe.moesd.objectives import DiffusionObjective
+from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.run import Experiment
 from probe.run.create import held
 

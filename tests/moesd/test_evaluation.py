@@ -4,16 +4,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from probe.errors import DegenerateDataError
-from probe.moesd.gate import CLASSES
-from probe.moesd.gate.evaluation import (
+from probe.moesd.evaluation.gate_accuracy import (
     accuracy,
     answer,
     calibration_error,
     is_treated_right,
     reliability,
 )
-from probe.moesd.gate.levels import correct_levels, summarise_levels
-from probe.moesd.gate.roc import auc, roc
+from probe.moesd.evaluation.levels import correct_levels, summarise_levels
+from probe.moesd.evaluation.roc import auc, roc
+from probe.moesd.gate import CLASSES
 from probe.text.challenge_prompts import Wordings, subjects_by_split
 
 QUICK = {"n_bootstrap": 200}

@@ -36,7 +36,7 @@ def main():
 
     from probe.moesd.config import TrainConfig
     from probe.moesd.loop.loop import Loop
-    from probe.moesd.objectives import DiffusionObjective
+    from probe.moesd.objectives.diffusion import DiffusionObjective
 
     with tempfile.TemporaryDirectory() as folder:
         pipeline = make_pipeline()
@@ -138,7 +138,7 @@ def make_correction(pipeline):
     from probe.moesd.gate.classifier import KindClassifier
     from probe.moesd.model import MoESD
     from probe.moesd.token import SpecialToken
-    from probe.moesd.unet.experts import UNetExperts
+    from probe.moesd.unet_experts import UNetExperts
     from probe.text.encoder import TextEncoder
 
     encoder = TextEncoder(pipeline.text_encoder, pipeline.tokenizer, id="random", revision="0")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from probe.errors import ArtifactError, DataError, ShapeError
 from probe.latent.erasure import bias_score
 from probe.moesd.config import TrainConfig
+from probe.moesd.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.gate import CLASSES, Reading, classify_bias_score, fit_gate, fitting, true_classes
-from probe.moesd.gate.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.gate.gate import gate_features
 from probe.moesd.gate.reading import read_said
 from probe.text.challenge_prompts import LESSONS, Wordings

@@ -8,11 +8,10 @@ import torch
 from probe.errors import ArtifactError, DataError, MemoryLimitError
 from probe.images.pipelines import load_pipeline
 from probe.io.artifacts import Provenance
-from probe.moesd.config import TrainConfig
+from probe.moesd.config import LoopConfig, TrainConfig
 from probe.moesd.loop.checkpoint import Checkpoint, State
-from probe.moesd.loop.config import LoopConfig
 from probe.moesd.loop.loop import Loop
-from probe.moesd.training import hold_out
+from probe.moesd.training import choose_validation
 
 CONFIG = TrainConfig(learning_rate=0.1)
 TARGET = torch.tensor([1.0, -2.0, 3.0])
@@ -186,11 +185,11 @@ def test_training_stops_where_held_out_prompts_get_worse_and_keeps_the_best():
 
 def test_every_fifth_training_occupation_is_left_out_for_early_stopping():
     subjects = [name for name in "abcdef" for _ in range(2)]
-    held = hold_out(subjects, replace(CONFIG, patience=1))
+    held = choose_validation(subjects, replace(CONFIG, patience=1))
     assert {s for s, is_held in zip(subjects, held, strict=True) if is_held} == {"a", "f"}
-    assert hold_out(subjects, CONFIG) is None
+    assert choose_validation(subjects, CONFIG) is None
     with pytest.raises(DataError, match="patience to 0"):
-        hold_out(["a", "a"], replace(CONFIG, patience=1))
+        choose_validation(["a", "a"], replace(CONFIG, patience=1))
 
 
 def test_too_little_memory_says_which_setting_to_lower():

@@ -4,8 +4,8 @@ import torch
 
 from probe.errors import ArtifactError
 from probe.images.pipelines import load_pipeline
+from probe.moesd.files import gate_settings
 from probe.moesd.gate import CLASSES
-from probe.moesd.gate.files import gate_settings
 from probe.moesd.model import MoESD
 from probe.text.encoder import TextEncoder
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from probe.images.pipelines import load_pipeline
 from probe.moesd.experts import DIRECTIONS, LowRankAdapter
-from probe.moesd.unet.experts import UNetExperts
-from probe.moesd.unet.routing import Routed
+from probe.moesd.unet_experts import UNetExperts
+from probe.moesd.unet_routing import RoutedUNet
 
 FEMALE, MALE = DIRECTIONS
 RANK = 3
@@ -95,8 +95,8 @@ def denoise(unet, names=None):
 
 def test_routed_low_rank_experts_are_a_mixed_batch_of_peft(unet, experts):
     plain = denoise(unet)
-    with Routed(unet, experts) as routed:
-        routed.send(ROUTES)
+    with RoutedUNet(unet, experts) as routed:
+        routed.set_routes(ROUTES)
         ours = denoise(unet)
     with_peft(unet, experts)
     theirs = denoise(unet, [route or "__base__" for route in ROUTES])
@@ -110,8 +110,8 @@ def test_a_mixed_batch_of_peft_leaves_out_every_other_lora_and_ours_does_not(une
     style = LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_out.0"])
     unet.add_adapter(style, adapter_name="style")
     styled = denoise(unet)
-    with Routed(unet, experts) as routed:
-        routed.send(ROUTES)
+    with RoutedUNet(unet, experts) as routed:
+        routed.set_routes(ROUTES)
         ours = denoise(unet)
     with_peft(unet, experts)
     unet.set_adapters(["style"])

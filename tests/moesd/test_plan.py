@@ -9,7 +9,7 @@ from probe.errors import ModelError
 from probe.moesd.config import TrainConfig
 from probe.moesd.plan import plan_training
 from probe.moesd.plan.costs import measure_costs
-from probe.moesd.unet.experts import UNetExperts
+from probe.moesd.unet_experts import UNetExperts
 
 STABLE_DIFFUSION = {
     "unet": {
@@ -133,7 +133,7 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    from probe.moesd.unet.routing import Routed
+    from probe.moesd.unet_routing import RoutedUNet
 
     weights = {
         weight.untyped_storage().data_ptr()
@@ -141,8 +141,8 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
         for weight in module.parameters()
     }
     states = torch.randn(1, 77, 32, requires_grad=True)
-    with Routed(unet, experts) as routed, torch.autograd.graph.saved_tensors_hooks(keep, keep):
-        routed.send([experts.names[-1]])
+    with RoutedUNet(unet, experts) as routed, torch.autograd.graph.saved_tensors_hooks(keep, keep):
+        routed.set_routes([experts.names[-1]])
         unet(torch.randn(1, 4, 8, 8), torch.tensor([5]), states)
     real = sum(
         tensor.untyped_storage().nbytes()

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from probe.errors import ShapeError
-from probe.moesd.architecture import TOKEN_PLACES
+from probe.moesd.config import TOKEN_PLACES
 from probe.moesd.token import SpecialToken
 
 

@@ -7,7 +7,8 @@ import torch
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
 from probe.moesd.model import MoESD
-from probe.moesd.objectives import DiffusionObjective, LatentObjective
+from probe.moesd.objectives.diffusion import DiffusionObjective
+from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.token import SpecialToken
 from probe.moesd.training import train_moesd
 

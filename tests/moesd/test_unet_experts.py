@@ -4,10 +4,15 @@ import torch
 
 from probe.errors import ModelError, ShapeError
 from probe.images.pipelines import load_pipeline
-from probe.moesd.architecture import BASE, ExpertConfig, expert_names
-from probe.moesd.unet.experts import UNetExperts
-from probe.moesd.unet.routing import Routed
-from probe.moesd.unet.sites import cross_attentions, default_width
+from probe.moesd.config import ExpertConfig
+from probe.moesd.unet_experts import (
+    BASE,
+    UNetExperts,
+    cross_attentions,
+    default_width,
+    expert_names,
+)
+from probe.moesd.unet_routing import RoutedUNet
 
 FEMALE, MALE = "toward-female", "toward-male"
 N_IN_STABLE_DIFFUSION = 859_520_964
@@ -108,20 +113,20 @@ def test_experts_of_one_direction_part_the_prompts_by_the_size_of_their_bias_sco
 
 def test_new_experts_are_the_identity(pipeline):
     plain = denoise(pipeline)
-    with Routed(pipeline.unet, UNetExperts.start(pipeline.unet)) as routed:
-        routed.send([FEMALE, MALE, "", FEMALE])
+    with RoutedUNet(pipeline.unet, UNetExperts.start(pipeline.unet)) as routed:
+        routed.set_routes([FEMALE, MALE, "", FEMALE])
         torch.testing.assert_close(denoise(pipeline), plain, rtol=0, atol=0)
 
 
 def test_only_pictures_with_a_route_change_and_each_as_it_would_alone(pipeline):
     experts = moved(UNetExperts.start(pipeline.unet))
     plain = denoise(pipeline)
-    with Routed(pipeline.unet, experts) as routed:
-        routed.send(["", FEMALE, MALE, ""])
+    with RoutedUNet(pipeline.unet, experts) as routed:
+        routed.set_routes(["", FEMALE, MALE, ""])
         mixed = denoise(pipeline)
         alone = {}
         for route in (FEMALE, MALE):
-            routed.send([route] * 4)
+            routed.set_routes([route] * 4)
             alone[route] = denoise(pipeline)
     torch.testing.assert_close(mixed[[0, 3]], plain[[0, 3]], rtol=0, atol=0)
     torch.testing.assert_close(mixed[1], alone[FEMALE][1])
@@ -132,8 +137,8 @@ def test_only_pictures_with_a_route_change_and_each_as_it_would_alone(pipeline):
 
 def test_the_half_of_a_guided_batch_without_the_prompt_stays_bit_for_bit(pipeline):
     plain = denoise(pipeline, 4)
-    with Routed(pipeline.unet, moved(UNetExperts.start(pipeline.unet))) as routed:
-        routed.send([FEMALE, MALE])
+    with RoutedUNet(pipeline.unet, moved(UNetExperts.start(pipeline.unet))) as routed:
+        routed.set_routes([FEMALE, MALE])
         guided = denoise(pipeline, 4)
     torch.testing.assert_close(guided[:2], plain[:2], rtol=0, atol=0)
     assert (guided[2:] - plain[2:]).abs().amax(dim=(1, 2, 3)).min() > 1e-3
@@ -144,8 +149,8 @@ def test_the_shared_expert_is_passed_by_both_directions_and_by_no_other_picture(
     shared = moved(UNetExperts.start(pipeline.unet)).adapters[BASE]
     experts.adapters[BASE].load_state_dict(shared.state_dict())
     plain = denoise(pipeline, 3)
-    with Routed(pipeline.unet, experts) as routed:
-        routed.send([FEMALE, MALE, ""])
+    with RoutedUNet(pipeline.unet, experts) as routed:
+        routed.set_routes([FEMALE, MALE, ""])
         change = (denoise(pipeline, 3) - plain).abs().amax(dim=(1, 2, 3))
     assert (change > 0).tolist() == [True, True, False]
 
@@ -153,8 +158,8 @@ def test_the_shared_expert_is_passed_by_both_directions_and_by_no_other_picture(
 def test_a_detached_unet_is_as_it_was(pipeline):
     before = {name: weight.clone() for name, weight in pipeline.unet.state_dict().items()}
     plain = denoise(pipeline)
-    routed = Routed(pipeline.unet, moved(UNetExperts.start(pipeline.unet)))
-    routed.send([FEMALE] * 4)
+    routed = RoutedUNet(pipeline.unet, moved(UNetExperts.start(pipeline.unet)))
+    routed.set_routes([FEMALE] * 4)
     assert (denoise(pipeline) - plain).abs().amax() > 0
     routed.detach()
     routed.detach()
@@ -174,8 +179,8 @@ def test_gradients_reach_the_experts_through_a_checkpointed_unet(pipeline_folder
         if is_checkpointed:
             unet.enable_gradient_checkpointing()
         experts.zero_grad()
-        with Routed(unet, experts) as routed:
-            routed.send([FEMALE, ""])
+        with RoutedUNet(unet, experts) as routed:
+            routed.set_routes([FEMALE, ""])
             unet(*inputs).sample.square().sum().backward()
         gradients.append(
             {name: w.grad for name, w in experts.named_parameters() if w.grad is not None}
@@ -193,7 +198,7 @@ def test_gradients_reach_the_experts_through_a_checkpointed_unet(pipeline_folder
 def test_experts_of_another_unet_are_refused_with_both_shapes(pipeline, stable_diffusion):
     experts = UNetExperts.start(pipeline.unet)
     with pytest.raises(ModelError, match=r"cross-attentions of widths 8, 16|16 cross-attentions"):
-        Routed(stable_diffusion, experts)
+        RoutedUNet(stable_diffusion, experts)
     assert not any(module._forward_hooks for module in stable_diffusion.modules())
 
 
@@ -203,10 +208,10 @@ def test_a_network_without_cross_attention_is_refused(pipeline):
 
 
 def test_an_unknown_route_and_a_batch_of_another_size_are_refused(pipeline):
-    with Routed(pipeline.unet, UNetExperts.start(pipeline.unet)) as routed:
+    with RoutedUNet(pipeline.unet, UNetExperts.start(pipeline.unet)) as routed:
         with pytest.raises(ValueError, match=r"no expert 'toward-nobody'.*toward-female"):
-            routed.send(["toward-nobody"])
-        routed.send([FEMALE] * 3)
+            routed.set_routes(["toward-nobody"])
+        routed.set_routes([FEMALE] * 3)
         with pytest.raises(ShapeError, match="4 rows but 3 routes"):
             denoise(pipeline, 4)
 

@@ -1,4 +1,4 @@
-"""Put a correction into a running diffusers pipeline, and take it out again."""
+"""Attach a correction to a running diffusers pipeline, and detach it."""
 
 from probe.moesd.attach.attachment import Attachment
 

@@ -1,1 +1,1 @@
-"""A prompt's pictures as a mixture: its shares read, reweighted, and met by sampled routing."""
+"""The images of a prompt as a mixture of those of its counterfactuals: shares and reweighting."""

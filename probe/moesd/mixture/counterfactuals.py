@@ -1,48 +1,94 @@
-"""Counterfactuals of a prompt: the same words, and each value of the attribute said."""
+"""Counterfactual prompts: the same prompt with each value of the attribute stated."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
+from probe.moesd.experts import DIRECTIONS
 from probe.moesd.token import SpecialToken
+from probe.text.encoder import TextEncoder
 from probe.text.templates import with_article
 
 
 @dataclass(frozen=True)
 class Counterfactuals:
-    """Say each value of an attribute in a prompt that says none, before its subject.
+    """State each value of an attribute before the subject of a prompt.
 
-    The counterfactuals teach and measure; no pipeline is ever conditioned on one in a prompt's
-    place.
+    Counterfactuals serve training and measurement; images are never generated from them in place of
+    the prompt.
     """
 
     words: tuple[str, ...] = ("female", "male")
-    """Adjectives, one a value; the first is the value whose share is told."""
+    """One adjective per value."""
 
     def __post_init__(self) -> None:
         if len(set(self.words)) < 2 or len(set(self.words)) < len(self.words):
             raise ValueError(
-                f"counterfactuals say {list(self.words)}; needed two or more distinct words"
+                f"counterfactual words are {list(self.words)}; needed two or more distinct words"
+            )
+
+    def check_one_per_expert(self) -> None:
+        """Refuse words that are not one per expert, in the order of `DIRECTIONS`."""
+        if len(self.words) != len(DIRECTIONS):
+            raise ValueError(
+                f"counterfactual words are {list(self.words)} but the experts are "
+                f"{list(DIRECTIONS)}; needed one word per expert"
             )
 
     def of(self, prompt: str, token: SpecialToken) -> tuple[str, ...]:
-        """Put each word before the subject, with the article that it needs.
-
-        Returns
-        -------
-        tuple of str
-            One prompt a word, in their order.
-        """
+        """Insert each word before the subject, with the right article; one prompt per word."""
         place = token.subject_at(prompt)
         return tuple(
             _with_fitting_article(prompt[:place], word) + f"{word} {prompt[place:]}"
             for word in self.words
         )
 
+    def states(
+        self, encoder: TextEncoder, token: SpecialToken, prompts: Sequence[str]
+    ) -> torch.Tensor:
+        """Encode the counterfactuals of prompts.
+
+        Returns
+        -------
+        Tensor of shape (K, n_prompts, n_tokens, n_features)
+        """
+        by_word = zip(*(self.of(prompt, token) for prompt in prompts), strict=True)
+        return torch.stack([encoder.states(list(of_word)) for of_word in by_word])
+
+    def aligned_states(
+        self, encoder: TextEncoder, token: SpecialToken, prompts: Sequence[str]
+    ) -> torch.Tensor:
+        """Encode the counterfactuals, aligned position by position with `SpecialToken.encode`.
+
+        The last token of a word takes the special token's position.
+
+        Returns
+        -------
+        Tensor of shape (K, n_prompts, n_tokens, n_features)
+
+        Raises
+        ------
+        ValueError
+            If there is not one word per expert.
+        """
+        self.check_one_per_expert()
+        _, places = token.input_ids(encoder, prompts)
+        aligned = []
+        for word, states in zip(self.words, self.states(encoder, token, prompts), strict=True):
+            n_more = len(encoder.tokenizer(word, add_special_tokens=False).input_ids) - 1
+            position = torch.arange(states.shape[1])
+            source = position + n_more * (position >= places[:, None])
+            source = source.clamp(max=states.shape[1] - 1).to(states.device)
+            aligned.append(states.gather(1, source.unsqueeze(2).expand_as(states)))
+        return torch.stack(aligned)
+
 
 def _with_fitting_article(head: str, word: str) -> str:
-    """Let "an" before an auditor become "a" before a female auditor."""
+    """Turn "an" before an auditor into "a" before a female auditor."""
     found = re.search(r"\b(an?)(\s+)$", head, flags=re.IGNORECASE)
     if found is None:
         return head

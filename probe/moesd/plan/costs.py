@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from probe.moesd.unet.experts import UNetExperts
-from probe.moesd.unet.routing import Routed
+from probe.moesd.unet_experts import UNetExperts
+from probe.moesd.unet_routing import RoutedUNet
 
 _CHECKPOINTED = ("ResnetBlock2D", "BasicTransformerBlock")
 """What diffusers runs again in the backward pass when gradients are checkpointed."""
@@ -56,7 +56,7 @@ def measure_costs(unet: Any, experts: UNetExperts | None, *, latent_size: int) -
     inputs["encoder_hidden_states"].requires_grad_(True)
     with ExitStack() as stack:
         if experts is not None:
-            stack.enter_context(Routed(unet, experts)).send([experts.names[-1]])
+            stack.enter_context(RoutedUNet(unet, experts)).set_routes([experts.names[-1]])
         counter = stack.enter_context(FlopCounterMode(display=False))
         stack.enter_context(_FusedAttention())
         with kept.watching():

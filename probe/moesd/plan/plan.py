@@ -14,7 +14,7 @@ from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES
 from probe.moesd.plan.costs import Costs, measure_costs
 from probe.moesd.plan.shapes import Shape, n_weights
-from probe.moesd.unet.experts import UNetExperts
+from probe.moesd.unet_experts import UNetExperts
 
 BATCH_SIZES = (1, 4, 16)
 _TRAINED = 4 * 4  # bytes a trained weight: itself, its gradient, and two moments of Adam

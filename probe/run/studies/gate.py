@@ -41,9 +41,9 @@ class GateChallenge(Study):
 
     def make(self, run: Run) -> None:
         """Write the answers, what they are worth, the levels, and the result."""
-        from probe.moesd.gate.evaluation import answer, reliability
-        from probe.moesd.gate.levels import correct_levels, summarise_levels
-        from probe.moesd.gate.roc import roc
+        from probe.moesd.evaluation.gate_accuracy import answer, reliability
+        from probe.moesd.evaluation.levels import correct_levels, summarise_levels
+        from probe.moesd.evaluation.roc import roc
         from probe.moesd.model import MoESD
         from probe.text.challenge_prompts import CHALLENGES, Wordings, subjects_by_split
 
@@ -131,8 +131,8 @@ def _chances(answers: pd.DataFrame) -> tuple[Any, Any, Any, Any]:
 
 def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
     """Give what is said of a set as a whole: calibration, AUC, and the share of false alarms."""
-    from probe.moesd.gate.evaluation import accuracy, calibration_error
-    from probe.moesd.gate.roc import auc
+    from probe.moesd.evaluation.gate_accuracy import accuracy, calibration_error
+    from probe.moesd.evaluation.roc import auc
 
     found: dict[str, Any] = {"calibration_error": {}, "auc": {}, "false_alarms": {}}
     for name, of in answers.groupby("set", sort=False):
@@ -152,7 +152,7 @@ def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
 
 def _by_category(answers: pd.DataFrame, **drawing: Any) -> pd.DataFrame:
     """Share right by category and gate: the class itself, and what is done with the prompt."""
-    from probe.moesd.gate.evaluation import accuracy, is_treated_right
+    from probe.moesd.evaluation.gate_accuracy import accuracy, is_treated_right
 
     groups = dict(list(answers.groupby("category", sort=False)))
     for name, hard in answers[answers["is_hard"]].groupby("set", sort=False):

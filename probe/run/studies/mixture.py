@@ -64,19 +64,18 @@ class Mixture(Study):
 
 def _read(run: Run, subjects: list[str]) -> pd.DataFrame:
     """Ask the denoiser about the prompt that the pictures answer, one row a subject."""
-    import torch
-
-    from probe.moesd.mixture.shares import guided, read_shares
+    from probe.moesd.mixture.shares import estimate_shares, guided
     from probe.moesd.token import SpecialToken
     from probe.run.routing import counterfactuals_of
 
     encoder, pipeline = run.load_encoder(), run.load_pipeline()
     prompts = [fill(run.lexicon.neutral_templates[0], subject=subject) for subject in subjects]
     token, counterfactuals = SpecialToken.start(encoder, subjects), counterfactuals_of(run.lexicon)
-    said = zip(*(counterfactuals.of(prompt, token) for prompt in prompts), strict=True)
-    of_counterfactuals = torch.stack([encoder.states(list(of_word)) for of_word in said])
-    found = read_shares(
-        pipeline, encoder.states(prompts), of_counterfactuals, seed=run.config.probe.seed
+    found = estimate_shares(
+        pipeline,
+        encoder.states(prompts),
+        counterfactuals.states(encoder, token, prompts),
+        seed=run.config.probe.seed,
     )
     drawn = guided(found.shares, run.config.generate.guidance_scale)
     return pd.DataFrame(
@@ -84,7 +83,7 @@ def _read(run: Run, subjects: list[str]) -> pd.DataFrame:
             "read_plain": found.shares[:, 0],
             "read": drawn[:, 0],
             "explained": found.explained,
-            "obeyed": found.obeyed,
+            "sensitivity": found.sensitivity,
         }
     )
 

@@ -23,7 +23,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from probe.images.pipelines import load_pipeline
 from probe.moesd.model import MoESD
-from probe.moesd.unet.experts import UNetExperts
+from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
 
 PICTURE = Image.new("RGB", (16, 16), (90, 120, 150))

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from probe.errors import ShapeError
 from probe.images.pipelines import load_pipeline
 from probe.moesd.experts import Experts
-from probe.moesd.mixture.calibrated import TOP, MeasuredRouting, find_strengths
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import guided, unguided
+from probe.moesd.routing.calibrated import MAX_STRENGTH, CalibratedRouting, calibrate_strengths
 
 PULL = 0.4  # by which an expert at weight 1 moves a share
 
@@ -28,17 +28,17 @@ def pulled(shares):
 def test_the_strength_is_the_one_that_brings_the_share_to_the_target(exact):
     shares, target = [0.9, 0.2, 0.55], np.array([0.5, 0.5, 0.3])
     _, counterfactuals = exact.states(*shares)
-    found = find_strengths(exact, pulled(shares), counterfactuals, target)
+    found = calibrate_strengths(exact, pulled(shares), counterfactuals, target)
     expected = torch.tensor([[0.0, 1.0], [0.75, 0.0], [0.0, 0.625]])
-    torch.testing.assert_close(found.weights, expected, atol=TOP / 2**8, rtol=0)
+    torch.testing.assert_close(found.weights, expected, atol=MAX_STRENGTH / 2**8, rtol=0)
     np.testing.assert_allclose(found.before, shares, atol=1e-9)
-    np.testing.assert_allclose(found.after, target, atol=PULL * TOP / 2**8)
+    np.testing.assert_allclose(found.after, target, atol=PULL * MAX_STRENGTH / 2**8)
 
 
 def test_pictures_drawn_at_that_strength_have_the_target_share(exact):
     _, counterfactuals = exact.states(0.9)
     move = pulled([0.9])
-    found = find_strengths(exact, move, counterfactuals, np.array([0.5]))
+    found = calibrate_strengths(exact, move, counterfactuals, np.array([0.5]))
     assert (exact.draw(0.9, 600) > 0).double().mean() > 0.8
     drawn = exact.draw(float(move(found.weights)), 600)
     # Four standard deviations of a share of 600 draws.
@@ -47,15 +47,15 @@ def test_pictures_drawn_at_that_strength_have_the_target_share(exact):
 
 def test_an_expert_that_cannot_reach_the_target_is_at_its_strongest_and_says_so(exact):
     _, counterfactuals = exact.states(0.1)
-    found = find_strengths(exact, pulled([0.1]), counterfactuals, np.array([0.95]))
-    assert found.weights[0, 0] == pytest.approx(TOP, abs=0.01)
-    assert found.after[0] == pytest.approx(0.1 + PULL * TOP, abs=0.01)
+    found = calibrate_strengths(exact, pulled([0.1]), counterfactuals, np.array([0.95]))
+    assert found.weights[0, 0] == pytest.approx(MAX_STRENGTH, abs=0.01)
+    assert found.after[0] == pytest.approx(0.1 + PULL * MAX_STRENGTH, abs=0.01)
 
 
 def test_counterfactuals_must_be_two_of_each_prompt(exact):
     _, counterfactuals = exact.states(0.9)
     with pytest.raises(ShapeError, match="needed"):
-        find_strengths(exact, pulled([0.9]), counterfactuals, np.array([0.5, 0.5]))
+        calibrate_strengths(exact, pulled([0.9]), counterfactuals, np.array([0.5, 0.5]))
 
 
 @given(share=st.floats(0.01, 0.99), scale=st.floats(0.5, 10))
@@ -70,7 +70,7 @@ def test_opened_prompts_are_moved_by_one_expert_and_others_stay_bit_for_bit(
     prompts = town.prompts.select(group="neutral").prompts
     opened = moesd.opened(prompts)[0]
     closed = next(prompt for prompt in town.prompts.prompts if not moesd.opened([prompt]))
-    method = MeasuredRouting(
+    method = CalibratedRouting(
         moesd,
         load_pipeline(pipeline_folder),
         Counterfactuals(),
@@ -95,8 +95,8 @@ def test_opened_prompts_are_moved_by_one_expert_and_others_stay_bit_for_bit(
 
 
 def test_measured_routing_needs_one_word_an_expert(moesd):
-    with pytest.raises(ValueError, match="one word an expert"):
-        MeasuredRouting(
+    with pytest.raises(ValueError, match="one word per expert"):
+        CalibratedRouting(
             moesd, None, Counterfactuals(("young", "old", "ageless")), list, guidance_scale=1.0
         )
 

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.objectives import counterfactual_states
 
 
 def test_counterfactuals_say_each_value_before_the_subject_with_its_article(moesd):
@@ -23,7 +22,7 @@ def test_words_that_make_no_counterfactuals_are_refused(words):
 
 def test_counterfactuals_stand_token_by_token_where_the_marked_prompt_does(moesd):
     prompts = ["a photo of a nurse", "a portrait of an auditor"]
-    found = counterfactual_states(moesd, prompts, Counterfactuals())
+    found = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts)
     said = ["a photo of a female nurse", "a portrait of a female auditor"]
     expected = moesd.encoder.states(said)
     n_tokens = len(moesd.encoder.tokenizer("female", add_special_tokens=False).input_ids)
@@ -34,5 +33,6 @@ def test_counterfactuals_stand_token_by_token_where_the_marked_prompt_does(moesd
 
 
 def test_there_must_be_one_word_an_expert(moesd):
-    with pytest.raises(ValueError, match="needed one word an expert"):
-        counterfactual_states(moesd, ["a nurse"], Counterfactuals(("young", "old", "ageless")))
+    words = Counterfactuals(("young", "old", "ageless"))
+    with pytest.raises(ValueError, match="needed one word per expert"):
+        words.aligned_states(moesd.encoder, moesd.token, ["a nurse"])

@@ -10,8 +10,9 @@ from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts
 from probe.moesd.loop.checkpoint import Checkpoint
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.distillation import MixturePredictions, MixtureStates, teach
-from probe.moesd.objectives import HIGH_NOISE
+from probe.moesd.objectives.diffusion import HIGH_NOISE
+from probe.moesd.objectives.predictions import balanced_trajectories, mixture_predictions
+from probe.moesd.objectives.states import MixtureStates
 from probe.text.prompts import PromptSet
 
 CONFIG = TrainConfig(
@@ -51,7 +52,7 @@ def steps(objective, n, rate):
 
 def test_the_teacher_says_what_a_mixture_of_even_shares_would_say(exact):
     states, counterfactuals = exact.states(0.9, 0.2)
-    bank = teach(exact, states, counterfactuals, torch.tensor([0, 1] * 40), seed=0)
+    bank = balanced_trajectories(exact, states, counterfactuals, torch.tensor([0, 1] * 40), seed=0)
     assert bank.times.min() >= HIGH_NOISE * exact.scheduler.config.num_train_timesteps
     even = torch.full((len(bank.rows), 1, 1), 0.5, dtype=torch.float64)
     leaning = states[bank.rows]
@@ -81,7 +82,7 @@ def test_the_state_loss_is_one_at_first_and_falls(town, pipeline):
 def test_the_prediction_loss_falls_and_the_image_model_stays_bit_for_bit(town, pipeline):
     moesd, prompts = three(town)
     before = [weight.clone() for weight in pipeline.unet.parameters()]
-    objective = MixturePredictions(
+    objective = mixture_predictions(
         moesd, prompts, Counterfactuals(), pipeline, n_prompts=4, batch_size=32, seed=0
     )
     start = objective.rng.get_state()

@@ -5,33 +5,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import ShapeError
-from probe.moesd.mixture.shares import guided, mixture_weights, read_shares
+from probe.moesd.mixture.shares import estimate_shares, guided, mixture_weights
 
 
 def test_at_pure_noise_the_weight_is_the_share_itself(exact):
     planted = [0.0, 0.02, 0.31, 0.5, 0.97, 1.0]
-    read = read_shares(exact, *exact.states(*planted), n_noises=8)
+    read = estimate_shares(exact, *exact.states(*planted), n_noises=8)
     np.testing.assert_allclose(read.shares[:, 0], planted, atol=1e-6)
     np.testing.assert_allclose(read.shares.sum(axis=1), 1.0)
 
 
 def test_a_share_of_one_half_explains_nothing_of_a_lean_and_others_all_of_it(exact):
-    read = read_shares(exact, *exact.states(0.8, 0.5), n_noises=8)
+    read = estimate_shares(exact, *exact.states(0.8, 0.5), n_noises=8)
     np.testing.assert_allclose(read.explained[0], 1.0, atol=1e-9)
-    assert (read.obeyed > 1).all()
+    assert (read.sensitivity > 1).all()
 
 
 def test_counterfactuals_that_the_model_does_not_tell_apart_give_equal_shares_and_are_seen(exact):
     states, _ = exact.states(0.9)
-    read = read_shares(exact, states, torch.stack([states, states]), n_noises=4)
+    read = estimate_shares(exact, states, torch.stack([states, states]), n_noises=4)
     assert read.shares.tolist() == [[0.5, 0.5]]
-    assert read.obeyed.tolist() == [0.0]
+    assert read.sensitivity.tolist() == [0.0]
 
 
 def test_counterfactuals_of_other_prompts_are_refused(exact):
     states, _ = exact.states(0.9, 0.1)
     with pytest.raises(ShapeError, match=r"needed counterfactuals of shape \(K, \*states.shape\)"):
-        read_shares(exact, states, states[None])
+        estimate_shares(exact, states, states[None])
 
 
 @given(

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from probe.arrays import Double, Mask
+from probe.moesd.evaluation.roc import Estimate, units_of
 from probe.moesd.gate.classes import CLASSES, Labels, classify_bias_score
-from probe.moesd.gate.roc import Estimate, units_of
+from probe.moesd.model import MoESD
 from probe.stats.bootstrap import draw_counts, interval, share_interval
 from probe.stats.confidence_limits import student, widened
-
-if TYPE_CHECKING:
-    from probe.moesd.model import MoESD
-
 
 N_BINS = 10
 _OPEN = CLASSES[1:3]

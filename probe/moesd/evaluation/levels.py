@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
+from probe.moesd.model import MoESD
 from probe.stats.bootstrap import draw_counts, interval, mean_interval, share_interval
-
-if TYPE_CHECKING:
-    from probe.moesd.model import MoESD
 
 
 def correct_levels(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The dial: how much of a correction reaches the pictures, from none of it to all."""
+"""Partial corrections: interpolate between the base model's states and the corrected ones."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from collections.abc import Sequence
 import torch
 
 from probe.images.intervention import Condition, Intervention
-from probe.moesd.mixture.divisions import check_strength
 
 
-class Dialled(Intervention):
-    """Another intervention on the states, of which a part is done.
-
-    ``x + s (x' - x)``: the base model bit for bit at s = 0, the intervention itself at s = 1.
+class PartialCorrection(Intervention):
+    """Interpolate the states: ``x + s (x' - x)``.
 
     Parameters
     ----------
     inner : Intervention
-        It changes states and nothing else.
+        The whole correction; it changes states only.
     strength : float
-        s, from 0 to 1.
+        s, from 0 (base model, bit for bit) to 1 (``inner`` itself).
     """
 
     def __init__(self, inner: Intervention, strength: float) -> None:
@@ -28,16 +25,22 @@ class Dialled(Intervention):
         self._inner, self._strength = inner, strength
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Those of the inner intervention."""
+        """Return the conditions of the whole correction."""
         return self._inner.conditions(prompts, seeds)
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
-        """Go part of the way."""
+        """Interpolate the states."""
         if self._strength == 0.0:
             return states
         corrected = self._inner.correct(conditions, states)
         if self._strength == 1.0:
             return corrected
-        # Rows that the inner one leaves alone must not pass through the arithmetic.
+        # Rounding must not change the rows that `inner` leaves alone.
         is_kept = (corrected == states).flatten(1).all(dim=1)[:, None, None]
         return torch.where(is_kept, states, states + self._strength * (corrected - states))
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength outside [0, 1]."""
+    if not 0.0 <= strength <= 1.0:
+        raise ValueError(f"strength is {strength}; needed a number from 0 to 1")

@@ -8,13 +8,9 @@ from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS, Experts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.divisions import divide_all
-from probe.moesd.mixture.objectives import (
-    CounterfactualPredictions,
-    CounterfactualStates,
-    counterfactual_states,
-)
-from probe.moesd.mixture.sampled import SampledRouting
+from probe.moesd.objectives.predictions import counterfactual_predictions
+from probe.moesd.objectives.states import CounterfactualStates
+from probe.moesd.routing.stratified import StratifiedRouting, full_allocation
 
 HALF = np.array([0.5, 0.5])
 
@@ -46,12 +42,12 @@ def opened_and_closed(moesd, town):
 
 
 def halves(prompts):
-    return [divide_all(HALF) for _ in prompts]
+    return [full_allocation(HALF) for _ in prompts]
 
 
 def test_half_the_pictures_of_an_opened_prompt_go_to_each_expert(taught, town):
     prompt, _ = opened_and_closed(taught, town)
-    conditions = SampledRouting(taught, halves).conditions([prompt] * 40, range(40))
+    conditions = StratifiedRouting(taught, halves).conditions([prompt] * 40, range(40))
     routes = [condition.route for condition in conditions]
     assert sorted(set(routes)) == sorted(DIRECTIONS)
     assert abs(routes.count(DIRECTIONS[0]) - 20) <= 2
@@ -60,7 +56,7 @@ def test_half_the_pictures_of_an_opened_prompt_go_to_each_expert(taught, town):
 
 def test_a_closed_prompt_and_a_picture_left_to_the_base_stay_bit_for_bit(taught, town):
     opened, closed = opened_and_closed(taught, town)
-    method = SampledRouting(taught, lambda prompts: [np.array([0.5, 0.5, 0.0])] * len(prompts))
+    method = StratifiedRouting(taught, lambda prompts: [np.array([0.5, 0.5, 0.0])] * len(prompts))
     prompts = [opened] * 8 + [closed] * 8
     conditions = method.conditions(prompts, range(16))
     assert not any(condition.route for condition in conditions[8:])
@@ -77,9 +73,9 @@ def test_nothing_is_asked_of_the_division_where_no_prompt_opens(taught, town):
     def refuse(prompts):
         raise AssertionError(prompts)
 
-    conditions = SampledRouting(taught, refuse).conditions([closed], [1])
+    conditions = StratifiedRouting(taught, refuse).conditions([closed], [1])
     states = taught.encoder.states([closed])
-    assert SampledRouting(taught, refuse).correct(conditions, states) is states
+    assert StratifiedRouting(taught, refuse).correct(conditions, states) is states
 
 
 @pytest.mark.slow
@@ -93,9 +89,9 @@ def test_the_state_loss_starts_at_one_and_falls_to_where_each_expert_says_its_va
         optimizer.zero_grad()
         objective.loss().backward()
         optimizer.step()
-    targets = counterfactual_states(moesd, prompts, Counterfactuals())
+    targets = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts)
     for value, own in enumerate(targets):
-        sent = moesd.send(prompts, torch.full((len(prompts),), value == 1))
+        sent = moesd.encode_toward(prompts, torch.full((len(prompts),), value == 1))
         assert (sent - own).square().mean() < (sent - targets[1 - value]).square().mean()
     assert objective.loss().item() < 0.7
 
@@ -103,15 +99,17 @@ def test_the_state_loss_starts_at_one_and_falls_to_where_each_expert_says_its_va
 def test_the_denoiser_says_the_target_again_under_the_counterfactual_that_was_drawn(town, pipeline):
     prompts = town.prompts.select(group="neutral", split="trained").prompts[:3]
     moesd = town.train()
-    objective = CounterfactualPredictions(
+    objective = counterfactual_predictions(
         moesd, prompts, Counterfactuals(), pipeline, n_prompts=4, batch_size=5, seed=0
     )
     assert objective.loss().item() > 0
-    said = counterfactual_states(moesd, prompts, Counterfactuals())
-    latents, times, rows, target = objective._bank.draw(5, torch.Generator().manual_seed(1))
+    states = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts).flatten(0, 1)
+    bank = objective.trajectories
     with torch.no_grad():
-        again = pipeline.unet(latents, times, encoder_hidden_states=said.flatten(0, 1)[rows]).sample
-    torch.testing.assert_close(again, target, atol=1e-5, rtol=1e-4)
+        again = pipeline.unet(
+            bank.latents, bank.times, encoder_hidden_states=states[bank.rows]
+        ).sample
+    torch.testing.assert_close(again, bank.predictions, atol=1e-5, rtol=1e-4)
 
 
 def test_the_counterfactuals_objective_without_an_image_model_says_what_to_give(town):

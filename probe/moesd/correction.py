@@ -1,0 +1,147 @@
+"""The correction of prompts and their states by gate, special token and experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from probe.arrays import Double, Float32
+from probe.moesd.experts import Experts
+from probe.moesd.gate import CLASSES, Decision, Gate
+from probe.moesd.token import SpecialToken
+from probe.moesd.unet_experts import UNetExperts
+from probe.text.encoder import TextEncoder
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What routing, objectives and attachments need of a trained correction."""
+
+    encoder: TextEncoder
+    token: SpecialToken
+    gate: Gate
+    experts: Experts
+    """Experts on the text states; the identity if only the U-Net has experts."""
+    unet_experts: UNetExperts | None = None
+
+    def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
+        """Correct the states of the prompts that open the gate.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        states : Tensor of shape (n_prompts, max_tokens, n_features)
+            As `TextEncoder.states` returns them.
+
+        Returns
+        -------
+        Tensor of shape (n_prompts, max_tokens, n_features)
+            Rows of other prompts equal those of ``states``, bit for bit.
+        """
+        return self._corrected(prompts, states)[0]
+
+    def embed(self, prompts: Sequence[str]) -> Float32:
+        """Embed prompts after correction; shape (n_prompts, n_features), unit rows."""
+        corrected, ids = self._corrected(prompts, self.encoder.states(prompts))
+        return _unit(self.encoder.pool(corrected, ids))
+
+    def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
+        """Pool the encoder's states of prompts; shape (n_prompts, n_features), unit rows."""
+        return _unit(self.encoder.pool(states.float(), self.encoder.tokenize(prompts)))
+
+    def decide(self, prompts: Sequence[str], z: Float32 | None = None) -> Decision:
+        """Ask the gate; ``z`` are the prompts' pooled states, where known."""
+        return self.gate.decide(self.gate.read(self.encoder, prompts, z))
+
+    def opened(self, prompts: Sequence[str]) -> list[str]:
+        """List the prompts that open the gate, in their order."""
+        if not prompts:
+            return []
+        is_open = self.decide(prompts).is_open
+        return [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
+
+    @torch.no_grad()
+    def encode_toward(self, prompts: Sequence[str], toward_male: torch.Tensor) -> torch.Tensor:
+        """Encode prompts with the token and apply the named expert, whatever the gate decides.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        toward_male : bool Tensor of shape (n_prompts,)
+            Whether the expert is ``toward-male`` rather than ``toward-female``.
+
+        Returns
+        -------
+        Tensor of shape (n_prompts, max_tokens, n_features)
+        """
+        states: torch.Tensor = self.experts(self.token.encode(self.encoder, prompts), toward_male)
+        return states
+
+    @torch.no_grad()
+    def encode_weighted(
+        self, prompts: Sequence[str], weights: Double, *, encoder: TextEncoder | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode prompts with the token and apply the experts by weight.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        weights : ndarray of shape (n_prompts, 2)
+            Of ``toward-female`` and ``toward-male``, as in `Decision.weights`.
+        encoder : TextEncoder, optional
+            An encoder of the same base model with adapters loaded, such as a LoRA; the
+            correction's own by default.
+
+        Returns
+        -------
+        states : float32 Tensor of shape (n_prompts, max_tokens, n_features)
+        ids : int64 Tensor of shape (n_prompts, max_tokens)
+            Their token ids.
+        """
+        encoder = self.encoder if encoder is None else encoder
+        ids, places = self.token.input_ids(encoder, prompts)
+        marked = self.token.states(encoder, ids, places).float().to(self.encoder.device)
+        of_experts = torch.from_numpy(weights).float().to(self.encoder.device)
+        states: torch.Tensor = self.experts.mix(marked, of_experts)
+        return states, ids
+
+    @torch.no_grad()
+    def routes(self, prompts: Sequence[str]) -> list[str]:
+        """Name the U-Net expert of each prompt; empty for the base model."""
+        if self.unet_experts is None or not prompts:
+            return [""] * len(prompts)
+        z = self.pool(prompts, self.encoder.states(prompts))
+        return self.routes_of(self.decide(prompts, z), z)
+
+    def routes_of(self, decision: Decision, z: Float32) -> list[str]:
+        """Name the U-Net experts of prompts whose decision and pooled states are known."""
+        if self.unet_experts is None:
+            return [""] * len(z)
+        return [
+            self.unet_experts.route(name == CLASSES[2], abs(score)) if name in CLASSES[1:3] else ""
+            for name, score in zip(decision.classes, self.gate.bias_score(z), strict=True)
+        ]
+
+    @torch.no_grad()
+    def _corrected(
+        self, prompts: Sequence[str], states: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return corrected states and their token ids."""
+        ids = self.encoder.tokenize(prompts)
+        decision = self.decide(prompts, self.pool(prompts, states))
+        is_open = decision.is_open
+        corrected = states.clone()
+        if is_open.any():
+            rows = torch.from_numpy(np.flatnonzero(is_open))
+            opened = [prompts[row] for row in rows]
+            encoded, ids[rows] = self.encode_weighted(opened, decision.weights[is_open])
+            corrected[rows] = encoded.to(states)
+        return corrected, ids
+
+
+def _unit(pooled: torch.Tensor) -> Float32:
+    return functional.normalize(pooled, dim=1).detach().cpu().numpy()

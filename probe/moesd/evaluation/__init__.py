@@ -1,0 +1,1 @@
+"""How well the gate and the correction do on prompts whose class is known."""

@@ -1,0 +1,1 @@
+"""Training objectives; each has a ``name``, a ``pace``, ``parameters`` and ``loss()``."""

@@ -1,0 +1,136 @@
+"""Objectives on the text states: regression of the experts on fixed targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from probe.moesd.correction import Correction
+from probe.moesd.mixture.counterfactuals import Counterfactuals
+from probe.moesd.routing.calibrated import calibrate_strengths
+
+_N_NOISES = 2  # at pure noise, estimated shares hardly depend on the noise
+_PACE = 5.0  # regression on fixed targets converges with longer steps than the other objectives
+
+
+class CounterfactualStates:
+    """Bring each expert's states to those of its counterfactual, token by token.
+
+    ``mean_k |E_k(x) - x_k|^2 / |x - x_k|^2``, with x the states of the neutral prompt with the
+    special token, x_k those of its counterfactual, aligned, and E_k the expert. 1: no better than
+    without an expert; 0: each expert equals its counterfactual.
+
+    Parameters
+    ----------
+    correction : Correction
+        Token and experts are trained.
+    prompts : sequence of str
+        Gender-neutral prompts of training occupations, skewed or not.
+    counterfactuals : Counterfactuals
+        One word per expert, in the order of `probe.moesd.experts.DIRECTIONS`.
+    """
+
+    name = "counterfactual states"
+    pace = _PACE
+
+    def __init__(
+        self, correction: Correction, prompts: Sequence[str], counterfactuals: Counterfactuals
+    ) -> None:
+        self._correction = correction
+        encoder, token = correction.encoder, correction.token
+        self._ids, self._places = token.input_ids(encoder, prompts)
+        self._targets = counterfactuals.aligned_states(encoder, token, prompts)
+        token.vector.requires_grad_(True)
+        self.parameters = [token.vector, *correction.experts.parameters()]
+        with torch.no_grad():
+            plain = token.states(encoder, self._ids, self._places)
+            self._scales = (plain - self._targets).square().mean(dim=(1, 2, 3))  # (K,)
+
+    def loss(self) -> torch.Tensor:
+        """Compute the loss over all prompts."""
+        token, adapters = self._correction.token, self._correction.experts.adapters
+        states = token.states(self._correction.encoder, self._ids, self._places)
+        left = [
+            functional.mse_loss(adapter(states), target) / scale
+            for adapter, target, scale in zip(
+                adapters.values(), self._targets, self._scales, strict=True
+            )
+        ]
+        return torch.stack(left).mean()
+
+
+class MixtureStates:
+    """Bring the corrected states to where the denoiser predicts equal shares.
+
+    ``mean |E(x) - x*|^2 / mean |x - x*|^2`` with ``x* = x + s (x_1 - x_2)``: x are the states of
+    the neutral prompt with the special token, x_k those of its counterfactuals, E the expert
+    against the prompt's bias score, and s the step at which the estimated share is 1/2 (see
+    `calibrate_strengths`), computed once. 1: no better than without an expert; 0: equal shares.
+
+    Parameters
+    ----------
+    correction : Correction
+        Experts are trained; the token is not.
+    prompts, counterfactuals
+        As for `CounterfactualStates`.
+    pipeline : StableDiffusionPipeline
+        Its ``unet`` and ``scheduler`` are used.
+    seed : int
+        Of the noises from which shares are estimated.
+    """
+
+    name = "mixture states"
+    pace = _PACE
+
+    def __init__(
+        self,
+        correction: Correction,
+        prompts: Sequence[str],
+        counterfactuals: Counterfactuals,
+        pipeline: Any,
+        *,
+        seed: int,
+    ) -> None:
+        self._experts = correction.experts
+        self._states = frozen_states(correction, prompts)
+        self._toward_male = is_female_skewed(correction, prompts)
+        words = correction.encoder, correction.token, prompts
+        aligned = counterfactuals.aligned_states(*words)
+        difference = aligned[0] - aligned[1]
+
+        def states_at(weights: torch.Tensor) -> torch.Tensor:
+            steps = (weights[:, 0] - weights[:, 1]).to(difference)
+            return self._states + steps[:, None, None] * difference
+
+        self.found = calibrate_strengths(
+            pipeline,
+            states_at,
+            counterfactuals.states(*words),
+            np.full(len(prompts), 1 / 2),
+            n_noises=_N_NOISES,
+            seed=seed,
+        )
+        self._targets = states_at(self.found.weights)
+        self._scale = functional.mse_loss(self._states, self._targets)
+        self.parameters = list(correction.experts.parameters())
+
+    def loss(self) -> torch.Tensor:
+        """Compute the loss over all prompts."""
+        corrected = self._experts(self._states, self._toward_male)
+        return functional.mse_loss(corrected, self._targets) / self._scale
+
+
+@torch.no_grad()
+def frozen_states(correction: Correction, prompts: Sequence[str]) -> torch.Tensor:
+    """Encode prompts with the token and freeze it; shape (n_prompts, n_tokens, n_features)."""
+    correction.token.vector.requires_grad_(False)
+    return correction.token.encode(correction.encoder, prompts)
+
+
+def is_female_skewed(correction: Correction, prompts: Sequence[str]) -> torch.Tensor:
+    """Which prompts the expert toward male serves, bool of shape (n_prompts,)."""
+    return torch.from_numpy(correction.gate.bias_score(correction.encoder.embed(prompts)) < 0)

@@ -1,0 +1,1 @@
+"""Routing of images to experts: top1 and calibrated per prompt, stratified per image."""

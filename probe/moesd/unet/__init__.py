@@ -1,1 +1,0 @@
-"""Experts within the image model: where they sit in its U-Net, what they are, who passes them."""
