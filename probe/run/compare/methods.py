@@ -11,7 +11,7 @@ from probe.images.intervention import Intervention
 from probe.run.config import settings_line
 from probe.run.folder import Run
 from probe.run.stages.embed import FILES as EMBEDDINGS
-from probe.run.stages.fit import DIRECTION, FIT
+from probe.run.stages.fit import DIRECTION
 from probe.run.stages.train import FOLDER, parts
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _files(run: Run) -> str:
 
 
 def _fit(run: Run) -> str:
-    return f"{settings_line(run.config.train)} {run.hashes(*EMBEDDINGS, DIRECTION, FIT)}"
+    return f"{settings_line(run.config.train)} {run.hashes(*EMBEDDINGS, DIRECTION)}"
 
 
 def _variants(**settings: Mapping[str, Any]) -> dict[str, Entry]:

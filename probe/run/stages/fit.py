@@ -67,18 +67,20 @@ class Fit:
 
     def stale(self, run: Run) -> str | None:
         """Look at every file; the map may have been completed by ``train``."""
-        made_from = self.made_from(run)
-        if why := stale_files(run, made_from, DIRECTION, FIT, SUBJECTS) or stale_places(run):
-            return why
-        return stale_map(run, made_from, completed=None)
+        return (
+            stale_files(run, direction_made_from(run), DIRECTION, SUBJECTS)
+            or stale_files(run, self.made_from(run), FIT)
+            or stale_places(run)
+            or stale_map(run, completed=None)
+        )
 
     def make(self, run: Run) -> None:
-        """Write the direction, its figures, the subjects and the map."""
+        """Write the direction, its figures, the subjects, and the map if it is not up to date."""
         from probe.latent.association import group_gap, share_correlation
         from probe.latent.directions.estimators import ESTIMATORS
         from probe.latent.erasure import bias_score
 
-        config, made_from = run.config.fit, self.made_from(run)
+        config, made_from = run.config.fit, direction_made_from(run)
         z, table = vectors(run), run.prompts.table
         male, female = training_pairs(run)
         pairs = z[male], z[female]
@@ -121,9 +123,13 @@ class Fit:
             "n_pairs": len(pairs[0]),
             "maps": faithfulness,
         }
-        write_table(run.folder / MAP, places, run.provenance("map", made_from, seed=seed))
+        if stale_map(run, completed=None):  # else `train` has completed it, and it stays
+            write_table(
+                run.folder / MAP, places, run.provenance("map", _map_made_from(run), seed=seed)
+            )
         write_table(run.folder / SUBJECTS, subjects, run.provenance("subjects", made_from))
-        write_json(run.folder / FIT, figures, run.provenance("fit", made_from, seed=seed))
+        made = run.provenance("fit", self.made_from(run), seed=seed)
+        write_json(run.folder / FIT, figures, made)
         arrays = {
             "vector": direction.vector,
             "basis": projection.basis_,
@@ -140,10 +146,24 @@ class Fit:
         return FitResult(**read_json(run.folder / FIT, kind="fit")[0])
 
     def made_from(self, run: Run) -> str:
-        """Hash of the settings and inputs."""
-        from probe.run.stages.embed import FILES
+        """Hash of the settings and inputs of the figures."""
+        return hash_parts("fit", settings_line(run.config.fit), direction_made_from(run))
 
-        return hash_parts("fit", settings_line(run.config.fit), run.hashes(*FILES))
+
+def direction_made_from(run: Run) -> str:
+    """Hash of what the direction and the subjects' bias scores depend on.
+
+    Resamples and the seed are not among it, so that another number of them does not make stale
+    what is computed from the direction.
+    """
+    from probe.run.stages.embed import FILES
+
+    settings = settings_line(run.config.fit, without=("n_bootstrap", "seed"))
+    return hash_parts("direction", settings, run.hashes(*FILES))
+
+
+def _map_made_from(run: Run) -> str:
+    return hash_parts("map", direction_made_from(run), str(run.config.fit.seed))
 
 
 def training_pairs(run: Run) -> tuple[Indices, Indices]:
@@ -188,15 +208,15 @@ def complete_map(run: Run, corrected: Float32, *, made_from: str) -> None:
     )
 
 
-def stale_map(run: Run, fitted: str, *, completed: str | None) -> str | None:
-    """Say why the map is not that of a fit, or not that of a training on it."""
+def stale_map(run: Run, *, completed: str | None) -> str | None:
+    """Say why the map is not that of the fit, or not completed by a certain training."""
     from probe.io.artifacts import read_provenance
 
     path = run.folder / MAP
     if not path.exists():
         return f"{MAP} does not exist yet"
     found, _, trained = read_provenance(path).made_from.partition("+")
-    if found != fitted or (completed is not None and trained != completed):
+    if found != _map_made_from(run) or (completed is not None and trained != completed):
         return f"{MAP} was made with other settings or inputs"
     return None
 

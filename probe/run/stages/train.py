@@ -13,7 +13,6 @@ from probe.run.config import settings_line
 from probe.run.folder import Run, stale_files
 from probe.run.stages.fit import (
     DIRECTION,
-    FIT,
     complete_map,
     read_direction,
     stale_map,
@@ -84,29 +83,28 @@ class Train:
 
     def stale(self, run: Run) -> str | None:
         """Look at every file, and whether the map shows the corrected prompts."""
-        from probe.run.stages.fit import Fit
-
         made_from = self.made_from(run)
         if why := stale_files(run, made_from, *parts(run), GATE):
             return why
-        return stale_map(run, Fit().made_from(run), completed=made_from)
+        return stale_map(run, completed=made_from)
 
     def make(self, run: Run) -> None:
-        """Write the correction, the gate's table and the completed map."""
-        made_from = self.made_from(run)
-        moesd = train_correction(run, is_resumable=True)
-        if distributed.is_first():
-            self._write(run, moesd, made_from)
-        distributed.barrier()
+        """Write the correction unless it is up to date, its gate's table and the completed map."""
+        from probe.moesd.model import MoESD
 
-    def _write(self, run: Run, moesd: MoESD, made_from: str) -> None:
-        config = run.config.train
-        provenance = run.provenance("moesd", made_from, seed=config.seed)
-        moesd.save(run.folder / FOLDER, provenance)
-        corrected = moesd.embed(run.prompts.prompts)
-        table = _gate_table(run, moesd, vectors(run), corrected)
-        write_table(run.folder / GATE, table, run.provenance("gate", made_from, seed=config.seed))
-        complete_map(run, corrected, made_from=made_from)
+        made_from, seed = self.made_from(run), run.config.train.seed
+        if stale_files(run, made_from, *parts(run)):
+            moesd = train_correction(run, is_resumable=True)
+            if distributed.is_first():
+                moesd.save(run.folder / FOLDER, run.provenance("moesd", made_from, seed=seed))
+        else:
+            moesd = MoESD.load(run.folder / FOLDER, run.load_encoder())
+        if distributed.is_first():
+            corrected = moesd.embed(run.prompts.prompts)
+            table = _gate_table(run, moesd, vectors(run), corrected)
+            write_table(run.folder / GATE, table, run.provenance("gate", made_from, seed=seed))
+            complete_map(run, corrected, made_from=made_from)
+        distributed.barrier()
 
     def result(self, run: Run) -> TrainResult:
         """Read the gate's table."""
@@ -151,7 +149,7 @@ def _inputs(run: Run) -> tuple[str, str]:
 
     has_pictures = run.config.train.needs_pictures
     return (
-        run.hashes(*FILES, DIRECTION, FIT),
+        run.hashes(*FILES, DIRECTION),
         examples_made_from(run) if has_pictures else "",
     )
 

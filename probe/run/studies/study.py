@@ -10,7 +10,7 @@ from probe.io.artifacts import hash_parts, read_json, write_json
 from probe.run.config import OF_LEVELS, settings_line
 from probe.run.folder import INTERVALS, Run
 from probe.run.stages.embed import FILES as EMBEDDINGS
-from probe.run.stages.fit import DIRECTION, FIT, SUBJECTS
+from probe.run.stages.fit import DIRECTION, SUBJECTS
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Study(ABC):
     file: str
     """What it writes last, relative to the run folder."""
     inputs: tuple[str, ...] = ()
-    """What it reads besides embeddings and fit."""
+    """What it reads besides the embeddings, the direction and the subjects."""
 
     @abstractmethod
     def stale(self, run: Run) -> str | None:
@@ -66,7 +66,7 @@ class Study(ABC):
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and of everything that is read."""
-        files = run.hashes(*EMBEDDINGS, DIRECTION, SUBJECTS, FIT, *self.inputs)
+        files = run.hashes(*EMBEDDINGS, DIRECTION, SUBJECTS, *self.inputs)
         return hash_parts(f"study of {self.name}", INTERVALS, common_settings(run), files)
 
 

@@ -1,0 +1,67 @@
+"""A change makes stale what was computed from it, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from probe.io.artifacts import read_table
+from probe.run import Experiment
+from probe.run.stages import train
+from probe.text.prompt_files import read_prompts
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+def correction(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "moesd").iterdir() if path.is_file()}
+
+
+def test_more_resamples_of_fit_leave_the_correction_up_to_date(run):
+    experiment = Experiment.open(run)
+    assert experiment.fit(n_bootstrap=77).was_made
+    assert [experiment.train().was_made, experiment.generate().was_made] == [False, False]
+
+
+def test_user_prompts_leave_the_correction_up_to_date(run, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a wizard\na witch\n")
+    model = Experiment.open(run).config.model
+    experiment = Experiment.create(run, model=model, prompts=read_prompts(prompts))
+    assert experiment.embed().was_made
+    assert experiment.fit().was_made
+    assert [experiment.train().was_made, experiment.generate().was_made] == [False, False]
+
+
+def test_another_seed_of_the_map_changes_the_map_and_trains_nothing(run, monkeypatch):
+    def train_correction(*arguments: object, **options: object) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(train, "train_correction", train_correction)
+    before = correction(run)
+    experiment = Experiment.open(run)
+    assert experiment.fit(seed=9).was_made
+    assert experiment.train().was_made
+    assert correction(run) == before
+    places, _ = read_table(run / "latent/map.parquet", kind="map")
+    assert places["corrected_x"].notna().all()
+    assert not experiment.generate().was_made
+
+
+def test_another_direction_makes_the_correction_stale(run):
+    experiment = Experiment.open(run)
+    experiment.fit(estimator="pca")
+    assert "other settings or inputs" in experiment.info().stages["train"]
+
+
+@pytest.mark.parametrize("study", ["directions", "association", "tracing"])
+def test_more_resamples_of_fit_leave_a_study_up_to_date(run, study):
+    experiment = Experiment.open(run)
+    assert experiment.probe(study, n_bootstrap=20, n_refits=2)[0].was_made
+    assert experiment.fit(n_bootstrap=77).was_made
+    assert not experiment.probe(study)[0].was_made
