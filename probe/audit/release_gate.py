@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from probe.errors import DataError, OptionError
-from probe.io.files import atomic, one_line
+from probe.io.files import atomic
 from probe.io.lines import nearest
-from probe.io.parsing import parse_toml
+from probe.io.toml_tables import TomlTable
 
 Found = Mapping[str, Any]
 
@@ -87,21 +88,12 @@ def read_policy(path: Path) -> list[Bound]:
     DataError
         If the file cannot be read, is not TOML, or holds anything else.
     """
-    try:
-        policy = parse_toml(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {one_line(error)}; name another file") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not TOML ({one_line(error)}); correct it") from error
-    if unknown := [name for name in policy if name not in (ABOVE, BELOW)]:
-        raise DataError(
-            f"{path} holds {unknown[0]!r}{nearest(unknown[0], (ABOVE, BELOW))}; needed the tables "
-            f"[{ABOVE}] and [{BELOW}]"
-        )
+    policy = TomlTable.read(path, "policy")
+    policy.refuse_unknown((ABOVE, BELOW))
     bounds = [
         Bound(figure, limit, side)
-        for side, table in policy.items()
-        for figure, limit in _entries(path, side, table)
+        for side in policy.data
+        for figure, limit in _limits(policy.table(side))
     ]
     if not bounds:
         raise DataError(f"{path} holds no bound; needed one, as in [{ABOVE}] mad = 0.15")
@@ -194,26 +186,17 @@ def _names(found: Found, above: str = "") -> Iterator[str]:
                 yield from _names(value, f"{place}.")
 
 
-def _entries(path: Path, side: str, table: object, above: str = "") -> Iterator[tuple[str, float]]:
-    if not isinstance(table, dict):
-        raise DataError(f"{path}: {side} is {table!r}; needed a table of figures and numbers")
-    for name, limit in table.items():
+def _limits(table: TomlTable, above: str = "") -> Iterator[tuple[str, float]]:
+    for name, limit in table.data.items():
         if isinstance(limit, dict):
-            yield from _entries(path, side, limit, f"{above}{name}.")
-            continue
-        try:
-            if isinstance(limit, (bool, str)):
-                raise ValueError
-            yield f"{above}{name}", _number(limit)
-        except (TypeError, ValueError):
-            raise DataError(
-                f"{path}: [{side}] {above}{name} is {limit!r}; needed a number"
-            ) from None
+            yield from _limits(table.table(name), f"{above}{name}.")
+        else:
+            yield f"{above}{name}", table.number(name)
 
 
-def _number(limit: Any) -> float:
+def _number(limit: str) -> float:
     number = float(limit)
-    if number != number or abs(number) == float("inf"):
+    if not math.isfinite(number):
         raise ValueError(limit)
     return number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -84,12 +85,28 @@ class TomlTable:
         return tuple(texts)
 
     def number(self, key: str, low: float = float("-inf"), high: float = float("inf")) -> float:
-        """A number between two bounds, both included."""
+        """A finite number between two bounds, both included."""
         found: Any = self.data.get(key)
-        if type(found) not in (int, float) or not low <= found <= high:
+        is_number = type(found) in (int, float) and math.isfinite(found)
+        if not is_number or not low <= found <= high:
             bounds = f" from {low:g} to {high:g}" if abs(low) + abs(high) < float("inf") else ""
             raise self.wrong(key, shown(found), f"a number{bounds}")
         return float(found)
+
+    def numbers(self, key: str, n: int) -> list[float]:
+        """A list of n numbers."""
+        found: Any = self.data.get(key)
+        is_list = isinstance(found, list) and all(type(x) in (int, float) for x in found)
+        if not is_list or len(found) != n:
+            raise self.wrong(key, shown(found), f"a list of {n} numbers")
+        return [float(number) for number in found]
+
+    def one_of(self, key: str, allowed: Iterable[str]) -> str:
+        """One of a few strings."""
+        found, allowed = self.data.get(key), list(allowed)
+        if found not in allowed:
+            raise self.wrong(key, shown(found), either(allowed))
+        return str(found)
 
     def flag(self, key: str, default: bool) -> bool:
         """A truth value; the default if the key is absent."""

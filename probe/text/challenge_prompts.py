@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from probe.errors import DataError
-from probe.io.parsing import parse_toml
+from probe.io.toml_tables import TomlTable
 from probe.text.prompts import PromptSet
-from probe.text.templates import fill
+from probe.text.templates import fill, slots_of
 
 _FOLDER = Path(__file__).parent.parent / "data" / "gate"
 CHALLENGE = _FOLDER / "challenge.toml"
@@ -70,19 +67,22 @@ class Wordings:
         DataError
             If it cannot be read, a kind is unknown, or a slot has no words.
         """
-        try:
-            data = parse_toml(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise DataError(f"{path} cannot be read as TOML ({error}); correct the file") from error
-        found = cls(path, data.get("words", {}), data.get("category", []), data.get("level", []))
-        for wording in (of for category in found.categories for of in category["prompts"]):
-            if wording["kind"] not in KINDS:
-                raise DataError(
-                    f"{path}: a kind is {wording['kind']!r}; needed one of {', '.join(KINDS)}"
-                )
-            for side in _sides(wording["kind"]):
-                for template in wording["templates"]:
-                    found._check_slots(template, side)
+        file = TomlTable.read(path, "prompt templates")
+        words, levels = file.data.get("words", {}), file.data.get("level", [])
+        found = cls(path, words, file.data.get("category", []), levels)
+        for category in file.tables("category"):
+            category.string("name")
+            for wording in category.tables("prompts"):
+                kind, templates = wording.one_of("kind", KINDS), wording.strings("templates")
+                for gender in _genders(kind):
+                    known = {"subject", "other", *found._words(gender)}
+                    for slot in (slot for text in templates for slot in slots_of(text)):
+                        if slot not in known:
+                            raise wording.wrong(
+                                "templates",
+                                f"has the slot {slot!r}",
+                                f"words for it in [words.{gender}]",
+                            )
         return found
 
     def prompts(self, subjects: Subjects, *, split: str, every: int = 1) -> pd.DataFrame:
@@ -106,7 +106,7 @@ class Wordings:
         for category in self.categories:
             of = category.get("subjects", split)
             for wording in category["prompts"]:
-                for side in _sides(wording["kind"]):
+                for side in _genders(wording["kind"]):
                     for turn, template in enumerate(wording["templates"]):
                         for subject, prompt in self._filled(
                             template, side, subjects.get(of, ()), turn, every
@@ -142,19 +142,11 @@ class Wordings:
     def _words(self, side: str) -> dict[str, Sequence[str]]:
         return {**self.words.get("any", {}), **self.words.get(side, {})}
 
-    def _check_slots(self, template: str, side: str) -> None:
-        known = {"subject", "other", *self._words(side)}
-        if unknown := [slot for slot in _slots(template) if slot not in known]:
-            raise DataError(
-                f"{self.path}: {template!r} has a slot {unknown[0]!r} but [words.{side}] has no "
-                "such words; add them"
-            )
-
     def _filled(
         self, template: str, side: str, subjects: Sequence[str], turn: int, every: int
     ) -> Iterator[tuple[str, str]]:
         """Give (subject, prompt); the subject is empty where the template has none."""
-        words, slots = self._words(side), _slots(template)
+        words, slots = self._words(side), slots_of(template)
 
         def taken(at: int, but: tuple[str, ...]) -> dict[str, str]:
             return {
@@ -184,9 +176,5 @@ def subjects_by_split(prompts: PromptSet) -> dict[str, list[str]]:
     }
 
 
-def _slots(template: str) -> list[str]:
-    return list(dict.fromkeys(re.findall(r"\{(\w+)\}", template)))
-
-
-def _sides(kind: str) -> tuple[str, ...]:
+def _genders(kind: str) -> tuple[str, ...]:
     return GENDERS if kind == "explicit" else ("any",)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from probe.arrays import Double
 from probe.errors import DataError
-from probe.io.parsing import parse_toml
+from probe.io.toml_tables import TomlTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,35 +60,24 @@ class Target:
             If the file cannot be read, names other values, or a row is not one share a value of
             sum 1.
         """
-        try:
-            data = parse_toml(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if not path.is_file():
             raise DataError(
-                f"the target {path} cannot be read ({error}); needed parity, labour, a share or "
-                "a TOML file"
-            ) from error
-        named = data.get("values")
-        if not isinstance(named, list) or sorted(map(str, named)) != sorted(values):
-            raise DataError(
-                f"{path}: values is {named}; needed the {len(values)} values {list(values)}"
+                f"there is no target {path}; needed parity, labour, a share or a TOML file"
             )
+        table = TomlTable.read(path, "target")
+        named = table.strings("values")
+        if sorted(named) != sorted(values):
+            raise table.wrong("values", f"is {list(named)}", f"the values {list(values)}")
         order = [named.index(value) for value in values]
 
-        def shares(name: str, row: Any) -> Double:
-            numbers = isinstance(row, list) and all(type(x) in (int, float) for x in row)
-            if not numbers or len(row) != len(values):
-                raise DataError(
-                    f"{path}: {name} is {row}; needed {len(values)} numbers, one a value"
-                )
-            return np.array(row, dtype=np.float64)[order]
+        def shares(of: TomlTable, key: str) -> Double:
+            return np.array(of.numbers(key, len(values)))[order]
 
-        subjects = data.get("subjects", {})
-        if not isinstance(subjects, dict):
-            raise DataError(f"{path}: subjects is {subjects!r}; needed a table [subjects]")
-        default = data.get("default", [1 / len(values)] * len(values))
+        default = np.full(len(values), 1 / len(values))
+        subjects = table.table("subjects") if "subjects" in table.data else None
         return cls(
-            shares("default", default),
-            {str(name): shares(str(name), row) for name, row in subjects.items()},
+            shares(table, "default") if "default" in table.data else default,
+            {} if subjects is None else {name: shares(subjects, name) for name in subjects.data},
         )
 
     def of(self, prompt: str) -> Double:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from probe.errors import DataError
+from probe.io.toml_tables import TomlTable
 
 T = TypeVar("T")
 
@@ -123,12 +123,7 @@ def read_words(path: Path, build: Callable[[Mapping[str, Any]], T], *, shipped: 
         If the file cannot be read, is not TOML, or `build` cannot use it: the message names the
         shipped file to compare it with.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; name another file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not TOML ({error}); correct the file") from error
+    data = TomlTable.read(path, "words").data
     try:
         return build(data)
     except (KeyError, TypeError, AttributeError) as error:
