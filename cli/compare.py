@@ -9,6 +9,7 @@ import click
 from cli.options import device_option, json_option, run_argument
 from cli.output import echo_json, open_run, tell_outcome
 from cli.progress import ProgressBar
+from probe.stats.resampling import Resampling
 
 
 @click.group()
@@ -83,5 +84,5 @@ def runs(runs: tuple[Path, ...], n_bootstrap: int, seed: int, as_json: bool) -> 
     """
     from probe.run.compare.runs import compare_runs
 
-    answer = compare_runs(runs, n_bootstrap=n_bootstrap, seed=seed)
+    answer = compare_runs(runs, resampling=Resampling(n_bootstrap, seed))
     echo_json(answer.to_json()) if as_json else click.echo(answer.summary())

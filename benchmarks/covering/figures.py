@@ -19,7 +19,8 @@ from probe.audit.misclassification.corrected import calibrated_figures, rogan_gl
 from probe.audit.misclassification.paired import calibrated_difference
 from probe.audit.misclassification.sample import Calibration
 from probe.audit.subject_intervals import interval_over_subjects
-from probe.stats.intervals import Interval
+from probe.stats.interval import Interval
+from probe.stats.resampling import Resampling
 
 N_SUBJECTS = (10, 40)
 POPULATIONS = {
@@ -59,13 +60,15 @@ def _setting(
         drawn = rng.beta(*spread, n_subjects)
         counts = pictures(drawn, n, rng)
         other = pictures(0.5 + KEPT * (drawn - 0.5), n, rng)
-        for of, found in audit_figures(counts, n_bootstrap=_N_BOOTSTRAP, seed=trial).items():
+        for of, found in audit_figures(counts, resampling=Resampling(_N_BOOTSTRAP, trial)).items():
             hits["observed", of] += found.low <= before[of] <= found.high
             hits["without chance", of] += found.corrected_low <= true[of] <= found.corrected_high
             widths[of] += found.high - found.low
         for of, change in _paired(counts, other, trial).items():
             hits["paired", of] += change.low <= after[of] - before[of] <= change.high
-        moved = cell_shifts(counts, other, n_bootstrap=_N_BOOTSTRAP, n_permutations=1)[0]
+        moved = cell_shifts(
+            counts, other, resampling=Resampling(_N_BOOTSTRAP), permutations=Resampling(1)
+        )[0]
         mean = spread[0] / sum(spread)
         shifted += moved.low <= (KEPT - 1) * (mean - 0.5) <= moved.high
     told = f"{name}, {n_subjects} subjects"
@@ -83,7 +86,9 @@ def _paired(counts: np.ndarray, other: np.ndarray, seed: int) -> dict[str, Inter
         return {of: second[of] - first[of] for of in MEASURES}
 
     fair, rng = np.full(counts.shape, 0.5), np.random.default_rng(seed)
-    return interval_over_subjects([counts, other], fair, change, n_bootstrap=_N_BOOTSTRAP, rng=rng)
+    return interval_over_subjects(
+        [counts, other], fair, change, resampling=Resampling(_N_BOOTSTRAP), rng=rng
+    )
 
 
 def calibrated(n_trials: int) -> Iterator[dict[str, Any]]:
@@ -105,7 +110,7 @@ def calibrated(n_trials: int) -> Iterator[dict[str, Any]]:
                         pictures(RATES[1, 0] + of * (RATES[0, 0] - RATES[1, 0]), n, rng)
                         for of in (drawn, 0.5 + KEPT * (drawn - 0.5))
                     )
-                    options = {"n_bootstrap": _N_BOOTSTRAP, "seed": trial}
+                    options = {"resampling": Resampling(_N_BOOTSTRAP, trial)}
                     for of, found in calibrated_figures(counts, known, **options).items():
                         hits[of] += found.low <= before[of] <= found.high
                     change = calibrated_difference(counts, other, known, **options)

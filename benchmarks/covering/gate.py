@@ -12,6 +12,7 @@ from covering import N, held, row
 from probe.moesd.evaluation.gate_accuracy import calibration_error
 from probe.moesd.evaluation.roc import auc
 from probe.moesd.gate import CLASSES
+from probe.stats.resampling import Resampling
 
 PROMPTS = 12
 """Of a template."""
@@ -24,7 +25,7 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
     """Both figures of n templates, half of whose prompts are to be opened."""
     for n in N:
         templates = np.repeat(np.arange(n), PROMPTS).astype(str)
-        options = {"templates": templates, "n_bootstrap": _N_BOOTSTRAP}
+        options = {"templates": templates}
         should_open = np.repeat(np.arange(n) % 2 == 0, PROMPTS)
         for shift in (0.0, 1.5, 3.0):
             rng, hits = np.random.default_rng([n, round(10 * shift)]), 0
@@ -40,7 +41,11 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
             for trial in range(n_trials):
                 chances, right = _answers(rng, n, excess)
                 truth_of = np.where(right, CLASSES[0], CLASSES[3])
-                errors.append(calibration_error(chances, truth_of, seed=trial, **options))
+                errors.append(
+                    calibration_error(
+                        chances, truth_of, resampling=Resampling(_N_BOOTSTRAP, trial), **options
+                    )
+                )
             told = f"probabilities too high by {excess}"
             yield row("calibration error, at as many templates", n, told, held(errors))
 

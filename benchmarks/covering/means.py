@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from covering import N, row
-from probe.stats.bootstrap import mean_interval as mean_of_rows
-from probe.stats.correlation import group_gap, share_correlation
-from probe.stats.intervals import mean_interval
+from probe.stats.correlation import share_correlation
+from probe.stats.mean import mean_difference, mean_interval
+from probe.stats.resampling import Resampling
 
 _N_BOOTSTRAP = 500
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -30,21 +30,20 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
             subjects, plain, clustered, gap = 0, 0, 0, 0
             groups = np.repeat(np.arange(n), 10)
             for trial in range(n_trials):
-                options = {"n_bootstrap": _N_BOOTSTRAP, "seed": trial}
+                options = {"resampling": Resampling(_N_BOOTSTRAP, trial)}
                 scores = np.repeat(draw(rng, n), 10) + rng.normal(size=10 * n)
                 found = mean_interval(scores, clusters=groups, **options)
                 subjects += found.low <= mean <= found.high
                 values = draw(rng, n)
-                _, low, high = mean_of_rows(values, **options)
-                plain += low <= mean <= high
+                found = mean_interval(values, **options)
+                plain += found.low <= mean <= found.high
                 # clusters of unequal size, whose sizes say nothing of their scores
                 sizes = rng.integers(1, 6, size=n)
                 codes = np.repeat(np.arange(n), sizes)
                 of_rows = np.repeat(draw(rng, n), sizes) + rng.normal(size=len(codes))
-                _, low, high = mean_of_rows(of_rows, clusters=codes, **options)
-                clustered += low <= mean <= high
-                both = np.concatenate([values, draw(rng, n)])
-                apart = group_gap(both, np.arange(2 * n) < n, **options)
+                found = mean_interval(of_rows, clusters=codes, **options)
+                clustered += found.low <= mean <= found.high
+                apart = mean_difference(values, draw(rng, n), **options)
                 gap += apart.low <= 0.0 <= apart.high
             told = f"{name} scores"
             yield row(
@@ -68,6 +67,8 @@ def correlations(n_trials: int) -> Iterator[dict[str, Any]]:
                 shares = rng.uniform(size=n)
                 leans = true * np.sqrt(12) * (shares - 0.5)
                 bias_scores = leans + np.sqrt(1 - true**2) * rng.normal(size=n)
-                found = share_correlation(bias_scores, shares, n_bootstrap=_N_BOOTSTRAP, seed=trial)
+                found = share_correlation(
+                    bias_scores, shares, resampling=Resampling(_N_BOOTSTRAP, trial)
+                )
                 hits += found.low <= true <= found.high
             yield row("correlation with labour shares", n, f"r = {true}", hits / n_trials)

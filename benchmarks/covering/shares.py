@@ -9,11 +9,10 @@ import numpy as np
 from scipy import stats
 
 from covering import N, row
-from probe.audit.fairness import share_interval
 from probe.audit.intersections.cells import measure_cells, worst_cell
 from probe.audit.misclassification.corrected import calibrated_share
 from probe.audit.misclassification.sample import Calibration
-from probe.stats.bootstrap import share_interval as share_of_rows
+from probe.stats.proportion import binomial_interval, proportion_interval
 from probe.stats.sequential import Band, confidence_sequence, fixed_number
 
 BAND = Band(0.35, 0.65)
@@ -34,7 +33,7 @@ def alone() -> Iterator[dict[str, Any]]:
     true = np.linspace(0.002, 0.998, 499)[:, None]
     for n in N:
         weights = stats.binom.pmf(np.arange(n + 1), n, true)
-        found = [share_interval(k, n) for k in range(n + 1)]
+        found = [binomial_interval(k, n) for k in range(n + 1)]
         low, high = np.array([(end.low, end.high) for end in found]).T
         covered = (weights * ((low <= true) & (true <= high))).sum(axis=1)
         mean = round(float(covered.mean()), 3)
@@ -70,8 +69,8 @@ def clustered(n_trials: int) -> Iterator[dict[str, Any]]:
             clusters = np.repeat(np.arange(n), 10)
             for _ in range(n_trials):
                 is_hit = rng.random(10 * n) < np.repeat(rng.beta(a, b, n), 10)
-                _, low, high = share_of_rows(is_hit, clusters=clusters)
-                hits += low <= share <= high
+                found = proportion_interval(is_hit, clusters=clusters)
+                hits += found.low <= share <= found.high
             told = f"share {share}, correlation {rho} in a cluster of 10"
             yield row("share of clustered rows (gate accuracy)", n, told, hits / n_trials)
 

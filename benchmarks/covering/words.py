@@ -9,46 +9,43 @@ import numpy as np
 
 from covering import N, held, row
 from probe.latent.association.ect import ect
-from probe.latent.association.mac import mac
 from probe.latent.association.ripa import ripa
 from probe.latent.association.rnd import rnd
-from probe.latent.association.rnsb import rnsb
 from probe.latent.association.weat import weat
+from probe.stats.resampling import Resampling
 
 WIDTH = 50
 LEANS = (0.0, 0.1, 0.3)
 """Of the first set of targets along the first feature; the second leans the other way."""
-_OPTIONS = {"n_permutations": 1, "n_bootstrap": 400}
+_OPTIONS = {"permutations": Resampling(1)}
+_N_BOOTSTRAP = 400
 
 
 def rows(n_trials: int) -> Iterator[dict[str, Any]]:
-    """Each measure, as it is on average at as many words; RNSB of given attributes."""
+    """Each measure, as it is on average at as many words."""
     for n in N:
         for lean in LEANS:
             rng = np.random.default_rng([n, round(10 * lean)])
             found: dict[str, list[Any]] = {}
-            given = _words(rng, n, -0.3), _words(rng, n, 0.3)
             for trial in range(n_trials):
-                for name, measure in _measures(rng, n, lean, given).items():
-                    found.setdefault(name, []).append(measure(**_OPTIONS, seed=trial))
+                for name, measure in _measures(rng, n, lean).items():
+                    found.setdefault(name, []).append(
+                        measure(**_OPTIONS, resampling=Resampling(_N_BOOTSTRAP, trial))
+                    )
             for name, drawn in found.items():
                 yield row(f"{name}, at as many words", n, f"lean {lean}", held(drawn))
 
 
-def _measures(
-    rng: np.random.Generator, n: int, lean: float, given: tuple[np.ndarray, np.ndarray]
-) -> dict[str, Callable[..., Any]]:
+def _measures(rng: np.random.Generator, n: int, lean: float) -> dict[str, Callable[..., Any]]:
     x, y = _words(rng, n, lean), _words(rng, n, -lean)
     a, b = _words(rng, n, 0.5), _words(rng, n, -0.5)
     first, second = _pairs(rng, n, lean)
     leaning = _words(rng, n, lean / 2)
     return {
         "WEAT, effect size": lambda **of: weat(x, y, a, b, max_sums=0, **of),
-        "MAC": lambda **of: mac([x, y], [a, b], **of),
         "RND": lambda **of: rnd(first, second, leaning, **of),
         "RIPA": lambda **of: ripa(first, second, leaning, **of),
         "ECT": lambda **of: ect(first, second, leaning, **of),
-        "RNSB": lambda **of: rnsb([x, y], *given, **of),
     }
 
 

@@ -14,7 +14,6 @@ from figures.report.data import page_data
 from figures.report.pictures import drawn_picture, image_pairs
 from figures.report.shares import subject_shares
 from figures.sources import SOURCES, RunFiles
-from probe.audit.fairness import share_interval
 from probe.io.artifacts import hash_file, read_provenance
 from probe.run.wording.comparable import comparable
 from probe.run.wording.errors import classifier_error
@@ -22,6 +21,7 @@ from probe.run.wording.finding import finding
 from probe.run.wording.limits import limits
 from probe.run.wording.missing import missing
 from probe.run.wording.terms import FAILURES, MEASURES, SPLITS, versions
+from probe.stats.proportion import binomial_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -157,7 +157,7 @@ def _gates(gate: DataFrame) -> list[dict[str, Any]]:
     """Share of prompts that each gate routes rightly, with its interval."""
     right = {title: gate["route_truth"] == gate[column] for column, title in GATES.items()}
     return [
-        {"title": title, **asdict(share_interval(int(rows.sum()), len(rows)))}
+        {"title": title, **asdict(binomial_interval(int(rows.sum()), len(rows)))}
         for title, rows in right.items()
     ]
 

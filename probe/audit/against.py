@@ -13,6 +13,7 @@ from probe.audit.readers.targets import parse_target
 from probe.audit.sources import Source
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DegenerateDataError
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 
 def compare_sources(
@@ -23,8 +24,7 @@ def compare_sources(
     target: str,
     value: str | None = None,
     margin: float = 0.05,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> dict[str, Any]:
     """Compare two sources over the subjects that both have.
 
@@ -40,7 +40,7 @@ def compare_sources(
         The value whose share is tested subject by subject; the first one if not given.
     margin : float
         Largest difference that does not matter.
-    n_bootstrap, seed : int
+    resampling : Resampling
 
     Returns
     -------
@@ -70,7 +70,7 @@ def compare_sources(
     difference = {}
     for name in MEASURES:
         found = compare_figures(
-            a, b, measure=name, margin=margin, target=fair, n_bootstrap=n_bootstrap, seed=seed
+            a, b, measure=name, margin=margin, target=fair, resampling=resampling
         )
         if abs(found.effect) == float("inf"):
             raise DegenerateDataError(

@@ -25,6 +25,7 @@ from probe.audit.readers.targets import PARITY, parse_target
 from probe.audit.sources import Source
 from probe.audit.tables import CountTable, choose_attribute
 from probe.io.settings import at_least, setting
+from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
 
@@ -45,6 +46,11 @@ class AuditSettings:
 
     def __post_init__(self) -> None:
         at_least("n_bootstrap", self.n_bootstrap, 1)
+
+    @property
+    def resampling(self) -> Resampling:
+        """The resamples behind each interval."""
+        return Resampling(self.n_bootstrap, self.seed)
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,7 @@ class Audit:
             target=settings.target,
             value=settings.value or None,
             margin=margin,
-            n_bootstrap=settings.n_bootstrap,
-            seed=settings.seed,
+            resampling=settings.resampling,
         )
         return replace(self, found={**self.found, "against": compared})
 
@@ -122,9 +127,7 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
     """
     table = table.with_pictures()
     target = parse_target(settings.target, subjects=table.subjects, values=table.values)
-    figures = audit_figures(
-        table.counts, target=target, n_bootstrap=settings.n_bootstrap, seed=settings.seed
-    )
+    figures = audit_figures(table.counts, target=target, resampling=settings.resampling)
     bounds = {
         name: dict(
             zip(
@@ -154,9 +157,7 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
     if settings.reference:
         value = settings.value or table.values[0]
         reference = read_reference(Path(settings.reference), value, column=settings.column or None)
-        link = correlate(
-            table, value, reference, n_bootstrap=settings.n_bootstrap, seed=settings.seed
-        )
+        link = correlate(table, value, reference, resampling=settings.resampling)
         found["correlation"] = {**link, "reference": Path(settings.reference).name}
     found["subjects"] = [
         {
@@ -180,7 +181,7 @@ def _classifier_error(
     """Figures without the classifier's errors, or how large those may be."""
     if settings.calibration:
         known = read_calibration(Path(settings.calibration), values=table.values)
-        drawn = {"n_bootstrap": settings.n_bootstrap, "seed": settings.seed}
+        drawn = {"resampling": settings.resampling}
         corrected = calibrated_figures(table.counts, known, target=target, **drawn)
         return {
             "calibrated": {

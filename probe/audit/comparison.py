@@ -14,6 +14,7 @@ from probe.audit.measures import as_target, measure_shares
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError
 from probe.stats.equivalence import equivalence_p
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ def compare_figures(
     measure: str = "mad",
     margin: float = 0.05,
     target: Double | None = None,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> SourceDifference:
     """Compare the fairness of two sources over the same subjects, and test for equivalence.
 
@@ -77,7 +77,7 @@ def compare_figures(
     ----------
     first, second : CountTable
         Same subjects and values in the same order; see `align`.
-    measure, target, n_bootstrap, seed
+    measure, target, resampling
         As for `paired_difference`.
     margin : float, default=0.05
         Largest difference that does not matter; our choice, say yours before you look.
@@ -103,12 +103,7 @@ def compare_figures(
     rows = _by_subject(second.counts, fair, measure) - _by_subject(first.counts, fair, measure)
     p_equivalent = equivalence_p(rows, margin)
     found = paired_difference(
-        first.counts,
-        second.counts,
-        measure=measure,
-        target=target,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
+        first.counts, second.counts, measure=measure, target=target, resampling=resampling
     )
     spread = float(rows.std(ddof=1))
     if spread <= 1e-12:  # rounding: all differ alike, and a t test has no scale

@@ -19,7 +19,9 @@ from probe.audit.measures import (
 )
 from probe.audit.subject_intervals import interval_over_subjects
 from probe.errors import ShapeError
-from probe.stats.intervals import CELLS, Interval, share_interval
+from probe.stats.interval import Interval
+from probe.stats.permutation import sign_flip_p
+from probe.stats.resampling import BOOTSTRAP, PERMUTATIONS, Resampling
 
 __all__ = [
     "MEASURES",
@@ -30,8 +32,6 @@ __all__ = [
     "fairness_figures",
     "noise_floor",
     "paired_difference",
-    "share_interval",
-    "sign_flip_p",
 ]
 
 
@@ -65,11 +65,7 @@ class PairedDifference:
 
 
 def fairness_figures(
-    counts: Counts,
-    *,
-    target: Double | None = None,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    counts: Counts, *, target: Double | None = None, resampling: Resampling = BOOTSTRAP
 ) -> dict[str, FairnessFigure]:
     """Measure how far the pictures of subjects are from a fair mix of an attribute's values.
 
@@ -81,10 +77,7 @@ def fairness_figures(
         Number of pictures of each subject in which each value was seen; K is at least 2.
     target : ndarray of shape (K,) or (n_subjects, K), optional
         Fair shares, positive and of sum 1; one row for all or one for each subject.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples.
-    seed : int, default=0
-        Seed of the bootstrap and of the simulated floors.
+    resampling : Resampling
 
     Returns
     -------
@@ -97,7 +90,7 @@ def fairness_figures(
     ShapeError, DataError
         If ``counts`` is no table of counts, or a subject has no picture.
     ValueError
-        If the target is not positive or does not sum to 1, or ``n_bootstrap`` is below 1.
+        If the target is not positive or does not sum to 1.
 
     Notes
     -----
@@ -113,10 +106,10 @@ def fairness_figures(
         [counts],
         fair,
         lambda shares, target: measure_shares(shares[0], target),
-        n_bootstrap=n_bootstrap,
-        rng=np.random.default_rng(seed),
+        resampling=resampling,
+        rng=resampling.rng(),
     )
-    floors = _mean_floor(totals, fair, seed)
+    floors = _mean_floor(totals, fair, resampling.seed)
     worst = worst_figures(fair)
     figures = {}
     for name in MEASURES:
@@ -135,18 +128,17 @@ def paired_difference(
     *,
     measure: str = "mad",
     target: Double | None = None,
-    n_bootstrap: int = 2000,
-    n_permutations: int = 10_000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
+    permutations: Resampling = PERMUTATIONS,
     unit: str = "subjects",
 ) -> PairedDifference:
     """Compare the fairness of two models on the same subjects.
 
     ``mean_s(f(b_s) - f(a_s))``. The p-value is that of a permutation test that swaps the two
-    models within subjects, i.e. flips the signs of the differences: exact if there are at most
-    ``n_permutations`` ways to flip them, else ``(1 + hits) / (1 + n_permutations)`` of random
-    ones. The interval is that of `fairness_figures`, with the same subjects drawn for both models
-    and the pictures of each by itself: it is somewhat wide where both start from equal noise.
+    models within subjects, i.e. flips the signs of the differences
+    (`probe.stats.permutation.sign_flip_p`). The interval is that of `fairness_figures`, with the
+    same subjects drawn for both models and the pictures of each by itself: it is somewhat wide
+    where both start from equal noise.
 
     Parameters
     ----------
@@ -155,10 +147,10 @@ def paired_difference(
         numbers of pictures make the noise floors unequal, and so the comparison unfair.
     measure : str, default="mad"
         One of `MEASURES`.
-    target, n_bootstrap, seed
+    target, resampling
         As in `fairness_figures`.
-    n_permutations : int, default=10000
-        Largest number of sign flips to try.
+    permutations : Resampling
+        Number of permutations, if not all are counted, and their seed.
     unit : str, default="subjects"
         What the rows are.
 
@@ -182,53 +174,18 @@ def paired_difference(
             f"the counts have the shapes {counts_a.shape} and {counts_b.shape}; needed the same "
             "subjects and values in both"
         )
-    if n_permutations < 1:
-        raise ValueError(f"n_permutations is {n_permutations}; needed at least 1")
     fair = as_target(target, counts_a.shape)
-    rng = np.random.default_rng(seed)
+    rng = resampling.rng()
 
     def change(shares: Sequence[Double], target: Double) -> dict[str, Double]:
         before, after = (measure_shares(of, target)[measure] for of in shares)
         return {measure: after - before}
 
     tables = [counts_a, counts_b]
-    found = interval_over_subjects(tables, fair, change, n_bootstrap=n_bootstrap, rng=rng)[measure]
+    found = interval_over_subjects(tables, fair, change, resampling=resampling, rng=rng)[measure]
     rows = change([table / table.sum(axis=1, keepdims=True) for table in tables], fair)[measure]
-    p = sign_flip_p(rows, n_permutations, rng)
+    p = sign_flip_p(rows, permutations=permutations).value
     return PairedDifference(found.value, found.low, found.high, p, unit, len(rows))
-
-
-def sign_flip_p(differences: Double, n_permutations: int, rng: np.random.Generator) -> float:
-    """Test whether differences are zero on average, by flipping their signs.
-
-    Two-sided: the share of ways to flip in which the sum is as large. Exact if there are at most
-    ``n_permutations`` ways, else ``(1 + hits) / (1 + n_permutations)`` of random ones.
-
-    Parameters
-    ----------
-    differences : ndarray of shape (n,)
-        One a subject.
-    n_permutations : int
-        Largest number of sign flips to try.
-    rng : Generator
-        Draws the random flips.
-
-    Returns
-    -------
-    float
-        P-value; 1 if all differences are zero.
-    """
-    moved = differences[differences != 0.0]  # flipping a zero changes nothing
-    observed = abs(moved.sum()) * (1 - 1e-12)  # equal sums must count as equal when rounded
-    if 2 ** len(moved) <= n_permutations:
-        flips = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
-        return float((np.abs((1 - 2 * flips) @ moved) >= observed).mean())
-    hits = 0
-    chunk = max(1, CELLS // len(moved))
-    for start in range(0, n_permutations, chunk):
-        flips = rng.integers(2, size=(min(chunk, n_permutations - start), len(moved)))
-        hits += int((np.abs((1 - 2 * flips) @ moved) >= observed).sum())
-    return (1 + hits) / (1 + n_permutations)
 
 
 def _mean_floor(totals: Counts, fair: Double, seed: int) -> dict[str, float]:

@@ -10,7 +10,8 @@ from probe.arrays import Counts, Double
 from probe.audit.deconvolution import Contraction
 from probe.audit.fairness import MEASURES, fairness_figures
 from probe.stats.confidence_limits import exact_limits
-from probe.stats.intervals import Interval
+from probe.stats.interval import Interval
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,7 @@ class AuditFigure:
 
 
 def audit_figures(
-    counts: Counts,
-    *,
-    target: Double | None = None,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    counts: Counts, *, target: Double | None = None, resampling: Resampling = BOOTSTRAP
 ) -> dict[str, AuditFigure]:
     """Measure fairness, and take out what few pictures add.
 
@@ -49,8 +46,8 @@ def audit_figures(
     dict of str to AuditFigure
         Keys are `MEASURES`.
     """
-    found = fairness_figures(counts, target=target, n_bootstrap=n_bootstrap, seed=seed)
-    without_chance = Contraction(counts, target=target, seed=seed)
+    found = fairness_figures(counts, target=target, resampling=resampling)
+    without_chance = Contraction(counts, target=target, seed=resampling.seed)
     figures = {}
     for name in MEASURES:
         figure = found[name]
@@ -73,7 +70,7 @@ def audit_figures(
 def share_table(counts: Counts) -> list[list[Interval]]:
     """Give the share of each value in the pictures of each subject, with its exact interval.
 
-    See `probe.stats.intervals.share_interval`: what is said of a single subject must not depend
+    See `probe.stats.proportion.binomial_interval`: what is said of a single subject must not depend
     on its share.
     """
     totals = counts.sum(axis=1, keepdims=True)

@@ -9,8 +9,10 @@ import numpy as np
 
 from probe.arrays import Counts, Double
 from probe.audit.measures import SQUARES
-from probe.stats.confidence_limits import student, widened
-from probe.stats.intervals import CELLS, COVERAGE, Interval, studentised
+from probe.stats.bootstrap import studentised_interval
+from probe.stats.confidence_limits import COVERAGE, student, widened
+from probe.stats.interval import Interval
+from probe.stats.resampling import CHUNK_SIZE, Resampling
 
 Figure = Callable[[Sequence[Double], Double], Mapping[str, Double]]
 """Shares of each table, (..., n_subjects, K), and the target -> figures, (..., n_subjects)."""
@@ -23,16 +25,16 @@ def interval_over_subjects(
     fair: Double,
     figure: Figure,
     *,
-    n_bootstrap: int,
+    resampling: Resampling,
     rng: np.random.Generator,
 ) -> dict[str, Interval]:
     """Give the means of figures over subjects, with studentised two-level bootstrap intervals.
 
     Subjects are drawn with replacement, the same for all tables, then the pictures of each from
     its shares, as far as these can be told from chance (`shrunken_shares`). Every replicate's
-    mean is measured in its own standard error (`probe.stats.intervals.studentised`), so that the
-    long tail of a figure such as KL, and subjects that are few, are in the interval, which goes at
-    least as far as Student's; of a figure that is about a square (`SQUARES`), whose error grows
+    mean is measured in its own standard error (`probe.stats.bootstrap.studentised_interval`), so
+    that the interval covers the long tail of a figure such as KL, and goes at least as far as
+    Student's; of a figure that is about a square (`SQUARES`), whose error grows
     with it, as far from 0 as Student's for its logarithm. The spread over subjects, in which the
     ends are measured, is taken to be no smaller than what their pictures alone would give: ten
     subjects that happen to agree are not known to be alike.
@@ -47,21 +49,14 @@ def interval_over_subjects(
     fair : ndarray of shape (n_subjects, K)
     figure : callable
         What is averaged over subjects.
-    n_bootstrap : int
+    resampling : Resampling
     rng : Generator
-
-    Raises
-    ------
-    ValueError
-        If ``n_bootstrap`` is below 1.
 
     References
     ----------
     Hall, *The Bootstrap and Edgeworth Expansion* (1992), section 3.5; Davison and Hinkley,
     *Bootstrap Methods and their Application* (1997), sections 3.8 and 5.2.
     """
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
     n_subjects, n_values = fair.shape
     totals = [table.sum(axis=1) for table in tables]
     likely = [shrunken_shares(table) for table in tables]
@@ -80,9 +75,9 @@ def interval_over_subjects(
     alone = {name: found.var(axis=0).mean() for name, found in redrawn(themselves).items()}
     means: dict[str, list[Double]] = {name: [] for name in rows}
     spreads: dict[str, list[Double]] = {name: [] for name in rows}
-    chunk = max(1, CELLS // (n_subjects * n_values))
-    for start in range(0, n_bootstrap, chunk):
-        size = min(chunk, n_bootstrap - start), n_subjects
+    chunk = max(1, CHUNK_SIZE // (n_subjects * n_values))
+    for start in range(0, resampling.n, chunk):
+        size = min(chunk, resampling.n - start), n_subjects
         for name, found in redrawn(rng.integers(n_subjects, size=size)).items():
             means[name].append(found.mean(axis=1))
             spreads[name].append(found.std(axis=1, ddof=1) if n_subjects > 1 else found[:, 0])
@@ -95,7 +90,7 @@ def interval_over_subjects(
             intervals[name] = Interval(value, value + float(low), value + float(high))
             continue
         spread = max(float(of_subjects.std(ddof=1)), float(np.sqrt(alone[name])))
-        ends = studentised(value, spread, moved, np.concatenate(spreads[name]))
+        ends = studentised_interval(value, spread, n_subjects, moved, np.concatenate(spreads[name]))
         half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
         below = half * (widened(half, value) if name in SQUARES and value < 0 else 1.0)
         above = half * (widened(half, value) if name in SQUARES and value > 0 else 1.0)

@@ -16,6 +16,7 @@ from probe.io.settings import at_least, one_of, setting
 from probe.moesd.config import SIDES as SIDES  # read by cli
 from probe.moesd.config import TrainConfig as TrainConfig  # one of the stages, read by cli
 from probe.run.evaluation.config import EvaluateConfig as EvaluateConfig  # as TrainConfig
+from probe.stats.resampling import Resampling
 
 FILE = "config.toml"
 
@@ -63,6 +64,11 @@ class FitConfig:
         at_least("strength", self.strength, 0)
         at_least("n_bootstrap", self.n_bootstrap, 1)
 
+    @property
+    def resampling(self) -> Resampling:
+        """The resamples behind each interval."""
+        return Resampling(self.n_bootstrap, self.seed)
+
 
 @dataclass(frozen=True)
 class ProbeConfig:
@@ -87,6 +93,11 @@ class ProbeConfig:
                 f"n_level_images is {self.n_level_images}; needed an even number, as half of the "
                 "pictures of a level ask for each gender"
             )
+
+    @property
+    def resampling(self) -> Resampling:
+        """The resamples behind each interval."""
+        return Resampling(self.n_bootstrap, self.seed)
 
 
 @dataclass(frozen=True)

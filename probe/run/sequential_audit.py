@@ -16,7 +16,8 @@ from probe.run.evaluation import evaluators
 from probe.run.evaluation.missing_labels import is_seen
 from probe.run.folder import Run
 from probe.run.image_batches import draw_pictures
-from probe.stats.intervals import Interval, mean_interval
+from probe.stats.interval import Interval
+from probe.stats.mean import mean_interval
 from probe.stats.sequential import (
     FAIR,
     OPEN,

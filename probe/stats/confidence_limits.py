@@ -1,4 +1,4 @@
-"""Ends of intervals in closed form, which every room takes from here."""
+"""Closed-form confidence limits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from probe.arrays import Double
 
+COVERAGE = (0.025, 0.975)
+"""Quantiles at the limits of a 95 % interval."""
 FEW = 5
 """Numbers, rows or clusters below which a bootstrap has no shape to draw from."""
 
@@ -27,11 +29,11 @@ def jackknife_half(left: Double) -> float:
 
 
 def widened(half: float, value: float) -> float:
-    """How much farther from 0 an interval goes on a logarithm, where its sign is sure.
+    """Factor by which an interval of the logarithm is wider away from 0.
 
-    ``value exp(half / |value|)`` is the end of one whose half on the logarithm is ``half /
-    |value|``; from 1 on, where 0 is within reach, it goes no farther. For figures whose error
-    grows with them, about as squares' do. A value of 0 has no logarithm: 1.
+    ``value exp(half / |value|)`` is the limit of an interval whose half on the logarithm is
+    ``half / |value|``; the factor grows no more once that is 1, where 0 is in reach. For estimates
+    whose error grows with them, as that of squares does. A value of 0 has no logarithm: 1.
     """
     if value == 0.0:
         return 1.0
@@ -42,7 +44,7 @@ def widened(half: float, value: float) -> float:
 def exact_limits(
     n_hits: npt.ArrayLike, n: npt.ArrayLike, *, tail: float = 0.025
 ) -> tuple[Double, Double]:
-    """Compute the ends of exact intervals of shares, those of Clopper and Pearson.
+    """Compute the limits of exact intervals of proportions, those of Clopper and Pearson.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ def exact_limits(
 
     hits, trials = np.asarray(n_hits), np.asarray(n)
     misses = trials - hits
-    with np.errstate(invalid="ignore"):  # a shape of 0 has no distribution: those ends are known
+    with np.errstate(invalid="ignore"):  # a shape of 0 has no distribution: those limits are known
         low = np.where(hits == 0, 0.0, betaincinv(hits, misses + 1, tail))
         high = np.where(misses == 0, 1.0, betaincinv(hits + 1, misses, 1 - tail))
     return low, high

@@ -1,4 +1,4 @@
-"""How strongly a bias axis goes with the world: correlations and gaps, with intervals."""
+"""Correlations and regression lines, with intervals."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probe.arrays import Double, Mask, Vector
+from probe.arrays import Double, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.stats.bootstrap import as_finite, as_groups, interval, is_constant, resamples
-from probe.stats.confidence_limits import FEW, student
+from probe.stats.confidence_limits import student
+from probe.stats.resampling import BOOTSTRAP, Resampling, percentile_limits, resampled_rows
+from probe.stats.validation import as_finite, is_constant
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,8 @@ class ShareRegression:
     """Number of subjects."""
 
 
-@dataclass(frozen=True)
-class GroupGap:
-    """Male minus female mean score, with its 95 % bootstrap interval, in embedding units."""
-
-    value: float
-    low: float
-    high: float
-
-
 def share_correlation(
-    bias_score_by_subject: Vector, share_women: Vector, *, n_bootstrap: int = 2000, seed: int = 0
+    bias_score_by_subject: Vector, share_women: Vector, *, resampling: Resampling = BOOTSTRAP
 ) -> ShareCorrelation:
     """Correlate the text bias score of subjects with the share of women in the labour market.
 
@@ -78,10 +70,7 @@ def share_correlation(
         Bias score of each subject, positive = male.
     share_women : ndarray of shape (n_subjects,)
         Share of women in each subject, from 0 to 1.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples.
-    seed : int, default=0
-        Seed of the bootstrap.
+    resampling : Resampling
 
     Returns
     -------
@@ -104,7 +93,7 @@ def share_correlation(
     result = pearsonr(bias_scores, shares)
     r = float(result.statistic)
     low, high = _correlation_limits(
-        r, _draw_lines(bias_scores, shares, n_bootstrap, seed)[1], len(bias_scores)
+        r, _draw_lines(bias_scores, shares, resampling)[1], len(bias_scores)
     )
     return ShareCorrelation(
         r=r,
@@ -116,7 +105,7 @@ def share_correlation(
 
 
 def share_regression(
-    bias_score_by_subject: Vector, share_women: Vector, *, n_bootstrap: int = 2000, seed: int = 0
+    bias_score_by_subject: Vector, share_women: Vector, *, resampling: Resampling = BOOTSTRAP
 ) -> ShareRegression:
     """Regress the text bias score of subjects on the share of women in the labour market.
 
@@ -128,7 +117,7 @@ def share_regression(
 
     Parameters
     ----------
-    bias_score_by_subject, share_women, n_bootstrap, seed
+    bias_score_by_subject, share_women, resampling
         As in `share_correlation`.
 
     Returns
@@ -151,7 +140,7 @@ def share_regression(
 
     bias_scores, shares = _as_subjects(bias_score_by_subject, share_women)
     line = linregress(shares, bias_scores)
-    slopes, correlations = _draw_lines(bias_scores, shares, n_bootstrap, seed)
+    slopes, correlations = _draw_lines(bias_scores, shares, resampling)
     slope, r = float(line.slope), float(line.rvalue)
     half = student(len(bias_scores) - 2) * float(slopes[np.isfinite(slopes)].std(ddof=1))
     ends = _correlation_limits(r, correlations, len(bias_scores))
@@ -169,69 +158,21 @@ def share_regression(
     )
 
 
-def group_gap(scores: Vector, is_male: Mask, *, n_bootstrap: int = 2000, seed: int = 0) -> GroupGap:
-    """Measure how far apart the two gender groups stand on the bias axis.
+def rank_correlation_limits(value: float, draws: Double, n: int) -> tuple[float, float]:
+    """Place a rank correlation of n rows by bootstrap draws, on Fisher's scale, without their bias.
 
-    ``mean(male) - mean(female)``. The interval goes as far as Welch's or the studentised
-    bootstrap's (each group is drawn from itself, and every replicate measured in its own standard
-    error), whichever goes farther on its side; of fewer than `FEW` prompts a side it is Welch's. A
-    side of one prompt has no spread of its own, and lends none.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n,)
-        Projections of prompts on the axis, positive = male.
-    is_male : ndarray of bool, shape (n,)
-        Which prompts are of the male group; the others are of the female group.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples.
-    seed : int, default=0
-        Seed of the bootstrap.
-
-    Returns
-    -------
-    GroupGap
-        In embedding units. 0 means that the axis does not tell the groups apart.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the shapes differ, a score is not finite, or a group is empty.
+    Rows that are drawn twice lower a correlation, so the percentiles lie about a smaller one.
+    Correlations of 1 are taken for half a step of ranks less. The limits are at least as far from
+    the value as Student's.
     """
-    scores = as_finite(scores, "score")
-    is_male = as_groups(is_male, n_rows=len(scores))
-    male, female = scores[is_male], scores[~is_male]
-    rng = np.random.default_rng(seed)
-    sides = [_resampled(group, n_bootstrap, rng) for group in (male, female)]
-    value = float(male.mean() - female.mean())
-    half = _welch(male, female)
-    if min(len(male), len(female)) < FEW:
-        return GroupGap(value=value, low=value - half, high=value + half)
-    error = math.sqrt(male.var() / len(male) + female.var() / len(female))
-    moved, errors = sides[0][0] - sides[1][0] - value, np.sqrt(sides[0][1] + sides[1][1])
-    has_spread = errors > 1e-12 * max(1.0, abs(value))
-    if error == 0.0 or not has_spread.any():
-        return GroupGap(value=value, low=value, high=value)
-    low, high = interval(moved[has_spread] / errors[has_spread])
-    low, high = min(value - high * error, value - half), max(value - low * error, value + half)
-    return GroupGap(value=value, low=low, high=high)
-
-
-def _welch(a: Double, b: Double) -> float:
-    """Half of Welch's interval of a difference of two means."""
-    sides = [(of.var(ddof=1) / len(of), len(of) - 1) for of in (a, b) if len(of) > 1]
-    error2 = float(sum(each for each, _ in sides))
-    if error2 == 0.0:
-        return 0.0
-    freedom = error2**2 / sum(each**2 / freedom for each, freedom in sides)
-    return student(freedom) * math.sqrt(error2)
-
-
-def _resampled(values: Double, n_bootstrap: int, rng: np.random.Generator) -> tuple[Double, Double]:
-    """Mean of each replicate, and its squared standard error."""
-    drawn = [values[rows] for rows in resamples(len(values), n_bootstrap, rng)]
-    means, variances = zip(*((of.mean(axis=1), of.var(axis=1)) for of in drawn), strict=True)
-    return np.concatenate(means), np.concatenate(variances) / len(values)
+    edge = 1 - 6 / (n**3 - n)
+    z, drawn = math.atanh(min(edge, max(-edge, value))), np.arctanh(np.clip(draws, -edge, edge))
+    known = drawn[np.isfinite(drawn)]
+    low, high = percentile_limits(known - known.mean())
+    # the spread of draws of n rows is too small by the factor sqrt((n - 1) / n)
+    half = student(max(n - 1, 1)) * math.sqrt(n / max(n - 1, 1)) * float(known.std())
+    low, high = z + min(low, -half), z + max(high, half)
+    return min(math.tanh(low), value), max(math.tanh(high), value)
 
 
 def _correlation_limits(r: float, draws: Double, n: int) -> tuple[float, float]:
@@ -265,12 +206,12 @@ def _as_subjects(bias_score_by_subject: Vector, share_women: Vector) -> tuple[Do
 
 
 def _draw_lines(
-    bias_scores: Double, shares: Double, n_bootstrap: int, seed: int
+    bias_scores: Double, shares: Double, resampling: Resampling
 ) -> tuple[Double, Double]:
     """Redraw the subjects; return slope and r of each draw, not finite where all are the same."""
     drawn = [
         _lines(bias_scores[rows], shares[rows])
-        for rows in resamples(len(bias_scores), n_bootstrap, np.random.default_rng(seed))
+        for rows in resampled_rows(len(bias_scores), resampling.n, resampling.rng())
     ]
     slopes, correlations = zip(*drawn, strict=True)
     return np.concatenate(slopes), np.concatenate(correlations)

@@ -6,7 +6,7 @@ import numpy as np
 
 from probe.arrays import Double, Vector
 from probe.errors import DataError
-from probe.stats.bootstrap import as_finite
+from probe.stats.validation import as_finite
 
 
 def holm(p_values: Vector) -> Double:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from probe.arrays import Double
-from probe.stats.bootstrap import check_count, chunks
+from probe.stats.resampling import PERMUTATIONS, Resampling, chunks
 from probe.stats.subset_sums import (
     count_as_far,
     count_at_least,
@@ -49,9 +49,8 @@ def split_sums_p(
     n_first: int,
     *,
     alternative: Alternative = "greater",
-    n_permutations: int = 10_000,
+    permutations: Resampling = PERMUTATIONS,
     max_sums: int = MAX_SUMS,
-    seed: int = 0,
 ) -> PermutationP:
     """Test whether the first ``n_first`` scores have a larger mean than the others.
 
@@ -70,8 +69,8 @@ def split_sums_p(
         Size of the first set, from 1 to n - 1.
     alternative : {"greater", "less", "two-sided"}, default="greater"
         What counts as extreme: the first set's mean is larger, smaller, or either.
-    n_permutations : int, default=10000
-        Number of random splits, if not all are counted.
+    permutations : Resampling
+        Number of permutations, if not all are counted, and their seed.
     max_sums : int, default=2**18
         Largest number of subset sums to hold for an exact test; 0 always draws.
     seed : int, default=0
@@ -92,7 +91,6 @@ def split_sums_p(
     Phipson and Smyth, *Permutation p-values should never be zero*, SAGMB 9 (2010), for the 1s.
     """
     check_alternative(alternative)
-    check_count("n_permutations", n_permutations)
     centered = scores - scores.mean()  # then a split's sum says all: the others have its negative
     n = len(centered)
     if 2 * n_first > n:  # the same test with fewer subsets
@@ -107,18 +105,17 @@ def split_sums_p(
         hits = count(subset_sums(centered, n_first), bound)
         return exact_p(hits, math.comb(n, n_first))
     hits = 0
-    for mask in random_splits(n, n_first, n_permutations, np.random.default_rng(seed)):
+    for mask in random_splits(n, n_first, permutations.n, permutations.rng()):
         sums = mask @ centered
         hits += int(((np.abs(sums) if alternative == "two-sided" else sums) >= bound).sum())
-    return sampled_p(hits, n_permutations)
+    return sampled_p(hits, permutations.n)
 
 
 def sign_flip_p(
     values: Double,
     *,
-    n_permutations: int = 10_000,
+    permutations: Resampling = PERMUTATIONS,
     max_sums: int = MAX_SUMS,
-    seed: int = 0,
 ) -> PermutationP:
     """Test, two-sided, whether values lie symmetrically about 0.
 
@@ -130,7 +127,7 @@ def sign_flip_p(
     ----------
     values : ndarray of shape (n,)
         One value for each thing whose sign is exchangeable.
-    n_permutations, max_sums, seed
+    permutations, max_sums
         As in `split_sums_p`.
 
     Returns
@@ -143,16 +140,16 @@ def sign_flip_p(
     ValueError
         If an option is out of range.
     """
-    check_count("n_permutations", n_permutations)
+    values = values[values != 0.0]  # flipping a zero changes nothing
     bound = abs(float(values.sum())) - 1e-12 * float(np.abs(values).sum())
     n = len(values)
     if 2 ** (n - n // 2) <= max_sums:
         return exact_p(count_as_far(signed_sums(values), bound), 2**n)
-    rng, hits = np.random.default_rng(seed), 0
-    for size in chunks(n_permutations, n):
+    rng, hits = permutations.rng(), 0
+    for size in chunks(permutations.n, n):
         signs = 2.0 * rng.integers(2, size=(size, n)) - 1.0
         hits += int((np.abs(signs @ values) >= bound).sum())
-    return sampled_p(hits, n_permutations)
+    return sampled_p(hits, permutations.n)
 
 
 def splits_p(
@@ -162,9 +159,8 @@ def splits_p(
     *,
     alternative: Alternative,
     n_cells: int,
-    n_permutations: int = 10_000,
+    permutations: Resampling = PERMUTATIONS,
     max_splits: int = MAX_LISTED,
-    seed: int = 0,
 ) -> PermutationP:
     """Test any figure of two sets by splitting what is in both anew.
 
@@ -175,7 +171,7 @@ def splits_p(
         first and of the second set, to the figure of each split, shape (n_splits,).
     n, n_first : int
         Number of things in both sets, and in the first.
-    alternative, n_permutations, seed
+    alternative, permutations
         As in `split_sums_p`.
     n_cells : int
         Numbers that ``figure`` holds for one split: bounds the splits that are looked at together.
@@ -192,7 +188,6 @@ def splits_p(
         If an option is out of range.
     """
     check_alternative(alternative)
-    check_count("n_permutations", n_permutations)
     first = (np.arange(n) < n_first).astype(np.float64)[None, :]
     sign = -1.0 if alternative == "less" else 1.0
 
@@ -207,10 +202,10 @@ def splits_p(
     masks = (
         _all_splits(n, n_first, n_cells)
         if is_exact
-        else random_splits(n, n_first, n_permutations, np.random.default_rng(seed), n_cells=n_cells)
+        else random_splits(n, n_first, permutations.n, permutations.rng(), n_cells=n_cells)
     )
     hits = sum(int((of_splits(mask) >= bound).sum()) for mask in masks)
-    return exact_p(hits, n_splits) if is_exact else sampled_p(hits, n_permutations)
+    return exact_p(hits, n_splits) if is_exact else sampled_p(hits, permutations.n)
 
 
 def random_splits(

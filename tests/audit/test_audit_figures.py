@@ -14,6 +14,7 @@ from probe.audit.deconvolution import Contraction
 from probe.audit.fairness import MEASURES, fairness_figures
 from probe.audit.figures import audit_figures, missing_label_bounds, share_table
 from probe.audit.measures import measure_shares
+from probe.stats.resampling import Resampling
 
 
 def draw(rng, n_images, shares):
@@ -31,7 +32,7 @@ def test_raw_figures_are_those_of_the_library():
 
 def test_what_a_fair_model_scores_is_corrected_to_nothing():
     counts = draw(np.random.default_rng(1), 10, np.full(200, 0.5))
-    figure = audit_figures(counts, n_bootstrap=200)["mad"]
+    figure = audit_figures(counts, resampling=Resampling(200))["mad"]
     assert figure.value == pytest.approx(figure.floor, abs=0.02)
     # the truth is 0; what is left is chance beyond the floor
     assert figure.corrected < 0.04 < figure.value
@@ -44,7 +45,7 @@ def test_most_of_the_bias_of_few_pictures_is_taken_out(n_images, spread):
     raw, corrected, truth = [], [], []
     for _ in range(8):
         shares = rng.beta(spread, spread, 100)
-        figure = audit_figures(draw(rng, n_images, shares), n_bootstrap=2)["mad"]
+        figure = audit_figures(draw(rng, n_images, shares), resampling=Resampling(2))["mad"]
         raw.append(figure.value)
         corrected.append(figure.corrected)
         truth.append(np.abs(shares - 0.5).mean())
@@ -55,7 +56,7 @@ def test_most_of_the_bias_of_few_pictures_is_taken_out(n_images, spread):
 
 def test_many_pictures_need_no_correction():
     counts = np.array([[70_000, 30_000], [20_000, 80_000]])
-    for figure in audit_figures(counts, n_bootstrap=50).values():
+    for figure in audit_figures(counts, resampling=Resampling(50)).values():
         assert figure.corrected == pytest.approx(figure.value, rel=0.005)
 
 
@@ -63,7 +64,7 @@ def test_the_correction_serves_more_values_and_any_target():
     rng = np.random.default_rng(5)
     target = np.array([0.5, 0.3, 0.2])
     counts = rng.multinomial(12, target, size=300)
-    for name, figure in audit_figures(counts, target=target, n_bootstrap=20).items():
+    for name, figure in audit_figures(counts, target=target, resampling=Resampling(20)).items():
         assert figure.value > 0.9 * figure.floor, name
         assert figure.corrected < 0.4 * figure.value, name
 
@@ -82,7 +83,7 @@ def test_a_larger_figure_has_a_larger_correction(seed, a, b):
 def test_corrected_figures_lie_in_their_intervals_and_below_the_raw_ones(seed):
     rng = np.random.default_rng(seed)
     counts = draw(rng, 9, rng.beta(1, 1, 5))
-    for figure in audit_figures(counts, n_bootstrap=50, seed=seed).values():
+    for figure in audit_figures(counts, resampling=Resampling(50, seed)).values():
         assert 0 <= figure.corrected_low <= figure.corrected <= figure.corrected_high
         # what is simulated knows the raw figure to 1 or 2 %
         assert figure.corrected <= figure.value * 1.02 + 1e-9

@@ -13,6 +13,7 @@ from probe.audit.fairness import paired_difference
 from probe.audit.readers.labels import read_labels
 from probe.audit.tables import CountTable
 from probe.errors import DataError, DegenerateDataError
+from probe.stats.resampling import Resampling
 
 
 def table(counts, *, subjects=None, values=("woman", "man"), source="a"):
@@ -58,7 +59,7 @@ def test_models_at_the_margin_are_called_equivalent_as_rarely_as_said():
         first, second = rng.binomial(400, 0.80, 12), rng.binomial(400, 0.85, 12)
         a, b = (np.stack([hits, 400 - hits], axis=1) for hits in (first, second))
         n_called += compare_figures(
-            table(a), table(b), margin=0.05, n_bootstrap=1, seed=seed
+            table(a), table(b), margin=0.05, resampling=Resampling(1, seed)
         ).is_equivalent
     # 5 % and three standard errors of 1.8 points
     assert n_called / 150 <= 0.104

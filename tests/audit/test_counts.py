@@ -10,6 +10,7 @@ import pytest
 from probe.audit.figures import audit_figures
 from probe.audit.readers.counts import read_counts
 from probe.errors import DataError, DegenerateDataError
+from probe.stats.resampling import Resampling
 
 FORMS = {
     "long.csv": "subject,gender,count\nnurse,man,3\nnurse,woman,7\ncook,man,5\ncook,except,2\n"
@@ -51,7 +52,7 @@ def test_a_count_that_is_none_is_refused_with_its_line(tmp_path, count):
 
 def test_as_many_pictures_as_nobody_makes_are_counted_in_a_moment(tmp_path):
     table = counts(tmp_path, "subject,man,woman\nnurse,600000000,400000000\n")
-    found = audit_figures(table.counts, n_bootstrap=10)["mad"]
+    found = audit_figures(table.counts, resampling=Resampling(10))["mad"]
     assert found.value == pytest.approx(0.1)
     assert found.floor == pytest.approx(1 / math.sqrt(2 * math.pi * 1e9), rel=1e-6)
 

@@ -19,9 +19,10 @@ from probe.audit.fairness import (
     fairness_figures,
     noise_floor,
     paired_difference,
-    share_interval,
 )
 from probe.errors import DataError, ShapeError
+from probe.stats.proportion import binomial_interval
+from probe.stats.resampling import Resampling
 
 tables = arrays(np.int64, (4, 3), elements=st.integers(0, 20)).map(
     lambda c: c + np.eye(3)[[0, 1, 2, 0]].astype(int)
@@ -49,7 +50,7 @@ def test_figures_are_averaged_over_subjects():
 
 
 def test_the_floor_is_averaged_over_the_numbers_of_images():
-    figures = fairness_figures(np.array([[10, 0], [80, 120]]), n_bootstrap=10)
+    figures = fairness_figures(np.array([[10, 0], [80, 120]]), resampling=Resampling(10))
     expected = (noise_floor(10)["mad"] + noise_floor(200)["mad"]) / 2
     assert figures["mad"].floor == pytest.approx(expected)
 
@@ -57,7 +58,7 @@ def test_the_floor_is_averaged_over_the_numbers_of_images():
 def test_a_fair_model_scores_the_floor():
     rng = np.random.default_rng(0)
     counts = rng.multinomial(12, [0.25] * 4, size=5_000)
-    figures = fairness_figures(counts, n_bootstrap=10)
+    figures = fairness_figures(counts, resampling=Resampling(10))
     for name in MEASURES:
         # 5,000 subjects place the mean to 0.9 %
         assert figures[name].value == pytest.approx(figures[name].floor, rel=0.03), name
@@ -79,7 +80,7 @@ def test_a_target_moves_what_is_fair():
 @settings(max_examples=30)
 @given(counts=tables, seed=st.integers(0, 2**32 - 1))
 def test_every_figure_lies_in_its_interval(counts, seed):
-    for figure in fairness_figures(counts, n_bootstrap=50, seed=seed).values():
+    for figure in fairness_figures(counts, resampling=Resampling(50, seed)).values():
         assert 0 <= figure.low <= figure.value + 1e-12
         assert figure.value <= figure.high + 1e-12
 
@@ -93,7 +94,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(n_images, spread):
     n_trials, hits = 120, 0
     for seed in range(n_trials):
         figure = fairness_figures(
-            draw(rng, n_images=n_images, spread=spread), n_bootstrap=200, seed=seed
+            draw(rng, n_images=n_images, spread=spread), resampling=Resampling(200, seed)
         )["mad"]
         hits += figure.low <= truth <= figure.high
     # 95 % within 3 standard errors of 2 points
@@ -103,7 +104,9 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(n_images, spread):
 def test_few_subjects_have_students_interval():
     shares = np.array([0.6, 0.65, 0.7, 0.7, 0.8, 0.85, 0.9, 0.95])
     first = (shares * 1_000_000).astype(int)
-    figure = fairness_figures(np.stack([first, 1_000_000 - first], axis=1), n_bootstrap=20_000)
+    figure = fairness_figures(
+        np.stack([first, 1_000_000 - first], axis=1), resampling=Resampling(20_000)
+    )
     distances = shares - 0.5
     half = stats.t.ppf(0.975, 7) * distances.std(ddof=1) / math.sqrt(8)
     # the shares are not normal, and their tails are short: the quantiles are not quite Student's
@@ -129,22 +132,26 @@ def test_intervals_shrink_with_more_subjects():
 
 
 def test_a_single_subject_has_the_interval_of_its_images():
-    figure = fairness_figures(np.array([[160, 40]]), n_bootstrap=20_000)["mad"]
+    figure = fairness_figures(np.array([[160, 40]]), resampling=Resampling(20_000))["mad"]
     error = math.sqrt(0.8 * 0.2 / 200)  # far from fair, |p - 1/2| varies as p does
     assert (figure.high - figure.low) / 2 == pytest.approx(1.96 * error, rel=0.05)
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_others():
     counts = draw(np.random.default_rng(0))
-    assert fairness_figures(counts, seed=1) == fairness_figures(counts, seed=1)
-    assert fairness_figures(counts, seed=1) != fairness_figures(counts, seed=2)
+    assert fairness_figures(counts, resampling=Resampling(seed=1)) == fairness_figures(
+        counts, resampling=Resampling(seed=1)
+    )
+    assert fairness_figures(counts, resampling=Resampling(seed=1)) != fairness_figures(
+        counts, resampling=Resampling(seed=2)
+    )
 
 
 def test_drawing_in_chunks_changes_no_more_than_the_draws(monkeypatch):
     counts = draw(np.random.default_rng(0))
-    whole = fairness_figures(counts, n_bootstrap=1000)["mad"]
-    monkeypatch.setattr(replicates, "CELLS", 10_000)  # 8 chunks, the last one of them short
-    parts = fairness_figures(counts, n_bootstrap=1000)["mad"]
+    whole = fairness_figures(counts, resampling=Resampling(1000))["mad"]
+    monkeypatch.setattr(replicates, "CHUNK_SIZE", 10_000)  # 8 chunks, the last one of them short
+    parts = fairness_figures(counts, resampling=Resampling(1000))["mad"]
     assert parts != whole
     # 1,000 draws place an end of the interval to about 4 % of its width
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.012)
@@ -157,14 +164,14 @@ def test_figures_say_what_is_wrong_with_their_input():
         fairness_figures(np.array([[0, 0], [1, 2]]))
     with pytest.raises(DataError, match="-1"):
         fairness_figures(np.array([[2, -1]]))
-    with pytest.raises(ValueError, match="n_bootstrap is 0"):
-        fairness_figures(np.array([[1, 2]]), n_bootstrap=0)
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        fairness_figures(np.array([[1, 2]]), resampling=Resampling(0))
 
 
 def test_figures_leave_their_input_alone():
     counts = draw(np.random.default_rng(0))
     before = counts.copy()
-    fairness_figures(counts, n_bootstrap=10)
+    fairness_figures(counts, resampling=Resampling(10))
     np.testing.assert_array_equal(counts, before)
 
 
@@ -184,7 +191,9 @@ def test_the_p_value_is_that_of_scipys_permutation_test(measure):
     before, after = draw(rng, n_subjects=8), draw(rng, n_subjects=8, spread=8.0)
     found = paired_difference(before, after, measure=measure)
     rows = [
-        np.array([fairness_figures(row[None], n_bootstrap=1)[measure].value for row in counts])
+        np.array(
+            [fairness_figures(row[None], resampling=Resampling(1))[measure].value for row in counts]
+        )
         for counts in (before, after)
     ]
     reference = stats.permutation_test(
@@ -200,8 +209,8 @@ def test_the_p_value_is_that_of_scipys_permutation_test(measure):
 def test_the_p_value_of_random_flips_is_near_the_exact_one():
     rng = np.random.default_rng(2)
     before, after = draw(rng, n_subjects=13), draw(rng, n_subjects=13, spread=6.0)
-    exact = paired_difference(before, after, n_permutations=2**13).p
-    drawn = paired_difference(before, after, n_permutations=2**13 - 1).p
+    exact = paired_difference(before, after, permutations=Resampling(2**13)).p
+    drawn = paired_difference(before, after, permutations=Resampling(2**13 - 1)).p
     assert 0.01 < exact < 0.99
     # 8,191 draws place a p-value to at most 0.0055
     assert drawn == pytest.approx(exact, abs=0.02)
@@ -214,7 +223,7 @@ def test_ten_subjects_that_all_improve_have_the_smallest_p_value():
 
 def test_forty_subjects_that_all_improve_have_the_smallest_p_value_of_random_flips():
     before, after = np.full((40, 2), [18, 2]), np.full((40, 2), [12, 8])
-    assert paired_difference(before, after, n_permutations=999).p == 1 / 1000
+    assert paired_difference(before, after, permutations=Resampling(999)).p == 1 / 1000
 
 
 def test_a_model_does_not_differ_from_itself():
@@ -233,9 +242,8 @@ def test_models_that_do_not_differ_are_told_apart_as_often_as_chance():
         found = paired_difference(
             np.stack([first, 20 - first], axis=1),
             np.stack([second, 20 - second], axis=1),
-            n_bootstrap=200,
-            n_permutations=500,
-            seed=seed,
+            resampling=Resampling(200, seed),
+            permutations=Resampling(500, seed),
         )
         n_small += found.p <= 0.05
         n_covered += found.low <= 0 <= found.high
@@ -250,10 +258,10 @@ def test_a_comparison_says_what_is_wrong_with_its_input():
         paired_difference(counts, counts[:1])
     with pytest.raises(ValueError, match="measure is 'max'; needed one of mad, fd"):
         paired_difference(counts, counts, measure="max")
-    with pytest.raises(ValueError, match="n_permutations is 0"):
-        paired_difference(counts, counts, n_permutations=0)
-    with pytest.raises(ValueError, match="n_bootstrap is 0"):
-        paired_difference(counts, counts, n_bootstrap=0)
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        paired_difference(counts, counts, permutations=Resampling(0))
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        paired_difference(counts, counts, resampling=Resampling(0))
     with pytest.raises(DataError, match="no image"):
         paired_difference(counts, np.array([[0, 0], [1, 1]]))
 
@@ -262,7 +270,7 @@ def test_a_comparison_says_what_is_wrong_with_its_input():
 def test_the_interval_of_a_share_is_scipys_exact_interval(n, data):
     hits = data.draw(st.integers(0, n))
     confidence = data.draw(st.sampled_from([0.8, 0.95, 0.99]))
-    found = share_interval(hits, n, confidence=confidence)
+    found = binomial_interval(hits, n, confidence=confidence)
     reference = stats.binomtest(hits, n).proportion_ci(confidence, method="exact")
     assert found.value == hits / n
     assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=1e-12)
@@ -270,20 +278,20 @@ def test_the_interval_of_a_share_is_scipys_exact_interval(n, data):
 
 
 def test_a_share_of_all_or_nothing_keeps_an_interval():
-    assert astuple(share_interval(0, 10)) == pytest.approx((0.0, 0.0, 0.3085), abs=1e-4)
-    assert astuple(share_interval(10, 10)) == pytest.approx((1.0, 0.6915, 1.0), abs=1e-4)
+    assert astuple(binomial_interval(0, 10))[:3] == pytest.approx((0.0, 0.0, 0.3085), abs=1e-4)
+    assert astuple(binomial_interval(10, 10))[:3] == pytest.approx((1.0, 0.6915, 1.0), abs=1e-4)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 0), (-1, 5), (6, 5)])
 def test_a_share_of_nothing_is_refused(hits, n):
     with pytest.raises(DataError, match=f"{hits} hits in {n} trials"):
-        share_interval(hits, n)
+        binomial_interval(hits, n)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95])
 def test_a_confidence_out_of_range_is_named(confidence):
     with pytest.raises(ValueError, match=f"confidence is {confidence}"):
-        share_interval(1, 2, confidence=confidence)
+        binomial_interval(1, 2, confidence=confidence)
 
 
 @pytest.mark.real
@@ -293,7 +301,7 @@ def test_a_confidence_out_of_range_is_named(confidence):
 def test_published_counts_of_153_occupations_give_the_known_figures(real_data, name, mad):
     text = (real_data / "fair_diffusion" / f"results_fairface_{name}.txt").read_text("utf-8")
     found = re.findall(r"man: (\d+), woman: (\d+), except: \d+", text)
-    figures = fairness_figures(np.array(found, dtype=np.int64), n_bootstrap=200)
+    figures = fairness_figures(np.array(found, dtype=np.int64), resampling=Resampling(200))
     assert len(found) == 153
     assert figures["mad"].value == pytest.approx(mad, abs=5e-4)
     assert figures["mad"].low < mad < figures["mad"].high

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.audit.fairness import fairness_figures, share_interval
+from probe.audit.fairness import fairness_figures
 from probe.audit.misclassification.corrected import (
     calibrated_figures,
     calibrated_share,
@@ -17,6 +17,8 @@ from probe.audit.misclassification.corrected import (
 from probe.audit.misclassification.sample import Calibration, read_calibration
 from probe.audit.misclassification.sensitivity import holds_up_to
 from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.stats.proportion import binomial_interval
+from probe.stats.resampling import Resampling
 
 VALUES = ["woman", "man"]
 
@@ -49,8 +51,8 @@ def test_planted_errors_are_taken_out_of_the_figure():
     counts = np.stack([seen, 400 - seen], axis=1)
     known = Calibration(VALUES, (rates * 2000).astype(int))
     truth = np.abs(true - 0.5).mean()
-    plain = fairness_figures(counts, n_bootstrap=200)["mad"]
-    found = calibrated_figures(counts, known, n_bootstrap=200)["mad"]
+    plain = fairness_figures(counts, resampling=Resampling(200))["mad"]
+    found = calibrated_figures(counts, known, resampling=Resampling(200))["mad"]
     assert abs(plain.value - truth) > 0.02
     assert found.value == pytest.approx(truth, abs=0.012)
     assert found.low < truth < found.high
@@ -96,7 +98,7 @@ def test_a_single_unknown_rate_has_its_exact_interval(n_right):
     found = limits_by_rates(
         [counts], known, fair, share_of_first, n_draws=20_000, rng=np.random.default_rng(0)
     )["share"]
-    rate = share_interval(n_right, 50)
+    rate = binomial_interval(n_right, 50)
     exact = 0.3 / np.array([rate.value, rate.high, rate.low])
     assert (found.value, found.low, found.high) == pytest.approx(exact, abs=0.003)
 
@@ -158,7 +160,7 @@ def test_a_sample_that_cannot_be_understood_is_refused(tmp_path, text, message):
 
 
 def sensitivity(counts):
-    return holds_up_to(counts, fairness_figures(counts, n_bootstrap=500)["mad"])
+    return holds_up_to(counts, fairness_figures(counts, resampling=Resampling(500))["mad"])
 
 
 def test_a_strong_conclusion_stands_more_error_than_a_weak_one():

@@ -10,6 +10,7 @@ from probe.audit.misclassification.paired import calibrated_difference
 from probe.audit.misclassification.sample import Calibration
 from probe.audit.misclassification.sensitivity import difference_holds_up_to
 from probe.errors import DegenerateDataError, ShapeError
+from probe.stats.resampling import Resampling
 
 VALUES = ["woman", "man"]
 RATES = np.array([[0.95, 0.05], [0.25, 0.75]])
@@ -32,8 +33,8 @@ def planted(seed, n_subjects=40, n=400):
 
 def test_a_planted_difference_is_found_where_the_classifier_shows_a_smaller_one():
     before, after, known, truth = planted(0)
-    plain = paired_difference(before, after, n_bootstrap=200)
-    found = calibrated_difference(before, after, known, n_bootstrap=200)
+    plain = paired_difference(before, after, resampling=Resampling(200))
+    found = calibrated_difference(before, after, known, resampling=Resampling(200))
     assert abs(plain.value) < abs(truth) - 0.03
     assert found.value == pytest.approx(truth, abs=0.015)
     assert found.low < truth < found.high
@@ -42,8 +43,8 @@ def test_a_planted_difference_is_found_where_the_classifier_shows_a_smaller_one(
 def test_a_perfect_classifier_leaves_the_difference():
     before, after, _, _ = planted(1)
     perfect = Calibration(VALUES, np.diag([10**9, 10**9]))
-    plain = paired_difference(before, after, n_bootstrap=500)
-    found = calibrated_difference(before, after, perfect, n_bootstrap=500)
+    plain = paired_difference(before, after, resampling=Resampling(500))
+    found = calibrated_difference(before, after, perfect, resampling=Resampling(500))
     assert found.value == pytest.approx(plain.value)
     # other draws of the same bootstrap
     assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.02)
@@ -54,7 +55,7 @@ def test_a_smaller_sample_makes_a_wider_interval():
     widths = []
     for n in (20, 20_000):
         known = Calibration(VALUES, np.round(RATES * n).astype(int))
-        found = calibrated_difference(before, after, known, n_bootstrap=400)
+        found = calibrated_difference(before, after, known, resampling=Resampling(400))
         widths.append(found.high - found.low)
     assert widths[0] > 1.2 * widths[1]
 
@@ -67,7 +68,7 @@ def test_the_interval_holds_the_difference_of_the_population():
     hits, n_trials = 0, 100
     for seed in range(n_trials):
         before, after, known, _ = planted(seed, n_subjects=20, n=100)
-        found = calibrated_difference(before, after, known, n_bootstrap=100, seed=seed)
+        found = calibrated_difference(before, after, known, resampling=Resampling(100, seed))
         hits += found.low <= population <= found.high
     assert hits / n_trials >= 0.88  # 95 % less 3 standard errors of 2.2 points
 
@@ -84,7 +85,7 @@ def test_tables_of_other_shape_and_guessing_classifiers_are_refused():
 
 
 def holds(before, after):
-    difference = paired_difference(before, after, n_bootstrap=500)
+    difference = paired_difference(before, after, resampling=Resampling(500))
     return difference_holds_up_to(before, after, difference)
 
 

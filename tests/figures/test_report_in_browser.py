@@ -14,9 +14,9 @@ import pytest
 
 from figures.report import LARGEST_PAGE, write_report
 from figures.sources import RunFiles
-from probe.audit.fairness import share_interval
 from probe.moesd.gate import CLASSES, classify_bias_score
 from probe.stats.notation import interval
+from probe.stats.proportion import binomial_interval
 
 pytestmark = pytest.mark.slow
 
@@ -218,7 +218,7 @@ def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
         return counts.reindex(index=CLASSES, columns=CLASSES, fill_value=0).to_numpy()
 
     np.testing.assert_array_equal(told(), expected(config["neutral_below"]))
-    right = share_interval(int(np.trace(told())), len(table))
+    right = binomial_interval(int(np.trace(told())), len(table))
     assert interval(asdict(right), scale="%") in reader.texts("#gate-right")[0]
     reader.page.get_by_label("Neutral below").fill("0.1")
     np.testing.assert_array_equal(told(), expected(0.1))

@@ -8,13 +8,14 @@ from scipy.stats import norm
 
 from probe.errors import DataError, DegenerateDataError
 from probe.latent.tracing.bands import band, occupation_draws, shares_of_difference
+from probe.stats.resampling import Resampling
 
 
 def test_each_sample_draws_as_many_occupations_as_there_are():
-    draws = occupation_draws(40, n_bootstrap=200, seed=0)
+    draws = occupation_draws(40, resampling=Resampling(200, 0))
     assert draws.shape == (200, 40)
     assert (draws.sum(axis=1) == 40).all()
-    assert (occupation_draws(40, n_bootstrap=200, seed=0) == draws).all()
+    assert (occupation_draws(40, resampling=Resampling(200, 0)) == draws).all()
 
 
 def test_one_cell_has_the_usual_interval_and_many_a_wider_one():
@@ -31,7 +32,7 @@ def test_one_cell_has_the_usual_interval_and_many_a_wider_one():
 def test_bands_cover_all_cells_together_as_often_as_they_say():
     rng = np.random.default_rng(1)
     n, n_cells, n_worlds = 40, 30, 200
-    draws = occupation_draws(n, n_bootstrap=500, seed=2)
+    draws = occupation_draws(n, resampling=Resampling(500, 2))
     missed = 0
     for _ in range(n_worlds):
         values = rng.normal(size=(n_cells, n))
@@ -54,7 +55,7 @@ def test_shares_are_sums_over_sums_and_the_whole_is_one():
     parts = np.array([whole, whole / 4, [0.0, 3.0, 0.0, 0.0], np.zeros(4)])
     is_there = np.ones((4, 4), dtype=bool)
     is_there[2] = [True, True, False, False]
-    draws = occupation_draws(3, n_bootstrap=50, seed=0)
+    draws = occupation_draws(3, resampling=Resampling(50, 0))
     table = shares_of_difference(parts, is_there, whole, groups, draws)
     np.testing.assert_allclose(table["value"], [1.0, 0.25, 0.75, 0.0])
     # The same share in every pair has no spread; 3/4 is the same in all samples, of one occupation.
@@ -63,7 +64,7 @@ def test_shares_are_sums_over_sums_and_the_whole_is_one():
 
 
 def test_pairs_that_do_not_differ_leave_nothing_to_share():
-    draws = occupation_draws(3, n_bootstrap=5, seed=0)
+    draws = occupation_draws(3, resampling=Resampling(5, 0))
     with pytest.raises(DegenerateDataError, match="do not differ on the bias axis"):
         shares_of_difference(
             np.zeros((1, 3)), np.ones((1, 3), dtype=bool), np.zeros(3), np.arange(3), draws
@@ -72,6 +73,6 @@ def test_pairs_that_do_not_differ_leave_nothing_to_share():
 
 def test_too_few_occupations_and_no_samples_are_refused():
     with pytest.raises(DataError, match="at least 3 of them, got 2"):
-        occupation_draws(2, n_bootstrap=10, seed=0)
-    with pytest.raises(ValueError, match="n_bootstrap is 0"):
-        occupation_draws(5, n_bootstrap=0, seed=0)
+        occupation_draws(2, resampling=Resampling(10, 0))
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        occupation_draws(5, resampling=Resampling(0, 0))

@@ -11,6 +11,7 @@ from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import BiasDirection, PairDirection
 from probe.latent.directions.cones import direction_cone, pairwise_cosines, stability
 from probe.latent.directions.estimators import ESTIMATORS, PrincipalDirection
+from probe.stats.resampling import Resampling
 
 
 def pairs(*, n_clusters=40, per_cluster=1, n_features=20, noise=0.1, seed=0):
@@ -28,14 +29,14 @@ class PlainPairDirection(PairDirection):
 
 def test_pairs_that_all_differ_alike_leave_no_cone():
     male, female, _ = pairs(noise=0.0)
-    cone = direction_cone(PairDirection(), male, female, n_bootstrap=50)
+    cone = direction_cone(PairDirection(), male, female, resampling=Resampling(50))
     np.testing.assert_allclose(cone.angles, 0.0, atol=1e-10)
     assert (cone.median, cone.high) == pytest.approx((0.0, 0.0), abs=1e-10)
 
 
 def test_the_cone_is_as_wide_as_the_error_of_the_mean():
     male, female, _ = pairs(n_clusters=200)
-    cone = direction_cone(PairDirection(), male, female, n_bootstrap=2000)
+    cone = direction_cone(PairDirection(), male, female, resampling=Resampling(2000))
     # noise of 0.1 / sqrt(200) in each of 19 columns at a right angle to a step of 1: its length
     # is about 0.1 * sqrt(19 / 200) = 0.0308 or 1.77 degrees; the noise's own sample spread over
     # 200 pairs moves this by a twentieth
@@ -46,7 +47,7 @@ def test_the_cone_is_as_wide_as_the_error_of_the_mean():
 
 def test_the_matrix_product_of_the_pair_direction_equals_one_fit_a_draw():
     male, female, clusters = pairs(n_clusters=8, per_cluster=3)
-    options = {"clusters": clusters, "n_bootstrap": 40, "seed": 5}
+    options = {"clusters": clusters, "resampling": Resampling(40, 5)}
     quick = direction_cone(PairDirection(), male, female, **options)
     slow = direction_cone(PlainPairDirection(), male, female, **options)
     np.testing.assert_allclose(quick.angles, slow.angles, atol=1e-8)
@@ -65,7 +66,9 @@ def test_a_cluster_of_names_is_as_good_as_one_of_numbers():
     male, female, clusters = pairs(n_clusters=5, per_cluster=2)
     names = np.array(["cook", "nurse", "clerk", "judge", "baker"])[clusters]
     first, second = (
-        direction_cone(PairDirection(), male, female, clusters=c, n_bootstrap=20).n_clusters
+        direction_cone(
+            PairDirection(), male, female, clusters=c, resampling=Resampling(20)
+        ).n_clusters
         for c in (clusters, names)
     )
     assert first == second == 5
@@ -74,10 +77,14 @@ def test_a_cluster_of_names_is_as_good_as_one_of_numbers():
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_estimator_has_a_cone_that_its_seed_repeats(name):
     male, female, clusters = pairs(n_clusters=12, per_cluster=3, n_features=5)
-    options = {"clusters": clusters, "n_bootstrap": 20}
-    cone = direction_cone(ESTIMATORS[name](), male, female, seed=1, **options)
-    again = direction_cone(ESTIMATORS[name](), male, female, seed=1, **options)
-    other = direction_cone(ESTIMATORS[name](), male, female, seed=2, **options)
+    options = {"clusters": clusters}
+    cone = direction_cone(ESTIMATORS[name](), male, female, resampling=Resampling(20, 1), **options)
+    again = direction_cone(
+        ESTIMATORS[name](), male, female, resampling=Resampling(20, 1), **options
+    )
+    other = direction_cone(
+        ESTIMATORS[name](), male, female, resampling=Resampling(20, 2), **options
+    )
     np.testing.assert_array_equal(cone.angles, again.angles)
     assert (cone.angles != other.angles).any()
     assert 0.0 < cone.median <= cone.high < 90.0
@@ -91,15 +98,15 @@ def test_a_cone_needs_two_clusters_and_a_draw():
         direction_cone(PairDirection(), male[:1], female[:1])
     with pytest.raises(ShapeError, match=r"clusters have shape \(3,\); needed one of each of 4"):
         direction_cone(PairDirection(), male, female, clusters=[0, 1, 2])
-    with pytest.raises(ValueError, match="n_bootstrap is 0"):
-        direction_cone(PairDirection(), male, female, n_bootstrap=0)
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        direction_cone(PairDirection(), male, female, resampling=Resampling(0))
     with pytest.raises(DegenerateDataError, match="vanish"):
         direction_cone(PairDirection(), male, male)
 
 
 def test_a_draw_of_pairs_that_cancel_is_refused():
     male = np.array([[0.5, 0.0], [-0.25, 0.0], [0.0, 0.5]])
-    one_each = {"n_bootstrap": 200, "clusters": [0, 0, 1]}
+    one_each = {"resampling": Resampling(200), "clusters": [0, 0, 1]}
     assert direction_cone(PairDirection(), male, np.zeros((3, 2)), **one_each).n_clusters == 2
     male[1] = [-0.5, 0.0]
     with pytest.raises(DegenerateDataError, match=r"vanish on average in \d+ of 200 draws"):

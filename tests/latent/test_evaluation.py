@@ -14,7 +14,9 @@ from probe.latent.erasure.evaluation import erasure_table
 from probe.latent.erasure.leace import LeaceEraser
 from probe.latent.erasure.lipstick import clusters_left
 from probe.latent.labels import as_codes
-from probe.stats.bootstrap import mean_interval, share_interval
+from probe.stats.mean import mean_interval
+from probe.stats.proportion import proportion_interval
+from probe.stats.resampling import Resampling
 
 
 def prompts(*, n_pairs=150, n_features=16, step=1.0, curved=0.0, seed=0):
@@ -120,10 +122,17 @@ def test_a_space_that_is_erased_whole_leaves_no_rounding_to_probe():
 
 def test_the_same_seed_gives_the_same_table_and_the_order_of_erasers_does_not_matter():
     z, y, jobs, pairs = prompts(n_pairs=40)
-    first = erasure_table(z, y, keep={"job": jobs}, pairs=pairs, seed=4)
-    assert first.equals(erasure_table(z, y, keep={"job": jobs}, pairs=pairs, seed=4))
+    first = erasure_table(z, y, keep={"job": jobs}, pairs=pairs, resampling=Resampling(seed=4))
+    assert first.equals(
+        erasure_table(z, y, keep={"job": jobs}, pairs=pairs, resampling=Resampling(seed=4))
+    )
     alone = erasure_table(
-        z, y, keep={"job": jobs}, pairs=pairs, seed=4, erasers={"leace": LeaceEraser()}
+        z,
+        y,
+        keep={"job": jobs},
+        pairs=pairs,
+        resampling=Resampling(seed=4),
+        erasers={"leace": LeaceEraser()},
     )
     assert row(first, "leace").equals(row(alone, "leace"))
 
@@ -213,33 +222,38 @@ def test_clusters_say_what_they_need():
 @pytest.mark.parametrize(("n_hits", "n"), [(0, 5), (5, 5), (3, 7), (40, 100)])
 def test_a_share_has_scipys_exact_interval(n_hits, n):
     reference = binomtest(n_hits, n).proportion_ci(method="exact")
-    value, low, high = share_interval(np.arange(n) < n_hits)
-    assert (value, low, high) == pytest.approx((n_hits / n, reference.low, reference.high))
+    found = proportion_interval(np.arange(n) < n_hits)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (n_hits / n, reference.low, reference.high)
+    )
 
 
 def test_hits_that_come_in_clusters_widen_the_interval():
     is_hit = np.repeat(np.arange(40) % 2 == 0, 25)
     clusters = np.repeat(np.arange(40), 25)
-    _, low, high = share_interval(is_hit)
-    _, cluster_low, cluster_high = share_interval(is_hit, clusters=clusters)
+    plain = proportion_interval(is_hit)
+    wide = proportion_interval(is_hit, clusters=clusters)
     # 25 copies of each of 40 answers: sqrt(25) as wide
-    assert cluster_high - cluster_low == pytest.approx(5 * (high - low), rel=0.1)
+    assert wide.high - wide.low == pytest.approx(5 * (plain.high - plain.low), rel=0.1)
+    assert (plain.n, wide.n) == (1000, 40)
 
 
 def test_the_interval_of_a_mean_is_that_of_its_standard_error():
     values = np.random.default_rng(0).normal(size=2000)
-    value, low, high = mean_interval(values)
-    assert value == values.mean()
+    found = mean_interval(values)
+    assert found.value == values.mean()
     width = 2 * 1.96 * values.std() / np.sqrt(2000)
-    assert high - low == pytest.approx(width, rel=0.06)  # 2,000 draws place a quantile so well
+    assert found.high - found.low == pytest.approx(
+        width, rel=0.06
+    )  # 2,000 draws place a quantile so well
 
 
 def test_intervals_say_what_they_need():
     with pytest.raises(DataError, match="no rows"):
-        share_interval(np.zeros(0, dtype=bool))
+        proportion_interval(np.zeros(0, dtype=bool))
     with pytest.raises(DegenerateDataError, match="all 3 rows are of one cluster"):
-        share_interval(np.ones(3, dtype=bool), clusters=np.zeros(3, dtype=int))
-    with pytest.raises(ValueError, match="n_bootstrap is 0"):
-        mean_interval(np.ones(3), n_bootstrap=0)
+        proportion_interval(np.ones(3, dtype=bool), clusters=np.zeros(3, dtype=int))
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        mean_interval(np.ones(3), resampling=Resampling(0))
     with pytest.raises(ShapeError, match=r"jobs have shape \(1, 2\); needed one of each of 2"):
         as_codes([[1, 2]], n_rows=2, name="jobs")

@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel, CLIPTextModel
 from probe.errors import ModelError
 from probe.latent.tracing.heads import COLUMNS, attribute_heads
 from probe.latent.tracing.patching import patch_states
+from probe.stats.resampling import Resampling
 from probe.text.encoder import TextEncoder
 from probe.text.recording.anatomy import HEADS, find_anatomy
 
@@ -50,7 +51,9 @@ def test_they_do_so_on_any_axis_and_for_any_weights(tinytown, said, seed):
                 module.bias.data.normal_()
         axis = torch.randn(96).numpy()
     encoder = TextEncoder(model, tinytown.tokenizer, id="random", revision="1")
-    found = attribute_heads(encoder, said, kinds=["direct"], direction=axis, n_bootstrap=10)
+    found = attribute_heads(
+        encoder, said, kinds=["direct"], direction=axis, resampling=Resampling(10)
+    )
     assert found["value"].sum() == pytest.approx(1.0, abs=1e-3)
 
 

@@ -18,9 +18,10 @@ from probe.latent.association import (
     weat,
     weat_effect_size,
 )
+from probe.stats.resampling import Resampling
 
 E1, E2 = np.eye(2)[:1], np.eye(2)[1:]
-QUICK = {"n_bootstrap": 20}
+QUICK = {"resampling": Resampling(20)}
 TESTS = {  # sets of words; effect size with ddof=1 and ddof=0, three decimals
     "WEAT1": ("flowers", "insects", "pleasant_5", "unpleasant_5a", 1.539, 1.555),
     "WEAT6": ("male_names", "female_names", "career", "family", 1.890, 1.952),
@@ -120,7 +121,9 @@ def test_the_interval_holds_the_effect_as_often_as_it_says():
     hits = 0
     for seed in range(200):
         x, y = (words(angles(center, 25)) for center in (-0.15, 0.15))
-        found = weat(x, y, E1, E2, n_permutations=1, n_bootstrap=400, seed=seed)
+        found = weat(
+            x, y, E1, E2, permutations=Resampling(1, seed), resampling=Resampling(400, seed)
+        )
         hits += found.low <= truth <= found.high
     assert hits / 200 >= 0.95 - 3 * 0.0155  # three standard errors of 200 trials below 95 %
 
@@ -131,7 +134,7 @@ def test_the_interval_is_that_of_redrawing_every_set_word_by_word():
         weat_effect_size(*(words[rng.integers(len(words), size=len(words))] for words in sets))
         for _ in range(4000)
     ]
-    found = weat(*sets, n_bootstrap=20_000)
+    found = weat(*sets, resampling=Resampling(20_000))
     # two sets of draws: an end of 4,000 varies by about 0.02
     np.testing.assert_allclose(
         [found.low, found.high], np.quantile(draws, [0.025, 0.975]), atol=0.06
@@ -164,7 +167,7 @@ def test_sentences_that_are_near_copies_make_no_false_alarms():
         sets = [sentences(rng, 8) for _ in range(4)]
         alarms["words"] += seat(*sets, **QUICK).p <= 0.05
         flat = [words.reshape(-1, 10) for words in sets]
-        alarms["sentences"] += weat(*flat, n_permutations=200, **QUICK).p <= 0.05
+        alarms["sentences"] += weat(*flat, permutations=Resampling(200), **QUICK).p <= 0.05
     assert alarms["words"] / 150 <= 0.05 + 3 * 0.0178  # three standard errors of 150 trials
     assert alarms["sentences"] / 150 > 0.15  # what is wrong with moving sentences singly
 
@@ -208,8 +211,8 @@ def test_options_of_a_test_are_checked():
     sets = word_sets(6)
     with pytest.raises(ValueError, match="ddof is 11; needed 0 to 10"):
         weat(*sets, ddof=11)
-    with pytest.raises(ValueError, match="n_bootstrap is 0"):
-        weat(*sets, n_bootstrap=0)
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        weat(*sets, resampling=Resampling(0))
     with pytest.raises(ValueError, match="alternative is 'both'"):
         weat(*sets, alternative="both")
 

@@ -14,9 +14,10 @@ from probe.moesd.evaluation.gate_accuracy import (
 from probe.moesd.evaluation.levels import correct_levels, summarise_levels
 from probe.moesd.evaluation.roc import auc, roc
 from probe.moesd.gate import CLASSES
+from probe.stats.resampling import Resampling
 from probe.text.challenge_prompts import Wordings, subjects_by_split
 
-QUICK = {"n_bootstrap": 200}
+QUICK = {"resampling": Resampling(200)}
 
 
 def sure(n_right, n_wrong, chance):

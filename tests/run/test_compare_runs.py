@@ -15,6 +15,7 @@ from probe.audit.fairness import paired_difference
 from probe.errors import ArtifactError, DataError
 from probe.io.artifacts import read_json, read_table, write_json, write_table
 from probe.run.compare.runs import compare_runs
+from probe.stats.resampling import Resampling
 
 
 def other(finished_run: Path, folder: Path, change=lambda table: table) -> Path:
@@ -127,4 +128,7 @@ def test_the_command_prints_json(finished_run, tmp_path):
     arguments = ["compare", "runs", str(finished_run), str(second), "--n-bootstrap", "50", "--json"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout) == compare_runs([finished_run, second], n_bootstrap=50).figures
+    assert (
+        json.loads(result.stdout)
+        == compare_runs([finished_run, second], resampling=Resampling(50)).figures
+    )

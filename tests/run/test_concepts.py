@@ -18,6 +18,7 @@ from probe.latent.directions import PairDirection
 from probe.run import Experiment
 from probe.run.studies.concept.axes import concept_axes, pair_agreement, told_apart
 from probe.run.studies.concept.words import STORE, ConceptWords, concept_hash
+from probe.stats.resampling import Resampling
 from probe.text.concepts import Concept
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
@@ -123,15 +124,15 @@ def test_a_shift_of_the_space_moves_no_place(seed):
     shift = np.arange(6.0)
     pairs = tuple((f"a{i}", f"b{i}") for i in range(3))
     for given_pairs in (pairs, ()):
-        one = concept_axes(words_of({"a": a, "b": b}, given_pairs), n_bootstrap=20, seed=1)
+        one = concept_axes(words_of({"a": a, "b": b}, given_pairs), resampling=Resampling(20, 1))
         moved = words_of({"a": a + shift, "b": b + shift}, given_pairs)
-        two = concept_axes(moved, n_bootstrap=20, seed=1)
+        two = concept_axes(moved, resampling=Resampling(20, 1))
         np.testing.assert_allclose(one[0].place(t), two[0].place(t + shift), atol=1e-9)
 
 
 def test_two_groups_have_one_axis_and_its_zero_lies_between_them():
     a, b = drawn(0, 4, 2)
-    (axis,) = concept_axes(words_of({"a": a, "b": b}), n_bootstrap=50, seed=0)
+    (axis,) = concept_axes(words_of({"a": a, "b": b}), resampling=Resampling(50, 0))
     assert (axis.toward, axis.kind) == ("a", "groups")
     means = axis.place(np.stack([a.mean(axis=0), b.mean(axis=0)]))[:, 0]
     gap = np.linalg.norm(a.mean(axis=0) - b.mean(axis=0))
@@ -141,7 +142,7 @@ def test_two_groups_have_one_axis_and_its_zero_lies_between_them():
 def test_intervals_are_those_of_axes_fitted_anew_on_drawn_pairs():
     a, b, t = drawn(3, 4, 4, 5)
     pairs = tuple((f"a{i}", f"b{i}") for i in range(4))
-    (axis,) = concept_axes(words_of({"a": a, "b": b}, pairs), n_bootstrap=300, seed=5)
+    (axis,) = concept_axes(words_of({"a": a, "b": b}, pairs), resampling=Resampling(300, 5))
     counts = np.random.default_rng(5).multinomial(4, np.full(4, 1 / 4), size=300)
     places = []
     for count in counts:
@@ -160,7 +161,7 @@ def test_more_pairs_make_a_planted_axis_firmer():
         common, noise = rng.standard_normal((n, 30)), rng.standard_normal((2, n, 30))
         pairs = tuple((f"a{i}", f"b{i}") for i in range(n))
         groups = {"a": common + axis + 0.3 * noise[0], "b": common - axis + 0.3 * noise[1]}
-        (found,) = concept_axes(words_of(groups, pairs), n_bootstrap=200, seed=0)
+        (found,) = concept_axes(words_of(groups, pairs), resampling=Resampling(200, 0))
         assert found.vector @ axis > 0.8  # the noise of 4 pairs is 0.2 in each direction
         angles.append(found.angles()[0])
     assert angles[1] < angles[0] / 2
@@ -170,7 +171,7 @@ def test_each_of_three_planted_groups_lies_on_its_own_axis():
     rng = np.random.default_rng(0)
     corners = 3 * np.eye(20)[:3]
     groups = {g: corners[i] + 0.2 * rng.standard_normal((4, 20)) for i, g in enumerate("abc")}
-    axes = concept_axes(words_of(groups), n_bootstrap=100, seed=0)
+    axes = concept_axes(words_of(groups), resampling=Resampling(100, 0))
     assert [axis.toward for axis in axes] == ["a", "b", "c"]
     places = np.stack([axis.place(corners)[:, 0] for axis in axes])
     assert (places.argmax(axis=1) == [0, 1, 2]).all()
@@ -181,7 +182,7 @@ def test_each_of_three_planted_groups_lies_on_its_own_axis():
 
 def test_a_group_of_one_word_has_an_axis_but_no_interval():
     a, b, c = drawn(0, 2, 1, 3)
-    axes = concept_axes(words_of({"a": a, "b": b, "c": c}), n_bootstrap=50, seed=0)
+    axes = concept_axes(words_of({"a": a, "b": b, "c": c}), resampling=Resampling(50, 0))
     assert np.isfinite(axes[0].place(a)).all()
     place = axes[1].place(a)
     assert np.isfinite(place[:, 0]).all()
@@ -192,7 +193,7 @@ def test_a_group_of_one_word_has_an_axis_but_no_interval():
 def test_two_single_words_are_no_concept():
     a, b = drawn(0, 1, 3)
     with pytest.raises(DataError, match=r"0 pairs, and 1 word of group 'a'.* needed 2 pairs, or 2"):
-        concept_axes(words_of({"a": a, "b": b}), n_bootstrap=50, seed=0)
+        concept_axes(words_of({"a": a, "b": b}), resampling=Resampling(50, 0))
 
 
 def test_groups_at_the_same_place_have_no_axis():
@@ -200,7 +201,7 @@ def test_groups_at_the_same_place_have_no_axis():
     pairs = tuple((f"a{i}", f"b{i}") for i in range(3))
     for given_pairs in (pairs, ()):
         with pytest.raises(DegenerateDataError):
-            concept_axes(words_of({"a": a, "b": a}, given_pairs), n_bootstrap=50, seed=0)
+            concept_axes(words_of({"a": a, "b": a}, given_pairs), resampling=Resampling(50, 0))
 
 
 # In a run of a model

@@ -12,7 +12,8 @@ from probe.run.evaluation.equivalence import CAPTIONS, comparable_quality
 from probe.run.evaluation.measurement import Measurement
 from probe.run.wording.comparable import comparable
 from probe.stats.equivalence import equivalence_p
-from probe.stats.intervals import mean_interval
+from probe.stats.mean import mean_interval
+from probe.stats.resampling import Resampling
 
 MARGINS = {"clip_margin": 1.0, "recognition_margin": 0.05}
 
@@ -30,7 +31,7 @@ def measured(change, n_subjects=12, noise=0.2):
             rows.append((side, "object", subject, subject, 99.0 if side == "base" else 0.0, None))
     columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
     table = pd.DataFrame(rows, columns=columns)
-    return Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, 500, 0)
+    return Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, Resampling(500))
 
 
 def test_a_small_planted_change_is_equivalent_and_a_large_one_is_not():
@@ -65,7 +66,7 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
     ]
     columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
     table = pd.DataFrame(rows, columns=columns)
-    measured = Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, 500, 0)
+    measured = Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, Resampling(500))
     change = comparable_quality(measured, **MARGINS)
     like = change["clip_score_like_for_like"]
     assert change["clip_score"]["value"] == pytest.approx(-1.2, abs=0.1)
@@ -77,7 +78,9 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
     assert "Among pictures that show the same gender" in told
     assert "(12 occupations)" in told
     missing = table.assign(gender="undetected", clip_score=0.0)
-    both = Measurement(pd.concat([table, missing]), measured.attributes, "gender", {}, 500, 0)
+    both = Measurement(
+        pd.concat([table, missing]), measured.attributes, "gender", {}, Resampling(500)
+    )
     assert comparable_quality(both, **MARGINS)["clip_score_like_for_like"] == like
 
 
@@ -102,7 +105,7 @@ def of_all_kinds(of_neutral, of_explicit, of_objects, n_subjects=12, n_objects=8
 
 def change_over_captions(table, **options):
     values, asked = {"gender": ["woman", "man"]}, {"female": "woman", "male": "man"}
-    measured = Measurement(table, values, "gender", asked, 500, 0)
+    measured = Measurement(table, values, "gender", asked, Resampling(500))
     return comparable_quality(measured, **(MARGINS | options)).get("clip_score_of_captions")
 
 
@@ -121,7 +124,7 @@ def test_prompts_that_are_left_alone_change_nothing_and_have_no_spread():
     table = of_all_kinds(-3.0, 0.0, 0.0)
     found = change_over_captions(table)
     alone = comparable_quality(
-        Measurement(table, {"gender": ["woman"]}, "gender", {}, 500, 0), **MARGINS
+        Measurement(table, {"gender": ["woman"]}, "gender", {}, Resampling(500)), **MARGINS
     )["clip_score"]
     share = CAPTIONS["neutral"] / 30_000
     for end in ("value", "low", "high"):
@@ -168,7 +171,7 @@ def test_of_a_sum_of_two_means_they_are_welchs():
 
 def test_the_interval_of_a_mean_is_about_students():
     rows = np.random.default_rng(2).normal(3.0, 1.0, 10)
-    found = mean_interval(rows, n_bootstrap=20_000)
+    found = mean_interval(rows, resampling=Resampling(20_000))
     low, high = ttest_1samp(rows, 0.0).confidence_interval(0.95)
     # as wide as Student's; these 10 have a longer tail below, which Student's does not look at
     assert found.high - found.low == pytest.approx(high - low, rel=0.05)

@@ -23,6 +23,7 @@ from probe.run.evaluation.measurement import Measurement
 from probe.run.evaluation.missing_labels import seen_on_both
 from probe.run.folder import Run
 from probe.run.wording.missing import missing
+from probe.stats.resampling import Resampling
 
 ASKED = {"female": "woman", "male": "man"}
 
@@ -79,8 +80,7 @@ def measured(base, after):
         attributes={"gender": [W, M], "subject_seen": ["cook", "nurse", "guard"]},
         attribute="gender",
         asked=ASKED,
-        n_bootstrap=50,
-        seed=0,
+        resampling=Resampling(50, 0),
         in_faces=True,
     )
 

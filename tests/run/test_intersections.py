@@ -17,6 +17,7 @@ from probe.io.artifacts import read_table
 from probe.run import Experiment
 from probe.run.folder import Run
 from probe.run.studies.intersections import asked, tables
+from probe.stats.resampling import Resampling
 
 PEOPLE = {"gender": ["woman", "man"], "age": ["young", "old"], "skin": ["light", "dark"]}
 SUBJECTS = [f"job {i}" for i in range(12)]
@@ -105,7 +106,7 @@ def test_a_correction_that_leaves_old_dark_women_out_is_flagged_and_an_even_one_
     fair = np.full(8, 1 / 8)
     biased = np.repeat([0.05, 0.20], 4)  # few women, of all kinds alike
     worse = fair + np.array([3, 1, 1, -5, 0, 0, 0, 0]) * 0.02  # no longer alike
-    options = {"n_bootstrap": 50, "seed": 0}
+    options = {"resampling": Resampling(50, 0)}
     _, found = tables.measure_intersection(labels(biased, fair), PEOPLE, **options)
     assert found["harmed"] == []
     assert found["moesd"]["joint"] < found["base"]["joint"]
@@ -120,11 +121,15 @@ def test_a_correction_that_leaves_old_dark_women_out_is_flagged_and_an_even_one_
 def test_harm_to_another_attribute_is_told_from_no_harm():
     fair = np.full(8, 1 / 8)
     older = np.tile([0.02, 0.02, 0.23, 0.23], 2)  # genders alike, hardly anybody young
-    found = tables.harm_to_others(labels(fair, older), PEOPLE, "gender", n_bootstrap=50, seed=0)
+    found = tables.harm_to_others(
+        labels(fair, older), PEOPLE, "gender", resampling=Resampling(50, 0)
+    )
     assert found["age"]["is_harmed"]
     assert found["age"]["value"] > 0.3
     assert not found["skin"]["is_harmed"]
-    back = tables.harm_to_others(labels(older, fair), PEOPLE, "gender", n_bootstrap=50, seed=0)
+    back = tables.harm_to_others(
+        labels(older, fair), PEOPLE, "gender", resampling=Resampling(50, 0)
+    )
     assert not back["age"]["is_harmed"]  # another attribute that gains is not harmed
 
 

@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probe.audit.fairness import share_interval
 from probe.images.plan import GenerationPlan
 from probe.run.config import LEVEL_WORDS, ProbeConfig
 from probe.run.studies.levels.plan import plan_levels
 from probe.run.studies.levels.tables import clustered_share, measure_levels
+from probe.stats.proportion import binomial_interval
+from probe.stats.resampling import Resampling
 from probe.text.challenge_prompts import CHALLENGES, Wordings
 from probe.text.lexicon import Lexicon
 
 SUBJECTS = {"trained": ["nurse", "carpenter"], "held_out": ["cook"]}
 LEVELS = ["none", "name", "pronoun", "hint", "adjective", "noun"]
-DRAWING = {"n_bootstrap": 50, "seed": 0}
+DRAWING = {"resampling": Resampling(50, 0)}
 
 
 def pairs(level="none", asked=("", ""), seen=("woman", "man"), after=None, n=4, **columns):
@@ -126,7 +127,8 @@ def test_what_is_asked_for_and_shown_is_adherence_and_what_is_lost_is_told():
     assert lost.loc[("all", "adherent", "moesd"), "value"] == 0.5
     change = lost.loc[("all", "adherence_difference", "")]
     assert change["value"] == -0.5
-    assert change["high"] < 0
+    # 4 occupations that all change alike: 60 % of others may have been missed, at any change
+    assert change["high"] == pytest.approx(-0.5 + 1.5 * binomial_interval(0, 4).high)
 
 
 def test_every_figure_has_an_interval_around_it_and_a_number():
@@ -140,12 +142,13 @@ def test_every_figure_has_an_interval_around_it_and_a_number():
 def test_where_nothing_differs_the_interval_is_that_of_as_many_trials_as_occupations():
     subjects = pd.Series(["a", "b", "c"]).repeat(20)
     none = clustered_share(np.zeros(60, dtype=bool), subjects)
-    assert none["high"] == share_interval(0, 3).high
+    assert none["high"] == binomial_interval(0, 3).high
     every = clustered_share(np.ones(60, dtype=bool), subjects)
-    assert (every["low"], every["n"]) == (pytest.approx(share_interval(3, 3).low), 60)
+    assert (every["low"], every["n"]) == (pytest.approx(binomial_interval(3, 3).low), 60)
     unchanged = measured(pairs("noun", ("female", "male")))
     change = unchanged.loc[("all", "adherence_difference", "")]
-    assert -change["low"] == change["high"] == share_interval(0, 4).high
+    bound = pytest.approx(binomial_interval(0, 4).high)
+    assert (-change["low"], change["high"]) == (bound, bound)
 
 
 def test_pictures_that_stand_and_fall_together_tell_less():
@@ -155,5 +158,5 @@ def test_pictures_that_stand_and_fall_together_tell_less():
     wide, narrow = (clustered_share(hits, subjects) for hits in (together, alone))
     assert wide["high"] - wide["low"] > 0.3
     # as many independent pictures, and no more: that all occupations agree may be chance
-    ends = share_interval(100, 200)
+    ends = binomial_interval(100, 200)
     assert (narrow["low"], narrow["high"]) == pytest.approx((ends.low, ends.high))

@@ -3,6 +3,7 @@ import pytest
 
 from probe.audit.release_gate import Bound, judge
 from probe.run.evaluation.measurement import Measurement
+from probe.stats.resampling import Resampling
 
 N = 20
 JOBS = {"cook": "trained", "baker": "trained", "nurse": "held_out", "guard": "held_out"}
@@ -70,8 +71,7 @@ def measured():
         attributes={"gender": ["woman", "man"], "subject_seen": [*JOBS, "car"]},
         attribute="gender",
         asked={"female": "woman", "male": "man"},
-        n_bootstrap=200,
-        seed=0,
+        resampling=Resampling(200, 0),
     )
 
 

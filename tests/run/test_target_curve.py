@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probe.audit.fairness import share_interval
 from probe.run.sweep.target_curve import measure_met
+from probe.stats.proportion import binomial_interval
+from probe.stats.resampling import Resampling
 
-DRAWING = {"n_bootstrap": 50, "seed": 0}
+DRAWING = {"resampling": Resampling(50, 0)}
 
 
 def shares(hits, n=20):
@@ -50,6 +51,9 @@ def test_each_figure_has_its_interval_and_a_split_without_occupations_has_none()
     for found in met(table, 0.4).values():
         assert found["low"] <= found["value"] <= found["high"]
     one = met(table, 0.4)["share_held_out"]
-    assert (one["low"], one["high"]) == (share_interval(14, 20).low, share_interval(14, 20).high)
+    assert (one["low"], one["high"]) == (
+        binomial_interval(14, 20).low,
+        binomial_interval(14, 20).high,
+    )
     trained = met(table[table["split"] == "trained"], 0.4)
     assert set(trained) == {"share", "share_trained", "off_target", "off_target_trained"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from probe.stats.permutation import random_splits, sign_flip_p, split_sums_p, splits_p
+from probe.stats.resampling import Resampling
 
 
 def gain(values, chosen):
@@ -92,7 +93,9 @@ def test_the_interval_of_a_drawn_p_holds_the_exact_one_as_often_as_it_says():
     scores = np.random.default_rng(1).normal(size=16) + np.repeat([0.5, 0.0], 8)
     exact = split_sums_p(scores, 8).value
     assert 0.01 < exact < 0.5
-    drawn = [split_sums_p(scores, 8, max_sums=0, n_permutations=500, seed=s) for s in range(200)]
+    drawn = [
+        split_sums_p(scores, 8, max_sums=0, permutations=Resampling(500, s)) for s in range(200)
+    ]
     assert not any(found.is_exact for found in drawn)
     held = np.mean([found.low <= exact <= found.high for found in drawn])
     assert held >= 0.95 - 3 * 0.0155  # three standard errors of 200 trials below 95 %
@@ -101,15 +104,15 @@ def test_the_interval_of_a_drawn_p_holds_the_exact_one_as_often_as_it_says():
 
 def test_too_many_words_are_drawn_and_the_same_seed_draws_the_same():
     scores = np.random.default_rng(2).normal(size=40)
-    found = split_sums_p(scores, 20, n_permutations=300, seed=4)
+    found = split_sums_p(scores, 20, permutations=Resampling(300, 4))
     assert not found.is_exact
     assert found.n_splits == 300
-    assert found == split_sums_p(scores, 20, n_permutations=300, seed=4)
-    assert found != split_sums_p(scores, 20, n_permutations=300, seed=5)
+    assert found == split_sums_p(scores, 20, permutations=Resampling(300, 4))
+    assert found != split_sums_p(scores, 20, permutations=Resampling(300, 5))
 
 
 def test_a_drawn_p_is_never_zero():
-    found = split_sums_p(np.arange(60.0)[::-1], 30, n_permutations=99)
+    found = split_sums_p(np.arange(60.0)[::-1], 30, permutations=Resampling(99))
     assert (found.value, found.low) == (0.01, 0.0)
 
 
@@ -131,7 +134,10 @@ def test_sign_flips_are_counted_as_enumeration_counts_them(seed, n):
 
 def test_drawn_sign_flips_agree_with_all_of_them():
     values = np.random.default_rng(3).normal(0.4, 1, 20)
-    exact, drawn = sign_flip_p(values), sign_flip_p(values, max_sums=0, n_permutations=4000)
+    exact, drawn = (
+        sign_flip_p(values),
+        sign_flip_p(values, max_sums=0, permutations=Resampling(4000)),
+    )
     assert (exact.is_exact, drawn.is_exact) == (True, False)
     assert drawn.low <= exact.value <= drawn.high
 
@@ -157,7 +163,7 @@ def test_listing_and_counting_are_the_same_test(alternative):
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match="alternative is 'up'; needed one of greater"):
         split_sums_p(np.arange(4.0), 2, alternative="up")
-    with pytest.raises(ValueError, match="n_permutations is 0"):
-        split_sums_p(np.arange(4.0), 2, n_permutations=0)
-    with pytest.raises(ValueError, match="n_permutations is -1"):
-        sign_flip_p(np.arange(4.0), n_permutations=-1)
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        split_sums_p(np.arange(4.0), 2, permutations=Resampling(0))
+    with pytest.raises(ValueError, match="number of resamples is -1"):
+        sign_flip_p(np.arange(4.0), permutations=Resampling(-1))

@@ -13,7 +13,8 @@ from probe.arrays import Codes, Counts
 from probe.audit.intersections.information import entropy
 from probe.errors import DataError, ShapeError
 from probe.stats.confidence_limits import student
-from probe.stats.intervals import Interval, share_interval
+from probe.stats.interval import Interval
+from probe.stats.proportion import binomial_interval
 
 MIN_EXPECTED = 10
 """Pictures that a fair model would put into a cell about which anything is claimed; our choice."""
@@ -117,7 +118,7 @@ def measure_cells(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> li
     fair, confidence = 1 / len(pooled), 1 - 0.05 / len(pooled)
     cells = []
     for values, count in zip(product(*attributes.values()), pooled.tolist(), strict=True):
-        found = share_interval(count, n, confidence=confidence)
+        found = binomial_interval(count, n, confidence=confidence)
         is_small = n * fair < MIN_EXPECTED
         cells.append(
             Cell(values, count, n, found.value, found.low, found.high, fair, is_small)

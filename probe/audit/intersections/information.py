@@ -8,6 +8,7 @@ import numpy as np
 
 from probe.arrays import Codes, Counts
 from probe.errors import DataError, ShapeError
+from probe.stats.resampling import Resampling
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,12 @@ class Dependence:
     """Pictures."""
 
 
+SHUFFLES = Resampling(999)
+"""Default of `dependence`, whose every shuffle counts all cells anew."""
+
+
 def dependence(
-    codes: Codes,
-    strata: Codes | None = None,
-    *,
-    n_permutations: int = 999,
-    seed: int = 0,
+    codes: Codes, strata: Codes | None = None, *, permutations: Resampling = SHUFFLES
 ) -> Dependence:
     """Measure how far K attributes depend on each other.
 
@@ -46,8 +47,8 @@ def dependence(
         Number of each attribute's value, from 0; K is at least 2.
     strata : ndarray of int, shape (n_pictures,), optional
         Stratum of each picture, e.g. its subject.
-    n_permutations : int, default=999
-        Random permutations behind ``p`` and ``chance``.
+    permutations : Resampling
+        Number of permutations, if not all are counted, and their seed.
     seed : int, default=0
         Seed of the permutations.
 
@@ -60,8 +61,6 @@ def dependence(
     ------
     ShapeError, DataError
         If there are no pictures or fewer than two attributes, or a code is negative.
-    ValueError
-        If ``n_permutations`` is below 1.
 
     References
     ----------
@@ -69,8 +68,6 @@ def dependence(
     Miller, *Note on the bias of information estimates*, 1955.
     """
     codes, strata = _checked(codes, strata)
-    if n_permutations < 1:
-        raise ValueError(f"n_permutations is {n_permutations}; needed at least 1")
     order = np.argsort(strata, kind="stable")
     codes, strata = codes[order], strata[order]
     n, widths = len(codes), codes.max(axis=0) + 1
@@ -80,8 +77,8 @@ def dependence(
     n_strata = len(np.unique(strata))
     # each entropy is too low by (cells that occur - 1) / 2n, stratum by stratum
     freedom = (n_cells - n_strata) - sum(cells - n_strata for _, cells in alone)
-    rng, drawn = np.random.default_rng(seed), np.empty(n_permutations)
-    for draw in range(n_permutations):
+    rng, drawn = permutations.rng(), np.empty(permutations.n)
+    for draw in range(permutations.n):
         moved = codes.copy()
         for k in range(1, codes.shape[1]):
             moved[:, k] = codes[np.argsort(strata + rng.random(n)), k]
@@ -92,7 +89,7 @@ def dependence(
         value=value,
         corrected=value - freedom / (2 * n),
         chance=float(drawn.mean()),
-        p=(1 + hits) / (1 + n_permutations),
+        p=(1 + hits) / (1 + permutations.n),
         n=n,
     )
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from probe.arrays import Counts, Double
-from probe.audit.fairness import sign_flip_p
 from probe.audit.subject_intervals import interval_over_subjects
 from probe.errors import DataError, ShapeError
+from probe.stats.permutation import sign_flip_p
+from probe.stats.resampling import BOOTSTRAP, PERMUTATIONS, Resampling
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,8 @@ def cell_shifts(
     before: Counts,
     after: Counts,
     *,
-    n_bootstrap: int = 2000,
-    n_permutations: int = 10_000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
+    permutations: Resampling = PERMUTATIONS,
 ) -> list[Shift]:
     """Compare the share of every cell between two models on the same subjects.
 
@@ -46,10 +46,9 @@ def cell_shifts(
     ----------
     before, after : ndarray of int, shape (n_subjects, n_cells)
         Counts of the first and the second model; row i of both is the same subject.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples of the subjects.
-    n_permutations : int, default=10000
-        Largest number of sign flips to try; see `probe.audit.fairness.paired_difference`.
+    resampling : Resampling
+    permutations : Resampling
+        Number of permutations, if not all are counted, and their seed.
     seed : int, default=0
         Seed of both.
 
@@ -64,8 +63,6 @@ def cell_shifts(
         If the counts are no tables of the same shape.
     DataError
         If a subject has no picture.
-    ValueError
-        If ``n_bootstrap`` or ``n_permutations`` is below 1.
     """
     if before.ndim != 2 or before.shape != after.shape:
         raise ShapeError(
@@ -74,18 +71,15 @@ def cell_shifts(
         )
     if not len(before) or min(before.sum(axis=1).min(), after.sum(axis=1).min()) < 1:
         raise DataError("a subject has no picture on one side; needed at least 1 on both")
-    for name, value in (("n_bootstrap", n_bootstrap), ("n_permutations", n_permutations)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; needed at least 1")
     shares = [counts / counts.sum(axis=1, keepdims=True) for counts in (before, after)]
-    moved, rng = shares[1] - shares[0], np.random.default_rng(seed)
+    moved, rng = shares[1] - shares[0], resampling.rng()
     n_subjects, cells = len(moved), [str(cell) for cell in range(moved.shape[1])]
 
     def change(drawn: Sequence[Double], _: Double) -> dict[str, Double]:
         return dict(zip(cells, np.moveaxis(drawn[1] - drawn[0], -1, 0), strict=True))
 
     fair = np.full(before.shape, 1 / before.shape[1])
-    found = interval_over_subjects([before, after], fair, change, n_bootstrap=n_bootstrap, rng=rng)
+    found = interval_over_subjects([before, after], fair, change, resampling=resampling, rng=rng)
     return [
         Shift(
             before=float(shares[0][:, cell].mean()),
@@ -93,7 +87,7 @@ def cell_shifts(
             value=found[name].value,
             low=found[name].low,
             high=found[name].high,
-            p=sign_flip_p(moved[:, cell], n_permutations, rng),
+            p=sign_flip_p(moved[:, cell], permutations=permutations).value,
             n_subjects=n_subjects,
         )
         for cell, name in enumerate(cells)

@@ -12,7 +12,9 @@ from probe.audit.measures import MEASURES, as_counts, as_target, measure_shares,
 from probe.audit.misclassification.sample import JEFFREYS, Calibration
 from probe.audit.subject_intervals import Figure, interval_over_subjects
 from probe.errors import DegenerateDataError
-from probe.stats.intervals import COVERAGE, Interval, joined_limits
+from probe.stats.confidence_limits import COVERAGE
+from probe.stats.interval import Interval, joined_limits
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 _N_FLOOR = 2_000
 
@@ -59,8 +61,7 @@ def calibrated_figures(
     calibration: Calibration,
     *,
     target: Double | None = None,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> dict[str, CalibratedFigure]:
     """Measure the fairness of the corrected shares.
 
@@ -74,7 +75,7 @@ def calibrated_figures(
     counts : ndarray of int, shape (n_subjects, K)
         What the classifier saw.
     calibration : Calibration
-    target, n_bootstrap, seed
+    target, resampling
         As for `probe.audit.fairness.fairness_figures`.
 
     Returns
@@ -89,15 +90,15 @@ def calibrated_figures(
     """
     counts = as_counts(counts)
     fair, totals = as_target(target, counts.shape), counts.sum(axis=1)
-    rates, rng = usable_rates(calibration.rates), np.random.default_rng(seed)
+    rates, rng = usable_rates(calibration.rates), resampling.rng()
 
     def figures_by(rates: Double) -> Figure:
         return lambda shares, target: measure_shares(rogan_gladen(shares[0], rates), target)
 
     found = interval_over_subjects(
-        [counts], fair, figures_by(rates), n_bootstrap=n_bootstrap, rng=rng
+        [counts], fair, figures_by(rates), resampling=resampling, rng=rng
     )
-    by_rates = limits_by_rates([counts], calibration, fair, figures_by, n_bootstrap, rng)
+    by_rates = limits_by_rates([counts], calibration, fair, figures_by, resampling.n, rng)
     size = (max(1, _N_FLOOR // len(counts)), len(counts))
     by_chance = rng.multinomial(totals, fair @ rates, size=size)
     floor = measure_shares(rogan_gladen(by_chance / totals[:, None], rates), fair)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from probe.arrays import Counts, Double
 from probe.audit.measures import as_counts, as_target, measure_shares
 from probe.audit.misclassification.corrected import limits_by_rates, rogan_gladen, usable_rates
 from probe.audit.misclassification.sample import Calibration
 from probe.audit.subject_intervals import Figure, interval_over_subjects
 from probe.errors import ShapeError
-from probe.stats.intervals import Interval, joined_limits
+from probe.stats.interval import Interval, joined_limits
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 
 def calibrated_difference(
@@ -22,8 +21,7 @@ def calibrated_difference(
     *,
     measure: str = "mad",
     target: Double | None = None,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> Interval:
     """Compare the fairness of two models on the same subjects, by shares that are corrected.
 
@@ -37,7 +35,7 @@ def calibrated_difference(
     before, after : ndarray of int, shape (n_subjects, K)
         What the classifier saw; row i of both is the same subject.
     calibration : Calibration
-    measure, target, n_bootstrap, seed
+    measure, target, resampling
         As for `probe.audit.fairness.paired_difference`.
 
     Returns
@@ -59,7 +57,7 @@ def calibrated_difference(
             "subjects and values in both"
         )
     fair = as_target(target, tables[0].shape)
-    rates, rng = usable_rates(calibration.rates), np.random.default_rng(seed)
+    rates, rng = usable_rates(calibration.rates), resampling.rng()
 
     def change_by(rates: Double) -> Figure:
         def change(shares: Sequence[Double], target: Double) -> dict[str, Double]:
@@ -70,6 +68,6 @@ def calibrated_difference(
 
         return change
 
-    found = interval_over_subjects(tables, fair, change_by(rates), n_bootstrap=n_bootstrap, rng=rng)
-    by_rates = limits_by_rates(tables, calibration, fair, change_by, n_bootstrap, rng)
+    found = interval_over_subjects(tables, fair, change_by(rates), resampling=resampling, rng=rng)
+    by_rates = limits_by_rates(tables, calibration, fair, change_by, resampling.n, rng)
     return joined_limits(found[measure], by_rates[measure])

@@ -10,7 +10,7 @@ import numpy as np
 from probe.arrays import Double, Matrix
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.stats.confidence_limits import jackknife_half
-from probe.stats.intervals import Interval
+from probe.stats.interval import Interval
 
 N_GROUPS = 20
 """Groups of subjects, each left out once, behind the interval."""

@@ -9,7 +9,7 @@ import numpy as np
 from probe.arrays import Double, Indices, Matrix
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.stats.confidence_limits import student, widened
-from probe.stats.intervals import Interval
+from probe.stats.interval import Interval
 
 MAX_ROWS = 2000
 """Pictures of a set that are compared; more are drawn from, so that the kernel fits in memory."""

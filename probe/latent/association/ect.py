@@ -9,13 +9,13 @@ from probe.errors import DataError, DegenerateDataError
 from probe.latent.association.result import (
     MeasureResult,
     as_result,
-    correlation_limits,
     draw_figures,
 )
 from probe.latent.association.word_sets import as_unit_sets, as_word_sets, unit_rows
 from probe.latent.directions import rounding
-from probe.stats.bootstrap import resampled_weights
+from probe.stats.correlation import rank_correlation_limits
 from probe.stats.permutation import splits_p
+from probe.stats.resampling import BOOTSTRAP, PERMUTATIONS, Resampling, resampled_weights
 
 
 def ect(
@@ -23,9 +23,8 @@ def ect(
     targets_y: Matrix,
     attributes: Matrix,
     *,
-    n_permutations: int = 10_000,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    permutations: Resampling = PERMUTATIONS,
+    resampling: Resampling = BOOTSTRAP,
 ) -> MeasureResult:
     """Measure whether X and Y rank attributes alike (embedding coherence test).
 
@@ -39,7 +38,7 @@ def ect(
         Embeddings of the words of the two groups.
     attributes : ndarray of shape (n_attributes, n_features)
         Embeddings of at least 3 attribute words.
-    n_permutations, n_bootstrap, seed
+    permutations, resampling
         As in `rnd`.
 
     Returns
@@ -101,11 +100,10 @@ def ect(
         n_x,
         alternative="less",
         n_cells=n + 2 * len(attributes),
-        n_permutations=n_permutations,
-        seed=seed,
+        permutations=permutations,
     )
-    draws = draw_figures(of_draw, n + 2 * len(attributes), n_bootstrap, seed)
-    ends = correlation_limits(value, draws, len(attributes))
+    draws = draw_figures(of_draw, n + 2 * len(attributes), resampling)
+    ends = rank_correlation_limits(value, draws, len(attributes))
     return as_result(value, draws, p, attributes @ means[0] - attributes @ means[1], ends=ends)
 
 

@@ -8,8 +8,8 @@ from probe.arrays import Double, Matrix
 from probe.errors import ShapeError
 from probe.latent.association.result import MeasureResult, as_result, draw_figures
 from probe.latent.association.word_sets import as_word_sets, unit_rows
-from probe.stats.bootstrap import resampled_weights
 from probe.stats.permutation import sign_flip_p
+from probe.stats.resampling import BOOTSTRAP, PERMUTATIONS, Resampling, resampled_weights
 
 
 def ripa(
@@ -17,9 +17,8 @@ def ripa(
     targets_y: Matrix,
     attributes: Matrix,
     *,
-    n_permutations: int = 10_000,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    permutations: Resampling = PERMUTATIONS,
+    resampling: Resampling = BOOTSTRAP,
 ) -> MeasureResult:
     """Measure how attributes lie along the differences of pairs (relational inner product).
 
@@ -32,7 +31,7 @@ def ripa(
         Embeddings of the words of the pairs; row i of both is one pair.
     attributes : ndarray of shape (n_attributes, n_features)
         Embeddings of the attribute words; not normalised, as their lengths belong to the measure.
-    n_permutations, n_bootstrap, seed
+    permutations, resampling
         As in `rnd`.
 
     Returns
@@ -68,7 +67,7 @@ def ripa(
         drawn: Double = ((words @ along) * resampled_weights(len(x), size, rng)).sum(axis=1)
         return drawn
 
-    p = sign_flip_p(along.mean(axis=0), n_permutations=n_permutations, seed=seed)
-    draws = draw_figures(of_draw, len(attributes) + len(x), n_bootstrap, seed)
+    p = sign_flip_p(along.mean(axis=0), permutations=permutations)
+    draws = draw_figures(of_draw, len(attributes) + len(x), resampling)
     by_word = along.mean(axis=1)
     return as_result(float(by_word.mean()), draws, p, by_word)

@@ -7,8 +7,8 @@ import numpy as np
 from probe.arrays import Double, Matrix
 from probe.latent.association.result import MeasureResult, as_result, draw_figures
 from probe.latent.association.word_sets import as_word_sets
-from probe.stats.bootstrap import resampled_weights
 from probe.stats.permutation import Alternative, splits_p
+from probe.stats.resampling import BOOTSTRAP, PERMUTATIONS, Resampling, resampled_weights
 
 
 def rnd(
@@ -17,9 +17,8 @@ def rnd(
     attributes: Matrix,
     *,
     alternative: Alternative = "two-sided",
-    n_permutations: int = 10_000,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    permutations: Resampling = PERMUTATIONS,
+    resampling: Resampling = BOOTSTRAP,
 ) -> MeasureResult:
     """Measure how much farther attributes are from X than from Y (relative norm distance).
 
@@ -34,12 +33,9 @@ def rnd(
         Embeddings of the attribute words.
     alternative : {"two-sided", "greater", "less"}, default="two-sided"
         What counts as extreme.
-    n_permutations : int, default=10000
-        Number of random splits, if there are more than 100,000.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples.
-    seed : int, default=0
-        Seed of the splits and of the bootstrap.
+    permutations : Resampling
+        Number of permutations, if not all are counted, and their seed.
+    resampling : Resampling
 
     Returns
     -------
@@ -91,8 +87,7 @@ def rnd(
         len(x),
         alternative=alternative,
         n_cells=len(inner) + len(attributes),
-        n_permutations=n_permutations,
-        seed=seed,
+        permutations=permutations,
     )
-    draws = draw_figures(of_draw, len(inner) + len(attributes), n_bootstrap, seed)
+    draws = draw_figures(of_draw, len(inner) + len(attributes), resampling)
     return as_result(float(by_word.mean()), draws, p, by_word)

@@ -8,6 +8,7 @@ from probe.arrays import Matrix
 from probe.latent.association.weat import WeatResult, run_weat
 from probe.latent.association.word_sets import as_sentence_sets
 from probe.stats.permutation import MAX_SUMS, Alternative
+from probe.stats.resampling import BOOTSTRAP, PERMUTATIONS, Resampling
 
 
 def seat(
@@ -18,10 +19,9 @@ def seat(
     *,
     ddof: int = 1,
     alternative: Alternative = "greater",
-    n_permutations: int = 10_000,
+    permutations: Resampling = PERMUTATIONS,
     max_sums: int = MAX_SUMS,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> WeatResult:
     """Test the association of words that stand in sentences.
 
@@ -34,7 +34,7 @@ def seat(
     targets_x, targets_y, attrs_a, attrs_b : ndarray of shape (n_words, n_sentences, n_features)
         Embeddings of each word in the same sentences; see `in_sentences`. Both target sets need
         the same number of sentences.
-    ddof, alternative, n_permutations, max_sums, n_bootstrap, seed
+    ddof, alternative, permutations, max_sums, resampling
         As in `weat`.
 
     Returns
@@ -58,10 +58,9 @@ def seat(
         ),
         ddof=ddof,
         alternative=alternative,
-        n_permutations=n_permutations,
+        permutations=permutations,
         max_sums=max_sums,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
+        resampling=resampling,
     )
 
 

@@ -9,8 +9,15 @@ import numpy as np
 from probe.arrays import Double, Matrix
 from probe.errors import DegenerateDataError, ShapeError
 from probe.latent.association.word_sets import as_unit_sets
-from probe.stats.bootstrap import check_count, chunks, interval, resampled_weights
 from probe.stats.permutation import MAX_SUMS, Alternative, split_sums_p
+from probe.stats.resampling import (
+    BOOTSTRAP,
+    PERMUTATIONS,
+    Resampling,
+    chunks,
+    percentile_limits,
+    resampled_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,9 @@ def weat(
     *,
     ddof: int = 1,
     alternative: Alternative = "greater",
-    n_permutations: int = 10_000,
+    permutations: Resampling = PERMUTATIONS,
     max_sums: int = MAX_SUMS,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> WeatResult:
     """Test whether two sets of target words lean differently towards two sets of attributes.
 
@@ -76,14 +82,11 @@ def weat(
         Of the standard deviation: 1 as Caliskan et al. print it, 0 as WEFE has it.
     alternative : {"greater", "less", "two-sided"}, default="greater"
         What counts as extreme: X leans to A more than Y does, less, or either.
-    n_permutations : int, default=10000
-        Number of random splits where they are too many to count.
+    permutations : Resampling
+        Number of permutations, if not all are counted, and their seed.
     max_sums : int, default=2**18
         How much may be held to count all splits (two sets of 18 words); 0 always draws.
-    n_bootstrap : int, default=2000
-        Number of bootstrap samples; each draws every set anew from itself.
-    seed : int, default=0
-        Seed of the splits and of the bootstrap.
+    resampling : Resampling
 
     Returns
     -------
@@ -111,10 +114,9 @@ def weat(
         *(words[:, None, :] for words in sets),
         ddof=ddof,
         alternative=alternative,
-        n_permutations=n_permutations,
+        permutations=permutations,
         max_sums=max_sums,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
+        resampling=resampling,
     )
 
 
@@ -160,13 +162,11 @@ def run_weat(
     *,
     ddof: int,
     alternative: Alternative,
-    n_permutations: int,
+    permutations: Resampling,
     max_sums: int,
-    n_bootstrap: int,
-    seed: int,
+    resampling: Resampling,
 ) -> WeatResult:
     """Test four sets of unit rows, (n_words, n_sentences, n_features)."""
-    check_count("n_bootstrap", n_bootstrap)
     if x.shape[1] != y.shape[1]:
         raise ShapeError(
             f"targets_x has {x.shape[1]} sentences a word and targets_y {y.shape[1]}; needed the "
@@ -180,14 +180,9 @@ def run_weat(
     by_word = scores.mean(axis=1)
     value = _effect_size(scores[:n_x], scores[n_x:], ddof)
     p = split_sums_p(
-        by_word,
-        n_x,
-        alternative=alternative,
-        n_permutations=n_permutations,
-        max_sums=max_sums,
-        seed=seed,
+        by_word, n_x, alternative=alternative, permutations=permutations, max_sums=max_sums
     )
-    low, high = interval(_draw_effects(to_a, to_b, n_x, ddof, n_bootstrap, seed))
+    low, high = percentile_limits(_draw_effects(to_a, to_b, n_x, ddof, resampling))
     return WeatResult(
         value=value,
         low=low,
@@ -204,14 +199,14 @@ def run_weat(
 
 
 def _draw_effects(
-    to_a: Double, to_b: Double, n_x: int, ddof: int, n_bootstrap: int, seed: int
+    to_a: Double, to_b: Double, n_x: int, ddof: int, resampling: Resampling
 ) -> Double:
     """Redraw the words of each set; a draw is a row of weights, so all are products of matrices."""
-    rng = np.random.default_rng(seed)
+    rng = resampling.rng()
     n_words, n_sentences, n_a = to_a.shape
     n_b, n_y, n_scores = to_b.shape[2], n_words - n_x, n_words * n_sentences
     drawn = []
-    for size in chunks(n_bootstrap, n_scores + n_a + n_b):
+    for size in chunks(resampling.n, n_scores + n_a + n_b):
         scores = resampled_weights(n_a, size, rng) @ to_a.reshape(n_scores, -1).T
         scores -= resampled_weights(n_b, size, rng) @ to_b.reshape(n_scores, -1).T
         scores = scores.reshape(size, n_words, n_sentences)

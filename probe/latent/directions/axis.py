@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from probe.arrays import Double, Mask, Matrix, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.stats.bootstrap import as_groups
+from probe.stats.validation import as_groups
 
 """Embeddings as they come, of any precision, one a row."""
 """What this room returns: double precision, whatever came in."""

@@ -20,7 +20,7 @@ from probe.latent.directions import (
     rounding,
 )
 from probe.latent.labels import Labels, as_codes
-from probe.stats.bootstrap import draw_counts
+from probe.stats.resampling import Resampling, resampled_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class DirectionCone:
     """How far a bias axis moves when the pairs it was fitted on are drawn anew."""
 
     angles: Double = field(repr=False)
-    """Shape (n_bootstrap,): degrees between each resampled axis and the full one, ascending."""
+    """Shape (n_draws,): degrees between each resampled axis and the full one, ascending."""
     median: float
     """Half of the resampled axes are nearer than this, in degrees; 0 means that none moves."""
     high: float
@@ -41,14 +41,17 @@ class DirectionCone:
     """Units that were drawn; equal to ``n_pairs`` if each pair was its own."""
 
 
+REFITS = Resampling(1000)
+"""Default of `direction_cone`."""
+
+
 def direction_cone(
     estimator: AxisEstimator,
     male: Matrix,
     female: Matrix,
     *,
     clusters: Labels | None = None,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
+    resampling: Resampling = REFITS,
 ) -> DirectionCone:
     """Measure the cone in which a bias axis stays when its pairs are drawn anew.
 
@@ -65,10 +68,7 @@ def direction_cone(
         Aligned rows.
     clusters : array-like of shape (n_pairs,), optional
         Label of each pair, for example its occupation; by default each pair is its own.
-    n_bootstrap : int, default=1000
-        Number of draws.
-    seed : int, default=0
-        Seed of the draws.
+    resampling : Resampling
 
     Returns
     -------
@@ -77,8 +77,6 @@ def direction_cone(
 
     Raises
     ------
-    ValueError
-        If ``n_bootstrap`` is below 1.
     ShapeError
         If the shapes do not fit.
     DataError
@@ -94,13 +92,13 @@ def direction_cone(
             f"{len(male)} pairs in {len(values)} clusters cannot be drawn anew; needed at least 2 "
             "clusters (or leave clusters out)"
         )
-    counts = draw_counts(len(values), n_bootstrap, np.random.default_rng(seed))[:, codes]
+    counts = resampled_counts(len(values), resampling.n, resampling.rng())[:, codes]
     if type(estimator) is PairDirection:
-        axes: Double = counts @ (male - female)  # (n_bootstrap, n_features)
+        axes: Double = counts @ (male - female)  # (n_draws, n_features)
         lengths = np.linalg.norm(axes, axis=1, keepdims=True) / len(male)
         if (n_none := int((lengths <= rounding(np.float64, male, female)).sum())) > 0:
             raise DegenerateDataError(
-                f"the differences vanish on average in {n_none} of {n_bootstrap} draws; needed "
+                f"the differences vanish on average in {n_none} of {resampling.n} draws; needed "
                 "more pairs, or pairs that agree more"
             )
         axes /= len(male) * lengths

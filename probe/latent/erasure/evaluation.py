@@ -16,7 +16,9 @@ from probe.latent.directions.covariance import ledoit_wolf, solve_covariance
 from probe.latent.erasure.affine import pair_codes
 from probe.latent.erasure.erasers import ERASERS
 from probe.latent.labels import Codes, Labels, as_codes
-from probe.stats.bootstrap import mean_interval, share_interval
+from probe.stats.mean import mean_interval
+from probe.stats.proportion import proportion_interval
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +36,7 @@ def erasure_table(
     pairs: Vector | None = None,
     clusters: Labels | None = None,
     n_folds: int = 5,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> pd.DataFrame:
     """Measure how much of a concept erasers leave, and what else is lost.
 
@@ -66,10 +67,7 @@ def erasure_table(
         exact intervals and the cosine a bootstrap interval over rows.
     n_folds : int, default=5
         Number of folds, at least 2.
-    n_bootstrap : int, default=2000
-        Number of draws behind a bootstrap interval.
-    seed : int, default=0
-        Seed of the folds and the draws.
+    resampling : Resampling
 
     Returns
     -------
@@ -110,20 +108,20 @@ def erasure_table(
     _check_folds(codes, n_folds)
     if pairs is not None:
         pair_codes(pairs, n_rows=len(z))  # refuses what are no pairs
-    slots = _slots(labels, pairs, n_slots=2 * n_folds, seed=seed)
+    slots = _slots(labels, pairs, n_slots=2 * n_folds, seed=resampling.seed)
     together: dict[str, Any] = {}
     if clusters is not None:
         together["clusters"] = as_codes(clusters, n_rows=len(z), name="clusters")[0]
-    drawing = {**together, "n_bootstrap": n_bootstrap, "seed": seed}
+    drawing = {**together, "resampling": resampling}
     table = []
     for name, eraser in {"none": None, **erasers}.items():
         linear, nearest, cosine = _probe(z, labels, pairs, eraser, slots)
         row = {"eraser": name, "n": len(z), "n_groups": len(names), "chance": _chance(codes)}
-        row |= _interval("linear", share_interval(linear[_GROUP], **together))
-        row |= _interval("nearest", share_interval(nearest, **together))
-        row |= _interval("cosine", mean_interval(cosine, **drawing))
+        row |= proportion_interval(linear[_GROUP], **together).columns("linear")
+        row |= proportion_interval(nearest, **together).columns("nearest")
+        row |= mean_interval(cosine, **drawing).columns("cosine")
         for kept in keep or {}:
-            row |= _interval(f"kept_{kept}", share_interval(linear[kept], **together))
+            row |= proportion_interval(linear[kept], **together).columns(f"kept_{kept}")
             row[f"kept_{kept}_chance"] = _chance(labels[kept])
         table.append(row)
     return pd.DataFrame(table)
@@ -215,7 +213,3 @@ def _cosines(rows: Double, others: Double) -> Double:
 
 def _chance(codes: Codes) -> float:
     return float(np.bincount(codes).max() / len(codes))
-
-
-def _interval(name: str, found: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))

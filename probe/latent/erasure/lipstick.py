@@ -9,7 +9,7 @@ import numpy as np
 from probe.arrays import Matrix, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import as_embeddings
-from probe.stats.bootstrap import share_interval
+from probe.stats.proportion import proportion_interval
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def clusters_left(
     is_aligned = cluster == is_high
     if is_aligned.mean() < 0.5:
         is_aligned = ~is_aligned
-    accuracy, low, high = share_interval(is_aligned)
+    found = proportion_interval(is_aligned)
     # hits among the high half, clusters of these sizes given; aligned = half - size + 2 hits
     size = int(cluster.sum())
     hits = np.arange(max(0, size - half), min(size, half) + 1)
@@ -110,9 +110,9 @@ def clusters_left(
     better = np.maximum(aligned, 2 * half - aligned)
     weight = hypergeom(2 * half, half, size).pmf(hits)
     return ClusterAlignment(
-        accuracy=accuracy,
-        low=low,
-        high=high,
+        accuracy=found.value,
+        low=found.low,
+        high=found.high,
         chance=float(better @ weight / weight.sum() / (2 * half)),
         p=float(min(1.0, weight[better >= is_aligned.sum()].sum())),
         n=2 * half,

@@ -11,7 +11,8 @@ from probe.arrays import Double, Matrix
 from probe.errors import DataError, ShapeError
 from probe.latent.directions import as_embeddings
 from probe.latent.labels import Codes
-from probe.stats.bootstrap import mean_interval
+from probe.stats.mean import mean_interval
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 _CELLS = 4_000_000  # distances held at once, 32 MB: bounds memory, not the result
 
@@ -44,7 +45,7 @@ class MapFaithfulness:
 
 
 def map_faithfulness(
-    z: Matrix, places: Matrix, *, n_neighbors: int = 15, n_bootstrap: int = 2000, seed: int = 0
+    z: Matrix, places: Matrix, *, n_neighbors: int = 15, resampling: Resampling = BOOTSTRAP
 ) -> MapFaithfulness:
     """Compare the neighbours of embeddings, by cosine, with their neighbours on a map.
 
@@ -61,10 +62,7 @@ def map_faithfulness(
         Where the same rows stand on the map; compared by distance.
     n_neighbors : int, default=15
         Size k of a neighbourhood; less than half of n is used at most.
-    n_bootstrap : int, default=2000
-        Number of draws of rows behind the intervals.
-    seed : int, default=0
-        Seed of the draws.
+    resampling : Resampling
 
     Returns
     -------
@@ -100,15 +98,15 @@ def map_faithfulness(
         kept[rows] = (found <= k).mean(axis=1)
         excess[rows] = np.maximum(found - k, 0).sum(axis=1)
     trust = 1 - excess * 2 / (k * (2 * n - 3 * k - 1))
-    trusted, trust_low, trust_high = mean_interval(trust, n_bootstrap=n_bootstrap, seed=seed)
-    share, low, high = mean_interval(kept, n_bootstrap=n_bootstrap, seed=seed)
+    trusted = mean_interval(trust, resampling=resampling)
+    share = mean_interval(kept, resampling=resampling)
     return MapFaithfulness(
-        trustworthiness=trusted,
-        trustworthiness_low=trust_low,
-        trustworthiness_high=trust_high,
-        kept=share,
-        kept_low=low,
-        kept_high=high,
+        trustworthiness=trusted.value,
+        trustworthiness_low=trusted.low,
+        trustworthiness_high=trusted.high,
+        kept=share.value,
+        kept_low=share.low,
+        kept_high=share.high,
         chance=k / (n - 1),
         n_neighbors=k,
         n=n,

@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from probe.arrays import Counts, Double, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.stats.beta_binomial import draw_shares, posterior, share_of_logit
-from probe.stats.bootstrap import as_finite, chunks, interval, is_constant, resamples
+from probe.stats.resampling import BOOTSTRAP, Resampling, chunks, percentile_limits, resampled_rows
+from probe.stats.validation import as_finite, is_constant
 
 MIN_LEARNT = 6
 """Fewer subjects teach `SharePredictor` nothing."""
@@ -208,7 +209,12 @@ class SharePredictor(BaseEstimator):
         return SharePrediction(share=found[0], low=found[1], high=found[2])
 
     def calibration(
-        self, bias_score: Vector, n_women: Counts, n_images: Counts, *, n_bootstrap: int = 2000
+        self,
+        bias_score: Vector,
+        n_women: Counts,
+        n_images: Counts,
+        *,
+        resampling: Resampling = BOOTSTRAP,
     ) -> Calibration:
         """Measure the prediction on subjects that were not learnt from.
 
@@ -216,8 +222,7 @@ class SharePredictor(BaseEstimator):
         ----------
         bias score, n_women, n_images : ndarray of shape (n_subjects,)
             As in `fit`, of other subjects.
-        n_bootstrap : int, default=2000
-            Number of bootstrap samples of ``r2``.
+        resampling : Resampling
 
         Returns
         -------
@@ -253,9 +258,10 @@ class SharePredictor(BaseEstimator):
         known = binomtest(n_inside, len(seen)).proportion_ci(0.95, method="exact")
         rng = np.random.default_rng(self.seed)
         draws = [
-            _r2(seen[rows], found.share[rows]) for rows in resamples(len(seen), n_bootstrap, rng)
+            _r2(seen[rows], found.share[rows])
+            for rows in resampled_rows(len(seen), resampling.n, rng)
         ]
-        low, high = interval(np.concatenate(draws))
+        low, high = percentile_limits(np.concatenate(draws))
         return Calibration(
             r2=float(_r2(seen[None], found.share[None])[0]),
             r2_low=low,

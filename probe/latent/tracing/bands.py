@@ -8,29 +8,26 @@ import pandas as pd
 
 from probe.arrays import Double, Mask
 from probe.errors import DataError, DegenerateDataError
+from probe.stats.resampling import Resampling
 
 
-def occupation_draws(n: int, *, n_bootstrap: int, seed: int) -> Double:
+def occupation_draws(n: int, *, resampling: Resampling) -> Double:
     """Draw how often each of ``n`` occupations counts in each bootstrap sample.
 
     Returns
     -------
-    ndarray of shape (n_bootstrap, n)
+    ndarray of shape (n_draws, n)
         Each row sums to ``n``. The same draws serve every cell of a table.
 
     Raises
     ------
     DataError
         If there are fewer than 3 occupations.
-    ValueError
-        If ``n_bootstrap`` is not positive.
     """
     if n < 3:
         raise DataError(f"an interval over occupations needs at least 3 of them, got {n}")
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap is {n_bootstrap}; needed at least 1")
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap).astype(np.float64)
+    rng = resampling.rng()
+    return rng.multinomial(n, np.full(n, 1 / n), size=resampling.n).astype(np.float64)
 
 
 def band(value: Double, draws: Double, *, n: int, coverage: float = 0.95) -> tuple[Double, Double]:
@@ -48,7 +45,7 @@ def band(value: Double, draws: Double, *, n: int, coverage: float = 0.95) -> tup
     ----------
     value : ndarray of shape (n_cells,)
         The estimates.
-    draws : ndarray of shape (n_bootstrap, n_cells)
+    draws : ndarray of shape (n_draws, n_cells)
         Their bootstrap draws, of the same samples in every cell. A draw that is not finite counts
         as the estimate.
     n : int
@@ -97,7 +94,7 @@ def shares_of_difference(
         Male minus female score.
     groups : ndarray of int, shape (n_pairs,)
         Occupation of each pair.
-    draws : ndarray of shape (n_bootstrap, n_occupations)
+    draws : ndarray of shape (n_draws, n_occupations)
 
     Returns
     -------

@@ -14,6 +14,7 @@ import pandas as pd
 from probe.latent.tracing.bands import occupation_draws
 from probe.latent.tracing.cells import measure_cell, tabulate
 from probe.latent.tracing.design import Design, make_design
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 if TYPE_CHECKING:
     from probe.text.encoder import TextEncoder
@@ -57,8 +58,7 @@ def trace(
     layers: Sequence[int] | None = None,
     positions: Sequence[str] = ("start", "person", "subject", "end"),
     shrinkage: float = 0.01,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
     batch_size: int = 256,
 ) -> pd.DataFrame:
     """Measure the bias at every layer and position of an encoder.
@@ -90,10 +90,7 @@ def trace(
         As for `probe.text.recording.record`; ``"person"`` is of explicit prompts only.
     shrinkage : float, default=0.01
         Of the probe; see `probe.latent.tracing.probes.held_out_scores`.
-    n_bootstrap : int, default=2000
-        Samples of occupations. Probes, and the axes of the correlation, stay as they are.
-    seed : int, default=0
-        Of the bootstrap and of the random shares.
+    resampling : Resampling
 
     Returns
     -------
@@ -116,13 +113,11 @@ def trace(
     from probe.text.recording import record
 
     said, unsaid = prompts.select(group=["male", "female"]), prompts.select(group="neutral")
-    design = make_design(said, unsaid, seed=seed)
+    design = make_design(said, unsaid, seed=resampling.seed)
     record_at = partial(record, encoder, sites=sites, layers=layers, batch_size=batch_size)
     explicit = record_at(said, positions=positions)
     neutral = record_at(unsaid, positions=[p for p in positions if p not in ("person", "between")])
-    return trace_recordings(
-        explicit, neutral, design, shrinkage=shrinkage, n_bootstrap=n_bootstrap, seed=seed
-    )
+    return trace_recordings(explicit, neutral, design, shrinkage=shrinkage, resampling=resampling)
 
 
 def trace_recordings(
@@ -131,8 +126,7 @@ def trace_recordings(
     design: Design,
     *,
     shrinkage: float = 0.01,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> pd.DataFrame:
     """Measure the bias in states that were recorded before; see `trace`.
 
@@ -159,7 +153,7 @@ def trace_recordings(
         )
         for layer, site, position in places
     ]
-    draws = occupation_draws(design.n_subjects, n_bootstrap=n_bootstrap, seed=seed)
+    draws = occupation_draws(design.n_subjects, resampling=resampling)
     frame = tabulate(cells, design, draws)
     where = pd.DataFrame(places, columns=["layer", "site", "position"])
     return where.join(frame)[list(COLUMNS)].reset_index(drop=True)

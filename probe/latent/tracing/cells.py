@@ -86,7 +86,7 @@ def tabulate(cells: Sequence[Cell], design: Design, draws: Double) -> pd.DataFra
     ----------
     cells : sequence of Cell
     design : Design
-    draws : ndarray of shape (n_bootstrap, n_subjects)
+    draws : ndarray of shape (n_draws, n_subjects)
         As from `probe.latent.tracing.bands.occupation_draws`.
     """
     correct = np.stack([cell.correct for cell in cells])  # (n_cells, n_subjects)

@@ -21,6 +21,7 @@ from probe.latent.tracing.counterfactuals import (
     patched_scores,
     read,
 )
+from probe.stats.resampling import BOOTSTRAP, Resampling
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording.anatomy import HEADS, Anatomy, find_anatomy
@@ -37,8 +38,7 @@ def attribute_heads(
     *,
     direction: BiasDirection | Vector | None = None,
     kinds: Sequence[str] | None = None,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
     batch_size: int = 256,
 ) -> pd.DataFrame:
     """Share a pair's difference out among the attention heads, in one or two ways.
@@ -55,7 +55,7 @@ def attribute_heads(
 
     Parameters
     ----------
-    encoder, prompts, direction, n_bootstrap, seed, batch_size
+    encoder, prompts, direction, resampling, batch_size
         As for `probe.latent.tracing.patching.patch_states`.
     kinds : sequence of str, optional
         Of `KINDS`; by default both where the layers end in one LayerNorm, else ``"patching"``.
@@ -86,9 +86,7 @@ def attribute_heads(
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"kind {unknown[0]!r} is not there; choose from {list(KINDS)}")
     axis = axis_of(encoder, prompts, direction)
-    draws = occupation_draws(
-        int(counterfactuals.groups.max()) + 1, n_bootstrap=n_bootstrap, seed=seed
-    )
+    draws = occupation_draws(int(counterfactuals.groups.max()) + 1, resampling=resampling)
     tables = []
     for kind in dict.fromkeys(kinds):
         measure = _direct if kind == "direct" else _patched

@@ -13,6 +13,7 @@ from probe.arrays import Vector
 from probe.latent.directions import BiasDirection
 from probe.latent.tracing.bands import occupation_draws, shares_of_difference
 from probe.latent.tracing.counterfactuals import align, axis_of, patched_scores
+from probe.stats.resampling import BOOTSTRAP, Resampling
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording.anatomy import SITES, find_anatomy
@@ -40,8 +41,7 @@ def patch_states(
     direction: BiasDirection | Vector | None = None,
     sites: Sequence[str] = SITES,
     positions: Sequence[str] = ROLES,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
     batch_size: int = 256,
 ) -> Patching:
     """Measure which state carries a pair's difference to the end.
@@ -66,10 +66,7 @@ def patch_states(
     positions : sequence of str
         Roles of tokens, of `probe.text.recording.roles.ROLES`, or ``"all"``. All tokens of the
         role are replaced at once; pairs without that role do not count for it.
-    n_bootstrap : int, default=2000
-        Samples of occupations.
-    seed : int, default=0
-        Of the bootstrap.
+    resampling : Resampling
     batch_size : int, default=256
         How many patched prompts run at a time.
 
@@ -103,9 +100,7 @@ def patch_states(
     scores = patched_scores(
         encoder, anatomy, counterfactuals, dict.fromkeys(points, mask), axis, batch_size=batch_size
     )
-    draws = occupation_draws(
-        int(counterfactuals.groups.max()) + 1, n_bootstrap=n_bootstrap, seed=seed
-    )
+    draws = occupation_draws(int(counterfactuals.groups.max()) + 1, resampling=resampling)
     has_role: TokenMask = np.any(roles, axis=2)  # (n_positions, n_pairs)
     is_there: TokenMask = np.any(
         has_role, axis=1

@@ -12,8 +12,9 @@ from probe.arrays import Double, Mask
 from probe.moesd.evaluation.roc import Estimate, units_of
 from probe.moesd.gate.classes import CLASSES, Labels, classify_bias_score
 from probe.moesd.model import MoESD
-from probe.stats.bootstrap import draw_counts, interval, share_interval
 from probe.stats.confidence_limits import student, widened
+from probe.stats.proportion import proportion_interval
+from probe.stats.resampling import BOOTSTRAP, Resampling, percentile_limits, resampled_counts
 
 N_BINS = 10
 _OPEN = CLASSES[1:3]
@@ -57,8 +58,8 @@ def is_treated_right(truth: Labels, route: Labels) -> Mask:
 def accuracy(is_right: Mask, templates: Labels) -> Estimate:
     """Share of prompts that are right; the interval is over templates, which fail together."""
     codes = units_of(templates, len(is_right))
-    value, low, high = share_interval(is_right, clusters=codes if codes.max() > 0 else None)
-    return Estimate(value, low, high, len(is_right))
+    found = proportion_interval(is_right, clusters=codes if codes.max() > 0 else None)
+    return Estimate(found.value, found.low, found.high, len(is_right))
 
 
 def calibration_error(
@@ -66,8 +67,7 @@ def calibration_error(
     truth: Labels,
     *,
     templates: Labels | None = None,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> Estimate:
     """Expected calibration error of the likeliest class.
 
@@ -101,8 +101,8 @@ def calibration_error(
     n = len(truth)
     value = float(error(np.ones((1, n)))[0])
     units = units_of(templates, n)
-    drawn = error(_drawn(units, n_bootstrap, seed))
-    low, high = interval(drawn - (drawn.mean() - value))
+    drawn = error(_drawn(units, resampling))
+    low, high = percentile_limits(drawn - (drawn.mean() - value))
     n_units = int(units.max()) + 1
     # a bootstrap of few units is too sure
     few = math.sqrt(n_units / max(n_units - 1, 1))
@@ -125,20 +125,20 @@ def reliability(chances: Double, truth: Labels) -> pd.DataFrame:
     top, right = chances.max(axis=1), np.asarray(CLASSES)[chances.argmax(axis=1)] == truth
     rows = []
     for b in np.unique(bins):
-        share, low, high = share_interval(right[bins == b])
+        share = proportion_interval(right[bins == b])
         rows.append(
             {
                 "bin": int(b),
                 "probability": float(top[bins == b].mean()),
-                **{"right": share, "low": low, "high": high, "n": int((bins == b).sum())},
+                **{"right": share.value, "low": share.low, "high": share.high, "n": share.n},
             }
         )
     return pd.DataFrame(rows)
 
 
-def _drawn(units: npt.NDArray[np.intp], n_bootstrap: int, seed: int) -> Double:
-    """Draw units anew; how often each prompt comes, shape (n_bootstrap, n_prompts)."""
-    counts = draw_counts(int(units.max()) + 1, n_bootstrap, np.random.default_rng(seed))
+def _drawn(units: npt.NDArray[np.intp], resampling: Resampling) -> Double:
+    """Draw units anew; how often each prompt comes, shape (n_draws, n_prompts)."""
+    counts = resampled_counts(int(units.max()) + 1, resampling.n, resampling.rng())
     return counts[:, units].astype(np.float64)
 
 

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 
 from probe.moesd.model import MoESD
-from probe.stats.bootstrap import draw_counts, interval, mean_interval, share_interval
+from probe.stats.interval import Interval
+from probe.stats.mean import mean_interval
+from probe.stats.proportion import proportion_interval
+from probe.stats.resampling import BOOTSTRAP, Resampling, percentile_limits, resampled_counts
 
 
 def correct_levels(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
@@ -34,7 +37,7 @@ def correct_levels(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_levels(
-    corrected: pd.DataFrame, *, n_bootstrap: int = 2000, seed: int = 0
+    corrected: pd.DataFrame, *, resampling: Resampling = BOOTSTRAP
 ) -> pd.DataFrame:
     """Give, by level, what was gained and what was disturbed, with intervals over occupations.
 
@@ -50,24 +53,22 @@ def summarise_levels(
     for level, of in corrected.groupby("level", sort=False):
         clusters = pd.factorize(of["subject"])[0]
         found = {
-            "opened": share_interval(of["is_open"].to_numpy(), clusters=clusters),
+            "opened": proportion_interval(of["is_open"].to_numpy(), clusters=clusters),
             "shift": mean_interval(
-                of["shift"].to_numpy(), clusters=clusters, n_bootstrap=n_bootstrap, seed=seed
+                of["shift"].to_numpy(), clusters=clusters, resampling=resampling
             ),
-            "bias_score_left": _bias_score_left(of, n_bootstrap=n_bootstrap, seed=seed),
+            "bias_score_left": _bias_score_left(of, resampling=resampling),
         }
-        for measure, (value, low, high) in found.items():
-            ends = {"value": value, "low": low, "high": high, "n": len(of)}
-            rows.append({"level": level, "measure": measure, **ends})
+        for measure, of_measure in found.items():
+            limits = {"value": of_measure.value, "low": of_measure.low, "high": of_measure.high}
+            rows.append({"level": level, "measure": measure, **limits, "n": len(of)})
     return pd.DataFrame(rows)
 
 
-def _bias_score_left(
-    of: pd.DataFrame, *, n_bootstrap: int, seed: int
-) -> tuple[float, float, float]:
+def _bias_score_left(of: pd.DataFrame, *, resampling: Resampling) -> Interval:
     squares = of.assign(before=of["bias_score"] ** 2, after=of["bias_score_corrected"] ** 2)
     sums = squares.groupby("subject", sort=False)[["before", "after"]].sum().to_numpy()
-    drawn = draw_counts(len(sums), n_bootstrap, np.random.default_rng(seed)) @ sums
-    low, high = interval(np.sqrt(drawn[:, 1] / drawn[:, 0]))
+    drawn = resampled_counts(len(sums), resampling.n, resampling.rng()) @ sums
+    low, high = percentile_limits(np.sqrt(drawn[:, 1] / drawn[:, 0]))
     before, after = sums.sum(axis=0)
-    return float(np.sqrt(after / before)), low, high
+    return Interval(float(np.sqrt(after / before)), low, high, "occupations", len(sums))

@@ -18,6 +18,7 @@ from probe.run.evaluation.equivalence import like_for_like, over_captions
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.measurement import by_subject
 from probe.run.evaluation.missing_labels import is_seen
+from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
 
@@ -41,8 +42,7 @@ class Judgement:
     values: Sequence[str]
     asked: Mapping[str, str]
     """Kind of explicit prompt -> the value that it asks for."""
-    n_bootstrap: int
-    seed: int
+    resampling: Resampling
 
     def figures(self, name: str, seen: Seen) -> Found:
         """Every figure of one method.
@@ -52,7 +52,7 @@ class Judgement:
         random do, so pictures as good as the reference's score a little below 0: read a method's
         value beside the oracle's.
         """
-        from probe.stats.intervals import mean_interval
+        from probe.stats.mean import mean_interval
 
         table = seen.labels
         neutral = table["kind"] == "neutral"
@@ -65,15 +65,13 @@ class Judgement:
         change = paired_difference(
             before[both],
             after[both],
-            n_bootstrap=self.n_bootstrap,
-            seed=self.seed,
+            resampling=self.resampling,
             unit="occupations",
         )
         clip = mean_interval(
             table.loc[neutral, "clip_score"].to_numpy(),
             clusters=by_subject(table.loc[neutral, "subject"]),
-            n_bootstrap=self.n_bootstrap,
-            seed=self.seed,
+            resampling=self.resampling,
         )
         said = self._said(table)
         adherent = failures.share_over(said["subject"], self._is_adherent(said))
@@ -104,15 +102,10 @@ class Judgement:
             "clip_like_for_like": like_for_like(
                 *(of[of["kind"] == "neutral"] for of in (self.base.labels, table)),
                 attribute=self.attribute,
-                n_bootstrap=self.n_bootstrap,
-                seed=self.seed,
+                resampling=self.resampling,
             ),
             "clip_of_captions": over_captions(
-                self.base.labels,
-                table,
-                explicit=list(self.asked),
-                n_bootstrap=self.n_bootstrap,
-                seed=self.seed,
+                self.base.labels, table, explicit=list(self.asked), resampling=self.resampling
             ),
             "kid": self._kid(seen, "neutral", tuple(self.asked), "occupations"),
             **({"missing": missing} if is_missed.any() else {}),
@@ -139,7 +132,7 @@ class Judgement:
     def _fairness(self, table: pd.DataFrame, splits: Sequence[str]) -> Found:
         counts = self._counts(table[table["split"].isin(splits)])
         counts = counts[counts.any(axis=1)]
-        found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)["mad"]
+        found = fairness_figures(counts, resampling=self.resampling)["mad"]
         return {**asdict(found), "unit": "occupations", "n": len(counts)}
 
     def _counts(self, table: pd.DataFrame) -> Counts:
@@ -159,7 +152,7 @@ class Judgement:
                 self.reference.features[wanted.to_numpy()],
                 subjects_a=subjects,
                 subjects_b=self.reference.labels.loc[wanted, "subject"].tolist(),
-                seed=self.seed,
+                seed=self.resampling.seed,
             )
         except DegenerateDataError:
             return None

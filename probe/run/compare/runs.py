@@ -18,6 +18,7 @@ from probe.io.artifacts import read_json, read_table
 from probe.run.compare.formatting import aligned, bracketed
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.stages.evaluate import QUALITY, SHARES
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 Found = dict[str, Any]
 Counts = dict[tuple[str, str], npt.NDArray[np.integer]]
@@ -56,7 +57,7 @@ class RunsResult:
 
 
 def compare_runs(
-    folders: Sequence[str | Path], *, n_bootstrap: int = 2000, seed: int = 0
+    folders: Sequence[str | Path], *, resampling: Resampling = BOOTSTRAP
 ) -> RunsResult:
     """Compare the fairness of evaluated runs, each with each, on the subjects that all share.
 
@@ -64,10 +65,7 @@ def compare_runs(
     ----------
     folders : sequence of path
         At least 2 run folders that have been evaluated.
-    n_bootstrap : int, default=2000
-        Resamples behind each interval.
-    seed : int, default=0
-        Seed of the resamples and of the permutations.
+    resampling : Resampling
 
     Returns
     -------
@@ -111,7 +109,7 @@ def compare_runs(
     for name, counts, quality in zip(names, counted, qualities, strict=True):
         figures: Found = {side: {} for side in SIDES.values()}
         for (side, split), of in counts.items():
-            found = fairness_figures(of, n_bootstrap=n_bootstrap, seed=seed)["mad"]
+            found = fairness_figures(of, resampling=resampling)["mad"]
             figures[side][split] = {**asdict(found), "unit": "occupations", "n": len(of)}
         runs.append({"name": name, "model": quality["model"], **figures})
     differences: list[Found] = []
@@ -120,8 +118,7 @@ def compare_runs(
             change = paired_difference(
                 of,
                 counted[second][side, split],
-                n_bootstrap=n_bootstrap,
-                seed=seed,
+                resampling=resampling,
                 unit="occupations",
             )
             about = {"first": names[first], "second": names[second], "side": side, "split": split}

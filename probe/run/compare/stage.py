@@ -96,8 +96,7 @@ class CompareMethods:
             attribute=config.attribute,
             values=values,
             asked={"female": config.female, "male": config.male},
-            n_bootstrap=config.n_bootstrap,
-            seed=config.seed,
+            resampling=config.resampling,
         )
         methods = [judgement.figures(name, read_row(bench, name)) for name in self.names]
         figures = {

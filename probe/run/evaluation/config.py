@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from probe.io.settings import at_least, setting
+from probe.stats.resampling import Resampling
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,8 @@ class EvaluateConfig:
         at_least("face_margin", self.face_margin, 0)
         for name in ("clip_margin", "recognition_margin"):
             at_least(name, getattr(self, name), 1e-6)
+
+    @property
+    def resampling(self) -> Resampling:
+        """The resamples behind each interval."""
+        return Resampling(self.n_bootstrap, self.seed)

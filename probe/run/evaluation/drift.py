@@ -49,7 +49,7 @@ def measure_drift(
     from probe.images.quality.drift import paired_distances
     from probe.images.quality.frechet import frechet_drift
     from probe.images.quality.kid import kid
-    from probe.stats.intervals import mean_interval
+    from probe.stats.mean import mean_interval
 
     config = run.config.evaluate
     keys = labels[labels["kind"] == "neutral"].pivot(
@@ -65,10 +65,7 @@ def measure_drift(
     base, corrected = _features(run, keys, extractor)
     of = {"subjects_a": subjects, "subjects_b": subjects}
     cosine = mean_interval(
-        paired_distances(base, corrected),
-        clusters=subjects,
-        n_bootstrap=config.n_bootstrap,
-        seed=config.seed,
+        paired_distances(base, corrected), clusters=subjects, resampling=config.resampling
     )
     over = {"unit": "occupations", "n": len(names)}
     return found | {

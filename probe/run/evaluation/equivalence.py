@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.measurement import Measurement
 from probe.run.evaluation.missing_labels import is_seen
 from probe.stats.equivalence import equivalence_p
+from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
 
@@ -41,7 +42,7 @@ def comparable_quality(
         ``value``, ``low``, ``high``, ``p_equivalent``, ``margin``, ``unit`` and ``n``; empty if
         there is a single subject.
     """
-    from probe.stats.intervals import mean_interval
+    from probe.stats.mean import mean_interval
 
     neutral = measured.labels[measured.labels["kind"] == "neutral"]
     scores = neutral.assign(is_recognised=neutral[SUBJECT_SEEN] == neutral["subject"])
@@ -49,7 +50,7 @@ def comparable_quality(
     change = (means.loc["moesd"] - means.loc["base"]).astype(np.float64)
     if len(change) < 2:
         return {}
-    drawing: dict[str, Any] = {"n_bootstrap": measured.n_bootstrap, "seed": measured.seed}
+    drawing: dict[str, Any] = {"resampling": measured.resampling}
 
     def tested(rows: npt.NDArray[np.float64], margin: float) -> Found:
         return {
@@ -82,8 +83,7 @@ def over_captions(
     other: pd.DataFrame,
     *,
     explicit: Sequence[str],
-    n_bootstrap: int,
-    seed: int,
+    resampling: Resampling,
     margin: float | None = None,
 ) -> Found | None:
     """Change of the CLIP score over captions of all kinds, in the numbers of `CAPTIONS`.
@@ -97,8 +97,7 @@ def over_captions(
         One row a picture, with columns ``kind``, ``subject`` and ``clip_score``.
     explicit : sequence of str
         Kinds that name a gender.
-    n_bootstrap, seed
-        Of the intervals.
+    resampling : Resampling
     margin : float, optional
         For the test of equivalence.
 
@@ -109,7 +108,8 @@ def over_captions(
         each; with a margin ``p_equivalent`` and ``margin``. None if fewer than two occupations or
         objects have pictures of all kinds on both sides.
     """
-    from probe.stats.intervals import Interval, joined_limits, mean_interval
+    from probe.stats.interval import Interval, joined_limits
+    from probe.stats.mean import mean_interval
 
     kinds = dict.fromkeys(explicit, "explicit") | {"neutral": "neutral", "object": "object"}
     before, after = (
@@ -124,9 +124,16 @@ def over_captions(
     if min(len(people), len(objects)) < 2:
         return None
     of_people, of_objects = (
-        mean_interval(rows, n_bootstrap=n_bootstrap, seed=seed) for rows in (people, objects)
+        mean_interval(rows, resampling=resampling) for rows in (people, objects)
     )
-    beside = Interval(*(end + of_objects.value for end in astuple(of_people)))
+    shift = of_objects.value
+    beside = Interval(
+        of_people.value + shift,
+        of_people.low + shift,
+        of_people.high + shift,
+        "subjects",
+        of_people.n,
+    )
     found = {
         **asdict(joined_limits(beside, of_objects)),
         "unit": "occupations",
@@ -145,8 +152,7 @@ def like_for_like(
     other: pd.DataFrame,
     *,
     attribute: str,
-    n_bootstrap: int,
-    seed: int,
+    resampling: Resampling,
     margin: float | None = None,
 ) -> Found | None:
     """Change of the CLIP score among neutral pictures that show the same value of an attribute.
@@ -160,7 +166,7 @@ def like_for_like(
         on both sides. See `probe.images.quality.composition.decompose_change`.
     """
     from probe.images.quality.composition import decompose_change
-    from probe.stats.intervals import mean_interval
+    from probe.stats.mean import mean_interval
 
     before, after = (
         table[is_seen(table, attribute)].rename(columns={"clip_score": "score"})
@@ -170,7 +176,7 @@ def like_for_like(
     if len(change.subjects) < 2:
         return None
     like, rest = (
-        asdict(mean_interval(rows, n_bootstrap=n_bootstrap, seed=seed))
+        asdict(mean_interval(rows, resampling=resampling))
         for rows in (change.like_for_like, change.composition)
     )
     over = {"unit": "occupations", "n": len(change.subjects)}

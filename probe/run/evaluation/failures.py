@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from probe.arrays import Counts, Indices, Mask
-from probe.audit.fairness import share_interval as exact_share
-from probe.stats.bootstrap import share_interval
 from probe.stats.confidence_limits import exact_limits
+from probe.stats.proportion import binomial_interval, proportion_interval
 
 Found = dict[str, Any]
 
@@ -43,7 +42,7 @@ def share_over(
 
     The gate acts on prompts, so the pictures of one subject stand or fall together, and none of
     500 pictures of 10 objects says as much of other objects as none of 10. See
-    `probe.stats.bootstrap.share_interval`; pictures of a single subject count as one observation.
+    `probe.stats.proportion.proportion_interval`; pictures of a single subject count as one observation.
 
     Parameters
     ----------
@@ -62,7 +61,8 @@ def share_over(
     hits = np.asarray(is_hit, dtype=bool)
     codes, names = pd.factorize(np.asarray(subjects, dtype=object))
     if len(names) > 1:
-        value, low, high = share_interval(hits, clusters=codes)
+        found = proportion_interval(hits, clusters=codes)
+        value, low, high = found.value, found.low, found.high
     else:
         value = float(hits.mean()) if len(hits) else 0.0
         low, high = map(float, exact_limits(value, 1.0)) if len(hits) else (0.0, 1.0)
@@ -171,5 +171,5 @@ def _share_of_subjects(is_hit: Mask) -> Found:
 
 def _sides(hits: Counts, n: Counts, fair: float) -> Indices:
     """Where the interval of each share lies: 1 above the fair share, -1 below, 0 around it."""
-    found = [exact_share(int(k), int(total)) for k, total in zip(hits, n, strict=True)]
+    found = [binomial_interval(int(k), int(total)) for k, total in zip(hits, n, strict=True)]
     return np.array([int(of.low > fair) - int(of.high < fair) for of in found])

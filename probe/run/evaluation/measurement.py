@@ -15,7 +15,6 @@ from probe.audit.fairness import (
     count_labels,
     fairness_figures,
     paired_difference,
-    share_interval,
 )
 from probe.errors import DegenerateDataError
 from probe.run.evaluation import failures
@@ -27,6 +26,8 @@ from probe.run.evaluation.missing_labels import (
     count_missing,
     is_seen,
 )
+from probe.stats.proportion import binomial_interval
+from probe.stats.resampling import Resampling
 
 SIDES = {"base": "base", "moesd": "corrected"}
 """Folder of the pictures -> what people call them."""
@@ -53,8 +54,7 @@ class Measurement:
     """The one that fairness is about."""
     asked: Mapping[str, str]
     """Kind of explicit prompt -> the value that it asks for."""
-    n_bootstrap: int
-    seed: int
+    resampling: Resampling
     in_faces: bool = False
     """Whether faces were looked at, which some pictures may not have."""
 
@@ -84,7 +84,7 @@ class Measurement:
         for side in SIDES:
             for split in SPLITS:
                 counts = self.counts(side, split)
-                found = fairness_figures(counts, n_bootstrap=self.n_bootstrap, seed=self.seed)
+                found = fairness_figures(counts, resampling=self.resampling)
                 sizes = {"n_subjects": len(counts), "n_images": int(counts.sum())}
                 rows += [
                     {"side": side, "split": split, "measure": name, **asdict(figure), **sizes}
@@ -108,7 +108,7 @@ class Measurement:
                     if not (n := int(of_subject.sum())):
                         continue  # nothing was seen in any of its pictures
                     for value, count in zip(values, of_subject.tolist(), strict=True):
-                        found = share_interval(count, n)
+                        found = binomial_interval(count, n)
                         rows.append(
                             {
                                 "side": side,
@@ -159,7 +159,7 @@ class Measurement:
         return counts[order]
 
     def _side(self, side: str, fairness: pd.DataFrame) -> Found:
-        from probe.stats.intervals import mean_interval
+        from probe.stats.mean import mean_interval
 
         rows = fairness[fairness["side"] == side].set_index(["split", "measure"])
 
@@ -179,8 +179,7 @@ class Measurement:
         clip = mean_interval(
             neutral["clip_score"].to_numpy(),
             clusters=by_subject(neutral["subject"]),
-            n_bootstrap=self.n_bootstrap,
-            seed=self.seed,
+            resampling=self.resampling,
         )
         return {
             **figures("all"),
@@ -201,8 +200,7 @@ class Measurement:
         return paired_difference(
             self.counts("base", split),
             self.counts("moesd", split),
-            n_bootstrap=self.n_bootstrap,
-            seed=self.seed,
+            resampling=self.resampling,
             unit="occupations",
         )
 

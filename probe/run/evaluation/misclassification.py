@@ -94,7 +94,7 @@ def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
     """
     subjects = measured.subjects("all")
     counts = {name: measured.counts(side, "all") for side, name in SIDES.items()}
-    drawn: Found = {"n_bootstrap": measured.n_bootstrap, "seed": measured.seed}
+    drawn: Found = {"resampling": measured.resampling}
     before, after = counts["base"], counts["corrected"]
     if known is None:
         if before.shape[1] != 2:
@@ -117,7 +117,7 @@ def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
             whole = found[name]["calibrated"]
             whole |= figures if split == "all" else {split: figures}
     for name, of in counts.items():
-        shares = calibrated_share(of, known, seed=measured.seed)
+        shares = calibrated_share(of, known, seed=measured.resampling.seed)
         found[name]["calibrated"]["subjects"] = _by_subject(subjects, of, shares, known)
     rates = {"rates": known.rates.tolist(), "n": int(known.confusion.sum())}
     return {**found, "calibration": {"values": known.values, **rates}}

@@ -47,7 +47,7 @@ def measure_perceptual(
         2 pairs there is no figure.
     """
     from probe.images.quality.perceptual import perceptual_distances
-    from probe.stats.intervals import mean_interval
+    from probe.stats.mean import mean_interval
 
     config = run.config.evaluate
     pairs = _pairs(labels, config.seed)
@@ -65,7 +65,7 @@ def measure_perceptual(
     pairs = pairs.assign(distance=distances)
 
     def figure(values: pd.Series) -> dict[str, float]:
-        found = mean_interval(values.to_numpy(), n_bootstrap=config.n_bootstrap, seed=config.seed)
+        found = mean_interval(values.to_numpy(), resampling=config.resampling)
         return {"value": found.value, "low": max(0.0, found.low), "high": found.high}
 
     kinds = {}

@@ -95,8 +95,7 @@ class Evaluate:
             attributes=evaluators.by_column(classifier.attributes),
             attribute=config.attribute,
             asked={"female": config.female, "male": config.male},
-            n_bootstrap=config.n_bootstrap,
-            seed=config.seed,
+            resampling=config.resampling,
             in_faces=bool(config.faces),
         )
 

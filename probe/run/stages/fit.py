@@ -23,6 +23,7 @@ from probe.latent.erasure import CalibratedProjection
 from probe.run.config import settings_line
 from probe.run.folder import Run, stale_files
 from probe.run.user_prompts import place_own, stale_places
+from probe.stats.resampling import Resampling
 
 DIRECTION = "latent/direction.safetensors"
 FIT = "latent/fit.json"
@@ -76,9 +77,10 @@ class Fit:
 
     def make(self, run: Run) -> None:
         """Write the direction, its figures, the subjects, and the map if it is not up to date."""
-        from probe.latent.association import group_gap, share_correlation
+        from probe.latent.association import share_correlation
         from probe.latent.directions.estimators import ESTIMATORS
         from probe.latent.erasure import bias_score
+        from probe.stats.mean import mean_difference
 
         config, made_from = run.config.fit, direction_made_from(run)
         z, table = vectors(run), run.prompts.table
@@ -107,13 +109,14 @@ class Fit:
             .mean()
             .assign(group="neutral")
         )
-        drawing = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        drawing = {"resampling": config.resampling}
         correlation = share_correlation(
             subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
         )
         said = table[table["group"].isin(["male", "female"])]
-        distance = group_gap(
-            said["projection"].to_numpy(), (said["group"] == "male").to_numpy(), **drawing
+        sides = (said.loc[said["group"] == side, "projection"] for side in ("male", "female"))
+        distance = mean_difference(
+            *(side.to_numpy() for side in sides), resampling=config.resampling
         )
         seed = config.seed
         places, faithfulness = _map(z, table, seed)
@@ -235,4 +238,7 @@ def _map(
         corrected_x=np.nan,
         corrected_y=np.nan,
     )
-    return placed, {m: asdict(map_faithfulness(z, xy, seed=seed)) for m, xy in maps.items()}
+    return placed, {
+        m: asdict(map_faithfulness(z, xy, resampling=Resampling(seed=seed)))
+        for m, xy in maps.items()
+    }

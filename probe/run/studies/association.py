@@ -39,7 +39,7 @@ class Association(Study):
         from probe.stats.multiplicity import benjamini_hochberg, holm
 
         config, made_from = run.config.probe, self.made_from(run)
-        drawing: dict[str, Any] = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        drawing: dict[str, Any] = {"resampling": config.resampling}
         z = vectors(run)
         men, women = _occupations(run, z)
         male, female = (z[rows] for rows in training_pairs(run))

@@ -11,6 +11,7 @@ from probe.io.artifacts import write_table
 from probe.run.folder import Run, stale_files
 from probe.run.stages.fit import training_pairs, vectors
 from probe.run.studies.study import Study, StudyResult, bracketed
+from probe.stats.resampling import Resampling
 
 TABLE = "latent/directions.parquet"
 STABILITY = "latent/stability.parquet"
@@ -49,8 +50,7 @@ class Directions(Study):
                 estimator(),
                 *pairs,
                 clusters=occupations,
-                n_bootstrap=config.n_refits,
-                seed=config.seed,
+                resampling=Resampling(config.n_refits, config.seed),
             )
             places = pd.Series(z[neutral] @ axes[name]).groupby(
                 table.loc[neutral, "subject"].to_numpy(), sort=False
@@ -58,8 +58,7 @@ class Directions(Study):
             found = share_correlation(
                 places.mean()[subjects.index].to_numpy(),
                 subjects.to_numpy(),
-                n_bootstrap=config.n_bootstrap,
-                seed=config.seed,
+                resampling=config.resampling,
             )
             rows.append(
                 {

@@ -46,8 +46,7 @@ class Erasure(Study):
             keep={"occupation": rows["subject"].to_numpy()},
             pairs=rows["pair"].to_numpy(),
             clusters=rows["subject"].to_numpy(),
-            n_bootstrap=config.n_bootstrap,
-            seed=config.seed,
+            resampling=config.resampling,
         )
         seen = np.concatenate(training_pairs(run))
         is_male = (prompts["group"].to_numpy()[seen] == "male").astype(int)

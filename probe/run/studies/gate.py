@@ -49,10 +49,7 @@ class GateChallenge(Study):
 
         made_from = self.made_from(run)
         wordings = {name: Wordings.load(path) for name, path in CHALLENGES.items()}
-        drawing: dict[str, Any] = {
-            "n_bootstrap": run.config.probe.n_bootstrap,
-            "seed": run.config.probe.seed,
-        }
+        drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
         moesd = MoESD.load(run.folder / FOLDER, run.load_encoder())
         subjects = subjects_by_split(run.prompts)
         asked = {of: found.prompts(subjects, split="held_out") for of, found in wordings.items()}

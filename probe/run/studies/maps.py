@@ -57,7 +57,7 @@ class Maps(Study):
             places = np.empty((len(z), 2))
             places[~is_new], places[is_new] = found.coordinates, found.place(z[is_new])
             placed[f"{name}_x"], placed[f"{name}_y"] = places.T
-            kept = map_faithfulness(z, places, n_bootstrap=config.n_bootstrap, seed=config.seed)
+            kept = map_faithfulness(z, places, resampling=config.resampling)
             figures[name] = {
                 "faithfulness": asdict(kept),
                 "told": _told(places, groups, table["subject"], is_new),
@@ -75,16 +75,16 @@ def _told(
     """Share of the new prompts whose nearest known one on the map is of their group."""
     from sklearn.neighbors import NearestNeighbors
 
-    from probe.stats.bootstrap import share_interval
+    from probe.stats.proportion import proportion_interval
 
     search = NearestNeighbors(n_neighbors=1).fit(places[~is_new])
     nearest = search.kneighbors(places[is_new], return_distance=False)[:, 0]
     is_told = groups[~is_new][nearest] == groups[is_new]
     occupations = pd.factorize(subjects[is_new])[0]
     clusters = occupations if occupations.max() > 0 else None
-    value, low, high = share_interval(is_told, clusters=clusters)
+    found = proportion_interval(is_told, clusters=clusters, unit="occupations")
     chance = float(pd.Series(groups[is_new]).value_counts(normalize=True).max())
-    return {"value": value, "low": low, "high": high, "chance": chance, "n": int(is_new.sum())}
+    return {**asdict(found), "chance": chance, "n": int(is_new.sum())}
 
 
 def _result(figures: dict[str, Any]) -> StudyResult:

@@ -89,35 +89,32 @@ def _read(run: Run, subjects: list[str]) -> pd.DataFrame:
 
 
 def _result(table: pd.DataFrame, run: Run) -> StudyResult:
-    from probe.stats.bootstrap import mean_interval, share_interval
     from probe.stats.correlation import share_correlation
+    from probe.stats.mean import mean_interval
+    from probe.stats.proportion import proportion_interval
 
     config = run.config.probe
-    n_bootstrap, seed = config.n_bootstrap, config.seed
     share, read = table["share"].to_numpy(), table["read"].to_numpy()
     correlations: dict[str, dict[str, Any]] = {
-        name: asdict(share_correlation(values, share, n_bootstrap=n_bootstrap, seed=seed))
+        name: asdict(share_correlation(values, share, resampling=config.resampling))
         for name, values in (("read", read), ("bias_score", -table["bias_score"].to_numpy()))
     }
-    off = mean_interval(np.abs(read - share), n_bootstrap=n_bootstrap, seed=seed)
+    off = mean_interval(np.abs(read - share), resampling=config.resampling, unit="occupations")
     is_told = share != 0.5
-    right = share_interval(((read > 0.5) == (share > 0.5))[is_told])
+    right = proportion_interval(((read > 0.5) == (share > 0.5))[is_told], unit="occupations")
     r, bias_score = ([of[key] for key in ("r", "low", "high")] for of in correlations.values())
     n = len(table)
     lines = [
         f"read off the denoiser, without a picture, the shares of {n} occupations correlate with "
         f"those in the pictures at r = {bracketed(*r)}; the text bias score does at "
         f"{bracketed(*bias_score)}",
-        f"they are off by {bracketed(*off)} on average, and on the right side of one half for "
-        f"{bracketed(*right, digits=2)} of occupations",
+        f"they are off by {bracketed(off.value, off.low, off.high)} on average, and on the right "
+        "side of one half for "
+        f"{bracketed(right.value, right.low, right.high, digits=2)} of occupations",
     ]
     figures = {
         "correlation": correlations,
-        "error": _figure(off, n),
-        "right_side": _figure(right, int(is_told.sum())),
+        "error": asdict(off),
+        "right_side": asdict(right),
     }
     return StudyResult(lines, figures)
-
-
-def _figure(found: tuple[float, float, float], n: int) -> dict[str, float]:
-    return {**dict(zip(("value", "low", "high"), found, strict=True)), "n": n}

@@ -39,7 +39,7 @@ class Tracing(Study):
         from probe.latent.tracing.patching import patch_states
 
         config, made_from = run.config.probe, self.made_from(run)
-        drawing: dict[str, Any] = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        drawing: dict[str, Any] = {"resampling": config.resampling}
         encoder = run.load_encoder()
         table = trace(encoder, run.prompts, **drawing)
         first = where_it_appears(table)

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probe.audit.fairness import fairness_figures, share_interval
+from probe.audit.fairness import fairness_figures
 from probe.io.artifacts import read_table
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.folder import Run
 from probe.run.routing import target_of
 from probe.run.stages.evaluate import SHARES
-from probe.stats.bootstrap import mean_interval
+from probe.stats.mean import mean_interval
+from probe.stats.proportion import binomial_interval
+from probe.stats.resampling import Resampling
 from probe.text.templates import fill
 
 Found = dict[str, Any]
@@ -33,7 +35,7 @@ def read_met(run: Run) -> dict[str, dict[str, Found]]:
         subject: float(target.of(fill(template, subject=subject))[0])
         for subject in dict.fromkeys(own["subject"])
     }
-    drawing = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+    drawing = {"resampling": config.resampling}
     return {
         name: measure_met(own[own["side"] == side], asked, **drawing)
         for side, name in SIDES.items()
@@ -41,7 +43,7 @@ def read_met(run: Run) -> dict[str, dict[str, Found]]:
 
 
 def measure_met(
-    shares: pd.DataFrame, asked: Mapping[str, float], *, n_bootstrap: int, seed: int
+    shares: pd.DataFrame, asked: Mapping[str, float], *, resampling: Resampling
 ) -> dict[str, Found]:
     """Measure the shares in the pictures of one side, and how far they are from those asked for.
 
@@ -52,8 +54,7 @@ def measure_met(
         value.
     asked : mapping of str to float
         Share that is asked for, by occupation.
-    n_bootstrap, seed
-        Of the intervals.
+    resampling : Resampling
 
     Returns
     -------
@@ -74,12 +75,11 @@ def measure_met(
         wanted = of["subject"].map(dict(asked)).to_numpy(float)
         fair = np.stack([wanted, 1 - wanted], axis=1).clip(_LEAST, 1 - _LEAST)
         if len(of) > 1:
-            value, low, high = mean_interval(hits / n, n_bootstrap=n_bootstrap, seed=seed)
-            share = {"value": value, "low": max(0.0, low), "high": min(1.0, high)}
+            share = asdict(mean_interval(hits / n, bounds=(0.0, 1.0), resampling=resampling))
         else:
-            share = asdict(share_interval(int(hits[0]), int(n[0])))
+            share = asdict(binomial_interval(int(hits[0]), int(n[0])))
         found = fairness_figures(
-            np.stack([hits, n - hits], axis=1), target=fair, n_bootstrap=n_bootstrap, seed=seed
+            np.stack([hits, n - hits], axis=1), target=fair, resampling=resampling
         )
         mean = {"asked": float(wanted.mean())}
         figures[f"share{ending}"] = share | mean

@@ -13,7 +13,8 @@ import numpy as np
 
 from probe.errors import DataError
 from probe.io.progress import NamedProgress
-from probe.stats.bootstrap import share_interval
+from probe.stats.interval import Interval
+from probe.stats.proportion import proportion_interval
 from probe.text.captions.cells import Writer, safe_table
 from probe.text.captions.classification import (
     CATEGORIES,
@@ -73,13 +74,13 @@ class CaptionAudit:
     def __len__(self) -> int:
         return sum(self.counts.values())
 
-    def share(self, category: Category) -> tuple[float, float, float]:
+    def share(self, category: Category) -> Interval:
         """Share of a category among the captions, with its 95 % interval (exact).
 
         It holds for captions that were drawn one by one; of several captions of one picture, the
         true interval is wider.
         """
-        return share_interval(np.arange(len(self)) < self.counts[category])
+        return proportion_interval(np.arange(len(self)) < self.counts[category])
 
     def summary(self) -> str:
         """A line on the file, a line for each category, and a line for each reason."""
@@ -88,8 +89,8 @@ class CaptionAudit:
         ]
         lines += [f"{'':<15}{'captions':>9}  {'share [95 % interval]':<23}words that decided"]
         for category in CATEGORIES:
-            value, low, high = self.share(category)
-            share = f"{value:.3f} [{low:.3f}, {high:.3f}]"
+            found = self.share(category)
+            share = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
             words = _shown(self.words[category])
             lines.append(f"{category:<15}{self.counts[category]:>9,}  {share:<23}{words}".rstrip())
         if any(self.passed_over.values()):
@@ -112,10 +113,10 @@ class CaptionAudit:
             "categories": {},
         }
         for category in CATEGORIES:
-            value, low, high = self.share(category)
+            share = self.share(category)
             found["categories"][category] = {
                 "n": self.counts[category],
-                "share": {"value": value, "low": low, "high": high},
+                "share": {"value": share.value, "low": share.low, "high": share.high},
                 "words": dict(list(self.words[category].items())[:_KEPT]),
             }
         if self.counterfactuals is not None:

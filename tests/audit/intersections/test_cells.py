@@ -15,6 +15,7 @@ from probe.audit.intersections.cells import (
 )
 from probe.audit.intersections.shifts import cell_shifts
 from probe.errors import DataError, ShapeError
+from probe.stats.resampling import Resampling
 
 PEOPLE = {"gender": ("woman", "man"), "age": ("young", "old")}
 
@@ -82,7 +83,7 @@ def test_pictures_that_move_between_cells_are_found_and_others_are_not():
     moved = before[:, 1] // 2  # half of the old women become old men
     after[:, 1] -= moved
     after[:, 3] += moved
-    found = cell_shifts(before, after, n_bootstrap=200)
+    found = cell_shifts(before, after, resampling=Resampling(200))
     assert [shift.p < 0.001 for shift in found] == [False, True, False, True]
     assert found[0].value == 0.0
     assert found[0].p == 1.0
@@ -93,7 +94,10 @@ def test_pictures_that_move_between_cells_are_found_and_others_are_not():
 def test_swapped_models_shift_the_other_way():
     rng = np.random.default_rng(1)
     a, b = rng.integers(1, 20, size=(2, 6, 3))
-    there, back = cell_shifts(a, b, n_bootstrap=50), cell_shifts(b, a, n_bootstrap=50)
+    there, back = (
+        cell_shifts(a, b, resampling=Resampling(50)),
+        cell_shifts(b, a, resampling=Resampling(50)),
+    )
     assert [s.value for s in there] == pytest.approx([-s.value for s in back])
     assert [s.p for s in there] == pytest.approx([s.p for s in back])
 
@@ -109,8 +113,8 @@ def test_counts_that_do_not_fit_are_refused():
         cell_shifts(np.ones((3, 4), int), np.ones((2, 4), int))
     with pytest.raises(DataError, match="no picture on one side"):
         cell_shifts(np.ones((3, 4), int), np.zeros((3, 4), int))
-    with pytest.raises(ValueError, match="n_bootstrap is 0"):
-        cell_shifts(np.ones((3, 4), int), np.ones((3, 4), int), n_bootstrap=0)
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        cell_shifts(np.ones((3, 4), int), np.ones((3, 4), int), resampling=Resampling(0))
 
 
 @pytest.mark.parametrize("lean", [0.0, 0.1])

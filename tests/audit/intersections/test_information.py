@@ -10,6 +10,7 @@ from sklearn.metrics import mutual_info_score
 
 from probe.audit.intersections.information import dependence, entropy
 from probe.errors import DataError, ShapeError
+from probe.stats.resampling import Resampling
 from probe.text.lexicon import Lexicon
 from probe.tinytown.world import AGES, GENDERS, SKINS, Town
 
@@ -22,7 +23,7 @@ def drawn(seed, n=200, sizes=(2, 3)):
 @given(seed=st.integers(0, 2**32 - 1))
 def test_of_two_attributes_it_is_their_mutual_information(seed):
     codes = drawn(seed)
-    found = dependence(codes, n_permutations=1)
+    found = dependence(codes, permutations=Resampling(1))
     assert found.value == pytest.approx(mutual_info_score(*codes.T), abs=1e-12)
 
 
@@ -37,28 +38,28 @@ def test_values_that_say_each_other_share_all_their_entropy():
 
 def test_a_full_table_of_equal_counts_shares_nothing():
     codes = np.array(list(product(range(2), range(3), range(4))) * 5)
-    found = dependence(codes, n_permutations=19)
+    found = dependence(codes, permutations=Resampling(19))
     assert found.value == pytest.approx(0.0, abs=1e-12)
     assert found.p == 1.0
 
 
 def test_dependence_that_the_stratum_explains_is_none():
     codes = np.repeat([[0, 0], [1, 1]], 50, axis=0)
-    assert dependence(codes, codes[:, 0], n_permutations=19).value == pytest.approx(0.0)
+    assert dependence(codes, codes[:, 0], permutations=Resampling(19)).value == pytest.approx(0.0)
 
 
 def test_within_strata_it_is_the_mean_of_their_own():
     parts = [drawn(1, n=60), drawn(2, n=140)]
     strata = np.repeat([0, 1], [60, 140])
     mixed = np.random.default_rng(0).permutation(200)
-    found = dependence(np.concatenate(parts)[mixed], strata[mixed], n_permutations=1)
-    alone = [dependence(part, n_permutations=1) for part in parts]
+    found = dependence(np.concatenate(parts)[mixed], strata[mixed], permutations=Resampling(1))
+    alone = [dependence(part, permutations=Resampling(1)) for part in parts]
     assert found.value == pytest.approx(0.3 * alone[0].value + 0.7 * alone[1].value)
     assert found.corrected == pytest.approx(0.3 * alone[0].corrected + 0.7 * alone[1].corrected)
 
 
 def test_corrected_it_is_zero_on_average_where_nothing_depends():
-    found = [dependence(drawn(seed, n=100), n_permutations=20) for seed in range(150)]
+    found = [dependence(drawn(seed, n=100), permutations=Resampling(20)) for seed in range(150)]
     values = np.array([[of.value, of.corrected, of.chance] for of in found])
     # (2 - 1)(3 - 1) / 2n is the bias of the plug-in
     assert values[:, 0].mean() == pytest.approx(0.01, rel=0.25)
@@ -68,7 +69,7 @@ def test_corrected_it_is_zero_on_average_where_nothing_depends():
 
 
 def test_its_p_value_rejects_as_often_as_it_says():
-    found = [dependence(drawn(seed, n=60), n_permutations=39).p for seed in range(200)]
+    found = [dependence(drawn(seed, n=60), permutations=Resampling(39)).p for seed in range(200)]
     assert np.mean(np.array(found) <= 0.05) <= 0.10  # 0.05 and three standard errors
 
 
@@ -82,12 +83,12 @@ def test_in_tinytown_gender_goes_with_the_occupation_and_with_nothing_else():
             for of in people
         ]
     )  # fmt: skip
-    assert dependence(np.column_stack([jobs, codes[:, 0]]), n_permutations=19).p == 0.05
-    assert dependence(codes, jobs, n_permutations=99).p > 0.05
+    assert dependence(np.column_stack([jobs, codes[:, 0]]), permutations=Resampling(19)).p == 0.05
+    assert dependence(codes, jobs, permutations=Resampling(99)).p > 0.05
     planted = codes.copy()
     is_woman = planted[:, 0] == 0
     planted[is_woman & (planted[:, 1] == 2), 1] = 0  # no old women
-    assert dependence(planted, jobs, n_permutations=99).p == 0.01
+    assert dependence(planted, jobs, permutations=Resampling(99)).p == 0.01
 
 
 @pytest.mark.parametrize(

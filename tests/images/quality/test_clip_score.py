@@ -13,7 +13,8 @@ from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from probe.errors import DataError, DegenerateDataError, ModelError, ShapeError
 from probe.images.quality.clip_score import ClipScorer
-from probe.stats.intervals import mean_interval
+from probe.stats.mean import mean_interval
+from probe.stats.resampling import Resampling
 
 PROMPTS = ["a nurse", "a cook", "a nurse", "the chief", "a nurse"]
 
@@ -121,7 +122,7 @@ def test_a_damaged_tokenizer_is_one_line_that_names_the_folder(tmp_path, clip_fo
 
 def test_the_interval_of_a_mean_is_that_of_students_t():
     values = np.random.default_rng(0).normal(25.0, 4.0, 400)
-    found = mean_interval(values, n_bootstrap=20_000)
+    found = mean_interval(values, resampling=Resampling(20_000))
     half = stats.t.ppf(0.975, 399) * values.std(ddof=1) / 20
     assert found.value == pytest.approx(values.mean())
     # 20,000 draws of 400 scores: both intervals are 0.39 wide each way, equal to 3 %
@@ -136,21 +137,25 @@ def test_the_interval_of_equal_scores_is_a_point():
 
 def test_the_same_seed_gives_the_same_interval():
     values = np.random.default_rng(0).exponential(size=50)
-    assert mean_interval(values, seed=1) == mean_interval(values, seed=1)
-    assert mean_interval(values, seed=1) != mean_interval(values, seed=2)
+    assert mean_interval(values, resampling=Resampling(seed=1)) == mean_interval(
+        values, resampling=Resampling(seed=1)
+    )
+    assert mean_interval(values, resampling=Resampling(seed=1)) != mean_interval(
+        values, resampling=Resampling(seed=2)
+    )
 
 
 def test_a_mean_says_what_is_wrong_with_its_scores():
-    with pytest.raises(DataError, match="there are no scores"):
+    with pytest.raises(DataError, match="there are no rows"):
         mean_interval(np.array([]))
-    with pytest.raises(DegenerateDataError, match="a single score"):
+    with pytest.raises(DegenerateDataError, match="needed at least 2 clusters"):
         mean_interval(np.array([1.0]))
-    with pytest.raises(DataError, match="1 of 2 scores are not finite"):
+    with pytest.raises(DataError, match="1 of 2 values of scores are not finite"):
         mean_interval(np.array([1.0, np.nan]))
     with pytest.raises(ShapeError, match=r"shape \(2, 2\)"):
         mean_interval(np.ones((2, 2)))
-    with pytest.raises(ValueError, match="n_bootstrap is 0"):
-        mean_interval(np.arange(3.0), n_bootstrap=0)
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        mean_interval(np.arange(3.0), resampling=Resampling(0))
 
 
 def test_the_chosen_prompt_is_the_one_that_scores_best(scorer, pictures):

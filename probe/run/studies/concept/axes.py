@@ -11,6 +11,7 @@ import numpy.typing as npt
 from probe.arrays import Double
 from probe.errors import DataError, DegenerateDataError
 from probe.run.studies.concept.words import ConceptWords
+from probe.stats.resampling import Resampling
 
 _CELLS = 4_000_000  # drawn numbers held at once
 
@@ -29,9 +30,9 @@ class ConceptAxis:
     center: Double
     """Shape (n_features,): stands at 0 on the axis."""
     drawn_vectors: Double
-    """Shape (n_bootstrap, n_features); no rows if there is only one word to draw."""
+    """Shape (n_draws, n_features); no rows if there is only one word to draw."""
     drawn_offsets: Double
-    """Shape (n_bootstrap,): where each drawn axis has its own 0."""
+    """Shape (n_draws,): where each drawn axis has its own 0."""
     n_units: int
     """Pairs, or words of the group, that were drawn."""
 
@@ -60,7 +61,7 @@ class ConceptAxis:
         return np.stack([values, low, high], axis=1)
 
 
-def concept_axes(words: ConceptWords, *, n_bootstrap: int, seed: int) -> list[ConceptAxis]:
+def concept_axes(words: ConceptWords, *, resampling: Resampling) -> list[ConceptAxis]:
     """Find the axes of a concept.
 
     Two groups have one axis, towards the first: the mean difference of the pairs where at least
@@ -78,14 +79,14 @@ def concept_axes(words: ConceptWords, *, n_bootstrap: int, seed: int) -> list[Co
         If the groups stand at the same place, so that there is no axis.
     """
     if len(words.groups) == 2 and len(words.pairs) >= 2:
-        return [_pair_axis(words, n_bootstrap, seed)]
+        return [_pair_axis(words, resampling)]
     groups = {group: words.rows(members) for group, members in words.groups.items()}
     if len(groups) == 2 and (short := [name for name, rows in groups.items() if len(rows) < 2]):
         raise DataError(
             f"there are {len(words.pairs)} pairs, and {len(groups[short[0]])} word of group "
             f"{short[0]!r}; needed 2 pairs, or 2 words of each group, to see how firm the axis is"
         )
-    axes = _group_axes(groups, n_bootstrap, seed)
+    axes = _group_axes(groups, resampling)
     return axes[:1] if len(groups) == 2 else axes
 
 
@@ -124,13 +125,13 @@ def told_apart(groups: Mapping[str, Double]) -> npt.NDArray[np.bool_]:
     return np.concatenate(found) if found else np.empty(0, dtype=bool)
 
 
-def _pair_axis(words: ConceptWords, n_bootstrap: int, seed: int) -> ConceptAxis:
+def _pair_axis(words: ConceptWords, resampling: Resampling) -> ConceptAxis:
     from probe.latent.directions import PairDirection
-    from probe.stats.bootstrap import draw_counts
+    from probe.stats.resampling import resampled_counts
 
     first, second = (words.rows([pair[end] for pair in words.pairs]) for end in (0, 1))
     n = len(first)
-    weights = draw_counts(n, n_bootstrap, np.random.default_rng(seed)) / n
+    weights = resampled_counts(n, resampling.n, resampling.rng()) / n
     vectors = _unit(weights @ (first - second))
     centers = weights @ (first + second) / 2
     return ConceptAxis(
@@ -144,15 +145,15 @@ def _pair_axis(words: ConceptWords, n_bootstrap: int, seed: int) -> ConceptAxis:
     )
 
 
-def _group_axes(groups: Mapping[str, Double], n_bootstrap: int, seed: int) -> list[ConceptAxis]:
+def _group_axes(groups: Mapping[str, Double], resampling: Resampling) -> list[ConceptAxis]:
     from probe.latent.directions.subspace import GroupSubspace
-    from probe.stats.bootstrap import draw_counts
+    from probe.stats.resampling import resampled_counts
 
     labels = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups.values()])
     fitted = GroupSubspace().fit(np.concatenate(list(groups.values())), labels)
-    rng = np.random.default_rng(seed)
-    drawn = np.stack(  # (n_groups, n_bootstrap, n_features)
-        [draw_counts(len(z), n_bootstrap, rng) @ z / len(z) for z in groups.values()]
+    rng = resampling.rng()
+    drawn = np.stack(  # (n_groups, n_draws, n_features)
+        [resampled_counts(len(z), resampling.n, rng) @ z / len(z) for z in groups.values()]
     )
     centers = drawn.mean(axis=0)
     axes = []

@@ -14,7 +14,7 @@ from probe.run.studies.concept.words import ConceptWords
 from probe.text.concepts import Concept
 
 
-def correlations(concept: Concept, places: pd.DataFrame, **drawing: int) -> list[dict[str, Any]]:
+def correlations(concept: Concept, places: pd.DataFrame, **drawing: Any) -> list[dict[str, Any]]:
     """Correlate the targets' place towards each group with that group's figures.
 
     A positive r means that the vectors repeat the figures. Groups whose figures are known for
@@ -37,7 +37,7 @@ def correlations(concept: Concept, places: pd.DataFrame, **drawing: int) -> list
 
 
 def association_table(
-    concept: Concept, words: ConceptWords, axes: list[ConceptAxis], **drawing: int
+    concept: Concept, words: ConceptWords, axes: list[ConceptAxis], **drawing: Any
 ) -> pd.DataFrame:
     """Test how the targets are associated with each axis's group against all others.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,9 +90,9 @@ class ConceptStudy(Study):
         """Write the places, the axes and the result."""
         config, made_from = run.config.probe, self.made_from(run)
         words = gather_words(run, self.concept)
-        axes = concept_axes(words, n_bootstrap=config.n_bootstrap, seed=config.seed)
+        axes = concept_axes(words, resampling=config.resampling)
         places = _places(self.concept, words, axes)
-        drawing: dict[str, Any] = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        drawing: dict[str, Any] = {"resampling": config.resampling}
         measures = association_table(self.concept, words, axes, **drawing)
         own = read_direction(run)[0].vector if _is_fitted(run) else None
         figures = {
@@ -172,12 +173,12 @@ def _axis_figures(axis: ConceptAxis, own: NDArray[Any] | None) -> dict[str, Any]
 
 def _told_apart(words: ConceptWords) -> dict[str, Any] | None:
     """Share of words nearest to the mean of their own group's others; None if none can be asked."""
-    from probe.stats.bootstrap import share_interval
+    from probe.stats.proportion import proportion_interval
 
     is_right = told_apart({group: words.rows(names) for group, names in words.groups.items()})
     if not len(is_right):
         return None
-    value, low, high = share_interval(is_right)
+    found = proportion_interval(is_right, unit="words")
     sizes = [len(names) for names in words.groups.values() if len(names) > 1]
     chance = max(sizes) / sum(sizes)
-    return {"value": value, "low": low, "high": high, "n": len(is_right), "chance": chance}
+    return {**asdict(found), "chance": chance}

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probe.audit.fairness import share_interval
 from probe.audit.intersections.cells import MIN_EXPECTED
 from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
 from probe.run.folder import Run
+from probe.stats.proportion import binomial_interval
 from probe.text.templates import fill
 
 Attributes = Mapping[str, Sequence[str]]
@@ -90,7 +90,7 @@ def measure_asked(pictures: pd.DataFrame, attributes: Attributes) -> pd.DataFram
             {name: table[name] == value for name, value in zip(names, values, strict=True)}
         )
         n, n_adherent = len(table), int(fits.all(axis=1).sum())
-        found = share_interval(n_adherent, n)
+        found = binomial_interval(n_adherent, n)
         row = {"side": side, "cell": ", ".join(values), "n": n, "n_adherent": n_adherent}
         row |= {"share": found.value, "low": found.low, "high": found.high}
         row |= {f"share_{name}": float(fits[name].mean()) for name in names}
@@ -103,7 +103,7 @@ def tell_asked(adherent: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for side, table in adherent.groupby("side", sort=False):
         n, n_adherent = int(table["n"].sum()), int(table["n_adherent"].sum())
-        share = share_interval(n_adherent, n)
+        share = binomial_interval(n_adherent, n)
         known = table[~table["is_small"]]
         worst = None if known.empty else known.loc[known["share"].idxmin()].to_dict()
         found[str(side)] = {

@@ -76,7 +76,7 @@ class Intersections(Study):
         labels, _ = read_table(run.folder / LABELS, kind="labels")
         neutral = labels[labels["kind"] == "neutral"]
         n_missing = len(neutral) - len(neutral := seen_on_both(neutral, *attributes))
-        options = {"n_bootstrap": config.n_bootstrap, "seed": config.seed}
+        options = {"resampling": config.resampling}
         tables, found = [], {}
         for chosen in combine(attributes, first):
             table, found[title(chosen)] = measure_intersection(neutral, chosen, **options)

@@ -23,6 +23,7 @@ from probe.audit.intersections.information import dependence
 from probe.audit.intersections.shifts import cell_shifts
 from probe.run.stages.generate import SIDES
 from probe.stats.multiplicity import holm
+from probe.stats.resampling import Resampling
 
 Attributes = Mapping[str, Sequence[str]]
 Found = dict[str, Any]
@@ -46,7 +47,7 @@ def title(attributes: Attributes) -> str:
 
 
 def measure_intersection(
-    labels: pd.DataFrame, attributes: Attributes, *, n_bootstrap: int, seed: int
+    labels: pd.DataFrame, attributes: Attributes, *, resampling: Resampling
 ) -> tuple[pd.DataFrame, Found]:
     """Measure one intersection in the neutral pictures of both sides.
 
@@ -62,7 +63,7 @@ def measure_intersection(
     subjects = {name: row for row, name in enumerate(dict.fromkeys(labels["subject"]))}
     rows: list[Found] = []
     figures: Found = {}
-    by_subject = {}
+    by_subject, shuffles = {}, Resampling(999, resampling.seed)
     for side in SIDES:
         table = labels[labels["side"] == side]
         strata = table["subject"].map(subjects).to_numpy(np.int64)
@@ -77,8 +78,8 @@ def measure_intersection(
             "joint": division.joint,
             "marginal": division.marginal,
             "hidden": asdict(division.hidden),
-            "dependence": asdict(dependence(codes, seed=seed)),
-            "dependence_within_subjects": asdict(dependence(codes, strata, seed=seed)),
+            "dependence": asdict(dependence(codes, permutations=shuffles)),
+            "dependence_within_subjects": asdict(dependence(codes, strata, permutations=shuffles)),
             "worst": None if worst is None else _told(worst),
             "missing": [_named(cell) for cell in cells if cell.is_missing],
             "n_small": sum(cell.is_small for cell in cells),
@@ -88,7 +89,7 @@ def measure_intersection(
             | {key: value for key, value in asdict(cell).items() if key != "values"}
             for cell in cells
         ]
-    shifts = cell_shifts(*by_subject.values(), n_bootstrap=n_bootstrap, seed=seed)
+    shifts = cell_shifts(*by_subject.values(), resampling=resampling)
     adjusted = holm(np.array([shift.p for shift in shifts]))
     table = pd.DataFrame(rows)
     is_new = (table["side"] == "moesd").to_numpy()
@@ -109,7 +110,7 @@ def measure_intersection(
 
 
 def harm_to_others(
-    labels: pd.DataFrame, attributes: Attributes, first: str, *, n_bootstrap: int, seed: int
+    labels: pd.DataFrame, attributes: Attributes, first: str, *, resampling: Resampling
 ) -> dict[str, Found]:
     """Test whether correcting one attribute makes the others less fair, each on its own.
 
@@ -130,7 +131,7 @@ def harm_to_others(
             codes = code_labels({name: table[name].tolist()}, {name: values})
             strata = table["subject"].map(subjects).to_numpy(np.int64)
             counts.append(count_cells(codes, strata, [len(values)]))
-        found[name] = asdict(paired_difference(*counts, n_bootstrap=n_bootstrap, seed=seed))
+        found[name] = asdict(paired_difference(*counts, resampling=resampling))
     if not found:
         return found
     adjusted = holm(np.array([of["p"] for of in found.values()]))

@@ -65,8 +65,7 @@ class Levels(Study):
             pairs,
             values=list(dict.fromkeys(values)),
             words={"female": asked.female, "male": asked.male},
-            n_bootstrap=config.n_bootstrap,
-            seed=config.seed,
+            resampling=config.resampling,
         )
         made = run.provenance("level_pictures", made_from, seed=run.config.generate.seed)
         write_table(run.folder / PICTURES, pairs, made)

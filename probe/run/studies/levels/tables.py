@@ -15,13 +15,13 @@ from probe.audit.fairness import (
     count_labels,
     fairness_figures,
     paired_difference,
-    share_interval,
 )
 from probe.run.evaluation.measurement import SPLITS
 from probe.run.evaluation.missing_labels import is_seen
 from probe.run.stages.generate import SIDES
-from probe.stats.bootstrap import mean_interval
-from probe.stats.bootstrap import share_interval as share_of_rows
+from probe.stats.mean import mean_interval
+from probe.stats.proportion import proportion_interval
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 Found = dict[str, Any]
 
@@ -71,8 +71,7 @@ def measure_levels(
     *,
     values: Sequence[str],
     words: Mapping[str, str],
-    n_bootstrap: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = BOOTSTRAP,
 ) -> pd.DataFrame:
     """Measure what the correction does at each level of specificity.
 
@@ -84,8 +83,7 @@ def measure_levels(
         All values of the attribute.
     words : mapping of str to str
         Gender asked for -> the value that shows it.
-    n_bootstrap, seed
-        Of the intervals.
+    resampling : Resampling
 
     Returns
     -------
@@ -97,7 +95,7 @@ def measure_levels(
         nothing is asked for; ``relabelled`` has no row where nothing has changed. As each
         occupation is asked for in both genders alike, ``mad`` is 0 where all is followed.
     """
-    drawing: Found = {"n_bootstrap": n_bootstrap, "seed": seed}
+    drawing: Found = {"resampling": resampling}
     rows: list[Found] = []
     for level, of_level in pairs.groupby("level", sort=False):
         for split in SPLITS:
@@ -112,7 +110,7 @@ def measure_levels(
 def clustered_share(is_hit: Mask, subjects: pd.Series) -> Found:
     """Give a share of pictures with its 95 % interval over occupations.
 
-    That of `probe.stats.bootstrap.share_interval`, with occupations as clusters. Of a single
+    That of `probe.stats.proportion.proportion_interval`, with occupations as clusters. Of a single
     occupation, over its pictures.
 
     Returns
@@ -121,8 +119,8 @@ def clustered_share(is_hit: Mask, subjects: pd.Series) -> Found:
         ``value, low, high, n``.
     """
     clusters = pd.factorize(subjects)[0] if subjects.nunique() > 1 else None
-    found = share_of_rows(is_hit, clusters=clusters)
-    return {**dict(zip(("value", "low", "high"), found, strict=True)), "n": len(is_hit)}
+    found = proportion_interval(is_hit, clusters=clusters)
+    return {"value": found.value, "low": found.low, "high": found.high, "n": len(is_hit)}
 
 
 def _measures(
@@ -164,13 +162,9 @@ def _mean(change: Double, subjects: pd.Series, drawing: Mapping[str, Any]) -> Fo
 
     Where none differs, the exact bound on the share that might, either way.
     """
-    n, n_subjects = len(change), subjects.nunique()
-    if not change.any():
-        bound = share_interval(0, n_subjects).high
-        return {"value": 0.0, "low": -bound, "high": bound, "n": n}
-    clusters = pd.factorize(subjects)[0] if n_subjects > 1 else None
-    found = mean_interval(change, clusters=clusters, **drawing)
-    return {**dict(zip(("value", "low", "high"), found, strict=True)), "n": n}
+    clusters = pd.factorize(subjects)[0] if subjects.nunique() > 1 else None
+    found = mean_interval(change, clusters=clusters, bounds=(-1.0, 1.0), **drawing)
+    return {"value": found.value, "low": found.low, "high": found.high, "n": len(change)}
 
 
 def _counts(of: pd.DataFrame, side: str, values: Sequence[str]) -> npt.NDArray[np.integer]:
