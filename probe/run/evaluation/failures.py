@@ -42,7 +42,8 @@ def share_over(
 
     The gate acts on prompts, so the pictures of one subject stand or fall together, and none of
     500 pictures of 10 objects says as much of other objects as none of 10. See
-    `probe.stats.proportion.proportion_interval`; pictures of a single subject count as one observation.
+    `probe.stats.proportion.proportion_interval`; pictures of a single subject count as one
+    observation.
 
     Parameters
     ----------
