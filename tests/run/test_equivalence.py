@@ -81,8 +81,6 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
     both = Measurement(
         pd.concat([table, missing]), measured.attributes, "gender", {}, Resampling(500)
     )
-        pd.concat([table, missing]), measured.attributes, "gender", {}, Resampling(500)
-    )
     assert comparable_quality(both, **MARGINS)["clip_score_like_for_like"] == like
 
 
