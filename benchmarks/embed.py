@@ -1,4 +1,7 @@
-"""What packing gains for a text encoder of CLIP ViT-L/14's shape: `python benchmarks/embed.py`."""
+"""Speed-up of prefix packing for a text encoder of CLIP ViT-L/14's shape.
+
+``python benchmarks/embed.py [--json]``
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ from probe.text.lexicon import Lexicon
 Clock = Callable[[], float]
 
 WIDTH, N_HIDDEN, N_LAYERS, N_TOKENS, N_WORDS = 768, 3072, 12, 77, 49408
-PADDED = 32  # prompts a batch
-TRIMMED = (32, 256)  # the faster one counts: little padding, or large matrix products
+PADDED = 32  # prompts per batch
+TRIMMED = (32, 256)  # the faster counts: little padding, or large matrix products
 
 # 10 templates x 12 attributes x 109 occupations = 13,080 prompts.
 TEMPLATES = (
@@ -64,10 +67,10 @@ psychologist, real estate agent, roofer, scientist, singer, social worker, soldi
 @click.command()
 @click.option("--bpe", type=click.Path(exists=True, path_type=Path), help="CLIP's merges (gzip).")
 @click.option("--captions", type=click.Path(exists=True, path_type=Path), help="CSV of captions.")
-@click.option("--sample", default=0, show_default=True, help="Prompts a round; 0 for all.")
+@click.option("--sample", default=0, show_default=True, help="Prompts per round; 0 for all.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--threads", default=2, show_default=True)
-@click.option("--cpu-time", is_flag=True, help="On a busy machine: one thread's own seconds.")
+@click.option("--cpu-time", is_flag=True, help="Processor time of one thread, for busy machines.")
 @click.option("--million", is_flag=True, help="Fill a store with 1,000,000 prompts instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
@@ -80,7 +83,7 @@ def main(
     million: bool,
     as_json: bool,
 ) -> None:
-    """Compare packed prompts with padded and with trimmed ones, or fill a very large store."""
+    """Compare packed with padded and trimmed batches, or fill a very large store."""
     if million:
         found = compare_stores()
     else:
@@ -91,15 +94,16 @@ def main(
         click.echo(json.dumps(found, indent=2))
         return
     for name, value in found.items():
-        click.echo(f"{name:<22}{f'{value:.4g}' if isinstance(value, float) else value}")
+        click.echo(f"{name:<36} {f'{value:.4g}' if isinstance(value, float) else value}")
 
 
 def compare(
     encoder: TextEncoder, captions: Path | None, sample: int, rounds: int, clock: Clock
 ) -> dict[str, Any]:
-    """Run the ways in turn on the same prompts, a stretch of alphabetical neighbours each round.
+    """Run packed, trimmed and padded batches on the same prompts.
 
-    Of the padded way, one batch is run in each round and its time is scaled to the stretch.
+    Each round takes a range of prompts in alphabetical order. Of the padded batches, one is run per
+    round and its time is scaled to the range.
     """
     product = make_product()
     found: dict[str, Any] = {
@@ -109,12 +113,12 @@ def compare(
         "prompts": f"{len(product)}: {len(TEMPLATES)} templates x {len(ATTRIBUTES)} attributes x "
         f"{len(product) // len(TEMPLATES) // len(ATTRIBUTES)} occupations",
         "rounds": rounds,
-        "prompts_a_round": sample or "all",
+        "prompts_per_round": sample or "all",
     }
     found |= describe(encoder, product)
     rng = np.random.default_rng(7)
     encoder.embed(product[:64])
-    results = [one_round(encoder, p, rng, clock) for p in stretches(product, sample, rounds)]
+    results = [one_round(encoder, p, rng, clock) for p in ranges(product, sample, rounds)]
     for name in ("speedup_padded", "speedup_trimmed", "peak_share"):
         found |= spread(name, [result[name] for result in results])
     found["max_difference"] = max(result["max_difference"] for result in results)
@@ -124,13 +128,13 @@ def compare(
         return found
     texts = read_captions(captions)
     found |= {f"{name}_coco": value for name, value in describe(encoder, texts).items()}
-    results = [one_round(encoder, p, None, clock) for p in stretches(texts, sample, rounds)]
+    results = [one_round(encoder, p, None, clock) for p in ranges(texts, sample, rounds)]
     found |= spread("speedup_trimmed_coco", [result["speedup_trimmed"] for result in results])
     return found
 
 
 def make_product() -> list[str]:
-    """Make the prompts of a bias study, in alphabetical order."""
+    """Return the prompts of a bias study, in alphabetical order."""
     jobs = [job.strip() for job in OCCUPATIONS.split(",")]
     jobs += [job.name for job in Lexicon.load().occupations]
     subjects = [f"{words} {job}".strip() for words, job in itertools.product(ATTRIBUTES, jobs)]
@@ -144,7 +148,7 @@ def read_captions(path: Path) -> list[str]:
 
 
 def make_encoder(bpe: Path | None) -> TextEncoder:
-    """Make a text encoder of the true shape with random weights."""
+    """Create a text encoder of CLIP ViT-L/14's shape with random weights."""
     if bpe is None:
         tokenizer = AutoTokenizer.from_pretrained(TINYTOWN / "tokenizer")
         tokenizer.model_max_length = N_TOKENS
@@ -178,19 +182,19 @@ def count_tokens(encoder: TextEncoder, ids: torch.Tensor) -> Any:
 
 
 def describe(encoder: TextEncoder, prompts: list[str]) -> dict[str, float]:
-    """Count what there is to compute, in tokens a prompt."""
+    """Count the tokens to compute per prompt: all, packed, and padded and packed."""
     ids = encoder.tokenize(prompts)
     lengths = count_tokens(encoder, ids)
     tree, padded = PrefixTree.build(ids, lengths), PrefixTree.build(ids, [N_TOKENS] * len(ids))
     return {
-        "tokens_a_prompt": float(lengths.mean()),
-        "nodes_a_prompt": len(tree) / len(ids),
-        "padded_nodes_a_prompt": len(padded) / len(ids),
+        "tokens_per_prompt": float(lengths.mean()),
+        "nodes_per_prompt": len(tree) / len(ids),
+        "padded_nodes_per_prompt": len(padded) / len(ids),
     }
 
 
-def stretches(prompts: list[str], sample: int, rounds: int) -> list[list[str]]:
-    """Take stretches of neighbours, evenly spaced; all prompts in every round if sample is 0."""
+def ranges(prompts: list[str], sample: int, rounds: int) -> list[list[str]]:
+    """Return evenly spaced ranges of prompts; all prompts in every round if sample is 0."""
     size = min(sample or len(prompts), len(prompts))
     starts = np.linspace(0, len(prompts) - size, rounds).astype(int)
     return [prompts[start : start + size] for start in starts]
@@ -199,7 +203,7 @@ def stretches(prompts: list[str], sample: int, rounds: int) -> list[list[str]]:
 def one_round(
     encoder: TextEncoder, prompts: list[str], rng: np.random.Generator | None, clock: Clock
 ) -> dict[str, float]:
-    """Run every way once, the padded one only if there is a generator to draw its batch."""
+    """Run every kind of batch once; padded ones only if a generator is given to draw them."""
     before = matmul_rate(clock)
     packed_s, ours = timed(lambda: encoder.embed(prompts), clock)
     result = {"matmul": (before + matmul_rate(clock)) / 2}
@@ -221,7 +225,7 @@ def one_round(
 
 @torch.no_grad()
 def trimmed(encoder: TextEncoder, prompts: list[str], batch_size: int) -> Any:
-    """Embed in batches of about equal length: the best obvious way."""
+    """Embed in trimmed batches of about equal length: the best simple method."""
     ids = encoder.tokenize(prompts)
     lengths = count_tokens(encoder, ids)
     vectors = np.empty((len(ids), WIDTH), dtype=np.float32)
@@ -233,7 +237,7 @@ def trimmed(encoder: TextEncoder, prompts: list[str], batch_size: int) -> Any:
 
 @torch.no_grad()
 def padded(encoder: TextEncoder, prompts: list[str]) -> Any:
-    """Embed as diffusers pads."""
+    """Embed with the padding of diffusers."""
     ids = encoder.tokenize(prompts)
     return unit(encoder.pool(encoder.forward_ids(ids), ids))
 
@@ -244,14 +248,14 @@ def unit(pooled: torch.Tensor) -> Any:
 
 
 def timed(work: Callable[[], Any], clock: Clock) -> tuple[float, Any]:
-    """Seconds and result."""
+    """Return seconds and result."""
     begun = clock()
     result = work()
     return clock() - begun, result
 
 
 def matmul_rate(clock: Clock, seconds: float = 1.0, size: int = 2048) -> float:
-    """Measure float32 matrix multiplication, in operations a second."""
+    """Measure the rate of float32 matrix multiplication, in operations per second."""
     a, b = torch.rand(size, size), torch.rand(size, size)
     a @ b
     begun, n = clock(), 0
@@ -262,9 +266,9 @@ def matmul_rate(clock: Clock, seconds: float = 1.0, size: int = 2048) -> float:
 
 
 def arithmetic(encoder: TextEncoder, prompts: list[str]) -> float:
-    """Count the operations that packing leaves: no padding, no masked key, no copy of an ancestor.
+    """Count the operations of packed prompts, without padding, masked keys or repeated prefixes.
 
-    Of the last layer, all nodes need keys and values, and only the ends need the rest.
+    In the last layer, all nodes need keys and values, but only the final tokens need the rest.
     """
     ids = encoder.tokenize(prompts)
     tree = PrefixTree.build(ids, count_tokens(encoder, ids))
@@ -277,7 +281,7 @@ def arithmetic(encoder: TextEncoder, prompts: list[str]) -> float:
 
 
 def spread(name: str, values: list[float]) -> dict[str, Any]:
-    """Median over the rounds, with the lowest and the highest."""
+    """Return the median over the rounds, with the lowest and the highest value."""
     low, high = min(values), max(values)
     return {name: statistics.median(values), f"{name}_rounds": f"{low:.3g} to {high:.3g}"}
 

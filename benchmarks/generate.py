@@ -1,8 +1,8 @@
-"""Pictures against what they cost at least: `python benchmarks/generate.py [--json]`.
+"""Speed of image generation against a lower bound: `python benchmarks/generate.py [--json]`.
 
-Each round makes the same pictures three times, in turn: by `generate`, with its files, keys and
-metadata; by the plain pipeline, called with lists of prompts and generators at the same batch size,
-its pictures saved; and as the bare passes of U-Net and VAE that they need, without a file.
+Each round generates the same images three times, in turn: by `generate`, with its files, keys and
+metadata; by the plain diffusers pipeline, called with lists of prompts and generators at the same
+batch size, with its images saved; and as the bare passes of U-Net and VAE, without files.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ from probe.text.lexicon import Lexicon
 
 CLOCKS = {"": time.perf_counter, "cpu_": time.process_time}
 BOUNDS = {"speedup_pipeline": 1.2, "share_of_limit": 0.9}
-"""What the clock of an idle machine should show at least."""
+"""Lower bounds for an idle machine."""
 
 
 @click.command()
 @click.option("--model", default="tinytown", show_default=True, help="As for `moesd-probe embed`.")
-@click.option("--n-images", default=16, show_default=True, help="Neutral pictures a subject.")
+@click.option("--n-images", default=16, show_default=True, help="Neutral images per subject.")
 @click.option("--subjects", default=10, show_default=True, help="Occupations of the plan.")
-@click.option("--n-steps", default=0, show_default=True, help="0: as the model's folder says.")
-@click.option("--batch-size", default=0, show_default=True, help="0: as `generate` chooses.")
+@click.option("--n-steps", default=0, show_default=True, help="0: the default of the model.")
+@click.option("--batch-size", default=0, show_default=True, help="0: the choice of `generate`.")
 @click.option("--rounds", default=5, show_default=True, help="At least 2.")
 @click.option("--threads", default=2, show_default=True, help="Cores to use.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(model: str, threads: int, as_json: bool, **sizes: int) -> None:
-    """Measure what `generate` gains on the plain pipeline, and what it adds to the bare passes."""
+    """Measure the speed of `generate` relative to the plain pipeline and to the bare passes."""
     torch.set_num_threads(threads)
     found = compare(model, **sizes)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     for name, value in found.items():
-        click.echo(f"{name:<26}{f'{value:.4g}' if isinstance(value, float) else value}")
+        click.echo(f"{name:<36} {f'{value:.4g}' if isinstance(value, float) else value}")
 
 
 def compare(
     model: str, *, n_images: int, subjects: int, n_steps: int, batch_size: int, rounds: int
 ) -> dict[str, Any]:
-    """Run the ways in turn, each round in another order."""
+    """Run the three methods in turn, in another order each round."""
     pipeline = load_pipeline(model)
     meant = generation_settings(resolve_model(model))
     n_steps = n_steps or meant.n_steps
@@ -116,7 +116,7 @@ def plain(
     guidance_scale: float,
     n_steps: int,
 ) -> None:
-    """Make the pictures as one would with diffusers alone."""
+    """Generate the images with diffusers alone."""
     for start in range(0, len(plan), size):
         rows = plan.table.iloc[start : start + size]
         images = pipeline(
@@ -131,10 +131,10 @@ def plain(
 
 
 def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) -> None:
-    """Do the passes of U-Net and VAE that n pictures need, on random numbers.
+    """Run the passes of U-Net and VAE that n images need, on random numbers.
 
-    They are cut and done side by side as `generate` does them, and repeat nothing that it does not:
-    whole batches of the plain modules would be slower, and so no limit.
+    They use the batches, CPU workers and caches of `generate`. Whole batches of the plain modules
+    would be slower, and so no lower bound.
     """
     copies = 2 if guidance_scale > 1 else 1
     pipeline.scheduler.set_timesteps(n_steps)
@@ -163,7 +163,7 @@ def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) 
 
 
 def difference(plan: GenerationPlan, ours: Path, theirs: Path) -> int:
-    """Largest difference of any pixel, of 255 levels: rounding may move one by 1."""
+    """Return the largest difference of any pixel, of 255 levels; rounding may change it by 1."""
     pairs = (
         [np.asarray(Image.open(folder / name), dtype=int) for folder in (ours, theirs)]
         for name in plan.table["file_name"]
@@ -172,7 +172,7 @@ def difference(plan: GenerationPlan, ours: Path, theirs: Path) -> int:
 
 
 def spread(name: str, ratios: np.ndarray) -> dict[str, Any]:
-    """Geometric mean over the rounds with Student's 95 % interval."""
+    """Return the geometric mean over the rounds, with Student's 95 % interval."""
     logs = np.log(ratios)
     half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
     mean, low, high = (float(np.exp(logs.mean() + by)) for by in (0, -half, half))

@@ -1,9 +1,9 @@
-"""Memory and time of FID and KID over many pictures: ``python benchmarks/quality.py [--json]``.
+"""Memory and time of FID and KID over many images: ``python benchmarks/quality.py [--json]``.
 
-Pictures of noise, 64 x 64, lie on disk in two sets; for each number a fresh process compares them
-as `evaluate` compares what two models made, with tinytown's CLIP: FID from moments that accumulate
-batch by batch, KID from those pictures that it draws. The disk holds a few thousand distinct ones,
-which are opened again and again: each is read, decoded and encoded every time.
+Two sets of 64 x 64 noise images are on disk. For each number of images, a fresh process compares
+them as `evaluate` does, with tinytown's CLIP: FID from moments accumulated over batches, KID from a
+random sample. The sets repeat a few thousand distinct files; every repetition is read, decoded and
+encoded again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from probe.images.quality.kid import MAX_ROWS, kid
 from probe.text.checkpoints import resolve_model
 
 N_FILES = 2000
-"""Distinct pictures of each set."""
+"""Distinct images of each set."""
 
 
 @click.command()
@@ -37,7 +37,7 @@ N_FILES = 2000
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(sizes: tuple[int, ...], threads: int, folder: Path | None, as_json: bool) -> None:
-    """Measure peak memory and seconds at each number of pictures (10,000 if none is given)."""
+    """Measure peak memory and seconds for each number of images (10,000 by default)."""
     if folder is not None:
         torch.set_num_threads(threads)
         click.echo(json.dumps(compare(folder, sizes[0])))
@@ -51,14 +51,14 @@ def main(sizes: tuple[int, ...], threads: int, folder: Path | None, as_json: boo
             found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             rows.append(json.loads(found.stdout))
             if not as_json:
-                told = (f"{name} {value}" for name, value in rows[-1].items())
-                click.echo("  ".join(told))
+                line = (f"{name} {value}" for name, value in rows[-1].items())
+                click.echo("  ".join(line))
     if as_json:
         click.echo(json.dumps(rows, indent=1))
 
 
 def write_pictures(folder: Path) -> None:
-    """Write two sets of coarse noise, the second a little brighter."""
+    """Write two sets of coarse noise, the second slightly brighter."""
     for name, shift in (("a", 0), ("b", 8)):
         rng = np.random.default_rng(shift)
         (folder / name).mkdir()
@@ -91,7 +91,7 @@ def compare(folder: Path, n_images: int) -> dict[str, Any]:
 
 
 def _peak() -> int:
-    """Largest resident memory of this process so far, in MiB."""
+    """Return the peak resident memory of this process, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
 

@@ -1,4 +1,4 @@
-"""What filling a very large store takes: `python benchmarks/embed.py --million`."""
+"""Speed and memory of filling a very large store: `python benchmarks/embed.py --million`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def compare_stores(small: int = SMALL, large: int = LARGE) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, __file__, str(n)], check=True, stdout=subprocess.PIPE, text=True
         )
-        told = json.loads(done.stdout)
-        found |= {f"{name}_{n}": value for name, value in told.items()}
-        rates.append(told["prompts_a_second"])
+        row = json.loads(done.stdout)
+        found |= {f"{name}_{n}": value for name, value in row.items()}
+        rates.append(row["prompts_per_second"])
     return found | {"throughput_ratio": rates[1] / rates[0]}
 
 
 def fill(n: int) -> dict[str, float]:
-    """Fill a store with n prompts, and say what it took."""
+    """Fill a store with n prompts and return its speed and memory."""
     encoder = TextEncoder.load("tinytown")
     encoder.embed(["a nurse"])
     loaded = _resident()
@@ -48,14 +48,14 @@ def fill(n: int) -> dict[str, float]:
         seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - begun_cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
-        "prompts_a_second": n_encoded / seconds,
-        "prompts_a_cpu_second": n_encoded / cpu_seconds,
+        "prompts_per_second": n_encoded / seconds,
+        "prompts_per_cpu_second": n_encoded / cpu_seconds,
         "gigabytes_beyond_model": peak - loaded,
     }
 
 
 def _prompts(n: int) -> PromptSet:
-    """Make the first n of 1,152,000 prompts, the last word of which changes fastest."""
+    """Return the first n of 1,152,000 prompts; the last word changes fastest."""
     lexicon = Lexicon.load()
     jobs = [job.name for job in lexicon.occupations]
     people = ["man", "woman", "boy", "girl", "lady", "gentleman"]
@@ -73,7 +73,7 @@ def _prompts(n: int) -> PromptSet:
 
 
 def _resident() -> float:
-    """Gigabytes that are resident now."""
+    """Return the resident memory, in GiB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**30
 
