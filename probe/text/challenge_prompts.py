@@ -42,7 +42,7 @@ _STEP = 5  # how far the words of a slot are turned on from one template to the 
 
 
 @dataclass(frozen=True)
-class Wordings:
+class PromptTemplates:
     """The content of a file of constructed prompts.
 
     A template that names a ``{subject}`` is filled with every occupation, or with every n-th; its
@@ -59,7 +59,7 @@ class Wordings:
     """Each a ``name`` and templates, those of both genders or those for ``any``."""
 
     @classmethod
-    def load(cls, path: Path = CHALLENGE) -> Wordings:
+    def load(cls, path: Path = CHALLENGE) -> PromptTemplates:
         """Read and check a file.
 
         Raises

@@ -13,8 +13,8 @@ from probe.arrays import Float32, Indices
 from probe.errors import ArtifactError, DataError, ModelError
 from probe.io.artifacts import Provenance, exclusive, hash_parts, read_table, write_table
 from probe.io.progress import Progress
+from probe.text.embedding_files import Flags, Keys, RowFile, gather_rows, row_keys, write_rows
 from probe.text.prompts import PromptSet
-from probe.text.rows import Flags, Keys, RowFile, gather_rows, row_keys, write_rows
 
 if TYPE_CHECKING:
     from probe.text.encoder import TextEncoder

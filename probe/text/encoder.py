@@ -26,7 +26,7 @@ from probe.text.encoding.conditioning import (
 from probe.text.encoding.layers import check_layer, find_head, layer_states
 from probe.text.encoding.packing import can_pack, end_states
 from probe.text.encoding.pooling import pool_states, prompt_mask
-from probe.text.encoding.tokens import grow_vocabulary, pad_ids, token_limit
+from probe.text.encoding.tokenization import grow_vocabulary, pad_ids, token_limit
 from probe.text.loading import find_device, load_parts
 from probe.text.prompts import check_prompt
 

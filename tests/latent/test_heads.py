@@ -14,7 +14,7 @@ from probe.latent.tracing.heads import COLUMNS, attribute_heads
 from probe.latent.tracing.patching import patch_states
 from probe.stats.resampling import Resampling
 from probe.text.encoder import TextEncoder
-from probe.text.recording.anatomy import HEADS, find_anatomy
+from probe.text.recording.architecture import HEADS, find_architecture
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,13 @@ def table(tinytown, said):
 
 
 def test_the_contributions_of_the_heads_and_the_bias_sum_to_the_attention_output(tinytown):
-    anatomy, states = find_anatomy(tinytown.model), {}
-    points = [*anatomy.points(HEADS), *anatomy.points("attention")]
-    with anatomy.hooked({p: lambda s, p=p: states.__setitem__(p, s) for p in points}):
+    architecture, states = find_architecture(tinytown.model), {}
+    points = [*architecture.points(HEADS), *architecture.points("attention")]
+    with architecture.hooked({p: lambda s, p=p: states.__setitem__(p, s) for p in points}):
         tinytown.forward_ids(tinytown.tokenize(["a photo of a nurse"]))
-    for layer, join in enumerate(anatomy.attention, start=1):
-        by_head = states[HEADS, layer].unflatten(2, (anatomy.n_heads, -1))
-        weights = join.weight.unflatten(1, (anatomy.n_heads, -1))
+    for layer, join in enumerate(architecture.attention, start=1):
+        by_head = states[HEADS, layer].unflatten(2, (architecture.n_heads, -1))
+        weights = join.weight.unflatten(1, (architecture.n_heads, -1))
         contributions = torch.einsum("pthd,ohd->ptho", by_head, weights)
         total = contributions.sum(dim=2) + join.bias
         torch.testing.assert_close(total, states["attention", layer], atol=1e-5, rtol=1e-4)

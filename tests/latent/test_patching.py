@@ -16,7 +16,7 @@ from probe.latent.tracing.counterfactuals import align, axis_of, patched_scores
 from probe.latent.tracing.patching import COLUMNS, patch_states
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
-from probe.text.recording.anatomy import SITES, find_anatomy
+from probe.text.recording.architecture import SITES, find_architecture
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,10 @@ def test_effects_are_those_of_one_prompt_patched_by_hand(tinytown, said):
         return output
 
     plain, patched = score(), score(put_in)
-    anatomy, counterfactuals = find_anatomy(tinytown.model), align(tinytown, one)
+    architecture, counterfactuals = find_architecture(tinytown.model), align(tinytown, one)
     mask = torch.from_numpy(counterfactuals.roles["end"])[None, :, :, None]
     assert mask[0, 0, 10, 0]
-    scores = patched_scores(tinytown, anatomy, counterfactuals, {("mlp", 2): mask}, axis)
+    scores = patched_scores(tinytown, architecture, counterfactuals, {("mlp", 2): mask}, axis)
     np.testing.assert_allclose(scores.male, plain[male], atol=1e-6)
     np.testing.assert_allclose(scores.female, plain[female], atol=1e-6)
     np.testing.assert_allclose(scores.patched[0, 0], patched[female], atol=1e-6)
@@ -76,11 +76,11 @@ def test_effects_are_those_of_one_prompt_patched_by_hand(tinytown, said):
 
 
 def test_patching_identical_prompts_does_nothing(tinytown, said):
-    anatomy, counterfactuals = find_anatomy(tinytown.model), align(tinytown, said)
+    architecture, counterfactuals = find_architecture(tinytown.model), align(tinytown, said)
     same = replace(counterfactuals, male_ids=counterfactuals.female_ids)
-    points = [point for site in SITES for point in anatomy.points(site)]
+    points = [point for site in SITES for point in architecture.points(site)]
     masks = dict.fromkeys(points, torch.from_numpy(counterfactuals.roles["all"])[None, :, :, None])
-    scores = patched_scores(tinytown, anatomy, same, masks, axis_of(tinytown, said, None))
+    scores = patched_scores(tinytown, architecture, same, masks, axis_of(tinytown, said, None))
     np.testing.assert_array_equal(scores.male, scores.female)
     np.testing.assert_array_equal(scores.patched, np.broadcast_to(scores.female, (13, 1, 24)))
 

@@ -15,7 +15,7 @@ from probe.moesd.evaluation.levels import correct_levels, summarise_levels
 from probe.moesd.evaluation.roc import auc, roc
 from probe.moesd.gate import CLASSES
 from probe.stats.resampling import Resampling
-from probe.text.challenge_prompts import Wordings, subjects_by_split
+from probe.text.challenge_prompts import PromptTemplates, subjects_by_split
 
 QUICK = {"resampling": Resampling(200)}
 
@@ -133,7 +133,7 @@ def test_truth_follows_from_kind_and_bias_score(moesd):
 
 def test_levels_say_what_was_opened_moved_and_left(town, moesd):
     subjects = {split: names[:3] for split, names in subjects_by_split(town.prompts).items()}
-    corrected = correct_levels(moesd, Wordings.load().by_level(subjects))
+    corrected = correct_levels(moesd, PromptTemplates.load().by_level(subjects))
     closed = ~corrected["is_open"]
     assert (corrected["shift"][closed] == 0).all()
     assert (corrected["bias_score"] == corrected["bias_score_corrected"])[closed].all()

@@ -12,7 +12,7 @@ from probe.moesd.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.gate import CLASSES, Reading, classify_bias_score, fit_gate, fitting, true_classes
 from probe.moesd.gate.gate import gate_features
 from probe.moesd.gate.reading import read_said
-from probe.text.challenge_prompts import LESSONS, Wordings
+from probe.text.challenge_prompts import LESSONS, PromptTemplates
 from probe.text.prompts import PromptSet
 
 
@@ -122,7 +122,7 @@ def test_the_list_says_what_this_encoder_cannot_know(town, gate):
 def test_a_gate_learns_with_half_the_names_so_that_the_list_is_not_all_it_knows():
     """Else no word on the list would mean no gender said, whatever the encoder knows."""
     taught = fitting._list_of_half(["a nurse and a judge", "a farmer"])
-    names = Wordings.load(LESSONS).words["female"]["name"]
+    names = PromptTemplates.load(LESSONS).words["female"]["name"]
     known = [name.lower() in taught.names for name in names]
     assert not any(known[::2])
     assert sum(known[1::2]) > 0.8 * len(known[1::2])

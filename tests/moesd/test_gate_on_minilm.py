@@ -16,7 +16,7 @@ from probe.moesd.evaluation.gate_accuracy import is_treated_right
 from probe.moesd.gate import classify_bias_score, fit_gate
 from probe.moesd.token import SpecialToken
 from probe.text.captions.gender import read_gender
-from probe.text.challenge_prompts import CHALLENGES, Wordings, subjects_by_split
+from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
@@ -51,7 +51,7 @@ def answered(minilm):
     )
     asked = pd.concat(
         [
-            Wordings.load(path).prompts(SUBJECTS, split="held_out", every=3).assign(set=name)
+            PromptTemplates.load(path).prompts(SUBJECTS, split="held_out", every=3).assign(set=name)
             for name, path in CHALLENGES.items()
         ],
         ignore_index=True,

@@ -12,7 +12,7 @@ from probe.run.studies.levels.plan import plan_levels
 from probe.run.studies.levels.tables import clustered_share, measure_levels
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
-from probe.text.challenge_prompts import CHALLENGES, Wordings
+from probe.text.challenge_prompts import CHALLENGES, PromptTemplates
 from probe.text.lexicon import Lexicon
 
 SUBJECTS = {"trained": ["nurse", "carpenter"], "held_out": ["cook"]}
@@ -58,7 +58,7 @@ def measured(table, **options):
 
 @pytest.mark.parametrize("words", LEVEL_WORDS)
 def test_every_level_has_as_many_pictures_of_each_occupation_and_gender(words):
-    prompts = Wordings.load(CHALLENGES[words]).by_level(SUBJECTS)
+    prompts = PromptTemplates.load(CHALLENGES[words]).by_level(SUBJECTS)
     table = plan_levels(prompts, n_images=4, seed=7).table
     assert list(dict.fromkeys(table["level"])) == LEVELS
     assert (table.groupby(["level", "subject"]).size() == 4).all()
@@ -69,7 +69,7 @@ def test_every_level_has_as_many_pictures_of_each_occupation_and_gender(words):
 
 
 def test_pictures_of_an_occupation_share_their_noise_whatever_is_asked():
-    prompts = Wordings.load().by_level(SUBJECTS)
+    prompts = PromptTemplates.load().by_level(SUBJECTS)
     table = plan_levels(prompts, n_images=4, seed=7).table
     noises = table.groupby(["subject", "level", "asked"])["seed"].agg(
         lambda seeds: tuple(seeds)[:2]
@@ -81,7 +81,7 @@ def test_a_prompt_of_the_run_itself_has_the_noise_that_it_has_there():
     lexicon = Lexicon.load()
     own = GenerationPlan.build(lexicon, n_images=8, seed=7).table
     subjects = {"trained": [job.name for job in lexicon.occupations]}
-    table = plan_levels(Wordings.load().by_level(subjects), n_images=4, seed=7).table
+    table = plan_levels(PromptTemplates.load().by_level(subjects), n_images=4, seed=7).table
     both = table.merge(own, on=["prompt", "seed"])
     of_jobs = both.groupby("level")["subject_x"].nunique()
     assert of_jobs["none"] == of_jobs["noun"] == len(lexicon.occupations)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from probe.errors import DataError
 from probe.text.captions.classification import CATEGORIES, classify, classify_captions
-from probe.text.captions.senses import REASONS
-from probe.text.captions.words import DEFAULT, CaptionWords
+from probe.text.captions.mentions import REASONS
+from probe.text.captions.vocabulary import DEFAULT, CaptionWords
 
 WITHIN = [
     "man-made", "Manhattan", "manhole", "mango", "manual", "mannequin", "many", "snowman", "Batman",

@@ -3,7 +3,13 @@ import re
 import pytest
 
 from probe.errors import DataError
-from probe.text.challenge_prompts import CHALLENGE, KINDS, LESSONS, Wordings, subjects_by_split
+from probe.text.challenge_prompts import (
+    CHALLENGE,
+    KINDS,
+    LESSONS,
+    PromptTemplates,
+    subjects_by_split,
+)
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
@@ -12,12 +18,12 @@ SUBJECTS = subjects_by_split(PromptSet.build(Lexicon.load()))
 
 @pytest.fixture(scope="module")
 def challenge():
-    return Wordings.load(CHALLENGE)
+    return PromptTemplates.load(CHALLENGE)
 
 
 @pytest.fixture(scope="module")
 def lessons():
-    return Wordings.load(LESSONS)
+    return PromptTemplates.load(LESSONS)
 
 
 def templates(wordings):
@@ -107,4 +113,4 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path, text, said):
     path = tmp_path / "wrong.toml"
     path.write_text(text)
     with pytest.raises(DataError, match=said):
-        Wordings.load(path)
+        PromptTemplates.load(path)

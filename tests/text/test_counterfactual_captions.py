@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from probe.text.captions.classification import classify
 from probe.text.captions.counterfactuals import neutralise, swap_gender
 from probe.text.captions.grammar import plural_verb, possessive
-from probe.text.captions.words import CaptionWords
+from probe.text.captions.vocabulary import CaptionWords
 
 FLIPPED = {"male": "female", "female": "male", "both": "both"}
 

@@ -25,11 +25,11 @@ from probe.io.artifacts import (
     write_tensors,
 )
 from probe.text import embeddings
+from probe.text.embedding_files import RowFile, gather_rows, write_rows
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
-from probe.text.rows import RowFile, gather_rows, write_rows
 
 ROOT = Path(__file__).parent.parent.parent
 

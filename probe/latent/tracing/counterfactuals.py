@@ -17,8 +17,8 @@ from probe.latent.directions import BiasDirection, PairDirection, as_vector
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording import sees_padding
-from probe.text.recording.anatomy import Anatomy, Point
-from probe.text.recording.roles import TokenMask, token_roles
+from probe.text.recording.architecture import Architecture, Point
+from probe.text.recording.token_roles import TokenMask, token_roles
 
 Masks = Mapping[Point, torch.Tensor]
 """Point -> what is put in there: bool, shape (n_patches, n_pairs, n_tokens, width), where all but
@@ -120,7 +120,7 @@ def axis_of(
 @torch.no_grad()
 def patched_scores(
     encoder: TextEncoder,
-    anatomy: Anatomy,
+    architecture: Architecture,
     counterfactuals: Counterfactuals,
     masks: Masks,
     axis: torch.Tensor,
@@ -134,7 +134,7 @@ def patched_scores(
 
     Parameters
     ----------
-    encoder, anatomy, counterfactuals
+    encoder, architecture, counterfactuals
         What runs.
     masks : mapping from point to Tensor
         All of the same number of patches.
@@ -148,8 +148,10 @@ def patched_scores(
     patched = np.empty((len(masks), n_patches, len(counterfactuals)))
     for rows in batches(len(counterfactuals), max(1, batch_size // n_patches)):
         ids = counterfactuals.female_ids[rows]
-        theirs, male[rows], _ = read(encoder, anatomy, counterfactuals.male_ids[rows], masks, axis)
-        own, female[rows], _ = read(encoder, anatomy, ids, masks, axis)
+        theirs, male[rows], _ = read(
+            encoder, architecture, counterfactuals.male_ids[rows], masks, axis
+        )
+        own, female[rows], _ = read(encoder, architecture, ids, masks, axis)
         patched[:, :, rows] = female[rows]
         for entry, (point, mask) in enumerate(masks.items()):
             mask = mask.expand(n_patches, mask.shape[1], *ids.shape[1:], mask.shape[3])
@@ -159,7 +161,7 @@ def patched_scores(
             if not len(patch):
                 continue
             states = torch.where(mask[patch, pair], theirs[point][pair], own[point][pair])
-            with anatomy.hooked({point: partial(_put, states=states)}):
+            with architecture.hooked({point: partial(_put, states=states)}):
                 scores, _ = _score(encoder, ids[pair.cpu()], axis)
             # As arrays: NumPy takes a tensor of one element for a number.
             patched[entry, patch.cpu().numpy(), rows[pair.cpu().numpy()]] = scores
@@ -174,7 +176,7 @@ def batches(n: int, size: int) -> Iterator[npt.NDArray[np.intp]]:
 
 def read(
     encoder: TextEncoder,
-    anatomy: Anatomy,
+    architecture: Architecture,
     ids: torch.Tensor,
     points: Iterable[Point],
     axis: torch.Tensor,
@@ -190,7 +192,7 @@ def read(
         Their embeddings' length before it was made 1.
     """
     states: dict[Point, torch.Tensor] = {}
-    with anatomy.hooked({point: partial(_take, into=states, point=point) for point in points}):
+    with architecture.hooked({point: partial(_take, into=states, point=point) for point in points}):
         return states, *_score(encoder, ids, axis)
 
 

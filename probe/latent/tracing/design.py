@@ -50,7 +50,7 @@ def make_design(explicit: PromptSet, neutral: PromptSet, *, seed: int = 0) -> De
     DegenerateDataError
         If all occupations have the same share of women.
     """
-    from probe.text.recording.roles import person_words
+    from probe.text.recording.token_roles import person_words
 
     male, female = explicit.pairs()
     subjects = list(dict.fromkeys(explicit.table["subject"]))

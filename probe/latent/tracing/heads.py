@@ -24,7 +24,7 @@ from probe.latent.tracing.counterfactuals import (
 from probe.stats.resampling import BOOTSTRAP, Resampling
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
-from probe.text.recording.anatomy import HEADS, Anatomy, find_anatomy
+from probe.text.recording.architecture import HEADS, Architecture, find_architecture
 
 KINDS = ("direct", "patching")
 COLUMNS = ("layer", "site", "head", "measure", "value", "low", "high", "control", "n")
@@ -80,9 +80,9 @@ def attribute_heads(
     Elhage et al., *A Mathematical Framework for Transformer Circuits* (2021), for direct paths;
     Vig et al., NeurIPS 2020, for effects of heads.
     """
-    anatomy, counterfactuals = find_anatomy(encoder.model), align(encoder, prompts)
+    architecture, counterfactuals = find_architecture(encoder.model), align(encoder, prompts)
     if kinds is None:
-        kinds = KINDS if isinstance(anatomy.final_norm, nn.LayerNorm) else ("patching",)
+        kinds = KINDS if isinstance(architecture.final_norm, nn.LayerNorm) else ("patching",)
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"kind {unknown[0]!r} is not there; choose from {list(KINDS)}")
     axis = axis_of(encoder, prompts, direction)
@@ -90,7 +90,7 @@ def attribute_heads(
     tables = []
     for kind in dict.fromkeys(kinds):
         measure = _direct if kind == "direct" else _patched
-        parts, shares, whole = measure(encoder, anatomy, counterfactuals, axis, batch_size)
+        parts, shares, whole = measure(encoder, architecture, counterfactuals, axis, batch_size)
         is_there = np.ones(shares.shape, dtype=bool)
         effect = shares_of_difference(shares, is_there, whole, counterfactuals.groups, draws)
         names = pd.DataFrame(parts, columns=["layer", "site", "head"])
@@ -100,17 +100,19 @@ def attribute_heads(
 
 def _patched(
     encoder: TextEncoder,
-    anatomy: Anatomy,
+    architecture: Architecture,
     counterfactuals: Counterfactuals,
     axis: torch.Tensor,
     batch_size: int,
 ) -> tuple[list[_Part], Double, Double]:
-    n_heads = anatomy.n_heads
-    points = anatomy.points(HEADS)
-    width = anatomy.attention[0].in_features
+    n_heads = architecture.n_heads
+    points = architecture.points(HEADS)
+    width = architecture.attention[0].in_features
     of_head = torch.arange(width) // (width // n_heads) == torch.arange(n_heads)[:, None]
     masks = dict.fromkeys(points, of_head[:, None, None, :])
-    scores = patched_scores(encoder, anatomy, counterfactuals, masks, axis, batch_size=batch_size)
+    scores = patched_scores(
+        encoder, architecture, counterfactuals, masks, axis, batch_size=batch_size
+    )
     parts = [(layer, "head", head) for _, layer in points for head in range(n_heads)]
     effects = (scores.patched - scores.female).reshape(-1, len(counterfactuals))
     return parts, effects, scores.male - scores.female
@@ -118,22 +120,22 @@ def _patched(
 
 def _direct(
     encoder: TextEncoder,
-    anatomy: Anatomy,
+    architecture: Architecture,
     counterfactuals: Counterfactuals,
     axis: torch.Tensor,
     batch_size: int,
 ) -> tuple[list[_Part], Double, Double]:
-    norm = anatomy.final_norm
+    norm = architecture.final_norm
     if not isinstance(norm, nn.LayerNorm):
         raise ModelError(
             f"the layers of {encoder.id} do not add up to its end state through one last "
             "LayerNorm; needed that for the kind 'direct': take kinds=['patching']"
         )
-    parts = _parts(anatomy)
+    parts = _parts(architecture)
     shares, whole = np.empty((len(parts), len(counterfactuals))), np.empty(len(counterfactuals))
     for rows in batches(len(counterfactuals), batch_size):
         (male, at_male), (female, at_female) = (
-            _decompose(encoder, anatomy, norm, ids[rows], axis)
+            _decompose(encoder, architecture, norm, ids[rows], axis)
             for ids in (counterfactuals.male_ids, counterfactuals.female_ids)
         )
         shares[:, rows], whole[rows] = (male - female).T, at_male - at_female
@@ -146,18 +148,18 @@ def _direct(
     return parts, shares, whole
 
 
-def _parts(anatomy: Anatomy) -> list[_Part]:
+def _parts(architecture: Architecture) -> list[_Part]:
     """What the end state is the sum of, in the order of `_decompose`."""
-    layers = range(1, anatomy.n_layers + 1)
-    heads = [(layer, "head", head) for layer in layers for head in range(anatomy.n_heads)]
+    layers = range(1, architecture.n_layers + 1)
+    heads = [(layer, "head", head) for layer in layers for head in range(architecture.n_heads)]
     rest = [(layer, site, -1) for site in ("bias", "mlp") for layer in layers]
-    return [(0, "embedding", -1), *heads, *rest, (anatomy.n_layers, "norm", -1)]
+    return [(0, "embedding", -1), *heads, *rest, (architecture.n_layers, "norm", -1)]
 
 
 @torch.no_grad()
 def _decompose(
     encoder: TextEncoder,
-    anatomy: Anatomy,
+    architecture: Architecture,
     norm: nn.LayerNorm,
     ids: torch.Tensor,
     axis: torch.Tensor,
@@ -169,21 +171,21 @@ def _decompose(
     """
     lever = norm.weight * axis
     lever = lever - lever.mean()
-    n_layers, n_heads = anatomy.n_layers, anatomy.n_heads
+    n_layers, n_heads = architecture.n_layers, architecture.n_heads
     points = [
         ("residual", 0),
         ("residual", n_layers),
-        *anatomy.points(HEADS),
-        *anatomy.points("mlp"),
+        *architecture.points(HEADS),
+        *architecture.points("mlp"),
     ]
-    states, places, lengths = read(encoder, anatomy, ids, points, axis)
+    states, places, lengths = read(encoder, architecture, ids, points, axis)
     columns = [(states["residual", 0] @ lever)[..., None]]
-    for layer, join in enumerate(anatomy.attention, start=1):
+    for layer, join in enumerate(architecture.attention, start=1):
         levers = (join.weight.T @ lever).view(n_heads, -1)  # (n_heads, width of a head)
         outputs = states[HEADS, layer].unflatten(2, levers.shape)
         columns.append((outputs * levers).sum(dim=3))  # (n_prompts, n_tokens, n_heads)
     constant = torch.ones_like(columns[0])
-    for join in anatomy.attention:
+    for join in architecture.attention:
         columns.append(constant * (0.0 if join.bias is None else join.bias @ lever))
     columns += [(states["mlp", layer] @ lever)[..., None] for layer in range(1, n_layers + 1)]
     variance = states["residual", n_layers].var(dim=2, correction=0, keepdim=True)

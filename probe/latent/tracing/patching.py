@@ -16,8 +16,8 @@ from probe.latent.tracing.counterfactuals import align, axis_of, patched_scores
 from probe.stats.resampling import BOOTSTRAP, Resampling
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
-from probe.text.recording.anatomy import SITES, find_anatomy
-from probe.text.recording.roles import ROLES, TokenMask
+from probe.text.recording.architecture import SITES, find_architecture
+from probe.text.recording.token_roles import ROLES, TokenMask
 
 COLUMNS = ("layer", "site", "position", "measure", "value", "low", "high", "control", "n")
 
@@ -64,8 +64,8 @@ def patch_states(
         As for `probe.text.recording.record`. A residual is the whole stream up to that layer;
         attention and MLP are what one layer alone adds.
     positions : sequence of str
-        Roles of tokens, of `probe.text.recording.roles.ROLES`, or ``"all"``. All tokens of the
-        role are replaced at once; pairs without that role do not count for it.
+        Roles of tokens, of `probe.text.recording.token_roles.ROLES`, or ``"all"``. All tokens of
+        the role are replaced at once; pairs without that role do not count for it.
     resampling : Resampling
     batch_size : int, default=256
         How many patched prompts run at a time.
@@ -92,13 +92,18 @@ def patch_states(
     """
     if unknown := [name for name in positions if name not in (*ROLES, "all")]:
         raise ValueError(f"position {unknown[0]!r} is not there; choose from {[*ROLES, 'all']}")
-    anatomy, counterfactuals = find_anatomy(encoder.model), align(encoder, prompts)
-    points = [point for site in dict.fromkeys(sites) for point in anatomy.points(site)]
+    architecture, counterfactuals = find_architecture(encoder.model), align(encoder, prompts)
+    points = [point for site in dict.fromkeys(sites) for point in architecture.points(site)]
     roles: TokenMask = np.stack([counterfactuals.roles[name] for name in positions])
     mask = torch.from_numpy(roles)[..., None]
     axis = axis_of(encoder, prompts, direction)
     scores = patched_scores(
-        encoder, anatomy, counterfactuals, dict.fromkeys(points, mask), axis, batch_size=batch_size
+        encoder,
+        architecture,
+        counterfactuals,
+        dict.fromkeys(points, mask),
+        axis,
+        batch_size=batch_size,
     )
     draws = occupation_draws(int(counterfactuals.groups.max()) + 1, resampling=resampling)
     has_role: TokenMask = np.any(roles, axis=2)  # (n_positions, n_pairs)

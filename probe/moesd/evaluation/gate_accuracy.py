@@ -30,7 +30,7 @@ def answer(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     ----------
     moesd : MoESD
     prompts : DataFrame
-        Columns ``prompt`` and ``kind``, see `probe.text.challenge_prompts.Wordings.prompts`.
+        Columns ``prompt`` and ``kind``, see `probe.text.challenge_prompts.PromptTemplates.prompts`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from probe.stats.resampling import BOOTSTRAP, Resampling, percentile_limits, res
 
 
 def correct_levels(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
-    """Put what the correction does beside prompts of `Wordings.by_level`.
+    """Put what the correction does beside prompts of `PromptTemplates.by_level`.
 
     Returns
     -------

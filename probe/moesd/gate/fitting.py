@@ -17,7 +17,7 @@ from probe.moesd.gate.reading import read_prompts
 from probe.moesd.gate.thresholds import explicit_threshold, opening_threshold
 from probe.text.captions.gender import read_gender
 from probe.text.captions.gender_words import GENDERS, GenderWords
-from probe.text.challenge_prompts import LESSONS, Wordings, subjects_by_split
+from probe.text.challenge_prompts import LESSONS, PromptTemplates, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
@@ -127,7 +127,7 @@ def fit_gate(
 
 def _list_of_half(prompts: list[str]) -> GenderWords:
     """Give the lists without every second name, noun and word for a person that is taught."""
-    words = Wordings.load(LESSONS).words
+    words = PromptTemplates.load(LESSONS).words
     lists = [words[gender][slot] for gender in GENDERS for slot in ("name", "noun")]
     people = {word.lower() for prompt in prompts for word in read_gender(prompt).people}
     return GenderWords.load().without(word for of in (*lists, sorted(people)) for word in of[::2])
@@ -139,7 +139,7 @@ def _taught(table: pd.DataFrame) -> pd.DataFrame:
         kind=table["group"].map(_KINDS), weight=LEXICON_WEIGHT
     )
     names = subjects_by_split(PromptSet(table))
-    lessons = Wordings.load(LESSONS).prompts(names, split="trained", every=_EVERY)
+    lessons = PromptTemplates.load(LESSONS).prompts(names, split="trained", every=_EVERY)
     fresh = lessons[~lessons["prompt"].isin(own["prompt"])].assign(weight=1.0)
     return pd.concat([own, fresh[own.columns]], ignore_index=True)
 

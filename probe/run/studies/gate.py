@@ -45,10 +45,10 @@ class GateChallenge(Study):
         from probe.moesd.evaluation.levels import correct_levels, summarise_levels
         from probe.moesd.evaluation.roc import roc
         from probe.moesd.model import MoESD
-        from probe.text.challenge_prompts import CHALLENGES, Wordings, subjects_by_split
+        from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
         made_from = self.made_from(run)
-        wordings = {name: Wordings.load(path) for name, path in CHALLENGES.items()}
+        wordings = {name: PromptTemplates.load(path) for name, path in CHALLENGES.items()}
         drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
         moesd = MoESD.load(run.folder / FOLDER, run.load_encoder())
         subjects = subjects_by_split(run.prompts)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from probe.text.captions.senses import mentions
-from probe.text.captions.words import CaptionWords
+from probe.text.captions.mentions import mentions
+from probe.text.captions.vocabulary import CaptionWords
 
 Category = Literal["male", "female", "both", "neutral_person", "no_person"]
 

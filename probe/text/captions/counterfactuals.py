@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from probe.text.captions.draft import Draft
 from probe.text.captions.grammar import (
     FUNCTION_WORDS,
     GIVING,
@@ -14,8 +13,9 @@ from probe.text.captions.grammar import (
     owns,
     plural_verb,
 )
-from probe.text.captions.senses import Mention
-from probe.text.captions.words import CaptionWords
+from probe.text.captions.mentions import Mention
+from probe.text.captions.rewriting import Draft
+from probe.text.captions.vocabulary import CaptionWords
 
 _SWAPPED = {
     "he": "she", "she": "he", "him": "her", "himself": "herself", "herself": "himself",

@@ -25,8 +25,8 @@ from probe.text.captions.classification import (
 )
 from probe.text.captions.counterfactuals import neutralise, swap_gender
 from probe.text.captions.files import CaptionFile, open_captions
-from probe.text.captions.senses import REASONS
-from probe.text.captions.words import CaptionWords
+from probe.text.captions.mentions import REASONS
+from probe.text.captions.vocabulary import CaptionWords
 
 COLUMNS = ("caption", "category", "words", "passed_over")
 COUNTERFACTUAL_COLUMNS = ("caption", "category", "gender_swap", "neutral")

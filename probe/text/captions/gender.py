@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from probe.text.captions.gender_words import GenderWords
 from probe.text.captions.given_names import Written, owns_thing, titles_and_names, unknown_names
-from probe.text.captions.senses import mentions, phrases_in
+from probe.text.captions.mentions import mentions, phrases_in
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class GenderReading:
     """Of each word, of `GENDERS`."""
     passed_over: tuple[tuple[str, str], ...]
     """Words that could have said one, each with the reason why it does not: those of
-    `probe.text.captions.senses.REASONS`, and for names ``"place"``, ``"thing"``, ``"word"``,
+    `probe.text.captions.mentions.REASONS`, and for names ``"place"``, ``"thing"``, ``"word"``,
     ``"surname"`` and ``"author"``; ``"absent"`` is what says that nobody is there."""
     people: tuple[str, ...] = ()
     """Words for a person who is there that say no gender, as they are written: "nurse"."""
@@ -35,7 +35,7 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
 
     A negated word says a gender, too.
 
-    Nouns and pronouns are judged as those of captions are (`probe.text.captions.senses`): "a
+    Nouns and pronouns are judged as those of captions are (`probe.text.captions.mentions`): "a
     man-made lake" says none. "A bearded nurse" says one: who asks for looks is to get them. A given
     name counts unless it is a place ("in Virginia"), a thing ("St. Paul's Cathedral", "Maria's
     hat"), a surname ("the work of Taylor Thomas as a carpenter"), the picture's author ("art by

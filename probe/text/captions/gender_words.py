@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from probe.text.captions.words import CaptionWords, Word, by_first, read_words
+from probe.text.captions.vocabulary import CaptionWords, Word, by_first, read_words
 
 DEFAULT = Path(__file__).parent.parent.parent / "data" / "gender_words.toml"
 """The lists that are shipped with the package, beside those of captions."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from probe.text.captions.gender_words import GenderWords, fold
 from probe.text.captions.grammar import FUNCTION_WORDS
-from probe.text.captions.senses import is_cased
-from probe.text.captions.tokens import spans_of, words_of
+from probe.text.captions.mentions import is_cased
+from probe.text.captions.tokenization import spans_of, words_of
 
 _REACH = 3
 _AFTER_FIRST = frozenset(("is", "was", "has", "who", "the"))

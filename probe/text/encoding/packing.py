@@ -17,7 +17,7 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.activations import QuickGELUActivation
 
-from probe.text.encoding.prefixes import Pack, PrefixTree
+from probe.text.encoding.prefix_tree import Pack, PrefixTree
 
 PACK = 2048
 """Nodes that go through the network together, at most: enough for its matrix products to run at

@@ -14,8 +14,8 @@ from probe.arrays import Indices
 from probe.errors import DataError
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
-from probe.text.recording.anatomy import SITES, Anatomy, find_anatomy
-from probe.text.recording.roles import ROLES, TokenMask, token_roles
+from probe.text.recording.architecture import SITES, Architecture, find_architecture
+from probe.text.recording.token_roles import ROLES, TokenMask, token_roles
 
 POSITIONS = (*ROLES, "pooled")
 """Roles of tokens, and ``"pooled"``: what the encoder's own pooling makes of a layer."""
@@ -70,7 +70,7 @@ def record(
     Parameters
     ----------
     encoder : TextEncoder
-        CLIP, SigLIP, T5 or a BERT-like one; see `probe.text.recording.anatomy.FAMILIES`.
+        CLIP, SigLIP, T5 or a BERT-like one; see `probe.text.recording.architecture.FAMILIES`.
     prompts : PromptSet or sequence of str
         Of plain strings only ``start``, ``end``, ``pooled`` and every token can be recorded.
     sites : sequence of str
@@ -101,8 +101,8 @@ def record(
     texts = prompts.prompts if isinstance(prompts, PromptSet) else list(prompts)
     if not texts:
         raise DataError("there are no prompts to record; needed at least 1")
-    anatomy = find_anatomy(encoder.model)
-    chosen = {site: _layers(anatomy, site, layers) for site in dict.fromkeys(sites)}
+    architecture = find_architecture(encoder.model)
+    chosen = {site: _layers(architecture, site, layers) for site in dict.fromkeys(sites)}
     if not any(chosen.values()):
         raise ValueError(f"there is nothing of {list(sites)} at layers {layers}; 0 has a residual")
     roles = token_roles(encoder, prompts)
@@ -110,7 +110,7 @@ def record(
     places = None if positions is None else _places(roles, positions, texts)
     longest = int(n_tokens.max())
     kept = tuple(map(str, range(longest))) if positions is None else tuple(positions)
-    shape = (len(texts), len(kept), anatomy.n_features)
+    shape = (len(texts), len(kept), architecture.n_features)
     states = {site: np.empty((len(found), *shape), np.float32) for site, found in chosen.items()}
     ids = encoder.tokenize(texts)
     needs_all = sees_padding(encoder, ids, n_tokens)
@@ -127,7 +127,7 @@ def record(
             for site, found in chosen.items()
             for entry, layer in enumerate(found)
         }
-        with anatomy.hooked(edits):
+        with architecture.hooked(edits):
             encoder.forward_ids(batch)
     return Recording(states, chosen, kept, encoder=f"{encoder.id}@{encoder.revision}")
 
@@ -156,12 +156,14 @@ def sees_padding(encoder: TextEncoder, ids: torch.Tensor, n_tokens: Indices) -> 
     return bool((padded - alone).abs().max() > 1e-3 * alone.abs().max())
 
 
-def _layers(anatomy: Anatomy, site: str, layers: Sequence[int] | None) -> tuple[int, ...]:
-    there = tuple(layer for _, layer in anatomy.points(site))
+def _layers(architecture: Architecture, site: str, layers: Sequence[int] | None) -> tuple[int, ...]:
+    there = tuple(layer for _, layer in architecture.points(site))
     if layers is None:
         return there
-    if unknown := sorted(set(layers) - set(range(anatomy.n_layers + 1))):
-        raise ValueError(f"layer {unknown[0]} is not there; choose from 0 to {anatomy.n_layers}")
+    if unknown := sorted(set(layers) - set(range(architecture.n_layers + 1))):
+        raise ValueError(
+            f"layer {unknown[0]} is not there; choose from 0 to {architecture.n_layers}"
+        )
     return tuple(layer for layer in there if layer in set(layers))
 
 

@@ -18,7 +18,7 @@ def plan_levels(prompts: pd.DataFrame, *, n_images: int, seed: int) -> Generatio
     Parameters
     ----------
     prompts : DataFrame
-        As `probe.text.challenge_prompts.Wordings.by_level` builds them.
+        As `probe.text.challenge_prompts.PromptTemplates.by_level` builds them.
     n_images : int
         Pictures of each occupation and level; even.
     seed : int

@@ -46,10 +46,10 @@ class Levels(Study):
     def make(self, run: Run) -> None:
         """Write what is seen in each pair of pictures, the figures of each level, the result."""
         from probe.run.image_pairs import draw_both
-        from probe.text.challenge_prompts import CHALLENGES, Wordings, subjects_by_split
+        from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
         config, made_from = run.config.probe, self.made_from(run)
-        words = Wordings.load(CHALLENGES[config.level_words])
+        words = PromptTemplates.load(CHALLENGES[config.level_words])
         plan = plan_levels(
             words.by_level(subjects_by_split(run.prompts)),
             n_images=config.n_level_images,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from probe.text.captions.grammar import FUNCTION_WORDS
-from probe.text.captions.tokens import words_of
-from probe.text.captions.words import CaptionWords, Word
+from probe.text.captions.tokenization import words_of
+from probe.text.captions.vocabulary import CaptionWords, Word
 
 REASONS = ("phrase", "name", "thing", "sense", "group", "animal")
 """Why a word is passed over: it is part of a phrase ("burger king") or of a name ("Iron Man"),

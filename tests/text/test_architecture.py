@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from probe.errors import ModelError
-from probe.text.recording.anatomy import HEADS, SITES, find_anatomy
+from probe.text.recording.architecture import HEADS, SITES, find_architecture
 
 SHAPE = {"vocab_size": 20, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 3}
 CLIP = CLIPTextConfig(**SHAPE, intermediate_size=32, projection_dim=8)
@@ -50,12 +50,12 @@ def n_hooks(model):
 
 
 def states_of(model, sites):
-    anatomy, found = find_anatomy(model), {}
-    points = [point for site in sites for point in anatomy.points(site)]
+    architecture, found = find_architecture(model), {}
+    points = [point for site in sites for point in architecture.points(site)]
     edits = {
         point: lambda states, point=point: found.__setitem__(point, states) for point in points
     }
-    with torch.no_grad(), anatomy.hooked(edits):
+    with torch.no_grad(), architecture.hooked(edits):
         output = model(IDS).last_hidden_state
     return found, output
 
@@ -66,15 +66,15 @@ def test_every_layer_is_read_at_every_site(model):
         ("residual", 0)
     }
     assert {states.shape for states in found.values()} == {(2, 5, 16)}
-    assert find_anatomy(model).n_heads == 2
-    assert find_anatomy(model).n_features == 16
+    assert find_architecture(model).n_heads == 2
+    assert find_architecture(model).n_features == 16
 
 
 def test_what_a_layer_adds_makes_up_its_stream(model):
-    anatomy, (found, output) = find_anatomy(model), states_of(model, SITES)
-    for layer, module in enumerate(anatomy.layers, start=1):
+    architecture, (found, output) = find_architecture(model), states_of(model, SITES)
+    for layer, module in enumerate(architecture.layers, start=1):
         parts = found["residual", layer - 1], found["attention", layer], found["mlp", layer]
-        if anatomy.final_norm is not None:
+        if architecture.final_norm is not None:
             expected = sum(parts)
         elif isinstance(model, BertModel):  # the sum is normalised after each part
             middle = module.attention.output.LayerNorm(parts[0] + parts[1])
@@ -83,22 +83,22 @@ def test_what_a_layer_adds_makes_up_its_stream(model):
             middle = module.sa_layer_norm(parts[0] + parts[1])
             expected = module.output_layer_norm(middle + parts[2])
         torch.testing.assert_close(found["residual", layer], expected)
-    last = found["residual", anatomy.n_layers]
-    norm = anatomy.final_norm or torch.nn.Identity()
+    last = found["residual", architecture.n_layers]
+    norm = architecture.final_norm or torch.nn.Identity()
     torch.testing.assert_close(norm(last), output)
 
 
 def test_the_joined_heads_make_the_attention_output(model):
-    anatomy, (found, _) = find_anatomy(model), states_of(model, ["attention", HEADS])
-    for layer, join in enumerate(anatomy.attention, start=1):
+    architecture, (found, _) = find_architecture(model), states_of(model, ["attention", HEADS])
+    for layer, join in enumerate(architecture.attention, start=1):
         torch.testing.assert_close(join(found[HEADS, layer]), found["attention", layer])
 
 
 def test_what_an_edit_returns_takes_the_place_of_the_states(model):
-    anatomy, seen = find_anatomy(model), {}
+    architecture, seen = find_architecture(model), {}
     with (
         torch.no_grad(),
-        anatomy.hooked(
+        architecture.hooked(
             {
                 ("residual", 0): lambda states: torch.zeros_like(states),
                 ("residual", 1): lambda states: torch.ones_like(states),
@@ -115,19 +115,22 @@ def test_what_an_edit_returns_takes_the_place_of_the_states(model):
 
 
 def test_the_hooks_are_gone_afterwards_and_after_an_error(model):
-    anatomy, before = find_anatomy(model), n_hooks(model)
-    points = [point for site in (*SITES, HEADS) for point in anatomy.points(site)]
+    architecture, before = find_architecture(model), n_hooks(model)
+    points = [point for site in (*SITES, HEADS) for point in architecture.points(site)]
 
     def fail(states):
         assert n_hooks(model) == before + len(points)
         raise RuntimeError("inside")
 
-    with pytest.raises(RuntimeError, match="inside"), anatomy.hooked(dict.fromkeys(points, fail)):
+    with (
+        pytest.raises(RuntimeError, match="inside"),
+        architecture.hooked(dict.fromkeys(points, fail)),
+    ):
         model(IDS)
     assert n_hooks(model) == before
     with (
         pytest.raises(IndexError),
-        anatomy.hooked({**dict.fromkeys(points, fail), ("mlp", 9): fail}),
+        architecture.hooked({**dict.fromkeys(points, fail), ("mlp", 9): fail}),
     ):
         pass
     assert n_hooks(model) == before
@@ -135,9 +138,9 @@ def test_the_hooks_are_gone_afterwards_and_after_an_error(model):
 
 def test_a_model_without_known_layers_is_refused():
     with pytest.raises(ModelError, match="Linear has no layers under a known name"):
-        find_anatomy(torch.nn.Linear(2, 2))
+        find_architecture(torch.nn.Linear(2, 2))
 
 
 def test_an_unknown_site_is_a_bad_option(model):
     with pytest.raises(ValueError, match="site 'neuron' is not there; choose from"):
-        find_anatomy(model).points("neuron")
+        find_architecture(model).points("neuron")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from probe.text.captions.grammar import in_case_of, possessive
-from probe.text.captions.senses import Mention, mentions
-from probe.text.captions.tokens import APOSTROPHES, spans_of
-from probe.text.captions.words import CaptionWords
+from probe.text.captions.mentions import Mention, mentions
+from probe.text.captions.tokenization import APOSTROPHES, spans_of
+from probe.text.captions.vocabulary import CaptionWords
 from probe.text.templates import article
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import ShapeError
-from probe.text.encoding.prefixes import PrefixTree
+from probe.text.encoding.prefix_tree import PrefixTree
 
 # Few tokens, so that prefixes are shared, sequences repeat, and some begin others.
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=7), max_size=25)

@@ -10,7 +10,7 @@ from probe.errors import DataError
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
-from probe.text.recording.roles import ROLES, person_words, token_roles
+from probe.text.recording.token_roles import ROLES, person_words, token_roles
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ FAMILIES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Anatomy:
+class Architecture:
     """The parts of one encoder, first layer first."""
 
     layers: tuple[nn.Module, ...]
@@ -119,7 +119,7 @@ class Anatomy:
         return _after(getattr(self, site)[layer - 1], edit)
 
 
-def find_anatomy(model: Any) -> Anatomy:
+def find_architecture(model: Any) -> Architecture:
     """Find the layers of a text encoder and what they add to the stream.
 
     Raises
@@ -138,7 +138,7 @@ def find_anatomy(model: Any) -> Anatomy:
                 for part in (family.attention, family.mlp)
             )
             if modules.keys() >= {*attention, *mlp}:
-                return Anatomy(
+                return Architecture(
                     layers=tuple(layers),
                     attention=tuple(modules[part] for part in attention),
                     mlp=tuple(modules[part] for part in mlp),
@@ -148,7 +148,7 @@ def find_anatomy(model: Any) -> Anatomy:
     known = ", ".join(family.layers for family in FAMILIES)
     raise ModelError(
         f"{type(model).__name__} has no layers under a known name; needed one of {known}: add a "
-        "row to probe.text.recording.anatomy.FAMILIES"
+        "row to probe.text.recording.architecture.FAMILIES"
     )
 
 
