@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from probe.errors import ArtifactError, StageError
+from probe.errors import ArtifactError, OptionError, StageError
 from probe.io import distributed
 from probe.io.artifacts import atomic, exclusive
 from probe.io.files import remove_orphans
@@ -36,6 +36,8 @@ def start(
 
     Whatever is wrong is refused before anything is written.
     """
+    if not model.strip():
+        raise OptionError("model is empty; needed 'tinytown', a folder, or a hub id")
     config = Config.read(folder) if (folder / FILE).exists() else None
     holds_something = _holds_something(folder)
     if config is None or (config.model != model and not holds_something):

@@ -14,7 +14,7 @@ from probe.errors import ArtifactError, DataError, ModelError
 from probe.io.artifacts import Provenance, exclusive, hash_parts, read_table, write_table
 from probe.io.progress import Progress
 from probe.text.embedding_files import Flags, Keys, RowFile, gather_rows, row_keys, write_rows
-from probe.text.prompts import PromptSet
+from probe.text.prompts import PromptSet, check_no_string
 
 if TYPE_CHECKING:
     from probe.text.encoder import TextEncoder
@@ -79,6 +79,7 @@ class EmbeddingStore:
             prompt_set, file = self._read()
             self._check(file, np.arange(len(file.keys)), prompt_set.prompts)
             return file.vectors
+        check_no_string("prompts", prompts)
         file = RowFile.open(self._states, kind="states")
         rows, is_there = _look_up(row_keys(prompts, file.provenance.revision), file.keys)
         if len(missing := np.flatnonzero(~is_there)):

@@ -28,7 +28,7 @@ from probe.text.encoding.packing import can_pack, end_states
 from probe.text.encoding.pooling import pool_states, prompt_mask
 from probe.text.encoding.tokenization import grow_vocabulary, pad_ids, token_limit
 from probe.text.loading import find_device, load_parts
-from probe.text.prompts import check_prompt
+from probe.text.prompts import check_no_string, check_prompts
 
 
 class TextEncoder:
@@ -138,10 +138,9 @@ class TextEncoder:
         Raises
         ------
         DataError
-            If a prompt is empty or is no text.
+            If a prompt is empty or is no text, or ``prompts`` is one string.
         """
-        for prompt in prompts:
-            check_prompt(prompt)
+        check_prompts(prompts)
         return pad_ids(
             self.tokenizer,
             prompts,
@@ -163,6 +162,7 @@ class TextEncoder:
         -------
         float32 Tensor of shape (n_prompts, max_tokens, n_features)
         """
+        check_no_string("prompts", prompts)
         row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
         ids = self.tokenize(list(row_of))
         if not len(ids):
@@ -275,6 +275,7 @@ class TextEncoder:
         -------
         float32 ndarray of shape (n_prompts, n_features)
         """
+        check_no_string("prompts", prompts)
         row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
         ids = self.tokenize(list(row_of))
         n_tokens = self._count_tokens(ids)

@@ -117,6 +117,27 @@ class PromptSet:
         return male, female
 
 
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Refuse a string in place of a list of prompts, and prompts that `check_prompt` refuses.
+
+    Raises
+    ------
+    DataError
+        If ``prompts`` is one string, which would be read as a list of its letters.
+    """
+    check_no_string("prompts", prompts)
+    for prompt in prompts:
+        check_prompt(prompt)
+
+
+def check_no_string(name: str, texts: Sequence[str]) -> None:
+    """Refuse a string in place of a list of strings."""
+    if isinstance(texts, str):
+        raise DataError(
+            f"{name} is the string {texts!r}; needed a list of strings: give [{texts!r}]"
+        )
+
+
 def check_prompt(text: object) -> None:
     """Refuse what no tokenizer should see.
 

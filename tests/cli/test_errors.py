@@ -111,6 +111,8 @@ def test_ctrl_c_exits_with_130_and_says_how_to_resume(finished_run, fit_raises):
         (["compare", "runs", "RUN"], "needed at least 2"),
         (["export", "RUN", "a.xyz"], "is unknown; needed"),
         (["visualize", "RUN", "--figure", "chart"], "no figure is named 'chart'"),
+        (["embed", "NEW", "--model", ""], "model is empty"),
+        (["run", "NEW", "--model", " "], "model is empty"),
         (["embed", "NEW", "--model", "MODEL", "--encoder", "nosuch"], "no text encoder 'nosuch'"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),

@@ -216,6 +216,8 @@ def test_a_gate_that_was_told_of_other_words_is_refused(gate):
 )
 def test_words_say_a_gender_a_person_or_nobody(prompt, flags):
     assert read_said([prompt]).tolist() == [flags]
+    with pytest.raises(DataError, match="is the string"):
+        read_said(prompt)
     assert read_said([]).shape == (0, len(flags))
 
 

@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel, BertTokenizer, CLIPModel, CLIPTe
 
 from probe.errors import DataError, ShapeError
 from probe.text.encoder import TextEncoder
+from probe.text.recording.recorder import record
 
 PROMPTS = ["a nurse", "a photo of a mechanic", "an auditor at work, smiling!", "CEO"]
 STRANGE = ["a 👩🏽‍🚒 firefighter", "صورة ممرضة", "תמונה של אחות", "护士的照片", "e\u0301 \u200d x"]
@@ -322,3 +323,14 @@ def test_a_gpu_gives_the_same_embeddings(pipeline_folder, encoder):
         pytest.skip("needs a CUDA device")
     on_gpu = TextEncoder.load(pipeline_folder, device="cuda").embed(PROMPTS)
     np.testing.assert_allclose(on_gpu, encoder.embed(PROMPTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["embed", "states", "tokenize", "pooled_output"])
+def test_one_string_is_not_taken_for_a_list_of_letters(encoder, method):
+    with pytest.raises(DataError, match=r"is the string 'nurse'; needed a list .* \['nurse'\]"):
+        getattr(encoder, method)("nurse")
+
+
+def test_a_recording_refuses_one_string(encoder):
+    with pytest.raises(DataError, match="is the string 'nurse'"):
+        record(encoder, "nurse")

@@ -23,7 +23,7 @@ from probe.images.vision import (
 )
 from probe.io.progress import Progress
 from probe.text.loading import opening
-from probe.text.prompts import check_prompt
+from probe.text.prompts import check_no_string, check_prompt
 
 _logger = logging.getLogger("probe")
 
@@ -206,6 +206,7 @@ class ClipScorer:
 
     def _encode_prompts(self, prompts: Sequence[str], batch_size: int) -> torch.Tensor:
         """Unit vectors of prompts, (n, n_features); each distinct prompt is encoded once."""
+        check_no_string("prompts", prompts)
         self._encode_new(list(dict.fromkeys(prompts)), batch_size)
         return torch.stack([self._texts[prompt] for prompt in prompts])
 

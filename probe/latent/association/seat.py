@@ -72,6 +72,9 @@ def in_sentences(words: Sequence[str], templates: Sequence[str]) -> list[str]:
     >>> in_sentences(["nurse", "auditor"], ["This is a {word}.", "The {word} is here."])
     ['This is a nurse.', 'The nurse is here.', 'This is an auditor.', 'The auditor is here.']
     """
+    from probe.text.prompts import check_no_string
     from probe.text.templates import fill
 
+    check_no_string("words", words)
+    check_no_string("templates", templates)
     return [fill(template, word=word) for word in words for template in templates]

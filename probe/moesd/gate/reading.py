@@ -16,6 +16,7 @@ from probe.text.captions.gender_words import GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.layers import entering_states
+from probe.text.prompts import check_no_string
 
 FLAGS = ("gender", "person", "nobody")
 """What the words of a prompt say, at most one of it: a gender; a person and no gender, nor any name
@@ -87,6 +88,7 @@ def read_said(prompts: Sequence[str], lists: GenderWords | None = None) -> Float
         people" does; "Wislawa, a nurse" says nothing, if the name is unknown. See
         `probe.text.captions.gender.read_gender`.
     """
+    check_no_string("prompts", prompts)
     found = [read_gender(prompt, lists) for prompt in prompts]
     rows = [[bool(words) for words in (of.words, of.people, of.passed_over)] for of in found]
     said = np.array(rows, dtype=bool).reshape(-1, len(FLAGS))

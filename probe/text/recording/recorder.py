@@ -13,7 +13,7 @@ import torch
 from probe.arrays import Indices
 from probe.errors import DataError
 from probe.text.encoder import TextEncoder
-from probe.text.prompts import PromptSet
+from probe.text.prompts import PromptSet, check_no_string
 from probe.text.recording.architecture import SITES, Architecture, find_architecture
 from probe.text.recording.token_roles import ROLES, TokenMask, token_roles
 
@@ -98,6 +98,7 @@ def record(
     ModelError
         If the layers of the encoder are not found.
     """
+    check_no_string("prompts", prompts if not isinstance(prompts, PromptSet) else ())
     texts = prompts.prompts if isinstance(prompts, PromptSet) else list(prompts)
     if not texts:
         raise DataError("there are no prompts to record; needed at least 1")
