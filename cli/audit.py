@@ -99,7 +99,7 @@ class AuditRequest:
     def audit(self) -> Audit:
         """Read or look at the source, and audit it."""
         from probe.audit.audit import AuditSettings, audit_source
-        from probe.audit.formatting import write_shares
+        from probe.audit.share_file import write_shares
 
         kind = next(name for name in SOURCES if name in self.options)
         source = self._source(kind, self.options[kind])

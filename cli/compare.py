@@ -82,7 +82,8 @@ def runs(runs: tuple[Path, ...], n_bootstrap: int, seed: int, as_json: bool) -> 
     Paired differences of MAD for each pair of runs, with intervals, permutation p and Holm's
     adjustment over all of them. Subjects that a run lacks are left out, and told.
     """
+    from figures.text.comparison import runs_table
     from probe.run.compare.runs import compare_runs
 
     answer = compare_runs(runs, resampling=Resampling(n_bootstrap, seed))
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+    echo_json(answer.to_json()) if as_json else click.echo(runs_table(answer.to_json()))

@@ -76,13 +76,16 @@ def evaluate(
 def _evaluate(
     run: Path | None, chosen: dict[str, Any], settings: dict[str, Any], device: str
 ) -> tuple[str, dict[str, Any]]:
-    """What people read, and what ``--json`` prints."""
+    """The text for people, and the data of ``--json``."""
+    from figures.text.audit import audit_table
+    from figures.text.evaluation import evaluation_table
+
     if run is None:
         audit = AuditRequest(chosen, settings, device).audit()
-        return audit.summary(), audit.to_json()
+        return audit_table(audit.to_json()), audit.to_json()
     with ProgressBar() as bar:
         outcome = open_run(run, bar, device).evaluate(**given(settings))
-    return f"{outcome.line()}\n{outcome.result.summary()}", outcome.to_json()
+    return f"{outcome.line()}\n{evaluation_table(outcome.result.to_json())}", outcome.to_json()
 
 
 def _run_of(run: Path | None, gate: Gate, settings: dict[str, Any]) -> Path:

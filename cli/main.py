@@ -220,6 +220,7 @@ def run_all(
     """Do every stage that is not up to date, and say why for each."""
     from figures.drawing import draw
     from figures.report import render_report
+    from figures.text.summaries import summary_of
 
     with ProgressBar() as bar:
 
@@ -237,7 +238,7 @@ def run_all(
     if as_json:
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
         return
-    summaries = {outcome.stage: outcome.result.summary() for outcome in outcomes}
+    summaries = {outcome.stage: summary_of(outcome.stage, outcome.result) for outcome in outcomes}
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 

@@ -32,8 +32,10 @@ def tell_outcome(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         echo_json(outcome.to_json())
         return
+    from figures.text.summaries import summary_of
+
     click.echo(outcome.line())
-    click.echo(outcome.result.summary())
+    click.echo(summary_of(outcome.stage, outcome.result))
 
 
 def echo_json(data: dict[str, Any]) -> None:

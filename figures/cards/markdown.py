@@ -1,12 +1,24 @@
-"""Text and tables as Markdown in which nothing that came with the data is markup."""
+"""Markdown templates in which nothing that came with the data is markup."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from figures.text.evaluation import rate, sizes
+from probe.stats.notation import interval, number, p_value
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~#])")
+
+
+class Markdown(str):
+    """Text that is Markdown already, and is not escaped again."""
 
 
 def plain(text: str) -> str:
@@ -14,12 +26,27 @@ def plain(text: str) -> str:
     return _MARKUP.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table; the cells are Markdown already."""
-    lines = (head, ["---"] * len(head), *rows)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def render(name: str, /, **values: Any) -> Markdown:
+    """Fill a template of this package; all text is escaped unless it is `Markdown`."""
+    return Markdown(_environment().get_template(name).render(**values))
 
 
-def bullets(items: Iterable[str]) -> str:
-    """Lay out a list; the items are Markdown already."""
-    return "\n".join(f"- {item}" for item in items)
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("figures.cards"),
+        finalize=lambda value: value if isinstance(value, Markdown) else plain(str(value)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for write in (interval, number, p_value, rate):
+        environment.filters[write.__name__] = _markdown(write)
+    environment.filters |= {"sizes": sizes, "code": Markdown}
+    return environment
+
+
+def _markdown(write: Callable[..., str]) -> Callable[..., Markdown]:
+    return lambda *args, **options: Markdown(write(*args, **options))

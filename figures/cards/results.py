@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from figures.cards.evidence import Evidence
+from figures.text.terms import SPLITS, measures_of
 from probe.run.evaluation.measurement import SIDES
-from probe.run.wording.terms import MEASURES, SPLITS
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -55,6 +55,6 @@ def eval_results(evidence: Evidence) -> list[EvalResult]:
                         "noise_floor": figures[key]["floor"],
                     },
                 )
-                for key, (name, _) in MEASURES.items()
+                for key, (name, _) in measures_of(len(evidence.values)).items()
             ]
     return found

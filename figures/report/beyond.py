@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from figures.sources import RunFiles
+from figures.text.comparison import METHOD_COLUMNS, winners
+from figures.text.terms import DRIFT, KINDS, NOT_LPIPS
 from probe.audit.intersections.cells import MIN_EXPECTED
 from probe.errors import ProbeError
-from probe.run.compare.formatting import MethodsResult
 from probe.run.compare.measurement import ranked
 from probe.run.compare.stage import CompareMethods
 from probe.run.config import Config
@@ -18,23 +19,8 @@ from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.measurement import SIDES
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
-from probe.run.wording.terms import DRIFT, KINDS, NOT_LPIPS
 
 Found = dict[str, Any]
-
-METHOD_COLUMNS = (
-    ("mad", "MAD", 3),
-    ("mad_trained", "Trained on", 3),
-    ("mad_held_out", "Held out", 3),
-    ("explicit_adherence", "Explicit followed", 3),
-    ("subject_recognised", "Recognised", 3),
-    ("non_person_changed", "Things changed", 3),
-    ("clip_score", "CLIP score", 1),
-    ("clip_like_for_like", "its change, like for like", 2),
-    ("clip_of_captions", "its change over captions of all kinds", 2),
-    ("kid", "KID, CLIP features", 3),
-)
-"""Key of a method's figure, heading, decimals."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +101,7 @@ def methods(files: RunFiles) -> Found | None:
         "floor": found["noise_floor"]["mad"],
         "n_images": found["n_images"],
         "attribute": found["attribute"],
-        "winners": MethodsResult(found).winners(),
+        "winners": winners(found),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,11 @@ from figures.report.data import page_data
 from figures.report.pictures import drawn_picture, image_pairs
 from figures.report.shares import subject_shares
 from figures.sources import SOURCES, RunFiles
+from figures.text.evaluation import failure_rows, split_blocks
+from figures.text.limits import limits
+from figures.text.sentences import classifier_error, equivalence, finding, missing_faces
+from figures.text.terms import measures_of, versions
 from probe.io.artifacts import hash_file, read_provenance
-from probe.run.wording.comparable import comparable
-from probe.run.wording.errors import classifier_error
-from probe.run.wording.finding import finding
-from probe.run.wording.limits import limits
-from probe.run.wording.missing import missing
-from probe.run.wording.terms import FAILURES, MEASURES, SPLITS, versions
 from probe.stats.proportion import binomial_interval
 
 if TYPE_CHECKING:
@@ -85,16 +82,12 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "finding": finding(quality, model=made.model, n_subjects=n_subjects),
         "quality": quality,
         "classifier_error": classifier_error(quality),
-        "comparable": comparable(quality),
-        "missing": missing(quality),
+        "equivalence": equivalence(quality),
+        "missing": missing_faces(quality),
         "fit": fit,
-        "measures": MEASURES,
-        "splits": _splits(quality, fairness),
-        "failures": [
-            (*text, quality["failures"][key])
-            for key, text in FAILURES.items()
-            if key in quality["failures"]
-        ],
+        "measures": measures_of(values.nunique()),
+        "splits": split_blocks(quality, fairness),
+        "failures": failure_rows(quality),
         "n_images": [
             (text, quality["n_images"][key])
             for key, text in N_IMAGES.items()
@@ -123,34 +116,6 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "versions": versions(),
         "limits": limits(made.model, quality["attribute"], list(dict.fromkeys(values))),
     }
-
-
-def _splits(quality: Mapping[str, Any], fairness: DataFrame) -> list[dict[str, Any]]:
-    """One block a split: its figures of both sides, and the paired difference of MAD.
-
-    A lexicon that holds nothing out has one block, all.
-    """
-    sides = quality["base"], quality["corrected"], quality["difference"]
-    blocks = []
-    for key, title in SPLITS:
-        if key != "all" and key not in quality["base"]:
-            continue
-        base, corrected, change = sides if key == "all" else (side[key] for side in sides)
-        known = [side.get("calibrated", {}) for side in sides]
-        known = known if key == "all" else [of.get(key, {}) for of in known]
-        rows = fairness[fairness["split"] == key]
-        blocks.append(
-            {
-                "key": key,
-                "title": title,
-                "n_subjects": int(rows["n_subjects"].max()),
-                "base": base,
-                "corrected": corrected,
-                "difference": change["mad"],
-                "calibrated": [of["mad"] for of in known] if all(known) else None,
-            }
-        )
-    return blocks
 
 
 def _gates(gate: DataFrame) -> list[dict[str, Any]]:

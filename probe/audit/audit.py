@@ -15,7 +15,6 @@ from probe.audit.figures import (
     missing_label_bounds,
     share_table,
 )
-from probe.audit.formatting import table_of
 from probe.audit.measures import MEASURES
 from probe.audit.misclassification.corrected import calibrated_figures
 from probe.audit.misclassification.sample import read_calibration
@@ -80,10 +79,6 @@ class Audit:
     def to_json(self) -> Found:
         """Everything; further attributes under ``others``."""
         return self.found | ({"others": self.others} if self.others else {})
-
-    def summary(self) -> str:
-        """The table that people read, and below it what they must know."""
-        return table_of(self.found, self.others)
 
 
 def audit_source(source: Source, settings: AuditSettings, *, attribute: str | None = None) -> Audit:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Scale = Literal["", "%", "points"]
+_SMALLEST = 1e-12  # below it a result is rounding error
+_MOST_DIGITS = 6
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -34,7 +36,7 @@ def interval(found: Mapping[str, Any] | None, digits: int | None = None, scale: 
         ``value``, ``low`` and ``high``. None gives an empty text.
     digits : int, optional
         Decimals; 3 by default, 1 of percentages and 0 of points. If all of the interval would be
-        rounded to nothing, it gets two significant digits.
+        rounded to nothing, it gets two significant digits, in powers of ten below 1e-5.
     scale : {"", "%", "points"}
         ``"%"`` writes shares as percentages; ``"points"`` writes a difference of shares in
         percentage points, with its sign.
@@ -50,9 +52,10 @@ def interval(found: Mapping[str, Any] | None, digits: int | None = None, scale: 
         sign = "+" if scale == "points" and value.strip("0.") and numbers[0] > 0 else ""
         return f"{sign}{value} [{low}, {high}]"
     largest = max(map(abs, numbers))
-    if 0 < largest < 10.0 ** (1 - digits):
+    if _SMALLEST < largest < 10.0 ** (1 - digits):
         digits = math.ceil(-math.log10(largest)) + 1
-    value, low, high = (number(of, digits) for of in numbers)
+    write = number if digits <= _MOST_DIGITS else _scientific
+    value, low, high = (write(of, digits) for of in numbers)
     return f"{value} [{low}, {high}]"
 
 
@@ -61,3 +64,7 @@ def over(found: Mapping[str, Any]) -> str:
     if not found.get("unit") or "n" not in found:
         return ""
     return f"{found['n']:,} {found['unit']}"
+
+
+def _scientific(value: float, _digits: int) -> str:
+    return "0" if value == 0 else f"{value:.1e}".replace("-", "\N{MINUS SIGN}")

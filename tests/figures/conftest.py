@@ -18,11 +18,11 @@ from scipy.stats import pearsonr
 from figures.drawing import draw, drawable
 from figures.registry import all_figures
 from figures.sources import RunFiles
+from figures.text.terms import DRIFT
 from probe.io.artifacts import Provenance, write_json, write_table
 from probe.run.config import Config
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
-from probe.run.wording.terms import DRIFT
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 

@@ -17,7 +17,6 @@ from probe.errors import DataError
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
 from probe.run.folder import Run
-from probe.run.wording.terms import MEASURES
 from probe.stats.notation import interval
 
 FRONT = """\
@@ -71,12 +70,12 @@ def test_hubs_read_every_fairness_figure_with_its_interval_and_its_number(finish
     path = tmp_path / "card" / "README.md"
     told = call("card", finished_run, "--out", path)
     assert told.exit_code == 0, told.output
-    assert told.stdout == f"{path}: a bias card was written; 30 results in its front matter\n"
+    assert told.stdout == f"{path}: a bias card was written; 6 results in its front matter\n"
     card, quality = ModelCard.load(path), quality_of(finished_run)
     found = {
         (of.dataset_split, of.metric_config, of.metric_type): of for of in card.data.eval_results
     }
-    assert len(found) == len(card.data.eval_results) == 3 * 2 * 5
+    assert len(found) == len(card.data.eval_results) == 3 * 2
     for (split, side, key), of in found.items():
         figure = (quality[side] if split == "all" else quality[side][split])[key]
         assert of.metric_value == figure["value"]
@@ -93,9 +92,8 @@ def test_hubs_read_every_fairness_figure_with_its_interval_and_its_number(finish
 def test_people_read_the_same_figures_and_how_they_were_measured(finished_run, result):
     quality, text = quality_of(finished_run), result.section
     for side in ("base", "corrected"):
-        for key in MEASURES:
-            assert interval(quality[side][key]) in text
-            assert interval(quality[side]["held_out"][key]) in text
+        assert interval(quality[side]["mad"]) in text
+        assert interval(quality[side]["held_out"]["mad"]) in text
         assert interval(quality[side]["clip_score"]) in text
     assert interval(quality["difference"]["held_out"]["mad"]) in text
     assert interval(quality["drift"]["frechet"], 4) in text
@@ -159,7 +157,7 @@ def test_only_the_section_and_our_results_change_in_a_card_that_exists(
     card = ModelCard.load(existing)
     assert card.data.model_name == "Acme Diffusion"
     assert [of.metric_type for of in card.data.eval_results][:2] == ["fid", "mad"]
-    assert len(card.data.eval_results) == 1 + 30
+    assert len(card.data.eval_results) == 1 + 6
     call("card", finished_run, "--out", existing)
     assert existing.read_bytes().decode() == text
     assert [path.name for path in existing.parent.iterdir()] == ["README.md"]
@@ -189,7 +187,7 @@ def test_any_front_matter_keeps_what_is_not_ours(existing, result, front, newlin
     assert [line for line in found.splitlines() if line in kept] == kept
     assert found.endswith(newline.join(["", "## Use", "", "\ttabs and trailing  ", "end"]))
     card = ModelCard.load(existing)
-    assert len(card.data.eval_results) == 30
+    assert len(card.data.eval_results) == 6
     assert ("license" in front) == (card.data.license == "mit")
 
 
@@ -259,13 +257,13 @@ def test_what_came_with_the_data_is_no_markup(evidence):
     assert plain("# a\n  *b*") == r"\# a \*b\*"
 
 
-def test_tinytown_is_called_a_laboratory_animal(evidence):
+def test_tinytown_is_called_a_laboratory_model(evidence):
     run = evidence.run
     config = replace(run.config, model="tinytown")
     text = bias_section(replace(evidence, run=Run(run.folder, config)))
-    assert "laboratory animal" in text
+    assert "laboratory model" in text
     assert "Anything about Stable Diffusion" in text
-    assert "laboratory animal" not in bias_section(evidence)
+    assert "laboratory model" not in bias_section(evidence)
 
 
 def test_intersections_of_older_pictures_are_left_out(evidence):
@@ -282,4 +280,4 @@ def test_intersections_of_older_pictures_are_left_out(evidence):
     assert "| gender x age | base | woman, old, 0.100 [0.050, 0.200] of 0.250 |" in text
     assert "| gender x age | corrected | none |" in text
     assert evidence.intersections is None
-    assert "Attributes taken together" not in bias_section(evidence)
+    assert "Intersections of attributes" not in bias_section(evidence)

@@ -15,6 +15,7 @@ from cli.main import main
 from figures.drawing import draw
 from figures.report.beyond import methods
 from figures.sources import RunFiles
+from figures.text.comparison import methods_table
 from probe.baselines import BASELINES, lora
 from probe.errors import StageError
 from probe.images.plan import read_metadata
@@ -27,7 +28,6 @@ from probe.io.artifacts import (
 )
 from probe.run import Experiment
 from probe.run.compare import pictures as making
-from probe.run.compare.formatting import MethodsResult
 from probe.run.compare.material import Bench, reference_plan
 from probe.run.compare.measurement import ranked
 from probe.run.compare.methods import METHODS
@@ -283,14 +283,14 @@ def test_the_table_says_whether_a_baseline_wins(compared, mad, said):
         of["keeps_explicit"] = True
         known = {"base": 0.5, "moesd": 0.3, "leace-lookup": mad, "explicit-mixing": 0.0}
         of["mad"]["value"] = known[of["name"]]
-    last = MethodsResult(figures).summary().splitlines()[-1]
+    last = methods_table(figures).splitlines()[-1]
     assert last == f"{said} (the oracle, explicit-mixing, aside)"
 
 
 def test_the_command_prints_the_table_or_json(run):
     said = CliRunner().invoke(main, ["compare", "methods", str(run), "--only", "moesd"])
     assert said.exit_code == 0, said.output
-    assert "a fair model scores" in said.stdout
+    assert "MAD of a fair model" in said.stdout
     result = CliRunner().invoke(main, ["compare", "methods", str(run), "--only", "moesd", "--json"])
     assert [of["name"] for of in json.loads(result.stdout)["methods"]] == ["base", "moesd"]
     assert (run / "figures/methods.pdf").is_file()

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
+from figures.text.comparison import runs_table
 from probe.audit.fairness import paired_difference
 from probe.errors import ArtifactError, DataError
 from probe.io.artifacts import read_json, read_table, write_json, write_table
@@ -84,7 +85,7 @@ def test_subjects_that_a_run_lacks_are_left_out_and_told(finished_run, tmp_path)
     result = compare_runs([less, finished_run])
     assert result.figures["missing"] == {"less": ["nurse"], "run": []}
     assert result.figures["n_subjects"] == 5
-    assert "left out, because less lacks them: nurse" in result.summary()
+    assert "left out, because less does not have them: nurse" in runs_table(result.figures)
 
 
 def test_a_subject_that_a_run_has_on_one_side_only_is_left_out_and_told(finished_run, tmp_path):

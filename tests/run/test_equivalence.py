@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
+from figures.text.sentences import equivalence
 from probe.errors import DegenerateDataError
 from probe.run.evaluation.equivalence import CAPTIONS, comparable_quality
 from probe.run.evaluation.measurement import Measurement
-from probe.run.wording.comparable import comparable
 from probe.stats.equivalence import equivalence_p
 from probe.stats.mean import mean_interval
 from probe.stats.resampling import Resampling
@@ -50,7 +50,7 @@ def test_no_difference_found_is_not_equivalence():
     found = comparable_quality(measured(0.0, n_subjects=3, noise=3.0), **MARGINS)["clip_score"]
     assert found["low"] < 0 < found["high"]
     assert found["p_equivalent"] > 0.05
-    told = comparable({"difference": {"clip_score": found}})
+    told = equivalence({"difference": {"clip_score": found}})
     assert "not shown to be equivalent within 1.00" in told
 
 
@@ -74,8 +74,8 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
     assert like["low"] < 0 < like["high"]
     assert like["p_equivalent"] < 0.001
     assert like["composition"]["value"] == pytest.approx(-1.2, abs=0.1)
-    told = comparable({"difference": change, "attribute": "gender"})
-    assert "Among pictures that show the same gender" in told
+    told = equivalence({"difference": change, "attribute": "gender"})
+    assert "Among images that show the same gender" in told
     assert "(12 occupations)" in told
     missing = table.assign(gender="undetected", clip_score=0.0)
     both = Measurement(
@@ -116,8 +116,8 @@ def test_over_captions_of_all_kinds_each_counts_as_often_as_it_comes():
     assert found["value"] == pytest.approx(shares @ [-3.0, 0.5, 1.0], abs=0.05)
     assert list(found["kinds"].values()) == pytest.approx(shares)
     assert (found["n"], found["n_objects"]) == (12, 8)
-    told = comparable({"difference": {"clip_score": found, "clip_score_of_captions": found}})
-    assert "16% name people and no gender, 23% a gender, 61% nobody" in told
+    told = equivalence({"difference": {"clip_score": found, "clip_score_of_captions": found}})
+    assert "16% about people without a gender, 23% with a gender, 61% without people" in told
 
 
 def test_prompts_that_are_left_alone_change_nothing_and_have_no_spread():
@@ -142,7 +142,7 @@ def test_captions_of_kinds_that_were_not_drawn_are_not_spoken_of():
 
 def test_a_single_subject_is_not_tested():
     assert comparable_quality(measured(0.0, n_subjects=1), **MARGINS) == {}
-    assert comparable({"difference": {}}) == ""
+    assert equivalence({"difference": {}}) == ""
     with pytest.raises(DegenerateDataError, match="at least 2"):
         equivalence_p(np.zeros(1), 0.05)
 

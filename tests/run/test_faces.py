@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
+from figures.text.sentences import missing_faces
 from probe.errors import DataError, DegenerateDataError
 from probe.images.faces import detectors
 from probe.images.faces.face import Face
@@ -22,7 +23,6 @@ from probe.run.evaluation.failure_examples import worst_pictures
 from probe.run.evaluation.measurement import Measurement
 from probe.run.evaluation.missing_labels import seen_on_both
 from probe.run.folder import Run
-from probe.run.wording.missing import missing
 from probe.stats.resampling import Resampling
 
 ASKED = {"female": "woman", "male": "man"}
@@ -103,7 +103,7 @@ def test_unseen_pictures_are_no_value_and_their_number_and_reach_are_told():
         "low": pytest.approx(0 - 0.5),
         "high": pytest.approx(1 / 4 - 3 / 8),
     }
-    told = missing(found)
+    told = missing_faces(found)
     assert "3 images without a face and 2 with several alike before, of 12" in told
     assert "lies between -0.500 and -0.125, whatever those images show" in told.replace(
         "\N{MINUS SIGN}", "-"

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
+from figures.text.sentences import classifier_error
 from probe.io.artifacts import read_json, read_table
 from probe.run.evaluation.measurement import SIDES, SPLITS
-from probe.run.wording.errors import classifier_error
 
 SAMPLE = "true,seen,count\nwoman,woman,95\nwoman,man,5\nman,man,80\nman,woman,20\n"
 

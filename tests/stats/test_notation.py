@@ -28,6 +28,8 @@ def test_numbers_have_a_true_minus_sign_and_zero_has_none():
         (found(-0.12, -0.3, 0.0), {"scale": "points"}, f"{MINUS}12 [{MINUS}30, 0]"),
         (found(0.001, -0.04, 0.3), {"scale": "points"}, f"0 [{MINUS}4, 30]"),
         (found(3.4e-5, 1.6e-5, 7.4e-5), {"digits": 4}, "0.000034 [0.000016, 0.000074]"),
+        (found(3e-9, -1e-9, 7e-9), {}, f"3.0e{MINUS}09 [{MINUS}1.0e{MINUS}09, 7.0e{MINUS}09]"),
+        (found(1e-16, -1e-16, 1e-16), {}, "0.000 [0.000, 0.000]"),
         (found(0.0, 0.0, 0.0), {"digits": 4}, "0.0000 [0.0000, 0.0000]"),
         (found(0.014, -0.001, 0.02), {"digits": 4}, f"0.0140 [{MINUS}0.0010, 0.0200]"),
         (None, {}, ""),

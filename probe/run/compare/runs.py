@@ -15,7 +15,6 @@ import pandas as pd
 from probe.audit.fairness import fairness_figures, paired_difference
 from probe.errors import DataError, OptionError
 from probe.io.artifacts import read_json, read_table
-from probe.run.compare.formatting import aligned, bracketed
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.stages.evaluate import QUALITY, SHARES
 from probe.stats.resampling import BOOTSTRAP, Resampling
@@ -30,26 +29,6 @@ class RunsResult:
     """What ``compare runs`` found."""
 
     figures: Found
-
-    def summary(self) -> str:
-        """MAD of every run, then every difference, then what could not be compared."""
-        figures = self.figures
-        table = [["run", "side", "MAD", "subjects"]]
-        for of in figures["runs"]:
-            for side in SIDES.values():
-                found = bracketed(of[side]["all"], 3)
-                table.append([of["name"], side, found, str(figures["n_subjects"])])
-        changes = [["second minus first", "side", "over", "difference of MAD", "p", "p by Holm"]]
-        for of in figures["differences"]:
-            name, over = f"{of['second']} - {of['first']}", of["split"].replace("_", " ")
-            told = [bracketed(of, 3), f"{of['p']:.2g}", f"{of['p_holm']:.2g}"]
-            changes.append([name, of["side"], over, *told])
-        missing = [
-            f"left out, because {name} lacks them: {', '.join(subjects)}"
-            for name, subjects in figures["missing"].items()
-            if subjects
-        ]
-        return "\n".join([*aligned(table), "", *aligned(changes), *missing])
 
     def to_json(self) -> Found:
         """Every figure."""

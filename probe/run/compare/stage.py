@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,6 @@ import pandas as pd
 from probe.audit.fairness import noise_floor
 from probe.errors import OptionError
 from probe.io.artifacts import hash_parts, read_json, read_table, write_json, write_table
-from probe.run.compare.formatting import MethodsResult
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import Judgement
 from probe.run.compare.methods import BASE, METHODS
@@ -29,6 +29,21 @@ TABLE = f"{FOLDER}/methods.parquet"
 
 Tell = Callable[[str], None]
 """Called with one line when a method is done."""
+
+
+@dataclass(frozen=True)
+class MethodsResult:
+    """What ``compare methods`` found."""
+
+    figures: dict[str, Any]
+
+    def summary(self) -> str:
+        """One line; `figures.text.comparison` writes the table."""
+        return f"{len(self.figures['methods'])} methods compared"
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure."""
+        return self.figures
 
 
 class CompareMethods:

@@ -8,10 +8,10 @@ from typing import Any
 from probe.io.artifacts import Provenance, hash_parts, read_json, write_json, write_table
 from probe.run.config import settings_line
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.drift import MIN_SUBJECTS, measure_drift
+from probe.run.evaluation.drift import measure_drift
 from probe.run.evaluation.equivalence import comparable_quality
 from probe.run.evaluation.labels import LABELS, label_pictures, labels_made_from
-from probe.run.evaluation.measurement import SIDES, SPLITS, Measurement
+from probe.run.evaluation.measurement import SIDES, Measurement
 from probe.run.evaluation.misclassification import (
     calibration_line,
     classifier_error,
@@ -19,11 +19,6 @@ from probe.run.evaluation.misclassification import (
 )
 from probe.run.evaluation.perceptual import measure_perceptual
 from probe.run.folder import INTERVALS, Run, stale_files
-from probe.run.wording.comparable import comparable
-from probe.run.wording.errors import classifier_error as told_error
-from probe.run.wording.missing import missing as told_missing
-from probe.run.wording.terms import DRIFT
-from probe.stats.notation import interval
 
 FAIRNESS = "evaluation/fairness.parquet"
 SHARES = "evaluation/shares.parquet"
@@ -38,32 +33,9 @@ class EvaluateResult:
     quality: dict[str, Any]
 
     def summary(self) -> str:
-        """One table: base, corrected, and the noise floor of what is measured."""
-        quality = self.quality
-        lines = [f"{'95 % intervals, over n':<28}{'base':<26}{'corrected':<26}{'noise floor':<13}n"]
-        for split, title in zip(SPLITS, ("", ", trained on", ", held out"), strict=True):
-            base, corrected = (
-                (quality[name] if split == "all" else quality[name][split])["mad"]
-                for name in SIDES.values()
-            )
-            shown = f"{_shown(base):<26}{_shown(corrected):<26}{base['floor']:<13.3f}"
-            lines.append(f"{'MAD' + title:<28}{shown}{_over(base)}")
-        for key, label in (
-            ("subject_recognised", "occupation recognised"),
-            ("explicit_adherence", "explicit prompts followed"),
-            ("clip_score", "CLIP score"),
-        ):
-            base, corrected = (quality[name][key] for name in SIDES.values())
-            shown = f"{_shown(base):<26}{_shown(corrected):<26}"
-            lines.append(f"{label:<28}{shown}{'':<13}{_over(base)}")
-        change = quality["difference"]["mad"]
-        lines.append(f"difference of MAD: {_shown(change)}, p = {change['p']:.2g}")
-        lines += filter(None, [told_missing(quality), told_error(quality)])
-        lines += filter(None, [comparable(quality)])
-        for key, found in quality["failures"].items():
-            lines.append(f"{key.replace('_', ' '):<28}{_shown(found):<26}{_over(found)}")
-        lines += _drift_lines(quality["drift"])
-        return "\n".join(line.rstrip() for line in lines)
+        """One line; `figures.text.evaluation` writes everything."""
+        mad = [self.quality[side]["mad"]["value"] for side in SIDES.values()]
+        return "MAD {:.3f} before and {:.3f} after the correction".format(*mad)
 
     def to_json(self) -> dict[str, Any]:
         """Every figure."""
@@ -146,35 +118,3 @@ class Evaluate:
             *seen_in,
             *sample,
         )
-
-
-def _shown(found: dict[str, Any]) -> str:
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
-
-
-def _drift_lines(found: dict[str, Any]) -> list[str]:
-    """How far the pictures move: as sets, pair by pair, and in all layers by kind of prompt."""
-    lines = [f"drift from base to corrected, not quality, in features of {found['features']}:"]
-    if "frechet" not in found:
-        lines = [f"drift: no figure of fewer than {MIN_SUBJECTS} occupations"]
-    lines += [
-        f"{'  ' + name.lower():<28}{interval(found[key]):<26}{_over(found[key])}"
-        for key, (name, _) in DRIFT.items()
-        if key in found
-    ]
-    by_kind = found["perceptual"]["kinds"]
-    if by_kind:
-        lines.append(
-            "distance of a pair in feature maps (0 to 4; not LPIPS: no weights learned from people)"
-        )
-    lines += [f"{'  ' + kind:<28}{_shown(of):<26}{_over(of)}" for kind, of in by_kind.items()]
-    return lines
-
-
-def _over(found: dict[str, Any]) -> str:
-    """What the interval is over, e.g. ``40 occupations, 640 images``."""
-    if "n" not in found:  # overfitting compares two groups
-        return f"{found['n_trained']} and {found['n_held_out']} {found['unit']}"
-    images = {"n_images": "images", "n_pairs": "pairs"}
-    counted = [f"{found[key]:,} {name}" for key, name in images.items() if key in found]
-    return ", ".join([f"{found['n']:,} {found['unit']}", *counted])

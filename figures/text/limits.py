@@ -1,4 +1,4 @@
-"""What a run cannot tell, said wherever its figures are shown."""
+"""What cannot be concluded from a run, in report and model card."""
 
 from __future__ import annotations
 

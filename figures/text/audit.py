@@ -1,0 +1,120 @@
+"""An audit of images, labels or counts, as the terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from figures.text.tables import aligned
+from figures.text.terms import measures_of
+from probe.stats.notation import interval, number, p_value, percent
+
+Found = Mapping[str, Any]
+
+_N_SUBJECTS = 5  # listed from each end
+
+
+def audit_table(found: Found) -> str:
+    """Fairness with noise floor, extreme subjects, missing labels, and notes.
+
+    Parameters
+    ----------
+    found : mapping
+        As `probe.audit.audit.Audit.to_json` returns it.
+    """
+    lines = [
+        f"{found['source']}: {found['attribute']} ({', '.join(found['values'])}), "
+        f"{found['n_subjects']} subjects, {found['n_images']} images, target {found['target']}",
+        *_measures(found),
+        *_subjects(found),
+        *_missing(found),
+        *_error(found),
+        *_against(found),
+    ]
+    if (link := found.get("correlation")) is not None:
+        r = interval(link | {"value": link["r"]})
+        about = f"share of {link['value']} against {link['reference']}"
+        lines.append(f"{about}: r = {r}, {link['n']} subjects")
+    for name, other in found.get("others", {}).items():
+        mad, values = other["mad"], ", ".join(other["values"])
+        lines.append(f"{name} ({values}): MAD {interval(mad)}, noise floor {number(mad['floor'])}")
+    lines.append(
+        "values are perceived, not anyone's identity; intervals are 95 %; the noise floor is the "
+        "score of a fair model with as many images"
+    )
+    return "\n".join([*lines, *found["notes"]])
+
+
+def _measures(found: Found) -> list[str]:
+    rows = [["", "observed", "noise floor", "corrected for noise"]]
+    for key, (name, _) in measures_of(len(found["values"])).items():
+        measured = found[key]
+        corrected = {
+            of: measured[name]
+            for of, name in (
+                ("value", "corrected"),
+                ("low", "corrected_low"),
+                ("high", "corrected_high"),
+            )
+        }
+        rows.append([name, interval(measured), number(measured["floor"]), interval(corrected)])
+    return aligned(rows)
+
+
+def _subjects(found: Found) -> list[str]:
+    """The subjects with the smallest and the largest shares of the first value."""
+    value = found["values"][0]
+    ranked = sorted(found["subjects"], key=lambda row: row["shares"][value]["value"])
+    if len(ranked) > 2 * _N_SUBJECTS:
+        ranked = ranked[:_N_SUBJECTS] + ranked[-_N_SUBJECTS:]
+    rows = [
+        [f"  {row['subject'][:32]}", interval(row["shares"][value], 2), f"n = {row['n']}"]
+        for row in ranked
+    ]
+    return [f"share of {value}, smallest and largest:", *aligned(rows)]
+
+
+def _missing(found: Found) -> list[str]:
+    reasons = dict(found["missing"])
+    if not (total := reasons.pop("total")):
+        return []
+    why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    low, high = (number(found["bounds"]["mad"][key]) for key in ("low", "high"))
+    return [
+        f"{total} images show no value ({why}); whatever they show, MAD is between {low} and {high}"
+    ]
+
+
+def _error(found: Found) -> list[str]:
+    """The effect of classifier errors on MAD."""
+    if (known := found.get("calibrated")) is not None:
+        mad = known["mad"]
+        return [
+            f"MAD corrected for misclassification ({known['n']} labelled images): {interval(mad)}, "
+            f"noise floor {number(mad['floor'])}"
+        ]
+    if found.get("sensitivity") is None:
+        return []
+    if (largest := found["sensitivity"]["holds_up_to"]) is None:
+        return ["these images cannot be distinguished from a fair model's"]
+    return [f"less fair than chance: holds for classifier error rates up to {percent(largest)}"]
+
+
+def _against(found: Found) -> list[str]:
+    """The difference to the other source."""
+    if (other := found.get("against")) is None:
+        return []
+    mad = other["difference"]["mad"]
+    same = "equivalent" if mad["p_equivalent"] < 0.05 else "not shown to be equivalent"
+    n_different = sum(row["p_holm"] < 0.05 for row in other["subjects"])
+    lines = [
+        f"MAD of {other['source']} minus this: {interval(mad)}, {p_value(mad['p'])}; within "
+        f"{mad['margin']:g}: {same} ({p_value(mad['p_equivalent'])})",
+        f"share of {other['value']} differs in {n_different} of {len(other['subjects'])} subjects "
+        "(Holm, 5 %)",
+    ]
+    if missing := other["missing"]:
+        n_more = len(missing) - _N_SUBJECTS
+        more = f" and {n_more} more" if n_more > 0 else ""
+        lines.append(f"in one of the two only: {', '.join(missing[:_N_SUBJECTS])}{more}")
+    return lines

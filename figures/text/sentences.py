@@ -1,0 +1,133 @@
+"""Sentences about an evaluated run, the same in report, model card and terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from probe.stats.notation import interval, number, p_value, percent
+
+Quality = Mapping[str, Any]
+"""What `evaluate` writes."""
+
+_SCORES = (("clip_score", "CLIP score", 2), ("subject_recognised", "occupation recognised", 3))
+
+
+def finding(quality: Quality, *, model: str, n_subjects: int) -> tuple[str, str]:
+    """State the bias of the base model, and the effect of the correction."""
+    base, corrected, change = quality["base"], quality["corrected"], quality["difference"]
+    before = (
+        f"For neutral prompts about {n_subjects} occupations, the shares of {quality['attribute']} "
+        f"in the images of {model} deviate from an even split by {interval(base['mad'])} on "
+        f"average (MAD, 95 % interval over occupations). A perfectly fair model would score "
+        f"{number(base['mad']['floor'])} with as many images."
+    )
+    missing = change.get("held_out")
+    held_out = f"; held-out occupations: {interval(missing['mad'])}" if missing else ""
+    after = (
+        f"With the correction MAD {_verb(change['mad'])} {interval(corrected['mad'])}, a "
+        f"difference of {interval(change['mad'])} ({p_value(change['mad']['p'])}, paired over "
+        f"occupations{held_out}). The occupation is recognised in "
+        f"{percent(corrected['subject_recognised']['value'])} of the images instead of "
+        f"{percent(base['subject_recognised']['value'])}."
+    )
+    return before, after
+
+
+def equivalence(quality: Quality) -> str:
+    """State whether each quality score is equivalent within its margin; empty if not tested."""
+    change = quality["difference"]
+    scores = [
+        f"{name} changes by {_tested(change[key], digits)}"
+        for key, name, digits in _SCORES
+        if change.get(key) is not None
+    ]
+    if not scores:
+        return ""
+    sentences = [f"Equivalence tests: {'; '.join(scores)}."]
+    if (like := change.get("clip_score_like_for_like")) is not None:
+        sentences.append(
+            f"Among images that show the same {quality['attribute']} the CLIP score changes by "
+            f"{_tested(like, 2)}; the remaining {interval(like['composition'], 2)} is due to the "
+            f"shares of {quality['attribute']} in the images ({like['n']} occupations)."
+        )
+    if (mixed := change.get("clip_score_of_captions")) is not None:
+        kinds = mixed["kinds"]
+        sentences.append(
+            f"Over captions in the proportions of COCO ({kinds['neutral']:.0%} about people "
+            f"without a gender, {kinds['explicit']:.0%} with a gender, {kinds['object']:.0%} "
+            f"without people) it changes by {_tested(mixed, 2)}."
+        )
+    return " ".join(sentences)
+
+
+def classifier_error(quality: Quality) -> str:
+    """State MAD corrected for misclassification, or the error rate up to which MAD changes.
+
+    Empty if neither is known.
+    """
+    base, corrected, change = (quality[name] for name in ("base", "corrected", "difference"))
+    if (known := quality.get("calibration")) is not None:
+        sides = base, corrected, change
+        floor = number(base["calibrated"]["mad"]["floor"])
+        splits = [
+            f"{name}: {_calibrated(*(side['calibrated'][split] for side in sides))}"
+            for split, name in (("trained", "training"), ("held_out", "held-out"))
+            if split in base["calibrated"]
+        ]
+        return (
+            f"Corrected for misclassification ({known['n']} labelled images): "
+            f"{_calibrated(*(side['calibrated'] for side in sides))}, noise floor {floor}."
+            + (f" By occupations, {'; '.join(splits)}." if splits else "")
+        )
+    if (found := change.get("sensitivity")) is None:
+        return ""
+    if found["holds_up_to"] is None:
+        return "The difference of MAD is within chance, even for a classifier without errors."
+    direction = "decrease" if change["mad"]["value"] < 0 else "increase"
+    return (
+        f"The {direction} of MAD holds for classifier error rates up to "
+        f"{percent(found['holds_up_to'])} if they are equal on both sides, and up to "
+        f"{percent(found['holds_up_to_unlike'])} if each side has its own."
+    )
+
+
+def missing_faces(quality: Quality) -> str:
+    """State how many images show no face, and the bounds of MAD; empty if faces are not used."""
+    if (found := quality.get("missing")) is None:
+        return ""
+    sides = []
+    for name, title in (("base", "base"), ("corrected", "corrected")):
+        side, bounds = found[name], found[name]["bounds"]["mad"]
+        sides.append(
+            f"{title}: {side['undetected']} of {side['n_images']} images without a face and "
+            f"{side['ambiguous']} with several of equal size, MAD between "
+            f"{number(bounds['low'])} and {number(bounds['high'])}"
+        )
+    change, left_out = found["difference"]["bounds"]["mad"], ", ".join(found["left_out"])
+    excluded = f" Excluded, as one side has no face: {left_out}." if left_out else ""
+    return (
+        f"Attributes are read from detected faces. {'; '.join(sides).capitalize()}; the difference "
+        f"is between {number(change['low'])} and {number(change['high'])}, whatever those images "
+        f"show.{excluded} A detector may miss one group more often than another."
+    )
+
+
+def _verb(change: Mapping[str, float]) -> str:
+    if change["high"] < 0:
+        return "falls to"
+    return "rises to" if change["low"] > 0 else "does not change measurably: it is"
+
+
+def _tested(found: Mapping[str, Any], digits: int) -> str:
+    is_equivalent = found["p_equivalent"] < 0.05
+    return (
+        f"{interval(found, digits)}, "
+        f"{'equivalent' if is_equivalent else 'not shown to be equivalent'} within "
+        f"{number(found['margin'], digits)} ({p_value(found['p_equivalent'])})"
+    )
+
+
+def _calibrated(base: Quality, corrected: Quality, change: Quality) -> str:
+    before, after, difference = (interval(side["mad"]) for side in (base, corrected, change))
+    return f"MAD {before} before and {after} after, difference {difference}"

@@ -1,0 +1,62 @@
+"""Names and meanings of what is measured, by key."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+MEASURES = {
+    "mad": ("MAD", "mean distance of the shares from even"),
+    "fd": ("FD", "Euclidean distance of the shares from even"),
+    "delta": ("Δ", "distance relative to the even share"),
+    "gap": ("gap", "mean difference between two shares"),
+    "kl": ("KL", "relative entropy to the even shares, in nats"),
+}
+"""Fairness measures by key, as in `probe.audit.measures.MEASURES`: name and meaning."""
+SPLITS = (("all", "All"), ("trained", "Training"), ("held_out", "Held out"))
+FAILURES = {
+    "gate_missed": ("Gate misses", "skewed occupations that are not corrected"),
+    "overcorrected": ("Overcorrection", "occupations whose skew changes sign"),
+    "explicit_changed": ("Interference", "images of explicit prompts that change"),
+    "non_person_changed": ("Interference", "images of prompts without people that change"),
+    "overfit": (
+        "Overfitting",
+        "decrease of MAD on training less that on held-out occupations",
+    ),
+}
+EFFECTS = {
+    "subject_recognised": "Occupation recognised",
+    "explicit_adherence": "Explicit prompt adherence",
+    "clip_score": "CLIP score",
+}
+DRIFT = {
+    "frechet": ("Fréchet distance", "of the two sets, squared; 0: the same mean and covariance"),
+    "kernel": ("Kernel distance", "of the two sets, cubic kernel, unbiased; about 0: alike"),
+    "cosine": ("Cosine distance of a pair", "1 - cosine, images from the same noise; 0: the same"),
+    "unmoved": ("Images unmoved", "pairs that are the same image; 1: all"),
+}
+"""Of the neutral pictures, from the base model to the corrected one; see `measure_drift`."""
+KINDS = {
+    "neutral": "neutral prompts",
+    "female": "explicit prompts, female",
+    "male": "explicit prompts, male",
+    "object": "prompts without people",
+}
+"""Kinds of prompts; see `probe.run.evaluation.perceptual.measure_perceptual`."""
+NOT_LPIPS = (
+    "Distance of a pair in the feature maps of all layers, from 0 (equal) to 4; 2 for unrelated "
+    "directions. It has the form of LPIPS but is not LPIPS: no weights are learned from human "
+    "judgements."
+)
+
+PACKAGES = ("moesd-probe", "torch", "diffusers", "transformers", "numpy", "scikit-learn")
+"""Packages whose version a result may depend on."""
+
+
+def versions() -> list[tuple[str, str]]:
+    """Installed versions of `PACKAGES`."""
+    return [(package, version(package)) for package in PACKAGES]
+
+
+def measures_of(n_values: int) -> dict[str, tuple[str, str]]:
+    """The measures to show: of two values MAD alone, as the others are functions of it."""
+    return {"mad": MEASURES["mad"]} if n_values == 2 else MEASURES
