@@ -32,6 +32,14 @@ def test_no_notebook_defines_a_function_or_a_class(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_every_import_of_a_notebook_is_there(path):
+    for cell in code_cells(path):
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                exec(ast.unparse(node), {})
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_every_notebook_is_stored_executed_in_order(path):
     cells = code_cells(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
