@@ -11,7 +11,7 @@ from probe.moesd.config import TrainConfig
 from probe.moesd.files import gate_arrays, gate_settings, make_gate
 from probe.moesd.gate import CLASSES, Reading, classify_bias_score, fit_gate, fitting, true_classes
 from probe.moesd.gate.gate import gate_features
-from probe.moesd.gate.reading import read_said
+from probe.moesd.gate.reading import read_flags
 from probe.text.challenge_prompts import LESSONS, PromptTemplates
 from probe.text.prompts import PromptSet
 
@@ -121,7 +121,7 @@ def test_the_list_says_what_this_encoder_cannot_know(town, gate):
 
 def test_a_gate_learns_with_half_the_names_so_that_the_list_is_not_all_it_knows():
     """Else no word on the list would mean no gender said, whatever the encoder knows."""
-    taught = fitting._list_of_half(["a nurse and a judge", "a farmer"])
+    taught = fitting.half_of_the_lists(["a nurse and a judge", "a farmer"])
     names = PromptTemplates.load(LESSONS).words["female"]["name"]
     known = [name.lower() in taught.names for name in names]
     assert not any(known[::2])
@@ -133,7 +133,7 @@ def test_a_gate_learns_with_half_the_names_so_that_the_list_is_not_all_it_knows(
 
 def test_states_alone_are_refused_by_a_gate_that_looks_words_up(gate, reading):
     with pytest.raises(ShapeError, match="looks words up"):
-        gate.classify(replace(reading, said=None))
+        gate.classify(replace(reading, flags=None))
 
 
 def test_probabilities_are_a_distribution_and_its_top_is_the_route(gate, reading):
@@ -215,10 +215,10 @@ def test_a_gate_that_was_told_of_other_words_is_refused(gate):
     ],
 )
 def test_words_say_a_gender_a_person_or_nobody(prompt, flags):
-    assert read_said([prompt]).tolist() == [flags]
+    assert read_flags([prompt]).tolist() == [flags]
     with pytest.raises(DataError, match="is the string"):
-        read_said(prompt)
-    assert read_said([]).shape == (0, len(flags))
+        read_flags(prompt)
+    assert read_flags([]).shape == (0, len(flags))
 
 
 def test_a_gate_saved_before_there_was_a_list_reads_as_it_did(town, by_rate):

@@ -137,7 +137,7 @@ def test_a_state_of_other_inputs_is_not_used(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_the_last_good_state_stays(tmp_path):
-    with pytest.raises(DataError, match=r"noisy loss became nan at step 3.*is kept in .*state"):
+    with pytest.raises(DataError, match=r"nan at step 3.*last finite state is in .*state"):
         train(tmp_path, broken_at=4, n_steps=(6,))
     kept = checkpoint(tmp_path).read()
     assert kept.scalars["done"] == 2
@@ -158,11 +158,25 @@ def test_batches_that_make_one_step_have_the_mean_gradient():
     torch.testing.assert_close(sum(seen), torch.full((3,), 1.5))
 
 
-def test_the_average_of_the_weights_lags_behind_the_last():
-    last, averaged = train(), train(config=replace(CONFIG, ema=0.9))
-    still = train(config=replace(CONFIG, ema=0.999999))
-    assert still.norm() < 1e-3
-    assert 0 < averaged.norm() < last.norm()
+@pytest.mark.parametrize("decay", [0.2, 0.9])
+def test_the_average_of_the_weights_follows_its_recursion(decay):
+    """``a_1 = w_1``, then ``a_t = d a_(t-1) + (1 - d) w_t``, the decay rising as t / (9 + t)."""
+    seen = []
+
+    class Seen(Noisy):
+        def loss(self):
+            seen.append(self.weight.detach().clone())
+            return super().loss()
+
+    last = weights()
+    Loop(last, CONFIG, n_steps=6).run(lambda: Seen(last), 6)
+    expected = torch.zeros(3)
+    for t, weight in enumerate([*seen[1:], last["w"].detach()], start=1):
+        d = 0.0 if t == 1 else min(decay, t / (9 + t))
+        expected = d * expected + (1 - d) * weight
+    averaged = train(config=replace(CONFIG, ema=decay), n_steps=(6,))
+    torch.testing.assert_close(averaged, expected)
+    assert averaged.norm() < last["w"].norm()
 
 
 def test_training_stops_where_held_out_prompts_get_worse_and_keeps_the_best():

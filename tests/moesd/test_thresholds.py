@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.moesd.gate.thresholds import explicit_threshold, opening_threshold
+from probe.moesd.gate.fitting import explicit_threshold, opening_threshold
 
 rates = st.floats(0, 1)
 

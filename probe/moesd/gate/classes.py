@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,10 +11,10 @@ from probe.arrays import Double
 from probe.text.prompts import PromptSet
 
 CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
-"""``explicit``: the prompt itself says the gender; ``neutral``: no person, or no bias score. Both
-are left alone. The skewed classes go to the expert of the other side."""
+"""``explicit``: the prompt states the gender; ``neutral``: no person, or a bias score near 0. The
+gate opens for the skewed classes only, each of which goes to the expert of the other direction."""
 
-Labels = npt.NDArray[np.str_]
+Labels: TypeAlias = npt.NDArray[np.str_]
 
 
 def classify_bias_score(
@@ -27,10 +29,10 @@ def classify_bias_score(
 
 
 def true_classes(prompts: PromptSet, bias_scores: Double, *, neutral_below: float) -> Labels:
-    """Label prompts by their construction and their bias score, never by hand.
+    """Label prompts by their construction and bias score.
 
-    Gendered prompts are ``explicit``, objects ``neutral``; a neutral prompt about a person is
-    ``neutral`` where its bias score is below ``neutral_below`` and skewed elsewhere.
+    Gendered prompts are ``explicit``, objects ``neutral``. A neutral prompt about a person is
+    ``neutral`` if its bias score is below ``neutral_below``, and skewed otherwise.
     """
     by_bias_score = classify_bias_score(
         bias_scores, neutral_below=neutral_below, explicit_above=np.inf

@@ -1,4 +1,4 @@
-"""A fitted gate: the bias score's axis, what the prompt says, and when that is enough to open."""
+"""A fitted gate: it decides which prompts are corrected."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from probe.arrays import Double, Float32, Mask
+from probe.arrays import Double, Float32, Mask, Matrix
 from probe.errors import ShapeError
 from probe.io.settings import one_of
 from probe.moesd.config import GATE_KINDS, READS, GateKind, Reads
@@ -18,21 +17,21 @@ from probe.moesd.gate.reading import Reading, read_prompts
 from probe.text.encoder import TextEncoder
 
 FLAG_SCALE = 4.0
-"""Of the flags of the list beside states of length 1, so that the ridge costs them little; ours."""
+"""Scale of the word flags beside states of length 1, so that the ridge hardly penalises them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What a gate does with prompts."""
+    """What a gate decides about prompts."""
 
     classes: Labels
     """Shape (n_prompts,), of `CLASSES`. The gate opens for the two skewed ones."""
     is_abstained: Mask
-    """Shape (n_prompts,). It leaned to opening and was not sure enough: these are left alone, and
-    their class is the likelier of the closed two."""
+    """Shape (n_prompts,). A skewed class was likeliest but not likely enough; the class is then the
+    likelier of the other two."""
     weights: Double
-    """Shape (n_prompts, 2): of the experts ``toward-female`` and ``toward-male``; what is left to
-    1 is the base model's. All 0 where the gate stays closed."""
+    """Shape (n_prompts, 2): weights of the experts ``toward-female`` and ``toward-male``; all 0
+    where the gate stays closed."""
 
     @property
     def is_open(self) -> Mask:
@@ -43,33 +42,30 @@ class Decision:
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """A fitted gate.
+    """A fitted gate of one of two kinds.
 
-    The *closed-form* gate asks only the size and the sign of the bias score: below
-    ``neutral_below`` a prompt is neutral, above ``explicit_above`` it is taken to say the gender
-    itself, in between it is skewed. The *trained* gate first reads what the prompt says, the
-    gender, a person without it, or nobody, by a calibrated linear classifier; where that is a
-    person, the sign and the size of the bias score say the class. It opens only from the
-    probability ``open_above`` on, which keeps its false alarms to a stated rate; prompts in the
-    band below are left alone and counted.
+    The *closed-form* gate uses the bias score only: below ``neutral_below`` in size a prompt is
+    neutral, above ``explicit_above`` explicit, in between skewed. The *trained* gate first
+    classifies what the prompt states (a gender, a person without gender, no person) by a calibrated
+    linear classifier; for a person, the bias score determines the class. It opens if the
+    probability of the skewed class is at least ``open_above``, which bounds its false alarms.
     """
 
     axis: Double
     """Shape (n_features,); ``d - Pd``, so that ``<z - Pz, d> = <z, axis>`` (P is symmetric)."""
     midpoint: float
-    """Bias score half-way between the explicit male and female prompts: the origin of the scale."""
+    """Origin of the bias score: half-way between the explicit male and female prompts."""
     neutral_below: float
     explicit_above: float
     classifier: KindClassifier
     open_above: float = 0.0
-    """Least probability of a skewed class for which the trained gate opens."""
+    """Least probability of a skewed class that opens the trained gate."""
     reads: Reads = "pooled"
     has_list: bool = False
-    """Whether the trained gate looks up what the words of a prompt say, too."""
+    """Whether the trained gate also uses word flags."""
     kind: GateKind = "trained"
     is_soft: bool = False
-    """Whether an expert's shift is weighted by the class's probability, or the likeliest class
-    takes all."""
+    """Whether an expert's weight is the class probability rather than 1."""
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, GATE_KINDS)
@@ -78,11 +74,11 @@ class Gate:
     def read(
         self, encoder: TextEncoder, prompts: Sequence[str], z: Float32 | None = None
     ) -> Reading:
-        """Read prompts as this gate needs them; ``z`` are their pooled states, where known."""
+        """Read prompts in this gate's form; ``z`` are their pooled states, where known."""
         return read_prompts(encoder, prompts, reads=self.reads, has_list=self.has_list, z=z)
 
     def bias_score(self, z: Float32) -> Double:
-        """Measure towards whom prompts lean.
+        """Measure the bias score.
 
         Parameters
         ----------
@@ -92,7 +88,7 @@ class Gate:
         Returns
         -------
         ndarray of shape (n_prompts,)
-            ``<z - Pz, d>`` less the midpoint; 0 is no lean, positive leans to male.
+            ``<z - Pz, d>`` minus the midpoint; 0 is unbiased, positive is skewed to male.
         """
         if z.ndim != 2 or z.shape[1] != self.axis.size:
             raise ShapeError(
@@ -103,13 +99,13 @@ class Gate:
         return result
 
     def probabilities(self, reading: Reading) -> Double:
-        """Give the calibrated probability of each of `CLASSES`, shape (n_prompts, 4).
+        """Return the calibrated probability of each of `CLASSES`, shape (n_prompts, 4).
 
-        A person's share goes to the class that the bias score says: that one is a matter of
-        definition.
+        The probability of a person goes to the class that the bias score determines.
         """
-        explicit, person, nobody = self._kinds(reading).T
         bias_scores = self.bias_score(reading.z)
+        features = gate_features(reading, bias_scores, self.reads, has_list=self.has_list)
+        explicit, person, nobody = self.classifier.probabilities(features).T
         is_skewed = np.abs(bias_scores) >= self.neutral_below
         male, female = is_skewed & (bias_scores > 0), is_skewed & (bias_scores <= 0)
         return np.stack(
@@ -117,56 +113,49 @@ class Gate:
         )
 
     def decide(self, reading: Reading, *, kind: GateKind | None = None) -> Decision:
-        """Say what is done with prompts, by the gate's own kind or by the one that is named."""
+        """Decide about prompts, with the gate's own kind by default."""
         if (kind or self.kind) == "closed-form":
             classes = classify_bias_score(
                 self.bias_score(reading.z),
                 neutral_below=self.neutral_below,
                 explicit_above=self.explicit_above,
             )
-            sent = np.stack([classes == CLASSES[1], classes == CLASSES[2]], axis=1)
-            return Decision(classes, np.zeros(len(reading), bool), sent.astype(np.float64))
-        chances = self.probabilities(reading)
-        best = chances.argmax(axis=1)
-        leans = np.isin(best, (1, 2))
-        is_abstained = leans & (chances[:, 1:3].max(axis=1) < self.open_above)
-        closed = np.where(chances[:, 0] >= chances[:, 3], 0, 3)
-        best = np.where(is_abstained, closed, best)
-        sent = chances[:, 1:3] if self.is_soft else np.stack([best == 1, best == 2], axis=1)
+            chosen = np.stack([classes == CLASSES[1], classes == CLASSES[2]], axis=1)
+            return Decision(classes, np.zeros(len(reading), bool), chosen.astype(np.float64))
+        p = self.probabilities(reading)
+        best = p.argmax(axis=1)
+        is_abstained = np.isin(best, (1, 2)) & (p[:, 1:3].max(axis=1) < self.open_above)
+        best = np.where(is_abstained, np.where(p[:, 0] >= p[:, 3], 0, 3), best)
+        weights = p[:, 1:3] if self.is_soft else np.stack([best == 1, best == 2], axis=1)
         is_open = np.isin(best, (1, 2))[:, None]
-        return Decision(np.asarray(CLASSES)[best], is_abstained, np.where(is_open, sent, 0.0))
+        return Decision(np.asarray(CLASSES)[best], is_abstained, np.where(is_open, weights, 0.0))
 
     def classify(self, reading: Reading, *, kind: GateKind | None = None) -> Labels:
         """Name the class of each prompt, shape (n_prompts,); see `decide`."""
         return self.decide(reading, kind=kind).classes
 
-    def _kinds(self, reading: Reading) -> Double:
-        return self.classifier.probabilities(
-            gate_features(reading, self.bias_score(reading.z), self.reads, has_list=self.has_list)
-        )
 
+def gate_features(reading: Reading, bias_scores: Double, reads: Reads, *, has_list: bool) -> Matrix:
+    """Return the classifier's input, shape (n_prompts, n_gate_features).
 
-def gate_features(
-    reading: Reading, bias_scores: Double, reads: Reads, *, has_list: bool
-) -> npt.NDArray[np.floating]:
-    """Give what the classifier sees, shape (n_prompts, n_gate_features)."""
-    of_states = _of_states(reading, bias_scores, reads)
-    if not has_list:
-        return of_states
-    if reading.said is None:
-        raise ShapeError(
-            "the gate looks words up but was given states alone; take them from `Gate.read`"
-        )
-    return np.concatenate([of_states, FLAG_SCALE * reading.said], axis=1)
-
-
-def _of_states(reading: Reading, bias_scores: Double, reads: Reads) -> npt.NDArray[np.floating]:
+    Raises
+    ------
+    ShapeError
+        If the reading does not have what the gate needs.
+    """
+    features: Matrix | None
     if reads == "bias_score":
-        return np.stack([bias_scores, np.abs(bias_scores)], axis=1)
-    if reads == "pooled":
-        return reading.z
-    if reading.words is None:
+        features = np.stack([bias_scores, np.abs(bias_scores)], axis=1)
+    else:
+        features = reading.z if reads == "pooled" else reading.words
+    if features is None:
         raise ShapeError(
-            "the gate reads words but was given pooled states alone; take them from `Gate.read`"
+            "the gate reads words but was given pooled states only; read prompts with `Gate.read`"
         )
-    return reading.words
+    if not has_list:
+        return features
+    if reading.flags is None:
+        raise ShapeError(
+            "the gate looks words up but was given states only; read prompts with `Gate.read`"
+        )
+    return np.concatenate([features, FLAG_SCALE * reading.flags], axis=1)

@@ -1,4 +1,4 @@
-"""What a gate reads of a prompt: its states, in one of three ways, and what its words say."""
+"""Input of the gate: states of a prompt, in one of three forms, and flags from its words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from probe.arrays import Float32
@@ -19,28 +18,23 @@ from probe.text.encoding.layers import entering_states
 from probe.text.prompts import check_no_string
 
 FLAGS = ("gender", "person", "nobody")
-"""What the words of a prompt say, at most one of it: a gender; a person and no gender, nor any name
-that is on no list; or that what could have said so is about nobody."""
+"""At most one holds for a prompt: its words state a gender; name a person without gender or unknown
+name; or contain gendered words that refer to nobody."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a gate has before it when it decides."""
+    """The gate's input for some prompts."""
 
     z: Float32
     """Shape (n_prompts, n_features): pooled states, L2-normalised."""
     words: Float32 | None = None
-    """Shape (n_prompts, n_word_features), see `read_words`; None if the gate reads no words."""
-    said: Float32 | None = None
-    """Shape (n_prompts, 3), see `FLAGS`; None if the gate has no list of words."""
+    """Shape (n_prompts, n_word_features), see `read_words`; None if the gate does not use them."""
+    flags: Float32 | None = None
+    """Shape (n_prompts, 3), see `FLAGS`; None if the gate has no word list."""
 
     def __len__(self) -> int:
         return len(self.z)
-
-    def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Reading:
-        """Keep some prompts."""
-        words, said = (None if of is None else of[rows] for of in (self.words, self.said))
-        return Reading(self.z[rows], words, said)
 
 
 def read_prompts(
@@ -59,58 +53,56 @@ def read_prompts(
     encoder : TextEncoder
     prompts : sequence of str
     reads : str
-        What the gate reads: ``"pooled"``, ``"bias_score"`` or ``"words"``.
+        Form of the states: ``"pooled"``, ``"bias_score"`` or ``"words"``.
     has_list : bool
-        Whether it looks words up as well.
+        Whether the gate looks words up.
     z : ndarray of shape (n_prompts, n_features), optional
-        Pooled states, L2-normalised, where they are known already.
+        Pooled states, L2-normalised, where known.
     lists : GenderWords, optional
-        Where words are looked up; the shipped lists if not given.
+        Word lists; the shipped ones by default.
     """
-    z = encoder.embed(prompts) if z is None else z
     return Reading(
-        z,
+        encoder.embed(prompts) if z is None else z,
         read_words(encoder, prompts) if reads == "words" else None,
-        read_said(prompts, lists) if has_list else None,
+        read_flags(prompts, lists) if has_list else None,
     )
 
 
-def read_said(prompts: Sequence[str], lists: GenderWords | None = None) -> Float32:
-    """Look up what prompts say by their words, whatever the encoder makes of them.
+def read_flags(prompts: Sequence[str], lists: GenderWords | None = None) -> Float32:
+    """Look up what the words of prompts state, independently of the encoder.
 
-    An encoder that has never met a name cannot know who bears it, and one that has never met
-    charcoal may not see the farmer in a drawing. Our choice: the paper's gate has no such list.
+    An encoder that has never met a name cannot know its gender. Our choice: the paper's gate has no
+    word list.
 
     Returns
     -------
     ndarray of shape (n_prompts, 3)
-        1 for what is said, of `FLAGS`. "A male plug" says that nobody is there, as "a beach without
-        people" does; "Wislawa, a nurse" says nothing, if the name is unknown. See
+        1 where a flag of `FLAGS` holds. "A male plug" and "a beach without people" refer to nobody;
+        "Wislawa, a nurse" has no flag if the name is unknown. See
         `probe.text.captions.gender.read_gender`.
     """
     check_no_string("prompts", prompts)
     found = [read_gender(prompt, lists) for prompt in prompts]
     rows = [[bool(words) for words in (of.words, of.people, of.passed_over)] for of in found]
-    said = np.array(rows, dtype=bool).reshape(-1, len(FLAGS))
-    said[:, 1:] &= ~said[:, :1]
-    said[:, 2] &= ~said[:, 1]
-    said[:, 1] &= np.array([not of.unknown for of in found], dtype=bool)
-    return said.astype(np.float32)
+    flags = np.array(rows, dtype=bool).reshape(-1, len(FLAGS))
+    flags[:, 1:] &= ~flags[:, :1]
+    flags[:, 2] &= ~flags[:, 1]
+    flags[:, 1] &= np.array([not of.unknown for of in found], dtype=bool)
+    return flags.astype(np.float32)
 
 
 @torch.no_grad()
 def read_words(encoder: TextEncoder, prompts: Sequence[str], *, batch_size: int = 256) -> Float32:
-    """Read prompts word by word, before the encoder has made one meaning of them.
+    """Compute word features from the early layers of the encoder.
 
-    The states that enter the first layer (the bare words) and those a quarter and half of the way
-    up are L2-normalised, and over the positions of the prompt's own words their mean and their
-    maximum are taken. An occupation that was never seen is then one word among many, where in the
-    pooled state it may look like a word of gender. Our choice: the paper does not say.
+    The states that enter the layers of `word_depths` are L2-normalised; their mean and maximum over
+    the prompt's own tokens are the features. There an unknown occupation is one word among many,
+    while in the pooled state it may look like a gendered word. Our choice.
 
     Returns
     -------
     ndarray of shape (n_prompts, n_word_features)
-        For each of the depths the mean, then for each the maximum: 2 n_depths n_features numbers.
+        The mean for each depth, then the maximum for each: 2 n_depths n_features numbers.
     """
     depths = word_depths(int(encoder.model.config.num_hidden_layers))
     row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
@@ -120,21 +112,21 @@ def read_words(encoder: TextEncoder, prompts: Sequence[str], *, batch_size: int 
     lengths = encoder.prompt_mask(ids).sum(dim=1).numpy()
     for rows in batches_by_length(lengths, batch_size):
         # Early states of a causal or masked encoder do not depend on the padding; for one that
-        # sees it (T5 of Stable Diffusion 3) leaving it out is a choice, and the same for all.
+        # attends to it (T5 of Stable Diffusion 3) leaving it out is a choice.
         batch = ids[rows, : lengths[rows].max()]
         mask = encoder.prompt_mask(batch)
         is_word = mask.bool() & ~torch.isin(batch, special)
-        is_word |= ~is_word.any(dim=1, keepdim=True) & mask.bool()  # nothing but special tokens
+        is_word |= ~is_word.any(dim=1, keepdim=True) & mask.bool()  # only special tokens
         batch, is_word = batch.to(encoder.device), is_word.to(encoder.device).unsqueeze(2)
-        seen = None if encoder.is_causal else mask.to(encoder.device)
-        states = torch.stack(entering_states(encoder.model, batch, seen, depths))
+        attended = None if encoder.is_causal else mask.to(encoder.device)
+        states = torch.stack(entering_states(encoder.model, batch, attended, depths))
         states = torch.nn.functional.normalize(states.float(), dim=3)
         means = (states * is_word).sum(dim=2) / is_word.sum(dim=1)  # (n_depths, n_prompts, width)
-        tops = states.masked_fill(~is_word, -torch.inf).amax(dim=2)
-        words[rows] = torch.cat([*means, *tops], dim=1).cpu().numpy()
+        maxima = states.masked_fill(~is_word, -torch.inf).amax(dim=2)
+        words[rows] = torch.cat([*means, *maxima], dim=1).cpu().numpy()
     return words[[row_of[prompt] for prompt in prompts]]
 
 
 def word_depths(n_layers: int) -> tuple[int, ...]:
-    """Number the layers whose input is read: the first, a quarter and half of the way up."""
+    """Return the layers whose input is read: the first, and those at a quarter and at half."""
     return tuple(sorted({0, n_layers // 4, n_layers // 2}))

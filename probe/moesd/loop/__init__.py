@@ -1,1 +1,1 @@
-"""The loop of every training: precision, accumulation, averaging, early stopping, resumption."""
+"""The training loop: precision, gradient accumulation, averaging, early stopping, resumption."""

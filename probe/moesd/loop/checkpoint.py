@@ -1,4 +1,4 @@
-"""Where a training stands, on disk: whole or absent, and refused if settings have changed."""
+"""The stored state of an interrupted training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class State:
     """On the CPU; names are of the form ``"group/name"``."""
 
     def group(self, name: str) -> dict[str, torch.Tensor]:
-        """The tensors of one group, by the rest of their names."""
+        """Return the tensors of one group, by the rest of their names."""
         prefix = f"{name}/"
         return {
             key.removeprefix(prefix): value
@@ -39,18 +39,19 @@ class State:
 
 @dataclass
 class Checkpoint:
-    """The file that a training writes as it goes, and reads when it is started again.
+    """The file that a training writes regularly, and resumes from.
 
     Parameters
     ----------
     path : Path
-        A safetensors file; it is removed when the training has ended.
+        A safetensors file, removed at the end of the training.
     provenance : Provenance
-        ``made_from`` names the inputs without the settings: a state of other inputs is not used.
+        ``made_from`` identifies the inputs without the settings; a state of other inputs is
+        ignored.
     settings : mapping
-        Those of the training.
+        Of the training.
     share : float
-        Share of the time that may go into writing: a large state is written seldom.
+        Largest share of the time that is spent on writing.
     """
 
     path: Path
@@ -65,7 +66,7 @@ class Checkpoint:
         Raises
         ------
         ArtifactError
-            If it was made with other settings: the message names them.
+            If it has other settings; the message names them.
         """
         if not self.path.exists():
             return None
@@ -75,12 +76,12 @@ class Checkpoint:
         now = json.loads(json.dumps(dict(self.settings)))
         changed = [name for name in {**settings, **now} if settings.get(name) != now.get(name)]
         if changed:
-            told = ", ".join(
+            changes = ", ".join(
                 f"{name} was {settings.get(name)!r} and is {now.get(name)!r}" for name in changed
             )
             raise ArtifactError(
-                f"{self.path} holds a training that was interrupted, of other settings: {told}; "
-                "set them back to go on, or remove the file to start anew"
+                f"{self.path} holds an interrupted training with other settings: {changes}; set "
+                "them back to resume, or remove the file to start again"
             )
         if found.made_from != self.provenance.made_from:
             return None
@@ -88,11 +89,11 @@ class Checkpoint:
         return State(scalars, tensors)
 
     def is_due(self) -> bool:
-        """Whether the last writing is long enough ago; at first, at once."""
+        """Whether enough time has passed since the last writing; True at first."""
         return time.monotonic() >= self._due
 
     def write(self, state: State) -> None:
-        """Write a state in place of the last."""
+        """Replace the stored state."""
         begun = time.monotonic()
         text = json.dumps({**state.scalars, "settings": dict(self.settings)})
         arrays = {name: tensor.numpy() for name, tensor in state.tensors.items()}
@@ -102,5 +103,5 @@ class Checkpoint:
         self._due = ended + (ended - begun) / self.share
 
     def remove(self) -> None:
-        """Remove the file: the training has ended."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One loop for every objective: what it minimises differs, how steps are made does not."""
+"""The training loop for one objective after another."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from probe.moesd.loop.steps import Objective, Steps, Weights, copy_weights, load
 
 
 class Loop:
-    """Adam with a cosine and clipped gradients, for one objective after another.
+    """AdamW with a cosine schedule and clipped gradients, for one objective after another.
 
-    A state is written only where its loss is finite, and holds everything that the next step
-    depends on: a training that is killed and started again ends in the same weights.
+    The stored state always has a finite loss and contains everything that the next step depends on:
+    an interrupted and resumed training ends with the same weights, bit for bit.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
-        All that any objective trains.
+        All weights that any objective trains.
     config : TrainConfig
     n_steps : int
         Steps of all objectives.
     checkpoint : Checkpoint, optional
-        Where to keep the state.
+        Where to store the state.
     progress : callable, optional
-        Called with (steps done, steps in all).
+        Called with (steps done, total steps).
 
     Raises
     ------
     ValueError
-        If the batches of a step cannot be shared out evenly to the processes that were launched.
+        If the batches of a step cannot be divided evenly among the processes.
     """
 
     def __init__(
@@ -57,42 +57,43 @@ class Loop:
                 f"set it to a multiple of {n}"
             )
         self._resumed = checkpoint.read() if checkpoint is not None else None
-        distributed.barrier()  # for all to have read, before the first writes again
+        distributed.barrier()  # all must have read before the first process writes again
         if not distributed.is_first():
             self._checkpoint = self._progress = None
 
     def run(self, make: Callable[[], Objective], n_steps: int) -> None:
-        """Minimise one objective; it is made here, where the weights are those that it starts from.
+        """Construct one objective, which reads the present weights, and minimise it.
 
         Raises
         ------
         DataError
-            If a loss is not finite; the last state whose loss was stays on disk.
+            If a loss is not finite; the last finite state stays on disk.
         MemoryLimitError
-            If memory does not suffice; the message says what to lower.
+            If memory does not suffice; the message names the settings to lower.
         """
         phase, self._phase = self._phase, self._phase + 1
         resumed, end = self._resumed, self._done + n_steps
-        if resumed is None or phase >= resumed.scalars["phase"]:
-            is_resumed = resumed is not None and phase == resumed.scalars["phase"]
-            if resumed is not None and is_resumed:
+        if resumed is not None and phase > resumed.scalars["phase"]:
+            resumed = None
+        if resumed is None or phase == resumed.scalars["phase"]:
+            if resumed is not None:
                 load_weights(self._weights, resumed.group("start"))
             start = copy_weights(self._weights)
-            with ExitStack() as stack, self._memory_watched():
+            with ExitStack() as stack, self._explaining_memory_errors():
                 objective = make()
                 if isinstance(objective, AbstractContextManager):
                     stack.enter_context(objective)
                 steps = Steps(objective, self._weights, self._config, n_steps=n_steps)
-                if resumed is not None and is_resumed:
+                if resumed is not None:
                     steps.load(resumed)
                 self._done += steps.done
                 self._minimise(steps, phase, start)
                 steps.finish()
         self._done = end
-        self._tell()
+        self._report()
 
     def finish(self) -> None:
-        """Remove the state from disk: the weights are what was asked for."""
+        """Remove the stored state."""
         if self._checkpoint is not None:
             self._checkpoint.remove()
 
@@ -107,33 +108,33 @@ class Loop:
             steps.update()
             self._done += 1
             if not steps.is_over:
-                self._tell()
+                self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._progress is not None:
             self._progress(self._done, self._n_steps)
 
     def _not_finite(self, steps: Steps, loss: torch.Tensor) -> str:
-        kept = ""
+        stored = ""
         if self._checkpoint is not None and self._checkpoint.path.exists():
-            kept = f"; the last good state is kept in {self._checkpoint.path}, remove it then"
+            stored = f"; the last finite state is in {self._checkpoint.path}, which must be removed"
         return (
             f"the {steps.objective.name} loss became {loss.item()} at step {self._done}; lower the "
-            f"learning rate (it is {self._config.learning_rate}){kept}"
+            f"learning rate (it is {self._config.learning_rate}){stored}"
         )
 
     @contextmanager
-    def _memory_watched(self) -> Iterator[None]:
+    def _explaining_memory_errors(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
             config = self._config
-            saved = "" if config.checkpointing else ", or set checkpointing = true"
+            option = "" if config.checkpointing else ", or set checkpointing = true"
             raise MemoryLimitError(
                 f"memory does not suffice for batch_size = {config.batch_size}; lower it (and "
-                f"raise accumulate, now {config.accumulate}, for steps of as many pictures){saved}"
+                f"raise accumulate, now {config.accumulate}, to keep the images per step){option}"
             ) from error
 
 

@@ -1,8 +1,8 @@
-"""The steps of one objective: optimizer, schedule, precision, average, and what is best so far."""
+"""The steps of one objective: optimizer, schedule, precision, moving average, early stopping."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -14,16 +14,15 @@ from probe.moesd.loop.checkpoint import State
 Weights = dict[str, torch.Tensor]
 
 N_CHECKS = 20
-"""How often the held-out training prompts are looked at, if early stopping is asked for."""
+"""Number of validations per objective with early stopping."""
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Objective(Protocol):
-    """What is minimised; a context manager too, if it puts something into the image model.
+    """What is minimised; also a context manager if it changes the image model.
 
-    ``rng`` is the generator of its batches, ``skip()`` draws a batch from it that another process
-    computes, and ``validate()`` is the loss on prompts that are not learnt from; each may be
-    missing.
+    Optional attributes: ``rng``, the generator of its batches; ``skip()``, which draws a batch that
+    another process computes; ``validate()``, the loss on validation prompts.
     """
 
     name: str
@@ -36,7 +35,7 @@ class Objective(Protocol):
 
 
 class Steps:
-    """The steps of one objective: optimizer, schedule, average, and what is best so far."""
+    """The steps of one objective."""
 
     def __init__(
         self, objective: Objective, weights: Weights, config: TrainConfig, *, n_steps: int
@@ -48,46 +47,44 @@ class Steps:
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, n_steps)
         self._device = objective.parameters[0].device.type
         self._scaler = torch.amp.GradScaler(self._device, enabled=config.precision == "fp16")
-        self._average = copy_weights(weights) if config.ema else {}
+        self._average = _moving_average(weights, config.ema) if config.ema else None
         self._best: Weights = {}
         self._best_loss, self._n_worse = float("inf"), 0
 
     @property
     def is_over(self) -> bool:
-        """Whether all steps are done, or progress on held-out prompts has ended."""
+        """Whether all steps are done, or the validation loss has stopped falling."""
         patience = self._config.patience
         return self.done >= self._n_steps or bool(patience and self._n_worse >= patience)
 
     def rng_state(self) -> torch.Tensor:
-        """Where the objective's chance stands; empty if it has none."""
+        """Return the state of the objective's generator; empty if it has none."""
         rng = getattr(self.objective, "rng", None)
         return torch.empty(0, dtype=torch.uint8) if rng is None else rng.get_state()
 
     def compute(self) -> torch.Tensor:
-        """Compute loss and gradient of one step; the weights stay.
+        """Compute loss and gradient of one step without changing the weights.
 
-        The batches of a step are shared out to the processes. Each draws all of them, so that
-        chance takes the same course in one process and in many.
+        The batches of a step are divided among the processes. Each process draws all of them, so
+        that the random numbers do not depend on the number of processes.
         """
         self._optimizer.zero_grad(set_to_none=True)
         n_batches = self._config.accumulate
         total = torch.zeros((), device=self._device)
         for batch in range(n_batches):
             if batch % distributed.world_size() != distributed.rank():
-                self._skip()
+                if (skip := getattr(self.objective, "skip", None)) is not None:
+                    skip()
                 continue
-            with self._precision():
+            name = self._config.precision
+            with torch.autocast(self._device, dtype=_DTYPES.get(name), enabled=name in _DTYPES):
                 loss = self.objective.loss() / n_batches
             self._scaler.scale(loss).backward()
             total = total + loss.detach()
-        return total if distributed.world_size() == 1 else self._together(total)
+        return total if distributed.world_size() == 1 else self._sum_over_processes(total)
 
-    def _skip(self) -> None:
-        if (skip := getattr(self.objective, "skip", None)) is not None:
-            skip()
-
-    def _together(self, loss: torch.Tensor) -> torch.Tensor:
-        """Add up loss and gradients of all processes; a weight that none has used keeps none."""
+    def _sum_over_processes(self, loss: torch.Tensor) -> torch.Tensor:
+        """Sum loss and gradients; a weight that no process uses keeps no gradient."""
         weights = self.objective.parameters
         is_used = torch.tensor([w.grad is not None for w in weights]).to(loss)
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
@@ -102,30 +99,34 @@ class Steps:
         return loss[0]
 
     def update(self) -> None:
-        """Move the weights, and look at held-out prompts when it is time."""
+        """Update the weights, and validate when it is due."""
         self._scaler.unscale_(self._optimizer)
         torch.nn.utils.clip_grad_norm_(self.objective.parameters, 1.0)
         scale = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        if self._scaler.get_scale() >= scale:  # lower after a step that fp16 had no room for
+        if self._scaler.get_scale() >= scale:  # it falls after a step that overflowed in fp16
             self._schedule.step()
         self.done += 1
-        for name, average in self._average.items():
-            average.lerp_(self._weights[name].detach(), 1 - self._config.ema)
+        if self._average is not None:
+            self._average.step(self._weights.values())
         if self._config.patience and self.done % max(1, self._n_steps // N_CHECKS) == 0:
-            self._check()
+            self._validate()
 
     def finish(self) -> None:
-        """Put the weights that are kept into place: the best, the average, or the last."""
-        load_weights(self._weights, self._best or self._average)
+        """Set the final weights: the best, the average, or the last."""
+        if self._best:
+            load_weights(self._weights, self._best)
+        elif self._average is not None:
+            self._average.copy_to(self._weights.values())
 
     def state(self, drawn_from: torch.Tensor, phase: int, start: Weights) -> State:
-        """Describe where the training stands before the next update."""
+        """Return the state before the next update."""
+        shadows = [] if self._average is None else self._average.shadow_params
         groups = {
             "start": start,
             "now": self._weights,
-            "average": self._average,
+            "average": dict(zip(self._weights, shadows, strict=False)),
             "best": self._best,
             "adam": {
                 f"{number}.{name}": value
@@ -149,14 +150,18 @@ class Steps:
         return State(scalars, {**tensors, "rng": drawn_from})
 
     def load(self, state: State) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
+        scalars, average = state.scalars, state.group("average")
         load_weights(self._weights, state.group("now"))
-        load_weights(self._average, state.group("average"))
+        if self._average is not None:
+            self._average.optimization_step = scalars["done"]
+            self._average.shadow_params = [
+                average[name].to(weight.device) for name, weight in self._weights.items()
+            ]
         self._best = {
             name: value.to(self._weights[name].device)
             for name, value in state.group("best").items()
         }
-        scalars = state.scalars
         self.done, self._n_worse = scalars["done"], scalars["n_worse"]
         self._best_loss = scalars["best_loss"]
         self._schedule.load_state_dict(scalars["schedule"])
@@ -167,40 +172,43 @@ class Steps:
             moments.setdefault(int(number), {})[name] = value
         optimizer = self._optimizer.state_dict()
         self._optimizer.load_state_dict({**optimizer, "state": moments})
-        for group, rate in zip(
-            self._optimizer.param_groups, scalars["schedule"]["_last_lr"], strict=True
-        ):
+        rates = scalars["schedule"]["_last_lr"]
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        rng = getattr(self.objective, "rng", None)
-        if rng is not None:
+        if (rng := getattr(self.objective, "rng", None)) is not None:
             rng.set_state(state.tensors["rng"])
 
-    def _check(self) -> None:
-        """Measure progress with the weights that would be kept."""
-        now = copy_weights(self._weights)
-        load_weights(self._weights, self._average)
-        validate: Callable[[], float] = self.objective.validate  # type: ignore[attr-defined]
-        loss = validate()
-        if distributed.world_size() > 1:  # rounding may differ, and all must stop at the same check
+    def _validate(self) -> None:
+        """Compute the validation loss with the weights that would be returned."""
+        weights = list(self._weights.values())
+        if self._average is not None:
+            self._average.store(weights)
+            self._average.copy_to(weights)
+        loss = float(self.objective.validate())  # type: ignore[attr-defined]
+        if distributed.world_size() > 1:  # rounding may differ, and all must stop together
             loss = float(distributed.total(torch.tensor(loss, device=self._device)))
         if loss < self._best_loss:
             self._best_loss, self._n_worse, self._best = loss, 0, copy_weights(self._weights)
         else:
             self._n_worse += 1
-        load_weights(self._weights, now)
-
-    def _precision(self) -> torch.autocast:
-        name = self._config.precision
-        return torch.autocast(self._device, dtype=_DTYPES.get(name), enabled=name in _DTYPES)
+        if self._average is not None:
+            self._average.restore(weights)
 
 
 def copy_weights(weights: Mapping[str, torch.Tensor]) -> Weights:
-    """Copy weights, so that training may go on."""
+    """Copy weights."""
     return {name: weight.detach().clone() for name, weight in weights.items()}
 
 
 @torch.no_grad()
 def load_weights(weights: Mapping[str, torch.Tensor], values: Mapping[str, torch.Tensor]) -> None:
-    """Put values into the weights of the same names."""
+    """Copy values into the weights of the same names."""
     for name, value in values.items():
         weights[name].copy_(value)
+
+
+def _moving_average(weights: Weights, decay: float) -> Any:
+    # Imported here: diffusers takes seconds, and the latent objective does without it.
+    from diffusers.training_utils import EMAModel
+
+    return EMAModel(weights.values(), decay=decay)
