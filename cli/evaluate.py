@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cli.audit import SOURCES, AuditRequest, audit_options
-from cli.options import device_option, json_option, seed_option, settings_of
+from cli.options import SettingsCommand, device_option, json_option, seed_option, settings_of
 from cli.output import echo_json, given, open_run
 from cli.power import Plan, power_options
 from cli.progress import ProgressBar
 from cli.release_gate import FAILED, Gate, gate_options
 from cli.sequential import Stopping, stopping_options
-from probe.run.config import EvaluateConfig
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @audit_options
 @stopping_options
 @power_options
 @gate_options
-@settings_of(EvaluateConfig)
+@settings_of("evaluate")
 @seed_option("Seed of the resamples.")
 @device_option
 @json_option
@@ -51,9 +51,12 @@ def evaluate(
     Without RUN, audit what others made: pictures, labels or counts of any model, with what chance
     alone gives and what few pictures cannot tell.
     """
+    from probe.run.registry import settings_tables
+
     plan, stopping = Plan(power, difference, spread), Stopping(until_settled, max_images, side)
     gate = Gate.parse(fail_above, fail_below, policy, junit)
-    settings = {name: options.pop(name) for name in EvaluateConfig.__dataclass_fields__}
+    names = [item.name for item in fields(settings_tables()["evaluate"])]
+    settings = {name: options.pop(name) for name in names}
     chosen = given(options)
     _check(run, plan, gate, chosen)
     if plan:

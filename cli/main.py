@@ -14,6 +14,7 @@ from cli.compare import compare
 from cli.errors import OneLineErrors
 from cli.evaluate import evaluate
 from cli.options import (
+    SettingsCommand,
     device_option,
     drawing_options,
     encoder_option,
@@ -32,11 +33,6 @@ from cli.publish import card, plan, publish
 from cli.studies import concept, export, info, inspect, probe, sweep
 from probe import __version__
 from probe.io.distributed import is_first, own_device
-from probe.run.config import (
-    FitConfig,
-    GenerateConfig,
-    TrainConfig,
-)
 
 if TYPE_CHECKING:
     from probe.run.experiment import Experiment
@@ -111,9 +107,9 @@ def embed(
     tell_outcome(outcome, as_json)
 
 
-@main.command()
+@main.command(cls=SettingsCommand)
 @run_argument
-@settings_of(FitConfig)
+@settings_of("fit")
 @seed_option("Seed of the resamples and of the map.")
 @json_option
 def fit(run: Path, as_json: bool, **settings: Any) -> None:
@@ -123,9 +119,9 @@ def fit(run: Path, as_json: bool, **settings: Any) -> None:
     tell_outcome(outcome, as_json)
 
 
-@main.command()
+@main.command(cls=SettingsCommand)
 @run_argument
-@settings_of(TrainConfig)
+@settings_of("train")
 @seed_option("Seed of the training.")
 @device_option
 @json_option
@@ -141,9 +137,9 @@ def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
         tell_outcome(outcome, as_json)
 
 
-@main.command()
+@main.command(cls=SettingsCommand)
 @run_argument
-@settings_of(GenerateConfig)
+@settings_of("generate")
 @seed_option("Seed of the noise that pictures start from.")
 @device_option
 @json_option
@@ -196,13 +192,13 @@ def report(run: Path, as_json: bool) -> None:
     tell_outcome(outcome, as_json)
 
 
-@main.command("run")
+@main.command("run", cls=SettingsCommand)
 @run_argument
 @model_option
 @encoder_option
 @lexicon_option
-@settings_of(TrainConfig, "objective", "n_examples")
-@settings_of(GenerateConfig, "n_images")
+@settings_of("train", only=["objective", "n_examples"])
+@settings_of("generate", only=["n_images"])
 @seed_option("Seed of the whole run, kept in its settings.")
 @device_option
 @json_option

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from probe.io.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -103,23 +107,95 @@ def _split(_context: click.Context, _option: click.Parameter, given: str) -> tup
     return tuple(part.strip() for part in given.split(",") if part.strip())
 
 
-def settings_of(config: type[Any], *names: str) -> Callable[[Command], Command]:
-    """One option for each named setting of a stage, all of them if none is named.
+Tables = Mapping[str, type["Settings"]]
 
-    An option that is not given leaves the setting of ``config.toml`` as it is.
+
+def settings_of(
+    *tables: str | Callable[[], Tables], only: Sequence[str] = ()
+) -> Callable[[Command], Command]:
+    """Derive one option from each setting of some tables of ``config.toml``.
+
+    An option that is not given leaves the setting of ``config.toml`` as it is. The command must be
+    a `SettingsCommand`: the options are derived when they are first needed, because they come from
+    every stage and study that is installed.
+
+    Parameters
+    ----------
+    tables : str or callable
+        Names of tables, or functions that return tables by name.
+    only : sequence of str
+        Names of the settings; all of them but ``seed`` if empty.
     """
 
     def decorate(command: Command) -> Command:
-        for item in reversed(fields(config)):
-            if item.name in names or (not names and item.name != "seed"):
-                shown = f"{item.metadata['help']}  [new run: {item.default!s}]"
-                if item.default == "":
-                    shown = item.metadata["help"]
-                flag = "--" + item.name.replace("_", "-")
-                kind: dict[str, Any] = {"type": type(item.default), "help": shown}
-                if (alone := item.metadata["alone"]) is not None:
-                    kind |= {"is_flag": False, "flag_value": alone}
-                command = click.option(flag, **kind)(command)
+        wanted = vars(command).setdefault("settings_of", [])
+        wanted.insert(0, (tables, tuple(only)))
         return command
 
     return decorate
+
+
+class SettingsCommand(click.Command):
+    """A command with options that are derived from settings."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the arguments, the derived options, then the other options."""
+        own = super().get_params(ctx)
+        derived = self._derived
+        names = {option.name for option in derived}
+        arguments = [each for each in own if isinstance(each, click.Argument)]
+        others = [each for each in own if each not in arguments and each.name not in names]
+        return [*arguments, *derived, *others]
+
+    @cached_property
+    def _derived(self) -> list[click.Option]:
+        from probe.run.registry import settings_tables
+
+        known, options = settings_tables(), {}
+        for tables, only in vars(self.callback).get("settings_of", ()):
+            for table in tables:
+                of_table = {table: known[table]} if isinstance(table, str) else table()
+                for kind in of_table.values():
+                    for item in fields(kind):
+                        if item.name in only or (not only and item.name != "seed"):
+                            options[item.name] = _option(item)
+        return list(options.values())
+
+
+class SettingType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
+    """Values of one setting, within its bounds."""
+
+    def __init__(self, item: Field[Any]) -> None:
+        self._item = item
+        kinds = {bool: "boolean", int: "integer", float: "float", str: "text"}
+        self.name = kinds[type(item.default)]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """Return the choices, if the setting has any."""
+        choices = self._item.metadata["choices"]
+        return f"[{'|'.join(choices)}]" if choices else None
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a value; one that is not allowed is wrong usage."""
+        from probe.io.settings import parse_value
+
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_value(self._item, value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _option(item: Field[Any]) -> click.Option:
+    metadata = item.metadata
+    notes = [f"new run: {item.default}"] if item.default != "" else []
+    for name, sign in (("minimum", ">="), ("maximum", "<="), ("below", "<")):
+        if (bound := metadata[name]) is not None and not (name == "minimum" and bound == 0):
+            notes.append(f"{sign} {bound:g}")
+    about = metadata["help"] + (f"  [{'; '.join(notes)}]" if notes else "")
+    flag: dict[str, Any] = {}
+    if metadata["alone"] is not None:
+        flag = {"is_flag": False, "flag_value": metadata["alone"]}
+    name = "--" + item.name.replace("_", "-")
+    return click.Option([name], type=SettingType(item), help=about, **flag)

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from cli.options import json_option, run_argument, settings_of
+from cli.options import SettingsCommand, json_option, run_argument, settings_of
 from cli.output import echo_json, given, open_run
-from probe.run.config import SIDES, TrainConfig
+
+_PLANNED = ("side", "width", "unet_width", "n_experts", "placement", "style", "batch_size")
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @click.option("--model", required=True, help="tinytown, a folder, or a hub id.")
-@click.option("--side", type=click.Choice(SIDES), help="Where experts sit; on both if not given.")
-@settings_of(TrainConfig, "width", "unet_width", "n_experts", "placement", "style", "batch_size")
+@settings_of("train", only=_PLANNED)
 @click.option("--resolution", type=int, help="Pixels of a side; the model's own if not given.")
 @json_option
 def plan(model: str, as_json: bool, **settings: Any) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import (
+    SettingsCommand,
+    Tables,
     device_option,
     format_option,
     json_option,
@@ -17,37 +19,62 @@ from cli.options import (
 )
 from cli.output import echo_json, given, open_run, tell_outcome
 from cli.progress import ProgressBar
-from probe.run.config import STUDIES, GenerateConfig, ProbeConfig
 
 if TYPE_CHECKING:
     from probe.run.pipeline import Outcome
 
 
-@click.command()
+class StudyName(click.ParamType):  # type: ignore[type-arg]
+    """The name of a study that is installed."""
+
+    name = "study"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse a name that no study has."""
+        from probe.run.registry import STUDIES
+
+        if value not in STUDIES:
+            self.fail(f"{value!r} is not one of {', '.join(STUDIES)}.", param, ctx)
+        return value
+
+
+class ProbeCommand(SettingsCommand):
+    """A command whose help lists every study that is installed."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one line a study."""
+        from probe.run.registry import pipeline, studies
+
+        rows = []
+        for study in studies():
+            last = pipeline(study.requires)[-1].name
+            needs = "" if last == "fit" else f" (requires `{last}`)"
+            rows.append((study.name, f"{study.about[0].upper()}{study.about[1:]}{needs}."))
+        with formatter.section("Studies"):
+            formatter.write_dl(rows)
+
+
+def _study_tables() -> Tables:
+    from probe.run.registry import PROBE, settings_tables, studies
+
+    wanted = {PROBE, *(study.name for study in studies())}
+    return {name: kind for name, kind in settings_tables().items() if name in wanted}
+
+
+@click.command(cls=ProbeCommand)
 @run_argument
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(STUDIES),
+    type=StudyName(),
     help="Only this study; may be given several times. All that RUN allows if not given.",
 )
-@settings_of(ProbeConfig)
+@settings_of(_study_tables)
 @seed_option("Seed of everything that is drawn.")
 @device_option
 @json_option
 def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settings: Any) -> None:
-    """Look deeper into the text encoder of RUN.
-
-    directions: how firm the axis is, and whether other estimators find the same one.
-    association: WEAT and its family. erasure: what erasers leave, and what they take along.
-    tracing: the layer, token and attention head that carry the bias. mixture: the share of women
-    in the pictures, read off the denoiser before any is made; prediction: the same, foretold from
-    the text. intersections: who is missing where gender, age and skin tone meet, and whether
-    prompts that ask for a combination get it. levels: pictures under prompts that say more and
-    more of the gender, from nothing to a noun: what is gained where nothing is said, and disturbed
-    where something is. These four need `evaluate`. gate: what the gate makes of prompts that were
-    built to be hard, and of ever more specific ones; needs `train`.
-    """
+    """Study the text encoder of RUN, and its pictures."""
     with ProgressBar() as bar:
 
         def tell(outcome: Outcome) -> None:
@@ -60,10 +87,10 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @run_argument
 @click.argument("concept")
-@settings_of(ProbeConfig, "n_bootstrap")
+@settings_of("probe", only=["n_bootstrap"])
 @seed_option("Seed of everything that is drawn.")
 @device_option
 @json_option
@@ -80,7 +107,7 @@ def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any
     tell_outcome(outcome, as_json)
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @run_argument
 @click.option(
     "--over",
@@ -91,7 +118,7 @@ def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any
     help="What varies, e.g. train.width=8,16,32; several give every combination.",
 )
 @click.option("--name", help="Name of the sweep; the settings' names if not given.")
-@settings_of(GenerateConfig, "n_images")
+@settings_of("generate", only=["n_images"])
 @device_option
 @json_option
 def sweep(

@@ -30,7 +30,7 @@ def draw_concept(run: Path, stem: str) -> list[Path]:
     run : Path
         Run folder.
     stem : str
-        Name of the concept's files, as `probe.run.studies.concept.ConceptStudy` gives it.
+        Name of the concept's files, as `probe.run.concept.ConceptStudy` gives it.
 
     Returns
     -------

@@ -45,7 +45,7 @@ TOUCHED = {
     reads=add_source(
         *("level_figures", "level", "split", "measure", "side"),
         *("value", "low", "high", "n", "floor"),
-        path="evaluation/levels.parquet",
+        path="evaluation/level_figures.parquet",
     ),
     caption="Images by how explicitly the prompt states the gender, base and corrected, from the "
     "same noise. Left: the requested gender is shown; both genders are requested of every "

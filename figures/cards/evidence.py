@@ -12,9 +12,8 @@ import pandas as pd
 from probe.io.artifacts import Provenance, hash_parts, read_json, read_table
 from probe.run.config import Config
 from probe.run.evaluation import evaluators
-from probe.run.folder import Run
-from probe.run.stages.evaluate import FAIRNESS, QUALITY, SHARES
-from probe.run.stages.generate import lexicon_line
+from probe.run.files import FAIRNESS, QUALITY, SHARES
+from probe.run.folder import Run, lexicon_line
 from probe.run.studies.intersections import Intersections
 from probe.text.checkpoints import model_revision
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from figures.text.comparison import methods_table
 from figures.text.evaluation import evaluation_table
-from probe.run.folder import Result
+from probe.run.registry import Result
 
 _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "evaluate": evaluation_table,

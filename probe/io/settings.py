@@ -1,19 +1,128 @@
-"""What every dataclass of settings needs: a described field, and checks that name the setting."""
+"""Settings: frozen dataclasses whose fields carry help, bounds and choices.
+
+`config.toml`, the options of the command line and their checks are derived from the fields.
+"""
 
 from __future__ import annotations
 
-from dataclasses import field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
 from probe.errors import OptionError
 
 
-def setting(default: Any, about: str, *, alone: str | None = None) -> Any:
-    """Make a field whose description serves the settings file and the command line alike.
+def setting(
+    default: Any,
+    about: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] = (),
+    alone: str | None = None,
+) -> Any:
+    """Make a field of a dataclass of settings.
 
-    ``alone`` is the value that its option has on the command line when none is given with it.
+    Parameters
+    ----------
+    default : bool, int, float or str
+        Its type is the type of the setting.
+    about : str
+        Help, for the settings file and the command line.
+    minimum, maximum : float, optional
+        Smallest and largest value that is allowed. A float must be finite in any case.
+    below : float, optional
+        The value must be less than this.
+    choices : sequence of str, optional
+        The values that are allowed.
+    alone : str, optional
+        Value of the option on the command line when it is given without one.
     """
-    return field(default=default, metadata={"help": about, "alone": alone})
+    metadata = {"help": about, "minimum": minimum, "maximum": maximum, "below": below}
+    return field(default=default, metadata={**metadata, "choices": tuple(choices), "alone": alone})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all dataclasses of settings: refuses values outside their bounds.
+
+    Raises
+    ------
+    OptionError
+        If a value is out of bounds or not among the choices; the message names the setting.
+    """
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            check_value(item, getattr(self, item.name))
+
+
+def check_value(item: Field[Any], value: Any) -> None:
+    """Refuse a value outside the bounds or the choices of its setting."""
+    bounds = item.metadata
+    if choices := bounds.get("choices"):
+        one_of(item.name, value, choices)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise OptionError(f"{item.name} is {value}; needed a finite number")
+    needed = []
+    if (minimum := bounds.get("minimum")) is not None and value < minimum:
+        needed.append(f"at least {minimum:g}")
+    if (maximum := bounds.get("maximum")) is not None and value > maximum:
+        needed.append(f"at most {maximum:g}")
+    if (below := bounds.get("below")) is not None and value >= below:
+        needed.append(f"less than {below:g}")
+    if needed:
+        raise OptionError(f"{item.name} is {value}; needed {needed[0]}")
+
+
+def typed_settings(kind: type[Settings], table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """See that values have the names and types of settings; an int may stand for a float.
+
+    Raises
+    ------
+    OptionError
+        If a setting is unknown or a value is of another type.
+    """
+    known = {item.name: type(item.default) for item in fields(kind)}
+    typed = {}
+    for name, value in values.items():
+        if name not in known:
+            raise OptionError(f"{table} has no setting {name!r}; known are {', '.join(known)}")
+        expected = known[name]
+        if expected is float and type(value) is int:
+            value = float(value)
+        if type(value) is not expected:
+            raise OptionError(f"{name} is {value!r}; needed a value of type {expected.__name__}")
+        typed[name] = value
+    return typed
+
+
+def parse_value(item: Field[Any], text: str) -> Any:
+    """Read a value of a setting from text, and check it.
+
+    Raises
+    ------
+    OptionError
+        If the text is no value of the setting's type, or the value is not allowed.
+    """
+    kind: type[Any] = type(item.default)
+    try:
+        value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        raise OptionError(
+            f"{item.name} is {text!r}; needed a value of type {kind.__name__}"
+        ) from None
+    check_value(item, value)
+    return value
+
+
+def settings_line(settings: Any, *, without: tuple[str, ...] = ()) -> str:
+    """Write every setting in one line, to be hashed into what is made with them."""
+    return ", ".join(
+        f"{name}={value!r}" for name, value in asdict(settings).items() if name not in without
+    )
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -22,7 +131,7 @@ def at_least(name: str, value: float, least: float) -> None:
         raise OptionError(f"{name} is {value}; needed at least {least}")
 
 
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     """Refuse a word that is not among those allowed."""
     if value not in allowed:
         raise OptionError(f"{name} is {value!r}; needed one of {', '.join(allowed)}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from probe.errors import OptionError
-from probe.io.settings import at_least, one_of, setting
+from probe.io.settings import Settings, setting
 
 SIDES = ("text", "unet", "both")
 PLACEMENTS = ("all", "down", "mid", "up")
@@ -25,32 +25,32 @@ MAX_EXAMPLES = 1500
 
 
 @dataclass(frozen=True)
-class ExpertConfig:
+class ExpertConfig(Settings):
     """Architecture of the experts and place of the special token."""
 
-    side: str = setting("text", "Where experts are inserted: text, unet, or both.")
-    width: int = setting(32, "Bottleneck width of each expert on the text states.")
+    side: str = setting("text", "Where experts are inserted: text, unet, or both.", choices=SIDES)
+    width: int = setting(32, "Bottleneck width of each expert on the text states.", minimum=1)
     unet_width: int = setting(
-        0, "Bottleneck width of each U-Net expert; 0: half the widest block (640 for SD v1.5)."
+        0,
+        "Bottleneck width of each U-Net expert; 0: half the widest block (640 for SD v1.5).",
+        minimum=0,
     )
     n_experts: int = setting(
         3,
         "U-Net experts: 1 shared, 2 one per direction, 3 with a shared one, more by bias score.",
+        minimum=1,
     )
-    placement: str = setting("all", "U-Net blocks with experts: all, down, mid or up.")
-    style: str = setting("adapter", "Form of an expert: adapter, or lora (low-rank, linear).")
+    placement: str = setting(
+        "all", "U-Net blocks with experts: all, down, mid or up.", choices=PLACEMENTS
+    )
+    style: str = setting(
+        "adapter", "Form of an expert: adapter, or lora (low-rank, linear).", choices=STYLES
+    )
     token_place: str = setting(
-        "subject", "Position of the special token: before the subject, start, end, or nowhere."
+        "subject",
+        "Position of the special token: before the subject, start, end, or nowhere.",
+        choices=TOKEN_PLACES,
     )
-
-    def __post_init__(self) -> None:
-        one_of("side", self.side, SIDES)
-        one_of("placement", self.placement, PLACEMENTS)
-        one_of("style", self.style, STYLES)
-        one_of("token_place", self.token_place, TOKEN_PLACES)
-        at_least("width", self.width, 1)
-        at_least("unet_width", self.unet_width, 0)
-        at_least("n_experts", self.n_experts, 1)
 
     @property
     def has_unet(self) -> bool:
@@ -69,29 +69,29 @@ class ExpertConfig:
 
 
 @dataclass(frozen=True)
-class LoopConfig:
+class LoopConfig(Settings):
     """Settings of the training loop that concern the machine rather than the method."""
 
-    precision: str = setting("fp32", "Arithmetic of the forward pass: fp32, bf16 or fp16.")
+    precision: str = setting(
+        "fp32", "Arithmetic of the forward pass: fp32, bf16 or fp16.", choices=PRECISIONS
+    )
     accumulate: int = setting(
-        1, "Batches per step (gradient accumulation), divided among the processes."
+        1, "Batches per step (gradient accumulation), divided among the processes.", minimum=1
     )
     checkpointing: bool = setting(
         False, "Gradient checkpointing of the U-Net: less memory, more time."
     )
     ema: float = setting(
-        0.0, "Decay of the exponential moving average of the weights; 0 keeps the last weights."
+        0.0,
+        "Decay of the exponential moving average of the weights; 0 keeps the last weights.",
+        minimum=0,
+        below=1,
     )
     patience: int = setting(
-        0, "Early stopping after so many checks on every fifth training occupation; 0: never."
+        0,
+        "Early stopping after so many checks on every fifth training occupation; 0: never.",
+        minimum=0,
     )
-
-    def __post_init__(self) -> None:
-        one_of("precision", self.precision, PRECISIONS)
-        at_least("accumulate", self.accumulate, 1)
-        at_least("patience", self.patience, 0)
-        if not 0 <= self.ema < 1:
-            raise OptionError(f"ema is {self.ema}; needed at least 0 and less than 1")
 
 
 @dataclass(frozen=True)
@@ -103,33 +103,51 @@ class TrainConfig(ExpertConfig, LoopConfig):
         "Training objective: latent, diffusion, both in turn, counterfactual (each expert produces "
         "one gender, for generate --routing stratified or minimal), or mixture (each expert "
         "balances the shares that the denoiser predicts).",
+        choices=OBJECTIVES,
     )
     n_examples: int = setting(
-        1400, f"Training images of the diffusion objective, at most {MAX_EXAMPLES}."
+        1400,
+        f"Training images of the diffusion objective, at most {MAX_EXAMPLES}.",
+        minimum=2,
+        maximum=MAX_EXAMPLES,
     )
     n_occupations: int = setting(
-        0, "Number of training occupations, spread over the labour shares; 0: all."
+        0, "Number of training occupations, spread over the labour shares; 0: all.", minimum=0
     )
     guidance_scale: float = setting(
-        0.0, "Guidance scale of the training images; 0: that of `generate`."
+        0.0, "Guidance scale of the training images; 0: that of `generate`.", minimum=0
     )
-    latent_steps: int = setting(100, "Steps of the latent objective.")
-    diffusion_steps: int = setting(100, "Steps of the diffusion objective.")
-    batch_size: int = setting(48, "Images per step of the diffusion objective.")
-    learning_rate: float = setting(1e-3, "Initial learning rate; it follows a cosine to 0.")
+    latent_steps: int = setting(100, "Steps of the latent objective.", minimum=1)
+    diffusion_steps: int = setting(100, "Steps of the diffusion objective.", minimum=1)
+    batch_size: int = setting(48, "Images per step of the diffusion objective.", minimum=1)
+    learning_rate: float = setting(
+        1e-3, "Initial learning rate; it follows a cosine to 0.", minimum=0
+    )
     neutral_band: float = setting(
-        0.1, "Half-width of the gate's neutral band, in standard deviations of the bias score."
+        0.1,
+        "Half-width of the gate's neutral band, in standard deviations of the bias score.",
+        minimum=0,
     )
-    gate_kind: GateKind = setting("trained", "Gate that decides: trained or closed-form.")
-    gate_reads: Reads = setting("words", "Input of the trained gate: pooled, bias_score or words.")
+    gate_kind: GateKind = setting(
+        "trained", "Gate that decides: trained or closed-form.", choices=GATE_KINDS
+    )
+    gate_reads: Reads = setting(
+        "words", "Input of the trained gate: pooled, bias_score or words.", choices=READS
+    )
     gate_list: bool = setting(
         True, "Whether the trained gate also looks up gendered words and given names."
     )
     false_alarm: float = setting(
-        0.2, "Largest share of explicit and neutral training prompts that open the gate."
+        0.2,
+        "Largest share of explicit and neutral training prompts that open the gate.",
+        minimum=0,
+        maximum=1,
     )
     abstain_below: float = setting(
-        0.0, "Least probability of a skewed class that opens the trained gate."
+        0.0,
+        "Least probability of a skewed class that opens the trained gate.",
+        minimum=0,
+        maximum=1,
     )
     soft: bool = setting(
         False, "Weight an expert's shift by the probability of the prompt's class."
@@ -137,20 +155,7 @@ class TrainConfig(ExpertConfig, LoopConfig):
     seed: int = setting(0, "Random seed of the training.")
 
     def __post_init__(self) -> None:
-        ExpertConfig.__post_init__(self)
-        LoopConfig.__post_init__(self)
-        one_of("objective", self.objective, OBJECTIVES)
-        one_of("gate_kind", self.gate_kind, GATE_KINDS)
-        one_of("gate_reads", self.gate_reads, READS)
-        for name in ("false_alarm", "abstain_below"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"{name} is {getattr(self, name)}; needed a share from 0 to 1")
-        if not 2 <= self.n_examples <= MAX_EXAMPLES:
-            raise OptionError(f"n_examples is {self.n_examples}; needed 2 to {MAX_EXAMPLES}")
-        for name in ("latent_steps", "diffusion_steps", "batch_size"):
-            at_least(name, getattr(self, name), 1)
-        for name in ("n_occupations", "learning_rate", "neutral_band", "guidance_scale"):
-            at_least(name, getattr(self, name), 0)
+        super().__post_init__()
         self._check_combination()
 
     def _check_combination(self) -> None:

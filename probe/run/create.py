@@ -12,9 +12,9 @@ from probe.io import distributed
 from probe.io.artifacts import atomic, exclusive
 from probe.io.files import remove_orphans
 from probe.run.config import FILE, Config
+from probe.run.files import EMBEDDED
 from probe.run.folder import load_lexicon
 from probe.run.imported_vectors import VECTORS, keep_vectors, model_of
-from probe.run.stages.embed import FILES as EMBEDDINGS
 from probe.run.user_prompts import PROMPTS, keep_prompts
 from probe.text.checkpoints import choose_encoder, resolve_model
 from probe.text.prompt_files import PromptFile
@@ -132,7 +132,7 @@ def held(folder: Path, *, by_all: bool = False) -> Iterator[None]:
 
 def _holds_something(folder: Path) -> bool:
     """Whether a run holds embeddings; till then it may change its mind about the model."""
-    return (folder / EMBEDDINGS[0]).exists() or (folder / VECTORS).exists()
+    return (folder / EMBEDDED[0]).exists() or (folder / VECTORS).exists()
 
 
 def _new_config(model: str) -> Config:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,20 +11,25 @@ from probe.errors import DataError, ModelError, OptionError
 from probe.io import distributed
 from probe.io.progress import NamedProgress
 from probe.run.compare.stage import CompareMethods
+from probe.run.concept import ConceptStudy
 from probe.run.config import Config
 from probe.run.create import held, start, start_imported
 from probe.run.evaluation.misclassification import keep_calibration
 from probe.run.export import ExportResult, export_embeddings
-from probe.run.folder import Run, Stage, check_model
-from probe.run.info import Inventory, Requested, take_inventory
+from probe.run.files import EMBEDDED
+from probe.run.folder import Run, check_model
+from probe.run.info import Inventory, take_inventory
 from probe.run.inspect_prompt import Inspection, inspect_prompt
-from probe.run.pipeline import Outcome, Road, bring_up_to_date
+from probe.run.pipeline import (
+    Outcome,
+    bring_up_to_date,
+    first_stale,
+    require,
+    require_model,
+    stages_of,
+)
 from probe.run.publish import PublishResult, publish
-from probe.run.stages.embed import FILES as EMBEDDINGS
-from probe.run.stages.evaluate import Evaluate
-from probe.run.stages.fit import Fit
-from probe.run.stages.generate import Generate
-from probe.run.stages.train import Train
+from probe.run.registry import PROBE, STAGES, STUDIES, ProbeConfig, Stage, StudyStage, studies
 from probe.run.stages.visualize import (
     Draw,
     DrawConcept,
@@ -34,8 +39,6 @@ from probe.run.stages.visualize import (
     Visualize,
     VisualizeResult,
 )
-from probe.run.studies import STUDIES
-from probe.run.studies.concept import ConceptStudy
 from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
 
@@ -61,7 +64,6 @@ class Experiment:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._road = Road(run)
 
     @classmethod
     def create(
@@ -156,7 +158,7 @@ class Experiment:
         """
         folder = Path(folder)
         run = Run(folder, Config.read(folder), device=device, progress=progress)
-        check_model(run, EMBEDDINGS[1])
+        check_model(run, EMBEDDED[1])
         return cls(run)
 
     @property
@@ -179,32 +181,31 @@ class Experiment:
         ValueError
             If a setting is unknown, of another type, or out of range.
         """
-        if settings and stage != "probe":
-            self._road.require_model(stage)
+        if settings and stage in STAGES and STAGES[stage].needs_model:
+            require_model(self._run, stage)
         config = self.config.with_settings(stage, settings)
         if config != self.config:
-            with held(self.folder, by_all=stage == Train.name):
+            with held(self.folder, by_all=stage == "train"):
                 if distributed.is_first():
                     config.write(self.folder)
             self._run = replace(self._run, config=config)
-            self._road = Road(self._run)
         return self
 
     def embed(self) -> Outcome:
         """Embed every prompt; in a run of imported vectors, count them."""
-        return self._do(self._road.stages[0])
+        return self._do(STAGES["embed"])
 
     def fit(self, **settings: Any) -> Outcome:
         """Fit the bias direction and place the prompts on it; settings of `FitConfig`."""
-        return self.set("fit", **settings)._do(Fit())
+        return self._set_and_do("fit", settings)
 
     def train(self, **settings: Any) -> Outcome:
         """Train the correction; settings of `TrainConfig`."""
-        return self.set("train", **settings)._do(Train())
+        return self._set_and_do("train", settings)
 
     def generate(self, **settings: Any) -> Outcome:
         """Make pictures with both models; settings of `GenerateConfig`."""
-        return self.set("generate", **settings)._do(Generate())
+        return self._set_and_do("generate", settings)
 
     def evaluate(self, **settings: Any) -> Outcome:
         """Measure the pictures; settings of `EvaluateConfig`.
@@ -220,14 +221,14 @@ class Experiment:
             If the pictures have not been made, or are out of date.
         """
         if sample := settings.get("calibration"):
-            self._road.require_model("evaluate")
+            require_model(self._run, "evaluate")
             config = self.config.with_settings("evaluate", settings | {"calibration": ""})
             with held(self.folder):
                 run = replace(self._run, config=config)
                 settings["calibration"] = keep_calibration(run, Path(sample))
         before = self.config.evaluate
         try:
-            return self.set("evaluate", **settings)._do(Evaluate())
+            return self._set_and_do("evaluate", settings)
         except (DataError, ModelError, ValueError):
             # a judge that cannot be opened is none to go on with
             self.set("evaluate", **asdict(before))
@@ -252,7 +253,7 @@ class Experiment:
 
         band = Band(low, high)
         with held(self.folder):
-            self._road.require("evaluate", before="fit" if side == "base" else "generate")
+            require(self._run, "evaluate", ("embed",) if side == "base" else ("train",))
             return audit_until_settled(self._run, band=band, side=side, n_max=n_max)
 
     def visualize(self, draw: Draw) -> Outcome:
@@ -267,7 +268,7 @@ class Experiment:
         draw : callable
             Run folder to the files written; see `figures.drawing.draw`, which says what it refuses.
         """
-        self._road.require_model("visualize")
+        require_model(self._run, "visualize")
         with held(self.folder):
             files = draw(self.folder)
         return VisualizeResult(sorted(path.relative_to(self.folder).as_posix() for path in files))
@@ -292,10 +293,10 @@ class Experiment:
         tell : callable, optional
             Called with each outcome as soon as it is there.
         """
-        self._road.require_model("run")
+        require_model(self._run, "run")
         outcomes = []
         with held(self.folder):
-            for stage in (*self._road.stages, Visualize(draw), Report(render)):
+            for stage in (*stages_of(self._run), Visualize(draw), Report(render)):
                 outcomes.append(bring_up_to_date(stage, self._run))
                 if tell is not None:
                     tell(outcomes[-1])
@@ -312,7 +313,7 @@ class Experiment:
         Parameters
         ----------
         names : str
-            Of `probe.run.studies.STUDIES`. If none is named, all that the run allows:
+            Of `probe.run.registry.STUDIES`. If none is named, all that the run allows:
             ``prediction`` needs pictures that have been evaluated, of enough occupations.
         tell : callable, optional
             Called with each outcome as soon as it is there.
@@ -328,13 +329,12 @@ class Experiment:
             raise OptionError(
                 f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}"
             )
-        self._road.require_model("probe")
-        self.set("probe", **settings)
+        require_model(self._run, PROBE)
+        for table, values in _by_table(settings).items():
+            self.set(table, **values)
         outcomes = []
         with held(self.folder):
-            chosen = names or [study.name for study in STUDIES.values() if self._road.allows(study)]
-            for study in (study for study in STUDIES.values() if study.name in chosen):
-                self._road.require(study.name, before=study.before)
+            for study in self._choose(names):
                 outcomes.append(bring_up_to_date(study, self._run))
                 if tell is not None:
                     tell(outcomes[-1])
@@ -369,7 +369,7 @@ class Experiment:
         study = ConceptStudy.find(name_or_path)
         self.set("probe", **settings)
         with held(self.folder):
-            self._road.require("concept", before=study.before)
+            require(self._run, "concept", study.requires, needs_model=False)
             outcome = bring_up_to_date(study, self._run)
             study.copy_into(self._run)
             if draw is not None:
@@ -405,7 +405,7 @@ class Experiment:
         """
         stage = CompareMethods(names, n_images=n_images, tell=tell)
         with held(self.folder):
-            self._road.require(stage.name, before=stage.before)
+            require(self._run, stage.name, stage.requires)
             outcome = bring_up_to_date(stage, self._run)
             if draw is not None:
                 draw(self.folder, "methods")
@@ -428,7 +428,7 @@ class Experiment:
         DataError
             If the prompt is empty or no text.
         """
-        self._road.require("inspect", before="generate")
+        require(self._run, "inspect", ("train",))
         return inspect_prompt(self._run, prompt, share=share)
 
     def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
@@ -441,7 +441,7 @@ class Experiment:
         DataError
             If the format cannot carry prompts with spaces, as word2vec's cannot.
         """
-        self._road.require("export", before="fit")
+        require(self._run, "export", ("embed",), needs_model=False)
         return export_embeddings(self._run, Path(path), format=format)
 
     def publish(self, folder: str | Path, compose: Callable[[Path], str]) -> PublishResult:
@@ -461,7 +461,7 @@ class Experiment:
         DataError
             If the folder is not empty.
         """
-        self._road.require("publish", before="visualize")
+        require(self._run, "publish", ("evaluate",))
         return publish(self._run, Path(folder), compose)
 
     def card(self, compose: Callable[[Path], Card]) -> Card:
@@ -472,16 +472,48 @@ class Experiment:
         StageError
             If the run has not been evaluated, or is out of date.
         """
-        self._road.require("card", before="visualize")
+        require(self._run, "card", ("evaluate",))
         return compose(self.folder)
 
     def info(self) -> Inventory:
         """List what stands in the folder: made by what, from what, and whether it is up to date."""
-        requested: list[Requested] = [*STUDIES.values(), *ConceptStudy.kept(self._run)]
-        requested += CompareMethods.kept(self._run)
-        return take_inventory(self._run, self._road.stages, requested)
+        of_run = (*ConceptStudy.kept(self._run), *CompareMethods.kept(self._run))
+        return take_inventory(self._run, stages_of(self._run), (*studies(), *of_run))
+
+    def _set_and_do(self, name: str, settings: Mapping[str, Any]) -> Outcome:
+        return self.set(name, **settings)._do(STAGES[name])
 
     def _do(self, stage: Stage) -> Outcome:
-        with held(self.folder, by_all=stage.name == Train.name):
-            self._road.require(stage.name, before=stage.name)
+        with held(self.folder, by_all=stage.name == "train"):
+            require(self._run, stage.name, stage.requires, needs_model=stage.needs_model)
             return bring_up_to_date(stage, self._run)
+
+    def _choose(self, names: Sequence[str]) -> list[StudyStage]:
+        """Return the named studies, or all that the run allows; refuse before any is done."""
+        known = studies()
+        chosen = [study for study in known if study.name in names]
+        if not names:
+            chosen = [study for study in known if self._allows(study)]
+        for study in chosen or known[:1]:
+            require(self._run, study.name, study.requires)
+        return chosen
+
+    def _allows(self, study: StudyStage) -> bool:
+        return first_stale(self._run, study.requires) is None and study.unmet(self._run) is None
+
+
+def _by_table(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort settings of studies into their tables; one that all studies share is of ``probe``."""
+    tables = {PROBE: ProbeConfig, **{study.name: study.settings for study in studies()}}
+    owners = {
+        item.name: name
+        for name, kind in tables.items()
+        if kind is not None
+        for item in fields(kind)
+    }
+    if unknown := [name for name in settings if name not in owners]:
+        raise OptionError(f"no study has a setting {unknown[0]!r}; known are {', '.join(owners)}")
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        found.setdefault(owners[name], {})[name] = value
+    return found

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from probe.run.files import EMBEDDINGS
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_vectors
-from probe.run.stages.embed import FOLDER
 from probe.run.user_prompts import USER_PROMPTS
 
 
@@ -52,7 +52,7 @@ def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> Exp
         vectors = imported_vectors(run)
         write_vectors(vectors, path, format=format)
         return ExportResult(str(path), len(vectors), vectors.n_features)
-    stores = [EmbeddingStore.open(run.folder / FOLDER)]
+    stores = [EmbeddingStore.open(run.folder / EMBEDDINGS)]
     if run.config.embed.prompts:
         stores.append(EmbeddingStore.open(run.folder / USER_PROMPTS))
     prompts = [prompt for store in stores for prompt in store.prompt_set.prompts]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from probe.errors import ArtifactError, DataError, StageError
 from probe.io import distributed
@@ -14,12 +14,12 @@ from probe.io.artifacts import Provenance, hash_file, read_provenance
 from probe.io.progress import NamedProgress
 from probe.run.config import Config
 from probe.text.lexicon import DEFAULT, Lexicon
-from probe.text.prompts import PromptSet
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
     from probe.text.encoder import TextEncoder
+    from probe.text.prompts import PromptSet
 
 INTERVALS = "exact shares, rates, areas; others as wide as Student's; hidden information by root"
 """How intervals are made: a part of what measured files are made from, see docs/intervals.md."""
@@ -60,6 +60,8 @@ class Run:
     @cached_property
     def prompts(self) -> PromptSet:
         """Every prompt that this run embeds."""
+        from probe.text.prompts import PromptSet
+
         return PromptSet.build(self.lexicon)
 
     def load_encoder(self) -> TextEncoder:
@@ -131,32 +133,9 @@ def load_lexicon(path: Path | None) -> Lexicon:
     return lexicon
 
 
-class Result(Protocol):
-    """What a stage found, read from its files."""
-
-    def summary(self) -> str:
-        """A few lines for people."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
-
-
-class Stage(Protocol):
-    """One step of a run, from files to files."""
-
-    name: str
-
-    def stale(self, run: Run) -> str | None:
-        """Why the outputs are not what the settings and inputs now give; None if they are.
-
-        Only called when the stages before are up to date.
-        """
-
-    def make(self, run: Run) -> None:
-        """Write the outputs; the same inputs give the same bytes, whatever stood there before."""
-
-    def result(self, run: Run) -> Result:
-        """Read the outputs."""
+def lexicon_line(lexicon: Lexicon) -> str:
+    """All words of a lexicon, to be hashed with what is made of them."""
+    return repr(lexicon)
 
 
 def stale_files(run: Run, made_from: str, *names: str) -> str | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from probe.images.intervention import Intervention
 from probe.images.plan import GenerationPlan
-from probe.run.config import GenerateConfig
 from probe.run.folder import Run
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def draw_pictures(
     intervention: Intervention | None = None,
     reuse: Path | Sequence[Path] | None = None,
     known: dict[str, torch.Tensor] | None = None,
-    config: GenerateConfig | None = None,
+    config: Any = None,
     told: str = "",
 ) -> pd.DataFrame:
     """Make pictures; those that are there are not made again.

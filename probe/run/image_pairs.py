@@ -7,11 +7,10 @@ import pandas as pd
 from probe.images.plan import METADATA, GenerationPlan
 from probe.moesd.model import MoESD
 from probe.run.evaluation import evaluators
+from probe.run.files import MOESD, SIDES
 from probe.run.folder import Run
 from probe.run.image_batches import draw_pictures
 from probe.run.routing import intervention
-from probe.run.stages.generate import SIDES
-from probe.run.stages.train import FOLDER as MOESD
 
 _PIECE = 500  # pictures that are looked at between two reports
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -45,36 +45,33 @@ class ImportResult:
         return asdict(self)
 
 
-class Import:
-    """What stands in place of embedding; `Experiment.from_vectors` has done it."""
+def stale_import(run: Run) -> str | None:
+    """Say which file of the imported vectors is missing or damaged; None if there is none."""
+    for name in (VECTORS, NAMES):
+        if not (run.folder / name).exists():
+            return f"{name} does not exist"
+    try:
+        _names(run)
+        _matrix(run)
+    except ArtifactError as error:  # it can be imported anew
+        return str(error)
+    return None
 
-    name = "embed"
 
-    def stale(self, run: Run) -> str | None:
-        """Look at both files, and whether they belong together."""
-        for name in (VECTORS, NAMES):
-            if not (run.folder / name).exists():
-                return f"{name} does not exist"
-        try:
-            _names(run)
-            _matrix(run)
-        except ArtifactError as error:  # it can be imported anew
-            return str(error)
-        return None
+def refuse_import(run: Run) -> NoReturn:
+    """Refuse to import again by itself: the file of the vectors has to be named.
 
-    def make(self, run: Run) -> None:
-        """Refuse: the file that the vectors came from has to be named.
+    Raises
+    ------
+    StageError
+        Always.
+    """
+    raise StageError(f"{stale_import(run)}; {_again(run)}")
 
-        Raises
-        ------
-        StageError
-            Always.
-        """
-        raise StageError(f"{self.stale(run)}; {_again(run)}")
 
-    def result(self, run: Run) -> ImportResult:
-        """Count what stands there."""
-        return ImportResult(_source(run), *_matrix(run).shape)
+def count_import(run: Run) -> ImportResult:
+    """Count the imported vectors."""
+    return ImportResult(_source(run), *_matrix(run).shape)
 
 
 def model_of(vectors: NamedVectors) -> str:

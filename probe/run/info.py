@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from probe.io.artifacts import read_provenance
-from probe.run.folder import Run, Stage
+from probe.run.folder import Run
+from probe.run.registry import Stage, StudyStage, pipeline
 
 _CARRIERS = (".json", ".parquet", ".safetensors")
-_ROOMS = ("embeddings", "latent", "moesd", "images", "evaluation", "comparison", "figures")
+_FOLDERS = ("embeddings", "latent", "moesd", "images", "evaluation", "comparison", "figures")
 _UNFINISHED = (
     "embeddings/.rows",
     "embeddings/user_prompts/.rows",
     "embeddings/concepts/.rows",
     "evaluation/pieces",
 )
-
-
-class Requested(Stage, Protocol):
-    """A stage that is done on request, and need not be there."""
-
-    before: str
-    """It builds on all stages of the road before this one; on all of them if empty."""
-    file: str
-    """What it writes last, relative to the run folder."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +65,10 @@ class Inventory:
         return asdict(self)
 
 
-def take_inventory(run: Run, stages: Sequence[Stage], requested: Iterable[Requested]) -> Inventory:
+def take_inventory(run: Run, stages: Sequence[Stage], studies: Iterable[StudyStage]) -> Inventory:
     """Read the provenance of every file, and ask every stage whether it is up to date.
 
-    One that is done on request is asked only if it was ever done.
+    A study is asked only if it was ever done.
 
     Raises
     ------
@@ -84,15 +76,12 @@ def take_inventory(run: Run, stages: Sequence[Stage], requested: Iterable[Reques
         If a file is damaged.
     """
     found: dict[str, str | None] = {}
-    for stage in stages:
-        late = _first_late(found)
-        found[stage.name] = stage.stale(run) if late is None else f"waits for {late}"
-    for stage in requested:
-        if (run.folder / stage.file).exists():
-            late = _first_late(found, stage.before)
-            found[stage.name] = stage.stale(run) if late is None else f"waits for {late}"
+    done = [study for study in studies if (run.folder / study.file).exists()]
+    for stage in (*stages, *done):
+        stale = _first_stale(found, stage)
+        found[stage.name] = stage.stale(run) if stale is None else f"waits for {stale}"
     files = []
-    for path in (path for room in _ROOMS for path in sorted((run.folder / room).rglob("*"))):
+    for path in (path for folder in _FOLDERS for path in sorted((run.folder / folder).rglob("*"))):
         name = path.relative_to(run.folder).as_posix()
         if path.suffix in _CARRIERS and not name.startswith(_UNFINISHED):
             made = read_provenance(path)
@@ -100,11 +89,7 @@ def take_inventory(run: Run, stages: Sequence[Stage], requested: Iterable[Reques
     return Inventory(run.config.model, run.revision, found, files)
 
 
-def _first_late(found: Mapping[str, str | None], before: str = "") -> str | None:
-    """Name the first stage before a certain one that is not up to date."""
-    for name, why in found.items():
-        if name == before:
-            break
-        if why is not None:
-            return name
-    return None
+def _first_stale(found: Mapping[str, str | None], stage: Stage) -> str | None:
+    """Name the first stage, of those that one requires, that is not up to date."""
+    needed = (each.name for each in pipeline(stage.requires))
+    return next((name for name in needed if found.get(name) is not None), None)

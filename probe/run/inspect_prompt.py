@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from probe.run.files import EMBEDDINGS, MOESD
 from probe.run.folder import Run
 from probe.run.routing import read_base_shares
-from probe.run.stages.embed import FOLDER as EMBEDDINGS
-from probe.run.stages.train import FOLDER as MOESD
 
 N_NEIGHBOURS = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from probe.run.config import TrainConfig
+from probe.moesd.config import TrainConfig
 
 if TYPE_CHECKING:
     from probe.moesd.plan import TrainingPlan

@@ -10,9 +10,8 @@ from typing import Any
 
 from probe.errors import DataError
 from probe.io.artifacts import atomic
+from probe.run.files import QUALITY, correction_files
 from probe.run.folder import Run
-from probe.run.stages.evaluate import QUALITY
-from probe.run.stages.train import parts
 
 CARD = "README.md"
 FIGURES = "figures.json"
@@ -53,8 +52,9 @@ def publish(run: Run, folder: Path, compose: Callable[[Path], str]) -> PublishRe
         raise DataError(f"{folder} is not empty; needed a new or an empty folder")
     card = compose(run.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    names = [Path(name).name for name in parts(run)]
-    for name, source in zip(names, parts(run), strict=True):
+    sources = correction_files(run.config)
+    names = [Path(source).name for source in sources]
+    for name, source in zip(names, sources, strict=True):
         with atomic(folder / name) as temporary:
             shutil.copyfile(run.folder / source, temporary)
     with atomic(folder / FIGURES) as temporary:

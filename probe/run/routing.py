@@ -10,16 +10,19 @@ import numpy as np
 
 from probe.arrays import Double
 from probe.errors import DataError, StageError
-from probe.images.intervention import Intervention
-from probe.io.artifacts import hash_file
+from probe.io.files import hash_file
 from probe.io.lines import nearest
 from probe.run.folder import Run
 
 if TYPE_CHECKING:
+    from probe.images.intervention import Intervention
     from probe.moesd.mixture.counterfactuals import Counterfactuals
     from probe.moesd.model import MoESD
     from probe.moesd.routing.targets import Target
     from probe.text.lexicon import Lexicon
+
+ROUTERS = ("top1", "stratified", "minimal", "calibrated")
+"""Routings of pictures to experts; see `intervention`."""
 
 
 def counterfactuals_of(lexicon: Lexicon) -> Counterfactuals:
@@ -45,6 +48,8 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     DataError
         If the target cannot be read.
     """
+    from probe.images.intervention import Intervention
+
     config = run.config.generate
     in_unet = moesd.unet_experts is not None
     if in_unet and (config.routing != "top1" or 0 < config.strength < 1):

@@ -203,10 +203,10 @@ def _intervention(run: Run, side: str, pipeline: StableDiffusionPipeline) -> Int
     if side == "base":
         return None
     from probe.moesd.model import MoESD
+    from probe.run.files import MOESD
     from probe.run.routing import intervention
-    from probe.run.stages.train import FOLDER
 
-    return intervention(run, MoESD.load(run.folder / FOLDER, run.load_encoder()), pipeline)
+    return intervention(run, MoESD.load(run.folder / MOESD, run.load_encoder()), pipeline)
 
 
 def _settle(hits: int, n: int, band: Band) -> SequentialAudit:

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pandas as pd
 from probe.errors import DataError
 from probe.images.plan import METADATA, GenerationPlan, write_metadata
 from probe.io.artifacts import atomic, hash_parts, read_json, write_json
-from probe.run.config import GenerateConfig, settings_line
+from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run, stale_files
 from probe.run.image_batches import draw_pictures
@@ -133,7 +133,7 @@ def training_lexicon(run: Run) -> Lexicon:
     return replace(lexicon, occupations=tuple(jobs))
 
 
-def _how_drawn(run: Run) -> GenerateConfig:
+def _how_drawn(run: Run) -> Any:
     """How training pictures are made: as all others, but for a guidance of their own."""
     guidance = run.config.train.guidance_scale or run.config.generate.guidance_scale
     return replace(run.config.generate, guidance_scale=guidance)

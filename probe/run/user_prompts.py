@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.io.artifacts import Provenance, hash_parts, read_table, write_table
+from probe.run.files import DIRECTION
 from probe.run.folder import Run, stale_files
 from probe.text.prompt_files import PromptFile
 from probe.text.prompts import PromptSet
@@ -71,4 +72,4 @@ def stale_places(run: Run) -> str | None:
 
 
 def _made_from(run: Run) -> str:
-    return hash_parts("user prompts", run.hashes(*FILES, "latent/direction.safetensors"))
+    return hash_parts("user prompts", run.hashes(*FILES, DIRECTION))

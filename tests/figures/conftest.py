@@ -160,7 +160,7 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     made = replace(_provenance("cells"), made_from=of)
     write_table(folder / "evaluation/cells.parquet", _cells(), made)
     levels = _provenance("level_figures")
-    write_table(folder / "evaluation/levels.parquet", _level_figures(), levels)
+    write_table(folder / "evaluation/level_figures.parquet", _level_figures(), levels)
     study = {"lines": ["cells"], "figures": _intersections()}
     write_json(folder / "evaluation/intersections.json", study, replace(made, kind="study"))
     return folder

@@ -258,7 +258,7 @@ def test_what_cannot_be_compared_is_refused(compared, arguments, said):
 
 
 def test_a_comparison_builds_on_a_training_that_is_up_to_date(run):
-    with pytest.raises(StageError, match="compare methods builds on train"):
+    with pytest.raises(StageError, match="compare methods requires train"):
         Experiment.open(run).set("train", width=5).compare("moesd")
 
 

@@ -16,8 +16,8 @@ from probe.errors import DataError, DegenerateDataError, StageError
 from probe.io.artifacts import read_table, read_tensors
 from probe.latent.directions import PairDirection
 from probe.run import Experiment
-from probe.run.studies.concept.axes import concept_axes, pair_agreement, told_apart
-from probe.run.studies.concept.words import STORE, ConceptWords, concept_hash
+from probe.run.concept.axes import concept_axes, pair_agreement, told_apart
+from probe.run.concept.words import STORE, ConceptWords, concept_hash
 from probe.stats.resampling import Resampling
 from probe.text.concepts import Concept
 from probe.text.embeddings import EmbeddingStore
@@ -341,7 +341,7 @@ def test_a_name_that_points_elsewhere_stays_in_the_run(run, tmp_path):
 
 def test_a_concept_before_the_prompts_are_embedded_is_refused(tmp_path, model_folder):
     experiment = Experiment.create(tmp_path / "run", model=str(model_folder))
-    with pytest.raises(StageError, match=r"concept builds on embed.*`moesd-probe embed"):
+    with pytest.raises(StageError, match=r"concept requires embed.*`moesd-probe embed"):
         experiment.concept("age")
 
 

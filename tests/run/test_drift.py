@@ -18,9 +18,8 @@ from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
 from probe.run.evaluation.drift import MIN_SUBJECTS, measure_drift
 from probe.run.evaluation.perceptual import measure_perceptual
+from probe.run.files import LABELS, SIDES
 from probe.run.folder import Run
-from probe.run.stages.evaluate import LABELS
-from probe.run.stages.generate import SIDES
 
 FIGURES = ("frechet", "kernel", "cosine", "unmoved")
 

@@ -16,16 +16,14 @@ from probe.errors import ArtifactError, BusyError, DataError, ModelError, StageE
 from probe.images.plan import read_metadata
 from probe.io.artifacts import atomic, exclusive, read_json, read_table
 from probe.io.files import _host
+from probe.moesd.config import TrainConfig
 from probe.run import Experiment
-from probe.run.config import (
-    STAGES,
-    Config,
-    EmbedConfig,
-    EvaluateConfig,
-    FitConfig,
-    GenerateConfig,
-    TrainConfig,
-)
+from probe.run.config import Config
+from probe.run.evaluation.config import EvaluateConfig
+from probe.run.registry import settings_tables
+from probe.run.stages.embed import EmbedConfig
+from probe.run.stages.fit import FitConfig
+from probe.run.stages.generate import GenerateConfig
 from probe.run.training_examples import FOLDER as EXAMPLES
 from probe.text.lexicon import Lexicon
 
@@ -60,9 +58,8 @@ def quality_of(folder):
 # Settings
 
 
-configs = st.builds(
-    Config,
-    model=st.text(min_size=1),
+tables = st.builds(
+    dict,
     embed=st.builds(EmbedConfig, lexicon=st.text(), prompts=st.text()),
     fit=st.builds(FitConfig, strength=st.floats(0, 1e6), n_bootstrap=st.integers(1, 10**6)),
     train=st.builds(
@@ -73,6 +70,7 @@ configs = st.builds(
     generate=st.builds(GenerateConfig, n_images=st.integers(1, 10**4), seed=st.integers(0, 99)),
     evaluate=st.builds(EvaluateConfig, classifier=st.text(), female=st.text()),
 )
+configs = st.builds(Config, st.text(min_size=1), tables)
 
 
 @settings(max_examples=50)
@@ -85,7 +83,7 @@ def test_settings_survive_the_way_through_the_file(config, tmp_path_factory):
 
 def test_the_file_explains_every_setting():
     lines = Config("tinytown").to_toml().splitlines()
-    for stage in STAGES.values():
+    for stage in settings_tables().values():
         for item in fields(stage):
             assert f"# {item.metadata['help']}" in lines
 
@@ -95,11 +93,11 @@ def test_the_file_explains_every_setting():
     [
         ("strength = 500.0", "strenght = 500.0", r"\[fit\] fit has no setting 'strenght'"),
         ("strength = 500.0", "strength = -1.0", "strength is -1.0; needed at least 0"),
-        ("strength = 500.0", "strength = nan", "strength is not a number"),
+        ("strength = 500.0", "strength = nan", "strength is nan; needed a finite number"),
         ("n_images = 8", 'n_images = "8"', "n_images is '8'; needed a value of type int"),
         ("n_images = 8", "n_images = true", "n_images is True; needed a value of type int"),
         ("schema = 2", "schema = 1", "has schema 1 but this version reads schema 2"),
-        ("[fit]", "[fitt]", r"no use for 'fitt'; known are .* fit, probe, train"),
+        ("[fit]", "[fitt]", r"no use for 'fitt'; known are .* embed, fit, train"),
         ("schema = 2", "schema = = 2", "is not TOML"),
         ('objective = "both"', 'objective = "all"', "needed one of latent, diffusion, both"),
     ],
@@ -162,7 +160,7 @@ def test_an_unknown_setting_changes_nothing(run):
 
 
 def test_an_unknown_stage_has_no_settings(run):
-    with pytest.raises(ValueError, match="no stage 'report' has settings; needed one of embed"):
+    with pytest.raises(ValueError, match="there are no settings of 'report'; known are embed"):
         Experiment.open(run).set("report", size=3)
 
 
@@ -235,20 +233,20 @@ def test_going_back_to_the_old_settings_gives_the_old_bytes(run, finished_run, w
 def test_a_stage_before_its_predecessor_names_the_command(tmp_path, model_folder, stage):
     experiment = Experiment.create(tmp_path / "run", model=str(model_folder))
     with pytest.raises(
-        StageError, match=f"{stage} builds on embed, but .* run `moesd-probe embed .*` first"
+        StageError, match=f"{stage} requires embed, but .* run `moesd-probe embed .*` first"
     ):
         getattr(experiment, stage)()
 
 
 def test_a_stage_after_an_outdated_one_names_it(run):
     experiment = Experiment.open(run).set("fit", strength=2.0)
-    with pytest.raises(StageError, match=r"generate builds on fit, but latent/.* other settings"):
+    with pytest.raises(StageError, match=r"generate requires fit, but latent/.* other settings"):
         experiment.generate()
 
 
 def test_inspecting_needs_a_trained_gate(tmp_path, model_folder):
     experiment = Experiment.create(tmp_path / "run", model=str(model_folder))
-    with pytest.raises(StageError, match="inspect builds on embed"):
+    with pytest.raises(StageError, match="inspect requires embed"):
         experiment.inspect("a photo of a nurse")
 
 

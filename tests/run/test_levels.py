@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from probe.images.plan import GenerationPlan
-from probe.run.config import LEVEL_WORDS, ProbeConfig
 from probe.run.studies.levels.plan import plan_levels
+from probe.run.studies.levels.study import LEVEL_WORDS, LevelsConfig
 from probe.run.studies.levels.tables import clustered_share, measure_levels
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
@@ -89,13 +89,13 @@ def test_a_prompt_of_the_run_itself_has_the_noise_that_it_has_there():
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_a_number_of_pictures_that_cannot_be_halved_is_refused(n):
-    with pytest.raises(ValueError, match=f"n_level_images is {n}; needed an even number"):
-        ProbeConfig(n_level_images=n)
+    with pytest.raises(ValueError, match=f"n_level_images is {n}; needed"):
+        LevelsConfig(n_level_images=n)
 
 
 def test_wordings_that_nobody_wrote_are_refused():
     with pytest.raises(ValueError, match="level_words is 'old'; needed one of seen, fresh"):
-        ProbeConfig(level_words="old")
+        LevelsConfig(level_words="old")
 
 
 # What is measured

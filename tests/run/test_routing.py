@@ -11,7 +11,7 @@ from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.training import train_moesd
-from probe.run.config import Config, GenerateConfig
+from probe.run.config import Config
 from probe.run.folder import Run
 from probe.run.routing import (
     counterfactuals_of,
@@ -20,6 +20,7 @@ from probe.run.routing import (
     target_line,
     target_of,
 )
+from probe.run.stages.generate import GenerateConfig
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
@@ -44,7 +45,7 @@ def moesd(pipeline_folder):
 
 
 def run_that_sends(routing, folder, **settings):
-    config = Config(model=str(folder), generate=GenerateConfig(routing=routing, **settings))
+    config = Config(str(folder), {"generate": GenerateConfig(routing=routing, **settings)})
     return Run(folder, config)
 
 

@@ -19,8 +19,8 @@ from probe.images.plan import read_metadata
 from probe.io.artifacts import read_table, write_table
 from probe.latent.directions.estimators import ESTIMATORS
 from probe.latent.maps import neighbor_map
-from probe.run import config
-from probe.run.studies import STUDIES
+from probe.run.registry import STUDIES, studies
+from probe.run.stages import fit
 from probe.text.embeddings import EmbeddingStore
 
 QUICK = {"n_bootstrap": 50, "n_refits": 4, "n_level_images": 2}
@@ -61,14 +61,15 @@ def run(studied: Path, tmp_path: Path) -> Path:
 
 
 def test_the_names_known_without_imports_are_the_true_ones():
-    assert tuple(STUDIES) == config.STUDIES
-    assert tuple(ESTIMATORS) == config.ESTIMATORS
+    assert tuple(ESTIMATORS) == fit.ESTIMATORS
 
 
 def test_every_study_leaves_its_files_and_says_what_it_found(studied):
     outcomes = Experiment.open(studied).probe()
     lacking = {"prediction", "intersections"}  # few occupations; a classifier of gender alone
-    assert [outcome.stage for outcome in outcomes] == [n for n in STUDIES if n not in lacking]
+    assert [outcome.stage for outcome in outcomes] == [
+        study.name for study in studies() if study.name not in lacking
+    ]
     assert not any(outcome.was_made for outcome in outcomes)
     for outcome in outcomes:
         assert outcome.result.summary()
@@ -78,7 +79,7 @@ def test_every_study_leaves_its_files_and_says_what_it_found(studied):
 
 def test_a_lexicon_of_few_occupations_allows_no_prediction_and_says_so_when_asked(studied):
     experiment = Experiment.open(studied)
-    with pytest.raises(DataError, match="a prediction needs at least 6 subjects"):
+    with pytest.raises(DataError, match="needed 6 and 3"):
         experiment.probe("prediction")
 
 
@@ -149,10 +150,10 @@ def test_a_prediction_is_learnt_from_trained_occupations_only(many):
 def test_without_pictures_all_other_studies_are_done(run):
     shutil.rmtree(run / "evaluation")
     experiment = Experiment.open(run)
-    without = [study.name for study in STUDIES.values() if study.before]
+    without = [study.name for study in studies() if study.requires != ("evaluate",)]
     assert [outcome.stage for outcome in experiment.probe()] == without
     for needs_pictures in ("mixture", "prediction", "intersections", "levels"):
-        with pytest.raises(StageError, match=f"{needs_pictures} builds on evaluate"):
+        with pytest.raises(StageError, match=f"{needs_pictures} requires evaluate"):
             experiment.probe(needs_pictures)
 
 
@@ -188,14 +189,14 @@ def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):
 
 
 def test_settings_of_the_levels_make_no_other_study_late(run):
-    experiment = Experiment.open(run).set("probe", level_words="fresh", n_level_images=2)
+    experiment = Experiment.open(run).set("levels", level_words="fresh", n_level_images=2)
     late = experiment.info().stages
     assert late["levels"] is not None
     assert late["directions"] is late["gate"] is late["mixture"] is None
 
 
 def test_an_unknown_study_is_refused_by_name(run):
-    with pytest.raises(ValueError, match="no study is called 'palmistry'; choose from directions"):
+    with pytest.raises(ValueError, match="no study is called 'palmistry'; choose from association"):
         Experiment.open(run).probe("palmistry")
 
 
@@ -271,5 +272,5 @@ def test_the_command_before_fit_says_what_to_do(tmp_path, model_folder):
     assert CliRunner().invoke(main, ["embed", run, "--model", str(model_folder)]).exit_code == 0
     result = CliRunner().invoke(main, ["probe", run])
     assert result.exit_code == 1
-    assert "directions builds on fit" in result.stderr
+    assert "association requires fit" in result.stderr
     assert len(result.stderr.splitlines()) == 1

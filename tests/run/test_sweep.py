@@ -203,7 +203,7 @@ def test_a_sweep_of_the_guidance_keeps_the_correction(finished_run, tmp_path):
 def test_a_sweep_needs_a_fit(finished_run, tmp_path):
     run = shutil.copytree(finished_run, tmp_path / "run")
     (run / "latent/direction.safetensors").unlink()
-    with pytest.raises(StageError, match="sweep builds on fit"):
+    with pytest.raises(StageError, match="sweep requires fit"):
         Sweep(run, [parse_axis("train.width=2")]).run()
     assert not (run / "sweeps").exists()
 

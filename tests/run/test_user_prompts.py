@@ -113,7 +113,7 @@ def test_word2vec_cannot_hold_prompts_and_nothing_is_exported_before_it_is_embed
     with pytest.raises(DataError, match=r"cannot hold the name .*; export to \.parquet"):
         made[0].export(tmp_path / "a.txt")
     fresh = Experiment.create(tmp_path / "fresh", model=str(model_folder))
-    with pytest.raises(StageError, match="export builds on embed"):
+    with pytest.raises(StageError, match="export requires embed"):
         fresh.export(tmp_path / "a.npy")
 
 

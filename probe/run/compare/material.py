@@ -15,11 +15,10 @@ import pandas as pd
 from probe.audit.fairness import count_labels
 from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
-from probe.run.config import settings_line
+from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
-from probe.run.folder import Run
+from probe.run.folder import Run, lexicon_line
 from probe.run.image_batches import draw_pictures
-from probe.run.stages.generate import lexicon_line
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 

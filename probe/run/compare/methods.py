@@ -8,11 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from probe.images.intervention import Intervention
-from probe.run.config import settings_line
+from probe.io.settings import settings_line
+from probe.run.files import DIRECTION, EMBEDDED, MOESD, correction_files
 from probe.run.folder import Run
-from probe.run.stages.embed import FILES as EMBEDDINGS
-from probe.run.stages.fit import DIRECTION
-from probe.run.stages.train import FOLDER, parts
 
 if TYPE_CHECKING:
     from probe.baselines.method import Method
@@ -94,7 +92,7 @@ def _reweighting(bench: Bench) -> Method:
 def _load(bench: Bench) -> MoESD:
     from probe.moesd.model import MoESD
 
-    return MoESD.load(bench.run.folder / FOLDER, bench.encoder)
+    return MoESD.load(bench.run.folder / MOESD, bench.encoder)
 
 
 def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
@@ -118,11 +116,12 @@ def _examples(run: Run) -> str:
 def _files(run: Run) -> str:
     from probe.run.routing import target_line
 
-    return f"{run.hashes(*parts(run))} {run.config.generate.routing} {target_line(run)}"
+    files = run.hashes(*correction_files(run.config))
+    return f"{files} {run.config.generate.routing} {target_line(run)}"
 
 
 def _fit(run: Run) -> str:
-    return f"{settings_line(run.config.train)} {run.hashes(*EMBEDDINGS, DIRECTION)}"
+    return f"{settings_line(run.config.train)} {run.hashes(*EMBEDDED, DIRECTION)}"
 
 
 def _variants(**settings: Mapping[str, Any]) -> dict[str, Entry]:

@@ -16,7 +16,7 @@ from probe.audit.fairness import fairness_figures, paired_difference
 from probe.errors import DataError, OptionError
 from probe.io.artifacts import read_json, read_table
 from probe.run.evaluation.measurement import SIDES, SPLITS
-from probe.run.stages.evaluate import QUALITY, SHARES
+from probe.run.files import QUALITY, SHARES
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 Found = dict[str, Any]

@@ -11,6 +11,7 @@ import pandas as pd
 from probe.audit.fairness import noise_floor
 from probe.errors import OptionError
 from probe.io.artifacts import hash_parts, read_json, read_table, write_json, write_table
+from probe.io.settings import settings_line
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import Judgement
 from probe.run.compare.methods import BASE, METHODS
@@ -21,11 +22,11 @@ from probe.run.compare.pictures import (
     row_made_from,
     stale_row,
 )
-from probe.run.config import settings_line
+from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
+from probe.run.registry import StudyStage
 
 RESULT = f"{FOLDER}/methods.json"
-TABLE = f"{FOLDER}/methods.parquet"
 
 Tell = Callable[[str], None]
 """Called with one line when a method is done."""
@@ -46,8 +47,8 @@ class MethodsResult:
         return self.figures
 
 
-class CompareMethods:
-    """A stage on request that makes and measures some methods; the base is always among them.
+class CompareMethods(StudyStage):
+    """A study that makes and measures some methods; the base is always among them.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class CompareMethods:
     """
 
     name = "compare methods"
-    before = "generate"
+    requires = ("train",)
     file = RESULT
 
     def __init__(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probe.io.settings import at_least, setting
+from probe.io.settings import Settings, setting
 from probe.stats.resampling import Resampling
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(Settings):
     """Who looks at the pictures, and at what."""
 
     classifier: str = setting("", "Image classifier (folder or hub id); the model's own if empty.")
@@ -31,24 +31,22 @@ class EvaluateConfig:
         "boxes of any other detector (file_name, left, top, width, height).",
         alone="mediapipe",
     )
-    face_margin: float = setting(0.25, "Margin around a face on each side, as a share of its size.")
+    face_margin: float = setting(
+        0.25, "Margin around a face on each side, as a share of its size.", minimum=0
+    )
     attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
     female: str = setting("woman", "The classifier's word for what female prompts ask for.")
     male: str = setting("man", "The classifier's word for what male prompts ask for.")
     clip_margin: float = setting(
-        1.0, "Largest change of the mean CLIP score (0 to 100) that does not matter."
+        1.0, "Largest change of the mean CLIP score (0 to 100) that does not matter.", minimum=1e-6
     )
     recognition_margin: float = setting(
-        0.05, "Largest change of the share of pictures recognised that does not matter."
+        0.05,
+        "Largest change of the share of pictures recognised that does not matter.",
+        minimum=1e-6,
     )
-    n_bootstrap: int = setting(2000, "Resamples behind each interval.")
-    seed: int = setting(0, "Seed of the resamples.")
-
-    def __post_init__(self) -> None:
-        at_least("n_bootstrap", self.n_bootstrap, 1)
-        at_least("face_margin", self.face_margin, 0)
-        for name in ("clip_margin", "recognition_margin"):
-            at_least(name, getattr(self, name), 1e-6)
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
+    seed: int = setting(0, "Seed of the resamples.", minimum=0)
 
     @property
     def resampling(self) -> Resampling:

@@ -10,7 +10,7 @@ import pandas as pd
 from probe.audit.fairness import count_labels
 from probe.run.evaluation import failures
 from probe.run.evaluation.missing_labels import is_seen
-from probe.run.stages.generate import SIDES
+from probe.run.files import SIDES
 
 FAILURES = ("gate_missed", "overcorrected", "explicit_changed", "non_person_changed", "overfit")
 """Keys of the failures that ``evaluate`` measures."""

@@ -10,8 +10,8 @@ import pandas as pd
 from probe.images.plan import read_metadata
 from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.run.evaluation import evaluators
-from probe.run.folder import Run, stale_files
-from probe.run.stages.generate import SIDES, lexicon_line
+from probe.run.files import LABELS, SIDES
+from probe.run.folder import Run, lexicon_line, stale_files
 from probe.text.templates import fill
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Classifier = AttributeClassifier | FaceClassifier
 
-LABELS = "evaluation/labels.parquet"
 
 _PIECES = "evaluation/pieces"
 _PIECE = 500  # pictures; a piece that is done is not done again

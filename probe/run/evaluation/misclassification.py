@@ -153,7 +153,7 @@ def _by_subject(
 
 
 def _sample(run: Run) -> Path:
-    path = run.folder / run.config.evaluate.calibration
+    path: Path = run.folder / run.config.evaluate.calibration
     if not path.is_file():
         raise DataError(
             f"there is no calibration {path}; give it again with `evaluate RUN --calibration "

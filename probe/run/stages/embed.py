@@ -1,4 +1,4 @@
-"""Stage 1: every prompt of the lexicon becomes a vector."""
+"""Stage 1: embed every prompt of the lexicon and of the user."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from probe.errors import ArtifactError
+from probe.io.settings import Settings, setting
+from probe.run.files import EMBEDDED, EMBEDDINGS
 from probe.run.folder import Run, stale_files
-from probe.run.user_prompts import USER_PROMPTS, stale_user_prompts, user_prompts
+from probe.run.registry import Result, Stage, register
 
-FOLDER = "embeddings"
-FILES = ("embeddings/prompts.parquet", "embeddings/states.safetensors")
+
+@dataclass(frozen=True)
+class EmbedConfig(Settings):
+    """Which prompts are embedded."""
+
+    lexicon: str = setting("", "Lexicon of words and templates (TOML); the shipped one if empty.")
+    encoder: str = setting("", "Text encoder of the pipeline; its first one if empty.")
+    prompts: str = setting("", "Prompts of your own, placed on the axis too; none if empty.")
 
 
 @dataclass(frozen=True)
@@ -37,28 +45,40 @@ class EmbedResult:
         return asdict(self)
 
 
-class Embed:
-    """Encode what the store does not hold yet."""
+@register
+class Embed(Stage):
+    """Encode the prompts that the store does not hold yet; count the vectors of an import."""
 
     name = "embed"
+    about = "Embed every prompt of RUN, starting RUN if it is new."
+    needs_model = False
+    settings = EmbedConfig
 
     def stale(self, run: Run) -> str | None:
         """Look at both files, whether they belong together, and at the user's own prompts."""
+        from probe.run.imported_vectors import stale_import
+        from probe.run.user_prompts import stale_user_prompts
         from probe.text.embeddings import EmbeddingStore
 
-        if why := stale_files(run, run.prompts.hash, *FILES) or stale_user_prompts(run):
+        if run.config.is_imported:
+            return stale_import(run)
+        if why := stale_files(run, run.prompts.hash, *EMBEDDED) or stale_user_prompts(run):
             return why
         try:
-            EmbeddingStore.open(run.folder / FOLDER)
+            EmbeddingStore.open(run.folder / EMBEDDINGS)
         except ArtifactError as error:  # it can be made anew, so it is no more than out of date
             return str(error)
         return None
 
     def make(self, run: Run) -> None:
         """Fill the store."""
+        from probe.run.imported_vectors import refuse_import
+        from probe.run.user_prompts import USER_PROMPTS, user_prompts
         from probe.text.embeddings import EmbeddingStore
 
-        store = EmbeddingStore(run.folder / FOLDER)
+        if run.config.is_imported:
+            refuse_import(run)
+        store = EmbeddingStore(run.folder / EMBEDDINGS)
         encoder = run.load_encoder()
         store.update(encoder, run.prompts, progress=run.progress_on("prompts"))
         if (own := user_prompts(run)) is not None:
@@ -66,11 +86,15 @@ class Embed:
                 encoder, own, progress=run.progress_on("prompts of your own")
             )
 
-    def result(self, run: Run) -> EmbedResult:
-        """Count what stands in the store."""
+    def result(self, run: Run) -> Result:
+        """Count what the store holds."""
+        from probe.run.imported_vectors import count_import
+        from probe.run.user_prompts import user_prompts
         from probe.text.embeddings import EmbeddingStore
 
-        store = EmbeddingStore.open(run.folder / FOLDER)
+        if run.config.is_imported:
+            return count_import(run)
+        store = EmbeddingStore.open(run.folder / EMBEDDINGS)
         return EmbedResult(
             n_prompts=len(store.prompt_set),
             n_occupations=len(run.lexicon.occupations),

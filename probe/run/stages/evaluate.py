@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from probe.io.artifacts import Provenance, hash_parts, read_json, write_json, write_table
-from probe.run.config import settings_line
-from probe.run.evaluation import evaluators
-from probe.run.evaluation.drift import measure_drift
-from probe.run.evaluation.equivalence import comparable_quality
-from probe.run.evaluation.labels import LABELS, label_pictures, labels_made_from
-from probe.run.evaluation.measurement import SIDES, Measurement
-from probe.run.evaluation.misclassification import (
-    calibration_line,
-    classifier_error,
-    load_calibration,
-)
-from probe.run.evaluation.perceptual import measure_perceptual
+from probe.io.files import hash_parts
+from probe.io.settings import settings_line
+from probe.run.evaluation.config import EvaluateConfig
+from probe.run.files import FAIRNESS, LABELS, QUALITY, SHARES
 from probe.run.folder import INTERVALS, Run, stale_files
+from probe.run.registry import Stage, register
 
-FAIRNESS = "evaluation/fairness.parquet"
-SHARES = "evaluation/shares.parquet"
-QUALITY = "evaluation/quality.json"
-FILES = (LABELS, FAIRNESS, SHARES, QUALITY)
+if TYPE_CHECKING:
+    from probe.io.artifacts import Provenance
 
 
 @dataclass(frozen=True)
@@ -34,6 +24,8 @@ class EvaluateResult:
 
     def summary(self) -> str:
         """One line; `figures.text.evaluation` writes everything."""
+        from probe.run.evaluation.measurement import SIDES
+
         mad = [self.quality[side]["mad"]["value"] for side in SIDES.values()]
         return "MAD {:.3f} before and {:.3f} after the correction".format(*mad)
 
@@ -42,13 +34,19 @@ class EvaluateResult:
         return self.quality
 
 
-class Evaluate:
+@register
+class Evaluate(Stage):
     """Label every picture, then measure."""
 
     name = "evaluate"
+    about = "Measure fairness, quality and side effects, with intervals."
+    requires = ("generate",)
+    settings = EvaluateConfig
 
     def stale(self, run: Run) -> str | None:
         """Look at the four files."""
+        from probe.run.evaluation.labels import labels_made_from
+
         if why := stale_files(run, labels_made_from(run), LABELS):
             return why
         return stale_files(run, self.made_from(run), FAIRNESS, SHARES, QUALITY)
@@ -56,6 +54,14 @@ class Evaluate:
     def make(self, run: Run) -> None:
         """Write the labels, if the pictures have not been looked at, and what follows from them."""
         from probe.images.quality.feature_cache import LookOnce
+        from probe.io.artifacts import write_json, write_table
+        from probe.run.evaluation import evaluators
+        from probe.run.evaluation.drift import measure_drift
+        from probe.run.evaluation.equivalence import comparable_quality
+        from probe.run.evaluation.labels import label_pictures
+        from probe.run.evaluation.measurement import SIDES, Measurement
+        from probe.run.evaluation.misclassification import classifier_error, load_calibration
+        from probe.run.evaluation.perceptual import measure_perceptual
 
         config, made_from = run.config.evaluate, self.made_from(run)
         # All are opened before any is used, so that a wrong one is told before the long work.
@@ -96,10 +102,16 @@ class Evaluate:
 
     def result(self, run: Run) -> EvaluateResult:
         """Read the figures."""
+        from probe.io.artifacts import read_json
+
         return EvaluateResult(read_json(run.folder / QUALITY, kind="quality")[0])
 
     def made_from(self, run: Run) -> str:
-        """Hash of the settings and of what the labels are made from."""
+        """Hash the settings and what the labels are made from."""
+        from probe.run.evaluation import evaluators
+        from probe.run.evaluation.labels import labels_made_from
+        from probe.run.evaluation.misclassification import calibration_line
+
         config = run.config.evaluate
         settings = settings_line(
             config, without=("features", "calibration", "faces", "face_margin")

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
-from probe.arrays import Float32, Indices
-from probe.io.artifacts import (
-    hash_parts,
-    read_json,
-    read_table,
-    read_tensors,
-    write_json,
-    write_table,
-    write_tensors,
-)
-from probe.latent.directions import BiasDirection
-from probe.latent.erasure import CalibratedProjection
-from probe.run.config import settings_line
+from probe.io.files import hash_parts
+from probe.io.settings import Settings, setting, settings_line
+from probe.run.files import DIRECTION, EMBEDDED, EMBEDDINGS, FIT, MAP, SUBJECTS
 from probe.run.folder import Run, stale_files
-from probe.run.user_prompts import place_own, stale_places
+from probe.run.registry import Stage, register
 from probe.stats.resampling import Resampling
 
-DIRECTION = "latent/direction.safetensors"
-FIT = "latent/fit.json"
-SUBJECTS = "latent/subjects.parquet"
-MAP = "latent/map.parquet"
+if TYPE_CHECKING:
+    import pandas as pd
 
+    from probe.arrays import Float32, Indices
+    from probe.latent.directions import BiasDirection
+    from probe.latent.erasure import CalibratedProjection
+
+ESTIMATORS = ("pairs", "pca", "lda", "logistic", "span")
+"""Names of `probe.latent.directions.estimators.ESTIMATORS`, known without importing it."""
 CONCEPT = "gender"
+
+
+@dataclass(frozen=True)
+class FitConfig(Settings):
+    """How the bias direction is estimated and measured."""
+
+    estimator: str = setting(
+        "pairs", "Which axis: pairs, pca, lda, logistic or span.", choices=ESTIMATORS
+    )
+    strength: float = setting(500.0, "Lambda of the calibrated projection.", minimum=0)
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
+    seed: int = setting(0, "Seed of the resamples and of the map.", minimum=0)
+
+    @property
+    def resampling(self) -> Resampling:
+        """The resamples behind each interval."""
+        return Resampling(self.n_bootstrap, self.seed)
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,19 @@ class FitResult:
         return asdict(self)
 
 
-class Fit:
+@register
+class Fit(Stage):
     """Fit the direction on the pairs of the training occupations, then measure all prompts."""
 
     name = "fit"
+    about = "Fit the bias direction of RUN and place its prompts on it."
+    requires = ("embed",)
+    settings = FitConfig
 
     def stale(self, run: Run) -> str | None:
         """Look at every file; the map may have been completed by ``train``."""
+        from probe.run.user_prompts import stale_places
+
         return (
             stale_files(run, direction_made_from(run), DIRECTION, SUBJECTS)
             or stale_files(run, self.made_from(run), FIT)
@@ -77,9 +91,13 @@ class Fit:
 
     def make(self, run: Run) -> None:
         """Write the direction, its figures, the subjects, and the map if it is not up to date."""
+        import numpy as np
+
+        from probe.io.artifacts import write_json, write_table, write_tensors
         from probe.latent.association import share_correlation
         from probe.latent.directions.estimators import ESTIMATORS
-        from probe.latent.erasure import bias_score
+        from probe.latent.erasure import CalibratedProjection, bias_score
+        from probe.run.user_prompts import place_own
         from probe.stats.mean import mean_difference
 
         config, made_from = run.config.fit, direction_made_from(run)
@@ -146,23 +164,23 @@ class Fit:
 
     def result(self, run: Run) -> FitResult:
         """Read the figures."""
+        from probe.io.artifacts import read_json
+
         return FitResult(**read_json(run.folder / FIT, kind="fit")[0])
 
     def made_from(self, run: Run) -> str:
-        """Hash of the settings and inputs of the figures."""
+        """Hash the settings and inputs of the figures."""
         return hash_parts("fit", settings_line(run.config.fit), direction_made_from(run))
 
 
 def direction_made_from(run: Run) -> str:
-    """Hash of what the direction and the subjects' bias scores depend on.
+    """Hash what the direction and the subjects' bias scores depend on.
 
-    Resamples and the seed are not among it, so that another number of them does not make stale
-    what is computed from the direction.
+    Resamples and the seed are not part of it, so that another number of resamples does not make
+    stale what is computed from the direction.
     """
-    from probe.run.stages.embed import FILES
-
     settings = settings_line(run.config.fit, without=("n_bootstrap", "seed"))
-    return hash_parts("direction", settings, run.hashes(*FILES))
+    return hash_parts("direction", settings, run.hashes(*EMBEDDED))
 
 
 def _map_made_from(run: Run) -> str:
@@ -180,11 +198,15 @@ def vectors(run: Run) -> Float32:
     """Embeddings of the run's prompts, (n_prompts, n_features), unit rows."""
     from probe.text.embeddings import EmbeddingStore
 
-    return EmbeddingStore.open(run.folder / "embeddings").vectors(run.prompts.prompts)
+    return EmbeddingStore.open(run.folder / EMBEDDINGS).vectors(run.prompts.prompts)
 
 
 def read_direction(run: Run) -> tuple[BiasDirection, CalibratedProjection]:
     """Read the fitted direction and projection."""
+    from probe.io.artifacts import read_tensors
+    from probe.latent.directions import BiasDirection
+    from probe.latent.erasure import CalibratedProjection
+
     arrays, _ = read_tensors(run.folder / DIRECTION, kind="direction")
     direction = BiasDirection(
         arrays["vector"], concept=CONCEPT, encoder=f"{run.config.model}@{run.revision}"
@@ -197,6 +219,7 @@ def read_direction(run: Run) -> tuple[BiasDirection, CalibratedProjection]:
 
 def complete_map(run: Run, corrected: Float32, *, made_from: str) -> None:
     """Put the places of the corrected prompts, rows of (n_prompts, n_features), on the map."""
+    from probe.io.artifacts import read_table, write_table
     from probe.latent.maps import principal_plane
 
     table, provenance = read_table(run.folder / MAP, kind="map")
@@ -228,6 +251,8 @@ def _map(
     z: Float32, table: pd.DataFrame, seed: int
 ) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
     """Place the prompts on two maps, and measure how far each can be trusted."""
+    import numpy as np
+
     from probe.latent.maps import principal_plane, umap_map
     from probe.latent.maps.faithfulness import map_faithfulness
 

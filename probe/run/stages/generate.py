@@ -5,20 +5,56 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from probe.images.plan import METADATA, GenerationPlan, read_metadata
-from probe.io.artifacts import hash_parts, write_json
-from probe.run.config import settings_line
-from probe.run.folder import Run, stale_files
-from probe.run.image_batches import draw_pictures
-from probe.run.routing import intervention, target_line
-from probe.run.stages.train import FOLDER as MOESD
-from probe.run.stages.train import parts
-from probe.text.lexicon import Lexicon
+from probe.errors import OptionError
+from probe.io.files import hash_parts
+from probe.io.settings import Settings, setting, settings_line
+from probe.run.files import MOESD, SIDES, correction_files
+from probe.run.folder import Run, lexicon_line, stale_files
+from probe.run.registry import Stage, register
+from probe.run.routing import ROUTERS, intervention, target_line
 
 if TYPE_CHECKING:
     import torch
 
-SIDES = ("base", "moesd")
+
+@dataclass(frozen=True)
+class GenerateConfig(Settings):
+    """Which pictures are made, and how."""
+
+    n_images: int = setting(
+        50,
+        "Pictures of each occupation; a quarter as many where the prompt says the gender.",
+        minimum=1,
+    )
+    guidance_scale: float = setting(7.5, "Weight of the prompt; 1 is no guidance.", minimum=0)
+    n_steps: int = setting(50, "Denoising steps of a picture.", minimum=1)
+    batch_size: int = setting(
+        0, "Pictures denoised together; 0 lets the model's size decide.", minimum=0
+    )
+    routing: str = setting(
+        "top1",
+        "Routing of pictures to experts: top1 (each prompt's expert), stratified (the expert its "
+        "seed draws), minimal (likewise, only for as many as the base lacks) or calibrated (each "
+        "prompt's expert, as strong as the denoiser says is needed).",
+        choices=ROUTERS,
+    )
+    strength: float = setting(
+        1.0, "Share of the correction that is applied; 0 is the base.", minimum=0, maximum=1
+    )
+    target: str = setting(
+        "parity",
+        "Shares to reach, with any routing but top1: parity, labour (each occupation's share in "
+        "the labour market), a share of women, or a table by subject (TOML).",
+    )
+    seed: int = setting(0, "Seed of the noise.", minimum=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.routing == "top1" and self.target != "parity":
+            raise OptionError(
+                f"target is {self.target!r} but routing is top1, which can only meet parity; "
+                "choose the routing calibrated, stratified or minimal"
+            )
 
 
 @dataclass(frozen=True)
@@ -42,13 +78,19 @@ class GenerateResult:
         return asdict(self)
 
 
-class Generate:
+@register
+class Generate(Stage):
     """Make every picture of the plan twice, from the same noise."""
 
     name = "generate"
+    about = "Make pictures with the base and the corrected model, from equal noise."
+    requires = ("train",)
+    settings = GenerateConfig
 
     def stale(self, run: Run) -> str | None:
         """Look at the mark of each side, and whether each of its pictures is there."""
+        from probe.images.plan import METADATA, read_metadata
+
         made_from = self.made_from(run)
         if why := stale_files(run, made_from, *(_mark(side) for side in SIDES)):
             return why
@@ -63,7 +105,10 @@ class Generate:
 
     def make(self, run: Run) -> None:
         """Write the pictures of both sides; what is there already is not made again."""
+        from probe.images.plan import GenerationPlan
+        from probe.io.artifacts import write_json
         from probe.moesd.model import MoESD
+        from probe.run.image_batches import draw_pictures
 
         config, made_from = run.config.generate, self.made_from(run)
         pipeline = run.load_pipeline()
@@ -88,6 +133,8 @@ class Generate:
 
     def result(self, run: Run) -> GenerateResult:
         """Compare the keys of both sides."""
+        from probe.images.plan import read_metadata
+
         base, corrected = (
             read_metadata(run.folder / "images" / side).set_index("file_name")["key"]
             for side in SIDES
@@ -101,14 +148,9 @@ class Generate:
             settings_line(run.config.generate),
             lexicon_line(run.lexicon),
             run.revision,
-            run.hashes(*parts(run)),
+            run.hashes(*correction_files(run.config)),
             target_line(run),
         )
-
-
-def lexicon_line(lexicon: Lexicon) -> str:
-    """All words of a lexicon, to be hashed with what is made of them."""
-    return repr(lexicon)
 
 
 def _mark(side: str) -> str:

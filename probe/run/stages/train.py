@@ -5,20 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from probe.io import distributed
-from probe.io.artifacts import hash_file, hash_parts, read_table, write_table
-from probe.run.config import settings_line
+from probe.io.files import hash_file, hash_parts
+from probe.io.settings import settings_line
+from probe.moesd.config import TrainConfig
+from probe.run.files import DIRECTION, EMBEDDED, GATE, MOESD, correction_files
 from probe.run.folder import Run, stale_files
-from probe.run.stages.fit import (
-    DIRECTION,
-    complete_map,
-    read_direction,
-    stale_map,
-    vectors,
-)
-from probe.text.prompts import PromptSet
+from probe.run.registry import Stage, register
+from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -27,23 +21,8 @@ if TYPE_CHECKING:
     from probe.moesd.model import MoESD
     from probe.text.encoder import TextEncoder
 
-FOLDER = "moesd"
-GATE = "moesd/gate.parquet"
-CHECKPOINT = "moesd/checkpoint.safetensors"
-_PARTS = (
-    "moesd/token.safetensors",
-    "moesd/experts.safetensors",
-    "moesd/gate.safetensors",
-    "moesd/config.json",
-)
-
-_UNET = "moesd/unet_experts.safetensors"
+CHECKPOINT = f"{MOESD}/checkpoint.safetensors"
 _CHANCE = 0.25
-
-
-def parts(run: Run) -> tuple[str, ...]:
-    """Name the files of the correction."""
-    return (*_PARTS, _UNET) if run.config.train.has_unet else _PARTS
 
 
 @dataclass(frozen=True)
@@ -76,29 +55,34 @@ class TrainResult:
         return asdict(self)
 
 
-class Train:
+@register
+class Train(Stage):
     """Train the correction, then run every prompt through it."""
 
     name = "train"
+    about = "Train the gate, the token and the experts that correct RUN's model."
+    requires = ("fit",)
+    settings = TrainConfig
 
     def stale(self, run: Run) -> str | None:
         """Look at every file, and whether the map shows the corrected prompts."""
         made_from = self.made_from(run)
-        if why := stale_files(run, made_from, *parts(run), GATE):
+        if why := stale_files(run, made_from, *correction_files(run.config), GATE):
             return why
         return stale_map(run, completed=made_from)
 
     def make(self, run: Run) -> None:
         """Write the correction unless it is up to date, its gate's table and the completed map."""
+        from probe.io.artifacts import write_table
         from probe.moesd.model import MoESD
 
         made_from, seed = self.made_from(run), run.config.train.seed
-        if stale_files(run, made_from, *parts(run)):
+        if stale_files(run, made_from, *correction_files(run.config)):
             moesd = train_correction(run, is_resumable=True)
             if distributed.is_first():
-                moesd.save(run.folder / FOLDER, run.provenance("moesd", made_from, seed=seed))
+                moesd.save(run.folder / MOESD, run.provenance("moesd", made_from, seed=seed))
         else:
-            moesd = MoESD.load(run.folder / FOLDER, run.load_encoder())
+            moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
         if distributed.is_first():
             corrected = moesd.embed(run.prompts.prompts)
             table = _gate_table(run, moesd, vectors(run), corrected)
@@ -108,6 +92,9 @@ class Train:
 
     def result(self, run: Run) -> TrainResult:
         """Read the gate's table."""
+        import numpy as np
+
+        from probe.io.artifacts import read_table
         from probe.run.training_examples import n_examples
 
         table, _ = read_table(run.folder / GATE, kind="gate")
@@ -144,12 +131,11 @@ def _taught() -> list[str]:
 
 
 def _inputs(run: Run) -> tuple[str, str]:
-    from probe.run.stages.embed import FILES
     from probe.run.training_examples import examples_made_from
 
     has_pictures = run.config.train.needs_pictures
     return (
-        run.hashes(*FILES, DIRECTION),
+        run.hashes(*EMBEDDED, DIRECTION),
         examples_made_from(run) if has_pictures else "",
     )
 
@@ -189,6 +175,7 @@ def train_correction(
     from probe.moesd.training import train_moesd
     from probe.run.routing import counterfactuals_of
     from probe.run.training_examples import make_examples, training_lexicon
+    from probe.text.prompts import PromptSet
 
     config = run.config.train
     direction, projection = read_direction(run)

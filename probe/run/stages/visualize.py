@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from probe.io.artifacts import atomic, hash_parts, read_json, write_json
-from probe.run.compare.stage import TABLE as METHODS
+from probe.run.files import COMPARISON, EVALUATION, FIT, GATE, MAP, SUBJECTS, correction_files
 from probe.run.folder import Run, stale_files
-from probe.run.stages.evaluate import FILES as EVALUATION
-from probe.run.stages.fit import FIT, MAP, SUBJECTS
-from probe.run.stages.train import GATE, parts
-from probe.run.studies import STUDIES
+from probe.run.registry import STUDIES, Stage
 
 MARK = "figures/provenance.json"
 PAGE = "report.html"
@@ -55,10 +52,11 @@ class VisualizeResult:
         return asdict(self)
 
 
-class Visualize:
+class Visualize(Stage):
     """Draw every figure."""
 
     name = "visualize"
+    requires = ("evaluate",)
 
     def __init__(self, draw: Draw) -> None:
         self._draw = draw
@@ -87,9 +85,11 @@ class Visualize:
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        asked = (*(study.file for study in STUDIES.values()), METHODS)
+        asked = (*(study.file for study in STUDIES.values()), COMPARISON)
         done = [name for name in asked if (run.folder / name).exists()]
-        shown = run.hashes(MAP, SUBJECTS, FIT, GATE, *parts(run), *EVALUATION, *done)
+        shown = run.hashes(
+            MAP, SUBJECTS, FIT, GATE, *correction_files(run.config), *EVALUATION, *done
+        )
         return hash_parts("figures", shown)
 
 
@@ -109,10 +109,11 @@ class ReportResult:
         return asdict(self)
 
 
-class Report:
-    """Compose the page; it is up to date if composing it again gives what stands there."""
+class Report(Stage):
+    """Compose the page; it is up to date if composing it again gives the same page."""
 
     name = "report"
+    requires = ("evaluate",)
 
     def __init__(self, render: Render) -> None:
         self._render = render

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from probe.errors import DataError
-from probe.io.artifacts import write_table
-from probe.run.folder import Run, stale_files
-from probe.run.stages.fit import SUBJECTS, training_pairs, vectors
-from probe.run.studies.study import Study, StudyResult, bracketed
+from probe.run.files import EMBEDDED, SUBJECTS
+from probe.run.folder import Run
+from probe.run.registry import register
+from probe.run.stages.fit import training_pairs, vectors
+from probe.run.study import Study, StudyResult, Tables, bracketed
 
-TABLE = "latent/association.parquet"
-RESULT = "latent/association.json"
+if TYPE_CHECKING:
+    import pandas as pd
 
 
+@register
 class Association(Study):
     """Compare occupations held mostly by men with those held mostly by women.
 
@@ -26,19 +27,20 @@ class Association(Study):
     """
 
     name = "association"
-    file = RESULT
+    about = "WEAT and related measures of association between occupations and genders"
+    tables = ("latent/association.parquet",)
+    file = "latent/association.json"
+    inputs = (*EMBEDDED, SUBJECTS)
 
-    def stale(self, run: Run) -> str | None:
-        """Look at both files."""
-        return stale_files(run, self.made_from(run), TABLE, RESULT)
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the table of measures."""
+        import pandas as pd
 
-    def make(self, run: Run) -> None:
-        """Write the table of measures and the result."""
         from probe.io.artifacts import read_table
         from probe.latent.association import ect, ripa, rnd, seat, share_regression
         from probe.stats.multiplicity import benjamini_hochberg, holm
 
-        config, made_from = run.config.probe, self.made_from(run)
+        config = run.config.probe
         drawing: dict[str, Any] = {"resampling": config.resampling}
         z = vectors(run)
         men, women = _occupations(run, z)
@@ -67,8 +69,7 @@ class Association(Study):
         line = share_regression(
             subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
         )
-        write_table(run.folder / TABLE, table, run.provenance("association", made_from))
-        self.keep(run, _result(table, asdict(line)))
+        return {"association": table}, _result(table, asdict(line))
 
 
 def _occupations(run: Run, z: Any) -> tuple[Any, Any]:

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from probe.io.artifacts import write_table
-from probe.run.folder import Run, stale_files
+from probe.io.settings import Settings, setting
+from probe.run.files import EMBEDDED
+from probe.run.folder import Run
+from probe.run.registry import register
 from probe.run.stages.fit import training_pairs, vectors
-from probe.run.studies.study import Study, StudyResult, bracketed
+from probe.run.study import Study, StudyResult, Tables, bracketed
 from probe.stats.resampling import Resampling
 
-TABLE = "latent/directions.parquet"
-STABILITY = "latent/stability.parquet"
-RESULT = "latent/directions.json"
+if TYPE_CHECKING:
+    import pandas as pd
 
 
+@dataclass(frozen=True)
+class DirectionsConfig(Settings):
+    """How thoroughly the stability of the axis is measured."""
+
+    n_refits: int = setting(
+        100, "Times that an axis is fitted again on resampled pairs.", minimum=1
+    )
+
+
+@register
 class Directions(Study):
-    """Fit every estimator on the same pairs, and draw the pairs anew by occupation."""
+    """Fit every estimator on the same pairs, and again on pairs resampled by occupation."""
 
     name = "directions"
-    file = RESULT
+    about = "stability of the bias axis, and its agreement with other estimators"
+    settings = DirectionsConfig
+    tables = ("latent/directions.parquet", "latent/stability.parquet")
+    file = "latent/directions.json"
+    inputs = EMBEDDED
+    reads_settings = ("fit",)
 
-    def stale(self, run: Run) -> str | None:
-        """Look at every file."""
-        return stale_files(run, self.made_from(run), TABLE, STABILITY, RESULT)
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the table of estimators, and the stability of the run's estimator."""
+        import pandas as pd
 
-    def make(self, run: Run) -> None:
-        """Write the table of estimators, the stability of the run's own, and the result."""
         from probe.latent.association import share_correlation
         from probe.latent.directions.cones import direction_cone, pairwise_cosines, stability
         from probe.latent.directions.estimators import ESTIMATORS
 
-        config, made_from = run.config.probe, self.made_from(run)
+        config, n_refits = run.config.probe, run.config.directions.n_refits
         z, table = vectors(run), run.prompts.table
         male, female = training_pairs(run)
         pairs = z[male], z[female]
@@ -43,14 +57,14 @@ class Directions(Study):
         neutral = (table["group"] == "neutral").to_numpy()
         subjects = table[neutral].groupby("subject", sort=False)["share_women"].first()
         axes, rows = {}, []
-        told = run.progress_on("directions")
+        progress = run.progress_on("directions")
         for done, (name, estimator) in enumerate(ESTIMATORS.items(), start=1):
             axes[name] = estimator().fit(*pairs).direction_
             cone = direction_cone(
                 estimator(),
                 *pairs,
                 clusters=occupations,
-                resampling=Resampling(config.n_refits, config.seed),
+                resampling=Resampling(n_refits, config.seed),
             )
             places = pd.Series(z[neutral] @ axes[name]).groupby(
                 table.loc[neutral, "subject"].to_numpy(), sort=False
@@ -71,15 +85,15 @@ class Directions(Study):
                     "n_subjects": found.n,
                 }
             )
-            if told is not None:
-                told(done, len(ESTIMATORS))
+            if progress is not None:
+                progress(done, len(ESTIMATORS))
         cosines = pairwise_cosines(axes)
         directions = pd.DataFrame(rows).assign(
             **{f"cosine_{name}": cosines[name].to_numpy() for name in cosines.columns}
         )
         own = ESTIMATORS[run.config.fit.estimator]()
         curves = [
-            stability(own, *pairs, units=units, n_draws=config.n_refits, seed=config.seed).assign(
+            stability(own, *pairs, units=units, n_draws=n_refits, seed=config.seed).assign(
                 unit=unit
             )
             for unit, units in (
@@ -89,11 +103,8 @@ class Directions(Study):
             )
             if units is None or len(np.unique(units)) > 1
         ]
-        write_table(run.folder / TABLE, directions, run.provenance("directions", made_from))
-        write_table(
-            run.folder / STABILITY, pd.concat(curves), run.provenance("stability", made_from)
-        )
-        self.keep(run, _result(run.config.fit.estimator, directions))
+        tables = {"directions": directions, "stability": pd.concat(curves)}
+        return tables, _result(run.config.fit.estimator, directions)
 
 
 def _ends(found: Any) -> dict[str, float]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from probe.io.artifacts import hash_file, hash_parts, write_table
-from probe.run.folder import Run, stale_files
-from probe.run.stages.train import FOLDER, parts
-from probe.run.studies.study import Study, StudyResult, bracketed
+from probe.io.files import hash_file, hash_parts
+from probe.run.files import EMBEDDED, MOESD, correction_files
+from probe.run.folder import Run
+from probe.run.registry import register
+from probe.run.study import Study, StudyResult, Tables, bracketed
 
-CHALLENGE = "moesd/challenge.parquet"
-CATEGORIES = "moesd/categories.parquet"
-RELIABILITY = "moesd/reliability.parquet"
-ROC = "moesd/roc.parquet"
-LEVELS = "moesd/levels.parquet"
-RESULT = "moesd/challenge.json"
+if TYPE_CHECKING:
+    import pandas as pd
 
 KNOWN = "held-out occupations"
 """The lexicon's own templates, with the occupations that no training saw."""
@@ -27,30 +23,33 @@ HARD = "hard"
 OPEN = ("male-skewed", "female-skewed")
 
 
+@register
 class GateChallenge(Study):
-    """Ask the gate about prompts whose class is known by construction and that it never saw."""
+    """Test the gate on prompts whose class is known by construction and that it never saw."""
 
     name = "gate"
-    before = "generate"
-    file = RESULT
+    about = "the gate on prompts that were built to be hard, and on ever more specific ones"
+    requires = ("train",)
+    tables = tuple(
+        f"moesd/{kind}.parquet"
+        for kind in ("challenge", "categories", "reliability", "roc", "levels")
+    )
+    file = "moesd/challenge.json"
+    inputs = EMBEDDED
 
-    def stale(self, run: Run) -> str | None:
-        """Look at every file."""
-        files = (CHALLENGE, CATEGORIES, RELIABILITY, ROC, LEVELS, RESULT)
-        return stale_files(run, self.made_from(run), *files)
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the answers, their accuracy and calibration, and the levels."""
+        import pandas as pd
 
-    def make(self, run: Run) -> None:
-        """Write the answers, what they are worth, the levels, and the result."""
         from probe.moesd.evaluation.gate_accuracy import answer, reliability
         from probe.moesd.evaluation.levels import correct_levels, summarise_levels
         from probe.moesd.evaluation.roc import roc
         from probe.moesd.model import MoESD
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
-        made_from = self.made_from(run)
         wordings = {name: PromptTemplates.load(path) for name, path in CHALLENGES.items()}
         drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
-        moesd = MoESD.load(run.folder / FOLDER, run.load_encoder())
+        moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
         subjects = subjects_by_split(run.prompts)
         asked = {of: found.prompts(subjects, split="held_out") for of, found in wordings.items()}
         answers = answer(
@@ -72,15 +71,12 @@ class GateChallenge(Study):
             ignore_index=True,
         )
         tables = {
-            CHALLENGE: answers,
-            CATEGORIES: categories,
-            RELIABILITY: reliability(chances, truth),
-            ROC: roc(scores, should_open),
-            LEVELS: levels,
+            "challenge": answers,
+            "categories": categories,
+            "reliability": reliability(chances, truth),
+            "roc": roc(scores, should_open),
+            "levels": levels,
         }
-        for path, table in tables.items():
-            kind = path.removeprefix("moesd/").removesuffix(".parquet")
-            write_table(run.folder / path, table, run.provenance(kind, made_from))
         figures = {
             "reads": moesd.gate.reads,
             "has_list": moesd.gate.has_list,
@@ -90,14 +86,14 @@ class GateChallenge(Study):
             "levels": levels.to_dict("records"),
             "misses": _misses(answers),
         }
-        self.keep(run, _result(figures, n=len(answers)))
+        return tables, _result(figures, n=len(answers))
 
     def made_from(self, run: Run) -> str:
-        """Hash of the settings, of everything that is read, and of the prompts."""
+        """Hash the settings, everything that is read, and the prompts."""
         from probe.text.challenge_prompts import CHALLENGES
 
         words = [hash_file(path) for path in CHALLENGES.values()]
-        return hash_parts(super().made_from(run), run.hashes(*parts(run)), *words)
+        return hash_parts(super().made_from(run), run.hashes(*correction_files(run.config)), *words)
 
 
 def _known(run: Run) -> pd.DataFrame:
@@ -149,6 +145,8 @@ def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
 
 def _by_category(answers: pd.DataFrame, **drawing: Any) -> pd.DataFrame:
     """Share right by category and gate: the class itself, and what is done with the prompt."""
+    import pandas as pd
+
     from probe.moesd.evaluation.gate_accuracy import accuracy, is_treated_right
 
     groups = dict(list(answers.groupby("category", sort=False)))

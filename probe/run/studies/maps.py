@@ -1,50 +1,48 @@
-"""Whether a map that is told the groups places prompts it has not seen among their own."""
+"""Whether a map fitted with the groups as labels places held-out prompts among their group."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from probe.errors import DataError
-from probe.io.artifacts import write_table
-from probe.run.folder import Run, stale_files
+from probe.run.files import EMBEDDED
+from probe.run.folder import Run
+from probe.run.registry import register
 from probe.run.stages.fit import vectors
-from probe.run.studies.study import Study, StudyResult, bracketed
+from probe.run.study import Study, StudyResult, Tables, bracketed
 
-TABLE = "latent/maps.parquet"
-RESULT = "latent/maps.json"
+if TYPE_CHECKING:
+    import pandas as pd
+
 WEIGHTS = {"umap": 0.0, "supervised": 0.5}
 """By map, the weight of the groups in it."""
 
 
+@register
 class Maps(Study):
-    """Draw two maps of the prompts that may be learnt from, and place the held-out ones on them."""
+    """Fit two maps to the training prompts, and place the held-out ones on them."""
 
     name = "maps"
-    file = RESULT
+    about = "maps of the prompts with and without group labels, tested on held-out prompts"
+    tables = ("latent/maps.parquet",)
+    file = "latent/maps.json"
+    inputs = EMBEDDED
 
-    def stale(self, run: Run) -> str | None:
-        """Look at both files."""
-        return stale_files(run, self.made_from(run), TABLE, RESULT)
-
-    def lacks(self, run: Run) -> str | None:
+    def unmet(self, run: Run) -> str | None:
         """Prompts that are to be placed must be there."""
         if (run.prompts.table["split"] == "held_out").any():
             return None
         return "no occupation is held out; needed at least 2 to place on a map of the others"
 
-    def make(self, run: Run) -> None:
-        """Write the places and the result."""
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the place of every prompt on both maps."""
         from probe.latent.maps import neighbor_map
         from probe.latent.maps.faithfulness import map_faithfulness
 
-        if why := self.lacks(run):
-            raise DataError(f"{run.folder}: {why}")
-        config, made_from = run.config.probe, self.made_from(run)
+        config = run.config.probe
         z, table = vectors(run), run.prompts.table
         groups = table["group"].to_numpy(dtype=str)
         is_new = (table["split"] == "held_out").to_numpy()
@@ -62,8 +60,7 @@ class Maps(Study):
                 "faithfulness": asdict(kept),
                 "told": _told(places, groups, table["subject"], is_new),
             }
-        write_table(run.folder / TABLE, placed, run.provenance("maps", made_from, seed=config.seed))
-        self.keep(run, _result(figures))
+        return {"maps": placed}, _result(figures)
 
 
 def _told(
@@ -73,6 +70,7 @@ def _told(
     is_new: npt.NDArray[np.bool_],
 ) -> dict[str, Any]:
     """Share of the new prompts whose nearest known one on the map is of their group."""
+    import pandas as pd
     from sklearn.neighbors import NearestNeighbors
 
     from probe.stats.proportion import proportion_interval

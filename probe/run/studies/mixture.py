@@ -1,50 +1,43 @@
-"""The share of women under each prompt, read off the denoiser and held against the pictures."""
+"""The share of women under each prompt: read off the denoiser, and compared with the pictures."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from probe.io.artifacts import hash_parts, read_table, write_table
-from probe.run.config import settings_line
-from probe.run.folder import Run, stale_files
-from probe.run.stages.evaluate import FILES as EVALUATION
-from probe.run.stages.evaluate import SHARES
-from probe.run.stages.fit import SUBJECTS
-from probe.run.studies.study import Study, StudyResult, bracketed
+from probe.run.files import SHARES, SUBJECTS
+from probe.run.folder import Run
+from probe.run.registry import register
+from probe.run.study import Study, StudyResult, Tables, bracketed
 from probe.text.templates import fill
 
-TABLE = "latent/mixture.parquet"
-RESULT = "latent/mixture.json"
+if TYPE_CHECKING:
+    import pandas as pd
 
 
+@register
 class Mixture(Study):
     """Compare shares read off the denoiser, and bias scores, with those in the pictures."""
 
     name = "mixture"
-    before = ""
-    file = RESULT
-    inputs = EVALUATION
+    about = "the share of women in the pictures, read off the denoiser without making any"
+    requires = ("evaluate",)
+    tables = ("latent/mixture.parquet",)
+    file = "latent/mixture.json"
+    inputs = (SUBJECTS, SHARES)
+    reads_settings = ("generate", "evaluate")
 
-    def stale(self, run: Run) -> str | None:
-        """Look at both files."""
-        return stale_files(run, self.made_from(run), TABLE, RESULT)
-
-    def made_from(self, run: Run) -> str:
-        """What every study is made from, and the guidance that the pictures were made with."""
-        return hash_parts(super().made_from(run), settings_line(run.config.generate))
-
-    def lacks(self, run: Run) -> str | None:
+    def unmet(self, run: Run) -> str | None:
         """Count the occupations."""
         n = len(run.lexicon.occupations)
         return f"the lexicon has {n} occupations; needed 3 for a correlation" if n < 3 else None
 
-    def make(self, run: Run) -> None:
-        """Write the shares of every occupation, and how near they are."""
-        made_from = self.made_from(run)
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the shares of every occupation, seen and read."""
+        from probe.io.artifacts import read_table
+
         subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
         shares, _ = read_table(run.folder / SHARES, kind="shares")
         words = run.config.evaluate
@@ -58,12 +51,13 @@ class Mixture(Study):
         )
         read = _read(run, table["subject"].tolist())
         table = table.reset_index(drop=True).join(read)
-        write_table(run.folder / TABLE, table, run.provenance("mixture", made_from))
-        self.keep(run, _result(table, run))
+        return {"mixture": table}, _result(table, run)
 
 
 def _read(run: Run, subjects: list[str]) -> pd.DataFrame:
     """Ask the denoiser about the prompt that the pictures answer, one row a subject."""
+    import pandas as pd
+
     from probe.moesd.mixture.shares import estimate_shares, guided
     from probe.moesd.token import SpecialToken
     from probe.run.routing import counterfactuals_of

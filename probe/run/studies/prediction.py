@@ -1,54 +1,51 @@
-"""The share of women in pictures, foretold from the text alone and held against the pictures."""
+"""The share of women in pictures, predicted from the text and compared with the pictures."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from probe.io.artifacts import read_table, write_table
-from probe.run.folder import Run, stale_files
-from probe.run.stages.evaluate import FILES as EVALUATION
-from probe.run.stages.evaluate import SHARES
-from probe.run.stages.fit import SUBJECTS
-from probe.run.studies.study import Study, StudyResult, bracketed
+from probe.run.files import SHARES, SUBJECTS
+from probe.run.folder import Run
+from probe.run.registry import register
+from probe.run.study import Study, StudyResult, Tables, bracketed
 
 if TYPE_CHECKING:
     from probe.latent.prediction import SharePredictor
 
-TABLE = "latent/prediction.parquet"
-RESULT = "latent/prediction.json"
 
-
+@register
 class Prediction(Study):
     """Learn from the pictures of the training occupations; test on the held-out ones."""
 
     name = "prediction"
-    before = ""
-    file = RESULT
-    inputs = EVALUATION
+    about = "the share of women in the pictures, predicted from the bias score of the text"
+    requires = ("evaluate",)
+    tables = ("latent/prediction.parquet",)
+    file = "latent/prediction.json"
+    inputs = (SUBJECTS, SHARES)
+    reads_settings = ("evaluate",)
 
-    def stale(self, run: Run) -> str | None:
-        """Look at both files."""
-        return stale_files(run, self.made_from(run), TABLE, RESULT)
-
-    def lacks(self, run: Run) -> str | None:
+    def unmet(self, run: Run) -> str | None:
         """Count the occupations."""
+        from probe.io.artifacts import read_table
         from probe.latent.prediction.predictor import MIN_CALIBRATED, MIN_LEARNT
 
-        n_held_out = sum(job.held_out for job in run.lexicon.occupations)
-        n_trained = len(run.lexicon.occupations) - n_held_out
+        subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
+        n_held_out = int((subjects["split"] == "held_out").sum())
+        n_trained = len(subjects) - n_held_out
         if n_trained >= MIN_LEARNT and n_held_out >= MIN_CALIBRATED:
             return None
         return (
-            f"the lexicon has {n_trained} training and {n_held_out} held-out occupations; needed "
+            f"there are {n_trained} training and {n_held_out} held-out occupations; needed "
             f"{MIN_LEARNT} and {MIN_CALIBRATED}"
         )
 
-    def make(self, run: Run) -> None:
-        """Write the prediction for every occupation, and its calibration."""
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the prediction for every occupation."""
+        from probe.io.artifacts import read_table
         from probe.latent.prediction import SharePredictor
 
-        made_from = self.made_from(run)
         subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
         shares, _ = read_table(run.folder / SHARES, kind="shares")
         config = run.config.evaluate
@@ -70,8 +67,7 @@ class Prediction(Study):
         calibration = predictor.calibration(*(missing[name].to_numpy() for name in counts))
         found = predictor.predict(table["bias_score"].to_numpy(), n_images=table["n"].to_numpy())
         table = table.assign(predicted=found.share, low=found.low, high=found.high)
-        write_table(run.folder / TABLE, table, run.provenance("prediction", made_from))
-        self.keep(run, _result(asdict(calibration), predictor))
+        return {"prediction": table}, _result(asdict(calibration), predictor)
 
 
 def _result(calibration: dict[str, float], predictor: SharePredictor) -> StudyResult:

@@ -5,53 +5,40 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import pandas as pd
-
-from probe.io.artifacts import write_table
-from probe.run.folder import Run, stale_files
-from probe.run.studies.study import Study, StudyResult, bracketed
-
-TRACE = "latent/trace.parquet"
-PATCHING = "latent/patching.parquet"
-HEADS = "latent/heads.parquet"
-RESULT = "latent/trace.json"
+from probe.run.files import EMBEDDED
+from probe.run.folder import Run
+from probe.run.registry import register
+from probe.run.study import Study, StudyResult, Tables, bracketed
 
 
+@register
 class Tracing(Study):
     """Record the states of all prompts, measure the bias in each, and patch them one by one."""
 
     name = "tracing"
-    file = RESULT
+    about = "the layer, token and attention head that carry the bias"
+    tables = ("latent/trace.parquet", "latent/patching.parquet", "latent/heads.parquet")
+    file = "latent/trace.json"
+    inputs = EMBEDDED
 
-    def stale(self, run: Run) -> str | None:
-        """Look at every file; what cannot be patched has two only."""
-        made_from = self.made_from(run)
-        if why := stale_files(run, made_from, TRACE, RESULT):
-            return why
-        is_patched = self.result(run).figures["strongest_head"] is not None
-        return stale_files(run, made_from, PATCHING, HEADS) if is_patched else None
-
-    def make(self, run: Run) -> None:
-        """Write the tables and the result."""
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the trace and, where pairs can be patched, what each state and head restores."""
         from probe.latent.tracing import trace, where_it_appears
         from probe.latent.tracing.counterfactuals import find_counterfactuals
         from probe.latent.tracing.heads import attribute_heads
         from probe.latent.tracing.patching import patch_states
 
-        config, made_from = run.config.probe, self.made_from(run)
+        config = run.config.probe
         drawing: dict[str, Any] = {"resampling": config.resampling}
         encoder = run.load_encoder()
         table = trace(encoder, run.prompts, **drawing)
         first = where_it_appears(table)
-        tables = {TRACE: table}
-        said = run.prompts.select(group=["male", "female"])
-        left_out = find_counterfactuals(encoder, said).left_out
+        tables = {"trace": table}
+        explicit = run.prompts.select(group=["male", "female"])
+        left_out = find_counterfactuals(encoder, explicit).left_out
         if len(left_out) < len(run.prompts.pairs()[0]):
-            tables[PATCHING] = patch_states(encoder, said, **drawing).table
-            tables[HEADS] = attribute_heads(encoder, said, **drawing)
-        for path, content in tables.items():
-            kind = path.removeprefix("latent/").removesuffix(".parquet")
-            write_table(run.folder / path, content, run.provenance(kind, made_from))
+            tables["patching"] = patch_states(encoder, explicit, **drawing).table
+            tables["heads"] = attribute_heads(encoder, explicit, **drawing)
         lines, figures = _carriers(tables)
         if len(left_out):
             reason = left_out["reason"].iloc[0]
@@ -61,14 +48,14 @@ class Tracing(Study):
             "first": None if first is None else asdict(first),
             "n_left_out": len(left_out),
         }
-        self.keep(run, StudyResult([sentence, *lines], figures))
+        return tables, StudyResult([sentence, *lines], figures)
 
 
-def _carriers(tables: dict[str, pd.DataFrame]) -> tuple[list[str], dict[str, Any]]:
+def _carriers(tables: Tables) -> tuple[list[str], dict[str, Any]]:
     """Say which token carries the difference in each layer, and which head the most of it."""
-    if PATCHING not in tables:
+    if "patching" not in tables:
         return [], {"carriers": [], "strongest_head": None}
-    patching, heads = tables[PATCHING], tables[HEADS]
+    patching, heads = tables["patching"], tables["heads"]
     stream = patching[(patching["site"] == "residual") & (patching["position"] != "all")]
     carriers = stream.loc[stream.groupby("layer")["value"].idxmax()]
     of_heads = heads[heads["site"] == "head"]

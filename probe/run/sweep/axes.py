@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from probe.errors import OptionError
-from probe.run.config import STAGES, Config
+from probe.io.settings import parse_value
+from probe.run.config import Config
+from probe.run.registry import settings_tables
 
 SWEPT = ("train", "generate")
 """Stages whose settings can be swept: what is before them is the run's own, what is after them
@@ -73,13 +75,12 @@ def parse_axis(text: str) -> Axis:
     stage, name, listed = found.groups()
     if stage not in SWEPT:
         raise OptionError(f"settings of {stage} cannot be swept; needed one of {', '.join(SWEPT)}")
-    kinds = {item.name: type(item.default) for item in fields(STAGES[stage])}
-    if name not in kinds:
-        raise OptionError(f"{stage} has no setting {name!r}; known are {', '.join(kinds)}")
-    label, kind = f"{stage}.{name}", kinds[name]
-    values = tuple(_value(label, each.strip(), kind) for each in listed.split(","))
+    known = {item.name: item for item in fields(settings_tables()[stage])}
+    if name not in known:
+        raise OptionError(f"{stage} has no setting {name!r}; known are {', '.join(known)}")
+    values = tuple(parse_value(known[name], each.strip()) for each in listed.split(","))
     if len(set(values)) < len(values):
-        raise OptionError(f"{label} takes a value twice in {listed!r}; name each once")
+        raise OptionError(f"{stage}.{name} takes a value twice in {listed!r}; name each once")
     return Axis(stage, name, values)
 
 
@@ -98,17 +99,6 @@ def variants_of(axes: Sequence[Axis]) -> list[Variant]:
         Variant(dict(zip(labels, values, strict=True)))
         for values in product(*(axis.values for axis in axes))
     ]
-
-
-def _value(label: str, text: str, kind: type[Any]) -> Any:
-    if kind is bool and text in ("true", "false"):
-        return text == "true"
-    try:
-        if kind in (int, float, str):
-            return kind(text)
-    except ValueError:
-        pass
-    raise OptionError(f"{label} cannot be {text!r}; needed values of type {kind.__name__}")
 
 
 def _text(value: Any) -> str:

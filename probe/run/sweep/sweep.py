@@ -14,14 +14,14 @@ import pandas as pd
 from probe.errors import OptionError
 from probe.io.artifacts import hash_file, hash_parts, read_tensors, write_json, write_table
 from probe.io.progress import NamedProgress
-from probe.run.config import Config, TrainConfig
+from probe.moesd.config import TrainConfig
+from probe.run.config import Config
 from probe.run.create import held
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.experiment import Experiment
+from probe.run.files import MOESD, QUALITY
 from probe.run.folder import Run
-from probe.run.pipeline import Road
-from probe.run.stages.evaluate import QUALITY
-from probe.run.stages.train import FOLDER as MOESD
+from probe.run.pipeline import require
 from probe.run.sweep.axes import Axis, Variant, variants_of
 from probe.run.sweep.pareto import on_front
 from probe.run.sweep.target_curve import read_met
@@ -161,7 +161,7 @@ class Sweep:
             Called with one line a variant, as soon as it is measured.
         """
         run = Run(self._experiment.folder, self._experiment.config, device=self._device)
-        Road(run).require("sweep", before="train")
+        require(run, "sweep", ("fit",))
         tables = []
         for number, (variant, config) in enumerate(self._variants, start=1):
             tables.append(self._measure(run, variant, config))

@@ -12,9 +12,9 @@ import pandas as pd
 from probe.audit.fairness import fairness_figures
 from probe.io.artifacts import read_table
 from probe.run.evaluation.measurement import SIDES, SPLITS
+from probe.run.files import SHARES
 from probe.run.folder import Run
 from probe.run.routing import target_of
-from probe.run.stages.evaluate import SHARES
 from probe.stats.mean import mean_interval
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling

@@ -4,48 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
-from probe.errors import DataError
-from probe.io.artifacts import hash_parts, read_table, write_table
-from probe.run.config import settings_line
-from probe.run.evaluation.evaluators import SUBJECT_SEEN
-from probe.run.evaluation.labels import LABELS
-from probe.run.evaluation.missing_labels import is_seen, seen_on_both
-from probe.run.folder import INTERVALS, Run, stale_files
-from probe.run.stages.evaluate import FILES as EVALUATION
-from probe.run.stages.evaluate import SHARES
-from probe.run.studies.intersections.tables import (
-    combine,
-    harm_to_others,
-    largest,
-    measure_intersection,
-    title,
-)
-from probe.run.studies.study import Study, StudyResult, bracketed, common_settings
-
-CELLS = "evaluation/cells.parquet"
-ASKED = "evaluation/asked.parquet"
-RESULT = "evaluation/intersections.json"
+from probe.run.files import EVALUATION, LABELS, SHARES
+from probe.run.folder import Run
+from probe.run.registry import register
+from probe.run.study import Study, StudyResult, Tables, bracketed
 
 MAX_ASKED = 40
 """Combinations that are asked for in prompts, at most: each takes pictures."""
 _CALLED = {"base": "base", "moesd": "corrected"}
 
 
+@register
 class Intersections(Study):
-    """Measure joint shares in the pictures there are; ask for combinations in new ones."""
+    """Measure joint shares in the run's pictures; ask for combinations in new ones."""
 
     name = "intersections"
-    before = ""
-    file = RESULT
+    about = (
+        "who is missing where gender, age and skin tone meet, and whether prompts that ask for a "
+        "combination get it"
+    )
+    requires = ("evaluate",)
+    tables = ("evaluation/cells.parquet", "evaluation/asked.parquet")
+    file = "evaluation/intersections.json"
     inputs = EVALUATION
+    reads_settings = ("generate", "evaluate")
 
-    def stale(self, run: Run) -> str | None:
-        """Look at the tables and the result."""
-        return stale_files(run, self.made_from(run), CELLS, RESULT)
-
-    def lacks(self, run: Run) -> str | None:
+    def unmet(self, run: Run) -> str | None:
         """Count the attributes that the classifier knows."""
         if not (run.folder / SHARES).is_file() or len(_attributes(run)) > 1:
             return None
@@ -54,13 +38,12 @@ class Intersections(Study):
             "needed at least 2, e.g. gender and age: set `classifier` under [evaluate]"
         )
 
-    def made_from(self, run: Run) -> str:
-        """Hash of the settings and of everything that is read."""
-        lines = common_settings(run), settings_line(run.config.generate)
-        return hash_parts("study of intersections", INTERVALS, *lines, run.hashes(*self.inputs))
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the cells of every intersection, and of the prompts that ask for them."""
+        import pandas as pd
 
-    def make(self, run: Run) -> None:
-        """Write the cells of every intersection, of the prompts that ask for them, the result."""
+        from probe.io.artifacts import read_table
+        from probe.run.evaluation.missing_labels import is_seen, seen_on_both
         from probe.run.image_pairs import draw_both
         from probe.run.studies.intersections.asked import (
             FOLDER,
@@ -68,24 +51,25 @@ class Intersections(Study):
             plan_asked,
             tell_asked,
         )
+        from probe.run.studies.intersections.tables import (
+            combine,
+            harm_to_others,
+            largest,
+            measure_intersection,
+            title,
+        )
 
-        if why := self.lacks(run):
-            raise DataError(why)
-        config, made_from = run.config.probe, self.made_from(run)
+        config = run.config.probe
         attributes, first = _attributes(run), run.config.evaluate.attribute
         labels, _ = read_table(run.folder / LABELS, kind="labels")
         neutral = labels[labels["kind"] == "neutral"]
         n_missing = len(neutral) - len(neutral := seen_on_both(neutral, *attributes))
         options = {"resampling": config.resampling}
-        tables, found = [], {}
+        cells, found = [], {}
         for chosen in combine(attributes, first):
             table, found[title(chosen)] = measure_intersection(neutral, chosen, **options)
-            tables.append(table)
-        write_table(
-            run.folder / CELLS,
-            pd.concat(tables, ignore_index=True),
-            run.provenance("cells", made_from, seed=config.seed),
-        )
+            cells.append(table)
+        tables = {"cells": pd.concat(cells, ignore_index=True)}
         figures: dict[str, Any] = {
             "intersections": found,
             "harm_to_others": harm_to_others(neutral, attributes, first, **options),
@@ -93,18 +77,19 @@ class Intersections(Study):
             **({"n_missing": n_missing} if n_missing else {}),
         }
         asked = largest(attributes, first, max_cells=MAX_ASKED)
-        (run.folder / ASKED).unlink(missing_ok=True)
         if (plan := plan_asked(run, asked)) is not None:
             pictures = draw_both(run, plan, FOLDER, told="intersections")
             adherent = measure_asked(pictures[is_seen(pictures, *asked)], asked)
-            made = run.provenance("asked", made_from, seed=run.config.generate.seed)
-            write_table(run.folder / ASKED, adherent, made)
+            tables["asked"] = adherent
             figures["asked"] = tell_asked(adherent)
-        self.keep(run, StudyResult(_lines(figures, first), figures))
+        return tables, StudyResult(_lines(figures, first), figures)
 
 
 def _attributes(run: Run) -> dict[str, list[str]]:
     """Attributes of people that the labels hold, with their values, the run's own first."""
+    from probe.io.artifacts import read_table
+    from probe.run.evaluation.evaluators import SUBJECT_SEEN
+
     shares, _ = read_table(run.folder / SHARES, kind="shares")
     names = [name for name in dict.fromkeys(shares["attribute"]) if name != SUBJECT_SEEN]
     names.sort(key=lambda name: name != run.config.evaluate.attribute)

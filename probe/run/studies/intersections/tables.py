@@ -21,7 +21,7 @@ from probe.audit.intersections.cells import (
 )
 from probe.audit.intersections.information import dependence
 from probe.audit.intersections.shifts import cell_shifts
-from probe.run.stages.generate import SIDES
+from probe.run.files import SIDES
 from probe.stats.multiplicity import holm
 from probe.stats.resampling import Resampling
 

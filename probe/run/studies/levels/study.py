@@ -2,57 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from probe.errors import OptionError
+from probe.io.files import hash_file, hash_parts
+from probe.io.settings import Settings, setting
+from probe.run.files import EVALUATION, MOESD, SHARES
+from probe.run.folder import Run
+from probe.run.registry import register
+from probe.run.study import Study, StudyResult, Tables, bracketed
 
-from probe.io.artifacts import hash_file, hash_parts, read_table, write_table
-from probe.run.config import settings_line
-from probe.run.evaluation.measurement import SIDES
-from probe.run.folder import INTERVALS, Run, stale_files
-from probe.run.stages.evaluate import FILES as EVALUATION
-from probe.run.stages.evaluate import SHARES
-from probe.run.studies.levels.plan import plan_levels
-from probe.run.studies.levels.tables import NONE, measure_levels, pair_pictures
-from probe.run.studies.study import Study, StudyResult, bracketed
+if TYPE_CHECKING:
+    import pandas as pd
 
-PICTURES = "evaluation/level_pictures.parquet"
-TABLE = "evaluation/levels.parquet"
-RESULT = "evaluation/levels.json"
+LEVEL_WORDS = ("seen", "fresh")
+"""Names of `probe.text.challenge_prompts.CHALLENGES` with levels, known without importing it."""
 FOLDER = "levels"
 """Where the pictures stand."""
 
 
+@dataclass(frozen=True)
+class LevelsConfig(Settings):
+    """Which pictures are made at each level of specificity."""
+
+    n_level_images: int = setting(
+        4,
+        "Pictures of each occupation and level of specificity; half of each gender where asked.",
+        minimum=2,
+    )
+    level_words: str = setting(
+        "seen",
+        "Wordings of the levels: seen while the gate was built, or fresh.",
+        choices=LEVEL_WORDS,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_level_images % 2:
+            raise OptionError(
+                f"n_level_images is {self.n_level_images}; needed an even number, as half of the "
+                "pictures of a level ask for each gender"
+            )
+
+
+@register
 class Levels(Study):
     """Make pictures at each level of specificity with both models, and measure them."""
 
     name = "levels"
-    before = ""
-    file = RESULT
+    about = (
+        "pictures under prompts that specify the gender more and more: what the correction gains "
+        "where none is given, and disturbs where one is"
+    )
+    requires = ("evaluate",)
+    settings = LevelsConfig
+    tables = ("evaluation/level_pictures.parquet", "evaluation/level_figures.parquet")
+    file = "evaluation/levels.json"
     inputs = EVALUATION
-
-    def stale(self, run: Run) -> str | None:
-        """Look at the pictures' table, the figures' and the result."""
-        return stale_files(run, self.made_from(run), PICTURES, TABLE, RESULT)
+    reads_settings = ("generate", "evaluate")
 
     def made_from(self, run: Run) -> str:
-        """Hash of the settings, of everything that is read, and of the wordings."""
+        """Hash the settings, everything that is read, and the wordings."""
         from probe.text.challenge_prompts import CHALLENGES
 
-        lines = settings_line(run.config.probe), settings_line(run.config.generate)
-        words = hash_file(CHALLENGES[run.config.probe.level_words])
-        return hash_parts("study of levels", INTERVALS, *lines, words, run.hashes(*self.inputs))
+        words = hash_file(CHALLENGES[run.config.levels.level_words])
+        return hash_parts(super().made_from(run), words)
 
-    def make(self, run: Run) -> None:
-        """Write what is seen in each pair of pictures, the figures of each level, the result."""
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return what is seen in each pair of pictures, and the figures of each level."""
+        from probe.io.artifacts import read_table
         from probe.run.image_pairs import draw_both
+        from probe.run.studies.levels.plan import plan_levels
+        from probe.run.studies.levels.tables import measure_levels, pair_pictures
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
-        config, made_from = run.config.probe, self.made_from(run)
-        words = PromptTemplates.load(CHALLENGES[config.level_words])
+        config, of_levels = run.config.probe, run.config.levels
+        words = PromptTemplates.load(CHALLENGES[of_levels.level_words])
         plan = plan_levels(
             words.by_level(subjects_by_split(run.prompts)),
-            n_images=config.n_level_images,
+            n_images=of_levels.n_level_images,
             seed=run.config.generate.seed,
         )
         asked = run.config.evaluate
@@ -67,17 +96,12 @@ class Levels(Study):
             words={"female": asked.female, "male": asked.male},
             resampling=config.resampling,
         )
-        made = run.provenance("level_pictures", made_from, seed=run.config.generate.seed)
-        write_table(run.folder / PICTURES, pairs, made)
-        made = run.provenance("level_figures", made_from, seed=config.seed)
-        write_table(run.folder / TABLE, table, made)
-        self.keep(run, _result(table, run))
+        return {"level_pictures": pairs, "level_figures": table}, _result(table, run)
 
 
 def _opened(run: Run, prompts: pd.Series) -> pd.Series:
     """Whether the gate has each prompt corrected."""
     from probe.moesd.model import MoESD
-    from probe.run.stages.train import FOLDER as MOESD
 
     moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
     said = list(dict.fromkeys(prompts))
@@ -86,6 +110,8 @@ def _opened(run: Run, prompts: pd.Series) -> pd.Series:
 
 
 def _result(table: pd.DataFrame, run: Run) -> StudyResult:
+    from probe.run.evaluation.measurement import SIDES
+
     levels: dict[str, dict[str, Any]] = {}
     for row in table.to_dict("records"):
         split = levels.setdefault(row["level"], {}).setdefault(row["split"], {})
@@ -99,8 +125,8 @@ def _result(table: pd.DataFrame, run: Run) -> StudyResult:
         else:
             split[measure] = found
     figures = {
-        "words": run.config.probe.level_words,
-        "n_images": run.config.probe.n_level_images,
+        "words": run.config.levels.level_words,
+        "n_images": run.config.levels.n_level_images,
         "attribute": run.config.evaluate.attribute,
         "levels": [{"level": name, **splits} for name, splits in levels.items()],
     }
@@ -108,6 +134,8 @@ def _result(table: pd.DataFrame, run: Run) -> StudyResult:
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:
+    from probe.run.studies.levels.tables import NONE
+
     lines = [
         f"{figures['n_images']} pictures of each occupation, level and model, wordings "
         f"{figures['words']}"

@@ -18,7 +18,7 @@ from probe.audit.fairness import (
 )
 from probe.run.evaluation.measurement import SPLITS
 from probe.run.evaluation.missing_labels import is_seen
-from probe.run.stages.generate import SIDES
+from probe.run.files import SIDES
 from probe.stats.mean import mean_interval
 from probe.stats.proportion import proportion_interval
 from probe.stats.resampling import BOOTSTRAP, Resampling

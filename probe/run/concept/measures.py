@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probe.run.studies.concept.axes import ConceptAxis
-from probe.run.studies.concept.words import ConceptWords
+from probe.run.concept.axes import ConceptAxis
+from probe.run.concept.words import ConceptWords
 from probe.text.concepts import Concept
 
 

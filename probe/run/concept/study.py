@@ -11,20 +11,21 @@ import numpy as np
 import pandas as pd
 
 from probe.errors import DataError
-from probe.io.artifacts import atomic, hash_parts, write_table, write_tensors
-from probe.run.config import OF_LEVELS, settings_line
-from probe.run.folder import INTERVALS, Run, stale_files
-from probe.run.stages.fit import DIRECTION, Fit, read_direction
-from probe.run.studies.concept.axes import (
+from probe.io.artifacts import atomic, hash_parts, write_tensors
+from probe.io.settings import settings_line
+from probe.run.concept.axes import (
     ConceptAxis,
     concept_axes,
     pair_agreement,
     told_apart,
 )
-from probe.run.studies.concept.formatting import tell
-from probe.run.studies.concept.measures import association_table, correlations
-from probe.run.studies.concept.words import ConceptWords, concept_hash, gather_words
-from probe.run.studies.study import Study, StudyResult
+from probe.run.concept.formatting import tell
+from probe.run.concept.measures import association_table, correlations
+from probe.run.concept.words import ConceptWords, concept_hash, gather_words
+from probe.run.files import DIRECTION
+from probe.run.folder import INTERVALS, Run, stale_files
+from probe.run.stages.fit import Fit, read_direction
+from probe.run.study import Study, StudyResult, Tables
 from probe.text.concepts import FOLDER as SHIPPED
 from probe.text.concepts import Concept, concept_names
 
@@ -45,16 +46,20 @@ class ConceptStudy(Study):
         The concept's TOML.
     """
 
-    before = "fit"
+    requires = ("embed",)
+    needs_model = False
 
     def __init__(self, file: Path) -> None:
         self._source = file
         self.concept = Concept.load(file)
         self.stem = _stem(self.concept)
         self.name = f"concept {self.stem}"
-        self.table, self.axes, self.file = (
-            f"{FOLDER}/{self.stem}.{suffix}" for suffix in ("parquet", "safetensors", "json")
-        )
+        self.tables = (f"{FOLDER}/{self.stem}.parquet",)
+        self.axes, self.file = (f"{FOLDER}/{self.stem}.{end}" for end in ("safetensors", "json"))
+
+    def kind(self, table: str) -> str:
+        """Return the kind of every table of a concept."""
+        return "concept"
 
     @classmethod
     def find(cls, name_or_path: str | Path) -> ConceptStudy:
@@ -84,10 +89,10 @@ class ConceptStudy(Study):
 
     def stale(self, run: Run) -> str | None:
         """Look at every file."""
-        return stale_files(run, self.made_from(run), self.table, self.axes, self.file)
+        return super().stale(run) or stale_files(run, self.made_from(run), self.axes)
 
-    def make(self, run: Run) -> None:
-        """Write the places, the axes and the result."""
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return the places, and write the axes."""
         config, made_from = run.config.probe, self.made_from(run)
         words = gather_words(run, self.concept)
         axes = concept_axes(words, resampling=config.resampling)
@@ -107,13 +112,12 @@ class ConceptStudy(Study):
             "note": words.note,
         }
         arrays = {"vectors": np.stack([axis.vector for axis in axes]), "center": axes[0].center}
-        write_table(run.folder / self.table, places, run.provenance("concept", made_from))
         write_tensors(run.folder / self.axes, arrays, run.provenance("axes", made_from))
-        self.keep(run, StudyResult(tell(figures, places), figures))
+        return {"concept": places}, StudyResult(tell(figures, places), figures)
 
     def made_from(self, run: Run) -> str:
-        """Hash of the settings and inputs."""
-        config = settings_line(run.config.probe, without=("n_refits", *OF_LEVELS))
+        """Hash the settings and inputs."""
+        config = settings_line(run.config.probe)
         own = run.hashes(DIRECTION) if _is_fitted(run) else ""
         words = concept_hash(self.concept)
         return hash_parts("concept", INTERVALS, config, words, run.revision, own)

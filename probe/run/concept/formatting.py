@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.run.studies.study import bracketed
+from probe.run.study import bracketed
 
 if TYPE_CHECKING:
     import pandas as pd

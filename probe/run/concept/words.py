@@ -12,9 +12,9 @@ import numpy as np
 from probe.arrays import Double, Indices, Matrix
 from probe.errors import DegenerateDataError
 from probe.io.artifacts import hash_parts
+from probe.run.files import EMBEDDINGS
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_rows, imported_vectors
-from probe.run.stages.embed import FOLDER
 from probe.text.concepts import Concept
 from probe.text.prompts import COLUMNS, PromptSet
 
@@ -120,7 +120,7 @@ def _embed(run: Run, prompts: ConceptPrompts) -> Matrix:
     from probe.text.embeddings import EmbeddingStore
 
     wanted = prompts.prompts
-    store = EmbeddingStore.open(run.folder / FOLDER)
+    store = EmbeddingStore.open(run.folder / EMBEDDINGS)
     known = set(store.prompt_set.prompts)
     new = [prompt for prompt in wanted if prompt not in known]
     old = [prompt for prompt in wanted if prompt in known]

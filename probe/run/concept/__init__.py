@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from probe.run.studies.concept.study import ConceptStudy
+from probe.run.concept.study import ConceptStudy
 
 __all__ = ["ConceptStudy"]

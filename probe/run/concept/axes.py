@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from probe.arrays import Double
 from probe.errors import DataError, DegenerateDataError
-from probe.run.studies.concept.words import ConceptWords
+from probe.run.concept.words import ConceptWords
 from probe.stats.resampling import Resampling
 
 _CELLS = 4_000_000  # drawn numbers held at once

@@ -1,0 +1,38 @@
+"""Where the files of a run folder are, relative to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+EMBEDDINGS = "embeddings"
+EMBEDDED = ("embeddings/prompts.parquet", "embeddings/states.safetensors")
+
+DIRECTION = "latent/direction.safetensors"
+FIT = "latent/fit.json"
+SUBJECTS = "latent/subjects.parquet"
+MAP = "latent/map.parquet"
+
+MOESD = "moesd"
+GATE = "moesd/gate.parquet"
+
+SIDES = ("base", "moesd")
+"""Folders of pictures: of the base and of the corrected model."""
+
+LABELS = "evaluation/labels.parquet"
+FAIRNESS = "evaluation/fairness.parquet"
+SHARES = "evaluation/shares.parquet"
+QUALITY = "evaluation/quality.json"
+EVALUATION = (LABELS, FAIRNESS, SHARES, QUALITY)
+
+COMPARISON = "comparison/methods.parquet"
+
+_CORRECTION = tuple(
+    f"{MOESD}/{name}"
+    for name in ("token.safetensors", "experts.safetensors", "gate.safetensors", "config.json")
+)
+_UNET_EXPERTS = f"{MOESD}/unet_experts.safetensors"
+
+
+def correction_files(config: Any) -> tuple[str, ...]:
+    """Return the files of a correction that is trained with a configuration."""
+    return (*_CORRECTION, _UNET_EXPERTS) if config.train.has_unet else _CORRECTION

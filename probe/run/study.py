@@ -1,0 +1,107 @@
+"""A study: from the files of a run to tables, a summary and figures, done on request."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+from probe.errors import DataError
+from probe.io.settings import settings_line
+from probe.run.folder import INTERVALS, Run, stale_files
+from probe.run.registry import StudyStage
+
+Tables: TypeAlias = Mapping[str, Any]
+"""Data frames by kind, see `Study.kind`."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study found."""
+
+    lines: list[str]
+    """For people."""
+    figures: dict[str, Any]
+    """Every figure, for programs."""
+
+    def summary(self) -> str:
+        """Return the lines."""
+        return "\n".join(self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures."""
+        return self.figures
+
+
+class Study(StudyStage):
+    """A study of a run.
+
+    A subclass decorated with `probe.run.registry.register` in a module of `probe.run.studies`, or
+    in a plugin, is all that a new study needs: it becomes a choice of ``moesd-probe probe --only``,
+    and its settings become a table of ``config.toml`` and options of the command.
+    """
+
+    requires = ("fit",)
+    tables: tuple[str, ...] = ()
+    """Files of the tables that it may write (Parquet), relative to the run folder."""
+    inputs: tuple[str, ...] = ()
+    """Files that it reads, relative to the run folder."""
+    reads_settings: tuple[str, ...] = ()
+    """Stages whose settings it reads."""
+
+    @abstractmethod
+    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+        """Return those of ``tables`` that this run has, by kind, and what was found."""
+
+    def kind(self, table: str) -> str:
+        """Return the kind of a table: the name of its file, without folder and suffix."""
+        return PurePath(table).stem
+
+    def make(self, run: Run) -> None:
+        """Write the tables, then the result; remove tables that are not written any more."""
+        from probe.io.artifacts import write_json, write_table
+
+        if why := self.unmet(run):
+            raise DataError(f"the study {self.name} cannot be done on {run.folder}: {why}")
+        made_from, seed = self.made_from(run), run.config.probe.seed
+        tables, found = self.compute(run)
+        written = [path for path in self.tables if self.kind(path) in tables]
+        for path in written:
+            made = run.provenance(self.kind(path), made_from, seed=seed)
+            write_table(run.folder / path, tables[self.kind(path)], made)
+        for path in set(self.tables) - set(written):
+            (run.folder / path).unlink(missing_ok=True)
+        data = {"lines": found.lines, "figures": found.figures, "tables": written}
+        write_json(run.folder / self.file, data, run.provenance("study", made_from, seed=seed))
+
+    def stale(self, run: Run) -> str | None:
+        """Compare the hash in every file with that of today's settings and inputs."""
+        made_from = self.made_from(run)
+        if why := stale_files(run, made_from, self.file):
+            return why
+        return stale_files(run, made_from, *self._read(run)["tables"])
+
+    def result(self, run: Run) -> StudyResult:
+        """Read what was found."""
+        data = self._read(run)
+        return StudyResult(data["lines"], data["figures"])
+
+    def made_from(self, run: Run) -> str:
+        """Hash the settings and everything that is read."""
+        from probe.io.artifacts import hash_parts
+
+        tables = ["probe", *([self.name] if self.settings else []), *self.reads_settings]
+        lines = [settings_line(getattr(run.config, table)) for table in tables]
+        return hash_parts(f"study of {self.name}", INTERVALS, *lines, run.hashes(*self.inputs))
+
+    def _read(self, run: Run) -> dict[str, Any]:
+        from probe.io.artifacts import read_json
+
+        return dict(read_json(run.folder / self.file, kind="study")[0])
+
+
+def bracketed(value: float, low: float, high: float, *, digits: int = 3) -> str:
+    """Write ``value [low, high]``."""
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
