@@ -185,7 +185,7 @@ def test_an_edited_table_makes_the_pictures_stale(tmp_path):
     [
         ({"strength": 1.2}, "strength is 1.2; needed at most 1"),
         ({"strength": -0.1}, "strength is -0.1"),
-        ({"target": "labour"}, "target is 'labour' but pictures are sent top1"),
+        ({"target": "labour"}, "target is 'labour' but routing is top1"),
     ],
 )
 def test_settings_that_cannot_be_met_are_refused(settings, named):
