@@ -97,7 +97,7 @@ def missing_faces(quality: Quality) -> str:
     if (found := quality.get("missing")) is None:
         return ""
     sides = []
-    for name, title in (("base", "base"), ("corrected", "corrected")):
+    for name, title in (("base", "Base"), ("corrected", "corrected")):
         side, bounds = found[name], found[name]["bounds"]["mad"]
         sides.append(
             f"{title}: {side['undetected']} of {side['n_images']} images without a face and "
@@ -107,7 +107,7 @@ def missing_faces(quality: Quality) -> str:
     change, left_out = found["difference"]["bounds"]["mad"], ", ".join(found["left_out"])
     excluded = f" Excluded, as one side has no face: {left_out}." if left_out else ""
     return (
-        f"Attributes are read from detected faces. {'; '.join(sides).capitalize()}; the difference "
+        f"Attributes are read from detected faces. {'; '.join(sides)}; the difference "
         f"is between {number(change['low'])} and {number(change['high'])}, whatever those images "
         f"show.{excluded} A detector may miss one group more often than another."
     )

@@ -101,7 +101,7 @@ def test_one_source_has_its_figures_at_the_top(labels):
 
 def test_the_table_names_floor_unseen_pictures_and_perception(labels):
     text = call("--labels", labels, "--attribute", "skin").stdout
-    for words in ("noise floor", "without chance", "18 pictures show no value", "perceived"):
+    for words in ("noise floor", "corrected for noise", "18 images show no value", "perceived"):
         assert words in text
 
 
@@ -231,7 +231,7 @@ def test_errors_of_the_classifier_are_taken_out_or_bounded(tmp_path):
     assert found["mad"]["value"] == pytest.approx(np.abs(shares - 0.5).mean())
     assert found["n"] == 200
     text = call("--counts", counts, "--calibration", sample).stdout
-    assert "without the classifier's errors (200 labelled pictures)" in text
+    assert "corrected for misclassification (200 labelled images)" in text
     gate = call("--counts", counts, "--calibration", sample, "--fail-above", "calibrated.mad=0.1")
     assert gate.exit_code == 3
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
+from figures.text.evaluation import evaluation_table
 from probe.images.quality.features import FeatureExtractor
 from probe.images.quality.perceptual import map_distances
 from probe.io.artifacts import read_json, read_table
@@ -42,8 +43,8 @@ def test_evaluate_gives_it_with_intervals_n_and_the_features_it_is_in(finished_r
     for name in FIGURES:
         assert drift[name]["low"] <= drift[name]["value"] <= drift[name]["high"]
         assert (drift[name]["unit"], drift[name]["n"]) == ("occupations", 6)
-    summary = Experiment.open(finished_run).evaluate().result.summary()
-    assert "drift from base to corrected, not quality" in summary
+    summary = evaluation_table(Experiment.open(finished_run).evaluate().result.to_json())
+    assert "drift from base to corrected (not quality)" in summary
     assert drift["features"] in summary
 
 
@@ -81,7 +82,7 @@ def test_pairs_are_compared_layer_by_layer_for_each_kind_of_prompt_and_occupatio
     assert most["value"] == pytest.approx(expected, rel=1e-4)
     means = [of["value"] for of in found["subjects"]]
     assert found["kinds"]["neutral"]["value"] == pytest.approx(np.mean(means))
-    summary = Experiment.open(finished_run).evaluate().result.summary()
+    summary = evaluation_table(Experiment.open(finished_run).evaluate().result.to_json())
     assert "not LPIPS" in summary
     assert f"6 occupations, {len(neutral)} pairs" in summary
 
@@ -122,7 +123,7 @@ def test_the_features_can_be_those_of_any_vision_model_and_are_named(
     assert found["drift"]["features"] == "ResNetModel (whole/classifier)"
     told = CliRunner().invoke(main, ["evaluate", str(run)]).stdout
     assert told.startswith("evaluate: skipped (")
-    assert "features of ResNetModel (whole/classifier)" in told
+    assert "features ResNetModel (whole/classifier)" in told
     assert (run / LABELS).read_bytes() == labels  # the pictures were not looked at again
     assert call("")["drift"]["features"] == "CLIPModel (whole/clip)"
     assert quality.read_bytes() == before

@@ -104,11 +104,11 @@ def test_unseen_pictures_are_no_value_and_their_number_and_reach_are_told():
         "high": pytest.approx(1 / 4 - 3 / 8),
     }
     told = missing_faces(found)
-    assert "3 images without a face and 2 with several alike before, of 12" in told
-    assert "lies between -0.500 and -0.125, whatever those images show" in told.replace(
+    assert "Base: 3 of 12 images without a face and 2 with several of equal size, MAD " in told
+    assert "is between -0.500 and -0.125, whatever those images show" in told.replace(
         "\N{MINUS SIGN}", "-"
     )
-    assert "Left out, as nothing was seen on one side: guard." in told
+    assert "Excluded, as one side has no face: guard." in told
 
 
 def test_shares_leave_out_what_was_seen_in_no_picture():

@@ -62,9 +62,9 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(fini
         assert of["low"] <= of["value"] <= of["high"]
     told = call(run).stdout
     assert told.startswith("evaluate: skipped (")
-    assert "Occupations trained on " in told
-    assert "; held out " in told
-    assert "Without the classifier's errors (200 labelled images): MAD " in told
+    assert "By occupations, training: MAD " in told
+    assert "; held-out: MAD " in told
+    assert "Corrected for misclassification (200 labelled images): MAD " in told
     kept = call(run, "--fail-above", "calibrated.mad=0.5")
     assert "kept: corrected.calibrated.mad = " in kept.stdout
     assert (
@@ -104,8 +104,8 @@ def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run):
 @pytest.mark.parametrize(
     ("alike", "unlike", "value", "said"),
     [
-        (0.12, 0.04, -0.2, "That MAD falls holds for a classifier that errs up to 12.0"),
-        (0.12, 0.04, 0.2, "That MAD rises holds for"),
+        (0.12, 0.04, -0.2, "The decrease of MAD holds for classifier error rates up to 12.0"),
+        (0.12, 0.04, 0.2, "The increase of MAD holds for"),
         (None, None, -0.1, "The difference of MAD is within chance"),
     ],
 )
