@@ -47,10 +47,11 @@ def test_a_repeated_caption_counts_each_time_and_an_empty_row_is_counted_apart(w
 
 def test_the_interval_of_a_share_is_exact(listed):
     # 2 of 5, as tables of Clopper and Pearson have it
-    value, low, high = audit_captions(listed).share("male")
-    assert value == 0.4
-    assert (low, high) == (pytest.approx(0.0527, abs=1e-4), pytest.approx(0.8534, abs=1e-4))
-    assert audit_captions(listed).share("both")[:2] == (0.0, 0.0)
+    share = audit_captions(listed).share("male")
+    assert share.value == 0.4
+    assert (share.low, share.high) == pytest.approx((0.0527, 0.8534), abs=1e-4)
+    nobody = audit_captions(listed).share("both")
+    assert (nobody.value, nobody.low) == (0.0, 0.0)
 
 
 def test_the_summary_shows_shares_words_and_what_was_passed_over(written):

@@ -1,8 +1,7 @@
-"""Captions are told apart by who is in them: male, female, both, people, or nobody."""
+"""Classification of captions by the people in them: male, female, both, people, or nobody."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +18,7 @@ GENDERED: tuple[Category, ...] = ("male", "female", "both")
 
 @dataclass(frozen=True)
 class CaptionReading:
-    """What a caption says of the people in its picture, and by which words."""
+    """The category of a caption, and the words that decided."""
 
     category: Category
     words: tuple[str, ...]
@@ -29,16 +28,13 @@ class CaptionReading:
     """Words that could have been about a person, each with its reason, one of `REASONS`."""
 
 
-NOBODY = CaptionReading("no_person", (), ())
-
-
 def classify(caption: str, words: CaptionWords | None = None) -> CaptionReading:
-    """Tell who is in a caption, by its words alone.
+    """Classify a caption by its words.
 
     ``"male"`` and ``"female"``: some word says that gender and none the other; ``"both"``: words of
-    both; ``"neutral_person"``: a person, and no gender; ``"no_person"``: neither. Names are not
-    guessed from. A body part alone, and "they", is no person; a statue of a man is a man (our
-    choices: the caption's words are judged, not its picture).
+    both; ``"neutral_person"``: a person, and no gender; ``"no_person"``: neither. No gender is
+    guessed from a name. A body part alone, and "they", is no person; a statue of a man is a man
+    (our choices: the caption's words are classified, not its picture).
 
     Parameters
     ----------
@@ -53,29 +49,15 @@ def classify(caption: str, words: CaptionWords | None = None) -> CaptionReading:
     >>> classify("A dog with a ball in his mouth.").category
     'no_person'
     """
-    words = CaptionWords.load() if words is None else words
-    found = mentions(caption, words)
-    if not found:
-        return NOBODY
+    found = mentions(caption, CaptionWords.load() if words is None else words)
     counted = [mention for mention in found if not mention.reason]
     groups = {mention.word.group for mention in counted}
-    passed_over = tuple((mention.token, mention.reason) for mention in found if mention.reason)
-    if not groups:
-        return CaptionReading("no_person", (), passed_over)
-    gendered = groups - {"neutral"} or groups
+    deciding = groups - {"neutral"} or groups
     return CaptionReading(
         _category(groups),
-        tuple(mention.token for mention in counted if mention.word.group in gendered),
-        passed_over,
+        tuple(mention.token for mention in counted if mention.word.group in deciding),
+        tuple((mention.token, mention.reason) for mention in found if mention.reason),
     )
-
-
-def classify_captions(
-    captions: Iterable[str], words: CaptionWords | None = None
-) -> Iterator[CaptionReading]:
-    """Classify captions one by one, in their order; some 30,000 of COCO's take a second."""
-    words = CaptionWords.load() if words is None else words
-    return (classify(caption, words) for caption in captions)
 
 
 def _category(groups: set[str]) -> Category:
@@ -83,4 +65,6 @@ def _category(groups: set[str]) -> Category:
         return "both"
     if "male" in groups:
         return "male"
-    return "female" if "female" in groups else "neutral_person"
+    if "female" in groups:
+        return "female"
+    return "neutral_person" if groups else "no_person"

@@ -1,39 +1,42 @@
-"""Who is in the captions of a file: counts, shares with intervals, and the words that decided."""
+"""Counts of the people in a caption file: shares with intervals, and the words that decided."""
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from probe.errors import DataError
+from probe.errors import DataError, OptionError
+from probe.io.files import atomic, harmless
 from probe.io.progress import NamedProgress
 from probe.stats.interval import Interval
 from probe.stats.proportion import proportion_interval
-from probe.text.captions.cells import Writer, safe_table
-from probe.text.captions.classification import (
-    CATEGORIES,
-    GENDERED,
-    CaptionReading,
-    Category,
-    classify,
-)
+from probe.text.captions.classification import CATEGORIES, GENDERED, Category, classify
 from probe.text.captions.counterfactuals import neutralise, swap_gender
-from probe.text.captions.files import CaptionFile, open_captions
+from probe.text.captions.files import open_captions
 from probe.text.captions.mentions import REASONS
 from probe.text.captions.vocabulary import CaptionWords
 
 COLUMNS = ("caption", "category", "words", "passed_over")
 COUNTERFACTUAL_COLUMNS = ("caption", "category", "gender_swap", "neutral")
 
-_STEP = 1000
+_STEP = 1000  # rows between two reports of progress
 _SHOWN = 8  # words a line
 _KEPT = 50  # words a category in JSON
+_REASON_TEXTS = {
+    "phrase": "of a phrase about nobody",
+    "name": "of a name or title",
+    "thing": "about a thing",
+    "sense": "in another sense",
+    "group": "a quantity",
+    "animal": "of an animal",
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class CaptionAudit:
         if any(self.passed_over.values()):
             lines.append("passed over, for the word is")
             lines += [
-                f"  {_SAID[reason]:<34}{_shown(words)}"
+                f"  {_REASON_TEXTS[reason]:<34}{_shown(words)}"
                 for reason, words in self.passed_over.items()
                 if words
             ]
@@ -125,16 +128,6 @@ class CaptionAudit:
             reason: dict(list(words.items())[:_KEPT]) for reason, words in self.passed_over.items()
         }
         return found
-
-
-_SAID = {
-    "phrase": "of a phrase about nobody",
-    "name": "of a name or title",
-    "thing": "about a thing",
-    "sense": "in another sense",
-    "group": "a quantity",
-    "animal": "of an animal",
-}
 
 
 def audit_captions(
@@ -178,89 +171,65 @@ def audit_captions(
     """
     words = CaptionWords.load() if words is None else words
     file = open_captions(path, column=column)
-    tally = _Tally()
+    counts: Counter[Category] = Counter()
+    deciding: dict[Category, Counter[str]] = {name: Counter() for name in CATEGORIES}
+    passed_over: dict[str, Counter[str]] = {reason: Counter() for reason in REASONS}
+    n_empty = n_gendered = n_without_swap = n_without_neutral = 0
     with ExitStack() as stack:
-        table = _open(stack, out, COLUMNS)
-        counterfactual_table = _open(stack, counterfactuals, COUNTERFACTUAL_COLUMNS)
-        for caption in _reporting(file, progress):
+        write = _open_table(stack, out, COLUMNS)
+        write_counterfactuals = _open_table(stack, counterfactuals, COUNTERFACTUAL_COLUMNS)
+        for done, caption in enumerate(file.captions):
+            if progress is not None and done % _STEP == 0:
+                progress("captions", done, file.n_rows)
             if caption is None:
-                tally.n_empty += 1
+                n_empty += 1
                 continue
             reading = classify(caption, words)
-            tally.add(reading)
-            if table is not None:
-                _write(table, caption, reading)
-            if counterfactual_table is not None and reading.category in GENDERED:
-                tally.add_counterfactuals(
-                    _write_counterfactuals(counterfactual_table, caption, reading, words)
-                )
-        if not tally.counts:
+            counts[reading.category] += 1
+            deciding[reading.category].update(set(reading.words))
+            for word, reason in reading.passed_over:
+                passed_over[reason][word] += 1
+            if write is not None:
+                notes = "; ".join(f"{word} ({reason})" for word, reason in reading.passed_over)
+                write([caption, reading.category, " ".join(reading.words), notes])
+            if write_counterfactuals is not None and reading.category in GENDERED:
+                swap, neutral = swap_gender(caption, words), neutralise(caption, words)
+                write_counterfactuals([caption, reading.category, swap or "", neutral or ""])
+                n_gendered += 1
+                n_without_swap += not swap
+                n_without_neutral += not neutral
+        if not counts:
             raise DataError(f"{path} holds no caption; needed at least one")
-    return tally.audit(file, has_counterfactuals=counterfactuals is not None)
+    return CaptionAudit(
+        source=file.path.name,
+        column=file.column,
+        layout=file.layout,
+        place=file.place(),
+        counts={name: counts[name] for name in CATEGORIES},
+        words={name: _ranked(found) for name, found in deciding.items()},
+        passed_over={reason: _ranked(found) for reason, found in passed_over.items()},
+        n_empty=n_empty,
+        counterfactuals=CounterfactualCounts(n_gendered, n_without_swap, n_without_neutral)
+        if counterfactuals is not None
+        else None,
+    )
 
 
-class _Tally:
-    """Counts that grow caption by caption."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[Category] = Counter()
-        self.words: dict[Category, Counter[str]] = {name: Counter() for name in CATEGORIES}
-        self.passed_over: dict[str, Counter[str]] = {reason: Counter() for reason in REASONS}
-        self.n_empty = 0
-        self.counterfactuals = [0, 0, 0]
-
-    def add(self, reading: CaptionReading) -> None:
-        self.counts[reading.category] += 1
-        if reading.words:
-            self.words[reading.category].update(set(reading.words))
-        for word, reason in reading.passed_over:
-            self.passed_over[reason][word] += 1
-
-    def add_counterfactuals(self, counterfactuals: tuple[str | None, str | None]) -> None:
-        swap, neutral = counterfactuals
-        self.counterfactuals = [
-            n + is_so
-            for n, is_so in zip(self.counterfactuals, (1, not swap, not neutral), strict=True)
-        ]
-
-    def audit(self, file: CaptionFile, *, has_counterfactuals: bool) -> CaptionAudit:
-        return CaptionAudit(
-            source=file.path.name,
-            column=file.column,
-            layout=file.layout,
-            place=file.place(),
-            counts={name: self.counts[name] for name in CATEGORIES},
-            words={name: _ranked(words) for name, words in self.words.items()},
-            passed_over={reason: _ranked(words) for reason, words in self.passed_over.items()},
-            n_empty=self.n_empty,
-            counterfactuals=CounterfactualCounts(*self.counterfactuals)
-            if has_counterfactuals
-            else None,
-        )
+def _open_table(
+    stack: ExitStack, path: str | Path | None, columns: Sequence[str]
+) -> Callable[[Sequence[str]], object] | None:
+    return None if path is None else stack.enter_context(_table(Path(path), columns))
 
 
-def _reporting(file: CaptionFile, progress: NamedProgress | None) -> Iterator[str | None]:
-    for done, caption in enumerate(file.captions):
-        if progress is not None and done % _STEP == 0:
-            progress("captions", done, file.n_rows)
-        yield caption
-
-
-def _open(stack: ExitStack, path: str | Path | None, columns: tuple[str, ...]) -> Writer | None:
-    return None if path is None else stack.enter_context(safe_table(Path(path), columns))
-
-
-def _write_counterfactuals(
-    table: Writer, caption: str, reading: CaptionReading, words: CaptionWords
-) -> tuple[str | None, str | None]:
-    swap, neutral = swap_gender(caption, words), neutralise(caption, words)
-    table.writerow([caption, reading.category, swap or "", neutral or ""])
-    return swap, neutral
-
-
-def _write(table: Writer, caption: str, reading: CaptionReading) -> None:
-    passed_over = "; ".join(f"{word} ({reason})" for word, reason in reading.passed_over)
-    table.writerow([caption, reading.category, " ".join(reading.words), passed_over])
+@contextmanager
+def _table(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Sequence[str]], object]]:
+    """Write a CSV file row by row, whole or absent, with no cell that a spreadsheet runs."""
+    if path.suffix.lower() != ".csv":
+        raise OptionError(f"{path.name} would be a table; needed a name that ends in .csv")
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        yield lambda row: writer.writerow([harmless(cell) for cell in row])
 
 
 def _ranked(words: Counter[str]) -> dict[str, int]:
