@@ -1,4 +1,4 @@
-"""Any transformers text encoder: prompts -> states by token -> one vector a prompt."""
+"""Text encoders of transformers: prompts -> states by token -> one vector a prompt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from probe.text.encoding.conditioning import (
 from probe.text.encoding.layers import check_layer, find_head, layer_states
 from probe.text.encoding.packing import can_pack, end_states
 from probe.text.encoding.pooling import pool_states, prompt_mask
-from probe.text.encoding.tokenization import grow_vocabulary, pad_ids, token_limit
+from probe.text.encoding.tokenization import pad_ids, token_limit
 from probe.text.loading import find_device, load_parts
 from probe.text.prompts import check_no_string, check_prompts
 
@@ -151,12 +151,10 @@ class TextEncoder:
 
     @torch.no_grad()
     def states(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
-        """Encode prompts to what conditions the image model.
+        """Encode prompts to the states that condition the image model, by `conditioning`.
 
-        These are exactly the states that the pipeline's ``encode_prompt`` takes from this encoder,
-        by `conditioning`: for StableDiffusionPipeline the last ones after the final normalisation,
-        of padded prompts without an attention mask. Prompts are checked and cut as by `tokenize`; a
-        repeated prompt is encoded once.
+        They equal those that the pipeline's ``encode_prompt`` takes from this encoder. Prompts are
+        checked and cut as by `tokenize`; a repeated prompt is encoded once.
 
         Returns
         -------
@@ -196,9 +194,9 @@ class TextEncoder:
     def pooled_output(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
         """Encode prompts to the pooled vector that conditions SDXL, Stable Diffusion 3 and Flux.
 
-        It is the last state after the final normalisation, at the first end-of-text token (CLIP) or
-        at the last position (SigLIP), through the projection of encoders that have one:
-        transformers' ``text_embeds`` or ``pooler_output``.
+        transformers' ``text_embeds`` or ``pooler_output``: the last state after the final
+        normalisation, at the first end-of-text token (CLIP) or the last position (SigLIP), through
+        the projection of encoders that have one.
 
         Returns
         -------
@@ -207,8 +205,7 @@ class TextEncoder:
         Raises
         ------
         ModelError
-            If the encoder has none, as T5 and BERT (whose pooling layer was trained on another
-            task and is often left out of a checkpoint).
+            If the encoder has none, as T5 and BERT.
         """
         head = find_head(self.model)
         if head is None:
@@ -227,13 +224,11 @@ class TextEncoder:
     def pool(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Take one vector from the states of each prompt; not normalised.
 
-        It is the one that `Conditioning.pooling` says. For CLIP that is the state at the first
-        end-of-text token, found by its id: transformers' own pooling takes the largest id where the
-        configuration says ``eos_token_id = 2``, as those of Stable Diffusion do, and there any
-        added token would be taken for the end. It is taken from the states that condition: for
-        both encoders of SDXL from the penultimate layer, without the final normalisation. For T5,
-        BERT and sentence encoders it is the mean over the attention mask, which no single token
-        of theirs was trained to stand for; for SigLIP the state at the last position.
+        `Conditioning.pooling` says which. For CLIP it is the state at the first end-of-text token,
+        found by its id: transformers takes the largest id where the configuration says
+        ``eos_token_id = 2``, as those of Stable Diffusion do, which would be an added token. It is
+        taken from the states that condition the image: for SDXL from the penultimate layer, without
+        the final normalisation.
 
         Parameters
         ----------
@@ -247,7 +242,7 @@ class TextEncoder:
         Raises
         ------
         ShapeError
-            If the two do not belong together, or a prompt has no end.
+            If the shapes do not agree, or a prompt has no end.
         """
         return self._pool(states, input_ids.to(states.device), self.conditioning.pooling)
 
@@ -255,19 +250,18 @@ class TextEncoder:
     def embed(
         self, prompts: Sequence[str], *, batch_size: int = 256, progress: Progress | None = None
     ) -> npt.NDArray[np.float32]:
-        """Embed prompts: pooled states, L2-normalised. Nothing is encoded twice.
+        """Embed prompts: pooled states, L2-normalised.
 
-        For a causal encoder that goes for what prompts begin with in common (see
-        `probe.text.encoding.packing`), for any other for repeated prompts, which go through it in
-        order of length, without padding that no state looks at.
+        A repeated prompt is encoded once. A causal encoder computes a common beginning of prompts
+        once (see `probe.text.encoding.packing`); any other takes prompts in order of length,
+        without padding that no state depends on.
 
         Parameters
         ----------
         prompts : sequence of str
-            Checked and cut as by `tokenize`. All are tokenized first; a million or more are
-            better put into an `EmbeddingStore`, which takes them piece by piece.
+            Checked and cut as by `tokenize`. An `EmbeddingStore` needs less memory for a million.
         batch_size : int
-            How many prompts are encoded at a time where they are not packed.
+            Prompts that are encoded at a time where they are not packed.
         progress : callable, optional
             Called with (done, total) distinct prompts after each batch.
 
@@ -300,32 +294,6 @@ class TextEncoder:
                 if progress is not None:
                     progress(n_done, len(ids))
         return vectors[[row_of[prompt] for prompt in prompts]]
-
-    def add_token(self, token: str, vector: npt.ArrayLike | torch.Tensor) -> int:
-        """Add one token to the vocabulary and its row to the embedding.
-
-        Prompts without the token keep their embeddings bit for bit.
-
-        Parameters
-        ----------
-        token : str
-            As it is written in prompts, e.g. ``"<bias>"``.
-        vector : array of shape (n_features,)
-            In the units of the token embedding.
-
-        Returns
-        -------
-        int
-            The token's id.
-
-        Raises
-        ------
-        ValueError
-            If the vocabulary has the token already.
-        ShapeError
-            If the vector does not fit the embedding.
-        """
-        return grow_vocabulary(self.model, self.tokenizer, token, vector)
 
     def _count_tokens(self, ids: torch.Tensor) -> npt.NDArray[np.intp]:
         """Count the tokens of each prompt that its pooled state depends on."""

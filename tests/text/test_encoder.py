@@ -250,23 +250,13 @@ def test_a_bad_prompt_is_refused_before_anything_is_encoded(encoder, bad):
 # One more token
 
 
-@pytest.mark.parametrize("kind", ["sd15_folder", "pipeline_folder", "bert_folder"])
-def test_adding_a_token_changes_no_other_embedding_by_a_single_bit(request, kind):
-    encoder = TextEncoder.load(request.getfixturevalue(kind))
-    prompts = ["a nurse", "a photo of a mechanic"]
-    states, z, n = encoder.states(prompts), encoder.embed(prompts), len(encoder.tokenizer)
-    token_id = encoder.add_token("<bias>", np.full(32, 0.5))
-    assert token_id == n
-    assert torch.equal(encoder.states(prompts), states)
-    np.testing.assert_array_equal(encoder.embed(prompts), z)
-    assert np.abs(encoder.embed(["a <bias> nurse"]) - z[0]).max() > 1e-3
-
-
-def test_the_added_token_does_not_become_the_end_where_the_configuration_says_two(sd15_folder):
+def test_an_added_token_does_not_become_the_end_where_the_configuration_says_two(sd15_folder):
     encoder = TextEncoder.load(sd15_folder)
     assert isinstance(encoder.model, CLIPTextModel)
     assert encoder.model.config.eos_token_id == 2
-    token_id = encoder.add_token("<bias>", torch.randn(32, generator=torch.manual_seed(0)))
+    encoder.tokenizer.add_tokens(["<bias>"])
+    token_id = encoder.tokenizer.convert_tokens_to_ids("<bias>")
+    encoder.model.resize_token_embeddings(token_id + 1)
     ids = encoder.tokenize(["a <bias> nurse"])
     states = encoder.states(["a <bias> nurse"])
     end = ids[0].tolist().index(encoder.tokenizer.eos_token_id)
@@ -277,26 +267,6 @@ def test_the_added_token_does_not_become_the_end_where_the_configuration_says_tw
     assert token < end
 
 
-def test_the_vector_of_the_added_token_stands_in_the_embedding(pipeline_folder):
-    encoder = TextEncoder.load(pipeline_folder)
-    before = encoder.model.get_input_embeddings().weight.clone()
-    token_id = encoder.add_token("<bias>", list(range(32)))
-    after = encoder.model.get_input_embeddings().weight
-    assert torch.equal(after[:token_id], before)
-    assert after[token_id].tolist() == list(range(32))
-    assert not after.requires_grad
-
-
-def test_a_token_that_is_there_or_does_not_fit_is_refused_and_changes_nothing(pipeline_folder):
-    encoder = TextEncoder.load(pipeline_folder)
-    with pytest.raises(ShapeError, match=r"\(31,\); needed \(32,\)"):
-        encoder.add_token("<bias>", np.zeros(31))
-    assert len(encoder.tokenizer) == 514
-    encoder.add_token("<bias>", np.zeros(32))
-    with pytest.raises(ValueError, match="'<bias>' is in the vocabulary"):
-        encoder.add_token("<bias>", np.zeros(32))
-
-
 # Gradients
 
 
@@ -304,9 +274,9 @@ def test_the_model_is_frozen_and_gradients_still_reach_a_token(pipeline_folder):
     encoder = TextEncoder.load(pipeline_folder)
     assert not encoder.model.training
     assert not any(weight.requires_grad for weight in encoder.model.parameters())
-    token_id = encoder.add_token("<bias>", np.zeros(32))
+    token_id = encoder.tokenizer.convert_tokens_to_ids("n")
     weight = encoder.model.get_input_embeddings().weight.requires_grad_(True)
-    ids = encoder.tokenize(["a <bias> nurse"])
+    ids = encoder.tokenize(["a nurse"])
     encoder.pool(encoder.forward_ids(ids), ids).square().sum().backward()
     assert weight.grad[token_id].abs().sum() > 0
     assert weight.grad[encoder.tokenizer.convert_tokens_to_ids("q")].abs().sum() == 0

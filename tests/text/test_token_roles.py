@@ -8,6 +8,7 @@ import pytest
 
 from probe.errors import DataError
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.conditioning import Conditioning
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 from probe.text.recording.token_roles import ROLES, person_words, token_roles
@@ -36,6 +37,20 @@ def spelled(encoder, prompts):
         role: "".join(words[at] for at in np.flatnonzero(mask[0])).replace("</w>", " ").strip()
         for role, mask in token_roles(encoder, prompts).items()
     }
+
+
+def test_an_encoder_that_lowercases_has_its_roles_at_the_tokens_that_it_sees(make_t5):
+    part = make_t5()
+    conditioning = Conditioning(pooling="mean", masked=True, lowercase=True)
+    encoder = TextEncoder(
+        part.model, part.tokenizer, id="t5", revision="", conditioning=conditioning
+    )
+    prompts = prompt_set((" a photo of a NURSE", " a photo of a {subject}", "NURSE", "neutral"))
+    ids = encoder.tokenize(prompts.prompts)
+    masks = token_roles(encoder, prompts)
+    assert masks["all"].sum() == encoder.prompt_mask(ids).sum()
+    at = np.flatnonzero(masks["subject"][0])
+    assert encoder.tokenizer.convert_ids_to_tokens(ids[0, at]) == ["▁nurse"]
 
 
 @pytest.mark.parametrize("kind", ["tinytown", "spelling"])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from probe.errors import DataError, ModelError
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.tokenization import prepared
 from probe.text.prompts import PromptSet
 
 ROLES = ("start", "person", "between", "subject", "end")
@@ -19,6 +20,8 @@ ROLES = ("start", "person", "between", "subject", "end")
 of CLIP, ``[SEP]`` of BERT); ``person`` is the word that says the gender, ``subject`` the
 occupation, ``between`` what stands between the two. A role may have no token or several.
 """
+
+_CONSTRUCTION = ("prompt", "template", "subject")
 
 TokenMask = npt.NDArray[np.bool_]
 
@@ -52,8 +55,12 @@ def token_roles(encoder: TextEncoder, prompts: PromptSet | Sequence[str]) -> dic
             f"the tokenizer of {encoder.id} does not say where its tokens stand in the text; "
             "needed a fast one: save it again with AutoTokenizer"
         )
+    lowercase = encoder.conditioning.lowercase
     words = encoder.tokenizer(
-        texts, truncation=True, max_length=encoder.max_tokens, return_offsets_mapping=True
+        prepared(texts, lowercase=lowercase),
+        truncation=True,
+        max_length=encoder.max_tokens,
+        return_offsets_mapping=True,
     )
     lengths = np.array([len(row) for row in words["input_ids"]], dtype=np.intp)
     place = np.arange(lengths.max(initial=0))
@@ -65,7 +72,9 @@ def token_roles(encoder: TextEncoder, prompts: PromptSet | Sequence[str]) -> dic
         "end": place == lengths[:, None] - 1,
         "all": place < lengths[:, None],
     }
-    spans = _spans(prompts) if isinstance(prompts, PromptSet) else np.zeros((2, len(texts), 2))
+    spans = np.zeros((2, len(texts), 2), dtype=np.intp)
+    if isinstance(prompts, PromptSet):
+        spans = _spans(prompts, lowercase=lowercase)
     for role, span in zip(("person", "subject"), spans, strict=True):
         # A special token stands nowhere in the text, so that it overlaps with nothing.
         begins = np.maximum(offsets[..., 0], span[:, :1])
@@ -94,10 +103,10 @@ def person_words(prompts: PromptSet) -> list[str]:
     return [text[low:high] for text, (low, high) in zip(prompts.prompts, spans, strict=True)]
 
 
-def _spans(prompts: PromptSet) -> npt.NDArray[np.intp]:
+def _spans(prompts: PromptSet, *, lowercase: bool = False) -> npt.NDArray[np.intp]:
     """Characters of the person's word and of the subject: (2, n_prompts, 2); empty where absent."""
-    table = prompts.table
-    rows = zip(prompts.prompts, table["template"], table["subject"], strict=True)
+    columns = (prepared(prompts.table[name], lowercase=lowercase) for name in _CONSTRUCTION)
+    rows = zip(*columns, strict=True)
     return np.array([_span(*row) for row in rows], dtype=np.intp).reshape(-1, 2, 2).swapaxes(0, 1)
 
 
