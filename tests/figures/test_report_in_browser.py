@@ -297,8 +297,12 @@ def test_text_stands_out_from_the_paper_in_light_and_in_dark(browser, report, sc
     reader.close()
 
 
-def test_a_phone_shows_the_page_without_scrolling_sideways(browser, report):
+@pytest.mark.parametrize("letters", ["", "letter-spacing: 0.5em", "font-size: 1.6rem"])
+def test_a_phone_shows_the_page_without_scrolling_sideways(browser, report, letters):
+    """Whatever the fonts of a machine: letters are made wider here than any text font has them."""
     reader = Reader(browser, report, viewport=PHONE)
+    if letters:
+        reader.page.add_style_tag(content=f"* {{ {letters} !important; }}")
     assert reader.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     reader.close()
 
