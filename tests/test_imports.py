@@ -1,30 +1,60 @@
-"""Imports cost nothing before they are needed; `make lint` checks that they run one way."""
+"""The public names are used in the documentation, and imports cost nothing before they are needed.
 
+`make lint` checks that imports run one way.
+"""
+
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import probe
 
-def heavy_after(code):
-    heavy = ("torch", "transformers", "diffusers", "sklearn", "pandas", "matplotlib", "scipy")
-    script = f"import sys\n{code}\nprint(*[name for name in {heavy} if name in sys.modules])"
-    result = subprocess.run(
+ROOT = Path(__file__).parent.parent
+LIGHT = ("numpy",)
+"""Allowed on the command line, but not in ``import probe``."""
+HEAVY = (
+    *("torch", "transformers", "diffusers", "sklearn", "scipy", "statsmodels", "pandas"),
+    *("matplotlib", "inflect"),
+)
+
+
+def imported_by(code):
+    names = (*LIGHT, *HEAVY)
+    script = f"import sys\n{code}\nprint(*[name for name in {names} if name in sys.modules])"
+    done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    return result.stdout.splitlines()[-1].split()
+    return set(done.stdout.splitlines()[-1].split())
 
 
-def test_the_command_line_imports_nothing_heavy():
-    assert heavy_after("import cli.main") == []
+def test_importing_probe_imports_nothing_heavy():
+    assert imported_by("import probe") == set()
 
 
-@pytest.mark.parametrize("command", ["", "run", "train"])
-def test_help_imports_nothing_heavy(command):
-    arguments = [command, "--help"] if command else ["--help"]
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["train", "--help"]])
+def test_help_imports_nothing_heavy(arguments):
     code = f"from cli.main import main\nmain({arguments}, standalone_mode=False)"
-    assert heavy_after(code) == []
+    assert imported_by(code) <= set(LIGHT)
 
 
 def test_opening_a_run_imports_no_torch():
-    assert "torch" not in heavy_after("import probe.run.experiment")
+    assert "torch" not in imported_by("import probe.run.experiment")
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nosuch"):
+        probe.nosuch  # noqa: B018
+
+
+@pytest.mark.parametrize("name", probe.__all__)
+def test_every_public_name_exists_and_is_used_in_the_documentation(name):
+    assert getattr(probe, name) is not None
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "analysis_notebooks").glob("*.ipynb"),
+    ]
+    assert any(re.search(rf"\b{name}\b", page.read_text(encoding="utf-8")) for page in pages)
