@@ -1,4 +1,4 @@
-"""What a researcher would use instead of MoESD: published methods, each an `Intervention`."""
+"""Published bias mitigation methods, each an `Intervention`, for comparison with MoESD."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BASELINES: dict[str, Builder] = {
     "steering-lookup": steering.build_gated,
     "lora": lora.build,
 }
-"""Every method by the name it has in tables. Those that end in ``-lookup`` act on open prompts
-alone, see `probe.baselines.lookup.Lookup`."""
+"""Every method by its name in tables. Names that end in ``-lookup`` act on open prompts only, see
+`probe.baselines.lookup.Lookup`."""
 
 __all__ = ["BASELINES"]

@@ -1,4 +1,4 @@
-"""DebiasVL: the calibrated projection on every state of the prompt."""
+"""DebiasVL: the calibrated projection of every state of the prompt."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from probe.latent.erasure import CalibratedProjection
 
 
 def build(material: Material, *, strength: float = 500.0) -> Method:
-    """Fit ``P = (I + lambda M)^-1`` on pairs, and condition on ``P x`` for every state x.
+    """Fit ``P = (I + lambda M)^-1`` on pairs, and replace every state x by ``P x``.
 
     References
     ----------
     Chuang et al., *Debiasing Vision-Language Models via Biased Prompts*, arXiv 2302.00070,
-    section 5 on text-to-image models: fitted on the normalised end-of-text states of "a photo of
-    a male / female {occupation}" with lambda = 500, applied to the states of all positions and of
-    every prompt. The pairs are the lexicon's.
+    section 5: fitted on the normalised end-of-text states of "a photo of a male / female
+    {occupation}" with lambda = 500, applied to all positions of every prompt. The pairs are the
+    lexicon's.
     """
     male, female = material.prompts.pairs()
     z = material.encoder.embed(material.prompts.prompts)

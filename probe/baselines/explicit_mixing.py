@@ -1,4 +1,4 @@
-"""The oracle: ask for a woman in half of the pictures, and for a man in the other half."""
+"""The oracle: half of the images of a prompt ask for a woman, the other half for a man."""
 
 from __future__ import annotations
 
@@ -11,34 +11,29 @@ from probe.images.intervention import Condition, Intervention
 
 
 class ExplicitMixing(Intervention):
-    """Say a gender in every open prompt, a woman and a man in turn.
+    """Alternate a woman and a man in every open prompt.
 
-    It is an oracle, because it knows which prompts are neutral ones about people and which words
-    say a gender to the model. What it leaves is what no text-side method can undo: explicit prompts
-    that the model does not obey. The turns are exact, so an obedient model scores 0 and not the
-    noise floor, which is that of independent pictures.
-
-    Parameters
-    ----------
-    lookup : Lookup
+    An oracle: it knows which prompts are neutral ones about people, and which words state a gender.
+    What it leaves is explicit prompts that the model does not follow, which no text-side method can
+    correct. The alternation is exact, so that a perfect model scores 0 rather than the noise floor.
     """
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Take turns within each open prompt, in the order of the pictures."""
-        asked: Counter[str] = Counter()
+        """Alternate within each open prompt, in the order of the images."""
+        seen: Counter[str] = Counter()
         result = []
         for prompt in prompts:
-            said = prompt
+            text = prompt
             if self._lookup.is_open(prompt):
-                said = self._lookup.explicit(prompt, SIDES[asked[prompt] % 2])
-            asked[prompt] += 1
-            result.append(Condition(said))
+                text = self._lookup.explicit(prompt, SIDES[seen[prompt] % 2])
+            seen[prompt] += 1
+            result.append(Condition(text))
         return result
 
 
 def build(material: Material) -> Method:
-    """Take the lexicon's words; nothing is learnt."""
+    """Use the lexicon's words; nothing is learned."""
     return Method(ExplicitMixing(Lookup(material.lexicon)))

@@ -1,9 +1,9 @@
-"""Fair Diffusion: semantic guidance towards a gender that is drawn by chance."""
+"""Fair Diffusion: semantic guidance towards a random gender."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,15 @@ from probe.io.artifacts import hash_parts
 
 @dataclass(frozen=True)
 class Guidance:
-    """Settings of semantic guidance; the defaults are those of Fair Diffusion's experiments."""
+    """Settings of semantic guidance; the defaults are from Fair Diffusion's experiments."""
 
     scale: float = 4.0
     threshold: float = 0.95
-    """Share of each channel's smallest entries that are left alone."""
+    """Share of each channel's entries, the smallest, that get no guidance."""
     momentum_scale: float = 0.5
     momentum_beta: float = 0.6
     warmup: float = 0.1
-    """Share of the steps that pass before the guidance acts; 5 of 50 there."""
+    """Share of the steps before the guidance starts; 5 of 50 there."""
 
 
 class FairDiffusion(Intervention):
@@ -33,14 +33,14 @@ class FairDiffusion(Intervention):
 
     With ``e(p)`` the denoiser's prediction under p and T keeping the largest entries of each
     channel, ``g = T(scale (e(to) - e(""))) - T(scale (e(from) - e("")))`` is added to the
-    prediction, with momentum. It is added in the space of the model's own prediction, of which the
-    noise is a linear function. It costs two more calls of the denoiser a step.
+    prediction, with momentum, in the space of the model's own prediction (a linear function of the
+    noise). It costs two more calls of the denoiser per step.
 
     Parameters
     ----------
     lookup : Lookup
-        Which prompts are guided.
-    said : mapping from str to Tensor
+        Selects the prompts.
+    edits : mapping from str to Tensor
         States of shape (n_tokens, n_features) of the edit prompt of each of `SIDES`, and of the
         empty prompt under ``""``.
     guidance : Guidance
@@ -49,19 +49,18 @@ class FairDiffusion(Intervention):
     ----------
     Friedrich et al., *Fair Diffusion: Instructing Text-to-Image Generation Models on Fairness*,
     arXiv 2302.10893, section 4; Brack et al., *SEGA: Instructing Diffusion using Semantic
-    Dimensions*, NeurIPS 2023, equations 4 to 9. That a prompt which says a gender is not guided is
-    our choice: who asks for one does not ask for chance.
+    Dimensions*, NeurIPS 2023, equations 4 to 9. Not guiding explicit prompts is our choice.
     """
 
     def __init__(
-        self, lookup: Lookup, said: Mapping[str, torch.Tensor], guidance: Guidance | None = None
+        self, lookup: Lookup, edits: Mapping[str, torch.Tensor], guidance: Guidance | None = None
     ) -> None:
-        self._lookup, self._said, self._guidance = lookup, said, guidance or Guidance()
-        parts = (said[name].float().cpu().numpy() for name in (*SIDES, ""))
+        self._lookup, self._edits, self._guidance = lookup, edits, guidance or Guidance()
+        parts = (edits[name].float().cpu().numpy() for name in (*SIDES, ""))
         self._signature = hash_parts(repr(self._guidance), *parts)
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Draw a side for every picture of an open prompt."""
+        """Draw a side for every image of an open prompt."""
         sides = draw_sides(prompts, seeds, name="fair-diffusion")
         return [
             Condition(prompt, side if self._lookup.is_open(prompt) else "")
@@ -72,27 +71,22 @@ class FairDiffusion(Intervention):
         """Name the side and every setting."""
         return f"{condition.route} {self._signature}" if condition.route else ""
 
-    def denoising(
-        self, pipeline: Any, conditions: Sequence[Condition]
-    ) -> AbstractContextManager[None]:
-        """Add the guidance to what the denoiser predicts."""
-        signs = torch.tensor(
-            [{"": 0.0, SIDES[0]: 1.0, SIDES[1]: -1.0}[of.route] for of in conditions]
-        )
-        if not signs.any():
-            return nullcontext()
-        return self._guiding(pipeline, signs)
-
     @contextmanager
-    def _guiding(self, pipeline: Any, signs: torch.Tensor) -> Iterator[None]:
-        unet, own = pipeline.unet, vars(pipeline.unet).get("forward")
-        unet.forward = _Guided(unet.forward, pipeline.scheduler, signs, self._said, self._guidance)
+    def denoising(self, pipeline: Any, conditions: Sequence[Condition]) -> Iterator[None]:
+        """Add the guidance to the denoiser's predictions."""
+        sign_of = {"": 0.0, SIDES[0]: 1.0, SIDES[1]: -1.0}
+        signs = torch.tensor([sign_of[of.route] for of in conditions])
+        if not signs.any():
+            yield
+            return
+        unet, shadowed = pipeline.unet, vars(pipeline.unet).get("forward")
+        unet.forward = _Guided(unet.forward, pipeline.scheduler, signs, self._edits, self._guidance)
         try:
             yield
         finally:
             del unet.forward
-            if own is not None:
-                unet.forward = own
+            if shadowed is not None:
+                unet.forward = shadowed
 
 
 class _Guided:
@@ -103,14 +97,14 @@ class _Guided:
         plain: Callable[..., Any],
         scheduler: Any,
         signs: torch.Tensor,
-        said: Mapping[str, torch.Tensor],
+        edits: Mapping[str, torch.Tensor],
         guidance: Guidance,
     ) -> None:
         self._plain, self._scheduler, self._guidance = plain, scheduler, guidance
         self._n = len(signs)
         self._rows = signs.nonzero()[:, 0]
         self._signs = signs[self._rows][:, None, None, None]
-        self._said = said
+        self._edits = edits
         self._step, self._momentum = 0, torch.zeros(())
 
     def __call__(
@@ -120,7 +114,7 @@ class _Guided:
         predicted = self._plain(sample, timestep, encoder_hidden_states, **rest)[0]
         latents = sample[-self._n :][self._rows]
         halves = predicted.split(self._n)
-        if len(halves) == 2:  # guided by the prompt too: the first half is without it
+        if len(halves) == 2:  # guided: the first half is unconditional
             empty = halves[0][self._rows]
         else:
             empty = self._under("", latents, timestep, rest)
@@ -134,15 +128,17 @@ class _Guided:
         self._momentum = beta * self._momentum + (1 - beta) * guidance
         if self._step >= round(self._guidance.warmup * len(self._scheduler.timesteps)):
             predicted = predicted.clone()
-            for half in predicted.split(self._n):  # in both halves, so that no scale changes it
+            for half in predicted.split(
+                self._n
+            ):  # in both halves, independent of the guidance scale
                 half[self._rows] += guidance
         self._step += 1
         return (predicted,)
 
     def _under(
-        self, said: str, latents: torch.Tensor, timestep: Any, rest: Mapping[str, Any]
+        self, name: str, latents: torch.Tensor, timestep: Any, rest: Mapping[str, Any]
     ) -> torch.Tensor:
-        states = self._said[said].to(latents).expand(len(latents), -1, -1)
+        states = self._edits[name].to(latents).expand(len(latents), -1, -1)
         predicted: torch.Tensor = self._plain(latents, timestep, states, **rest)[0]
         return predicted
 
@@ -155,22 +151,10 @@ def _largest(values: torch.Tensor, threshold: float) -> torch.Tensor:
 
 
 def build(material: Material) -> Method:
-    """Take "male person" and "female person" for the edit prompts; nothing is learnt."""
-    words = material.lexicon.adjectives[0]
+    """Use "male person" and "female person" as edit prompts; nothing is learned."""
+    words, pipeline = material.lexicon.adjectives[0], material.pipeline
     prompts = {SIDES[0]: f"{words.female} person", SIDES[1]: f"{words.male} person"}
-    said = dict(zip(prompts, material.encoder.states(list(prompts.values())), strict=True))
-    said[""] = _empty_states(material)
-    return Method(FairDiffusion(Lookup(material.lexicon), said))
-
-
-def _empty_states(material: Material) -> torch.Tensor:
-    """States without a prompt, as the pipeline guides by them; no prompt set holds an empty one."""
-    pipeline = material.pipeline
-    with torch.no_grad():
-        states: torch.Tensor = pipeline.encode_prompt(
-            [""],
-            pipeline.unet.device,
-            num_images_per_prompt=1,
-            do_classifier_free_guidance=False,
-        )[0][0]
-    return states
+    edits = dict(zip(prompts, material.encoder.states(list(prompts.values())), strict=True))
+    with torch.no_grad():  # by the pipeline, since the encoder takes no empty prompt
+        edits[""] = pipeline.encode_prompt([""], pipeline.unet.device, 1, False)[0][0]
+    return Method(FairDiffusion(Lookup(material.lexicon), edits))

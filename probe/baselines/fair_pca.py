@@ -1,4 +1,4 @@
-"""FairPCA on the prompt embedding, and one group's part put back by chance, as FairImagen does."""
+"""FairPCA on the prompt embedding, with one group's part added back at random (FairImagen)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from probe.arrays import Double
-from probe.baselines.lookup import SIDES, draw_sides
+from probe.arrays import Double, Float32
+from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method
-from probe.baselines.states import Rows, edited, said_states
+from probe.baselines.states import RandomSide, edited, explicit_states
 from probe.errors import DegenerateDataError
-from probe.images.intervention import Condition, Intervention
+from probe.images.intervention import Condition
 
 
 class FairPCA:
-    """The directions of most variance along which two groups have the same mean.
+    """The directions of most variance along which two groups have equal means.
 
     With z the centred group labels and X the centred rows, U maximises ``trace(U^T X^T X U)``
-    among orthonormal U with ``z^T X U = 0``: principal components within the null space of
-    ``X^T z``.
+    among orthonormal U with ``z^T X U = 0``: principal components in the null space of ``X^T z``.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ class FairPCA:
             raise ValueError(f"kept is {kept}; needed a share above 0 and below 1")
         self.kept = kept
 
-    def fit(self, X: Rows, y: Double) -> FairPCA:
+    def fit(self, X: Float32, y: Double) -> FairPCA:
         """Learn the subspace from rows of shape (n, n_features) and their groups 0 and 1.
 
         Raises
@@ -59,8 +58,8 @@ class FairPCA:
         centered = X - self.center_
         gap = centered[y == 1].mean(axis=0) - centered[y == 0].mean(axis=0)
         if not (length := np.linalg.norm(gap)) > 1e-12 * np.abs(X).max():
-            raise DegenerateDataError("group means coincide: there is nothing to be fair about")
-        # an orthonormal basis of what is at right angles to the gap
+            raise DegenerateDataError("group means coincide: there is no gap to remove")
+        # an orthonormal basis of the orthogonal complement of the gap
         null = np.linalg.qr(np.column_stack([gap / length, np.eye(len(gap))]))[0][:, 1:]
         _, axes = np.linalg.eigh(null.T @ (centered.T @ centered) @ null)  # ascending
         n_kept = min(max(1, round(self.kept * len(gap))), null.shape[1])
@@ -69,16 +68,16 @@ class FairPCA:
         self.removed_means_: Double = means - means @ self.basis_.T @ self.basis_
         return self
 
-    def transform(self, X: Rows) -> Double:
+    def transform(self, X: Float32) -> Double:
         """Return ``center + U U^T (x - center)`` of each row."""
         projected: Double = self.center_ + (X - self.center_) @ self.basis_.T @ self.basis_
         return projected
 
 
-class FairImagen(Intervention):
-    """Project every state by FairPCA, and put one group's mean of what was removed back.
+class FairImagen(RandomSide):
+    """Project every state by FairPCA, and add one group's mean of the removed part.
 
-    The group is drawn by the picture's seed, with equal chances.
+    The group is drawn from the image's seed, with equal probability.
 
     Parameters
     ----------
@@ -86,20 +85,17 @@ class FairImagen(Intervention):
         Fitted with the male group as 1.
     """
 
+    name = "fair-pca"
+
     def __init__(self, pca: FairPCA) -> None:
         self._pca = pca
-
-    def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Draw a group for every picture, whatever its prompt says."""
-        sides = draw_sides(prompts, seeds, name="fair-pca")
-        return [Condition(prompt, side) for prompt, side in zip(prompts, sides, strict=True)]
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
         """Project all states, then add the mean of each condition's group."""
         projected = edited(states, self._pca.transform)
-        female, male = self._pca.removed_means_
-        back = np.stack([{SIDES[0]: female, SIDES[1]: male}[of.route] for of in conditions])
-        projected[:, 1:] += torch.from_numpy(back).to(projected)[:, None]
+        means = dict(zip(SIDES, self._pca.removed_means_, strict=True))
+        added = np.stack([means[of.route] for of in conditions])
+        projected[:, 1:] += torch.from_numpy(added).to(projected)[:, None]
         return projected
 
 
@@ -113,6 +109,6 @@ def build(material: Material) -> Method:
     that part from samples; here it is a group's mean. We fit on the states of all positions, and
     keep the share of dimensions of its published setting (600 of 768).
     """
-    pca = FairPCA().fit(*said_states(material))
+    pca = FairPCA().fit(*explicit_states(material))
     n_weights = int(pca.basis_.size + pca.center_.size + pca.removed_means_.size)
     return Method(FairImagen(pca), n_trainable=n_weights)

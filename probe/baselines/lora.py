@@ -1,54 +1,22 @@
-"""LoRA fine-tuning of the denoiser on balanced pictures of the training occupations."""
+"""LoRA fine-tuning of the denoiser on balanced images of the training occupations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import nn
 from torch.nn import functional
 
 from probe.baselines.method import Material, Method
 from probe.baselines.weights import EditedWeights
-from probe.errors import DataError
+from probe.errors import DataError, ProbeError
+from probe.images.denoising import encode_images, prediction_target
 
-ADAPTED = ("to_q", "to_k", "to_v", "to_out.0")
+ADAPTED = ["to_q", "to_k", "to_v", "to_out.0"]
 """Layers of every attention block that are adapted, as in diffusers' training script."""
-
-
-class LowRank(nn.Module):
-    """A change of rank r to a linear layer, ``W + B A``, that starts at zero.
-
-    Parameters
-    ----------
-    layer : nn.Linear
-        Its weight gives the shape; it is not changed.
-    rank : int
-    generator : torch.Generator
-        Draws A; B is zero.
-
-    References
-    ----------
-    Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, ICLR 2022, equation 3.
-    """
-
-    def __init__(self, layer: nn.Linear, *, rank: int, generator: torch.Generator) -> None:
-        super().__init__()
-        drawn = torch.randn(rank, layer.in_features, generator=generator) / rank
-        self.down = nn.Parameter(drawn.to(layer.weight))
-        self.up = nn.Parameter(torch.zeros(layer.out_features, rank).to(layer.weight))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what is added to the layer's output for inputs (..., in_features)."""
-        return x @ self.down.T @ self.up.T
-
-    def change(self) -> torch.Tensor:
-        """Return ``B A``, of the shape of the layer's weight."""
-        return (self.up @ self.down).detach()
+_NAME = "default"
 
 
 def build(
@@ -59,49 +27,42 @@ def build(
     batch_size: int = 48,
     learning_rate: float = 1e-3,
 ) -> Method:
-    """Train on the examples with the ordinary denoising loss, then merge the change.
+    """Train PEFT's LoRA on the examples with the ordinary denoising loss, then merge it.
 
     References
     ----------
-    The recipe of diffusers' ``train_text_to_image_lora.py`` (rank 4, all attention layers, AdamW),
-    on pictures that are balanced by gender and answer neutral prompts. That a LoRA trained so is a
-    baseline of fairness follows Shen et al., *Finetuning Text-to-Image Diffusion Models for
-    Fairness*, ICLR 2024, whose own loss is another one. Steps and batch are those that the
-    experts' diffusion objective has by default; the rate is our choice.
+    Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, ICLR 2022; the recipe of
+    diffusers' ``train_text_to_image_lora.py`` (rank 4, all attention layers, AdamW), on images that
+    are balanced by gender and have neutral prompts. Shen et al., *Finetuning Text-to-Image
+    Diffusion Models for Fairness*, ICLR 2024, use such a LoRA as a baseline. Steps and batch size
+    are the defaults of the diffusion objective; the learning rate is our choice.
 
     Raises
     ------
+    ProbeError
+        If PEFT is not installed.
     DataError
         If the loss is not finite.
     """
     unet, scheduler = material.pipeline.unet, material.pipeline.scheduler
     generator = torch.Generator().manual_seed(material.seed)
     pixels, prompts = material.examples()
-    clean = encode_pictures(material.pipeline.vae, pixels)
+    clean = encode_images(material.pipeline.vae, pixels)
     row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
     states = material.encoder.states(list(row_of)).to(unet.device)
     rows = torch.tensor([row_of[prompt] for prompt in prompts])
-    adapters = {
-        name: LowRank(layer, rank=rank, generator=generator) for name, layer in _layers(unet)
-    }
-    parameters = [of for adapter in adapters.values() for of in adapter.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
     unet.requires_grad_(False)
-    with ExitStack() as hooks:
-        for name, adapter in adapters.items():
-            layer = unet.get_submodule(name)
-            hooks.callback(layer.register_forward_hook(_adding(adapter)).remove)
+    with _adapted(unet, rank, material.seed) as layers:
+        parameters = [weight for weight in unet.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
         for step in range(n_steps):
             picked = torch.randint(len(clean), (batch_size,), generator=generator)
             n_times = scheduler.config.num_train_timesteps
-            times = torch.randint(n_times, (batch_size,), generator=generator)
+            times = torch.randint(n_times, (batch_size,), generator=generator).to(clean.device)
             noise = torch.randn(batch_size, *clean.shape[1:], generator=generator).to(clean)
-            times = times.to(clean.device)
             noised = scheduler.add_noise(clean[picked], noise, times)
-            target = noise
-            if scheduler.config.prediction_type == "v_prediction":
-                target = scheduler.get_velocity(clean[picked], noise, times)
             predicted = unet(noised, times, states[rows[picked]]).sample
+            target = prediction_target(scheduler, clean[picked], noise, times)
             loss = functional.mse_loss(predicted, target)
             if not torch.isfinite(loss):
                 raise DataError(
@@ -111,31 +72,31 @@ def build(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-    merged = {
-        f"{name}.weight": unet.get_submodule(name).weight.detach() + adapter.change()
-        for name, adapter in adapters.items()
-    }
+        merged = {
+            f"{name}.weight": layer.get_base_layer().weight.detach()
+            + layer.get_delta_weight(_NAME).detach()
+            for name, layer in layers.items()
+        }
     return Method(EditedWeights(merged), n_trainable=sum(of.numel() for of in parameters))
 
 
-@torch.no_grad()
-def encode_pictures(vae: Any, pixels: npt.NDArray[np.float32]) -> torch.Tensor:
-    """Encode pictures (n, 3, height, width) to the mean latents that the denoiser works on."""
-    batches = torch.from_numpy(pixels).split(64)
-    latents = torch.cat([vae.encode(of.to(vae.device)).latent_dist.mean for of in batches])
-    scaled: torch.Tensor = latents * vae.config.scaling_factor
-    return scaled
-
-
-def _layers(unet: Any) -> Iterator[tuple[str, nn.Linear]]:
-    for name, layer in unet.named_modules():
-        if isinstance(layer, nn.Linear) and name.endswith(ADAPTED) and ".attn" in name:
-            yield name, layer
-
-
-def _adding(adapter: LowRank) -> Any:
-    def add(layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
-        added: torch.Tensor = output + adapter(inputs[0])
-        return added
-
-    return add
+@contextmanager
+def _adapted(unet: Any, rank: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Insert LoRA layers into a U-Net, by name, and remove them afterwards."""
+    try:
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraLayer
+    except ImportError as error:
+        raise ProbeError(
+            "the baseline 'lora' needs PEFT; install it with `pip install 'moesd-probe[lora]'`"
+        ) from error
+    config = LoraConfig(
+        r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=ADAPTED
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet.add_adapter(config, adapter_name=_NAME)
+    try:
+        yield {name: of for name, of in unet.named_modules() if isinstance(of, LoraLayer)}
+    finally:
+        unet.unload_lora()

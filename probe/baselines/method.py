@@ -1,4 +1,4 @@
-"""What a method is made from, and what comes out: the contract of every file in this room."""
+"""The contract of a baseline: what it may learn from, and what it returns."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from probe.arrays import Double, Float32
 from probe.images.intervention import Intervention
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -17,49 +17,49 @@ from probe.text.prompts import PromptSet
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What fresh pictures of training subjects show, under one intervention."""
+    """Figures of new images of training subjects under one intervention."""
 
     subjects: tuple[str, ...]
-    share_female: npt.NDArray[np.float64]
-    """Share of each subject's pictures in which the female value is seen, shape (n_subjects,)."""
+    share_female: Double
+    """Share of each subject's images with the female value, shape (n_subjects,)."""
     recognised: float
-    """Share of all pictures in which the subject that was asked for is seen."""
+    """Share of all images whose subject is recognised."""
 
     @property
     def mad(self) -> float:
-        """Mean distance of the shares from one half; 0 is fair."""
+        """Mean absolute deviation of the shares from 1/2; 0 is fair."""
         return float(np.abs(self.share_female - 0.5).mean())
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """All that a method may learn from. Held-out occupations are known by their names alone."""
+    """All that a method may learn from; held-out occupations are known by name only."""
 
     encoder: TextEncoder
     pipeline: Any
-    """The StableDiffusionPipeline; whoever changes its weights gives them back."""
+    """The StableDiffusionPipeline; a method that changes its weights must restore them."""
     lexicon: Lexicon
-    """Every word, as a user of the method would know it."""
+    """All words, as a user of the method knows them."""
     prompts: PromptSet
     """Prompts of training occupations, and of objects."""
-    examples: Callable[[], tuple[npt.NDArray[np.float32], Sequence[str]]]
-    """At most 1,500 pictures, (n, 3, height, width) from -1 to 1, balanced by gender within each
-    training occupation, and the neutral prompt of each."""
+    examples: Callable[[], tuple[Float32, Sequence[str]]]
+    """Return at most 1,500 images, (n, 3, height, width) from -1 to 1, balanced by gender within
+    each training occupation, and the neutral prompt of each."""
     try_out: Callable[[Intervention], Trial]
-    """Make pictures of the training occupations' neutral prompts, by noise that no test sees."""
+    """Generate images of the training occupations' neutral prompts, from noise of its own."""
     seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """A method that is ready to correct pictures."""
+    """A fitted method."""
 
     intervention: Intervention
     n_trainable: int = 0
-    """Weights that were learnt, whether by steps or in closed form."""
+    """Number of learned weights, by gradient steps or in closed form."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that were chosen on training subjects."""
+    """Settings chosen on training subjects."""
 
 
 Builder = Callable[[Material], Method]
-"""Learns what a method needs; the same material gives the same method."""
+"""Fits a method; equal material gives equal methods."""

@@ -1,4 +1,4 @@
-"""Steer the prompt's states along the gender direction, to a side that is drawn by chance."""
+"""Steer the prompt's states along the gender direction, to a random side."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from probe.baselines.lookup import SIDES, Lookup, draw_sides
+from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method
-from probe.baselines.states import OnlyOpen
+from probe.baselines.states import RandomSide, only_open
 from probe.images.intervention import Condition, Intervention
 
 STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
 """Tried on training subjects; 1 is the mean difference between a woman's and a man's prompt."""
 
 
-class Steering(Intervention):
-    """Add or subtract a multiple of the concept's direction at every position after the first.
+class Steering(RandomSide):
+    """Add or subtract a multiple of a direction at every position after the first.
 
     Parameters
     ----------
@@ -27,43 +27,40 @@ class Steering(Intervention):
         In lengths of the direction; 0 changes nothing.
     """
 
+    name = "steering"
+
     def __init__(self, direction: torch.Tensor, *, strength: float) -> None:
         self._direction, self._strength = direction, strength
 
-    def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Draw a side for every picture, whatever its prompt says."""
-        sides = draw_sides(prompts, seeds, name="steering")
-        return [Condition(prompt, side) for prompt, side in zip(prompts, sides, strict=True)]
-
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
-        """Move the states of each condition to its side."""
+        """Shift the states of each condition to its side."""
         signs = torch.tensor([1.0 if of.route == SIDES[0] else -1.0 for of in conditions])
         shift = self._strength * signs[:, None, None].to(states) * self._direction.to(states)
         return torch.cat([states[:, :1], states[:, 1:] + shift], dim=1)
 
 
 def build(material: Material) -> Method:
-    """Take the mean difference of pairs, at the fairest strength that training subjects bear.
+    """Use the mean difference of pairs, at the fairest strength that keeps the subject.
 
-    Of `STRENGTHS`, the fairest on fresh pictures of training subjects among those that lose at
-    most one point of recognised subjects against the weakest.
+    Of `STRENGTHS`, the fairest on new images of training subjects among those that recognise at
+    most one percentage point fewer subjects than the weakest.
 
     References
     ----------
     Li, Shen, Torr, Tresp, Gu, *Self-Discovering Interpretable Diffusion Latent Directions for
     Responsible Text-to-Image Generation*, CVPR 2024, section 4.2: a direction of each value is
-    added, the value being drawn with equal chances. There it is learnt in the denoiser's
-    bottleneck; that it is the mean difference of the prompt's states here is our choice.
+    added, the value being drawn with equal probability. There it is learned in the denoiser's
+    bottleneck; the mean difference of the prompt's states is our choice.
     """
-    return _build(material, None)
+    return _build(material, is_gated=False)
 
 
 def build_gated(material: Material) -> Method:
-    """Do the same to open prompts alone; the look-up in place of a gate is our addition."""
-    return _build(material, Lookup(material.lexicon))
+    """Steer open prompts only; the look-up in place of a gate is our addition."""
+    return _build(material, is_gated=True)
 
 
-def _build(material: Material, lookup: Lookup | None) -> Method:
+def _build(material: Material, *, is_gated: bool) -> Method:
     male, female = material.prompts.pairs()
     prompts = np.asarray(material.prompts.prompts, dtype=object)
     sides = [
@@ -77,10 +74,10 @@ def _build(material: Material, lookup: Lookup | None) -> Method:
 
     def at(strength: float) -> Intervention:
         steering = Steering(direction, strength=strength)
-        return steering if lookup is None else OnlyOpen(steering, lookup.is_open)
+        return only_open(steering, material.lexicon) if is_gated else steering
 
     trials = {strength: material.try_out(at(strength)) for strength in STRENGTHS}
     least = trials[STRENGTHS[0]].recognised - 0.01
-    borne = [strength for strength in STRENGTHS if trials[strength].recognised >= least]
-    best = min(borne, key=lambda strength: trials[strength].mad)
+    allowed = [strength for strength in STRENGTHS if trials[strength].recognised >= least]
+    best = min(allowed, key=lambda strength: trials[strength].mad)
     return Method(at(best), n_trainable=direction.numel(), chosen={"strength": best})

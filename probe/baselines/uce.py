@@ -1,4 +1,4 @@
-"""Unified concept editing: cross-attention edited in closed form until each concept is balanced."""
+"""Unified Concept Editing: closed-form edits of cross-attention until concepts are balanced."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from probe.baselines.weights import EditedWeights
 from probe.text.templates import fill
 
 N_ROUNDS = 8
-"""At most so many edits, each looked at in fresh pictures; up to 20 in the published code."""
+"""Maximum number of edits, each tried on new images; up to 20 in the published code."""
 STEP = 0.2
-"""How far a concept's weights move for a share that is off by 1; 0.1 there."""
+"""Change of a concept's weights for a share that is off by 1; 0.1 in the published code."""
 CLOSE_ENOUGH = 0.1
-"""A concept whose share is so near one half is left as it is."""
+"""A concept whose share is within this distance of 1/2 is not edited."""
 
 
 def edit_projection(
@@ -30,7 +30,7 @@ def edit_projection(
     damping: float = 0.5,
     preserve: float = 0.1,
 ) -> torch.Tensor:
-    """Change a projection so that it maps contexts to new values, and others as before.
+    """Edit a projection so that it maps contexts to new values, and other states as before.
 
     ``(d W + sum_i v_i c_i^T + p sum_j W k_j k_j^T) (d I + sum_i c_i c_i^T + p sum_j k_j k_j^T)^-1``
 
@@ -39,11 +39,11 @@ def edit_projection(
     weight : Tensor of shape (n_out, n_features)
         W.
     contexts : Tensor of shape (n, n_features)
-        States c that are to be mapped anew.
+        States c to be mapped to new values.
     values : Tensor of shape (n, n_out)
-        Where to; with ``values = contexts @ weight.T`` nothing changes.
+        The new values v; ``contexts @ weight.T`` changes nothing.
     kept : Tensor of shape (n_kept, n_features)
-        States k that are to be mapped as before.
+        States k to be mapped as before.
     damping, preserve : float
         d and p, the weights of the old projection and of the kept states.
 
@@ -57,32 +57,31 @@ def edit_projection(
     WACV 2024, equation 7; the weights are those of the published code.
     """
     w, c, v, k = (of.double() for of in (weight, contexts, values, kept))
-    own = damping * torch.eye(w.shape[1], dtype=w.dtype, device=w.device) + preserve * k.T @ k
-    edited: torch.Tensor = torch.linalg.solve(own + c.T @ c, w @ own + v.T @ c, left=False)
+    regular = damping * torch.eye(w.shape[1], dtype=w.dtype, device=w.device) + preserve * k.T @ k
+    edited: torch.Tensor = torch.linalg.solve(regular + c.T @ c, w @ regular + v.T @ c, left=False)
     return edited.to(weight)
 
 
 def build(material: Material) -> Method:
-    """Move the values of each training occupation towards the gender its pictures lack.
+    """Shift the values of each training occupation towards the gender its images lack.
 
     The value of an occupation's state c becomes ``W c + sum_k w_k |W c| u_k``, u_k being the unit
-    value of the same prompt with gender k said. The weights w_k start at 0 and grow by `STEP`
-    times what the share lacks (and fall by half of `STEP` for what is too frequent), round by
-    round, until every training occupation's pictures are balanced.
+    value of the same prompt with gender k stated. The weights w_k start at 0; each round adds
+    `STEP` times the missing share (and subtracts half of `STEP` for a gender that is too frequent),
+    until every training occupation is balanced. The fairest round is kept.
 
     References
     ----------
-    Gandikota et al. (see `edit_projection`), section 4.2, and their code. Every projection of keys
-    and values is edited. Concepts are the training occupations; what is preserved are the empty
-    prompt, the gendered words and the objects, never an occupation that is held out. The fairest
-    round is kept.
+    Gandikota et al. (see `edit_projection`), section 4.2, and their code. All key and value
+    projections are edited. Concepts are the training occupations; gendered words and objects are
+    preserved, never a held-out occupation.
     """
     template = material.lexicon.neutral_templates[0]
     table = material.prompts.table
     subjects = list(dict.fromkeys(table.loc[table["group"] == "neutral", "subject"]))
     concepts = _states(material, [fill(template, subject=name) for name in subjects])
     words = material.lexicon.adjectives[0]
-    said = {
+    stated = {
         side: _states(material, [fill(template, subject=f"{word} {name}") for name in subjects])
         for side, word in zip(SIDES, (words.female, words.male), strict=True)
     }
@@ -94,7 +93,7 @@ def build(material: Material) -> Method:
         method = EditedWeights(
             {
                 name: edit_projection(
-                    of, concepts.flatten(0, 1), _values(of, concepts, said, weights), kept
+                    of, concepts.flatten(0, 1), _values(of, concepts, stated, weights), kept
                 )
                 for name, of in projections.items()
             }
@@ -112,21 +111,21 @@ def build(material: Material) -> Method:
 def _values(
     weight: torch.Tensor,
     concepts: torch.Tensor,  # (n_concepts, n_tokens, n_features)
-    said: dict[str, torch.Tensor],
+    stated: dict[str, torch.Tensor],
     weights: torch.Tensor,  # (n_concepts, 2)
 ) -> torch.Tensor:
-    own = concepts @ weight.T  # (n_concepts, n_tokens, n_out)
-    length = own.flatten(1).norm(dim=1)[:, None, None]
-    moved = own
+    original = concepts @ weight.T  # (n_concepts, n_tokens, n_out)
+    length = original.flatten(1).norm(dim=1)[:, None, None]
+    moved = original
     for column, side in enumerate(SIDES):
-        value = said[side] @ weight.T
+        value = stated[side] @ weight.T
         unit = value / value.flatten(1).norm(dim=1)[:, None, None]
-        moved = moved + weights[:, column, None, None].to(own) * length * unit
+        moved = moved + weights[:, column, None, None].to(original) * length * unit
     return moved.flatten(0, 1)
 
 
 def _step(trial: Trial, subjects: Sequence[str]) -> torch.Tensor:
-    """How the weights of each concept move, shape (n_concepts, 2)."""
+    """Change of each concept's weights, shape (n_concepts, 2)."""
     share = dict(zip(trial.subjects, trial.share_female, strict=True))
     lacking = np.array([[0.5 - share[name], share[name] - 0.5] for name in subjects])
     step = np.where(lacking > 0, STEP * lacking, -STEP / 2)
@@ -145,7 +144,7 @@ def _states(material: Material, prompts: Sequence[str]) -> torch.Tensor:
 
 
 def _cross_attention(unet: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every projection of keys and values that reads the prompt, by the name of its weights."""
+    """Yield every key and value projection of the prompt, by the name of its weights."""
     for name, parameter in unet.named_parameters():
         if name.endswith(("attn2.to_k.weight", "attn2.to_v.weight")):
             yield name, parameter.detach()

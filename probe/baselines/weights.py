@@ -1,9 +1,9 @@
-"""A method that has other weights of the denoiser: they are put in for a batch, then out again."""
+"""Methods that replace weights of the denoiser."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,12 +13,12 @@ from probe.io.artifacts import hash_parts
 
 
 class EditedWeights(Intervention):
-    """Denoise by other weights, whatever the prompt says, and without a prompt too.
+    """Denoise with other weights, for every prompt and for the unconditional prediction.
 
     Parameters
     ----------
     weights : mapping from str to Tensor
-        By name of a parameter of the ``unet``, what stands in its place.
+        Name of a parameter of the ``unet`` -> its replacement.
     """
 
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
@@ -27,22 +27,18 @@ class EditedWeights(Intervention):
         self._signature = hash_parts(*self._weights, *parts)
 
     def signature(self, condition: Condition) -> str:
-        """Name the weights."""
+        """Return the hash of the weights."""
         return self._signature
 
-    def denoising(
-        self, pipeline: Any, conditions: Sequence[Condition]
-    ) -> AbstractContextManager[None]:
-        """Put the weights in, and give the pipeline its own back, bit for bit."""
-        return self._standing_in(pipeline.unet)
-
     @contextmanager
-    def _standing_in(self, unet: Any) -> Iterator[None]:
-        own = {name: unet.get_parameter(name).data for name in self._weights}
+    def denoising(self, pipeline: Any, conditions: Sequence[Condition]) -> Iterator[None]:
+        """Insert the weights, and restore the pipeline's own afterwards, bit for bit."""
+        unet = pipeline.unet
+        original = {name: unet.get_parameter(name).data for name in self._weights}
         try:
             for name, weight in self._weights.items():
-                unet.get_parameter(name).data = weight.to(own[name])
+                unet.get_parameter(name).data = weight.to(original[name])
             yield
         finally:
-            for name, data in own.items():
+            for name, data in original.items():
                 unet.get_parameter(name).data = data

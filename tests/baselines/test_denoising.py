@@ -1,5 +1,6 @@
 """Methods that change the denoiser: what they add or put in, and that they give it back."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 from probe.baselines import fair_diffusion, lora, uce
 from probe.baselines.fair_diffusion import FairDiffusion, Guidance
 from probe.baselines.lookup import Lookup
-from probe.baselines.lora import LowRank
 from probe.baselines.method import Trial
 from probe.baselines.uce import edit_projection
 from probe.baselines.weights import EditedWeights
+from probe.errors import ProbeError
 from probe.images.intervention import Condition, Intervention
 
 OPEN, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"
@@ -68,7 +69,7 @@ def test_the_guidance_is_that_of_diffusers_semantic_pipeline(material, denoise):
 
     method = fair_diffusion.build(material).intervention
     guidance = Guidance(warmup=0.3)
-    method = FairDiffusion(Lookup(material.lexicon), method._said, guidance)
+    method = FairDiffusion(Lookup(material.lexicon), method._edits, guidance)
     [condition] = method.conditions([OPEN], [5])
     assert condition.route in ("female", "male")
     found = denoise(method, [OPEN], seeds=[5], n_steps=6)
@@ -202,25 +203,17 @@ def test_weights_that_differ_have_signatures_that_differ():
 # LoRA
 
 
-def test_a_low_rank_change_starts_at_zero_and_is_the_product_of_its_factors():
-    layer = torch.nn.Linear(6, 5)
-    adapter = LowRank(layer, rank=2, generator=torch.Generator().manual_seed(0))
-    x = drawn(1, 3, 6)
-    assert torch.equal(adapter(x), torch.zeros(3, 5))
-    adapter.up.data = drawn(2, 5, 2)
-    torch.testing.assert_close(adapter(x), x @ adapter.change().T)
-    assert np.linalg.matrix_rank(adapter.change().numpy()) == 2
-
-
 def test_a_lora_learns_and_leaves_the_denoiser_as_it_was(material, denoise):
     unet = material.pipeline.unet
     before = weights_of(unet)
     method = lora.build(material, rank=2, n_steps=3, batch_size=4)
     assert is_untouched(unet, before)
-    assert not any(layer._forward_hooks for layer in unet.modules())
+    assert not any(hasattr(layer, "base_layer") for layer in unet.modules())
     edited = method.intervention._weights
     assert all(not torch.equal(edited[name], before[name]) for name in edited)
     layers = [unet.get_parameter(name) for name in edited]
+    changes = [(edited[name] - before[name]).numpy() for name in edited]
+    assert max(np.linalg.matrix_rank(change, rtol=1e-3) for change in changes) == 2
     assert method.n_trainable == sum(2 * sum(of.shape) for of in layers)
     assert np.abs(denoise(method.intervention, [OPEN]) - denoise(Intervention(), [OPEN])).max() > 0
 
@@ -228,3 +221,9 @@ def test_a_lora_learns_and_leaves_the_denoiser_as_it_was(material, denoise):
 def test_the_same_material_gives_the_same_lora(material):
     made = [lora.build(material, rank=2, n_steps=2, batch_size=4).intervention for _ in range(2)]
     assert made[0].signature(Condition("any")) == made[1].signature(Condition("any"))
+
+
+def test_without_peft_it_is_said_how_to_install_it(material, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ProbeError, match=r"pip install 'moesd-probe\[lora\]'"):
+        lora.build(material, n_steps=1)

@@ -10,7 +10,7 @@ from probe.baselines import debias_vl, fair_pca, leace, steering
 from probe.baselines.fair_pca import FairImagen, FairPCA
 from probe.baselines.lookup import Lookup
 from probe.baselines.method import Trial
-from probe.baselines.states import OnlyOpen, said_states
+from probe.baselines.states import OnlyOpen, explicit_states
 from probe.baselines.steering import STRENGTHS, Steering
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition
@@ -77,7 +77,7 @@ def test_fair_pca_refuses_groups_that_do_not_differ():
 
 
 def test_fair_imagen_puts_the_mean_of_the_drawn_group_back(material):
-    X, y = said_states(material)
+    X, y = explicit_states(material)
     pca = FairPCA().fit(X, y)
     states = material.encoder.states([NEUTRAL])
     sides = [Condition(NEUTRAL, "female"), Condition(NEUTRAL, "male")]
@@ -97,7 +97,7 @@ def test_fair_imagen_draws_both_groups(material):
 
 
 def test_leace_leaves_no_linear_trace_in_the_states_it_was_fitted_on(material):
-    X, y = said_states(material)
+    X, y = explicit_states(material)
     gap = X[y == 1].mean(axis=0) - X[y == 0].mean(axis=0)
     male, female = material.prompts.pairs()
     prompts = np.asarray(material.prompts.prompts, dtype=object)[np.concatenate([male, female])]
