@@ -43,6 +43,40 @@ def test_a_share_that_no_truth_explains_is_put_back():
     np.testing.assert_allclose(rogan_gladen(np.array([1.0, 0.0]), rates), [1.0, 0.0])
 
 
+@given(seen=st.lists(st.integers(0, 20), min_size=3, max_size=3).filter(any))
+def test_of_more_values_the_estimate_is_the_most_likely_share_of_a_fine_grid(seen):
+    """Clipping and renormalising is not: of [0, 0, 1] seen it made [0.036, 0, 0.964]."""
+    rates = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.0, 0.1, 0.9]])
+    q = np.array(seen) / sum(seen)
+    steps = np.linspace(0, 1, 101)
+    grid = np.array([(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1 + 1e-9])
+
+    def likelihood(shares):
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.maximum(shares @ rates, 0))
+        return np.where(q > 0, q * np.where(q > 0, logs, 0.0), 0.0).sum(axis=-1)
+
+    found = rogan_gladen(q, rates)
+    assert found.min() >= 0
+    assert found.sum() == pytest.approx(1.0)
+    assert likelihood(found) >= likelihood(np.maximum(grid, 0.0)).max() - 1e-5
+
+
+@pytest.mark.parametrize("n_labelled", [1, 5])
+def test_a_sample_too_small_to_exclude_a_guess_is_refused(n_labelled):
+    known = Calibration(VALUES, np.diag([n_labelled, n_labelled]))
+    counts = np.array([[30, 10], [12, 28]])
+    for corrected in (calibrated_figures, calibrated_share):
+        with pytest.raises(DegenerateDataError, match=f"has {n_labelled} pictures of 'woman'"):
+            corrected(counts, known)
+
+
+def test_a_value_that_is_confused_with_one_other_value_is_named():
+    known = Calibration(list("abc"), np.array([[40, 0, 0], [0, 3, 3], [0, 5, 40]]))
+    with pytest.raises(DegenerateDataError, match="6 pictures of 'b' and 45 of 'c'"):
+        calibrated_share(np.array([[5, 5, 5]]), known)
+
+
 def test_planted_errors_are_taken_out_of_the_figure():
     rng = np.random.default_rng(0)
     rates = np.array([[0.95, 0.05], [0.25, 0.75]])

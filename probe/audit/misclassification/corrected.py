@@ -12,11 +12,12 @@ from probe.audit.measures import MEASURES, as_counts, as_target, measure_shares,
 from probe.audit.misclassification.sample import JEFFREYS, Calibration
 from probe.audit.subject_intervals import Figure, interval_over_subjects
 from probe.errors import DegenerateDataError
-from probe.stats.confidence_limits import COVERAGE
+from probe.stats.confidence_limits import COVERAGE, exact_limits
 from probe.stats.interval import Interval, joined_limits
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 _N_FLOOR = 2_000
+_N_EM, _EM_STEP = 500, 1e-5
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class CalibratedFigure:
 
 
 def rogan_gladen(seen: Double, rates: Double) -> Double:
-    """Turn shares that a classifier sees into the shares that gave rise to them.
+    """Estimate the true shares behind the shares that a classifier sees.
 
-    The solution p of ``p @ rates = seen``, put back onto the shares if it leaves them. For two
-    values it is ``(q + specificity - 1) / (sensitivity + specificity - 1)``.
+    The maximum of the multinomial likelihood ``sum_j seen_j log(p @ rates)_j`` over shares p. It
+    is the solution of ``p @ rates = seen`` where that is a share, for two values ``(q +
+    specificity - 1) / (sensitivity + specificity - 1)``; elsewhere it is found by EM.
 
     Parameters
     ----------
@@ -50,10 +52,19 @@ def rogan_gladen(seen: Double, rates: Double) -> Double:
     References
     ----------
     Rogan and Gladen, *Estimating prevalence from the results of a screening test*, Am. J.
-    Epidemiology 107 (1978).
+    Epidemiology 107 (1978); Dempster, Laird, Rubin, *Maximum likelihood from incomplete data via
+    the EM algorithm*, JRSS B 39 (1977).
     """
-    kept: Double = np.clip(_solved(seen, rates), 0.0, None)
-    return np.asarray(kept / kept.sum(axis=-1, keepdims=True))
+    solved = _solved(seen, rates)
+    is_outside = (solved < -1e-9).any(axis=-1)  # beyond rounding
+    kept: Double = np.clip(solved, 0.0, None)
+    kept /= kept.sum(axis=-1, keepdims=True)
+    if seen.shape[-1] > 2 and is_outside.any():  # of two values, clipping is the maximum
+        of_each = np.broadcast_to(rates, (*solved.shape, solved.shape[-1]))[is_outside]
+        kept[is_outside] = _maximise(
+            kept[is_outside], np.broadcast_to(seen, solved.shape)[is_outside], of_each
+        )
+    return kept
 
 
 def calibrated_figures(
@@ -86,11 +97,11 @@ def calibrated_figures(
     Raises
     ------
     DegenerateDataError
-        If the classifier is hardly better than a guess.
+        As `usable_rates`.
     """
     counts = as_counts(counts)
     fair, totals = as_target(target, counts.shape), counts.sum(axis=1)
-    rates, rng = usable_rates(calibration.rates), resampling.rng()
+    rates, rng = usable_rates(calibration), resampling.rng()
 
     def figures_by(rates: Double) -> Figure:
         return lambda shares, target: measure_shares(rogan_gladen(shares[0], rates), target)
@@ -133,7 +144,7 @@ def calibrated_share(
     list of list of Interval
         A row a subject, one interval a value.
     """
-    rates, rng = usable_rates(calibration.rates), np.random.default_rng(seed)
+    rates, rng = usable_rates(calibration), np.random.default_rng(seed)
     drawn_rates = calibration.draw(n_draws, rng)
     found = []
     for row in as_counts(counts):
@@ -153,19 +164,34 @@ def calibrated_share(
     return found
 
 
-def usable_rates(rates: Double) -> Double:
-    """Return rates, shape (K, K), that can be inverted.
+def usable_rates(calibration: Calibration) -> Double:
+    """Return the rates of a classifier, shape (K, K), if its labelled sample supports a correction.
 
     Raises
     ------
     DegenerateDataError
-        If the classifier is hardly better than a guess.
+        If the classifier is hardly better than a guess, or its sample is too small to exclude
+        that: for each two values, the lower 95 % limits of how often either is seen for itself,
+        in pictures that truly show one and are seen as one of the two, must sum to more than 1.
     """
+    rates, counts = calibration.rates, calibration.confusion
     # the smallest singular value of two values is about sensitivity + specificity - 1
     if (smallest := float(np.linalg.svd(rates, compute_uv=False)[-1])) < 0.1:
         raise DegenerateDataError(
             f"the classifier tells the values apart hardly better than a guess ({smallest:.2f} of "
             "1); its shares cannot be corrected: use a better one, or label by hand"
+        )
+    right = np.diag(counts)[:, None]
+    low = np.asarray(exact_limits(right + 0 * counts, right + counts)[0])
+    low[np.diag_indices(len(low))] = 1.0
+    worst = np.unravel_index(np.argmin(low + low.T), low.shape)
+    if (low + low.T)[worst] <= 1.0:
+        i, j = (calibration.values[place] for place in worst)
+        n_i, n_j = (int(counts[place].sum()) for place in worst)
+        raise DegenerateDataError(
+            f"the labelled sample has {n_i} pictures of {i!r} and {n_j} of {j!r}, too few to show "
+            "that the classifier tells the two apart better than a guess; label more of each "
+            "(about 20), or do without the correction"
         )
     return rates
 
@@ -216,6 +242,22 @@ def limits_by_rates(
         )
         for name, found in values.items()
     }
+
+
+def _maximise(start: Double, seen: Double, rates: Double) -> Double:
+    """Maximise the likelihood over shares by EM, from (n, K), seen (n, K) and rates (n, K, K)."""
+    shares = 0.99 * start + 0.01 / start.shape[-1]  # a share of 0 would stay 0
+    active = np.arange(len(shares))
+    for _ in range(_N_EM):
+        before = shares[active]
+        expected = np.einsum("nk,nkj->nj", before, rates[active])
+        ratio = np.divide(seen[active], expected, out=np.zeros_like(expected), where=expected > 0)
+        after = before * np.einsum("nkj,nj->nk", rates[active], ratio)
+        shares[active] = after
+        active = active[np.abs(after - before).max(axis=1) > _EM_STEP]
+        if not len(active):
+            break
+    return shares / shares.sum(axis=1, keepdims=True)
 
 
 def _solved(seen: Double, rates: Double) -> Double:

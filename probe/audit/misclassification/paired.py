@@ -48,7 +48,7 @@ def calibrated_difference(
     ShapeError, DataError
         If the counts are no tables of counts of the same shape.
     DegenerateDataError
-        If the classifier is hardly better than a guess.
+        As `usable_rates`.
     """
     tables = [as_counts(before), as_counts(after)]
     if tables[0].shape != tables[1].shape:
@@ -57,7 +57,7 @@ def calibrated_difference(
             "subjects and values in both"
         )
     fair = as_target(target, tables[0].shape)
-    rates, rng = usable_rates(calibration.rates), resampling.rng()
+    rates, rng = usable_rates(calibration), resampling.rng()
 
     def change_by(rates: Double) -> Figure:
         def change(shares: Sequence[Double], target: Double) -> dict[str, Double]:

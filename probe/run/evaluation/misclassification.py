@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from probe.audit.fairness import Interval, fairness_figures, paired_difference
-from probe.audit.misclassification.corrected import calibrated_figures, calibrated_share
+from probe.audit.misclassification.corrected import (
+    calibrated_figures,
+    calibrated_share,
+    usable_rates,
+)
 from probe.audit.misclassification.paired import calibrated_difference
 from probe.audit.misclassification.sample import Calibration, read_calibration
 from probe.audit.misclassification.sensitivity import difference_holds_up_to, holds_up_to
@@ -53,7 +57,7 @@ def keep_calibration(run: Run, sample: Path) -> str:
         ) from error
     with source:
         attributes = evaluators.by_column(evaluators.load_whole_classifier(run).attributes)
-        read_calibration(sample, values=attributes[run.config.evaluate.attribute])
+        usable_rates(read_calibration(sample, values=attributes[run.config.evaluate.attribute]))
         with atomic(run.folder / name) as temporary, temporary.open("wb") as target:
             shutil.copyfileobj(source, target)
     return name
@@ -70,11 +74,13 @@ def load_calibration(run: Run, attributes: Mapping[str, list[str]]) -> Calibrati
     Raises
     ------
     DataError
-        As `read_calibration`.
+        As `read_calibration` and `usable_rates`.
     """
     if not run.config.evaluate.calibration:
         return None
-    return read_calibration(_sample(run), values=attributes[run.config.evaluate.attribute])
+    known = read_calibration(_sample(run), values=attributes[run.config.evaluate.attribute])
+    usable_rates(known)  # a sample that is too small is refused before the pictures are labelled
+    return known
 
 
 def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
