@@ -257,7 +257,7 @@ def _maximise(start: Double, seen: Double, rates: Double) -> Double:
         active = active[np.abs(after - before).max(axis=1) > _EM_STEP]
         if not len(active):
             break
-    return shares / shares.sum(axis=1, keepdims=True)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def _solved(seen: Double, rates: Double) -> Double:
