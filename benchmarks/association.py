@@ -59,8 +59,9 @@ def main(data: Path, wefe_python: str | None, wefe_permutations: int, as_json: b
     for name, names in TESTS.items():
         x, y, a, b = (sets[key] for key in names)
         reference = theirs["tests"][name]
+        scores = weat(x, y, a, b).by_word
         ours = {
-            "weat": weat(x, y, a, b).statistic,
+            "weat": float(scores[: len(x)].sum() - scores[len(x) :].sum()),
             "effect_size": weat(x, y, a, b, ddof=0).value,
             "rnd": rnd(x, y, a).value,
             "ect": ect(x, y, a).value,

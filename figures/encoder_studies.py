@@ -119,7 +119,7 @@ def axis_stability(table: DataFrame) -> Figure:
 
 @table_figure(
     "association",
-    reads=add_source("association", "measure", "value", "low", "high", "p_holm", "n"),
+    reads=add_source("association", "measure", "value", "low", "high", "p_holm", "n", "unit"),
     caption="Association of occupations with the genders, with 95 % intervals and Holm's "
     "p-values. WEAT: occupations held mostly by men against those held mostly by women, in "
     "standard deviations. RND, ECT and RIPA: male against female prompts, over all occupations.",
@@ -132,7 +132,7 @@ def association_measures(table: DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Columns ``measure``, ``value``, ``low``, ``high``, ``p_holm``, ``n``.
+        Columns ``measure``, ``value``, ``low``, ``high``, ``p_holm``, ``n``, ``unit``.
     """
     figure = StyledFigure(figsize=(WIDE[0], 1.9), layout="constrained")
     panels = figure.subplots(1, len(table), squeeze=False)[0]
@@ -147,7 +147,7 @@ def association_measures(table: DataFrame) -> Figure:
         )
         axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
         axes.margins(x=0.15)
-        axes.set(yticks=[], xlabel=f"n = {row.n}")
+        axes.set(yticks=[], xlabel=f"{row.n} {row.unit}")
         p = "< 0.001" if row.p_holm < 0.001 else f"= {row.p_holm:.3f}"
         axes.set_title(f"{row.measure}, p {p}")
         axes.spines["left"].set_visible(False)

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from probe.arrays import Double
+from probe.arrays import Double, Indices
 from probe.stats.resampling import PERMUTATIONS, Resampling, chunks
 from probe.stats.subset_sums import (
     count_as_far,
@@ -154,7 +154,7 @@ def sign_flip_p(
 
 def splits_p(
     figure: Callable[[Double, Double], Double],
-    n: int,
+    codes: Indices,
     n_first: int,
     *,
     alternative: Alternative,
@@ -162,19 +162,21 @@ def splits_p(
     permutations: Resampling = PERMUTATIONS,
     max_splits: int = MAX_LISTED,
 ) -> PermutationP:
-    """Test any figure of two sets by splitting what is in both anew.
+    """Test any measure of two sets by splitting their clusters anew.
 
     Parameters
     ----------
     figure : callable
         From two matrices of shape (n_splits, n), whose rows are the weights of the means of the
-        first and of the second set, to the figure of each split, shape (n_splits,).
-    n, n_first : int
-        Number of things in both sets, and in the first.
+        first and of the second set, to the measure of each split, shape (n_splits,).
+    codes : ndarray of int, shape (n,)
+        Cluster of each row, numbered from 0; those below ``n_first`` are of the first set.
+    n_first : int
+        Number of clusters of the first set.
     alternative, permutations
         As in `split_sums_p`.
     n_cells : int
-        Numbers that ``figure`` holds for one split: bounds the splits that are looked at together.
+        Numbers that ``figure`` needs in memory for one split.
     max_splits : int, default=100000
         Largest number of splits to list; 0 always draws.
 
@@ -188,17 +190,21 @@ def splits_p(
         If an option is out of range.
     """
     check_alternative(alternative)
+    n = int(codes.max()) + 1
     first = (np.arange(n) < n_first).astype(np.float64)[None, :]
     sign = -1.0 if alternative == "less" else 1.0
 
     def of_splits(mask: Double) -> Double:
-        found = sign * figure(mask / n_first, (1.0 - mask) / (n - n_first))
+        rows = mask[:, codes]
+        sides = (side / side.sum(axis=1, keepdims=True) for side in (rows, 1.0 - rows))
+        found = sign * figure(*sides)
         return np.abs(found) if alternative == "two-sided" else found
 
     observed = float(of_splits(first)[0])
     bound = observed - 1e-9 * abs(observed)  # products of matrices carry more rounding than sums
     n_splits = math.comb(n, n_first)
     is_exact = n_splits <= max_splits
+    n_cells += 2 * len(codes)
     masks = (
         _all_splits(n, n_first, n_cells)
         if is_exact

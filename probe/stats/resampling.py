@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +60,42 @@ def resampled_counts(n_units: int, n_draws: int, rng: np.random.Generator) -> In
     return rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_draws)
 
 
-def resampled_weights(n: int, n_draws: int, rng: np.random.Generator) -> Double:
-    """Draw n rows with replacement; return the share of each, (n_draws, n), rows of sum 1."""
-    rows = rng.integers(n, size=(n_draws, n)) + n * np.arange(n_draws)[:, None]
-    return np.bincount(rows.ravel(), minlength=n * n_draws).reshape(n_draws, n) / n
+def resampled_weights(codes: Indices, n_draws: int, rng: np.random.Generator) -> Double:
+    """Draw whole clusters of rows with replacement; return the share of each row in each draw.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n,)
+        Cluster of each row, numbered from 0; ``arange(n)`` if rows are independent.
+
+    Returns
+    -------
+    ndarray of shape (n_draws, n)
+        Rows of sum 1, as weights of a mean.
+    """
+    n_clusters = int(codes.max()) + 1
+    drawn = rng.integers(n_clusters, size=(n_draws, n_clusters))
+    drawn += n_clusters * np.arange(n_draws)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=n_clusters * n_draws)
+    weights: Double = counts.reshape(n_draws, n_clusters)[:, codes].astype(np.float64)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
+
+
+def resampled_estimates(
+    estimate: Callable[[int, np.random.Generator], Double], n_cells: int, resampling: Resampling
+) -> Double:
+    """Draw an estimate ``resampling.n`` times, in chunks that fit in memory.
+
+    Parameters
+    ----------
+    estimate : callable
+        From a number of draws and a generator to as many estimates.
+    n_cells : int
+        Numbers that one draw needs in memory.
+    """
+    rng = resampling.rng()
+    return np.concatenate([estimate(size, rng) for size in chunks(resampling.n, n_cells)])
 
 
 def percentile_limits(draws: Double, *, confidence: float = 0.95) -> tuple[float, float]:

@@ -527,7 +527,7 @@ def _studies(
     )
     association = pd.DataFrame(
         {"measure": ["WEAT", "ECT"], "value": [1.5, -0.7], "low": [1.2, -0.9], "high": [1.7, -0.4]}
-        | {"p_holm": [0.0004, 0.02], "n": 40}
+        | {"p_holm": [0.0004, 0.02], "n": 40, "unit": "occupations"}
     )
     erasure = pd.DataFrame({"eraser": ["none", "leace"], "chance": 0.5, "n": 480})
     for name, values in {

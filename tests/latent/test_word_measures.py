@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.association import ect, ripa, rnd
+from probe.latent.association import ect, ripa, rnd, weat
 from probe.stats.correlation import rank_correlation_limits
 from probe.stats.resampling import Resampling
 
@@ -54,7 +54,7 @@ def test_an_attribute_that_is_a_group_stands_the_square_root_of_two_nearer_to_it
     assert found.value == pytest.approx(-math.sqrt(2), abs=1e-12)
     assert rnd(E2, E1, E1).value == pytest.approx(math.sqrt(2), abs=1e-12)
     assert rnd(E1, E2, E1 + E2).value == pytest.approx(0.0, abs=1e-12)
-    assert (found.p, found.n_splits, found.n) == (1.0, 2, 1)  # both splits are as far from 0
+    assert (found.p, found.n_splits, found.n) == (1.0, 2, 2)  # both splits are as far from 0
 
 
 @settings(max_examples=25)
@@ -115,6 +115,50 @@ def test_turning_the_space_changes_no_measure(seed):
         return [(f.value, f.low, f.high, f.p) for f in found]
 
     np.testing.assert_allclose(every(x @ turn, y @ turn, a @ turn), every(x, y, a), atol=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, n_copies=st.integers(2, 5))
+def test_copies_of_a_word_add_nothing(seed, n_copies):
+    x, y, a, b = word_sets(seed, 4, 4, 5, 6)
+    of = np.repeat(np.arange(4), n_copies)
+    copied_x, copied_y = (np.repeat(words, n_copies, axis=0) for words in (x, y))
+    for once, copied in (
+        (rnd(x, y, a, **QUICK), rnd(copied_x, copied_y, a, target_clusters=(of, of), **QUICK)),
+        (ect(x, y, a, **QUICK), ect(copied_x, copied_y, a, target_clusters=(of, of), **QUICK)),
+        (ripa(x, y, a, **QUICK), ripa(copied_x, copied_y, a, pair_clusters=of, **QUICK)),
+        (
+            weat(x, y, a, b, ddof=0, **QUICK),
+            weat(copied_x, copied_y, a, b, ddof=0, target_clusters=(of, of), **QUICK),
+        ),
+    ):
+        assert (copied.p, copied.n, copied.n_splits) == (once.p, once.n, once.n_splits)
+        found, expected = ((r.value, r.low, r.high) for r in (copied, once))
+        assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("measure", ["rnd", "ect", "ripa"])
+def test_near_copies_of_three_word_pairs_make_no_false_alarm(measure):
+    """Singly, 80 to 100 of 100 tests over 56 copies of 3 unrelated pairs reject at 5 %."""
+    of, options = np.repeat(np.arange(3), 56), {"permutations": Resampling(400), **QUICK}
+    alone = clustered = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x, y = (
+            np.repeat(rng.normal(size=(3, 20)), 56, axis=0) + 0.1 * rng.normal(size=(168, 20))
+            for _ in range(2)
+        )
+        a = rng.normal(size=(28, 20))
+        test, key = {
+            "rnd": (rnd, {"target_clusters": (of, of)}),
+            "ect": (ect, {"target_clusters": (of, of)}),
+            "ripa": (ripa, {"pair_clusters": of}),
+        }[measure]
+        alone += test(x, y, a, **options).p <= 0.05
+        clustered += test(x, y, a, **key, **options).p <= 0.05
+    assert alone >= 14
+    # of 20 splits of 3 and 3 words one, and of 8 choices of signs two are as extreme as any
+    assert clustered <= (4 if measure == "ect" else 0)
 
 
 def test_intervals_hold_what_redrawing_every_set_gives():

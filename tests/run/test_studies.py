@@ -200,6 +200,18 @@ def test_an_unknown_study_is_refused_by_name(run):
         Experiment.open(run).probe("palmistry")
 
 
+def test_association_tests_permute_gendered_words_and_not_their_prompts(studied):
+    """Few gendered words stand in all explicit prompts, which are near copies of one another."""
+    table, _ = read_table(studied / "latent/association.parquet", kind="association")
+    found = table.set_index("measure")
+    lexicon = Experiment.open(studied)._run.lexicon
+    n_words = len(lexicon.pairs) + len(lexicon.adjectives)
+    assert found.loc["RIPA", "n"] == n_words
+    assert found.loc["RIPA", "p"] >= 2 / 2**n_words
+    assert list(found.loc[["RND", "ECT"], "n"]) == [2 * n_words] * 2
+    assert found.loc["RIPA", "unit"] == "pairs of gendered words"
+
+
 @pytest.mark.parametrize(
     "name", ["estimators", "stability", "association", "erasure", "trace", "supervised_map"]
 )

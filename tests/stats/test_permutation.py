@@ -149,11 +149,13 @@ def test_listing_and_counting_are_the_same_test(alternative):
     def difference(first, second):
         return first @ scores - second @ scores
 
-    listed = splits_p(difference, 10, 4, alternative=alternative, n_cells=10)
+    listed = splits_p(difference, np.arange(10), 4, alternative=alternative, n_cells=10)
     counted = split_sums_p(scores, 4, alternative=alternative)
     assert listed.is_exact
     assert listed.value == pytest.approx(counted.value, abs=1e-12)
-    drawn = splits_p(difference, 10, 4, alternative=alternative, n_cells=10**6, max_splits=0)
+    drawn = splits_p(
+        difference, np.arange(10), 4, alternative=alternative, n_cells=10**6, max_splits=0
+    )
     assert not drawn.is_exact
     # four standard errors of 10,000 draws
     error = math.sqrt(counted.value * (1 - counted.value) / 10_000)

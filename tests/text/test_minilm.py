@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import BertModel
 
-from probe.latent.association import in_sentences, seat, share_correlation
+from probe.latent.association import share_correlation, weat
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection, bias_score
 from probe.latent.prediction import SharePredictor
@@ -106,7 +106,7 @@ def test_sentences_associate_men_with_careers(minilm, real_data):
     words = json.loads((real_data / "wefe" / "WEAT.json").read_text(encoding="utf-8"))
     names, things = ["This is {word}.", "{word} is here."], ["This is {word}.", "It is {word}."]
     sets = [
-        minilm.embed(in_sentences(words[key], templates)).reshape(len(words[key]), 2, -1)
+        minilm.embed([fill(template, word=word) for word in words[key] for template in templates])
         for key, templates in (
             ("male_names", names),
             ("female_names", names),
@@ -114,7 +114,8 @@ def test_sentences_associate_men_with_careers(minilm, real_data):
             ("family", things),
         )
     ]
-    found = seat(*sets)
+    said_of = [np.repeat(np.arange(len(vectors) // 2), 2) for vectors in sets]
+    found = weat(*sets, target_clusters=said_of[:2], attribute_clusters=said_of[2:])
     assert found.is_exact
     assert found.value > 0.5
 

@@ -6,16 +6,24 @@ import numpy as np
 
 from probe.arrays import Double, Matrix
 from probe.errors import DataError, DegenerateDataError
-from probe.latent.association.result import (
-    MeasureResult,
-    as_result,
-    draw_figures,
+from probe.latent.association.result import AssociationResult, as_result
+from probe.latent.association.word_sets import (
+    as_target_clusters,
+    as_unit_sets,
+    as_word_sets,
+    unit_rows,
 )
-from probe.latent.association.word_sets import as_unit_sets, as_word_sets, unit_rows
 from probe.latent.directions import rounding
+from probe.latent.labels import Labels
 from probe.stats.correlation import rank_correlation_limits
 from probe.stats.permutation import splits_p
-from probe.stats.resampling import BOOTSTRAP, PERMUTATIONS, Resampling, resampled_weights
+from probe.stats.resampling import (
+    BOOTSTRAP,
+    PERMUTATIONS,
+    Resampling,
+    resampled_estimates,
+    resampled_weights,
+)
 
 
 def ect(
@@ -23,9 +31,10 @@ def ect(
     targets_y: Matrix,
     attributes: Matrix,
     *,
+    target_clusters: tuple[Labels, Labels] | None = None,
     permutations: Resampling = PERMUTATIONS,
     resampling: Resampling = BOOTSTRAP,
-) -> MeasureResult:
+) -> AssociationResult:
     """Measure whether X and Y rank attributes alike (embedding coherence test).
 
     Spearman's rank correlation between ``cos(mean_x x, a)`` and ``cos(mean_y y, a)`` over the
@@ -38,15 +47,15 @@ def ect(
         Embeddings of the words of the two groups.
     attributes : ndarray of shape (n_attributes, n_features)
         Embeddings of at least 3 attribute words.
-    permutations, resampling
+    target_clusters, permutations, resampling
         As in `rnd`.
 
     Returns
     -------
-    MeasureResult
+    AssociationResult
         From -1 to 1. 1 means that X and Y rank all attributes alike: no bias; 0 that the two
         rankings have nothing in common. ``by_word`` is the difference of the two cosines of each
-        attribute, positive if it is nearer to X.
+        attribute, positive if it is nearer to X; ``n`` counts the clusters of X and Y.
 
     Raises
     ------
@@ -65,9 +74,11 @@ def ect(
     _, attributes = as_unit_sets(targets_x=targets_x, attributes=attributes)
     if len(attributes) < 3:
         raise DataError(f"a ranking needs at least 3 attributes, got {len(attributes)}")
-    n, n_x = len(x) + len(y), len(x)
+    n_x, n_cells = len(x), len(x) + len(y) + 2 * len(attributes)
+    of_x, of_y = as_target_clusters(target_clusters, x, y)
+    n_first = int(of_x.max()) + 1
     to_attributes = np.concatenate([x, y]) @ attributes.T
-    # cosines to a mean are inner products to it but for one factor, which no rank heeds
+    # cosines to a mean are inner products to it up to one factor, which changes no rank
     nearness = np.stack([to_attributes[:n_x].mean(axis=0), to_attributes[n_x:].mean(axis=0)])
     means = np.stack([x.mean(axis=0), y.mean(axis=0)])
     if np.linalg.norm(means, axis=1).min() <= rounding(np.float64, x, y):
@@ -87,8 +98,8 @@ def ect(
         return _rank_correlations(first @ to_attributes, second @ to_attributes)
 
     def of_draw(size: int, rng: np.random.Generator) -> Double:
-        first = resampled_weights(n_x, size, rng) @ to_attributes[:n_x]
-        second = resampled_weights(n - n_x, size, rng) @ to_attributes[n_x:]
+        first = resampled_weights(of_x, size, rng) @ to_attributes[:n_x]
+        second = resampled_weights(of_y - n_first, size, rng) @ to_attributes[n_x:]
         chosen = rng.integers(len(attributes), size=(size, len(attributes)))
         return _rank_correlations(
             np.take_along_axis(first, chosen, axis=1), np.take_along_axis(second, chosen, axis=1)
@@ -96,15 +107,16 @@ def ect(
 
     p = splits_p(
         of_splits,
-        n,
-        n_x,
+        np.concatenate([of_x, of_y]),
+        n_first,
         alternative="less",
-        n_cells=n + 2 * len(attributes),
+        n_cells=n_cells,
         permutations=permutations,
     )
-    draws = draw_figures(of_draw, n + 2 * len(attributes), resampling)
-    ends = rank_correlation_limits(value, draws, len(attributes))
-    return as_result(value, draws, p, attributes @ means[0] - attributes @ means[1], ends=ends)
+    draws = resampled_estimates(of_draw, n_cells, resampling)
+    limits = rank_correlation_limits(value, draws, len(attributes))
+    by_word = attributes @ means[0] - attributes @ means[1]
+    return as_result(value, limits, p, int(of_y.max()) + 1, by_word)
 
 
 def _rank_correlations(first: Double, second: Double) -> Double:

@@ -1,74 +1,49 @@
-"""What every measure of sets of words returns, and how it draws its interval."""
+"""What every association measure returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from probe.arrays import Double
+from probe.stats.interval import Interval
 from probe.stats.permutation import PermutationP
-from probe.stats.resampling import Resampling, chunks, percentile_limits
 
 
-@dataclass(frozen=True, eq=False)
-class MeasureResult:
-    """A measure of bias with its interval and test; what 0 and 1 mean is said by each measure."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AssociationResult(Interval):
+    """An association measure with its bootstrap interval and permutation test.
 
-    value: float
-    low: float
-    """Lower end of the 95 % bootstrap interval; the words of each set are drawn anew, from it."""
-    high: float
-    """Upper end of the 95 % bootstrap interval."""
+    The interval is over all sets of words, whose clusters are drawn anew. ``n`` counts the
+    clusters of target words or pairs, which the test permutes. Test and interval answer different
+    questions; whether there is an association, the test decides.
+    """
+
     p: float
-    """P-value of the permutation test of the measure."""
+    """P-value of the permutation test."""
     p_low: float
-    """Lower end of what is known of ``p``: its 95 % Clopper-Pearson interval, or ``p`` itself."""
+    """Lower limit of the 95 % Clopper-Pearson interval of ``p``; ``p`` itself if it is exact."""
     p_high: float
-    """Upper end of what is known of ``p``."""
+    """Upper limit of the 95 % Clopper-Pearson interval of ``p``."""
     is_exact: bool
     """True if every permutation was counted."""
     n_splits: int
-    """Number of permutations that were looked at."""
-    n: int
-    """Number of words that the measure averages or ranks."""
+    """Number of permutations that were counted."""
     by_word: Double
-    """Shape (n,): what each of these words contributes."""
-
-
-def draw_figures(
-    figure: Callable[[int, np.random.Generator], Double],
-    n_cells: int,
-    resampling: Resampling,
-) -> Double:
-    """Draw a figure as often as asked, in chunks that fit in memory."""
-    rng = resampling.rng()
-    return np.concatenate([figure(size, rng) for size in chunks(resampling.n, n_cells)])
+    """What each word contributes; see each measure."""
 
 
 def as_result(
-    value: float,
-    draws: Double,
-    p: PermutationP,
-    by_word: Double,
-    *,
-    ends: tuple[float, float] | None = None,
-) -> MeasureResult:
-    """Join a value, its draws, its test and what each word contributes.
-
-    The interval ends at the percentiles of the draws where no ends are given.
-    """
-    low, high = percentile_limits(draws) if ends is None else ends
-    return MeasureResult(
-        value=value,
-        low=low,
-        high=high,
+    value: float, limits: tuple[float, float], p: PermutationP, n: int, by_word: Double
+) -> AssociationResult:
+    """Join a measure, its limits, its test over n clusters and what each word contributes."""
+    return AssociationResult(
+        value,
+        *limits,
+        n=n,
         p=p.value,
         p_low=p.low,
         p_high=p.high,
         is_exact=p.is_exact,
         n_splits=p.n_splits,
-        n=len(by_word),
         by_word=by_word,
     )

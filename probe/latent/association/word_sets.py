@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from probe.arrays import Double, Matrix
-from probe.errors import DataError, DegenerateDataError, ProbeError, ShapeError
+from probe.arrays import Double, Indices, Matrix
+from probe.errors import DataError, DegenerateDataError, ProbeError
 from probe.latent.directions import as_embeddings
+from probe.latent.labels import Labels, as_codes
 
 
 def as_word_sets(**named: Matrix) -> list[Double]:
@@ -55,24 +56,23 @@ def unit_rows(words: Double, name: str) -> Double:
     return unit
 
 
-def as_sentence_sets(**named: Matrix) -> list[Double]:
-    """Return sets of words, each in the same sentences, as unit rows.
-
-    A set has the shape (n_words, n_sentences, n_features); the number of sentences may differ
-    from set to set.
+def as_clusters(clusters: Labels | None, words: Double, name: str) -> Indices:
+    """Return the number of each row's cluster, from 0; each row is one cluster without labels.
 
     Raises
     ------
-    ShapeError, DataError, DegenerateDataError
-        As in `as_unit_sets`.
+    ShapeError
+        If there is not one label a row.
     """
-    for name, words in named.items():
-        if np.ndim(words) != 3:
-            raise ShapeError(
-                f"{name} has shape {np.shape(words)}; needed (n_words, n_sentences, n_features)"
-            )
-    flat = as_unit_sets(**{n: np.reshape(w, (-1, np.shape(w)[-1])) for n, w in named.items()})
-    return [
-        rows.reshape(*np.shape(words)[:2], -1)
-        for rows, words in zip(flat, named.values(), strict=True)
-    ]
+    if clusters is None:
+        return np.arange(len(words))
+    return as_codes(clusters, n_rows=len(words), name=f"clusters of {name}")[0]
+
+
+def as_target_clusters(
+    clusters: tuple[Labels, Labels] | None, x: Double, y: Double
+) -> tuple[Indices, Indices]:
+    """Return the clusters of two target sets; those of Y are numbered after those of X."""
+    of_x, of_y = clusters or (None, None)
+    first = as_clusters(of_x, x, "targets_x")
+    return first, int(first.max()) + 1 + as_clusters(of_y, y, "targets_y")

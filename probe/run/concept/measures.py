@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from probe.run.concept.axes import ConceptAxis
@@ -60,7 +59,7 @@ def association_table(
                 "measure": name,
                 "toward": axis.toward,
                 **{column: getattr(test, column) for column in columns},
-                "n": int(np.sum(test.n)),
+                "n": test.n,
             }
             for axis in axes
             for name, test in _tests(concept, words, axis, drawing)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from probe.errors import DataError
 from probe.run.files import EMBEDDED, SUBJECTS
@@ -17,13 +18,22 @@ from probe.run.study import Study, StudyResult, Tables, bracketed
 if TYPE_CHECKING:
     import pandas as pd
 
+_UNITS = {
+    "WEAT": "occupations",
+    "RND": "gendered words",
+    "ECT": "gendered words",
+    "RIPA": "pairs of gendered words",
+}
+"""What each test permutes."""
+
 
 @register
 class Association(Study):
     """Compare occupations held mostly by men with those held mostly by women.
 
-    A word is an occupation, in all neutral templates; its sentences move together in every test.
-    The attributes are the explicit prompts of the training occupations, male and female.
+    An occupation is drawn with all its neutral templates, and a gendered word (man, boy, male)
+    with all its prompts: near copies are no independent observations. The genders are the explicit
+    prompts of the training occupations.
     """
 
     name = "association"
@@ -37,20 +47,32 @@ class Association(Study):
         import pandas as pd
 
         from probe.io.artifacts import read_table
-        from probe.latent.association import ect, ripa, rnd, seat, share_regression
+        from probe.latent.association import ect, ripa, rnd, share_regression, weat
         from probe.stats.multiplicity import benjamini_hochberg, holm
 
         config = run.config.probe
         drawing: dict[str, Any] = {"resampling": config.resampling}
         z = vectors(run)
         men, women = _occupations(run, z)
-        male, female = (z[rows] for rows in training_pairs(run))
+        rows = training_pairs(run)
+        male, female = (z[of] for of in rows)
+        words = _gendered_words(run.prompts.table.iloc[rows[0]])
         everyone = np.concatenate([men, women]).mean(axis=1)
+        men_jobs, women_jobs = (np.repeat(np.arange(len(of)), of.shape[1]) for of in (men, women))
+        gendered: dict[str, Any] = {"target_clusters": (words, words), **drawing}
         tests: dict[str, Any] = {
-            "WEAT": seat(men, women, male[:, None], female[:, None], **drawing),
-            "RND": rnd(male, female, everyone, **drawing),
-            "ECT": ect(male, female, everyone, **drawing),
-            "RIPA": ripa(male, female, everyone, **drawing),
+            "WEAT": weat(
+                men.reshape(-1, men.shape[2]),
+                women.reshape(-1, women.shape[2]),
+                male,
+                female,
+                target_clusters=(men_jobs, women_jobs),
+                attribute_clusters=(words, words),
+                **drawing,
+            ),
+            "RND": rnd(male, female, everyone, **gendered),
+            "ECT": ect(male, female, everyone, **gendered),
+            "RIPA": ripa(male, female, everyone, pair_clusters=words, **drawing),
         }
         table = pd.DataFrame(
             [
@@ -58,7 +80,8 @@ class Association(Study):
                     "measure": name,
                     **{end: getattr(test, end) for end in ("value", "low", "high")},
                     **{end: getattr(test, end) for end in ("p", "p_low", "p_high", "is_exact")},
-                    "n": int(np.sum(test.n)),
+                    "n": test.n,
+                    "unit": _UNITS[name],
                 }
                 for name, test in tests.items()
             ]
@@ -70,6 +93,13 @@ class Association(Study):
             subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
         )
         return {"association": table}, _result(table, asdict(line))
+
+
+def _gendered_words(prompts: pd.DataFrame) -> npt.NDArray[np.str_]:
+    """Name the pair of gendered words of each prompt, which the templates repeat in one order."""
+    is_noun = prompts["template"].str.contains("{person}", regex=False)
+    order = prompts.groupby(["subject", "template"]).cumcount().astype(str)
+    return np.char.add(np.where(is_noun, "person", "adjective"), order.to_numpy(str))
 
 
 def _occupations(run: Run, z: Any) -> tuple[Any, Any]:
@@ -94,7 +124,7 @@ def _occupations(run: Run, z: Any) -> tuple[Any, Any]:
 def _result(table: pd.DataFrame, line: dict[str, Any]) -> StudyResult:
     lines = [
         f"{row.measure}: {bracketed(row.value, row.low, row.high)}, p = {row.p:.2g} "
-        f"(Holm {row.p_holm:.2g}), n = {row.n}"
+        f"(Holm {row.p_holm:.2g}), {row.n} {row.unit}"
         for row in table.itertuples()
     ]
     lines.append(
