@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` shows what the toolkit does, `make test` proves that it works.
+# The two main commands: `make demo` runs the toolkit on tinytown, `make test` runs all checks and tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ RUN ?= runs/demo
 DEMO_IMAGES ?= 16
 DEMO_EXAMPLES ?= 560
 
-.PHONY: demo test lint types notebooks train-tinytown docs paper clean
+.PHONY: demo test lint types notebooks train-tinytown docs paper dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) \
@@ -35,6 +35,9 @@ train-tinytown: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m cli.reference > docs/cli.md
+
+dist: $(VENV)/.installed-test
+	$(BIN)/python -m build
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

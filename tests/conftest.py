@@ -1,4 +1,4 @@
-"""Small models of the real classes with random weights; a test may read but not change them."""
+"""Small models of the real classes with random weights. Tests may read them, not change them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 WIDTH = 32
 MAX_TOKENS = 77
 
-# A busy machine is no failure, and a failure must come again in the next run.
+# No deadlines, since the machine may be busy; the same examples in every run.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 JOBS = ("carpenter", "mechanic", "cook", "lawyer", "nurse", "secretary")
@@ -29,7 +29,7 @@ SEEN = ("carpenter", "cook", "nurse", "car")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share the cores out between the processes that test side by side, and what they start."""
+    """Divide the cores among the test processes and the processes that they start."""
     at_work = getattr(config, "workerinput", {}).get("workercount", 1)
     share = max(1, torch.get_num_threads() // at_work)
     torch.set_num_threads(share)
@@ -38,18 +38,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process is left alone with it in the end."""
+    """Run the longest tests first, so that no process works alone at the end."""
     items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector the modules and tests, which stay to the end."""
+    """Exclude the modules and tests from garbage collection: they stay until the end."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A StableDiffusionPipeline of 16 x 16 pictures, saved by diffusers."""
+    """A StableDiffusionPipeline of 16 x 16 images, saved by diffusers."""
     from diffusers import (
         AutoencoderKL,
         DDIMScheduler,
@@ -93,7 +93,7 @@ def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIPModel, text and vision, of 16 x 16 pictures, with its tokenizer and preprocessing."""
+    """A CLIPModel of 16 x 16 images, with its tokenizer and image preprocessing."""
     from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
 
     tokenizer = make_tokenizer()
@@ -136,10 +136,10 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_folder(
     tmp_path_factory: pytest.TempPathFactory, pipeline_folder: Path, clip_folder: Path
 ) -> Path:
-    """All that a road needs: the pipeline, how it is used, a CLIP, and a classifier.
+    """A model for all stages: pipeline, generation settings, CLIP model and image classifier.
 
-    Weights are random, so pictures show nothing; the classifier's biases are set so that it sees
-    each of its labels in some of them.
+    Weights are random, so the images show nothing. The classifier's biases are set so that it
+    predicts each of its labels for some of them.
     """
     from transformers import ResNetConfig, ResNetForImageClassification
 
@@ -212,7 +212,7 @@ def small_lexicon(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished_run(
     tmp_path_factory: pytest.TempPathFactory, model_folder: Path, small_lexicon: Path
 ) -> Path:
-    """A run folder in which every stage has been done, with a sketch in place of the figures."""
+    """A run folder in which every stage is complete, with one small file for all figures."""
     from probe.run import Experiment
 
     folder = tmp_path_factory.mktemp("finished") / "run"
@@ -224,7 +224,7 @@ def finished_run(
 
 
 def sketch(run: Path, /, *, progress: Callable[[int, int], None] | None = None) -> list[Path]:
-    """Draw one small figure; the true ones take seconds."""
+    """Write one small file; the real figures take seconds."""
     path = run / "figures" / "sketch.txt"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes((run / "evaluation" / "quality.json").read_bytes())
@@ -232,13 +232,13 @@ def sketch(run: Path, /, *, progress: Callable[[int, int], None] | None = None) 
 
 
 def page(run: Path) -> str:
-    """Compose a small page."""
+    """Return a small report."""
     return (run / "figures" / "sketch.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
 def drawing() -> tuple[Callable[..., list[Path]], Callable[[Path], str]]:
-    """What `finished_run` was drawn with."""
+    """The functions that drew the figures and the report of `finished_run`."""
     return sketch, page
 
 
@@ -252,7 +252,7 @@ def real_data() -> Path:
 
 
 def make_tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer whose vocabulary is the bytes: it tokenizes any text, a byte a token."""
+    """A CLIP tokenizer with one token per byte, for any text."""
     letters = sorted(ByteLevel.alphabet())
     words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(

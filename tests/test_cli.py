@@ -211,10 +211,10 @@ def test_export_says_what_it_wrote(finished_run, tmp_path):
     result = call("export", finished_run, tmp_path / "a.npz")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{tmp_path / 'a.npz'}: ")
-    told = json.loads(
+    found = json.loads(
         call("export", finished_run, tmp_path / "b.bin", "--format", "npz", "--json").stdout
     )
-    assert set(told) == {"path", "n_prompts", "n_features"}
+    assert set(found) == {"path", "n_prompts", "n_features"}
     assert "is unknown; needed" in refusal(call("export", finished_run, tmp_path / "a.xyz"), code=2)
 
 
