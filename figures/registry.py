@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from figures.sources import SOURCES, RunFiles
+from probe.io.plugins import import_modules, load_plugins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     """Reads a run and draws one figure of it."""
     DrawTable = Callable[[DataFrame], Figure]
 
-FAMILIES = (
+ORDER = (
     *("maps", "bias_scores", "gate", "images", "fairness", "tradeoff", "failures"),
     *("encoder_studies", "tracing", "challenge", "levels", "prediction"),
     *("methods", "intersections"),
 )
-"""Modules of this package whose import registers figures, in the order of the report."""
+"""Modules whose figures come first in the report, in this order; those of others follow."""
 OTHER = "deeper"
 """Section of a figure that names none."""
 
@@ -81,8 +81,7 @@ def run_figure(
     """
 
     def register(recipe: Recipe) -> Recipe:
-        known = _FIGURES.get(name)
-        if known is not None and known.recipe.__module__ != recipe.__module__:
+        if name in _FIGURES:
             raise ValueError(f"two figures are named {name!r}; choose another name")
         _FIGURES[name] = RunFigure(name, reads, caption, alt, section, recipe)
         return recipe
@@ -108,8 +107,10 @@ def table_figure(
 
 
 def all_figures() -> dict[str, RunFigure]:
-    """Return every registered figure by its name, in the order of the report."""
-    modules = [import_module(f"figures.{family}").__name__ for family in FAMILIES]
+    """Return every figure, those of plugins too, by its name, in the order of the report."""
+    import_modules("figures")
+    load_plugins()
+    modules = [f"figures.{module}" for module in ORDER]
 
     def place(figure: RunFigure) -> int:
         module = figure.recipe.__module__

@@ -1,4 +1,4 @@
-"""Everything that the page says in words, tables and figures, collected from a run."""
+"""Values of the report's templates, collected from a run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from figures.drawing import drawable
 from figures.gate import GATES, ROUTES
 from figures.registry import OTHER, all_figures
-from figures.report.beyond import drift, intersections, lacking, methods
 from figures.report.data import page_data
+from figures.report.optional import intersections, methods, missing_sections
 from figures.report.pictures import drawn_picture, image_pairs
 from figures.report.shares import subject_shares
 from figures.sources import SOURCES, RunFiles
 from figures.text.evaluation import failure_rows, split_blocks
 from figures.text.limits import limits
 from figures.text.sentences import classifier_error, equivalence, finding, missing_faces
-from figures.text.terms import measures_of, versions
+from figures.text.terms import DRIFT, EFFECTS, KINDS, NOT_LPIPS, measures_of, versions
 from probe.io.artifacts import hash_file, read_provenance
 from probe.stats.proportion import binomial_interval
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 N_MISTAKES = 10
-"""Prompts in the table of what the gate gets wrong."""
+"""Prompts in the table of the gate's errors."""
 NAVIGATION = {
-    "bias": "Where the bias stands",
-    "deeper": "Looking deeper",
+    "bias": "Bias in the text encoder",
+    "deeper": "Studies",
     "gate": "The gate",
     "shift": "The shift",
-    "pictures": "The pictures",
+    "pictures": "Images",
     "fairness": "Fairness",
     "effects": "Side effects",
-    "quality": "How far the images move",
-    "intersections": "Attributes taken together",
+    "drift": "Drift of the images",
+    "intersections": "Intersections of attributes",
     "methods": "Other methods",
-    "made": "How it was made",
-    "lacking": "What this run lacks",
+    "made": "Provenance",
+    "missing": "Sections that are missing",
     "limits": "What cannot be concluded",
 }
-"""Sections of the page, in order; those of which a run holds nothing are left out."""
+"""Sections of the page in order; those without content are left out."""
 N_IMAGES = {
     "base": "Images of neutral prompts, base",
     "corrected": "Images of neutral prompts, corrected",
@@ -49,7 +49,7 @@ N_IMAGES = {
 
 
 def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
-    """Collect everything that the page says; raises as `figures.report.write_report`."""
+    """Collect the values of the templates; raises as `figures.report.write_report`."""
     figures = all_figures()  # their modules add the sources of studies
     present = [name for name, source in SOURCES.items() if not source.is_optional]
     present += [name for name in SOURCES if name not in present and files.has(name)]
@@ -66,15 +66,18 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     pictures = {name: drawn_picture(files, name) for name in names}
     pairs = image_pairs(files, n_pairs=n_pairs)
     places = {key: [n for n in names if figures[n].section == key] for key in NAVIGATION}
-    beyond = {
-        "drift": drift(quality),
+    optional = {
         "intersections": intersections(files),
         "methods": methods(files),
-        "lacking": lacking(files, quality),
+        "missing_sections": missing_sections(files, quality),
     }
-    is_there = beyond | {"deeper": places[OTHER], "quality": beyond["drift"]}
+    is_there = optional | {
+        "deeper": places[OTHER],
+        "drift": "frechet" in quality["drift"],
+        "missing": optional["missing_sections"],
+    }
     return {
-        **beyond,
+        **optional,
         "navigation": {key: title for key, title in NAVIGATION.items() if is_there.get(key, True)},
         "run": files.run.resolve().name,
         "made": made,
@@ -84,6 +87,10 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "classifier_error": classifier_error(quality),
         "equivalence": equivalence(quality),
         "missing": missing_faces(quality),
+        "effects": EFFECTS,
+        "drift_measures": DRIFT,
+        "kinds": KINDS,
+        "not_lpips": NOT_LPIPS,
         "fit": fit,
         "measures": measures_of(values.nunique()),
         "splits": split_blocks(quality, fairness),
@@ -119,7 +126,7 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
 
 
 def _gates(gate: DataFrame) -> list[dict[str, Any]]:
-    """Share of prompts that each gate routes rightly, with its interval."""
+    """Share of prompts that each gate routes correctly, with its interval."""
     right = {title: gate["route_truth"] == gate[column] for column, title in GATES.items()}
     return [
         {"title": title, **asdict(binomial_interval(int(rows.sum()), len(rows)))}
@@ -128,7 +135,7 @@ def _gates(gate: DataFrame) -> list[dict[str, Any]]:
 
 
 def _mistakes(gate: DataFrame, route: str) -> list[dict[str, Any]]:
-    """List the prompts of largest bias score among those that the gate in use routes wrongly."""
+    """List the prompts of largest bias score among those that the gate in use misclassifies."""
     wrong = gate[gate["route_truth"] != gate[route]]
     order = wrong["bias_score"].abs().sort_values(ascending=False, kind="stable").index[:N_MISTAKES]
     rows = wrong.loc[order, ["prompt", "bias_score", "route_truth", route]]

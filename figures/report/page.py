@@ -1,4 +1,4 @@
-"""The page itself: one HTML file whose scripts are ours alone, and which asks for nothing."""
+"""Write the report: one HTML file with its own scripts, which makes no request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from figures.report.content import content
 from figures.report.data import safe_json
 from figures.report.pictures import N_PAIRS
 from figures.sources import RunFiles
+from figures.text.evaluation import rate, sizes
 from probe.errors import ArtifactError
 from probe.io.artifacts import atomic
 from probe.stats.notation import interval, number, p_value, percent
 
 LARGEST_PAGE = 8_000_000
 """Bytes of the page at most, so that it can be mailed and opens at once."""
-FILTERS = {"interval": interval, "number": number, "p_value": p_value, "percent": percent}
+FILTERS = {write.__name__: write for write in (interval, number, p_value, percent, rate, sizes)}
 SCRIPTS = ("common.js", "map.js", "table.js", "gate.js", "trace.js", "pairs.js")
 
 

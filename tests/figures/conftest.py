@@ -162,6 +162,7 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     levels = _provenance("level_figures")
     write_table(folder / "evaluation/level_figures.parquet", _level_figures(), levels)
     study = {"lines": ["cells"], "figures": _intersections()}
+    study["tables"] = ["evaluation/cells.parquet"]
     write_json(folder / "evaluation/intersections.json", study, replace(made, kind="study"))
     return folder
 

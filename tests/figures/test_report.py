@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader
 from scipy.stats import binomtest
 
 from figures.registry import all_figures
-from figures.report import beyond, render_report, write_report
+from figures.report import optional, render_report, write_report
 from figures.report.data import page_data, safe_json
 from figures.report.page import FILTERS, content_policy
 from figures.report.shares import change, subject_shares
@@ -167,14 +167,14 @@ def test_light_and_dark_are_both_designed(page):
     assert '<meta name="color-scheme" content="light dark">' in page
 
 
-def test_tinytown_is_called_a_laboratory_animal(page):
-    assert "laboratory animal" in page
+def test_tinytown_is_called_a_laboratory_model(page):
+    assert "laboratory model" in page
     assert "Nothing on this page is evidence about Stable Diffusion" in page
 
 
-def test_another_model_is_not_called_a_laboratory_animal(other_page):
+def test_another_model_is_not_called_a_laboratory_model(other_page):
     assert "some/model" in other_page
-    assert "laboratory animal" not in other_page
+    assert "laboratory model" not in other_page
     assert "tinytown" not in other_page
 
 
@@ -192,7 +192,7 @@ def test_the_figures_on_the_page_are_those_of_the_run(page, quality):
 
 
 def test_drift_stands_beside_its_intervals_and_whose_features_it_is_in(page, quality):
-    section = text_of(page, "quality")
+    section = text_of(page, "drift")
     assert "Features: <code>Dinov2Model (mine/dino)</code>" in section
     assert "800 pairs" in section
     for key, (name, _) in DRIFT.items():
@@ -201,7 +201,7 @@ def test_drift_stands_beside_its_intervals_and_whose_features_it_is_in(page, qua
 
 
 def test_distances_of_pairs_are_not_called_lpips_and_stand_by_kind_and_occupation(page):
-    section = text_of(page, "quality")
+    section = text_of(page, "drift")
     assert "is not LPIPS" in section
     assert "prompts without people" in section
     assert section.count("0.2000 [0.1500, 0.2700]") == 2  # neutral prompts, and the cook's
@@ -219,17 +219,17 @@ def test_cells_where_attributes_meet_are_shown_and_small_ones_named_but_not_show
     shown, small = section.split("gender \N{MULTIPLICATION SIGN} age \N{MULTIPLICATION SIGN} skin")
     assert shown.count("<tr>") == 1 + 4
     assert "<table" not in small.split("<figure")[0]
-    assert "Too small for any claim: woman, young, light; woman, young, dark; " in small
-    assert "every cell is too small for a worst one to be named" in small
+    assert "Cells that are too small: woman, young, light; woman, young, dark; " in small
+    assert "every cell is too small" in small
     assert "<td>harmed</td>" in section
-    assert "Of other images or settings" not in section
+    assert "Out of date:" not in section
 
 
 def test_cells_of_other_images_are_said_to_be_of_others(sketched_run, tmp_path):
     run = Path(shutil.copytree(sketched_run, tmp_path / "run"))
     Config.read(run).with_settings("probe", {"seed": 99}).write(run)
     section = text_of(render_report(run), "intersections")
-    assert "Of other images or settings" in section
+    assert "Out of date:" in section
     assert "moesd-probe probe RUN --only intersections" in section
 
 
@@ -263,7 +263,7 @@ def test_figures_without_the_classifiers_errors_stand_beside_those_of_every_spli
 
 def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, monkeypatch):
     files = RunFiles(run)
-    assert beyond.methods(files)["is_current"] is None  # the correction has no weights here
+    assert optional.methods(files)["is_current"] is None  # the correction has no weights here
     said = {True: None, False: "Out of date:", None: "Perhaps out of date:"}
     template = Environment(
         loader=PackageLoader("figures.report", "template/sections"),
@@ -271,28 +271,28 @@ def test_methods_that_were_compared_by_other_settings_are_said_to_be_old(run, mo
     )
     template.filters |= FILTERS
     for is_current, words in said.items():
-        monkeypatch.setattr(beyond, "_is_current", lambda _files, told=is_current: told)
+        monkeypatch.setattr(optional, "_is_current", lambda _files, told=is_current: told)
         text = template.get_template("methods.html.j2").render(
-            methods=beyond.methods(files), places={"methods": []}
+            methods=optional.methods(files), places={"methods": []}
         )
         notes = re.findall(r'role="note"><strong>([^<]+)</strong>', text)
         assert notes == ([] if words is None else [words])
 
 
 def test_what_a_run_lacks_is_named_with_the_commands_that_make_it(page, other_page):
-    section = text_of(other_page, "lacking")
+    section = text_of(other_page, "missing")
     for told in (
-        "images of fewer than 4 occupations give no figure",
+        "images of fewer than 4 occupations are too few",
         "<code>moesd-probe embed RUN --lexicon FILE</code>, then <code>moesd-probe run RUN</code>",
         "the classifier knows no attribute of people beside gender",
         "<code>moesd-probe compare methods RUN</code>",
     ):
         assert told in section
-    for key in ("quality", "intersections", "methods", "deeper"):
+    for key in ("drift", "intersections", "methods", "deeper"):
         assert f'id="{key}"' not in other_page
         assert f'href="#{key}"' not in other_page
         assert f'<a href="#{key}">' in page
-    assert 'id="lacking"' not in page
+    assert 'id="missing"' not in page
 
 
 def test_every_section_is_in_the_navigation_in_the_order_of_the_page(outline):
@@ -316,12 +316,12 @@ def test_names_that_came_with_the_data_are_text_in_every_section(sketched_run, s
     sketch(run)
     page = render_report(run)
     assert "<img src=x" not in page
-    for key in ("quality", "intersections", "methods"):
+    for key in ("drift", "intersections", "methods"):
         assert "&lt;img src=x onerror=alert(1)&gt;" in text_of(page, key)
 
 
 def test_a_failure_of_which_there_is_none_to_count_has_no_share(other_page):
-    assert "none to count" in other_page
+    assert "nothing to count" in other_page
 
 
 def test_the_same_run_gives_the_same_bytes(sketched_run, page):

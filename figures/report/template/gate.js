@@ -1,4 +1,4 @@
-// The closed-form gate at thresholds of the reader's choice, and the prompts that it gets wrong.
+// The closed-form gate at other thresholds, and the prompts that it misclassifies.
 (function gate() {
   const N_LISTED = 50;
   const sliders = { neutral: byId("neutral-below"), explicit: byId("explicit-above") };
@@ -26,14 +26,14 @@
     byId("explicit-above-value").textContent = number(explicit);
     const answers = new Map(rows.map((i) => [i, classify(PROMPTS.bias_score[i], neutral, explicit)]));
     const right = rows.filter((i) => answers.get(i) === PROMPTS.route_truth[i]).length;
-    byId("gate-right").textContent = `With these thresholds the closed-form gate routes ${count(right)} of ${count(rows.length)} prompts rightly, ${share(right, rows.length)}.`;
+    byId("gate-right").textContent = `With these thresholds the closed-form gate routes ${count(right)} of ${count(rows.length)} prompts correctly, ${share(right, rows.length)}.`;
     confusion(answers);
     list(answers);
   }
 
   function confusion(answers) {
     const table = byId("gate-confusion");
-    const head = element("tr", {}, element("th", { scope: "col" }, "Is"), ...CLASSES.map((name) => element("th", { scope: "col", className: "n" }, name)));
+    const head = element("tr", {}, element("th", { scope: "col" }, "True class"), ...CLASSES.map((name) => element("th", { scope: "col", className: "n" }, name)));
     table.tHead.replaceChildren(head);
     table.tBodies[0].replaceChildren(...CLASSES.map((truth) => {
       const own = rows.filter((i) => PROMPTS.route_truth[i] === truth);

@@ -1,4 +1,4 @@
-"""What a run may hold: drift, intersections, methods; and the commands for what it lacks."""
+"""Sections of the report that a run may miss: intersections and methods, and how to add them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from figures.sources import RunFiles
 from figures.text.comparison import METHOD_COLUMNS, winners
-from figures.text.terms import DRIFT, KINDS, NOT_LPIPS
 from probe.audit.intersections.cells import MIN_EXPECTED
 from probe.errors import ProbeError
 from probe.run.compare.measurement import ranked
@@ -24,49 +23,24 @@ Found = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Lacking:
-    """A section that the page could have."""
+class MissingSection:
+    """A section that the report does not have yet."""
 
     title: str
     why: str
     commands: tuple[str, ...]
-    """What makes it, one after the other; RUN stands for the folder."""
-
-
-def drift(quality: Mapping[str, Any]) -> Found | None:
-    """Tell how far the neutral pictures move, and in whose features; None if it is not known."""
-    found = quality["drift"]
-    if "frechet" not in found:
-        return None
-    return {
-        "features": found["features"],
-        "n_pairs": found["n_pairs"],
-        "rows": [(*text, found[key]) for key, text in DRIFT.items()],
-        "perceptual": _perceptual(found.get("perceptual")),
-    }
-
-
-def _perceptual(found: Mapping[str, Any] | None) -> Found | None:
-    """Distances of pairs by kind of prompt, and by subject, the farthest first."""
-    if not found or not found["kinds"]:
-        return None
-    return {
-        "about": NOT_LPIPS,
-        "kinds": [(KINDS[kind], of) for kind, of in found["kinds"].items()],
-        "subjects": sorted(found["subjects"], key=lambda of: -of["value"]),
-    }
+    """Commands that add it, in order; RUN stands for the folder."""
 
 
 def intersections(files: RunFiles) -> Found | None:
-    """Tell the shares of every cell in which attributes meet; None if the study was not done.
+    """Collect the shares of every combination of attributes; None if the study was not run.
 
     Returns
     -------
     dict
-        ``parts``, one an intersection: its ``name``, ``rows`` of the cells of which something is
-        claimed, names of the ``small`` ones, and by side ``worst`` and ``hidden``; ``harm`` by
-        attribute; ``asked`` by side, or None; ``is_current``, whether the study is of the very
-        pictures that the page is about.
+        ``parts``, one an intersection: its ``name``, ``rows`` of the reported cells, names of the
+        ``small`` ones, and by side ``worst`` and ``hidden``; ``harm`` by attribute; ``asked`` by
+        side, or None; ``is_current``, whether the study is of the images of this page.
     """
     if not files.has("cells", "intersections"):
         return None
@@ -86,10 +60,10 @@ def intersections(files: RunFiles) -> Found | None:
 
 
 def methods(files: RunFiles) -> Found | None:
-    """Tell how the methods compare, the fairest first; None if they were not compared.
+    """Collect the comparison of methods, the fairest first; None if they were not compared.
 
-    ``is_current`` says whether they are of the correction, the pictures and the judges of today;
-    None if that cannot be told, because the model, or a file of the correction, is not here.
+    ``is_current`` is whether it used today's correction, images and evaluators; None if that is
+    unknown, because the model or a file of the correction is missing.
     """
     if not files.has("methods", "methods_found"):
         return None
@@ -113,25 +87,27 @@ def _is_current(files: RunFiles) -> bool | None:
         return None
 
 
-def lacking(files: RunFiles, quality: Mapping[str, Any]) -> list[Lacking]:
-    """Name the sections that this run has not, and the command that makes each."""
+def missing_sections(files: RunFiles, quality: Mapping[str, Any]) -> list[MissingSection]:
+    """List the sections that the report misses, with the commands that add them."""
     shares = files.table("shares")
     others = set(shares["attribute"]) - {SUBJECT_SEEN, quality["attribute"]}
     evaluate, study = "moesd-probe evaluate RUN", "moesd-probe probe RUN --only intersections"
     found = []
-    if drift(quality) is None:
-        why = f"images of fewer than {MIN_SUBJECTS} occupations give no figure"
+    if "frechet" not in quality["drift"]:
+        why = f"images of fewer than {MIN_SUBJECTS} occupations are too few"
         commands = ("moesd-probe embed RUN --lexicon FILE", "moesd-probe run RUN")
-        found.append(Lacking("How far the images move", why, commands))
+        found.append(MissingSection("Drift of the images", why, commands))
     if not files.has("cells", "intersections") and others:
-        found.append(Lacking("Attributes taken together", "the study was not done", (study,)))
+        found.append(
+            MissingSection("Intersections of attributes", "the study was not run", (study,))
+        )
     elif not files.has("cells", "intersections"):
         why = f"the classifier knows no attribute of people beside {quality['attribute']}"
         commands = (f"{evaluate} --classifier FOLDER_OR_ID", study)
-        found.append(Lacking("Attributes taken together", why, commands))
+        found.append(MissingSection("Intersections of attributes", why, commands))
     if not files.has("methods", "methods_found"):
         compare = "moesd-probe compare methods RUN"
-        found.append(Lacking("Other methods", "they were not compared", (compare,)))
+        found.append(MissingSection("Other methods", "they were not compared", (compare,)))
     return found
 
 
