@@ -1,4 +1,4 @@
-"""Embeddings in files, each row with its key and its checksum, read where they stand."""
+"""Files of embeddings that stay on the disk: each row has a key and a checksum."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from probe.arrays import Float32, Indices
+from probe.arrays import Float32, Indices, Mask
 from probe.io.artifacts import Provenance, hash_parts
 from probe.io.memory_mapped import map_tensors, write_in_parts
 
 Keys = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
 
-_BLOCK = 4096  # rows that are looked at together
+_BLOCK = 4096  # rows that are read together
 _ODD = 0x9E3779B97F4A7C15
 
 
 def row_keys(prompts: Iterable[str], made_by: str) -> Keys:
-    """Name each embedding by its content: what was encoded, and by what.
+    """Key of each embedding: a hash of the prompt and of what encoded it.
 
     Parameters
     ----------
@@ -33,20 +32,19 @@ def row_keys(prompts: Iterable[str], made_by: str) -> Keys:
 
 
 @dataclass(frozen=True, eq=False)
-class RowFile:
+class EmbeddingFile:
     """A file of embeddings that stays on the disk."""
 
     path: Path
+    kind: str
     keys: Keys
     """Shape (n_rows,)."""
     sums: Keys
     """Checksum of each row and its key, of shape (n_rows,)."""
-    vectors: Float32
-    """Shape (n_rows, n_features); mapped, not read."""
     provenance: Provenance
 
     @classmethod
-    def open(cls, path: Path, *, kind: str) -> RowFile:
+    def open(cls, path: Path, *, kind: str) -> EmbeddingFile:
         """Open a file that `write_rows` or `gather_rows` wrote.
 
         Raises
@@ -55,14 +53,16 @@ class RowFile:
             If it is missing, truncated, of another kind or another schema.
         """
         arrays, provenance = map_tensors(path, kind=kind)
-        nothing = np.empty(0, dtype=np.uint64)
-        if "sums" not in arrays:  # by a version whose rows cannot be checked: none is trusted
-            width = arrays["vectors"].shape[1]
-            return cls(path, nothing, nothing, np.empty((0, width), np.float32), provenance)
-        return cls(path, arrays["keys"], arrays["sums"], arrays["vectors"], provenance)
+        return cls(path, kind, np.array(arrays["keys"]), np.array(arrays["sums"]), provenance)
 
-    def are_sound(self, rows: Indices) -> Flags:
-        """Tell which rows are finite and are what was written."""
+    @property
+    def vectors(self) -> Float32:
+        """Shape (n_rows, n_features); mapped anew at each call, so that no read page stays."""
+        vectors: Float32 = map_tensors(self.path, kind=self.kind)[0]["vectors"]
+        return vectors
+
+    def are_sound(self, rows: Indices) -> Mask:
+        """Which rows are finite and equal what was written."""
         sound = np.empty(len(rows), dtype=bool)
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
@@ -84,27 +84,26 @@ def write_rows(path: Path, keys: Keys, vectors: Float32, provenance: Provenance)
 def gather_rows(
     path: Path,
     keys: Keys,
-    sources: Iterable[tuple[Path, str, Indices, Indices]],
+    sources: Iterable[tuple[EmbeddingFile, Indices, Indices]],
     n_features: int,
     provenance: Provenance,
 ) -> None:
-    """Write a file out of rows of others, one file and a few thousand rows at a time.
+    """Write a file from rows of others, a few thousand rows at a time.
 
     Parameters
     ----------
     path : Path
         May be one of the sources: it is replaced at the end.
     keys : uint64 ndarray of shape (n_rows,)
-    sources : iterable of (path, kind, rows, places)
+    sources : iterable of (file, rows, places)
         Which rows of a file go to which places of the new one. Together they fill it.
     n_features : int
     provenance : Provenance
     """
     with write_in_parts(path, _layout(len(keys), n_features), provenance) as put:
         put("keys", slice(None), keys)
-        for source, kind, rows, places in sources:
+        for file, rows, places in sources:
             for start in range(0, len(rows), _BLOCK):
-                file = RowFile.open(source, kind=kind)  # anew, or all that was read would stay
                 taken, given = rows[start : start + _BLOCK], places[start : start + _BLOCK]
                 put("sums", given, file.sums[taken])
                 put("vectors", given, file.vectors[taken])
@@ -119,7 +118,7 @@ def _layout(n_rows: int, n_features: int) -> dict[str, tuple[str, tuple[int, ...
 
 
 def _sums(keys: Keys, vectors: Float32) -> Keys:
-    """Add up the bits of each row, times odd weights: no change of one number goes unseen."""
+    """Sum of the bits of each row with odd weights: any change of one number changes it."""
     bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
     weights = np.arange(1, 2 * bits.shape[1], 2, dtype=np.uint64) * np.uint64(_ODD)
     sums: Keys = keys + bits @ weights

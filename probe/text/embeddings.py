@@ -1,4 +1,4 @@
-"""Embeddings on the disk: no prompt is encoded twice, and nothing is lost when a run is killed."""
+"""A store of embeddings on the disk: no prompt is encoded twice, and a kill loses nothing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from probe.arrays import Float32, Indices
 from probe.errors import ArtifactError, DataError, ModelError
 from probe.io.artifacts import Provenance, exclusive, hash_parts, read_table, write_table
 from probe.io.progress import Progress
-from probe.text.embedding_files import Flags, Keys, RowFile, gather_rows, row_keys, write_rows
-from probe.text.prompts import PromptSet, check_no_string
+from probe.text.embedding_files import EmbeddingFile, Keys, gather_rows, row_keys, write_rows
+from probe.text.prompts import PromptSet
 
 if TYPE_CHECKING:
     from probe.text.encoder import TextEncoder
@@ -27,11 +28,10 @@ CHUNK = 8192
 class EmbeddingStore:
     """A folder with ``prompts.parquet`` and, row by row beside it, ``states.safetensors``.
 
-    The states are the pooled, L2-normalised ones of `TextEncoder.embed`. Each row is keyed by the
-    prompt and by what encoded it, and has a checksum, so that a damaged row is found by name and
-    the others stay usable. A row that was written once is never lost: those that the present
-    prompts, or the present encoder, do not need are kept in ``.rows`` until they do. (Delete that
-    folder to be rid of them.)
+    The states are those of `TextEncoder.embed`. Each row has a key, of the prompt and of what
+    encoded it, and a checksum, so that a damaged row is named and the others stay usable. Rows that
+    the present prompts or encoder do not need are kept in ``.rows``; delete that folder to free its
+    space.
     """
 
     folder: Path
@@ -66,7 +66,7 @@ class EmbeddingStore:
         ----------
         prompts : sequence of str, optional
             Any that stand in the store. Without them, all rows are given in the order of
-            `prompt_set`: they stay on the disk, and cannot be written to.
+            `prompt_set`: memory-mapped, read-only.
 
         Raises
         ------
@@ -79,23 +79,15 @@ class EmbeddingStore:
             prompt_set, file = self._read()
             self._check(file, np.arange(len(file.keys)), prompt_set.prompts)
             return file.vectors
-        check_no_string("prompts", prompts)
-        file = RowFile.open(self._states, kind="states")
-        rows, is_there = _look_up(row_keys(prompts, file.provenance.revision), file.keys)
-        if len(missing := np.flatnonzero(~is_there)):
+        file = EmbeddingFile.open(self._states, kind="states")
+        rows = _rows_of(row_keys(prompts, file.provenance.revision), file.keys)
+        if len(missing := np.flatnonzero(rows < 0)):
             raise DataError(
                 f"{self.folder} holds no embedding of {prompts[missing[0]]!r} ({len(missing)} "
                 "missing); embed a prompt set that has it"
             )
         self._check(file, rows, prompts)
         return file.vectors[rows]
-
-    def damaged(self) -> list[str]:
-        """Name the prompts whose row on the disk is not what was written, or is not finite."""
-        prompt_set, file = self._read()
-        rows = np.flatnonzero(~file.are_sound(np.arange(len(file.keys))))
-        prompts = prompt_set.prompts
-        return [prompts[row] for row in rows]
 
     def update(
         self,
@@ -105,13 +97,13 @@ class EmbeddingStore:
         variant: str = "",
         progress: Progress | None = None,
     ) -> int:
-        """Make the store hold the rows of a prompt set, in its order.
+        """Fill the store with the rows of a prompt set, in its order.
 
-        Whatever stands in the folder already, made by the same revision of the encoder, is taken
-        from there. The others are encoded in alphabetical order, so that those that begin alike
-        meet, in chunks that are written one by one: after an interruption, even a kill, the same
-        call goes on with the next chunk, and the files end up with the same bytes. Memory is
-        needed for a chunk and for the prompts, not for all states.
+        Rows that the folder has already, made by the same revision of the encoder, are reused. The
+        others are encoded in alphabetical order, so that common beginnings are computed once, in
+        chunks that are written one by one: after an interruption, even a kill, the same call
+        resumes with the next chunk, and the files end up with the same bytes. Memory is needed for
+        a chunk and for the prompts, not for all states.
 
         Parameters
         ----------
@@ -153,8 +145,10 @@ class EmbeddingStore:
             todo = sorted(missing, key=prompts.__getitem__)
             for start in range(0, len(todo), CHUNK):
                 chunk = todo[start : start + CHUNK]
-                said, tell = [prompts[row] for row in chunk], _within(progress, start, len(todo))
-                self._encode(encoder, said, keys[chunk], provenance, tell)
+                texts = [prompts[row] for row in chunk]
+                self._encode(
+                    encoder, texts, keys[chunk], provenance, _shifted(progress, start, len(todo))
+                )
                 if progress is not None:
                     progress(start + len(chunk), len(todo))
             found = self._find(distinct)
@@ -178,14 +172,15 @@ class EmbeddingStore:
     def _rows(self) -> Path:
         return self.folder / ".rows"
 
-    def _files(self) -> list[tuple[Path, str]]:
-        """Every file that holds rows, with its kind."""
+    def _files(self) -> list[EmbeddingFile]:
+        """Every file of embeddings, the states first."""
         states = [(self._states, "states")] if self._states.exists() else []
-        return states + [(path, "rows") for path in sorted(self._rows.glob("*.safetensors"))]
+        rows = [(path, "rows") for path in sorted(self._rows.glob("*.safetensors"))]
+        return [EmbeddingFile.open(path, kind=kind) for path, kind in states + rows]
 
-    def _read(self) -> tuple[PromptSet, RowFile]:
+    def _read(self) -> tuple[PromptSet, EmbeddingFile]:
         table, _ = read_table(self._table, kind="prompts")
-        file = RowFile.open(self._states, kind="states")
+        file = EmbeddingFile.open(self._states, kind="states")
         prompt_set = PromptSet(table)
         if not np.array_equal(file.keys, row_keys(prompt_set.prompts, file.provenance.revision)):
             raise ArtifactError(
@@ -193,7 +188,7 @@ class EmbeddingStore:
             )
         return prompt_set, file
 
-    def _check(self, file: RowFile, rows: Indices, prompts: Sequence[str]) -> None:
+    def _check(self, file: EmbeddingFile, rows: Indices, prompts: Sequence[str]) -> None:
         if len(bad := np.flatnonzero(~file.are_sound(rows))):
             raise ArtifactError(
                 f"{file.path}: the embedding of {prompts[bad[0]]!r} is damaged ({len(bad)} of "
@@ -218,92 +213,75 @@ class EmbeddingStore:
         write_rows(path, keys, vectors, replace(provenance, kind="rows", made_from=path.stem))
 
     def _find(self, keys: Keys) -> _Found:
-        """Find a sound row for each of some sorted keys, where there is one."""
+        """Find a sound row for each of some distinct keys, where there is one."""
         files = self._files()
         found = _Found(files, np.full(len(keys), -1), np.zeros(len(keys), dtype=np.intp))
-        for number, (path, kind) in enumerate(files):
-            places, is_wanted = _look_up_sorted(RowFile.open(path, kind=kind).keys, keys)
-            rows = np.flatnonzero(is_wanted)
-            rows = rows[found.file[places[rows]] < 0]
-            for start in range(0, len(rows), CHUNK):
-                piece = rows[start : start + CHUNK]
-                file = RowFile.open(path, kind=kind)  # anew, or all that was read would stay
-                piece = piece[file.are_sound(piece)]
-                found.file[places[piece]], found.row[places[piece]] = number, piece
+        for number, file in enumerate(files):
+            rows = _rows_of(keys, file.keys)
+            wanted = np.flatnonzero((rows >= 0) & (found.file < 0))
+            sound = wanted[file.are_sound(rows[wanted])]
+            found.file[sound], found.row[sound] = number, rows[sound]
         return found
 
     def _is_made(self, keys: Keys, provenance: Provenance, found: _Found) -> bool:
-        """Tell whether the states are there already."""
+        """Whether the states are up to date."""
         if not self._states.exists() or found.file.any():
             return False
-        file = RowFile.open(self._states, kind="states")
-        return file.provenance == provenance and np.array_equal(file.keys, keys)
+        return found.files[0].provenance == provenance and np.array_equal(found.files[0].keys, keys)
 
     def _keep_others(self, keys: Keys) -> None:
-        """Put by what stands in the states under other keys, before they are replaced."""
+        """Copy the states of other keys into ``.rows``, before the states are replaced."""
         if not self._states.exists():
             return
-        file = RowFile.open(self._states, kind="states")
+        file = EmbeddingFile.open(self._states, kind="states")
         rows = np.flatnonzero(~np.isin(file.keys, keys))
         rows = rows[file.are_sound(rows)]
         if len(rows):
             others = file.keys[rows]
             path = self._rows / f"{hash_parts(others)}.safetensors"
             provenance = replace(file.provenance, kind="rows", made_from=path.stem)
-            source = (self._states, "states", rows, np.arange(len(rows)))
+            source = (file, rows, np.arange(len(rows)))
             gather_rows(path, others, [source], file.vectors.shape[1], provenance)
 
     def _drop_copies(self, keys: Keys) -> None:
-        """Remove the files all of whose rows stand in the states, under the sorted keys."""
-        for path, kind in self._files():
-            _, is_there = _look_up_sorted(RowFile.open(path, kind=kind).keys, keys)
-            if kind == "rows" and is_there.all():
-                path.unlink()
+        """Remove the files in ``.rows`` of which the states have every row."""
+        for file in self._files():
+            if file.kind == "rows" and np.isin(file.keys, keys).all():
+                file.path.unlink()
         if self._rows.exists() and not any(self._rows.iterdir()):
             self._rows.rmdir()
 
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """In which file, and in which row of it, each of some keys stands."""
+    """The file and the row of each of some keys."""
 
-    files: list[tuple[Path, str]]
+    files: list[EmbeddingFile]
     file: Indices
-    """Number of the file; -1 for a key that stands in none."""
+    """Number of the file; -1 for a key that is in none."""
     row: Indices
 
-    def sources(self, place: Indices) -> Iterator[tuple[Path, str, Indices, Indices]]:
-        """List, file by file, the rows to take and where they go, if row i holds key place[i]."""
-        of_file = self.file[place]
-        order = np.argsort(of_file, kind="stable")
-        ends = np.searchsorted(of_file, range(len(self.files) + 1), sorter=order)
-        for (path, kind), start, end in zip(self.files, ends, ends[1:], strict=False):
-            given = order[start:end]
-            yield path, kind, self.row[place[given]], given
+    def sources(self, place: Indices) -> Iterator[tuple[EmbeddingFile, Indices, Indices]]:
+        """Per file, the rows to take and where they go, if row i has the key place[i]."""
+        for number, file in enumerate(self.files):
+            given = np.flatnonzero(self.file[place] == number)
+            yield file, self.row[place[given]], given
 
 
-def _look_up(keys: Keys, among: Keys) -> tuple[Indices, Flags]:
-    """Find where keys stand among others, and which do."""
-    order = np.argsort(among, kind="stable")
-    places, is_there = _look_up_sorted(keys, among[order])
-    return (order[places] if len(among) else places), is_there
+def _rows_of(keys: Keys, among: Keys) -> Indices:
+    """First position of each key among others; -1 where it is absent."""
+    distinct, first = np.unique(among, return_index=True)
+    rows: Indices = np.append(first, -1)[pd.Index(distinct).get_indexer(pd.Index(keys))]
+    return rows
 
 
-def _look_up_sorted(keys: Keys, among: Keys) -> tuple[Indices, Flags]:
-    """Find where keys stand among sorted others, and which do."""
-    if not len(among):
-        return np.zeros(len(keys), dtype=np.intp), np.zeros(len(keys), dtype=bool)
-    places = np.searchsorted(among, keys) % len(among)
-    return places, among[places] == keys
-
-
-def _within(progress: Progress | None, start: int, total: int) -> Progress | None:
-    """Tell of a chunk in prompts of the whole, up to its last, which is not yet written."""
+def _shifted(progress: Progress | None, start: int, total: int) -> Progress | None:
+    """Progress of a chunk within the whole, without its last prompt, which is not yet written."""
     if progress is None:
         return None
 
-    def tell(done: int, n_chunk: int) -> None:
+    def report(done: int, n_chunk: int) -> None:
         if done < n_chunk:
             progress(start + done, total)
 
-    return tell
+    return report

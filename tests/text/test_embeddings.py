@@ -25,7 +25,7 @@ from probe.io.artifacts import (
     write_tensors,
 )
 from probe.text import embeddings
-from probe.text.embedding_files import RowFile, gather_rows, write_rows
+from probe.text.embedding_files import EmbeddingFile, gather_rows, write_rows
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -231,14 +231,12 @@ def test_a_damaged_row_is_named_and_the_rest_stays_usable(encoder, prompts, tmp_
     before, names = files(tmp_path), prompts.prompts
     spoil(tmp_path / "states.safetensors", 5)
     store = EmbeddingStore.open(tmp_path)
-    assert store.damaged() == [names[5]]
     for ask in (store.vectors, lambda: store.vectors(names[3:7])):
         with pytest.raises(ArtifactError, match=f"embedding of {names[5]!r} is damaged"):
             ask()
     rest = names[:5] + names[6:]
     np.testing.assert_array_equal(store.vectors(rest), np.delete(good, 5, axis=0))
     assert store.update(encoder, prompts) == 1
-    assert store.damaged() == []
     np.testing.assert_allclose(store.vectors(), good, atol=1e-6)
     assert files(tmp_path).keys() == before.keys()
 
@@ -250,7 +248,8 @@ def test_rows_that_changed_places_are_damaged(encoder, prompts, tmp_path):
     arrays, provenance = read_tensors(path, kind="states")
     arrays["vectors"][[0, 1]] = arrays["vectors"][[1, 0]]
     write_tensors(path, arrays, provenance)
-    assert store.damaged() == prompts.prompts[:2]
+    with pytest.raises(ArtifactError, match=r"is damaged \(2 of"):
+        store.vectors()
 
 
 def test_a_row_that_is_not_finite_is_named(encoder, prompts, tmp_path):
@@ -260,7 +259,8 @@ def test_a_row_that_is_not_finite_is_named(encoder, prompts, tmp_path):
     arrays, provenance = read_tensors(path, kind="states")
     arrays["vectors"][2, 0] = np.nan
     write_rows(path, arrays["keys"], arrays["vectors"], provenance)
-    assert store.damaged() == [prompts.prompts[2]]
+    with pytest.raises(ArtifactError, match=f"embedding of {prompts.prompts[2]!r} is damaged"):
+        store.vectors()
 
 
 def test_an_encoder_that_gives_no_number_is_refused_and_nothing_is_written(
@@ -274,19 +274,6 @@ def test_an_encoder_that_gives_no_number_is_refused_and_nothing_is_written(
     assert files(tmp_path) == {}
 
 
-def test_a_store_of_a_version_without_checksums_is_made_anew(encoder, prompts, tmp_path):
-    store = EmbeddingStore(tmp_path)
-    store.update(encoder, prompts)
-    path = tmp_path / "states.safetensors"
-    arrays, provenance = read_tensors(path, kind="states")
-    del arrays["sums"]
-    write_tensors(path, arrays, provenance)
-    with pytest.raises(ArtifactError, match="embed them again"):
-        EmbeddingStore.open(tmp_path)
-    assert store.update(encoder, prompts) == len(prompts)
-    assert len(store.vectors()) == len(prompts)
-
-
 # Size
 
 
@@ -297,13 +284,13 @@ def test_a_file_is_put_together_from_others_without_being_in_memory(tmp_path):
     provenance = Provenance(kind="rows", model="m", revision="r", seed=None, made_from="x")
     write_rows(tmp_path / "a.safetensors", keys, vectors, provenance)
     order = rng.permutation(n)
-    source = (tmp_path / "a.safetensors", "rows", order, np.arange(n))
+    source = (EmbeddingFile.open(tmp_path / "a.safetensors", kind="rows"), order, np.arange(n))
     tracemalloc.start()
     gather_rows(tmp_path / "b.safetensors", keys[order], [source], width, provenance)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < vectors.nbytes / 3
-    file = RowFile.open(tmp_path / "b.safetensors", kind="rows")
+    file = EmbeddingFile.open(tmp_path / "b.safetensors", kind="rows")
     np.testing.assert_array_equal(file.vectors, vectors[order])
     assert file.are_sound(np.arange(n)).all()
 
