@@ -1,8 +1,8 @@
-"""Read and write vectors with names in the formats that others use."""
+"""Read and write named vectors in common formats."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,6 @@ from probe.io.records import SUFFIXES, Records
 from probe.text.vector_formats import arrays, tables, word2vec
 from probe.text.vectors import NamedVectors, listed, zero_rows
 
-FORMATS = (
-    "npy",
-    "npz",
-    "safetensors",
-    "parquet",
-    "jsonl",
-    "word2vec",
-    "word2vec-binary",
-    "glove",
-)
-"""Names of the formats."""
-
 _FORMAT_OF: Mapping[str, str] = {
     ".npy": "npy",
     ".npz": "npz",
@@ -39,6 +27,19 @@ _FORMAT_OF: Mapping[str, str] = {
     ".vec": "word2vec",
     ".bin": "word2vec-binary",
 }
+FORMATS = (*dict.fromkeys(_FORMAT_OF.values()), "glove")
+"""Names of the formats."""
+
+_READERS = {
+    "npy": arrays.read_npy,
+    "npz": arrays.read_npz,
+    "safetensors": arrays.read_safetensors,
+    "word2vec": word2vec.read_text,
+    "glove": word2vec.read_text,
+    "word2vec-binary": word2vec.read_binary,
+}
+_TABLE_READERS = {"parquet": tables.read_parquet, "jsonl": tables.read_jsonl}
+
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
 
 
@@ -52,38 +53,37 @@ def read_vectors(
     """Read vectors with their names.
 
     ============================ ==================================================================
-    ``.npy``                     one matrix, mapped; names from ``names``, else from the file
+    ``.npy``                     one matrix, memory-mapped; names from ``names``, else from the file
                                  ``STEM.names.txt`` beside it
     ``.npz``                     one float matrix, and names as one array of strings
-    ``.safetensors``             one matrix, mapped; names as a JSON list in its metadata ``names``
+    ``.safetensors``             one matrix, memory-mapped; names as a JSON list in its metadata
+                                 ``names``
     ``.parquet``, ``.jsonl``     a column of number lists and one of text (sentence-transformers,
                                  datasets, pandas)
-    ``.txt``, ``.vec``           word2vec text, or GloVe text, which lacks its first line
+    ``.txt``, ``.vec``           word2vec text, or GloVe text, which has no header line
     ``.bin``                     word2vec binary
     ============================ ==================================================================
 
-    float16, bfloat16 and float64 become float32, and the notes say so. A repeated name is dropped,
-    and noted, if its rows are equal bit for bit. Zero rows are kept, and noted. Names are data:
-    nothing is opened by them. Pickled files are refused, whatever they hold.
+    float16, bfloat16 and float64 become float32. A row whose name and numbers repeat an earlier one
+    is dropped. Zero rows are kept. The notes of the result say all three. Pickled files are
+    refused.
 
     Parameters
     ----------
     path : path
     names : path or sequence of str, optional
-        Names of the rows, where the file does not hold them: a list, a file with one name a line,
-        or a table (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with a column of names.
+        Names of the rows, where the file has none: a list, a file with one name a line, or a table
+        (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with a column of names.
     column : str, optional
-        Column of the names, in the table or in the file of names, if it is not the only one that
-        could be meant.
+        Column of the names, in the table or in the file of names, if several could be meant.
     format : str, optional
-        One of `FORMATS`, where the end of the file's name does not tell.
+        One of `FORMATS`, where the suffix of the file is another.
 
     Raises
     ------
     DataError
-        If the file cannot be read, holds NaN or infinity (with row and name), a repeated name with
-        different rows, ragged rows (with the line), or names and rows that do not match; also if a
-        first line lies about the number of rows.
+        If the file cannot be read, has NaN or infinity (with row and name), a repeated name with
+        different rows, ragged rows (with the line), or names and rows that do not match.
     ShapeError
         If the array is no matrix, or has no rows.
     DegenerateDataError
@@ -93,11 +93,13 @@ def read_vectors(
     """
     path = Path(path)
     kind = _format(path, format)
-    reader = _READERS[kind]
-    is_table = kind in ("parquet", "jsonl")
+    is_table = kind in _TABLE_READERS
     if column is not None and not is_table and (names is None or not isinstance(names, str | Path)):
         raise OptionError(f"column is {column!r}, but no table is read; leave it out")
-    found, matrix = reader(path, column if is_table and names is None else None)
+    if is_table:
+        found, matrix = _TABLE_READERS[kind](path, column=column if names is None else None)
+    else:
+        found, matrix = _READERS[kind](path)
     if names is None and found is None:
         beside = _names_beside(path)
         if not beside.is_file():
@@ -113,11 +115,11 @@ def read_vectors(
 
 
 def write_vectors(vectors: NamedVectors, path: str | Path, *, format: str | None = None) -> None:
-    """Write vectors so that `read_vectors` gives them back bit for bit, in any of the formats.
+    """Write vectors so that `read_vectors` returns them bit for bit.
 
-    The end of the file's name tells the format, as in `read_vectors`; GloVe text has to be named.
-    An ``.npy`` file gets its names beside it, in ``STEM.names.txt``. Where a number stands as text
-    it has nine digits, which tell all float32 apart.
+    The suffix of the file chooses the format, as in `read_vectors`; GloVe text has to be named. The
+    names of an ``.npy`` file are written to ``STEM.names.txt`` beside it. Numbers in text have nine
+    digits, which identify every float32.
 
     Raises
     ------
@@ -152,18 +154,6 @@ def write_vectors(vectors: NamedVectors, path: str | Path, *, format: str | None
                 word2vec.write_text(temporary, names, matrix, header=kind == "word2vec")
 
 
-_READERS: Mapping[str, Callable[[Path, str | None], arrays.Raw]] = {
-    "npy": lambda path, column: arrays.read_npy(path),
-    "npz": lambda path, column: arrays.read_npz(path),
-    "safetensors": lambda path, column: arrays.read_safetensors(path),
-    "parquet": lambda path, column: tables.read_parquet(path, column=column),
-    "jsonl": lambda path, column: tables.read_jsonl(path, column=column),
-    "word2vec": lambda path, column: word2vec.read_text(path),
-    "glove": lambda path, column: word2vec.read_text(path),
-    "word2vec-binary": lambda path, column: word2vec.read_binary(path),
-}
-
-
 def _format(path: Path, wanted: str | None) -> str:
     suffix = path.suffix.lower()
     if wanted is None and suffix in _PICKLES:
@@ -196,7 +186,7 @@ def _read_names(path: Path, column: str | None) -> list[str]:
 
 
 def _checked(names: list[str], matrix: npt.NDArray[Any], source: str) -> NamedVectors:
-    """Make float32 of a matrix and drop what stands there twice, noting both."""
+    """Convert a matrix to float32 and drop repeated rows; note both."""
     if matrix.dtype.kind != "f":
         raise DataError(
             f"{source} holds numbers of type {matrix.dtype}; needed float16, float32 or float64"
@@ -210,7 +200,7 @@ def _checked(names: list[str], matrix: npt.NDArray[Any], source: str) -> NamedVe
         names, matrix, repeated = _distinct(names, matrix)
         if repeated:
             notes.append(
-                f"{len(repeated)} rows were dropped whose names and numbers stand there already: "
+                f"{len(repeated)} rows were dropped because they repeat a name and its numbers: "
                 f"{listed(repeated)}"
             )
         if zeros := zero_rows(matrix):
@@ -222,7 +212,7 @@ def _checked(names: list[str], matrix: npt.NDArray[Any], source: str) -> NamedVe
 
 
 def _distinct(names: list[str], matrix: Float32) -> tuple[list[str], Float32, list[str]]:
-    """Drop rows whose name and numbers stand there already; others are left to be refused."""
+    """Drop rows that repeat a name and its numbers; a name with other numbers is refused later."""
     first: dict[str, int] = {}
     for row, name in enumerate(names):
         first.setdefault(name, row)

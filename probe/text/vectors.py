@@ -1,11 +1,11 @@
-"""Vectors that were made elsewhere: a matrix whose rows have names."""
+"""Imported vectors: a matrix whose rows have names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,25 +15,21 @@ from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.io.files import hash_parts
 from probe.io.lines import nearest
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-_BLOCK = 1 << 22  # numbers that are looked at together
+_BLOCK = 1 << 22  # numbers that are checked together
 
 
 @dataclass(frozen=True, eq=False)
 class NamedVectors:
-    """A matrix whose rows have names, as a file gave it: the rows are not normalised."""
+    """A matrix whose rows have names; the rows are not normalised."""
 
     names: tuple[str, ...]
-    """One name a row, each of them once: words or prompts."""
+    """Names of the rows, all different: words or prompts."""
     matrix: Float32
     """Shape (n_rows, n_features), float32, all finite; may be mapped from a file, read-only."""
     source: str
     """Name of the file, without its folder."""
     notes: tuple[str, ...] = ()
-    """What was changed or is peculiar, a sentence each; nothing if all is as in the file."""
+    """Changes and peculiarities, a phrase each; empty if the matrix equals the file's."""
 
     def __post_init__(self) -> None:
         shape = self.matrix.shape
@@ -78,12 +74,12 @@ class NamedVectors:
         return {name: row for row, name in enumerate(self.names)}
 
     def rows(self, names: Sequence[str]) -> npt.NDArray[np.intp]:
-        """Find rows by name, exactly as it is written.
+        """Find rows by their exact names.
 
         Raises
         ------
         DataError
-            If a name is not there.
+            If a name is missing.
         """
         if missing := [name for name in names if name not in self.row_of]:
             raise DataError(
@@ -98,7 +94,7 @@ class NamedVectors:
         Raises
         ------
         DataError
-            If a name is not there, or none or one of them twice is given.
+            If a name is missing or repeated, or there are none.
         """
         return NamedVectors(tuple(names), self.matrix[self.rows(names)], self.source, self.notes)
 
@@ -118,12 +114,6 @@ class NamedVectors:
         wide = self.matrix.astype(np.float64)  # squares of float32 can overflow and underflow
         wide /= np.linalg.norm(wide, axis=1, keepdims=True)
         return wide.astype(np.float32)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Names as the index, features as the columns 0, 1, ...; the numbers stay float32."""
-        import pandas as pd
-
-        return pd.DataFrame(self.matrix, index=pd.Index(self.names, name="name"))
 
     def summary(self) -> str:
         """One line, and one for each note."""

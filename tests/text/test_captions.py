@@ -242,7 +242,7 @@ def test_a_word_that_is_about_things_or_has_senses_is_a_known_word():
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[pronouns]", "[pronoun]", "lacks 'pronouns' or has it in another form"),
+        ("[pronouns]", "[pronoun]", "'pronouns' is missing or has another form"),
         ('male = ["man", "men"]', 'male = ["man"]', "needed singular, plural"),
         ('gender = "male"', 'gender = "m"', "needed male or female"),
         ("[people]", "[people", "is not TOML"),

@@ -182,7 +182,7 @@ def test_a_name_of_both_genders_is_refused(tmp_path):
     text = DEFAULT.read_text("utf-8")
     entry = 'from = "a"\nsource = "b"\nmale = "Ida"\nfemale = "Ida"\n'
     path.write_text(f"{text}\n[[given_names]]\n{entry}", "utf-8")
-    with pytest.raises(DataError, match="'ida' is given to both"):
+    with pytest.raises(DataError, match="'ida' is in the lists of both"):
         GenderWords.load(path)
     path.write_text(re.sub(r"\[titles\]", "[other]", text), "utf-8")
     with pytest.raises(DataError, match="titles"):

@@ -155,7 +155,7 @@ def test_a_repeated_name_with_equal_rows_is_dropped_and_said_and_others_are_refu
     matrix = np.array([[1, 2], [3, 4], [1, 2]], np.float32)
     vectors = read_vectors(array(matrix, "aba"))
     assert vectors.names == ("a", "b")
-    assert "1 rows were dropped whose names and numbers stand there already: 'a'" in vectors.notes
+    assert "1 rows were dropped because they repeat a name and its numbers: 'a'" in vectors.notes
     with pytest.raises(DataError, match="names both row 0 and row 1 'a'"):
         read_vectors(array(matrix, "aab"))
 

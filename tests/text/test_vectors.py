@@ -84,14 +84,6 @@ def test_the_hash_is_of_names_and_numbers_and_not_of_blocks(monkeypatch):
     assert vectors.hash != named(np.arange(1, 13).reshape(4, 3)).hash
 
 
-def test_the_frame_of_pandas_has_names_as_its_index_and_the_same_bits():
-    vectors = named(np.random.default_rng(0).standard_normal((3, 2)), "abc")
-    frame = vectors.to_frame()
-    assert frame.index.tolist() == ["a", "b", "c"]
-    assert frame.to_numpy().dtype == np.float32
-    np.testing.assert_array_equal(frame.to_numpy(), vectors.matrix)
-
-
 def test_torch_is_not_imported_by_reading_writing_and_concepts(tmp_path):
     script = f"""
 import sys
@@ -109,7 +101,6 @@ vectors = NamedVectors(names, rows, "made")
 for name in ("a.npy", "a.npz", "a.safetensors", "a.parquet", "a.jsonl", "a.txt", "a.bin"):
     write_vectors(vectors, folder / name)
     assert read_vectors(folder / name).hash == vectors.hash
-vectors.to_frame()
 concept.rows(vectors)
 concept.prompts().table.to_csv(folder / "a.csv")
 read_prompts(folder / "a.csv", column="prompt")

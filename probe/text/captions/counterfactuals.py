@@ -1,4 +1,4 @@
-"""Counterfactuals of a caption: the same with the other gender, and the same with none."""
+"""Counterfactual captions: with the other gender, and without a gender."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _REACH = 3  # words between an article and its noun
 
 
 def swap_gender(caption: str, words: CaptionWords | None = None) -> str | None:
-    """Write a caption with every gender changed: "a man and his wife", "a woman and her husband".
+    """Swap every gender of a caption: "a man and his wife" becomes "a woman and her husband".
 
-    Words that are not about a person (see `classify`) stay. "her" becomes "him" or "his", and "his"
+    Words that mention no person (see `classify`) stay. "her" becomes "him" or "his", and "his"
     becomes "her" or "hers", by the word that follows; "a" and "an" follow their word.
 
     Parameters
@@ -63,12 +63,12 @@ def swap_gender(caption: str, words: CaptionWords | None = None) -> str | None:
 
 
 def neutralise(caption: str, words: CaptionWords | None = None) -> str | None:
-    """Write a caption so that it says no gender: "a man on his bike", "a person on their bike".
+    """Remove every gender of a caption: "a man on his bike" becomes "a person on their bike".
 
     Pronouns become "they", with their verbs ("he rides" - "they ride"); "male" before a noun goes,
-    and so does "woman" in "woman doctor"; two nouns that become the same one are counted ("a man
-    and a woman" - "two people"). Words that are not about a person stay. A verb far from its
-    pronoun ("he stops, then walks") is not found, so its ending stays. (All this is our choice.)
+    and so does "woman" in "woman doctor"; two nouns that become equal are counted ("a man
+    and a woman" - "two people"). Words that mention no person stay. A verb far from its pronoun
+    ("he stops, then walks") keeps its ending. (These rules are our choice.)
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _neutralise(draft: Draft, mention: Mention) -> bool:
 
 
 def _is_attribute(draft: Draft, mention: Mention, following: str) -> bool:
-    """Tell whether a word only says the gender of another: "male cook", "baby boy"."""
+    """Whether a word only adds a gender to another: "male cook", "baby boy"."""
     if mention.word.is_adjective_too:
         return describes(following)
     if "'" in mention.token:
@@ -151,7 +151,7 @@ def _neutralise_pronoun(draft: Draft, mention: Mention) -> None:
 
 
 def _agree(draft: Draft, place: int) -> None:
-    """Put the verbs of a pronoun that became "they" into the plural."""
+    """Change the verbs of a pronoun that became "they" to the plural."""
     if draft.at(place - 1) in ("is", "was", "has", "does"):
         draft.replace(place - 1, plural_verb(draft.at(place - 1)))
         return
@@ -167,7 +167,7 @@ def _agree(draft: Draft, place: int) -> None:
 
 
 def _join(draft: Draft, first: Mention, second: Mention) -> bool:
-    """Make "a man and a woman" two people, and "men and women" people."""
+    """Join "a man and a woman" to "two people", and "men and women" to "people"."""
     between = draft.tokens[first.place + 1 : second.place]
     gaps = [draft.gap(place).strip() for place in range(first.place, second.place)]
     is_list = not between and gaps == [","]
@@ -192,7 +192,7 @@ def _join(draft: Draft, first: Mention, second: Mention) -> bool:
 
 
 def _count_two(draft: Draft, place: int, plural: str) -> bool:
-    """Put the plural of a noun in its place, and "two" where its article is or could be."""
+    """Replace a noun by its plural, and its article by "two"."""
     first = place
     while first > 0 and place - first < _REACH and draft.at(first - 1) not in FUNCTION_WORDS:
         first -= 1

@@ -41,7 +41,7 @@ _REASON_TEXTS = {
 
 @dataclass(frozen=True)
 class CounterfactualCounts:
-    """How many captions that say a gender have counterfactuals."""
+    """Numbers of captions with a gender, and of their counterfactuals."""
 
     n: int
     """Captions that say a gender, each a row of the table."""
@@ -53,26 +53,26 @@ class CounterfactualCounts:
 
 @dataclass(frozen=True, eq=False)
 class CaptionAudit:
-    """What the captions of a file say of the people in their pictures."""
+    """Categories of the captions of a file, and the words that decided."""
 
     source: str
     """Name of the file, without its folder."""
     column: str
-    """The column that the captions were taken from; empty if there was none to choose."""
+    """Column of the captions; empty for a file without columns."""
     layout: str
-    """Whose layout the file has; empty for a plain table or list."""
+    """Layout of the file; empty for a plain table or list."""
     place: str
-    """Where the captions are from, in words."""
+    """The file with its layout or column, for messages."""
     counts: Mapping[Category, int]
     """Captions of each category."""
     words: Mapping[Category, Mapping[str, int]]
-    """Word that decided -> captions of the category that it stands in, the most frequent first."""
+    """Per category, word that decided -> number of captions, the most frequent first."""
     passed_over: Mapping[str, Mapping[str, int]]
-    """Reason -> word that was passed over -> how often."""
+    """Reason -> word that did not count -> how often."""
     n_empty: int
-    """Rows that hold no caption."""
+    """Rows without a caption."""
     counterfactuals: CounterfactualCounts | None = None
-    """What was written of counterfactuals, if it was asked for."""
+    """Counts of the counterfactuals, if they were written."""
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -139,7 +139,7 @@ def audit_captions(
     words: CaptionWords | None = None,
     progress: NamedProgress | None = None,
 ) -> CaptionAudit:
-    """Classify the captions of a file, in memory that does not grow with it.
+    """Classify the captions of a file, in bounded memory.
 
     Parameters
     ----------

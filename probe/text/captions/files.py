@@ -1,4 +1,4 @@
-"""Captions of a file, row by row and repeats included, however large the file is."""
+"""Captions of a file, row by row and with repeats, in bounded memory."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class CaptionFile:
-    """The captions of a file, to be gone through once."""
+    """The captions of a file, to be iterated once."""
 
     path: Path
     column: str
-    """The column that the captions are taken from; empty if there are none to choose from."""
+    """Column of the captions; empty for a file without columns."""
     layout: str
-    """Whose layout the file has, e.g. ``"Flickr's tokens"``; empty for a plain table or list."""
+    """Layout of the file, e.g. ``"Flickr's tokens"``; empty for a plain table or list."""
     n_rows: int
-    """How many rows there are at most: line breaks of a text file, rows of a Parquet file."""
+    """Upper limit of the number of rows: line breaks of a text file, rows of a Parquet file."""
     captions: Iterator[str | None]
     """One a row, None for a row without a caption."""
 
     def place(self) -> str:
-        """Say where the captions are from."""
+        """The file with its layout or column, for messages."""
         if self.layout:
             return f"{self.path.name} ({self.layout})"
         return f"column {self.column!r} of {self.path.name}" if self.column else self.path.name
 
 
 def open_captions(path: str | Path, *, column: str | None = None) -> CaptionFile:
-    """Begin to read a file of captions.
+    """Open a file of captions.
 
-    A ``.txt`` file holds one a line; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file has a
+    A ``.txt`` file has one a line; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file has a
     column of them, as in `read_prompts`: LAION's ``TEXT`` or ``caption`` beside ``url`` is found.
-    Known by their first line or name: Flickr's ``picture.jpg#0<tab>caption``,
+    Recognised by their first line or name: Flickr's ``picture.jpg#0<tab>caption``,
     ``image_name| comment_number| comment`` and ``image,caption``, the Localized Narratives of
-    OpenImages, COCO's ``.json`` of annotations, WinoBias. A repeated caption is given each time,
-    and only the captions are held, a few thousand rows at a time (of COCO's file, all).
+    OpenImages, COCO's ``.json`` of annotations, WinoBias. Repeats are kept. A few
+    thousand rows are in memory at a time (of COCO's file, all).
 
     Parameters
     ----------

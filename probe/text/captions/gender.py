@@ -1,4 +1,4 @@
-"""The words by which a prompt says a gender, nouns, pronouns, titles, names, or a person alone."""
+"""The words of a prompt that say a gender: nouns, pronouns, titles, given names and looks."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ from probe.text.captions.mentions import mentions, phrases_in
 
 @dataclass(frozen=True)
 class GenderReading:
-    """What a prompt says of gender, and by which words."""
+    """The words of a prompt that say a gender, and those that mention a person without one."""
 
     words: tuple[str, ...]
-    """Those that say one, as they are written, in their order."""
+    """Words that say a gender, as written, in their order."""
     genders: tuple[str, ...]
     """Of each word, of `GENDERS`."""
     passed_over: tuple[tuple[str, str], ...]
-    """Words that could have said one, each with the reason why it does not: those of
+    """Words that do not count, each with its reason: those of
     `probe.text.captions.mentions.REASONS`, and for names ``"place"``, ``"thing"``, ``"word"``,
-    ``"surname"`` and ``"author"``; ``"absent"`` is what says that nobody is there."""
+    ``"surname"`` and ``"author"``; ``"absent"`` marks people who are not there ("no people")."""
     people: tuple[str, ...] = ()
-    """Words for a person who is there that say no gender, as they are written: "nurse"."""
+    """Words for a person that say no gender, as written: "nurse"."""
     unknown: tuple[str, ...] = ()
-    """Words with a capital that are on no list and no place: perhaps names."""
+    """Capitalised words on no list: perhaps names."""
 
 
 NOTHING = GenderReading((), (), ())
 
 
 def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
-    """Find the words by which a prompt says a gender, and those for a person that say none.
+    """Find the words of a prompt that say a gender, and those for a person that say none.
 
-    A negated word says a gender, too.
-
-    Nouns and pronouns are judged as those of captions are (`probe.text.captions.mentions`): "a
-    man-made lake" says none. "A bearded nurse" says one: who asks for looks is to get them. A given
-    name counts unless it is a place ("in Virginia"), a thing ("St. Paul's Cathedral", "Maria's
-    hat"), a surname ("the work of Taylor Thomas as a carpenter"), the picture's author ("art by
-    Maria Sanchez") or, without a capital or at the beginning, perhaps a word ("a rose"). Names that
-    both genders bear are on no list.
+    A negated word counts too. Nouns and pronouns follow the rules of captions
+    (`probe.text.captions.mentions`): "a man-made lake" says no gender. "A bearded nurse" says one,
+    because the prompt asks for a look that is mostly one gender's. A given name counts unless it
+    is a place ("in Virginia"), a thing ("St. Paul's Cathedral", "Maria's hat"), a surname ("the
+    work of Taylor Thomas as a carpenter"), the artist ("art by Maria Sanchez") or, without a
+    capital or at the beginning, perhaps a word ("a rose"). Names of both genders are on no list.
 
     Parameters
     ----------
@@ -64,8 +62,7 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     words, lower = written.words, [word.lower() for word in written.words]
     found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
     people: list[str] = []
-    said = phrases_in(lower, lists.nobody)
-    absent = [" ".join(phrase) for _, phrase in said]
+    absent = [" ".join(phrase) for _, phrase in phrases_in(lower, lists.nobody)]
     for mention in mentions(prompt, lists.captions):
         if mention.word.group == "neutral":
             if _is_absent(lower, mention.place):
@@ -95,7 +92,7 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
 
 
 def _is_absent(lower: list[str], place: int) -> bool:
-    """Tell whether a person is said not to be there: "no people", "without any other person"."""
+    """Whether the prompt excludes a person: "no people", "without any other person"."""
     before = lower[:place]
     while before and before[-1] in ("any", "other", "single", "visible"):
         before.pop()
@@ -103,7 +100,7 @@ def _is_absent(lower: list[str], place: int) -> bool:
 
 
 def _reason_of_noun(written: Written, place: int, lists: GenderWords) -> str:
-    """Say why a noun that captions count is of no person; empty if it is."""
+    """Reason why a noun is no person; empty if it is one."""
     words, tokens = written.words, written.tokens
     following = tokens[place + 1] if place + 1 < len(tokens) else ""
     if words[place].lower() in lists.before and following in lists.names:

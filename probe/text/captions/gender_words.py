@@ -1,4 +1,4 @@
-"""The lists by which a prompt says a gender: nouns, titles, looks, and many given names."""
+"""Lists of words that say a gender: nouns, titles, looks and given names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from probe.text.captions.vocabulary import CaptionWords, Word, by_first, read_words
 
 DEFAULT = Path(__file__).parent.parent.parent / "data" / "gender_words.toml"
-"""The lists that are shipped with the package, beside those of captions."""
+"""The shipped lists, in addition to those of captions."""
 WIDE = DEFAULT.parent / "names"
-"""Many more given names, a file a gender, taken by a rule that NOTICE.md there states."""
+"""More given names, one file a gender; NOTICE.md there states how they were chosen."""
 
 GENDERS = ("male", "female")
 
@@ -26,14 +26,14 @@ _UNFOLDED = str.maketrans(
 
 @dataclass(frozen=True)
 class GenderWords:
-    """The lists by which a prompt is read; every key is in lower case and without accents."""
+    """Lists of words that say a gender; every key is in lower case and without accents."""
 
     captions: CaptionWords
     """Those of captions, with further nouns."""
     titles: Mapping[str, str]
     """Title -> gender."""
     hints: Mapping[str, str]
-    """What is said of a person's looks -> the gender that it is mostly said of."""
+    """Word for a person's looks -> the gender that mostly has them."""
     names: Mapping[str, str]
     """Given name -> gender."""
     wide: frozenset[str]
@@ -47,13 +47,13 @@ class GenderWords:
     before: frozenset[str]
     after: frozenset[str]
     body: frozenset[str]
-    """What shows its owner: "a woman's face"."""
+    """Parts of the body, which show their owner: "a woman's face"."""
     works: frozenset[str]
-    """What an author is named after: "painted by Greta"."""
+    """Words before "by" and an author: "painted by Greta"."""
     nobody: Mapping[str, tuple[tuple[str, ...], ...]]
-    """First token -> phrases that say that nobody is there."""
+    """First token -> phrases for an empty scene."""
     givers: frozenset[str]
-    """What may stand before a given name in capitals: titles and other names."""
+    """Capitalised words that may precede a given name: titles and other names."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> GenderWords:
@@ -62,12 +62,12 @@ class GenderWords:
         Raises
         ------
         DataError
-            If it cannot be read, lacks a list, or gives a name to both genders.
+            If it cannot be read, a list is missing, or a name is in the lists of both genders.
         """
         return _shipped() if path is None else _read(Path(path))
 
     def without(self, words: Iterable[str]) -> GenderWords:
-        """Give the same lists, as if some names and nouns had been left out."""
+        """The same lists without some names and nouns."""
         hidden = set(map(fold, words))
         known = {word: of for word, of in self.captions.known.items() if word not in hidden}
         names = {name: gender for name, gender in self.names.items() if name not in hidden}
@@ -76,7 +76,7 @@ class GenderWords:
 
 @lru_cache(maxsize=1 << 16)
 def fold(word: str) -> str:
-    """Give a word in lower case and without accents: "José" is "jose"."""
+    """A word in lower case and without accents: "José" becomes "jose"."""
     bare = unicodedata.normalize("NFKD", word.lower().translate(_UNFOLDED))
     return "".join(letter for letter in bare if not unicodedata.combining(letter))
 
@@ -104,7 +104,7 @@ def _build(data: Mapping[str, Any]) -> GenderWords:
         for gender in GENDERS:
             for name in map(fold, entry[gender].split()):
                 if names.setdefault(name, gender) != gender:
-                    raise ValueError(f"{name!r} is given to both genders; leave it out")
+                    raise ValueError(f"{name!r} is in the lists of both genders; leave it out")
     wide = {
         name: gender
         for gender in GENDERS

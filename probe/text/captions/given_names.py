@@ -1,4 +1,4 @@
-"""Given names and titles in a prompt: whose a name is, and when it is nobody's."""
+"""Given names and titles in a prompt, and when a name is not a person's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probe.text.captions.tokenization import spans_of, words_of
 
 _REACH = 3
 _AFTER_FIRST = frozenset(("is", "was", "has", "who", "the"))
-"""What makes a person's name of a word that begins a sentence: "Mark is", "Rose, who"."""
+"""Words after a first word that make it a name: "Mark is", "Rose who"."""
 
 
 @dataclass(frozen=True)
@@ -21,35 +21,34 @@ class Written:
 
     prompt: str
     words: list[str]
-    """As they are written."""
+    """As written."""
     tokens: list[str]
     """In lower case and without accents."""
     is_cased: bool
-    """Whether a capital says anything."""
+    """Whether a capital marks a name."""
 
     @classmethod
     def read(cls, prompt: str) -> Written:
-        """Take a prompt apart."""
+        """Split a prompt into words."""
         words = words_of(prompt)
         return cls(prompt, words, [fold(word) for word in words], is_cased(words))
 
     def is_followed_by_comma(self, place: int) -> bool:
-        """Tell whether a comma follows a word."""
+        """Whether a comma follows a word."""
         end = spans_of(self.prompt)[place][1]
         return self.prompt[end : end + 1] == ","
 
     def begins_with_name(self) -> bool:
-        """Tell by what follows whether the first word is a name: a comma, or one of a few verbs."""
+        """Whether the first word is a name: a comma or one of a few words follows."""
         return self.is_followed_by_comma(0) or (
             len(self.tokens) > 1 and self.tokens[1] in _AFTER_FIRST
         )
 
 
 def titles_and_names(written: Written, lists: GenderWords) -> Iterator[tuple[int, str, str]]:
-    """Give place, gender and reason of each title and name.
+    """Yield place, gender and reason of each title and name.
 
-    The reason says why a name is no person's, see `probe.text.captions.gender.GenderReading`; it
-    is empty if it is one.
+    The reason, of `probe.text.captions.gender.GenderReading`, is empty for a person's name.
     """
     words, tokens = written.words, written.tokens
     for place, token in enumerate(tokens):
@@ -64,7 +63,7 @@ def titles_and_names(written: Written, lists: GenderWords) -> Iterator[tuple[int
 
 
 def unknown_names(written: Written, lists: GenderWords) -> Iterator[str]:
-    """Give the words that a capital, and nothing else, makes look like names."""
+    """Yield the words that only their capital makes look like names."""
     if not written.is_cased:
         return
     tokens = written.tokens
@@ -80,7 +79,7 @@ def unknown_names(written: Written, lists: GenderWords) -> Iterator[str]:
 
 
 def owns_thing(words: list[str], place: int, lists: GenderWords) -> bool:
-    """Tell whether a word in 's only says whose a thing is: "a woman's hat".
+    """Whether a word in 's only names the owner of a thing: "a woman's hat".
 
     "A woman's face" and "Ida's first day as a judge" show her, and "she's a nurse" and "the man's
     in red" own nothing.
@@ -95,7 +94,7 @@ def owns_thing(words: list[str], place: int, lists: GenderWords) -> bool:
 
 
 def _reason(written: Written, place: int, lists: GenderWords) -> str:
-    """Say why a name is no person's; empty if it is one."""
+    """Reason why a name is not a person's; empty if it is."""
     words, tokens = written.words, written.tokens
     token, last = tokens[place], tokens[place - 1] if place else ""
     end = place + 1
@@ -120,7 +119,7 @@ def _reason(written: Written, place: int, lists: GenderWords) -> str:
 
 
 def _is_author(written: Written, place: int, lists: GenderWords) -> bool:
-    """Tell whether a name is that of who made the picture: "art by", "a nurse, by", "style of"."""
+    """Whether a name is the artist's: "art by", "a nurse, by", "style of"."""
     words, tokens, first = written.words, written.tokens, place
     while first and words[first - 1][0].isupper():
         first -= 1  # Greg in "by Greg Rutkowski"

@@ -1,4 +1,4 @@
-"""The little of English grammar that a changed word asks of its neighbours."""
+"""English grammar of a changed word and its neighbours: verbs, pronouns and possessives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FUNCTION_WORDS = frozenset(
         *("there", "here", "together", "alone", "again", "away"),
     ]
 )
-"""Words that begin something new: no noun phrase goes on with them."""
+"""Words that end a noun phrase."""
 
 GIVING = frozenset(
     form
@@ -69,7 +69,7 @@ _NO_VERBS = frozenset(("this", "its", "his", "always", "perhaps", "as", "us", "y
 
 
 def owns(following: str, after_that: str) -> bool:
-    """Tell whether "her" before a word is "her dog" and not "beside her": does a noun follow?
+    """Whether "her" before a word is possessive ("her dog") and not an object ("beside her").
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ def owns(following: str, after_that: str) -> bool:
 
 
 def is_determiner_his(following: str) -> bool:
-    """Tell whether "his" before a word is "his dog" and not "a friend of his"."""
+    """Whether "his" before a word is "his dog" and not "a friend of his"."""
     return bool(following) and following not in _AFTER_HIS
 
 
 def describes(following: str) -> bool:
-    """Tell whether "male" before a word describes it ("a male cook") and is no noun itself."""
+    """Whether "male" before a word is an adjective ("a male cook") and not a noun."""
     if not following or following in FUNCTION_WORDS or is_adverb(following):
         return False
     is_verb = following.endswith("ing") and following not in _NOUNS_IN_ING
@@ -97,14 +97,14 @@ def describes(following: str) -> bool:
 
 
 def is_adverb(word: str) -> bool:
-    """Tell whether a word is an adverb, by its ending or a short list."""
+    """Whether a word is an adverb, by its ending or a short list."""
     return word in _ADVERBS or (word.endswith("ly") and word not in _NOT_ADVERBS)
 
 
 def plural_verb(verb: str) -> str:
-    """Change a verb of the third person for "they": "rides" to "ride", "is" to "are".
+    """Plural of a verb in the third person: "rides" becomes "ride", "is" becomes "are".
 
-    A word that is no such verb stays as it is.
+    Any other word is returned unchanged.
     """
     if verb in _IRREGULAR:
         return _IRREGULAR[verb]
@@ -120,17 +120,17 @@ def plural_verb(verb: str) -> str:
 
 
 def contraction(following: str) -> str:
-    """Say what "he's" is with "they", by the word that follows: "they're" or "they've"."""
+    """Plural of "he's", by the word that follows: "they're" or "they've"."""
     return "they've" if following in _PARTICIPLES else "they're"
 
 
 def possessive(noun: str) -> str:
-    """Add the ending of possession: "woman's", "ladies'", "actress's"."""
+    """Possessive of a noun: "woman's", "ladies'", "actress's"."""
     return f"{noun}'" if noun.endswith("s") and not noun.endswith("ss") else f"{noun}'s"
 
 
 def in_case_of(word: str, like: str) -> str:
-    """Give a word the capitals of another: none, the first letter, or all."""
+    """Capitalise a word like another: no letter, the first, or all."""
     if len(like) > 1 and like.isupper():
         return word.upper()
     return word[:1].upper() + word[1:] if like[:1].isupper() else word

@@ -1,4 +1,4 @@
-"""Which words of a caption are about a person who is there, and why the others are not."""
+"""The words of a caption that mention a person, and why others do not."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from probe.text.captions.tokenization import words_of
 from probe.text.captions.vocabulary import CaptionWords, Word
 
 REASONS = ("phrase", "name", "thing", "sense", "group", "animal")
-"""Why a word is passed over: it is part of a phrase ("burger king") or of a name ("Iron Man"),
+"""Why a word does not count: it is part of a phrase ("burger king") or of a name ("Iron Man"),
 about a thing ("passenger train"), in another sense ("a pitcher of lemonade"), a quantity ("a couple
 of chairs"), or an animal's ("a dog with his ball")."""
 
 _OWNING = frozenset(("its", "it's", "his", "her", "their"))
 _REACH = 4
 _KINDS = frozenset(("running", "walking", "hiking", "swimming", "training", "evening", "wedding"))
-"""What shoes and clothes are for: no verbs before a thing."""
+"""Words in -ing before shoes and clothes, which are no verbs."""
 
 
 class Mention(NamedTuple):
@@ -26,14 +26,14 @@ class Mention(NamedTuple):
     place: int
     """Index of the word among the words of the caption."""
     token: str
-    """As it stands in the list of words: lower case."""
+    """The word in lower case."""
     word: Word
     reason: str
     """One of `REASONS`, or empty if it counts."""
 
 
 def mentions(caption: str, words: CaptionWords) -> list[Mention]:
-    """Find the words of a caption that may be about a person, and say of each whether it is."""
+    """Find the words of a caption that may be about a person, and decide whether each is."""
     raw = words_of(caption)
     tokens = [word.lower() for word in raw]
     places = [place for place, token in enumerate(tokens) if token in words.known]
@@ -42,7 +42,7 @@ def mentions(caption: str, words: CaptionWords) -> list[Mention]:
     reasons = _reasons_of_nouns(raw, tokens, places, words)
     animals = [p for p, token in enumerate(tokens) if _is_animal(tokens, p, token, words)]
     if animals:
-        _pass_to_animals(tokens, places, reasons, animals, words)
+        _assign_to_animals(tokens, places, reasons, animals, words)
     return [Mention(p, tokens[p], words.known[tokens[p]], reasons.get(p, "")) for p in places]
 
 
@@ -72,7 +72,7 @@ def _reasons_of_nouns(
 
 
 def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:
-    """Tell whether the next noun is a thing: "passenger train", "men's black running shoes"."""
+    """Whether the next noun is a thing: "passenger train", "men's black running shoes"."""
     token = tokens[place]
     things = words.attributive.get(token)
     if not things:
@@ -90,7 +90,7 @@ def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:
 def phrases_in(
     tokens: list[str], phrases: Mapping[str, tuple[tuple[str, ...], ...]]
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Give each phrase that stands among the tokens, and where; phrases by their first token."""
+    """Yield (place, phrase) of each phrase among the tokens."""
     for place, token in enumerate(tokens):
         for phrase in phrases.get(token, ()):
             if tuple(tokens[place : place + len(phrase)]) == phrase:
@@ -98,13 +98,13 @@ def phrases_in(
 
 
 def is_cased(raw: list[str]) -> bool:
-    """Tell whether a capital letter means something: not in headlines, nor all in capitals."""
+    """Whether a capital letter marks a name: not in headlines, nor in all capitals."""
     long = [word for word in raw if len(word) > 3]
     return bool(long) and sum(word[0].isupper() for word in long) <= len(long) / 2
 
 
 def _is_name(raw: list[str], place: int, words: CaptionWords) -> bool:
-    """Tell whether a word within a sentence is of a name, and not the title before a person's."""
+    """Whether a word is part of a name, and not the title before a person's."""
     if not place or not raw[place][0].isupper():
         return False
     before = place > 1 and raw[place - 1][0].isupper()
@@ -126,14 +126,14 @@ def _is_animal(tokens: list[str], place: int, token: str, words: CaptionWords) -
     )
 
 
-def _pass_to_animals(
+def _assign_to_animals(
     tokens: list[str],
     places: list[int],
     reasons: dict[int, str],
     animals: list[int],
     words: CaptionWords,
 ) -> None:
-    """Pass over kin and pronouns that are the animals', not a person's."""
+    """Give kin and pronouns that belong to an animal the reason "animal"."""
     known = [(place, words.known[tokens[place]]) for place in places if place not in reasons]
     is_sure = any(not word.is_pronoun and not word.of_animals_too for _, word in known)
     is_wild = any(tokens[place] not in words.pets for place in animals)
@@ -170,5 +170,5 @@ def _is_kin_of_animal(
 
 
 def _has_owner(place: int, pronoun: Word, people: list[tuple[int, Word]]) -> bool:
-    """Tell whether a person stands before a pronoun who may be meant by it."""
+    """Whether a person before a pronoun may be its antecedent."""
     return any(p < place and word.group in ("neutral", pronoun.group) for p, word in people)

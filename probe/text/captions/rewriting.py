@@ -1,4 +1,4 @@
-"""A caption that is being rewritten: its words, what replaces them, and what lies between."""
+"""A caption that is being rewritten: its words, their replacements, and the text between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probe.text.templates import article
 
 @dataclass
 class Draft:
-    """A caption as its words, some of them to be replaced or to go."""
+    """A caption as its words, of which some are replaced or removed."""
 
     caption: str
     spans: list[tuple[int, int]]
@@ -21,15 +21,15 @@ class Draft:
     tokens: list[str]
     """The words, in lower case."""
     gendered: list[Mention]
-    """The words that say a gender of a person."""
+    """Words that say a person's gender."""
     people: set[int]
-    """Places of the words for people of no said gender."""
+    """Places of the words for people without a gender."""
     new: dict[int, str] = field(default_factory=dict)
-    """Place -> what stands there instead; empty if nothing does."""
+    """Place -> its new word; empty to remove the old one."""
 
     @classmethod
     def read(cls, caption: str, words: CaptionWords) -> Draft:
-        """Find the words of a caption, and those that say a gender."""
+        """Split a caption into words, and find those that say a gender."""
         spans = spans_of(caption)
         counted = [mention for mention in mentions(caption, words) if not mention.reason]
         return cls(
@@ -41,7 +41,7 @@ class Draft:
         )
 
     def old(self, place: int) -> str:
-        """The word that stands at a place, as it is written."""
+        """The word at a place, as written."""
         start, end = self.spans[place]
         return self.caption[start:end]
 
@@ -50,30 +50,30 @@ class Draft:
         return self.tokens[place] if 0 <= place < len(self.tokens) else ""
 
     def gap(self, place: int) -> str:
-        """What lies between a word and the next, or the end."""
+        """The text between a word and the next, or the end."""
         end = self.spans[place + 1][0] if place + 1 < len(self.spans) else len(self.caption)
         return self.caption[self.spans[place][1] : end]
 
     def next(self, place: int) -> str:
-        """The next word of the same clause; empty if a mark or the end comes first."""
+        """The next word of the same clause; empty before a punctuation mark or the end."""
         return "" if self.gap(place).strip() else self.at(place + 1)
 
     def replace(self, place: int, new: str) -> None:
-        """Put another word at a place, with the capitals of the old one."""
+        """Replace the word at a place; capitals stay."""
         self.new[place] = in_case_of(new, self.old(place))
 
     def replace_noun(self, mention: Mention, noun: str) -> None:
-        """Put another noun at a place; whoever owned something owns it still."""
+        """Replace a noun; a possessive stays a possessive."""
         token, place = mention.token, mention.place
         if "'" in token:
             self.replace(place, possessive(noun))
         elif token.endswith("s") and self._is_possessive_plural(place) and not noun.endswith("s"):
-            self.replace(place, f"{noun}'s")  # the mark itself goes in `text`
+            self.replace(place, f"{noun}'s")  # `text` removes the old apostrophe
         else:
             self.replace(place, noun)
 
     def text(self) -> str:
-        """The caption with its new words, and the articles and capitals that they need."""
+        """The caption with its new words, articles and capitals."""
         self._fix_articles()
         parts: list[str] = [self.caption[: self.spans[0][0]]] if self.spans else [self.caption]
         is_start_gone = False

@@ -1,11 +1,11 @@
-"""What of a caption is read: its words, without those that it quotes."""
+"""The words of a caption, without those in quotation marks."""
 
 from __future__ import annotations
 
 import re
 
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
-"""Letters, with hyphens and apostrophes within: "man-made" is one word and none about a man."""
+"""Letters, with hyphens and apostrophes inside: "man-made" is one word."""
 
 APOSTROPHES = ("'", "\u2019")
 
@@ -14,21 +14,21 @@ _QUOTED = re.compile(rf'"[^"]{{1,80}}"|{_OPEN}[^{_CLOSE}]{{1,80}}{_CLOSE}')
 
 
 def spans_of(caption: str) -> list[tuple[int, int]]:
-    """Find where each word of a caption begins and ends.
+    """Start and end of each word of a caption.
 
-    What stands in double (or curly) quotation marks is said or written in the picture, and is left
-    out, unless nothing else is there.
+    Words in double (or curly) quotation marks are spoken or written in the picture; they are left
+    out, unless the caption has no others.
     """
     return [match.span() for match in WORD.finditer(_readable(caption))]
 
 
 def words_of(caption: str) -> list[str]:
-    """Split a caption into its words as they are written; an apostrophe is always ``'``."""
+    """Words of a caption, as written; every apostrophe is ``'``."""
     return WORD.findall(_readable(caption))
 
 
 def _readable(caption: str) -> str:
-    """The same text, letter by letter, with blanks in place of what it quotes."""
+    """A text of the same length, with blanks in place of quotations."""
     text = caption.replace(_CLOSE_ONE, "'")
     if '"' in text or _OPEN in text:
         rest = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), text)

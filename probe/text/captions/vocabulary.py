@@ -1,4 +1,4 @@
-"""The words by which captions are told apart, read from TOML and looked up by token."""
+"""The words that decide the category of a caption, read from TOML."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Word:
     """``"male"``, ``"female"``, or ``"neutral"`` if it says no gender."""
     is_pronoun: bool = False
     of_animals_too: bool = False
-    """True for kin, the young and "male": whose it is, the animals beside it tell."""
+    """True for kin, the young and "male", which may be an animal's."""
     is_adjective_too: bool = False
     swapped: str = ""
     """The form of the other gender; empty if there is none."""
@@ -43,9 +43,9 @@ class Word:
 
 @dataclass(frozen=True)
 class Sense:
-    """The company in which a word of several senses is a person; one kind of it is enough.
+    """The neighbours that make an ambiguous word a person; one kind of neighbour is enough.
 
-    A sense that only names words which must not follow holds before all others.
+    With only ``not_before``, the word is a person unless one of those follows.
     """
 
     after: frozenset[str]
@@ -53,10 +53,10 @@ class Sense:
     """Words, ``""`` for the end of the caption, and endings such as ``"-ing"``."""
     not_before: frozenset[str]
     beside: frozenset[str]
-    """Words that stand anywhere in the caption."""
+    """Words anywhere in the caption."""
 
     def holds(self, tokens: list[str], place: int) -> bool:
-        """Tell whether the word at a place is a person there."""
+        """Whether the word at a place is a person there."""
         last = tokens[place - 1] if place else ""
         following = tokens[place + 1] if place + 1 < len(tokens) else ""
         if following in self.not_before:
@@ -74,23 +74,23 @@ class Sense:
 
 @dataclass(frozen=True)
 class CaptionWords:
-    """Everything that a caption is classified by; every key is a token in lower case."""
+    """The words that decide the category of a caption; every key is a token in lower case."""
 
     known: Mapping[str, Word]
     """Every form of every word for a person, with and without ``'s``."""
     senses: Mapping[str, Sense]
     attributive: Mapping[str, frozenset[str]]
-    """Word of a person -> what it is about when one of these follows: "passenger" -> "train"."""
+    """Word of a person -> things that it describes when they follow it: "passenger" -> "train"."""
     phrases: Mapping[str, tuple[tuple[str, ...], ...]]
-    """First token -> phrases that are about nobody who is there."""
+    """First token -> phrases that mean no person: "man made"."""
     collectives: frozenset[str]
     animals: frozenset[str]
     pets: frozenset[str]
     not_animals_after: frozenset[str]
     steps: frozenset[str]
-    """What may stand between an animal and its kin or young: "a giraffe and her baby"."""
+    """Words between an animal and its kin or young: "a giraffe and her baby"."""
     titles: frozenset[str]
-    """What stands before a person's name: "Queen Victoria"."""
+    """Words before a person's name: "Queen Victoria"."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> CaptionWords:
@@ -99,8 +99,7 @@ class CaptionWords:
         Raises
         ------
         DataError
-            If the file is missing, is not TOML, or an entry is not what it must be; the message
-            names the entry, the value and what was needed.
+            If the file cannot be read or an entry is wrong; the message names it.
         """
         return _shipped() if path is None else _read(Path(path))
 
@@ -115,20 +114,20 @@ def _read(path: Path) -> CaptionWords:
 
 
 def read_words(path: Path, build: Callable[[Mapping[str, Any]], T], *, shipped: Path) -> T:
-    """Read a TOML file of words and build what is looked up in it.
+    """Read a TOML file of words and build the look-up from it.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is not TOML, or `build` cannot use it: the message names the
-        shipped file to compare it with.
+        If the file cannot be read or an entry is wrong; the message names the shipped file to
+        compare it with.
     """
     data = TomlTable.read(path, "words").data
     try:
         return build(data)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} lacks {error} or has it in another form; compare it with {shipped}"
+            f"{path}: {error} is missing or has another form; compare it with {shipped}"
         ) from error
     except ValueError as error:
         raise DataError(f"{path}: {error}; correct the file") from error
@@ -213,7 +212,7 @@ def _forms(forms: Any, entry: object) -> list[str]:
 
 
 def by_first(phrases: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Sort phrases by their first token."""
+    """Phrases by their first token."""
     found: dict[str, tuple[tuple[str, ...], ...]] = {}
     for phrase in phrases:
         if tokens := tuple(phrase.split()):
