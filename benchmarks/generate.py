@@ -24,9 +24,9 @@ from PIL import Image
 from scipy import stats
 
 from probe.images import denoising
-from probe.images.cpu_workers import Streams
+from probe.images.cpu_workers import CpuWorkers
 from probe.images.generation import GenerationPlan, generate
-from probe.images.guidance_cache import computing_once
+from probe.images.guidance_cache import guidance_cache
 from probe.images.pipelines import generation_settings, load_pipeline
 from probe.text.checkpoints import resolve_model
 from probe.text.lexicon import Lexicon
@@ -140,7 +140,7 @@ def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) 
     pipeline.scheduler.set_timesteps(n_steps)
     text = pipeline.text_encoder.config
     device = pipeline.unet.device
-    streams = Streams(pipeline, len(denoising.denoised_together(min(n, size), device)))
+    streams = CpuWorkers(pipeline, len(denoising.denoised_together(min(n, size), device)))
 
     @torch.inference_mode()
     def passes(n_rows: int) -> None:
@@ -148,7 +148,7 @@ def bare(pipeline: Any, n: int, size: int, guidance_scale: float, n_steps: int) 
         latents = torch.randn(n_rows, *denoising.latent_shape(pipeline))
         rows = torch.cat([latents] * copies)
         states = torch.randn(len(rows), text.max_position_embeddings, text.hidden_size)
-        with computing_once(unet):
+        with guidance_cache(unet):
             for step in pipeline.scheduler.timesteps:
                 unet(rows, step, encoder_hidden_states=states, return_dict=False)
         for part in denoising.decoded_together(n_rows, device):

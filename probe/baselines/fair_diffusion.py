@@ -128,9 +128,7 @@ class _Guided:
         self._momentum = beta * self._momentum + (1 - beta) * guidance
         if self._step >= round(self._guidance.warmup * len(self._scheduler.timesteps)):
             predicted = predicted.clone()
-            for half in predicted.split(
-                self._n
-            ):  # in both halves, independent of the guidance scale
+            for half in predicted.split(self._n):  # both, whatever the guidance scale
                 half[self._rows] += guidance
         self._step += 1
         return (predicted,)

@@ -1,1 +1,1 @@
-"""Room 4, pictures and their scores: generation, attributes, fairness, quality."""
+"""Image models: generation, interventions, classifiers, faces, quality."""

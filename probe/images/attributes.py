@@ -1,4 +1,4 @@
-"""Pictures -> the attributes that a classifier perceives in them."""
+"""Classify the perceived attributes of images."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 class AttributeClassifier:
     """A frozen image classifier whose labels are values of attributes.
 
-    Labels of the form ``attribute:value`` ("gender:woman", "age:young") make one attribute of all
-    its values, with a softmax of its own; labels without a colon make one attribute ``label``.
-
-    What it gives is *perceived*: what a classifier makes of a picture, not who anybody is.
+    Labels of the form ``attribute:value`` ("gender:woman", "age:young") form one attribute each,
+    with its own softmax; labels without a colon form one attribute ``label``. The result is a
+    *perceived* attribute, not who a person is.
 
     Attributes
     ----------
@@ -43,7 +42,7 @@ class AttributeClassifier:
 
     @classmethod
     def load(cls, folder: Path | str, *, device: str | torch.device = "cpu") -> AttributeClassifier:
-        """Open the folder of any model that ``AutoModelForImageClassification`` opens.
+        """Load the folder of any model that ``AutoModelForImageClassification`` loads.
 
         Raises
         ------
@@ -62,30 +61,30 @@ class AttributeClassifier:
     def label(
         self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
     ) -> pd.DataFrame:
-        """Say which value of each attribute is seen in each picture.
+        """Classify every attribute of each image.
 
         Parameters
         ----------
         images : sequence of paths or PIL images, or ndarray of shape (n, height, width, channels)
-            Pictures; arrays hold bytes, or floats from 0 to 1.
+            Arrays hold bytes, or floats from 0 to 1.
         batch_size : int, default=256
-            How many pictures are held at a time.
+            Images in memory at once.
         progress : callable, optional
-            Called with (done, total) pictures after each batch.
+            Called with (done, total) images after each batch.
 
         Returns
         -------
         DataFrame of n rows
             For each attribute a column of its name (the most probable value) and one
-            ``<attribute>_confidence`` (its probability among the attribute's values, from 1/K for
-            a guess to 1).
+            ``<attribute>_confidence`` (its probability among the attribute's values, from 1/K to
+            1).
 
         Raises
         ------
         DataError
-            If there are no pictures, or one cannot be read; the message names the file.
+            If there are no images, or one cannot be read; the message names the file.
         ModelError
-            If the model returns something that is no number.
+            If the model returns values that are not finite.
         """
         import pandas as pd
 
@@ -129,6 +128,6 @@ def _group(names: list[str]) -> dict[str, list[int]]:
         if len(found) < 2:
             raise ModelError(
                 f"attribute {attribute!r} of the classifier has the single value "
-                f"{names[found[0]]!r}, which it would see everywhere; needed at least 2 values"
+                f"{names[found[0]]!r}, which every image would get; needed at least 2 values"
             )
     return columns

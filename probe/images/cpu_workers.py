@@ -1,16 +1,16 @@
-"""Make parts of a batch side by side: one thread each, with its share of the cores."""
+"""Work on several threads: parts of a batch side by side on a CPU, or one beside the next."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from copy import copy, deepcopy
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from probe.images.guidance_cache import is_compiled
-from probe.images.thread_pool import alongside
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Streams:
-    """Threads that each make pictures with a pipeline of their own.
+class CpuWorkers:
+    """Threads that generate images, each with its own copy of the pipeline.
 
-    On a CPU, small parts take less time side by side, each on one core, than one after the other
-    on all of them. An accelerator, or a compiler, is busy with one.
+    On a CPU, small parts of a batch take less time side by side, each on one core, than one after
+    the other on all cores. On an accelerator, or with a compiled U-Net, there is one worker.
 
     Parameters
     ----------
     pipeline : StableDiffusionPipeline
     n_parts : int
-        Parts that memory holds at once.
+        Parts that fit in memory at once.
     """
 
     def __init__(self, pipeline: StableDiffusionPipeline, n_parts: int) -> None:
@@ -36,35 +36,65 @@ class Streams:
         self._cores = torch.get_num_threads()
         can_share = pipeline.unet.device.type == "cpu" and not is_compiled(pipeline.unet)
         self.n = max(1, min(self._cores, n_parts)) if can_share else 1
-        self._own = threading.local()
+        self._local = threading.local()
 
     @property
     def pipeline(self) -> StableDiffusionPipeline:
-        """That of the thread which asks."""
-        return getattr(self._own, "pipeline", self._pipeline)
+        """The pipeline of the calling thread."""
+        return getattr(self._local, "pipeline", self._pipeline)
 
     def run(self, pieces: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
-        """Run pieces of work as `alongside` does, on as many threads as there are streams."""
+        """Run pieces of work as `run_in_threads` does, with one thread per worker."""
         if self.n == 1:
-            yield from alongside(pieces)
+            yield from run_in_threads(pieces)
             return
         try:
-            yield from alongside(pieces, self.n, self._begin)
+            yield from run_in_threads(pieces, self.n, self._start)
         finally:
-            torch.set_num_threads(self._cores)  # what a thread sets, later threads begin with
+            torch.set_num_threads(self._cores)  # later threads inherit the last setting
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         torch.set_num_threads(self._cores // self.n)
-        self._own.pipeline = separate(self._pipeline)
+        self._local.pipeline = independent_copy(self._pipeline)
 
 
-def separate(pipeline: StableDiffusionPipeline) -> StableDiffusionPipeline:
-    """Give a pipeline of the same weights whose denoiser and scheduler are its own.
+def run_in_threads(
+    pieces: Iterable[Callable[[], T]],
+    n_threads: int = 1,
+    start: Callable[[], None] | None = None,
+) -> Generator[T, None, None]:
+    """Run each piece on another thread, and yield its result when it has ended.
 
-    What hooks, shadows and steps do to one is not seen by the other.
+    Pieces are taken, and so prepared, on the calling thread while earlier ones run. At most
+    ``n_threads`` run at once and at most one waits; each thread calls ``start`` first. An exception
+    of a piece is raised here, before the next one starts. However this ends (error, Ctrl-C, or
+    closed by the caller), running pieces are finished and no other is started.
+    """
+    with ThreadPoolExecutor(n_threads, "probe", start) as executor:
+        running: set[Future[T]] = set()
+        for piece in pieces:
+            if len(running) == n_threads:
+                yield from _ended(running)
+            running.add(executor.submit(piece))
+        while running:
+            yield from _ended(running)
+
+
+def independent_copy(pipeline: StableDiffusionPipeline) -> StableDiffusionPipeline:
+    """Copy a pipeline with shared weights but its own U-Net object and scheduler.
+
+    Hooks, overridden methods and scheduler steps of one do not affect the other.
     """
     weights = [*pipeline.unet.parameters(), *pipeline.unet.buffers()]
     other = copy(pipeline)
     other.unet = deepcopy(pipeline.unet, {id(weight): weight for weight in weights})
     other.scheduler = deepcopy(pipeline.scheduler)
     return other
+
+
+def _ended(running: set[Future[T]]) -> Iterator[T]:
+    """Wait until a future has ended, and remove those that have from ``running``."""
+    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+    running -= ended
+    for one in ended:
+        yield one.result()

@@ -1,4 +1,4 @@
-"""Make the pictures of a plan, each once: a folder of images that says what it was made from."""
+"""Generate the images of a plan, each once, into a folder with keys of what they were made from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from probe.images.cpu_workers import Streams
+from probe.images.cpu_workers import CpuWorkers
 from probe.images.denoising import (
     decode,
     denoise,
@@ -51,39 +51,38 @@ def generate(
     known: dict[str, torch.Tensor] | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Make the pictures of a plan, each once, and describe them in ``metadata.jsonl``.
+    """Generate the images of a plan, each once, and describe them in ``metadata.jsonl``.
 
-    A picture's key is the hash of all that it is made from: the states that condition it, its
-    noise, guidance, steps and weights, and what a method changes in the denoiser. It stands in the
-    file, so that a picture which is already there is not made again. Batches and their parts are
-    cut by the plan alone, and a part is made whole or not at all, so an interruption changes no
-    bit. Parts are made side by side where that is faster, and otherwise each is decoded and written
-    beside the next one; after an error or Ctrl-C, those begun are finished first.
+    An image's key, stored in its file, is the hash of everything it is made from: conditioning
+    states, noise, guidance, steps, weights, and what a method changes in the denoiser. An image
+    whose key is present is not generated again. Batches and their parts depend on the plan only and
+    a part is made as a whole, so that an interruption does not change a bit. Parts run side by side
+    on a CPU; otherwise each is decoded and written beside the next. After an error or Ctrl-C,
+    running parts are finished.
 
     Parameters
     ----------
     pipeline : StableDiffusionPipeline
-        What denoises; see `probe.images.pipelines.load_pipeline`.
+        See `probe.images.pipelines.load_pipeline`.
     plan : GenerationPlan
     folder : Path
-        Follows the imagefolder convention: PNGs and ``metadata.jsonl``, which is written last.
+        An imagefolder: PNGs and ``metadata.jsonl``, which is written last.
     guidance_scale : float
-        Weight of the prompt; 1 is no guidance.
+        1 is no guidance.
     n_steps : int
         Denoising steps.
     revision : str
-        Revision of the pipeline's weights.
+        Of the pipeline's weights.
     intervention : Intervention, optional
-        The method that corrects; the noise stays the same. Without it, the base model.
+        The base model without it. The noise is the same.
     batch_size : int, optional
-        Pictures in memory at once; by default what a few GB hold. On a CPU a large batch is made in
-        parts, which is faster and changes no bit.
+        Images in memory at once; by default as many as fit in a few GB.
     reuse : Path or sequence of Path, optional
-        Folders of earlier pictures: those with the same key are copied, not computed.
+        Folders whose images are copied where the key is the same.
     known : dict of str to Tensor, optional
-        The pipeline's states of prompts that were encoded before; those encoded here are added.
+        States of prompts that were encoded before; new ones are added.
     progress : callable, optional
-        Called with (pictures done, all pictures).
+        Called with (images done, all images).
 
     Returns
     -------
@@ -97,34 +96,35 @@ def generate(
     size = batch_size or fitting_batch(pipeline)
     settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
     method = intervention or Intervention()
-    device = pipeline.unet.device
-    asked = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
+    known = {} if known is None else known
+    prompts, seeds = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
     pipeline.set_progress_bar_config(disable=True)
     with torch.no_grad():
-        conditions = method.conditions(*asked)
-        plain = {} if known is None else known
-        states = _conditioning(pipeline, list(dict.fromkeys(conditions)), method, plain)
-        names = {condition: method.signature(condition) for condition in states}
-        keys = _keys(conditions, asked[1], states, names, settings)
+        conditions = method.conditions(prompts, seeds)
+        distinct = list(dict.fromkeys(conditions))
+        plain = torch.stack(_encoded(pipeline, [of.prompt for of in distinct], known))
+        states = dict(zip(distinct, method.correct(distinct, plain), strict=True))
+        signatures = {condition: method.signature(condition) for condition in distinct}
+        keys = _keys(conditions, seeds, states, signatures, settings)
         table = plan.table.assign(**{_KEY: keys}).reset_index(drop=True)
         earlier = [reuse] if isinstance(reuse, Path) else reuse or ()
-        made = {key: path for folder in earlier for key, path in _pictures_by_key(folder).items()}
+        made = {key: path for one in earlier for key, path in _images_by_key(one).items()}
         is_made = table[_KEY].isin(made.keys())
         done = 0
         for row in table[is_made].itertuples():
             _copy(made[row.key], folder / row.file_name, row.key)
             done = _report(progress, done + 1, len(table))
         new = table[~is_made]
-        empty = _encoded(pipeline, [""], plain)[0] if guidance_scale > 1 else None
-        # A method that changes the denoiser may compute on few rows of what it is given.
-        cut = _whole if any(names.values()) else partial(denoised_together, device=device)
-        streams = Streams(pipeline, len(cut(min(size, len(new)))))
+        empty = _encoded(pipeline, [""], known)[0] if guidance_scale > 1 else None
+        # A method that changes the denoiser may compute on few rows of a part.
+        divide = _whole if any(signatures.values()) else _divided(pipeline.unet.device)
+        workers = CpuWorkers(pipeline, len(divide(min(size, len(new)))))
 
-        def denoised(rows: pd.DataFrame) -> torch.Tensor:
+        def latents_of(rows: pd.DataFrame) -> torch.Tensor:
             under = [conditions[row] for row in rows.index]
-            with method.denoising(streams.pipeline, under):
+            with method.denoising(workers.pipeline, under):
                 return denoise(
-                    streams.pipeline,
+                    workers.pipeline,
                     torch.stack([states[condition] for condition in under]),
                     empty,
                     [int(seed) for seed in rows["seed"]],
@@ -133,42 +133,32 @@ def generate(
                 )
 
         def finish(rows: pd.DataFrame, files: list[Path], latents: torch.Tensor | None) -> int:
-            latents = denoised(rows) if latents is None else latents
-            images = decode(streams.pipeline, latents)
+            latents = latents_of(rows) if latents is None else latents
+            images = decode(workers.pipeline, latents)
             for file, image, key in zip(files, images, rows[_KEY], strict=True):
                 _write(file, image, key)
             return len(rows)
 
         def pieces() -> Iterator[Callable[[], int]]:
-            """Cut the plan into parts, and give what is to do of each beside the next one."""
+            """Yield the work on each part that runs on another thread."""
             for start in range(0, len(new), size):
                 batch = new.iloc[start : start + size]
-                for part in cut(len(batch)):
+                for part in divide(len(batch)):
                     rows = batch.iloc[part]
                     files = [folder / name for name in rows["file_name"]]
                     if [_stored_key(file) for file in files] == rows[_KEY].tolist():
                         yield partial(len, rows)
-                    elif streams.n > 1:
+                    elif workers.n > 1:
                         yield partial(finish, rows, files, None)
                     else:
-                        yield partial(finish, rows, files, denoised(rows))
+                        yield partial(finish, rows, files, latents_of(rows))
 
-        with closing(streams.run(pieces())) as finished:
+        with closing(workers.run(pieces())) as finished:
             for n in finished:
                 done = _report(progress, done + n, len(table))
     _remove_unplanned(folder, set(table["file_name"]))
     write_metadata(folder, table)
     return table
-
-
-def _conditioning(
-    pipeline: StableDiffusionPipeline,
-    conditions: list[Condition],
-    method: Intervention,
-    known: dict[str, torch.Tensor],
-) -> dict[Condition, torch.Tensor]:
-    states = torch.stack(_encoded(pipeline, [of.prompt for of in conditions], known))
-    return dict(zip(conditions, method.correct(conditions, states), strict=True))
 
 
 def _encoded(
@@ -186,10 +176,7 @@ def _keys(
     signatures: dict[Condition, str],
     settings: str,
 ) -> list[str]:
-    hashes = {
-        condition: hash_parts(np.asarray(state.float().cpu().numpy()))
-        for condition, state in states.items()
-    }
+    hashes = {of: hash_parts(np.asarray(s.float().cpu().numpy())) for of, s in states.items()}
     changed = {of: (name,) if name else () for of, name in signatures.items()}
     return [
         hash_parts(hashes[condition], str(seed), settings, *changed[condition])
@@ -201,7 +188,11 @@ def _whole(n: int) -> list[slice]:
     return [slice(n)]
 
 
-def _pictures_by_key(folder: Path) -> dict[str, Path]:
+def _divided(device: torch.device) -> Callable[[int], list[slice]]:
+    return partial(denoised_together, device=device)
+
+
+def _images_by_key(folder: Path) -> dict[str, Path]:
     table = read_metadata(folder)
     return {key: folder / name for key, name in zip(table[_KEY], table["file_name"], strict=True)}
 
@@ -228,7 +219,7 @@ def _copy(source: Path, path: Path, key: str) -> None:
 
 
 def _remove_unplanned(folder: Path, planned: set[str]) -> None:
-    """Remove pictures of an earlier plan: an imagefolder may hold none that has no metadata."""
+    """Remove images of an earlier plan: every image of an imagefolder needs metadata."""
     for path in sorted(folder.rglob("*.png")):
         if path.relative_to(folder).as_posix() not in planned and _stored_key(path):
             path.unlink()

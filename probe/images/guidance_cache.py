@@ -1,4 +1,4 @@
-"""Compute once what a guided denoising computes again: equal halves, and keys of equal words."""
+"""Cache what a guided U-Net would compute twice: equal halves, and the prompt's keys and values."""
 
 from __future__ import annotations
 
@@ -9,56 +9,58 @@ from typing import Any
 import torch
 
 LEAST_ROWS = 16
-"""Rows below which torch takes other kernels, which round otherwise."""
+"""For fewer rows torch selects other kernels, which round differently."""
 
 
 @contextmanager
-def computing_once(unet: Any) -> Iterator[None]:
-    """Have a U-Net compute once what it would compute twice or at every step; no bit changes.
+def guidance_cache(unet: Any) -> Iterator[None]:
+    """Let a U-Net skip repeated computations, without changing a bit of its output.
 
-    With guidance the U-Net sees the latents twice, without the prompt and with it. Up to its first
-    cross-attention both halves are equal, so one is computed. And the keys and values of the words
-    are the same at every step, so they are kept from the first one. Modules that are hooked,
-    shadowed or compiled by others are left alone, and so is a compiled U-Net. The weights must not
-    change before the block ends.
+    With guidance the U-Net gets the latents twice. Up to its first cross-attention both halves are
+    equal, so that one is computed; and the keys and values of the prompt are the same at every
+    step. Modules that are hooked, overridden or compiled are left alone, and so is a compiled
+    U-Net. The weights must not change inside the block.
 
     Parameters
     ----------
     unet : UNet2DConditionModel
     """
-    shadowed: list[Any] = []
+    overridden: list[Any] = []
     try:
-        for modules, once in ((_before_words(unet), halved), (_of_words(unet), kept)):
+        for modules, wrap in (
+            (_before_cross_attention(unet), halved),
+            (_of_the_prompt(unet), remembered),
+        ):
             for module in modules:
                 if not (is_compiled(unet) or _is_changed(module)):
-                    module.forward = once(module.forward)
-                    shadowed.append(module)
+                    module.forward = wrap(module.forward)
+                    overridden.append(module)
         yield
     finally:
-        for module in shadowed:
+        for module in overridden:
             del module.forward
 
 
 def halved(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compute the first half of the rows alone where all that is given has equal halves."""
+    """Compute the first half of the rows only, if every argument has two equal halves."""
 
     def once(*args: Any, **kwargs: Any) -> Any:
         given = [of for of in (*args, *kwargs.values()) if isinstance(of, torch.Tensor)]
         n = len(given[0]) if given else 0
         if n < 2 * LEAST_ROWS or n % 2 or not all(len(of) == n and _is_twice(of) for of in given):
             return forward(*args, **kwargs)
-        half = [of[: n // 2] if isinstance(of, torch.Tensor) else of for of in args]
-        named = {
-            name: of[: n // 2] if isinstance(of, torch.Tensor) else of
-            for name, of in kwargs.items()
-        }
-        return _twice(forward(*half, **named))
+
+        def half(of: Any) -> Any:
+            return of[: n // 2] if isinstance(of, torch.Tensor) else of
+
+        named = {name: half(of) for name, of in kwargs.items()}
+        return _twice(forward(*map(half, args), **named))
 
     return once
 
 
-def kept(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the last result again for the very same tensor, unchanged."""
+def remembered(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the last result again for the same unmodified tensor."""
     last: list[Any] = []
 
     def once(states: torch.Tensor) -> Any:
@@ -71,12 +73,12 @@ def kept(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_compiled(unet: Any) -> bool:
-    """Tell whether `torch.compile` wraps a module, or has been told to compile its calls."""
+    """Whether `torch.compile` wraps a module, or its calls are compiled."""
     return hasattr(unet, "_orig_mod") or unet._compiled_call_impl is not None
 
 
-def _before_words(unet: Any) -> Iterator[torch.nn.Module]:
-    """Modules that see nothing of the prompt, as far as they can be told in any such U-Net."""
+def _before_cross_attention(unet: Any) -> Iterator[torch.nn.Module]:
+    """Yield the modules that do not depend on the prompt in any U-Net of this class."""
     yield unet.conv_in
     for block in unet.down_blocks:
         if not getattr(block, "has_cross_attention", False):
@@ -88,7 +90,7 @@ def _before_words(unet: Any) -> Iterator[torch.nn.Module]:
         return
 
 
-def _of_words(unet: Any) -> Iterator[torch.nn.Module]:
+def _of_the_prompt(unet: Any) -> Iterator[torch.nn.Module]:
     for name, module in unet.named_modules():
         if name.endswith(("attn2.to_k", "attn2.to_v")):
             yield module

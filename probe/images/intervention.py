@@ -1,4 +1,4 @@
-"""What a method may change while pictures are made: their words, their states, the denoiser."""
+"""What a method may change while images are generated: prompts, states, the denoiser."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Condition:
-    """What one picture is made under; pictures of equal conditions differ in their noise alone."""
+    """What one image is generated under; images of equal conditions differ in their noise only."""
 
     prompt: str
-    """The words that are encoded."""
+    """The text that is encoded."""
     route: str = ""
-    """Which of its ways the method takes for this picture; empty if it has but one."""
+    """Which variant of the method applies to this image; empty if there is only one."""
 
 
 class Corrector(Protocol):
@@ -29,21 +29,21 @@ class Corrector(Protocol):
 
 
 class Intervention:
-    """A method as the making of pictures meets it; as it stands, the base model.
+    """Base class of methods; itself the base model.
 
-    A method overrides what it changes. Whatever it leaves alone must stay as it is bit for bit, so
-    that a picture which it does not touch is the base model's, and is not made again.
+    A method overrides what it changes. Whatever it does not change must be equal bit for bit, so
+    that an unaffected image is the base model's, and is not generated again.
     """
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Choose what each picture is made under.
+        """Choose the condition of each image.
 
         Parameters
         ----------
         prompts : sequence of str
-            What was asked for, one a picture.
+            One per image.
         seeds : sequence of int
-            Seed of each picture's noise; all chance must come from it.
+            Seed of each image's noise, the only source of randomness.
         """
         return [Condition(prompt) for prompt in prompts]
 
@@ -54,7 +54,7 @@ class Intervention:
         ----------
         conditions : sequence of Condition
         states : Tensor of shape (n_conditions, n_tokens, n_features)
-            Those of their prompts; not to be modified.
+            Of their prompts; must not be modified.
 
         Returns
         -------
@@ -63,34 +63,34 @@ class Intervention:
         return states
 
     def signature(self, condition: Condition) -> str:
-        """Name what `denoising` changes under a condition; empty if that is nothing.
+        """Name what `denoising` changes under a condition; empty if nothing.
 
-        Two signatures are equal only if the pictures are, given equal states and noise: the
-        revision of adapters and every setting belong into it.
+        Equal signatures must mean equal images, given equal states and noise: they contain the
+        revision of adapters and every setting.
         """
         return ""
 
     def denoising(
         self, pipeline: Any, conditions: Sequence[Condition]
     ) -> AbstractContextManager[None]:
-        """Change the denoiser while one batch of pictures is made, and give it back afterwards.
+        """Change the denoiser while one batch is generated, and restore it.
 
         Parameters
         ----------
         pipeline : StableDiffusionPipeline
-            With guidance its ``unet`` sees the batch twice: first without the prompt, then with it.
+            With guidance its ``unet`` gets the batch twice: first unconditional, then conditional.
         conditions : sequence of Condition
-            One a picture of the batch, in its order.
+            One per image of the batch, in its order.
         """
         return nullcontext()
 
 
 class StateCorrection(Intervention):
-    """The intervention of a `Corrector`: states are edited and nothing else."""
+    """The intervention of a `Corrector`: it edits states only."""
 
     def __init__(self, corrector: Corrector) -> None:
         self._corrector = corrector
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
-        """Edit the states by the prompts alone."""
+        """Edit the states by the prompts."""
         return self._corrector.correct([condition.prompt for condition in conditions], states)

@@ -1,4 +1,4 @@
-"""Open an image model: a StableDiffusionPipeline, and what its folder says about using it."""
+"""Load an image model: a StableDiffusionPipeline and its recommended settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 SETTINGS = "generation.json"
-"""Optional file of a model's folder: ``{"guidance_scale": 2.0, "num_inference_steps": 12}``."""
+"""Optional file in a model's folder: ``{"guidance_scale": 2.0, "num_inference_steps": 12}``."""
 
 _CLASS = "StableDiffusionPipeline"
 _PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
@@ -22,32 +22,33 @@ _PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How a model is meant to be used; the defaults are those of diffusers."""
+    """Recommended settings of a model; the defaults are those of diffusers."""
 
     guidance_scale: float = 7.5
     n_steps: int = 50
 
 
 def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionPipeline:
-    """Open a Stable-Diffusion-shaped pipeline in single precision, without a safety checker.
+    """Load a Stable Diffusion pipeline in single precision, without a safety checker.
 
-    A checker replaces pictures by black ones, which no attribute can be read from.
+    A checker would replace images by black ones, in which no attribute can be classified.
 
     Parameters
     ----------
     model : str or Path
         As for `probe.text.checkpoints.resolve_model`.
     device : str
-        Where its weights live, e.g. ``"cuda"``.
+        Device of the weights, e.g. ``"cuda"``.
 
     Raises
     ------
     ModelError
-        If the folder is no such pipeline, lacks a part, or its weights are damaged or a pickle.
+        If the folder is not such a pipeline, has a missing part, or its weights are damaged or a
+        pickle.
     """
     folder = resolve_model(model)
     check_pipeline(folder)
-    # Imported here: diffusers takes seconds, and most questions are answered before.
+    # Imported here: diffusers takes seconds, and most errors are found before.
     from diffusers import StableDiffusionPipeline
     from diffusers.utils import logging
 
@@ -61,7 +62,7 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionP
                 folder,
                 local_files_only=True,
                 use_safetensors=True,
-                low_cpu_mem_usage=False,  # True needs a package of its own, and warns without it
+                low_cpu_mem_usage=False,  # True needs accelerate, and warns without it
                 safety_checker=None,
                 feature_extractor=None,
                 requires_safety_checker=False,
@@ -74,7 +75,7 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionP
 
 
 def check_pipeline(folder: Path) -> None:
-    """Refuse a folder that is no Stable-Diffusion-shaped pipeline, before anything is opened.
+    """Refuse a folder that is not a Stable Diffusion pipeline, before weights are loaded.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def check_pipeline(folder: Path) -> None:
     index = read_index(folder)
     if missing := [name for name in _PARTS if name not in index or not (folder / name).is_dir()]:
         raise ModelError(
-            f"the pipeline in {folder} lacks {', '.join(missing)}; needed a {_CLASS} as "
+            f"the pipeline in {folder} has no {', '.join(missing)}; needed a {_CLASS} as "
             "save_pretrained writes it"
         )
     found = json.loads((folder / "model_index.json").read_bytes()).get("_class_name")
@@ -96,12 +97,12 @@ def check_pipeline(folder: Path) -> None:
 
 
 def generation_settings(folder: Path) -> GenerationSettings:
-    """Read what a model's folder says about guidance and steps.
+    """Read a model's recommended guidance and steps.
 
     Raises
     ------
     ModelError
-        If the file is there but damaged.
+        If the file is damaged.
     """
     path = folder / SETTINGS
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What is to be drawn: a plan of prompts and noise seeds, and how its folder is described."""
+"""Plans of images to generate, and the metadata of their folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ METADATA = "metadata.jsonl"
 
 @dataclass(frozen=True, eq=False)
 class GenerationPlan:
-    """Which pictures to make, one a row: what the prompt says and which noise it starts from."""
+    """Images to generate, one per row: prompt and noise seed."""
 
     table: pd.DataFrame
     """Columns: ``kind``, one of `KINDS`; ``subject``; ``prompt``; ``seed`` of the noise, below
-    2**32; ``file_name``, relative to the folder of the pictures.
-    """
+    2**32; ``file_name``, relative to the folder of the images."""
 
     def __post_init__(self) -> None:
         if missing := [name for name in COLUMNS if name not in self.table.columns]:
@@ -41,12 +40,12 @@ class GenerationPlan:
 
     @classmethod
     def build(cls, lexicon: Lexicon, *, n_images: int, seed: int) -> GenerationPlan:
-        """Plan what shows a bias and what a correction must leave alone.
+        """Plan images that measure bias, and images that a correction must not change.
 
-        Each occupation gets ``n_images`` pictures of a prompt that says no gender, and a quarter
-        as many (at least 2) of prompts that say "woman" and of prompts that say "man"; each
-        object gets a quarter as many. Picture i of a subject starts from the same noise whatever
-        its prompt says, and a larger ``n_images`` only adds pictures.
+        Each occupation gets ``n_images`` images of a neutral prompt, and a quarter as many (at
+        least 2) of prompts that state "woman" and of prompts that state "man"; each object gets a
+        quarter as many. Image i of a subject has the same noise for every prompt, and a larger
+        ``n_images`` only adds images.
         """
         if n_images < 1:
             raise ValueError(f"n_images is {n_images}; needed at least 1")
@@ -54,37 +53,37 @@ class GenerationPlan:
         neutral = lexicon.neutral_templates[0]
         rows: list[dict[str, Any]] = []
         for job in lexicon.occupations:
-            said = [fill(neutral, subject=job.name)]
-            rows += planned_rows("neutral", job.name, said, n_images, seed)
+            prompts = [fill(neutral, subject=job.name)]
+            rows += planned_rows("neutral", job.name, prompts, n_images, seed)
         for job in lexicon.occupations:
             for kind in ("female", "male"):
-                said = explicit_prompts(lexicon, job.name, kind)
-                rows += planned_rows(kind, job.name, said, n_others, seed)
+                prompts = explicit_prompts(lexicon, job.name, kind)
+                rows += planned_rows(kind, job.name, prompts, n_others, seed)
         for thing in lexicon.objects:
             rows += planned_rows("object", thing, [fill(neutral, subject=thing)], n_others, seed)
         return cls(pd.DataFrame(rows, columns=list(COLUMNS)))
 
     @classmethod
     def examples(cls, lexicon: Lexicon, *, n_images: int, seed: int) -> GenerationPlan:
-        """Plan ``n_images`` women and as many men of each occupation that is not held out.
+        """Plan ``n_images`` women and as many men of each training occupation.
 
-        The prompts say the gender, and no noise is shared with the pictures of `build`.
+        The prompts state the gender, and no noise is shared with the images of `build`.
         """
         rows: list[dict[str, Any]] = []
         for job in lexicon.occupations:
             for kind in ("female", "male"):
                 if not job.held_out:
-                    said = explicit_prompts(lexicon, job.name, kind)
-                    rows += planned_rows(kind, job.name, said, n_images, f"examples of {seed}")
+                    prompts = explicit_prompts(lexicon, job.name, kind)
+                    rows += planned_rows(kind, job.name, prompts, n_images, f"examples of {seed}")
         return cls(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def planned_rows(
     kind: str, subject: str, prompts: Sequence[str], n_images: int, seed: int | str
 ) -> Iterator[dict[str, Any]]:
-    """Give the rows of a plan that show one subject, its prompts taken in turn.
+    """Yield the rows of one subject, which takes its prompts in turn.
 
-    Picture i of a subject starts from the same noise whatever its kind.
+    Image i of a subject has the same noise for every kind.
     """
     for index in range(n_images):
         yield {
@@ -98,7 +97,7 @@ def planned_rows(
 
 
 def explicit_prompts(lexicon: Lexicon, subject: str, kind: str) -> list[str]:
-    """Say a gender in each way of the lexicon: by its first noun, by its first adjective.
+    """State a gender by the lexicon's first noun and by its first adjective.
 
     >>> explicit_prompts(Lexicon.load(), "nurse", "male")
     ['a photo of a man working as a nurse', 'a photo of a male nurse']
@@ -113,14 +112,14 @@ def explicit_prompts(lexicon: Lexicon, subject: str, kind: str) -> list[str]:
 
 
 def write_metadata(folder: Path, table: pd.DataFrame) -> None:
-    """Write ``metadata.jsonl``: one JSON object a picture, ``file_name`` among its keys."""
+    """Write ``metadata.jsonl``: one JSON object per image, with the key ``file_name``."""
     with atomic(folder / METADATA) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in table.to_dict("records"):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read_metadata(folder: Path) -> pd.DataFrame:
-    """Read ``metadata.jsonl`` of a folder of pictures.
+    """Read ``metadata.jsonl`` of a folder of images.
 
     Raises
     ------
@@ -142,9 +141,7 @@ def read_metadata(folder: Path) -> pd.DataFrame:
 
 def _slug(subject: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
-    # Names without Latin letters, or equal but for signs, still need a folder each.
-    return (
-        plain
-        if plain and plain.replace("-", " ") == subject.lower()
-        else (f"{plain}-{hash_parts(subject)[:8]}".strip("-"))
-    )
+    if plain and plain.replace("-", " ") == subject.lower():
+        return plain
+    # Names without Latin letters, or that differ in punctuation only, still need their own folder.
+    return f"{plain}-{hash_parts(subject)[:8]}".strip("-")

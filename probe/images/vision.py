@@ -1,4 +1,4 @@
-"""Open vision models and feed them pictures: what attributes and quality have in common."""
+"""Load vision models and images, for attributes and quality."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ Pictures: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
 """Files, PIL images, or an array (n, height, width, channels) of bytes or of floats in [0, 1]."""
 
 MAX_PIXELS = 64_000_000
-"""Larger pictures are refused before they are decoded: this one is 192 MB."""
+"""Larger images are refused before they are decoded; at this size one takes 192 MB."""
 
 _ORIENTATION = 0x0112  # of EXIF
 
 
 def load_vision_model(folder: Path | str, kind: Any, *, device: str | torch.device) -> Any:
-    """Open a transformers vision model, frozen, in float32.
+    """Load a transformers vision model, frozen, in float32.
 
     Parameters
     ----------
     folder : Path
         As ``save_pretrained`` writes it.
     kind : transformers class
-        Its ``from_pretrained`` opens the folder.
+        Its ``from_pretrained`` loads the folder.
     device : str
-        Where the weights live, e.g. ``"cuda"``.
+        Device of the weights, e.g. ``"cuda"``.
 
     Raises
     ------
@@ -66,19 +66,19 @@ def load_vision_model(folder: Path | str, kind: Any, *, device: str | torch.devi
             output_loading_info=True,
         )
     if missing := sorted(report["missing_keys"]):
-        # transformers fills them with random numbers, which would be scores of nothing
+        # transformers would fill them with random numbers
         raise ModelError(
-            f"{folder} lacks the weights {', '.join(missing[:3])} ({len(missing)} in all); needed "
-            f"a whole {kind.__name__}"
+            f"{folder} has no weights {', '.join(missing[:3])} ({len(missing)} in all); needed a "
+            f"complete {kind.__name__}"
         )
     return model.eval().requires_grad_(False).to(device)
 
 
 class Preprocessor:
-    """What a model does to pictures first, as its ``preprocessor_config.json`` says.
+    """A model's preprocessing of images, from its ``preprocessor_config.json``.
 
-    It is transformers' own image processor on its PIL backend: torchvision is not needed, and
-    gives other pixels where it is installed.
+    This is transformers' image processor with its PIL backend; the torchvision backend computes
+    other pixels.
     """
 
     def __init__(self, processor: Any) -> None:
@@ -99,7 +99,7 @@ class Preprocessor:
         if not (folder / "preprocessor_config.json").is_file():
             raise ModelError(
                 f"{folder} has no preprocessor_config.json; needed the size, mean and standard "
-                "deviation of the pictures the model was trained on: save its image processor there"
+                "deviation of the model's training images: save its image processor there"
             )
         with opening(folder):
             return cls(
@@ -113,7 +113,7 @@ class Preprocessor:
         rows = [np.asarray(row) for row in self._processor(list(images))["pixel_values"]]
         if len(shapes := {row.shape for row in rows}) > 1:
             raise DataError(
-                f"the pictures differ in size after preprocessing, {sorted(shapes)}; needed one "
+                f"the images differ in size after preprocessing, {sorted(shapes)}; needed one "
                 "size: crop them, or set do_center_crop in preprocessor_config.json"
             )
         return torch.from_numpy(np.stack(rows)).float()
@@ -126,14 +126,14 @@ def batches(
     batch_size: int,
     progress: Progress | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Open and preprocess pictures batch by batch, so that only one batch is held at once.
+    """Open and preprocess images batch by batch; only one batch is in memory.
 
-    ``progress`` is called when the consumer is done with a batch and asks for the next.
+    ``progress`` is called when the consumer asks for the next batch.
 
     Raises
     ------
     DataError, ShapeError
-        As `check_pictures`, and if a picture cannot be read.
+        As `check_pictures`, and if an image cannot be read.
     ValueError
         If ``batch_size`` is below 1.
     """
@@ -148,22 +148,22 @@ def batches(
 
 
 def filled(rows: torch.Tensor) -> torch.Tensor:
-    """Repeat the last row up to `LEAST_ROWS`: fewer take other kernels, which round otherwise.
+    """Repeat the last row up to `LEAST_ROWS`, below which other kernels round differently.
 
-    So what a model says of a row depends on nothing that it is given with it.
+    A model's output for a row then does not depend on the other rows.
     """
     return torch.cat([rows, *[rows[-1:]] * (LEAST_ROWS - len(rows))])
 
 
 def check_pictures(pictures: Pictures) -> None:
-    """Refuse what is no sequence or array of pictures, before any is opened.
+    """Refuse what is not a sequence or array of images, before any is opened.
 
     Raises
     ------
     DataError
-        If there are no pictures, or an array holds other values than bytes or floats in [0, 1].
+        If there are no images, or an array holds other values than bytes or floats in [0, 1].
     ShapeError
-        If an array does not have the shape of pictures, or this is a single picture.
+        If an array does not have the shape of images, or this is a single image.
     """
     if isinstance(pictures, (str, Path, Image.Image)):
         raise ShapeError(f"got a single picture ({pictures}); needed a sequence of pictures")
@@ -187,15 +187,14 @@ def check_pictures(pictures: Pictures) -> None:
 
 
 def open_picture(picture: Picture) -> Image.Image:
-    """Open one picture as 8-bit RGB, upright; what is transparent is seen on white.
+    """Open one image as 8-bit RGB, rotated by its EXIF orientation, on a white background.
 
-    A file is turned as its EXIF orientation says, so that it is seen as people see it.
+    Of colours with 16 bits the upper 8 are used, of an animation the first frame.
 
     Raises
     ------
     DataError
-        If the file is missing or corrupt, is larger than `MAX_PIXELS`, or is grey with more than
-        8 bits. Of colours with 16 bits the upper 8 are seen, of an animation the first frame.
+        If the file is missing or corrupt, larger than `MAX_PIXELS`, or grey with more than 8 bits.
     """
     if isinstance(picture, Image.Image):
         return _as_rgb(picture)
@@ -205,7 +204,7 @@ def open_picture(picture: Picture) -> Image.Image:
         return _as_rgb(Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture))
     try:
         with warnings.catch_warnings():
-            # the size is bounded here, and more tightly
+            # `_check_size` has a lower bound
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF", UserWarning)
             with Image.open(picture) as image:
@@ -231,7 +230,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         turned = image.getexif().get(_ORIENTATION, 1) != 1
     except (OSError, SyntaxError, ValueError, struct.error):
-        return image  # the EXIF is damaged, and the picture need not be
+        return image  # the EXIF is damaged, which the image need not be
     return ImageOps.exif_transpose(image) if turned else image
 
 

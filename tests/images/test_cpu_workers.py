@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from probe.images.cpu_workers import Streams, separate
+from probe.images.cpu_workers import CpuWorkers, independent_copy
 from probe.images.denoising import denoise, encode
 from probe.images.pipelines import load_pipeline
 
@@ -16,7 +16,7 @@ def pipeline(pipeline_folder):
 
 
 def test_a_separate_pipeline_has_the_weights_and_nothing_else_in_common(pipeline):
-    other = separate(pipeline)
+    other = independent_copy(pipeline)
     assert other.unet is not pipeline.unet
     assert other.scheduler is not pipeline.scheduler
     ours, theirs = (dict(of.unet.named_parameters()) for of in (other, pipeline))
@@ -33,7 +33,7 @@ def test_a_separate_pipeline_has_the_weights_and_nothing_else_in_common(pipeline
 def test_pictures_made_side_by_side_are_those_made_in_turn(pipeline):
     states, empty = encode(pipeline, ["a photo of a cook", ""])
     batches = [[1, 2, 3], [4, 5], [6], [7, 8, 9, 10]]
-    streams = Streams(pipeline, n_parts=2)
+    streams = CpuWorkers(pipeline, n_parts=2)
     met = threading.Barrier(2)
 
     def made(seeds):
@@ -55,7 +55,7 @@ def test_pictures_made_side_by_side_are_those_made_in_turn(pipeline):
 
 @pytest.mark.usefixtures("two_cores")
 def test_each_stream_takes_its_share_of_the_cores_and_gives_it_back(pipeline):
-    streams = Streams(pipeline, n_parts=8)
+    streams = CpuWorkers(pipeline, n_parts=8)
     assert streams.n == 2
     assert list(streams.run([torch.get_num_threads] * 3)) == [1, 1, 1]
     assert torch.get_num_threads() == 2
@@ -73,7 +73,7 @@ def test_the_cores_are_given_back_after_an_error(pipeline, kind):
         raise kind
 
     with pytest.raises(kind):
-        list(Streams(pipeline, n_parts=2).run([fail]))
+        list(CpuWorkers(pipeline, n_parts=2).run([fail]))
     assert torch.get_num_threads() == 2
 
 
@@ -83,6 +83,6 @@ def test_the_cores_are_given_back_after_an_error(pipeline, kind):
 def test_a_compiled_denoiser_is_not_copied(pipeline_folder):
     pipeline = load_pipeline(pipeline_folder)
     pipeline.unet.compile()  # it compiles when it is called
-    streams = Streams(pipeline, n_parts=4)
+    streams = CpuWorkers(pipeline, n_parts=4)
     assert streams.n == 1
     assert streams.pipeline is pipeline

@@ -164,15 +164,15 @@ def test_damaged_exif_leaves_a_picture_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("head", "row", "says"),
     [
-        ("file_name,left,top,width", "a.png,1,1,1", "lacks height"),
+        ("file_name,left,top,width", "a.png,1,1,1", "but not height"),
         (HEAD, "b.png,1,1,1,1", r"no row for 0/a\.png"),
         (HEAD, "0/a.png,1,1,one,1", "line 2, holds 'one'"),
         (HEAD, "0/a.png,1,1,nan,1", "line 2, holds 'nan'"),
         (HEAD, "0/a.png,1,1,0,1", "line 2: the box has no size"),
         (HEAD, "0/a.png,1,,5,1", "line 2, holds"),
         (HEAD, ",1,1,1,1", "line 2, names no file"),
-        (HEAD, "0/a.png,100,0,5,5", "lies outside of the picture, which has 100 x 60 pixels"),
-        (HEAD, "0/a.png,-9,0,9,5", "lies outside of the picture"),
+        (HEAD, "0/a.png,100,0,5,5", "lies outside of the image, which has 100 x 60 pixels"),
+        (HEAD, "0/a.png,-9,0,9,5", "lies outside of the image"),
     ],
 )
 def test_wrong_boxes_are_told_in_one_line(tmp_path, head, row, says):
@@ -236,7 +236,7 @@ def test_only_detectors_that_are_known_are_opened(tmp_path):
 def test_the_shipped_weights_are_those_of_the_notice():
     from hashlib import sha256
 
-    from probe.images.faces.blaze import shipped_weights
+    from probe.images.faces.mediapipe_detector import shipped_weights
 
     path = shipped_weights()
     notice = (path.parent / "NOTICE.md").read_text()

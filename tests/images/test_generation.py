@@ -334,7 +334,7 @@ def test_a_folder_without_metadata_says_what_to_do(tmp_path):
 def test_a_pipeline_without_a_part_is_refused(pipeline_folder, tmp_path):
     folder = copy_links(pipeline_folder, tmp_path / "model")
     (folder / "unet").unlink()
-    with pytest.raises(ModelError, match="lacks unet; needed a StableDiffusionPipeline"):
+    with pytest.raises(ModelError, match="has no unet; needed a StableDiffusionPipeline"):
         load_pipeline(folder)
 
 

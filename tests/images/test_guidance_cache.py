@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from probe.images.denoising import encode
-from probe.images.guidance_cache import computing_once, halved, kept
+from probe.images.guidance_cache import guidance_cache, halved, remembered
 from probe.images.pipelines import load_pipeline
 
 N = 16  # pictures; torch takes other kernels for fewer
@@ -42,7 +42,7 @@ def test_predictions_are_those_of_the_plain_unet_at_every_step_and_for_other_wor
     calls = [(sample, states, 900), (sample + 1, states, 500), (sample, other, 500)]
     plain = [predict(pipeline.unet, *call) for call in calls]
     assert not torch.equal(plain[1], plain[2])
-    with computing_once(pipeline.unet):
+    with guidance_cache(pipeline.unet):
         once = [predict(pipeline.unet, *call) for call in calls]
     for ours, theirs in zip(once, plain, strict=True):
         # Equal to the last bit where this was measured; other processors may have other kernels.
@@ -53,19 +53,19 @@ def test_a_batch_of_unequal_halves_is_computed_as_it_is(pipeline, inputs):
     _, states = inputs
     sample = torch.randn(2 * N, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     plain = predict(pipeline.unet, sample, states, 500)
-    with computing_once(pipeline.unet):
+    with guidance_cache(pipeline.unet):
         once = predict(pipeline.unet, sample, states, 500)
     torch.testing.assert_close(once, plain, rtol=0, atol=0)
 
 
 def test_the_unet_is_given_back_as_it_was_even_after_an_error(pipeline):
-    with computing_once(pipeline.unet):
+    with guidance_cache(pipeline.unet):
         names = shadowed(pipeline.unet)
     assert "conv_in" in names
     assert "down_blocks.0" in names  # no cross-attention is in it
     assert any(name.endswith("attn2.to_k") for name in names)
     assert shadowed(pipeline.unet) == []
-    with pytest.raises(ZeroDivisionError), computing_once(pipeline.unet):
+    with pytest.raises(ZeroDivisionError), guidance_cache(pipeline.unet):
         1 / 0  # noqa: B018
     assert shadowed(pipeline.unet) == []
 
@@ -75,7 +75,7 @@ def test_a_hooked_module_is_left_alone(pipeline):
     site = next(name for name, _ in unet.named_modules() if name.endswith("attn2.to_k"))
     unet.get_submodule(site).register_forward_hook(lambda module, inputs, output: 2 * output)
     unet.down_blocks[0].resnets[0].register_forward_pre_hook(lambda module, inputs: None)
-    with computing_once(unet):
+    with guidance_cache(unet):
         names = shadowed(unet)
     assert "conv_in" in names
     assert not {site, "down_blocks.0"} & set(names)
@@ -86,7 +86,7 @@ def test_a_hooked_module_is_left_alone(pipeline):
 def test_a_compiled_unet_is_left_alone(pipeline):
     unet = copy.deepcopy(pipeline.unet)
     unet.compile()  # it compiles when it is called
-    with computing_once(unet):
+    with guidance_cache(unet):
         assert shadowed(unet) == []
 
 
@@ -116,7 +116,7 @@ def test_what_is_kept_is_given_for_the_same_unchanged_tensor_alone():
         seen.append(states.clone())
         return 2 * states
 
-    once, states = kept(double), torch.ones(3)
+    once, states = remembered(double), torch.ones(3)
     for _ in range(3):
         assert torch.equal(once(states), 2 * states)
     assert len(seen) == 1

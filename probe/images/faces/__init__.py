@@ -1,1 +1,1 @@
-"""Faces in real photographs: found first, and then given to a classifier that knows only faces."""
+"""Faces in photographs: detection, and classification of the largest face."""

@@ -1,4 +1,4 @@
-"""Faces that any other detector has found: a file of boxes."""
+"""Faces found by another detector: a table of boxes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 COLUMNS = ("file_name", "left", "top", "width", "height")
-"""Columns that a file of boxes must have; ``score`` is read if it is there."""
+"""Required columns of a table of boxes."""
 
 
 class Boxes:
-    """Boxes of faces, a row a face, by the picture's file.
+    """Boxes of faces, one per row, by the image's file name.
 
     Parameters
     ----------
     path : path
-        A table with the columns `COLUMNS`, in pixels of the upright picture. A row with a
-        ``file_name`` alone says that a picture was looked at and shows no face.
+        A table with the columns `COLUMNS`, in pixels of the upright image. A row with only a
+        ``file_name`` means that the image has no face.
 
     Raises
     ------
     DataError
-        If the file cannot be read, lacks a column, or a box is none; the message names the row.
+        If the file cannot be read, a column is missing, or a box is invalid; the message names the
+        row.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,8 +44,8 @@ class Boxes:
         records = Records.read(self._path, separator=separator_of(self._path))
         if missing := [name for name in COLUMNS if name not in records.columns]:
             raise DataError(
-                f"{path} has the columns {', '.join(records.columns)} and lacks "
-                f"{', '.join(missing)}; needed {', '.join(COLUMNS)}, and if you like score"
+                f"{path} has the columns {', '.join(records.columns)} but not "
+                f"{', '.join(missing)}; needed {', '.join(COLUMNS)}"
             )
         places = {name: place for place, name in enumerate(records.columns)}
         for where, row in records.rows:
@@ -56,18 +57,18 @@ class Boxes:
             found = self._faces.setdefault(_plain(file_name), [])
             box = [row[places[name]] for name in COLUMNS[1:]]
             if not all(cell is None or not str(cell).strip() for cell in box):
-                ends = [self._number(cell, where) for cell in box]
-                if min(ends[2:]) <= 0:
+                numbers = [self._number(cell, where) for cell in box]
+                if min(numbers[2:]) <= 0:
                     raise DataError(f"{path}, {where}: the box has no size; correct the row")
-                found.append(Face(*ends))
+                found.append(Face(*numbers))
 
     def find(self, pictures: Sequence[Image], /, *, names: Sequence[str]) -> list[list[Face]]:
-        """Look the faces of each picture up.
+        """Look up the faces of each image.
 
         Raises
         ------
         DataError
-            If the file says nothing of a picture, or a box lies outside of it.
+            If an image has no row, or a box lies outside of it.
         """
         return [self._look_up(*of) for of in zip(pictures, names, strict=True)]
 
@@ -82,9 +83,8 @@ class Boxes:
             is_beside = face.left >= picture.width or face.top >= picture.height
             if is_beside or face.left + face.width <= 0 or face.top + face.height <= 0:
                 raise DataError(
-                    f"{self._path}: a box of {name} lies outside of the picture, which has "
-                    f"{picture.width} x {picture.height} pixels; needed pixels of the upright "
-                    "picture"
+                    f"{self._path}: a box of {name} lies outside of the image, which has "
+                    f"{picture.width} x {picture.height} pixels; needed pixels of the upright image"
                 )
         return known
 
@@ -101,5 +101,5 @@ class Boxes:
 
 
 def _plain(file_name: str) -> str:
-    """A file's name within its folder, as every system writes it."""
+    """Normalise a file name to forward slashes."""
     return posixpath.normpath(file_name.replace("\\", "/"))

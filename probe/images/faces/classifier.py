@@ -1,4 +1,4 @@
-"""A classifier that is shown faces in place of whole pictures."""
+"""A classifier that gets faces instead of whole images."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 class FaceClassifier:
-    """A classifier behind a detector of faces.
-
-    It sees the largest face of each picture, see `probe.images.faces.face.seen_face`; the subject,
-    if it knows subjects, it sees in the whole picture.
+    """A classifier of the largest face of each image, see `probe.images.faces.face.seen_face`.
 
     Parameters
     ----------
@@ -31,7 +28,7 @@ class FaceClassifier:
     margin : float
         Around a face, as a share of its size.
     whole : str
-        The attribute that is seen in the whole picture, if the classifier has it.
+        The attribute that is classified in the whole image, if the classifier has it.
 
     Attributes
     ----------
@@ -58,19 +55,13 @@ class FaceClassifier:
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Say which value of each attribute is seen in each picture's face.
-
-        Parameters
-        ----------
-        images : sequence of path
-        batch_size, progress
-            As for `AttributeClassifier.label`.
+        """Classify every attribute of each image's face; parameters of `AttributeClassifier.label`.
 
         Returns
         -------
         DataFrame
-            As `AttributeClassifier.label` gives it. Where no face is seen, or it is not clear
-            which, the value is ``"undetected"`` or ``"ambiguous"``, and its confidence NaN.
+            As from `AttributeClassifier.label`. Without a face, or with several, the value is
+            ``"undetected"`` or ``"ambiguous"`` and the confidence NaN.
 
         Raises
         ------

@@ -1,45 +1,44 @@
-"""From what a user names to a detector of faces."""
+"""Open the face detector that a setting names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from probe.errors import DataError, OptionError
-from probe.images.faces.face import FaceDetector
+from probe.images.faces.boxes import SUFFIXES, Boxes
+from probe.images.faces.face import SIMILAR, FaceDetector
+from probe.images.faces.mediapipe_detector import LEAST_SCORE, MediaPipeDetector, shipped_weights
 from probe.io.files import hash_file
 
 MEDIAPIPE = "mediapipe"
-"""MediaPipe's detector with the weights that are shipped."""
+"""MediaPipe's detector with the shipped weights."""
 
 
 def open_detector(chosen: str) -> FaceDetector:
-    """Open the detector that a setting names.
+    """Open a face detector.
 
     Parameters
     ----------
     chosen : str
-        ``"mediapipe"``, the weights of a detector that MediaPipe opens (``.tflite``), or boxes
-        that another detector has found (a table, see `probe.images.faces.boxes.Boxes`).
+        ``"mediapipe"``, weights of MediaPipe's face detector (``.tflite``), or boxes of another
+        detector (a table, see `probe.images.faces.boxes.Boxes`).
 
     Raises
     ------
     ModelError
         If MediaPipe is needed and not installed, or cannot open the weights.
     DataError
-        If there is no such file, or the boxes are not what they must be.
+        If there is no such file, or the boxes are invalid.
     ValueError
         If the file is of another kind.
     """
-    from probe.images.faces.blaze import Blaze
-    from probe.images.faces.boxes import SUFFIXES, Boxes
-
     if chosen == MEDIAPIPE:
-        return Blaze()
+        return MediaPipeDetector()
     path = Path(chosen)
     if is_boxes(chosen):
         return Boxes(_existing(path))
     if path.suffix.lower() == ".tflite":
-        return Blaze(_existing(path))
+        return MediaPipeDetector(_existing(path))
     raise OptionError(
         f"faces is {chosen!r}; needed {MEDIAPIPE!r}, weights of MediaPipe's face detector "
         f"(.tflite), or boxes of another detector ({', '.join(SUFFIXES)})"
@@ -47,17 +46,12 @@ def open_detector(chosen: str) -> FaceDetector:
 
 
 def is_boxes(chosen: str) -> bool:
-    """Tell whether a setting names boxes, which are of certain files, and no detector."""
-    from probe.images.faces.boxes import SUFFIXES
-
+    """Whether a setting names boxes rather than a detector."""
     return Path(chosen).suffix.lower() in SUFFIXES
 
 
 def detector_line(chosen: str) -> str:
-    """Which detector a setting names, by the content of its file, to be hashed with results."""
-    from probe.images.faces.blaze import LEAST_SCORE, shipped_weights
-    from probe.images.faces.face import SIMILAR
-
+    """Identify a detector by the content of its file, for the hash of results."""
     path = shipped_weights() if chosen == MEDIAPIPE else _existing(Path(chosen))
     return f"faces={hash_file(path)} score={LEAST_SCORE} similar={SIMILAR}"
 

@@ -1,4 +1,4 @@
-"""Which face of a picture a classifier sees, and when it is said that there is none, or several."""
+"""The face of an image that a classifier gets, and why there may be none."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIMILAR = 0.5
-"""A second face of at least this share of the largest one's area makes a picture ambiguous. Our
-choice: whom such a picture is of cannot be told from the sizes."""
+"""A second face of at least this share of the largest one's area makes an image ambiguous; ours."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """Where a face is, in pixels of the upright picture from its upper left corner."""
+    """A face's box, in pixels of the upright image from its upper left corner."""
 
     left: float
     top: float
     width: float
     height: float
     score: float = 1.0
-    """How sure the detector is, 0 to 1."""
+    """The detector's confidence, 0 to 1."""
 
     @property
     def area(self) -> float:
@@ -34,32 +33,28 @@ class Face:
 
 
 class FaceDetector(Protocol):
-    """Who finds faces: `Blaze`, `Boxes`, or anything alike."""
+    """A detector of faces, such as `MediaPipeDetector` and `Boxes`."""
 
     @property
     def name(self) -> str:
-        """What it is called where results are told."""
+        """Its name in results."""
 
     def find(
         self, pictures: Sequence[Image], /, *, names: Sequence[str]
     ) -> Sequence[Sequence[Face]]:
-        """Find the faces of each of some upright RGB pictures.
-
-        ``names`` is what their folder calls their files.
-        """
+        """Find the faces of each of some upright RGB images with their file names."""
 
 
 def seen_face(picture: Image, faces: Sequence[Face], *, margin: float) -> Image | str:
-    """Cut out the face that a picture is of.
+    """Crop the largest face, as a square with a margin.
 
-    The largest face, as a square with a margin around it; where the square would leave the picture
-    it is moved, and where it is larger than the picture, cut.
+    A square that leaves the image is moved inside; one larger than the image is cut.
 
     Parameters
     ----------
     picture : Image
     faces : sequence of Face
-        All of the picture's.
+        All faces of the image.
     margin : float
         Added on each side, as a share of the longer side of the face's box; FairFace was trained
         with 0.25.
@@ -67,8 +62,8 @@ def seen_face(picture: Image, faces: Sequence[Face], *, margin: float) -> Image 
     Returns
     -------
     Image or str
-        The face; or why there is none: ``"undetected"`` without any face, ``"ambiguous"`` where
-        the second largest has at least `SIMILAR` of the largest one's area.
+        The face, or ``"undetected"`` without any face, or ``"ambiguous"`` if the second largest has
+        at least `SIMILAR` of the largest one's area.
     """
     if not faces:
         return UNDETECTED
@@ -82,7 +77,7 @@ def seen_face(picture: Image, faces: Sequence[Face], *, margin: float) -> Image 
 
 
 def _span(center: float, length: float, limit: int) -> tuple[int, int]:
-    """Place a length around a center within a limit: at least one pixel."""
+    """Place a length around a center within a limit; at least one pixel."""
     n = min(max(1, round(length)), limit)
     start = min(max(0, round(center - length / 2)), limit - n)
     return start, start + n

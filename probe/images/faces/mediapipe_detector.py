@@ -1,4 +1,4 @@
-"""MediaPipe's face detector: an optional extra, with weights that this package ships."""
+"""MediaPipe's face detector, an optional extra; its weights ship with this package."""
 
 from __future__ import annotations
 
@@ -20,31 +20,29 @@ from probe.io.files import one_line
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Pixels = npt.NDArray[np.uint8]
-
 WEIGHTS = "face_detection_full_range_sparse.tflite"
 """BlazeFace, full range; see ``probe/data/faces/NOTICE.md``."""
 LEAST_SCORE = 0.5
-"""Faces that the detector is less sure of are not taken for faces; MediaPipe's own default."""
+"""Least score of a face; MediaPipe's default."""
 
 
 def shipped_weights() -> Path:
-    """Where the weights are that are taken if none are named."""
+    """Return the path of the default weights."""
     return Path(str(files("probe"))) / "data" / "faces" / WEIGHTS
 
 
-class Blaze:
-    """A BlazeFace that MediaPipe runs, on the CPU and without a network.
+class MediaPipeDetector:
+    """BlazeFace, run by MediaPipe on the CPU without network access.
 
     Parameters
     ----------
     weights : path, optional
-        A ``.tflite`` file that MediaPipe's face detector opens; the shipped one if not given.
+        A ``.tflite`` file of MediaPipe's face detector; the shipped one by default.
 
     Raises
     ------
     ModelError
-        If MediaPipe is not installed, or there are no such weights.
+        If MediaPipe is not installed, or the weights are missing or damaged.
 
     References
     ----------
@@ -57,7 +55,7 @@ class Blaze:
             raise ModelError(f"there are no weights {path}; name a .tflite file, or none")
         try:
             import mediapipe  # noqa: F401
-        except (ImportError, OSError) as error:  # a system library that it needs may be missing
+        except (ImportError, OSError) as error:  # a system library may be missing
             raise ModelError(
                 f"faces cannot be found without MediaPipe ({one_line(error)[:200]}); install it "
                 "with `pip install 'moesd-probe[faces]'`, or give boxes of another detector, "
@@ -69,14 +67,13 @@ class Blaze:
             pass
 
     def find(self, pictures: Sequence[Image], /, *, names: Sequence[str]) -> list[list[Face]]:
-        """Find the faces of each of some upright RGB pictures."""
+        """Detect the faces of each of some upright RGB images."""
         with self._opened() as detect:
             return [detect(np.ascontiguousarray(picture.convert("RGB"))) for picture in pictures]
 
     @contextmanager
-    def _opened(self) -> Iterator[Callable[[Pixels], list[Face]]]:
-        """Open MediaPipe's detector for as long as it is used: it must be closed before the end of
-        the interpreter, which it does not see to itself."""
+    def _opened(self) -> Iterator[Callable[[npt.NDArray[np.uint8]], list[Face]]]:
+        """Open the detector while it is used; MediaPipe needs it closed before the interpreter."""
         from mediapipe import Image, ImageFormat
         from mediapipe.tasks.python import BaseOptions
         from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions
@@ -86,7 +83,7 @@ class Blaze:
             min_detection_confidence=LEAST_SCORE,
         )
 
-        def detect(pixels: Pixels) -> list[Face]:
+        def detect(pixels: npt.NDArray[np.uint8]) -> list[Face]:
             found = detector.detect(Image(ImageFormat.SRGB, pixels)).detections
             boxes = [(of.bounding_box, of.categories[0].score) for of in found]
             return [
@@ -98,7 +95,7 @@ class Blaze:
         try:
             with _silenced():
                 detector = stack.enter_context(FaceDetector.create_from_options(options))
-                detect(np.zeros((8, 8, 3), dtype=np.uint8))  # it warns at the first picture
+                detect(np.zeros((8, 8, 3), dtype=np.uint8))  # it warns at the first image
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
                 f"{self._path} cannot be opened as a face detector ({one_line(error)[:200]}); "
@@ -113,13 +110,13 @@ class Blaze:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Keep what MediaPipe writes, past Python, from standard error: some fifty lines a model."""
+    """Discard what MediaPipe's C++ code writes to standard error, some fifty lines per model."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved = os.dup(2)
     try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)
