@@ -141,11 +141,8 @@ class SettingsCommand(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the arguments, the derived options, then the other options."""
         own = super().get_params(ctx)
-        derived = self._derived
-        names = {option.name for option in derived}
         arguments = [each for each in own if isinstance(each, click.Argument)]
-        others = [each for each in own if each not in arguments and each.name not in names]
-        return [*arguments, *derived, *others]
+        return [*arguments, *self._derived, *(each for each in own if each not in arguments)]
 
     @cached_property
     def _derived(self) -> list[click.Option]:

@@ -1,0 +1,116 @@
+"""A study and a figure are one registration each: found everywhere, with nothing else changed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from figures import registry as figures
+from figures.sources import SOURCES
+from probe.errors import OptionError
+from probe.io.plugins import Registry
+from probe.run import Experiment
+from probe.run.registry import STUDIES, pipeline, studies
+
+ROOT = Path(__file__).parent.parent.parent
+PLUGIN = ROOT / "tests" / "plugin_example"
+
+
+@pytest.fixture
+def throwaway(monkeypatch):
+    """A module with a study and a figure, imported and forgotten again."""
+    assert "lengths" not in STUDIES
+    monkeypatch.syspath_prepend(PLUGIN)
+    yield importlib.import_module("moesd_probe_lengths")
+    for registered in (STUDIES._items, figures._FIGURES, SOURCES, sys.modules):
+        registered.pop("lengths", registered.pop("moesd_probe_lengths", None))
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def option_of(name, command="probe"):
+    """The option of a command, derived anew: commands derive their options once."""
+    vars(main.commands[command]).pop("_derived", None)
+    options = main.commands[command].get_params(click.Context(main.commands[command]))
+    return next((each for each in options if each.name == name), None)
+
+
+def test_a_registered_study_is_a_choice_with_help_and_options(throwaway):
+    assert option_of("norm_order") is not None
+    shown = call("probe", "--help").output
+    assert "lengths" in shown
+    assert "--norm-order INTEGER" in shown
+    assert "[new run: 2; >= 1]" in shown
+
+
+def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(
+    throwaway, finished_run, tmp_path
+):
+    option_of("norm_order")
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    done = call("probe", run, "--only", "lengths", "--norm-order", 3, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["lengths"]["n"] > 0
+    assert "[lengths]\n# Order of the norm.\nnorm_order = 3\n" in (run / "config.toml").read_text()
+    assert Experiment.open(run).info().stages["lengths"] is None
+    assert "visualize" not in call("visualize", run, "--figure", "lengths").stderr
+    assert (run / "figures/lengths.png").is_file()
+    assert call("visualize", run).exit_code == 0
+    assert call("report", run).exit_code == 0
+    assert "Distance between the male and the female prompt" in (run / "report.html").read_text()
+    assert Experiment.open(run).set("lengths", norm_order=1).info().stages["lengths"] is not None
+
+
+def test_a_value_outside_the_bounds_of_a_registered_setting_is_wrong_usage(throwaway, tmp_path):
+    option_of("norm_order")
+    refused = call("probe", tmp_path, "--norm-order", 0)
+    assert refused.exit_code == 2
+    assert "norm_order is 0; needed at least 1" in refused.stderr
+
+
+def test_an_installed_plugin_is_found_by_the_command_line(tmp_path):
+    source = shutil.copytree(PLUGIN, tmp_path / "source")
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet")
+    install = [sys.executable, "-m", "pip", "install", *options, "--target", tmp_path / "site"]
+    subprocess.run([*install, source], check=True, capture_output=True)
+    code = "from cli.main import main; main(['probe', '--help'])"
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}", "PATH": "/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "lengths" in shown
+    assert "--norm-order" in shown
+
+
+def test_no_two_things_share_a_name():
+    registry = Registry("thing")
+    registry.register("one", 1)
+    with pytest.raises(ValueError, match="two thing entries are named 'one'"):
+        registry.register("one", 2)
+
+
+def test_a_stage_comes_after_all_that_it_requires():
+    names = [stage.name for stage in pipeline()]
+    assert names == ["embed", "fit", "train", "generate", "evaluate"]
+    assert [stage.name for stage in pipeline(["train"])] == names[:3]
+    depths = [len(pipeline(study.requires)) for study in studies()]
+    assert depths == sorted(depths)
+
+
+def test_a_setting_of_no_study_is_refused(finished_run):
+    with pytest.raises(OptionError, match="no study has a setting 'n_boots'"):
+        Experiment.open(finished_run).probe(n_boots=3)
