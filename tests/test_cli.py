@@ -21,7 +21,10 @@ COMMANDS = [*STAGES, *OTHERS.split()]
 COMPARISONS = ["compare methods", "compare runs"]
 ABOUT = {"prompts": " FILE", "plan": "", "evaluate": " [RUN]"}
 """What a command is about, if not a run."""
-FIT = {"share_correlation": {"r", "p", "low", "high", "n"}, "gap": {"value", "low", "high", "n", "unit"}}
+FIT = {
+    "share_correlation": {"r", "p", "low", "high", "n"},
+    "gap": {"value", "low", "high", "n", "unit"},
+}
 
 
 def call(*arguments):
