@@ -34,14 +34,9 @@ def test_importing_probe_imports_nothing_heavy():
     assert imported_by("import probe") == set()
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["train", "--help"]])
-def test_help_imports_nothing_heavy(arguments):
-=======
 @pytest.mark.parametrize("command", ["", "run", "train", "probe"])
 def test_help_imports_nothing_heavy(command):
     arguments = [command, "--help"] if command else ["--help"]
->>>>>>> da65ad0 (Concept refusals as they are worded today)
     code = f"from cli.main import main\nmain({arguments}, standalone_mode=False)"
     assert imported_by(code) <= set(LIGHT)
 
