@@ -1,4 +1,4 @@
-"""One way to write and read a file: whole or absent, and always with its provenance."""
+"""Tensors, tables and JSON with their provenance, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ _KEY = "provenance"
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a file is and where it came from; it holds no time and no absolute path."""
+    """What a file is and where it came from; without time and absolute paths."""
 
     kind: str
-    """What the file holds, e.g. ``"states"`` or ``"direction"``."""
+    """Kind of content, e.g. ``"states"`` or ``"direction"``."""
     model: str
     """Id of the model, as the user named it."""
     revision: str
     """Revision of the model's weights; see `probe.text.checkpoints.model_revision`."""
     seed: int | None
-    """Seed of what is random in the file; None if nothing is."""
+    """Seed of random content; None if nothing is random."""
     made_from: str
-    """Hash of everything the file was computed from."""
+    """Hash of everything that the file was computed from."""
     schema: int = SCHEMA
     version: str = __version__
 
@@ -132,7 +132,7 @@ def write_json(path: Path | str, data: Mapping[str, Any], provenance: Provenance
     Raises
     ------
     ValueError
-        If ``data`` has a key ``"provenance"`` or holds a NaN or an infinity, which JSON lacks.
+        If ``data`` has a key ``"provenance"``, or a NaN or an infinity, which JSON has not.
     """
     if _KEY in data:
         raise ValueError(f"data may not have a key {_KEY!r}: it is written beside the data")
@@ -165,14 +165,13 @@ def read_json(path: Path | str, *, kind: str) -> tuple[dict[str, Any], Provenanc
 def read_provenance(path: Path | str, *, kind: str | None = None) -> Provenance:
     """Read only the provenance of a ``.safetensors``, ``.parquet`` or ``.json`` file.
 
-    Unless a kind is given, kind and schema are not checked: a file of any version can be asked
-    what it is.
+    Unless a kind is given, kind and schema are not checked, so that any version can be read.
 
     Raises
     ------
     ArtifactError
-        If the file is missing, corrupt, of another suffix, carries no provenance, or is not of
-        the kind or of this schema.
+        If the file is missing, corrupt, of another suffix, has no provenance, or is of another
+        kind or schema.
     """
     path = Path(path)
     provenance = _read_provenance(path)
@@ -195,7 +194,7 @@ def _read_provenance(path: Path) -> Provenance:
             return _parse(path, (tensors.metadata() or {}).get(_KEY))
     raise ArtifactError(
         f"{path} is a {path.suffix or 'nameless'} file; only .safetensors, .parquet and .json "
-        "files carry a provenance"
+        "files have a provenance"
     )
 
 
@@ -218,17 +217,18 @@ def _parse(path: Path, text: str | bytes | None) -> Provenance:
     except ValueError:
         entries = None
     if not isinstance(entries, dict) or not known <= set(entries):
-        raise ArtifactError(
-            f"{path} carries no provenance, so moesd-probe did not write it; {REMAKE}"
-        )
+        raise ArtifactError(f"{path} has no provenance, so moesd-probe did not write it; {REMAKE}")
     return Provenance(**{name: entries[name] for name in known})
 
 
 def _check(path: Path, provenance: Provenance, kind: str) -> None:
     if provenance.schema != SCHEMA:
+        advice = "update moesd-probe"
+        if provenance.schema < SCHEMA:
+            advice = f"start a new run with `moesd-probe run NEW_RUN --model {provenance.model}`"
         raise ArtifactError(
             f"{path} has schema {provenance.schema} (written by version {provenance.version}) but "
-            f"this version reads schema {SCHEMA}; {REMAKE}"
+            f"this version reads schema {SCHEMA}; {advice}"
         )
     if provenance.kind != kind:
         raise ArtifactError(f"{path} holds {provenance.kind!r}; a file of {kind!r} was needed")

@@ -1,4 +1,4 @@
-"""The processes of one training: several that a launcher has started side by side, or just one."""
+"""The processes of one training: several that a launcher started, or one."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from probe.errors import ProbeError
 if TYPE_CHECKING:
     import torch
 
-_PATIENCE = timedelta(days=1)  # the first process may draw training pictures for hours
+_PATIENCE = timedelta(days=1)  # the first process may generate training images for hours
 
 
 def world_size() -> int:
-    """How many processes were launched, by `accelerate launch` or `torchrun`; 1 without them."""
+    """Number of processes that `accelerate launch` or `torchrun` started; 1 without them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """Number of this process; 0 is the first, which alone writes and tells."""
+    """Number of this process; only 0, the first, writes files and reports progress."""
     return int(os.environ.get("RANK", "0")) if world_size() > 1 else 0
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and tells."""
+    """Whether this is the process that writes files and reports progress."""
     return rank() == 0
 
 
 def own_device(device: str) -> str:
-    """Name the card of this process, where several share a machine: "cuda" is "cuda:1" of the next.
+    """Device of this process where several share a machine: the second one's "cuda" is "cuda:1".
 
     >>> own_device("cuda")
     'cuda'
@@ -43,14 +43,14 @@ def own_device(device: str) -> str:
 
 
 def barrier() -> None:
-    """Go on when all processes have come to here."""
+    """Wait until all processes have reached this point."""
     if world_size() > 1:
         _state().wait_for_everyone()
 
 
 @contextmanager
 def first_before_others() -> Iterator[None]:
-    """Let the first process through alone; the others follow, and find what it has written."""
+    """Run the block in the first process, then in the others, which find what it has written."""
     if world_size() == 1:
         yield
         return
@@ -59,7 +59,7 @@ def first_before_others() -> Iterator[None]:
 
 
 def total(values: torch.Tensor) -> torch.Tensor:
-    """Add up a tensor over all processes; each gets the same sum."""
+    """Sum a tensor over all processes; each gets the same result."""
     if world_size() == 1:
         return values
     from accelerate.utils import reduce
@@ -71,7 +71,7 @@ def total(values: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def _state() -> Any:
-    """Bring the processes together; once, and not before one has to hear of another.
+    """Connect the processes, once, when they first communicate.
 
     Raises
     ------
@@ -87,6 +87,6 @@ def _state() -> Any:
         ) from error
     import torch
 
-    # Without being told, accelerate makes one process of each where there is no card.
+    # Without this, accelerate runs each process alone on a machine without a GPU.
     is_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
     return PartialState(cpu=is_cpu or not torch.cuda.is_available(), timeout=_PATIENCE)

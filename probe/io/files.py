@@ -1,4 +1,4 @@
-"""How a file comes to stand on the disk: whole or absent, by one process at a time, with a hash."""
+"""Atomic files, locks on folders, hashes, and errors of reading and writing."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     Raises
     ------
     ArtifactError
-        If the disk is full, the folder is read-only, or ``path`` is a folder. Whatever stood at
-        ``path`` before still stands there, unchanged.
+        If the disk is full, the folder is read-only, or ``path`` is a folder. An earlier file at
+        ``path`` stays unchanged.
     """
     path = Path(path)
     try:
@@ -85,12 +85,12 @@ def remove_orphans(folder: Path | str) -> None:
 
 @contextlib.contextmanager
 def exclusive(folder: Path | str) -> Iterator[None]:
-    """Hold a folder for this process alone, creating it if need be.
+    """Lock a folder for this process, creating it if necessary.
 
     Raises
     ------
     BusyError
-        At once, if another process, or another block of this one, holds the folder.
+        At once, if another process, or another block of this one, has the lock.
     ArtifactError
         If the folder is a file or cannot be written to.
     """
@@ -133,7 +133,7 @@ def hash_parts(*parts: str | bytes | Array) -> str:
     Raises
     ------
     ValueError
-        If an array holds Python objects, whose bytes mean nothing.
+        If an array has Python objects, whose bytes are addresses.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -167,8 +167,7 @@ def harmless(text: str) -> str:
     """Keep a text from being run as a formula where a spreadsheet opens it.
 
     A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return, also after
-    spaces, gets an apostrophe before it, which a spreadsheet takes for "this is text". Numbers are
-    no texts: do not pass them.
+    spaces, gets an apostrophe before it, which marks text in a spreadsheet. Do not pass numbers.
 
     References
     ----------
@@ -237,6 +236,6 @@ def _flush(path: Path) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Say on one line what an error says, without its number and its full stop."""
+    """The message of an error on one line, without its number and its full stop."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(reason.split()).rstrip(".")

@@ -1,4 +1,4 @@
-"""Files that users bring, line by line: UTF-8, no NUL byte, and a refusal names its line."""
+"""Text files of users, line by line: UTF-8 without NUL bytes; errors name the line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that a user named, or say that it cannot be read or is empty."""
+    """Open a user's file; `DataError` if it cannot be read or is empty."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -34,8 +34,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (number, text) of each line, counted from 1, without its ending.
 
-    A byte order mark at the beginning is no part of the text. Only ``\\n`` and ``\\r\\n`` end a
-    line, because other breaks that Unicode knows may stand within a word or prompt.
+    A byte order mark is left out. Only ``\\n`` and ``\\r\\n`` end a line, because a prompt may
+    contain other line breaks of Unicode.
 
     Raises
     ------
@@ -61,13 +61,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say ``" (did you mean 'x'?)"`` if one of the first 10,000 is close to a name, or nothing."""
+    """``" (did you mean 'x'?)"`` if one of the first 10,000 known names is similar, or ``""``."""
     close = difflib.get_close_matches(name, list(islice(known, 10_000)), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a field of a text file is a finite number."""
+    """Whether a field of a text file is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:

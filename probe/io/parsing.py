@@ -1,4 +1,4 @@
-"""JSON and TOML that others wrote: whatever is wrong with it is refused with its place."""
+"""JSON and TOML of users; errors name the place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parse_json(text: str | bytes) -> Any:
     Raises
     ------
     ValueError
-        If it is none, or is nested so deeply that Python's own reader gives up.
+        If it is invalid, or nested too deeply for Python's parser.
     """
     try:
         return json.loads(text)
@@ -60,7 +60,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     tomllib.TOMLDecodeError
-        If it is none, or is nested so deeply that Python's own reader gives up.
+        If it is invalid, or nested too deeply for Python's parser.
     """
     try:
         return tomllib.loads(text)

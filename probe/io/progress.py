@@ -1,4 +1,4 @@
-"""How long work reports its progress."""
+"""Types of callbacks that report progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (how much is done, how much there is)."""
+"""Called with (done, total)."""
 
 NamedProgress: TypeAlias = Callable[[str, int, int], None]
-"""Called with (what is being done, how much is done, how much there is)."""
+"""Called with (task, done, total)."""

@@ -1,4 +1,4 @@
-"""Rows of a file that a user brings, be it a list, a csv, a tsv, a jsonl or a Parquet file."""
+"""Rows of a user's file: a list, a CSV, TSV, JSONL or Parquet file."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from probe.io.lines import is_number, nearest, opened, read_lines
 from probe.io.parsing import read_json_lines
 
 CHUNK = 10_000
-"""Rows that are held as Python objects at a time."""
+"""Rows that are in memory as Python objects at a time."""
 
 Row = tuple[str, Sequence[Any]]
-"""Where a row stands ("line 3"), and its values, one a column."""
+"""Position of a row ("line 3"), and its values, one a column."""
 
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """The rows of a file, to be gone through once."""
+    """The rows of a file, to be iterated once."""
 
     path: Path
     columns: list[str]
     rows: Iterator[Row]
     texts: list[str]
-    """The columns that hold text, going by the first `CHUNK` rows."""
+    """Columns of text, by the first `CHUNK` rows."""
 
     @classmethod
     def read(cls, path: Path, *, separator: str | None = None) -> Records:
-        """Begin to read a file whose name ends as one of `SUFFIXES` does.
+        """Open a file with one of the `SUFFIXES`.
 
         Parameters
         ----------
         path : Path
         separator : str, optional
-            What separates the fields of a ``.csv``; a comma if not given.
+            Separator of the fields of a ``.csv``; a comma if not given.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Records:
         return cls(path, columns, chain(head, rows), texts)
 
     def column(self, wanted: str | None, *, known: Iterable[str], what: str) -> int:
-        """Choose the column that holds something; see `choose_column`."""
+        """Index of a column; see `choose_column`."""
         if self.path.suffix.lower() == ".txt":
             return 0
         is_text = {name: name in self.texts for name in self.columns}
@@ -80,26 +80,24 @@ def choose_column(
     known: Iterable[str],
     what: str,
 ) -> str:
-    """Choose the column that holds something.
-
-    It is the wanted one; else the only one with a known name; else the only one that holds text.
+    """Choose a column: the wanted one, else the only one with a known name, else the only text.
 
     Parameters
     ----------
     path : Path
     columns : mapping
-        Every column, and whether it holds text.
+        Every column, and whether it is text.
     wanted : str, optional
         The user's choice.
     known : iterable of str
-        Names that such a column usually has, in lower case.
+        Usual names of such a column, in lower case.
     what : str
-        What is looked for, e.g. ``"the prompts"``.
+        Content of the column, for messages, e.g. ``"the prompts"``.
 
     Raises
     ------
     DataError
-        If the wanted column is not there, or none or several could be meant.
+        If the wanted column is missing, or none or several could be meant.
     """
     if wanted is not None:
         if wanted not in columns:
@@ -143,7 +141,7 @@ def _delimited(path: Path, delimiter: str) -> tuple[list[str], Iterator[Row]]:
 
 
 def _records(path: Path, reader: Any) -> Iterator[Row]:
-    """Records of a csv reader with their places, but for those of empty lines."""
+    """Records of a csv reader with their positions."""
     while True:
         try:
             record = next(reader)
@@ -241,7 +239,7 @@ _READERS: dict[str, Callable[[Path], tuple[list[str], Iterator[Row]]]] = {
 }
 
 SUFFIXES = tuple(_READERS)
-"""How the name of a file of rows ends."""
+"""Suffixes of files of rows."""
 
 
 def _is_text(value: object) -> bool:
@@ -249,7 +247,7 @@ def _is_text(value: object) -> bool:
 
 
 def separator_of(path: Path) -> str | None:
-    """Tell whether a ``.csv`` is separated by semicolons, by its first line; None elsewhere."""
+    """Separator of a ``.csv``, comma or semicolon, by its first line; None for other files."""
     if path.suffix.lower() != ".csv":
         return None
     _, first = next(read_lines(path), (1, ""))

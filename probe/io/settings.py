@@ -126,7 +126,7 @@ def settings_line(settings: Any, *, without: tuple[str, ...] = ()) -> str:
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Refuse a number below ``least``, an infinite one, and one that is none."""
+    """Refuse a number below ``least``, infinity and NaN."""
     if not value >= least or value == float("inf"):
         raise OptionError(f"{name} is {value}; needed at least {least}")
 

@@ -153,6 +153,12 @@ def test_a_file_of_another_schema_is_refused(tmp_path, suffix):
         READERS[suffix](tmp_path / f"a{suffix}", kind="states")
 
 
+def test_a_file_of_an_older_schema_is_refused_with_the_command_that_makes_a_new_run(tmp_path):
+    write_json(tmp_path / "a.json", DATA, replace(PROVENANCE, schema=1))
+    with pytest.raises(ArtifactError, match="`moesd-probe run NEW_RUN --model tinytown`"):
+        read_json(tmp_path / "a.json", kind="states")
+
+
 @every_format
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.97])
 def test_a_truncated_file_is_refused_in_one_line_that_names_it(tmp_path, suffix, kept):
@@ -183,7 +189,7 @@ def test_a_file_that_others_wrote_is_refused(tmp_path):
     (tmp_path / "a.json").write_text('{"r": 1}')
     TABLE.to_parquet(tmp_path / "a.parquet")
     for suffix in (".json", ".parquet"):
-        with pytest.raises(ArtifactError, match="carries no provenance"):
+        with pytest.raises(ArtifactError, match="has no provenance"):
             READERS[suffix](tmp_path / f"a{suffix}", kind="states")
 
 
