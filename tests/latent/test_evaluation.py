@@ -165,7 +165,7 @@ def test_clusters_that_erasure_left_are_found():
     z = lean[:, None] * np.ones(20) + 0.5 * rng.normal(size=(400, 20))
     z[:, 0] = 0.0
     found = clusters_left(z, lean, n_words=200)
-    assert found.accuracy == found.high == 1.0
+    assert found.value == found.high == 1.0
     assert found.n == 200
     # two ways to choose 100 of 200, of which both count
     assert found.p == pytest.approx(2 / comb(200, 100), rel=1e-6)
@@ -186,7 +186,7 @@ def test_chance_is_that_of_shuffled_leans():
     z = np.concatenate([np.zeros((3, 2)), np.ones((7, 2))]) + 0.01 * np.arange(20).reshape(10, 2)
     lean = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9.0])
     found = clusters_left(z, lean, n_words=10)
-    assert found.accuracy == 0.8  # a cluster of 3 low, one of 2 low and 5 high
+    assert found.value == 0.8  # a cluster of 3 low, one of 2 low and 5 high
     # of 120 choices of 3 of 10, those with 0 or 3 of the low half make 8 of 10, the others 6
     assert found.p == pytest.approx(20 / 120)
     assert found.chance == pytest.approx((20 * 0.8 + 100 * 0.6) / 120)
@@ -197,20 +197,47 @@ def test_the_sign_of_the_lean_does_not_matter():
     lean = rng.normal(size=100)
     z = lean[:, None] * np.ones(5) + rng.normal(size=(100, 5))
     first, second = clusters_left(z, lean, n_words=40), clusters_left(z, -lean, n_words=40)
-    assert first.accuracy == second.accuracy > 0.8
+    assert first.value == second.value > 0.8
+
+
+def test_copies_of_a_word_add_nothing_to_the_clusters():
+    rng = np.random.default_rng(6)
+    lean = rng.normal(size=20)
+    z = lean[:, None] * np.ones(5) + 2 * rng.normal(size=(20, 5))
+    once, of = clusters_left(z, lean, n_words=16), np.repeat(np.arange(20), 6)
+    copied = clusters_left(np.repeat(z, 6, axis=0), np.repeat(lean, 6), words=of, n_words=16)
+    assert (copied.value, copied.n) == (once.value, once.n)
+    # drawn instead of counted: four standard errors of 10,000 deals
+    assert copied.p == pytest.approx(once.p, abs=4 * np.sqrt(once.p * (1 - once.p) / 10_000))
+    assert copied.chance == pytest.approx(once.chance, abs=0.005)
+    assert copied.high - copied.low >= once.high - once.low - 1e-12
+
+
+def test_prompts_of_a_word_make_no_false_alarm():
+    """Singly, the 240 prompts of 40 unbiased words reject more than 3 of 10 times at 5 %."""
+    of, alone, clustered = np.repeat(np.arange(40), 6), 0, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        z = np.repeat(rng.normal(size=(40, 8)), 6, axis=0) + 0.2 * rng.normal(size=(240, 8))
+        lean = np.repeat(rng.normal(size=40), 6) + 0.2 * rng.normal(size=240)
+        alone += clusters_left(z, lean).p <= 0.05
+        found = clusters_left(z, lean, words=of, permutations=Resampling(500))
+        clustered += found.p <= 0.05
+    assert alone >= 12
+    assert clustered <= 6  # 5 % of 40, and three standard errors
 
 
 def test_clusters_say_what_they_need():
     z, lean = np.random.default_rng(0).normal(size=(10, 3)), np.arange(10.0)
     with pytest.raises(ValueError, match="n_words is 3"):
         clusters_left(z, lean, n_words=3)
-    with pytest.raises(ShapeError, match=r"lean has shape \(9,\); needed one of each of 10"):
+    with pytest.raises(ShapeError, match=r"bias_score has shape \(9,\); needed one of each of 10"):
         clusters_left(z, lean[:9])
-    with pytest.raises(DataError, match="2 leans are not finite"):
+    with pytest.raises(DataError, match="2 bias scores are not finite"):
         clusters_left(z, np.where(lean > 7, np.nan, lean))
-    with pytest.raises(DataError, match="3 rows; needed at least 4"):
+    with pytest.raises(DataError, match="3 words; needed at least 4"):
         clusters_left(z[:3], lean[:3])
-    with pytest.raises(DegenerateDataError, match="reach the same lean"):
+    with pytest.raises(DegenerateDataError, match="reach the same bias score"):
         clusters_left(z, np.zeros(10))
     with pytest.raises(DegenerateDataError, match="all the same after erasure"):
         clusters_left(np.ones((10, 3)), lean)

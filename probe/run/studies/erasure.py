@@ -12,6 +12,7 @@ from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.stages.fit import training_pairs, vectors
 from probe.run.study import Study, StudyResult, Tables, bracketed
+from probe.stats.resampling import Resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +65,18 @@ class Erasure(Study):
                 extra = {"pairs": pairs} if has_fit_parameter(eraser, "pairs") else {}
                 eraser.fit(z[seen], is_male, **extra)
                 erased = eraser.transform(erased)
-            left.append(asdict(clusters_left(erased, bias, seed=config.seed)))
-        table = table.join(pd.DataFrame(left).add_prefix("clusters_"))
+            left.append(
+                asdict(
+                    clusters_left(
+                        erased,
+                        bias,
+                        words=prompts.loc[neutral, "subject"].to_numpy(),
+                        permutations=Resampling(10_000, config.seed),
+                    )
+                )
+            )
+        clusters = pd.DataFrame(left).rename(columns={"value": "accuracy"})
+        table = table.join(clusters.add_prefix("clusters_"))
         return {"erasure": table}, _result(table)
 
 
