@@ -152,7 +152,7 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
     if settings.reference:
         value = settings.value or table.values[0]
         reference = read_reference(Path(settings.reference), value, column=settings.column or None)
-        link = correlate(table, value, reference, resampling=settings.resampling)
+        link = correlate(table, value, reference)
         found["correlation"] = {**link, "reference": Path(settings.reference).name}
     found["subjects"] = [
         {

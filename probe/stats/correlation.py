@@ -10,8 +10,10 @@ import numpy as np
 from probe.arrays import Double, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.stats.confidence_limits import student
-from probe.stats.resampling import BOOTSTRAP, Resampling, percentile_limits, resampled_rows
+from probe.stats.resampling import percentile_limits
 from probe.stats.validation import as_finite, is_constant
+
+_NORMAL = 1.959963984540054  # 97.5 % point of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,11 @@ class ShareCorrelation:
     r: float
     """Pearson's r, from -1 to 1; 0 means no linear association."""
     p: float
-    """Two-sided p-value of r = 0."""
+    """Two-sided p-value of r = 0: up to 0.05 just where the interval excludes 0."""
     low: float
-    """Lower end of the 95 % bootstrap interval of r."""
+    """Lower limit of the 95 % interval of r."""
     high: float
-    """Upper end of the 95 % bootstrap interval of r."""
+    """Upper limit of the 95 % interval of r."""
     n: int
     """Number of subjects."""
 
@@ -38,31 +40,34 @@ class ShareRegression:
     """Change of the bias score from no woman to only women, in embedding units; negative when the
     text is biased, 0 without linear association."""
     low: float
-    """Lower end of the 95 % bootstrap interval of the slope."""
+    """Lower limit of the 95 % interval of the slope."""
     high: float
-    """Upper end of the 95 % bootstrap interval of the slope."""
+    """Upper limit of the 95 % interval of the slope."""
     intercept: float
     """Bias score of a subject without women, in embedding units."""
     r2: float
     """Share of the variance of the bias score that the labour market explains, from 0 to 1."""
     r2_low: float
-    """Lower end of the 95 % bootstrap interval of ``r2``."""
+    """Lower limit of the 95 % interval of ``r2``."""
     r2_high: float
-    """Upper end of the 95 % bootstrap interval of ``r2``."""
+    """Upper limit of the 95 % interval of ``r2``."""
     p: float
-    """Two-sided p-value of slope = 0, of the t distribution."""
+    """Two-sided p-value of slope = 0: up to 0.05 just where the interval excludes 0."""
     n: int
     """Number of subjects."""
 
 
-def share_correlation(
-    bias_score_by_subject: Vector, share_women: Vector, *, resampling: Resampling = BOOTSTRAP
-) -> ShareCorrelation:
+def share_correlation(bias_score_by_subject: Vector, share_women: Vector) -> ShareCorrelation:
     """Correlate the text bias score of subjects with the share of women in the labour market.
 
-    Pearson's r, with the p-value of the t distribution. The interval is that of Fisher's
-    ``z = atanh(r)``, whose standard error is the bootstrap's over subjects (pairs of bias score and
-    share are drawn together: bias scores need not scatter alike everywhere), times Student's t.
+    Pearson's r, on the scale of Fisher's ``z = atanh(r)``. The interval is the wider one of
+    Fisher's, ``z -+ 1.96 / sqrt(n - 3)``, which holds for normal variables, and of Student's with
+    the standard error by the influence of each subject on z, which allows bias scores to vary more
+    at some shares than at others:
+
+    ``s^2 = sum_i (u_i v_i - r (u_i^2 + v_i^2) / 2)^2 / (1 - r^2)^2 / ((n - 1) (n - 3))``
+
+    for standardised scores u and shares v. The p-value is the larger one of both tests.
 
     Parameters
     ----------
@@ -70,13 +75,13 @@ def share_correlation(
         Bias score of each subject, positive = male.
     share_women : ndarray of shape (n_subjects,)
         Share of women in each subject, from 0 to 1.
-    resampling : Resampling
 
     Returns
     -------
     ShareCorrelation
         ``r`` is 0 without association. As the bias score is positive for men, an encoder that
-        follows the labour market gives a negative ``r``; it is reported as it is.
+        follows the labour market gives a negative ``r``; its sign is not changed. Three subjects
+        say nothing: the interval is [-1, 1] and p is 1.
 
     Raises
     ------
@@ -86,45 +91,50 @@ def share_correlation(
         If there are fewer than 3 subjects or a value is not finite.
     DegenerateDataError
         If all subjects have the same bias score, or the same share.
+
+    References
+    ----------
+    Fisher, *On the probable error of a coefficient of correlation deduced from a small sample*,
+    Metron 1 (1921); Devlin, Gnanadesikan, Kettenring, *Robust estimation and outlier detection
+    with correlation coefficients*, Biometrika 62 (1975), for the influence.
     """
-    from scipy.stats import pearsonr
+    from scipy.special import ndtr, stdtr
 
     bias_scores, shares = _as_subjects(bias_score_by_subject, share_women)
-    result = pearsonr(bias_scores, shares)
-    r = float(result.statistic)
-    low, high = _correlation_limits(
-        r, _draw_lines(bias_scores, shares, resampling)[1], len(bias_scores)
-    )
-    return ShareCorrelation(
-        r=r,
-        p=float(result.pvalue),
-        low=low,
-        high=high,
-        n=len(bias_scores),
-    )
+    n = len(bias_scores)
+    u, v = ((of - of.mean()) / of.std() for of in (bias_scores, shares))
+    r = float(np.clip((u * v).mean(), -1.0, 1.0))
+    if n < 4:
+        return ShareCorrelation(r=r, p=1.0, low=-1.0, high=1.0, n=n)
+    if abs(r) >= 1.0 - 1e-12:  # a line: nothing scatters about it
+        return ShareCorrelation(r=r, p=0.0, low=r, high=r, n=n)
+    z, influence = math.atanh(r), (u * v - r * (u**2 + v**2) / 2) / (1 - r**2)
+    error = math.sqrt(float((influence**2).sum()) / ((n - 1) * (n - 3)))
+    normal = 1 / math.sqrt(n - 3)
+    half = max(_NORMAL * normal, student(n - 2) * error)
+    p = max(2 * float(ndtr(-abs(z) / normal)), 2 * float(stdtr(n - 2, -abs(z) / error)))
+    return ShareCorrelation(r=r, p=p, low=math.tanh(z - half), high=math.tanh(z + half), n=n)
 
 
-def share_regression(
-    bias_score_by_subject: Vector, share_women: Vector, *, resampling: Resampling = BOOTSTRAP
-) -> ShareRegression:
+def share_regression(bias_score_by_subject: Vector, share_women: Vector) -> ShareRegression:
     """Regress the text bias score of subjects on the share of women in the labour market.
 
     Ordinary least squares of ``bias_score = intercept + slope * share_women``: the share is counted
-    in the world and taken as known, the bias score is what varies about the line. The slope's
-    interval is Student's t times the standard error of the bootstrap over subjects, which does not
-    ask for the same spread everywhere; that of ``r2`` is the square of r's, see
+    in the world and taken as known, the bias score is what varies about the line. The interval of
+    the slope is Student's with the larger one of the usual standard error and of HC3, which allows
+    another spread at each share; p is of the same test. That of ``r2`` is the square of r's, see
     `share_correlation`.
 
     Parameters
     ----------
-    bias_score_by_subject, share_women, resampling
+    bias_score_by_subject, share_women
         As in `share_correlation`.
 
     Returns
     -------
     ShareRegression
         ``slope`` and ``r2`` are 0 without linear association. ``r2`` cannot be negative: its
-        interval begins at 0 where r's holds 0.
+        interval begins at 0 where r's includes 0.
 
     Raises
     ------
@@ -133,28 +143,36 @@ def share_regression(
 
     References
     ----------
-    Garg, Schiebinger, Jurafsky, Zou, *Word embeddings quantify 100 years of gender and ethnic
-    stereotypes*, PNAS 115 (2018), for regressions of embedding bias on occupation shares.
+    MacKinnon and White, *Some heteroskedasticity-consistent covariance matrix estimators with
+    improved finite sample properties*, J. Econometrics 29 (1985), for HC3; Garg, Schiebinger,
+    Jurafsky, Zou, *Word embeddings quantify 100 years of gender and ethnic stereotypes*, PNAS 115
+    (2018), for regressions of embedding bias on occupation shares.
     """
-    from scipy.stats import linregress
+    from scipy.special import stdtr
 
     bias_scores, shares = _as_subjects(bias_score_by_subject, share_women)
-    line = linregress(shares, bias_scores)
-    slopes, correlations = _draw_lines(bias_scores, shares, resampling)
-    slope, r = float(line.slope), float(line.rvalue)
-    half = student(len(bias_scores) - 2) * float(slopes[np.isfinite(slopes)].std(ddof=1))
-    ends = _correlation_limits(r, correlations, len(bias_scores))
-    r2_low, r2_high = sorted(end**2 for end in ends)
+    n, x = len(bias_scores), shares - shares.mean()
+    square = float(x @ x)
+    slope = float(x @ bias_scores) / square
+    rest = bias_scores - bias_scores.mean() - slope * x
+    usual = math.sqrt(float(rest @ rest) / (n - 2) / square)
+    leverage = 1 / n + x**2 / square
+    # a subject that alone determines the line has no residual
+    free = np.divide(rest, 1 - leverage, out=np.zeros(n), where=leverage < 1 - 1e-12)
+    error = max(usual, math.sqrt(float(((x * free) ** 2).sum())) / square)
+    half = student(n - 2) * error
+    r = share_correlation(bias_scores, shares)
+    r2_low, r2_high = sorted((r.low**2, r.high**2))
     return ShareRegression(
         slope=slope,
         low=slope - half,
         high=slope + half,
-        intercept=float(line.intercept),
-        r2=r**2,
-        r2_low=0.0 if ends[0] <= 0.0 <= ends[1] else r2_low,
+        intercept=float(bias_scores.mean() - slope * shares.mean()),
+        r2=r.r**2,
+        r2_low=0.0 if r.low <= 0.0 <= r.high else r2_low,
         r2_high=r2_high,
-        p=float(line.pvalue),
-        n=len(bias_scores),
+        p=2 * float(stdtr(n - 2, -abs(slope) / error)) if error > 0 else 0.0,
+        n=n,
     )
 
 
@@ -175,16 +193,6 @@ def rank_correlation_limits(value: float, draws: Double, n: int) -> tuple[float,
     return min(math.tanh(low), value), max(math.tanh(high), value)
 
 
-def _correlation_limits(r: float, draws: Double, n: int) -> tuple[float, float]:
-    """Ends of an interval of r, by Fisher's z with the standard error of bootstrap draws."""
-    if n < 4 or abs(r) >= 1.0 - 1e-12:  # three points, or a line: nothing scatters
-        return (-1.0, 1.0) if n < 4 else (r, r)
-    # draws of few subjects may lie on a line, whose z is infinite
-    z = np.arctanh(np.clip(draws[np.isfinite(draws)], -1 + 1e-9, 1 - 1e-9))
-    half = student(n - 2) * float(z.std(ddof=1))
-    return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
-
-
 def _as_subjects(bias_score_by_subject: Vector, share_women: Vector) -> tuple[Double, Double]:
     bias_scores, shares = (
         as_finite(bias_score_by_subject, "bias_score"),
@@ -203,24 +211,3 @@ def _as_subjects(bias_score_by_subject: Vector, share_women: Vector) -> tuple[Do
                 "subjects that differ"
             )
     return bias_scores, shares
-
-
-def _draw_lines(
-    bias_scores: Double, shares: Double, resampling: Resampling
-) -> tuple[Double, Double]:
-    """Redraw the subjects; return slope and r of each draw, not finite where all are the same."""
-    drawn = [
-        _lines(bias_scores[rows], shares[rows])
-        for rows in resampled_rows(len(bias_scores), resampling.n, resampling.rng())
-    ]
-    slopes, correlations = zip(*drawn, strict=True)
-    return np.concatenate(slopes), np.concatenate(correlations)
-
-
-def _lines(bias_scores: Double, shares: Double) -> tuple[Double, Double]:
-    """Slope of the bias score on the share, and Pearson's r, of each row."""
-    bias_scores = bias_scores - bias_scores.mean(axis=1, keepdims=True)
-    shares = shares - shares.mean(axis=1, keepdims=True)
-    both, square = (bias_scores * shares).sum(axis=1), (shares**2).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return both / square, both / np.sqrt((bias_scores**2).sum(axis=1) * square)

@@ -13,7 +13,6 @@ from probe.audit.readers.targets import read_shares
 from probe.audit.tables import CountTable
 from probe.errors import DataError
 from probe.io.lines import is_number, nearest
-from probe.stats.resampling import Resampling
 
 
 def read_reference(path: Path, value: str, *, column: str | None = None) -> dict[str, float]:
@@ -61,9 +60,7 @@ def read_reference(path: Path, value: str, *, column: str | None = None) -> dict
     return {name.lower(): float(row[chosen]) for name, row in rows.items()}
 
 
-def correlate(
-    table: CountTable, value: str, reference: dict[str, float], *, resampling: Resampling
-) -> dict[str, Any]:
+def correlate(table: CountTable, value: str, reference: dict[str, float]) -> dict[str, Any]:
     """Correlate the shares of a value with the reference, over the subjects that both have.
 
     Returns
@@ -93,6 +90,6 @@ def correlate(
         )
     shares = table.counts[:, table.values.index(value)] / table.counts.sum(axis=1)
     known = np.array([reference[table.subjects[row].lower()] for row in rows])
-    found = share_correlation(shares[rows], known, resampling=resampling)
+    found = share_correlation(shares[rows], known)
     missing = [name for name, is_in in zip(table.subjects, is_known, strict=True) if not is_in]
     return {**asdict(found), "value": value, "missing": missing}

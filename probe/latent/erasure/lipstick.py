@@ -120,7 +120,8 @@ def clusters_left(
     if is_aligned.mean() < 0.5:
         is_aligned = ~is_aligned
     _, of_word, sizes = np.unique(codes[rows], return_inverse=True, return_counts=True)
-    hits, is_single = np.bincount(of_word, weights=cluster), len(sizes) == len(rows)
+    hits: Double = np.bincount(of_word, weights=cluster).astype(np.float64)
+    is_single = len(sizes) == len(rows)
     p, chance = (
         _every_deal(int(is_aligned.sum()), int(cluster.sum()), half)
         if is_single

@@ -13,7 +13,7 @@ from probe.run.concept.words import ConceptWords
 from probe.text.concepts import Concept
 
 
-def correlations(concept: Concept, places: pd.DataFrame, **drawing: Any) -> list[dict[str, Any]]:
+def correlations(concept: Concept, places: pd.DataFrame) -> list[dict[str, Any]]:
     """Correlate the targets' place towards each group with that group's figures.
 
     A positive r means that the vectors repeat the figures. Groups whose figures are known for
@@ -30,7 +30,7 @@ def correlations(concept: Concept, places: pd.DataFrame, **drawing: Any) -> list
         rows = rows[rows[f"share_{group}"].notna()]
         if len(rows) >= 3 and rows[f"share_{group}"].nunique() > 1:
             place = rows["place"].to_numpy() * (1 if is_own else -1)
-            r = share_correlation(place, rows[f"share_{group}"].to_numpy(), **drawing)
+            r = share_correlation(place, rows[f"share_{group}"].to_numpy())
             found.append({"group": group, **asdict(r)})
     return found
 

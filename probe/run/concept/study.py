@@ -107,7 +107,7 @@ class ConceptStudy(Study):
             "axes": [_axis_figures(axis, own) for axis in axes],
             "pair_agreement": pair_agreement(words),
             "told_apart": _told_apart(words),
-            "correlations": correlations(self.concept, places, **drawing),
+            "correlations": correlations(self.concept, places),
             "measures": measures.to_dict("records"),
             "note": words.note,
         }

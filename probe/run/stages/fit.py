@@ -127,9 +127,8 @@ class Fit(Stage):
             .mean()
             .assign(group="neutral")
         )
-        drawing = {"resampling": config.resampling}
         correlation = share_correlation(
-            subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
+            subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy()
         )
         said = table[table["group"].isin(["male", "female"])]
         sides = (said.loc[said["group"] == side, "projection"] for side in ("male", "female"))

@@ -90,7 +90,7 @@ class Association(Study):
         table = table.assign(p_holm=holm(p), p_bh=benjamini_hochberg(p))
         subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
         line = share_regression(
-            subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy(), **drawing
+            subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy()
         )
         return {"association": table}, _result(table, asdict(line))
 

@@ -69,11 +69,7 @@ class Directions(Study):
             places = pd.Series(z[neutral] @ axes[name]).groupby(
                 table.loc[neutral, "subject"].to_numpy(), sort=False
             )
-            found = share_correlation(
-                places.mean()[subjects.index].to_numpy(),
-                subjects.to_numpy(),
-                resampling=config.resampling,
-            )
+            found = share_correlation(places.mean()[subjects.index].to_numpy(), subjects.to_numpy())
             rows.append(
                 {
                     "estimator": name,

@@ -90,7 +90,7 @@ def _result(table: pd.DataFrame, run: Run) -> StudyResult:
     config = run.config.probe
     share, read = table["share"].to_numpy(), table["read"].to_numpy()
     correlations: dict[str, dict[str, Any]] = {
-        name: asdict(share_correlation(values, share, resampling=config.resampling))
+        name: asdict(share_correlation(values, share))
         for name, values in (("read", read), ("bias_score", -table["bias_score"].to_numpy()))
     }
     off = mean_interval(np.abs(read - share), resampling=config.resampling, unit="occupations")
