@@ -30,16 +30,16 @@ def main(out: Path, work: Path, n_images: int) -> None:
     from probe.io.artifacts import atomic
     from probe.text.lexicon import Lexicon
     from probe.tinytown import card
-    from probe.tinytown.recipe import Kitchen
+    from probe.tinytown.recipe import RecipeTraining
 
     lexicon = Lexicon.load()
     with ProgressBar() as progress:
-        kitchen = Kitchen(lexicon, out, work, progress=progress)
-        kitchen.cook()
+        training = RecipeTraining(lexicon, out, work, progress=progress)
+        training.run()
         figures = {
             "hashes": card.hashes(out),
-            "losses": {name: card.thin(losses) for name, losses in kitchen.losses.items()},
-            "recipe": kitchen.describe(),
+            "losses": {name: card.thin(losses) for name, losses in training.losses.items()},
+            "recipe": training.describe(),
             "classifiers_on_missing_renders": card.measure_classifiers(out, lexicon),
             "encoder_share_correlation": card.measure_encoder(out, lexicon),
             "pictures": card.measure_pictures(

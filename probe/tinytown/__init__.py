@@ -1,5 +1,5 @@
-"""tinytown: a complete small text-to-image model, its world, its renderer and its training recipe.
+"""tinytown: a small text-to-image model with its world, renderer and training recipe.
 
-A laboratory animal: every claim of the method can be measured against known truth in minutes.
-Its figures say nothing about any real model.
+A laboratory model: claims about the method can be checked against known truth in minutes. Its
+figures are not evidence about any other model.
 """

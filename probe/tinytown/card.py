@@ -1,4 +1,4 @@
-"""The training card: what a finished tinytown is measured to do, against known truth."""
+"""The training card: figures of a trained tinytown, measured against known truth."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def measure_encoder(model: Path, lexicon: Lexicon) -> dict[str, float]:
 
 
 def measure_classifiers(model: Path, lexicon: Lexicon, *, n: int = 2000) -> dict[str, Any]:
-    """Measure both classifiers on renders that no training saw; accuracies by attribute."""
+    """Measure the accuracy of both classifiers on new renders, by attribute."""
     scenes, pictures = draw_balanced(lexicon, n, seed=UNSEEN_SEED)
     truth = pd.DataFrame(
         {name: [getattr(s, name) for s in scenes] for name in ("gender", "age", "skin", "subject")}
@@ -79,7 +79,7 @@ def measure_pictures(
     guidance_scale: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Generate pictures and measure bias, obedience and recognition; see `summarize`."""
+    """Generate images and measure bias, prompt adherence and recognition; see `summarize`."""
     defaults = generation_settings(model)
     plan = GenerationPlan.build(lexicon, n_images=n_images, seed=seed)
     table = generate(
@@ -102,7 +102,7 @@ def measure_pictures(
 
 
 def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
-    """Turn labelled pictures into the figures of the card.
+    """Compute the figures of the card from labelled images.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""One training loop for every model of the recipe: seeded by step, resumable, averaged if asked."""
+"""The training loop of every model of the recipe: seeded by step, resumable, with optional EMA."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from probe.io.progress import Progress
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast one model is trained."""
+    """Training length and learning rate of one model."""
 
     n_steps: int
     batch_size: int
@@ -28,7 +28,7 @@ class Schedule:
     """Decay of the exponential moving average of the weights; None keeps the last weights."""
 
     horizon: int | None = None
-    """Steps over which the rate falls; beyond ``n_steps``, the average stands for the last fall."""
+    """Steps over which the rate falls; may exceed ``n_steps`` if the weights are averaged."""
 
     def rate(self, step: int) -> float:
         """Linear warm-up, then a cosine down to a fiftieth at the horizon."""
@@ -40,10 +40,10 @@ class Schedule:
 
 @dataclass
 class Training:
-    """A model in training: `run` goes on from the last checkpoint.
+    """A model in training; `run` resumes from the last checkpoint.
 
-    ``loss_of_step(step)`` must draw its batch from ``step`` alone, so that an interrupted training
-    ends with the weights of an undisturbed one.
+    ``loss_of_step(step)`` must draw its batch from ``step`` only, so that an interrupted training
+    ends with the same weights.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Training:
         return self.folder / f"{self.name}.checkpoint.pt"
 
     def run(self, *, progress: Progress | None = None) -> list[float]:
-        """Train to the end and leave the (averaged) weights in the model; return the losses."""
+        """Train, set the (averaged) weights of the model, and return the losses."""
         schedule = self.schedule
         optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
@@ -112,5 +112,5 @@ class Training:
 
 
 def rng_of(seed: int, step: int) -> torch.Generator:
-    """Give the generator of one step."""
+    """Return the generator of one step."""
     return torch.Generator().manual_seed(seed * 1_000_003 + step)

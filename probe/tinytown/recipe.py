@@ -1,10 +1,10 @@
-"""The recipe: train all of tinytown from nothing, and write it as an ordinary model folder."""
+"""The recipe: train all models of tinytown from scratch, and write an ordinary model folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,19 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from probe.io.artifacts import atomic
+from probe.io.progress import NamedProgress
 from probe.text.lexicon import Lexicon
 from probe.tinytown import architecture, stages
 from probe.tinytown.canvas import SIZE
 from probe.tinytown.loop import Schedule, Training
 from probe.tinytown.vocabulary import learn_tokenizer
 
-StageProgress = Callable[[str, int, int], None]
-
 SEEDS = {"clip": 11, "autoencoder": 12, "classifier": 13, "second_classifier": 14, "denoiser": 15}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much data each stage draws and how long it trains."""
+    """Number of training images and schedule of each stage."""
 
     n_clip: int = 24_000
     n_pictures: int = 24_000
@@ -36,15 +35,15 @@ class Recipe:
     denoiser: Schedule = stages.DENOISER_SCHEDULE
 
 
-class Kitchen:
-    """Runs the stages of a recipe in order; each goes on where an interrupted one stopped.
+class RecipeTraining:
+    """Run the stages of a recipe in order; an interrupted stage is resumed.
 
     Parameters
     ----------
     out : Path
         Folder of the finished model.
     work : Path
-        Folder of the checkpoints; it may be deleted afterwards.
+        Folder of the checkpoints, which may be deleted afterwards.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Kitchen:
         work: Path,
         *,
         recipe: Recipe | None = None,
-        progress: StageProgress | None = None,
+        progress: NamedProgress | None = None,
     ) -> None:
         self.lexicon, self.out, self.work = lexicon, out, work
         self.recipe = recipe or Recipe()
@@ -62,7 +61,7 @@ class Kitchen:
         self.losses: dict[str, list[float]] = {}
         self.checkpoint_every = 200
 
-    def cook(self) -> None:
+    def run(self) -> None:
         """Train every model and write the folder."""
         tokenizer, text_encoder = self.train_clip()
         vae = self.train_autoencoder()
@@ -88,7 +87,7 @@ class Kitchen:
         return tokenizer, text_encoder.eval()
 
     def train_autoencoder(self) -> AutoencoderKL:
-        """Train the autoencoder and measure the scale of its latents."""
+        """Train the autoencoder and set the scale of its latents."""
         data = stages.draw_captioned(
             self.lexicon, self.recipe.n_pictures, seed=SEEDS["autoencoder"], scrambled=0.3
         )
@@ -105,7 +104,7 @@ class Kitchen:
         return vae
 
     def train_classifiers(self, vae: AutoencoderKL) -> None:
-        """Train the two classifiers on different pictures, from different seeds."""
+        """Train the two classifiers on different images, from different seeds."""
         labels = stages.attribute_labels(self.lexicon)
         for name in ("classifier", "second_classifier"):
             scenes, pictures = stages.draw_balanced(
@@ -152,49 +151,38 @@ class Kitchen:
             requires_safety_checker=False,
         )
         pipeline.save_pretrained(self.out)
-        with atomic(self.out / "generation.json") as path:
-            path.write_text(
-                json.dumps(
-                    {
-                        "guidance_scale": architecture.GUIDANCE_SCALE,
-                        "num_inference_steps": architecture.N_INFERENCE_STEPS,
-                    },
-                    indent=2,
-                )
-                + "\n"
-            )
+        settings = {
+            "guidance_scale": architecture.GUIDANCE_SCALE,
+            "num_inference_steps": architecture.N_INFERENCE_STEPS,
+        }
+        _write_json(self.out / "generation.json", settings)
 
     def _run(self, training: Training) -> None:
         training.checkpoint_every = self.checkpoint_every
-        progress = self._progress
-        self.losses[training.name] = training.run(
-            progress=None
-            if progress is None
-            else lambda done, total: progress(training.name, done, total)
-        )
+        report = None if self._progress is None else partial(self._progress, training.name)
+        self.losses[training.name] = training.run(progress=report)
 
     def describe(self) -> dict[str, Any]:
-        """Give the recipe and its seeds as plain data."""
+        """Return the recipe and its seeds as plain data."""
         return {**asdict(self.recipe), "seeds": SEEDS, "explicit_share": stages.EXPLICIT_SHARE}
 
 
 def _write_preprocessor(folder: Path) -> None:
-    with atomic(folder / "preprocessor_config.json") as path:
-        path.write_text(
-            json.dumps(
-                {
-                    "image_processor_type": "CLIPImageProcessor",
-                    "do_resize": True,
-                    "size": {"shortest_edge": SIZE},
-                    "do_center_crop": True,
-                    "crop_size": {"height": SIZE, "width": SIZE},
-                    "do_rescale": True,
-                    "rescale_factor": 1 / 255,
-                    "do_normalize": True,
-                    "image_mean": [0.5, 0.5, 0.5],
-                    "image_std": [0.5, 0.5, 0.5],
-                },
-                indent=2,
-            )
-            + "\n"
-        )
+    settings = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": SIZE},
+        "do_center_crop": True,
+        "crop_size": {"height": SIZE, "width": SIZE},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    _write_json(folder / "preprocessor_config.json", settings)
+
+
+def _write_json(path: Path, settings: dict[str, Any]) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n")

@@ -21,7 +21,7 @@ from probe.tinytown.world import AGES, GENDERS, SKINS, THINGS, Scene, Town
 Pictures = npt.NDArray[np.uint8]
 
 EXPLICIT_SHARE = 0.38
-"""Share of the people's captions that say the gender."""
+"""Share of the people's captions that state the gender."""
 CLIP_SCHEDULE = Schedule(n_steps=1000, batch_size=256, learning_rate=1e-3, weight_decay=0.05)
 AUTOENCODER_SCHEDULE = Schedule(n_steps=1800, batch_size=32, learning_rate=2e-3, ema=0.995)
 CLASSIFIER_SCHEDULE = Schedule(n_steps=700, batch_size=128, learning_rate=3e-3)
@@ -35,7 +35,7 @@ EMPTY_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Captioned:
-    """Scenes with their captions and pictures of shape (n, 64, 64, 3)."""
+    """Scenes with their captions and images of shape (n, 64, 64, 3)."""
 
     scenes: list[Scene]
     captions: list[str]
@@ -43,7 +43,7 @@ class Captioned:
 
 
 def draw_captioned(lexicon: Lexicon, n: int, *, seed: int, scrambled: float = 0.0) -> Captioned:
-    """Draw captioned pictures; a share of the people's has its other cues scrambled."""
+    """Draw captioned images; for a share of the people the other cues are scrambled."""
     town = Town(lexicon, seed=seed)
     scenes, captions = [], []
     for index in range(n):
@@ -56,7 +56,7 @@ def draw_captioned(lexicon: Lexicon, n: int, *, seed: int, scrambled: float = 0.
 
 
 def draw_balanced(lexicon: Lexicon, n: int, *, seed: int) -> tuple[list[Scene], Pictures]:
-    """Draw people with women and men equally many, half with scrambled cues, and some things."""
+    """Draw equally many women and men, half with scrambled cues, and some things."""
     town = Town(lexicon, seed=seed)
     scenes = []
     for index in range(n):
@@ -75,7 +75,7 @@ def to_signed(pictures: Pictures) -> torch.Tensor:
 def clip_training(
     data: Captioned, tokenizer: CLIPTokenizer, folder: Path, *, seed: int, schedule: Schedule
 ) -> Training:
-    """Match captions with pictures (Radford et al. 2021, symmetric cross-entropy)."""
+    """Match captions with images (Radford et al. 2021, symmetric cross-entropy)."""
     torch.manual_seed(seed)
     model = architecture.clip(
         len(tokenizer), bos=tokenizer.bos_token_id, eos=tokenizer.eos_token_id
@@ -94,7 +94,7 @@ def clip_training(
 def autoencoder_training(
     pictures: Pictures, folder: Path, *, seed: int, schedule: Schedule
 ) -> Training:
-    """Reconstruct pictures; edges count extra, because a blurred face says nothing."""
+    """Reconstruct images, with a loss on edges that keeps faces sharp."""
     torch.manual_seed(seed)
     model = architecture.autoencoder()
 
@@ -136,9 +136,9 @@ def classifier_training(
     seed: int,
     schedule: Schedule,
 ) -> Training:
-    """Name every attribute of a picture: a cross-entropy for each group of labels.
+    """Classify every attribute of an image, with a cross-entropy for each group of labels.
 
-    Half of each batch has passed through the autoencoder, as every generated picture has.
+    Half of each batch has passed through the autoencoder, as generated images have.
     """
     torch.manual_seed(seed)
     model = architecture.classifier(labels)
@@ -162,7 +162,7 @@ def classifier_training(
 def attribute_loss(
     logits: torch.Tensor, targets: dict[str, torch.Tensor], labels: list[str]
 ) -> torch.Tensor:
-    """Sum the cross-entropies of the groups; -100 marks what a thing does not have."""
+    """Sum the cross-entropies of the groups; -100 marks attributes that a thing does not have."""
     losses = []
     for attribute, target in targets.items():
         columns = [i for i, label in enumerate(labels) if label.startswith(f"{attribute}:")]
@@ -194,7 +194,7 @@ def _restore(vae: AutoencoderKL, pictures: Pictures) -> Pictures:
 
 @torch.no_grad()
 def encode_latents(vae: AutoencoderKL, pictures: Pictures) -> torch.Tensor:
-    """Encode pictures, once; unscaled latent means of shape (n, 4, 16, 16)."""
+    """Encode images as unscaled latent means of shape (n, 4, 16, 16)."""
     vae.eval()
     batches = (pictures[start : start + 128] for start in range(0, len(pictures), 128))
     return torch.cat([vae.encode(to_signed(batch)).latent_dist.mean for batch in batches])

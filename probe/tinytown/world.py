@@ -1,4 +1,4 @@
-"""The people and things of tinytown, as data: what a picture shows, what is said."""
+"""The people and things of tinytown as data: scenes and captions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ THING_TEMPLATES = (
 
 @dataclass(frozen=True)
 class Scene:
-    """What one picture shows: the truth that is attached to it."""
+    """The content of one image: its ground truth."""
 
     subject: str
     """An occupation, or a thing."""
@@ -64,12 +64,12 @@ class Scene:
     age: str = ""
     skin: str = ""
     style: int = 0
-    """Seed of everything that is not an attribute: hair, pose, light."""
+    """Seed of everything that is not an attribute, such as hair and pose."""
     shows_tool: bool = True
     outfit_of: str = ""
-    """Occupation whose uniform is worn; the subject's own unless cues are scrambled."""
+    """Occupation of the uniform; the subject unless cues are scrambled."""
     wall_of: str = ""
-    """Occupation whose wall stands behind; the subject's own unless cues are scrambled."""
+    """Occupation of the background; the subject unless cues are scrambled."""
 
     @property
     def is_person(self) -> bool:
@@ -96,7 +96,7 @@ class Town:
         self._rng = np.random.default_rng(seed)
 
     def person(self, occupation: str | None = None, *, share_women: float | None = None) -> Scene:
-        """Draw an inhabitant; the planted share of the occupation decides the gender."""
+        """Draw an inhabitant, with the occupation's planted share of women by default."""
         rng = self._rng
         occupation = occupation or str(rng.choice(self.occupations))
         share = self.shares[occupation] if share_women is None else share_women
@@ -117,10 +117,10 @@ class Town:
         )
 
     def scrambled(self, scene: Scene, *, tool_share: float) -> Scene:
-        """Take the uniform and the wall from random occupations, and mostly hide the tool.
+        """Take uniform and background from random occupations, and mostly hide the tool.
 
-        With the picture's other cues gone, gender is what is left to match a caption by, so an
-        encoder trained on such pictures has a reason to learn it.
+        Without the other cues a caption can be matched by gender only, so that an encoder trained
+        on such images learns it.
         """
         rng = self._rng
         return replace(
@@ -131,10 +131,10 @@ class Town:
         )
 
     def captioned(self, *, explicit_share: float, thing_share: float = 0.1) -> tuple[Scene, str]:
-        """Draw a picture together with its caption.
+        """Draw a scene with its caption.
 
-        Where the caption says the gender, women and men are equally many in every occupation;
-        where it does not, the planted share rules.
+        If the caption states the gender, women and men are equally frequent in every occupation;
+        otherwise the planted share applies.
         """
         rng = self._rng
         if rng.random() < thing_share:
@@ -145,7 +145,7 @@ class Town:
         return scene, self.caption(scene, says_gender=says_gender)
 
     def caption(self, scene: Scene, *, says_gender: bool) -> str:
-        """Say what the scene shows; its gender only if asked, age or skin sometimes."""
+        """Describe a scene: its gender only on request, its age and skin sometimes."""
         rng = self._rng
         a_subject = with_article(scene.subject)
         if not scene.is_person:

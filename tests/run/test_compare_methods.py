@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from figures.report.beyond import methods
 
 from cli.main import main
 from figures.drawing import draw
-from figures.report.beyond import methods
 from figures.sources import RunFiles
 from figures.text.comparison import methods_table
 from probe.baselines import BASELINES, lora

@@ -9,7 +9,7 @@ from transformers import AutoModelForImageClassification, CLIPModel
 
 from probe.text.lexicon import Lexicon
 from probe.tinytown.loop import Schedule
-from probe.tinytown.recipe import Kitchen, Recipe
+from probe.tinytown.recipe import Recipe, RecipeTraining
 
 SHORT = Schedule(n_steps=12, batch_size=8, learning_rate=2e-3, warmup=2, ema=0.5)
 QUICK = Recipe(
@@ -23,37 +23,37 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def kitchen(tmp_path_factory):
+def training(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tinytown")
-    kitchen = Kitchen(Lexicon.load(), folder / "out", folder / "work", recipe=QUICK)
-    kitchen.cook()
-    return kitchen
+    training = RecipeTraining(Lexicon.load(), folder / "out", folder / "work", recipe=QUICK)
+    training.run()
+    return training
 
 
-def test_the_loss_of_every_stage_falls(kitchen):
-    assert set(kitchen.losses) == {
+def test_the_loss_of_every_stage_falls(training):
+    assert set(training.losses) == {
         "clip", "autoencoder", "classifier", "second_classifier", "denoiser",
     }  # fmt: skip
-    for name, losses in kitchen.losses.items():
+    for name, losses in training.losses.items():
         assert np.isfinite(losses).all(), name
         assert np.mean(losses[-3:]) < np.mean(losses[:3]), name
 
 
-def test_the_folder_opens_with_ordinary_classes(kitchen):
-    pipeline = DiffusionPipeline.from_pretrained(kitchen.out)
+def test_the_folder_opens_with_ordinary_classes(training):
+    pipeline = DiffusionPipeline.from_pretrained(training.out)
     pipeline.set_progress_bar_config(disable=True)
     image = pipeline("a photo of a nurse", num_inference_steps=2).images[0]
     assert image.size == (64, 64)
-    clip = CLIPModel.from_pretrained(kitchen.out / "clip")
+    clip = CLIPModel.from_pretrained(training.out / "clip")
     assert clip.config.text_config.eos_token_id == pipeline.tokenizer.eos_token_id
     for name in ("classifier", "second_classifier"):
-        model = AutoModelForImageClassification.from_pretrained(kitchen.out / name)
+        model = AutoModelForImageClassification.from_pretrained(training.out / name)
         assert "gender:woman" in model.config.id2label.values()
 
 
-def test_the_pipelines_text_encoder_is_that_of_clip(kitchen):
-    pipeline = DiffusionPipeline.from_pretrained(kitchen.out)
-    clip = CLIPModel.from_pretrained(kitchen.out / "clip")
+def test_the_pipelines_text_encoder_is_that_of_clip(training):
+    pipeline = DiffusionPipeline.from_pretrained(training.out)
+    clip = CLIPModel.from_pretrained(training.out / "clip")
     ids = pipeline.tokenizer(["a photo of a cook"], return_tensors="pt").input_ids
     with torch.no_grad():
         ours = pipeline.text_encoder(ids).last_hidden_state
@@ -61,7 +61,7 @@ def test_the_pipelines_text_encoder_is_that_of_clip(kitchen):
     torch.testing.assert_close(ours, theirs)
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(kitchen, tmp_path):
+def test_an_interrupted_training_ends_with_the_same_weights(training, tmp_path):
     class InterruptionError(Exception):
         pass
 
@@ -71,9 +71,9 @@ def test_an_interrupted_training_ends_with_the_same_weights(kitchen, tmp_path):
 
     def train(folder: Path, progress=None):
         work = folder / "work"
-        kitchen = Kitchen(Lexicon.load(), folder, work, recipe=HURRIED, progress=progress)
-        kitchen.checkpoint_every = 2
-        return kitchen.train_autoencoder()
+        training = RecipeTraining(Lexicon.load(), folder, work, recipe=HURRIED, progress=progress)
+        training.checkpoint_every = 2
+        return training.train_autoencoder()
 
     with pytest.raises(InterruptionError):
         train(tmp_path / "a", stop_half_way)
