@@ -100,8 +100,3 @@ class Study(StudyStage):
         from probe.io.artifacts import read_json
 
         return dict(read_json(run.folder / self.file, kind="study")[0])
-
-
-def bracketed(value: float, low: float, high: float, *, digits: int = 3) -> str:
-    """Write ``value [low, high]``."""
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -28,12 +28,21 @@ def p_value(value: float) -> str:
 
 
 def interval(found: Mapping[str, Any] | None, digits: int | None = None, scale: Scale = "") -> str:
+    """Write ``value [low, high]`` of a mapping with these keys, as `bracketed`; empty if None."""
+    if found is None:
+        return ""
+    return bracketed(found["value"], found["low"], found["high"], digits=digits, scale=scale)
+
+
+def bracketed(
+    value: float, low: float, high: float, *, digits: int | None = None, scale: Scale = ""
+) -> str:
     """Write ``value [low, high]``.
 
     Parameters
     ----------
-    found : mapping, optional
-        ``value``, ``low`` and ``high``. None gives an empty text.
+    value, low, high : float
+        An estimate and its confidence limits.
     digits : int, optional
         Decimals; 3 by default, 1 of percentages and 0 of points. If all of the interval would be
         rounded to nothing, it gets two significant digits, in powers of ten below 1e-5.
@@ -41,22 +50,19 @@ def interval(found: Mapping[str, Any] | None, digits: int | None = None, scale: 
         ``"%"`` writes shares as percentages; ``"points"`` writes a difference of shares in
         percentage points, with its sign.
     """
-    if found is None:
-        return ""
     if digits is None:
         digits = {"": 3, "%": 1, "points": 0}[scale]
-    numbers = [float(found[key]) for key in ("value", "low", "high")]
     if scale:
-        value, low, high = (number(100 * of, digits) for of in numbers)
-        value += "\N{NO-BREAK SPACE}%" if scale == "%" else ""
-        sign = "+" if scale == "points" and value.strip("0.") and numbers[0] > 0 else ""
-        return f"{sign}{value} [{low}, {high}]"
-    largest = max(map(abs, numbers))
+        first, *limits = (number(100 * of, digits) for of in (value, low, high))
+        sign = "+" if scale == "points" and first.strip("0.") and value > 0 else ""
+        unit = "\N{NO-BREAK SPACE}%" if scale == "%" else ""
+        return f"{sign}{first}{unit} [{', '.join(limits)}]"
+    largest = max(abs(value), abs(low), abs(high))
     if _SMALLEST < largest < 10.0 ** (1 - digits):
         digits = math.ceil(-math.log10(largest)) + 1
     write = number if digits <= _MOST_DIGITS else _scientific
-    value, low, high = (write(of, digits) for of in numbers)
-    return f"{value} [{low}, {high}]"
+    first, *limits = (write(float(of), digits) for of in (value, low, high))
+    return f"{first} [{', '.join(limits)}]"
 
 
 def over(found: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.run.study import bracketed
+from probe.stats.notation import bracketed
 
 if TYPE_CHECKING:
     import pandas as pd

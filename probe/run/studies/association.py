@@ -13,7 +13,8 @@ from probe.run.files import EMBEDDED, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.stages.fit import training_pairs, vectors
-from probe.run.study import Study, StudyResult, Tables, bracketed
+from probe.run.study import Study, StudyResult, Tables
+from probe.stats.notation import bracketed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ from probe.io.files import hash_file, hash_parts
 from probe.run.files import EMBEDDED, MOESD, correction_files
 from probe.run.folder import Run
 from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables, bracketed
+from probe.run.study import Study, StudyResult, Tables
+from probe.stats.notation import bracketed
 
 if TYPE_CHECKING:
     import pandas as pd

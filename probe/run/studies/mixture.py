@@ -10,7 +10,8 @@ import numpy as np
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables, bracketed
+from probe.run.study import Study, StudyResult, Tables
+from probe.stats.notation import bracketed
 from probe.text.templates import fill
 
 if TYPE_CHECKING:

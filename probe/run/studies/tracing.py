@@ -8,7 +8,8 @@ from typing import Any
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run
 from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables, bracketed
+from probe.run.study import Study, StudyResult, Tables
+from probe.stats.notation import bracketed
 
 
 @register

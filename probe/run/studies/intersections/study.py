@@ -7,7 +7,8 @@ from typing import Any
 from probe.run.files import EVALUATION, LABELS, SHARES
 from probe.run.folder import Run
 from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables, bracketed
+from probe.run.study import Study, StudyResult, Tables
+from probe.stats.notation import bracketed
 
 MAX_ASKED = 40
 """Combinations that are asked for in prompts, at most: each takes pictures."""

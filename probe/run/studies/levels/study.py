@@ -11,7 +11,8 @@ from probe.io.settings import Settings, setting
 from probe.run.files import EVALUATION, MOESD, SHARES
 from probe.run.folder import Run
 from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables, bracketed
+from probe.run.study import Study, StudyResult, Tables
+from probe.stats.notation import bracketed
 
 if TYPE_CHECKING:
     import pandas as pd
