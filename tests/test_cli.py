@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from cli.main import main
 from cli.progress import ProgressBar
-from probe.io.artifacts import exclusive
 from probe.run.config import Config
 
 STAGES = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
@@ -21,10 +20,6 @@ COMMANDS = [*STAGES, *OTHERS.split()]
 COMPARISONS = ["compare methods", "compare runs"]
 ABOUT = {"prompts": " FILE", "plan": "", "evaluate": " [RUN]"}
 """What a command is about, if not a run."""
-FIT = {
-    "share_correlation": {"r", "p", "low", "high", "n"},
-    "gap": {"value", "low", "high", "n", "unit"},
-}
 
 
 def call(*arguments):
@@ -132,12 +127,6 @@ def test_a_figure_or_format_that_is_unknown_is_refused_with_the_known_ones(shown
     assert "choose from pdf, png, svg" in refusal(
         call("visualize", shown[0], "--format", "gif"), code=2
     )
-
-
-def test_fit_prints_what_the_issue_asks_for(shown):
-    found = json.loads(call("fit", shown[0], "--json").stdout)
-    for key, names in FIT.items():
-        assert names <= found[key].keys()
 
 
 def test_run_prints_the_result_of_every_stage(shown):
@@ -349,12 +338,6 @@ def test_a_text_encoder_alone_makes_no_pictures(clip_folder, tmp_path, small_lex
     assert "ships no classifier; needed an image classifier" in refusal(call("train", run))
 
 
-def test_a_truncated_file_of_the_run_is_named(run):
-    path = run / "moesd" / "gate.parquet"
-    path.write_bytes(path.read_bytes()[:-50])
-    assert f"{path} cannot be read" in refusal(call("generate", run))
-
-
 def test_a_run_of_another_model_is_refused(run, pipeline_folder):
     before = contents(run)
     line = refusal(call("embed", run, "--model", pipeline_folder))
@@ -367,17 +350,6 @@ def test_a_run_that_holds_nothing_yet_takes_another_model(tmp_path, model_folder
     empty.mkdir()
     refusal(call("embed", run, "--model", empty))
     assert call("embed", run, "--model", model_folder).exit_code == 0
-
-
-def test_a_run_of_another_schema_is_refused(run):
-    path = run / "config.toml"
-    path.write_text(path.read_text().replace("schema = 2", "schema = 99"))
-    assert "has schema 99 but this version reads schema 2" in refusal(call("fit", run))
-
-
-def test_a_stage_before_its_predecessor_is_refused(started):
-    line = refusal(call("generate", started))
-    assert f"run `moesd-probe fit {started}` first" in line
 
 
 @pytest.mark.parametrize(
@@ -454,24 +426,10 @@ def test_a_read_only_run_is_refused(run):
     assert "make its folder writable or choose another" in line
 
 
-def test_the_second_of_two_commands_on_one_run_is_told(run):
-    before = contents(run)
-    with exclusive(run):
-        line = refusal(call("fit", run, "--strength", "3"))
-    assert f"{run} is in use by another process" in line
-    assert contents(run) == before
-
-
 def test_an_unknown_device_is_refused(tmp_path, model_folder):
     run = tmp_path / "run"
     line = refusal(call("embed", run, "--model", model_folder, "--device", "abacus"), code=2)
     assert "there is no device 'abacus' here" in line
-
-
-def test_an_unknown_setting_is_named(run):
-    path = run / "config.toml"
-    path.write_text(path.read_text().replace("n_images =", "n_pictures ="))
-    assert "generate has no setting 'n_pictures'" in refusal(call("generate", run))
 
 
 # The progress bar
