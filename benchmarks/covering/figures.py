@@ -66,9 +66,7 @@ def _setting(
             widths[of] += found.high - found.low
         for of, change in _paired(counts, other, trial).items():
             hits["paired", of] += change.low <= after[of] - before[of] <= change.high
-        moved = cell_shifts(
-            counts, other, resampling=Resampling(_N_BOOTSTRAP), permutations=Resampling(1)
-        )[0]
+        moved = cell_shifts(counts, other, resampling=Resampling(_N_BOOTSTRAP))[0]
         mean = spread[0] / sum(spread)
         shifted += moved.low <= (KEPT - 1) * (mean - 0.5) <= moved.high
     told = f"{name}, {n_subjects} subjects"
@@ -85,9 +83,9 @@ def _paired(counts: np.ndarray, other: np.ndarray, seed: int) -> dict[str, Inter
         first, second = (measure_shares(of, target) for of in shares)
         return {of: second[of] - first[of] for of in MEASURES}
 
-    fair, rng = np.full(counts.shape, 0.5), np.random.default_rng(seed)
+    fair = np.full(counts.shape, 0.5)
     return interval_over_subjects(
-        [counts, other], fair, change, resampling=Resampling(_N_BOOTSTRAP), rng=rng
+        [counts, other], fair, change, resampling=Resampling(_N_BOOTSTRAP, seed)
     )
 
 

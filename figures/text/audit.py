@@ -39,14 +39,14 @@ def audit_table(found: Found) -> str:
         mad, values = other["mad"], ", ".join(other["values"])
         lines.append(f"{name} ({values}): MAD {interval(mad)}, noise floor {number(mad['floor'])}")
     lines.append(
-        "values are perceived, not anyone's identity; intervals are 95 %; the noise floor is the "
-        "score of a fair model with as many images"
+        "values are perceived, not anyone's identity; intervals are 95 % over subjects; the noise "
+        "floor is the score of a fair model with as many images, and its bias is corrected in part"
     )
     return "\n".join([*lines, *found["notes"]])
 
 
 def _measures(found: Found) -> list[str]:
-    rows = [["", "observed", "noise floor", "corrected for noise"]]
+    rows = [["", "observed", "noise floor", "partly corrected"]]
     for key, (name, _) in measures_of(len(found["values"])).items():
         measured = found[key]
         corrected = {

@@ -187,5 +187,5 @@ def _classifier_error(
         }
     if len(table.values) != 2:
         return {"sensitivity": None}
-    figure = FairnessFigure(mad.value, mad.low, mad.high, mad.floor)
+    figure = FairnessFigure(mad.value, mad.low, mad.high, mad.unit, mad.n, mad.floor)
     return {"sensitivity": {"holds_up_to": holds_up_to(table.counts, figure, target=target)}}

@@ -26,7 +26,7 @@ class SourceDifference:
     low: float
     high: float
     p: float
-    """Sign-flip permutation test of no difference."""
+    """Two-sided, of no difference; at most 0.05 just where the interval excludes 0."""
     effect: float
     """Hedges' g of paired differences: the mean in standard deviations over subjects, 0 if all
     subjects differ alike and by nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,15 +19,13 @@ from probe.audit.measures import (
 )
 from probe.audit.subject_intervals import interval_over_subjects
 from probe.errors import ShapeError
-from probe.stats.interval import Interval
-from probe.stats.permutation import sign_flip_p
-from probe.stats.resampling import BOOTSTRAP, PERMUTATIONS, Resampling
+from probe.stats.interval import Interval, TestedInterval
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 __all__ = [
     "MEASURES",
     "FairnessFigure",
     "Interval",
-    "PairedDifference",
     "count_labels",
     "fairness_figures",
     "noise_floor",
@@ -36,36 +34,19 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class FairnessFigure:
-    """A fairness figure, its 95 % interval, and what a fair model would score."""
+class FairnessFigure(Interval):
+    """A fairness figure with its 95 % interval; 0 is perfectly fair."""
 
-    value: float
-    """0 means perfectly fair; compare with ``floor``, not with 0."""
-    low: float
-    high: float
-    floor: float
+    floor: float = 0.0
     """Expected value for a perfectly fair model at the same numbers of images."""
 
 
-@dataclass(frozen=True)
-class PairedDifference:
-    """The difference of a fairness figure between two models on the same subjects."""
-
-    value: float
-    """Second model minus first; negative means that the second is fairer."""
-    low: float
-    """Lower end of the 95 % interval."""
-    high: float
-    """Upper end of the 95 % interval."""
-    p: float
-    """Two-sided p-value of the sign-flip permutation test."""
-    unit: str = "subjects"
-    """What the interval and the test are over."""
-    n: int = 0
-
-
 def fairness_figures(
-    counts: Counts, *, target: Double | None = None, resampling: Resampling = BOOTSTRAP
+    counts: Counts,
+    *,
+    target: Double | None = None,
+    resampling: Resampling = BOOTSTRAP,
+    unit: str = "subjects",
 ) -> dict[str, FairnessFigure]:
     """Measure how far the pictures of subjects are from a fair mix of an attribute's values.
 
@@ -78,6 +59,8 @@ def fairness_figures(
     target : ndarray of shape (K,) or (n_subjects, K), optional
         Fair shares, positive and of sum 1; one row for all or one for each subject.
     resampling : Resampling
+    unit : str, default="subjects"
+        What the rows are.
 
     Returns
     -------
@@ -107,17 +90,15 @@ def fairness_figures(
         fair,
         lambda shares, target: measure_shares(shares[0], target),
         resampling=resampling,
-        rng=resampling.rng(),
+        unit=unit,
     )
     floors = _mean_floor(totals, fair, resampling.seed)
     worst = worst_figures(fair)
     figures = {}
     for name in MEASURES:
+        inside = found[name].clipped(0.0, worst[name])
         figures[name] = FairnessFigure(
-            value=found[name].value,
-            low=max(0.0, found[name].low),
-            high=min(found[name].high, worst[name]),
-            floor=floors[name],
+            inside.value, inside.low, inside.high, unit, len(counts), floors[name]
         )
     return figures
 
@@ -129,16 +110,14 @@ def paired_difference(
     measure: str = "mad",
     target: Double | None = None,
     resampling: Resampling = BOOTSTRAP,
-    permutations: Resampling = PERMUTATIONS,
     unit: str = "subjects",
-) -> PairedDifference:
+) -> TestedInterval:
     """Compare the fairness of two models on the same subjects.
 
-    ``mean_s(f(b_s) - f(a_s))``. The p-value is that of a permutation test that swaps the two
-    models within subjects, i.e. flips the signs of the differences
-    (`probe.stats.permutation.sign_flip_p`). The interval is that of `fairness_figures`, with the
-    same subjects drawn for both models and the pictures of each by itself: it is somewhat wide
-    where both start from equal noise.
+    ``mean_s(f(b_s) - f(a_s))``, with the interval of `fairness_figures`: the same subjects are
+    drawn for both models, and the pictures of each by itself, so that it is somewhat wide where
+    both start from equal noise. Interval and p-value are of one method, see
+    `probe.audit.subject_intervals.interval_over_subjects`.
 
     Parameters
     ----------
@@ -147,17 +126,15 @@ def paired_difference(
         numbers of pictures make the noise floors unequal, and so the comparison unfair.
     measure : str, default="mad"
         One of `MEASURES`.
-    target, resampling
+    target, resampling, unit
         As in `fairness_figures`.
-    permutations : Resampling
-        Number of permutations, if not all are counted, and their seed.
-    unit : str, default="subjects"
-        What the rows are.
 
     Returns
     -------
-    PairedDifference
-        In units of the measure. 0 means equally fair, negative that the second model is fairer.
+    TestedInterval
+        In units of the measure, within the differences that two models can have. 0 means equally
+        fair, negative that the second model is fairer; ``p`` is at most 0.05 just where the
+        interval excludes 0.
 
     Raises
     ------
@@ -168,24 +145,21 @@ def paired_difference(
     """
     if measure not in MEASURES:
         raise ValueError(f"measure is {measure!r}; needed one of {', '.join(MEASURES)}")
-    counts_a, counts_b = as_counts(counts_a), as_counts(counts_b)
-    if counts_a.shape != counts_b.shape:
+    tables = [as_counts(counts_a), as_counts(counts_b)]
+    if tables[0].shape != tables[1].shape:
         raise ShapeError(
-            f"the counts have the shapes {counts_a.shape} and {counts_b.shape}; needed the same "
+            f"the counts have the shapes {tables[0].shape} and {tables[1].shape}; needed the same "
             "subjects and values in both"
         )
-    fair = as_target(target, counts_a.shape)
-    rng = resampling.rng()
+    fair = as_target(target, tables[0].shape)
 
     def change(shares: Sequence[Double], target: Double) -> dict[str, Double]:
         before, after = (measure_shares(of, target)[measure] for of in shares)
         return {measure: after - before}
 
-    tables = [counts_a, counts_b]
-    found = interval_over_subjects(tables, fair, change, resampling=resampling, rng=rng)[measure]
-    rows = change([table / table.sum(axis=1, keepdims=True) for table in tables], fair)[measure]
-    p = sign_flip_p(rows, permutations=permutations).value
-    return PairedDifference(found.value, found.low, found.high, p, unit, len(rows))
+    found = interval_over_subjects(tables, fair, change, resampling=resampling, unit=unit)[measure]
+    worst = worst_figures(fair)[measure]
+    return replace(found, low=max(found.low, -worst), high=min(found.high, worst))
 
 
 def _mean_floor(totals: Counts, fair: Double, seed: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Every fairness figure of one table of counts: raw, by chance, without chance, by subject."""
+"""Fairness figures of one table of counts: observed, corrected, bounded, and by subject."""
 
 from __future__ import annotations
 
@@ -7,62 +7,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from probe.arrays import Counts, Double
-from probe.audit.deconvolution import Contraction
-from probe.audit.fairness import MEASURES, fairness_figures
+from probe.audit.deconvolution import deconvolved_figures
+from probe.audit.fairness import FairnessFigure, fairness_figures
 from probe.stats.confidence_limits import exact_limits
 from probe.stats.interval import Interval
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 
 @dataclass(frozen=True)
-class AuditFigure:
-    """A fairness figure as it was observed, what chance gives, and what is left without chance."""
+class AuditFigure(FairnessFigure):
+    """A fairness figure as it was observed, and corrected in part for the number of pictures."""
 
-    value: float
-    """As observed; 0 would be perfectly fair, ``floor`` is what a fair model scores."""
-    low: float
-    high: float
-    floor: float
-    """Expected value for a perfectly fair model at the same numbers of images."""
-    corrected: float
-    """Estimate for endlessly many images; see `Contraction`."""
-    corrected_low: float
-    corrected_high: float
+    corrected: float = 0.0
+    """Estimate for infinitely many images; see `deconvolved_figures`."""
+    corrected_low: float = 0.0
+    corrected_high: float = 0.0
 
 
 def audit_figures(
     counts: Counts, *, target: Double | None = None, resampling: Resampling = BOOTSTRAP
 ) -> dict[str, AuditFigure]:
-    """Measure fairness, and take out what few pictures add.
+    """Measure fairness, and correct it in part for what few pictures add.
 
-    Parameters, errors and the first four numbers of each figure are those of
-    `probe.audit.fairness.fairness_figures`. The interval of the corrected estimate is that of the
-    figure, corrected at both ends, and then wider by the size of the correction below and by half
-    of it above: how large the bias is depends on the shape in which the true shares are spread,
-    and few pictures do not show it.
+    Parameters, errors and observed figures are those of `probe.audit.fairness.fairness_figures`.
+    The interval of the corrected figure is that of the observed one, moved with it, and wider by
+    the size of the correction below, where as much bias may be left, and by half of it above. It
+    reaches down to 0 where the observed interval reaches the noise floor: a fair model could have
+    scored that.
 
     Returns
     -------
     dict of str to AuditFigure
-        Keys are `MEASURES`.
+        Keys are `probe.audit.measures.MEASURES`.
     """
-    found = fairness_figures(counts, target=target, resampling=resampling)
-    without_chance = Contraction(counts, target=target, seed=resampling.seed)
+    observed = fairness_figures(counts, target=target, resampling=resampling)
+    estimates = deconvolved_figures(counts, target=target)
     figures = {}
-    for name in MEASURES:
-        figure = found[name]
-        low, corrected, high = (
-            without_chance(name, end) for end in (figure.low, figure.value, figure.high)
-        )
+    for name, figure in observed.items():
+        corrected = min(estimates[name], figure.value)
         moved = figure.value - corrected
+        low = max(0.0, figure.low - 2 * moved) if figure.low > figure.floor else 0.0
         figures[name] = AuditFigure(
-            value=figure.value,
-            low=figure.low,
-            high=figure.high,
-            floor=figure.floor,
+            **vars(figure),
             corrected=corrected,
-            corrected_low=max(0.0, low - moved),
-            corrected_high=max(corrected, min(high + moved / 2, figure.high)),
+            corrected_low=min(low, corrected),
+            corrected_high=max(figure.high - moved / 2, corrected),
         )
     return figures
 

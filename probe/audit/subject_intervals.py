@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from probe.arrays import Counts, Double
 from probe.audit.measures import SQUARES
 from probe.stats.bootstrap import studentised_interval
 from probe.stats.confidence_limits import COVERAGE, student, widened
-from probe.stats.interval import Interval
+from probe.stats.interval import TestedInterval
 from probe.stats.resampling import CHUNK_SIZE, Resampling
 
 Figure = Callable[[Sequence[Double], Double], Mapping[str, Double]]
@@ -26,21 +27,21 @@ def interval_over_subjects(
     figure: Figure,
     *,
     resampling: Resampling,
-    rng: np.random.Generator,
-) -> dict[str, Interval]:
-    """Give the means of figures over subjects, with studentised two-level bootstrap intervals.
+    unit: str = "subjects",
+) -> dict[str, TestedInterval]:
+    """Return the means of figures over subjects, with studentised two-level bootstrap intervals.
 
     Subjects are drawn with replacement, the same for all tables, then the pictures of each from
-    its shares, as far as these can be told from chance (`shrunken_shares`). Every replicate's
-    mean is measured in its own standard error (`probe.stats.bootstrap.studentised_interval`), so
-    that the interval covers the long tail of a figure such as KL, and goes at least as far as
-    Student's; of a figure that is about a square (`SQUARES`), whose error grows
-    with it, as far from 0 as Student's for its logarithm. The spread over subjects, in which the
-    ends are measured, is taken to be no smaller than what their pictures alone would give: ten
-    subjects that happen to agree are not known to be alike.
+    `shrunken_shares`. Every replicate's mean is measured in its own standard error
+    (`probe.stats.bootstrap.studentised_interval`), which the long tail of a figure such as KL
+    needs; the interval is never narrower than Student's, and of a figure that is about a square
+    (`SQUARES`), whose error grows with it, the limit away from 0 is no nearer than Student's for
+    its logarithm. The spread over subjects is taken to be no smaller than what their pictures
+    alone would give: ten subjects that happen to agree are not known to be alike.
 
-    What it covers is the figure that subjects like these have at these numbers of pictures. Of a
-    single subject only the pictures are drawn.
+    The interval covers the figure that subjects like these have at these numbers of pictures. Of
+    a single subject only the pictures are drawn. The p-value against 0 is of the same bootstrap,
+    so that it is at most 0.05 just where the interval excludes 0.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def interval_over_subjects(
     figure : callable
         What is averaged over subjects.
     resampling : Resampling
-    rng : Generator
+    unit : str, default="subjects"
+        What the rows are.
 
     References
     ----------
@@ -58,6 +60,7 @@ def interval_over_subjects(
     *Bootstrap Methods and their Application* (1997), sections 3.8 and 5.2.
     """
     n_subjects, n_values = fair.shape
+    rng = resampling.rng()
     totals = [table.sum(axis=1) for table in tables]
     likely = [shrunken_shares(table) for table in tables]
     rows = figure([t / n[:, None] for t, n in zip(tables, totals, strict=True)], fair)
@@ -86,22 +89,32 @@ def interval_over_subjects(
         value, drawn = float(of_subjects.mean()), np.concatenate(means[name])
         moved = drawn - drawn.mean()
         if n_subjects == 1:
-            low, high = np.quantile(moved, COVERAGE)
-            intervals[name] = Interval(value, value + float(low), value + float(high))
+            intervals[name] = _of_pictures(value, moved, unit)
             continue
         spread = max(float(of_subjects.std(ddof=1)), float(np.sqrt(alone[name])))
-        ends = studentised_interval(value, spread, n_subjects, moved, np.concatenate(spreads[name]))
-        half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
-        below = half * (widened(half, value) if name in SQUARES and value < 0 else 1.0)
-        above = half * (widened(half, value) if name in SQUARES and value > 0 else 1.0)
-        intervals[name] = Interval(
-            value, min(ends.low, value - below), max(ends.high, value + above)
+        found = studentised_interval(
+            value, spread, n_subjects, moved, np.concatenate(spreads[name]), unit=unit
         )
+        if name in SQUARES:
+            half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
+            far = half * widened(half, value)
+            limit = "low" if value < 0 else "high"
+            further = min(found.low, value - far) if value < 0 else max(found.high, value + far)
+            found = replace(found, **{limit: further})
+        intervals[name] = found
     return intervals
 
 
+def _of_pictures(value: float, moved: Double, unit: str) -> TestedInterval:
+    """Percentile interval of a single subject, whose pictures alone are drawn."""
+    low, high = np.quantile(moved, COVERAGE)
+    beyond = (value + moved <= 0).mean() if value > 0 else (value + moved >= 0).mean()
+    p = min(1.0, 2 * max(float(beyond), 1 / (len(moved) + 1)))
+    return TestedInterval(value, value + float(low), value + float(high), unit, 1, p)
+
+
 def shrunken_shares(counts: Counts) -> Double:
-    """Draw the shares of subjects together by as much of their spread as chance explains.
+    """Shrink the shares of subjects to their mean by as much of their spread as is chance.
 
     ``(n rho p + (1 - rho) q) / (n rho + 1 - rho)`` for a subject of n pictures and shares p, with
     the shares q of all pictures and the correlation rho of two pictures of one subject: the

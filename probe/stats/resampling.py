@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,13 @@ class Resampling:
             raise ValueError(f"the number of resamples is {self.n}; needed at least 1")
         if self.seed < 0:
             raise ValueError(f"the seed of the resamples is {self.seed}; needed at least 0")
+
+    def for_tests(self, n_tests: int) -> Resampling:
+        """Return enough resamples for the smallest p-value to survive adjustment for many tests.
+
+        A p-value of n resamples is at least ``2 / (n + 1)``.
+        """
+        return replace(self, n=max(self.n, 60 * n_tests))
 
     def rng(self) -> np.random.Generator:
         """Return a new generator of random numbers, always the same one."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from probe.arrays import Counts, Double
+from probe.audit.fairness import FairnessFigure
 from probe.audit.measures import MEASURES, as_counts, as_target, measure_shares, worst_figures
 from probe.audit.misclassification.sample import JEFFREYS, Calibration
 from probe.audit.subject_intervals import Figure, interval_over_subjects
@@ -18,17 +18,6 @@ from probe.stats.resampling import BOOTSTRAP, Resampling
 
 _N_FLOOR = 2_000
 _N_EM, _EM_STEP = 500, 1e-5
-
-
-@dataclass(frozen=True)
-class CalibratedFigure:
-    """A fairness figure of the corrected shares; its interval carries both uncertainties."""
-
-    value: float
-    low: float
-    high: float
-    floor: float
-    """Expected value for a perfectly fair model, seen by this classifier and corrected."""
 
 
 def rogan_gladen(seen: Double, rates: Double) -> Double:
@@ -73,25 +62,26 @@ def calibrated_figures(
     *,
     target: Double | None = None,
     resampling: Resampling = BOOTSTRAP,
-) -> dict[str, CalibratedFigure]:
+    unit: str = "subjects",
+) -> dict[str, FairnessFigure]:
     """Measure the fairness of the corrected shares.
 
     Subjects and their pictures are drawn anew by
-    `probe.audit.subject_intervals.interval_over_subjects`. The
-    classifier's rates, which are the same for all subjects, are drawn by themselves
-    (`limits_by_rates`), and what they contribute is added in squares.
+    `probe.audit.subject_intervals.interval_over_subjects`. The classifier's rates, which are the
+    same for all subjects, are drawn by themselves (`limits_by_rates`), and their contribution to
+    the interval is added in squares.
 
     Parameters
     ----------
     counts : ndarray of int, shape (n_subjects, K)
         What the classifier saw.
     calibration : Calibration
-    target, resampling
+    target, resampling, unit
         As for `probe.audit.fairness.fairness_figures`.
 
     Returns
     -------
-    dict of str to CalibratedFigure
+    dict of str to FairnessFigure
         Keys are `MEASURES`. A correction makes noise larger, and with it figure and floor.
 
     Raises
@@ -101,13 +91,13 @@ def calibrated_figures(
     """
     counts = as_counts(counts)
     fair, totals = as_target(target, counts.shape), counts.sum(axis=1)
-    rates, rng = usable_rates(calibration), resampling.rng()
+    rates, rng = usable_rates(calibration), np.random.default_rng([resampling.seed, 1])
 
     def figures_by(rates: Double) -> Figure:
         return lambda shares, target: measure_shares(rogan_gladen(shares[0], rates), target)
 
     found = interval_over_subjects(
-        [counts], fair, figures_by(rates), resampling=resampling, rng=rng
+        [counts], fair, figures_by(rates), resampling=resampling, unit=unit
     )
     by_rates = limits_by_rates([counts], calibration, fair, figures_by, resampling.n, rng)
     size = (max(1, _N_FLOOR // len(counts)), len(counts))
@@ -115,10 +105,8 @@ def calibrated_figures(
     floor = measure_shares(rogan_gladen(by_chance / totals[:, None], rates), fair)
     worst, figures = worst_figures(fair), {}
     for name in MEASURES:
-        ends = joined_limits(found[name], by_rates[name])
-        figures[name] = CalibratedFigure(
-            ends.value, max(0.0, ends.low), min(ends.high, worst[name]), float(floor[name].mean())
-        )
+        inside = joined_limits(found[name], by_rates[name]).clipped(0.0, worst[name])
+        figures[name] = FairnessFigure(**vars(inside), floor=float(floor[name].mean()))
     return figures
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from probe.arrays import Counts, Double
-from probe.audit.measures import as_counts, as_target, measure_shares
+from probe.audit.measures import as_counts, as_target, measure_shares, worst_figures
 from probe.audit.misclassification.corrected import limits_by_rates, rogan_gladen, usable_rates
 from probe.audit.misclassification.sample import Calibration
 from probe.audit.subject_intervals import Figure, interval_over_subjects
@@ -22,6 +24,7 @@ def calibrated_difference(
     measure: str = "mad",
     target: Double | None = None,
     resampling: Resampling = BOOTSTRAP,
+    unit: str = "subjects",
 ) -> Interval:
     """Compare the fairness of two models on the same subjects, by shares that are corrected.
 
@@ -35,7 +38,7 @@ def calibrated_difference(
     before, after : ndarray of int, shape (n_subjects, K)
         What the classifier saw; row i of both is the same subject.
     calibration : Calibration
-    measure, target, resampling
+    measure, target, resampling, unit
         As for `probe.audit.fairness.paired_difference`.
 
     Returns
@@ -57,7 +60,7 @@ def calibrated_difference(
             "subjects and values in both"
         )
     fair = as_target(target, tables[0].shape)
-    rates, rng = usable_rates(calibration), resampling.rng()
+    rates, rng = usable_rates(calibration), np.random.default_rng([resampling.seed, 1])
 
     def change_by(rates: Double) -> Figure:
         def change(shares: Sequence[Double], target: Double) -> dict[str, Double]:
@@ -68,6 +71,7 @@ def calibrated_difference(
 
         return change
 
-    found = interval_over_subjects(tables, fair, change_by(rates), resampling=resampling, rng=rng)
+    found = interval_over_subjects(tables, fair, change_by(rates), resampling=resampling, unit=unit)
     by_rates = limits_by_rates(tables, calibration, fair, change_by, resampling.n, rng)
-    return joined_limits(found[measure], by_rates[measure])
+    worst = worst_figures(fair)[measure]
+    return joined_limits(found[measure], by_rates[measure]).clipped(-worst, worst)

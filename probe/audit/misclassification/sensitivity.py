@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.arrays import Counts, Double
-from probe.audit.fairness import FairnessFigure, PairedDifference
+from probe.audit.fairness import FairnessFigure
 from probe.audit.measures import as_counts, as_target
 from probe.errors import ShapeError
+from probe.stats.interval import Interval
 
 _STEP = 0.005
 _LARGEST = 0.45  # two error rates that sum to 1 leave nothing to be told
@@ -56,7 +57,7 @@ def holds_up_to(
 def difference_holds_up_to(
     before: Counts,
     after: Counts,
-    difference: PairedDifference,
+    difference: Interval,
     *,
     target: Double | None = None,
 ) -> tuple[float, float] | None:
@@ -69,7 +70,7 @@ def difference_holds_up_to(
     Parameters
     ----------
     before, after : ndarray of int, shape (n_subjects, 2)
-    difference : PairedDifference
+    difference : Interval
         MAD of ``after`` minus that of ``before``.
     target : ndarray, optional
         As for `probe.audit.fairness.fairness_figures`.

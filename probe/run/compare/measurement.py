@@ -132,8 +132,8 @@ class Judgement:
     def _fairness(self, table: pd.DataFrame, splits: Sequence[str]) -> Found:
         counts = self._counts(table[table["split"].isin(splits)])
         counts = counts[counts.any(axis=1)]
-        found = fairness_figures(counts, resampling=self.resampling)["mad"]
-        return {**asdict(found), "unit": "occupations", "n": len(counts)}
+        found = fairness_figures(counts, resampling=self.resampling, unit="occupations")
+        return asdict(found["mad"])
 
     def _counts(self, table: pd.DataFrame) -> Counts:
         """Neutral pictures by subject and value; rows in the order of the plan, 0 if none seen."""

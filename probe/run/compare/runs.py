@@ -51,7 +51,7 @@ def compare_runs(
     RunsResult
         ``runs``: MAD of each side and split on the shared subjects, with interval and noise floor.
         ``differences``: for each pair of runs, side and split, ``value, low, high`` of
-        `probe.audit.fairness.paired_difference` (negative: the second is fairer), its permutation
+        `probe.audit.fairness.paired_difference` (negative: the second is fairer), its
         ``p``, and ``p_holm``, adjusted over all differences. ``missing``: by run, the subjects of
         others that it lacks. Splits are those of the first run.
 
@@ -88,16 +88,17 @@ def compare_runs(
     for name, counts, quality in zip(names, counted, qualities, strict=True):
         figures: Found = {side: {} for side in SIDES.values()}
         for (side, split), of in counts.items():
-            found = fairness_figures(of, resampling=resampling)["mad"]
-            figures[side][split] = {**asdict(found), "unit": "occupations", "n": len(of)}
+            found = fairness_figures(of, resampling=resampling, unit="occupations")["mad"]
+            figures[side][split] = asdict(found)
         runs.append({"name": name, "model": quality["model"], **figures})
     differences: list[Found] = []
+    n_tests = len(paths) * (len(paths) - 1) // 2 * max(map(len, counted))
     for first, second in combinations(range(len(paths)), 2):
         for (side, split), of in counted[first].items():
             change = paired_difference(
                 of,
                 counted[second][side, split],
-                resampling=resampling,
+                resampling=resampling.for_tests(n_tests),
                 unit="occupations",
             )
             about = {"first": names[first], "second": names[second], "side": side, "split": split}

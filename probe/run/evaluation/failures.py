@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from probe.arrays import Counts, Indices, Mask
 from probe.stats.confidence_limits import exact_limits
+from probe.stats.interval import Interval
 from probe.stats.proportion import binomial_interval, proportion_interval
 
 Found = dict[str, Any]
-
-
-class Estimate(Protocol):
-    """An estimate with the ends of its interval."""
-
-    @property
-    def value(self) -> float:
-        """The estimate."""
-
-    @property
-    def low(self) -> float:
-        """Lower end of its 95 % interval."""
-
-    @property
-    def high(self) -> float:
-        """Upper end of its 95 % interval."""
 
 
 def share_over(
@@ -62,13 +48,12 @@ def share_over(
     hits = np.asarray(is_hit, dtype=bool)
     codes, names = pd.factorize(np.asarray(subjects, dtype=object))
     if len(names) > 1:
-        found = proportion_interval(hits, clusters=codes)
-        value, low, high = found.value, found.low, found.high
+        found = proportion_interval(hits, clusters=codes, unit=unit)
     else:
         value = float(hits.mean()) if len(hits) else 0.0
         low, high = map(float, exact_limits(value, 1.0)) if len(hits) else (0.0, 1.0)
-    limits = {"value": value, "low": low, "high": high}
-    return {**limits, "unit": unit, "n": len(names), "n_images": len(hits)}
+        found = Interval(value, low, high, unit, len(names))
+    return {**asdict(found), "n_images": len(hits)}
 
 
 def leans(hits: Counts, n: Counts, fair: float) -> Mask:
@@ -129,17 +114,15 @@ def turns(
     return result
 
 
-def overfit(trained: Estimate, held_out: Estimate, *, n_trained: int, n_held_out: int) -> Found:
+def overfit(trained: Interval, held_out: Interval) -> Found:
     """How much more the training occupations gained than the held-out ones.
 
     ``(MAD_corrected - MAD_base)`` of the held-out occupations minus that of the training ones.
 
     Parameters
     ----------
-    trained, held_out : estimates
+    trained, held_out : Interval
         Paired differences of MAD, corrected minus base, with bootstrap intervals.
-    n_trained, n_held_out : int
-        Occupations that each is over.
 
     Returns
     -------
@@ -159,9 +142,9 @@ def overfit(trained: Estimate, held_out: Estimate, *, n_trained: int, n_held_out
         "value": value,
         "low": value - below,
         "high": value + above,
-        "unit": "occupations",
-        "n_trained": n_trained,
-        "n_held_out": n_held_out,
+        "unit": trained.unit,
+        "n_trained": trained.n,
+        "n_held_out": held_out.n,
     }
 
 

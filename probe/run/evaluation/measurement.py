@@ -84,7 +84,7 @@ class Measurement:
         for side in SIDES:
             for split in SPLITS:
                 counts = self.counts(side, split)
-                found = fairness_figures(counts, resampling=self.resampling)
+                found = fairness_figures(counts, resampling=self.resampling, unit="occupations")
                 sizes = {"n_subjects": len(counts), "n_images": int(counts.sum())}
                 rows += [
                     {"side": side, "split": split, "measure": name, **asdict(figure), **sizes}
@@ -164,15 +164,8 @@ class Measurement:
         rows = fairness[fairness["side"] == side].set_index(["split", "measure"])
 
         def figures(split: str) -> Found:
-            columns = ["value", "low", "high", "floor"]
-            return {
-                str(measure): {
-                    **{name: float(row[name]) for name in columns},
-                    "unit": "occupations",
-                    "n": int(row["n_subjects"]),
-                }
-                for measure, row in rows.loc[split].iterrows()
-            }
+            columns = ["value", "low", "high", "floor", "unit", "n"]
+            return dict(rows.loc[split, columns].to_dict("index"))
 
         said, neutral = self._said(side), self._neutral(side)
         seen = said[is_seen(said, self.attribute)]
@@ -227,12 +220,7 @@ class Measurement:
             "non_person_changed": failures.share_over(
                 kinds.loc[is_object, "subject"], ~is_same[is_object], unit="objects"
             ),
-            "overfit": failures.overfit(
-                differences["trained"],
-                differences["held_out"],
-                n_trained=len(self.subjects("trained")),
-                n_held_out=len(self.subjects("held_out")),
-            ),
+            "overfit": failures.overfit(differences["trained"], differences["held_out"]),
         }
 
     def _missing(self) -> Found:

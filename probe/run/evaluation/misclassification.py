@@ -100,7 +100,7 @@ def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
     """
     subjects = measured.subjects("all")
     counts = {name: measured.counts(side, "all") for side, name in SIDES.items()}
-    drawn: Found = {"resampling": measured.resampling}
+    drawn: Found = {"resampling": measured.resampling, "unit": "occupations"}
     before, after = counts["base"], counts["corrected"]
     if known is None:
         if before.shape[1] != 2:

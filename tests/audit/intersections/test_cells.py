@@ -83,8 +83,8 @@ def test_pictures_that_move_between_cells_are_found_and_others_are_not():
     moved = before[:, 1] // 2  # half of the old women become old men
     after[:, 1] -= moved
     after[:, 3] += moved
-    found = cell_shifts(before, after, resampling=Resampling(200))
-    assert [shift.p < 0.001 for shift in found] == [False, True, False, True]
+    found = cell_shifts(before, after, resampling=Resampling(999))
+    assert [shift.p < 0.01 for shift in found] == [False, True, False, True]
     assert found[0].value == 0.0
     assert found[0].p == 1.0
     assert found[1].value == pytest.approx(-(moved / 40).mean())
@@ -95,11 +95,12 @@ def test_swapped_models_shift_the_other_way():
     rng = np.random.default_rng(1)
     a, b = rng.integers(1, 20, size=(2, 6, 3))
     there, back = (
-        cell_shifts(a, b, resampling=Resampling(50)),
-        cell_shifts(b, a, resampling=Resampling(50)),
+        cell_shifts(a, b, resampling=Resampling(999)),
+        cell_shifts(b, a, resampling=Resampling(999)),
     )
     assert [s.value for s in there] == pytest.approx([-s.value for s in back])
-    assert [s.p for s in there] == pytest.approx([s.p for s in back])
+    # other draws of the same bootstrap
+    assert [s.p for s in there] == pytest.approx([s.p for s in back], abs=0.05)
 
 
 def test_counts_that_do_not_fit_are_refused():

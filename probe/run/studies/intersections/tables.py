@@ -89,7 +89,7 @@ def measure_intersection(
             | {key: value for key, value in asdict(cell).items() if key != "values"}
             for cell in cells
         ]
-    shifts = cell_shifts(*by_subject.values(), resampling=resampling)
+    shifts = cell_shifts(*by_subject.values(), resampling=resampling.for_tests(len(cells)))
     adjusted = holm(np.array([shift.p for shift in shifts]))
     table = pd.DataFrame(rows)
     is_new = (table["side"] == "moesd").to_numpy()
@@ -131,7 +131,8 @@ def harm_to_others(
             codes = code_labels({name: table[name].tolist()}, {name: values})
             strata = table["subject"].map(subjects).to_numpy(np.int64)
             counts.append(count_cells(codes, strata, [len(values)]))
-        found[name] = asdict(paired_difference(*counts, resampling=resampling))
+        enough = resampling.for_tests(len(attributes))
+        found[name] = asdict(paired_difference(*counts, resampling=enough))
     if not found:
         return found
     adjusted = holm(np.array([of["p"] for of in found.values()]))

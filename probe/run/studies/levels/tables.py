@@ -140,9 +140,9 @@ def _measures(
     for side, counted in zip(SIDES, counts, strict=True):
         found = asdict(fairness_figures(counted, **drawing)["mad"])
         found["floor"] = np.nan if is_asked else found["floor"]
-        yield {"measure": "mad", "side": side, "n": len(of), **found}
+        yield {"measure": "mad", "side": side, **found, "n": len(of)}
     difference = asdict(paired_difference(*counts, **drawing))
-    yield {"measure": "mad_difference", "n": len(of), **difference}
+    yield {"measure": "mad_difference", **difference, "n": len(of)}
     prompts = of.drop_duplicates("prompt")
     opened = clustered_share(prompts["is_open"].to_numpy(bool), prompts["subject"])
     yield {"measure": "opened", **opened}
