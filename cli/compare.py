@@ -79,8 +79,8 @@ def methods(
 def runs(runs: tuple[Path, ...], n_bootstrap: int, seed: int, as_json: bool) -> None:
     """Compare the fairness of runs that have been evaluated, on the subjects that they share.
 
-    Paired differences of MAD for each pair of runs, with intervals, permutation p and Holm's
-    adjustment over all of them. Subjects that a run lacks are left out, and told.
+    Paired differences of MAD for each pair of runs, with intervals, p-values and Holm's
+    adjustment over all of them. Subjects that a run lacks are left out, and named.
     """
     from figures.text.comparison import runs_table
     from probe.run.compare.runs import compare_runs

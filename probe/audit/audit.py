@@ -176,8 +176,9 @@ def _classifier_error(
     """Figures without the classifier's errors, or how large those may be."""
     if settings.calibration:
         known = read_calibration(Path(settings.calibration), values=table.values)
-        drawn = {"resampling": settings.resampling}
-        corrected = calibrated_figures(table.counts, known, target=target, **drawn)
+        corrected = calibrated_figures(
+            table.counts, known, target=target, resampling=settings.resampling
+        )
         return {
             "calibrated": {
                 **{name: asdict(figure) for name, figure in corrected.items()},

@@ -92,16 +92,16 @@ def interval_over_subjects(
             intervals[name] = _of_pictures(value, moved, unit)
             continue
         spread = max(float(of_subjects.std(ddof=1)), float(np.sqrt(alone[name])))
-        found = studentised_interval(
+        tested = studentised_interval(
             value, spread, n_subjects, moved, np.concatenate(spreads[name]), unit=unit
         )
         if name in SQUARES:
             half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
             far = half * widened(half, value)
             limit = "low" if value < 0 else "high"
-            further = min(found.low, value - far) if value < 0 else max(found.high, value + far)
-            found = replace(found, **{limit: further})
-        intervals[name] = found
+            further = min(tested.low, value - far) if value < 0 else max(tested.high, value + far)
+            tested = replace(tested, **{limit: further})
+        intervals[name] = tested
     return intervals
 
 
