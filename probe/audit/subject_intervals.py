@@ -97,10 +97,8 @@ def interval_over_subjects(
         )
         if name in SQUARES:
             half = student(n_subjects - 1) * spread / math.sqrt(n_subjects)
-            far = half * widened(half, value)
-            limit = "low" if value < 0 else "high"
-            further = min(tested.low, value - far) if value < 0 else max(tested.high, value + far)
-            tested = replace(tested, **{limit: further})
+            far = value + math.copysign(half * widened(half, value), value)
+            tested = replace(tested, low=min(tested.low, far), high=max(tested.high, far))
         intervals[name] = tested
     return intervals
 
