@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,10 +10,15 @@ from probe.audit.readers.counts import read_counts
 from probe.audit.readers.labels import read_labels
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError, OptionError
+from probe.io.plugins import Registry
 from probe.io.progress import NamedProgress
 
 Source: TypeAlias = CountTable | LabelTable
 """What can be audited: counts of one attribute, or labels of several."""
+
+READERS: Registry[Callable[..., Source]] = Registry("reader")
+"""Readers of plugins, by the suffix of the files that they read, e.g. ``".rds"``; called with the
+path and the keyword arguments ``attribute`` and ``values``."""
 
 if TYPE_CHECKING:
     from probe.audit.picture_labels import Looker
@@ -35,6 +40,9 @@ def read_source(
     DataError
         If the file is not what it must be.
     """
+    path = counts if labels is None else labels
+    if path is not None and path.suffix in READERS:
+        return READERS[path.suffix](path, attribute=attribute, values=values)
     if labels is not None and counts is None:
         return read_labels(labels, attribute=attribute, values=values)
     if counts is not None and labels is None:
@@ -122,11 +130,11 @@ def _looker(
             "--clip FOLDER with --values woman,man"
         )
     if classifier:
-        from probe.images.attributes import AttributeClassifier
+        from probe.images.attributes import load_classifier
 
         if values is not None:
             raise OptionError("--values is for --clip and files; a classifier knows its own values")
-        found = AttributeClassifier.load(_part(classifier, "classifier"), device=device)
+        found = load_classifier(_part(classifier, "classifier"), device=device)
         if attribute is not None and attribute not in found.attributes:
             known = ", ".join(found.attributes)
             raise DataError(f"the classifier {classifier} knows {known}, not {attribute!r}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from probe.baselines import BASELINES
 from probe.baselines.method import Material, Method
 from probe.baselines.states import EditedStates
 from probe.latent.erasure import CalibratedProjection
 
 
+@BASELINES.register("debias-vl")
 def build(material: Material, *, strength: float = 500.0) -> Method:
     """Fit ``P = (I + lambda M)^-1`` on pairs, and replace every state x by ``P x``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from probe.baselines import BASELINES
 from probe.baselines.lookup import SIDES, Lookup
 from probe.baselines.method import Material, Method
 from probe.images.intervention import Condition, Intervention
@@ -34,6 +35,7 @@ class ExplicitMixing(Intervention):
         return result
 
 
+@BASELINES.register("explicit-mixing")
 def build(material: Material) -> Method:
     """Use the lexicon's words; nothing is learned."""
     return Method(ExplicitMixing(Lookup(material.lexicon)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from probe.baselines import BASELINES
 from probe.baselines.lookup import SIDES, Lookup, draw_sides
 from probe.baselines.method import Material, Method
 from probe.images.intervention import Condition, Intervention
@@ -148,6 +149,7 @@ def _largest(values: torch.Tensor, threshold: float) -> torch.Tensor:
     return torch.where(sizes >= limit[..., None, None], values, 0.0)
 
 
+@BASELINES.register("fair-diffusion")
 def build(material: Material) -> Method:
     """Use "male person" and "female person" as edit prompts; nothing is learned."""
     words, pipeline = material.lexicon.adjectives[0], material.pipeline

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from probe.arrays import Double, Float32
+from probe.baselines import BASELINES
 from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method
 from probe.baselines.states import RandomSide, edited, explicit_states
@@ -99,6 +100,7 @@ class FairImagen(RandomSide):
         return projected
 
 
+@BASELINES.register("fair-pca")
 def build(material: Material) -> Method:
     """Fit FairPCA on the states of explicit prompts.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from probe.baselines import BASELINES
 from probe.baselines.method import Material, Method
 from probe.baselines.states import EditedStates, explicit_states, only_open
 from probe.latent.erasure.leace import LeaceEraser
 
 
+@BASELINES.register("leace")
 def build(material: Material) -> Method:
     """Fit LEACE on the states of explicit prompts, and edit those of every prompt.
 
@@ -21,6 +23,7 @@ def build(material: Material) -> Method:
     return Method(EditedStates(eraser.transform), n_trainable=n_weights)
 
 
+@BASELINES.register("leace-lookup")
 def build_gated(material: Material) -> Method:
     """Edit open prompts only; the look-up in place of a gate is our addition."""
     method = build(material)

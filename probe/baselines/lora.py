@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from probe.baselines import BASELINES
 from probe.baselines.method import Material, Method
 from probe.baselines.weights import EditedWeights
 from probe.errors import DataError, ProbeError
@@ -19,6 +20,7 @@ ADAPTED = ["to_q", "to_k", "to_v", "to_out.0"]
 _NAME = "default"
 
 
+@BASELINES.register("lora")
 def build(
     material: Material,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from probe.baselines import BASELINES
 from probe.baselines.lookup import Lookup
 from probe.baselines.method import Material, Method
 from probe.images.intervention import Condition, Intervention
@@ -33,6 +34,7 @@ class PromptIntervention(Intervention):
         ]
 
 
+@BASELINES.register("prompt-intervention")
 def build(material: Material) -> Method:
     """Use the lexicon's words; nothing is learned."""
     return Method(PromptIntervention(Lookup(material.lexicon)))

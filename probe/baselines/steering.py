@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from probe.baselines import BASELINES
 from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method
 from probe.baselines.states import RandomSide, only_open
@@ -39,6 +40,7 @@ class Steering(RandomSide):
         return torch.cat([states[:, :1], states[:, 1:] + shift], dim=1)
 
 
+@BASELINES.register("steering")
 def build(material: Material) -> Method:
     """Use the mean difference of pairs, at the fairest strength that keeps the subject.
 
@@ -55,6 +57,7 @@ def build(material: Material) -> Method:
     return _build(material, is_gated=False)
 
 
+@BASELINES.register("steering-lookup")
 def build_gated(material: Material) -> Method:
     """Steer open prompts only; the look-up in place of a gate is our addition."""
     return _build(material, is_gated=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from probe.baselines import BASELINES
 from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method, Trial
 from probe.baselines.weights import EditedWeights
@@ -62,6 +63,7 @@ def edit_projection(
     return edited.to(weight)
 
 
+@BASELINES.register("uce")
 def build(material: Material) -> Method:
     """Shift the values of each training occupation towards the gender its images lack.
 

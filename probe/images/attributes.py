@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from probe.errors import ModelError
+from probe.images.pipelines import declared_name
 from probe.images.vision import Pictures, Preprocessor, batches, filled, load_vision_model
+from probe.io.plugins import Registry
 from probe.io.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ARCHITECTURES: Registry[Callable[..., AttributeClassifier]] = Registry("classifier")
+"""Classifiers of plugins, by ``model_type`` of their ``config.json``; called with the folder and
+the keyword argument ``device``, they return an object with ``attributes`` and ``label`` as
+`AttributeClassifier` has them."""
 
 
 class AttributeClassifier:
@@ -113,6 +121,14 @@ class AttributeClassifier:
         given = filled(pixels.to(self.model.device))
         logits: torch.Tensor = self.model(pixel_values=given).logits
         return logits[: len(pixels)].cpu().double()
+
+
+def load_classifier(
+    folder: Path | str, *, device: str | torch.device = "cpu"
+) -> AttributeClassifier:
+    """Load an image classifier: one of a plugin, or any that `AttributeClassifier.load` loads."""
+    kind = declared_name(Path(folder) / "config.json", "model_type")
+    return ARCHITECTURES.get(kind, AttributeClassifier.load)(folder, device=device)
 
 
 def _group(names: list[str]) -> dict[str, list[int]]:

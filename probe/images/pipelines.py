@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from probe.errors import ModelError
+from probe.io.plugins import Registry
 from probe.text.checkpoints import read_index, refuse_pickle, resolve_model
 
 if TYPE_CHECKING:
@@ -16,8 +18,14 @@ if TYPE_CHECKING:
 SETTINGS = "generation.json"
 """Optional file in a model's folder: ``{"guidance_scale": 2.0, "num_inference_steps": 12}``."""
 
+INDEX = "model_index.json"
 _CLASS = "StableDiffusionPipeline"
 _PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+
+FAMILIES: Registry[Callable[..., Any]] = Registry("image model family")
+"""Image models of plugins, by ``_class_name`` of their ``model_index.json``; called with the folder
+and the keyword argument ``device``, they return an object with the interface of a
+``StableDiffusionPipeline``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionP
         pickle.
     """
     folder = resolve_model(model)
+    if (load := FAMILIES.get(declared_name(folder / INDEX, "_class_name"))) is not None:
+        return load(folder, device=device)
     check_pipeline(folder)
     # Imported here: diffusers takes seconds, and most errors are found before.
     from diffusers import StableDiffusionPipeline
@@ -88,12 +98,19 @@ def check_pipeline(folder: Path) -> None:
             f"the pipeline in {folder} has no {', '.join(missing)}; needed a {_CLASS} as "
             "save_pretrained writes it"
         )
-    found = json.loads((folder / "model_index.json").read_bytes()).get("_class_name")
-    if found != _CLASS:
+    if (found := declared_name(folder / INDEX, "_class_name")) != _CLASS:
         raise ModelError(
             f"{folder} holds a {found}; needed a {_CLASS}, as of Stable Diffusion v1.x or v2.x"
         )
     refuse_pickle(folder)
+
+
+def declared_name(path: Path, key: str) -> str:
+    """Read the name that a model's JSON file gives under a key; "" if there is none."""
+    try:
+        return str(json.loads(path.read_bytes())[key])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""  # the checks that follow say what is wrong with the file
 
 
 def generation_settings(folder: Path) -> GenerationSettings:

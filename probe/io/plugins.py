@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -38,7 +38,11 @@ class Registry(Mapping[str, T]):
         self._items: dict[str, T] = {}
         self._is_loaded = False
 
-    def register(self, name: str, item: T) -> T:
+    def register(self, name: str) -> Callable[[T], T]:
+        """Register what follows under a name; a decorator of functions and classes."""
+        return lambda item: self.add(name, item)
+
+    def add(self, name: str, item: T) -> T:
         """Add a thing, and return it.
 
         Raises

@@ -388,7 +388,7 @@ class Experiment:
         Parameters
         ----------
         names : str
-            Of `probe.run.compare.methods.METHODS`, beside the base; all if none is named.
+            Of `probe.run.compare.methods.all_methods`, beside the base; all if none is named.
         n_images : int, optional
             Pictures of each occupation and method; as many as ``generate`` makes if not given.
         draw : callable, optional

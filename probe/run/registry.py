@@ -93,9 +93,9 @@ def register(kind: S) -> S:
     """Register a stage or a study; a decorator of its class."""
     stage = kind()
     if isinstance(stage, StudyStage):
-        STUDIES.register(stage.name, stage)
+        STUDIES.add(stage.name, stage)
     else:
-        STAGES.register(stage.name, stage)
+        STAGES.add(stage.name, stage)
     return kind
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from figures.methods import COSTS, KINDS, kind_of, methods_tradeoff
 from probe.io.artifacts import read_table
-from probe.run.compare.methods import METHODS
+from probe.run.compare.methods import all_methods
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_methods_that_lose_explicit_prompts_are_hollow(methods):
 
 
 def test_every_method_is_of_a_kind():
-    kinds = {name: kind_of(name) for name in METHODS}
+    kinds = {name: kind_of(name) for name in all_methods()}
     assert set(kinds.values()) == set(KINDS)
     assert kinds["moesd"] == "moesd"
     assert kinds["explicit-mixing"] == "oracle"

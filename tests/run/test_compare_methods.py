@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from figures.report.beyond import methods
 
 from cli.main import main
 from figures.drawing import draw
+from figures.report.optional import methods
 from figures.sources import RunFiles
 from figures.text.comparison import methods_table
 from probe.baselines import BASELINES, lora
@@ -30,7 +30,7 @@ from probe.run import Experiment
 from probe.run.compare import pictures as making
 from probe.run.compare.material import Bench, reference_plan
 from probe.run.compare.measurement import ranked
-from probe.run.compare.methods import METHODS
+from probe.run.compare.methods import all_methods
 from probe.run.folder import Run
 
 pytestmark = pytest.mark.slow
@@ -77,8 +77,8 @@ def pictures(folder):
 
 
 def test_every_baseline_is_compared():
-    ours = {name for name in METHODS if name.startswith("moesd")}
-    assert set(METHODS) - ours == {"base", "reweighting", *BASELINES}
+    ours = {name for name in all_methods() if name.startswith("moesd")}
+    assert set(all_methods()) - ours == {"base", "reweighting", *BASELINES}
     variants = ("text", "unet", "both", "mixture", "calibrated", "stratified")
     assert ours == {"moesd", *(f"moesd-{of}" for of in variants)}
 
@@ -326,9 +326,9 @@ def test_a_variant_with_the_runs_own_settings_is_the_runs_own_correction(run):
 
 @pytest.mark.slow
 def test_every_method_runs(finished_run, tmp_path, monkeypatch):
-    monkeypatch.setitem(BASELINES, "lora", partial(lora.build, n_steps=2, batch_size=8))
+    monkeypatch.setitem(BASELINES._items, "lora", partial(lora.build, n_steps=2, batch_size=8))
     monkeypatch.setattr(making, "N_REPEATS", 1)
     monkeypatch.setattr("probe.run.compare.material.N_TRIAL", 2)
     folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
     outcome = Experiment.open(folder).compare(n_images=2)
-    assert [of["name"] for of in outcome.result.figures["methods"]] == list(METHODS)
+    assert [of["name"] for of in outcome.result.figures["methods"]] == list(all_methods())

@@ -16,9 +16,14 @@ from click.testing import CliRunner
 from cli.main import main
 from figures import registry as figures
 from figures.sources import SOURCES
+from probe.audit.sources import READERS, read_source
+from probe.baselines import BASELINES
 from probe.errors import OptionError
+from probe.images.attributes import ARCHITECTURES, load_classifier
+from probe.images.pipelines import FAMILIES, load_pipeline
 from probe.io.plugins import Registry
 from probe.run import Experiment
+from probe.run.compare.methods import all_methods
 from probe.run.registry import STUDIES, pipeline, studies
 
 ROOT = Path(__file__).parent.parent.parent
@@ -96,11 +101,28 @@ def test_an_installed_plugin_is_found_by_the_command_line(tmp_path):
     assert "--norm-order" in shown
 
 
+def test_plugins_add_baselines_readers_classifiers_and_image_models(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "coin"}')
+    (tmp_path / "model_index.json").write_text('{"_class_name": "Crayon"}')
+    for registry, name in (
+        (BASELINES, "do-nothing"),
+        (READERS, ".rds"),
+        (ARCHITECTURES, "coin"),
+        (FAMILIES, "Crayon"),
+    ):
+        assert name not in registry
+        monkeypatch.setitem(registry._items, name, lambda *given, **options: (given, options))
+    assert "do-nothing" in all_methods()
+    assert read_source(labels=tmp_path / "a.rds")[0] == (tmp_path / "a.rds",)
+    assert load_classifier(tmp_path, device="cpu") == ((tmp_path,), {"device": "cpu"})
+    assert load_pipeline(tmp_path) == ((tmp_path,), {"device": "cpu"})
+
+
 def test_no_two_things_share_a_name():
     registry = Registry("thing")
-    registry.register("one", 1)
+    registry.add("one", 1)
     with pytest.raises(ValueError, match="two thing entries are named 'one'"):
-        registry.register("one", 2)
+        registry.add("one", 2)
 
 
 def test_a_stage_comes_after_all_that_it_requires():

@@ -18,20 +18,6 @@ if TYPE_CHECKING:
     from probe.run.compare.material import Bench
 
 BASE = "base"
-BASELINES = (
-    "prompt-intervention",
-    "explicit-mixing",
-    "fair-diffusion",
-    "uce",
-    "debias-vl",
-    "fair-pca",
-    "leace",
-    "leace-lookup",
-    "steering",
-    "steering-lookup",
-    "lora",
-)
-"""Names of `probe.baselines.BASELINES`, known without importing it."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +125,7 @@ def _variants(**settings: Mapping[str, Any]) -> dict[str, Entry]:
     }
 
 
-METHODS: Mapping[str, Entry] = {
+_OURS: Mapping[str, Entry] = {
     BASE: Entry(_base, lambda run: ""),
     "moesd": Entry(_present, _files, is_trained=False),
     **_variants(
@@ -151,8 +137,16 @@ METHODS: Mapping[str, Entry] = {
         stratified={"side": "text", "objective": "counterfactual", "routing": "stratified"},
     ),
     "reweighting": Entry(_reweighting, _files),
-    **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES},
 }
-"""Every method. ``moesd-text, -unet, -both``: experts on that side, routing top1; ``-mixture``:
-likewise, trained without pictures; ``-calibrated`` and ``-stratified``: counterfactual experts with
-that routing."""
+
+
+def all_methods() -> dict[str, Entry]:
+    """Return every method by name: ours, then every baseline that is registered.
+
+    ``moesd-text, -unet, -both``: experts on that side, routing top1; ``-mixture``: likewise,
+    trained without pictures; ``-calibrated`` and ``-stratified``: counterfactual experts with that
+    routing.
+    """
+    from probe.baselines import BASELINES
+
+    return {**_OURS, **{name: Entry(partial(_baseline, name), _examples) for name in BASELINES}}

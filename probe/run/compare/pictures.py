@@ -25,7 +25,7 @@ from probe.io.artifacts import (
     write_tensors,
 )
 from probe.run.compare.material import REFERENCE, Bench, reference_plan
-from probe.run.compare.methods import BASE, METHODS
+from probe.run.compare.methods import BASE, all_methods
 from probe.run.evaluation import evaluators
 from probe.run.evaluation.labels import subjects_by_clip
 from probe.run.folder import stale_files
@@ -55,7 +55,7 @@ def row_made_from(bench: Bench, name: str) -> str:
         "method",
         name,
         bench.made_from,
-        METHODS[name].made_from(bench.run),
+        all_methods()[name].made_from(bench.run),
     )
 
 
@@ -79,12 +79,12 @@ def make_row(bench: Bench, name: str) -> None:
     """Make a method and its pictures; what it left when it was interrupted is used."""
     bench.open_models()  # which is no part of any method
     start = time.perf_counter()
-    method = METHODS[name].build(bench)
+    method = all_methods()[name].build(bench)
     seconds = time.perf_counter() - start if method.n_trainable else 0.0
     bench.clean(name)
     row = {
         "n_trainable": method.n_trainable,
-        "train_seconds": seconds if METHODS[name].is_trained else None,
+        "train_seconds": seconds if all_methods()[name].is_trained else None,
         "chosen": dict(method.chosen),
         "seconds_per_image": time_pictures(bench, method.intervention),
     }

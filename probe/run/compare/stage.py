@@ -14,7 +14,7 @@ from probe.io.artifacts import hash_parts, read_json, read_table, write_json, wr
 from probe.io.settings import settings_line
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import Judgement
-from probe.run.compare.methods import BASE, METHODS
+from probe.run.compare.methods import BASE, all_methods
 from probe.run.compare.pictures import (
     make_reference,
     make_row,
@@ -53,7 +53,7 @@ class CompareMethods(StudyStage):
     Parameters
     ----------
     names : sequence of str
-        Of `METHODS`; all of them if empty.
+        Of `all_methods`; all of them if empty.
     n_images : int or None
         Pictures of each occupation; as many as ``generate`` makes if None.
     tell : callable, optional
@@ -66,13 +66,12 @@ class CompareMethods(StudyStage):
     def __init__(
         self, names: Sequence[str] = (), *, n_images: int | None = None, tell: Tell | None = None
     ) -> None:
-        if unknown := [name for name in names if name not in METHODS]:
-            raise OptionError(
-                f"no method is called {unknown[0]!r}; choose from {', '.join(METHODS)}"
-            )
+        known = all_methods()
+        if unknown := [name for name in names if name not in known]:
+            raise OptionError(f"no method is called {unknown[0]!r}; choose from {', '.join(known)}")
         if n_images is not None and n_images < 2:
             raise OptionError(f"n_images is {n_images}; needed at least 2")
-        self.names = [name for name in METHODS if not names or name in names or name == BASE]
+        self.names = [name for name in known if not names or name in names or name == BASE]
         self._n_images, self._tell = n_images, tell
 
     @classmethod
@@ -81,7 +80,7 @@ class CompareMethods(StudyStage):
         if not (run.folder / RESULT).is_file():
             return []
         found = read_json(run.folder / RESULT, kind="comparison")[0]
-        names = [of["name"] for of in found["methods"] if of["name"] in METHODS]
+        names = [of["name"] for of in found["methods"] if of["name"] in all_methods()]
         return [cls(names, n_images=found["n_images"]["per_subject"])]
 
     def stale(self, run: Run) -> str | None:

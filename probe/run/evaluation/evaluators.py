@@ -98,10 +98,10 @@ def load_whole_classifier(run: Run) -> AttributeClassifier:
     DataError
         If it lacks the attribute, or one of the two values that prompts ask for.
     """
-    from probe.images.attributes import AttributeClassifier
+    from probe.images.attributes import load_classifier
 
     folder, config = classifier_folder(run), run.config.evaluate
-    classifier = AttributeClassifier.load(folder, device=run.device)
+    classifier = load_classifier(folder, device=run.device)
     known = classifier.attributes
     if config.attribute not in known:
         raise DataError(
