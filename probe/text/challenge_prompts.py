@@ -1,4 +1,4 @@
-"""Prompts whose kind is known because they were built: wordings times words, from a TOML file."""
+"""Prompts of known kind, built from templates and words of a TOML file, to test the gate."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from probe.text.templates import fill, slots_of
 
 _FOLDER = Path(__file__).parent.parent / "data" / "gate"
 CHALLENGE = _FOLDER / "challenge.toml"
-"""Prompts that a gate is tested on; nothing is ever fitted to them."""
+"""Prompts to test a gate on; nothing is fitted to them."""
 FRESH = _FOLDER / "fresh.toml"
-"""A second such file, written after lessons and settings were chosen, and before the gate looked
-words up; see `CHALLENGES`."""
+"""A second such file, written after lessons and settings were chosen, but before the word
+lists; see `CHALLENGES`."""
 BLIND = _FOLDER / "blind.toml"
-"""A third, by an author who knew neither gate nor lists nor the other files."""
+"""A third, by an author who knew neither the gate nor the lists nor the other files."""
 CHALLENGES = {"seen": CHALLENGE, "fresh": FRESH, "blind": BLIND}
-"""By what the builders of the gate knew of them: the first was looked at while lessons and settings
-were chosen, the second while the lists were, so that what a gate scores on them is too good; the
-last was asked when both stood."""
+"""By what the builders of the gate knew: the first was looked at while lessons and settings were
+chosen, the second while the word lists were, so that scores on both are too good; the last was
+evaluated when both were final."""
 LESSONS = _FOLDER / "lessons.toml"
-"""Prompts that a gate learns from beside those of the lexicon."""
+"""Prompts that a gate is trained on, in addition to those of the lexicon."""
 
 KINDS = ("explicit", "person", "neutral")
-"""``explicit`` says the gender; ``person`` shows somebody and does not; ``neutral``
-shows nobody."""
+"""``explicit`` says a gender; ``person`` mentions a person without one; ``neutral`` mentions
+nobody."""
 GENDERS = ("male", "female")
 COLUMNS = ("prompt", "category", "is_hard", "kind", "gender", "subject", "split", "template")
 LEVEL_COLUMNS = ("prompt", "level", "gender", "subject", "split")
@@ -38,17 +38,17 @@ LEVEL_COLUMNS = ("prompt", "level", "gender", "subject", "split")
 Subjects = Mapping[str, Sequence[str]]
 """Occupations by split, ``trained`` or ``held_out``."""
 
-_STEP = 5  # how far the words of a slot are turned on from one template to the next
+_STEP = 5  # shift of the words of a slot from one template to the next
 
 
 @dataclass(frozen=True)
 class PromptTemplates:
-    """The content of a file of constructed prompts.
+    """Templates of prompts, with the words for their slots.
 
-    A template that names a ``{subject}`` is filled with every occupation, or with every n-th; its
-    other slots take their words in turn. ``{other}`` is another occupation. A template without a
-    subject takes every word of its first slot. ``explicit`` templates are filled once for each
-    gender, with the words of that gender.
+    A template with a ``{subject}`` is filled with every occupation, or with every n-th; its other
+    slots take their words in turn. ``{other}`` is another occupation. A template without a subject
+    takes every word of its first slot. ``explicit`` templates are filled once for each gender, with
+    the words of that gender.
     """
 
     path: Path
@@ -86,21 +86,21 @@ class PromptTemplates:
         return found
 
     def prompts(self, subjects: Subjects, *, split: str, every: int = 1) -> pd.DataFrame:
-        """Build the prompts of all categories, each once.
+        """Build the distinct prompts of all categories.
 
         Parameters
         ----------
         subjects : mapping from split to sequence of str
             Occupations, see `subjects_by_split`.
         split : str
-            Whose occupations are taken where a category does not say.
+            Split of the occupations, where a category does not name one.
         every : int, default=1
-            Fill a template with every n-th occupation, beginning with another one each time.
+            Fill a template with every n-th occupation; each template begins with another one.
 
         Returns
         -------
         DataFrame
-            `COLUMNS`; ``gender`` is empty where the prompt says none.
+            `COLUMNS`; ``gender`` is empty where the prompt says no gender.
         """
         rows = []
         for category in self.categories:
@@ -122,7 +122,7 @@ class PromptTemplates:
         return table.drop_duplicates("prompt", ignore_index=True)
 
     def by_level(self, subjects: Subjects) -> pd.DataFrame:
-        """Build prompts that say more and more of the gender, about every occupation.
+        """Build prompts that say the gender more and more clearly, for every occupation.
 
         Returns
         -------
@@ -145,7 +145,7 @@ class PromptTemplates:
     def _filled(
         self, template: str, side: str, subjects: Sequence[str], turn: int, every: int
     ) -> Iterator[tuple[str, str]]:
-        """Give (subject, prompt); the subject is empty where the template has none."""
+        """Yield (subject, prompt); the subject is empty where the template has none."""
         words, slots = self._words(side), slots_of(template)
 
         def taken(at: int, but: tuple[str, ...]) -> dict[str, str]:

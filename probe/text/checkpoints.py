@@ -1,4 +1,4 @@
-"""Where a model stands on the disk, which revision of it that is, and what is refused."""
+"""Folders of models: where they are, which revision they hold, and which weights are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probe.io.files import hash_parts, one_line
 from probe.io.parsing import parse_json
 
 TINYTOWN = Path(__file__).parent.parent / "tinytown" / "weights"
-"""The model that is shipped with the package."""
+"""The model that ships with the package."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAFE = ("*.safetensors",)
@@ -21,8 +21,7 @@ _DEFINING = (".json", ".txt", ".model", ".safetensors", ".bin")
 _WHOLE = 64 * 2**20  # bytes up to which a file is hashed whole
 _BLOCK, _N_BLOCKS = 64 * 2**10, 256
 
-# Single-file checkpoints, half-precision counterfactuals and other frameworks' weights stay on the
-# hub.
+# Single-file checkpoints, half-precision copies and other frameworks' weights are not fetched.
 _FETCHED = ("*.json", "*.txt", "*.model", "*/*.safetensors", "model*.safetensors")
 _LEFT = ("*.fp16.*", "*.non_ema.*", "onnx/*", "openvino/*")
 
@@ -34,19 +33,19 @@ def resolve_model(model: str | Path) -> Path:
     ----------
     model : str or Path
         ``"tinytown"``, a folder, or a hub id such as
-        ``"stable-diffusion-v1-5/stable-diffusion-v1-5"``. A hub id is looked up in the local
-        Hugging Face cache; only what is not there is fetched, unless ``HF_HUB_OFFLINE`` is set.
+        ``"stable-diffusion-v1-5/stable-diffusion-v1-5"``, which is looked up in the local Hugging
+        Face cache first and then fetched, unless ``HF_HUB_OFFLINE`` is set.
 
     Raises
     ------
     ModelError
-        If there is no such model, or it is on the hub and cannot be fetched.
+        If the model does not exist or cannot be fetched.
     """
     if model == "tinytown":
         if missing := _missing_parts(TINYTOWN):
             raise ModelError(
-                f"tinytown lacks {missing} in {TINYTOWN}; install the package again, or make its "
-                "weights with `make train-tinytown`"
+                f"tinytown is incomplete: {TINYTOWN} has no {missing}; reinstall the "
+                "package, or make the weights with `make train-tinytown`"
             )
         return TINYTOWN
     folder = Path(model).expanduser()
@@ -72,14 +71,13 @@ def model_revision(folder: Path | str) -> str:
     -------
     str
         The commit, for a snapshot in the Hugging Face cache; otherwise a hash of all configuration
-        and weights, without what only describes them (README, a training card). Of a file over
-        64 MiB, its size and 256 evenly spaced blocks are hashed, which any training changes and
-        which keeps a checkpoint of many gigabytes quick to open.
+        and weights, without README and cards. Of a file over 64 MiB, the size and 256 evenly spaced
+        blocks are hashed: any training changes them, and large checkpoints open quickly.
 
     Raises
     ------
     ModelError
-        If the folder holds none of these.
+        If the folder has neither.
     """
     folder = Path(folder).absolute()
     if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
@@ -95,7 +93,7 @@ def model_revision(folder: Path | str) -> str:
 
 
 def text_encoders(folder: Path) -> tuple[str, ...]:
-    """Name the text encoders of a pipeline in its order; none for any other folder.
+    """Names of the text encoders of a pipeline, in its order; empty for any other folder.
 
     Raises
     ------
@@ -108,7 +106,7 @@ def text_encoders(folder: Path) -> tuple[str, ...]:
 
 
 def choose_encoder(folder: Path, encoder: str | None = None) -> str:
-    """Settle which text encoder of a model is meant.
+    """Choose a text encoder of a model, and check that it exists.
 
     Parameters
     ----------
@@ -120,7 +118,7 @@ def choose_encoder(folder: Path, encoder: str | None = None) -> str:
     Returns
     -------
     str
-        Its name, ``""`` for a transformers folder, which is a text encoder itself.
+        Its name; ``""`` for a transformers folder, which is itself the text encoder.
 
     Raises
     ------
@@ -147,12 +145,12 @@ def choose_encoder(folder: Path, encoder: str | None = None) -> str:
 
 
 def read_index(folder: Path) -> dict[str, tuple[str, str]]:
-    """Read ``model_index.json``: part of the pipeline -> (library, class); absent parts left out.
+    """Read ``model_index.json``: part of the pipeline -> (library, class), without absent parts.
 
     Raises
     ------
     ModelError
-        If the folder has none, so that it is no pipeline, or it is damaged.
+        If the file is missing, so that the folder is no pipeline, or damaged.
     """
     path = folder / "model_index.json"
     if not path.is_file():
@@ -173,7 +171,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        If it is no JSON object.
+        If the file is no JSON object.
     """
     try:
         data = parse_json(path.read_bytes())
@@ -187,7 +185,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def refuse_pickle(folder: Path) -> None:
-    """Refuse a folder, or a pipeline with a part, whose weights are only there as pickle.
+    """Refuse weights that exist only as pickle, of a folder or of any part of a pipeline.
 
     Raises
     ------
@@ -242,7 +240,7 @@ def _from_hub(model: str) -> Path:
 
 
 def _missing_parts(folder: Path) -> str:
-    """Name what a model's folder lacks; ``""`` if it is complete."""
+    """Missing parts of a model's folder, for messages; ``""`` if it is complete."""
     if (folder / "model_index.json").is_file():
         return ", ".join(name for name in read_index(folder) if not (folder / name).is_dir())
     if not (folder / "config.json").is_file():

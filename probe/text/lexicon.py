@@ -21,14 +21,14 @@ class Occupation:
     share_women: float
     """Women's share of the people in this job, from 0 to 1."""
     held_out: bool
-    """True if no training may see it: it measures what carries over to unseen jobs."""
+    """True if it is excluded from all training, to measure generalisation to unseen jobs."""
     source: str
-    """Where the share comes from."""
+    """Source of the share."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two words that are equal but for gender."""
+    """Two words that differ in gender alone."""
 
     male: str
     female: str
@@ -36,23 +36,23 @@ class Pair:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Everything that prompts are built from.
+    """The words and templates that prompts are built from.
 
-    In a template, ``a {slot}`` (or ``an {slot}``) takes the article that its word needs. Slots
-    are ``{subject}`` and, in explicit templates, one of ``{person}`` and ``{adjective}``.
+    In a template, ``a {slot}`` (or ``an {slot}``) takes the article of its word. Slots are
+    ``{subject}`` and, in explicit templates, one of ``{person}`` and ``{adjective}``.
     """
 
     occupations: tuple[Occupation, ...]
     pairs: tuple[Pair, ...]
     """Nouns for ``{person}``."""
     neutral_templates: tuple[str, ...]
-    """Say nothing of gender; used for occupations and for objects."""
+    """Templates without a gender, for occupations and objects."""
     explicit_templates: tuple[str, ...]
-    """Say the gender, by a noun or by an adjective."""
+    """Templates that say the gender, by a noun or an adjective."""
     adjectives: tuple[Pair, ...]
     """Words for ``{adjective}``."""
     objects: tuple[str, ...]
-    """Subjects that are no person: a correction must leave them alone."""
+    """Subjects that are no person, which a correction must not change."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> Lexicon:
@@ -61,8 +61,7 @@ class Lexicon:
         Raises
         ------
         DataError
-            If the file is missing, is not TOML, or an entry is not what it must be; the message
-            names the file, the entry, the value and what was needed.
+            If the file cannot be read or an entry is wrong; the message names it.
         """
         data = TomlTable.read(DEFAULT if path is None else Path(path), "lexicon")
         templates = data.table("templates")

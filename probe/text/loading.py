@@ -1,4 +1,4 @@
-"""Open the weights and the tokenizer of a text encoder, or say in one line what is wrong."""
+"""Load the weights and the tokenizer of a text encoder; errors are one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from probe.errors import ModelError, OptionError
 from probe.io.files import one_line
 from probe.text.checkpoints import choose_encoder, read_config, read_index, refuse_pickle
 
-# Families that AutoModelForTextEncoding does not know, or not by the configuration of a whole CLIP.
+# Families that AutoModelForTextEncoding does not open from the configuration of a whole CLIP.
 _CLASSES = {
     "clip": "CLIPTextModel",
     "clip_text_model": "CLIPTextModel",
@@ -40,7 +40,7 @@ def load_parts(
     encoder : str, optional
         Which text encoder of a pipeline, e.g. ``"text_encoder_2"``; the first one if not given.
     allow_pickle : bool
-        Open weights that are only there as pickle, which can run code.
+        Open weights that exist only as pickle, which can run code.
 
     Returns
     -------
@@ -50,8 +50,8 @@ def load_parts(
     Raises
     ------
     ModelError
-        If a part is missing or damaged, does not fit its configuration, or is a pickle, or the
-        tokenizer gives ids for which the embedding has no row.
+        If a part is missing, damaged, a pickle or does not fit its configuration, or the embedding
+        has no row for some id of the tokenizer.
     ValueError
         If the pipeline has no such text encoder.
     """
@@ -66,11 +66,11 @@ def load_parts(
             use_safetensors=None if allow_pickle else True,
             output_loading_info=True,
         )
-    # A pooling layer is not used; anything else that is missing would be random numbers.
+    # The pooling layer is not used; other missing weights would be random numbers.
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise ModelError(
-            f"{weights} lacks the weights {', '.join(missing[:3])} ({len(missing)} in all); "
+            f"{weights} misses the weights {', '.join(missing[:3])} ({len(missing)} in all); "
             "fetch or convert the model again"
         )
     _check_reader(words)
@@ -82,12 +82,12 @@ def load_parts(
 
 @contextlib.contextmanager
 def opening(folder: Path) -> Iterator[None]:
-    """Open a checkpoint quietly, and say in one line what is wrong with it.
+    """Open a checkpoint without log messages; any failure becomes a `ModelError` of one line.
 
     Raises
     ------
     ModelError
-        In place of whatever the loaders raise on missing, truncated or misshapen files.
+        In place of the errors of the loaders.
     """
     verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -96,7 +96,7 @@ def opening(folder: Path) -> Iterator[None]:
         yield
     except ModelError:
         raise
-    except Exception as error:  # loaders raise whatever they meet, down to bare Exception
+    except Exception as error:  # loaders raise all kinds, even bare Exception
         raise ModelError(
             f"{folder} cannot be opened ({one_line(error)[:300]}); needed whole files that fit "
             "their config.json: fetch or convert the model again"
@@ -108,7 +108,7 @@ def opening(folder: Path) -> Iterator[None]:
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """Name a device that is there.
+    """Return a device, checked to exist.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def find_device(device: str | torch.device) -> torch.device:
 
 
 def _find(folder: Path, slot: str) -> tuple[Path, Path, str]:
-    """Find the folder of the weights, that of the tokenizer, and the name of the model's class."""
+    """Folder of the weights, folder of the tokenizer, and name of the model's class."""
     if slot:
         index, words = read_index(folder), slot.replace("text_encoder", "tokenizer")
         if words not in index:
@@ -141,7 +141,7 @@ def _find(folder: Path, slot: str) -> tuple[Path, Path, str]:
 
 
 def _check_reader(words: Path) -> None:
-    """Ask for the package that reads SentencePiece: transformers names another one in its place."""
+    """Name the package that reads SentencePiece, because transformers names another."""
     files = sorted(words.glob("*.model"))
     if files and not (words / "tokenizer.json").is_file() and not find_spec("sentencepiece"):
         raise ModelError(
@@ -151,7 +151,7 @@ def _check_reader(words: Path) -> None:
 
 
 def _check_ids(model: Any, tokenizer: Any, weights: Path, words: Path) -> None:
-    """Refuse a tokenizer with ids that the embedding has no row for: they would crash midway."""
+    """Refuse a tokenizer with ids that have no row in the embedding: encoding them would crash."""
     n_rows = model.get_input_embeddings().weight.shape[0]
     n_ids = 1 + max(tokenizer.get_vocab().values())
     if n_ids > n_rows:

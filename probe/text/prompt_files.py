@@ -1,4 +1,4 @@
-"""Prompts that a user brings: one a line, or a column of a table whose other columns are kept."""
+"""Prompts of a user: one a line, or a column of a table whose other columns are kept."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROMPT_NAMES = ("prompt", "prompts", "text", "texts", "caption", "captions", "sentence")
-"""Names that a column of prompts usually has."""
+"""Usual names of a column of prompts."""
 
 _RENAMED = "prompt_in_file"
 
 
 @dataclass(frozen=True, eq=False)
 class PromptFile:
-    """The prompts of a file, each of them once, and what the file says about them."""
+    """The distinct prompts of a file, with the file's other columns."""
 
     table: pd.DataFrame
     """Column ``prompt``, then the other columns of the file; an attribute that is called
@@ -32,11 +32,11 @@ class PromptFile:
     source: str
     """Name of the file, without its folder."""
     column: str
-    """The column that the prompts were taken from; empty for a plain list."""
+    """Column of the prompts; empty for a plain list."""
     n_empty: int
-    """Rows that were left out because they hold no prompt."""
+    """Number of rows left out because they have no prompt."""
     n_duplicates: int
-    """Rows that were left out because an earlier one holds the same prompt."""
+    """Number of rows left out because an earlier one has the same prompt."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -47,10 +47,9 @@ class PromptFile:
         return [str(prompt) for prompt in self.table["prompt"]]
 
     def prompt_set(self) -> PromptSet:
-        """The same as a prompt set of group ``"given"``, of which nothing else is known.
+        """Convert to a prompt set of group ``"given"``.
 
-        An attribute that is called like another column of a prompt set gets the ending
-        ``_in_file``.
+        A column with the name of another column of a prompt set is renamed ``NAME_in_file``.
         """
         others = {name: f"{name}_in_file" for name in COLUMNS[1:]}
         table = self.table.rename(columns=others)
@@ -66,7 +65,7 @@ class PromptFile:
         )
 
     def summary(self) -> str:
-        """One line: how many prompts, from where, and what was left out."""
+        """One line: number of prompts, source, and rows left out."""
         place = f"column {self.column!r} of {self.source}" if self.column else self.source
         return (
             f"{len(self)} prompts from {place}; left out: {self.n_empty} empty, "
@@ -77,19 +76,17 @@ class PromptFile:
 def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
     """Read prompts from a ``.txt``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
 
-    A ``.txt`` file holds one prompt a line. The first line of a ``.csv`` (commas) or ``.tsv``
-    (tabs) names its columns; quotes are those of RFC 4180. Each line of a ``.jsonl`` file is an
-    object or a string. Text is UTF-8, with or without byte order mark. Prompts are kept as they
-    stand, spaces included; empty ones are skipped, and a repeated one is kept where it stands
-    first. An attribute becomes a number if it is one in every row. The columns of a ``.jsonl``
-    file are the keys of its first 10,000 lines.
+    A ``.txt`` file has one prompt a line. The first line of a ``.csv`` (commas) or ``.tsv`` (tabs)
+    names its columns; quotes follow RFC 4180. Each line of a ``.jsonl`` file is an object or a
+    string; its columns are the keys of the first 10,000 lines. Text is UTF-8. Prompts keep their
+    spaces; empty and repeated ones are skipped. A column of numbers becomes numeric.
 
     Parameters
     ----------
     path : path
     column : str, optional
-        Column that holds the prompts. If not given, it is the only one with a usual name (see
-        `PROMPT_NAMES`), else the only one that holds text; the result says which.
+        Column of the prompts. By default the only one with a usual name (see `PROMPT_NAMES`), else
+        the only one of text.
 
     Returns
     -------
@@ -99,8 +96,8 @@ def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
     Raises
     ------
     DataError
-        If the file cannot be read, is not UTF-8, holds a NUL byte, a damaged row or no prompt
-        (with the number of the line), or if it is not clear which column is meant.
+        If the file cannot be read, is not UTF-8, has a NUL byte or a damaged row (with its line),
+        has no prompt, or several columns could be meant.
     ValueError
         If the file is of another kind, or a column is named of a file without columns.
     """
@@ -178,7 +175,7 @@ def _as_text(value: object) -> str | None:
 
 
 def _typed(column: Any) -> Any:
-    """Make numbers of a text column in which all is numbers, and none begins with a useless 0."""
+    """Convert a text column to numbers if all its values are, without leading zeros."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Templates times lexicon: a table of prompts that knows what each prompt says."""
+"""Prompts built from templates and a lexicon, with their group, subject and pair."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ class PromptSet:
     """Prompts, one a row, with their construction."""
 
     table: pd.DataFrame
-    """Columns: ``prompt``; ``group``, one of `GROUPS` (``"given"`` by a user, who alone knows what
-    it says); ``subject``; ``template``; ``pair``, an integer that a male prompt shares with its
-    female counterfactual, -1 for all others; ``split``, one of `SPLITS` (``""`` if not an
-    occupation's); ``share_women`` of the subject, from 0 to 1 (NaN if not known). Others may
-    follow.
+    """Columns: ``prompt``; ``group``, one of `GROUPS` (``"given"``: a user's, of unknown gender);
+    ``subject``; ``template``; ``pair``, an integer that a male prompt shares with its female
+    counterfactual, -1 for all others; ``split``, one of `SPLITS` (``""`` if not an occupation's);
+    ``share_women`` of the subject, from 0 to 1 (NaN if unknown). Others may follow.
     """
 
     def __post_init__(self) -> None:
@@ -60,7 +59,7 @@ class PromptSet:
 
     @property
     def hash(self) -> str:
-        """Hash of all prompts and of what is known about them."""
+        """Hash of the prompts and their columns."""
         return hash_parts(self.table[list(COLUMNS)].to_csv(index=False, lineterminator="\n"))
 
     def select(
@@ -75,7 +74,7 @@ class PromptSet:
         Raises
         ------
         ValueError
-            If a condition names a group, split or subject that there is not.
+            If a condition names an unknown group, split or subject.
         """
         subjects = tuple(dict.fromkeys(self.table["subject"]))
         keep = np.ones(len(self), dtype=bool)
@@ -93,7 +92,7 @@ class PromptSet:
         return PromptSet(self.table[keep].reset_index(drop=True))
 
     def pairs(self) -> tuple[Indices, Indices]:
-        """Find the prompts that are equal but for gender.
+        """Find the prompts that differ in gender alone.
 
         Returns
         -------
@@ -139,7 +138,7 @@ def check_no_string(name: str, texts: Sequence[str]) -> None:
 
 
 def check_prompt(text: object) -> None:
-    """Refuse what no tokenizer should see.
+    """Refuse text that is empty or malformed.
 
     Raises
     ------

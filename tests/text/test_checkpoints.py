@@ -209,7 +209,7 @@ def test_missing_weights_are_refused_and_not_made_up(folder):
     save_file(weights, path, metadata={"format": "pt"})
     with pytest.raises(ModelError) as caught:
         TextEncoder.load(folder)
-    assert "lacks the weights final_layer_norm.weight (1 in all)" in message(caught)
+    assert "misses the weights final_layer_norm.weight (1 in all)" in message(caught)
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "tokenizer"])

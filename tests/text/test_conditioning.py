@@ -140,7 +140,7 @@ def test_an_unknown_pipeline_is_refused_until_the_caller_says_what_conditions(tw
     folder = renamed(two, "NovelPipeline", tmp_path)
     with pytest.raises(ModelError) as caught:
         TextEncoder.load(folder)
-    assert "is a NovelPipeline, of which it is not known" in str(caught.value)
+    assert "is a NovelPipeline, whose conditioning by" in str(caught.value)
     assert "conditioning=Conditioning(...)" in str(caught.value)
     assert "StableDiffusion3Pipeline" in str(caught.value)
     encoder = TextEncoder.load(folder, conditioning=known_conditioning(two))

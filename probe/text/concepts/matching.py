@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ConceptRows:
-    """Indices of a matrix that stand for the words and targets of a concept."""
+    """Rows of a matrix that are the words and targets of a concept."""
 
     groups: Mapping[str, Indices]
     """Rows of each group, at least one."""
     pairs: tuple[Indices, Indices]
-    """Rows of the first and of the second word of each pair that is there, (n_pairs,) each."""
+    """Rows of the first and of the second word of each pair that was found, (n_pairs,) each."""
     targets: Mapping[str, int]
-    """Row of each target that is there."""
+    """Row of each target that was found."""
     names: Mapping[str, str]
-    """Name in the file of every word and target that is there."""
+    """Name in the file of every word and target that was found."""
     missing: tuple[str, ...]
-    """Words and targets that are not."""
+    """Words and targets that were not found."""
 
     @classmethod
     def find(cls, concept: Concept, vectors: NamedVectors) -> ConceptRows:
         """Find the words of a concept among names.
 
-        A word is the name that equals it; else the first name that equals it when case is left
-        aside and ``_`` is read as a space, as word2vec writes phrases. The first is the most
-        frequent one in files that are sorted by frequency, as those of word2vec and GloVe are.
+        A word matches the name that equals it; else the first that equals it without regard to
+        case and with ``_`` as a space, as word2vec writes phrases. In files of word2vec and GloVe
+        the first is the most frequent one.
 
         Raises
         ------
         DataError
-            If a group has no word left, or two words are the same name.
+            If no word of a group is found, or two words match the same name.
         """
         loose: dict[str, int] = {}
         for row, name in enumerate(vectors.names):
@@ -75,7 +75,7 @@ class ConceptRows:
         return cls(groups, (first, second), targets, names, missing)
 
     def summary(self) -> str:
-        """One line: how many words of each group, pairs and targets are there, and which not."""
+        """One line: numbers of words, pairs and targets that were found, and the missing ones."""
         groups = ", ".join(f"{len(rows)} of {group}" for group, rows in self.groups.items())
         missing = f"; missing: {listed(self.missing)}" if self.missing else ""
         return (

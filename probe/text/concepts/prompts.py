@@ -1,4 +1,4 @@
-"""A concept as a table of prompts, each of which knows its group, its pair and its target."""
+"""A concept as a table of prompts with their groups, pairs and targets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ConceptPrompts:
         Raises
         ------
         DataError
-            If two rows give the same prompt, so that it would have two groups.
+            If two rows are the same prompt, which would have two groups.
         """
         table = pd.DataFrame(_rows(concept), columns=list(COLUMNS))
         for prompt in table["prompt"]:
@@ -69,7 +69,7 @@ class ConceptPrompts:
 
     @property
     def hash(self) -> str:
-        """Hash of all prompts and of what is known about them."""
+        """Hash of the prompts and their columns."""
         return hash_parts(self.table.to_csv(index=False, lineterminator="\n"))
 
     def groups(self) -> dict[str, Indices]:
@@ -78,7 +78,7 @@ class ConceptPrompts:
         return {group: np.flatnonzero(found == group) for group in self.concept.groups}
 
     def pairs(self) -> tuple[Indices, Indices]:
-        """Find the prompts that are equal but for the concept.
+        """Find the prompts that differ in the concept alone.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Batches of prompts that are about equally long, so that little of a batch is padding."""
+"""Batches of prompts of similar length, so that little of a batch is padding."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def batches_by_length(n_tokens: npt.ArrayLike, batch_size: int) -> Iterator[npt.
     n_tokens : int array of shape (n_prompts,)
         Length of each prompt. Equally long ones stay in their order.
     batch_size : int
-        How many prompts a batch holds; the last may hold fewer.
+        Prompts per batch; the last may have fewer.
 
     Yields
     ------
     int ndarray of shape (n,)
-        The rows of one batch. Every row is in one batch and no other.
+        The rows of one batch. Every row is in exactly one batch.
 
     Raises
     ------

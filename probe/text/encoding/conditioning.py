@@ -1,4 +1,4 @@
-"""What of a text encoder conditions the image model, known per pipeline class and encoder."""
+"""Which states of a text encoder condition the image model, by pipeline class and encoder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Given = Literal["states", "pooled", "both"]
 
 @dataclass(frozen=True)
 class Conditioning:
-    """How a prompt becomes what conditions the image model, and one vector.
+    """How a prompt becomes the states that condition the image model, and one vector.
 
     The defaults are those of Stable Diffusion v1.x: the last states after the final normalisation
     of padded prompts, without an attention mask, so that the padding conditions the image too.
@@ -25,12 +25,12 @@ class Conditioning:
     layer: int = -1
     """Which states: -1 after the last layer, -2 after the last but one (``hidden_states[-2]``)."""
     final_norm: bool = True
-    """Whether the encoder's final normalisation is applied to them. Encoders that normalise at
-    the end of each layer (BERT) have none; for them only the last layer takes True."""
+    """Whether the encoder's final normalisation is applied. Encoders that normalise at the end of
+    each layer (BERT) have none; they allow True for the last layer only."""
     pooling: Pooling = "end"
-    """Which of them stands for the prompt in `TextEncoder.embed`: ``"end"``, the state at the first
-    end-of-text token; ``"mean"``, the mean over the prompt's own tokens; ``"first"``, the state at
-    the first token (BERT's [CLS]); ``"last"``, that at the last position, padding or not."""
+    """The vector of the prompt in `TextEncoder.embed`: ``"end"``, the state at the first
+    end-of-text token; ``"mean"``, the mean over the prompt without padding; ``"first"``, the
+    state at the first token (BERT's [CLS]); ``"last"``, that at the last position, even padding."""
     max_tokens: int | None = None
     """Length to which prompts are padded and cut; None is the tokenizer's own limit."""
     masked: bool = False
@@ -38,7 +38,7 @@ class Conditioning:
     lowercase: bool = False
     """Whether prompts are lowercased and stripped before they are tokenized."""
     gives: Given = "states"
-    """What reaches the image model: the states, one pooled vector a prompt
+    """Input of the image model: the states, one pooled vector a prompt
     (`TextEncoder.pooled_output`), or both."""
 
     def __post_init__(self) -> None:
@@ -61,8 +61,7 @@ _PADDED = Conditioning(pooling="mean")
 _WORDS = Conditioning(pooling="mean", masked=True)
 _CAPTION = replace(_WORDS, lowercase=True)
 
-# Each row restates `encode_prompt` of its classes in diffusers, which is the same source in all of
-# them; clean_caption is False, its default there.
+# Each row restates `encode_prompt` of its classes in diffusers (clean_caption=False, the default).
 _PIPELINES: dict[tuple[str, ...], dict[str, Conditioning]] = {
     # `text_encoder(ids)[0]`. In Stable Diffusion v2.x the penultimate of 24 layers conditions; its
     # folders leave the last one out (num_hidden_layers = 23), so that the row is the same.
@@ -107,7 +106,7 @@ _PIPELINES: dict[tuple[str, ...], dict[str, Conditioning]] = {
 KNOWN: Mapping[str, Mapping[str, Conditioning]] = {
     name: rows for names, rows in _PIPELINES.items() for name in names
 }
-"""Pipeline class -> text encoder -> what of it conditions the image model."""
+"""Pipeline class -> text encoder -> its conditioning."""
 
 # A text encoder alone, by the model_type of its configuration; all others are `_WORDS`.
 _ALONE = {
@@ -121,26 +120,25 @@ _ALONE = {
     ),
 }
 
-# What 1_Pooling/config.json of a sentence-transformers folder says -> our name of it.
+# Name in 1_Pooling/config.json of a sentence-transformers folder -> our name.
 _SENTENCE: dict[str, Pooling] = {"mean": "mean", "cls": "first"}
 
 
 def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning:
-    """Look up what of a text encoder conditions the image model.
+    """Look up the conditioning of a text encoder.
 
     Parameters
     ----------
     folder : Path
-        A pipeline's folder, of which ``model_index.json`` names the class, or that of a text
-        encoder alone: there the pooling is that of its family, or of ``1_Pooling/config.json`` of a
-        sentence-transformers folder (a ``Dense`` module after it is not applied).
+        A pipeline's folder, or that of a text encoder alone, whose pooling is its family's or that
+        of ``1_Pooling/config.json`` (sentence-transformers; a ``Dense`` module is not applied).
     encoder : str, optional
         As for `TextEncoder.load`.
 
     Raises
     ------
     ModelError
-        If the pipeline's class is not known, or a sentence encoder pools in another way.
+        If the pipeline's class or the pooling of a sentence encoder is unknown.
     ValueError
         If the pipeline has no such text encoder.
     """
@@ -149,9 +147,9 @@ def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning
         if slot in (rows := KNOWN.get(name, {})):
             return rows[slot]
         raise ModelError(
-            f"{folder} is a {name}, of which it is not known what of {slot} conditions the image; "
-            "say it with TextEncoder.load(..., conditioning=Conditioning(...)); known are "
-            f"{', '.join(names[0] for names in _PIPELINES)} and their kin"
+            f"{folder} is a {name}, whose conditioning by {slot} is unknown; give it with "
+            " TextEncoder.load(..., conditioning=Conditioning(...)); known are "
+            f"{', '.join(names[0] for names in _PIPELINES)} and their variants"
         )
     alone = family_conditioning(str(read_config(folder / "config.json").get("model_type")))
     if not (folder / "1_Pooling").is_dir():
@@ -160,21 +158,20 @@ def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning
 
 
 def family_conditioning(model_type: str) -> Conditioning:
-    """Say how a text encoder that belongs to no pipeline is read, by its configuration's type."""
+    """Conditioning of a text encoder outside of a pipeline, by the type in its configuration."""
     return _ALONE.get(model_type, _WORDS)
 
 
 def encoder_revision(
     folder: Path, encoder: str | None = None, conditioning: Conditioning | None = None
 ) -> str:
-    """Name the exact weights of a text encoder and how it is read.
+    """Identify the exact weights of a text encoder and its conditioning.
 
     Returns
     -------
     str
-        `model_revision` of the folder for its first text encoder, read as is known; for another,
-        and for every setting that the caller changed, a suffix says which:
-        ``"1c3f...+text_encoder_2+layer=-1"``.
+        `model_revision` of the folder, with a suffix for another text encoder than the first and
+        for every setting that differs from the known one: ``"1c3f...+text_encoder_2+layer=-1"``.
 
     Raises
     ------
@@ -193,7 +190,7 @@ def encoder_revision(
 
 
 def _known_or_default(folder: Path, slot: str) -> Conditioning:
-    """Give what a caller's own settings differ from; a caller sets them where none are known."""
+    """The known conditioning; the default where none is known."""
     try:
         return known_conditioning(folder, slot or None)
     except ModelError:
@@ -201,7 +198,7 @@ def _known_or_default(folder: Path, slot: str) -> Conditioning:
 
 
 def _sentence_pooling(path: Path) -> Pooling:
-    """Read how a sentence encoder pools; older folders name the mode by a flag of its own."""
+    """Read the pooling of a sentence encoder; older folders have a flag for each mode."""
     config = read_config(path) if path.is_file() else {"pooling_mode": "mean"}
     modes = config.get("pooling_mode") or [
         name.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token")

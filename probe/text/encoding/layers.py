@@ -1,4 +1,4 @@
-"""States after any layer of a text encoder, and the pooled output of those that have one."""
+"""States before and after any layer of a text encoder, and its pooled output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from probe.text.encoding.conditioning import Conditioning
 
 
 class _ReachedError(Exception):
-    """The wanted layer has been run; those after it need not be."""
+    """The wanted layer has been run; later ones are skipped."""
 
 
 def layer_states(
@@ -70,7 +70,7 @@ def entering_states(
     attention_mask: torch.Tensor | None,
     depths: Sequence[int],
 ) -> list[torch.Tensor]:
-    """Give the states that enter some layers; 0 is the first, which gets the embedded words.
+    """States that enter some layers; the first layer, 0, gets the embedded tokens.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def entering_states(
     input_ids : int64 Tensor of shape (n_prompts, n_tokens)
     attention_mask : int64 Tensor of the same shape, optional
     depths : sequence of int
-        Rising. Layers from the last of them on are not run.
+        Ascending. Layers from the last of them on are not run.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def entering_states(
 
 
 def check_layer(model: Any, conditioning: Conditioning) -> None:
-    """Refuse a layer or a normalisation that a model does not have.
+    """Refuse a layer or a normalisation that the model does not have.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def check_layer(model: Any, conditioning: Conditioning) -> None:
 
 
 def find_head(model: Any) -> nn.Module | None:
-    """Find what makes the pooled output of the pooled last state; None where there is none."""
+    """Module from the pooled last state to the pooled output; None without a pooled output."""
     if isinstance(model, CLIPTextModelWithProjection):
         return model.text_projection
     if isinstance(model, CLIPTextModel):
@@ -135,7 +135,7 @@ def find_head(model: Any) -> nn.Module | None:
 
 
 def find_layers(model: Any) -> nn.ModuleList:
-    """Find the list of a text encoder's layers."""
+    """The list of a text encoder's layers."""
     n_layers = model.config.num_hidden_layers
     return next(
         module
@@ -145,7 +145,7 @@ def find_layers(model: Any) -> nn.ModuleList:
 
 
 def find_final_norm(model: Any) -> nn.Module | None:
-    """Find the normalisation after the last layer; None if each layer ends with one (BERT)."""
+    """The normalisation after the last layer; None if each layer ends with one (BERT)."""
     for name, module in model.named_modules():
         path = name.split(".")
         if path[-1] == "final_layer_norm" and not any(part.isdigit() for part in path):

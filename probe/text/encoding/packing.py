@@ -1,7 +1,7 @@
-"""Causal text encoders over a prefix tree: what prompts begin with in common is computed once.
+"""Causal text encoders over a prefix tree: common beginnings of prompts are computed once.
 
-Under causal attention the state of a token depends on what stands before it alone. So the states of
-all prompts are those of their distinct prefixes, and a prompt's pooled state is that of its last.
+Under causal attention the state of a token depends on earlier tokens only. So the states of all
+prompts are those of their distinct prefixes, and a prompt's pooled state is that of its longest.
 """
 
 from __future__ import annotations
@@ -20,19 +20,16 @@ from transformers.activations import QuickGELUActivation
 from probe.text.encoding.prefix_tree import Pack, PrefixTree
 
 PACK = 2048
-"""Nodes that go through the network together, at most: enough for its matrix products to run at
-full rate, few enough for what lies between them to need some megabytes.
-"""
+"""Most nodes in one forward pass: enough for matrix products at full rate, in some megabytes."""
 
-_BLOCK = 32  # nodes that share the keys they look at
+_BLOCK = 32  # nodes that attend to the same keys
 _QUICK = 1.702  # quick_gelu(x) = x sigmoid(1.702 x) = silu(1.702 x) / 1.702
 
 
 def can_pack(model: Any) -> bool:
-    """Tell whether `end_states` computes what the model does.
+    """Whether `end_states` can replace the model's forward pass.
 
-    It has to be a CLIP text model made of CLIP's own layers: where an adapter took the place of
-    one, or a hook waits to be called, the network must be run as it is.
+    The model must be a CLIP text model of unchanged layers, without adapters and hooks.
     """
     if not isinstance(model, CLIPTextModel | CLIPTextModelWithProjection):
         return False
@@ -50,20 +47,20 @@ def end_states(
     pack_size: int = PACK,
     progress: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
-    """Compute the state at the last token of every sequence.
+    """States at the last token of every sequence.
 
     Parameters
     ----------
     model : CLIPTextModel or CLIPTextModelWithProjection
-        One that `can_pack` agrees to.
+        One that `can_pack` accepts.
     ids : int array of shape (n_sequences, n_tokens)
-        What stands beyond the length of a row is not looked at.
+        Tokens beyond the length of a row are ignored.
     lengths : int array of shape (n_sequences,)
-        Tokens of each sequence, up to the one whose state is wanted.
+        Tokens of each sequence; the state at the last of them is wanted.
     layer, final_norm
         See `probe.text.encoding.conditioning.Conditioning`. Later layers are not run.
     pack_size : int
-        Nodes of the prefix tree that go through the network together.
+        Nodes of the prefix tree in one forward pass.
     progress : callable, optional
         Called with (done, total) distinct sequences after each pack.
 
@@ -73,9 +70,9 @@ def end_states(
 
     Notes
     -----
-    Layers are called by the names that they have in a checkpoint, which outlive versions of
-    transformers; its own encoder would look from every node at the whole pack, and would take
-    every node through the last layer that is wanted, of which only the ends are.
+    Layers are called by their names in a checkpoint, which stay equal across versions of
+    transformers. Its own encoder would attend from every node to the whole pack, and would run
+    every node through the last layer, where only the ends are wanted.
     """
     text = getattr(model, "text_model", model)
     tree = PrefixTree.build(ids, lengths)
@@ -104,21 +101,21 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def _run(text: Any, pack: Pack, layers: Any) -> torch.Tensor:
-    """Take a pack through layers: the states of its ends, of shape (n_ends, n_features)."""
+    """Run a pack through layers: the states of its ends, of shape (n_ends, n_features)."""
     device = text.final_layer_norm.weight.device
-    look = _Look(text, pack)
+    attend = _Attention(text, pack)
     embeddings = text.embeddings
     x = embeddings.token_embedding(torch.from_numpy(pack.tokens).to(device))
     x += embeddings.position_embedding(torch.from_numpy(pack.depths).to(device))
     *others, last = layers
     for layer in others:
-        x = _feed_forward(layer, _add(x, look(layer, x), layer.self_attn.out_proj))
+        x = _feed_forward(layer, _add(x, attend(layer, x), layer.self_attn.out_proj))
     ends = torch.from_numpy(pack.ends).to(device)
-    attended = look(last, x)[ends]
+    attended = attend(last, x)[ends]
     return _feed_forward(last, _add(x[ends], attended, last.self_attn.out_proj))
 
 
-class _Look:
+class _Attention:
     """Attention of every node of a pack to itself and its ancestors, block by block."""
 
     def __init__(self, text: Any, pack: Pack) -> None:
@@ -128,12 +125,12 @@ class _Look:
         self.n_nodes = len(pack)
         self.n_padding = len(keys) * _BLOCK - len(pack)
         self.keys = torch.from_numpy(keys.ravel()).to(device)
-        # Added to the scores; as a mask of booleans it would be turned into this in every layer.
+        # Added to the scores; a boolean mask would be converted to this in every layer.
         self.mask = torch.zeros(mask.shape, dtype=text.dtype, device=device)
         self.mask.masked_fill_(torch.from_numpy(~mask).to(device), -torch.inf).unsqueeze_(1)
 
     def __call__(self, layer: Any, x: torch.Tensor) -> torch.Tensor:
-        """Mix the values of what each node looks at; of shape (n_nodes, n_features)."""
+        """Attention output of each node; of shape (n_nodes, n_features)."""
         attention = layer.self_attn
         normed = layer.layer_norm1(functional.pad(x, (0, 0, 0, self.n_padding)))
         query = self._by_head(attention.q_proj(normed))
@@ -150,11 +147,11 @@ class _Look:
 
 
 def _feed_forward(layer: Any, x: torch.Tensor) -> torch.Tensor:
-    """Change the residual stream by the perceptron of a layer, in place."""
+    """Add the MLP output of a layer to the residual stream, in place."""
     mlp = layer.mlp
     normed = layer.layer_norm2(x)
     if isinstance(mlp.activation_fn, QuickGELUActivation):
-        # Both factors ride on the matrix products, which leaves one pass over the hidden units.
+        # Both factors are part of the matrix products, which leaves one pass over the hidden units.
         hidden = torch.addmm(mlp.fc1.bias, normed, mlp.fc1.weight.t(), beta=_QUICK, alpha=_QUICK)
         return _add(x, functional.silu(hidden, inplace=True), mlp.fc2, scale=1 / _QUICK)
     return _add(x, mlp.activation_fn(mlp.fc1(normed)), mlp.fc2)

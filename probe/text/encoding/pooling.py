@@ -1,4 +1,4 @@
-"""Which positions of a padded prompt are its own, and which state stands for the whole."""
+"""Masks of padded prompts, and pooling of their states to one vector."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def prompt_mask(input_ids: torch.Tensor, *, pad_id: int, end_id: int | None) -> 
     pad_id : int
         The padding's id.
     end_id : int or None
-        The id that ends a prompt, where that, and not the padding's id, tells the two apart: CLIP
-        pads with the end itself, or with an id that "!!!" holds too.
+        The id that ends a prompt, where the padding's id is ambiguous: CLIP pads with the end
+        itself, or with the id of "!".
 
     Returns
     -------
@@ -58,7 +58,7 @@ def pool_states(
     Raises
     ------
     ShapeError
-        If the two do not belong together, or a prompt has no end.
+        If the shapes do not agree, or a prompt has no end.
     """
     if states.shape[:2] != input_ids.shape:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""The prefix tree of token sequences: what sequences begin with in common stands in it once."""
+"""The prefix tree of token sequences: a common beginning of sequences is in it once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Places = npt.NDArray[np.int32]
 class PrefixTree:
     """Every distinct prefix of some sequences, as one node; in depth-first order.
 
-    A node stands before all that begin with it, so that any run of neighbours, together with the
-    ancestors of its first, holds every ancestor of each.
+    A node precedes all nodes that begin with it, so that a run of neighbours, together with the
+    ancestors of its first node, contains all its ancestors.
     """
 
     tokens: Indices
@@ -27,8 +27,8 @@ class PrefixTree:
     depths: Indices
     """Its position in the sequence, counted from 0; of shape (n_nodes,)."""
     ancestors: Places
-    """Of shape (n_nodes, n_tokens). In column j, the prefix of j + 1 tokens of each node, so that
-    the node itself stands at its own depth; -1 below it.
+    """Of shape (n_nodes, n_tokens). Column j has the prefix of j + 1 tokens of each node; the node
+    itself is at its depth, and -1 is below it.
     """
     ends: Indices
     """The node that is the whole sequence, of shape (n_sequences,)."""
@@ -40,14 +40,14 @@ class PrefixTree:
         Parameters
         ----------
         ids : int array of shape (n_sequences, n_tokens)
-            Token ids, none negative; what stands beyond the length of a row is not looked at.
+            Token ids, not negative; those beyond the length of a row are ignored.
         lengths : int array of shape (n_sequences,)
-            How many tokens of each row count; at least 1.
+            Number of tokens of each row, at least 1.
 
         Raises
         ------
         ShapeError
-            If the two do not belong together, or a sequence is empty or longer than its row.
+            If the shapes do not agree, or a sequence is empty or longer than its row.
         """
         table, counts = np.asarray(ids), np.asarray(lengths)
         if table.ndim != 2 or counts.shape != table.shape[:1]:
@@ -84,13 +84,13 @@ class PrefixTree:
         return len(self.tokens)
 
     def packs(self, size: int) -> Iterator[Pack]:
-        """Cut the tree into equal pieces that need nothing of each other.
+        """Cut the tree into equal, independent pieces.
 
         Parameters
         ----------
         size : int
-            How many nodes a pack may hold; the ancestors of its first, which an earlier pack has
-            too, come on top: at most the number of tokens less one.
+            Nodes of a pack, without the ancestors of its first node, which an earlier pack has too:
+            at most the number of tokens less one.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class PrefixTree:
 
 @dataclass(frozen=True, eq=False)
 class Pack:
-    """Some nodes of a prefix tree with all their ancestors, numbered anew; depth-first."""
+    """Some nodes of a prefix tree with all their ancestors, renumbered; depth-first."""
 
     nodes: Indices
     """Their numbers in the tree, of shape (n,)."""
@@ -131,28 +131,27 @@ class Pack:
     depths: Indices
     """Shape (n,)."""
     ancestors: Places
-    """As in the tree, by their places in the pack; of shape (n, n_tokens)."""
+    """As in the tree, by positions in the pack; of shape (n, n_tokens)."""
     ends: Indices
-    """Places of the nodes at which a sequence ends, without those above the pack's first node."""
+    """Positions of nodes where a sequence ends, without the ancestors of the first node."""
 
     def __len__(self) -> int:
         """The number of nodes."""
         return len(self.tokens)
 
     def blocks(self, size: int) -> tuple[Indices, Mask]:
-        """Cut the pack into blocks of neighbours, and say what each node may look at.
+        """Cut the pack into blocks of neighbours, with the keys and the attention mask of each.
 
-        A block looks at its own nodes and at the ancestors of its first, no further: so attention
-        costs what the block is long, not what the pack is.
+        A block attends to its nodes and to the ancestors of its first node: attention costs the
+        length of the block, not of the pack.
 
         Returns
         -------
         keys : int ndarray of shape (n_blocks, n_keys)
-            Places of the nodes that a block looks at; places past the end of the pack, which fill
-            the last block up, are ``len(self)`` and more.
+            Positions of the nodes that a block attends to; positions that pad the last block are
+            ``len(self)`` and more.
         mask : bool ndarray of shape (n_blocks, size, n_keys)
-            Whether a node may look at a key: whether it is the node itself or its ancestor. A
-            place past the end looks at itself at least.
+            Whether a key is the node itself or its ancestor. Padding attends to itself.
         """
         n_blocks = -(-len(self) // size)
         places = np.arange(n_blocks * size).reshape(n_blocks, size)

@@ -1,4 +1,4 @@
-"""Where the layers of a text encoder stand, and hooks on them that are always removed."""
+"""The layers of a text encoder, and hooks on them that are always removed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from torch.utils.hooks import RemovableHandle
 from probe.errors import ModelError
 
 SITES = ("residual", "attention", "mlp")
-"""What a layer is read at: the stream behind it, and the two things it adds to the stream."""
+"""Sites of a layer: the residual stream after it, and the two outputs that it adds."""
 HEADS = "heads"
-"""The heads' outputs side by side, before the projection that makes the attention output."""
+"""The concatenated outputs of the heads, before the output projection of attention."""
 
 Point = tuple[str, int]
-"""A site and a layer. Layer 0 is what enters the first layer, and has a residual only."""
+"""A site and a layer. Layer 0 is the input of the first layer, and has a residual only."""
 Edit = Callable[[torch.Tensor], torch.Tensor | None]
-"""Gets the states at a point, (n_prompts, n_tokens, width); what it returns takes their place."""
+"""Gets the states at a point, (n_prompts, n_tokens, width), and returns new ones or None."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """How a family of encoders names its parts."""
+    """Names of the parts of a family of encoders."""
 
     layers: str
-    """Told from the model or from a part of it; the next two are told from a layer."""
+    """Relative to the model or a part of it; the next two are relative to a layer."""
     attention: str
-    """The linear layer that joins the heads; what it returns is added to the stream."""
+    """The output projection of attention, whose output is added to the stream."""
     mlp: str
-    """The last linear layer of the MLP; what it returns is added to the stream."""
+    """The last linear layer of the MLP, whose output is added to the stream."""
     final_norm: str | None = None
-    """What normalises the stream behind the last layer, told from where ``layers`` is told."""
+    """The normalisation after the last layer, relative to the same module as ``layers``."""
 
 
 FAMILIES = (
@@ -64,11 +64,11 @@ class Architecture:
     mlp: tuple[nn.Module, ...]
     n_heads: int
     final_norm: nn.Module | None
-    """What normalises the stream behind the last layer; None where every layer does so itself."""
+    """The normalisation after the last layer; None where every layer ends with one."""
 
     @property
     def n_features(self) -> int:
-        """Width of the stream."""
+        """Width of the residual stream."""
         return int(self.attention[0].out_features)
 
     @property
@@ -93,13 +93,12 @@ class Architecture:
     def hooked(self, edits: Mapping[Point, Edit]) -> Iterator[None]:
         """Read or replace states while the encoder runs within the block.
 
-        The hooks are removed when the block is left, whatever happens in it.
+        The hooks are removed at the end of the block, also after an error.
 
         Parameters
         ----------
         edits : mapping from point to function
-            The function gets the states at the point; if it returns a tensor, the encoder goes on
-            with that.
+            The function gets the states at the point; a tensor that it returns replaces them.
         """
         with ExitStack() as stack:
             for point, edit in edits.items():
@@ -120,12 +119,12 @@ class Architecture:
 
 
 def find_architecture(model: Any) -> Architecture:
-    """Find the layers of a text encoder and what they add to the stream.
+    """Find the layers of a text encoder and their parts.
 
     Raises
     ------
     ModelError
-        If its parts have none of the names that are known.
+        If its parts have unknown names.
     """
     modules: dict[str, Any] = dict(model.named_modules())
     for family in FAMILIES:

@@ -18,7 +18,7 @@ from probe.text.recording.architecture import SITES, Architecture, find_architec
 from probe.text.recording.token_roles import ROLES, TokenMask, token_roles
 
 POSITIONS = (*ROLES, "pooled")
-"""Roles of tokens, and ``"pooled"``: what the encoder's own pooling makes of a layer."""
+"""Roles of tokens, and ``"pooled"``: the encoder's pooling of the states of a layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +26,11 @@ class Recording:
     """States of prompts at some layers and positions of an encoder."""
 
     states: dict[str, npt.NDArray[np.float32]]
-    """Site -> shape (n_layers, n_prompts, n_positions, n_features), as they are in the network."""
+    """Site -> shape (n_layers, n_prompts, n_positions, n_features), not normalised."""
     layers: dict[str, tuple[int, ...]]
-    """Site -> the layer of each entry; 0 is what enters the first layer."""
+    """Site -> the layer of each entry; 0 is the input of the first layer."""
     positions: tuple[str, ...]
-    """What the third axis holds; ``("0", "1", ...)`` when every token was kept."""
+    """Labels of the third axis; ``("0", "1", ...)`` when every token was kept."""
     encoder: str
     """Encoder id and revision."""
 
@@ -40,7 +40,7 @@ class Recording:
         Raises
         ------
         ValueError
-            If that place was not recorded.
+            If that site, layer or position was not recorded.
         """
         if layer not in self.layers.get(site, ()) or position not in self.positions:
             raise ValueError(
@@ -64,8 +64,7 @@ def record(
 ) -> Recording:
     """Record the states of prompts by layer and by token.
 
-    Prompts are encoded once, sorted by length; of each batch only the positions that are asked for
-    are kept. The hooks that read them are gone afterwards, also after an error.
+    Prompts are encoded once, sorted by length; only the wanted positions of each batch are kept.
 
     Parameters
     ----------
@@ -74,16 +73,16 @@ def record(
     prompts : PromptSet or sequence of str
         Of plain strings only ``start``, ``end``, ``pooled`` and every token can be recorded.
     sites : sequence of str
-        ``"residual"``: the stream behind a layer, before any final normalisation;
-        ``"attention"``, ``"mlp"``: what the two parts of a layer add to it. BERT normalises the
-        sum after each part, CLIP and T5 normalise what enters a part.
+        ``"residual"``: the stream after a layer, before any final normalisation;
+        ``"attention"``, ``"mlp"``: the outputs that a layer adds to it. BERT normalises the sum
+        after each part, CLIP and T5 normalise the input of a part.
     layers : sequence of int, optional
-        From 0 (what enters the first layer; residual only) to the number of layers; all by default.
+        From 0 (input of the first layer; residual only) to the number of layers; all by default.
     positions : sequence of str or None
-        Of `POSITIONS`; a role of several tokens stands for its last one. None keeps every token of
-        the longest prompt, with whatever stands at the padding of the others.
+        Of `POSITIONS`; of a role of several tokens, the last one. None keeps every token of the
+        longest prompt, with the padding of the others.
     batch_size : int, default=256
-        How many prompts are encoded at a time.
+        Prompts that are encoded at a time.
 
     Returns
     -------
@@ -92,7 +91,7 @@ def record(
     Raises
     ------
     ValueError
-        If there is no such site, layer or position.
+        If a site, layer or position does not exist.
     DataError
         If a prompt has no token of a role, such as a neutral prompt's person.
     ModelError
@@ -135,11 +134,10 @@ def record(
 
 @torch.no_grad()
 def sees_padding(encoder: TextEncoder, ids: torch.Tensor, n_tokens: Indices) -> bool:
-    """Tell whether the states of a prompt depend on the padding behind it.
+    """Whether the states of a prompt depend on the padding after it.
 
-    A causal encoder does not look at it and a mask hides it from the others; SigLIP, and T5 as
-    Stable Diffusion 3 conditions on it, are shown it. The encoder itself is asked, with the
-    shortest prompt, because how it is conditioned is its own affair.
+    Not in a causal encoder or with a mask; but in SigLIP, and in T5 as in Stable Diffusion 3. The
+    shortest prompt is encoded with and without padding.
 
     Parameters
     ----------
@@ -153,7 +151,7 @@ def sees_padding(encoder: TextEncoder, ids: torch.Tensor, n_tokens: Indices) -> 
     n = int(n_tokens[row])
     padded = encoder.forward_ids(ids[row : row + 1])[:, :n]
     alone = encoder.forward_ids(ids[row : row + 1, :n])
-    # What is shown the padding moves by far more than sums in another order do.
+    # Seen padding changes states far more than the order of sums does.
     return bool((padded - alone).abs().max() > 1e-3 * alone.abs().max())
 
 
@@ -171,7 +169,7 @@ def _layers(architecture: Architecture, site: str, layers: Sequence[int] | None)
 def _places(
     roles: Mapping[str, TokenMask], positions: Sequence[str], texts: Sequence[str]
 ) -> dict[str, Indices]:
-    """The token at which each prompt is read, by position; none of ``"pooled"``."""
+    """The token of each prompt, by position."""
     places = {}
     for name in positions:
         if name not in POSITIONS:

@@ -1,4 +1,4 @@
-"""Which tokens of a prompt are its start, the person's word, the subject and the end."""
+"""Roles of the tokens of a prompt: its start, the person's word, the subject and the end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from probe.text.encoding.tokenization import prepared
 from probe.text.prompts import PromptSet
 
 ROLES = ("start", "person", "between", "subject", "end")
-"""Roles in the order in which they are read.
+"""Roles in the order of the tokens.
 
 ``start`` is the first token and ``end`` the one that closes the text (the first end-of-text token
 of CLIP, ``[SEP]`` of BERT); ``person`` is the word that says the gender, ``subject`` the
-occupation, ``between`` what stands between the two. A role may have no token or several.
+occupation, ``between`` the tokens between the two. A role may have no token or several.
 """
 
 _CONSTRUCTION = ("prompt", "template", "subject")
@@ -32,9 +32,9 @@ def token_roles(encoder: TextEncoder, prompts: PromptSet | Sequence[str]) -> dic
     Parameters
     ----------
     encoder : TextEncoder
-        Whose tokens are meant.
+        The encoder whose tokenizer is used.
     prompts : PromptSet or sequence of str
-        Plain strings have only a start and an end: where their subject stands is not known.
+        Plain strings have only a start and an end, because their subject is unknown.
 
     Returns
     -------
@@ -45,14 +45,14 @@ def token_roles(encoder: TextEncoder, prompts: PromptSet | Sequence[str]) -> dic
     Raises
     ------
     ModelError
-        If the tokenizer does not say where its tokens stand in the text.
+        If the tokenizer has no offsets of its tokens in the text.
     DataError
-        If a prompt does not follow its template, or its subject was cut off.
+        If a prompt does not match its template, or its subject was cut off.
     """
     texts = prompts.prompts if isinstance(prompts, PromptSet) else list(prompts)
     if not encoder.tokenizer.is_fast:
         raise ModelError(
-            f"the tokenizer of {encoder.id} does not say where its tokens stand in the text; "
+            f"the tokenizer of {encoder.id} has no offsets of its tokens in the text; "
             "needed a fast one: save it again with AutoTokenizer"
         )
     lowercase = encoder.conditioning.lowercase
@@ -76,7 +76,7 @@ def token_roles(encoder: TextEncoder, prompts: PromptSet | Sequence[str]) -> dic
     if isinstance(prompts, PromptSet):
         spans = _spans(prompts, lowercase=lowercase)
     for role, span in zip(("person", "subject"), spans, strict=True):
-        # A special token stands nowhere in the text, so that it overlaps with nothing.
+        # A special token has an empty span, which overlaps with nothing.
         begins = np.maximum(offsets[..., 0], span[:, :1])
         masks[role] = begins < np.minimum(offsets[..., 1], span[:, 1:])
     if isinstance(prompts, PromptSet) and not (found := masks["subject"].any(axis=1)).all():
