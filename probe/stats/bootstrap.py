@@ -49,7 +49,8 @@ def studentised_interval(
     -------
     TestedInterval
         Units that are all alike have no spread to estimate an error from: the limits are the
-        value, and p is that of the sign-flip test, ``2^(1 - n)``.
+        value, and p is that of the sign-flip test, ``2^(1 - n)``. `probe.stats.mean.mean_test`
+        gives exact limits instead, by the bounds of the quantity.
 
     References
     ----------

@@ -12,7 +12,9 @@ def equivalence_p(differences: Double, margin: float, *, others: Double | None =
     """Test whether a mean difference, or the sum of two, is within a margin, either way.
 
     Schuirmann's two one-sided t tests: the larger of the p-values against ``mean <= -margin`` and
-    against ``mean >= margin``.
+    against ``mean >= margin``. It is never below ``2^-n``, the p-value of the sign test that all n
+    differences lie within the margin: two subjects in which nothing differs prove nothing, and
+    where all differences are alike a t test has no scale.
 
     Parameters
     ----------
@@ -27,7 +29,8 @@ def equivalence_p(differences: Double, margin: float, *, others: Double | None =
     Returns
     -------
     float
-        Small if the mean is certainly within the margin. Where all differences are alike, 0 or 1.
+        Small if the mean is certainly within the margin. With fewer than 5 differences it cannot
+        be below 0.05.
 
     Raises
     ------
@@ -50,12 +53,14 @@ def equivalence_p(differences: Double, margin: float, *, others: Double | None =
         raise DegenerateDataError("there is a single subject in both; needed at least 2")
     mean, spread = float(differences.mean()), float(differences.std(ddof=1))
     negative, beside = -float(added.mean()), float(added.std(ddof=1))
+    n = len(differences) if others is None else min(len(differences), len(others))
+    smallest = 0.5**n
     if spread + beside <= 1e-12:  # rounding: a t test has no scale
-        return 0.0 if abs(mean - negative) < margin else 1.0
+        return smallest if abs(mean - negative) < margin else 1.0
 
-    def p(end: float, alternative: str) -> float:
+    def p(limit: float, alternative: str) -> float:
         """Test a sum, a difference from the negative; where that is 0, Welch's is Student's."""
-        samples = mean - end, spread, len(differences), negative, beside, len(added)
+        samples = mean - limit, spread, len(differences), negative, beside, len(added)
         return float(ttest_ind_from_stats(*samples, equal_var=False, alternative=alternative)[1])
 
-    return max(p(-margin, "greater"), p(margin, "less"))
+    return max(smallest, p(-margin, "greater"), p(margin, "less"))

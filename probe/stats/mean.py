@@ -29,16 +29,16 @@ def mean_interval(
     See `mean_test`, whose interval this is. For the mean of the means of clusters, whatever their
     sizes, average them first (`probe.stats.validation.cluster_means`).
     """
-    found = mean_test(values, clusters=clusters, bounds=bounds, resampling=resampling, unit=unit)
+    found = _mean_test(values, 0.0, clusters, bounds, resampling, unit)
     return Interval(found.value, found.low, found.high, unit, found.n)
 
 
 def mean_test(
     values: npt.ArrayLike,
     *,
+    bounds: tuple[float, float],
     null: float = 0.0,
     clusters: npt.ArrayLike | None = None,
-    bounds: tuple[float, float] | None = None,
     resampling: Resampling = BOOTSTRAP,
     unit: str = "",
 ) -> TestedInterval:
@@ -52,13 +52,13 @@ def mean_test(
     ----------
     values : array_like of shape (n,)
         One number a row, for example the difference of two models on one subject.
-    null : float, default=0
-        Mean to test.
-    clusters : array_like of shape (n,), optional
-        Cluster of each row, drawn whole; without it each row is one.
-    bounds : (float, float), optional
+    bounds : (float, float)
         Smallest and largest value that a row can have. The interval stays within; where all rows
         are alike, the interval and p are exact: see `degenerate_test`.
+    null : float, default=0
+        Mean to test, within the bounds.
+    clusters : array_like of shape (n,), optional
+        Cluster of each row, drawn whole; without it each row is one.
     resampling : Resampling
     unit : str, optional
         What a cluster, or without clusters a row, is, in the plural.
@@ -75,25 +75,7 @@ def mean_test(
     DegenerateDataError
         If there is a single row or cluster.
     """
-    rows = as_finite(values, "scores")
-    sums, sizes = cluster_sums(rows, clusters)
-    value, n = float(rows.mean()), len(sums)
-    spread = float(ratio_spread(sums, sizes, value))
-    if bounds is not None and spread <= 1e-12 * max(1.0, abs(value)):
-        return degenerate_test(value, n, bounds, null=null, unit=unit)
-    moved, spreads = [np.empty(0)], [np.empty(0)]
-    if n >= FEW:
-        for drawn in resampled_rows(n, resampling.n, resampling.rng()):
-            means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-            moved.append(means - value)
-            spreads.append(ratio_spread(sums[drawn], sizes[drawn], means[:, None]))
-    found = studentised_interval(
-        value, spread, n, np.concatenate(moved), np.concatenate(spreads), null=null, unit=unit
-    )
-    if bounds is None:
-        return found
-    clipped = found.clipped(*bounds)
-    return TestedInterval(value, clipped.low, clipped.high, unit, n, found.p)
+    return _mean_test(values, null, clusters, bounds, resampling, unit)
 
 
 def degenerate_test(
@@ -159,6 +141,35 @@ def mean_difference(
     low, high = percentile_limits(moved[has_spread] / errors[has_spread])
     low, high = min(value - high * error, value - half), max(value - low * error, value + half)
     return Interval(value, low, high, unit, n)
+
+
+def _mean_test(
+    values: npt.ArrayLike,
+    null: float,
+    clusters: npt.ArrayLike | None,
+    bounds: tuple[float, float] | None,
+    resampling: Resampling,
+    unit: str,
+) -> TestedInterval:
+    rows = as_finite(values, "scores")
+    sums, sizes = cluster_sums(rows, clusters)
+    value, n = float(rows.mean()), len(sums)
+    spread = float(ratio_spread(sums, sizes, value))
+    if bounds is not None and spread <= 1e-12 * max(1.0, abs(value)):
+        return degenerate_test(value, n, bounds, null=null, unit=unit)
+    moved, spreads = [np.empty(0)], [np.empty(0)]
+    if n >= FEW:
+        for drawn in resampled_rows(n, resampling.n, resampling.rng()):
+            means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+            moved.append(means - value)
+            spreads.append(ratio_spread(sums[drawn], sizes[drawn], means[:, None]))
+    found = studentised_interval(
+        value, spread, n, np.concatenate(moved), np.concatenate(spreads), null=null, unit=unit
+    )
+    if bounds is None:
+        return found
+    clipped = found.clipped(*bounds)
+    return TestedInterval(value, clipped.low, clipped.high, unit, n, found.p)
 
 
 def _welch(a: Double, b: Double) -> float:

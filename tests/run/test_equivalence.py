@@ -129,9 +129,9 @@ def test_prompts_that_are_left_alone_change_nothing_and_have_no_spread():
     share = CAPTIONS["neutral"] / 30_000
     for end in ("value", "low", "high"):
         assert found[end] == pytest.approx(share * alone[end])
-    assert (
-        found["p_equivalent"] < 0.001 < change_over_captions(table, clip_margin=0.4)["p_equivalent"]
-    )
+    # 8 objects that do not change are 8 signs
+    assert found["p_equivalent"] == 2.0**-8
+    assert change_over_captions(table, clip_margin=0.4)["p_equivalent"] > 2.0**-8
 
 
 def test_captions_of_kinds_that_were_not_drawn_are_not_spoken_of():
@@ -156,6 +156,16 @@ def test_it_is_two_one_sided_t_tests():
     assert equivalence_p(rows, 0.5) == pytest.approx(expected)
     with pytest.raises(ValueError, match="margin is 0"):
         equivalence_p(rows, 0.0)
+
+
+@pytest.mark.parametrize("n", [2, 4, 12])
+def test_differences_that_are_all_nothing_are_as_many_signs(n):
+    """p was 0 when nothing differed in two subjects."""
+    assert equivalence_p(np.zeros(n), 0.05) == 2.0**-n
+    assert equivalence_p(np.full(n, 0.06), 0.05) == 1.0
+    nearly = np.linspace(-1e-6, 1e-6, n)
+    assert equivalence_p(nearly, 0.05) >= 2.0**-n
+    assert equivalence_p(np.zeros(20), 0.05, others=np.zeros(n)) == 2.0**-n
 
 
 def test_of_a_sum_of_two_means_they_are_welchs():
