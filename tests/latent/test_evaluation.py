@@ -7,10 +7,12 @@ from math import comb
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.latent.directions.covariance import ledoit_wolf
 from probe.latent.erasure import MeanGapEraser
-from probe.latent.erasure.evaluation import erasure_table
+from probe.latent.erasure.evaluation import _linear_probe, erasure_table
 from probe.latent.erasure.leace import LeaceEraser
 from probe.latent.erasure.lipstick import clusters_left
 from probe.latent.labels import as_codes
@@ -118,6 +120,26 @@ def test_a_space_that_is_erased_whole_leaves_no_rounding_to_probe():
     table = erasure_table(z, y, erasers={"leace": LeaceEraser()})
     assert row(table, "none")["linear"] > 0.75
     assert row(table, "leace")["linear"] == row(table, "leace")["nearest"] == 0.5
+
+
+def test_a_group_between_two_others_is_not_masked():
+    """Least squares on indicators never names the middle group: 0.76 where all are separate."""
+    rng, groups = np.random.default_rng(0), np.repeat(np.arange(3), 100)
+    z = 0.1 * rng.normal(size=(300, 6))
+    z[:, 0] += groups
+    table = erasure_table(z, groups, erasers={"leace": LeaceEraser()}).set_index("eraser")
+    assert table.loc["none", "linear"] == 1.0
+    assert table.loc["leace", "linear"] < 0.5
+
+
+def test_the_linear_probe_is_scikit_learns_discriminant():
+    rng, codes = np.random.default_rng(1), np.random.default_rng(2).integers(4, size=120)
+    train, test = rng.normal(size=(120, 6)) + 0.5 * codes[:, None], rng.normal(size=(50, 6))
+    means = np.stack([train[codes == group].mean(axis=0) for group in range(4)])
+    reference = LinearDiscriminantAnalysis(
+        solver="lsqr", shrinkage=ledoit_wolf(train - means[codes])
+    ).fit(train, codes)
+    np.testing.assert_array_equal(_linear_probe(train, test, codes), reference.predict(test))
 
 
 def test_the_same_seed_gives_the_same_table_and_the_order_of_erasers_does_not_matter():

@@ -46,8 +46,8 @@ def erasure_table(
     that is fitted on the same rows, whatever is left on new ones. The rows of a pair stay
     together.
 
-    The linear probe is least-squares classification with a covariance shrunk by Ledoit and
-    Wolf's estimate. The nearest-neighbour probe names the label of the nearest row.
+    The linear probe is Fisher's linear discriminant with a covariance shrunk by Ledoit and Wolf's
+    estimate. The nearest-neighbour probe names the label of the nearest row.
 
     Parameters
     ----------
@@ -138,8 +138,8 @@ def _probe(
         fits, probes = (~is_test & (slots % 2 == half) for half in (0, 1))
         edited = z if eraser is None else _erased(z, labels[_GROUP], pairs, eraser, fits)
         train, test = edited[probes], edited[is_test]
-        for name, guess in _linear_probe(train, test, labels, probes).items():
-            linear[name][is_test] = guess == labels[name][is_test]
+        for name, codes in labels.items():
+            linear[name][is_test] = _linear_probe(train, test, codes[probes]) == codes[is_test]
         neighbor = (0.5 * (train**2).sum(axis=1) - test @ train.T).argmin(axis=1)
         nearest[is_test] = labels[_GROUP][probes][neighbor] == labels[_GROUP][is_test]
         cosine[is_test] = _cosines(test, z[is_test])
@@ -158,24 +158,23 @@ def _erased(z: Double, codes: Codes, pairs: Vector | None, eraser: Any, fits: Ma
     return edited
 
 
-def _linear_probe(
-    train: Double, test: Double, labels: dict[str, Codes], probes: Mask
-) -> dict[str, Codes]:
-    """Least-squares classification of all labels with one factorisation."""
-    center = train.mean(axis=0)
-    targets = {name: np.eye(codes.max() + 1)[codes[probes]] for name, codes in labels.items()}
-    stacked = np.concatenate(list(targets.values()), axis=1)
-    shares = stacked.mean(axis=0)
-    centered = train - center
-    if not centered.any():  # nothing but the shares is left to name by
-        scores = np.tile(shares, (len(test), 1))
-    else:
-        cross = centered.T @ (stacked - shares) / len(train)
-        weights = solve_covariance(centered, cross, shrinkage=ledoit_wolf(centered))
-        scores = (test - center) @ weights + shares
-    ends = np.cumsum([block.shape[1] for block in targets.values()])[:-1]
-    blocks = np.split(scores, ends, axis=1)
-    return {name: block.argmax(axis=1) for name, block in zip(targets, blocks, strict=True)}
+def _linear_probe(train: Double, test: Double, codes: Codes) -> Codes:
+    """Name the groups of ``test`` by the linear discriminant of ``train``.
+
+    A least-squares fit of indicators would mask a group whose mean lies between two others'.
+    """
+    sizes = np.bincount(codes)
+    seen = np.flatnonzero(sizes)
+    means = np.stack([train[codes == group].mean(axis=0) for group in seen])
+    within = train - means[np.searchsorted(seen, codes)]
+    if within.any():
+        shrinkage = ledoit_wolf(within)
+        weights = solve_covariance(within, means.T, shrinkage=shrinkage)
+    else:  # every group is one point
+        weights = means.T
+    offsets = np.log(sizes[seen] / len(train)) - 0.5 * (means.T * weights).sum(axis=0)
+    named: Codes = seen[(test @ weights + offsets).argmax(axis=1)]
+    return named
 
 
 def _slots(labels: dict[str, Codes], pairs: Vector | None, *, n_slots: int, seed: int) -> Codes:
