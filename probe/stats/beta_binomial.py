@@ -1,10 +1,11 @@
-"""Beta-binomial regression: counts whose shares follow a logistic curve, and vary about it."""
+"""Beta-binomial regression: counts whose shares vary about a logistic curve."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from probe.arrays import Counts, Double
+from probe.errors import DegenerateDataError
 
 _PRIOR_SCALE = 5.0  # of intercept and slope on the logit scale, per standard deviation of x
 
@@ -27,6 +28,12 @@ def posterior(x: Double, women: Counts, images: Counts) -> tuple[Double, Double]
     peak : ndarray of shape (3,)
     covariance : ndarray of shape (3, 3)
         Inverse of the curvature of the log posterior at the peak.
+
+    Raises
+    ------
+    DegenerateDataError
+        If the search ends anywhere else than at a peak, as with counts of millions that lie on
+        the curve.
     """
     from scipy.optimize import minimize
 
@@ -41,13 +48,22 @@ def posterior(x: Double, women: Counts, images: Counts) -> tuple[Double, Double]
         rows = [slope(parameters + move) - slope(parameters - move) for move in step * np.eye(3)]
         return (np.array(rows) + np.array(rows).T) / (4 * step)
 
-    # Newton with exact slopes: with many images, a and b are known a thousand times better than
-    # the correlation, and a search along rough slopes gets lost.
+    # Newton with exact gradients: with many images, a and b are a thousand times more certain than
+    # the correlation, and a search along approximate gradients fails.
     logits = np.log((women + 0.5) / (images - women + 0.5))
     start = np.array([*np.polyfit(x, logits, 1)[::-1], 0.0])
     found = minimize(cost, start, jac=slope, hess=curvature, method="trust-exact")
     peak: Double = found.x
-    return peak, np.asarray(np.linalg.inv(curvature(peak)), dtype=np.float64)
+    covariance = np.asarray(np.linalg.inv(curvature(peak)), dtype=np.float64)
+    # the solver also fails by rounding at the peak itself, where a Newton step gains nothing
+    gain = float(found.jac @ covariance @ found.jac) / 2
+    if not found.success and (np.linalg.eigvalsh(covariance)[0] <= 0.0 or gain > 1e-3):
+        raise DegenerateDataError(
+            f"the search for the likeliest curve of {len(x)} subjects with up to {images.max():,} "
+            f"images ended early ({found.message.rstrip('.')}); needed shares that vary about the "
+            "curve, or fewer images"
+        )
+    return peak, covariance
 
 
 def minus_log_posterior(

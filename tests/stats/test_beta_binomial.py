@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.optimize import approx_fprime
 from scipy.special import expit
 
+from probe.errors import DegenerateDataError
 from probe.stats.beta_binomial import minus_log_posterior, posterior
 
 
@@ -44,6 +45,13 @@ def test_the_slope_is_that_of_differences(seed):
     expected = approx_fprime(where, lambda p: minus_log_posterior(p, *data)[0], 1e-6)
     # forward differences of a cost of some hundreds with steps of 1e-6
     np.testing.assert_allclose(minus_log_posterior(where, *data)[1], expected, rtol=1e-3, atol=1e-2)
+
+
+def test_a_search_that_ends_elsewhere_than_at_a_peak_is_refused():
+    """The covariance was not even positive."""
+    x = np.linspace(-1.7, 1.7, 20)
+    with pytest.raises(DegenerateDataError, match="20 subjects with up to 1,000,000,000 images"):
+        posterior(x, np.full(20, 5 * 10**8), np.full(20, 10**9))
 
 
 def test_nothing_near_the_peak_is_higher_and_the_fall_is_that_of_the_covariance():

@@ -216,7 +216,7 @@ class SpanDirection(AxisEstimator):
 def fit_logistic(
     rows: Double, is_member: Mask, *, C: float, n_features: int | None = None
 ) -> tuple[Double, Double]:
-    """Fit a logistic regression of a group to rows of unit spread.
+    """Fit a logistic regression of a group to rows of unit spread; both groups weigh the same.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def fit_logistic(
     C : float
         Inverse strength of the penalty.
     n_features : int, optional
-        Width of the space, if the rows are told in fewer coordinates.
+        Width of the space, if the rows are given in fewer coordinates.
 
     Returns
     -------
@@ -249,7 +249,9 @@ def fit_logistic(
     centered = rows - rows.mean(axis=0)
     scaled = centered / np.sqrt((centered**2).sum() / (len(rows) * (n_features or rows.shape[1])))
     # Newton's method reaches the optimum to rounding, which the first-order solvers do not
-    model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-8).fit(scaled, is_member)
+    model = LogisticRegression(
+        C=C, solver="newton-cholesky", tol=1e-8, class_weight="balanced"
+    ).fit(scaled, is_member)
     return model.coef_[0], model.decision_function(scaled)
 
 

@@ -17,8 +17,9 @@ class NullspaceEraser(AffineEraser):
     """Train a linear classifier of the groups, project its weights away, and train again (INLP).
 
     Each round fits one logistic regression a group (one in all for two groups) to what is left,
-    and adds the weights to the subspace to be removed. Rounds end when a linear classifier is
-    no better than always naming the largest group. The projection is orthogonal: it costs one
+    and adds the weights to the subspace to be removed. Groups weigh the same, however many rows
+    they have, and accuracy is balanced: the mean over groups of the share of rows that are named
+    correctly. Rounds end when it is that of guessing. The projection is orthogonal: it costs one
     dimension a classifier, where `LeaceEraser` needs one a group.
 
     Parameters
@@ -29,7 +30,7 @@ class NullspaceEraser(AffineEraser):
         Rounds at most. Where there are fewer rows than dimensions and the penalty is weak, some
         classifier stays better than none on the fitted rows, and this is what ends the rounds.
     tolerance : float, default=0.01
-        Accuracy on the fitted rows above that of the largest group that counts as none.
+        Balanced accuracy on the fitted rows above that of guessing that counts as none.
     C : float, default=1.0
         Inverse strength of the penalty of the classifiers, as in `LogisticDirection`.
 
@@ -43,8 +44,8 @@ class NullspaceEraser(AffineEraser):
     probes_, moves_ : ndarray of shape (rank, n_features)
         Orthonormal rows, the same in both: the directions that are removed.
     accuracies_ : ndarray of shape (n_rounds,)
-        Accuracy of the classifiers of each round on the fitted rows, the last being that of what
-        is left. It has ``max_rounds + 1`` entries if the rounds ran out.
+        Balanced accuracy of the classifiers of each round on the fitted rows, the last being that
+        of what is left. It has ``max_rounds + 1`` entries if the rounds ran out.
     n_features_in_ : int
         Width of the embeddings.
 
@@ -92,13 +93,15 @@ class NullspaceEraser(AffineEraser):
             frame = np.linalg.svd(rows, full_matrices=False)[2]
             rows = rows @ frame.T
         left = rows
-        largest = np.bincount(codes).max() / len(codes)
         basis = np.empty((0, rows.shape[1]))
         accuracies = []
         while True:
             weights, accuracy = self._classify(left, codes, floor)
             accuracies.append(accuracy)
-            if accuracy <= largest + self.tolerance or len(accuracies) > self.max_rounds:
+            if (
+                accuracy <= 1 / len(self.groups_) + self.tolerance
+                or len(accuracies) > self.max_rounds
+            ):
                 break
             # again orthonormal as a whole, so that rounding does not pile up over the rounds
             basis = _orthonormal(np.concatenate([basis, weights]))
@@ -111,7 +114,7 @@ class NullspaceEraser(AffineEraser):
         """Unit weights, one row a classifier that has any, and their accuracy."""
         n_groups = len(self.groups_)
         if np.abs(left).max() <= floor:
-            return np.empty((0, left.shape[1])), np.bincount(codes).max() / len(codes)
+            return np.empty((0, left.shape[1])), 1 / n_groups
         members = range(1 if n_groups == 2 else 0, n_groups)
         width = self.n_features_in_
         found = [fit_logistic(left, codes == m, C=self.C, n_features=width) for m in members]
@@ -120,7 +123,8 @@ class NullspaceEraser(AffineEraser):
         is_none = np.linalg.norm(weights, axis=1) < _NO_WEIGHT
         scores[is_none] = scores[is_none].mean(axis=1, keepdims=True)  # (n_classifiers, n)
         named = scores.argmax(axis=0) if n_groups > 2 else scores[0] > 0.0
-        return _orthonormal(weights[~is_none]), float((named == codes).mean())
+        right = np.bincount(codes, weights=named == codes) / np.bincount(codes)
+        return _orthonormal(weights[~is_none]), float(right.mean())
 
 
 def _orthonormal(weights: Double) -> Double:
