@@ -36,8 +36,7 @@ LEVEL_PANELS = {
 @table_figure(
     "challenge",
     reads=add_source(
-        *("categories", "category", "gate", "measure", "value", "low", "high"),
-        path="moesd/categories.parquet",
+        "categories", "category gate measure value low high", path="moesd/categories.parquet"
     ),
     caption="Challenge prompts of known class, in no training set of a gate, by category: share "
     "that each gate classifies correctly, with 95 % intervals over templates and the number of "
@@ -120,10 +119,7 @@ def reliability_and_roc(bins: DataFrame, curve: DataFrame) -> Figure:
 
 @table_figure(
     "levels",
-    reads=add_source(
-        *("levels", "set", "level", "measure", "value", "low", "high", "n"),
-        path="moesd/levels.parquet",
-    ),
+    reads=add_source("levels", "set level measure value low high n", path="moesd/levels.parquet"),
     caption="Effect of the correction by how explicitly a prompt states the gender: share of "
     "prompts corrected, shift, and remaining bias score. Intended at the level none (green), "
     "interference elsewhere. 95 % intervals over occupations, for two sets of templates.",
@@ -166,7 +162,8 @@ def specificity_levels(table: DataFrame) -> Figure:
     "challenge_confusion",
     reads=(
         add_source(
-            *("challenge", "prompt", "category", "route_truth", *GATE_TITLES),
+            "challenge",
+            f"prompt category route_truth {' '.join(GATE_TITLES)}",
             path="moesd/challenge.parquet",
         ),
     ),
@@ -181,11 +178,8 @@ def _challenge_confusion(files: RunFiles) -> Drawing:
 @run_figure(
     "challenge_calibration",
     reads=(
-        add_source(
-            *("reliability", "probability", "right", "low", "high", "n"),
-            path="moesd/reliability.parquet",
-        ),
-        add_source("roc", "threshold", "false_alarms", "hits", path="moesd/roc.parquet"),
+        add_source("reliability", "probability right low high n", path="moesd/reliability.parquet"),
+        add_source("roc", "threshold false_alarms hits", path="moesd/roc.parquet"),
     ),
     caption="The trained gate on the challenge prompts. Left: share of prompts in the predicted "
     "class against its probability, by bin, with 95 % intervals. Right: ROC curve of correcting a "

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.colors import Normalize
 
-from figures.marks import legend_below, signed
+from figures.heat import draw_heat
+from figures.marks import legend_below
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
@@ -17,7 +19,6 @@ from figures.style import (
     OKABE_ITO,
     WIDE,
     StyledFigure,
-    points,
     styled,
 )
 
@@ -42,9 +43,7 @@ UNITS = {
 
 @table_figure(
     "estimators",
-    reads=add_source(
-        "directions", "estimator", "angle_median", "angle_high", "n_clusters", "correlation"
-    ),
+    reads=add_source("directions", "estimator angle_median angle_high n_clusters correlation"),
     caption="Left: angle between each estimator's bias axis and the axes of resampled training "
     "occupations. Right: cosines between the axes.",
     alt="Dot plot of angles by estimator beside a table of cosines.",
@@ -62,6 +61,8 @@ def estimator_agreement(table: DataFrame) -> Figure:
         One row an estimator: ``estimator, angle_median, angle_high`` in degrees, and a column
         ``cosine_NAME`` for each estimator.
     """
+    import pandas
+
     names = table["estimator"].tolist()
     figure = StyledFigure(figsize=WIDE, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -74,21 +75,16 @@ def estimator_agreement(table: DataFrame) -> Figure:
     left.invert_yaxis()
     legend_below(figure, left)
     cosines = table[[f"cosine_{name}" for name in names]].to_numpy(float)
-    right.imshow(np.abs(cosines), cmap=COUNT_COLORS, vmin=0, vmax=1)
-    for (row, column), value in np.ndenumerate(cosines):
-        color = "white" if abs(value) > 0.6 else "black"
-        right.text(
-            column, row, signed(value), ha="center", va="center", fontsize=points(7), color=color
-        )
-    right.set(xticks=height, yticks=height, xticklabels=names, yticklabels=names)
+    grid = pandas.DataFrame(cosines, index=names, columns=names)[::-1]  # rows are drawn upwards
+    draw_heat(right, grid, colors=COUNT_COLORS, norm=Normalize(0, 1))
+    right.set_aspect("equal")
     right.set_title("cosine of the axes")
-    right.spines[:].set_visible(False)
     return figure
 
 
 @table_figure(
     "stability",
-    reads=add_source("stability", "unit", "n_units", "cosine", "low", "high"),
+    reads=add_source("stability", "unit n_units cosine low high"),
     caption="Cosine of the axes of two disjoint sets of pairs, templates or occupations, against "
     "the size of the sets, with the central 95 % of the splits.",
     alt="Curves of cosine against number of units.",
@@ -119,7 +115,7 @@ def axis_stability(table: DataFrame) -> Figure:
 
 @table_figure(
     "association",
-    reads=add_source("association", "measure", "value", "low", "high", "p_holm", "n", "unit"),
+    reads=add_source("association", "measure value low high p_holm n unit"),
     caption="Association of occupations with the genders, with 95 % intervals and Holm's "
     "p-values. WEAT: occupations held mostly by men against those held mostly by women, in "
     "standard deviations. RND, ECT and RIPA: male against female prompts, over all occupations.",
@@ -156,7 +152,7 @@ def association_measures(table: DataFrame) -> Figure:
 
 @table_figure(
     "erasure",
-    reads=add_source("erasure", "eraser", "linear", "nearest", "chance", "clusters_accuracy"),
+    reads=add_source("erasure", "eraser linear nearest chance clusters_accuracy"),
     caption="Gender that can be predicted from the explicit prompts after each eraser, by probes "
     "fitted on other rows than the eraser; whether neutral prompts still cluster by their bias; "
     "and how well the occupation can be predicted. 95 % intervals.",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from matplotlib.colors import Normalize
+
+from figures.heat import draw_heat
 from figures.marks import legend_below
 from figures.registry import run_figure
 from figures.sources import RunFiles
@@ -110,33 +113,22 @@ def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
     routes : mapping from column to title
         One panel a gate, e.g. ``{"route_closed": "closed form", "route_trained": "trained"}``.
     """
-    import seaborn  # type: ignore[import-untyped]
-
     size = (fitting_width(0.9 + 1.95 * len(routes)), COLUMN[1])
     figure = StyledFigure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
     classes = class_order(prompts["route_truth"], *(prompts[column] for column in routes))
     for axes, (column, title) in zip(panels, routes.items(), strict=True):
-        counts = confusion(prompts, column, classes=classes)
-        totals = counts.sum(axis=1).replace(0, 1)
-        seaborn.heatmap(
-            counts.div(totals, axis=0),
-            vmin=0,
-            vmax=1,
-            annot=counts,
-            fmt="d",
-            annot_kws={"fontsize": points(8)},
-            cmap=COUNT_COLORS,
-            cbar=False,
-            linewidths=1.0,
-            square=True,
-            ax=axes,
+        counts = confusion(prompts, column, classes=classes)[::-1]  # rows are drawn upwards
+        shares = counts.div(counts.sum(axis=1).replace(0, 1), axis=0)
+        draw_heat(
+            axes,
+            shares,
+            colors=COUNT_COLORS,
+            norm=Normalize(0, 1),
+            text=lambda row, column, _, counts=counts: str(counts.iat[row, column]),
         )
-        axes.set(title=title, xlabel="gate's answer", ylabel="")
-        axes.tick_params(length=0)
-        axes.set_xticks(axes.get_xticks(), classes, rotation=35, ha="right", rotation_mode="anchor")
+        axes.set(title=title, xlabel="gate's answer", aspect="equal")
     panels[0].set_ylabel("true class")
-    panels[0].set_yticks(panels[0].get_yticks(), classes, rotation=0)
     return figure
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _FOUND = add_source(
-    *("intersections", "lines", "figures"), path="evaluation/intersections.json", kind="study"
+    "intersections", "lines figures", path="evaluation/intersections.json", kind="study"
 )  # read by the report
 _ROW = 0.135  # inches
 _MOST = 40  # rows that can still be read on a page
@@ -26,8 +26,8 @@ _MOST = 40  # rows that can still be read on a page
 @table_figure(
     "intersections",
     reads=add_source(
-        *("cells", "intersection", "side", "cell", "share", "low", "high"),
-        *("fair", "is_small", "is_harmed"),
+        "cells",
+        "intersection side cell share low high fair is_small is_harmed",
         path="evaluation/cells.parquet",
     ),
     section="intersections",

@@ -43,8 +43,8 @@ TOUCHED = {
 @table_figure(
     "level_pictures",
     reads=add_source(
-        *("level_figures", "level", "split", "measure", "side"),
-        *("value", "low", "high", "n", "floor"),
+        "level_figures",
+        "level split measure side value low high n floor",
         path="evaluation/level_figures.parquet",
     ),
     caption="Images by how explicitly the prompt states the gender, base and corrected, from the "

@@ -168,12 +168,8 @@ def _shift(files: RunFiles) -> Drawing:
 @run_figure(
     "supervised_map",
     reads=(
-        add_source(
-            "maps",
-            *("prompt", "group", "share_women"),
-            *("umap_x", "umap_y", "supervised_x", "supervised_y"),
-        ),
-        add_source("maps_found", "lines", "figures", path="latent/maps.json", kind="study"),
+        add_source("maps", "prompt group share_women umap_x umap_y supervised_x supervised_y"),
+        add_source("maps_found", "lines figures", path="latent/maps.json", kind="study"),
     ),
     caption="UMAP of the prompts, fitted without the held-out occupations, which were then placed "
     "on it: unsupervised, and supervised by the groups. The second separates the groups by "

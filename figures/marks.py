@@ -13,6 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from figures.style import GROUP_MARKERS, SHARE_COLORS, colors_for
 from figures.style import points as in_points
+from probe.stats.notation import number
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -82,7 +83,7 @@ def group_order(groups: Series) -> list[str]:
 
 def signed(value: float) -> str:
     """Write a number with two decimals and a true minus sign."""
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+    return number(value, 2)
 
 
 def draw_ends(

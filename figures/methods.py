@@ -27,7 +27,8 @@ KINDS = {
 """Colour and marker by kind of method."""
 ORACLE = "explicit-mixing"
 _FOUND = add_source(
-    *("methods_found", "methods", "noise_floor", "n_images", "attribute"),
+    "methods_found",
+    "methods noise_floor n_images attribute",
     path="comparison/methods.json",
     kind="comparison",
     stage="compare methods",
@@ -37,7 +38,8 @@ _FOUND = add_source(
 @table_figure(
     "methods",
     reads=add_source(
-        *("methods", "name", "keeps_explicit", "figure", "value", "low", "high", "floor"),
+        "methods",
+        "name keeps_explicit figure value low high floor",
         path="comparison/methods.parquet",
         stage="compare methods",
     ),

@@ -37,69 +37,49 @@ class Source:
 
 
 PLANE = ("pca_x", "pca_y", "umap_x", "umap_y", "corrected_x", "corrected_y")
+
+
+def _source(path: str, kind: str, stage: str, columns: str) -> Source:
+    return Source(path, kind, stage, tuple(columns.split()))
+
+
 SOURCES = {
-    "fit": Source("latent/fit.json", "fit", "fit", ("share_correlation", "gap", "maps")),
-    "map": Source(
-        "latent/map.parquet",
-        "map",
-        "fit",
-        ("prompt", "group", "subject", "split", "share_women", "bias_score", "projection", *PLANE),
+    "fit": _source("latent/fit.json", "fit", "fit", "share_correlation gap maps"),
+    "map": _source(
+        *("latent/map.parquet", "map", "fit"),
+        f"prompt group subject split share_women bias_score projection {' '.join(PLANE)}",
     ),
-    "subjects": Source(
-        "latent/subjects.parquet",
-        "subjects",
-        "fit",
-        ("subject", "split", "share_women", "bias_score"),
+    "subjects": _source(
+        *("latent/subjects.parquet", "subjects", "fit"), "subject split share_women bias_score"
     ),
-    "gate": Source(
-        "moesd/gate.parquet",
-        "gate",
-        "train",
-        (
-            "prompt",
-            "group",
-            "subject",
-            "split",
-            "bias_score",
-            "bias_score_corrected",
-            "route_truth",
-            "route_closed",
-            "route_trained",
-        ),
+    "gate": _source(
+        *("moesd/gate.parquet", "gate", "train"),
+        "prompt group subject split bias_score bias_score_corrected "
+        "route_truth route_closed route_trained",
     ),
-    "moesd": Source(
-        "moesd/config.json", "moesd", "train", ("neutral_below", "explicit_above", "kind")
+    "moesd": _source("moesd/config.json", "moesd", "train", "neutral_below explicit_above kind"),
+    "labels": _source(
+        *("evaluation/labels.parquet", "labels", "evaluate"),
+        "side kind subject split seed prompt file_name key clip_score",
     ),
-    "labels": Source(
-        "evaluation/labels.parquet",
-        "labels",
-        "evaluate",
-        ("side", "kind", "subject", "split", "seed", "prompt", "file_name", "key", "clip_score"),
+    "shares": _source(
+        *("evaluation/shares.parquet", "shares", "evaluate"),
+        "side subject split attribute value n share low high",
     ),
-    "shares": Source(
-        "evaluation/shares.parquet",
-        "shares",
-        "evaluate",
-        ("side", "subject", "split", "attribute", "value", "n", "share", "low", "high"),
+    "fairness": _source(
+        *("evaluation/fairness.parquet", "fairness", "evaluate"),
+        "side split measure value low high floor n_subjects n_images",
     ),
-    "fairness": Source(
-        "evaluation/fairness.parquet",
-        "fairness",
-        "evaluate",
-        ("side", "split", "measure", "value", "low", "high", "floor", "n_subjects", "n_images"),
-    ),
-    "quality": Source(
-        "evaluation/quality.json",
-        "quality",
-        "evaluate",
-        ("base", "corrected", "difference", "failures", "n_images", "attribute", "value"),
+    "quality": _source(
+        *("evaluation/quality.json", "quality", "evaluate"),
+        "base corrected difference failures drift n_images attribute value",
     ),
 }
 """Every file that is read, by its short name; figures of studies add theirs with `add_source`."""
 
 
 def add_source(
-    name: str, *columns: str, path: str = "", kind: str = "", stage: str = "probe"
+    name: str, columns: str, *, path: str = "", kind: str = "", stage: str = "probe"
 ) -> str:
     """Add a file that a run may lack, and return its name.
 
@@ -108,7 +88,7 @@ def add_source(
     name : str
         Short name, a key of `SOURCES`.
     columns : str
-        Columns of a table, or keys of a JSON file, that must be there.
+        Columns of a table, or keys of a JSON file, that must be there, with spaces between.
     path : str, default="latent/NAME.parquet"
         Relative to the run folder.
     kind : str, default=name
@@ -116,8 +96,8 @@ def add_source(
     stage : str, default="probe"
         Command that writes it.
     """
-    path = path or f"latent/{name}.parquet"
-    SOURCES[name] = Source(path, kind or name, stage, columns, is_optional=True)
+    path, columns_ = path or f"latent/{name}.parquet", tuple(columns.split())
+    SOURCES[name] = Source(path, kind or name, stage, columns_, is_optional=True)
     return name
 
 

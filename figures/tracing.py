@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import Normalize
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
-from figures.marks import signed
+from figures.heat import draw_heat
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
@@ -18,14 +18,12 @@ from figures.style import (
     OKABE_ITO,
     StyledFigure,
     fitting_width,
-    points,
     styled,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
@@ -47,7 +45,7 @@ KINDS = {"direct": "written by the head", "patching": "restored by the head"}
 
 @table_figure(
     "trace",
-    reads=add_source("trace", "layer", "site", "position", "measure", "value", "control"),
+    reads=add_source("trace", "layer site position measure value control"),
     caption="Correlation of the neutral prompts' projections on each cell's bias axis with the "
     "labour shares, by layer and token. The frame marks the first layer that exceeds its control.",
     alt="Heat maps of layer by token position, one a site.",
@@ -81,7 +79,7 @@ def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
 
 @table_figure(
     "patching",
-    reads=add_source("patching", "layer", "site", "position", "measure", "value"),
+    reads=add_source("patching", "layer site position measure value"),
     caption="Share of a pair's difference that a single state carries: the female prompt runs "
     "with that state taken from its male counterfactual. 0 is nothing, 1 all.",
     alt="Heat maps of layer by token position, one a site.",
@@ -107,7 +105,7 @@ def patching_map(table: DataFrame) -> Figure:
 
 @table_figure(
     "heads",
-    reads=add_source("heads", "layer", "site", "head", "measure", "value"),
+    reads=add_source("heads", "layer site head measure value"),
     caption="Contribution of each attention head to the difference of the pairs: what it writes "
     "into the end of the prompt, and what patching it restores.",
     alt="Heat maps of layer by head.",
@@ -138,7 +136,7 @@ def head_map(table: DataFrame) -> Figure:
     for axes, kind in zip(panels, kinds, strict=True):
         own = rows[rows["measure"] == kind]
         largest = own.loc[own["value"].idxmax()]
-        image = _heat(
+        image = draw_heat(
             axes,
             own.pivot(index="layer", columns="head", values="value").loc[layers, heads],
             colors=EFFECT_COLORS,
@@ -164,7 +162,7 @@ def _panels(
     title, low, high = MEASURES[measure]
     for axes, site in zip(panels, sites, strict=True):
         grid = rows[rows["site"] == site].pivot(index="layer", columns="position", values="value")
-        image = _heat(
+        image = draw_heat(
             axes,
             grid.reindex(index=layers, columns=positions),
             colors=COUNT_COLORS,
@@ -176,61 +174,6 @@ def _panels(
     _bar(figure, image, panels, title)
     _explain(figure, label)
     return figure
-
-
-def _heat(
-    axes: Axes,
-    grid: DataFrame,
-    *,
-    colors: Colormap,
-    norm: Normalize,
-    marked: Iterable[tuple[int, str | int]],
-) -> ScalarMappable:
-    """Draw a table as coloured cells with their numbers, the first row at the bottom."""
-    values = grid.to_numpy(float)
-    shown = np.abs(values) if norm.vmin is not None and norm.vmin >= 0 else values
-    image = axes.pcolormesh(
-        np.ma.masked_invalid(shown), cmap=colors, norm=norm, edgecolor="white", linewidth=0.8
-    )
-    axes.set_facecolor("0.93")  # a cell without a value
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            color = colors(norm(shown[row, column]))
-            is_dark = np.dot(color[:3], (0.299, 0.587, 0.114)) < 0.55
-            axes.text(
-                column + 0.5,
-                row + 0.5,
-                signed(value + 0.0 if abs(value) >= 0.005 else 0.0),
-                ha="center",
-                va="center",
-                fontsize=points(6.5),
-                color="white" if is_dark else "0.2",
-            )
-    for row, column in marked:
-        corner = (list(grid.columns).index(column), list(grid.index).index(row))
-        axes.add_patch(
-            Rectangle(
-                corner,
-                1,
-                1,
-                fill=False,
-                edgecolor=OKABE_ITO["vermillion"],
-                linewidth=1.6,
-                zorder=4,
-                clip_on=False,
-            )
-        )
-    names = [str(name) for name in grid.columns]
-    is_long = len(names) > 4 and max(map(len, names)) > 3
-    turned: dict[str, Any] = {}
-    if is_long:
-        turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(np.arange(len(names)) + 0.5, names, **turned)
-    axes.set_yticks(np.arange(len(grid.index)) + 0.5, [str(name) for name in grid.index])
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return image
 
 
 def _height(n_layers: int) -> float:

@@ -37,7 +37,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_as_they_were():
 
 
 def test_pyplot_knows_nothing_of_our_figures(tables):
-    gate_confusion(tables["gate"], routes={"route_trained": "trained"})  # seaborn knows pyplot
+    gate_confusion(tables["gate"], routes={"route_trained": "trained"})
     one_line()
     assert pyplot.get_fignums() == []
 
