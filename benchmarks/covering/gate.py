@@ -9,9 +9,8 @@ import numpy as np
 from scipy import stats
 
 from covering import N, held, row
-from probe.moesd.evaluation.gate_accuracy import calibration_error
-from probe.moesd.evaluation.roc import auc
-from probe.moesd.gate import CLASSES
+from probe.stats.auc import auc_interval
+from probe.stats.calibration import calibration_error
 from probe.stats.resampling import Resampling
 
 PROMPTS = 12
@@ -25,26 +24,23 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
     """Both figures of n templates, half of whose prompts are to be opened."""
     for n in N:
         templates = np.repeat(np.arange(n), PROMPTS).astype(str)
-        options = {"templates": templates}
         should_open = np.repeat(np.arange(n) % 2 == 0, PROMPTS)
         for shift in (0.0, 1.5, 3.0):
             rng, hits = np.random.default_rng([n, round(10 * shift)]), 0
             truth = stats.norm.cdf(shift / np.sqrt(2))
             for _ in range(n_trials):
                 scores = _noise(rng, n) + shift * should_open
-                found = auc(scores, should_open, templates=templates)
+                found = auc_interval(scores, should_open, clusters=templates)
                 hits += found.low <= truth <= found.high
             yield row("AUC of the gate, over templates", n, f"AUC {truth:.2f}", hits / n_trials)
         for excess in (0.0, 0.1):
             rng = np.random.default_rng([n, round(10 * excess)])
             errors = []
             for trial in range(n_trials):
-                chances, right = _answers(rng, n, excess)
-                truth_of = np.where(right, CLASSES[0], CLASSES[3])
+                resampling = Resampling(_N_BOOTSTRAP, trial)
+                answers = _answers(rng, n, excess)
                 errors.append(
-                    calibration_error(
-                        chances, truth_of, resampling=Resampling(_N_BOOTSTRAP, trial), **options
-                    )
+                    calibration_error(*answers, clusters=templates, resampling=resampling)
                 )
             told = f"probabilities too high by {excess}"
             yield row("calibration error, at as many templates", n, told, held(errors))
@@ -57,8 +53,6 @@ def _noise(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _answers(rng: np.random.Generator, n: int, excess: float) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of the classes, and whether the first, the likeliest, is right."""
+    """Probabilities of the predicted class, and whether it is right."""
     top = rng.uniform(0.55, 0.99, size=n * PROMPTS)
-    right = stats.norm.cdf(_noise(rng, n)) < top - excess
-    rest = np.repeat((1 - top)[:, None] / 3, 3, axis=1)
-    return np.concatenate([top[:, None], rest], axis=1), right
+    return top, stats.norm.cdf(_noise(rng, n)) < top - excess

@@ -12,7 +12,7 @@ import pytest
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
-from probe.moesd.evaluation.gate_accuracy import is_treated_right
+from probe.moesd.evaluation import is_treated_right
 from probe.moesd.gate import classify_bias_score, fit_gate
 from probe.moesd.token import SpecialToken
 from probe.text.captions.gender import read_gender

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from probe.stats.notation import bracketed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from probe.stats.interval import Interval
 
 KNOWN = "held-out occupations"
 """The lexicon's own templates, with the occupations that no training saw."""
@@ -42,9 +43,11 @@ class GateChallenge(Study):
         """Return the answers, their accuracy and calibration, and the levels."""
         import pandas as pd
 
-        from probe.moesd.evaluation.gate_accuracy import answer, reliability
-        from probe.moesd.evaluation.levels import correct_levels, summarise_levels
-        from probe.moesd.evaluation.roc import roc
+        from probe.moesd.evaluation import (
+            classify_with_truth,
+            correct_levels,
+            summarise_levels,
+        )
         from probe.moesd.model import MoESD
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
@@ -53,14 +56,13 @@ class GateChallenge(Study):
         moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
         subjects = subjects_by_split(run.prompts)
         asked = {of: found.prompts(subjects, split="held_out") for of, found in wordings.items()}
-        answers = answer(
+        answers = classify_with_truth(
             moesd,
             pd.concat([_known(run), *(_named(table, of) for of, table in asked.items())])
             .drop_duplicates("prompt")
             .reset_index(drop=True),
         )
-        categories = _by_category(answers, **drawing)
-        chances, truth, scores, should_open = _chances(answers)
+        categories = _by_category(answers)
         levels = pd.concat(
             [
                 summarise_levels(correct_levels(moesd, of.by_level(subjects)), **drawing).assign(
@@ -74,8 +76,8 @@ class GateChallenge(Study):
         tables = {
             "challenge": answers,
             "categories": categories,
-            "reliability": reliability(chances, truth),
-            "roc": roc(scores, should_open),
+            "reliability": _reliability(answers),
+            "roc": _roc(answers),
             "levels": levels,
         }
         figures = {
@@ -116,39 +118,71 @@ def _named(prompts: pd.DataFrame, of: str) -> pd.DataFrame:
     return prompts.assign(set=of, category=f"{of}: " + prompts["category"])
 
 
-def _chances(answers: pd.DataFrame) -> tuple[Any, Any, Any, Any]:
-    """Give the probabilities of the classes, the true ones, the score and whether to open."""
+def _predicted(answers: pd.DataFrame) -> tuple[Any, Any]:
+    """Return the probability of the likeliest class, and whether it is the true one."""
+    from probe.moesd.gate import CLASSES
+
     truth = answers["route_truth"].to_numpy(dtype=str)
-    chances = answers[[name for name in answers.columns if name.startswith("p_")]].to_numpy()
-    return chances, truth, chances[:, 1:3].sum(axis=1), np.isin(truth, OPEN)
+    p = answers[[name for name in answers.columns if name.startswith("p_")]].to_numpy()
+    return p.max(axis=1), np.asarray(CLASSES)[p.argmax(axis=1)] == truth
+
+
+def _opening(answers: pd.DataFrame) -> tuple[Any, Any]:
+    """Return the probability that the gate should open, and whether it should."""
+    scores = answers[["p_male_skewed", "p_female_skewed"]].to_numpy().sum(axis=1)
+    return scores, answers["route_truth"].isin(OPEN).to_numpy()
+
+
+def _reliability(answers: pd.DataFrame) -> pd.DataFrame:
+    """Compare probability and share right, by bin of the likeliest class's probability."""
+    import pandas as pd
+
+    from probe.stats.calibration import calibration_bins
+
+    return pd.DataFrame(
+        {
+            **{"bin": of.bin, "probability": of.probability, "right": of.right.value},
+            **{"low": of.right.low, "high": of.right.high, "n": of.right.n},
+        }
+        for of in calibration_bins(*_predicted(answers))
+    )
+
+
+def _roc(answers: pd.DataFrame) -> pd.DataFrame:
+    """Tabulate the rates of true and false openings, from (0, 0) to (1, 1)."""
+    import pandas as pd
+    from sklearn.metrics import roc_curve
+
+    scores, should_open = _opening(answers)
+    alarms, hits, thresholds = roc_curve(should_open, scores)
+    return pd.DataFrame({"threshold": thresholds, "false_alarms": alarms, "hits": hits})
 
 
 def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
-    """Give what is said of a set as a whole: calibration, AUC, and the share of false alarms."""
-    from probe.moesd.evaluation.gate_accuracy import accuracy, calibration_error
-    from probe.moesd.evaluation.roc import auc
+    """Measure each set as a whole: calibration, AUC, and the share of false alarms."""
+    from probe.stats.auc import auc_interval
+    from probe.stats.calibration import calibration_error
 
     found: dict[str, Any] = {"calibration_error": {}, "auc": {}, "false_alarms": {}}
     for name, of in answers.groupby("set", sort=False):
-        chances, truth, scores, should_open = _chances(of)
         closed = of[of["kind"] != "person"]
         opened = closed["route_trained"].isin(OPEN).to_numpy()
-        templates = of["template"].to_numpy(dtype=str)
+        clusters = of["template"].to_numpy(dtype=str)
         figures = {
-            "calibration_error": calibration_error(chances, truth, templates=templates, **drawing),
-            "auc": auc(scores, should_open, templates=templates),
-            "false_alarms": accuracy(opened, closed["template"].to_numpy(dtype=str)),
+            "calibration_error": calibration_error(*_predicted(of), clusters=clusters, **drawing),
+            "auc": auc_interval(*_opening(of), clusters=clusters),
         }
         for key, figure in figures.items():
-            found[key][name] = asdict(figure)
+            found[key][name] = _row(figure, len(of))
+        found["false_alarms"][name] = _share(opened, closed)
     return found
 
 
-def _by_category(answers: pd.DataFrame, **drawing: Any) -> pd.DataFrame:
-    """Share right by category and gate: the class itself, and what is done with the prompt."""
+def _by_category(answers: pd.DataFrame) -> pd.DataFrame:
+    """Share right by category and gate: the class itself, and the treatment of the prompt."""
     import pandas as pd
 
-    from probe.moesd.evaluation.gate_accuracy import accuracy, is_treated_right
+    from probe.moesd.evaluation import is_treated_right
 
     groups = dict(list(answers.groupby("category", sort=False)))
     for name, hard in answers[answers["is_hard"]].groupby("set", sort=False):
@@ -156,15 +190,26 @@ def _by_category(answers: pd.DataFrame, **drawing: Any) -> pd.DataFrame:
     rows = []
     for name, of in groups.items():
         truth = of["route_truth"].to_numpy(dtype=str)
-        templates = of["template"].to_numpy(dtype=str)
         for gate in ("trained", "closed"):
             route = of[f"route_{gate}"].to_numpy(dtype=str)
             right = {"class": route == truth, "treatment": is_treated_right(truth, route)}
             for measure, is_right in right.items():
-                found = asdict(accuracy(is_right, templates))
                 row = {"set": of["set"].iloc[0], "category": name, "gate": gate}
-                rows.append({**row, "measure": measure, **found})
+                rows.append({**row, "measure": measure, **_share(is_right, of)})
     return pd.DataFrame(rows)
+
+
+def _share(is_hit: Any, of: pd.DataFrame) -> dict[str, float]:
+    """Share of prompts with its interval over templates, whose prompts fail together."""
+    from probe.stats.proportion import proportion_interval
+
+    templates = of["template"].to_numpy(dtype=str)
+    clusters = templates if len(set(templates)) > 1 else None
+    return _row(proportion_interval(is_hit, clusters=clusters), len(of))
+
+
+def _row(found: Interval, n_prompts: int) -> dict[str, float]:
+    return {"value": found.value, "low": found.low, "high": found.high, "n": n_prompts}
 
 
 def _misses(answers: pd.DataFrame) -> list[dict[str, str]]:

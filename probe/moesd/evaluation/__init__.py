@@ -1,1 +1,0 @@
-"""How well the gate and the correction do on prompts whose class is known."""
