@@ -226,11 +226,8 @@ def run_all(
                 click.echo(outcome.line())
 
         experiment = _start(run, model, encoder, lexicon, seed, device, bar)
-        outcomes = (
-            experiment.set("train", **given(training))
-            .set("generate", **given({"n_images": n_images}))
-            .run(draw, render_report, tell=tell)
-        )
+        settings = {"train": given(training), "generate": given({"n_images": n_images})}
+        outcomes = experiment.run(draw, render_report, tell=tell, settings=settings)
     if as_json:
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
         return

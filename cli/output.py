@@ -35,7 +35,8 @@ def tell_outcome(outcome: Outcome, as_json: bool) -> None:
     from figures.text.summaries import summary_of
 
     click.echo(outcome.line())
-    click.echo(summary_of(outcome.stage, outcome.result))
+    if summary := summary_of(outcome.stage, outcome.result):
+        click.echo(summary)
 
 
 def echo_json(data: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
@@ -22,6 +22,7 @@ def setting(
     below: float | None = None,
     choices: Sequence[str] = (),
     alone: str | None = None,
+    names_file: Callable[[str], bool] | None = None,
 ) -> Any:
     """Make a field of a dataclass of settings.
 
@@ -39,9 +40,19 @@ def setting(
         The values that are allowed.
     alone : str, optional
         Value of the option on the command line when it is given without one.
+    names_file : callable, optional
+        Whether a value names a file; the file is then copied into the run folder.
     """
     metadata = {"help": about, "minimum": minimum, "maximum": maximum, "below": below}
-    return field(default=default, metadata={**metadata, "choices": tuple(choices), "alone": alone})
+    other = {"choices": tuple(choices), "alone": alone, "names_file": names_file}
+    return field(default=default, metadata={**metadata, **other})
+
+
+def file_settings(settings: Settings) -> dict[str, str]:
+    """Return the settings that name a file, with their values."""
+    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    tests = {item.name: item.metadata.get("names_file") for item in fields(settings)}
+    return {name: value for name, value in values.items() if (of := tests[name]) and of(value)}
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from probe.errors import DataError, ModelError, OptionError
-from probe.io import distributed
+from probe.errors import DataError, OptionError
 from probe.io.progress import NamedProgress
 from probe.run.compare.stage import CompareMethods
 from probe.run.concept import ConceptStudy
 from probe.run.config import Config
 from probe.run.create import held, start, start_imported
-from probe.run.evaluation.misclassification import keep_calibration
 from probe.run.export import ExportResult, export_embeddings
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run, check_model
 from probe.run.info import Inventory, take_inventory
 from probe.run.inspect_prompt import Inspection, inspect_prompt
+from probe.run.new_settings import change_settings, check_paths, kept_settings
 from probe.run.pipeline import (
     Outcome,
     bring_up_to_date,
+    check_stale,
     first_stale,
     require,
     require_model,
@@ -39,6 +40,7 @@ from probe.run.stages.visualize import (
     Visualize,
     VisualizeResult,
 )
+from probe.run.study import StudyResult
 from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
 
@@ -158,6 +160,7 @@ class Experiment:
         """
         folder = Path(folder)
         run = Run(folder, Config.read(folder), device=device, progress=progress)
+        check_paths(run)
         check_model(run, EMBEDDED[1])
         return cls(run)
 
@@ -174,21 +177,21 @@ class Experiment:
     def set(self, stage: str, **settings: Any) -> Experiment:
         """Change settings of a stage, in ``config.toml`` too; returns the experiment itself.
 
+        A file that a setting names is copied into the run. If anything is wrong, nothing changes.
+
         Raises
         ------
         StageError
             If the stage needs a model and the run has none.
-        ValueError
-            If a setting is unknown, of another type, or out of range.
+        OptionError
+            If a setting is unknown, of another type, or out of range, or names a missing file.
+        DataError, ModelError
+            If a file or a model that a setting names is not what it must be.
         """
-        if settings and stage in STAGES and STAGES[stage].needs_model:
-            require_model(self._run, stage)
-        config = self.config.with_settings(stage, settings)
-        if config != self.config:
-            with held(self.folder, by_all=stage == "train"):
-                if distributed.is_first():
-                    config.write(self.folder)
-            self._run = replace(self._run, config=config)
+        changed = self._changed({stage: settings})
+        if changed is not self._run:
+            with held(self.folder, by_all=stage == "train"), self._kept(changed):
+                pass
         return self
 
     def embed(self) -> Outcome:
@@ -197,42 +200,19 @@ class Experiment:
 
     def fit(self, **settings: Any) -> Outcome:
         """Fit the bias direction and place the prompts on it; settings of `FitConfig`."""
-        return self._set_and_do("fit", settings)
+        return self._do(STAGES["fit"], settings)
 
     def train(self, **settings: Any) -> Outcome:
         """Train the correction; settings of `TrainConfig`."""
-        return self._set_and_do("train", settings)
+        return self._do(STAGES["train"], settings)
 
     def generate(self, **settings: Any) -> Outcome:
         """Make pictures with both models; settings of `GenerateConfig`."""
-        return self._set_and_do("generate", settings)
+        return self._do(STAGES["generate"], settings)
 
     def evaluate(self, **settings: Any) -> Outcome:
-        """Measure the pictures; settings of `EvaluateConfig`.
-
-        A file of ``calibration`` is copied into the run.
-
-        Raises
-        ------
-        DataError, ModelError, ValueError
-            If that file, or a judge that the settings name, is not what it must be; the settings
-            are then those of before.
-        StageError
-            If the pictures have not been made, or are out of date.
-        """
-        if sample := settings.get("calibration"):
-            require_model(self._run, "evaluate")
-            config = self.config.with_settings("evaluate", settings | {"calibration": ""})
-            with held(self.folder):
-                run = replace(self._run, config=config)
-                settings["calibration"] = keep_calibration(run, Path(sample))
-        before = self.config.evaluate
-        try:
-            return self._set_and_do("evaluate", settings)
-        except (DataError, ModelError, ValueError):
-            # a judge that cannot be opened is none to go on with
-            self.set("evaluate", **asdict(before))
-            raise
+        """Measure the pictures; settings of `EvaluateConfig`."""
+        return self._do(STAGES["evaluate"], settings)
 
     def audit_until_settled(
         self, low: float, high: float, *, n_max: int = 200, side: str = "corrected"
@@ -283,8 +263,9 @@ class Experiment:
         render: Render,
         *,
         tell: Callable[[Outcome], None] | None = None,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Outcome]:
-        """Do every stage that is not up to date, in order.
+        """Do every stage that is not up to date, in order; all settings are checked before.
 
         Parameters
         ----------
@@ -292,14 +273,19 @@ class Experiment:
             As for `visualize` and `report`.
         tell : callable, optional
             Called with each outcome as soon as it is there.
+        settings : mapping of str to mapping, optional
+            Settings to change, by stage; they are kept if all stages succeed.
         """
         require_model(self._run, "run")
         outcomes = []
+        changed = self._changed(settings or {})
         with held(self.folder):
-            for stage in (*stages_of(self._run), Visualize(draw), Report(render)):
-                outcomes.append(bring_up_to_date(stage, self._run))
-                if tell is not None:
-                    tell(outcomes[-1])
+            check_stale(changed)
+            with self._kept(changed):
+                for stage in (*stages_of(self._run), Visualize(draw), Report(render)):
+                    outcomes.append(bring_up_to_date(stage, self._run))
+                    if tell is not None:
+                        tell(outcomes[-1])
         return outcomes
 
     def probe(
@@ -313,8 +299,8 @@ class Experiment:
         Parameters
         ----------
         names : str
-            Of `probe.run.registry.STUDIES`. If none is named, all that the run allows:
-            ``prediction`` needs pictures that have been evaluated, of enough occupations.
+            Of `probe.run.registry.STUDIES`. If none is named, all that the run allows; the
+            outcomes of the others say why they were skipped.
         tell : callable, optional
             Called with each outcome as soon as it is there.
 
@@ -324,20 +310,25 @@ class Experiment:
             If there is no such study.
         StageError
             If a stage that a named study builds on is not up to date, or the run has no model.
+            Nothing has been done then.
         """
         if unknown := [name for name in names if name not in STUDIES]:
             raise OptionError(
                 f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}"
             )
         require_model(self._run, PROBE)
-        for table, values in _by_table(settings).items():
-            self.set(table, **values)
+        changed = self._changed(_by_table(settings))
         outcomes = []
         with held(self.folder):
-            for study in self._choose(names):
-                outcomes.append(bring_up_to_date(study, self._run))
-                if tell is not None:
-                    tell(outcomes[-1])
+            chosen = _choose(changed, names)
+            with self._kept(changed):
+                for study, why_not in chosen:
+                    outcome = Outcome(study.name, False, why_not or "", StudyResult([], {}))
+                    if why_not is None:
+                        outcome = bring_up_to_date(study, self._run)
+                    outcomes.append(outcome)
+                    if tell is not None:
+                        tell(outcome)
         return outcomes
 
     def concept(
@@ -367,14 +358,15 @@ class Experiment:
             If the prompts have not been embedded.
         """
         study = ConceptStudy.find(name_or_path)
-        self.set("probe", **settings)
+        changed = self._changed({PROBE: settings})
         with held(self.folder):
-            require(self._run, "concept", study.requires, needs_model=False)
-            outcome = bring_up_to_date(study, self._run)
-            study.copy_into(self._run)
-            if draw is not None:
-                draw(self.folder, study.stem)
-            return outcome
+            require(changed, "concept", study.requires, needs_model=False)
+            with self._kept(changed):
+                outcome = bring_up_to_date(study, self._run)
+                study.copy_into(self._run)
+                if draw is not None:
+                    draw(self.folder, study.stem)
+                return outcome
 
     def compare(
         self,
@@ -480,26 +472,57 @@ class Experiment:
         of_run = (*ConceptStudy.kept(self._run), *CompareMethods.kept(self._run))
         return take_inventory(self._run, stages_of(self._run), (*studies(), *of_run))
 
-    def _set_and_do(self, name: str, settings: Mapping[str, Any]) -> Outcome:
-        return self.set(name, **settings)._do(STAGES[name])
-
-    def _do(self, stage: Stage) -> Outcome:
+    def _do(self, stage: Stage, settings: Mapping[str, Any] | None = None) -> Outcome:
+        """Bring a stage up to date with other settings, which are kept if it succeeds."""
+        changed = self._changed({stage.name: settings}) if settings else self._run
         with held(self.folder, by_all=stage.name == "train"):
-            require(self._run, stage.name, stage.requires, needs_model=stage.needs_model)
-            return bring_up_to_date(stage, self._run)
+            require(changed, stage.name, stage.requires, needs_model=stage.needs_model)
+            with self._kept(changed):
+                return bring_up_to_date(stage, self._run)
 
-    def _choose(self, names: Sequence[str]) -> list[StudyStage]:
-        """Return the named studies, or all that the run allows; refuse before any is done."""
-        known = studies()
-        chosen = [study for study in known if study.name in names]
-        if not names:
-            chosen = [study for study in known if self._allows(study)]
-        for study in chosen or known[:1]:
-            require(self._run, study.name, study.requires)
-        return chosen
+    def _changed(self, tables: Mapping[str, Mapping[str, Any]]) -> Run:
+        """Return the run with other settings, which are checked; nothing is written."""
+        for table, settings in tables.items():
+            if settings and table in STAGES and STAGES[table].needs_model:
+                require_model(self._run, table)
+        return change_settings(self._run, tables)
 
-    def _allows(self, study: StudyStage) -> bool:
-        return first_stale(self._run, study.requires) is None and study.unmet(self._run) is None
+    @contextmanager
+    def _kept(self, changed: Run) -> Iterator[None]:
+        """Keep other settings, in the folder too, unless the block fails."""
+        before = self._run
+        try:
+            with kept_settings(before, changed) as self._run:
+                yield
+        except Exception:
+            self._run = before
+            raise
+
+
+def _choose(run: Run, names: Sequence[str]) -> list[tuple[StudyStage, str | None]]:
+    """Return the named studies, or all, each with the reason why the run does not allow it.
+
+    Raises
+    ------
+    StageError, DataError
+        If the run does not allow a study that is named, or does not allow any.
+    """
+    chosen = [study for study in studies() if not names or study.name in names]
+    found = [(study, _why_not(run, study)) for study in chosen]
+    if names or all(why_not for _, why_not in found):
+        for study, why_not in found:
+            require(run, study.name, study.requires)
+            if why_not is not None:
+                raise DataError(f"the study {study.name} cannot be done on {run.folder}: {why_not}")
+    return found
+
+
+def _why_not(run: Run, study: StudyStage) -> str | None:
+    """Say why a run does not allow a study; None if it does."""
+    if (stale := first_stale(run, study.requires)) is not None:
+        stage, why = stale
+        return f"requires {stage}, but {why}; run `moesd-probe {stage} {run.folder}` first"
+    return study.unmet(run)
 
 
 def _by_table(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from probe.errors import ArtifactError, DataError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
 from probe.io.progress import NamedProgress
-from probe.run.config import Config
+from probe.run.config import FILE, Config
 from probe.text.lexicon import DEFAULT, Lexicon
 
 if TYPE_CHECKING:
@@ -34,6 +34,26 @@ class Run:
     device: str = "cpu"
     """Where weights live; it is no setting, because it should change no result."""
     progress: NamedProgress | None = field(default=None, repr=False)
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    """Files that settings name and that are not copied into the folder yet, by their name there."""
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file that a setting names.
+
+        Raises
+        ------
+        ArtifactError
+            If it is outside the run folder.
+        """
+        if name in self.sources:
+            return self.sources[name]
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise ArtifactError(
+                f"{self.folder / FILE} names {name!r}, which is outside the run folder; needed a "
+                "file inside it: give the file as an option of the command, which copies it"
+            )
+        return path
 
     @cached_property
     def model_folder(self) -> Path:
@@ -55,7 +75,7 @@ class Run:
     def lexicon(self) -> Lexicon:
         """The words of this run."""
         name = self.config.embed.lexicon
-        return load_lexicon(self.folder / name if name else None)
+        return load_lexicon(self.path(name) if name else None)
 
     @cached_property
     def prompts(self) -> PromptSet:

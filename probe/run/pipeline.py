@@ -45,6 +45,22 @@ def first_stale(run: Run, requires: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
+def check_stale(run: Run) -> None:
+    """Check the settings of every stage that is to be made, before any is.
+
+    Raises
+    ------
+    ProbeError
+        If a stage cannot use its settings with this run.
+    """
+    stages = stages_of(run)
+    for number, stage in enumerate(stages):
+        if stage.stale(run) is not None:  # the stages after it will be made too
+            for later in stages[number:]:
+                later.check(run)
+            return
+
+
 def require(run: Run, name: str, requires: Sequence[str], *, needs_model: bool = True) -> None:
     """See that all that ``name`` requires is up to date.
 

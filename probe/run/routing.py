@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probe.arrays import Double
-from probe.errors import DataError, StageError
+from probe.errors import DataError, OptionError, StageError
 from probe.io.files import hash_file
 from probe.io.lines import nearest
 from probe.run.folder import Run
@@ -98,14 +97,24 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     return StratifiedRouting(moesd, allocate)
 
 
+def names_table(target: str) -> bool:
+    """Tell whether a target names a table of shares, not a known one or a number."""
+    try:
+        float(target)
+    except ValueError:
+        return target not in ("parity", "labour")
+    return False
+
+
 def target_of(run: Run) -> Target:
     """Read what the setting ``target`` asks for: the shares of (female, male), by subject.
 
     Raises
     ------
+    OptionError
+        If it is a number outside 0 to 1.
     DataError
-        If it is neither known, nor a share, nor a table that can be read, or the table names a
-        subject that the run has no pictures of.
+        If the table cannot be read, or names a subject that the run has no pictures of.
     """
     from probe.moesd.routing.targets import Target
 
@@ -116,12 +125,12 @@ def target_of(run: Run) -> Target:
         shares = {job.name: job.share_women for job in run.lexicon.occupations}
         both = {subject: np.array([share, 1 - share]) for subject, share in shares.items()}
         return Target(np.array([0.5, 0.5]), both)
-    try:
-        share = float(name)
-    except ValueError:
-        return _checked(Target.read(Path(name), (words.female, words.male)), name, run.lexicon)
+    if names_table(name):
+        table = Target.read(run.path(name), (words.female, words.male))
+        return _checked(table, name, run.lexicon)
+    share = float(name)
     if not 0 <= share <= 1:
-        raise DataError(f"the target is a share of {share:g}; needed a number from 0 to 1")
+        raise OptionError(f"target is {share:g}; needed a number from 0 to 1")
     return Target(np.array([share, 1 - share]))
 
 
@@ -139,8 +148,8 @@ def _checked(target: Target, name: str, lexicon: Lexicon) -> Target:
 
 def target_line(run: Run) -> str:
     """What the target's file says, to be hashed with the settings; empty if it has none."""
-    path = Path(run.config.generate.target)
-    return hash_file(path) if path.is_file() else ""
+    target = run.config.generate.target
+    return hash_file(run.path(target)) if names_table(target) else ""
 
 
 def read_base_shares(run: Run, moesd: MoESD, pipeline: Any, prompts: Sequence[str]) -> Double:

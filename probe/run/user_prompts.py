@@ -40,7 +40,7 @@ def user_prompts(run: Run) -> PromptSet | None:
     """The user's prompts, or None if this run has none."""
     if not run.config.embed.prompts:
         return None
-    return PromptSet(read_table(run.folder / run.config.embed.prompts, kind="given")[0])
+    return PromptSet(read_table(run.path(run.config.embed.prompts), kind="given")[0])
 
 
 def stale_user_prompts(run: Run) -> str | None:

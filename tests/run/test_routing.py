@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from probe.errors import DataError
+from probe.errors import DataError, ProbeError
 from probe.images.pipelines import load_pipeline
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection
@@ -163,9 +163,11 @@ def test_a_target_for_a_subject_that_the_run_has_not_is_refused_with_the_nearest
         target_of(run)
 
 
-@pytest.mark.parametrize(("target", "named"), [("1.5", "share of 1.5"), ("hope", "hope cannot")])
+@pytest.mark.parametrize(
+    ("target", "named"), [("1.5", "target is 1.5"), ("hope", "there is no target")]
+)
 def test_a_target_that_is_none_is_refused(tmp_path, target, named):
-    with pytest.raises(DataError, match=named):
+    with pytest.raises(ProbeError, match=named):
         target_of(run_that_sends("stratified", tmp_path, target=target))
 
 

@@ -66,13 +66,15 @@ def test_the_names_known_without_imports_are_the_true_ones():
 
 def test_every_study_leaves_its_files_and_says_what_it_found(studied):
     outcomes = Experiment.open(studied).probe()
-    lacking = {"prediction", "intersections"}  # few occupations; a classifier of gender alone
-    assert [outcome.stage for outcome in outcomes] == [
-        study.name for study in studies() if study.name not in lacking
-    ]
+    assert [outcome.stage for outcome in outcomes] == [study.name for study in studies()]
     assert not any(outcome.was_made for outcome in outcomes)
+    skipped = {outcome.stage: outcome.why for outcome in outcomes if not outcome.result.summary()}
+    assert skipped.keys() == {"prediction", "intersections"}
+    assert "needed 6 and 3" in skipped["prediction"]
+    assert "knows no attribute of people beside gender" in skipped["intersections"]
     for outcome in outcomes:
-        assert outcome.result.summary()
+        if outcome.stage in skipped:
+            continue
         assert outcome.to_json()["stage"]["name"] == outcome.stage
         assert (studied / STUDIES[outcome.stage].file).is_file()
 
@@ -147,14 +149,31 @@ def test_a_prediction_is_learnt_from_trained_occupations_only(many):
     assert figure.axes
 
 
-def test_without_pictures_all_other_studies_are_done(run):
+def test_without_pictures_all_other_studies_are_done_and_the_rest_say_why_not(run):
     shutil.rmtree(run / "evaluation")
     experiment = Experiment.open(run)
-    without = [study.name for study in studies() if study.requires != ("evaluate",)]
-    assert [outcome.stage for outcome in experiment.probe()] == without
-    for needs_pictures in ("mixture", "prediction", "intersections", "levels"):
-        with pytest.raises(StageError, match=f"{needs_pictures} requires evaluate"):
-            experiment.probe(needs_pictures)
+    with_pictures = {study.name for study in studies() if study.requires == ("evaluate",)}
+    skipped = {of.stage for of in experiment.probe() if "requires evaluate, but" in of.why}
+    assert skipped == with_pictures == {"mixture", "prediction", "intersections", "levels"}
+    for name in with_pictures:
+        with pytest.raises(StageError, match=f"{name} requires evaluate"):
+            experiment.probe(name)
+
+
+def test_before_training_probe_does_what_needs_the_text_alone(run):
+    shutil.rmtree(run / "moesd")
+    outcomes = Experiment.open(run).probe(n_refits=1)
+    skipped = {outcome.stage for outcome in outcomes if "requires" in outcome.why}
+    assert skipped == {study.name for study in studies() if study.requires != ("fit",)}
+    assert "gate" in skipped
+
+
+def test_a_named_study_whose_requirement_is_unmet_is_refused_before_any_other_is_done(run):
+    (run / "latent/directions.parquet").unlink()
+    experiment = Experiment.open(run)
+    with pytest.raises(DataError, match="needed 6 and 3"):
+        experiment.probe("directions", "prediction")
+    assert not (run / "latent/directions.parquet").exists()
 
 
 def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied):

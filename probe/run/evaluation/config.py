@@ -23,6 +23,7 @@ class EvaluateConfig(Settings):
         "",
         "A sample whose truth is known, columns true and seen: the classifier's errors are taken "
         "out. Copied into RUN.",
+        names_file=bool,
     )
     faces: str = setting(
         "",
@@ -30,6 +31,7 @@ class EvaluateConfig(Settings):
         "a value; the extra `faces`), weights of its face detector (.tflite), or, with --images, "
         "boxes of any other detector (file_name, left, top, width, height).",
         alone="mediapipe",
+        names_file=lambda value: value not in ("", "mediapipe"),
     )
     face_margin: float = setting(
         0.25, "Margin around a face on each side, as a share of its size.", minimum=0

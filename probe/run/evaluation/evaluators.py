@@ -66,7 +66,7 @@ def faces_line(run: Run) -> str:
             f"faces is {config.faces!r}, boxes of certain pictures; a run makes its own: set it to "
             "mediapipe, or to the weights of its face detector (.tflite)"
         )
-    return f", {detector_line(config.faces)} margin={config.face_margin}"
+    return f", {detector_line(_detector(run))} margin={config.face_margin}"
 
 
 def load_classifier(run: Run) -> AttributeClassifier | FaceClassifier:
@@ -86,7 +86,7 @@ def load_classifier(run: Run) -> AttributeClassifier | FaceClassifier:
     from probe.images.faces.detectors import open_detector
 
     return FaceClassifier(
-        classifier, open_detector(config.faces), margin=config.face_margin, whole=SUBJECT
+        classifier, open_detector(_detector(run)), margin=config.face_margin, whole=SUBJECT
     )
 
 
@@ -140,6 +140,12 @@ def column(name: str) -> str:
 def by_column(attributes: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Values by the column that holds them."""
     return {column(name): values for name, values in attributes.items()}
+
+
+def _detector(run: Run) -> str:
+    """Return the detector's name, or the path of its weights."""
+    faces: str = run.config.evaluate.faces
+    return faces if faces in ("", "mediapipe") else str(run.path(faces))
 
 
 def _folder(run: Run, chosen: str, part: str, what: str) -> Path:

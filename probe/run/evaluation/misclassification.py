@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,49 +17,11 @@ from probe.audit.misclassification.paired import calibrated_difference
 from probe.audit.misclassification.sample import Calibration, read_calibration
 from probe.audit.misclassification.sensitivity import difference_holds_up_to, holds_up_to
 from probe.errors import DataError
-from probe.io.artifacts import atomic, hash_file
-from probe.io.files import one_line
-from probe.run.evaluation import evaluators
+from probe.io.artifacts import hash_file
 from probe.run.evaluation.measurement import SIDES, SPLITS, Measurement
 from probe.run.folder import Run
 
 Found = dict[str, Any]
-
-
-def keep_calibration(run: Run, sample: Path) -> str:
-    """Copy a labelled sample into a run, if it says what the run's classifier can be held against.
-
-    Parameters
-    ----------
-    run : Run
-        With the settings that the sample is for.
-    sample : Path
-
-    Returns
-    -------
-    str
-        The setting: its name there, which keeps the ending that says its format.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or is no sample of the classifier's values; the run keeps the
-        one that it has.
-    """
-    name = f"calibration{sample.suffix.lower()}"
-    try:
-        source = sample.open("rb")
-    except OSError as error:
-        raise DataError(
-            f"the calibration {sample} cannot be read ({one_line(error)}); name a file with the "
-            "columns true and seen, or give '' to do without"
-        ) from error
-    with source:
-        attributes = evaluators.by_column(evaluators.load_whole_classifier(run).attributes)
-        usable_rates(read_calibration(sample, values=attributes[run.config.evaluate.attribute]))
-        with atomic(run.folder / name) as temporary, temporary.open("wb") as target:
-            shutil.copyfileobj(source, target)
-    return name
 
 
 def calibration_line(run: Run) -> str:
@@ -159,7 +120,7 @@ def _by_subject(
 
 
 def _sample(run: Run) -> Path:
-    path: Path = run.folder / run.config.evaluate.calibration
+    path: Path = run.path(run.config.evaluate.calibration)
     if not path.is_file():
         raise DataError(
             f"there is no calibration {path}; give it again with `evaluate RUN --calibration "

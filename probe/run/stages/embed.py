@@ -16,9 +16,13 @@ from probe.run.registry import Result, Stage, register
 class EmbedConfig(Settings):
     """Which prompts are embedded."""
 
-    lexicon: str = setting("", "Lexicon of words and templates (TOML); the shipped one if empty.")
+    lexicon: str = setting(
+        "", "Lexicon of words and templates (TOML); the shipped one if empty.", names_file=bool
+    )
     encoder: str = setting("", "Text encoder of the pipeline; its first one if empty.")
-    prompts: str = setting("", "Prompts of your own, placed on the axis too; none if empty.")
+    prompts: str = setting(
+        "", "Prompts of your own, placed on the axis too; none if empty.", names_file=bool
+    )
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,13 @@ class Embed(Stage):
     about = "Embed every prompt of RUN, starting RUN if it is new."
     needs_model = False
     settings = EmbedConfig
+
+    def check(self, run: Run) -> None:
+        """Read the lexicon and the user's prompts."""
+        from probe.run.user_prompts import user_prompts
+
+        if not run.config.is_imported:
+            _ = run.lexicon, user_prompts(run)
 
     def stale(self, run: Run) -> str | None:
         """Look at both files, whether they belong together, and at the user's own prompts."""

@@ -43,6 +43,14 @@ class Evaluate(Stage):
     requires = ("generate",)
     settings = EvaluateConfig
 
+    def check(self, run: Run) -> None:
+        """Open the classifier, and read the sample of its errors."""
+        from probe.run.evaluation import evaluators
+        from probe.run.evaluation.misclassification import load_calibration
+
+        attributes = evaluators.load_classifier(run).attributes
+        load_calibration(run, evaluators.by_column(attributes))
+
     def stale(self, run: Run) -> str | None:
         """Look at the four files."""
         from probe.run.evaluation.labels import labels_made_from

@@ -11,7 +11,7 @@ from probe.io.settings import Settings, setting, settings_line
 from probe.run.files import MOESD, SIDES, correction_files
 from probe.run.folder import Run, lexicon_line, stale_files
 from probe.run.registry import Stage, register
-from probe.run.routing import ROUTERS, intervention, target_line
+from probe.run.routing import ROUTERS, intervention, names_table, target_line, target_of
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,8 @@ class GenerateConfig(Settings):
     target: str = setting(
         "parity",
         "Shares to reach, with any routing but top1: parity, labour (each occupation's share in "
-        "the labour market), a share of women, or a table by subject (TOML).",
+        "the labour market), a share of women, or a table by subject (TOML), copied into RUN.",
+        names_file=names_table,
     )
     seed: int = setting(0, "Seed of the noise.", minimum=0)
 
@@ -87,6 +88,10 @@ class Generate(Stage):
     requires = ("train",)
     settings = GenerateConfig
 
+    def check(self, run: Run) -> None:
+        """Read the target."""
+        target_of(run)
+
     def stale(self, run: Run) -> str | None:
         """Look at the mark of each side, and whether each of its pictures is there."""
         from probe.images.plan import METADATA, read_metadata
@@ -113,6 +118,7 @@ class Generate(Stage):
         config, made_from = run.config.generate, self.made_from(run)
         pipeline = run.load_pipeline()
         moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+        corrected = intervention(run, moesd, pipeline)  # refused here if it cannot be had
         plan = GenerationPlan.build(run.lexicon, n_images=config.n_images, seed=config.seed)
         known: dict[str, torch.Tensor] = {}
         for side in SIDES:
@@ -123,7 +129,7 @@ class Generate(Stage):
                 pipeline,
                 plan,
                 folder,
-                intervention=intervention(run, moesd, pipeline) if side == "moesd" else None,
+                intervention=corrected if side == "moesd" else None,
                 reuse=run.folder / "images" / "base" if side == "moesd" else None,
                 known=known,
                 told=f"{side} pictures",

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from probe.errors import OptionError
 from probe.io.settings import parse_value
-from probe.run.config import Config
 from probe.run.registry import settings_tables
 
 SWEPT = ("train", "generate")
@@ -46,18 +45,14 @@ class Variant:
         parts = (f"{label.split('.')[1]}={_text(value)}" for label, value in self.settings.items())
         return ",".join(quote(part, safe="=<>+ ") for part in parts)
 
-    def config(self, config: Config) -> Config:
-        """Change the settings of a run.
-
-        Raises
-        ------
-        ValueError
-            If a value is out of range; the message names the setting.
-        """
+    @property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The settings by stage."""
+        tables: dict[str, dict[str, Any]] = {}
         for label, value in self.settings.items():
             stage, name = label.split(".")
-            config = config.with_settings(stage, {name: value})
-        return config
+            tables.setdefault(stage, {})[name] = value
+        return tables
 
 
 def parse_axis(text: str) -> Axis:

@@ -15,12 +15,12 @@ from probe.errors import OptionError
 from probe.io.artifacts import hash_file, hash_parts, read_tensors, write_json, write_table
 from probe.io.progress import NamedProgress
 from probe.moesd.config import TrainConfig
-from probe.run.config import Config
 from probe.run.create import held
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.experiment import Experiment
 from probe.run.files import MOESD, QUALITY
 from probe.run.folder import Run
+from probe.run.new_settings import change_settings
 from probe.run.pipeline import require
 from probe.run.sweep.axes import Axis, Variant, variants_of
 from probe.run.sweep.pareto import on_front
@@ -144,8 +144,9 @@ class Sweep:
             config = config.with_settings("train", {"guidance_scale": guidance})
         if n_images is not None:
             config = config.with_settings("generate", {"n_images": n_images})
+        run = Run(self._experiment.folder, config, device=device)
         # A wrong value is refused before anything is made.
-        self._variants = [(each, each.config(config)) for each in variants_of(axes)]
+        self._variants = [(each, change_settings(run, each.tables)) for each in variants_of(axes)]
 
     @property
     def folder(self) -> Path:
@@ -163,8 +164,8 @@ class Sweep:
         run = Run(self._experiment.folder, self._experiment.config, device=self._device)
         require(run, "sweep", ("fit",))
         tables = []
-        for number, (variant, config) in enumerate(self._variants, start=1):
-            tables.append(self._measure(run, variant, config))
+        for number, (variant, changed) in enumerate(self._variants, start=1):
+            tables.append(self._measure(variant, changed))
             if tell is not None:
                 rows = tables[-1].set_index(["side", "figure"])["value"]
                 tell(
@@ -180,9 +181,9 @@ class Sweep:
         self._write(run, result)
         return result
 
-    def _measure(self, run: Run, variant: Variant, config: Config) -> pd.DataFrame:
-        folder = self.folder / variant.name
-        branch(run, folder, config)
+    def _measure(self, variant: Variant, run: Run) -> pd.DataFrame:
+        folder, config = self.folder / variant.name, run.config
+        branch(run, folder)
         experiment = Experiment.open(folder, device=self._device, progress=self._told(variant))
         for stage in (experiment.embed, experiment.fit, experiment.train, experiment.generate):
             stage()

@@ -6,26 +6,33 @@ import os
 import shutil
 from pathlib import Path
 
-from probe.io.artifacts import atomic
+from probe.io.files import atomic
+from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
 from probe.run.create import held
 from probe.run.folder import Run
-from probe.run.user_prompts import PROMPTS
 
 _TAKEN = ("embeddings", "latent", "moesd", "images/base")
 
 
-def branch(run: Run, folder: Path, config: Config) -> None:
+def branch(run: Run, folder: Path) -> None:
     """Start a run in a folder of its own with what another run has made already.
 
     Stages see by themselves what of it their settings still allow. What stands in the folder
     already stays; pictures are linked where the file system can, because no file of a run is ever
     changed in place.
+
+    Parameters
+    ----------
+    run : Run
+        The other run, with the settings of the new one.
+    folder : Path
     """
+    config = run.config
     with held(folder):
-        prompts, sample = config.embed.prompts and PROMPTS, config.evaluate.calibration
-        for name in filter(None, (config.embed.lexicon, prompts, sample)):
-            _copy(run.folder / name, folder / name)
+        for table in config.tables.values():
+            for name in file_settings(table).values():
+                _copy(run.path(name), folder / name)
         for name in _TAKEN:
             for source in sorted((run.folder / name).rglob("*")):
                 target = folder / source.relative_to(run.folder)

@@ -1,0 +1,145 @@
+"""Settings: checked before any work, kept by commands that succeed, complete when moved."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from probe.errors import ArtifactError, DataError, OptionError, StageError
+from probe.run import Experiment
+from probe.run.stages import generate
+
+TABLE = 'values = ["woman", "man"]\n[subjects]\nnurse = [0.25, 0.75]\n'
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Fail where a model is opened or a stage makes anything."""
+
+    def work(*arguments: object, **options: object) -> None:
+        raise AssertionError("worked")
+
+    monkeypatch.setattr(generate.Generate, "make", work)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "shares.toml"
+    path.write_text(TABLE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        ("junk", OptionError, r"target is 'junk'; there is no such file"),
+        ("1.5", OptionError, "target is 1.5; needed a number from 0 to 1"),
+        ("TABLE", DataError, "names the subject 'nurs'"),
+    ],
+)
+def test_a_wrong_target_is_refused_before_any_picture_and_changes_nothing(
+    run, no_work, table, target, error, message
+):
+    table.write_text(TABLE.replace("nurse", "nurs"))
+    before = contents(run)
+    with pytest.raises(error, match=message):
+        Experiment.open(run).generate(
+            routing="stratified", target=str(table) if target == "TABLE" else target
+        )
+    assert contents(run) == before
+
+
+def test_a_wrong_attribute_is_refused_before_any_work_and_changes_nothing(run):
+    before = contents(run)
+    with pytest.raises(DataError, match="but not 'mood'"):
+        Experiment.open(run).evaluate(attribute="mood")
+    assert contents(run) == before
+
+
+def test_settings_of_a_stage_whose_requirement_is_unmet_are_not_kept(run):
+    (run / "latent/direction.safetensors").unlink()
+    before = contents(run)
+    with pytest.raises(StageError, match="requires fit"):
+        Experiment.open(run).train(latent_steps=3)
+    with pytest.raises(StageError, match="requires fit"):
+        Experiment.open(run).probe("directions", n_bootstrap=7)
+    assert contents(run) == before
+
+
+def test_a_command_that_fails_half_way_takes_its_settings_and_files_back(run, table, monkeypatch):
+    experiment = Experiment.open(run).set("generate", routing="stratified", target=str(table))
+    before = contents(run)
+
+    def fail(self: object, run: object) -> None:
+        raise DataError("a full disk")
+
+    monkeypatch.setattr(generate.Generate, "make", fail)
+    table.write_text(TABLE.replace("0.25, 0.75", "0.5, 0.5"))
+    with pytest.raises(DataError, match="a full disk"):
+        experiment.generate(target=str(table), n_images=5)
+    assert contents(run) == before
+    assert experiment.config.generate.n_images == 8
+
+
+def test_a_run_with_files_of_the_user_is_complete_when_moved(run, table, tmp_path):
+    sample = tmp_path / "labelled.csv"
+    rows = [("woman", "woman")] * 9 + [("woman", "man")] + [("man", "man")] * 10
+    sample.write_text("true,seen\n" + "\n".join(map(",".join, rows)) + "\n")
+    experiment = Experiment.open(run)
+    experiment.generate(routing="stratified", target=str(table))
+    experiment.evaluate(calibration=str(sample))
+    table.unlink()
+    sample.unlink()
+    moved = run.rename(tmp_path / "moved")
+    experiment = Experiment.open(moved)
+    assert experiment.config.generate.target == "target.toml"
+    assert experiment.config.evaluate.calibration == "calibration.csv"
+    assert (moved / "target.toml").read_text() == TABLE
+    assert not experiment.generate().was_made
+    assert not experiment.evaluate().was_made
+    assert experiment.generate(n_images=2).was_made
+
+
+@pytest.mark.parametrize("place", ["../outside", "ABSOLUTE", "link.toml"])
+@pytest.mark.parametrize(
+    ("stage", "setting"),
+    [
+        ("embed", "lexicon"),
+        ("embed", "prompts"),
+        ("generate", "target"),
+        ("evaluate", "calibration"),
+    ],
+)
+def test_a_setting_of_the_file_may_not_lead_out_of_the_run(run, tmp_path, stage, setting, place):
+    outside = tmp_path / "outside"
+    outside.write_text(TABLE)
+    (run / "link.toml").symlink_to(outside)
+    experiment = Experiment.open(run)
+    value = str(outside) if place == "ABSOLUTE" else place
+    settings = {setting: value} | ({"routing": "stratified"} if setting == "target" else {})
+    experiment.config.with_settings(stage, settings).write(run)
+    with pytest.raises(ArtifactError, match="outside the run folder"):
+        Experiment.open(run)
+
+
+def test_run_checks_every_setting_before_it_makes_the_first_stage(run, drawing):
+    config = Experiment.open(run).config
+    config = config.with_settings("generate", {"routing": "stratified", "target": "0.5"})
+    config = config.with_settings("train", {"latent_steps": 3})
+    config.with_settings("generate", {"target": "nosuch.toml"}).write(run)
+    before = contents(run)
+    with pytest.raises(DataError, match=r"there is no target .*nosuch\.toml"):
+        Experiment.open(run).run(*drawing)
+    assert contents(run) == before
