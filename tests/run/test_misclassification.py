@@ -125,9 +125,13 @@ def test_a_sample_that_is_missing_or_wrong_is_one_line(finished_run, tmp_path):
     before = (run / "evaluation/quality.json").read_bytes()
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("true,seen\nwoman,womn\nman,man\n")
-    for sample, message in ((tmp_path / "none.csv", "cannot be read"), (wrong, "did you mean")):
+    missing = tmp_path / "none.csv"
+    for sample, code, message in (
+        (missing, 2, "there is no such file"),
+        (wrong, 1, "did you mean"),
+    ):
         found = call(run, "--calibration", sample)
-        assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
+        assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (code, "", 1)
         assert message in found.stderr
         assert not (run / "calibration.csv").exists()
     good = tmp_path / "good.csv"

@@ -39,7 +39,7 @@ def test_values_are_of_the_settings_type():
         ("width=8", "is no axis; needed one like train.width=8,16,32"),
         ("fit.strength=1", "settings of fit cannot be swept; needed one of train, generate"),
         ("train.depth=1", "train has no setting 'depth'; known are "),
-        ("train.width=wide", "train.width cannot be 'wide'; needed values of type int"),
+        ("train.width=wide", "width is 'wide'; needed a value of type int"),
         ("train.width=8,8", "takes a value twice"),
     ],
 )
