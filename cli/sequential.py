@@ -22,7 +22,9 @@ def stopping_options(command: Command) -> Command:
     about = "Whose pictures --until-settled makes.  [default: corrected]"
     sides = click.Choice(["base", "corrected"])
     command = click.option("--side", type=sides, help=about)(command)
-    about = f"Pictures of a subject at which --until-settled gives up.  [default: {_N_MAX}]"
+    about = (
+        f"Pictures of a subject after which --until-settled leaves it open.  [default: {_N_MAX}]"
+    )
     command = click.option("--max-images", type=click.IntRange(1), help=about)(command)
     about = (
         "Make pictures of each occupation of RUN until its share of the female value is settled "
@@ -56,8 +58,10 @@ class Stopping:
             raise click.UsageError(
                 f"--until-settled is {self.band!r}; needed two shares, as in 0.35:0.65"
             ) from None
+        from figures.text.audit import sequential_table
+
         with ProgressBar() as bar:
             found = open_run(run, bar, device).audit_until_settled(
                 *band, n_max=self.n_max or _N_MAX, side=self.side or "corrected"
             )
-        return found.summary(), found.to_json()
+        return sequential_table(found.to_json()), found.to_json()

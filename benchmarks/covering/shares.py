@@ -13,7 +13,7 @@ from probe.audit.intersections.cells import measure_cells, worst_cell
 from probe.audit.misclassification.corrected import calibrated_share
 from probe.audit.misclassification.sample import Calibration
 from probe.stats.proportion import binomial_interval, proportion_interval
-from probe.stats.sequential import Band, confidence_sequence, fixed_number
+from probe.stats.sequential import Band, confidence_sequence
 
 BAND = Band(0.35, 0.65)
 RATES = np.array([[0.9, 0.1], [0.2, 0.8]])
@@ -46,7 +46,6 @@ def stopped(n_trials: int, n_max: int = 1000) -> Iterator[dict[str, Any]]:
     low, high = confidence_sequence(np.minimum(k, n), n)
     rng, trials = np.random.default_rng(0), np.arange(n_trials)
     for share in (0.02, 0.1, 0.25, 0.5, 0.9):
-        fixed = fixed_number(BAND, share=share)
         hits = (rng.random((n_trials, n_max)) < share).cumsum(axis=1)
         a, b = low[np.arange(n_max), hits], high[np.arange(n_max), hits]
         settled = ((a >= BAND.low) & (b <= BAND.high)) | (a > BAND.high) | (b < BAND.low)
@@ -56,7 +55,7 @@ def stopped(n_trials: int, n_max: int = 1000) -> Iterator[dict[str, Any]]:
             covered = (a[trials, at] <= share) & (share <= b[trials, at])
             yield row(
                 "share, audited until settled", most, f"share {share}", float(covered.mean()),
-                pictures=round(float((at + 1).mean()), 1), fixed=fixed,
+                pictures=round(float((at + 1).mean()), 1),
             )  # fmt: skip
 
 

@@ -45,6 +45,34 @@ def audit_table(found: Found) -> str:
     return "\n".join([*lines, *found["notes"]])
 
 
+def sequential_table(found: Found) -> str:
+    """Verdict and share of every subject, then what the verdicts hold for and what was saved.
+
+    Parameters
+    ----------
+    found : mapping
+        As `probe.run.sequential_audit.StoppedAudit.to_json` returns it.
+    """
+    rows = [
+        [row["subject"][:32], row["verdict"], interval(row, 2), f"n = {row['n']}"]
+        for row in found["subjects"]
+    ]
+    band, n_subjects = found["band"], len(found["subjects"])
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in found["verdicts"].items())
+    saved = found["saving_interval"] or {"value": found["saving"]}
+    saving = interval(saved, 0, "%") if "low" in saved else percent(saved["value"], 0)
+    return "\n".join(
+        [
+            *aligned(rows, n_left=2),
+            f"share of {found['value']} in images of the {found['side']} model, band "
+            f"{band['low']:g} to {band['high']:g}: {verdicts}; all verdicts hold together with "
+            f"{percent(found['family_confidence'], 0)} confidence (each interval has "
+            f"{percent(found['confidence'], 2)})",
+            f"{found['n_images']} images instead of {found['n_max'] * n_subjects}, {saving} saved",
+        ]
+    )
+
+
 def _measures(found: Found) -> list[str]:
     rows = [["", "observed", "noise floor", "partly corrected"]]
     for key, (name, _) in measures_of(len(found["values"])).items():

@@ -1,4 +1,4 @@
-"""Pictures of a run's model that are made until each subject's share is settled, and no longer."""
+"""Audit a run's model picture by picture, until each occupation's share is settled."""
 
 from __future__ import annotations
 
@@ -16,16 +16,8 @@ from probe.run.evaluation import evaluators
 from probe.run.evaluation.missing_labels import is_seen
 from probe.run.folder import Run
 from probe.run.image_batches import draw_pictures
-from probe.stats.interval import Interval
 from probe.stats.mean import mean_interval
-from probe.stats.sequential import (
-    FAIR,
-    OPEN,
-    UNFAIR,
-    Band,
-    SequentialAudit,
-    confidence_sequence,
-)
+from probe.stats.sequential import FAIR, OPEN, UNFAIR, Band, SequentialAudit
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +26,12 @@ if TYPE_CHECKING:
     from probe.images.intervention import Intervention
 
 SIDES = {"base": "base", "corrected": "moesd"}
-"""Who makes the pictures, as people call it, and its folder."""
+"""Side as people call it, and its folder."""
+DEPENDENT = ("stratified", "minimal")
+"""Routings that spread experts evenly over the seeds of a prompt: its pictures are no
+independent draws, which a confidence sequence assumes."""
+ERROR = 0.05
+"""Probability that any verdict of an audit is wrong, at most."""
 
 
 @dataclass(frozen=True)
@@ -49,62 +46,32 @@ class StoppedAudit:
     subjects: Mapping[str, SequentialAudit]
     made: Mapping[str, int]
     """Pictures that each subject took, those in which nothing was seen among them."""
-
-    @property
-    def n_images(self) -> int:
-        """Pictures that were made, of all subjects."""
-        return sum(self.made.values())
-
-    @property
-    def saving(self) -> float:
-        """Share of the pictures of a fixed audit, ``n_max`` each, that were not needed."""
-        return 1 - self.n_images / (self.n_max * len(self.subjects))
-
-    def saving_interval(self) -> Interval | None:
-        """`saving` with its 95 % interval over subjects; None of a single one."""
-        saved = 1 - np.array(list(self.made.values())) / self.n_max
-        if len(saved) < 2:
-            return None
-        found = mean_interval(saved)
-        return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
-
-    def summary(self) -> str:
-        """A line a subject, then what was saved."""
-        lines = [
-            f"{name[:32]:<34}{found.verdict:<9}{found.value:.2f} "
-            f"[{found.low:.2f}, {found.high:.2f}]  n = {found.n}"
-            for name, found in self.subjects.items()
-        ]
-        counted = {of: self._count(of) for of in (FAIR, UNFAIR, OPEN)}
-        told = ", ".join(f"{n} {verdict}" for verdict, n in counted.items())
-        lines.append(
-            f"share of {self.value} in pictures of the {self.side} model against "
-            f"{self.band.low:g} to {self.band.high:g}: {told}; {self.n_images} pictures in place "
-            f"of {self.n_max * len(self.subjects)}, {100 * self.saving:.0f} % saved"
-        )
-        if (ends := self.saving_interval()) is not None:
-            lines[-1] += f" [{100 * ends.low:.0f}, {100 * ends.high:.0f}]"
-        return "\n".join(lines)
+    confidence: float
+    """Confidence of each subject's sequence; that of all together is ``1 - ERROR``."""
 
     def to_json(self) -> dict[str, Any]:
-        """Everything."""
+        """Everything; ``saving`` is the share of ``n_max`` pictures a subject not needed."""
+        saved = 1 - np.array(list(self.made.values())) / self.n_max
+        verdicts = [audit.verdict for audit in self.subjects.values()]
+        over = (
+            mean_interval(saved, bounds=(0.0, 1.0), unit="occupations") if len(saved) > 1 else None
+        )
         return {
             "side": self.side,
             "value": self.value,
             "band": asdict(self.band),
+            "confidence": self.confidence,
+            "family_confidence": 1 - ERROR,
             "n_max": self.n_max,
-            "n_images": self.n_images,
-            "saving": self.saving,
-            "saving_interval": asdict(ends) if (ends := self.saving_interval()) else None,
-            "verdicts": {verdict: self._count(verdict) for verdict in (FAIR, UNFAIR, OPEN)},
+            "n_images": sum(self.made.values()),
+            "saving": float(saved.mean()),
+            "saving_interval": asdict(over) if over else None,
+            "verdicts": {verdict: verdicts.count(verdict) for verdict in (FAIR, UNFAIR, OPEN)},
             "subjects": [
-                {"subject": name, **asdict(found), "n_made": self.made[name]}
-                for name, found in self.subjects.items()
+                {"subject": name, **asdict(audit), "n_made": self.made[name]}
+                for name, audit in self.subjects.items()
             ],
         }
-
-    def _count(self, verdict: str) -> int:
-        return sum(found.verdict == verdict for found in self.subjects.values())
 
 
 def audit_until_settled(
@@ -113,9 +80,12 @@ def audit_until_settled(
     """Make pictures of each occupation, a few at a time, until its share is settled.
 
     The pictures are the first of those that ``generate`` would make, from the same noise; what it
-    made already is copied. They stay in ``RUN/audit/SIDE``, a folder a round, so that an audit
-    which was stopped goes on where it was. Each subject's interval is a `confidence_sequence`, and
-    so it is valid although it decides when to stop; it is not adjusted for the number of subjects.
+    or an earlier audit made is copied. They stay in ``RUN/audit/SIDE``, a folder a round, so that
+    an audit which was interrupted, or is asked for more pictures, continues its sequences. Each
+    subject's interval is a `confidence_sequence`, which is valid although it decides when to stop,
+    at the confidence ``1 - 0.05 / n_subjects``: by Bonferroni, all intervals hold together with
+    probability 0.95, so
+    that the probability of any wrong verdict is at most 0.05.
 
     Parameters
     ----------
@@ -126,7 +96,7 @@ def audit_until_settled(
     side : str, default="corrected"
         ``"base"`` or ``"corrected"``.
     n_max : int, default=200
-        Pictures of a subject after which its question stays open.
+        Pictures of a subject after which it stays open.
     n_batch : int, default=8
         Pictures of a subject in one round.
 
@@ -137,22 +107,30 @@ def audit_until_settled(
     Raises
     ------
     ValueError
-        If there is no such side, or a number of pictures is below 1.
+        If there is no such side, a number of pictures is below 1, or the run's routing makes
+        the pictures of a prompt depend on one another.
     """
     if side not in SIDES:
         raise OptionError(f"side is {side!r}; needed one of {', '.join(SIDES)}")
     if n_max < 1 or n_batch < 1:
         raise OptionError(f"n_max is {n_max} and n_batch {n_batch}; needed at least 1")
+    routing = run.config.generate.routing
+    if side == "corrected" and routing in DEPENDENT:
+        raise OptionError(
+            f"the routing is {routing!r}, which spreads experts evenly over the pictures of a "
+            "prompt; a sequential audit needs independent pictures: generate a fixed number "
+            "(`generate RUN --n-images N`, then `evaluate RUN`), or audit --side base"
+        )
     value, classifier = run.config.evaluate.female, evaluators.load_classifier(run)
     pipeline = run.load_pipeline()
     method = _intervention(run, side, pipeline)
     table = GenerationPlan.build(run.lexicon, n_images=n_max, seed=run.config.generate.seed).table
     plan = table[table["kind"] == "neutral"]
     pictures = {str(name): rows for name, rows in plan.groupby("subject", sort=False)}
-    hits, seen, made_of = (dict.fromkeys(pictures, 0) for _ in range(3))
-    found = {name: _settle(0, 0, band) for name in pictures}
+    made_of, found = dict.fromkeys(pictures, 0), dict.fromkeys(pictures, SequentialAudit.start())
+    confidence, attribute = 1 - ERROR / len(pictures), run.config.evaluate.attribute
     known: dict[str, torch.Tensor] = {}
-    tell, n_all = run.progress_on(f"auditing the {side} model"), n_max * len(pictures)
+    progress, n_all = run.progress_on(f"auditing the {side} model"), n_max * len(pictures)
     for made in range(0, n_max, n_batch):
         still = [name for name, audit in found.items() if audit.verdict == OPEN]
         if not still:
@@ -162,13 +140,15 @@ def audit_until_settled(
             run, pipeline, method, rows, f"{SIDES[side]}/{made:05d}-{n_batch}", classifier, known
         )
         for name, of_subject in labels.groupby("subject"):
+            n_hits = int((of_subject[attribute] == value).sum())
+            n_seen = int(is_seen(of_subject, attribute).sum())
             made_of[str(name)] += len(of_subject)
-            hits[str(name)] += int((of_subject[run.config.evaluate.attribute] == value).sum())
-            seen[str(name)] += int(is_seen(of_subject, run.config.evaluate.attribute).sum())
-        found |= {name: _settle(hits[name], seen[name], band) for name in still}
-        if tell is not None:
-            tell(min(made + n_batch, n_max) * len(pictures), n_all)
-    return StoppedAudit(side, value, band, n_max, found, made_of)
+            found[str(name)] = found[str(name)].continued(
+                n_hits, n_seen, band, confidence=confidence
+            )
+        if progress is not None:
+            progress(min(made + n_batch, n_max) * len(pictures), n_all)
+    return StoppedAudit(side, value, band, n_max, found, made_of, confidence)
 
 
 def _look(
@@ -180,17 +160,17 @@ def _look(
     classifier: Any,
     known: dict[str, torch.Tensor],
 ) -> pd.DataFrame:
-    """Make the pictures of one round, if they are not there, and label them."""
+    """Make the pictures of one round, where no other folder has them, and label them."""
     folder = run.folder / "audit" / name
     plan = GenerationPlan(rows.reset_index(drop=True))
-    made = run.folder / "images" / Path(name).parent
+    others = [run.folder / "images" / Path(name).parent, *sorted(folder.parent.glob("*-*"))]
     table = draw_pictures(
         run,
         pipeline,
         plan,
         folder,
         intervention=method,
-        reuse=[made] if (made / METADATA).is_file() else None,
+        reuse=[of for of in others if of != folder and (of / METADATA).is_file()] or None,
         known=known,
         told="pictures of this round",
     )
@@ -207,9 +187,3 @@ def _intervention(run: Run, side: str, pipeline: StableDiffusionPipeline) -> Int
     from probe.run.routing import intervention
 
     return intervention(run, MoESD.load(run.folder / MOESD, run.load_encoder()), pipeline)
-
-
-def _settle(hits: int, n: int, band: Band) -> SequentialAudit:
-    low, high = (float(end) for end in confidence_sequence(np.array(hits), np.array(n)))
-    value = hits / n if n else 0.5
-    return SequentialAudit(n, hits, value, low, high, band.verdict(low, high))

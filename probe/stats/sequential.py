@@ -1,9 +1,8 @@
-"""Audit a share picture by picture, and stop as soon as the question is settled."""
+"""Confidence sequences of a share: intervals that stay valid whenever one stops."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,18 +36,42 @@ class Band:
 
 @dataclass(frozen=True)
 class SequentialAudit:
-    """Where a sequential audit of one share ended."""
+    """State of a sequential audit of one share."""
 
     n: int
-    """Pictures that it took."""
+    """Pictures that show a value."""
     n_hits: int
     value: float
     """Share of the hits; biased a little by the stopping, its interval is not."""
     low: float
-    """Lower end of the confidence sequence: valid whenever one stops, for whatever reason."""
+    """Largest lower limit of the confidence sequence so far: valid whenever one stops."""
     high: float
     verdict: str
     """`FAIR`, `UNFAIR` or `OPEN`."""
+
+    @classmethod
+    def start(cls) -> SequentialAudit:
+        """Return the state before the first picture."""
+        return cls(0, 0, 0.5, 0.0, 1.0, OPEN)
+
+    def continued(
+        self, n_hits: int, n: int, band: Band, *, confidence: float = 0.95
+    ) -> SequentialAudit:
+        """Add pictures: all intervals of one sequence hold together, so their intersection does.
+
+        Parameters
+        ----------
+        n_hits, n : int
+            Hits and pictures that show a value, of the new pictures alone.
+        band : Band
+        confidence : float, default=0.95
+            As for `confidence_sequence`; the same at every step.
+        """
+        hits, total = self.n_hits + n_hits, self.n + n
+        limits = confidence_sequence(np.array(hits), np.array(total), confidence=confidence)
+        low, high = max(self.low, float(limits[0])), min(self.high, float(limits[1]))
+        value = hits / total if total else 0.5
+        return SequentialAudit(total, hits, value, low, high, band.verdict(low, high))
 
 
 def confidence_sequence(
@@ -118,89 +141,3 @@ def confidence_sequence(
     low = np.where((k == 0) | (total == 0), 0.0, outside)
     high = np.where((k == total) | (total == 0), 1.0, top_outside)
     return low, high
-
-
-def audit_sequentially(
-    draw: Callable[[int, int], tuple[int, int]],
-    band: Band,
-    *,
-    n_max: int = 1000,
-    n_batch: int = 10,
-    confidence: float = 0.95,
-) -> SequentialAudit:
-    """Draw pictures in batches until the share is known to be within a band, or outside of it.
-
-    Parameters
-    ----------
-    draw : callable
-        Given how many pictures there are already and how many more are wanted, makes those and
-        returns (hits, pictures that show a value) among the new ones.
-    band : Band
-        The shares that count as fair.
-    n_max : int, default=1000
-        Where to stop if nothing is settled.
-    n_batch : int, default=10
-        Pictures between two looks; any number is valid, and small ones stop sooner.
-    confidence : float, default=0.95
-        As for `confidence_sequence`.
-
-    Returns
-    -------
-    SequentialAudit
-        ``n`` counts the pictures that show a value.
-
-    Raises
-    ------
-    ValueError
-        If a number of pictures is below 1.
-    """
-    if n_max < 1 or n_batch < 1:
-        raise ValueError(f"n_max is {n_max} and n_batch {n_batch}; needed at least 1")
-    made = hits = seen = 0
-    verdict, low, high = OPEN, 0.0, 1.0
-    while made < n_max and verdict == OPEN:
-        size = min(n_batch, n_max - made)
-        new_hits, new_seen = draw(made, size)
-        made, hits, seen = made + size, hits + new_hits, seen + new_seen
-        low, high = (
-            float(end)
-            for end in confidence_sequence(np.array(hits), np.array(seen), confidence=confidence)
-        )
-        verdict = band.verdict(low, high)
-    value = hits / seen if seen else math.nan
-    return SequentialAudit(seen, hits, value, low, high, verdict)
-
-
-def fixed_number(band: Band, *, share: float, confidence: float = 0.95, power: float = 0.8) -> int:
-    """Count the pictures that a fixed-size audit needs to place a share on its side of a band.
-
-    By the normal approximation: the ``confidence`` interval of the share lies on one side of the
-    nearer end of the band with probability ``power``.
-
-    Parameters
-    ----------
-    band : Band
-    share : float
-        The true share, which such a plan must guess.
-    confidence, power : float
-        Between 0 and 1.
-
-    Returns
-    -------
-    int
-        At least 1.
-
-    Raises
-    ------
-    ValueError
-        If the share is an end of the band: no number settles that.
-    """
-    from statistics import NormalDist
-
-    gap = min(abs(share - band.low), abs(share - band.high))
-    if gap == 0.0:
-        raise ValueError(f"the share {share} is an end of the band; no number of pictures tells")
-    z = NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(power)
-    end = band.low if abs(share - band.low) <= abs(share - band.high) else band.high
-    spread = max(share * (1 - share), end * (1 - end))
-    return max(1, math.ceil(z**2 * spread / gap**2))

@@ -9,9 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
+from figures.text.audit import sequential_table
 from probe.images.plan import read_metadata
-from probe.run import Experiment
-from probe.stats.sequential import OPEN, UNFAIR
+from probe.run import Experiment, sequential_audit
+from probe.run.folder import Run
+from probe.run.sequential_audit import audit_until_settled
+from probe.stats.sequential import OPEN, UNFAIR, Band
 
 
 def call(*arguments):
@@ -45,6 +48,35 @@ def test_pictures_are_made_until_shares_are_settled(run):
     kept = read_metadata(run / "images" / "base").set_index("file_name")["key"]
     assert (first == kept[first.index]).all()
     assert call(run, *asked).stdout == result.stdout
+    assert found["confidence"] == pytest.approx(1 - 0.05 / 6)
+    assert found["family_confidence"] == 0.95
+
+
+def test_an_audit_of_more_pictures_continues_with_those_of_an_earlier_one(run, monkeypatch):
+    experiment = Experiment.open(run)
+    first = experiment.audit_until_settled(0.49, 0.51, n_max=8, side="base")
+    reused = []
+    draw = sequential_audit.draw_pictures
+
+    def spy(*arguments, **options):
+        reused.append([folder.name for folder in options["reuse"]])
+        return draw(*arguments, **options)
+
+    monkeypatch.setattr(sequential_audit, "draw_pictures", spy)
+    one = Run(run, experiment.config)
+    whole = audit_until_settled(one, band=Band(0.49, 0.51), side="base", n_max=16, n_batch=16)
+    assert reused == [["base", "00000-8"]]
+    for name, audit in whole.subjects.items():
+        assert audit.n == 16
+        assert audit.n_hits >= first.subjects[name].n_hits
+
+
+@pytest.mark.parametrize("routing", ["stratified", "minimal"])
+def test_pictures_that_depend_on_one_another_are_refused(run, routing):
+    config = Experiment.open(run).config.with_settings("generate", {"routing": routing})
+    with pytest.raises(ValueError, match="needs independent pictures"):
+        audit_until_settled(Run(run, config), band=Band(0.4, 0.6))
+    assert not (run / "audit").exists()
 
 
 def test_an_audit_that_is_settled_at_once_makes_no_more(run):
@@ -53,14 +85,14 @@ def test_an_audit_that_is_settled_at_once_makes_no_more(run):
     settled = [audit for audit in found.subjects.values() if audit.verdict == UNFAIR]
     assert settled
     assert max(audit.n for audit in settled) <= 64
-    assert found.saving > 0
-    assert "% saved" in found.summary()
+    assert found.to_json()["saving"] > 0
+    assert "saved" in sequential_table(found.to_json())
 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("--until-settled", "0.6:0.4"), 1),
+        (("--until-settled", "0.6:0.4"), 2),
         (("--until-settled", "fair"), 2),
         (("--max-images", 8), 2),
         (("--until-settled", "0.4:0.6", "--fail-above", "mad=1"), 2),

@@ -13,13 +13,10 @@ from scipy.special import beta
 
 from probe.errors import DataError
 from probe.stats.sequential import (
-    FAIR,
     OPEN,
-    UNFAIR,
     Band,
-    audit_sequentially,
+    SequentialAudit,
     confidence_sequence,
-    fixed_number,
 )
 
 N_SIMULATIONS = 2_000
@@ -102,50 +99,39 @@ def test_verdicts_are_right_and_come_early(ends, share):
     assert covered.mean() >= 0.95
     assert (is_fair[rows, stop] == (band.low <= share <= band.high)).mean() >= 0.95
     if share in (0.05, 0.95):
-        # a plan that is fixed before the share is known must be made for one that is hard to tell
-        assert (stop + 1).mean() < 0.4 * fixed_number(band, share=0.2)
+        # 125 pictures place a share of 0.2 below the band with power 0.8
+        assert (stop + 1).mean() < 0.4 * 125
 
 
-def test_an_audit_draws_until_it_knows():
-    rng = np.random.default_rng(0)
-    asked = []
-
-    def draw(n_made, n_more):
-        asked.append((n_made, n_more))
-        return int((rng.random(n_more) < 0.95).sum()), n_more
-
-    found = audit_sequentially(draw, Band(0.3, 0.7), n_max=200, n_batch=8)
-    assert found.verdict == UNFAIR
-    assert found.low > 0.7
-    assert found.n == sum(n_more for _, n_more in asked) < 50
-    assert asked[:2] == [(0, 8), (8, 8)]
-
-
-def test_an_audit_that_finds_nothing_says_so():
-    found = audit_sequentially(
-        lambda n_made, n_more: (n_more // 2, n_more), Band(0.4, 0.6), n_max=25
-    )
-    assert (found.verdict, found.n) == (OPEN, 25)
-    missing = audit_sequentially(lambda n_made, n_more: (0, 0), Band(0.4, 0.6), n_max=25)
-    assert (missing.verdict, missing.n, missing.low, missing.high) == (OPEN, 0, 0.0, 1.0)
+@pytest.mark.parametrize("n_batch", [1, 8])
+def test_an_audit_that_is_continued_covers_the_share_at_every_step(n_batch):
+    """The intersection of all intervals so far is narrower, and covers as often as the sequence."""
+    share, n_wrong = 0.3, 0
+    for hits in np.diff(paths(share, 160, n_paths=300), prepend=0, axis=1):
+        audit = SequentialAudit.start()
+        for new in hits.reshape(-1, n_batch):
+            audit = audit.continued(int(new.sum()), n_batch, Band(0.2, 0.4))
+        plain = confidence_sequence(np.array(audit.n_hits), np.array(160))
+        assert audit.low >= plain[0]
+        assert audit.high <= plain[1]
+        n_wrong += not audit.low <= share <= audit.high
+    assert n_wrong / 300 <= 0.05
 
 
-def test_a_fair_model_is_found_fair():
-    found = audit_sequentially(
-        lambda n_made, n_more: (n_more // 2, n_more), Band(0.3, 0.7), n_max=500
-    )
-    assert found.verdict == FAIR
+def test_an_audit_without_a_value_seen_stays_open():
+    audit = SequentialAudit.start().continued(0, 0, Band(0.4, 0.6))
+    assert (audit.verdict, audit.n, audit.low, audit.high) == (OPEN, 0, 0.0, 1.0)
 
 
-def test_a_fixed_plan_has_the_power_it_names():
-    band, share = Band(0.3, 0.7), 0.85
-    n = fixed_number(band, share=share)
-    hits = np.arange(n + 1)
-    half = 1.96 * np.sqrt(hits / n * (1 - hits / n) / n)
-    power = stats.binom.pmf(hits, n, share) @ (hits / n - half > band.high)
-    assert 0.75 < power < 0.97  # the spread is that of the worse end
-    with pytest.raises(ValueError, match="is an end of the band"):
-        fixed_number(band, share=0.3)
+def test_forty_sequences_at_95_percent_are_wrong_somewhere_and_at_bonferronis_level_rarely():
+    hits, n = paths(0.5, 200, n_paths=40 * 50), np.arange(1, 201)
+    wrong = {}
+    for confidence in (0.95, 1 - 0.05 / 40):
+        low, high = confidence_sequence(hits, n, confidence=confidence)
+        is_wrong = ((low > 0.5) | (high < 0.5)).any(axis=1)
+        wrong[confidence] = is_wrong.reshape(50, 40).any(axis=1).mean()
+    assert wrong[0.95] > 0.4
+    assert wrong[1 - 0.05 / 40] <= 0.1  # 5 % and two standard errors of 50 families
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.6, 0.4), (0.5, 0.5), (-0.1, 0.5), (0.5, 1.1)])
@@ -159,5 +145,3 @@ def test_wrong_numbers_are_refused():
         confidence_sequence(np.array([3]), np.array([2]))
     with pytest.raises(ValueError, match="confidence is 95"):
         confidence_sequence(np.array([1]), np.array([2]), confidence=95)
-    with pytest.raises(ValueError, match="n_max is 0"):
-        audit_sequentially(lambda n_made, n_more: (0, 0), Band(0.4, 0.6), n_max=0)
