@@ -37,14 +37,13 @@ class TextEncoder:
     Attributes
     ----------
     id : str
-        The name it was opened by.
+        The name of the model.
     revision : str
-        Which weights these are and how they are read; see
-        `probe.text.encoding.conditioning.encoder_revision`.
+        The weights and the conditioning; see `probe.text.encoding.conditioning.encoder_revision`.
     conditioning : Conditioning
-        Which states condition the image model, and which of them stands for the prompt.
+        Which states condition the image model, and how they are pooled to one vector.
     tokenizer, model
-        The transformers objects; the model is in evaluation mode and takes no gradient.
+        The transformers objects; the model is in evaluation mode, its weights are frozen.
     n_features : int
         Width of a state.
     max_tokens : int
@@ -91,25 +90,22 @@ class TextEncoder:
         Parameters
         ----------
         model : str or Path
-            As for `probe.text.checkpoints.resolve_model`. The folder is a pipeline's or that of
-            a text encoder alone: CLIP, SigLIP, T5, BERT and its kin, or a sentence encoder.
+            As for `probe.text.checkpoints.resolve_model`: a pipeline, or a text encoder alone
+            (CLIP, SigLIP, T5, BERT and its variants, or a sentence encoder).
         encoder : str, optional
-            Which text encoder of the pipeline, e.g. ``"text_encoder_2"``; it is opened with the
-            tokenizer of the same number. The pipeline's first one if not given.
+            Which text encoder of the pipeline, e.g. ``"text_encoder_2"``; the first by default.
         conditioning : Conditioning, optional
-            What conditions the image model. Known for the pipelines and families in
-            `probe.text.encoding.conditioning`; settings of your own become part of the revision.
+            Known for the pipelines and families in `probe.text.encoding.conditioning`; other
+            settings become part of the revision.
         device : str
-            Where its weights live, e.g. ``"cuda"``.
         allow_pickle : bool
-            Open weights that are only there as pickle, which can run code.
+            Open weights that exist only as pickle, which can run code.
 
         Raises
         ------
         ModelError
-            If the model is unknown or incomplete, its weights are truncated, do not fit its
-            configuration, or are a pickle, its tokenizer does not fit its embedding, or it is not
-            known what of it conditions the image model.
+            If the model is unknown, incomplete, damaged or a pickle, or its conditioning is
+            unknown.
         ValueError
             If there is no such text encoder, layer or device.
         """

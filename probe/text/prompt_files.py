@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.errors import DataError, OptionError
-from probe.io.records import CHUNK, SUFFIXES, Records, Row
+from probe.io.records import SUFFIXES, Records
 from probe.text.prompts import COLUMNS, PromptSet, check_prompt
 
 if TYPE_CHECKING:
@@ -113,59 +111,37 @@ def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
         raise OptionError(f"column is {column!r}, but {path.name} has no columns; leave it out")
     found = Records.read(path)
     index = found.column(column, known=PROMPT_NAMES, what="the prompts")
-    reading = _Reading(path, found.columns, index)
-    chunks = list(map(reading.chunk, _chunks(found.rows)))
-    if not reading.seen:
+    order = [index, *(i for i in range(len(found.columns)) if i != index)]
+    names = [_RENAMED if (name := found.columns[i]) == "prompt" else name for i in order]
+    columns: list[list[str | None]] = [[] for _ in order]
+    seen: set[str] = set()
+    n_empty = n_duplicates = 0
+    for place, values in found.rows:
+        prompt = values[index]
+        if prompt is None or (isinstance(prompt, str) and not prompt.strip()):
+            n_empty += 1
+            continue
+        try:
+            check_prompt(prompt)
+        except DataError as error:
+            raise DataError(f"{path}, {place}: {error}") from error
+        if prompt in seen:
+            n_duplicates += 1
+            continue
+        seen.add(prompt)
+        for column_values, i in zip(columns, order, strict=True):
+            column_values.append(_as_text(values[i]))
+    if not seen:
         raise DataError(f"{path} holds no prompt; needed at least one")
-    table = pa.concat_tables(chunks)
-    for place, name in enumerate(table.column_names[1:], 1):
-        table = table.set_column(place, name, _typed(table[name]))
+    arrays = [pa.array(values, pa.string()) for values in columns]
+    table = pa.table([arrays[0], *map(_typed, arrays[1:])], names=["prompt", *names[1:]])
     return PromptFile(
         table.to_pandas(),
         source=path.name,
         column="" if suffix == ".txt" else found.columns[index],
-        n_empty=reading.n_empty,
-        n_duplicates=reading.n_duplicates,
+        n_empty=n_empty,
+        n_duplicates=n_duplicates,
     )
-
-
-class _Reading:
-    """Keep the rows with a new prompt, as Arrow tables, which are small."""
-
-    def __init__(self, path: Path, columns: list[str], index: int) -> None:
-        self.path, self.index = path, index
-        self.others = [i for i in range(len(columns)) if i != index]
-        self.names = ["prompt"]
-        self.names += [_RENAMED if columns[i] == "prompt" else columns[i] for i in self.others]
-        self.seen: set[str] = set()
-        self.n_empty = self.n_duplicates = 0
-
-    def chunk(self, rows: list[Row]) -> Any:
-        import pyarrow as pa
-
-        kept: list[Sequence[Any]] = []
-        for place, values in rows:
-            prompt = values[self.index]
-            if prompt is None or (isinstance(prompt, str) and not prompt.strip()):
-                self.n_empty += 1
-                continue
-            try:
-                check_prompt(prompt)
-            except DataError as error:
-                raise DataError(f"{self.path}, {place}: {error}") from error
-            if prompt in self.seen:
-                self.n_duplicates += 1
-                continue
-            self.seen.add(prompt)
-            kept.append(values)
-        order = [self.index, *self.others]
-        arrays = [pa.array([_as_text(row[i]) for row in kept], pa.string()) for i in order]
-        return pa.table(arrays, names=self.names)
-
-
-def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while chunk := list(islice(rows, CHUNK)):
-        yield chunk
 
 
 def _as_text(value: object) -> str | None:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-FUNCTION_WORDS = frozenset(
-    [
-        *("a", "an", "the", "this", "that", "these", "those", "his", "her", "their", "its", "my"),
-        *("and", "or", "but", "nor", "as", "while", "when", "where", "if", "because", "so", "than"),
-        *("who", "whom", "which", "what", "how", "is", "are", "was", "were", "be", "been", "has"),
-        *("have", "had", "does", "do", "did", "can", "could", "will", "would", "may", "should"),
-        *("on", "in", "at", "to", "of", "with", "by", "for", "from", "into", "onto", "near", "up"),
-        *("down", "out", "off", "over", "under", "behind", "beside", "before", "after", "through"),
-        *(
-            "around",
-            "along",
-            "about",
-            "across",
-            "against",
-            "toward",
-            "towards",
-            "between",
-            "inside",
-        ),
-        *("outside", "next", "during", "until", "without", "within", "upon", "not", "both", "it"),
-        *("he", "she", "him", "they", "them", "we", "us", "you", "i", "who's", "some", "another"),
-        *("there", "here", "together", "alone", "again", "away"),
-    ]
+_FUNCTION_WORDS = (
+    "a an the this that these those his her their its my and or but nor as while when where if "
+    "because so than who whom which what how is are was were be been has have had does do did "
+    "can could will would may should on in at to of with by for from into onto near up down out "
+    "off over under behind beside before after through around along about across against toward "
+    "towards between inside outside next during until without within upon not both it he she "
+    "him they them we us you i who's some another there here together alone again away"
 )
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 """Words that end a noun phrase."""
 
 GIVING = frozenset(
@@ -35,29 +20,17 @@ GIVING = frozenset(
 ) | {"gave", "brought", "sent", "lent"}
 """Verbs that take a receiver: "gives her flowers"."""
 
-_NOUNS_IN_ING = frozenset(
-    [
-        *("clothing", "wedding", "ring", "painting", "drawing", "building", "earring", "string"),
-        *(
-            "wing",
-            "morning",
-            "evening",
-            "stocking",
-            "swing",
-            "sibling",
-            "king",
-            "bedding",
-            "ceiling",
-        ),
-    ]
+_ING = (
+    "clothing wedding ring painting drawing building earring string wing morning evening "
+    "stocking swing sibling king bedding ceiling"
 )
-_ADVERBS = frozenset(("also", "just", "always", "never", "still", "then", "now", "often", "soon"))
-_NOT_ADVERBS = frozenset(
-    [
-        *("family", "fly", "belly", "butterfly", "jelly", "early", "daily", "nightly", "weekly"),
-        *("friendly", "elderly", "lovely", "lonely", "curly", "ugly", "silly", "only", "cuddly"),
-    ]
+_NOUNS_IN_ING = frozenset(_ING.split())
+_ADVERBS = frozenset(["also", "just", "always", "never", "still", "then", "now", "often", "soon"])
+_LY = (
+    "family fly belly butterfly jelly early daily nightly weekly friendly elderly lovely lonely "
+    "curly ugly silly only cuddly"
 )
+_NOT_ADVERBS = frozenset(_LY.split())
 _IRREGULAR = {
     "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't",
     "wasn't": "weren't", "hasn't": "haven't", "doesn't": "don't", "goes": "go",
