@@ -8,13 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from scipy.stats import gaussian_kde
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.maps import NeighborMap, neighbor_map, pca_map, principal_plane, umap_map
-from probe.latent.maps.density import group_density
+from probe.latent.maps import NeighborMap, neighbor_map, principal_plane, umap_map
 from probe.latent.maps.faithfulness import map_faithfulness
 
 
@@ -40,7 +38,7 @@ def test_a_planted_plane_is_found_up_to_the_signs_of_its_axes():
 
 def test_the_map_of_the_fitted_rows_has_its_mean_at_the_origin():
     z = np.random.default_rng(0).normal(size=(30, 6)) + 5
-    xy = pca_map(z)
+    xy = principal_plane(z).place(z)
     assert xy.shape == (30, 2)
     np.testing.assert_allclose(xy.mean(axis=0), 0.0, atol=1e-12)
     np.testing.assert_array_equal(xy, principal_plane(z).place(z))
@@ -56,7 +54,9 @@ def test_other_embeddings_are_placed_on_the_same_map():
 @pytest.mark.parametrize("shape", [(30, 6), (60, 600)])
 def test_the_same_input_gives_the_same_map_bit_for_bit(shape):
     z = np.random.default_rng(0).normal(size=shape)
-    np.testing.assert_array_equal(pca_map(z, seed=3), pca_map(z.copy(), seed=3))
+    np.testing.assert_array_equal(
+        principal_plane(z, seed=3).place(z), principal_plane(z.copy(), seed=3).place(z)
+    )
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_umap_takes_fewer_rows_than_neighbours():
     assert np.isfinite(xy).all()
 
 
-@pytest.mark.parametrize("draw", [pca_map, umap_map])
+@pytest.mark.parametrize("draw", [umap_map])
 def test_maps_say_what_is_wrong_with_their_input(draw):
     with pytest.raises(DegenerateDataError, match="all 6 embeddings are the same"):
         draw(np.ones((6, 3)))
@@ -211,7 +211,7 @@ def test_a_map_that_is_the_space_keeps_everything():
 def test_trustworthiness_is_that_of_scikit_learn(k):
     rng = np.random.default_rng(0)
     z = rng.normal(size=(80, 10))
-    for places in (pca_map(z), rng.normal(size=(80, 2))):
+    for places in (principal_plane(z).place(z), rng.normal(size=(80, 2))):
         expected = trustworthiness(z, places, n_neighbors=k, metric="cosine")
         found = map_faithfulness(z, places, n_neighbors=k)
         assert found.trustworthiness == pytest.approx(expected, abs=1e-12)
@@ -249,41 +249,3 @@ def test_faithfulness_says_what_it_needs():
         map_faithfulness(z, z[:, :2], n_neighbors=0)
     with pytest.raises(DataError, match="2 rows; needed at least 3"):
         map_faithfulness(z[:2], z[:2, :2])
-
-
-# Density
-
-
-def test_the_density_is_that_of_scipy_where_the_axes_do_not_correlate():
-    _, place, _ = on_a_plane()  # its coordinates are uncorrelated in the sample
-    table = group_density(place, ["all"] * 40, n_grid=11)
-    expected = gaussian_kde(place.T)(table[["x", "y"]].to_numpy().T)
-    np.testing.assert_allclose(table["density"], expected, atol=1e-12)
-
-
-def test_the_density_of_every_group_adds_up_to_1_on_one_grid():
-    rng = np.random.default_rng(0)
-    places = rng.normal(size=(90, 2)) + 4 * (np.arange(90) < 30)[:, None]
-    group = np.where(np.arange(90) < 30, "female", "male")
-    table = group_density(places, group, n_grid=80, margin=0.3)
-    grids = [part[["x", "y"]].to_numpy() for _, part in table.groupby("group")]
-    np.testing.assert_array_equal(grids[0], grids[1])
-    assert (grids[0][1] - grids[0][0])[1] == 0.0  # x runs fastest
-    area = np.ptp(places[:, 0]) * 1.6 / 79 * np.ptp(places[:, 1]) * 1.6 / 79
-    # the margin leaves out less than one part in a hundred
-    np.testing.assert_allclose(table.groupby("group")["density"].sum() * area, 1.0, atol=0.01)
-    assert table.groupby("group")["n"].first().to_dict() == {"female": 30, "male": 60}
-    peak = table.loc[table[table["group"] == "female"]["density"].idxmax(), ["x", "y"]]
-    np.testing.assert_allclose(peak.to_numpy(float), 4.0, atol=1.0)
-
-
-def test_a_density_says_what_it_needs():
-    places = np.random.default_rng(0).normal(size=(5, 2))
-    with pytest.raises(DegenerateDataError, match="group 'b' has 1 points"):
-        group_density(places, list("aaaab"))
-    with pytest.raises(DegenerateDataError, match="group 'a' has 5 points that do not differ"):
-        group_density(places * [1, 0], list("aaaaa"))
-    with pytest.raises(ShapeError, match=r"needed \(n, 2\)"):
-        group_density(np.ones((5, 3)), list("aaaaa"))
-    with pytest.raises(ValueError, match="n_grid is 1"):
-        group_density(places, list("aaaaa"), n_grid=1)

@@ -1,16 +1,13 @@
-"""Hard debiasing: neutralise what lies in the bias subspace, equalise what defines it."""
+"""Hard debiasing: remove what lies in the bias subspace."""
 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from probe.arrays import Double, Matrix, Vector
-from probe.errors import DataError, DegenerateDataError
-from probe.latent.directions.subspace import group_means, mean_axes
-from probe.latent.erasure.affine import AffineEraser, pair_codes, pair_deviations
-
-_UNIT = 1e-3  # float16 rounds a length of 1 by as much
+from probe.errors import DegenerateDataError
+from probe.latent.directions.subspace import mean_axes
+from probe.latent.erasure.affine import AffineEraser, pair_deviations
 
 
 class HardDebiasEraser(AffineEraser):
@@ -18,9 +15,8 @@ class HardDebiasEraser(AffineEraser):
 
     With pairs, the subspace is spanned by the first principal components of the rows centred at
     the mean of their pair; without them, by the group means as in `GroupSubspace`. `transform`
-    neutralises, ``x - strength * (x on the subspace)``, about the origin as published: only
-    there do equalised words stand alike to all neutral ones. A constant shift of the space
-    therefore matters. Lengths are not made 1 again.
+    neutralises, ``x - strength * (x on the subspace)``, about the origin as published: a constant
+    shift of the space matters. Lengths are not made 1 again; words are not equalised.
 
     Parameters
     ----------
@@ -83,53 +79,6 @@ class HardDebiasEraser(AffineEraser):
         self.center_ = np.zeros(rows.shape[1])
         self.probes_ = self.moves_ = basis[:n_axes]
         return self
-
-    def equalize(self, X: Matrix, pairs: Vector) -> Double:
-        """Make the rows of each pair differ by the subspace only, and by the same length.
-
-        ``nu + sqrt(1 - ||nu||^2) (x_B - mu_B) / ||x_B - mu_B||``, where mu is the mean of the
-        pair, B marks the part in the subspace and ``nu = mu - mu_B``. The result has unit
-        length; the rows of a pair then have the same product with every neutralised one.
-        ``strength`` plays no part.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n, n_features)
-            Embeddings of unit length.
-        pairs : ndarray of int, shape (n,)
-            Pair of each row; rows without a partner, or with a negative number, stay.
-
-        Raises
-        ------
-        DataError
-            If a paired row is not of unit length.
-        DegenerateDataError
-            If the rows of a pair do not differ in the subspace.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        rows = X.astype(np.float64)
-        is_paired, codes, _ = pair_codes(pairs, n_rows=len(rows))
-        paired = rows[is_paired]
-        lengths = np.linalg.norm(paired, axis=1)
-        if (worst := float(np.abs(lengths - 1).max())) > _UNIT:
-            raise DataError(
-                f"a paired embedding has a length that differs from 1 by {worst:.2g}; needed unit "
-                "rows: divide each by its norm"
-            )
-        means = group_means(paired, codes)
-        inside = paired @ self.probes_.T  # (n_paired, n_axes)
-        apart = inside - (means @ self.probes_.T)[codes]
-        sizes = np.linalg.norm(apart, axis=1, keepdims=True)
-        if sizes.min() <= 4 * np.finfo(X.dtype).eps:
-            raise DegenerateDataError(
-                "the rows of a pair do not differ in the bias subspace, so they have no side; "
-                "needed pairs that do: leave this one out"
-            )
-        nu = (means - (means @ self.probes_.T) @ self.probes_)[codes]
-        reach = np.sqrt(np.maximum(1 - (nu**2).sum(axis=1, keepdims=True), 0.0))
-        rows[is_paired] = nu + reach * (apart / sizes) @ self.moves_
-        return rows
 
 
 def _principal(deviations: Double, floor: float) -> Double:

@@ -3,7 +3,6 @@
 from probe.latent.maps.coordinates import (
     NeighborMap,
     neighbor_map,
-    pca_map,
     principal_plane,
     umap_map,
 )
@@ -11,7 +10,6 @@ from probe.latent.maps.coordinates import (
 __all__ = [
     "NeighborMap",
     "neighbor_map",
-    "pca_map",
     "principal_plane",
     "umap_map",
 ]

@@ -52,15 +52,6 @@ def principal_plane(z: Matrix, *, seed: int = 0) -> PrincipalPlane:
     return PrincipalPlane(center=pca.mean_, axes=pca.components_, explained=(first, second))
 
 
-def pca_map(z: Matrix, *, seed: int = 0) -> Double:
-    """Place embeddings of shape (n, n_features) on their principal plane.
-
-    Returns coordinates of shape (n, 2) in embedding units, with the mean at the origin. Use
-    `principal_plane` to place other embeddings on the same map. Raises as it does.
-    """
-    return principal_plane(z, seed=seed).place(z)
-
-
 @dataclass(frozen=True, eq=False)
 class NeighborMap:
     """A map on which neighbours stand together; places other embeddings on it."""
