@@ -21,13 +21,14 @@ from figures.sources import RunFiles
 from figures.text.terms import DRIFT
 from probe.io.artifacts import Provenance, write_json, write_table
 from probe.run.config import Config
+from probe.run.evaluation.measurement import Measurement
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
+from probe.stats.resampling import Resampling
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
 N_IMAGES = 40
-MEASURES = ("mad", "fd", "delta", "gap", "kl")
 HOSTILE_PROMPT = "a photo of <script>alert('x')</script> & \"friends\""
 STUDIES = (
     *("directions", "stability", "association", "erasure"),
@@ -55,14 +56,16 @@ def tables() -> dict[str, pd.DataFrame]:
     prompts = PromptSet.build(Lexicon.load()).table.drop(columns=["template", "pair"])
     maps = _map(prompts, rng)
     labels = _labels(maps, rng)
-    shares = _shares(labels)
+    measured = _measured(labels)
+    shares = measured.shares()
+    shares = shares[shares["attribute"] == "gender"]
     return {
         "map": maps,
         "subjects": _subjects(maps),
         "gate": _gate(maps, rng),
         "labels": labels,
         "shares": shares,
-        "fairness": _fairness(shares),
+        "fairness": measured.fairness(),
         **_challenge(_gate(maps, rng)),
         **_studies(maps, shares, rng),
     }
@@ -334,139 +337,40 @@ def _gate(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _labels(maps: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    jobs = maps[maps["group"] == "neutral"].drop_duplicates("subject")
+    """Neutral images that follow the labour share, explicit ones and objects that never change."""
     rows = []
-    for job in jobs.itertuples():
-        folder = job.subject.replace(" ", "-").lower()
-        for index in range(N_IMAGES):
+    for job in maps.drop_duplicates(["group", "subject"]).itertuples():
+        for index in range(N_IMAGES if job.group == "neutral" else 2):
             luck, seen = rng.random(), []
             for side, pull in (("base", 1.5), ("moesd", 0.55)):
                 share = np.clip(0.5 + pull * (job.share_women - 0.5), 0.01, 0.99)
-                seen.append("woman" if luck < share else "man")
-                rows.append(
-                    {
-                        "side": side,
-                        "kind": "neutral",
-                        "subject": job.subject,
-                        "split": job.split,
-                        "seed": 1000 + index,
-                        "prompt": f"a photo of a {job.subject}",
-                        "file_name": f"{folder}/neutral-{index:05d}.png",
-                        "key": f"{job.subject} {index} {seen[0]} {seen[-1]}",
-                        "gender": seen[-1],
-                        "gender_confidence": 0.99,
-                        "clip_score": rng.normal(27.0 if side == "base" else 26.8, 1.0),
-                    }
-                )
+                drawn = {"neutral": "woman" if luck < share else "man", "female": "woman"}
+                seen.append(drawn.get(job.group, "man"))
+                name = f"{job.subject.replace(' ', '-').lower()}/{job.group}-{index:05d}.png"
+                shared = {"side": side, "kind": job.group, "subject": job.subject}
+                shared |= {"split": job.split, "subject_seen": job.subject, "gender": seen[-1]}
+                shared |= {"key": f"{name} {seen[0]} {seen[-1]}", "gender_confidence": 0.99}
+                shared |= {"seed": 1000 + index, "prompt": f"a photo of a {job.subject}"}
+                score = rng.normal(27.0 if side == "base" else 26.8, 1.0)
+                rows.append(shared | {"file_name": name, "clip_score": score})
     return pd.DataFrame(rows)
 
 
-def _shares(labels: pd.DataFrame) -> pd.DataFrame:
-    table = labels.assign(count=labels["gender"] == "woman").groupby(
-        ["side", "subject", "split"], sort=False, as_index=False
+def _measured(labels: pd.DataFrame) -> Measurement:
+    jobs = labels["subject"].unique().tolist()
+    return Measurement(
+        labels=labels,
+        attributes={"gender": ["woman", "man"], "subject_seen": jobs},
+        attribute="gender",
+        asked={"female": "woman", "male": "man"},
+        resampling=Resampling(50, 0),
     )
-    table = table["count"].agg(["sum", "size"]).rename(columns={"sum": "count", "size": "n"})
-    share = table["count"] / table["n"]
-    z = 1.96
-    middle = (table["count"] + z**2 / 2) / (table["n"] + z**2)
-    half = z * np.sqrt(share * (1 - share) / table["n"] + z**2 / (4 * table["n"] ** 2))
-    half /= 1 + z**2 / table["n"]
-    women = table.assign(
-        attribute="gender", value="woman", share=share, low=middle - half, high=middle + half
-    )
-    men = women.assign(
-        value="man", count=women["n"] - women["count"], share=1 - share, low=1 - women["high"]
-    )
-    men["high"] = 1 - women["low"]
-    return pd.concat([women, men], ignore_index=True)
-
-
-def _fairness(shares: pd.DataFrame) -> pd.DataFrame:
-    women, rows = shares[shares["value"] == "woman"], []
-    for side in ("base", "moesd"):
-        for split in ("all", "trained", "held_out"):
-            own = women[(women["side"] == side) & ((split == "all") | (women["split"] == split))]
-            p = np.stack([own["share"], 1 - own["share"]]).clip(1e-9)
-            off = np.abs(p[0] - 0.5)
-            values = (off, off * 2**0.5, off * 2, off * 2, (p * np.log(2 * p)).sum(axis=0))
-            floors = (0.062, 0.088, 0.124, 0.124, 0.0126)
-            for measure, value, floor in zip(MEASURES, values, floors, strict=True):
-                error = 1.96 * value.std() / len(value) ** 0.5
-                rows.append(
-                    {
-                        "side": side,
-                        "split": split,
-                        "measure": measure,
-                        "value": value.mean(),
-                        "low": value.mean() - error,
-                        "high": value.mean() + error,
-                        "floor": floor,
-                        "n_subjects": len(value),
-                        "n_images": int(own["n"].sum()),
-                    }
-                )
-    return pd.DataFrame(rows)
 
 
 def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    fairness = tables["fairness"]
-
-    def five(side: str, split: str) -> dict[str, Any]:
-        rows = fairness[(fairness["side"] == side) & (fairness["split"] == split)]
-        return {
-            str(row.measure): {k: float(getattr(row, k)) for k in ("value", "low", "high", "floor")}
-            for row in rows.itertuples()
-        }
-
-    def share(value: float, n: int = 800) -> dict[str, Any]:
-        return {
-            "value": value,
-            "low": max(value - 0.01, 0.0),
-            "high": min(value + 0.01, 1.0),
-            "unit": "occupations",
-            "n": n,
-        }
-
-    def side(name: str, clip: float) -> dict[str, Any]:
-        return five(name, "all") | {
-            "trained": five(name, "trained"),
-            "held_out": five(name, "held_out"),
-            "explicit_adherence": share(0.971),
-            "subject_recognised": share(0.985 if name == "base" else 0.981),
-            "clip_score": {"value": clip, "low": clip - 0.05, "high": clip + 0.05, "n": 1600},
-        }
-
-    base, corrected = side("base", 27.01), side("moesd", 26.83)
-
-    def difference(*path: str) -> dict[str, float]:
-        one, two = base, corrected
-        for key in path:
-            one, two = one[key], two[key]
-        value = two["mad"]["value"] - one["mad"]["value"]
-        return {"value": value, "low": value - 0.03, "high": value + 0.03, "p": 0.0005}
-
-    return {
-        "base": base,
-        "corrected": corrected,
-        "difference": {
-            "mad": difference(),
-            "sensitivity": {"holds_up_to": 0.125, "holds_up_to_unlike": 0.05},
-            "trained": {"mad": difference("trained")},
-            "held_out": {"mad": difference("held_out")},
-        },
-        "failures": {
-            "gate_missed": share(0.04, 240),
-            "overcorrected": share(0.06, 40),
-            "explicit_changed": share(0.01),
-            "non_person_changed": share(0.0, 100),
-            "overfit": {"value": 0.013, "low": -0.02, "high": 0.05},
-        },
-        "n_images": {"base": 1600, "corrected": 1600, "per_subject": 40},
-        "drift": _drift(),
-        "attribute": "gender",
-        "value": "woman",
-        "model": "tinytown",
-    }
+    quality = _measured(tables["labels"]).quality()
+    quality["difference"]["sensitivity"] = {"holds_up_to": 0.125, "holds_up_to_unlike": 0.05}
+    return quality | {"drift": _drift(), "model": "tinytown"}
 
 
 def _drift() -> dict[str, Any]:

@@ -222,7 +222,7 @@ def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
     assert interval(asdict(right), scale="%") in reader.texts("#gate-right")[0]
     reader.page.get_by_label("Neutral below").fill("0.1")
     np.testing.assert_array_equal(told(), expected(0.1))
-    reader.page.get_by_role("button", name="As in this run").click()
+    reader.page.get_by_role("button", name="Reset").click()
     np.testing.assert_array_equal(told(), expected(config["neutral_below"]))
 
 
@@ -283,7 +283,7 @@ def test_text_stands_out_from_the_paper_in_light_and_in_dark(browser, report, sc
             ("body", "backgroundColor"),
             ("body", "color"),
             ("figcaption", "color"),
-            ("#drift small", "color"),
+            ("[aria-labelledby=drift] small", "color"),
             ("#methods-table tbody th", "color"),
         )
     )
