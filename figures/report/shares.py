@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import hypot, isnan
+from math import isnan
 from typing import Any
 
 from figures.sources import RunFiles
@@ -45,28 +45,23 @@ def subject_shares(files: RunFiles) -> list[dict[str, Any]]:
 
 
 def change(before: Share, after: Share) -> dict[str, float]:
-    """Bound the change of a share by the intervals of both, as Newcombe's hybrid interval does.
+    """Return the change of a share with Newcombe's interval, -1 to 1; 0 is no change.
 
-    His are Wilson's; with exact ones it is a little wider, and holds more. It takes the two
-    samples for independent. Images of equal noise are not: where they go together, the interval
-    is wider than it need be.
+    It treats the two samples as independent. Images from equal noise are not, which makes the
+    interval conservative where they agree.
 
     Parameters
     ----------
     before, after : mapping
-        Shares with their exact intervals, ``value, low, high``, 0 to 1.
-
-    Returns
-    -------
-    dict
-        ``value, low, high``, -1 to 1; 0 is no change.
+        Shares, 0 to 1, with their numbers of images: ``value, n``.
 
     References
     ----------
     Newcombe, *Interval estimation for the difference between independent proportions*,
     Statistics in Medicine 17 (1998), method 10.
     """
-    value = after["value"] - before["value"]
-    down = hypot(after["value"] - after["low"], before["high"] - before["value"])
-    up = hypot(after["high"] - after["value"], before["value"] - before["low"])
-    return {"value": value, "low": value - down, "high": value + up}
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    counts = (item for of in (after, before) for item in (round(of["value"] * of["n"]), of["n"]))
+    low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff")
+    return {"value": after["value"] - before["value"], "low": float(low), "high": float(high)}
