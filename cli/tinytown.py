@@ -40,7 +40,7 @@ def main(out: Path, work: Path, n_images: int) -> None:
             "hashes": card.hashes(out),
             "losses": {name: card.thin(losses) for name, losses in training.losses.items()},
             "recipe": training.describe(),
-            "classifiers_on_missing_renders": card.measure_classifiers(out, lexicon),
+            "classifiers_on_unseen_renders": card.measure_classifiers(out, lexicon),
             "encoder_share_correlation": card.measure_encoder(out, lexicon),
             "pictures": card.measure_pictures(
                 out,

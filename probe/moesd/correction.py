@@ -35,12 +35,7 @@ class Correction:
         ----------
         prompts : sequence of str
         states : Tensor of shape (n_prompts, max_tokens, n_features)
-            As `TextEncoder.states` returns them.
-
-        Returns
-        -------
-        Tensor of shape (n_prompts, max_tokens, n_features)
-            Rows of other prompts equal those of ``states``, bit for bit.
+            As `TextEncoder.states` returns them; rows of other prompts are returned bit for bit.
         """
         return self._corrected(prompts, states)[0]
 
@@ -66,18 +61,7 @@ class Correction:
 
     @torch.no_grad()
     def encode_toward(self, prompts: Sequence[str], toward_male: torch.Tensor) -> torch.Tensor:
-        """Encode prompts with the token and apply the named expert, whatever the gate decides.
-
-        Parameters
-        ----------
-        prompts : sequence of str
-        toward_male : bool Tensor of shape (n_prompts,)
-            Whether the expert is ``toward-male`` rather than ``toward-female``.
-
-        Returns
-        -------
-        Tensor of shape (n_prompts, max_tokens, n_features)
-        """
+        """Encode prompts with the token and apply `Experts.forward`, whatever the gate decides."""
         states: torch.Tensor = self.experts(self.token.encode(self.encoder, prompts), toward_male)
         return states
 
@@ -93,8 +77,7 @@ class Correction:
         weights : ndarray of shape (n_prompts, 2)
             Of ``toward-female`` and ``toward-male``, as in `Decision.weights`.
         encoder : TextEncoder, optional
-            An encoder of the same base model with adapters loaded, such as a LoRA; the
-            correction's own by default.
+            The same encoder with adapters loaded, such as a LoRA.
 
         Returns
         -------

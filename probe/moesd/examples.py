@@ -1,4 +1,4 @@
-"""Training pictures: an imagefolder, balanced by the attribute's value within each subject."""
+"""Training images: an imagefolder, balanced by the attribute's value within each subject."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from probe.moesd.config import MAX_EXAMPLES
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Pictures with the neutral prompts that they answer."""
+    """Images with their neutral prompts."""
 
     table: pd.DataFrame
     """Columns ``file_name``, ``prompt``, ``subject``, ``value``; equally many rows for each value
@@ -26,34 +26,32 @@ class Examples:
 
     @classmethod
     def read(cls, folder: Path, *, limit: int = MAX_EXAMPLES, seed: int = 0) -> Examples:
-        """Read ``metadata.jsonl`` and balance it; at most ``limit`` pictures, subjects alike.
+        """Read ``metadata.jsonl`` and balance it: at most ``limit`` images, divided over subjects.
 
         Raises
         ------
         DataError
-            If the folder is empty, or no subject has pictures of two values; the counts are told.
+            If the folder is empty, or no subject has images of two values.
         """
         path = Path(folder) / "metadata.jsonl"
         if not path.is_file():
-            raise DataError(
-                f"no training pictures: {path} is missing; run `moesd-probe train` again"
-            )
+            raise DataError(f"no training images: {path} is missing; run `moesd-probe train` again")
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
         if not rows:
-            raise DataError(f"{path} lists no picture; generate training pictures first")
+            raise DataError(f"{path} lists no image; generate training images first")
         table = pd.DataFrame(rows)
         counts = table.groupby(["subject", "value"]).size().unstack(fill_value=0)
         smallest = counts.min(axis=1) if counts.shape[1] > 1 else counts.iloc[:, 0] * 0
         usable = smallest[smallest > 0]
         if usable.empty:
             raise DataError(
-                f"no subject of {path} has pictures of two values; counts: {counts.to_dict()}"
+                f"no subject of {path} has images of two values; counts: {counts.to_dict()}"
             )
         share = limit // (counts.shape[1] * len(usable))
         if share == 0:
             raise DataError(
-                f"{limit} examples cannot hold {counts.shape[1]} values of {len(usable)} subjects; "
-                f"raise n_examples to {counts.shape[1] * len(usable)}"
+                f"{limit} examples are too few for {counts.shape[1]} values of {len(usable)} "
+                f"subjects; raise n_examples to {counts.shape[1] * len(usable)}"
             )
         rng = np.random.default_rng(seed)
         chosen = []
@@ -67,13 +65,13 @@ class Examples:
         return len(self.table)
 
     def pixels(self) -> npt.NDArray[np.float32]:
-        """Read the pictures, (n, 3, height, width), from -1 to 1."""
+        """Read the images, shape (n, 3, height, width), from -1 to 1."""
         root = self.folder.resolve()
-        pictures = []
+        images = []
         for name in self.table["file_name"]:
             path = (root / name).resolve()
             if not path.is_relative_to(root):
                 raise DataError(f"{name!r} lies outside {self.folder}; correct metadata.jsonl")
             with Image.open(path) as image:
-                pictures.append(np.asarray(image.convert("RGB"), dtype=np.float32) / 127.5 - 1)
-        return np.stack(pictures).transpose(0, 3, 1, 2)
+                images.append(np.asarray(image.convert("RGB"), dtype=np.float32) / 127.5 - 1)
+        return np.stack(images).transpose(0, 3, 1, 2)

@@ -11,7 +11,19 @@ DIRECTIONS = ("toward-female", "toward-male")
 """The two directions of a correction; each has its own experts."""
 
 
-class BiasAdapter(nn.Module):
+class Adapter(nn.Module):
+    """Base of one expert: a residual bottleneck with the layers ``down`` and ``up``."""
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Return corrected states of shape (..., n_features)."""
+        return states + self.shift(states)
+
+    def shift(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what `forward` adds to states of shape (..., n_features)."""
+        raise NotImplementedError
+
+
+class BiasAdapter(Adapter):
     """Bottleneck adapter ``x + up(gelu(down(layer_norm(x))))``; ``up`` starts at zero.
 
     Parameters
@@ -35,17 +47,13 @@ class BiasAdapter(nn.Module):
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Return corrected states of shape (..., n_features)."""
-        return states + self.shift(states)
-
     def shift(self, states: torch.Tensor) -> torch.Tensor:
         """Return what `forward` adds to states of shape (..., n_features)."""
         shift: torch.Tensor = self.up(nn.functional.gelu(self.down(self.norm(states))))
         return shift
 
 
-class LowRankAdapter(nn.Module):
+class LowRankAdapter(Adapter):
     """Low-rank adapter ``x + up(down(x))``, linear and without bias; ``up`` starts at zero.
 
     After a linear layer ``Wx + b`` this is the low-rank update ``(I + BA) W``, equal to PEFT's LoRA
@@ -72,17 +80,10 @@ class LowRankAdapter(nn.Module):
         self.up = nn.Linear(width, n_features, bias=False)
         nn.init.zeros_(self.up.weight)
 
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Return corrected states of shape (..., n_features)."""
-        return states + self.shift(states)
-
     def shift(self, states: torch.Tensor) -> torch.Tensor:
         """Return what `forward` adds to states of shape (..., n_features)."""
         shift: torch.Tensor = self.up(self.down(states))
         return shift
-
-
-Adapter = BiasAdapter | LowRankAdapter
 
 
 def make_adapter(n_features: int, width: int, style: str) -> Adapter:
@@ -111,17 +112,12 @@ class Experts(nn.Module):
         )
 
     def forward(self, states: torch.Tensor, toward_male: torch.Tensor) -> torch.Tensor:
-        """Apply one expert to each prompt's states.
+        """Apply to each prompt's states the expert toward male, or else toward female.
 
         Parameters
         ----------
         states : Tensor of shape (n_prompts, n_tokens, n_features)
         toward_male : bool Tensor of shape (n_prompts,)
-            Whether the expert is ``toward-male`` rather than ``toward-female``.
-
-        Returns
-        -------
-        Tensor of shape (n_prompts, n_tokens, n_features)
         """
         female, male = (self.adapters[name] for name in DIRECTIONS)
         corrected = torch.empty_like(states)
@@ -139,10 +135,6 @@ class Experts(nn.Module):
         states : Tensor of shape (n_prompts, n_tokens, n_features)
         weights : Tensor of shape (n_prompts, 2)
             In the order of `DIRECTIONS`; 0 leaves the states unchanged.
-
-        Returns
-        -------
-        Tensor of shape (n_prompts, n_tokens, n_features)
         """
         corrected = states.clone()
         for name, weight in zip(DIRECTIONS, weights.T, strict=True):

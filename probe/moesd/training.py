@@ -160,15 +160,7 @@ def _untrained(
     subjects = tuple(dict.fromkeys(prompts.table["subject"]))
     token = SpecialToken.start(encoder, subjects, stands=config.token_place)
     experts = Experts(encoder.n_features, width=config.width, style=config.style)
-    unet_experts = None
-    if config.has_unet:
-        unet_experts = UNetExperts.start(
-            pipeline.unet,
-            width=config.unet_width,
-            n_experts=config.n_experts,
-            style=config.style,
-            placement=config.placement,
-        )
+    unet_experts = UNetExperts.configured(pipeline.unet, config) if config.has_unet else None
     experts.to(encoder.device).requires_grad_(config.has_text)
     return MoESD(encoder, token, gate, experts, unet_experts)
 

@@ -12,7 +12,7 @@ from torch import nn
 from probe.errors import ModelError
 from probe.io.artifacts import hash_parts
 from probe.io.settings import one_of
-from probe.moesd.config import PLACEMENTS
+from probe.moesd.config import PLACEMENTS, ExpertConfig
 from probe.moesd.experts import DIRECTIONS, make_adapter
 
 BASE = "base"
@@ -99,6 +99,17 @@ class UNetExperts(nn.Module):
         )
         return made.to(unet.device)
 
+    @classmethod
+    def configured(cls, unet: Any, config: ExpertConfig) -> UNetExperts:
+        """Make untrained experts from the settings of a training; see `start`."""
+        return cls.start(
+            unet,
+            width=config.unet_width,
+            n_experts=config.n_experts,
+            style=config.style,
+            placement=config.placement,
+        )
+
     @property
     def n_parameters(self) -> int:
         """Number of trainable weights."""
@@ -119,10 +130,7 @@ class UNetExperts(nn.Module):
     def set_levels(self, sizes: np.ndarray) -> None:
         """Choose levels that give each expert of a direction as many training prompts.
 
-        Parameters
-        ----------
-        sizes : ndarray of shape (n_prompts,)
-            Absolute bias scores of the training prompts.
+        ``sizes`` are the absolute bias scores of these, shape (n_prompts,).
         """
         shares = np.arange(1, self.n_levels) / max(1, self.n_levels)
         self.levels = tuple(float(cut) for cut in np.quantile(sizes, shares))

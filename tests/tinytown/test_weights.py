@@ -44,7 +44,7 @@ def test_the_classifiers_name_unseen_renders(training_card):
     for name in ("classifier", "second_classifier"):
         assert measured[name]["gender"] >= 0.99
         assert measured[name]["subject"] >= 0.98
-    assert training_card["classifiers_on_missing_renders"]["classifier"]["gender"] >= 0.99
+    assert training_card["classifiers_on_unseen_renders"]["classifier"]["gender"] >= 0.99
 
 
 def test_the_cards_pictures_show_what_tinytown_must_show(training_card):

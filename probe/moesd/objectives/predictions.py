@@ -103,8 +103,7 @@ def counterfactual_predictions(
         Number of trajectories, each of one prompt and one value.
     batch_size, seed : int
     """
-    states = frozen_states(correction, prompts)
-    rng = torch.Generator().manual_seed(seed)
+    states, rng = frozen_states(correction, prompts), torch.Generator().manual_seed(seed)
     words = correction.encoder, correction.token, prompts
     taught = counterfactuals.aligned_states(*words).flatten(0, 1)  # (K * n_prompts, ...)
     chosen = torch.randint(len(taught), (n_prompts,), generator=rng)
@@ -130,21 +129,15 @@ def mixture_predictions(
     The reweighted model needs K more predictions at each step; the experts then need none.
     Parameters are those of `counterfactual_predictions`.
     """
-    states = frozen_states(correction, prompts)
-    toward_male = is_female_skewed(correction, prompts)
-    rng = torch.Generator().manual_seed(seed)
+    states, rng = frozen_states(correction, prompts), torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(prompts), (n_prompts,), generator=rng)
-    encoder = correction.encoder
-    bank = balanced_trajectories(
-        pipeline,
-        encoder.states(prompts),
-        counterfactuals.states(encoder, correction.token, prompts),
-        chosen,
-        seed=seed,
-    )
+    plain = correction.encoder.states(prompts)
+    of_words = counterfactuals.states(correction.encoder, correction.token, prompts)
+    bank = balanced_trajectories(pipeline, plain, of_words, chosen, seed=seed)
+    toward_male = is_female_skewed(correction, prompts)[bank.rows]
     return DistilledPredictions(
         "mixture predictions", correction.experts, pipeline.unet, states, bank,
-        bank.rows, toward_male[bank.rows], batch_size=batch_size, rng=rng,
+        bank.rows, toward_male, batch_size=batch_size, rng=rng,
     )  # fmt: skip
 
 

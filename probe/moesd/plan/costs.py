@@ -1,4 +1,4 @@
-"""What one picture costs a U-Net: operations and what the gradient keeps, read off meta tensors."""
+"""Operations and activation memory of one image in a U-Net, from meta tensors."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from probe.moesd.unet_experts import UNetExperts
 from probe.moesd.unet_routing import RoutedUNet
 
 _CHECKPOINTED = ("ResnetBlock2D", "BasicTransformerBlock")
-"""What diffusers runs again in the backward pass when gradients are checkpointed."""
+"""Modules that diffusers recomputes with gradient checkpointing."""
 
 _N_TOKENS = 77  # of CLIP
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one picture in one step."""
+    """Of one image in one step."""
 
     forward_flops: int
     backward_flops: int
     activation_bytes: int
-    """What the gradient keeps, at four bytes a number."""
+    """Tensors saved for the gradient, at four bytes a number."""
     checkpointed_bytes: int
-    """The same if the blocks keep their inputs only: those, and all of the largest block."""
+    """With checkpointing: the inputs of the blocks, and all tensors of the largest block."""
 
 
 def measure_costs(unet: Any, experts: UNetExperts | None, *, latent_size: int) -> Costs:
-    """Run one forward and one backward pass on the meta device and count.
+    """Count one forward and one backward pass on the meta device.
 
-    Operations are those of matrix products, convolutions and attention, two for each multiplication
-    with its addition. Attention is taken to be fused: it keeps its inputs and its output, and no
-    map. The backward pass stops where nothing before is trained.
+    Operations are those of matrix products, convolutions and attention, two per multiply-add.
+    Attention is assumed to be fused: it saves its inputs and its output. The backward pass stops
+    where nothing earlier is trained.
 
     Parameters
     ----------
     unet : UNet2DConditionModel
         On the meta device, frozen.
     experts : UNetExperts, optional
-        Theirs too; without them the gradient goes to the text states.
+        Without them the gradient goes to the text states.
     latent_size : int
         Side of the latents.
     """
@@ -87,13 +87,13 @@ def _inputs(config: Any, size: int) -> dict[str, Any]:
 
 
 class _Kept:
-    """Bytes that autograd saves, each storage once, by the block that would be checkpointed."""
+    """Bytes that autograd saves, each storage once, by the block that could be checkpointed."""
 
     def __init__(self, unet: Any, experts: UNetExperts | None) -> None:
         self._blocks = [m for m in unet.modules() if type(m).__name__ in _CHECKPOINTED]
         modules = [unet] if experts is None else [unet, experts]
         self._weights = {_storage(w) for module in modules for w in module.parameters()}
-        self._alive: list[torch.Tensor] = []  # a storage that is freed would give its name away
+        self._alive: list[torch.Tensor] = []  # the name of a freed storage could be reused
         self._seen: set[int] = set()
         self._by_block: dict[int | None, int] = defaultdict(int)
         self._inputs = 0
@@ -145,7 +145,7 @@ def _storage(tensor: torch.Tensor) -> int:
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Count attention as the fused kernels do it; on the meta device torch takes the plain ones."""
+    """Replace attention by the fused kernels' products; the meta device would use plain ones."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -158,7 +158,7 @@ class _FusedAttention(TorchFunctionMode):
 
 
 class _Attention(torch.autograd.Function):
-    """Products of the forward and the backward pass, without what is between them."""
+    """The products of fused attention, forward and backward, without saved maps."""
 
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
@@ -170,6 +170,6 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         query, key, value, _ = ctx.saved_tensors
         (gradient,) = gradients
-        weights = query @ key.mT  # the fused kernels make them again
+        weights = query @ key.mT  # the fused kernels recompute them
         inner = gradient @ value.mT
         return inner @ key, inner.mT @ query, weights.mT @ gradient

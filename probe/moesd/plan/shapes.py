@@ -1,4 +1,4 @@
-"""The shape of an image model: its configuration files, and its networks without weights."""
+"""The shape of an image model from its configuration files, without weights."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Shape:
 
     @classmethod
     def read(cls, model: str | Path) -> Shape:
-        """Read the configuration files of a model; weights need not be there.
+        """Read the configuration files of a model.
 
         Parameters
         ----------
         model : str or Path
-            As for `probe.text.checkpoints.resolve_model`; hub ids in ``probe/data/shapes.toml``
-            are known without the model.
+            As for `probe.text.checkpoints.resolve_model`. Models in ``probe/data/shapes.toml`` need
+            not be present.
 
         Raises
         ------
@@ -46,15 +46,13 @@ class Shape:
                 return cls(shape["unet"], (shape[_TEXT],), shape["vae"])
         folder = resolve_model(model)
         texts = sorted(folder.glob(f"{_TEXT}*/config.json"))
-        unet = folder / "unet" / "config.json"
-        if missing := [
-            part for part, found in (("unet", unet.is_file()), (_TEXT, texts)) if not found
-        ]:
+        unet, vae = (folder / part / "config.json" for part in ("unet", "vae"))
+        if not unet.is_file() or not texts:
+            part = _TEXT if unet.is_file() else "unet"
             raise ModelError(
-                f"{folder} has no {missing[0]}/config.json; needed the folder of a pipeline with a "
+                f"{folder} has no {part}/config.json; needed the folder of a pipeline with a "
                 "U-Net, as of Stable Diffusion v1.x, v2.x or XL"
             )
-        vae = folder / "vae" / "config.json"
         return cls(
             unet=read_config(unet),
             text_encoders=tuple(read_config(path) for path in texts),
@@ -68,36 +66,33 @@ class Shape:
 
     @property
     def pixels_per_latent(self) -> int:
-        """Side of the square of pixels that one latent stands for."""
+        """Pixels per latent along one side."""
         blocks = 4 if self.vae is None else len(self.vae["block_out_channels"])
         return int(2 ** (blocks - 1))
 
     def build_unet(self) -> Any:
-        """Make the U-Net on the meta device: its modules and shapes, no memory."""
+        """Make the U-Net on the meta device, frozen: modules and shapes without memory."""
         import diffusers
 
-        return _build(diffusers.UNet2DConditionModel, self.unet)
+        with torch.device("meta"):
+            return diffusers.UNet2DConditionModel.from_config(self.unet).requires_grad_(False)
 
     def count_frozen(self) -> dict[str, int]:
         """Count the weights of the text encoders and of the VAE."""
         import diffusers
         import transformers
 
-        n_text = 0
-        for config in self.text_encoders:
-            network = getattr(transformers, config["architectures"][0])
-            settings = {name: value for name, value in config.items() if name[0] != "_"}
-            with torch.device("meta"):
-                n_text += n_weights(network(network.config_class(**settings)))
-        n_vae = 0 if self.vae is None else n_weights(_build(diffusers.AutoencoderKL, self.vae))
-        return {_TEXT: n_text, "vae": n_vae}
+        counts = {_TEXT: 0, "vae": 0}
+        with torch.device("meta"):
+            for config in self.text_encoders:
+                network = getattr(transformers, config["architectures"][0])
+                settings = {name: value for name, value in config.items() if name[0] != "_"}
+                counts[_TEXT] += n_weights(network(network.config_class(**settings)))
+            if self.vae is not None:
+                counts["vae"] = n_weights(diffusers.AutoencoderKL.from_config(self.vae))
+        return counts
 
 
 def n_weights(module: torch.nn.Module) -> int:
     """Count the weights of a network."""
     return sum(weight.numel() for weight in module.parameters())
-
-
-def _build(network: Any, config: dict[str, Any]) -> Any:
-    with torch.device("meta"):
-        return network.from_config(config)

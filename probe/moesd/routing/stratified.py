@@ -71,7 +71,7 @@ def full_allocation(target: Double, *, strength: float = 1.0) -> Double:
     Parameters
     ----------
     target : ndarray of shape (K,)
-        Wanted shares, of sum 1.
+        Wanted shares t, of sum 1.
     strength : float, default=1.0
         s, from 0 (base model only) to 1.
 
