@@ -106,24 +106,15 @@ def text_encoders(folder: Path) -> tuple[str, ...]:
 
 
 def choose_encoder(folder: Path, encoder: str | None = None) -> str:
-    """Choose a text encoder of a model, and check that it exists.
+    """Name of a text encoder of a model, checked to exist.
 
-    Parameters
-    ----------
-    folder : Path
-        A pipeline's folder or a transformers one.
-    encoder : str, optional
-        A part of the pipeline such as ``"text_encoder_2"``; the first one if not given.
-
-    Returns
-    -------
-    str
-        Its name; ``""`` for a transformers folder, which is itself the text encoder.
+    ``encoder`` is a part of a pipeline such as ``"text_encoder_2"``; its first one by default. For
+    a transformers folder, which is itself the text encoder, the name is ``""``.
 
     Raises
     ------
     ModelError
-        If the folder is neither, or a pipeline without a text encoder.
+        If the folder is no model, or a pipeline without a text encoder.
     ValueError
         If there is no such text encoder.
     """

@@ -31,21 +31,10 @@ _PROJECTED = "CLIPTextModelWithProjection"
 def load_parts(
     folder: Path, encoder: str | None = None, *, allow_pickle: bool = False
 ) -> tuple[Any, Any]:
-    """Load a text encoder and its tokenizer, in float32.
+    """Load a text encoder and its tokenizer from transformers, in float32.
 
-    Parameters
-    ----------
-    folder : Path
-        A pipeline's folder or a transformers one.
-    encoder : str, optional
-        Which text encoder of a pipeline, e.g. ``"text_encoder_2"``; the first one if not given.
-    allow_pickle : bool
-        Open weights that exist only as pickle, which can run code.
-
-    Returns
-    -------
-    model, tokenizer
-        transformers objects.
+    ``encoder`` is as for `probe.text.checkpoints.choose_encoder`; ``allow_pickle`` opens weights
+    that exist only as pickle, which can run code.
 
     Raises
     ------

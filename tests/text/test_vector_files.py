@@ -271,7 +271,7 @@ def test_rows_may_be_separated_by_tabs_and_names_be_numbers(text):
         ("1 2\na 1 2\nb 3 4\n", "first line of .* says 1 rows of 2; found 2"),
         ("2 2\na 1 2\nb 3\n", "line 3, has 1 numbers; needed 2"),
         ("2 2\na 1 2\nb 3 4 5\n", "line 3, has 3 numbers; needed 2"),
-        ("a 1 2\n\nb 1 x\n", "line 3, has 'x' where a number was needed"),
+        ("a 1 2\n\nb 1 x\n", "line 3, could not convert string to float: 'x'"),
         ("a 1 2\nb 1 nan\n", r"NaN, infinity .* in row 1 \('b'\)"),
         (b"a 1 2\ncaf\xe9 1 2\n", "line 2, is not UTF-8"),
         (b"caf\xe9 1 2\n", "line 1, is not UTF-8"),

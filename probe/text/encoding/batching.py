@@ -7,21 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Indices
 
-def batches_by_length(n_tokens: npt.ArrayLike, batch_size: int) -> Iterator[npt.NDArray[np.intp]]:
-    """Divide prompts into batches, in order of length.
 
-    Parameters
-    ----------
-    n_tokens : int array of shape (n_prompts,)
-        Length of each prompt. Equally long ones stay in their order.
-    batch_size : int
-        Prompts per batch; the last may have fewer.
-
-    Yields
-    ------
-    int ndarray of shape (n,)
-        The rows of one batch. Every row is in exactly one batch.
+def batches_by_length(n_tokens: npt.ArrayLike, batch_size: int) -> Iterator[Indices]:
+    """Yield the rows of each batch, in ascending order of length; equal lengths keep their order.
 
     Raises
     ------

@@ -29,20 +29,11 @@ def layer_states(
     layer: int,
     final_norm: bool,
 ) -> torch.Tensor:
-    """Encode token ids up to a layer; gradients pass.
+    """Encode token ids up to a layer; gradients pass, and later layers are not run.
 
-    Parameters
-    ----------
-    model : transformers text encoder
-    input_ids : int64 Tensor of shape (n_prompts, n_tokens)
-    attention_mask : int64 Tensor of the same shape, optional
-    layer, final_norm
-        See `probe.text.encoding.conditioning.Conditioning`. Later layers are not run.
-
-    Returns
-    -------
-    Tensor of shape (n_prompts, n_tokens, n_features)
-        transformers' ``hidden_states[layer]``, normalised on request.
+    ``input_ids`` and ``attention_mask`` are of shape (n_prompts, n_tokens). The result is
+    transformers' ``hidden_states[layer]`` of shape (n_prompts, n_tokens, n_features), normalised on
+    request; see `probe.text.encoding.conditioning.Conditioning`.
     """
     if layer == -1 and final_norm:
         last: torch.Tensor = model(input_ids, attention_mask=attention_mask).last_hidden_state
@@ -70,20 +61,10 @@ def entering_states(
     attention_mask: torch.Tensor | None,
     depths: Sequence[int],
 ) -> list[torch.Tensor]:
-    """States that enter some layers; the first layer, 0, gets the embedded tokens.
+    """States that enter some layers, of shape (n_prompts, n_tokens, n_features) each.
 
-    Parameters
-    ----------
-    model : transformers text encoder
-    input_ids : int64 Tensor of shape (n_prompts, n_tokens)
-    attention_mask : int64 Tensor of the same shape, optional
-    depths : sequence of int
-        Ascending. Layers from the last of them on are not run.
-
-    Returns
-    -------
-    list of Tensor of shape (n_prompts, n_tokens, n_features)
-        One for each depth.
+    ``depths`` are ascending; 0 is the first layer, which gets the embedded tokens. Layers from the
+    last of them on are not run.
     """
     entered: list[torch.Tensor] = []
 

@@ -47,7 +47,7 @@ def end_states(
     pack_size: int = PACK,
     progress: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
-    """States at the last token of every sequence.
+    """States at the last token of every sequence, of shape (n_sequences, n_features).
 
     Parameters
     ----------
@@ -56,17 +56,12 @@ def end_states(
     ids : int array of shape (n_sequences, n_tokens)
         Tokens beyond the length of a row are ignored.
     lengths : int array of shape (n_sequences,)
-        Tokens of each sequence; the state at the last of them is wanted.
     layer, final_norm
         See `probe.text.encoding.conditioning.Conditioning`. Later layers are not run.
     pack_size : int
         Nodes of the prefix tree in one forward pass.
     progress : callable, optional
         Called with (done, total) distinct sequences after each pack.
-
-    Returns
-    -------
-    Tensor of shape (n_sequences, n_features), on the model's device
 
     Notes
     -----

@@ -11,19 +11,9 @@ from probe.text.encoding.conditioning import Pooling
 def prompt_mask(input_ids: torch.Tensor, *, pad_id: int, end_id: int | None) -> torch.Tensor:
     """Mark the tokens of each prompt, as its tokenizer's attention mask does.
 
-    Parameters
-    ----------
-    input_ids : int64 Tensor of shape (n_prompts, n_tokens)
-    pad_id : int
-        The padding's id.
-    end_id : int or None
-        The id that ends a prompt, where the padding's id is ambiguous: CLIP pads with the end
-        itself, or with the id of "!".
-
-    Returns
-    -------
-    int64 Tensor of shape (n_prompts, n_tokens)
-        1 up to and with the first end, or where there is no padding; 0 elsewhere.
+    ``input_ids`` are of shape (n_prompts, n_tokens), as is the result: 1 up to and with the first
+    ``end_id``, or at every id other than ``pad_id`` if ``end_id`` is None. The end is needed where
+    the padding is ambiguous: CLIP pads with the end itself, or with the id of "!".
     """
     if end_id is None:
         return (input_ids != pad_id).long()
@@ -39,21 +29,10 @@ def pool_states(
     pooling: Pooling,
     end_id: int | None,
 ) -> torch.Tensor:
-    """Take one vector from the states of each prompt; not normalised.
+    """Take one vector from the states of each prompt, of shape (n_prompts, n_features).
 
-    Parameters
-    ----------
-    states : Tensor of shape (n_prompts, n_tokens, n_features)
-    input_ids, mask : int64 Tensor of shape (n_prompts, n_tokens)
-        On the same device.
-    pooling : str
-        See `probe.text.encoding.conditioning.Conditioning.pooling`.
-    end_id : int or None
-        The id of the end of a text.
-
-    Returns
-    -------
-    Tensor of shape (n_prompts, n_features)
+    ``states`` are of shape (n_prompts, n_tokens, n_features), ids and mask of (n_prompts,
+    n_tokens). See `probe.text.encoding.conditioning.Conditioning.pooling`.
 
     Raises
     ------

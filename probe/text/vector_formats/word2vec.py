@@ -148,14 +148,12 @@ def _parse(
     n_found = len(fields) + sum(map(is_number, name.split(separator)[1:]))
     try:
         if n_found != n_features:
-            raise ValueError(f"{n_found} numbers; needed {n_features}")
+            raise ValueError(f"has {n_found} numbers; needed {n_features}")
         with np.errstate(over="ignore"):  # an infinity is refused, with its row, by NamedVectors
             return name, np.fromiter(map(float, fields), np.float32, n_features)
     except ValueError as error:
-        wrong = next((repr(field) for field in fields if not _is_float(field)), "")
-        found = f"{wrong} where a number was needed" if wrong else error
         raise DataError(
-            f"{path}, line {number}, has {found}; correct it or write the file anew"
+            f"{path}, line {number}, {one_line(error)}; correct it or write the file anew"
         ) from error
 
 
@@ -201,11 +199,3 @@ def _count_numbers(fields: Sequence[str]) -> int:
     """Count the numbers at the end of a row; its first field is its name, whatever it is."""
     n_numbers = next((n for n, f in enumerate(fields[::-1]) if not is_number(f)), len(fields))
     return max(min(n_numbers, len(fields) - 1), 1)
-
-
-def _is_float(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
