@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from cli.reference import PAGE, reference
+from probe.run.registry import settings_tables
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -65,6 +67,13 @@ def test_every_option_that_a_page_names_is_one(path):
     for name, words in mentions_in(path):
         options = {word.split("=")[0] for word in words if word.startswith("--")}
         assert options <= options_of(main.commands[name]), f"{name} {' '.join(words)}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
+def test_every_setting_that_a_page_names_is_one(path):
+    tables = settings_tables()
+    for table, name in re.findall(r"\b(\w+)\.(\w+)=", path.read_text("utf-8")):
+        assert name in {item.name for item in fields(tables[table])}, f"{table}.{name}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
