@@ -26,8 +26,7 @@ def mean_interval(
 ) -> Interval:
     """Return the mean over rows with its 95 % interval over clusters.
 
-    See `mean_test`, whose interval this is. For the mean of the means of clusters, whatever their
-    sizes, average them first (`probe.stats.validation.cluster_means`).
+    See `mean_test`, whose interval this is.
     """
     found = _mean_test(values, 0.0, clusters, bounds, resampling, unit)
     return Interval(found.value, found.low, found.high, unit, found.n)

@@ -81,13 +81,6 @@ def cluster_sums(values: Double | Mask, clusters: npt.ArrayLike | None) -> tuple
     return sums, sizes
 
 
-def cluster_means(values: Double, clusters: npt.ArrayLike) -> Double:
-    """Return the mean of the values of each cluster, in the order of the cluster's codes."""
-    _, codes, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
-    means: Double = np.bincount(codes, weights=values) / sizes
-    return means
-
-
 def ratio_spread(sums: Double, sizes: Double, mean: Double | float) -> Double:
     """Return the standard deviation over clusters of a mean over rows, a ratio of sums.
 

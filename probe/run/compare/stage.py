@@ -10,7 +10,7 @@ import pandas as pd
 
 from probe.audit.fairness import noise_floor
 from probe.errors import OptionError
-from probe.io.artifacts import hash_parts, read_json, read_table, write_json, write_table
+from probe.io.artifacts import hash_parts, read_json, write_json, write_table
 from probe.io.settings import settings_line
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import Judgement
@@ -144,11 +144,6 @@ class CompareMethods(StudyStage):
         of_rows = ("faces", "face_margin")
         settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
         return hash_parts("compare, by kind of caption", INTERVALS, settings, *self.names, *rows)
-
-
-def read_methods(run: Run) -> pd.DataFrame:
-    """Read the table: one row a method and measured figure."""
-    return read_table(run.folder / TABLE, kind="methods")[0]
 
 
 def _table(methods: Sequence[dict[str, Any]]) -> pd.DataFrame:

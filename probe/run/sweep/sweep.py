@@ -32,9 +32,6 @@ SCORES = ("explicit_adherence", "subject_recognised", "clip_score")
 WEIGHTS = {"token": "token", "experts": "experts", "unet_experts": "unet-experts"}
 """Files of a correction that hold trained weights, and what kind of file each is."""
 
-DrawSweep = Callable[[Path, str], list[Path]]
-"""Run folder and name of a sweep to the files of its figure."""
-
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
