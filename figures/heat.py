@@ -40,29 +40,39 @@ def draw_heat(
     text : callable, optional
         From the place of a cell and its value to its text; two signed decimals by default.
     """
+    import seaborn
+
     values = grid.to_numpy(float)
     shown = np.abs(values) if norm.vmin is not None and norm.vmin >= 0 else values
-    image = axes.pcolormesh(
-        np.ma.masked_invalid(shown), cmap=colors, norm=norm, edgecolor="white", linewidth=0.8
+    write = text or (lambda row, column, value: signed(value))
+    labels = np.array([write(*place, value) for place, value in np.ndenumerate(values)])
+    seaborn.heatmap(
+        shown,
+        annot=labels.reshape(values.shape),
+        fmt="",
+        annot_kws={"fontsize": points(6.5)},
+        cmap=colors,
+        norm=norm,
+        mask=~np.isfinite(values),
+        cbar=False,
+        linewidths=0.8,
+        ax=axes,
     )
+    axes.invert_yaxis()  # the first row at the bottom
     axes.set_facecolor("0.93")  # a cell without a value
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            color = colors(norm(shown[row, column]))
-            is_dark = np.dot(color[:3], (0.299, 0.587, 0.114)) < 0.55
-            number = signed(value) if text is None else text(row, column, value)
-            where = {"ha": "center", "va": "center", "fontsize": points(6.5)}
-            axes.text(column + 0.5, row + 0.5, number, color="white" if is_dark else "0.2", **where)
     for row, column in marked:
         corner = (list(grid.columns).index(column), list(grid.index).index(row))
         frame = {"fill": False, "edgecolor": OKABE_ITO["vermillion"], "linewidth": 1.6}
         axes.add_patch(Rectangle(corner, 1, 1, zorder=4, clip_on=False, **frame))
     names = [str(name) for name in grid.columns]
-    turned: dict[str, Any] = {}
+    turned: dict[str, Any] = {"rotation": 0}
     if sum(map(len, names)) > 20 and max(map(len, names)) > 3:
         turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(np.arange(len(names)) + 0.5, names, **turned)
-    axes.set_yticks(np.arange(len(grid.index)) + 0.5, [str(name) for name in grid.index])
+    axes.set_xticks(np.arange(len(names)) + 0.5, names, **({"rotation": 0} | turned))
+    axes.set_yticks(
+        np.arange(len(grid.index)) + 0.5, [str(name) for name in grid.index], rotation=0
+    )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    return image
+    mesh: ScalarMappable = axes.collections[0]
+    return mesh
