@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import OKABE_ITO, WIDE, StyledFigure, points, styled
+from probe.run.compare.methods import ORACLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +26,9 @@ KINDS = {
     "baseline": ("blue", "^"),
 }
 """Colour and marker by kind of method."""
-ORACLE = "explicit-mixing"
 _FOUND = add_source(
     "methods_found",
-    "methods noise_floor n_images attribute",
+    "methods fairest noise_floor n_images attribute",
     path="comparison/methods.json",
     kind="comparison",
     stage="compare methods",

@@ -7,13 +7,12 @@ from typing import Any
 
 from figures.text.tables import aligned
 from probe.run.compare.measurement import ranked
+from probe.run.compare.methods import ORACLE
 from probe.run.evaluation.measurement import SIDES
 from probe.stats.notation import interval, number, p_value
 
 Found = Mapping[str, Any]
 
-ORACLE = "explicit-mixing"
-"""It knows which prompts are neutral and states the gender in them: the best possible method."""
 METHOD_COLUMNS = (
     ("mad", "MAD", 3),
     ("mad_trained", "training", 3),
@@ -31,7 +30,7 @@ _SHORT = {"clip_like_for_like": "its change, same gender", "clip_of_captions": "
 
 
 def methods_table(found: Found) -> str:
-    """One row a method, the fairest first; those that lose explicit prompts are marked."""
+    """One row a method, by MAD; those not shown to keep explicit adherence are marked and last."""
     methods = ranked(found["methods"])
     titles = [_SHORT.get(key, title) for key, title, _ in METHOD_COLUMNS]
     rows = [["method", *titles, "weights", "train s", "s/image"]]
@@ -53,30 +52,34 @@ def methods_table(found: Found) -> str:
         "images an occupation"
     )
     if any(not of["keeps_explicit"] for of in methods):
-        lines.append("* explicit adherence is more than 1 point below the base model's")
+        lines.append("* not shown to keep explicit adherence within 1 point of the base model's")
     return "\n".join([*lines, *winners(found)])
 
 
 def winners(found: Found) -> list[str]:
-    """Name the baselines that are fairer than ours, keep explicit prompts and are no oracle."""
-    methods = ranked(found["methods"])
-    ours = [of for of in methods if of["name"].startswith("moesd") and of["keeps_explicit"]]
-    if not ours:
-        return []
-    best = min(ours, key=lambda of: of["mad"]["value"])
-    fairer = [
-        of["name"]
-        for of in methods
-        if of["keeps_explicit"]
-        and of["name"] != ORACLE
-        and not of["name"].startswith("moesd")
-        and of["mad"]["value"] < best["mad"]["value"]
+    """Name the fairest method, those less fair, and those that cannot be told apart from it."""
+    tested = found["fairest"]
+    aside = f"(base and the oracle, {ORACLE}, aside)"
+    if tested["fairest"] is None:
+        return [
+            "no method is shown to keep explicit adherence and recognition, so none is called the "
+            f"fairest {aside}"
+        ]
+    less, same = (
+        [of["name"] for of in tested["differences"] if of["is_less_fair"] is is_less]
+        for is_less in (True, False)
+    )
+    texts = [
+        f"lowest MAD of the methods shown to keep explicit adherence and recognition: "
+        f"{tested['fairest']} {aside}"
     ]
-    if fairer:
-        text = f"fairer than {best['name']}, and explicit prompts kept: {', '.join(fairer)}"
-    else:
-        text = f"no baseline that keeps explicit prompts is fairer than {best['name']}"
-    return [f"{text} (the oracle, {ORACLE}, aside)"]
+    if same:
+        texts.append(f"cannot be told apart from it by MAD: {', '.join(same)}")
+    if less:
+        texts.append(
+            f"less fair, p <= 0.05 adjusted for {tested['n_pairs']} pairs: {', '.join(less)}"
+        )
+    return texts
 
 
 def runs_table(found: Found) -> str:

@@ -44,6 +44,19 @@ def equivalence_p(differences: Double, margin: float, *, others: Double | None =
     Schuirmann, *A comparison of the two one-sided tests procedure and the power approach*, J.
     Pharmacokinetics and Biopharmaceutics 15 (1987).
     """
+    negated = None if others is None else -others
+    return max(
+        noninferiority_p(differences, margin, others=others),
+        noninferiority_p(-differences, margin, others=negated),
+    )
+
+
+def noninferiority_p(differences: Double, margin: float, *, others: Double | None = None) -> float:
+    """Test whether a mean difference is certainly not below minus the margin.
+
+    The one-sided t test against ``mean <= -margin``, never below ``2^-n``; parameters, errors and
+    the role of ``others`` are those of `equivalence_p`, which is the larger one of two such tests.
+    """
     from scipy.stats import ttest_ind_from_stats
 
     if not margin > 0:
@@ -56,11 +69,8 @@ def equivalence_p(differences: Double, margin: float, *, others: Double | None =
     n = len(differences) if others is None else min(len(differences), len(others))
     smallest = 0.5**n
     if spread + beside <= 1e-12:  # rounding: a t test has no scale
-        return smallest if abs(mean - negative) < margin else 1.0
-
-    def p(limit: float, alternative: str) -> float:
-        """Test a sum, a difference from the negative; where that is 0, Welch's is Student's."""
-        samples = mean - limit, spread, len(differences), negative, beside, len(added)
-        return float(ttest_ind_from_stats(*samples, equal_var=False, alternative=alternative)[1])
-
-    return max(smallest, p(-margin, "greater"), p(margin, "less"))
+        return smallest if mean - negative > -margin else 1.0
+    # a sum, as a difference from the negative; where that is 0, Welch's test is Student's
+    samples = mean + margin, spread, len(differences), negative, beside, len(added)
+    found = ttest_ind_from_stats(*samples, equal_var=False, alternative="greater")
+    return max(smallest, float(found[1]))

@@ -12,6 +12,8 @@ from probe.arrays import Counts
 from probe.audit.fairness import count_labels, fairness_figures, paired_difference
 from probe.errors import DegenerateDataError
 from probe.images.quality.kid import kid
+from probe.run.compare.fairest import compare_with_fairest, keeps
+from probe.run.compare.methods import BASE, ORACLE
 from probe.run.compare.pictures import Seen
 from probe.run.evaluation import failures
 from probe.run.evaluation.equivalence import like_for_like, over_captions
@@ -28,8 +30,8 @@ SPLITS = {
     "mad_held_out": ("held_out",),
 }
 """Figures of fairness, and the occupations that each is over."""
-TOLERANCE = 0.01
-"""A method keeps explicit prompts if it honours at most so much less of them than the base."""
+ADHERENCE_MARGIN = 0.01
+"""Largest loss of explicit adherence that does not matter; our choice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,8 @@ class Judgement:
     asked: Mapping[str, str]
     """Kind of explicit prompt -> the value that it asks for."""
     resampling: Resampling
+    recognition_margin: float = 0.05
+    """Largest loss of the share of pictures recognised that does not matter."""
 
     def figures(self, name: str, seen: Seen) -> Found:
         """Every figure of one method.
@@ -73,7 +77,7 @@ class Judgement:
             clusters=by_subject(table.loc[neutral, "subject"]),
             resampling=self.resampling,
         )
-        said = self._said(table)
+        said, kept = self._said(table), self._kept(table)
         adherent = failures.share_over(said["subject"], self._is_adherent(said))
         thing, explicit = table["kind"] == "object", table["kind"].isin(list(self.asked))
         return {
@@ -81,7 +85,8 @@ class Judgement:
             **fairness,
             "difference": asdict(change),
             "explicit_adherence": adherent,
-            "keeps_explicit": adherent["value"] >= self._base_adherent - TOLERANCE,
+            "keeps_explicit": name == BASE or kept["explicit_adherence"]["is_kept"],
+            "kept": kept,
             "explicit_changed": failures.share_over(
                 table.loc[explicit, "subject"], ~is_same[explicit]
             ),
@@ -112,9 +117,33 @@ class Judgement:
             **seen.row,
         }
 
-    @property
-    def _base_adherent(self) -> float:
-        return float(self._is_adherent(self._said(self.base.labels)).mean())
+    def compared(self, seen: Mapping[str, Seen], methods: Sequence[Found]) -> Found:
+        """Compare the methods with the fairest one; see `compare_with_fairest`."""
+        counts = {
+            name: self._counts(of.labels) for name, of in seen.items() if name not in (BASE, ORACLE)
+        }
+        kept = [
+            of["name"]
+            for of in methods
+            if of["name"] in counts and all(test["is_kept"] for test in of["kept"].values())
+        ]
+        return compare_with_fairest(counts, kept, resampling=self.resampling)
+
+    def _kept(self, table: pd.DataFrame) -> dict[str, Found]:
+        """Whether adherence and recognition of every occupation's prompts are kept."""
+        base = self.base.labels
+        margins = {
+            "explicit_adherence": (self._adherence, ADHERENCE_MARGIN),
+            "subject_recognised": (_recognition, self.recognition_margin),
+        }
+        return {
+            name: keeps(share(base), share(table), margin=margin, resampling=self.resampling)
+            for name, (share, margin) in margins.items()
+        }
+
+    def _adherence(self, table: pd.DataFrame) -> pd.Series:
+        said = self._said(table)
+        return self._is_adherent(said).groupby(said["subject"]).mean()
 
     def _said(self, table: pd.DataFrame) -> pd.DataFrame:
         """Pictures of explicit prompts in which a value is seen."""
@@ -159,6 +188,11 @@ class Judgement:
         return {**asdict(found), "unit": unit, "n": len(set(subjects)), "n_images": len(subjects)}
 
 
+def _recognition(table: pd.DataFrame) -> pd.Series:
+    neutral = table[table["kind"] == "neutral"]
+    return (neutral[SUBJECT_SEEN] == neutral["subject"]).groupby(neutral["subject"]).mean()
+
+
 def ranked(methods: Sequence[Found]) -> list[Found]:
-    """Sort by fairness, those that keep explicit prompts first."""
+    """Sort by MAD, those that are shown to keep explicit adherence first."""
     return sorted(methods, key=lambda of: (not of["keeps_explicit"], of["mad"]["value"]))

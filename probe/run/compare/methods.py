@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from probe.run.compare.material import Bench
 
 BASE = "base"
+ORACLE = "explicit-mixing"
+"""It knows which prompts are neutral and states the gender in them: no method, but a bound."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from probe.audit.fairness import noise_floor
@@ -25,6 +26,7 @@ from probe.run.compare.pictures import (
 from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import StudyStage
+from probe.stats.multiplicity import holm
 
 RESULT = f"{FOLDER}/methods.json"
 
@@ -112,10 +114,16 @@ class CompareMethods(StudyStage):
             values=values,
             asked={"female": config.female, "male": config.male},
             resampling=config.resampling,
+            recognition_margin=config.recognition_margin,
         )
-        methods = [judgement.figures(name, read_row(bench, name)) for name in self.names]
+        seen = {name: read_row(bench, name) for name in self.names}
+        methods = [judgement.figures(name, of) for name, of in seen.items()]
+        adjusted = holm(np.array([of["difference"]["p"] for of in methods]))
+        for of, p in zip(methods, adjusted, strict=True):
+            of["difference"]["p_holm"] = float(p)
         figures = {
             "methods": methods,
+            "fairest": judgement.compared(seen, methods),
             "noise_floor": noise_floor(bench.n_images, len(values)),
             "n_images": {
                 "per_subject": bench.n_images,
@@ -140,10 +148,10 @@ class CompareMethods(StudyStage):
 
     def _made_from(self, bench: Bench) -> str:
         rows = (row_made_from(bench, name) for name in self.names)
-        of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
+        of_runs = ("features", "calibration", "clip_margin")
         of_rows = ("faces", "face_margin")
         settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
-        return hash_parts("compare, by kind of caption", INTERVALS, settings, *self.names, *rows)
+        return hash_parts("compare, paired tests", INTERVALS, settings, *self.names, *rows)
 
 
 def _table(methods: Sequence[dict[str, Any]]) -> pd.DataFrame:
