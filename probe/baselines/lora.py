@@ -12,7 +12,7 @@ from torch.nn import functional
 from probe.baselines import BASELINES
 from probe.baselines.method import Material, Method
 from probe.baselines.weights import EditedWeights
-from probe.errors import DataError, ProbeError
+from probe.errors import DataError
 from probe.images.denoising import encode_images, prediction_target
 
 ADAPTED = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -85,13 +85,9 @@ def build(
 @contextmanager
 def _adapted(unet: Any, rank: int, seed: int) -> Iterator[dict[str, Any]]:
     """Insert LoRA layers into a U-Net, by name, and remove them afterwards."""
-    try:
-        from peft import LoraConfig
-        from peft.tuners.lora import LoraLayer
-    except ImportError as error:
-        raise ProbeError(
-            "the baseline 'lora' needs PEFT; install it with `pip install 'moesd-probe[lora]'`"
-        ) from error
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraLayer
+
     config = LoraConfig(
         r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=ADAPTED
     )

@@ -9,8 +9,6 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import ProbeError
-
 if TYPE_CHECKING:
     import torch
 
@@ -71,21 +69,9 @@ def total(values: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def _state() -> Any:
-    """Connect the processes, once, when they first communicate.
-
-    Raises
-    ------
-    ProbeError
-        If accelerate is missing.
-    """
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise ProbeError(
-            f"{world_size()} processes were launched, which needs accelerate; install it with "
-            "`pip install 'moesd-probe[processes]'`, or launch one"
-        ) from error
+    """Connect the processes, once, when they first communicate."""
     import torch
+    from accelerate import PartialState
 
     # Without this, accelerate runs each process alone on a machine without a GPU.
     is_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"

@@ -1,6 +1,5 @@
 """Methods that change the denoiser: what they add or put in, and that they give it back."""
 
-import sys
 import warnings
 
 import numpy as np
@@ -15,7 +14,6 @@ from probe.baselines.lookup import Lookup
 from probe.baselines.method import Trial
 from probe.baselines.uce import edit_projection
 from probe.baselines.weights import EditedWeights
-from probe.errors import ProbeError
 from probe.images.intervention import Condition, Intervention
 
 OPEN, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"
@@ -221,9 +219,3 @@ def test_a_lora_learns_and_leaves_the_denoiser_as_it_was(material, denoise):
 def test_the_same_material_gives_the_same_lora(material):
     made = [lora.build(material, rank=2, n_steps=2, batch_size=4).intervention for _ in range(2)]
     assert made[0].signature(Condition("any")) == made[1].signature(Condition("any"))
-
-
-def test_without_peft_it_is_said_how_to_install_it(material, monkeypatch):
-    monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ProbeError, match=r"pip install 'moesd-probe\[lora\]'"):
-        lora.build(material, n_steps=1)

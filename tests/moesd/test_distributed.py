@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from probe.errors import ProbeError, StageError
+from probe.errors import StageError
 from probe.images.pipelines import load_pipeline
 from probe.io import distributed
 from probe.io.artifacts import read_tensors
@@ -95,12 +95,6 @@ def test_only_training_is_shared_out(launched, tmp_path):
         pass
     with held(tmp_path, by_all=True):
         assert (tmp_path / ".lock").exists()
-
-
-def test_without_accelerate_several_processes_are_refused(launched, monkeypatch):
-    monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(ProbeError, match=r"pip install 'moesd-probe\[processes\]'"):
-        distributed.barrier()
 
 
 def test_a_batch_that_is_skipped_takes_as_much_chance_as_one_that_is_computed(
