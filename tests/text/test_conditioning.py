@@ -13,7 +13,6 @@ from transformers import CLIPTextModelWithProjection
 
 from probe.errors import ModelError
 from probe.text.checkpoints import TINYTOWN, model_revision, text_encoders
-from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import (
     KNOWN,
@@ -21,7 +20,6 @@ from probe.text.encoding.conditioning import (
     encoder_revision,
     known_conditioning,
 )
-from probe.text.prompts import PromptSet
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "projection_dim": 16}
 PROMPTS = ["a nurse", "a photo of a mechanic"]
@@ -195,18 +193,3 @@ def test_a_revision_says_which_encoder_and_which_settings_of_the_caller(two):
     )
     changed = Conditioning(layer=-2, final_norm=False, pooling="mean")
     assert TextEncoder.load(two, conditioning=changed).revision == f"{base}+pooling=mean"
-
-
-def test_a_store_never_takes_the_rows_of_one_encoder_for_those_of_another(
-    two, small_lexicon, tmp_path
-):
-    from probe.text.lexicon import Lexicon
-
-    prompts = PromptSet.build(Lexicon.load(small_lexicon)).select(group="object")
-    store, n = EmbeddingStore(tmp_path), len(set(prompts.prompts))
-    first, second = (TextEncoder.load(two, encoder=name) for name in text_encoders(two))
-    assert store.update(first, prompts) == n
-    assert store.update(first, prompts) == 0
-    before = store.vectors()
-    assert store.update(second, prompts) == n
-    assert abs(store.vectors() - before).max() > 1e-2
