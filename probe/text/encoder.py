@@ -125,7 +125,7 @@ class TextEncoder:
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
         """Turn prompts into token ids, padded as diffusers pads.
 
-        Prompts that are too long are cut off, which the logger ``probe`` announces.
+        Prompts that are too long are cut off, with a warning of the logger ``probe``.
 
         Returns
         -------
@@ -156,22 +156,15 @@ class TextEncoder:
         -------
         float32 Tensor of shape (n_prompts, max_tokens, n_features)
         """
-        check_no_string("prompts", prompts)
-        row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
-        ids = self.tokenize(list(row_of))
+        distinct, rows = _distinct(prompts)
+        ids = self.tokenize(distinct)
         if not len(ids):
             return torch.empty(0, self.max_tokens, self.n_features, device=self.device)
         states = torch.cat([self.forward_ids(batch) for batch in ids.split(batch_size)])
-        if len(states) == len(prompts):
-            return states
-        return states[[row_of[prompt] for prompt in prompts]]
+        return states if len(states) == len(prompts) else states[rows]
 
     def forward_ids(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Encode token ids; gradients pass, so that a token can be trained.
-
-        Parameters
-        ----------
-        input_ids : int64 Tensor of shape (n_prompts, n_tokens)
+        """Encode token ids of shape (n_prompts, n_tokens) to states; gradients pass.
 
         Returns
         -------
@@ -206,8 +199,8 @@ class TextEncoder:
         head = find_head(self.model)
         if head is None:
             raise ModelError(
-                f"{type(self.model).__name__} of {self.id} has no pooled output; its states are "
-                "what conditions: take `states`, or `embed` for one vector a prompt"
+                f"{type(self.model).__name__} of {self.id} has no pooled output; use `states`, or "
+                "`embed` for one vector a prompt"
             )
         ids = self.tokenize(prompts).to(self.device)
         pooled = [torch.empty(0, self.n_features, device=self.device)]
@@ -218,22 +211,13 @@ class TextEncoder:
         return output
 
     def pool(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-        """Take one vector from the states of each prompt; not normalised.
+        """Take one vector from the states of each prompt, as `Conditioning.pooling` says.
 
-        `Conditioning.pooling` says which. For CLIP it is the state at the first end-of-text token,
-        found by its id: transformers takes the largest id where the configuration says
-        ``eos_token_id = 2``, as those of Stable Diffusion do, which would be an added token. It is
-        taken from the states that condition the image: for SDXL from the penultimate layer, without
-        the final normalisation.
-
-        Parameters
-        ----------
-        states : Tensor of shape (n_prompts, n_tokens, n_features)
-        input_ids : int64 Tensor of shape (n_prompts, n_tokens)
-
-        Returns
-        -------
-        Tensor of shape (n_prompts, n_features)
+        ``states`` are of shape (n_prompts, n_tokens, n_features), ``input_ids`` of (n_prompts,
+        n_tokens), the result of (n_prompts, n_features); not normalised. For CLIP it is the state
+        at the first end-of-text token, found by its id: transformers takes the largest id where the
+        configuration says ``eos_token_id = 2``, as those of Stable Diffusion do, which would be an
+        added token.
 
         Raises
         ------
@@ -265,9 +249,8 @@ class TextEncoder:
         -------
         float32 ndarray of shape (n_prompts, n_features)
         """
-        check_no_string("prompts", prompts)
-        row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
-        ids = self.tokenize(list(row_of))
+        distinct, order = _distinct(prompts)
+        ids = self.tokenize(distinct)
         n_tokens = self._count_tokens(ids)
         if self.conditioning.pooling == "end" and can_pack(self.model):
             pooled = end_states(
@@ -289,7 +272,12 @@ class TextEncoder:
                 n_done += len(rows)
                 if progress is not None:
                     progress(n_done, len(ids))
-        return vectors[[row_of[prompt] for prompt in prompts]]
+        return vectors[order]
+
+    def prompt_mask(self, ids: torch.Tensor) -> torch.Tensor:
+        """Mark the tokens of each prompt, its end with them; see `pooling.prompt_mask`."""
+        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        return prompt_mask(ids, pad_id=pad, end_id=end if self.is_causal or pad == end else None)
 
     def _count_tokens(self, ids: torch.Tensor) -> npt.NDArray[np.intp]:
         """Count the tokens of each prompt that its pooled state depends on."""
@@ -303,7 +291,9 @@ class TextEncoder:
         end = self.tokenizer.eos_token_id
         return pool_states(states, ids, self.prompt_mask(ids), pooling=pooling, end_id=end)
 
-    def prompt_mask(self, ids: torch.Tensor) -> torch.Tensor:
-        """Mark the tokens of each prompt, its end with them; see `pooling.prompt_mask`."""
-        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        return prompt_mask(ids, pad_id=pad, end_id=end if self.is_causal or pad == end else None)
+
+def _distinct(prompts: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The distinct prompts, and the position among them of each prompt."""
+    check_no_string("prompts", prompts)
+    rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
+    return list(rows), [rows[prompt] for prompt in prompts]
