@@ -70,11 +70,10 @@ def read_parts(folder: Path, encoder: TextEncoder | None) -> dict[str, Any]:
         )
     token, _ = read_tensors(folder / "token.safetensors", kind="token")
     arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
-    style = config.get("style", "adapter")
-    experts = Experts(config["n_features"], width=config["width"], style=style)
+    experts = Experts(config["n_features"], width=config["width"], style=config["style"])
     _fill(experts, folder / "experts.safetensors", kind="experts")
     unet_experts = None
-    if (settings := config.get("unet")) is not None:
+    if (settings := config["unet"]) is not None:
         unet_experts = UNetExperts(**{**settings, "levels": tuple(settings["levels"])})
         _fill(unet_experts, folder / _UNET_FILE, kind="unet-experts")
     for module in filter(None, (experts, unet_experts)):
@@ -84,7 +83,7 @@ def read_parts(folder: Path, encoder: TextEncoder | None) -> dict[str, Any]:
         "token": SpecialToken(
             torch.from_numpy(token[TOKEN][0]),
             tuple(config["subjects"]),
-            config.get("token_place", "subject"),
+            config["token_place"],
         ),
         "gate": make_gate(arrays, config),
         "experts": experts,
@@ -115,8 +114,7 @@ def make_gate(arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> Gate:
     ArtifactError
         If a setting is missing, or the gate was trained with other word flags.
     """
-    settings = {"has_list": False, **settings}  # the first version had no word list
-    if settings["has_list"] and tuple(settings.get("flags", ())) != FLAGS:
+    if tuple(settings.get("flags", ())) != FLAGS:
         raise ArtifactError(
             "the gate was trained with other word flags than this version has; train it again"
         )

@@ -114,12 +114,7 @@ class MoESD(Correction):
         return Top1Routing(self, self.unet_experts)
 
     def attach(self, pipeline: Any) -> Attachment:
-        """Correct every prompt that a pipeline is called with, until detached.
-
-        Returns
-        -------
-        Attachment
-            A context manager; ``detach()`` restores the pipeline.
+        """Correct every prompt that a pipeline is called with, until detached; see `Attachment`.
 
         Raises
         ------
@@ -140,12 +135,7 @@ class MoESD(Correction):
     def load(cls, folder: str | Path, encoder: TextEncoder | None = None) -> MoESD:
         """Read a saved correction.
 
-        Parameters
-        ----------
-        folder : path
-            As `save` wrote it.
-        encoder : TextEncoder, optional
-            The encoder it was trained on; loaded by its recorded name by default.
+        The encoder of the training is loaded by its recorded name if it is not given.
 
         Raises
         ------

@@ -24,8 +24,8 @@ class UNetExperts(nn.Module):
     """One bottleneck per expert and cross-attention layer, initially the identity.
 
     For an image of route ``r``, ``shift_r(h)`` is added to the output ``h`` of each cross-attention
-    layer, and the shift of the shared expert ``base`` if there is one. An image without a route is
-    left unchanged, bit for bit. `probe.moesd.unet_routing.RoutedUNet` inserts the experts.
+    layer, and the shift of the shared expert ``base`` if there is one; see
+    `probe.moesd.unet_routing.RoutedUNet`.
 
     Parameters
     ----------
@@ -143,13 +143,7 @@ class UNetExperts(nn.Module):
         return _level_name(DIRECTIONS[int(toward_male)], level, self.n_levels)
 
     def passed(self, route: str) -> tuple[str, ...]:
-        """Name the experts that an image of a route passes.
-
-        Raises
-        ------
-        ValueError
-            If there is no such expert.
-        """
+        """Name the experts that an image of a route passes; refuse an unknown route."""
         if not route:
             return ()
         if route not in self.names:
@@ -166,13 +160,7 @@ class UNetExperts(nn.Module):
         return shift.to(states.dtype)
 
     def check(self, unet: Any) -> None:
-        """Refuse a U-Net that these experts do not fit.
-
-        Raises
-        ------
-        ModelError
-            The message states the number and widths of layers found and needed.
-        """
+        """Refuse a U-Net that these experts do not fit by a `ModelError`."""
         found = cross_attentions(unet, placement=self.placement)
         if found != self.sites:
             raise ModelError(

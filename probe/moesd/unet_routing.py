@@ -42,12 +42,7 @@ class RoutedUNet:
         self._recompile()
 
     def set_routes(self, routes: Sequence[str]) -> None:
-        """Set the expert of each image of the following batches.
-
-        Parameters
-        ----------
-        routes : sequence of str
-            One per image; empty for the base model.
+        """Set the expert of each image of the following batches; empty for the base model.
 
         Raises
         ------

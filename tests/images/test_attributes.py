@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from PIL import Image
 from transformers import AutoModelForImageClassification, ResNetConfig
 from transformers import ResNetForImageClassification as ResNet
 
-from probe.errors import DataError, ModelError
+from probe.errors import ModelError
 from probe.images.attributes import AttributeClassifier
 
 LABELS = ["gender:woman", "age:young", "gender:man", "age:middle", "age:old", "cat", "dog"]
@@ -113,20 +112,6 @@ def test_the_size_of_a_batch_does_not_matter(classifier, pictures):
     np.testing.assert_allclose(whole["age_confidence"], parts["age_confidence"], rtol=1e-5)
 
 
-def test_progress_counts_pictures(classifier, pictures):
-    calls = []
-    classifier.label(pictures, batch_size=4, progress=lambda *call: calls.append(call))
-    assert calls == [(4, 9), (8, 9), (9, 9)]
-
-
-def test_grey_and_transparent_pictures_are_labelled(classifier, pictures):
-    grey = Image.fromarray(pictures[0]).convert("L")
-    opaque = Image.fromarray(pictures[1]).convert("RGBA")
-    found = classifier.label([grey, grey.convert("RGB"), opaque, Image.fromarray(pictures[1])])
-    assert found.iloc[0].equals(found.iloc[1].rename(0))
-    assert found.iloc[2].equals(found.iloc[3].rename(2))
-
-
 def test_labels_without_a_colon_are_one_attribute(tmp_path):
     classifier = AttributeClassifier.load(save_classifier(tmp_path, ["Male", "Female"]))
     assert classifier.attributes == {"label": ["Male", "Female"]}
@@ -150,26 +135,6 @@ def test_only_the_first_colon_divides(tmp_path):
 def test_labels_that_make_no_attributes_are_refused(tmp_path, labels, message):
     with pytest.raises(ModelError, match=message):
         AttributeClassifier.load(save_classifier(tmp_path, labels))
-
-
-def test_a_corrupt_picture_is_named(tmp_path, classifier, pictures):
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    Image.fromarray(pictures[0]).save(good)
-    bad.write_bytes(good.read_bytes()[:100])
-    with pytest.raises(DataError, match=r"bad\.png cannot be read as a picture"):
-        classifier.label([good, bad])
-
-
-def test_no_pictures_are_refused(classifier):
-    with pytest.raises(DataError, match="there are no pictures"):
-        classifier.label([])
-
-
-def test_a_classifier_without_preprocessing_is_refused(tmp_path, folder):
-    bare = shutil.copytree(folder, tmp_path / "bare")
-    (bare / "preprocessor_config.json").unlink()
-    with pytest.raises(ModelError, match=r"has no preprocessor_config\.json"):
-        AttributeClassifier.load(bare)
 
 
 def test_weights_that_are_no_numbers_do_not_become_labels(tmp_path, folder, pictures):

@@ -310,14 +310,6 @@ def test_pictures_of_a_larger_plan_are_removed_and_files_of_others_stay(
     assert found.keys() == contents(base).keys()
 
 
-def test_progress_reaches_the_total_and_never_falls(pipeline, plan, base, tmp_path):
-    told = []
-    make(pipeline, plan, tmp_path, reuse=base, progress=lambda *now: told.append(now))
-    done = [now for now, _ in told]
-    assert done == sorted(done)
-    assert told[-1] == (len(plan), len(plan))
-
-
 def test_wrong_steps_are_refused(pipeline, plan, tmp_path):
     with pytest.raises(ValueError, match="n_steps is 0"):
         make(pipeline, plan, tmp_path, n_steps=0)

@@ -221,16 +221,6 @@ def test_words_say_a_gender_a_person_or_nobody(prompt, flags):
     assert read_flags([]).shape == (0, len(flags))
 
 
-def test_a_gate_saved_before_there_was_a_list_reads_as_it_did(town, by_rate):
-    gate = by_rate[0.01]
-    before = {
-        key: of for key, of in gate_settings(gate).items() if key not in ("has_list", "flags")
-    }
-    again = make_gate(gate_arrays(gate), before)
-    reading = Reading(town.vectors)
-    np.testing.assert_array_equal(again.probabilities(reading), gate.probabilities(reading))
-
-
 def test_vectors_of_another_width_are_refused(gate):
     with pytest.raises(ShapeError, match="width"):
         gate.bias_score(np.zeros((2, 5), dtype=np.float32))
@@ -247,11 +237,3 @@ def test_prompts_without_gendered_ones_are_refused(town):
     few = PromptSet(table.iloc[rows].reset_index(drop=True))
     with pytest.raises(DataError, match="neutral"):
         fit(town, town.vectors[rows], few, neutral_band=0.0)
-
-
-@pytest.mark.parametrize(
-    "setting", [{"gate_kind": "by ear"}, {"gate_reads": "palms"}, {"false_alarm": 1.5}]
-)
-def test_an_unknown_setting_is_refused(setting):
-    with pytest.raises(ValueError, match=next(iter(setting))):
-        TrainConfig(**setting)

@@ -11,63 +11,17 @@ from probe.moesd.plan import plan_training
 from probe.moesd.plan.costs import measure_costs
 from probe.moesd.unet_experts import UNetExperts
 
-STABLE_DIFFUSION = {
-    "unet": {
-        "_class_name": "UNet2DConditionModel",
-        "act_fn": "silu",
-        "attention_head_dim": 8,
-        "block_out_channels": [320, 640, 1280, 1280],
-        "center_input_sample": False,
-        "cross_attention_dim": 768,
-        "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-        "downsample_padding": 1,
-        "flip_sin_to_cos": True,
-        "freq_shift": 0,
-        "in_channels": 4,
-        "layers_per_block": 2,
-        "mid_block_scale_factor": 1,
-        "norm_eps": 1e-05,
-        "norm_num_groups": 32,
-        "out_channels": 4,
-        "sample_size": 64,
-        "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-    },
-    "text_encoder": {
-        "architectures": ["CLIPTextModel"],
-        "hidden_act": "quick_gelu",
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "max_position_embeddings": 77,
-        "model_type": "clip_text_model",
-        "num_attention_heads": 12,
-        "num_hidden_layers": 12,
-        "vocab_size": 49408,
-    },
-}
-"""What the configuration files of Stable Diffusion v1.5 say, as far as shapes depend on it."""
-
-
-def write_model(folder, parts):
-    for name, config in parts.items():
-        (folder / name).mkdir(parents=True)
-        (folder / name / "config.json").write_text(json.dumps(config))
-    return folder
+STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+"""Known from `probe/data/shapes.toml`."""
 
 
 @pytest.fixture(scope="module")
-def stable_diffusion(tmp_path_factory):
-    """A folder with its configuration and no weights."""
-    return write_model(tmp_path_factory.mktemp("model"), STABLE_DIFFUSION)
-
-
-@pytest.fixture(scope="module")
-def plan(stable_diffusion):
-    return plan_training(stable_diffusion)
+def plan():
+    return plan_training(STABLE_DIFFUSION)
 
 
 def test_experts_of_stable_diffusion_stay_within_the_share_of_the_paper(plan):
-    assert plan.frozen["unet"] == 859_520_964
-    assert plan.frozen["text_encoder"] == 123_060_480
+    assert plan.frozen == {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863}
     assert (plan.n_sites, plan.unet_width, plan.n_experts) == (16, 640, 3)
     assert plan.trainable["unet_experts"] == 48_066_240  # 47,923,200 in the bottlenecks
     assert 0.0555 < plan.unet_share <= 0.0565
@@ -80,14 +34,6 @@ def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
     plan, (text_width, unet_width) = plan_training(pipeline_folder, config), (32, 16)
     assert plan.trainable["text_experts"] == 2 * 2 * text_width * 5
     assert plan.trainable["unet_experts"] == 3 * 2 * unet_width * 3 * plan.n_sites
-
-
-@pytest.mark.slow
-def test_the_model_is_known_by_its_name_alone(plan):
-    named = plan_training("stable-diffusion-v1-5/stable-diffusion-v1-5")
-    assert named.trainable == plan.trainable
-    assert named.frozen == {**plan.frozen, "vae": 83_653_863}
-    assert (named.flops_forward, named.flops_backward) == (plan.flops_forward, plan.flops_backward)
 
 
 def test_memory_grows_by_the_same_amount_with_every_picture(plan):
@@ -157,8 +103,8 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
 
 
 @pytest.mark.slow
-def test_a_wider_bottleneck_costs_in_proportion(stable_diffusion, plan):
-    half = plan_training(stable_diffusion, TrainConfig(side="unet", unet_width=320))
+def test_a_wider_bottleneck_costs_in_proportion(plan):
+    half = plan_training(STABLE_DIFFUSION, TrainConfig(side="unet", unet_width=320))
     n_sites, n_experts = 16, 3
     outside = n_experts * 3 * 12_480  # norms, and the biases of `up`
     per_width = n_experts * (2 * 12_480 + n_sites)
@@ -167,8 +113,8 @@ def test_a_wider_bottleneck_costs_in_proportion(stable_diffusion, plan):
     assert half.trainable["text_experts"] == 0
 
 
-def test_the_command_prints_what_the_library_says(stable_diffusion, plan):
-    result = CliRunner().invoke(main, ["plan", "--model", str(stable_diffusion), "--json"])
+def test_the_command_prints_what_the_library_says(plan):
+    result = CliRunner().invoke(main, ["plan", "--model", STABLE_DIFFUSION, "--json"])
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
     assert said["unet_share"] == plan.unet_share
@@ -180,8 +126,9 @@ def test_the_command_prints_what_the_library_says(stable_diffusion, plan):
 
 
 def test_a_model_without_a_unet_is_refused(tmp_path):
-    folder = write_model(tmp_path / "a", {"text_encoder": STABLE_DIFFUSION["text_encoder"]})
+    (tmp_path / "text_encoder").mkdir()
+    (tmp_path / "text_encoder" / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"has no unet/config\.json; needed"):
-        plan_training(folder)
+        plan_training(tmp_path)
     with pytest.raises(ModelError, match="unknown model"):
         plan_training("nosuch")

@@ -110,8 +110,3 @@ def test_the_denoiser_says_the_target_again_under_the_counterfactual_that_was_dr
             bank.latents, bank.times, encoder_hidden_states=states[bank.rows]
         ).sample
     torch.testing.assert_close(again, bank.predictions, atol=1e-5, rtol=1e-4)
-
-
-def test_the_counterfactuals_objective_without_an_image_model_says_what_to_give(town):
-    with pytest.raises(ValueError, match="needs `pipeline`"):
-        town.train(config=TrainConfig(objective="counterfactual"))

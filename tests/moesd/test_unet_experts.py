@@ -4,7 +4,7 @@ import torch
 
 from probe.errors import ModelError, ShapeError
 from probe.images.pipelines import load_pipeline
-from probe.moesd.config import ExpertConfig
+from probe.moesd.plan.shapes import Shape
 from probe.moesd.unet_experts import (
     BASE,
     UNetExperts,
@@ -26,17 +26,7 @@ def pipeline(pipeline_folder):
 @pytest.fixture(scope="module")
 def stable_diffusion():
     """The U-Net of Stable Diffusion v1.5, without weights."""
-    from diffusers import UNet2DConditionModel
-
-    with torch.device("meta"):
-        return UNet2DConditionModel(
-            sample_size=64,
-            block_out_channels=(320, 640, 1280, 1280),
-            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-            cross_attention_dim=768,
-            attention_head_dim=8,
-        )
+    return Shape.read("stable-diffusion-v1-5/stable-diffusion-v1-5").build_unet()
 
 
 def moved(experts, seed=0):
@@ -214,12 +204,3 @@ def test_an_unknown_route_and_a_batch_of_another_size_are_refused(pipeline):
         routed.set_routes([FEMALE] * 3)
         with pytest.raises(ShapeError, match="4 rows but 3 routes"):
             denoise(pipeline, 4)
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("side", "left"), ("placement", "top"), ("style", "prefix"), ("n_experts", 0)],
-)
-def test_bad_settings_are_refused_by_name(option, value):
-    with pytest.raises(ValueError, match=option):
-        ExpertConfig(**{option: value})

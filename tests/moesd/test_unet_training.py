@@ -87,11 +87,6 @@ def test_a_file_of_the_other_style_is_refused(town, trained, low_rank, provenanc
             MoESD.load(mixed, town.encoder)
 
 
-def test_the_latent_objective_cannot_train_experts_in_the_unet():
-    with pytest.raises(ValueError, match="needs no image model"):
-        TrainConfig(side="unet", objective="latent")
-
-
 def test_routes_agree_with_the_gate(town, trained):
     prompts = town.prompts.prompts[::7]
     classes = trained.decide(prompts).classes

@@ -25,13 +25,10 @@ class Loop:
     ----------
     weights : mapping of str to Tensor
         All weights that any objective trains.
-    config : TrainConfig
     n_steps : int
-        Steps of all objectives.
+        Steps of all objectives, which ``progress`` reports.
     checkpoint : Checkpoint, optional
         Where to store the state.
-    progress : callable, optional
-        Called with (steps done, total steps).
 
     Raises
     ------

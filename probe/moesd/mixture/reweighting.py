@@ -26,14 +26,9 @@ def reweigh(weights: torch.Tensor, prior: torch.Tensor, target: torch.Tensor) ->
     Parameters
     ----------
     weights : Tensor of shape (n_rows, K)
-        Posterior weights, of sum 1.
+        Posterior weights, of sum 1, as are those returned.
     prior, target : Tensors of shape (n_rows, K) or (K,)
         The prior q of the weights, positive, and the prior t that is wanted.
-
-    Returns
-    -------
-    Tensor of shape (n_rows, K)
-        Of sum 1; ``weights`` where prior and target are equal.
     """
     changed = weights * target / prior
     return changed / changed.sum(dim=1, keepdim=True)
@@ -58,10 +53,6 @@ def reweigh_prediction(
         v_k, for the same latents under each prompt's counterfactuals.
     prior, target : Tensors of shape (n_rows, K) and (K,)
         Shares of the values without correction, and wanted shares.
-
-    Returns
-    -------
-    Tensor of shape (n_rows, channels, height, width)
     """
     found = mixture_weights(predicted.flatten(1).double(), counterfactuals.flatten(2).double())
     posterior = _lifted(found)

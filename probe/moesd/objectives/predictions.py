@@ -27,21 +27,16 @@ class DistilledPredictions:
 
     Parameters
     ----------
-    name : str
     experts : Experts
-        Trained.
-    unet : UNet2DConditionModel
-        Frozen.
+        Trained; the ``unet`` is frozen.
     states : Tensor of shape (n_prompts, n_tokens, n_features)
         Of neutral prompts with the special token.
-    trajectories : Trajectories
     prompts : int Tensor of shape (n,)
         Row of ``states`` for each stored prediction.
     toward_male : bool Tensor of shape (n,)
         The expert for each stored prediction.
     batch_size : int
         Predictions per step.
-    rng : Generator
     """
 
     pace = 1.0

@@ -27,8 +27,8 @@ class StratifiedRouting(Intervention):
     """Let the gate select prompts, and each image's seed the expert.
 
     With top-1 routing one expert gets all images of a prompt and must shift their shares by the
-    right amount. Here each expert only has to produce its value reliably; the shares follow from
-    the allocation. Closed prompts, and images allocated to the base model, do not change by a bit.
+    right amount; here it only has to produce its value, and the shares follow from the allocation.
+    Closed prompts, and images allocated to the base model, do not change by a bit.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class StratifiedRouting(Intervention):
 
 
 def full_allocation(target: Double, *, strength: float = 1.0) -> Double:
-    """Allocate the share ``strength`` of a prompt's images to experts: ``(1 - s, s t_1, ...)``.
+    """Allocate a share s of a prompt's images to experts: ``(1 - s, s t_1, ..., s t_K)``.
 
     If each expert always produces its value, the resulting shares are ``(1 - s) q + s t``, whatever
     the base model's shares q.
@@ -93,17 +93,10 @@ def minimal_allocation(target: Double, base: Double, *, strength: float = 1.0) -
 
     Parameters
     ----------
-    target : ndarray of shape (K,)
-        Wanted shares t, of sum 1.
+    target, strength
+        As for `full_allocation`, which also describes the result.
     base : ndarray of shape (K,)
         The base model's shares q, of sum 1; an error in them enters the result times u.
-    strength : float, default=1.0
-        s, from 0 (base model only) to 1.
-
-    Returns
-    -------
-    ndarray of shape (K + 1,)
-        Shares of the images: the base model's, then each expert's.
 
     Raises
     ------

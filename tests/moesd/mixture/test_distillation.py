@@ -134,14 +134,3 @@ def test_a_training_that_is_stopped_ends_in_the_same_weights(town, few, pipeline
     resumed = train()
     assert not (tmp_path / "state.safetensors").exists()
     assert all(map(torch.equal, resumed, train()))
-
-
-@pytest.mark.parametrize("setting", [{"side": "unet"}, {"patience": 2}])
-def test_what_the_objective_has_no_use_for_is_refused(setting):
-    with pytest.raises(ValueError, match="'mixture'"):
-        TrainConfig(objective="mixture", **setting)
-
-
-def test_without_an_image_model_it_says_what_to_give(town):
-    with pytest.raises(ValueError, match="needs `pipeline`"):
-        town.train(config=CONFIG)
