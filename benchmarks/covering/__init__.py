@@ -29,3 +29,24 @@ def row(interval: str, n: int, setting: str, coverage: float, **more: Any) -> di
     """A line of the result."""
     found = {"interval": interval, "n": n, "setting": setting, "coverage": round(coverage, 3)}
     return {**found, **more}
+
+
+class Tally:
+    """Count how often an interval, and the standard one beside it, cover the truth; and widths."""
+
+    def __init__(self) -> None:
+        self._covered: list[tuple[bool, bool]] = []
+        self._widths: list[tuple[float, float]] = []
+
+    def add(self, found: Ends, standard: tuple[float, float], truth: float) -> None:
+        """Add the intervals of one trial."""
+        both = (found.low, found.high), standard
+        self._covered.append(tuple(low <= truth <= high for low, high in both))
+        self._widths.append(tuple(high - low for low, high in both))
+
+    def row(self, interval: str, n: int, setting: str) -> dict[str, Any]:
+        """Return the line of the result, with mean widths."""
+        covered, standard = np.mean(self._covered, axis=0)
+        width, usual = (float(f"{of:.3g}") for of in np.mean(self._widths, axis=0))
+        more = {"width": width, "standard": round(standard, 3), "standard_width": usual}
+        return row(interval, n, setting, covered, **more)

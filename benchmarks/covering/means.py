@@ -1,14 +1,16 @@
-"""Intervals of means of scores: over subjects, over rows, over clusters of rows."""
+"""Intervals of means, differences and correlations, beside the standard ones, and their widths."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from covering import N, row
-from probe.stats.correlation import share_correlation
+from covering import N, Tally
+from probe.stats.correlation import share_correlation, share_regression
 from probe.stats.mean import mean_difference, mean_interval
 from probe.stats.resampling import Resampling
 
@@ -23,50 +25,76 @@ SCORES: dict[str, tuple[Draw, float]] = {
 
 
 def rows(n_trials: int) -> Iterator[dict[str, Any]]:
-    """Every mean."""
+    """Every mean; the standard interval is Student's over rows or clusters, and Welch's."""
     for n in N:
         for name, (draw, mean) in SCORES.items():
-            rng = np.random.default_rng(n)
-            subjects, plain, clustered, gap = 0, 0, 0, 0
+            rng, tallies = np.random.default_rng(n), defaultdict(Tally)
             groups = np.repeat(np.arange(n), 10)
             for trial in range(n_trials):
                 options = {"resampling": Resampling(_N_BOOTSTRAP, trial)}
                 scores = np.repeat(draw(rng, n), 10) + rng.normal(size=10 * n)
-                found = mean_interval(scores, clusters=groups, **options)
-                subjects += found.low <= mean <= found.high
-                values = draw(rng, n)
-                found = mean_interval(values, **options)
-                plain += found.low <= mean <= found.high
+                tallies["mean over subjects, 10 images each (CLIP score)"].add(
+                    mean_interval(scores, clusters=groups, **options),
+                    _student(scores.reshape(n, 10).mean(axis=1)),
+                    mean,
+                )
+                values, others = draw(rng, n), draw(rng, n)
+                tallies["mean over rows"].add(
+                    mean_interval(values, **options), _student(values), mean
+                )
                 # clusters of unequal size, whose sizes say nothing of their scores
                 sizes = rng.integers(1, 6, size=n)
                 codes = np.repeat(np.arange(n), sizes)
                 of_rows = np.repeat(draw(rng, n), sizes) + rng.normal(size=len(codes))
-                found = mean_interval(of_rows, clusters=codes, **options)
-                clustered += found.low <= mean <= found.high
-                apart = mean_difference(values, draw(rng, n), **options)
-                gap += apart.low <= 0.0 <= apart.high
-            told = f"{name} scores"
-            yield row(
-                "mean over subjects (CLIP score)",
-                n,
-                told + ", 10 pictures each",
-                subjects / n_trials,
-            )
-            yield row("mean over rows", n, told, plain / n_trials)
-            yield row("mean over clusters of rows", n, told, clustered / n_trials)
-            yield row("gap of two groups", n, told, gap / n_trials)
+                tallies["mean over clusters of rows"].add(
+                    mean_interval(of_rows, clusters=codes, **options),
+                    _student(np.bincount(codes, weights=of_rows) / sizes),
+                    mean,
+                )
+                welch = stats.ttest_ind(values, others, equal_var=False).confidence_interval()
+                tallies["difference of two means"].add(
+                    mean_difference(values, others, **options), tuple(welch), 0.0
+                )
+            for interval, tally in tallies.items():
+                yield tally.row(interval, n, f"{name} scores")
     yield from correlations(n_trials)
 
 
 def correlations(n_trials: int) -> Iterator[dict[str, Any]]:
-    """Pearson's r of bias score and labour share over n occupations."""
-    for n in N:
+    """Pearson's r and the slope of bias score on labour share, beside Fisher's and OLS's."""
+    for n in (5, *N):
         for true in (0.0, 0.6, 0.9):
-            rng, hits = np.random.default_rng([n, round(10 * true)]), 0
-            for _ in range(n_trials):
-                shares = rng.uniform(size=n)
-                leans = true * np.sqrt(12) * (shares - 0.5)
-                bias_scores = leans + np.sqrt(1 - true**2) * rng.normal(size=n)
-                found = share_correlation(bias_scores, shares)
-                hits += found.low <= true <= found.high
-            yield row("correlation with labour shares", n, f"r = {true}", hits / n_trials)
+            for spread in ("even", "uneven"):
+                rng = np.random.default_rng([n, round(10 * true)])
+                expected = _bias_scores(rng, 200_000, true, spread)
+                correlation = float(np.corrcoef(*expected)[0, 1])
+                tallies = defaultdict(Tally)
+                for _ in range(n_trials):
+                    shares, scores = _bias_scores(rng, n, true, spread)
+                    fisher = stats.pearsonr(scores, shares).confidence_interval()
+                    line = stats.linregress(shares, scores)
+                    half = stats.t.ppf(0.975, n - 2) * line.stderr
+                    tallies["correlation"].add(
+                        share_correlation(scores, shares), tuple(fisher), correlation
+                    )
+                    tallies["slope"].add(
+                        share_regression(scores, shares),
+                        (line.slope - half, line.slope + half),
+                        true * np.sqrt(12),
+                    )
+                for interval, tally in tallies.items():
+                    yield tally.row(interval, n, f"r = {true}, {spread} spread")
+
+
+def _student(values: np.ndarray) -> tuple[float, float]:
+    return tuple(stats.ttest_1samp(values, 0.0).confidence_interval())
+
+
+def _bias_scores(
+    rng: np.random.Generator, n: int, true: float, spread: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shares and bias scores, whose spread is even or grows away from the middle share."""
+    shares, noise = rng.uniform(size=n), rng.normal(size=n)
+    if spread == "uneven":
+        noise *= np.sqrt(12) * np.abs(shares - 0.5)  # of mean square 1
+    return shares, true * np.sqrt(12) * (shares - 0.5) + np.sqrt(1 - true**2) * noise

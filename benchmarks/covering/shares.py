@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from covering import N, row
+from covering import N, Tally, row
 from probe.audit.intersections.cells import measure_cells, worst_cell
 from probe.audit.misclassification.corrected import calibrated_share
 from probe.audit.misclassification.sample import Calibration
@@ -60,18 +60,20 @@ def stopped(n_trials: int, n_max: int = 1000) -> Iterator[dict[str, Any]]:
 
 
 def clustered(n_trials: int) -> Iterator[dict[str, Any]]:
-    """A share of rows that come in clusters: prompts by template, with 10 rows each."""
+    """A share of rows in clusters of 10; the standard interval is Wald's over clusters."""
     for n in N:
         for share, rho in ((0.5, 0.3), (0.9, 0.1), (0.97, 0.3)):
-            rng, hits = np.random.default_rng([n, round(100 * share)]), 0
+            rng, tally = np.random.default_rng([n, round(100 * share)]), Tally()
             a, b = share * (1 / rho - 1), (1 - share) * (1 / rho - 1)
             clusters = np.repeat(np.arange(n), 10)
             for _ in range(n_trials):
                 is_hit = rng.random(10 * n) < np.repeat(rng.beta(a, b, n), 10)
-                found = proportion_interval(is_hit, clusters=clusters)
-                hits += found.low <= share <= found.high
-            told = f"share {share}, correlation {rho} in a cluster of 10"
-            yield row("share of clustered rows (gate accuracy)", n, told, hits / n_trials)
+                of_cluster = is_hit.reshape(n, 10).mean(axis=1)
+                half = stats.t.ppf(0.975, n - 1) * of_cluster.std(ddof=1) / np.sqrt(n)
+                wald = is_hit.mean() - half, is_hit.mean() + half
+                tally.add(proportion_interval(is_hit, clusters=clusters), wald, share)
+            setting = f"share {share}, correlation {rho} in a cluster of 10"
+            yield tally.row("share of clustered rows (gate accuracy)", n, setting)
 
 
 def cells(n_trials: int) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ def studentised_interval(
 ) -> TestedInterval:
     """Place a mean of n units by bootstrap replicates, each measured in its own spread.
 
-    With ``t* = sqrt(n) moved / spreads``, each limit is the farther one of Student's t interval
+    With ``t* = sqrt(n) moved / spreads``, each limit is the outer one of Student's t interval
     and of the studentised bootstrap, ``value - q(t*) spread / sqrt(n)`` with the 97.5 % and the
     2.5 % quantile q: Student's misses long tails, the bootstrap is too narrow now and then where
     units are few. The p-value is the larger one of the two tests, so that it is at most 0.05 just

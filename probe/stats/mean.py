@@ -100,7 +100,7 @@ def mean_difference(
 ) -> Interval:
     """Return the mean of one sample minus that of another, independent one.
 
-    Each limit is the farther one of Welch's and of the studentised bootstrap's (each sample is
+    Each limit is the outer one of Welch's and of the studentised bootstrap's (each sample is
     drawn from itself, and every replicate measured in its own standard error); of fewer than `FEW`
     rows in a sample it is Welch's. A sample of one row has no spread and adds none.
 

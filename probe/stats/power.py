@@ -10,7 +10,7 @@ from probe.arrays import Counts, Mask
 from probe.errors import OptionError
 
 MOST = 100_000
-"""Where a search for a number ends."""
+"""Largest number that is searched."""
 
 
 def images_needed(

@@ -113,7 +113,7 @@ def test_something_behind_the_last_norm_is_noticed(tinytown, said):
             return super().forward_ids(input_ids).tanh()
 
     encoder = Projected(tinytown.model, tinytown.tokenizer, id="projected", revision="1")
-    with pytest.raises(ModelError, match="something stands behind its last LayerNorm"):
+    with pytest.raises(ModelError, match="something follows its last LayerNorm"):
         attribute_heads(encoder, said, kinds=["direct"])
 
 

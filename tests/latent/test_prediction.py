@@ -182,7 +182,7 @@ def test_what_cannot_be_learnt_from_is_refused():
     model = SharePredictor()
     with pytest.raises(NotFittedError):
         model.predict(bias_score)
-    with pytest.raises(DataError, match="at least 6 subjects to learn, got 5"):
+    with pytest.raises(DataError, match="at least 6 subjects to fit, got 5"):
         model.fit(bias_score[:5], women[:5], images[:5])
     with pytest.raises(DegenerateDataError, match="6 subjects have the same bias score"):
         model.fit(np.ones(6), women, images)
@@ -194,7 +194,7 @@ def test_what_cannot_be_learnt_from_is_refused():
         model.fit(bias_score, women + 25, images)
     with pytest.raises(DataError, match=r"n_women\[0\] is np\.float64"):
         model.fit(bias_score, women / 2, images)
-    with pytest.raises(DataError, match="at least 6 subjects to learn, got 0"):
+    with pytest.raises(DataError, match="at least 6 subjects to fit, got 0"):
         model.fit(np.array([]), np.array([]), np.array([]))
     with pytest.raises(DataError, match="drop subjects without an image"):
         model.fit(bias_score, 0 * women, 0 * images)

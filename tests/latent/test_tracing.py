@@ -78,7 +78,7 @@ def test_a_planted_bias_is_found_at_its_layer_and_position_only(said, unsaid, de
     assert abs(found.value) > 0.5
     rows = table[table["measure"] == measure]
     assert (clearance(rows) > 0).sum() == 1
-    assert f"{measure} first stands clear of its control at layer 1" in found.sentence()
+    assert f"{measure} first exceeds its control at layer 1" in found.sentence()
 
 
 def test_random_states_stand_clear_nowhere(said, unsaid, design):
@@ -221,5 +221,5 @@ def test_occupations_must_be_the_same_on_both_sides_and_have_shares(said, unsaid
 
 def test_a_measure_that_is_not_there_is_a_bad_option(said, unsaid, design):
     table = trace_recordings(*synthetic(said, unsaid, seed=0, planted=None), design)
-    with pytest.raises(ValueError, match="holds no 'patching' at site 'residual'"):
+    with pytest.raises(ValueError, match="has no 'patching' at site 'residual'"):
         where_it_appears(table, measure="patching")

@@ -1,4 +1,4 @@
-"""Bias axes: unit directions that tell one group's embeddings from another's."""
+"""Bias axes: unit directions that separate one group's embeddings from another's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How firm a bias axis is: its bootstrap cone, its agreement with others, its stability."""
+"""How certain a bias axis is: its bootstrap cone, its agreement with others, its stability."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def direction_cone(
     clusters: Labels | None = None,
     resampling: Resampling = REFITS,
 ) -> DirectionCone:
-    """Measure the cone in which a bias axis stays when its pairs are drawn anew.
+    """Measure how far a bias axis moves when its pairs are resampled.
 
     Pairs are drawn with replacement, and whole clusters where these are given: pairs of one
     occupation share its words, are not independent, and make the cone too narrow if they are

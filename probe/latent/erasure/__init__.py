@@ -1,4 +1,4 @@
-"""Projections that take a concept out of embeddings, and what they leave of it."""
+"""Erasers of a concept from embeddings, and measures of what they leave."""
 
 from probe.latent.erasure.calibrated import (
     CalibratedProjection,

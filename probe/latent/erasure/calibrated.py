@@ -1,4 +1,4 @@
-"""Projections that take a bias axis out of embeddings."""
+"""Projections that remove a bias axis from embeddings."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class CalibratedProjection(BaseEstimator):
 
     With ``M = mean_i (m_i - f_i)(m_i - f_i)^T`` and strength lambda, apply
     ``P = (I + lambda M)^-1``. P minimises ``||P - I||^2`` plus lambda times the mean squared
-    distance of the projected pairs. It is a change of I of rank at most ``n_pairs`` and is kept
-    so: with the singular value decomposition ``D = U S V^T`` of the differences,
-    ``P = I - V diag(lambda s^2 / (n + lambda s^2)) V^T``, so that no matrix of shape
+    distance of the projected pairs. It differs from I by a matrix of rank at most ``n_pairs``,
+    which is what is stored: with the singular value decomposition ``D = U S V^T`` of the
+    differences, ``P = I - V diag(lambda s^2 / (n + lambda s^2)) V^T``, so that no matrix of shape
     (n_features, n_features) is ever formed or inverted.
 
     Parameters
     ----------
     strength : float, default=500.0
-        Lambda; 0 leaves everything as it is, and the larger it is, the more goes away.
+        Lambda; 0 is the identity, and the larger it is, the more is removed.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class CalibratedProjection(BaseEstimator):
         return self
 
     def removed(self, z: Matrix) -> Double:
-        """Return what the projection takes away, ``z - Pz``, shape (n, n_features)."""
+        """Return what the projection removes, ``z - Pz``, shape (n, n_features)."""
         check_is_fitted(self, "basis_")
         z = as_embeddings(z, n_features=self.n_features_in_)
         coordinates = z @ self.basis_.T  # (n, rank)
@@ -167,7 +167,7 @@ def bias_score(
     direction: BiasDirection | Vector,
     projection: CalibratedProjection,
 ) -> Double:
-    """Measure towards whom a prompt leans, and how much.
+    """Measure the gender bias of prompts: its side and its size.
 
     ``g(z) = <z - Pz, d>``: the part that the calibrated projection removes, on the bias axis.
 
@@ -183,9 +183,8 @@ def bias_score(
     Returns
     -------
     ndarray of shape (n,)
-        In embedding units. Positive leans to male and negative to female, told from the
-        embeddings' origin: subtract the bias score half-way between the groups to tell it from
-        there.
+        In embedding units. Positive is male, negative female, relative to the embeddings' origin:
+        subtract the score half-way between the groups to measure from there.
 
     Raises
     ------

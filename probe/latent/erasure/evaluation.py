@@ -1,4 +1,4 @@
-"""What an eraser leaves of a concept, and what it takes along: cross-fitted probes."""
+"""What an eraser leaves of a concept, and what else it removes: cross-fitted probes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from probe.latent.directions.subspace import mean_axes
 from probe.latent.erasure.affine import AffineEraser
 from probe.latent.labels import Codes
 
-_NO_WEIGHT = 1e-6  # for rows of unit spread; the solver ends within 1e-8 of the optimum
+_NO_WEIGHT = 1e-6  # for rows of unit spread; the solver stops within 1e-8 of the optimum
 
 
 class NullspaceEraser(AffineEraser):
@@ -28,7 +28,7 @@ class NullspaceEraser(AffineEraser):
         Share of the edit that is made, from 0 (identity) to 1.
     max_rounds : int, default=20
         Rounds at most. Where there are fewer rows than dimensions and the penalty is weak, some
-        classifier stays better than none on the fitted rows, and this is what ends the rounds.
+        classifier stays better than guessing on the fitted rows, so this limit stops the rounds.
     tolerance : float, default=0.01
         Balanced accuracy on the fitted rows above that of guessing that counts as none.
     C : float, default=1.0

@@ -98,8 +98,8 @@ def neighbor_map(
     z : ndarray of shape (n, n_features)
         Embeddings; compared by cosine.
     labels : array-like of shape (n,), optional
-        Label of each row, which the map then tells apart (supervised UMAP). Such a map shows the
-        labels because it was asked to: it is no evidence that the embeddings hold them.
+        Label of each row, which the map then separates (supervised UMAP). Such a map shows the
+        labels because they were given: it is no evidence that the embeddings contain them.
     label_weight : float, default=0.5
         Weight of the labels, from 0 (the embeddings alone) to 1 (the labels alone).
     seed : int, default=0
@@ -163,8 +163,8 @@ def umap_map(z: Matrix, *, seed: int = 0, n_neighbors: int = 15, min_dist: float
     """Place embeddings of shape (n, n_features) so that neighbours by angle stay neighbours.
 
     Returns coordinates of shape (n, 2) without unit: only who stands near whom can be read from
-    them. Use `neighbor_map` to place other embeddings on the same map, or to have labels told
-    apart. Options and errors are its own.
+    them. Use `neighbor_map` to place other embeddings on the same map, or to separate
+    labels; its options and errors are these.
     """
     return neighbor_map(z, seed=seed, n_neighbors=n_neighbors, min_dist=min_dist).coordinates
 

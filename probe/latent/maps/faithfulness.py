@@ -14,7 +14,7 @@ from probe.latent.labels import Codes
 from probe.stats.mean import mean_interval
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
-_CELLS = 4_000_000  # distances held at once, 32 MB: bounds memory, not the result
+_CELLS = 4_000_000  # distances in memory at once, 32 MB: bounds memory, not the result
 
 
 @dataclass(frozen=True)

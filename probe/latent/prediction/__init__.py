@@ -1,9 +1,5 @@
-"""The share of women among pictures, foretold from the text."""
+"""The share of women in the images of a prompt, predicted from the text."""
 
-from probe.latent.prediction.predictor import (
-    SharePredictor,
-)
+from probe.latent.prediction.predictor import SharePredictor
 
-__all__ = [
-    "SharePredictor",
-]
+__all__ = ["SharePredictor"]

@@ -11,13 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 from probe.arrays import Counts, Double, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.stats.beta_binomial import draw_shares, posterior, share_of_logit
+from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import BOOTSTRAP, Resampling, chunks, percentile_limits, resampled_rows
 from probe.stats.validation import as_finite, is_constant
 
 MIN_LEARNT = 6
-"""Fewer subjects teach `SharePredictor` nothing."""
+"""Least number of subjects that `SharePredictor` can be fitted to."""
 MIN_CALIBRATED = 3
-"""Fewer subjects do not tell how good a prediction is."""
+"""Least number of subjects that a calibration can be measured on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,52 +28,52 @@ class SharePrediction:
     share: Double
     """Shape (n,): expected share of women, from 0 to 1; 1/2 means as many women as men."""
     low: Double
-    """Shape (n,): lower end of the prediction interval."""
+    """Shape (n,): lower limit of the prediction interval."""
     high: Double
-    """Shape (n,): upper end of the prediction interval."""
+    """Shape (n,): upper limit of the prediction interval."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well shares of subjects that the predictor has not seen were foretold."""
+    """How well the shares of subjects that were not fitted are predicted."""
 
     r2: float
-    """Share of the variance of the seen shares that the prediction explains; 1 is exact, 0 is no
-    better than their mean, negative is worse."""
+    """Share of the variance of the observed shares that is explained; 1 is exact, 0 is no better
+    than their mean, negative is worse."""
     r2_low: float
-    """Lower end of the 95 % bootstrap interval of ``r2`` over subjects."""
+    """Lower limit of the 95 % bootstrap interval of ``r2`` over subjects."""
     r2_high: float
-    """Upper end of the 95 % bootstrap interval of ``r2`` over subjects."""
+    """Upper limit of the 95 % bootstrap interval of ``r2`` over subjects."""
     coverage: float
-    """Share of subjects whose seen share lies in its prediction interval."""
+    """Share of subjects whose observed share lies in its prediction interval."""
     coverage_low: float
-    """Lower end of the 95 % Clopper-Pearson interval of the coverage."""
+    """Lower limit of the 95 % Clopper-Pearson interval of the coverage."""
     coverage_high: float
-    """Upper end of the 95 % Clopper-Pearson interval of the coverage."""
+    """Upper limit of the 95 % Clopper-Pearson interval of the coverage."""
     confidence: float
     """What the coverage should be."""
     width: float
-    """Mean width of the intervals: 1 says nothing, 0 leaves no doubt."""
+    """Mean width of the intervals: 1 covers all shares, 0 none but one."""
     n: int
     """Number of subjects."""
 
 
 class SharePredictor(BaseEstimator):
-    """Foretell the share of women among a subject's images from the bias score of its prompt.
+    """Predict the share of women among a subject's images from the bias score of its prompt.
 
     The true share of a subject with bias score x is drawn from a beta distribution of mean
     ``mu = 1 / (1 + exp(-(a + b x)))`` and precision ``phi``, and its ``n`` images from a binomial
     distribution of that share: the counts are beta-binomial. ``1 / (1 + phi)`` is the correlation
-    of two images of one subject beyond what the bias score says; it separates what more images
-    would settle from what no number of images of *other* subjects can. The maximum of the
+    of two images of one subject beyond what the bias score explains: the uncertainty that more
+    images of other subjects cannot reduce. The maximum of the
     likelihood times weak priors (normal with scale 5 on ``a`` and on ``b`` per standard deviation
     of bias score, uniform on ``1 / (1 + phi)``) is found, and its uncertainty is that of the
-    curvature there. Prediction intervals hold all three: that of the parameters, of the subject's
-    true share, and of a finite number of images.
+    curvature there. Prediction intervals include all three uncertainties: of the parameters, of the
+    subject's true share, and of a finite number of images.
 
     Shares of image models pile up at 0 and at 1, which a beta distribution can follow. On the
     published counts of Stable Diffusion v1.5 (153 occupations), with the bias scores of a sentence
-    encoder, it foretold held-out occupations better than a normal distribution on the logit scale
+    encoder, it predicted held-out occupations better than a normal distribution on the logit scale
     (mean log likelihood -5.14 against -5.16) and than a straight line through the shares (-5.72),
     whose intervals leave the range from 0 to 1.
 
@@ -93,12 +94,12 @@ class SharePredictor(BaseEstimator):
         ``b``: change of the log odds for one unit of bias score; negative when pictures follow the
         text, as bias score is positive for men.
     slope_interval_ : tuple of float
-        Ends of the interval of the slope, of the coverage ``confidence``.
+        Confidence limits of the slope, of the coverage ``confidence``.
     correlation_ : float
-        ``1 / (1 + phi)``, from 0 (the bias score says all) to 1 (every subject has one gender
+        ``1 / (1 + phi)``, from 0 (the bias score explains all) to 1 (every subject has one gender
         only).
     n_subjects_ : int
-        Number of subjects that were learnt from.
+        Number of subjects in the fit.
 
     References
     ----------
@@ -111,11 +112,11 @@ class SharePredictor(BaseEstimator):
         self.seed = seed
 
     def fit(self, bias_score: Vector, n_women: Counts, n_images: Counts) -> SharePredictor:
-        """Learn from subjects whose images were counted.
+        """Fit the curve to subjects whose images were counted.
 
         Parameters
         ----------
-        bias score : ndarray of shape (n_subjects,)
+        bias_score : ndarray of shape (n_subjects,)
             Bias score of each subject's prompt, positive = male.
         n_women, n_images : ndarray of int, shape (n_subjects,)
             Number of images that show a woman, and of all images of the subject.
@@ -127,7 +128,8 @@ class SharePredictor(BaseEstimator):
         ShapeError
             If the three differ in shape.
         DataError
-            If there are fewer than 6 subjects, a bias score is not finite, or the counts are none.
+            If there are fewer than 6 subjects, a bias score is not finite, or the counts are
+            not whole numbers.
         DegenerateDataError
             If all subjects have the same bias score.
         """
@@ -138,8 +140,7 @@ class SharePredictor(BaseEstimator):
         bias_scores, women, images = _as_counted(bias_score, n_women, n_images)
         if len(bias_scores) < MIN_LEARNT:
             raise DataError(
-                f"a prediction needs at least {MIN_LEARNT} subjects to learn, got "
-                f"{len(bias_scores)}"
+                f"a prediction needs at least {MIN_LEARNT} subjects to fit, got {len(bias_scores)}"
             )
         if is_constant(bias_scores):
             raise DegenerateDataError(
@@ -166,11 +167,11 @@ class SharePredictor(BaseEstimator):
     def predict(
         self, bias_score: Vector, *, n_images: int | Counts | None = None
     ) -> SharePrediction:
-        """Foretell the shares of women of new subjects.
+        """Predict the shares of women of new subjects.
 
         Parameters
         ----------
-        bias score : ndarray of shape (n,)
+        bias_score : ndarray of shape (n,)
             Bias score of each subject's prompt.
         n_images : int or ndarray of int, shape (n,), optional
             Number of images that will be made of each; the interval is then that of the share
@@ -183,7 +184,7 @@ class SharePredictor(BaseEstimator):
         Raises
         ------
         NotFittedError
-            If there is nothing learnt yet.
+            If the predictor is not fitted.
         ShapeError, DataError
             If a bias score is not finite or a number of images is below 1.
         """
@@ -216,11 +217,11 @@ class SharePredictor(BaseEstimator):
         *,
         resampling: Resampling = BOOTSTRAP,
     ) -> Calibration:
-        """Measure the prediction on subjects that were not learnt from.
+        """Measure the prediction on subjects that were not fitted.
 
         Parameters
         ----------
-        bias score, n_women, n_images : ndarray of shape (n_subjects,)
+        bias_score, n_women, n_images : ndarray of shape (n_subjects,)
             As in `fit`, of other subjects.
         resampling : Resampling
 
@@ -233,14 +234,12 @@ class SharePredictor(BaseEstimator):
         Raises
         ------
         NotFittedError
-            If there is nothing learnt yet.
+            If the predictor is not fitted.
         ShapeError, DataError
             As in `fit`.
         DegenerateDataError
             If all subjects have the same seen share, so that there is nothing to explain.
         """
-        from scipy.stats import binomtest
-
         bias_scores, women, images = _as_counted(bias_score, n_women, n_images)
         seen = women / images
         if len(seen) < MIN_CALIBRATED:
@@ -254,32 +253,30 @@ class SharePredictor(BaseEstimator):
             )
         found = self.predict(bias_scores, n_images=images)
         is_inside = (found.low <= seen) & (seen <= found.high)
-        n_inside = int(is_inside.sum())
-        known = binomtest(n_inside, len(seen)).proportion_ci(0.95, method="exact")
-        rng = np.random.default_rng(self.seed)
+        coverage = binomial_interval(int(is_inside.sum()), len(seen))
         draws = [
             _r2(seen[rows], found.share[rows])
-            for rows in resampled_rows(len(seen), resampling.n, rng)
+            for rows in resampled_rows(len(seen), resampling.n, resampling.rng())
         ]
         low, high = percentile_limits(np.concatenate(draws))
         return Calibration(
             r2=float(_r2(seen[None], found.share[None])[0]),
             r2_low=low,
             r2_high=high,
-            coverage=n_inside / len(seen),
-            coverage_low=float(known.low),
-            coverage_high=float(known.high),
+            coverage=coverage.value,
+            coverage_low=coverage.low,
+            coverage_high=coverage.high,
             confidence=self.confidence,
             width=float((found.high - found.low).mean()),
             n=len(seen),
         )
 
 
-def _r2(seen: Double, foretold: Double) -> Double:
+def _r2(seen: Double, predicted: Double) -> Double:
     """Explained share of the variance of each row; not finite where a row is constant."""
     spread = ((seen - seen.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        r2: Double = 1 - ((seen - foretold) ** 2).sum(axis=1) / spread
+        r2: Double = 1 - ((seen - predicted) ** 2).sum(axis=1) / spread
     return r2
 
 

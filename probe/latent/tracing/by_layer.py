@@ -27,7 +27,7 @@ COLUMNS = ("layer", "site", "position", "measure", "value", "low", "high", "cont
 
 @dataclass(frozen=True)
 class Appearance:
-    """The first place at which a measure stands clear of its control."""
+    """The first place at which a measure exceeds its control."""
 
     measure: str
     site: str
@@ -42,9 +42,9 @@ class Appearance:
     """Number of occupations."""
 
     def sentence(self) -> str:
-        """Say it in one line."""
+        """Return the finding in one line."""
         return (
-            f"{self.measure} first stands clear of its control at layer {self.layer} ({self.site}),"
+            f"{self.measure} first exceeds its control at layer {self.layer} ({self.site}),"
             f" position {self.position}: {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] "
             f"against {self.control:.3f}, {self.n} occupations"
         )
@@ -65,12 +65,12 @@ def trace(
 
     At each cell, with states x and the cell's own axis (the unit mean of its pair differences):
 
-    - ``accuracy``: share of explicit prompts whose gender a linear probe tells, when it saw no
-      prompt of their occupation. Its control is the mean accuracy of the same probe on the control
-      tasks: the two words of some pairs (man and woman) swap their labels, so that the labels are
-      those of words but not of a gender. All such swaps are taken, and they keep every template
+    - ``accuracy``: share of explicit prompts whose gender a linear probe predicts that was fitted
+      without any prompt of their occupation. Its control is the mean accuracy of the same probe
+      on the control tasks: the two words of some pairs (man and woman) swap their labels, so
+      that the labels are those of words but not of a gender. All such swaps are taken, and they keep every template
       and occupation balanced.
-    - ``selectivity``: accuracy minus its control; 0 means that the probe tells words, not gender.
+    - ``selectivity``: accuracy minus its control; 0 means that the probe predicts words only.
     - ``gap``: male minus female mean on that axis (the length of the mean difference, without what
       noise adds to a length), over twice the root mean square distance of the states from their
       mean. 0 means no gap, 1 that the states differ in gender only. Its control is 0.
@@ -112,12 +112,17 @@ def trace(
     """
     from probe.text.recording import record
 
-    said, unsaid = prompts.select(group=["male", "female"]), prompts.select(group="neutral")
-    design = make_design(said, unsaid, seed=resampling.seed)
+    explicit, neutral = prompts.select(group=["male", "female"]), prompts.select(group="neutral")
+    design = make_design(explicit, neutral, seed=resampling.seed)
     record_at = partial(record, encoder, sites=sites, layers=layers, batch_size=batch_size)
-    explicit = record_at(said, positions=positions)
-    neutral = record_at(unsaid, positions=[p for p in positions if p not in ("person", "between")])
-    return trace_recordings(explicit, neutral, design, shrinkage=shrinkage, resampling=resampling)
+    of_neutral = [name for name in positions if name not in ("person", "between")]
+    return trace_recordings(
+        record_at(explicit, positions=positions),
+        record_at(neutral, positions=of_neutral),
+        design,
+        shrinkage=shrinkage,
+        resampling=resampling,
+    )
 
 
 def trace_recordings(
@@ -164,7 +169,7 @@ def where_it_appears(
 ) -> Appearance | None:
     """Find the first layer at which a measure's band lies beyond its control.
 
-    Within that layer, the position that is farthest beyond it.
+    Within that layer, the position whose band is most distant from the control.
 
     Parameters
     ----------
@@ -179,18 +184,18 @@ def where_it_appears(
     Returns
     -------
     Appearance or None
-        None where no cell stands clear.
+        None where no cell does.
 
     Raises
     ------
     ValueError
-        If the table does not hold that measure at that site.
+        If the table has no such measure at that site.
     """
     rows = table[table["measure"] == measure]
     if site is not None:
         rows = rows[rows["site"] == site]
     if rows.empty:
-        raise ValueError(f"the table holds no {measure!r} at site {site!r}")
+        raise ValueError(f"the table has no {measure!r} at site {site!r}")
     beyond = clearance(rows)
     if not (beyond > 0).any():
         return None
@@ -202,7 +207,7 @@ def where_it_appears(
 
 
 def clearance(table: pd.DataFrame) -> pd.Series:
-    """Return how far each row's band lies beyond its control; negative where it reaches it.
+    """Return by how much each row's band exceeds its control; negative where it includes it.
 
     A control of a correlation is a size, so that a band may also lie below its negative.
     """

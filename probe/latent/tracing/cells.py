@@ -1,4 +1,4 @@
-"""What can be read from the states at one place of an encoder, occupation by occupation."""
+"""Measures of the states at one place of an encoder, by occupation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cell:
     """Figures of one place, by occupation."""
 
     correct: Double
-    """Shape (n_subjects,): share of explicit prompts whose gender the probe tells."""
+    """Shape (n_subjects,): share of explicit prompts whose gender the probe predicts."""
     control: Double
     """Shape (n_subjects,): the same for the control tasks, on average."""
     products: Double

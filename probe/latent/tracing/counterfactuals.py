@@ -27,7 +27,7 @@ the first may be 1 for "all of them"."""
 
 @dataclass(frozen=True, eq=False)
 class Counterfactuals:
-    """Pairs of prompts whose tokens stand face to face."""
+    """Pairs of prompts whose words stand at the same tokens."""
 
     male_ids: torch.Tensor
     """Shape (n_pairs, n_tokens); so are the female ones."""
@@ -45,7 +45,7 @@ class Counterfactuals:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Where prompts end up on the bias axis."""
+    """Places of prompts on the bias axis."""
 
     male: Double
     """Shape (n_pairs,)."""
@@ -74,7 +74,7 @@ def align(encoder: TextEncoder, prompts: PromptSet) -> Counterfactuals:
 
 
 def find_counterfactuals(encoder: TextEncoder, prompts: PromptSet) -> Counterfactuals:
-    """Do as `align`, but give no pairs where none can be kept."""
+    """Do as `align`, but return no pairs where none can be kept."""
     male, female = prompts.pairs()
     roles, ids = token_roles(encoder, prompts), encoder.tokenize(prompts.prompts)
     lengths = roles["all"].sum(axis=1)

@@ -1,4 +1,4 @@
-"""Which attention head writes a pair's difference, and which one carries it."""
+"""Which attention heads make a pair's difference, directly and by activation patching."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def attribute_heads(
     resampling: Resampling = BOOTSTRAP,
     batch_size: int = 256,
 ) -> pd.DataFrame:
-    """Share a pair's difference out among the attention heads, in one or two ways.
+    """Attribute a pair's difference to the attention heads, in one or two ways.
 
-    ``direct``: what a head itself writes into the end of the prompt, along the bias axis. The
+    ``direct``: what a head itself adds to the end of the prompt, along the bias axis. The
     stream is a sum of the embedding, all heads, all biases and all MLPs; the last normalisation is
     kept at the scale that it has in each prompt, so that the parts of a prompt add up to its place
     on the axis, and the shares of all rows to 1. Only for encoders that add to the stream and
@@ -142,8 +142,8 @@ def _direct(
     missed = np.abs(shares.sum(axis=0) - whole).max()
     if missed > 1e-3 * np.abs(whole).max():
         raise ModelError(
-            f"the parts of {encoder.id} miss its embeddings by {missed:.2g}: something stands "
-            "behind its last LayerNorm; take kinds=['patching']"
+            f"the parts of {encoder.id} miss its embeddings by {missed:.2g}: something follows "
+            "its last LayerNorm; take kinds=['patching']"
         )
     return parts, shares, whole
 

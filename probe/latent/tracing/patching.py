@@ -1,4 +1,4 @@
-"""Activation patching: which state, put into a female prompt, makes it end up male."""
+"""Activation patching: which state of a male prompt makes a female one male."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Patching:
     table: pd.DataFrame
     """A row for each cell, of `COLUMNS`; see `patch_states`."""
     left_out: pd.DataFrame
-    """Columns ``male``, ``female``, ``reason``: pairs whose tokens do not stand face to face."""
+    """Columns ``male``, ``female``, ``reason``: pairs whose words stand at different tokens."""
     n_pairs: int
     """Pairs that were used."""
 
@@ -44,19 +44,19 @@ def patch_states(
     resampling: Resampling = BOOTSTRAP,
     batch_size: int = 256,
 ) -> Patching:
-    """Measure which state carries a pair's difference to the end.
+    """Measure which state carries a pair's difference to the prompt's embedding.
 
     The female prompt runs with its state at one layer, site and position replaced by that of its
     male counterfactual. With g the place of the prompt's embedding on the bias axis, the effect is
     ``sum(g_patched - g_female) / sum(g_male - g_female)`` over pairs: 0 where the state carries
-    nothing, 1 where it alone makes the female prompt end up where the male one does.
+    nothing, 1 where it alone moves the female prompt to the place of the male one.
 
     Parameters
     ----------
     encoder : TextEncoder
     prompts : PromptSet
         Male and female prompts in pairs. Pairs whose two prompts differ in their number of tokens,
-        or in where their words stand, have no state face to face and are left out.
+        or in the places of their words, have no corresponding states and are left out.
     direction : BiasDirection or ndarray of shape (n_features,), optional
         The axis of g; by default the mean difference of the same pairs. For the bias score of a
         calibrated projection P give ``d - P d``.
