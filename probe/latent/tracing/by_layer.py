@@ -68,8 +68,8 @@ def trace(
     - ``accuracy``: share of explicit prompts whose gender a linear probe predicts that was fitted
       without any prompt of their occupation. Its control is the mean accuracy of the same probe
       on the control tasks: the two words of some pairs (man and woman) swap their labels, so
-      that the labels are those of words but not of a gender. All such swaps are taken, and they keep every template
-      and occupation balanced.
+      that the labels are those of words but not of a gender. All such swaps are taken, and they
+      keep every template and occupation balanced.
     - ``selectivity``: accuracy minus its control; 0 means that the probe predicts words only.
     - ``gap``: male minus female mean on that axis (the length of the mean difference, without what
       noise adds to a length), over twice the root mean square distance of the states from their

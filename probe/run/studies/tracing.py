@@ -44,7 +44,7 @@ class Tracing(Study):
         if len(left_out):
             reason = left_out["reason"].iloc[0]
             lines.append(f"{len(left_out)} pairs were not patched, the first because of {reason}")
-        sentence = "no state stands clear of its control" if first is None else first.sentence()
+        sentence = "no state exceeds its control" if first is None else first.sentence()
         figures |= {
             "first": None if first is None else asdict(first),
             "n_left_out": len(left_out),
