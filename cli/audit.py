@@ -1,27 +1,23 @@
-"""Audits on the command line: which options name a source, and what is asked of it."""
+"""Audits of images, labels and counts without a run: their options, and what is done with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.output import given
+from cli.options import FILE, OUTPUT, stacked
 from cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from probe.audit.audit import Audit
     from probe.audit.sources import Source
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 SOURCES = ("images", "labels", "counts")
 """Options that name what is audited in place of a run."""
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _ANY = click.Path(exists=True, path_type=Path)
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
@@ -36,10 +32,10 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
         click.FloatRange(0, 1),
         "Pictures whose most probable value is less probable than this count as ambiguous.",
     ),
-    ("--labels", _FILE, "Labels in place of RUN, a row a picture: subject, attributes, seed."),
+    ("--labels", FILE, "Labels in place of RUN, a row a picture: subject, attributes, seed."),
     (
         "--counts",
-        _FILE,
+        FILE,
         "Counts in place of RUN: by subject and value, long, wide, or Fair-Diffusion's txt.",
     ),
     ("--values", str, "All values of the attribute, as in woman,man; others are refused."),
@@ -55,7 +51,7 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
         click.FloatRange(0, 1, min_open=True),
         "Largest difference of --against that does not matter.  [default: 0.05]",
     ),
-    ("--reference", _FILE, "Shares or counts by subject, to correlate the pictures' shares with."),
+    ("--reference", FILE, "Shares or counts by subject, to correlate the pictures' shares with."),
     ("--column", str, "Column of --reference; needed only if several could be meant."),
     (
         "--value",
@@ -64,79 +60,82 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ),
     (
         "--table",
-        click.Path(dir_okay=False, path_type=Path),
+        OUTPUT,
         "Write each subject's shares to a CSV file.",
     ),
 )
 
 
-def audit_options(command: Command) -> Command:
-    """What is audited where there is no run, and against what."""
-    for flag, kind, about in reversed(_OPTIONS):
-        command = click.option(flag, type=kind, help=about)(command)
-    return command
+audit_options = stacked(
+    *(click.option(flag, type=kind, help=about) for flag, kind, about in _OPTIONS)
+)
 
 
-@dataclass(frozen=True)
-class AuditRequest:
-    """An audit that was asked for."""
+def audit(options: Mapping[str, Any], settings: Mapping[str, Any], device: str) -> Audit:
+    """Read or classify the source, and audit it.
 
-    options: dict[str, Any]
-    """Options of `audit_options` that were given; one of `SOURCES` is among them."""
-    settings: dict[str, Any]
-    """Those of `EvaluateConfig`; None where not given."""
-    device: str
+    Parameters
+    ----------
+    options : mapping of str to value
+        Options of `audit_options` that were given; one of `SOURCES` is among them.
+    settings : mapping of str to value
+        Settings of the stage ``evaluate`` that were given.
+    device : str
+    """
+    from probe.audit.audit import AuditSettings, audit_source
+    from probe.audit.share_file import write_shares
 
-    def __post_init__(self) -> None:
-        if "min_confidence" in self.options and "images" not in self.options:
-            raise click.UsageError("--min-confidence is for --images")
-        for name in ("faces", "face_margin"):
-            if self.settings[name] is not None and "images" not in self.options:
-                raise click.UsageError(f"--{name.replace('_', '-')} is for --images, or RUN")
-        if "margin" in self.options and "against" not in self.options:
-            raise click.UsageError("--margin is for --against")
+    _check(options, settings)
+    kind = next(name for name in SOURCES if name in options)
+    source = _source(kind, options[kind], options, settings, device)
+    chosen: dict[str, Any] = {
+        name: str(options[name])
+        for name in ("target", "reference", "column", "value")
+        if name in options
+    }
+    shared = ("calibration", "n_bootstrap", "seed")
+    chosen |= {name: settings[name] for name in shared if name in settings}
+    how = AuditSettings(**chosen)
+    found = audit_source(source, how, attribute=settings.get("attribute"))
+    if "against" in options:
+        other = _source(kind, options["against"], options, settings, device)
+        found = found.against(source, other, how, margin=options.get("margin", 0.05))
+    if "table" in options:
+        write_shares(options["table"], found.found)
+    return found
 
-    def audit(self) -> Audit:
-        """Read or look at the source, and audit it."""
-        from probe.audit.audit import AuditSettings, audit_source
-        from probe.audit.share_file import write_shares
 
-        kind = next(name for name in SOURCES if name in self.options)
-        source = self._source(kind, self.options[kind])
-        chosen: dict[str, Any] = {
-            name: str(self.options[name])
-            for name in ("target", "reference", "column", "value")
-            if name in self.options
-        }
-        if (sample := self.settings["calibration"]) is not None:
-            chosen["calibration"] = sample
-        drawn = given({name: self.settings[name] for name in ("n_bootstrap", "seed")})
-        settings, wanted = AuditSettings(**chosen, **drawn), self.settings["attribute"]
-        audit = audit_source(source, settings, attribute=wanted)
-        if "against" in self.options:
-            other = self._source(kind, self.options["against"])
-            audit = audit.against(source, other, settings, margin=self.options.get("margin", 0.05))
-        if "table" in self.options:
-            write_shares(self.options["table"], audit.found)
-        return audit
+def _check(options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    if "min_confidence" in options and "images" not in options:
+        raise click.UsageError("--min-confidence is for --images")
+    for name in ("faces", "face_margin"):
+        if name in settings and "images" not in options:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for --images, or RUN")
+    if "margin" in options and "against" not in options:
+        raise click.UsageError("--margin is for --against")
 
-    def _source(self, kind: str, path: Path) -> Source:
-        from probe.audit.sources import look_at_pictures, read_source
 
-        named, attribute = self.options.get("values"), self.settings["attribute"]
-        values = [value.strip() for value in named.split(",")] if named else None
-        if kind != "images":
-            return read_source(**{kind: path}, attribute=attribute, values=values)
-        with ProgressBar() as bar:
-            return look_at_pictures(
-                path,
-                classifier=self.settings["classifier"],
-                clip=self.settings["clip"],
-                attribute=attribute,
-                values=values,
-                min_confidence=self.options.get("min_confidence", 0.0),
-                faces=self.settings["faces"],
-                face_margin=self.settings["face_margin"],
-                device=self.device,
-                progress=bar,
-            )
+def _source(
+    kind: str,
+    path: Path,
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    device: str,
+) -> Source:
+    from probe.audit.sources import look_at_pictures, read_source
+
+    named, attribute = options.get("values"), settings.get("attribute")
+    values = [value.strip() for value in named.split(",")] if named else None
+    if kind != "images":
+        return read_source(**{kind: path}, attribute=attribute, values=values)
+    names = ("classifier", "clip", "faces", "face_margin")
+    with ProgressBar() as bar:
+        return look_at_pictures(
+            path,
+            attribute=attribute,
+            values=values,
+            min_confidence=options.get("min_confidence", 0.0),
+            device=device,
+            progress=bar,
+            **{name: settings.get(name) for name in names},
+        )

@@ -12,12 +12,29 @@ from cli.progress import ProgressBar
 from probe.stats.resampling import Resampling
 
 
+class MethodsCommand(click.Command):
+    """A command whose help lists every method that is installed."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names of the methods, and what their endings mean."""
+        from probe.run.compare.methods import all_methods
+
+        with formatter.section("Methods"):
+            formatter.write_text(", ".join(all_methods()))
+            formatter.write_paragraph()
+            formatter.write_text(
+                "moesd is the correction of RUN; moesd-text, -unet and -both have experts there; "
+                "-calibrated and -stratified are routings. -lookup corrects only prompts that name "
+                "an occupation and no gender. explicit-mixing is the oracle."
+            )
+
+
 @click.group()
 def compare() -> None:
     """Compare methods on one run, or runs with each other."""
 
 
-@compare.command()
+@compare.command(cls=MethodsCommand)
 @run_argument
 @click.option(
     "--only",
@@ -35,25 +52,16 @@ def compare() -> None:
 def methods(
     run: Path, only: tuple[str, ...], n_images: int | None, device: str, as_json: bool
 ) -> None:
-    """Compare MoESD with what one would use instead, on the prompts and seeds of RUN.
+    """Compare MoESD with other methods on the prompts and seeds of RUN.
 
-    base; moesd (RUN's own), moesd-text, -unet, -both (experts there), -sampled (each picture's seed
-    draws its expert); reweighting; prompt-intervention; explicit-mixing (the oracle);
-    fair-diffusion; uce; debias-vl; fair-pca; leace; steering; lora. -lookup: only where the words
-    name an occupation and no gender. Pictures go to RUN/comparison/NAME, each made once; builds on
-    `train`.
+    Images go to RUN/comparison/NAME, each made once. Requires `train`.
     """
     from figures.drawing import draw
 
     with ProgressBar() as bar:
-
-        def tell(line: str) -> None:
-            bar.clear()
-            if not as_json:
-                click.echo(line)
-
-        experiment = open_run(run, bar, device)
-        outcome = experiment.compare(*only, n_images=n_images, draw=draw, tell=tell)
+        outcome = open_run(run, bar, device).compare(
+            *only, n_images=n_images, draw=draw, tell=None if as_json else bar.echo
+        )
     tell_outcome(outcome, as_json)
 
 

@@ -1,4 +1,4 @@
-"""The command `moesd-probe`: every command is the library read aloud."""
+"""The command `moesd-probe`: the stages of a run; each command calls the library."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ from cli.compare import compare
 from cli.errors import OneLineErrors
 from cli.evaluate import evaluate
 from cli.options import (
+    FILE,
     SettingsCommand,
     device_option,
-    drawing_options,
-    encoder_option,
-    import_options,
     json_option,
-    lexicon_option,
-    model_option,
-    prompts_options,
     run_argument,
-    seed_option,
+    run_seed_option,
     settings_of,
+    stacked,
+    start_options,
 )
-from cli.output import echo_json, given, open_run, tell_outcome
+from cli.output import echo_answer, echo_json, given, open_run, tell_outcome
 from cli.progress import ProgressBar
 from cli.publish import card, plan, publish
 from cli.studies import concept, export, info, inspect, probe, sweep
@@ -36,8 +33,6 @@ from probe.io.distributed import is_first, own_device
 
 if TYPE_CHECKING:
     from probe.run.experiment import Experiment
-    from probe.run.pipeline import Outcome
-    from probe.text.prompt_files import PromptFile
 
 # Bars and chatter of the libraries; read when they are first imported.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -64,65 +59,75 @@ def main(debug: bool) -> None:
     """
 
 
+_embed_options = stacked(
+    click.option(
+        "--prompts",
+        type=FILE,
+        help="Prompts of your own (txt, csv, tsv, jsonl, parquet), copied into RUN; `fit` places "
+        "them on the axis.",
+    ),
+    click.option(
+        "--column",
+        help="Column of --prompts or of --names; needed only if several could be meant.",
+    ),
+    click.option(
+        "--import",
+        "vectors",
+        type=FILE,
+        help="Vectors made elsewhere (npy, npz, safetensors, parquet, jsonl, word2vec, GloVe) in "
+        "place of a model, copied into RUN; look at them with `concept`.",
+    ),
+    click.option(
+        "--names",
+        type=FILE,
+        help="Names of the rows of --import, one a line or a column, if it does not hold them.",
+    ),
+)
+
+
 @main.command()
 @run_argument
-@model_option
-@encoder_option
-@lexicon_option
-@prompts_options
-@import_options
-@seed_option("Seed of the whole run, kept in its settings.")
+@start_options
+@_embed_options
+@run_seed_option
 @device_option
 @json_option
-def embed(
-    run: Path,
-    model: str | None,
-    encoder: str | None,
-    lexicon: Path | None,
-    prompts: Path | None,
-    column: str | None,
-    vectors: Path | None,
-    names: Path | None,
-    seed: int | None,
-    device: str,
-    as_json: bool,
-) -> None:
+def embed(run: Path, device: str, as_json: bool, **options: Any) -> None:
     """Embed every prompt of RUN, starting RUN if it is new."""
-    if column is not None and prompts is None and names is None and vectors is None:
+    from probe.text.prompt_files import read_prompts
+
+    chosen = given(options)
+    seed, column = chosen.pop("seed", None), chosen.pop("column", None)
+    vectors, names = chosen.pop("vectors", None), chosen.pop("names", None)
+    if column is not None and not (vectors or names or "prompts" in chosen):
         raise click.UsageError("--column names a column of a file, and none is given")
     if names is not None and vectors is None:
         raise click.UsageError("--names names the rows of --import, which is not given")
     if vectors is not None:
-        of_a_model = {"model": model, "encoder": encoder, "lexicon": lexicon, "prompts": prompts}
-        if others := given(of_a_model):
-            raise click.UsageError(f"--import takes no --{next(iter(others))}: there is no model")
+        if chosen:
+            raise click.UsageError(f"--import takes no --{next(iter(chosen))}: there is no model")
         _import_vectors(run, vectors, names, column, seed, as_json)
         return
-    own = _read_prompts(prompts, column)
+    prompts = read_prompts(chosen["prompts"], column=column) if "prompts" in chosen else None
     with ProgressBar() as bar:
-        experiment = _start(run, model, encoder, lexicon, seed, device, bar, own)
-        outcome = experiment.embed()
-    if own is not None and not as_json:
-        click.echo(own.summary())
+        outcome = _start(run, bar, device, **(chosen | {"seed": seed, "prompts": prompts})).embed()
+    if prompts is not None and not as_json:
+        click.echo(prompts.summary())
     tell_outcome(outcome, as_json)
 
 
 @main.command(cls=SettingsCommand)
 @run_argument
 @settings_of("fit")
-@seed_option("Seed of the resamples and of the map.")
 @json_option
 def fit(run: Path, as_json: bool, **settings: Any) -> None:
     """Fit the bias direction of RUN and place its prompts on it."""
-    with ProgressBar() as bar:
-        outcome = open_run(run, bar).fit(**given(settings))
-    tell_outcome(outcome, as_json)
+    _do_stage("fit", run, "cpu", as_json, settings)
 
 
 @main.command(cls=SettingsCommand)
 @run_argument
 @settings_of("train")
-@seed_option("Seed of the training.")
 @device_option
 @json_option
 def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
@@ -131,23 +136,17 @@ def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     Several processes share the batches of a step: torchrun --nproc-per-node 2 $(which moesd-probe)
     train RUN --accumulate 2.
     """
-    with ProgressBar() as bar:
-        outcome = open_run(run, bar, own_device(device)).train(**given(settings))
-    if is_first():
-        tell_outcome(outcome, as_json)
+    _do_stage("train", run, own_device(device), as_json, settings)
 
 
 @main.command(cls=SettingsCommand)
 @run_argument
 @settings_of("generate")
-@seed_option("Seed of the noise that pictures start from.")
 @device_option
 @json_option
 def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
-    """Make pictures with the base and the corrected model, from equal noise."""
-    with ProgressBar() as bar:
-        outcome = open_run(run, bar, device).generate(**given(settings))
-    tell_outcome(outcome, as_json)
+    """Make images with the base and the corrected model, from equal noise."""
+    _do_stage("generate", run, device, as_json, settings)
 
 
 main.add_command(evaluate)
@@ -155,10 +154,24 @@ main.add_command(evaluate)
 
 @main.command()
 @run_argument
-@drawing_options
+@click.option(
+    "--figure", help="Only this figure, by the name of its files; all that RUN allows if not given."
+)
+@click.option(
+    "--format",
+    "formats",
+    default="",
+    callback=lambda _context, _option, text: [each.strip() for each in text.split(",") if each],
+    help="pdf, png or svg, or several with commas between.  [default: pdf,png]",
+)
+@click.option(
+    "--style",
+    type=click.Choice(("paper", "talk")),
+    help="Style: paper, or talk with heavier lines and type without serifs.  [default: paper]",
+)
 @json_option
 def visualize(
-    run: Path, figure: str | None, formats: tuple[str, ...], style: str | None, as_json: bool
+    run: Path, figure: str | None, formats: list[str], style: str | None, as_json: bool
 ) -> None:
     """Draw the figures of RUN, as PDF and PNG with their data as CSV.
 
@@ -172,12 +185,9 @@ def visualize(
             tell_outcome(experiment.visualize(draw), as_json)
             return
 
-        def chosen(folder: Path) -> list[Path]:
-            return draw(folder, figure, formats or FORMATS, style=style or "paper", progress=told)
-
-        told = partial(bar, "figures")
-        result = experiment.draw(chosen)
-    echo_json(result.to_json()) if as_json else click.echo(result.summary())
+        options: dict[str, Any] = {"style": style or "paper", "progress": partial(bar, "figures")}
+        answer = experiment.draw(partial(draw, name=figure, formats=formats or FORMATS, **options))
+    echo_answer(answer, as_json)
 
 
 @main.command()
@@ -194,40 +204,28 @@ def report(run: Path, as_json: bool) -> None:
 
 @main.command("run", cls=SettingsCommand)
 @run_argument
-@model_option
-@encoder_option
-@lexicon_option
+@start_options
 @settings_of("train", only=["objective", "n_examples"])
 @settings_of("generate", only=["n_images"])
-@seed_option("Seed of the whole run, kept in its settings.")
+@run_seed_option
 @device_option
 @json_option
-def run_all(
-    run: Path,
-    model: str | None,
-    encoder: str | None,
-    lexicon: Path | None,
-    seed: int | None,
-    device: str,
-    as_json: bool,
-    n_images: int | None,
-    **training: Any,
-) -> None:
+def run_all(run: Path, device: str, as_json: bool, **options: Any) -> None:
     """Do every stage that is not up to date, and say why for each."""
     from figures.drawing import draw
     from figures.report import render_report
     from figures.text.summaries import summary_of
 
+    training = {name: options.pop(name) for name in ("objective", "n_examples")}
+    images = {"n_images": options.pop("n_images")}
     with ProgressBar() as bar:
-
-        def tell(outcome: Outcome) -> None:
-            bar.clear()
-            if not as_json:
-                click.echo(outcome.line())
-
-        experiment = _start(run, model, encoder, lexicon, seed, device, bar)
-        settings = {"train": given(training), "generate": given({"n_images": n_images})}
-        outcomes = experiment.run(draw, render_report, tell=tell, settings=settings)
+        experiment = _start(run, bar, device, **options)
+        outcomes = experiment.run(
+            draw,
+            render_report,
+            tell=None if as_json else lambda of: bar.echo(of.line()),
+            settings={"train": given(training), "generate": given(images)},
+        )
     if as_json:
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
         return
@@ -251,19 +249,23 @@ for command in (
     main.add_command(command)
 
 
-def _read_prompts(path: Path | None, column: str | None) -> PromptFile | None:
-    from probe.text.prompt_files import read_prompts
+def _do_stage(name: str, run: Path, device: str, as_json: bool, settings: dict[str, Any]) -> None:
+    with ProgressBar() as bar:
+        outcome = getattr(open_run(run, bar, device), name)(**given(settings))
+    if is_first():
+        tell_outcome(outcome, as_json)
 
-    return None if path is None else read_prompts(path, column=column)
+
+def _start(run: Path, bar: ProgressBar, device: str, **options: Any) -> Experiment:
+    from probe.run.experiment import Experiment
+
+    if (model := options.pop("model", None)) is None:
+        model = open_run(run, bar, device).config.model
+    return Experiment.create(run, model=model, device=device, progress=bar, **options)
 
 
 def _import_vectors(
-    run: Path,
-    path: Path,
-    names: Path | None,
-    column: str | None,
-    seed: int | None,
-    as_json: bool,
+    run: Path, path: Path, names: Path | None, column: str | None, seed: int | None, as_json: bool
 ) -> None:
     from probe.run.experiment import Experiment
     from probe.text.vector_files import read_vectors
@@ -274,30 +276,3 @@ def _import_vectors(
         echo_json({**outcome.to_json(), "notes": list(vectors.notes)})
     else:
         click.echo("\n".join([outcome.result.summary(), *vectors.notes]))
-
-
-def _start(
-    run: Path,
-    model: str | None,
-    encoder: str | None,
-    lexicon: Path | None,
-    seed: int | None,
-    device: str,
-    bar: ProgressBar | None,
-    prompts: PromptFile | None = None,
-) -> Experiment:
-    from probe.run.experiment import Experiment
-
-    if model is None:
-        experiment = Experiment.open(run, device=device, progress=bar)
-        model = experiment.config.model
-    return Experiment.create(
-        run,
-        model=model,
-        seed=seed,
-        lexicon=lexicon,
-        encoder=encoder,
-        prompts=prompts,
-        device=device,
-        progress=bar,
-    )

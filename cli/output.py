@@ -1,4 +1,4 @@
-"""What commands share: opening their run, and telling what came of it."""
+"""What commands share: opening their run, and printing the result."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cli.progress import ProgressBar
 if TYPE_CHECKING:
     from probe.run.experiment import Experiment
     from probe.run.pipeline import Outcome
+    from probe.run.registry import Result
 
 
 def open_run(run: Path, bar: ProgressBar | None, device: str = "cpu") -> Experiment:
@@ -28,7 +29,7 @@ def given(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def tell_outcome(outcome: Outcome, as_json: bool) -> None:
-    """Print what became of a stage, and what it found."""
+    """Print whether a stage was made, and what it found."""
     if as_json:
         echo_json(outcome.to_json())
         return
@@ -39,6 +40,11 @@ def tell_outcome(outcome: Outcome, as_json: bool) -> None:
         click.echo(summary)
 
 
+def echo_answer(answer: Result, as_json: bool) -> None:
+    """Print an answer of the library."""
+    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+
+
 def echo_json(data: dict[str, Any]) -> None:
-    """Print JSON; a number that is none has no place in it."""
+    """Print JSON; NaN is refused."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -43,8 +45,13 @@ class ProgressBar:
             self._tasks[what] = bar.add_task(what, total=total)
         bar.update(self._tasks[what], completed=done, total=total)
 
+    def echo(self, text: str) -> None:
+        """Print a line on standard output, in place of the bar."""
+        self.clear()
+        click.echo(text)
+
     def clear(self) -> None:
-        """Take the bar away, so that a line can be printed."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.stop()
         self._bar, self._tasks = None, {}

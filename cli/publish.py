@@ -1,4 +1,4 @@
-"""The commands before and after a run: what training would cost, and giving its outcome away."""
+"""The commands before and after a run: the cost of training, and publishing its result."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from cli.options import SettingsCommand, json_option, run_argument, settings_of
-from cli.output import echo_json, given, open_run
+from cli.options import FOLDER, SettingsCommand, json_option, run_argument, settings_of
+from cli.output import echo_answer, given, open_run
 
 _PLANNED = ("side", "width", "unet_width", "n_experts", "placement", "style", "batch_size")
 
@@ -20,20 +20,19 @@ _PLANNED = ("side", "width", "unet_width", "n_experts", "placement", "style", "b
 @click.option("--resolution", type=int, help="Pixels of a side; the model's own if not given.")
 @json_option
 def plan(model: str, as_json: bool, **settings: Any) -> None:
-    """Tell what training a model costs: weights, their share, memory, operations.
+    """Estimate what training a model costs: weights, their share, memory, operations.
 
     Read from its configuration files alone; its weights need not be there. Memory and operations
     are estimates.
     """
     from probe.run.plan import plan
 
-    answer = plan(model, **given(settings))
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+    echo_answer(plan(model, **given(settings)), as_json)
 
 
 @click.command()
 @run_argument
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=FOLDER)
 @json_option
 def publish(run: Path, folder: Path, as_json: bool) -> None:
     """Write the correction of RUN into FOLDER, with a model card of its figures.
@@ -42,15 +41,14 @@ def publish(run: Path, folder: Path, as_json: bool) -> None:
     """
     from figures.cards import correction_card
 
-    answer = open_run(run, None).publish(folder, correction_card)
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+    echo_answer(open_run(run, None).publish(folder, correction_card), as_json)
 
 
 @click.command()
 @run_argument
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     help="Write the card here. In a file that exists, what stands between the lines "
     "<!-- moesd-probe:begin --> and <!-- moesd-probe:end --> is replaced, and our results in its "
     "model-index.",
@@ -63,5 +61,4 @@ def card(run: Path, out: Path | None, as_json: bool) -> None:
     """
     from figures.cards import bias_card
 
-    answer = open_run(run, None).card(partial(bias_card, path=out))
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+    echo_answer(open_run(run, None).card(partial(bias_card, path=out)), as_json)

@@ -1,4 +1,4 @@
-"""The commands beside the road: what looks into a run, or takes something out of it."""
+"""The commands that study a run, or read something out of it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import (
+    OUTPUT,
     SettingsCommand,
     Tables,
     device_option,
-    format_option,
     json_option,
     run_argument,
-    seed_option,
     settings_of,
 )
-from cli.output import echo_json, given, open_run, tell_outcome
+from cli.output import echo_answer, echo_json, given, open_run, tell_outcome
 from cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -70,7 +69,6 @@ def _study_tables() -> Tables:
     help="Only this study; may be given several times. All that RUN allows if not given.",
 )
 @settings_of(_study_tables)
-@seed_option("Seed of everything that is drawn.")
 @device_option
 @json_option
 def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settings: Any) -> None:
@@ -79,10 +77,10 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
 
         def tell(outcome: Outcome) -> None:
             bar.clear()
-            if not as_json:
-                tell_outcome(outcome, as_json)
+            tell_outcome(outcome, as_json)
 
-        outcomes = open_run(run, bar, device).probe(*only, tell=tell, **given(settings))
+        experiment = open_run(run, bar, device)
+        outcomes = experiment.probe(*only, tell=None if as_json else tell, **given(settings))
     if as_json:
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
 
@@ -90,12 +88,11 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
 @click.command(cls=SettingsCommand)
 @run_argument
 @click.argument("concept")
-@settings_of("probe", only=["n_bootstrap"])
-@seed_option("Seed of everything that is drawn.")
+@settings_of("probe")
 @device_option
 @json_option
 def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any) -> None:
-    """Look at any concept in the vectors of RUN: its axes, and what leans along them.
+    """Study any concept in the vectors of RUN: its axes, and where words and targets are on them.
 
     CONCEPT is gender, age, skin_tone, religion, or a TOML file of your own: groups of words, and
     if you like pairs, templates and targets. Needs no model where vectors were imported.
@@ -134,28 +131,16 @@ def sweep(
     Every variant is a run of its own in RUN/sweeps/NAME, which begins with what RUN has made, so
     that nothing is made twice. Seeds (train.seed=1,2,3), data sizes (train.n_examples=50,150,500),
     adapters (train.width=8,16,32) and guidance (generate.guidance_scale=1,3,7.5) are swept alike.
-    The dial is drawn as asked against got: --over generate.routing=calibrated --over
+    Targets are drawn as requested against measured share: --over generate.routing=calibrated --over
     generate.target=0.1,0.5,0.9, and so is generate.strength=0,0.5,1.
     """
     from figures.sweep import draw_sweep
     from probe.run.sweep import Sweep, parse_axis
 
+    over = [parse_axis(text) for text in axes]
     with ProgressBar() as bar:
-
-        def tell(line: str) -> None:
-            bar.clear()
-            if not as_json:
-                click.echo(line)
-
-        swept = Sweep(
-            run,
-            [parse_axis(text) for text in axes],
-            name=name,
-            n_images=n_images,
-            device=device,
-            progress=bar,
-        )
-        result = swept.run(tell=tell)
+        swept = Sweep(run, over, name=name, n_images=n_images, device=device, progress=bar)
+        result = swept.run(tell=None if as_json else bar.echo)
         files = draw_sweep(run, swept.name)
     if as_json:
         echo_json(result.to_json())
@@ -167,31 +152,34 @@ def sweep(
 @run_argument
 @click.argument("prompt")
 @click.option(
-    "--share", is_flag=True, help="Also read the share of women off the denoiser; opens all of it."
+    "--share",
+    is_flag=True,
+    help="Also estimate the share of women from the denoiser; loads the image model.",
 )
 @device_option
 @json_option
 def inspect(run: Path, prompt: str, share: bool, device: str, as_json: bool) -> None:
-    """Say what the gate of RUN does with a prompt, and why."""
-    answer = open_run(run, None, device).inspect(prompt, share=share)
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+    """Show what the gate of RUN does with a prompt, and why."""
+    echo_answer(open_run(run, None, device).inspect(prompt, share=share), as_json)
 
 
 @click.command()
 @run_argument
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@format_option
+@click.argument("file", type=OUTPUT)
+@click.option(
+    "--format",
+    help="npy, npz, safetensors, parquet or jsonl (word2vec's and GloVe's cannot hold prompts); "
+    "the end of FILE's name if not given.",
+)
 @json_option
 def export(run: Path, file: Path, format: str | None, as_json: bool) -> None:
     """Write the embeddings of RUN to FILE, for other programs."""
-    answer = open_run(run, None).export(file, format=format)
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+    echo_answer(open_run(run, None).export(file, format=format), as_json)
 
 
 @click.command()
 @run_argument
 @json_option
 def info(run: Path, as_json: bool) -> None:
-    """List what stands in RUN: made by what, from what, up to date or not."""
-    answer = open_run(run, None).info()
-    echo_json(answer.to_json()) if as_json else click.echo(answer.summary())
+    """List the stages of RUN, up to date or not, and its files with their provenance."""
+    echo_answer(open_run(run, None).info(), as_json)

@@ -55,6 +55,11 @@ def file_settings(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in values.items() if (of := tests[name]) and of(value)}
 
 
+def seed_setting(about: str) -> Any:
+    """Make a field that holds the seed of random numbers."""
+    return setting(0, about, minimum=0, maximum=2**32 - 1)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Base of all dataclasses of settings: refuses values outside their bounds.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from probe.errors import OptionError
-from probe.io.settings import Settings, setting
+from probe.io.settings import Settings, seed_setting, setting
 
 SIDES = ("text", "unet", "both")
 PLACEMENTS = ("all", "down", "mid", "up")
@@ -152,7 +152,7 @@ class TrainConfig(ExpertConfig, LoopConfig):
     soft: bool = setting(
         False, "Weight an expert's shift by the probability of the prompt's class."
     )
-    seed: int = setting(0, "Random seed of the training.")
+    seed: int = seed_setting("Random seed of the training.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

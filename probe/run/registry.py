@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Protocol, TypeVar
 
 from probe.io.plugins import Registry
-from probe.io.settings import Settings, setting
+from probe.io.settings import Settings, seed_setting, setting
 from probe.stats.resampling import Resampling
 
 
@@ -81,7 +81,7 @@ class ProbeConfig(Settings):
     """Settings that all studies share."""
 
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
-    seed: int = setting(0, "Seed of everything that is drawn.", minimum=0)
+    seed: int = seed_setting("Seed of everything that is drawn.")
 
     @property
     def resampling(self) -> Resampling:

@@ -262,7 +262,7 @@ def test_numbers_of_pictures_and_subjects_are_planned_without_a_source(labels):
     assert 194 <= found["images_per_subject"] <= 215
     needed = [row["n_subjects"] for row in found["subjects"]]
     assert needed == sorted(needed, reverse=True)
-    assert "pictures of one subject" in call("--power", "--difference", 0.1).stdout
+    assert "images of one subject" in call("--power", "--difference", 0.1).stdout
     for wrong in (
         ["--power"],
         ["--difference", 0.1],

@@ -35,9 +35,12 @@ def throwaway(monkeypatch):
     """A module with a study and a figure, imported and forgotten again."""
     assert "lengths" not in STUDIES
     monkeypatch.syspath_prepend(PLUGIN)
-    yield importlib.import_module("moesd_probe_lengths")
-    for registered in (STUDIES._items, figures._FIGURES, SOURCES, sys.modules):
-        registered.pop("lengths", registered.pop("moesd_probe_lengths", None))
+    try:
+        yield importlib.import_module("moesd_probe_lengths")
+    finally:
+        sys.modules.pop("moesd_probe_lengths", None)
+        for registered in (STUDIES._items, figures._FIGURES, SOURCES):
+            registered.pop("lengths", None)
 
 
 def call(*arguments):

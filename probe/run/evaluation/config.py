@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probe.io.settings import Settings, setting
+from probe.io.settings import Settings, seed_setting, setting
 from probe.stats.resampling import Resampling
 
 
@@ -48,7 +48,7 @@ class EvaluateConfig(Settings):
         minimum=1e-6,
     )
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
-    seed: int = setting(0, "Seed of the resamples.", minimum=0)
+    seed: int = seed_setting("Seed of the resamples.")
 
     @property
     def resampling(self) -> Resampling:

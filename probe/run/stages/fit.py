@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from probe.io.files import hash_parts
-from probe.io.settings import Settings, setting, settings_line
+from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import DIRECTION, EMBEDDED, EMBEDDINGS, FIT, MAP, SUBJECTS
 from probe.run.folder import Run, stale_files
 from probe.run.registry import Stage, register
@@ -33,7 +33,7 @@ class FitConfig(Settings):
     )
     strength: float = setting(500.0, "Lambda of the calibrated projection.", minimum=0)
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
-    seed: int = setting(0, "Seed of the resamples and of the map.", minimum=0)
+    seed: int = seed_setting("Seed of the resamples and of the map.")
 
     @property
     def resampling(self) -> Resampling:

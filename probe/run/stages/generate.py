@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import OptionError
 from probe.io.files import hash_parts
-from probe.io.settings import Settings, setting, settings_line
+from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import MOESD, SIDES, correction_files
 from probe.run.folder import Run, lexicon_line, stale_files
 from probe.run.registry import Stage, register
@@ -47,7 +47,7 @@ class GenerateConfig(Settings):
         "the labour market), a share of women, or a table by subject (TOML), copied into RUN.",
         names_file=names_table,
     )
-    seed: int = setting(0, "Seed of the noise.", minimum=0)
+    seed: int = seed_setting("Seed of the noise.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
