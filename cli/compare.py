@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import device_option, json_option, run_argument
-from cli.output import echo_json, open_run, tell_outcome
+from cli.output import echo_json, echo_outcome, open_run
 from cli.progress import ProgressBar
 from probe.stats.resampling import Resampling
 
@@ -60,9 +60,9 @@ def methods(
 
     with ProgressBar() as bar:
         outcome = open_run(run, bar, device).compare(
-            *only, n_images=n_images, draw=draw, tell=None if as_json else bar.echo
+            *only, n_images=n_images, draw=draw, on_line=None if as_json else bar.echo
         )
-    tell_outcome(outcome, as_json)
+    echo_outcome(outcome, as_json)
 
 
 @compare.command()

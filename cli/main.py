@@ -24,7 +24,7 @@ from cli.options import (
     stacked,
     start_options,
 )
-from cli.output import echo_answer, echo_json, given, open_run, tell_outcome
+from cli.output import echo_answer, echo_json, echo_outcome, given, open_run
 from cli.progress import ProgressBar
 from cli.publish import card, plan, publish
 from cli.studies import concept, export, info, inspect, probe, sweep
@@ -113,7 +113,7 @@ def embed(run: Path, device: str, as_json: bool, **options: Any) -> None:
         outcome = _start(run, bar, device, **(chosen | {"seed": seed, "prompts": prompts})).embed()
     if prompts is not None and not as_json:
         click.echo(prompts.summary())
-    tell_outcome(outcome, as_json)
+    echo_outcome(outcome, as_json)
 
 
 @main.command(cls=SettingsCommand)
@@ -182,7 +182,7 @@ def visualize(
     with ProgressBar() as bar:
         experiment = open_run(run, bar)
         if figure is None and not formats and style is None:
-            tell_outcome(experiment.visualize(draw), as_json)
+            echo_outcome(experiment.visualize(draw), as_json)
             return
 
         options: dict[str, Any] = {"style": style or "paper", "progress": partial(bar, "figures")}
@@ -199,7 +199,7 @@ def report(run: Path, as_json: bool) -> None:
 
     with ProgressBar() as bar:
         outcome = open_run(run, bar).report(render_report)
-    tell_outcome(outcome, as_json)
+    echo_outcome(outcome, as_json)
 
 
 @main.command("run", cls=SettingsCommand)
@@ -223,7 +223,7 @@ def run_all(run: Path, device: str, as_json: bool, **options: Any) -> None:
         outcomes = experiment.run(
             draw,
             render_report,
-            tell=None if as_json else lambda of: bar.echo(of.line()),
+            on_outcome=None if as_json else lambda of: bar.echo(of.line()),
             settings={"train": given(training), "generate": given(images)},
         )
     if as_json:
@@ -253,7 +253,7 @@ def _do_stage(name: str, run: Path, device: str, as_json: bool, settings: dict[s
     with ProgressBar() as bar:
         outcome = getattr(open_run(run, bar, device), name)(**given(settings))
     if is_first():
-        tell_outcome(outcome, as_json)
+        echo_outcome(outcome, as_json)
 
 
 def _start(run: Path, bar: ProgressBar, device: str, **options: Any) -> Experiment:

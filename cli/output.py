@@ -28,7 +28,7 @@ def given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def tell_outcome(outcome: Outcome, as_json: bool) -> None:
+def echo_outcome(outcome: Outcome, as_json: bool) -> None:
     """Print whether a stage was made, and what it found."""
     if as_json:
         echo_json(outcome.to_json())

@@ -16,7 +16,7 @@ from cli.options import (
     run_argument,
     settings_of,
 )
-from cli.output import echo_answer, echo_json, given, open_run, tell_outcome
+from cli.output import echo_answer, echo_json, echo_outcome, given, open_run
 from cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
     """Study the text encoder of RUN, and its pictures."""
     with ProgressBar() as bar:
 
-        def tell(outcome: Outcome) -> None:
+        def show(outcome: Outcome) -> None:
             bar.clear()
-            tell_outcome(outcome, as_json)
+            echo_outcome(outcome, as_json)
 
-        experiment = open_run(run, bar, device)
-        outcomes = experiment.probe(*only, tell=None if as_json else tell, **given(settings))
+        experiment, on_outcome = open_run(run, bar, device), None if as_json else show
+        outcomes = experiment.probe(*only, on_outcome=on_outcome, **given(settings))
     if as_json:
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
 
@@ -101,7 +101,7 @@ def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any
 
     with ProgressBar() as bar:
         outcome = open_run(run, bar, device).concept(concept, draw_concept, **given(settings))
-    tell_outcome(outcome, as_json)
+    echo_outcome(outcome, as_json)
 
 
 @click.command(cls=SettingsCommand)
@@ -140,7 +140,7 @@ def sweep(
     over = [parse_axis(text) for text in axes]
     with ProgressBar() as bar:
         swept = Sweep(run, over, name=name, n_images=n_images, device=device, progress=bar)
-        result = swept.run(tell=None if as_json else bar.echo)
+        result = swept.run(on_line=None if as_json else bar.echo)
         files = draw_sweep(run, swept.name)
     if as_json:
         echo_json(result.to_json())

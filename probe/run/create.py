@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from probe.errors import ArtifactError, OptionError, StageError
-from probe.io import distributed
-from probe.io.artifacts import atomic, exclusive
-from probe.io.files import remove_orphans
+from probe.errors import ArtifactError, OptionError
+from probe.io.files import atomic
 from probe.run.config import FILE, Config
 from probe.run.files import EMBEDDED
 from probe.run.folder import load_lexicon
 from probe.run.imported_vectors import VECTORS, keep_vectors, model_of
+from probe.run.lock import locked
 from probe.run.user_prompts import PROMPTS, keep_prompts
 from probe.text.checkpoints import choose_encoder, resolve_model
 from probe.text.prompt_files import PromptFile
@@ -67,7 +64,7 @@ def start(
         config = config.with_settings("embed", {"lexicon": _LEXICON})
     if prompts is not None:
         config = config.with_settings("embed", {"prompts": PROMPTS})
-    with held(folder):
+    with locked(folder):
         if lexicon is not None:
             with atomic(folder / _LEXICON) as temporary:
                 shutil.copyfile(lexicon, temporary)
@@ -93,41 +90,10 @@ def start_imported(folder: Path, vectors: NamedVectors, *, seed: int | None) -> 
         config = Config(model)
     if seed is not None:
         config = config.with_seed(seed)
-    with held(folder):
+    with locked(folder):
         keep_vectors(folder, vectors)
         if not (folder / FILE).exists() or Config.read(folder) != config:
             config.write(folder)
-
-
-@contextmanager
-def held(folder: Path, *, by_all: bool = False) -> Iterator[None]:
-    """Hold a run for this process alone, and remove temporary files that dead processes left.
-
-    Parameters
-    ----------
-    folder : Path
-    by_all : bool
-        Whether what is done can be shared by the processes of a launcher; then the first of them
-        holds the run for all.
-
-    Raises
-    ------
-    BusyError, ArtifactError
-        As `probe.io.files.exclusive`.
-    StageError
-        If a launcher has started several processes for what one has to do.
-    """
-    if distributed.world_size() > 1 and not by_all:
-        raise StageError(
-            f"{distributed.world_size()} processes were launched but only `moesd-probe train` "
-            "shares its work out; run this command without a launcher"
-        )
-    if not distributed.is_first():
-        yield
-        return
-    with exclusive(folder):
-        remove_orphans(folder)
-        yield
 
 
 def _holds_something(folder: Path) -> bool:

@@ -1,40 +1,39 @@
-"""A run folder as an object: its stages in order, what is up to date, what is done next."""
+"""A run folder as an object: its stages, its studies, and what is read out of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from probe.errors import DataError, OptionError
 from probe.io.progress import NamedProgress
 from probe.run.compare.stage import CompareMethods
 from probe.run.concept import ConceptStudy
 from probe.run.config import Config
-from probe.run.create import held, start, start_imported
+from probe.run.create import start, start_imported
 from probe.run.export import ExportResult, export_embeddings
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run, check_model
 from probe.run.info import Inventory, take_inventory
 from probe.run.inspect_prompt import Inspection, inspect_prompt
+from probe.run.lock import locked
 from probe.run.new_settings import change_settings, check_paths, kept_settings
 from probe.run.pipeline import (
     Outcome,
     bring_up_to_date,
+    by_table,
     check_stale,
-    first_stale,
+    choose_studies,
     require,
     require_model,
     stages_of,
 )
 from probe.run.publish import PublishResult, publish
-from probe.run.registry import PROBE, STAGES, STUDIES, ProbeConfig, Stage, StudyStage, studies
+from probe.run.registry import PROBE, STAGES, Stage, studies
 from probe.run.stages.visualize import (
     Draw,
-    DrawConcept,
-    DrawFigure,
+    DrawNamed,
     Render,
     Report,
     Visualize,
@@ -48,20 +47,22 @@ if TYPE_CHECKING:
     from probe.run.sequential_audit import StoppedAudit
 
 Card = TypeVar("Card")
+OnOutcome: TypeAlias = Callable[[Outcome], None]
+"""Called with each outcome as soon as it is known."""
 
 
 class Experiment:
     """A run folder.
 
-    Every stage reads its inputs from the folder and writes its outputs there; each file carries
-    the hash of what it was made from, so a stage whose outputs carry the hash of today's settings
-    and inputs is up to date and is not made again. A stage may be stopped at any moment: files are
-    whole or absent, and the same call goes on.
+    Every stage reads its inputs from the folder and writes its outputs there. A file carries the
+    hash of what it was made from: a stage whose outputs carry the hash of today's settings and
+    inputs is up to date and is skipped. A stage may be interrupted at any moment: files are whole
+    or absent, and the same call resumes. `create`, `from_vectors` and `open` make the object.
 
-    Parameters
-    ----------
-    run : Run
-        The folder, opened; see `create` and `open`.
+    Methods raise `StageError` if a stage that they require is not up to date, or the run has no
+    model and they need one; `OptionError` for a setting or name that is not allowed; `DataError`
+    or `ModelError` for files and models that cannot be used. Settings that a method changes are
+    checked before any work, and written to ``config.toml`` only if the method succeeds.
     """
 
     def __init__(self, run: Run) -> None:
@@ -80,37 +81,28 @@ class Experiment:
         device: str = "cpu",
         progress: NamedProgress | None = None,
     ) -> Experiment:
-        """Start a run, or go on with one of the same model.
+        """Start a run, or resume one of the same model; what is given is copied into the folder.
 
         Parameters
         ----------
         folder : path
-            Made if need be.
         model : str
             ``"tinytown"``, a folder or a hub id.
         seed : int, optional
             Seed of every stage; 0 in a new run if not given.
         lexicon : Path, optional
-            Words and templates; copied into the folder.
+            Words and templates; those of the package if not given.
         encoder : str, optional
             Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
         prompts : PromptFile, optional
-            Prompts of the user's own, as `probe.read_prompts` reads them; kept in the folder.
+            The user's prompts, as `probe.text.prompt_files.read_prompts` reads them.
         device : str
-            Where weights live.
         progress : callable, optional
-            Called with (what is being done, how much is done, how much there is).
 
         Raises
         ------
         ArtifactError
             If the folder is a file, cannot be written, or is a run of another model or encoder.
-        ModelError
-            If there is no such model.
-        ValueError
-            If the pipeline has no such encoder.
-        DataError
-            If the lexicon is not what it must be.
         """
         start(
             Path(folder), model=model, seed=seed, lexicon=lexicon, encoder=encoder, prompts=prompts
@@ -126,18 +118,7 @@ class Experiment:
         seed: int | None = None,
         progress: NamedProgress | None = None,
     ) -> Experiment:
-        """Start a run of vectors that were made elsewhere; it has no model and needs no torch.
-
-        Parameters
-        ----------
-        folder : path
-            Made if need be.
-        vectors : NamedVectors
-            As `probe.read_vectors` reads them; kept in the folder as they are.
-        seed : int, optional
-            Seed of all that is drawn; 0 in a new run if not given.
-        progress : callable, optional
-            As in `create`.
+        """Start a run of imported vectors, as `probe.read_vectors` reads them; it has no model.
 
         Raises
         ------
@@ -174,23 +155,14 @@ class Experiment:
         """Every setting."""
         return self._run.config
 
-    def set(self, stage: str, **settings: Any) -> Experiment:
-        """Change settings of a stage, in ``config.toml`` too; returns the experiment itself.
+    def set(self, table: str, **settings: Any) -> Experiment:
+        """Change settings of a table of ``config.toml``; returns the experiment itself.
 
-        A file that a setting names is copied into the run. If anything is wrong, nothing changes.
-
-        Raises
-        ------
-        StageError
-            If the stage needs a model and the run has none.
-        OptionError
-            If a setting is unknown, of another type, or out of range, or names a missing file.
-        DataError, ModelError
-            If a file or a model that a setting names is not what it must be.
+        A file that a setting names is copied into the run.
         """
-        changed = self._changed({stage: settings})
+        changed = self._changed({table: settings})
         if changed is not self._run:
-            with held(self.folder, by_all=stage == "train"), self._kept(changed):
+            with locked(self.folder, is_shared=table == "train"), self._kept(changed):
                 pass
         return self
 
@@ -207,32 +179,22 @@ class Experiment:
         return self._do(STAGES["train"], settings)
 
     def generate(self, **settings: Any) -> Outcome:
-        """Make pictures with both models; settings of `GenerateConfig`."""
+        """Make images with both models; settings of `GenerateConfig`."""
         return self._do(STAGES["generate"], settings)
 
     def evaluate(self, **settings: Any) -> Outcome:
-        """Measure the pictures; settings of `EvaluateConfig`."""
+        """Measure the images; settings of `EvaluateConfig`."""
         return self._do(STAGES["evaluate"], settings)
 
     def audit_until_settled(
         self, low: float, high: float, *, n_max: int = 200, side: str = "corrected"
     ) -> StoppedAudit:
-        """Make pictures of each occupation until its share is known to be within a band, or not.
-
-        See `probe.run.sequential_audit.audit_until_settled`.
-
-        Raises
-        ------
-        ValueError
-            If the band is none, or there is no such side.
-        StageError
-            If the run has no model, or what makes the pictures has not been trained.
-        """
+        """Make images until each share is settled; see `probe.run.sequential_audit`."""
         from probe.run.sequential_audit import audit_until_settled
         from probe.stats.sequential import Band
 
         band = Band(low, high)
-        with held(self.folder):
+        with locked(self.folder):
             require(self._run, "evaluate", ("embed",) if side == "base" else ("train",))
             return audit_until_settled(self._run, band=band, side=side, n_max=n_max)
 
@@ -241,20 +203,14 @@ class Experiment:
         return self._do(Visualize(draw))
 
     def draw(self, draw: Callable[[Path], list[Path]]) -> VisualizeResult:
-        """Draw some figures, or in another way than `visualize` does; no stage is marked as done.
-
-        Parameters
-        ----------
-        draw : callable
-            Run folder to the files written; see `figures.drawing.draw`, which says what it refuses.
-        """
+        """Draw some figures, or in another style; no stage is marked as done."""
         require_model(self._run, "visualize")
-        with held(self.folder):
+        with locked(self.folder):
             files = draw(self.folder)
         return VisualizeResult(sorted(path.relative_to(self.folder).as_posix() for path in files))
 
     def report(self, render: Render) -> Outcome:
-        """Write the page; ``render`` is `figures.report.render_report`."""
+        """Write the page with ``render``: `figures.report.render_report`."""
         return self._do(Report(render))
 
     def run(
@@ -262,104 +218,52 @@ class Experiment:
         draw: Draw,
         render: Render,
         *,
-        tell: Callable[[Outcome], None] | None = None,
+        on_outcome: OnOutcome | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Outcome]:
-        """Do every stage that is not up to date, in order; all settings are checked before.
-
-        Parameters
-        ----------
-        draw, render : callable
-            As for `visualize` and `report`.
-        tell : callable, optional
-            Called with each outcome as soon as it is there.
-        settings : mapping of str to mapping, optional
-            Settings to change, by stage; they are kept if all stages succeed.
-        """
+        """Do every stage that is not up to date, in order, with other settings by table."""
         require_model(self._run, "run")
-        outcomes = []
+        outcomes: list[Outcome] = []
         changed = self._changed(settings or {})
-        with held(self.folder):
+        with locked(self.folder):
             check_stale(changed)
             with self._kept(changed):
                 for stage in (*stages_of(self._run), Visualize(draw), Report(render)):
-                    outcomes.append(bring_up_to_date(stage, self._run))
-                    if tell is not None:
-                        tell(outcomes[-1])
+                    _add(outcomes, bring_up_to_date(stage, self._run), on_outcome)
         return outcomes
 
     def probe(
-        self,
-        *names: str,
-        tell: Callable[[Outcome], None] | None = None,
-        **settings: Any,
+        self, *names: str, on_outcome: OnOutcome | None = None, **settings: Any
     ) -> list[Outcome]:
-        """Look deeper into the text encoder; settings of `ProbeConfig`.
+        """Do the named studies of `probe.run.registry.STUDIES`, or all that the run allows.
 
-        Parameters
-        ----------
-        names : str
-            Of `probe.run.registry.STUDIES`. If none is named, all that the run allows; the
-            outcomes of the others say why they were skipped.
-        tell : callable, optional
-            Called with each outcome as soon as it is there.
-
-        Raises
-        ------
-        ValueError
-            If there is no such study.
-        StageError
-            If a stage that a named study builds on is not up to date, or the run has no model.
-            Nothing has been done then.
+        Settings are those of `ProbeConfig` and of the studies. If no study is named, the outcomes
+        of those that the run does not allow give the reason.
         """
-        if unknown := [name for name in names if name not in STUDIES]:
-            raise OptionError(
-                f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}"
-            )
         require_model(self._run, PROBE)
-        changed = self._changed(_by_table(settings))
-        outcomes = []
-        with held(self.folder):
-            chosen = _choose(changed, names)
+        changed = self._changed(by_table(settings))
+        outcomes: list[Outcome] = []
+        with locked(self.folder):
+            chosen = choose_studies(changed, names)
             with self._kept(changed):
                 for study, why_not in chosen:
                     outcome = Outcome(study.name, False, why_not or "", StudyResult([], {}))
                     if why_not is None:
                         outcome = bring_up_to_date(study, self._run)
-                    outcomes.append(outcome)
-                    if tell is not None:
-                        tell(outcome)
+                    _add(outcomes, outcome, on_outcome)
         return outcomes
 
     def concept(
-        self,
-        name_or_path: str | Path,
-        draw: DrawConcept | None = None,
-        **settings: Any,
+        self, name_or_path: str | Path, draw: DrawNamed | None = None, **settings: Any
     ) -> Outcome:
-        """Look at a concept: its axes, how firm they are, and what leans along them.
+        """Study a concept of the package (``"gender"``, ``"age"``, ...), or of a TOML file.
 
-        Parameters
-        ----------
-        name_or_path : str or Path
-            A concept that is shipped (``"gender"``, ``"age"``, ...), or a TOML file; see
-            `probe.text.concepts.Concept`. Its file is copied into the run.
-        draw : callable, optional
-            Draws the figure: `figures.concept.draw_concept`, which this library does not know.
-        settings
-            Of `ProbeConfig`.
-
-        Raises
-        ------
-        DataError
-            If there is no such concept, its file is not what it must be, or imported vectors lack
-            its words.
-        StageError
-            If the prompts have not been embedded.
+        Settings are those of `ProbeConfig`; ``draw`` is `figures.concept.draw_concept`. The file
+        of the concept is copied into the run.
         """
         study = ConceptStudy.find(name_or_path)
         changed = self._changed({PROBE: settings})
-        with held(self.folder):
+        with locked(self.folder):
             require(changed, "concept", study.requires, needs_model=False)
             with self._kept(changed):
                 outcome = bring_up_to_date(study, self._run)
@@ -372,31 +276,17 @@ class Experiment:
         self,
         *names: str,
         n_images: int | None = None,
-        draw: DrawFigure | None = None,
-        tell: Callable[[str], None] | None = None,
+        draw: DrawNamed | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Outcome:
-        """Compare MoESD with other methods on the same prompts, noise, judges and examples.
+        """Compare MoESD with other methods on the same prompts, noise, evaluators and examples.
 
-        Parameters
-        ----------
-        names : str
-            Of `probe.run.compare.methods.all_methods`, beside the base; all if none is named.
-        n_images : int, optional
-            Pictures of each occupation and method; as many as ``generate`` makes if not given.
-        draw : callable, optional
-            Draws a figure by its name: `figures.drawing.draw`, which this package does not import.
-        tell : callable, optional
-            Called with one line when a method is done.
-
-        Raises
-        ------
-        ValueError
-            If there is no such method, or ``n_images`` is below 2.
-        StageError
-            If the correction has not been trained, or is out of date.
+        Methods are those of `probe.run.compare.methods.all_methods`; all if none is named. They
+        make ``n_images`` of each occupation, or as many as ``generate``. ``draw`` is
+        `figures.drawing.draw`; ``on_line`` is called with one line when a method is done.
         """
-        stage = CompareMethods(names, n_images=n_images, tell=tell)
-        with held(self.folder):
+        stage = CompareMethods(names, n_images=n_images, on_line=on_line)
+        with locked(self.folder):
             require(self._run, stage.name, stage.requires)
             outcome = bring_up_to_date(stage, self._run)
             if draw is not None:
@@ -404,78 +294,34 @@ class Experiment:
             return outcome
 
     def inspect(self, prompt: str, *, share: bool = False) -> Inspection:
-        """Say what the gate does with a prompt, and why.
-
-        Parameters
-        ----------
-        prompt : str
-        share : bool
-            Whether to read the share of women off the denoiser too: the image model is opened and
-            asked a few dozen times.
-
-        Raises
-        ------
-        StageError
-            If the correction has not been trained, or is out of date.
-        DataError
-            If the prompt is empty or no text.
-        """
+        """Show what the gate does with a prompt; ``share`` loads the image model too."""
         require(self._run, "inspect", ("train",))
         return inspect_prompt(self._run, prompt, share=share)
 
     def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
-        """Write the embeddings of all prompts for other programs; see `probe.write_vectors`.
-
-        Raises
-        ------
-        StageError
-            If the prompts have not been embedded.
-        DataError
-            If the format cannot carry prompts with spaces, as word2vec's cannot.
-        """
+        """Write the embeddings of all prompts; see `probe.text.vector_files.write_vectors`."""
         require(self._run, "export", ("embed",), needs_model=False)
         return export_embeddings(self._run, Path(path), format=format)
 
     def publish(self, folder: str | Path, compose: Callable[[Path], str]) -> PublishResult:
-        """Write the correction with a model card into a new folder, to give away.
-
-        Parameters
-        ----------
-        folder : path
-            New or empty.
-        compose : callable
-            Run folder to the text of the card: `figures.cards.correction_card`.
-
-        Raises
-        ------
-        StageError
-            If the run has not been evaluated, or is out of date.
-        DataError
-            If the folder is not empty.
-        """
+        """Write the correction with the card of `figures.cards.correction_card` to a new folder."""
         require(self._run, "publish", ("evaluate",))
         return publish(self._run, Path(folder), compose)
 
     def card(self, compose: Callable[[Path], Card]) -> Card:
-        """Return what ``compose`` makes of the run folder: `figures.cards.bias_card`.
-
-        Raises
-        ------
-        StageError
-            If the run has not been evaluated, or is out of date.
-        """
+        """Return what ``compose`` makes of the run folder: `figures.cards.bias_card`."""
         require(self._run, "card", ("evaluate",))
         return compose(self.folder)
 
     def info(self) -> Inventory:
-        """List what stands in the folder: made by what, from what, and whether it is up to date."""
+        """List the stages and studies, up to date or not, and the files with their provenance."""
         of_run = (*ConceptStudy.kept(self._run), *CompareMethods.kept(self._run))
         return take_inventory(self._run, stages_of(self._run), (*studies(), *of_run))
 
     def _do(self, stage: Stage, settings: Mapping[str, Any] | None = None) -> Outcome:
         """Bring a stage up to date with other settings, which are kept if it succeeds."""
         changed = self._changed({stage.name: settings}) if settings else self._run
-        with held(self.folder, by_all=stage.name == "train"):
+        with locked(self.folder, is_shared=stage.name == "train"):
             require(changed, stage.name, stage.requires, needs_model=stage.needs_model)
             with self._kept(changed):
                 return bring_up_to_date(stage, self._run)
@@ -499,44 +345,7 @@ class Experiment:
             raise
 
 
-def _choose(run: Run, names: Sequence[str]) -> list[tuple[StudyStage, str | None]]:
-    """Return the named studies, or all, each with the reason why the run does not allow it.
-
-    Raises
-    ------
-    StageError, DataError
-        If the run does not allow a study that is named, or does not allow any.
-    """
-    chosen = [study for study in studies() if not names or study.name in names]
-    found = [(study, _why_not(run, study)) for study in chosen]
-    if names or all(why_not for _, why_not in found):
-        for study, why_not in found:
-            require(run, study.name, study.requires)
-            if why_not is not None:
-                raise DataError(f"the study {study.name} cannot be done on {run.folder}: {why_not}")
-    return found
-
-
-def _why_not(run: Run, study: StudyStage) -> str | None:
-    """Say why a run does not allow a study; None if it does."""
-    if (stale := first_stale(run, study.requires)) is not None:
-        stage, why = stale
-        return f"requires {stage}, but {why}; run `moesd-probe {stage} {run.folder}` first"
-    return study.unmet(run)
-
-
-def _by_table(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort settings of studies into their tables; one that all studies share is of ``probe``."""
-    tables = {PROBE: ProbeConfig, **{study.name: study.settings for study in studies()}}
-    owners = {
-        item.name: name
-        for name, kind in tables.items()
-        if kind is not None
-        for item in fields(kind)
-    }
-    if unknown := [name for name in settings if name not in owners]:
-        raise OptionError(f"no study has a setting {unknown[0]!r}; known are {', '.join(owners)}")
-    found: dict[str, dict[str, Any]] = {}
-    for name, value in settings.items():
-        found.setdefault(owners[name], {})[name] = value
-    return found
+def _add(outcomes: list[Outcome], outcome: Outcome, on_outcome: OnOutcome | None) -> None:
+    outcomes.append(outcome)
+    if on_outcome is not None:
+        on_outcome(outcome)

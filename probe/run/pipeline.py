@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-from probe.errors import StageError
+from probe.errors import DataError, OptionError, StageError
 from probe.run.folder import Run
-from probe.run.registry import Result, Stage, pipeline
+from probe.run.registry import (
+    PROBE,
+    STUDIES,
+    ProbeConfig,
+    Result,
+    Stage,
+    StudyStage,
+    pipeline,
+    studies,
+)
 
 
 @dataclass(frozen=True)
@@ -100,3 +109,53 @@ def bring_up_to_date(stage: Stage, run: Run) -> Outcome:
         stage.make(run)
     reason = "its settings and inputs are those it was made from" if why is None else why
     return Outcome(stage.name, why is not None, reason, stage.result(run))
+
+
+def choose_studies(run: Run, names: Sequence[str]) -> list[tuple[StudyStage, str | None]]:
+    """Return the named studies, or all, each with the reason why the run does not allow it.
+
+    Raises
+    ------
+    OptionError
+        If there is no such study.
+    StageError, DataError
+        If the run does not allow a study that is named, or does not allow any.
+    """
+    if unknown := [name for name in names if name not in STUDIES]:
+        raise OptionError(f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}")
+    chosen = [study for study in studies() if not names or study.name in names]
+    found = [(study, _why_not(run, study)) for study in chosen]
+    if names or all(why_not for _, why_not in found):
+        for study, why_not in found:
+            require(run, study.name, study.requires)
+            if why_not is not None:
+                raise DataError(f"the study {study.name} cannot be done on {run.folder}: {why_not}")
+    return found
+
+
+def by_table(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort settings of studies into their tables; one that all studies share is of ``probe``.
+
+    Raises
+    ------
+    OptionError
+        If no study has such a setting.
+    """
+    owners = {item.name: PROBE for item in fields(ProbeConfig)}
+    for study in studies():
+        if study.settings is not None:
+            owners |= {item.name: study.name for item in fields(study.settings)}
+    if unknown := [name for name in settings if name not in owners]:
+        raise OptionError(f"no study has a setting {unknown[0]!r}; known are {', '.join(owners)}")
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        found.setdefault(owners[name], {})[name] = value
+    return found
+
+
+def _why_not(run: Run, study: StudyStage) -> str | None:
+    """Say why a run does not allow a study; None if it does."""
+    if (stale := first_stale(run, study.requires)) is not None:
+        stage, why = stale
+        return f"requires {stage}, but {why}; run `moesd-probe {stage} {run.folder}` first"
+    return study.unmet(run)

@@ -19,7 +19,7 @@ from probe.moesd.examples import Examples
 from probe.moesd.loop.loop import Loop
 from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.run import Experiment
-from probe.run.create import held
+from probe.run.lock import locked
 
 MAIN = "from cli.main import main; main()"
 WAYS = {
@@ -91,9 +91,9 @@ def test_batches_that_cannot_be_shared_out_are_refused(launched):
 
 def test_only_training_is_shared_out(launched, tmp_path):
     told = "2 processes were launched but only `moesd-probe train`"
-    with pytest.raises(StageError, match=told), held(tmp_path):
+    with pytest.raises(StageError, match=told), locked(tmp_path):
         pass
-    with held(tmp_path, by_all=True):
+    with locked(tmp_path, is_shared=True):
         assert (tmp_path / ".lock").exists()
 
 

@@ -161,7 +161,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_bytes(compared, finished_
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Experiment.open(folder).compare("explicit-mixing", tell=stop)
+        Experiment.open(folder).compare("explicit-mixing", on_line=stop)
     made = pictures(folder)
     assert made
     Experiment.open(folder).compare("explicit-mixing")

@@ -203,7 +203,7 @@ def test_a_finished_run_holds_every_file_of_the_design(finished_run):
 def test_nothing_is_done_twice(run, walk):
     stamps = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
     told = []
-    outcomes = walk(run, tell=told.append)
+    outcomes = walk(run, on_outcome=told.append)
     assert [outcome.stage for outcome in outcomes] == ROAD == [outcome.stage for outcome in told]
     assert not any(outcome.was_made for outcome in outcomes)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.is_file())

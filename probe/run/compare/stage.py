@@ -30,7 +30,7 @@ from probe.stats.multiplicity import holm
 
 RESULT = f"{FOLDER}/methods.json"
 
-Tell = Callable[[str], None]
+OnLine = Callable[[str], None]
 """Called with one line when a method is done."""
 
 
@@ -58,7 +58,7 @@ class CompareMethods(StudyStage):
         Of `all_methods`; all of them if empty.
     n_images : int or None
         Pictures of each occupation; as many as ``generate`` makes if None.
-    tell : callable, optional
+    on_line : callable, optional
     """
 
     name = "compare methods"
@@ -66,7 +66,11 @@ class CompareMethods(StudyStage):
     file = RESULT
 
     def __init__(
-        self, names: Sequence[str] = (), *, n_images: int | None = None, tell: Tell | None = None
+        self,
+        names: Sequence[str] = (),
+        *,
+        n_images: int | None = None,
+        on_line: OnLine | None = None,
     ) -> None:
         known = all_methods()
         if unknown := [name for name in names if name not in known]:
@@ -74,7 +78,7 @@ class CompareMethods(StudyStage):
         if n_images is not None and n_images < 2:
             raise OptionError(f"n_images is {n_images}; needed at least 2")
         self.names = [name for name in known if not names or name in names or name == BASE]
-        self._n_images, self._tell = n_images, tell
+        self._n_images, self._on_line = n_images, on_line
 
     @classmethod
     def kept(cls, run: Run) -> list[CompareMethods]:
@@ -103,8 +107,8 @@ class CompareMethods(StudyStage):
         for name in (BASE, REFERENCE, *self.names):
             if stale_row(bench, name) is not None:
                 make_reference(bench) if name == REFERENCE else make_row(bench, name)
-                if self._tell is not None:
-                    self._tell(f"{name}: made")
+                if self._on_line is not None:
+                    self._on_line(f"{name}: made")
         config = run.config.evaluate
         values = bench.classifier.attributes[config.attribute]
         judgement = Judgement(

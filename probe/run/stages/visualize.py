@@ -18,12 +18,8 @@ PAGE = "report.html"
 Render = Callable[[Path], str]
 """Run folder to HTML; refuses a run whose figures are missing or old."""
 
-DrawConcept = Callable[[Path, str], list[Path]]
-"""Run folder and file name of a concept to the files of its figure; draws what is not there."""
-
-
-DrawFigure = Callable[[Path, str], list[Path]]
-"""Run folder and name of a figure to its files."""
+DrawNamed = Callable[[Path, str], list[Path]]
+"""Run folder and name of a figure, or of a concept's files, to the files of the figure."""
 
 
 class Draw(Protocol):

@@ -15,11 +15,11 @@ from probe.errors import OptionError
 from probe.io.artifacts import hash_file, hash_parts, read_tensors, write_json, write_table
 from probe.io.progress import NamedProgress
 from probe.moesd.config import TrainConfig
-from probe.run.create import held
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.experiment import Experiment
 from probe.run.files import MOESD, QUALITY
 from probe.run.folder import Run
+from probe.run.lock import locked
 from probe.run.new_settings import change_settings
 from probe.run.pipeline import require
 from probe.run.sweep.axes import Axis, Variant, variants_of
@@ -150,12 +150,12 @@ class Sweep:
         """Where the variants stand."""
         return self._experiment.folder / FOLDER / self.name
 
-    def run(self, *, tell: Callable[[str], None] | None = None) -> SweepResult:
+    def run(self, *, on_line: Callable[[str], None] | None = None) -> SweepResult:
         """Bring every variant up to date, and write ``sweep.parquet`` and ``sweep.json``.
 
         Parameters
         ----------
-        tell : callable, optional
+        on_line : callable, optional
             Called with one line a variant, as soon as it is measured.
         """
         run = Run(self._experiment.folder, self._experiment.config, device=self._device)
@@ -163,9 +163,9 @@ class Sweep:
         tables = []
         for number, (variant, changed) in enumerate(self._variants, start=1):
             tables.append(self._measure(variant, changed))
-            if tell is not None:
+            if on_line is not None:
                 rows = tables[-1].set_index(["side", "figure"])["value"]
-                tell(
+                on_line(
                     f"{variant.name} ({number} of {len(self._variants)}): MAD "
                     f"{rows['base', 'mad']:.3f} before, {rows['corrected', 'mad']:.3f} after"
                 )
@@ -216,7 +216,7 @@ class Sweep:
             *(hash_file(self.folder / each.name / QUALITY) for each, _ in self._variants),
         )
         made = run.provenance("sweep", made_from)
-        with held(self.folder):
+        with locked(self.folder):
             write_table(self.folder / "sweep.parquet", result.table, made)
             write_json(self.folder / "sweep.json", result.to_json(), made)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from probe.io.files import atomic
 from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
-from probe.run.create import held
 from probe.run.folder import Run
+from probe.run.lock import locked
 
 _TAKEN = ("embeddings", "latent", "moesd", "images/base")
 
@@ -29,7 +29,7 @@ def branch(run: Run, folder: Path) -> None:
     folder : Path
     """
     config = run.config
-    with held(folder):
+    with locked(folder):
         for table in config.tables.values():
             for name in file_settings(table).values():
                 _copy(run.path(name), folder / name)
