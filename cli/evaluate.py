@@ -45,7 +45,7 @@ stopping_options = stacked(
     click.option(
         "--max-images",
         type=click.IntRange(1),
-        help=f"Images of a subject at which --until-settled gives up.  [default: {_N_MAX}]",
+        help=f"Images of a subject after which --until-settled leaves it open.  [default: {_N_MAX}]",
     ),
     click.option(
         "--side",
@@ -203,6 +203,8 @@ def _evaluate(
 
 
 def _audit_sequentially(run: Path, stopping: Options, device: str) -> tuple[str, Options]:
+    from figures.text.audit import sequential_table
+
     low, _, high = stopping["until_settled"].partition(":")
     try:
         band = float(low), float(high)
@@ -214,7 +216,7 @@ def _audit_sequentially(run: Path, stopping: Options, device: str) -> tuple[str,
     with ProgressBar() as bar:
         experiment = open_run(run, bar, device)
         found = experiment.audit_until_settled(*band, n_max=n_max, side=side)
-    return found.summary(), found.to_json()
+    return sequential_table(found.to_json()), found.to_json()
 
 
 def _plan(power: Options) -> tuple[str, Options]:
