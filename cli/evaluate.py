@@ -45,7 +45,8 @@ stopping_options = stacked(
     click.option(
         "--max-images",
         type=click.IntRange(1),
-        help=f"Images of a subject after which --until-settled leaves it open.  [default: {_N_MAX}]",
+        help="Images of a subject after which --until-settled leaves it open.  "
+        f"[default: {_N_MAX}]",
     ),
     click.option(
         "--side",

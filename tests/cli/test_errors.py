@@ -96,7 +96,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_resume(finished_run, fit_raises):
         (["evaluate", "RUN", "--fail-above", "mad=abc"], "the bound is 'mad=abc'"),
         (["evaluate", "RUN", "--fail-below", "mad"], "the bound is 'mad'"),
         (["evaluate", "RUN", "--fail-above", "mda=0.2"], "there is no figure 'mda'"),
-        (["evaluate", "RUN", "--policy", "POLICY"], "holds 'fail_over'"),
+        (["evaluate", "RUN", "--policy", "POLICY"], "fail_over is unknown"),
         (["evaluate", "RUN", "--until-settled", "0.6"], "needed two shares"),
         (["evaluate", "RUN", "--until-settled", "0.6:0.4"], "needed 0 <= low < high <= 1"),
         (["evaluate", "--power", "--difference", "1e-9"], "needs more than"),
