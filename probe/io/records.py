@@ -230,6 +230,14 @@ def reading_parquet(path: Path) -> Iterator[Any]:
         ) from error
 
 
+def is_text_type(kind: Any) -> bool:
+    """Whether an Arrow type is text, plain or as categories."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 _READERS: dict[str, Callable[[Path], tuple[list[str], Iterator[Row]]]] = {
     ".txt": _plain,
     ".csv": lambda path: _delimited(path, ","),

@@ -251,7 +251,9 @@ class TextEncoder:
         """
         distinct, order = _distinct(prompts)
         ids = self.tokenize(distinct)
-        n_tokens = self._count_tokens(ids)
+        n_tokens = np.full(len(ids), ids.shape[1])
+        if not self.needs_padding:
+            n_tokens = self.prompt_mask(ids).sum(dim=1).numpy()
         if self.conditioning.pooling == "end" and can_pack(self.model):
             pooled = end_states(
                 self.model,
@@ -274,18 +276,20 @@ class TextEncoder:
                     progress(n_done, len(ids))
         return vectors[order]
 
+    @property
+    def needs_padding(self) -> bool:
+        """Whether the states of a prompt, or their pooling, depend on the padding after it.
+
+        Not in a causal encoder or with an attention mask; but in SigLIP, and in T5 as in Stable
+        Diffusion 3.
+        """
+        is_hidden = self.is_causal or self.conditioning.masked
+        return not is_hidden or self.conditioning.pooling == "last"
+
     def prompt_mask(self, ids: torch.Tensor) -> torch.Tensor:
         """Mark the tokens of each prompt, its end with them; see `pooling.prompt_mask`."""
         pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
         return prompt_mask(ids, pad_id=pad, end_id=end if self.is_causal or pad == end else None)
-
-    def _count_tokens(self, ids: torch.Tensor) -> npt.NDArray[np.intp]:
-        """Count the tokens of each prompt that its pooled state depends on."""
-        sees_padding = not (self.is_causal or self.conditioning.masked)
-        if sees_padding or self.conditioning.pooling == "last":
-            return np.full(len(ids), ids.shape[1])
-        n_tokens: npt.NDArray[np.intp] = self.prompt_mask(ids).sum(dim=1).numpy()
-        return n_tokens
 
     def _pool(self, states: torch.Tensor, ids: torch.Tensor, pooling: Pooling) -> torch.Tensor:
         end = self.tokenizer.eos_token_id

@@ -16,7 +16,6 @@ from probe.errors import DataError
 from probe.latent.directions import BiasDirection, PairDirection, as_vector
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
-from probe.text.recording import sees_padding
 from probe.text.recording.architecture import Architecture, Point
 from probe.text.recording.token_roles import TokenMask, token_roles
 
@@ -92,7 +91,7 @@ def find_counterfactuals(encoder: TextEncoder, prompts: PromptSet) -> Counterfac
         ~is_kept
     ]
     male, female = male[is_kept], female[is_kept]
-    if not sees_padding(encoder, ids, lengths):
+    if not encoder.needs_padding:
         ids = ids[:, : int(lengths.max())]
     return Counterfactuals(
         male_ids=ids[male],

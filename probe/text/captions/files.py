@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from probe.errors import DataError, OptionError
 from probe.io.lines import opened
-from probe.io.records import SUFFIXES, Records, choose_column, parquet_rows, reading_parquet
+from probe.io.records import (
+    SUFFIXES,
+    Records,
+    choose_column,
+    is_text_type,
+    parquet_rows,
+    reading_parquet,
+)
 from probe.text.captions.layouts import Rows, recognise
 from probe.text.prompt_files import PROMPT_NAMES
 from probe.text.prompts import check_prompt
@@ -97,16 +103,9 @@ def _table(path: Path, column: str | None) -> tuple[Rows, str]:
 def _parquet(path: Path, column: str | None) -> tuple[Rows, str]:
     """Read one column only: tables of pictures have many, and millions of rows."""
     with reading_parquet(path) as file:
-        is_text = {field.name: _is_string(field.type) for field in file.schema_arrow}
+        is_text = {field.name: is_text_type(field.type) for field in file.schema_arrow}
     name = choose_column(path, is_text, wanted=column, known=PROMPT_NAMES, what="the captions")
     return ((place, values[0]) for place, values in parquet_rows(path, [name])), name
-
-
-def _is_string(kind: Any) -> bool:
-    import pyarrow as pa
-
-    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))
 
 
 def _checked(path: Path, rows: Rows) -> Iterator[str | None]:

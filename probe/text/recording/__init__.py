@@ -1,13 +1,5 @@
 """States by layer and by token: residual stream, attention and MLP outputs."""
 
-from probe.text.recording.recorder import (
-    Recording,
-    record,
-    sees_padding,
-)
+from probe.text.recording.recorder import Recording, record
 
-__all__ = [
-    "Recording",
-    "record",
-    "sees_padding",
-]
+__all__ = ["Recording", "record"]

@@ -113,12 +113,11 @@ def record(
     shape = (len(texts), len(kept), architecture.n_features)
     states = {site: np.empty((len(found), *shape), np.float32) for site, found in chosen.items()}
     ids = encoder.tokenize(texts)
-    needs_all = sees_padding(encoder, ids, n_tokens)
     order = np.argsort(n_tokens, kind="stable")
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         batch = ids[rows]
-        if not needs_all:
+        if not encoder.needs_padding:
             batch = batch[:, : longest if places is None else int(n_tokens[rows].max())]
         picked = None if places is None else {name: at[rows] for name, at in places.items()}
         pick = partial(_pick, encoder=encoder, ids=batch, places=picked, n_kept=longest)
@@ -130,29 +129,6 @@ def record(
         with architecture.hooked(edits):
             encoder.forward_ids(batch)
     return Recording(states, chosen, kept, encoder=f"{encoder.id}@{encoder.revision}")
-
-
-@torch.no_grad()
-def sees_padding(encoder: TextEncoder, ids: torch.Tensor, n_tokens: Indices) -> bool:
-    """Whether the states of a prompt depend on the padding after it.
-
-    Not in a causal encoder or with a mask; but in SigLIP, and in T5 as in Stable Diffusion 3. The
-    shortest prompt is encoded with and without padding.
-
-    Parameters
-    ----------
-    encoder : TextEncoder
-    ids : int64 Tensor of shape (n_prompts, n_padded)
-        As from `TextEncoder.tokenize`.
-    n_tokens : ndarray of int, shape (n_prompts,)
-        Tokens of each prompt without its padding.
-    """
-    row = int(n_tokens.argmin())
-    n = int(n_tokens[row])
-    padded = encoder.forward_ids(ids[row : row + 1])[:, :n]
-    alone = encoder.forward_ids(ids[row : row + 1, :n])
-    # Seen padding changes states far more than the order of sums does.
-    return bool((padded - alone).abs().max() > 1e-3 * alone.abs().max())
 
 
 def _layers(architecture: Architecture, site: str, layers: Sequence[int] | None) -> tuple[int, ...]:

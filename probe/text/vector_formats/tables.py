@@ -14,7 +14,7 @@ import numpy.typing as npt
 from probe.arrays import Float32
 from probe.errors import DataError
 from probe.io.parsing import read_json_lines
-from probe.io.records import choose_column, reading_parquet
+from probe.io.records import choose_column, is_text_type, reading_parquet
 from probe.text.vector_formats.arrays import Raw
 
 NAME_NAMES = ("name", "names", "word", "words", "text", "texts", "sentence", "sentences", "prompt")
@@ -38,7 +38,7 @@ def read_parquet(path: Path, *, column: str | None = None) -> Raw:
     import pyarrow as pa
 
     with reading_parquet(path) as file:
-        is_text = {f.name: _is_text(f.type) for f in file.schema_arrow}
+        is_text = {f.name: is_text_type(f.type) for f in file.schema_arrow}
         vector = _vector_column(path, {f.name for f in file.schema_arrow if _is_float_list(f.type)})
         name = _name_column(path, is_text, column)
         table = file.read([vector] if name is None else [vector, name])
@@ -149,13 +149,6 @@ def _present(path: Path, names: list[str | None]) -> list[str]:
     if None in names:
         raise DataError(f"{path}, row {names.index(None) + 1}, has no name; fill or drop the row")
     return [name for name in names if name is not None]
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_float_list(kind: Any) -> bool:
