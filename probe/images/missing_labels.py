@@ -1,13 +1,13 @@
-"""Why a picture shows no value of an attribute; it is counted by its reason and never dropped."""
+"""Reasons for missing labels; images without a value are counted by reason and never dropped."""
 
 from __future__ import annotations
 
 UNDETECTED = "undetected"
 """No person, no face, or no label."""
 AMBIGUOUS = "ambiguous"
-"""Seen, but not as one of the values: a person or a classifier could not tell."""
+"""A person or a classifier could not decide between the values."""
 UNREADABLE = "unreadable"
-"""A picture that could not be opened."""
+"""An image that could not be opened."""
 MISSING = (UNDETECTED, AMBIGUOUS, UNREADABLE)
 
 _WORDS = {
@@ -19,5 +19,5 @@ _REASON = {word: reason for reason, words in _WORDS.items() for word in words}
 
 
 def missing_reason(label: str) -> str | None:
-    """Say why a label is no value, one of `MISSING`, or None if it is one."""
+    """Return why a label is missing, one of `MISSING`, or None if it is a value."""
     return _REASON.get(label.strip().lower())

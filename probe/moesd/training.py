@@ -61,8 +61,8 @@ def train_moesd(
         Their pooled states, L2-normalised.
     examples : Path, optional
         An imagefolder for the diffusion objective: ``metadata.jsonl`` with ``file_name``,
-        ``prompt``, ``subject``, ``value``, and ``said`` where the prompt that an image was made
-        from is known.
+        ``prompt``, ``subject``, ``value``, and ``source_prompt`` where the prompt that an image was
+        made from is known.
     pipeline : StableDiffusionPipeline, optional
         The image model; needed by every objective but the latent one.
     counterfactuals : Counterfactuals, optional

@@ -99,8 +99,8 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
             shutil.copyfile(run.folder / _CANDIDATES / name, temporary)
     neutral = run.lexicon.neutral_templates[0]
     prompts = [fill(neutral, subject=subject) for subject in kept["subject"]]
-    columns = ["file_name", "prompt", "said", "subject", "value", "seed", "key"]
-    write_metadata(folder, kept.assign(prompt=prompts, said=kept["prompt"])[columns])
+    columns = ["file_name", "prompt", "source_prompt", "subject", "value", "seed", "key"]
+    write_metadata(folder, kept.assign(prompt=prompts, source_prompt=kept["prompt"])[columns])
     provenance = run.provenance("examples", made_from, seed=run.config.train.seed)
     write_json(run.folder / MARK, {"n_made": len(candidates), "n_kept": len(kept)}, provenance)
     shutil.rmtree(run.folder / _CANDIDATES)

@@ -41,8 +41,8 @@ def measure_encoder(model: Path, lexicon: Lexicon) -> dict[str, float]:
     male, female = prompts.pairs()
     direction = PairDirection().fit(z[male], z[female])
     projection = CalibratedProjection().fit(z[male], z[female])
-    leaning = bias_score(z, direction.direction_, projection)
-    neutral = prompts.table.assign(bias_score=leaning).query("group == 'neutral'")
+    scores = bias_score(z, direction.direction_, projection)
+    neutral = prompts.table.assign(bias_score=scores).query("group == 'neutral'")
     by_subject = neutral.groupby("subject")[["bias_score", "share_women"]].mean()
     r = np.corrcoef(by_subject["bias_score"], by_subject["share_women"])[0, 1]
     return {"r": float(r), "n": len(by_subject)}

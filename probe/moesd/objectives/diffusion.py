@@ -96,7 +96,9 @@ class DiffusionObjective:
         with torch.no_grad():
             self._states = correction.token.encode(encoder, chosen)
             self._latents = encode_images(pipeline.vae, examples.pixels())
-            self._explicit = encoder.states(table["said"].tolist()) if "said" in table else None
+            self._explicit = None
+            if "source_prompt" in table:
+                self._explicit = encoder.states(table["source_prompt"].tolist())
         bias_scores = correction.gate.bias_score(encoder.embed(chosen))
         self._toward_male = torch.from_numpy(bias_scores < 0)
         self.parameters = trainable(correction.experts)

@@ -1,4 +1,4 @@
-"""What a training will cost, told from a model's configuration alone: no weights, no pictures."""
+"""What a training would cost, from a model's configuration files alone."""
 
 from probe.moesd.plan.plan import TrainingPlan, plan_training
 
