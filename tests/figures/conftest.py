@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
-from scipy.stats import pearsonr
 
 from figures.drawing import draw, drawable
 from figures.registry import all_figures
-from figures.sources import RunFiles
+from figures.sources import SOURCES, RunFiles
 from figures.text.terms import DRIFT
 from probe.io.artifacts import Provenance, write_json, write_table
 from probe.run.config import Config
@@ -30,17 +29,17 @@ from probe.text.prompts import PromptSet
 
 N_IMAGES = 40
 HOSTILE_PROMPT = "a photo of <script>alert('x')</script> & \"friends\""
-STUDIES = (
-    *("directions", "stability", "association", "erasure"),
-    *("trace", "patching", "heads", "maps", "mixture", "prediction"),
-)
-GATE_STUDY = ("challenge", "categories", "reliability", "roc", "levels")
 FAITHFUL = {
     **{"trustworthiness": 0.9, "trustworthiness_low": 0.88, "trustworthiness_high": 0.92},
     **{"kept": 0.6, "kept_low": 0.55, "kept_high": 0.65, "chance": 0.02},
     **{"n_neighbors": 15, "n": 780},
 }
 THRESHOLDS = {"neutral_below": 0.02, "explicit_above": 0.18}
+FIT = {
+    "share_correlation": {"r": -0.9, "p": 1e-9, "low": -0.94, "high": -0.84, "n": 40},
+    "gap": {"value": 0.63, "low": 0.61, "high": 0.65},
+    "maps": dict.fromkeys(("pca", "umap"), FAITHFUL),
+}
 
 
 def _provenance(kind: str) -> Provenance:
@@ -68,6 +67,9 @@ def tables() -> dict[str, pd.DataFrame]:
         "fairness": measured.fairness(),
         **_challenge(_gate(maps, rng)),
         **_studies(maps, shares, rng),
+        "level_figures": _level_figures(),
+        "cells": _cells(),
+        "methods": _methods_table(),
     }
 
 
@@ -136,38 +138,35 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
         "female-skewed",
         True,
     )
-    for room, name, frame in (
-        ("latent", "map", places),
-        ("latent", "subjects", tables["subjects"]),
-        ("moesd", "gate", gate),
-        ("evaluation", "labels", tables["labels"]),
-        ("evaluation", "shares", tables["shares"]),
-        ("evaluation", "fairness", tables["fairness"]),
-        ("comparison", "methods", _methods_table()),
-    ):
-        write_table(folder / room / f"{name}.parquet", frame, _provenance(name))
-    for name in STUDIES:
-        write_table(folder / f"latent/{name}.parquet", tables[name], _provenance(name))
-    for name in GATE_STUDY:
-        write_table(folder / f"moesd/{name}.parquet", tables[name], _provenance(name))
-    told = {name: {"faithfulness": FAITHFUL} for name in ("umap", "supervised")}
-    maps = {"lines": ["a map"], "figures": told}
-    write_json(folder / "latent/maps.json", maps, _provenance("study"))
-    write_json(folder / "evaluation/quality.json", quality, _provenance("quality"))
-    write_json(folder / "moesd/config.json", THRESHOLDS | {"kind": "trained"}, _provenance("moesd"))
-    write_json(folder / "latent/fit.json", _fit(tables["subjects"]), _provenance("fit"))
-    write_json(folder / "comparison/methods.json", _comparison(), _provenance("comparison"))
     config = Config(model="tinytown")
     config.write(folder)
-    of = Intersections().made_from(Run(folder, config))
-    made = replace(_provenance("cells"), made_from=of)
-    write_table(folder / "evaluation/cells.parquet", _cells(), made)
-    levels = _provenance("level_figures")
-    write_table(folder / "evaluation/level_figures.parquet", _level_figures(), levels)
-    study = {"lines": ["cells"], "figures": _intersections()}
-    study["tables"] = ["evaluation/cells.parquet"]
-    write_json(folder / "evaluation/intersections.json", study, replace(made, kind="study"))
+    all_figures()  # their modules add the sources of studies
+    for name, source in SOURCES.items():
+        made = _provenance(source.kind)
+        if name in ("cells", "intersections"):
+            made = replace(made, made_from=Intersections().made_from(Run(folder, config)))
+        if name in tables:
+            table = {"map": places, "gate": gate}.get(name, tables[name])
+            write_table(folder / source.path, table, made)
+        else:
+            write_json(folder / source.path, quality if name == "quality" else _json(name), made)
     return folder
+
+
+def _json(name: str) -> dict[str, Any]:
+    """What a stage or study wrote beside its tables."""
+    faithful = {name: {"faithfulness": FAITHFUL} for name in ("umap", "supervised")}
+    return {
+        "fit": FIT,
+        "moesd": THRESHOLDS | {"kind": "trained"},
+        "maps_found": {"lines": ["a map"], "figures": faithful},
+        "methods_found": _comparison(),
+        "intersections": {
+            "lines": ["cells"],
+            "figures": _intersections(),
+            "tables": ["evaluation/cells.parquet"],
+        },
+    }[name]
 
 
 def _level_figures() -> pd.DataFrame:
@@ -193,27 +192,16 @@ def _level_figures() -> pd.DataFrame:
 def _cells() -> pd.DataFrame:
     """Two intersections; in the second a cell is harmed, and all are small."""
     rows = []
-    for name, cells in (
-        ("gender x age", ["woman, young", "woman, old", "man, young", "man, old"]),
-        (
-            "gender x age x skin",
-            [
-                f"{g}, {a}, {s}"
-                for g, a, s in product(("woman", "man"), ("young", "old"), ("light", "dark"))
-            ],
-        ),
-    ):
-        fair = 1 / len(cells)
-        for side in ("base", "moesd"):
-            for number, cell in enumerate(cells):
-                share = fair * (0.6 + 0.8 * number / (len(cells) - 1))
-                ends = {"low": 0.6 * share, "high": 1.5 * share, "fair": fair}
-                is_harmed = side == "moesd" and number == 5
-                counted = {"count": round(1600 * share), "n": 1600, "change": 0.01, "p_holm": 0.3}
-                rows.append(
-                    {"intersection": name, "side": side, "cell": cell, "share": share, **ends}
-                    | {"is_small": len(cells) > 4, "is_harmed": is_harmed, **counted}
-                )
+    values = [("woman", "man"), ("young", "old"), ("light", "dark")]
+    for name, of in (("gender x age", values[:2]), ("gender x age x skin", values)):
+        cells = [", ".join(cell) for cell in product(*of)]
+        for side, (number, cell) in product(("base", "moesd"), enumerate(cells)):
+            share = (0.6 + 0.8 * number / (len(cells) - 1)) / len(cells)
+            row = {"intersection": name, "side": side, "cell": cell, "fair": 1 / len(cells)}
+            row |= {"share": share, "low": 0.6 * share, "high": 1.5 * share, "n": 1600}
+            row |= {"count": round(1600 * share), "change": 0.01, "p_holm": 0.3}
+            is_harmed = side == "moesd" and number == 5
+            rows.append(row | {"is_small": len(cells) > 4, "is_harmed": is_harmed})
     return pd.DataFrame(rows)
 
 
@@ -400,21 +388,6 @@ def _drift() -> dict[str, Any]:
     }
     named = {"features": "Dinov2Model (mine/dino)", "n_pairs": 800}
     return {**named, **figures, "perceptual": perceptual}
-
-
-def _fit(subjects: pd.DataFrame) -> dict[str, Any]:
-    r, p = pearsonr(subjects["share_women"], subjects["bias_score"])
-    return {
-        "share_correlation": {
-            "r": r,
-            "p": p,
-            "low": max(r - 0.04, -1.0),
-            "high": r + 0.06,
-            "n": 40,
-        },
-        "gap": {"value": 0.63, "low": 0.61, "high": 0.65},
-        "maps": dict.fromkeys(("pca", "umap"), FAITHFUL),
-    }
 
 
 def _studies(
