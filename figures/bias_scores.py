@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from figures.marks import group_order, legend_below, name_points, signed
+from figures.marks import group_order, legend_below, name_points
 from figures.registry import run_figure
 from figures.sources import RunFiles
 from figures.style import (
@@ -22,6 +22,7 @@ from figures.style import (
     colors_for,
     styled,
 )
+from probe.stats.notation import bracketed, number
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -95,9 +96,9 @@ def bias_score_against_share(
         subjects["bias_score"].to_numpy(float),
     )
     fit = linregress(share, bias_score)
-    label = f"r = {signed(fit.rvalue)}"
+    label = f"r = {number(fit.rvalue, 2)}"
     if interval is not None:
-        label += f" [{signed(interval[0])}, {signed(interval[1])}]"
+        label = f"r = {bracketed(fit.rvalue, *interval, digits=2)}"
     held_out = subjects["split"].to_numpy() == "held_out"
     for rows, face, name in ((~held_out, GREY, "trained on"), (held_out, "white", "held out")):
         if rows.any():

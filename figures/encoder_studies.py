@@ -21,6 +21,7 @@ from figures.style import (
     StyledFigure,
     styled,
 )
+from probe.stats.notation import p_value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,8 +145,7 @@ def association_measures(table: DataFrame) -> Figure:
         axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
         axes.margins(x=0.15)
         axes.set(yticks=[], xlabel=f"{row.n} {row.unit}")
-        p = "< 0.001" if row.p_holm < 0.001 else f"= {row.p_holm:.3f}"
-        axes.set_title(f"{row.measure}, p {p}")
+        axes.set_title(f"{row.measure}, {p_value(row.p_holm)}")
         axes.spines["left"].set_visible(False)
     return figure
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from figures.marks import signed
 from figures.style import OKABE_ITO, points
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from matplotlib.transforms import ScaledTranslation
 
 from figures.style import GROUP_MARKERS, SHARE_COLORS, colors_for
 from figures.style import points as in_points
-from probe.stats.notation import number
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -79,11 +78,6 @@ def group_order(groups: Series) -> list[str]:
     """The groups present, the shipped ones first and in their usual order."""
     present = set(groups)
     return [g for g in GROUPS if g in present] + sorted(present - set(GROUPS))
-
-
-def signed(value: float) -> str:
-    """Write a number with two decimals and a true minus sign."""
-    return number(value, 2)
 
 
 def draw_ends(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from figures.marks import draw_ends, group_order, name_points, signed
+from figures.marks import draw_ends, group_order, name_points
 from figures.style import COLUMN, StyledFigure, styled
 
 AT = {"nurse": (0.5, 0.5), "cook": (0.5, 0.54), "guard": (0.52, 0.46)}
@@ -58,10 +58,6 @@ def test_no_name_stands_nearer_to_another_point_than_to_its_own():
 def test_usual_groups_come_first_and_unknown_ones_after():
     groups = pd.Series(["object", "tall", "male", "neutral", "female", "short"])
     assert group_order(groups) == ["female", "male", "neutral", "object", "short", "tall"]
-
-
-def test_a_negative_number_has_a_true_minus_sign():
-    assert signed(-0.934) == "\N{MINUS SIGN}0.93"
 
 
 def test_what_is_moved_apart_stays_where_it_is_in_the_data_and_widens_no_axes():
