@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from figures.style import OKABE_ITO, points
+from probe.stats.notation import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def draw_heat(
 
     values = grid.to_numpy(float)
     shown = np.abs(values) if norm.vmin is not None and norm.vmin >= 0 else values
-    write = text or (lambda row, column, value: signed(value))
+    write = text or (lambda row, column, value: number(value, 2))
     labels = np.array([write(*place, value) for place, value in np.ndenumerate(values)])
     seaborn.heatmap(
         shown,
@@ -67,7 +68,7 @@ def draw_heat(
     turned: dict[str, Any] = {"rotation": 0}
     if sum(map(len, names)) > 20 and max(map(len, names)) > 3:
         turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(np.arange(len(names)) + 0.5, names, **({"rotation": 0} | turned))
+    axes.set_xticks(np.arange(len(names)) + 0.5, names, **turned)
     axes.set_yticks(
         np.arange(len(grid.index)) + 0.5, [str(name) for name in grid.index], rotation=0
     )
