@@ -7,8 +7,6 @@ from importlib.metadata import version
 MEASURES = {
     "mad": ("MAD", "mean distance of the shares from even"),
     "fd": ("FD", "Euclidean distance of the shares from even"),
-    "delta": ("Δ", "distance relative to the even share"),
-    "gap": ("gap", "mean difference between two shares"),
     "kl": ("KL", "relative entropy to the even shares, in nats"),
 }
 """Fairness measures by key, as in `probe.audit.measures.MEASURES`: name and meaning."""

@@ -14,25 +14,20 @@ from probe.audit.measures import as_target, measure_shares
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError
 from probe.stats.equivalence import equivalence_p
+from probe.stats.interval import TestedInterval
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 
 @dataclass(frozen=True)
-class SourceDifference:
-    """A fairness figure of a second source minus that of a first, over the same subjects."""
+class SourceDifference(TestedInterval):
+    """A fairness figure of a second source minus a first; negative: the second is fairer."""
 
-    value: float
-    """Negative: the second is fairer."""
-    low: float
-    high: float
-    p: float
-    """Two-sided, of no difference; at most 0.05 just where the interval excludes 0."""
-    effect: float
+    effect: float = 0.0
     """Hedges' g of paired differences: the mean in standard deviations over subjects, 0 if all
     subjects differ alike and by nothing."""
-    p_equivalent: float
+    p_equivalent: float = 1.0
     """TOST: small if the mean difference is certainly smaller than the margin, either way."""
-    margin: float
+    margin: float = 0.0
     """What was taken for no difference, in units of the measure."""
 
     @property
@@ -110,9 +105,7 @@ def compare_figures(
         effect = 0.0 if abs(found.value) <= 1e-12 else math.copysign(math.inf, found.value)
     else:
         effect = found.value / spread * (1 - 3 / (4 * (n - 1) - 1))
-    return SourceDifference(
-        found.value, found.low, found.high, found.p, effect, p_equivalent, margin
-    )
+    return SourceDifference(**vars(found), effect=effect, p_equivalent=p_equivalent, margin=margin)
 
 
 def compare_shares(

@@ -11,7 +11,7 @@ from probe.arrays import Counts, Double
 from probe.errors import DataError, ShapeError
 from probe.images.missing_labels import MISSING
 
-MEASURES = ("mad", "fd", "delta", "gap", "kl")
+MEASURES = ("mad", "fd", "kl")
 SQUARES = ("kl",)
 """Measures that are about the square of a distance."""
 
@@ -25,8 +25,6 @@ def measure_shares(shares: Double, target: Double) -> dict[str, Double]:
 
     - ``mad`` ``= mean_k |p_k - t_k|``; for two values ``|p - 1/2|``
     - ``fd`` ``= ||p - t||_2``
-    - ``delta`` ``= mean_k |p_k - t_k| / t_k``; for two values ``2 |p - 1/2|``
-    - ``gap`` ``= mean_{i<j} |(p_i - t_i) - (p_j - t_j)|``; of a uniform target ``|p_i - p_j|``
     - ``kl`` ``= sum_k p_k log(p_k / t_k)``, in nats
 
     Parameters
@@ -45,18 +43,12 @@ def measure_shares(shares: Double, target: Double) -> dict[str, Double]:
     public; ``fd`` is the fairness discrepancy of Choi et al., *Fair Generative Modeling via Weak
     Supervision*, ICML 2020.
     """
-    n_values = shares.shape[-1]
     deviation = shares - target
     distance = np.abs(deviation)
-    # sum_{i<j} |x_i - x_j| of sorted x, without a table of all pairs
-    weights = 2 * np.arange(n_values) - (n_values - 1)
-    n_pairs = n_values * (n_values - 1) / 2
     ratio = np.where(shares > 0, shares / target, 1.0)  # p log p is 0 at p = 0
     return {
         "mad": distance.mean(axis=-1),
         "fd": np.sqrt((deviation**2).sum(axis=-1)),
-        "delta": (distance / target).mean(axis=-1),
-        "gap": np.sort(deviation, axis=-1) @ weights / n_pairs,
         "kl": np.maximum((shares * np.log(ratio)).sum(axis=-1), 0.0),
     }
 
@@ -128,9 +120,9 @@ def noise_floor(
     """Compute what a perfectly fair model scores on one subject with finitely many pictures.
 
     The expected value of each measure of `measure_shares` when the counts are multinomial with
-    the target shares. Exact for ``mad``, ``delta`` and ``kl``, which need only the binomial
-    distribution of each value's count, and for everything when there are two values; ``fd`` and
-    ``gap`` of more values are the mean of 20,000 simulated models (to about 0.5 %).
+    the target shares. Exact for ``mad`` and ``kl``, which need only the binomial distribution of
+    each value's count, and for everything when there are two values; ``fd`` of more values is the
+    mean of 20,000 simulated models (to about 0.5 %).
 
     Parameters
     ----------
@@ -208,7 +200,6 @@ def _floor(n_images: int, target: tuple[float, ...], seed: int) -> dict[str, flo
     distances, terms = np.array([_marginal(n_images, share) for share in target]).T
     return floor | {
         "mad": float(distances.mean()),
-        "delta": float((distances / fair).mean()),
         "kl": float(terms.sum()),
     }
 

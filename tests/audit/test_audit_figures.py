@@ -105,7 +105,7 @@ def test_unseen_pictures_bound_the_figure_by_hand():
     assert missing_label_bounds(np.array([[6, 2]]), np.array([0])) == pytest.approx((0.25, 0.25))
 
 
-@pytest.mark.parametrize("measure", ["mad", "fd", "gap"])
+@pytest.mark.parametrize("measure", ["mad", "fd"])
 @given(data=st.data())
 @settings(max_examples=20)
 def test_no_reading_of_the_unseen_pictures_leaves_the_bounds(measure, data):
@@ -119,14 +119,6 @@ def test_no_reading_of_the_unseen_pictures_leaves_the_bounds(measure, data):
         scores.append(float(measure_shares(filled / filled.sum(), np.full(3, 1 / 3))[measure]))
     assert low <= min(scores) + 1e-12
     assert high == pytest.approx(max(scores))
-
-
-@given(n=st.integers(1, 300), data=st.data())
-def test_the_interval_of_a_share_is_scipys_exact_one(n, data):
-    hits = data.draw(st.integers(0, n))
-    [[found, _]] = share_table(np.array([[hits, n - hits]]))
-    reference = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
-    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=1e-9)
 
 
 @pytest.mark.parametrize("n", [10, 50, 200])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from probe.audit.fairness import (
     paired_difference,
 )
 from probe.errors import DataError, ShapeError
-from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
 
 tables = arrays(np.int64, (4, 3), elements=st.integers(0, 20)).map(
@@ -42,8 +40,6 @@ def test_figures_are_averaged_over_subjects():
         {
             "mad": (0.25 + 0 + 0.5) / 3,
             "fd": math.sqrt(2) * 0.75 / 3,
-            "delta": 2 * 0.75 / 3,
-            "gap": 2 * 0.75 / 3,
             "kl": (0.75 * math.log(1.5) + 0.25 * math.log(0.5) + math.log(2)) / 3,
         }
     )
@@ -245,34 +241,6 @@ def test_a_comparison_says_what_is_wrong_with_its_input():
         paired_difference(counts, counts, resampling=Resampling(0))
     with pytest.raises(DataError, match="no image"):
         paired_difference(counts, np.array([[0, 0], [1, 1]]))
-
-
-@given(n=st.integers(1, 500), data=st.data())
-def test_the_interval_of_a_share_is_scipys_exact_interval(n, data):
-    hits = data.draw(st.integers(0, n))
-    confidence = data.draw(st.sampled_from([0.8, 0.95, 0.99]))
-    found = binomial_interval(hits, n, confidence=confidence)
-    reference = stats.binomtest(hits, n).proportion_ci(confidence, method="exact")
-    assert found.value == hits / n
-    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=1e-12)
-    assert 0 <= found.low <= found.value <= found.high <= 1
-
-
-def test_a_share_of_all_or_nothing_keeps_an_interval():
-    assert astuple(binomial_interval(0, 10))[:3] == pytest.approx((0.0, 0.0, 0.3085), abs=1e-4)
-    assert astuple(binomial_interval(10, 10))[:3] == pytest.approx((1.0, 0.6915, 1.0), abs=1e-4)
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 0), (-1, 5), (6, 5)])
-def test_a_share_of_nothing_is_refused(hits, n):
-    with pytest.raises(DataError, match=f"{hits} hits in {n} trials"):
-        binomial_interval(hits, n)
-
-
-@pytest.mark.parametrize("confidence", [0.0, 1.0, 95])
-def test_a_confidence_out_of_range_is_named(confidence):
-    with pytest.raises(ValueError, match=f"confidence is {confidence}"):
-        binomial_interval(1, 2, confidence=confidence)
 
 
 @pytest.mark.real

@@ -47,7 +47,7 @@ def bars() -> Figure:
         | {"low": 0.8 * value, "high": 1.2 * value, "floor": 0.1}
         for split, shrink in (("trained", 1.0), ("held_out", 1.1))
         for side, size in (("base", 0.4), ("moesd", 0.15))
-        for measure, part in (("mad", 1.0), ("fd", 1.4), ("delta", 2.0), ("gap", 2.0), ("kl", 0.9))
+        for measure, part in (("mad", 1.0), ("fd", 1.4), ("kl", 0.9))
         for value in [size * shrink * part]
     ]
     return fairness.fairness_bars(pd.DataFrame(rows))

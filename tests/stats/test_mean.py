@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.stats.mean import degenerate_test, mean_interval, mean_test
 from probe.stats.resampling import Resampling
 
@@ -80,3 +81,26 @@ def test_a_test_of_skewed_scores_rejects_the_truth_no_oftener_than_it_says():
         for seed in range(n_trials)
     )
     assert rejected / n_trials <= 0.05 + 2 * 0.0126  # two standard errors of 300 trials
+
+
+def test_the_interval_of_a_mean_is_that_of_students_t():
+    values = np.random.default_rng(0).normal(25.0, 4.0, 400)
+    found = mean_interval(values, resampling=Resampling(20_000))
+    half = stats.t.ppf(0.975, 399) * values.std(ddof=1) / 20
+    assert found.value == pytest.approx(values.mean())
+    # 20,000 draws of 400 scores: both intervals are 0.39 wide each way, equal to 3 %
+    assert found.low == pytest.approx(values.mean() - half, abs=0.015)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.015)
+
+
+def test_a_mean_says_what_is_wrong_with_its_scores():
+    with pytest.raises(DataError, match="there are no rows"):
+        mean_interval(np.array([]))
+    with pytest.raises(DegenerateDataError, match="needed at least 2 clusters"):
+        mean_interval(np.array([1.0]))
+    with pytest.raises(DataError, match="1 of 2 values of scores are not finite"):
+        mean_interval(np.array([1.0, np.nan]))
+    with pytest.raises(ShapeError, match=r"shape \(2, 2\)"):
+        mean_interval(np.ones((2, 2)))
+    with pytest.raises(ValueError, match="number of resamples is 0"):
+        mean_interval(np.arange(3.0), resampling=Resampling(0))

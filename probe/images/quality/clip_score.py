@@ -117,43 +117,6 @@ class ClipScorer:
         return 100 * np.maximum(cosines, 0.0)
 
     @torch.no_grad()
-    def choose(
-        self,
-        images: Pictures,
-        prompts: Sequence[str],
-        *,
-        batch_size: int = 256,
-        progress: Progress | None = None,
-    ) -> npt.NDArray[np.intp]:
-        """Say which of several prompts fits each picture best (zero-shot classification).
-
-        Parameters
-        ----------
-        images : sequence of paths or PIL images, or ndarray of shape (n, height, width, channels)
-            Pictures; arrays hold bytes, or floats from 0 to 1.
-        prompts : sequence of str
-            What may be seen, the same for all pictures.
-        batch_size, progress
-            As in `score`.
-
-        Returns
-        -------
-        ndarray of int, shape (n,)
-            Position in ``prompts``; the first of several that fit equally well.
-
-        Raises
-        ------
-        DataError
-            If there are no prompts or no pictures, one cannot be read, or a prompt is empty.
-        """
-        if not prompts:
-            raise DataError("there are no prompts to choose from; needed at least 1")
-        texts = self._encode_prompts(prompts, batch_size)
-        pictures = self._encode_pictures(images, batch_size, progress)
-        best: npt.NDArray[np.intp] = (pictures @ texts.T).numpy().argmax(axis=1)
-        return best
-
-    @torch.no_grad()
     def weigh(
         self,
         images: Pictures,
@@ -162,15 +125,26 @@ class ClipScorer:
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> npt.NDArray[np.float64]:
-        """Give the probability of each of several prompts, as CLIP was trained to tell them apart.
+        """Give the probability of each of several prompts (zero-shot classification).
 
-        The softmax of the cosines times the model's own logit scale; its largest is what `choose`
-        chooses. Parameters and errors are those of `choose`.
+        The softmax of the cosines times the model's logit scale.
+
+        Parameters
+        ----------
+        images, batch_size, progress
+            As in `score`.
+        prompts : sequence of str
+            What may be seen, the same for all pictures.
 
         Returns
         -------
         ndarray of shape (n, n_prompts)
             Rows sum to 1; 1/n_prompts each is a guess.
+
+        Raises
+        ------
+        DataError
+            If there are no prompts or no pictures, one cannot be read, or a prompt is empty.
         """
         if not prompts:
             raise DataError("there are no prompts to choose from; needed at least 1")
@@ -186,7 +160,7 @@ class ClipScorer:
     ) -> npt.NDArray[np.float64]:
         """Embed pictures: projected and of unit length, shape (n, n_features).
 
-        Parameters and errors are those of `choose`.
+        Parameters and errors are those of `weigh`.
         """
         embedded: npt.NDArray[np.float64] = self._encode_pictures(
             images, batch_size, progress

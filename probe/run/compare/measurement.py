@@ -18,7 +18,6 @@ from probe.run.compare.pictures import Seen
 from probe.run.evaluation import failures
 from probe.run.evaluation.equivalence import like_for_like, over_captions
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
-from probe.run.evaluation.measurement import by_subject
 from probe.run.evaluation.missing_labels import is_seen
 from probe.stats.resampling import Resampling
 
@@ -56,8 +55,6 @@ class Judgement:
         random do, so pictures as good as the reference's score a little below 0: read a method's
         value beside the oracle's.
         """
-        from probe.stats.mean import mean_interval
-
         table = seen.labels
         neutral = table["kind"] == "neutral"
         is_same = self._is_same(table)
@@ -71,11 +68,6 @@ class Judgement:
             after[both],
             resampling=self.resampling,
             unit="occupations",
-        )
-        clip = mean_interval(
-            table.loc[neutral, "clip_score"].to_numpy(),
-            clusters=by_subject(table.loc[neutral, "subject"]),
-            resampling=self.resampling,
         )
         said, kept = self._said(table), self._kept(table)
         adherent = failures.share_over(said["subject"], self._is_adherent(said))
@@ -98,12 +90,11 @@ class Judgement:
                 table.loc[thing, "subject"], ~is_same[thing], unit="objects"
             ),
             "non_person_kid": self._kid(seen, "object", ("object",), "objects"),
-            "clip_score": {
-                **asdict(clip),
-                "unit": "occupations",
-                "n": table.loc[neutral, "subject"].nunique(),
-                "n_images": int(neutral.sum()),
-            },
+            "clip_score": failures.mean_over(
+                table.loc[neutral, "subject"],
+                table.loc[neutral, "clip_score"],
+                resampling=self.resampling,
+            ),
             "clip_like_for_like": like_for_like(
                 *(of[of["kind"] == "neutral"] for of in (self.base.labels, table)),
                 attribute=self.attribute,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.failures import share_over
+from probe.run.evaluation.failures import mean_over, share_over
 from probe.run.folder import Run
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def measure_drift(
     from probe.images.quality.drift import paired_distances
     from probe.images.quality.frechet import frechet_drift
     from probe.images.quality.kid import kid
-    from probe.stats.mean import mean_interval
 
     config = run.config.evaluate
     keys = labels[labels["kind"] == "neutral"].pivot(
@@ -64,14 +63,14 @@ def measure_drift(
         return found
     base, corrected = _features(run, keys, extractor)
     of = {"subjects_a": subjects, "subjects_b": subjects}
-    cosine = mean_interval(
-        paired_distances(base, corrected), clusters=subjects, resampling=config.resampling
-    )
+    distances = paired_distances(base, corrected)
+    cosine = mean_over(subjects, distances, resampling=config.resampling)
+    del cosine["n_images"]
     over = {"unit": "occupations", "n": len(names)}
     return found | {
         "frechet": asdict(frechet_drift(base, corrected, subjects)) | over,
         "kernel": asdict(kid(base, corrected, **of, is_paired=True, seed=config.seed)) | over,
-        "cosine": asdict(cosine) | {"low": max(0.0, cosine.low)} | over,
+        "cosine": cosine | {"low": max(0.0, cosine["low"])},
         "unmoved": share_over(subjects, (keys["base"] == keys["moesd"]).to_numpy()),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -50,20 +50,22 @@ def comparable_quality(
     change = (means.loc["moesd"] - means.loc["base"]).astype(np.float64)
     if len(change) < 2:
         return {}
-    drawing: dict[str, Any] = {"resampling": measured.resampling}
+    drawing: Found = {"resampling": measured.resampling}
 
-    def tested(rows: npt.NDArray[np.float64], margin: float) -> Found:
+    def tested(
+        rows: npt.NDArray[np.float64], margin: float, bounds: tuple[float, float] | None = None
+    ) -> Found:
         return {
-            **asdict(mean_interval(rows, **drawing)),
+            **asdict(mean_interval(rows, bounds=bounds, unit="occupations", **drawing)),
             "p_equivalent": equivalence_p(rows, margin),
             "margin": margin,
-            "unit": "occupations",
-            "n": len(rows),
         }
 
     found = {
         "clip_score": tested(change["clip_score"].to_numpy(), clip_margin),
-        "subject_recognised": tested(change["is_recognised"].to_numpy(), recognition_margin),
+        "subject_recognised": tested(
+            change["is_recognised"].to_numpy(), recognition_margin, (-1.0, 1.0)
+        ),
     }
     sides = [measured.labels[measured.labels["side"] == side] for side in ("base", "moesd")]
     if like := like_for_like(
@@ -108,7 +110,7 @@ def over_captions(
         each; with a margin ``p_equivalent`` and ``margin``. None if fewer than two occupations or
         objects have pictures of all kinds on both sides.
     """
-    from probe.stats.interval import Interval, joined_limits
+    from probe.stats.interval import joined_limits
     from probe.stats.mean import mean_interval
 
     kinds = dict.fromkeys(explicit, "explicit") | {"neutral": "neutral", "object": "object"}
@@ -123,21 +125,12 @@ def over_captions(
     objects = weighted.loc["object"].dropna().to_numpy()
     if min(len(people), len(objects)) < 2:
         return None
-    of_people, of_objects = (
-        mean_interval(rows, resampling=resampling) for rows in (people, objects)
-    )
+    of_people = mean_interval(people, resampling=resampling, unit="occupations")
+    of_objects = mean_interval(objects, resampling=resampling, unit="objects")
     shift = of_objects.value
-    beside = Interval(
-        of_people.value + shift,
-        of_people.low + shift,
-        of_people.high + shift,
-        "subjects",
-        of_people.n,
-    )
+    moved = {name: getattr(of_people, name) + shift for name in ("value", "low", "high")}
     found = {
-        **asdict(joined_limits(beside, of_objects)),
-        "unit": "occupations",
-        "n": len(people),
+        **asdict(joined_limits(replace(of_people, **moved), of_objects)),
         "n_objects": len(objects),
         "kinds": weights.to_dict(),
     }
@@ -176,15 +169,13 @@ def like_for_like(
     if len(change.subjects) < 2:
         return None
     like, rest = (
-        asdict(mean_interval(rows, resampling=resampling))
+        asdict(mean_interval(rows, resampling=resampling, unit="occupations"))
         for rows in (change.like_for_like, change.composition)
     )
-    over = {"unit": "occupations", "n": len(change.subjects)}
     found = {
         **like,
-        **over,
         "seen": float(change.seen.mean()),
-        "composition": {**rest, **over},
+        "composition": rest,
     }
     if margin is not None:
         found |= {"p_equivalent": equivalence_p(change.like_for_like, margin), "margin": margin}

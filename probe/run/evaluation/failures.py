@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probe.arrays import Counts, Indices, Mask
+from probe.arrays import Counts, Double, Indices, Mask
 from probe.stats.confidence_limits import exact_limits
 from probe.stats.interval import Interval
+from probe.stats.mean import mean_interval
 from probe.stats.proportion import binomial_interval, proportion_interval
+from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
 
@@ -54,6 +56,26 @@ def share_over(
         low, high = map(float, exact_limits(value, 1.0)) if len(hits) else (0.0, 1.0)
         found = Interval(value, low, high, unit, len(names))
     return {**asdict(found), "n_images": len(hits)}
+
+
+def mean_over(
+    subjects: Sequence[object] | pd.Series, values: Double | pd.Series, *, resampling: Resampling
+) -> Found:
+    """Give the mean of a score of pictures with its 95 % interval over occupations.
+
+    See `probe.stats.mean.mean_interval`. Of a single occupation the interval is over pictures.
+
+    Returns
+    -------
+    dict
+        ``value, low, high, unit, n, n_images``.
+    """
+    codes, names = pd.factorize(np.asarray(subjects, dtype=object))
+    over: Found = (
+        {"clusters": codes, "unit": "occupations"} if len(names) > 1 else {"unit": "images"}
+    )
+    found = mean_interval(np.asarray(values), resampling=resampling, **over)
+    return {**asdict(found), "n_images": len(values)}
 
 
 def leans(hits: Counts, n: Counts, fair: float) -> Mask:

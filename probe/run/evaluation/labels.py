@@ -95,8 +95,8 @@ def subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]
     jobs = [job.name for job in run.lexicon.occupations]
     subjects = [*jobs, *run.lexicon.objects]
     neutral = run.lexicon.neutral_templates[0]
-    chosen = clip.choose(files, [fill(neutral, subject=subject) for subject in subjects])
-    return [subjects[position] for position in chosen]
+    weights = clip.weigh(files, [fill(neutral, subject=subject) for subject in subjects])
+    return [subjects[position] for position in weights.argmax(axis=1)]
 
 
 def _pictures(run: Run) -> pd.DataFrame:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from probe.arrays import Counts
@@ -34,12 +32,6 @@ SIDES = {"base": "base", "moesd": "corrected"}
 SPLITS = ("all", "trained", "held_out")
 
 Found = dict[str, Any]
-
-
-def by_subject(subjects: pd.Series) -> npt.NDArray[np.integer] | None:
-    """Number the subject of each picture, for intervals over subjects; None if there is one."""
-    codes, names = pd.factorize(subjects)
-    return np.asarray(codes) if len(names) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +151,6 @@ class Measurement:
         return counts[order]
 
     def _side(self, side: str, fairness: pd.DataFrame) -> Found:
-        from probe.stats.mean import mean_interval
-
         rows = fairness[fairness["side"] == side].set_index(["split", "measure"])
 
         def figures(split: str) -> Found:
@@ -169,11 +159,6 @@ class Measurement:
 
         said, neutral = self._said(side), self._neutral(side)
         seen = said[is_seen(said, self.attribute)]
-        clip = mean_interval(
-            neutral["clip_score"].to_numpy(),
-            clusters=by_subject(neutral["subject"]),
-            resampling=self.resampling,
-        )
         return {
             **figures("all"),
             **{split: figures(split) for split in SPLITS[1:]},
@@ -181,12 +166,9 @@ class Measurement:
             "subject_recognised": failures.share_over(
                 neutral["subject"], neutral[SUBJECT_SEEN] == neutral["subject"]
             ),
-            "clip_score": {
-                **asdict(clip),
-                "unit": "occupations",
-                "n": neutral["subject"].nunique(),
-                "n_images": len(neutral),
-            },
+            "clip_score": failures.mean_over(
+                neutral["subject"], neutral["clip_score"], resampling=self.resampling
+            ),
         }
 
     def _difference(self, split: str) -> Any:

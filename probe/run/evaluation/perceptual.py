@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,32 +65,25 @@ def measure_perceptual(
         distances[moved.to_numpy()] = perceptual_distances(extractor, *sides, progress=progress)
     pairs = pairs.assign(distance=distances)
 
-    def figure(values: pd.Series) -> dict[str, float]:
-        found = mean_interval(values.to_numpy(), resampling=config.resampling)
-        return {"value": found.value, "low": max(0.0, found.low), "high": found.high}
+    def figure(values: pd.Series, unit: str) -> dict[str, Any]:
+        found = mean_interval(values.to_numpy(), resampling=config.resampling, unit=unit)
+        return asdict(found) | {"low": max(0.0, found.low)}
 
     kinds = {}
     for kind, of_kind in pairs.groupby("kind", sort=False):
         means = of_kind.groupby("subject", sort=False)["distance"].mean()
         if len(of_kind) > 1:
-            # a single subject varies by its pairs alone
-            spread = means if len(means) > 1 else of_kind["distance"]
             unit = "objects" if kind == "object" else "occupations"
-            kinds[kind] = {
-                **figure(spread),
-                "unit": unit if len(means) > 1 else "pairs",
-                "n": len(spread),
-                "n_pairs": len(of_kind),
-            }
+            # a single subject varies by its pairs alone
+            over = (means, unit) if len(means) > 1 else (of_kind["distance"], "pairs")
+            kinds[kind] = {**figure(*over), "n_pairs": len(of_kind)}
     neutral = pairs[pairs["kind"] == "neutral"].groupby("subject", sort=False)["distance"]
     return {
         "is_lpips": False,
         "features": extractor.name,
         "kinds": kinds,
         "subjects": [
-            {"subject": subject, **figure(of), "unit": "pairs", "n": len(of)}
-            for subject, of in neutral
-            if len(of) > 1
+            {"subject": subject, **figure(of, "pairs")} for subject, of in neutral if len(of) > 1
         ],
     }
 

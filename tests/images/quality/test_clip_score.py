@@ -8,13 +8,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
-from probe.errors import DataError, DegenerateDataError, ModelError, ShapeError
+from probe.errors import DataError, ModelError, ShapeError
 from probe.images.quality.clip_score import ClipScorer
-from probe.stats.mean import mean_interval
-from probe.stats.resampling import Resampling
 
 PROMPTS = ["a nurse", "a cook", "a nurse", "the chief", "a nurse"]
 
@@ -125,54 +122,18 @@ def test_a_damaged_tokenizer_is_one_line_that_names_the_folder(tmp_path, clip_fo
     assert "\n" not in str(caught.value)
 
 
-def test_the_interval_of_a_mean_is_that_of_students_t():
-    values = np.random.default_rng(0).normal(25.0, 4.0, 400)
-    found = mean_interval(values, resampling=Resampling(20_000))
-    half = stats.t.ppf(0.975, 399) * values.std(ddof=1) / 20
-    assert found.value == pytest.approx(values.mean())
-    # 20,000 draws of 400 scores: both intervals are 0.39 wide each way, equal to 3 %
-    assert found.low == pytest.approx(values.mean() - half, abs=0.015)
-    assert found.high == pytest.approx(values.mean() + half, abs=0.015)
-
-
-def test_the_interval_of_equal_scores_is_a_point():
-    found = mean_interval(np.full(5, 3.0))
-    assert (found.value, found.low, found.high) == (3.0, 3.0, 3.0)
-
-
-def test_the_same_seed_gives_the_same_interval():
-    values = np.random.default_rng(0).exponential(size=50)
-    assert mean_interval(values, resampling=Resampling(seed=1)) == mean_interval(
-        values, resampling=Resampling(seed=1)
-    )
-    assert mean_interval(values, resampling=Resampling(seed=1)) != mean_interval(
-        values, resampling=Resampling(seed=2)
-    )
-
-
-def test_a_mean_says_what_is_wrong_with_its_scores():
-    with pytest.raises(DataError, match="there are no rows"):
-        mean_interval(np.array([]))
-    with pytest.raises(DegenerateDataError, match="needed at least 2 clusters"):
-        mean_interval(np.array([1.0]))
-    with pytest.raises(DataError, match="1 of 2 values of scores are not finite"):
-        mean_interval(np.array([1.0, np.nan]))
-    with pytest.raises(ShapeError, match=r"shape \(2, 2\)"):
-        mean_interval(np.ones((2, 2)))
-    with pytest.raises(ValueError, match="number of resamples is 0"):
-        mean_interval(np.arange(3.0), resampling=Resampling(0))
-
-
 def test_the_chosen_prompt_is_the_one_that_scores_best(scorer, pictures):
     choices = ["a nurse", "a cook", "a car on a road", "x"]
     scores = np.stack([scorer.score(pictures, [prompt] * 5) for prompt in choices])
     assert scores.max(axis=0).min() > 0  # so that no two scores are cut to the same 0
-    np.testing.assert_array_equal(scorer.choose(pictures, choices), scores.argmax(axis=0))
+    np.testing.assert_array_equal(
+        scorer.weigh(pictures, choices).argmax(axis=1), scores.argmax(axis=0)
+    )
 
 
 def test_nothing_can_be_chosen_from_no_prompts(scorer, pictures):
     with pytest.raises(DataError, match="no prompts to choose from"):
-        scorer.choose(pictures, [])
+        scorer.weigh(pictures, [])
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 15, 16])
