@@ -26,9 +26,9 @@ from probe.text.encoding.conditioning import (
 from probe.text.encoding.layers import check_layer, find_head, layer_states
 from probe.text.encoding.packing import can_pack, end_states
 from probe.text.encoding.pooling import pool_states, prompt_mask
-from probe.text.encoding.tokenization import pad_ids, token_limit
+from probe.text.encoding.tokenization import distinct_prompts, pad_ids, token_limit
 from probe.text.loading import find_device, load_parts
-from probe.text.prompts import check_no_string, check_prompts
+from probe.text.prompts import check_prompts
 
 
 class TextEncoder:
@@ -156,7 +156,7 @@ class TextEncoder:
         -------
         float32 Tensor of shape (n_prompts, max_tokens, n_features)
         """
-        distinct, rows = _distinct(prompts)
+        distinct, rows = distinct_prompts(prompts)
         ids = self.tokenize(distinct)
         if not len(ids):
             return torch.empty(0, self.max_tokens, self.n_features, device=self.device)
@@ -249,7 +249,7 @@ class TextEncoder:
         -------
         float32 ndarray of shape (n_prompts, n_features)
         """
-        distinct, order = _distinct(prompts)
+        distinct, order = distinct_prompts(prompts)
         ids = self.tokenize(distinct)
         n_tokens = np.full(len(ids), ids.shape[1])
         if not self.needs_padding:
@@ -294,10 +294,3 @@ class TextEncoder:
     def _pool(self, states: torch.Tensor, ids: torch.Tensor, pooling: Pooling) -> torch.Tensor:
         end = self.tokenizer.eos_token_id
         return pool_states(states, ids, self.prompt_mask(ids), pooling=pooling, end_id=end)
-
-
-def _distinct(prompts: Sequence[str]) -> tuple[list[str], list[int]]:
-    """The distinct prompts, and the position among them of each prompt."""
-    check_no_string("prompts", prompts)
-    rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
-    return list(rows), [rows[prompt] for prompt in prompts]

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from probe.text.prompts import check_no_string
+
 _logger = logging.getLogger("probe")
 
 
@@ -43,6 +45,13 @@ def pad_ids(
         return_tensors="pt",
     ).input_ids
     return ids
+
+
+def distinct_prompts(prompts: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The distinct prompts, and the position among them of each prompt."""
+    check_no_string("prompts", prompts)
+    rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
+    return list(rows), [rows[prompt] for prompt in prompts]
 
 
 def _count_too_long(tokenizer: Any, prompts: Sequence[str], max_tokens: int) -> int:

@@ -13,6 +13,7 @@ import torch
 from probe.arrays import Indices
 from probe.errors import DataError
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.batching import batches_by_length
 from probe.text.prompts import PromptSet, check_no_string
 from probe.text.recording.architecture import SITES, Architecture, find_architecture
 from probe.text.recording.token_roles import ROLES, TokenMask, token_roles
@@ -113,9 +114,7 @@ def record(
     shape = (len(texts), len(kept), architecture.n_features)
     states = {site: np.empty((len(found), *shape), np.float32) for site, found in chosen.items()}
     ids = encoder.tokenize(texts)
-    order = np.argsort(n_tokens, kind="stable")
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in batches_by_length(n_tokens, batch_size):
         batch = ids[rows]
         if not encoder.needs_padding:
             batch = batch[:, : longest if places is None else int(n_tokens[rows].max())]
