@@ -14,7 +14,7 @@ STYLES = ("adapter", "lora")
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
 PRECISIONS = ("fp32", "bf16", "fp16")
 OBJECTIVES = ("latent", "diffusion", "both", "counterfactual", "mixture")
-_DISTILLED = ("counterfactual", "mixture")
+DISTILLED = ("counterfactual", "mixture")
 """Objectives that learn from the image model's own predictions instead of images."""
 GateKind = Literal["trained", "closed-form"]
 GATE_KINDS: tuple[GateKind, ...] = get_args(GateKind)
@@ -171,7 +171,7 @@ class TrainConfig(ExpertConfig, LoopConfig):
                 "the objective 'both' starts with the latent one, which trains the special token "
                 "and the experts on the text states, and there are neither; choose 'diffusion'"
             )
-        if name not in _DISTILLED:
+        if name not in DISTILLED:
             return
         if self.has_unet:
             raise OptionError(

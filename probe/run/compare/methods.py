@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from probe.images.intervention import Intervention
-from probe.io.settings import settings_line
-from probe.run.files import DIRECTION, EMBEDDED, MOESD, correction_files
+from probe.moesd.config import DISTILLED
+from probe.run.files import MOESD, correction_files
 from probe.run.folder import Run
 
 if TYPE_CHECKING:
@@ -51,18 +51,39 @@ def _present(bench: Bench) -> Method:
     return _routed(bench, bench.run, _load(bench))
 
 
-def _variant(settings: Mapping[str, Any], routing: str, bench: Bench) -> Method:
+@dataclass(frozen=True)
+class _Variant:
     """A correction that is trained here, with the settings of the run's but for a few."""
-    from probe.run.stages.train import train_correction
 
-    config = bench.run.config.with_settings("train", settings)
-    # The run's target curve may ask for a target that this routing cannot meet.
-    whole = {"routing": routing, "strength": 1.0, "target": "parity"}
-    run = replace(bench.run, config=config.with_settings("generate", whole))
-    # No variant changes what a gate is fitted by, so the run's gate is the one it would fit.
-    gate = _load(bench).gate
-    moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
-    return _routed(bench, run, moesd)
+    settings: Mapping[str, Any]
+    """Of ``train``."""
+    routing: str = "top1"
+
+    def run(self, run: Run) -> Run:
+        """Return the run with the settings of the variant."""
+        settings = dict(self.settings)
+        if settings["objective"] in DISTILLED:  # which have no token and no validation loss
+            settings |= {"token_place": "subject", "patience": 0}
+        elif settings["side"] == "unet" and not run.config.train.has_token:
+            settings["objective"] = "diffusion"  # the latent objective has nothing to train
+        # The run's target curve may ask for a target that this routing cannot meet.
+        whole = {"routing": self.routing, "strength": 1.0, "target": "parity"}
+        config = run.config.with_settings("train", settings).with_settings("generate", whole)
+        return replace(run, config=config)
+
+    def build(self, bench: Bench) -> Method:
+        """Train it behind the run's gate, which no variant changes."""
+        from probe.run.stages.train import train_correction
+
+        run, gate = self.run(bench.run), _load(bench).gate
+        moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
+        return _routed(bench, run, moesd)
+
+    def made_from(self, run: Run) -> str:
+        """Hash of what it is trained from, which is that of the stage ``train``."""
+        from probe.run.stages.train import Train
+
+        return f"{Train().made_from(self.run(run))} {self.routing}"
 
 
 def _reweighting(bench: Bench) -> Method:
@@ -108,35 +129,20 @@ def _files(run: Run) -> str:
     return f"{files} {run.config.generate.routing} {target_line(run)}"
 
 
-def _fit(run: Run) -> str:
-    return f"{settings_line(run.config.train)} {run.hashes(*EMBEDDED, DIRECTION)}"
-
-
-def _variants(**settings: Mapping[str, Any]) -> dict[str, Entry]:
-    """Entries of variants by name; ``routing`` among the settings is that of ``generate``."""
-    return {
-        f"moesd-{name}": Entry(
-            partial(
-                _variant,
-                {key: value for key, value in of.items() if key != "routing"},
-                of.get("routing", "top1"),
-            ),
-            _fit,
-        )
-        for name, of in settings.items()
-    }
+def _variants(**variants: _Variant) -> dict[str, Entry]:
+    return {f"moesd-{name}": Entry(of.build, of.made_from) for name, of in variants.items()}
 
 
 _OURS: Mapping[str, Entry] = {
     BASE: Entry(_base, lambda run: ""),
     "moesd": Entry(_present, _files, is_trained=False),
     **_variants(
-        text={"side": "text", "objective": "both"},
-        unet={"side": "unet", "objective": "both"},
-        both={"side": "both", "objective": "both"},
-        mixture={"side": "text", "objective": "mixture"},
-        calibrated={"side": "text", "objective": "counterfactual", "routing": "calibrated"},
-        stratified={"side": "text", "objective": "counterfactual", "routing": "stratified"},
+        text=_Variant({"side": "text", "objective": "both"}),
+        unet=_Variant({"side": "unet", "objective": "both"}),
+        both=_Variant({"side": "both", "objective": "both"}),
+        mixture=_Variant({"side": "text", "objective": "mixture"}),
+        calibrated=_Variant({"side": "text", "objective": "counterfactual"}, "calibrated"),
+        stratified=_Variant({"side": "text", "objective": "counterfactual"}, "stratified"),
     ),
     "reweighting": Entry(_reweighting, _files),
 }

@@ -1,0 +1,59 @@
+"""Variants of the correction that are compared: their settings, and what makes them stale."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from probe.run import Experiment
+from probe.run.compare.methods import all_methods
+from probe.run.folder import Run
+from probe.run.stages import train
+
+VARIANTS = [name for name in all_methods() if name.startswith("moesd-")]
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Run:
+    folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
+    return Run(folder, Experiment.open(folder).config)
+
+
+def with_training(run: Run, **settings: object) -> Run:
+    return Run(run.folder, run.config.with_settings("train", settings))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "settings",
+    [{"patience": 2}, {"token_place": "nowhere"}, {"patience": 2, "token_place": "start"}],
+    ids=str,
+)
+def test_every_variant_can_be_trained_whatever_the_runs_own_training_was(run, name, settings):
+    """`made_from` builds the variant's settings, before anything is made."""
+    assert all_methods()[name].made_from(with_training(run, **settings))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_other_lessons_of_the_gate_make_a_variant_stale(run, name, monkeypatch):
+    before = all_methods()[name].made_from(run)
+    monkeypatch.setattr(train, "_taught", lambda: ["other lessons"])
+    assert all_methods()[name].made_from(run) != before
+
+
+def test_a_setting_that_a_variant_replaces_does_not_make_it_stale(run):
+    made_from = all_methods()["moesd-text"].made_from
+    assert made_from(with_training(run, objective="diffusion")) == made_from(run)
+    assert made_from(with_training(run, width=5)) != made_from(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"patience": 2}, {"token_place": "nowhere"}], ids=str)
+def test_methods_are_compared_after_a_training_without_token_or_with_patience(run, settings):
+    experiment = Experiment.open(run.folder)
+    experiment.train(**settings)
+    names = ("moesd", "moesd-unet", "moesd-mixture", "moesd-calibrated", "reweighting")
+    found = experiment.compare(*names, n_images=2).result.to_json()
+    assert [of["name"] for of in found["methods"]] == ["base", *names]
