@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,10 @@ JOBS = ("carpenter", "mechanic", "cook", "lawyer", "nurse", "secretary")
 THINGS = ("car", "tree")
 SEEN = ("carpenter", "cook", "nurse", "car")
 
+MEMORY_LIMIT = float(os.environ.get("PROBE_TEST_GIGABYTES", "3")) * 1e9
+"""Largest resident size of a test process, in bytes."""
+_peak = 0
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Divide the cores among the test processes and the processes that they start."""
@@ -35,6 +41,27 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(share)
     threadpool_limits(share)
     os.environ["OMP_NUM_THREADS"] = str(share)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Fail the test at which this process, or one that it started, exceeds the memory limit."""
+    global _peak
+    yield
+    before, _peak = _peak, _peak_memory()
+    if before <= MEMORY_LIMIT < _peak:
+        pytest.fail(
+            f"{item.nodeid} needs a process of {_peak / 1e9:.1f} GB; at most "
+            f"{MEMORY_LIMIT / 1e9:g} GB are allowed: make its tensors smaller"
+        )
+
+
+def _peak_memory() -> int:
+    """Return the largest resident size, in bytes, of this process and of those it has started."""
+    sizes = (
+        resource.getrusage(of).ru_maxrss for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return max(sizes) * (1 if sys.platform == "darwin" else 1024)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
