@@ -134,7 +134,7 @@ def look(
         If the confidence is no probability.
     """
     from probe.images.faces.face import seen_face
-    from probe.images.vision import open_picture
+    from probe.images.pictures import open_picture
 
     if not 0.0 <= min_confidence <= 1.0:
         raise OptionError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")

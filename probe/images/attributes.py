@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probe.errors import ModelError
+from probe.images.pictures import Pictures
 from probe.images.pipelines import declared_name
-from probe.images.vision import Pictures, Preprocessor, batches, filled, load_vision_model
+from probe.images.vision_models import Preprocessor, batches, filled, load_vision_model
 from probe.io.plugins import Registry
 from probe.io.progress import Progress
 

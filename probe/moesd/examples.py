@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from probe.arrays import Float32
 from probe.errors import DataError
 from probe.moesd.config import MAX_EXAMPLES
 
@@ -64,7 +64,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self.table)
 
-    def pixels(self) -> npt.NDArray[np.float32]:
+    def pixels(self) -> Float32:
         """Read the images, shape (n, 3, height, width), from -1 to 1."""
         root = self.folder.resolve()
         images = []

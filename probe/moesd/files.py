@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
+from probe.arrays import Double
 from probe.errors import ArtifactError
 from probe.io.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
 from probe.moesd.correction import Correction
@@ -91,7 +91,7 @@ def read_parts(folder: Path, encoder: TextEncoder | None) -> dict[str, Any]:
     }
 
 
-def gate_arrays(gate: Gate) -> dict[str, npt.NDArray[np.float64]]:
+def gate_arrays(gate: Gate) -> dict[str, Double]:
     """Return a gate's weights, as stored in ``gate.safetensors``."""
     found = gate.classifier
     return {"axis": gate.axis, "weights": found.weights, "intercepts": found.intercepts}

@@ -13,8 +13,8 @@ from probe.audit.picture_labels import ZeroShot, look
 from probe.audit.readers.picture_folders import find_pictures
 from probe.errors import DataError
 from probe.images import vision
+from probe.images.pictures import open_picture
 from probe.images.quality.clip_score import ClipScorer
-from probe.images.vision import open_picture
 
 
 class Brightness:

@@ -20,7 +20,7 @@ from probe.images.faces.boxes import Boxes
 from probe.images.faces.classifier import FaceClassifier
 from probe.images.faces.detectors import detector_line, open_detector
 from probe.images.faces.face import Face, seen_face
-from probe.images.vision import open_picture
+from probe.images.pictures import open_picture
 
 HEAD = "file_name,left,top,width,height"
 

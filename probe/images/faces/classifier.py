@@ -70,7 +70,7 @@ class FaceClassifier:
         """
         import pandas as pd
 
-        from probe.images.vision import check_pictures
+        from probe.images.pictures import check_pictures
 
         check_pictures(images)
         parts = []
@@ -84,7 +84,7 @@ class FaceClassifier:
     def _label(self, files: Sequence[Path | str]) -> pd.DataFrame:
         import pandas as pd
 
-        from probe.images.vision import open_picture
+        from probe.images.pictures import open_picture
 
         opened = [open_picture(file) for file in files]
         found = self._detector.find(opened, names=[str(file) for file in files])

@@ -13,14 +13,8 @@ import torch
 from torch import nn
 
 from probe.errors import DataError, ModelError, ShapeError
-from probe.images.vision import (
-    Pictures,
-    Preprocessor,
-    batches,
-    check_pictures,
-    filled,
-    load_vision_model,
-)
+from probe.images.pictures import Pictures, check_pictures
+from probe.images.vision_models import Preprocessor, batches, filled, load_vision_model
 from probe.io.progress import Progress
 from probe.text.loading import opening
 from probe.text.prompts import check_no_string, check_prompt

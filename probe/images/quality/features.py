@@ -13,12 +13,8 @@ from PIL import Image
 
 from probe.arrays import Double
 from probe.errors import ModelError
-from probe.images.vision import (
-    Pictures,
-    check_pictures,
-    load_vision_model,
-    open_picture,
-)
+from probe.images.pictures import Pictures, check_pictures, open_picture
+from probe.images.vision_models import load_vision_model
 from probe.io.parsing import parse_json
 from probe.io.progress import Progress
 from probe.text.loading import opening

@@ -10,7 +10,7 @@ import torch
 
 from probe.arrays import Double
 from probe.errors import DataError, ShapeError
-from probe.images.vision import Pictures
+from probe.images.pictures import Pictures
 from probe.io.progress import Progress
 
 

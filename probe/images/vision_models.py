@@ -1,33 +1,21 @@
-"""Load vision models and images, for attributes and quality."""
+"""Load vision models and feed them images, for attributes and quality."""
 
 from __future__ import annotations
 
-import struct
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
-from probe.errors import DataError, ModelError, ShapeError
+from probe.errors import DataError, ModelError
 from probe.images.guidance_cache import LEAST_ROWS
-from probe.io.files import one_line
+from probe.images.pictures import Pictures, check_pictures, open_picture
 from probe.io.progress import Progress
 from probe.text.checkpoints import refuse_pickle
 from probe.text.loading import find_device, opening
-
-Picture: TypeAlias = Path | str | Image.Image | npt.NDArray[Any]
-Pictures: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
-"""Files, PIL images, or an array (n, height, width, channels) of bytes or of floats in [0, 1]."""
-
-MAX_PIXELS = 64_000_000
-"""Larger images are refused before they are decoded; at this size one takes 192 MB."""
-
-_ORIENTATION = 0x0112  # of EXIF
 
 
 def load_vision_model(folder: Path | str, kind: Any, *, device: str | torch.device) -> Any:
@@ -153,91 +141,3 @@ def filled(rows: torch.Tensor) -> torch.Tensor:
     A model's output for a row then does not depend on the other rows.
     """
     return torch.cat([rows, *[rows[-1:]] * (LEAST_ROWS - len(rows))])
-
-
-def check_pictures(pictures: Pictures) -> None:
-    """Refuse what is not a sequence or array of images, before any is opened.
-
-    Raises
-    ------
-    DataError
-        If there are no images, or an array holds other values than bytes or floats in [0, 1].
-    ShapeError
-        If an array does not have the shape of images, or this is a single image.
-    """
-    if isinstance(pictures, (str, Path, Image.Image)):
-        raise ShapeError(f"got a single picture ({pictures}); needed a sequence of pictures")
-    if not len(pictures):
-        raise DataError("there are no pictures; needed at least 1")
-    if not isinstance(pictures, np.ndarray):
-        return
-    if pictures.ndim != 4 or pictures.shape[3] not in (1, 3, 4):
-        raise ShapeError(
-            f"the pictures have the shape {pictures.shape}; needed (n, height, width, channels) "
-            "with 1, 3 or 4 channels"
-        )
-    if np.issubdtype(pictures.dtype, np.floating):
-        if not (pictures.min() >= 0.0 and pictures.max() <= 1.0):  # also where a value is NaN
-            raise DataError(
-                f"the pictures hold values from {pictures.min():.3g} to {pictures.max():.3g}; "
-                "needed floats from 0 to 1, or bytes"
-            )
-    elif pictures.dtype != np.uint8:
-        raise DataError(f"the pictures have the type {pictures.dtype}; needed uint8 or floats")
-
-
-def open_picture(picture: Picture) -> Image.Image:
-    """Open one image as 8-bit RGB, rotated by its EXIF orientation, on a white background.
-
-    Of colours with 16 bits the upper 8 are used, of an animation the first frame.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or corrupt, larger than `MAX_PIXELS`, or grey with more than 8 bits.
-    """
-    if isinstance(picture, Image.Image):
-        return _as_rgb(picture)
-    if isinstance(picture, np.ndarray):
-        if np.issubdtype(picture.dtype, np.floating):
-            picture = np.round(picture * 255).astype(np.uint8)
-        return _as_rgb(Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture))
-    try:
-        with warnings.catch_warnings():
-            # `_check_size` has a lower bound
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF", UserWarning)
-            with Image.open(picture) as image:
-                _check_size(image, str(picture))
-                return _as_rgb(_upright(image), str(picture))
-    except FileNotFoundError as error:
-        raise DataError(f"there is no picture {picture}; make it again, or drop it") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{picture} cannot be read as a picture ({one_line(error)}); make it again, or drop it"
-        ) from error
-
-
-def _check_size(image: Image.Image, name: str) -> None:
-    if (n_pixels := image.width * image.height) > MAX_PIXELS:
-        raise DataError(
-            f"{name} has {n_pixels / 1e6:.0f} megapixels; needed at most {MAX_PIXELS / 1e6:.0f}: "
-            "make it smaller"
-        )
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        turned = image.getexif().get(_ORIENTATION, 1) != 1
-    except (OSError, SyntaxError, ValueError, struct.error):
-        return image  # the EXIF is damaged, which the image need not be
-    return ImageOps.exif_transpose(image) if turned else image
-
-
-def _as_rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        raise DataError(f"{name} has the mode {image.mode}; needed 8 bits a channel: convert it")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")

@@ -17,13 +17,8 @@ from PIL import Image
 from transformers import AutoModelForImageClassification, CLIPImageProcessorPil, CLIPModel
 
 from probe.errors import DataError, ModelError, ShapeError
-from probe.images.vision import (
-    Preprocessor,
-    batches,
-    check_pictures,
-    load_vision_model,
-    open_picture,
-)
+from probe.images.pictures import check_pictures, open_picture
+from probe.images.vision_models import Preprocessor, batches, load_vision_model
 
 
 def noise(seed, *, height=16, width=16, channels=3):
