@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -169,23 +169,31 @@ def _json(name: str) -> dict[str, Any]:
     }[name]
 
 
+def _around(value: float, half: float, **others: Any) -> dict[str, Any]:
+    """Return an interval that is as wide on both sides."""
+    return {"value": value, "low": value - half, "high": value + half, **others}
+
+
+def _rows(columns: str, rows: Iterable[tuple[Any, ...]], **others: Any) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns.split()).assign(**others)
+
+
 def _level_figures() -> pd.DataFrame:
-    """Fairer where nothing is asked for; a hint is changed, too, and the rest is left alone."""
+    """Fairer where no gender is stated; a hint is changed, too, and the rest is not."""
     rows = []
     levels = ("none", "name", "pronoun", "hint", "adjective", "noun")
     for split, level in product(("all", "trained", "held_out"), levels):
-        touched = {"none": 0.9, "hint": 0.4}.get(level, 0.0)
-        figures = {("opened", ""): touched, ("changed", ""): touched, ("mad", "base"): 0.35}
-        figures[("mad", "moesd")] = 0.35 - 0.2 * touched
+        changed = {"none": 0.9, "hint": 0.4}.get(level, 0.0)
+        found = {("opened", ""): changed, ("changed", ""): changed, ("mad", "base"): 0.35}
+        found[("mad", "moesd")] = 0.35 - 0.2 * changed
         if level != "none":
-            figures |= {("adherent", "base"): 0.9, ("adherent", "moesd"): 0.9 - 0.1 * touched}
-        if touched:
-            figures[("relabelled", "")] = 0.45
-        for (measure, side), value in figures.items():
-            ends = {"value": value, "low": max(0, value - 0.06), "high": min(1, value + 0.06)}
+            found |= {("adherent", "base"): 0.9, ("adherent", "moesd"): 0.9 - 0.1 * changed}
+        if changed:
+            found[("relabelled", "")] = 0.45
+        for (measure, side), value in found.items():
             floor = 0.19 if (measure, level) == ("mad", "none") else float("nan")
-            row = {"level": level, "split": split, "measure": measure, "side": side, **ends}
-            rows.append(row | {"n": 160, "floor": floor, "p": float("nan")})
+            row = {"level": level, "split": split, "measure": measure, "side": side}
+            rows.append(row | _around(value, 0.06, n=160, floor=floor, p=float("nan")))
     return pd.DataFrame(rows)
 
 
@@ -227,44 +235,39 @@ def _methods() -> list[dict[str, Any]]:
     """Four methods, of which the last loses explicit prompts."""
     methods = []
     for number, name in enumerate(("base", "moesd", "explicit-mixing", "leace")):
-        keeps, mad = name != "leace", (0.35 - 0.1 * number, 0.04)
-        figures = {
-            "mad": mad,
-            "mad_trained": mad,
-            "mad_held_out": mad,
-            "explicit_adherence": (1.0 if keeps else 0.6, 0.02),
-            "subject_recognised": (0.98, 0.01),
-            "non_person_changed": (0.0, 0.02),
-            "clip_score": (66.0 - number, 0.5),
-        }
-        ends = {
-            figure: {"value": value, "low": value - half, "high": value + half}
-            for figure, (value, half) in figures.items()
-        }
-        ends["mad"]["floor"] = 0.06
-        cost = {"n_trainable": 1000 * number, "train_seconds": 12.0 if number == 1 else None}
-        cost |= {"seconds_per_image": {"value": 0.04, "low": 0.03, "high": 0.05}, "kid": None}
+        keeps, mad = name != "leace", _around(0.35 - 0.1 * number, 0.04)
         kept = {name: {"is_kept": keeps} for name in ("explicit_adherence", "subject_recognised")}
-        methods.append({"name": name, "keeps_explicit": keeps, "kept": kept, **ends, **cost})
+        methods.append(
+            {
+                **{"name": name, "keeps_explicit": keeps, "kept": kept, "kid": None},
+                **{"mad": mad | {"floor": 0.06}, "mad_trained": mad, "mad_held_out": mad},
+                "explicit_adherence": _around(1.0 if keeps else 0.6, 0.02),
+                "subject_recognised": _around(0.98, 0.01),
+                "non_person_changed": _around(0.0, 0.02),
+                "clip_score": _around(66.0 - number, 0.5),
+                "n_trainable": 1000 * number,
+                "train_seconds": 12.0 if number == 1 else None,
+                "seconds_per_image": _around(0.04, 0.01),
+            }
+        )
     return methods
 
 
 def _comparison() -> dict[str, Any]:
-    """What `compare methods` tells of them."""
+    """What `compare methods` writes about them."""
     sizes = {"per_subject": 40, "per_method": 2400, "subjects": 40}
-    told = {"attribute": "gender", "value": "woman", "model": "tinytown"}
-    fairest = {"fairest": "moesd", "differences": [], "n_pairs": 1}
-    noise = {"mad": 0.062}
-    found = {"methods": _methods(), "fairest": fairest, "noise_floor": noise, "n_images": sizes}
-    return {**found, **told}
+    about: dict[str, Any] = {"attribute": "gender", "value": "woman", "model": "tinytown"}
+    about["fairest"] = {"fairest": "moesd", "differences": [], "n_pairs": 1}
+    return {"methods": _methods(), "noise_floor": {"mad": 0.062}, "n_images": sizes, **about}
 
 
 def _methods_table() -> pd.DataFrame:
-    rows = []
-    for of in _methods():
-        for figure in ("mad", "explicit_adherence", "clip_score"):
-            shared = {"name": of["name"], "keeps_explicit": of["keeps_explicit"], "figure": figure}
-            rows.append({**shared, "floor": float("nan"), **of[figure]})
+    shown = ("mad", "explicit_adherence", "clip_score")
+    rows = [
+        {"name": of["name"], "keeps_explicit": of["keeps_explicit"], "figure": figure}
+        | {"floor": float("nan"), **of[figure]}
+        for of, figure in product(_methods(), shown)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -366,134 +369,95 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
 
 
 def _drift() -> dict[str, Any]:
-    """How far the pictures move, in features that are named."""
+    """How far the images move, in features that are named."""
     over = {"unit": "occupations", "n": 40}
-    figures = {name: {"value": 0.4, "low": 0.3, "high": 0.5, **over} for name in DRIFT}
+    objects = {"unit": "objects", "n": 10, "n_pairs": 40}
     distance = {"value": 0.2, "low": 0.15, "high": 0.27}
+    named = {"features": "Dinov2Model (mine/dino)", "n_pairs": 800}
     perceptual = {
-        "is_lpips": False,
-        "features": "Dinov2Model (mine/dino)",
         "kinds": {
             "neutral": {**distance, **over, "n_pairs": 500},
-            "object": {
-                "value": 0.0,
-                "low": 0.0,
-                "high": 0.0,
-                "unit": "objects",
-                "n": 10,
-                "n_pairs": 40,
-            },
+            "object": _around(0.0, 0.0, **objects),
         },
         "subjects": [{"subject": "cook", **distance, "n": 12}],
     }
-    named = {"features": "Dinov2Model (mine/dino)", "n_pairs": 800}
-    return {**named, **figures, "perceptual": perceptual}
+    return named | {name: _around(0.4, 0.1, **over) for name in DRIFT} | {"perceptual": perceptual}
 
 
 def _studies(
     maps: pd.DataFrame, shares: pd.DataFrame, rng: np.random.Generator
 ) -> dict[str, pd.DataFrame]:
-    """What `probe` writes: firm axes, an association, erasure that hides, a bias in layer 1."""
+    """What `probe` writes: stable axes, an association, erasure that hides, a bias in layer 1."""
     names = ["pairs", "pca", "lda"]
-    directions = pd.DataFrame(
-        {"estimator": names, "angle_median": [1.0, 1.5, 20.0], "angle_high": [2.0, 2.5, 35.0]}
-        | {"n_clusters": 28, "correlation": -0.9}
-        | {f"cosine_{name}": [1.0, 0.9, 0.5] for name in names}
-    )
-    stability = pd.DataFrame(
-        [
-            {"unit": unit, "n_units": n, "cosine": c, "low": c - 0.1, "high": min(1.0, c + 0.02)}
-            for unit in ("pair", "occupation")
-            for n, c in ((1, 0.7), (2, 0.85), (4, 0.95))
-        ]
-    )
-    association = pd.DataFrame(
-        {"measure": ["WEAT", "ECT"], "value": [1.5, -0.7], "low": [1.2, -0.9], "high": [1.7, -0.4]}
-        | {"p_holm": [0.0004, 0.02], "n": 40, "unit": "occupations"}
-    )
+    angles = {"angle_median": [1.0, 1.5, 20.0], "angle_high": [2.0, 2.5, 35.0]}
+    cosines = {f"cosine_{name}": [1.0, 0.9, 0.5] for name in names}
+    curve = product(("pair", "occupation"), ((1, 0.7), (2, 0.85), (4, 0.95)))
+    association = [("WEAT", 1.5, 1.2, 1.7, 0.0004), ("ECT", -0.7, -0.9, -0.4, 0.02)]
     erasure = pd.DataFrame({"eraser": ["none", "leace"], "chance": 0.5, "n": 480})
-    for name, values in {
-        "linear": (1.0, 0.52),
-        "nearest": (1.0, 0.93),
-        "clusters": (0.8, 0.6),
-        "kept_occupation": (1.0, 0.99),
-    }.items():
-        column = "clusters_accuracy" if name == "clusters" else name
-        erasure = erasure.assign(**{column: values})
-        erasure[f"{name}_low"], erasure[f"{name}_high"] = (
-            erasure[column] - 0.05,
-            erasure[column].clip(upper=0.95) + 0.05,
-        )
-    cells = pd.DataFrame(
-        [
-            (layer, site, position)
-            for layer in range(3)
-            for site in ("residual", "attention", "mlp")
-            for position in ("start", "subject", "end")
-            if layer or site == "residual"
-        ],
-        columns=["layer", "site", "position"],
-    ).assign(n=40)
-    leans = (cells["layer"] > 0) & (cells["position"] == "end")
-    value = np.where(leans, 0.9, 0.05) + rng.normal(0, 0.01, len(cells))
-    trace = cells.assign(measure="correlation", value=-value, low=-value - 0.05, high=-value + 0.05)
-    patching = cells.assign(measure="patching", value=value, low=value - 0.05, high=value + 0.05)
-    heads = pd.DataFrame(
-        [
-            (layer, "head", head, kind)
-            for layer in (1, 2, 3, 4)
-            for head in range(4)
-            for kind in ("direct", "patching")
-        ],
-        columns=["layer", "site", "head", "measure"],
+    for column, value in (
+        *(("linear", (1.0, 0.52)), ("nearest", (1.0, 0.93))),
+        *(("clusters_accuracy", (0.8, 0.6)), ("kept_occupation", (1.0, 0.99))),
+    ):
+        name = column.removesuffix("_accuracy")
+        high = np.minimum(value, 0.95) + 0.05
+        limits = {f"{name}_low": np.array(value) - 0.05, f"{name}_high": high}
+        erasure = erasure.assign(**{column: value}, **limits)
+    places = product(range(3), ("residual", "attention", "mlp"), ("start", "subject", "end"))
+    cells = _rows(
+        "layer site position", (of for of in places if of[0] or of[1] == "residual"), n=40
     )
-    heads["value"] = rng.uniform(-0.1, 0.4, len(heads))
+    is_biased = (cells["layer"] > 0) & (cells["position"] == "end")
+    value = np.where(is_biased, 0.9, 0.05) + rng.normal(0, 0.01, len(cells))
+    of_heads = product((1, 2, 3, 4), ("head",), range(4), ("direct", "patching"))
+    heads = _rows("layer site head measure", of_heads)
     seen = shares[(shares["side"] == "base") & (shares["value"] == "woman")]
-    prediction = seen[["subject", "split", "share", "n"]].assign(
-        predicted=seen["share"].clip(0.05, 0.95), low=0.02, high=0.98
-    )
+    likely = seen["share"].clip(0.05, 0.95)
     return {
-        "directions": directions,
-        "stability": stability,
-        "association": association,
+        "directions": pd.DataFrame({"estimator": names, **angles, **cosines}).assign(
+            n_clusters=28, correlation=-0.9
+        ),
+        "stability": _rows(
+            "unit n_units cosine low high",
+            ((unit, n, c, c - 0.1, min(1.0, c + 0.02)) for unit, (n, c) in curve),
+        ),
+        "association": _rows(
+            "measure value low high p_holm", association, n=40, unit="occupations"
+        ),
         "erasure": erasure,
-        "trace": trace.assign(control=0.12),
-        "patching": patching.assign(control=0.0),
-        "heads": heads,
+        "trace": cells.assign(measure="correlation", **_around(-value, 0.05), control=0.12),
+        "patching": cells.assign(measure="patching", **_around(value, 0.05), control=0.0),
+        "heads": heads.assign(value=rng.uniform(-0.1, 0.4, len(heads))),
         "maps": maps.assign(supervised_x=maps["umap_x"], supervised_y=-maps["umap_y"]),
-        "mixture": seen.assign(read=seen["share"].clip(0.05, 0.95) ** 0.8),
-        "prediction": prediction,
+        "mixture": seen.assign(read=likely**0.8),
+        "prediction": seen.assign(predicted=likely, low=0.02, high=0.98),
     }
 
 
 def _challenge(gate: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What the study of the gate would have written, with planted figures."""
-    asked = gate.assign(category=np.where(gate["split"] == "held_out", "names", "negations"))
-    ends = {"low": 0.7, "high": 0.95, "n": 120}
-    categories = [
-        {
-            **{"set": name, "category": f"{name}: {category}"},
-            **{"gate": of, "measure": measure, "value": value, **ends},
-        }
-        for name in ("seen", "blind")
-        for category in ("names", "hard")
-        for of, value in (("trained", 0.9), ("closed", 0.75))
-        for measure in ("class", "treatment")
-    ]
-    levels = [
-        {"set": of, "level": level, "measure": measure, "value": value, **ends}
-        for of in ("seen", "fresh")
-        for level, value in (("none", 0.9), ("noun", 0.8))
-        for measure in ("opened", "shift", "bias_score_left")
-    ]
-    bins = {"bin": [4, 8], "probability": [0.45, 0.85], "right": [0.5, 0.8]}
-    curve = {"threshold": [1.0, 0.5, 0.0], "false_alarms": [0.0, 0.0, 1.0], "hits": [0.0, 0.5, 1.0]}
+    """What the study of the gate writes."""
+    limits = {"low": 0.7, "high": 0.95, "n": 120}
+    gates, measures = (("trained", 0.9), ("closed", 0.75)), ("class", "treatment")
+    categories = product(("seen", "blind"), ("names", "hard"), gates, measures)
+    levels = (("none", 0.9), ("noun", 0.8))
+    levels = product(("seen", "fresh"), levels, ("opened", "shift", "bias_score_left"))
     return {
-        "challenge": asked,
-        "categories": pd.DataFrame(categories),
-        "reliability": pd.DataFrame(bins).assign(low=0.4, high=0.9, n=30),
-        "roc": pd.DataFrame(curve),
-        "levels": pd.DataFrame(levels),
+        "challenge": gate.assign(category="names"),
+        "categories": _rows(
+            "set category gate value measure",
+            ((of, f"{of}: {name}", *gate, measure) for of, name, gate, measure in categories),
+            **limits,
+        ),
+        "reliability": _rows(
+            "probability right", [(0.45, 0.5), (0.85, 0.8)], low=0.4, high=0.9, n=30
+        ),
+        "roc": _rows(
+            "threshold false_alarms hits", [(1.0, 0.0, 0.0), (0.5, 0.0, 0.5), (0.0, 1.0, 1.0)]
+        ),
+        "levels": _rows(
+            "set level value measure",
+            ((of, *level, measure) for of, level, measure in levels),
+            **limits,
+        ),
     }
 
 

@@ -16,7 +16,7 @@ def test_every_category_has_its_two_points_and_its_number_of_prompts(tables):
         np.testing.assert_allclose(np.sort(drawn), np.sort(shown["value"][shown["set"] == of]))
         assert [text.get_text() for text in axes.texts] == ["120", "120"]
     labels = [label.get_text() for label in panels[0].get_yticklabels()]
-    assert labels == ["names", "all hard ones"]  # from below
+    assert labels == ["names", "all hard prompts"]  # from below
 
 
 def test_the_area_under_the_curve_is_written(tables):
