@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from probe.arrays import Mask
 from probe.errors import DataError
-from probe.stats.confidence_limits import exact_limits, student
+from probe.stats.confidence_limits import FEW, exact_limits, student
 from probe.stats.interval import Interval
 from probe.stats.validation import cluster_sums, ratio_spread
 
@@ -63,8 +63,9 @@ def proportion_interval(
     vary as much as this one does over clusters, times ``(t_{n-1} / t_{G-1})^2`` of the G clusters,
     and at most n. Where few clusters hold any row of the rarer kind, only these show how much
     clusters vary, and their number plus 3 replaces G - 1 (ours: without it the interval of a
-    proportion of 0.97 over 50 clusters covered 93 times in 100). Where all rows are alike,
-    clusters show no variance, and G is the number of trials: each cluster may be alike in itself.
+    proportion of 0.97 over 50 clusters covered 93 times in 100). Where fewer than `FEW` do, or all
+    rows are alike, nothing shows that clusters of the other kind are not wholly so, and the
+    number of trials is at most G: a miss never makes the interval narrower than none.
 
     Parameters
     ----------
@@ -107,5 +108,7 @@ def proportion_interval(
         counted = float(n_clusters)
     elif variance < n * error2:
         counted = variance / error2
+    if informative < FEW:
+        counted = min(counted, float(n_clusters))
     low, high = exact_limits(share * counted, counted)
     return Interval(share, float(low), float(high), unit, n_clusters)
