@@ -1,4 +1,4 @@
-"""Intervals of means, differences and correlations, beside the standard ones, and their widths."""
+"""Intervals of means and correlations, beside the standard ones, and their widths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import stats
 
 from covering import N, Tally
 from probe.stats.correlation import share_correlation, share_regression
-from probe.stats.mean import mean_difference, mean_interval
+from probe.stats.mean import mean_interval
 from probe.stats.resampling import Resampling
 
 _N_BOOTSTRAP = 500
@@ -25,7 +25,7 @@ SCORES: dict[str, tuple[Draw, float]] = {
 
 
 def rows(n_trials: int) -> Iterator[dict[str, Any]]:
-    """Every mean; the standard interval is Student's over rows or clusters, and Welch's."""
+    """Every mean; the standard interval is Student's over rows or clusters."""
     for n in N:
         for name, (draw, mean) in SCORES.items():
             rng, tallies = np.random.default_rng(n), defaultdict(Tally)
@@ -38,7 +38,7 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
                     _student(scores.reshape(n, 10).mean(axis=1)),
                     mean,
                 )
-                values, others = draw(rng, n), draw(rng, n)
+                values = draw(rng, n)
                 tallies["mean over rows"].add(
                     mean_interval(values, **options), _student(values), mean
                 )
@@ -50,10 +50,6 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
                     mean_interval(of_rows, clusters=codes, **options),
                     _student(np.bincount(codes, weights=of_rows) / sizes),
                     mean,
-                )
-                welch = stats.ttest_ind(values, others, equal_var=False).confidence_interval()
-                tallies["difference of two means"].add(
-                    mean_difference(values, others, **options), tuple(welch), 0.0
                 )
             for interval, tally in tallies.items():
                 yield tally.row(interval, n, f"{name} scores")

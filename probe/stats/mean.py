@@ -1,18 +1,14 @@
-"""Means, and differences of two means, with intervals for few units and long tails."""
+"""Means, with intervals for few units and long tails, and tests of them."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import numpy.typing as npt
 
-from probe.arrays import Double, Mask, Vector
-from probe.errors import DegenerateDataError
 from probe.stats.bootstrap import studentised_interval
-from probe.stats.confidence_limits import FEW, student
+from probe.stats.confidence_limits import FEW
 from probe.stats.interval import Interval, TestedInterval
-from probe.stats.resampling import BOOTSTRAP, Resampling, percentile_limits, resampled_rows
+from probe.stats.resampling import BOOTSTRAP, Resampling, resampled_rows
 from probe.stats.validation import as_finite, cluster_sums, ratio_spread
 
 
@@ -95,53 +91,6 @@ def degenerate_test(
     return TestedInterval(value, low, high, unit, n, p)
 
 
-def mean_difference(
-    first: Vector, second: Vector, *, resampling: Resampling = BOOTSTRAP, unit: str = ""
-) -> Interval:
-    """Return the mean of one sample minus that of another, independent one.
-
-    Each limit is the outer one of Welch's and of the studentised bootstrap's (each sample is
-    drawn from itself, and every replicate measured in its own standard error); of fewer than `FEW`
-    rows in a sample it is Welch's. A sample of one row has no spread and adds none.
-
-    Parameters
-    ----------
-    first, second : ndarray of shape (n,), (m,)
-    resampling : Resampling
-    unit : str, optional
-        What a row is, in the plural.
-
-    Returns
-    -------
-    Interval
-        In the unit of the values. 0 means that the means are equal.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If a sample is no vector of finite numbers.
-    DegenerateDataError
-        If a sample is empty.
-    """
-    a, b = as_finite(first, "first"), as_finite(second, "second")
-    if not len(a) or not len(b):
-        raise DegenerateDataError("a sample is empty; needed at least 1 row in both")
-    rng = resampling.rng()
-    sides = [_resampled(sample, resampling.n, rng) for sample in (a, b)]
-    value, n = float(a.mean() - b.mean()), len(a) + len(b)
-    half = _welch(a, b)
-    if min(len(a), len(b)) < FEW:
-        return Interval(value, value - half, value + half, unit, n)
-    error = math.sqrt(a.var() / len(a) + b.var() / len(b))
-    moved, errors = sides[0][0] - sides[1][0] - value, np.sqrt(sides[0][1] + sides[1][1])
-    has_spread = errors > 1e-12 * max(1.0, abs(value))
-    if error == 0.0 or not has_spread.any():
-        return Interval(value, value, value, unit, n)
-    low, high = percentile_limits(moved[has_spread] / errors[has_spread])
-    low, high = min(value - high * error, value - half), max(value - low * error, value + half)
-    return Interval(value, low, high, unit, n)
-
-
 def _mean_test(
     values: npt.ArrayLike,
     null: float,
@@ -169,22 +118,3 @@ def _mean_test(
         return found
     clipped = found.clipped(*bounds)
     return TestedInterval(value, clipped.low, clipped.high, unit, n, found.p)
-
-
-def _welch(a: Double, b: Double) -> float:
-    """Half of Welch's interval of a difference of two means."""
-    sides = [(of.var(ddof=1) / len(of), len(of) - 1) for of in (a, b) if len(of) > 1]
-    error2 = float(sum(each for each, _ in sides))
-    if error2 == 0.0:
-        return 0.0
-    freedom = error2**2 / sum(each**2 / freedom for each, freedom in sides)
-    return student(freedom) * math.sqrt(error2)
-
-
-def _resampled(
-    values: Double | Mask, n_draws: int, rng: np.random.Generator
-) -> tuple[Double, Double]:
-    """Mean of each replicate, and its squared standard error."""
-    drawn = [values[rows] for rows in resampled_rows(len(values), n_draws, rng)]
-    means, variances = zip(*((of.mean(axis=1), of.var(axis=1)) for of in drawn), strict=True)
-    return np.concatenate(means), np.concatenate(variances) / len(values)

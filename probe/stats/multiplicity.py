@@ -12,8 +12,8 @@ from probe.stats.validation import as_finite
 def holm(p_values: Vector) -> Double:
     """Adjust p-values so that the chance of any false alarm stays below the level.
 
-    With the p-values in ascending order, ``max_{j <= i} min(1, (m - j + 1) p_(j))``. Valid under
-    any dependence of the tests; never weaker than Bonferroni.
+    With the p-values in ascending order, ``max_{j <= i} min(1, (m - j + 1) p_(j))``, by
+    statsmodels. Valid under any dependence of the tests; never weaker than Bonferroni.
 
     Parameters
     ----------
@@ -34,12 +34,9 @@ def holm(p_values: Vector) -> Double:
     ----------
     Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Stat. 6 (1979).
     """
-    p = _as_p_values(p_values)
-    order = np.argsort(p)
-    steps = np.minimum(1.0, np.arange(len(p), 0, -1) * p[order])
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.maximum.accumulate(steps)
-    return adjusted
+    from statsmodels.stats.multitest import multipletests
+
+    return np.asarray(multipletests(_as_p_values(p_values), method="holm")[1])
 
 
 def benjamini_hochberg(p_values: Vector) -> Double:

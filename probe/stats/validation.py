@@ -25,26 +25,6 @@ def as_finite(values: npt.ArrayLike, name: str) -> Double:
     return found
 
 
-def as_groups(is_male: Mask, *, n_rows: int) -> Mask:
-    """Return the group mask of ``n_rows`` rows, both groups present.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If it is no mask of as many rows, or a group is empty.
-    """
-    is_male = np.asarray(is_male)
-    if is_male.shape != (n_rows,) or is_male.dtype != np.bool_:
-        raise ShapeError(
-            f"is_male has shape {is_male.shape} and type {is_male.dtype}; needed {n_rows} booleans"
-        )
-    if is_male.all() or not is_male.any():
-        raise DataError(
-            f"{int(is_male.sum())} of {n_rows} rows are male; needed at least 1 of each group"
-        )
-    return is_male
-
-
 def is_constant(values: Vector) -> bool:
     """Return whether values differ by rounding only."""
     # below this spread, what is left after subtracting the mean is rounding

@@ -10,8 +10,7 @@ from scipy import stats
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.association import share_correlation, share_regression
-from probe.stats.mean import mean_difference
-from probe.stats.resampling import Resampling, percentile_limits
+from probe.stats.resampling import percentile_limits
 
 
 def subjects(seed, *, n=40, slope=-0.3, noise=0.05):
@@ -153,61 +152,3 @@ def test_a_regression_says_what_is_wrong_with_its_input():
 def test_draws_without_any_figure_have_no_interval():
     with pytest.raises(DegenerateDataError, match="undefined in all 2 bootstrap draws"):
         percentile_limits(np.array([np.nan, np.inf]))
-
-
-def two_groups(rng, *, n=60, gap=0.3):
-    is_male = np.arange(n) % 2 == 0
-    return rng.normal(size=n) * 0.2 + gap * is_male, is_male
-
-
-def gap_of(scores, is_male, **options):
-    return mean_difference(scores[is_male], scores[~is_male], **options)
-
-
-def test_the_gap_is_the_difference_of_the_means():
-    scores = np.array([1.0, 3.0, 0.5, 0.5])
-    is_male = np.array([True, True, False, False])
-    result = gap_of(scores, is_male)
-    assert result.value == 1.5
-    assert gap_of(scores, ~is_male).value == -1.5
-    # the female group has no spread; the male one's standard error is 1, with 1 degree of freedom
-    assert (result.low, result.high) == pytest.approx((1.5 - 12.7062, 1.5 + 12.7062), abs=1e-3)
-
-
-def test_the_interval_of_the_gap_is_that_of_welch():
-    scores, is_male = two_groups(np.random.default_rng(0), n=400)
-    result = gap_of(scores, is_male, resampling=Resampling(20_000))
-    welch = stats.ttest_ind(scores[is_male], scores[~is_male], equal_var=False)
-    reference = welch.confidence_interval(0.95)
-    # a normal sample of 200 in each group: both intervals are 0.08 wide, equal to 3 %
-    assert result.low == pytest.approx(reference.low, abs=0.0025)
-    assert result.high == pytest.approx(reference.high, abs=0.0025)
-
-
-def test_the_interval_of_the_gap_holds_the_truth_as_often_as_it_says():
-    rng = np.random.default_rng(11)
-    hits = 0
-    for seed in range(200):
-        result = gap_of(*two_groups(rng), resampling=Resampling(400, seed))
-        hits += result.low <= 0.3 <= result.high
-    # 95 % of 200, with a standard error of 1.5 points, less the point that a percentile interval
-    # loses with 30 scores in a group
-    assert 0.90 <= hits / 200 <= 0.985
-
-
-def test_a_gap_says_what_is_wrong_with_its_input():
-    with pytest.raises(DegenerateDataError, match="a sample is empty"):
-        mean_difference(np.ones(3), np.empty(0))
-    with pytest.raises(DataError, match="not finite"):
-        mean_difference(np.array([np.inf]), np.ones(1))
-
-
-def test_drawing_in_chunks_gives_every_draw():
-    rng = np.random.default_rng(0)
-    scores, is_male = rng.normal(size=9000), np.arange(9000) % 3 == 0
-    result = gap_of(
-        scores, is_male, resampling=Resampling(1000)
-    )  # 9 million numbers: several chunks
-    error = np.sqrt(1 / 3000 + 1 / 6000)
-    # 1.96 standard errors each way; 1000 draws place an end to about 4 %
-    assert result.high - result.low == pytest.approx(2 * 1.96 * error, rel=0.1)

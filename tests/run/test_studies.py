@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -217,6 +218,16 @@ def test_settings_of_the_levels_make_no_other_study_late(run):
 def test_an_unknown_study_is_refused_by_name(run):
     with pytest.raises(ValueError, match="no study is called 'palmistry'; choose from association"):
         Experiment.open(run).probe("palmistry")
+
+
+def test_the_gap_of_the_genders_is_over_occupations(studied):
+    """Prompts of one occupation are near copies; the interval took each for an observation."""
+    gap = json.loads((studied / "latent/fit.json").read_text("utf-8"))["gap"]
+    prompts = Experiment.open(studied)._run.prompts.table
+    assert (gap["unit"], gap["n"]) == (
+        "occupations",
+        prompts["subject"][prompts["pair"] >= 0].nunique(),
+    )
 
 
 def test_association_tests_permute_gendered_words_and_not_their_prompts(studied):

@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from probe.arrays import Double, Mask, Matrix, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.stats.validation import as_groups
 
 """Embeddings as they come, of any precision, one a row."""
 """What this room returns: double precision, whatever came in."""
@@ -134,7 +133,7 @@ def gap(z: Matrix, is_male: Mask, direction: BiasDirection | Vector) -> float:
     """
     vector = as_vector(direction)
     scores = as_embeddings(z, n_features=len(vector)) @ vector
-    is_male = as_groups(is_male, n_rows=len(scores))
+    is_male = _as_groups(is_male, n_rows=len(scores))
     return float(scores[is_male].mean() - scores[~is_male].mean())
 
 
@@ -200,3 +199,23 @@ def rounding(dtype: npt.DTypeLike, *arrays: Matrix) -> float:
     eps = np.finfo(dtype).eps if np.issubdtype(dtype, np.floating) else np.finfo(np.float64).eps
     largest = max(float(np.linalg.norm(a, axis=1).max()) for a in arrays)
     return 4 * float(eps) * largest
+
+
+def _as_groups(is_male: Mask, *, n_rows: int) -> Mask:
+    """Return the group mask of ``n_rows`` rows, both groups present.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If it is no mask of as many rows, or a group is empty.
+    """
+    is_male = np.asarray(is_male)
+    if is_male.shape != (n_rows,) or is_male.dtype != np.bool_:
+        raise ShapeError(
+            f"is_male has shape {is_male.shape} and type {is_male.dtype}; needed {n_rows} booleans"
+        )
+    if is_male.all() or not is_male.any():
+        raise DataError(
+            f"{int(is_male.sum())} of {n_rows} rows are male; needed at least 1 of each group"
+        )
+    return is_male

@@ -98,7 +98,7 @@ class Fit(Stage):
         from probe.latent.directions.estimators import ESTIMATORS
         from probe.latent.erasure import CalibratedProjection, bias_score
         from probe.run.user_prompts import place_own
-        from probe.stats.mean import mean_difference
+        from probe.stats.mean import mean_interval
 
         config, made_from = run.config.fit, direction_made_from(run)
         z, table = vectors(run), run.prompts.table
@@ -130,10 +130,13 @@ class Fit(Stage):
         correlation = share_correlation(
             subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy()
         )
-        said = table[table["group"].isin(["male", "female"])]
-        sides = (said.loc[said["group"] == side, "projection"] for side in ("male", "female"))
-        distance = mean_difference(
-            *(side.to_numpy() for side in sides), resampling=config.resampling
+        sides = run.prompts.pairs()
+        apart, jobs = (table[name].to_numpy() for name in ("projection", "subject"))
+        distance = mean_interval(
+            apart[sides[0]] - apart[sides[1]],
+            clusters=jobs[sides[0]] if len(set(jobs[sides[0]])) > 1 else None,
+            resampling=config.resampling,
+            unit="occupations",
         )
         seed = config.seed
         places, faithfulness = _map(z, table, seed)
