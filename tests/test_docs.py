@@ -3,6 +3,7 @@
 import re
 import shlex
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -45,12 +46,11 @@ def mentions_in(path):
 
 
 def options_of(command):
-    """The names of all options of a command and of the commands below it."""
-    context = click.Context(command)
+    """Every option of a command and of the commands below it, by each of its names."""
     below = command.commands.values() if isinstance(command, click.Group) else ()
-    parameters = command.get_params(context)
-    own = {name for option in parameters for name in (*option.opts, *option.secondary_opts)}
-    return own.union(*map(options_of, below))
+    parameters = command.get_params(click.Context(command))
+    own = {name: each for each in parameters for name in (*each.opts, *each.secondary_opts)}
+    return own | {name: each for part in below for name, each in options_of(part).items()}
 
 
 def test_the_reference_page_is_what_help_says():
@@ -63,10 +63,18 @@ def test_the_table_of_the_readme_names_every_command():
 
 
 @pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
-def test_every_option_that_a_page_names_is_one(path):
+def test_every_option_and_value_that_a_page_names_is_one(path):
     for name, words in mentions_in(path):
-        options = {word.split("=")[0] for word in words if word.startswith("--")}
-        assert options <= options_of(main.commands[name]), f"{name} {' '.join(words)}"
+        options = options_of(main.commands[name])
+        for word, value in pairwise([*words, ""]):
+            if not word.startswith("--"):
+                continue
+            assert word in options, f"{name} {word}"
+            option = options[word]
+            is_literal = value and value == value.lower() and not value.startswith("--")
+            if is_literal and not option.is_flag and not isinstance(option.type, click.Path):
+                for each in value.replace("\\", "").split("|"):
+                    option.type.convert(each, option, None)  # raises for a wrong value
 
 
 @pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
