@@ -12,7 +12,7 @@ from PIL import Image
 from probe.audit.picture_labels import ZeroShot, look
 from probe.audit.readers.picture_folders import find_pictures
 from probe.errors import DataError
-from probe.images import vision
+from probe.images import pictures
 from probe.images.pictures import open_picture
 from probe.images.quality.clip_score import ClipScorer
 
@@ -144,7 +144,7 @@ def test_a_large_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
     with pytest.raises(DataError, match="has 100 megapixels; needed at most 64: make it smaller"):
         open_picture(path)
-    assert vision.MAX_PIXELS == 64_000_000
+    assert pictures.MAX_PIXELS == 64_000_000
 
 
 def test_a_value_below_the_wanted_confidence_is_ambiguous_and_a_none_undetected(tmp_path):
