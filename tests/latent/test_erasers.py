@@ -211,23 +211,6 @@ def test_no_other_affine_map_with_equal_means_moves_the_rows_less(seed):
         assert ((edited - X) ** 2).sum() > least
 
 
-def test_the_oracle_moves_the_rows_less_and_hides_the_groups_as_well():
-    X, y = groups_of(11, n_groups=3)
-    eraser = LeaceEraser().fit(X, y)
-    known = eraser.oracle(X, y)
-    np.testing.assert_allclose(means_of(known, y), [X.mean(axis=0)] * 3, atol=1e-12)
-    assert ((known - X) ** 2).sum() < ((eraser.transform(X) - X) ** 2).sum()
-    # the closed form x - cov(x, y) cov(y)^+ (y - mean)
-    one_hot = np.eye(3)[y] - np.eye(3)[y].mean(axis=0)
-    centered = X - X.mean(axis=0)
-    expected = X - one_hot @ np.linalg.pinv(one_hot.T @ one_hot) @ one_hot.T @ centered
-    np.testing.assert_allclose(known, expected, atol=1e-10)
-    half = LeaceEraser(strength=0.5).fit(X, y).oracle(X, y)
-    np.testing.assert_allclose(half - X, (known - X) / 2, atol=1e-12)
-    with pytest.raises(ValueError, match=r"y holds \[7\]; needed groups of \[0, 1, 2\]"):
-        eraser.oracle(X[:1], [7])
-
-
 def test_without_correlation_leace_is_the_mean_gap_eraser():
     X, y = groups_of(12)
     # full shrinkage makes the covariance a multiple of I, and the projection orthogonal

@@ -1,4 +1,4 @@
-"""What all linear erasers share: an affine map that moves rows along a few directions."""
+"""The base of all linear erasers: an affine map that moves rows along a few directions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from probe.latent.labels import Codes, Names, as_codes
 
 
 class AffineEraser(TransformerMixin, BaseEstimator, ABC):
-    """Take a concept out of embeddings by ``x - strength * (x - center_) @ probes_.T @ moves_``.
+    """Erase a concept from embeddings by ``x - strength * (x - center_) @ probes_.T @ moves_``.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class AffineEraser(TransformerMixin, BaseEstimator, ABC):
     center_ : ndarray of shape (n_features,)
         A point that does not move.
     probes_ : ndarray of shape (rank, n_features)
-        What is read off a row.
+        Functionals of a row.
     moves_ : ndarray of shape (rank, n_features)
-        Along what a row moves for each of them.
+        Directions in which a row moves, one for each of them.
     n_features_in_ : int
         Width of the embeddings.
     """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from probe.arrays import Double, Matrix, Vector
 from probe.errors import DegenerateDataError
 from probe.latent.directions import BiasDirection, as_embeddings, as_pairs, as_vector, rounding
+from probe.latent.erasure.affine import AffineEraser
 
 
 class CalibratedProjection(BaseEstimator):
@@ -84,7 +85,7 @@ class CalibratedProjection(BaseEstimator):
         return as_embeddings(z) - self.removed(z)
 
 
-class MeanGapEraser(TransformerMixin, BaseEstimator):
+class MeanGapEraser(AffineEraser):
     """Remove the direction that joins two group means.
 
     Parameters
@@ -94,49 +95,40 @@ class MeanGapEraser(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    groups_ : ndarray of shape (2,)
+        Names of the groups, in order.
     direction_ : ndarray of shape (n_features,)
-        Unit vector from the mean of ``y == 0`` to the mean of ``y == 1``.
+        Unit vector from the mean of the first group to that of the second.
     center_ : ndarray of shape (n_features,)
         Midpoint of the two means; points on it do not move.
+    probes_, moves_ : ndarray of shape (1, n_features)
+        The direction.
     gap_ : float
         Distance between the means before erasure, in embedding units.
     n_features_in_ : int
         Width of the embeddings.
     """
 
-    def __init__(self, *, strength: float = 1.0) -> None:
-        self.strength = strength
-
     def fit(self, X: Matrix, y: Vector) -> MeanGapEraser:
-        """Learn the gap from embeddings and their 0/1 group labels.
+        """Learn the gap from embeddings of shape (n, n_features) and the group of each.
 
         Raises
         ------
         ValueError
-            If ``strength`` is outside [0, 1] or ``y`` does not hold exactly the groups 0 and 1.
+            If ``strength`` is outside [0, 1] or there are more than two groups.
         DegenerateDataError
-            If the two means coincide.
+            If there is one group, or the two means coincide.
         """
-        if not 0.0 <= self.strength <= 1.0:
-            raise ValueError(f"strength is {self.strength}; needed a number from 0 to 1")
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
-        if set(groups := np.unique(y).tolist()) != {0, 1}:
-            raise ValueError(f"y must hold exactly the groups 0 and 1, got {groups}")
-        mean_0, mean_1 = X[y == 0].mean(axis=0), X[y == 1].mean(axis=0)
-        self.gap_ = float(np.linalg.norm(mean_1 - mean_0))
-        if self.gap_ <= rounding(X.dtype, X):
+        _, _, means, floor = self._checked(X, y)
+        if len(means) != 2:
+            raise ValueError(f"y has the groups {self.groups_.tolist()}; needed two")
+        self.gap_ = float(np.linalg.norm(means[1] - means[0]))
+        if self.gap_ <= floor:
             raise DegenerateDataError("group means coincide: nothing to erase")
-        self.direction_: Vector = (mean_1 - mean_0) / self.gap_
-        self.center_: Vector = (mean_0 + mean_1) / 2
+        self.direction_: Vector = (means[1] - means[0]) / self.gap_
+        self.center_ = means.mean(axis=0)
+        self.probes_ = self.moves_ = self.direction_[None]
         return self
-
-    def transform(self, X: Matrix) -> Matrix:
-        """Return ``x - strength <x - center_, direction_> direction_`` of each row."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        along = (X - self.center_) @ self.direction_  # (n,)
-        edited: Matrix = X - self.strength * np.outer(along, self.direction_)
-        return edited
 
 
 def shrinking_directions(rows: Double, *, weight: float) -> tuple[Double, Double]:

@@ -26,9 +26,9 @@ class CalibratedEraser(AffineEraser):
     Parameters
     ----------
     strength : float, default=1.0
-        Share of ``x - Px`` that is taken away, from 0 (identity) to 1.
+        Share of ``x - Px`` that is removed, from 0 (identity) to 1.
     lam : float, default=500.0
-        Weight lambda of the pairs' distances; 0 leaves everything as it is.
+        Weight lambda of the pairs' distances; 0 is the identity.
 
     Attributes
     ----------
@@ -91,4 +91,4 @@ ERASERS: dict[str, type[Any]] = {
     "leace": LeaceEraser,
     "calibrated": CalibratedEraser,
 }
-"""Every eraser by its short name; ``mean-gap`` takes the groups 0 and 1 only, the others any."""
+"""Every eraser by its short name; ``mean-gap`` takes two groups, the others any number."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from probe.arrays import Double, Matrix, Vector
+from probe.arrays import Matrix, Vector
 from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
 from probe.latent.directions.subspace import mean_axes
 from probe.latent.erasure.affine import AffineEraser
@@ -42,9 +41,7 @@ class LeaceEraser(AffineEraser):
     center_ : ndarray of shape (n_features,)
         Mean of all rows; it does not move.
     probes_, moves_ : ndarray of shape (rank, n_features)
-        What is read off a row, and along what it moves; the rank is at most n_groups - 1.
-    offsets_ : ndarray of shape (n_groups, n_features)
-        Group means less the mean of all rows.
+        Functionals of a row, and the directions in which it moves; rank at most n_groups - 1.
     shrinkage_ : float
         The share that was used.
     n_features_in_ : int
@@ -81,36 +78,4 @@ class LeaceEraser(AffineEraser):
         whitened = solve_covariance(centered, basis.T, shrinkage=self.shrinkage_)
         self.probes_ = np.asarray(np.linalg.solve(basis @ whitened, whitened.T), dtype=np.float64)
         self.moves_ = basis
-        self.offsets_: Double = means - self.center_
         return self
-
-    def oracle(self, X: Matrix, y: Vector) -> Matrix:
-        """Erase with the groups of the rows known: subtract the offset of each row's group.
-
-        ``x - strength * (mean of its group - mean)``. Of all edits after which the means coincide
-        it moves the rows least, less than any map of the row alone. It may write the group into
-        the rows in ways that are not linear.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n, n_features)
-            Embeddings.
-        y : ndarray of shape (n,)
-            Group of each, one of those that were fitted.
-
-        Raises
-        ------
-        ValueError
-            If a group is not one of ``groups_``, or X is not what was fitted.
-
-        References
-        ----------
-        Belrose, *Least-Squares Concept Erasure with Oracle Concept Labels*, EleutherAI, 2023.
-        """
-        check_is_fitted(self)
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=False)
-        if unknown := sorted(set(np.unique(y).tolist()) - set(self.groups_.tolist())):
-            raise ValueError(f"y holds {unknown}; needed groups of {self.groups_.tolist()}")
-        offsets = self.offsets_[np.searchsorted(self.groups_, y)]
-        edited: Matrix = (X - self.strength * offsets).astype(X.dtype, copy=False)
-        return edited
