@@ -76,7 +76,7 @@ class TomlTable:
         return self._string(key, self.data.get(key))
 
     def strings(self, key: str) -> tuple[str, ...]:
-        """A list of strings, at least one, each once whatever its case."""
+        """A list of strings, at least one, which differ in more than case."""
         found = self.data.get(key)
         if not isinstance(found, list) or not found:
             raise self.wrong(key, shown(found), "a list of strings")
@@ -116,7 +116,7 @@ class TomlTable:
         return found
 
     def distinct(self, key: str, names: Iterable[str]) -> None:
-        """Refuse a name that occurs twice, whatever its case."""
+        """Refuse a name that occurs twice, without regard to case."""
         seen: set[str] = set()
         for name in names:
             if name.casefold() in seen:

@@ -181,7 +181,7 @@ def refuse_pickle(folder: Path) -> None:
     Raises
     ------
     ModelError
-        Opening a pickle runs whatever code it holds.
+        Because opening a pickle runs the code in it.
     """
     index = folder / "model_index.json"
     parts = [folder / name for name in read_index(folder)] if index.is_file() else [folder]

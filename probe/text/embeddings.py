@@ -65,7 +65,7 @@ class EmbeddingStore:
         Parameters
         ----------
         prompts : sequence of str, optional
-            Any that stand in the store. Without them, all rows are given in the order of
+            Any that the store has. Without them, all rows are given in the order of
             `prompt_set`: memory-mapped, read-only.
 
         Raises

@@ -137,7 +137,7 @@ def write_vectors(vectors: NamedVectors, path: str | Path, *, format: str | None
             case "npy":
                 word2vec.refuse_names(names, "\r\n", "a file of names")
                 arrays.write_npy(temporary, matrix)
-                path.unlink(missing_ok=True)  # names of other rows must not stand beside it
+                path.unlink(missing_ok=True)  # an old matrix must not get the new names
                 with atomic(_names_beside(path)) as beside:
                     beside.write_bytes("".join(f"{name}\n" for name in names).encode())
             case "npz":

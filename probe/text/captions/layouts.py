@@ -119,7 +119,7 @@ LAYOUTS = (
     Layout(
         "Flickr's table",
         lambda path, first: bool(re.match(r"\s*image\w*\s*\|\s*\w+\s*\|\s*\w+\s*$", first)),
-        # One row of the published file lacks the second "|".
+        # One row of the published file has no second "|".
         _matches(
             r"[^|]*\|\s*\d+\s*\|?(.*)",
             "a picture, | a number, | and a caption",

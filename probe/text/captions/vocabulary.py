@@ -34,9 +34,9 @@ class Word:
     """True for kin, the young and "male", which may be an animal's."""
     is_adjective_too: bool = False
     swapped: str = ""
-    """The form of the other gender; empty if there is none."""
+    """The form of the other gender, or empty."""
     neutral: str = ""
-    """The form that says no gender; empty if there is none."""
+    """The form without a gender, or empty."""
     neutral_plural: str = ""
     """The same of several; equal to ``neutral`` for a word that is a plural itself."""
 

@@ -107,7 +107,7 @@ class PrefixTree:
             above = self.ancestors[start, : self.depths[start]]
             nodes = np.concatenate([above, np.arange(start, stop)])
             local = self.ancestors[nodes]
-            # Above the first node stands one node at each depth: its depth is its place.
+            # The ancestors of the first node are one at each depth: their depth is their position.
             column = np.arange(local.shape[1], dtype=np.int32)
             place = np.where(local >= start, local - (start - len(above)), column)
             ends = np.flatnonzero(wanted[start:stop])

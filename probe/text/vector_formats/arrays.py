@@ -43,7 +43,7 @@ def read_npy(path: Path) -> Raw:
 
 
 def write_npy(path: Path, matrix: Float32) -> None:
-    """Write a matrix; its names stand elsewhere."""
+    """Write a matrix without its names."""
     with path.open("wb") as file:
         np.save(file, matrix, allow_pickle=False)
 

@@ -16,7 +16,7 @@ from probe.io.lines import BOM, is_number, opened, read_lines
 from probe.text.vector_formats.arrays import Raw
 
 _BREAKS = " \t\r\n"
-_DIGITS = "%.9g"  # nine digits tell all float32 apart, also when they are parsed as float64
+_DIGITS = "%.9g"  # nine digits identify every float32, also when parsed as float64
 _CHUNK = 4096  # rows that are held as one array each
 
 
@@ -196,6 +196,6 @@ def _header(line: str) -> tuple[int, int] | None:
 
 
 def _count_numbers(fields: Sequence[str]) -> int:
-    """Count the numbers at the end of a row; its first field is its name, whatever it is."""
+    """Count the numbers at the end of a row; its first field is always its name."""
     n_numbers = next((n for n, f in enumerate(fields[::-1]) if not is_number(f)), len(fields))
     return max(min(n_numbers, len(fields) - 1), 1)
