@@ -47,8 +47,7 @@ def map_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     Returns
     -------
     arrays, metadata
-        Arrays of types that numpy does not have, and integers other than int32, int64 and uint64, are
-        left out.
+        Arrays of other types than floats of 16 to 64 bits, int32, int64 and uint64 are left out.
 
     Raises
     ------
