@@ -49,11 +49,8 @@ LEVEL_PANELS = {
 def challenge_categories(table: DataFrame) -> Figure:
     """Draw the share of prompts that each gate classifies correctly, by set and category.
 
-    Parameters
-    ----------
-    table : DataFrame
-        One row a ``set``, ``category``, ``gate`` and ``measure``: ``value, low, high, n``. Drawn is
-        the measure ``class``. The lexicon's prompts belong to the set seen in development.
+    Rows of other measures than ``class`` are not drawn; the lexicon's prompts belong to the set
+    seen in development.
     """
     rows = table[table["measure"] == "class"]
     rows = rows.assign(
@@ -127,14 +124,7 @@ def reliability_and_roc(bins: DataFrame, curve: DataFrame) -> Figure:
 )
 @styled
 def specificity_levels(table: DataFrame) -> Figure:
-    """Draw the effect of the correction by how explicitly a prompt states the gender.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a ``set``, ``level`` and ``measure``: ``value, low, high``. Levels
-        from least to most explicit.
-    """
+    """Draw the effect of the correction by level, from the least to the most explicit."""
     figure = StyledFigure(figsize=WIDE, layout="constrained")
     panels = figure.subplots(1, len(LEVEL_PANELS))
     names = list(dict.fromkeys(table["level"]))

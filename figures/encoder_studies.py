@@ -51,17 +51,7 @@ UNITS = {
 )
 @styled
 def estimator_agreement(table: DataFrame) -> Figure:
-    """Draw how stable each estimator's axis is, and how the axes agree.
-
-    Left: degrees between the axis and those of resampled occupations, median and 95 %. Right:
-    cosines between the axes of all estimators.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row an estimator: ``estimator, angle_median, angle_high`` in degrees, and a column
-        ``cosine_NAME`` for each estimator.
-    """
+    """Draw the stability of each estimator's axis in degrees, and the cosines ``cosine_NAME``."""
     import pandas
 
     names = table["estimator"].tolist()
@@ -92,13 +82,7 @@ def estimator_agreement(table: DataFrame) -> Figure:
 )
 @styled
 def axis_stability(table: DataFrame) -> Figure:
-    """Draw how alike the axes of two disjoint sets are, against the size of the sets.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns ``unit`` (pair, template, occupation), ``n_units``, ``cosine``, ``low``, ``high``.
-    """
+    """Draw the cosine of the axes of two disjoint sets, against the size of the sets."""
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
     for unit, rows in table.groupby("unit", sort=False):
@@ -124,13 +108,7 @@ def axis_stability(table: DataFrame) -> Figure:
 )
 @styled
 def association_measures(table: DataFrame) -> Figure:
-    """Draw each measure with its interval, one panel a measure, as their units differ.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns ``measure``, ``value``, ``low``, ``high``, ``p_holm``, ``n``, ``unit``.
-    """
+    """Draw each measure with its interval, one panel a measure, as their units differ."""
     figure = StyledFigure(figsize=(WIDE[0], 1.9), layout="constrained")
     panels = figure.subplots(1, len(table), squeeze=False)[0]
     for axes, row in zip(panels, table.itertuples(), strict=True):
@@ -160,14 +138,7 @@ def association_measures(table: DataFrame) -> Figure:
 )
 @styled
 def erasers(table: DataFrame) -> Figure:
-    """Draw how well gender and occupation can be predicted after each eraser.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As from `probe.latent.erasure.evaluation.erasure_table`, with the columns
-        ``clusters_accuracy, clusters_low, clusters_high``.
-    """
+    """Draw how well gender and occupation can be predicted after each eraser."""
     figure = StyledFigure(figsize=(MIDDLE[0], 1.2 + 0.32 * len(table)), layout="constrained")
     axes = figure.subplots()
     shift = np.linspace(-0.24, 0.24, len(PROBES))

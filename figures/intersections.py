@@ -41,15 +41,7 @@ _MOST = 40  # rows that can still be read on a page
 def cell_shares(cells: DataFrame) -> Figure:
     """Draw the share of each cell in units of its fair share, base and corrected.
 
-    Hollow points are cells with too few images for a conclusion; a star marks those that the
-    correction moves further from parity. The largest intersection is on the right, with at most
-    `_MOST` rows.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        Columns ``intersection``, ``side``, ``cell``, ``share``, ``low``, ``high``, ``fair``,
-        ``is_small`` and ``is_harmed``.
+    The largest intersection is on the right, with at most `_MOST` rows.
     """
     sizes = cells.groupby("intersection", sort=False)["cell"].nunique().clip(upper=_MOST)
     names = list(sizes.index)

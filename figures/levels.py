@@ -56,15 +56,7 @@ TOUCHED = {
 )
 @styled
 def levels_in_pictures(table: DataFrame) -> Figure:
-    """Draw fairness, adherence and changes by the correction, by level of explicitness.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns ``level``, ``split``, ``measure``, ``side``, ``value``, ``low``, ``high``, ``n`` and
-        ``floor``, as `probe.run.studies.levels.tables.measure_levels` gives them. Levels in
-        rising order.
-    """
+    """Draw fairness, adherence and changes by level, from the least to the most explicit."""
     names = list(dict.fromkeys(table["level"]))
     splits = [split for split in SPLITS if split in set(table["split"])] or ["all"]
     figure = StyledFigure(figsize=(WIDE[0], 0.9 + 1.6 * len(splits)), layout="constrained")

@@ -54,14 +54,7 @@ _FOUND = add_source(
 def methods_tradeoff(methods: DataFrame) -> Figure:
     """Draw every method's unfairness against explicit adherence and against CLIP score.
 
-    Bars are 95 % intervals. Better methods are at the lower right. The dashed line is the
-    noise floor. Hollow methods lose explicit prompts.
-
-    Parameters
-    ----------
-    methods : DataFrame
-        Columns ``name``, ``keeps_explicit``, ``figure`` (``"mad"`` and the keys of `COSTS` among
-        them), ``value``, ``low``, ``high`` and, of ``"mad"``, ``floor``.
+    One row a method and ``figure``: ``"mad"``, which has a ``floor``, or a key of `COSTS`.
     """
     figure = StyledFigure(figsize=(WIDE[0], 3.4), layout="constrained")
     panels = figure.subplots(1, len(COSTS), sharey=True)

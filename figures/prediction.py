@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 )
 @styled
 def denoiser_shares(table: DataFrame) -> Figure:
-    """Draw the observed share of women against the share estimated from the denoiser.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row an occupation: ``subject, split, share, low, high, read``.
-    """
+    """Draw the observed share of women against the share estimated from the denoiser."""
     label = "share of women estimated from the denoiser"
     return _against_observed(table, "read", label, table, "training occupations")
 
@@ -48,13 +42,7 @@ def denoiser_shares(table: DataFrame) -> Figure:
 )
 @styled
 def predicted_shares(table: DataFrame) -> Figure:
-    """Draw the observed share of women against the share predicted from the text.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row an occupation: ``subject, split, share, predicted, low, high``.
-    """
+    """Draw the observed share of women against the share predicted from the text."""
     held_out = table[table["split"] == "held_out"]
     label = "share of women predicted from the text"
     return _against_observed(table, "predicted", label, held_out, "fitted on")

@@ -90,11 +90,6 @@ def patching_map(table: DataFrame) -> Figure:
 
     A frame marks the position with the largest effect in each layer of the residual stream, which
     is the token that carries the difference there.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `probe.latent.tracing.patching.patch_states` returns it.
     """
     rows = table[table["measure"] == "patching"]
     stream = rows[(rows["site"] == "residual") & (rows["position"] != "all")]
@@ -114,12 +109,8 @@ def patching_map(table: DataFrame) -> Figure:
 def head_map(table: DataFrame) -> Figure:
     """Draw each attention head's share of the difference, one panel a method.
 
-    A negative share, in orange, opposes the difference. A frame marks the largest share.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As from `probe.latent.tracing.heads.attribute_heads`; other rows are not drawn.
+    A negative share, in orange, opposes the difference. A frame marks the largest share. Rows that
+    are not of heads are not drawn.
     """
     rows = table[table["site"] == "head"]
     kinds = [kind for kind in KINDS if (rows["measure"] == kind).any()]

@@ -1,4 +1,4 @@
-"""The bias card of a run: composed, shown, written, or put into a card that exists."""
+"""The bias card of a run: returned, written, or put into an existing card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from probe.io.files import atomic
 
 @dataclass(frozen=True, eq=False)
 class CardResult:
-    """A bias card, and what became of it."""
+    """A bias card, and the file it was written to."""
 
     text: str
     """The whole card: front matter, title, section."""
@@ -25,12 +25,12 @@ class CardResult:
     model_index: list[dict[str, Any]]
     """The results, as they stand in the front matter."""
     file: str | None
-    """What was written; None if the card is only shown."""
+    """The file; None if the card was only returned."""
     was_updated: bool
-    """Whether the file was there before."""
+    """Whether the file existed before."""
 
     def summary(self) -> str:
-        """The card itself, or one line on the file that now holds it."""
+        """Return the card, or one line about the file."""
         if self.file is None:
             return self.text.rstrip("\n")
         n = sum(len(result["metrics"]) for result in self.model_index[0]["results"])

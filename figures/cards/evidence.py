@@ -1,4 +1,4 @@
-"""Everything in a run that a model card speaks of, read once."""
+"""Everything in a run that a model card reports, read once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """A model that looked at the pictures."""
+    """A model that labelled or scored the images."""
 
     name: str
     revision: str
@@ -30,7 +30,7 @@ class Evaluator:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What was measured, on what, and by whom."""
+    """What was measured, on what, and by which models."""
 
     run: Run
     quality: dict[str, Any]
@@ -42,7 +42,7 @@ class Evidence:
     counts: pd.DataFrame
     """One row a side, subject and value of the attribute that fairness is about."""
     intersections: dict[str, Any] | None
-    """What the study found, if it is of these very pictures."""
+    """What the study found, if it used these images."""
     classifier: Evaluator
     clip: Evaluator
 
@@ -53,21 +53,23 @@ class Evidence:
         quality, made = read_json(run.folder / QUALITY, kind="quality")
         shares, _ = read_table(run.folder / SHARES, kind="shares")
         study, config = Intersections(), run.config.evaluate
-        is_told = study.stale(run) is None
+        is_current = study.stale(run) is None
         return cls(
             run=run,
             quality=quality,
             made=made,
             fairness=read_table(run.folder / FAIRNESS, kind="fairness")[0],
             counts=shares[shares["attribute"] == quality["attribute"]],
-            intersections=study.result(run).figures if is_told else None,
-            classifier=_judge(config.classifier, evaluators.classifier_folder(run), "classifier"),
-            clip=_judge(config.clip, evaluators.clip_folder(run), "CLIP"),
+            intersections=study.result(run).figures if is_current else None,
+            classifier=_evaluator(
+                config.classifier, evaluators.classifier_folder(run), "classifier"
+            ),
+            clip=_evaluator(config.clip, evaluators.clip_folder(run), "CLIP"),
         )
 
     @property
     def model(self) -> str:
-        """The model, as strangers may read it."""
+        """Public name of the model."""
         return public_name(self.run.config.model)
 
     @property
@@ -87,16 +89,16 @@ class Evidence:
 
 
 def public_name(name: str) -> str:
-    """Shorten a folder to its own name: where it lies is nobody else's concern."""
+    """Shorten a folder to its name, so that no path of this machine is published."""
     return name if hub_id(name) else Path(name).expanduser().absolute().name
 
 
 def hub_id(name: str) -> str | None:
-    """Tell whether a model is named by its hub id; None if it is a folder or ships with us."""
+    """Return the hub id of a model; None if it is a folder or ships with the package."""
     is_one = _HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir()
     return name if is_one else None
 
 
-def _judge(chosen: str, folder: Path, what: str) -> Evaluator:
+def _evaluator(chosen: str, folder: Path, what: str) -> Evaluator:
     name = public_name(chosen) if chosen else f"the model's own {what}"
     return Evaluator(name, model_revision(folder))

@@ -1,4 +1,4 @@
-"""Put the bias section into a model card that exists already, and touch nothing else of it."""
+"""Replace the bias section of an existing model card, and change nothing else in it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _BLOCK = re.compile(
 
 
 def update_card(path: Path, section: str, index: Index) -> None:
-    """Replace what stands between the markers of a model card, and our results in its front matter.
+    """Replace the text between the markers of a model card, and our results in its front matter.
 
-    Everything else stays as it is, byte for byte; so do line ends and the mode of the file. In
-    the front matter only ``model-index`` is written anew, with the results of others in it.
+    Everything else keeps its bytes, line endings and file mode. In the front matter only
+    ``model-index`` is rewritten, with the results of others in it.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def update_card(path: Path, section: str, index: Index) -> None:
     Raises
     ------
     DataError
-        If the file cannot be read, is a symbolic link, is no UTF-8, lacks the markers or has them
-        twice, or has a front matter that cannot be updated. It is left as it was.
+        If the file cannot be read, is a symbolic link, is not UTF-8, does not have each marker
+        once, or has a front matter that cannot be updated. It is then unchanged.
     """
     from huggingface_hub import ModelCard
 

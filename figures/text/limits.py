@@ -15,22 +15,21 @@ def limits(model: str, attribute: str, values: Sequence[str]) -> list[str]:
     attribute : str
         What fairness is about.
     values : sequence of str
-        All that the classifier tells apart in it.
+        All that the classifier distinguishes.
     """
-    told = f"{len(values)} values ({', '.join(values)})"
+    known = f"{len(values)} values ({', '.join(values)})"
     binary = "binary here: " if len(values) == 2 else ""
     return [
         "Anything about Stable Diffusion. The bias of tinytown was planted, its world is drawn, "
-        "and its figures say only whether the method does what it should where the truth is known."
+        "and its results only show whether the method works where the truth is known."
         if model == "tinytown"
         else "Anything about another model, another revision or other settings than these.",
-        f"Who the people in the pictures are. A classifier says what it perceives; perceived "
-        f"{attribute} is not identity, and it is {binary}the classifier knows {told}, those of its "
-        "training data, and puts everybody into one of them. Its mistakes are in every figure.",
+        f"Who the people in the pictures are. A classifier reports what it perceives; perceived "
+        f"{attribute} is not identity, and it is {binary}the classifier knows {known}, "
+        "those of its training data, and puts everybody into one of them. Its errors are in every result.",
         "That occupations outside this list behave alike. The intervals cover the choice of seeds "
         "and of occupations like these; held-out occupations come from the same list.",
-        "That other wordings behave alike. The images were made from one neutral wording an "
-        "occupation.",
+        "That other templates behave alike. The images were made from one neutral template.",
         "That an even split is right. Labour shares, even shares and other targets are choices of "
         "people; the measures here take even shares as the target.",
         "That other attributes stay as they are, unless they were measured. Correcting one "
