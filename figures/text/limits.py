@@ -26,7 +26,8 @@ def limits(model: str, attribute: str, values: Sequence[str]) -> list[str]:
         else "Anything about another model, another revision or other settings than these.",
         f"Who the people in the pictures are. A classifier reports what it perceives; perceived "
         f"{attribute} is not identity, and it is {binary}the classifier knows {known}, "
-        "those of its training data, and puts everybody into one of them. Its errors are in every result.",
+        "those of its training data, and puts everybody into one of them. Its errors are in every "
+        "result.",
         "That occupations outside this list behave alike. The intervals cover the choice of seeds "
         "and of occupations like these; held-out occupations come from the same list.",
         "That other templates behave alike. The images were made from one neutral template.",

@@ -222,7 +222,7 @@ def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
     assert interval(asdict(right), scale="%") in reader.texts("#gate-right")[0]
     reader.page.get_by_label("Neutral below").fill("0.1")
     np.testing.assert_array_equal(told(), expected(0.1))
-    reader.page.get_by_role("button", name="Reset").click()
+    reader.page.get_by_role("button", name="Reset", exact=True).click()
     np.testing.assert_array_equal(told(), expected(config["neutral_below"]))
 
 
