@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
+from probe.errors import DataError
 from probe.images.denoising import encode_images, prediction_target
 from probe.moesd.correction import Correction
 from probe.moesd.examples import Examples
@@ -63,6 +64,11 @@ class DiffusionObjective:
     seed : int
     validation : sequence of bool, optional
         Prompts that only `validate` uses.
+
+    Raises
+    ------
+    DataError
+        If no image is left to train on, or none to validate on.
     """
 
     name = "diffusion"
@@ -92,6 +98,11 @@ class DiffusionObjective:
         self._training, self._validation = split_rows(
             len(known), None if validation is None else [validation[row] for row in known]
         )
+        if validation is not None and not (len(self._training) and len(self._validation)):
+            raise DataError(
+                f"early stopping needs training images and validation images, but there are images "
+                f"of {', '.join(self._rows)} only; use more examples, or set patience to 0"
+            )
         correction.token.vector.requires_grad_(False)
         with torch.no_grad():
             self._states = correction.token.encode(encoder, chosen)
