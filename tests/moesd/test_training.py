@@ -113,17 +113,3 @@ def test_a_diffusion_batch_holds_each_value_with_the_same_noise(town, pipeline_f
     assert torch.isfinite(objective.loss())
     assert (seen["times"][0::2] == seen["times"][1::2]).all()
     torch.testing.assert_close(seen["states"][0::2], seen["states"][1::2])
-
-
-def test_progress_counts_every_step(town):
-    seen = []
-    town.train(progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 2), (2, 2)]
-
-
-def test_a_loss_that_is_not_finite_stops_the_training(town):
-    from probe.errors import DataError
-
-    broken = replace(TrainConfig(objective="latent", latent_steps=5, width=4), learning_rate=1e30)
-    with pytest.raises(DataError, match="learning rate"):
-        town.train(config=broken)
