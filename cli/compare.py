@@ -88,7 +88,7 @@ def runs(runs: tuple[Path, ...], n_bootstrap: int, seed: int, as_json: bool) -> 
     """Compare the fairness of runs that have been evaluated, on the subjects that they share.
 
     Paired differences of MAD for each pair of runs, with intervals, p-values and Holm's
-    adjustment over all of them. Subjects that a run lacks are left out, and named.
+    adjustment over all of them. Subjects that are missing in a run are left out, and named.
     """
     from figures.text.comparison import runs_table
     from probe.run.compare.runs import compare_runs

@@ -49,7 +49,7 @@ def publish(run: Path, folder: Path, as_json: bool) -> None:
 @click.option(
     "--out",
     type=FOLDER,
-    help="Write the card here. In a file that exists, what stands between the lines "
+    help="Write the card here. In a file that exists, the text between the lines "
     "<!-- moesd-probe:begin --> and <!-- moesd-probe:end --> is replaced, and our results in its "
     "model-index.",
 )

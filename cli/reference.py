@@ -18,7 +18,7 @@ This page is the output of `--help`, written by `make docs`.
 
 
 def reference() -> str:
-    """The page as Markdown: the group's help, then that of each command in road order."""
+    """Return the page as Markdown: the help of the group, then of each command in order."""
     parts = [_TOP, _section(main, "moesd-probe", None)]
     with click.Context(main, info_name="moesd-probe") as context:
         for name in main.list_commands(context):

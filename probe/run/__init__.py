@@ -1,4 +1,4 @@
-"""A run folder: its settings, its stages, what is up to date. Alone knows all rooms."""
+"""A run folder: settings, stages, studies, comparisons and sweeps."""
 
 from __future__ import annotations
 

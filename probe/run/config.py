@@ -22,7 +22,7 @@ IMPORT = "import:"
 """What ``model`` begins with in a run of imported vectors; the name of their file follows."""
 
 _HEADER = """\
-# Settings of this run. Edit them, then run `moesd-probe run` again: it makes anew what they change.
+# Settings of this run. Edit them, then run `moesd-probe run` again: it updates what they affect.
 """
 
 

@@ -56,7 +56,7 @@ def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> Exp
     if run.config.embed.prompts:
         stores.append(EmbeddingStore.open(run.folder / USER_PROMPTS))
     prompts = [prompt for store in stores for prompt in store.prompt_set.prompts]
-    # A prompt of the user's may stand in the lexicon too: equal prompts have equal rows.
+    # A prompt of the user may be in the lexicon too: equal prompts have equal rows.
     first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
     names = list(dict.fromkeys(prompts))
     matrix = np.concatenate([store.vectors() for store in stores])[[first[name] for name in names]]

@@ -1,4 +1,4 @@
-"""What every stage of a run needs: its folder, its settings, its model, and who is told."""
+"""A run: its folder, settings and model, and the progress of its work."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ class Run:
         )
 
     def progress_on(self, what: str) -> Callable[[int, int], None] | None:
-        """A (done, total) callback that tells ``progress`` what is being done.
+        """Return a callback (done, total) that reports to ``progress`` under a name.
 
-        Of several processes only the first tells.
+        Of several processes only the first reports.
         """
         if (progress := self.progress) is None or not distributed.is_first():
             return None

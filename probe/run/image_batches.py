@@ -25,7 +25,7 @@ def draw_pictures(
     reuse: Path | Sequence[Path] | None = None,
     known: dict[str, torch.Tensor] | None = None,
     config: Any = None,
-    told: str = "",
+    label: str = "",
 ) -> pd.DataFrame:
     """Make pictures; those that are there are not made again.
 
@@ -35,8 +35,8 @@ def draw_pictures(
         As for `probe.images.generation.generate`, which says what is returned.
     config : GenerateConfig, optional
         Guidance, steps and batch size, if not those of the run.
-    told : str
-        What is being done, for the run's progress; nobody is told if empty.
+    label : str
+        What is being done, for the run's progress; nobody is label if empty.
     """
     from probe.images.generation import generate
 
@@ -52,5 +52,5 @@ def draw_pictures(
         intervention=intervention,
         reuse=reuse,
         known=known,
-        progress=run.progress_on(told) if told else None,
+        progress=run.progress_on(label) if label else None,
     )

@@ -12,10 +12,10 @@ from probe.run.folder import Run
 from probe.run.image_batches import draw_pictures
 from probe.run.routing import intervention
 
-_PIECE = 500  # pictures that are looked at between two reports
+_PIECE = 500  # pictures that are classified between two reports of progress
 
 
-def draw_both(run: Run, plan: GenerationPlan, folder: str, *, told: str) -> pd.DataFrame:
+def draw_both(run: Run, plan: GenerationPlan, folder: str, *, label: str) -> pd.DataFrame:
     """Make the pictures of a plan with the plain and with the corrected model, and label them.
 
     What the run's own pictures show already is copied, and equal pictures are looked at once.
@@ -27,8 +27,8 @@ def draw_both(run: Run, plan: GenerationPlan, folder: str, *, told: str) -> pd.D
     plan : GenerationPlan
     folder : str
         Relative to the run folder; gets a folder a side.
-    told : str
-        What the pictures are of, for the run's progress.
+    label : str
+        What the pictures show, in the name of the progress.
 
     Returns
     -------
@@ -48,12 +48,12 @@ def draw_both(run: Run, plan: GenerationPlan, folder: str, *, told: str) -> pd.D
             run.folder / folder / side,
             intervention=intervention(run, moesd, pipeline) if side == "moesd" else None,
             reuse=[*earlier, run.folder / folder / "base"] if side == "moesd" else earlier,
-            told=f"{side} pictures of {told}",
+            label=f"{side} pictures of {label}",
         )
         sides.append(table.assign(side=side))
     pictures = pd.concat(sides, ignore_index=True)
     distinct, pieces = pictures.drop_duplicates("key"), []
-    tell = run.progress_on(f"looking at pictures of {told}")
+    progress = run.progress_on(f"looking at pictures of {label}")
     for start in range(0, len(distinct), _PIECE):
         rows = distinct.iloc[start : start + _PIECE]
         files = [
@@ -62,6 +62,6 @@ def draw_both(run: Run, plan: GenerationPlan, folder: str, *, told: str) -> pd.D
         ]
         seen = classifier.label(files).rename(columns=evaluators.column)
         pieces.append(seen.assign(key=rows["key"].to_numpy()))
-        if tell is not None:
-            tell(start + len(rows), len(distinct))
+        if progress is not None:
+            progress(start + len(rows), len(distinct))
     return pictures.merge(pd.concat(pieces), on="key", how="left")

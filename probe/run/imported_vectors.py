@@ -53,7 +53,7 @@ def stale_import(run: Run) -> str | None:
     try:
         _names(run)
         _matrix(run)
-    except ArtifactError as error:  # it can be imported anew
+    except ArtifactError as error:  # it can be imported again
         return str(error)
     return None
 
@@ -75,7 +75,7 @@ def count_import(run: Run) -> ImportResult:
 
 
 def model_of(vectors: NamedVectors) -> str:
-    """What stands in place of a model's id."""
+    """Return the name that such a run has in place of a model id."""
     return IMPORT + vectors.source
 
 
@@ -140,7 +140,7 @@ def imported_rows(run: Run, vectors: NamedVectors, names: Sequence[str]) -> Name
 
 
 def _other(folder: Path, vectors: NamedVectors) -> str | None:
-    """The revision of other vectors that a folder holds; what cannot be read is written anew."""
+    """Return the revision of other vectors in a folder; unreadable ones are overwritten."""
     try:
         found = read_provenance(folder / VECTORS).revision
     except ArtifactError:

@@ -1,4 +1,4 @@
-"""What stands in a run folder: made by what, from what, and whether it is up to date."""
+"""List the files of a run folder with their provenance, and the stages that are up to date."""
 
 from __future__ import annotations
 

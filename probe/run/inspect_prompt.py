@@ -22,7 +22,7 @@ class Inspection:
 
     prompt: str
     bias_score: float
-    """Towards whom it leans, told from the midpoint; positive is male, in embedding units."""
+    """Bias score, from the midpoint; positive is male, in embedding units."""
     neutral_below: float
     """Size of bias score below which the closed-form gate calls a prompt neutral."""
     explicit_above: float
@@ -34,7 +34,7 @@ class Inspection:
     words: list[str]
     """Those by which it says a gender, as far as the trained gate looks words up."""
     passed_over: list[tuple[str, str]]
-    """Words that could have said one, and why they do not."""
+    """Words that could express a gender, and why they do not here."""
     expert: str
     """Who gets it: ``base``, ``toward-female`` or ``toward-male``."""
     probabilities: dict[str, float]
@@ -57,9 +57,9 @@ class Inspection:
         elif size > self.explicit_above:
             place = f"above {self.explicit_above:.4f}: explicit by the thresholds"
         else:
-            lean = "male" if self.bias_score > 0 else "female"
+            skew = "male" if self.bias_score > 0 else "female"
             place = (
-                f"between {self.neutral_below:.4f} and {self.explicit_above:.4f}: {lean}-skewed by "
+                f"between {self.neutral_below:.4f} and {self.explicit_above:.4f}: {skew}-skewed by "
                 "the thresholds"
             )
         chances = ", ".join(f"{name} {p:.1%}" for name, p in self.probabilities.items())
@@ -101,14 +101,14 @@ def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Inspection:
     from probe.text.embeddings import EmbeddingStore
 
     moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
-    told = moesd.explain(prompt)
+    explained = moesd.explain(prompt)
     read = None
     if share:
         [[read, _]] = read_base_shares(run, moesd, run.load_pipeline(), [prompt]).tolist()
     store = EmbeddingStore.open(run.folder / EMBEDDINGS)
-    before, after = told.pop("before"), told.pop("after")
+    before, after = explained.pop("before"), explained.pop("after")
     return Inspection(
-        **told,
+        **explained,
         nearest_before=_nearest(store, before, but=prompt),
         nearest_after=_nearest(store, after, but=prompt),
         share=read,

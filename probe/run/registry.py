@@ -72,7 +72,7 @@ class StudyStage(Stage):
     """What it writes last, relative to the run folder."""
 
     def unmet(self, run: Any) -> str | None:
-        """Say what this run lacks for the study; None if it has enough."""
+        """Say what the study needs that the run does not have; None if nothing."""
         return None
 
 

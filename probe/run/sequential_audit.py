@@ -172,7 +172,7 @@ def _look(
         intervention=method,
         reuse=[of for of in others if of != folder and (of / METADATA).is_file()] or None,
         known=known,
-        told="pictures of this round",
+        label="pictures of this round",
     )
     seen = classifier.label([folder / file for file in table["file_name"]])
     attribute = run.config.evaluate.attribute

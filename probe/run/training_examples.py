@@ -50,7 +50,7 @@ def examples_made_from(run: Run) -> str:
 def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     """Make the training pictures of a run, an imagefolder with the neutral prompts they answer.
 
-    ``said`` is the explicit prompt that a picture was made from.
+    ``explicit_prompt`` is the prompt that a picture was made from.
 
     Explicit prompts ("a photo of a woman working as a carpenter") are drawn for every occupation
     that is not held out. A picture is kept if the classifier sees the gender and, where it knows
@@ -80,7 +80,7 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
         run.folder / _CANDIDATES,
         config=_how_drawn(run),
         reuse=folder if (folder / METADATA).exists() else None,
-        told="training pictures",
+        label="training pictures",
     )
     kept = _as_asked(run, candidates).groupby(["subject", "value"], sort=False).head(n_wanted)
     n_each = kept.groupby("subject")["value"].agg(lambda values: values.value_counts().min())

@@ -50,7 +50,7 @@ def stale_user_prompts(run: Run) -> str | None:
 
 
 def place_own(run: Run, place: Place) -> None:
-    """Write where the user's prompts stand on the axis; the direction must have been written."""
+    """Write the projections of the user's prompts; the direction must have been written."""
     from probe.text.embeddings import EmbeddingStore
 
     if (own := user_prompts(run)) is None:

@@ -16,7 +16,7 @@ from probe.errors import DataError, DegenerateDataError, StageError
 from probe.io.artifacts import read_table, read_tensors
 from probe.latent.directions import PairDirection
 from probe.run import Experiment
-from probe.run.concept.axes import concept_axes, pair_agreement, told_apart
+from probe.run.concept.axes import concept_axes, nearest_own_group, pair_agreement
 from probe.run.concept.words import STORE, ConceptWords, concept_hash
 from probe.stats.resampling import Resampling
 from probe.text.concepts import Concept
@@ -101,7 +101,7 @@ def test_the_mean_of_the_others_is_the_one_computed_anew(seed, sizes):
             means[own] = np.delete(rows, i, axis=0).mean(axis=0)
             away = {g: np.linalg.norm(row - mean) for g, mean in means.items()}
             expected.append(min(away, key=away.get) == own)
-    assert told_apart(groups).tolist() == expected
+    assert nearest_own_group(groups).tolist() == expected
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 6))
@@ -175,9 +175,9 @@ def test_each_of_three_planted_groups_lies_on_its_own_axis():
     assert [axis.toward for axis in axes] == ["a", "b", "c"]
     places = np.stack([axis.place(corners)[:, 0] for axis in axes])
     assert (places.argmax(axis=1) == [0, 1, 2]).all()
-    assert told_apart(groups).all()
+    assert nearest_own_group(groups).all()
     mixed = np.split(rng.permutation(np.concatenate([*groups.values()])), 3)
-    assert not told_apart(dict(zip("abc", mixed, strict=True))).all()
+    assert not nearest_own_group(dict(zip("abc", mixed, strict=True))).all()
 
 
 def test_a_group_of_one_word_has_an_axis_but_no_interval():

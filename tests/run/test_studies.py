@@ -263,7 +263,7 @@ def test_held_out_prompts_are_placed_on_maps_that_were_drawn_without_them(studie
     from sklearn.neighbors import NearestNeighbors
 
     table, _ = read_table(studied / "latent/maps.parquet", kind="maps")
-    told = Experiment.open(studied).probe("maps")[0].to_json()["supervised"]["told"]
+    told = Experiment.open(studied).probe("maps")[0].to_json()["supervised"]["placed"]
     is_new = table["split"] == "held_out"
     assert 0 < told["n"] == is_new.sum() < len(table)
     places = table[["supervised_x", "supervised_y"]].to_numpy()

@@ -111,7 +111,7 @@ class Bench:
         *,
         reuse: Path | None = None,
         known: dict[str, torch.Tensor] | None = None,
-        told: str = "",
+        label: str = "",
     ) -> pd.DataFrame:
         """Make pictures with the settings of the run; those that are there are not made again."""
         return draw_pictures(
@@ -122,7 +122,7 @@ class Bench:
             intervention=intervention,
             reuse=reuse,
             known=known,
-            told=told,
+            label=label,
         )
 
     def material(self, name: str) -> Material:
@@ -157,7 +157,7 @@ class Bench:
         from probe.baselines.method import Trial
 
         plan, config = self._trial_plan, self.run.config.evaluate
-        table = self.make(plan, folder, intervention, known=self.known, told="trial pictures")
+        table = self.make(plan, folder, intervention, known=self.known, label="trial pictures")
         seen = self.classifier.label([folder / name for name in table["file_name"]])
         values = self.classifier.attributes[config.attribute]
         subjects, counts = count_labels(

@@ -96,7 +96,7 @@ def make_row(bench: Bench, name: str) -> None:
         method.intervention,
         reuse=reuse if (reuse / "metadata.jsonl").is_file() else None,
         known=bench.known,
-        told=f"pictures of {name}",
+        label=f"pictures of {name}",
     )
     _keep(bench, name, table, row, row_made_from(bench, name))
 
@@ -104,8 +104,8 @@ def make_row(bench: Bench, name: str) -> None:
 def make_reference(bench: Bench) -> None:
     """Make the pictures that all are compared with; see `reference_plan`."""
     plan = reference_plan(bench.plan, seed=bench.run.config.generate.seed)
-    folder, told = bench.folder(REFERENCE), "pictures to compare with"
-    table = bench.make(plan, folder, None, known=bench.known, told=told)
+    folder, label = bench.folder(REFERENCE), "pictures to compare with"
+    table = bench.make(plan, folder, None, known=bench.known, label=label)
     _keep(bench, REFERENCE, table, {}, _reference_made_from(bench))
 
 

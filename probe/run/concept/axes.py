@@ -1,4 +1,4 @@
-"""The axes of a concept: how firm they are, and where words stand on them."""
+"""The axes of a concept: their stability, and the places of words on them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from probe.errors import DataError, DegenerateDataError
 from probe.run.concept.words import ConceptWords
 from probe.stats.resampling import Resampling
 
-_CELLS = 4_000_000  # drawn numbers held at once
+_CELLS = 4_000_000  # drawn numbers in memory at once
 
 
 @dataclass(frozen=True, eq=False)
 class ConceptAxis:
-    """A unit axis towards one group, with what it is when its words are drawn anew."""
+    """A unit axis towards one group, with its values when its words are resampled."""
 
     toward: str
     """Group on the positive side."""
@@ -28,7 +28,7 @@ class ConceptAxis:
     vector: Double
     """Shape (n_features,)."""
     center: Double
-    """Shape (n_features,): stands at 0 on the axis."""
+    """Shape (n_features,): the origin of the axis."""
     drawn_vectors: Double
     """Shape (n_draws, n_features); no rows if there is only one word to draw."""
     drawn_offsets: Double
@@ -45,19 +45,19 @@ class ConceptAxis:
         return float(median), float(high)
 
     def place(self, z: Double) -> Double:
-        """Places of rows on the axis, each with the ends of its 95 % interval: (n, 3)."""
+        """Places of rows on the axis, each with the limits of its 95 % interval: (n, 3)."""
         values = (z - self.center) @ self.vector
         if not len(self.drawn_vectors):
             nothing = np.full(len(z), np.nan)
             return np.stack([values, nothing, nothing], axis=1)
         step = max(1, _CELLS // len(self.drawn_vectors))
-        ends = [
+        limits = [
             np.quantile(
                 z[i : i + step] @ self.drawn_vectors.T - self.drawn_offsets, (0.025, 0.975), axis=1
             )
             for i in range(0, len(z), step)
         ]
-        low, high = np.concatenate(ends, axis=1)
+        low, high = np.concatenate(limits, axis=1)
         return np.stack([values, low, high], axis=1)
 
 
@@ -68,7 +68,7 @@ def concept_axes(words: ConceptWords, *, resampling: Resampling) -> list[Concept
     two are there, else the line from one group's mean to the other's. Of more groups, each has its
     axis from the middle of all.
 
-    What is drawn anew is what a user chose and could have chosen otherwise: the pairs, or the words
+    What is resampled is what a user chose and could have chosen otherwise: the pairs, or the words
     of each group, whole with all their prompts.
 
     Raises
@@ -76,7 +76,7 @@ def concept_axes(words: ConceptWords, *, resampling: Resampling) -> list[Concept
     DataError
         If two groups have neither two pairs nor two words each.
     DegenerateDataError
-        If the groups stand at the same place, so that there is no axis.
+        If the means of the groups coincide, so that there is no axis.
     """
     if len(words.groups) == 2 and len(words.pairs) >= 2:
         return [_pair_axis(words, resampling)]
@@ -101,17 +101,17 @@ def pair_agreement(words: ConceptWords) -> float | None:
     differences = first - second
     lengths = np.linalg.norm(differences, axis=1, keepdims=True)
     if not lengths.all():
-        return None  # a pair whose words stand at the same place has no direction
+        return None  # a pair whose words coincide has no direction
     total = np.linalg.norm((differences / lengths).sum(axis=0)) ** 2
     return float((total - n) / (n * (n - 1)))
 
 
-def told_apart(groups: Mapping[str, Double]) -> npt.NDArray[np.bool_]:
-    """Tell for each word whether its group's mean, without it, is the nearest of all.
+def nearest_own_group(groups: Mapping[str, Double]) -> npt.NDArray[np.bool_]:
+    """Return for each word whether its group's mean, without it, is the nearest of all.
 
     Only words of groups with at least two are asked, since nothing else is left of a group of one.
     With n words, the mean of the others is ``n / (n - 1)`` times as far from a word as the mean of
-    all: no mean is computed anew.
+    all: no mean is computed again.
     """
     means = [rows.mean(axis=0) for rows in groups.values()]
     found = []
@@ -179,9 +179,9 @@ def _unit(rows: Double, *, needed: str = "") -> Double:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if lengths.min() <= 1e-12:
         what = (
-            f"group {needed!r} stands in the middle of the others"
+            f"group {needed!r} is in the middle of the others"
             if needed
-            else ("the words stand at the same place in a draw of them")
+            else ("the words coincide in a resample")
         )
         raise DegenerateDataError(f"{what}, so there is no axis; needed words that differ more")
     unit: Double = rows / lengths

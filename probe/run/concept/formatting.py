@@ -16,8 +16,8 @@ _N_NAMED = 3  # targets named at each end
 _FEW = 5  # pairs or words of which the draws are mostly the same ones
 
 
-def tell(figures: dict[str, Any], places: pd.DataFrame) -> list[str]:
-    """Say the figures and places of a concept in lines: axes first, then what leans along them."""
+def summarise(figures: dict[str, Any], places: pd.DataFrame) -> list[str]:
+    """Write the figures of a concept in lines: the axes, then the targets along them."""
     lines = [figures["note"]] if figures["note"] else []
     targets = places[places["kind"] == "target"]
     for axis in figures["axes"]:
@@ -30,11 +30,11 @@ def tell(figures: dict[str, Any], places: pd.DataFrame) -> list[str]:
             lines.append(f"  least: {_named(rows[:half])}")
     if (agreement := figures["pair_agreement"]) is not None:
         lines.append(f"mean cosine between the differences of two pairs: {agreement:.3f}")
-    if (told := figures["told_apart"]) is not None:
+    if (found := figures["separation"]) is not None:
         lines.append(
             "words nearest to the mean of the others of their group: "
-            f"{bracketed(told['value'], told['low'], told['high'])} (chance {told['chance']:.2f}), "
-            f"n = {told['n']}"
+            f"{bracketed(found['value'], found['low'], found['high'])} (chance "
+            f"{found['chance']:.2f}), n = {found['n']}"
         )
     lines += list(_association_lines(figures))
     return lines
@@ -44,10 +44,10 @@ def _axis_line(axis: dict[str, Any]) -> str:
     n, unit = axis["n_units"], "pair" if axis["kind"] == "pairs" else "word"
     line = f"towards {axis['toward']}, from {n} {unit}{'s' if n > 1 else ''}"
     if axis["angle_median"] is None:
-        line += ": nothing to draw anew, so no interval"
+        line += ": nothing to resample, so no interval"
     else:
         line += (
-            f": moves by {axis['angle_median']:.1f} degrees when they are drawn anew (95 % below "
+            f": moves by {axis['angle_median']:.1f} degrees when they are resampled (95 % below "
             f"{axis['angle_high']:.1f})"
         )
         if n < _FEW:

@@ -40,10 +40,10 @@ def association_table(
 ) -> pd.DataFrame:
     """Test how the targets are associated with each axis's group against all others.
 
-    ``WEAT``: targets whose figures are mostly of the group, against the rest; positive if they lean
-    to it. ``RND``: negative if the targets are nearer to the group. ``ECT``: 1 if both sides rank
-    the targets alike. ``RIPA``, of pairs: positive if the targets lean to the group. What there are
-    too few words for is left out.
+    ``WEAT``: targets whose figures are mostly of the group, against the rest; positive if they are
+    nearer to it. ``RND``: negative if the targets are nearer to the group. ``ECT``: 1 if both sides
+    rank the targets alike. ``RIPA``, of pairs: positive if the targets are nearer to the group.
+    Measures with too few words are left out.
 
     Returns
     -------

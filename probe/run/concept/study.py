@@ -1,4 +1,4 @@
-"""Any concept that a user can write: its axes, and what leans along them."""
+"""Study of a concept: its axes, and where its targets are on them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from probe.io.settings import settings_line
 from probe.run.concept.axes import (
     ConceptAxis,
     concept_axes,
+    nearest_own_group,
     pair_agreement,
-    told_apart,
 )
-from probe.run.concept.formatting import tell
+from probe.run.concept.formatting import summarise
 from probe.run.concept.measures import association_table, correlations
 from probe.run.concept.words import ConceptWords, concept_hash, gather_words
 from probe.run.files import DIRECTION
@@ -106,14 +106,14 @@ class ConceptStudy(Study):
             "n_targets": len(words.targets),
             "axes": [_axis_figures(axis, own) for axis in axes],
             "pair_agreement": pair_agreement(words),
-            "told_apart": _told_apart(words),
+            "separation": _separation(words),
             "correlations": correlations(self.concept, places),
             "measures": measures.to_dict("records"),
             "note": words.note,
         }
         arrays = {"vectors": np.stack([axis.vector for axis in axes]), "center": axes[0].center}
         write_tensors(run.folder / self.axes, arrays, run.provenance("axes", made_from))
-        return {"concept": places}, StudyResult(tell(figures, places), figures)
+        return {"concept": places}, StudyResult(summarise(figures, places), figures)
 
     def made_from(self, run: Run) -> str:
         """Hash the settings and inputs."""
@@ -140,7 +140,7 @@ def _is_fitted(run: Run) -> bool:
 
 
 def _places(concept: Concept, words: ConceptWords, axes: list[ConceptAxis]) -> pd.DataFrame:
-    """One row a word or target and axis: where it stands, and the target's figures."""
+    """One row a word or target and axis: its place, and the target's figures."""
     home = {word: group for group, members in words.groups.items() for word in members}
     names = [*home, *words.targets]
     z = words.rows(names)
@@ -175,11 +175,13 @@ def _axis_figures(axis: ConceptAxis, own: NDArray[Any] | None) -> dict[str, Any]
     }
 
 
-def _told_apart(words: ConceptWords) -> dict[str, Any] | None:
+def _separation(words: ConceptWords) -> dict[str, Any] | None:
     """Share of words nearest to the mean of their own group's others; None if none can be asked."""
     from probe.stats.proportion import proportion_interval
 
-    is_right = told_apart({group: words.rows(names) for group, names in words.groups.items()})
+    is_right = nearest_own_group(
+        {group: words.rows(names) for group, names in words.groups.items()}
+    )
     if not len(is_right):
         return None
     found = proportion_interval(is_right, unit="words")

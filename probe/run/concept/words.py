@@ -128,8 +128,8 @@ def _embed(run: Run, prompts: ConceptPrompts) -> Matrix:
     if new:
         others = EmbeddingStore(run.folder / STORE)
         if not _holds(others, new, run.revision):
-            told = run.progress_on("prompts of the concept")
-            others.update(run.load_encoder(), _prompt_set(prompts, new), progress=told)
+            progress = run.progress_on("prompts of the concept")
+            others.update(run.load_encoder(), _prompt_set(prompts, new), progress=progress)
         vector_of |= dict(zip(new, others.vectors(new), strict=True))
     return np.array([vector_of[prompt] for prompt in wanted], dtype=np.float64)
 
@@ -145,7 +145,7 @@ def _holds(store: Any, prompts: list[str], revision: str) -> bool:
 
 
 def _prompt_set(prompts: ConceptPrompts, new: list[str]) -> PromptSet:
-    """The new prompts of a concept; what each says stands in the concept's own table."""
+    """Return the new prompts of a concept; the concept's table has their words."""
     given = {"group": "given", "subject": "", "pair": -1, "split": "", "share_women": np.nan}
     table = prompts.table[prompts.table["prompt"].isin(new)]
     table = table[["prompt", "template"]].assign(**given)

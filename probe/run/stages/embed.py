@@ -27,7 +27,7 @@ class EmbedConfig(Settings):
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """How many prompts stand in the store, and how wide they are."""
+    """Number of prompts in the store, and width of their embeddings."""
 
     n_prompts: int
     n_occupations: int
@@ -77,7 +77,7 @@ class Embed(Stage):
             return why
         try:
             EmbeddingStore.open(run.folder / EMBEDDINGS)
-        except ArtifactError as error:  # it can be made anew, so it is no more than out of date
+        except ArtifactError as error:  # it is made again, so it counts as out of date
             return str(error)
         return None
 

@@ -72,7 +72,7 @@ class Evaluate(Stage):
         from probe.run.evaluation.perceptual import measure_perceptual
 
         config, made_from = run.config.evaluate, self.made_from(run)
-        # All are opened before any is used, so that a wrong one is told before the long work.
+        # All are opened before any is used, so that a wrong one is reported before the long work.
         classifier, extractor = evaluators.load_classifier(run), evaluators.load_features(run)
         known = load_calibration(run, evaluators.by_column(classifier.attributes))
         labels = label_pictures(run, classifier)

@@ -43,7 +43,7 @@ class FitConfig(Settings):
 
 @dataclass(frozen=True)
 class FitResult:
-    """How the bias score goes with the labour market, and how far the groups stand apart."""
+    """Correlation of the bias score with labour shares, and the gap between the groups."""
 
     share_correlation: dict[str, float]
     """``r, p, low, high, n`` of Pearson's correlation; negative when the encoder is biased."""

@@ -34,8 +34,8 @@ class GenerateConfig(Settings):
     routing: str = setting(
         "top1",
         "Routing of pictures to experts: top1 (each prompt's expert), stratified (the expert its "
-        "seed draws), minimal (likewise, only for as many as the base lacks) or calibrated (each "
-        "prompt's expert, as strong as the denoiser says is needed).",
+        "seed draws), minimal (likewise, only as many as the base model is short of) or calibrated "
+        "(each prompt's expert, as strong as the denoiser says is needed).",
         choices=ROUTERS,
     )
     strength: float = setting(
@@ -132,7 +132,7 @@ class Generate(Stage):
                 intervention=corrected if side == "moesd" else None,
                 reuse=run.folder / "images" / "base" if side == "moesd" else None,
                 known=known,
-                told=f"{side} pictures",
+                label=f"{side} pictures",
             )
             provenance = run.provenance("images", made_from, seed=config.seed)
             write_json(run.folder / _mark(side), {"n_images": len(table)}, provenance)

@@ -27,10 +27,10 @@ _CHANCE = 0.25
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How well the gate tells prompts apart, and how much bias score the correction leaves."""
+    """Accuracy of the gate, and the bias score that remains after the correction."""
 
     gate_accuracy: dict[str, dict[str, float]]
-    """By gate (``closed``, ``trained``) and split: share of prompts sent where they belong."""
+    """By gate (``closed``, ``trained``) and split: share of prompts in their true class."""
     bias_score_left: dict[str, float]
     """By split: RMS bias score of neutral person prompts after, over before; 0 is none."""
     n_examples: int

@@ -30,7 +30,7 @@ _UNITS = {
 
 @register
 class Association(Study):
-    """Compare occupations held mostly by men with those held mostly by women.
+    """Compare occupations of mostly men with occupations of mostly women.
 
     An occupation is drawn with all its neutral templates, and a gendered word (man, boy, male)
     with all its prompts: near copies are no independent observations. The genders are the explicit

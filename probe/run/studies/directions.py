@@ -78,7 +78,7 @@ class Directions(Study):
                     "angle_high": cone.high,
                     "n_pairs": cone.n_pairs,
                     "n_clusters": cone.n_clusters,
-                    **{f"correlation{end}": value for end, value in _ends(found).items()},
+                    **{f"correlation{end}": value for end, value in _limits(found).items()},
                     "n_subjects": found.n,
                 }
             )
@@ -104,7 +104,7 @@ class Directions(Study):
         return tables, _result(run.config.fit.estimator, directions)
 
 
-def _ends(found: Any) -> dict[str, float]:
+def _limits(found: Any) -> dict[str, float]:
     return {"": found.r, "_low": found.low, "_high": found.high}
 
 
@@ -113,7 +113,7 @@ def _result(chosen: str, table: pd.DataFrame) -> StudyResult:
     others = {name: own[f"cosine_{name}"] for name in table["estimator"] if name != chosen}
     lines = [
         f"the axis of estimator {chosen} moves by {own['angle_median']:.1f} degrees when its "
-        f"{own['n_clusters']:.0f} occupations are drawn anew (95 % below {own['angle_high']:.1f})",
+        f"{own['n_clusters']:.0f} occupations are resampled (95 % below {own['angle_high']:.1f})",
         "cosine with the other estimators: "
         + ", ".join(f"{name} {value:.2f}" for name, value in others.items()),
         *(

@@ -103,13 +103,13 @@ def _known(run: Run) -> pd.DataFrame:
     """Take the lexicon's prompts of held-out occupations as one more category."""
     table = run.prompts.table
     rows = table[table["split"] == "held_out"]
-    said = rows["group"].isin(["male", "female"])
+    is_explicit = rows["group"].isin(["male", "female"])
     return rows[["prompt", "subject", "split", "template"]].assign(
         set="lexicon",
         category=KNOWN,
         is_hard=False,
-        kind=np.where(said, "explicit", "person"),
-        gender=rows["group"].where(said, ""),
+        kind=np.where(is_explicit, "explicit", "person"),
+        gender=rows["group"].where(is_explicit, ""),
     )
 
 

@@ -59,12 +59,12 @@ class Maps(Study):
             kept = map_faithfulness(z, places, resampling=config.resampling)
             figures[name] = {
                 "faithfulness": asdict(kept),
-                "told": _told(places, groups, table["subject"], is_new),
+                "placed": _placed(places, groups, table["subject"], is_new),
             }
         return {"maps": placed}, _result(figures)
 
 
-def _told(
+def _placed(
     places: npt.NDArray[np.float64],
     groups: npt.NDArray[np.str_],
     subjects: pd.Series,
@@ -78,24 +78,24 @@ def _told(
 
     search = NearestNeighbors(n_neighbors=1).fit(places[~is_new])
     nearest = search.kneighbors(places[is_new], return_distance=False)[:, 0]
-    is_told = groups[~is_new][nearest] == groups[is_new]
+    is_right = groups[~is_new][nearest] == groups[is_new]
     occupations = pd.factorize(subjects[is_new])[0]
     clusters = occupations if occupations.max() > 0 else None
-    found = proportion_interval(is_told, clusters=clusters, unit="occupations")
+    found = proportion_interval(is_right, clusters=clusters, unit="occupations")
     chance = float(pd.Series(groups[is_new]).value_counts(normalize=True).max())
     return {**asdict(found), "chance": chance, "n": int(is_new.sum())}
 
 
 def _result(figures: dict[str, Any]) -> StudyResult:
-    titles = {"umap": "a map of the prompts alone", "supervised": "a map that is told the groups"}
+    titles = {"umap": "a map of the prompts alone", "supervised": "a map fitted with the groups"}
     lines = []
     for name, found in figures.items():
-        told, kept = found["told"], found["faithfulness"]
+        placed, kept = found["placed"], found["faithfulness"]
         lines.append(
             f"{titles[name]} places "
-            + bracketed(told["value"], told["low"], told["high"])
-            + f" of {told['n']} held-out prompts beside their own group (chance "
-            f"{told['chance']:.2f}); trustworthiness {kept['trustworthiness']:.2f}, "
+            + bracketed(placed["value"], placed["low"], placed["high"])
+            + f" of {placed['n']} held-out prompts beside their own group (chance "
+            f"{placed['chance']:.2f}); trustworthiness {kept['trustworthiness']:.2f}, "
             f"{kept['kept']:.0%} of {kept['n_neighbors']} neighbours kept"
         )
     return StudyResult(lines, figures)

@@ -73,14 +73,14 @@ class Prediction(Study):
 
 def _result(calibration: dict[str, float], predictor: SharePredictor) -> StudyResult:
     r2, low, high = (calibration[name] for name in ("r2", "r2_low", "r2_high"))
-    ends = (calibration[name] for name in ("coverage", "coverage_low", "coverage_high"))
+    coverage = (calibration[name] for name in ("coverage", "coverage_low", "coverage_high"))
     slope = {"value": predictor.slope_, "low": predictor.slope_interval_[0]}
     slope["high"] = predictor.slope_interval_[1]
     lines = [
         f"on {calibration['n']} held-out occupations the text explains {bracketed(r2, low, high)} "
         "of the variance of the shares in the pictures (R2)",
         f"their shares lie in the {calibration['confidence']:.0%} prediction interval in "
-        f"{bracketed(*ends, digits=2)} of cases; its mean width is {calibration['width']:.2f}",
+        f"{bracketed(*coverage, digits=2)} of cases; its mean width is {calibration['width']:.2f}",
     ]
     figures = {"calibration": calibration, "slope": slope, "n_trained": predictor.n_subjects_}
     return StudyResult(lines, figures)

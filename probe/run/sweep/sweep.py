@@ -147,7 +147,7 @@ class Sweep:
 
     @property
     def folder(self) -> Path:
-        """Where the variants stand."""
+        """Folder of the variants."""
         return self._experiment.folder / FOLDER / self.name
 
     def run(self, *, on_line: Callable[[str], None] | None = None) -> SweepResult:

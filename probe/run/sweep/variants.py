@@ -1,4 +1,4 @@
-"""A run that begins where another one stands, with other settings."""
+"""Start a run with other settings from the files of another run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _TAKEN = ("embeddings", "latent", "moesd", "images/base")
 def branch(run: Run, folder: Path) -> None:
     """Start a run in a folder of its own with what another run has made already.
 
-    Stages see by themselves what of it their settings still allow. What stands in the folder
-    already stays; pictures are linked where the file system can, because no file of a run is ever
+    Each stage checks which of the files its settings still allow. Files that are in the folder
+    already stay; pictures are linked where the file system can, because no file of a run is ever
     changed in place.
 
     Parameters

@@ -79,7 +79,7 @@ class Intersections(Study):
         }
         asked = largest(attributes, first, max_cells=MAX_ASKED)
         if (plan := plan_asked(run, asked)) is not None:
-            pictures = draw_both(run, plan, FOLDER, told="intersections")
+            pictures = draw_both(run, plan, FOLDER, label="intersections")
             adherent = measure_asked(pictures[is_seen(pictures, *asked)], asked)
             tables["asked"] = adherent
             figures["asked"] = tell_asked(adherent)
@@ -107,7 +107,7 @@ def _lines(figures: dict[str, Any], first: str) -> list[str]:
             of, hidden = found[side], found[side]["hidden"]
             within = of["dependence_within_subjects"]
             lines.append(
-                f"{name}, {called}: {bracketed(*_ends(hidden))} of {of['joint']:.3f} nats of "
+                f"{name}, {called}: {bracketed(*_limits(hidden))} of {of['joint']:.3f} nats of "
                 f"unfairness show in no attribute alone (n = {of['n']}); attributes depend within "
                 f"occupations by {within['corrected']:.3f} nats, p = {within['p']:.2g}"
             )
@@ -120,16 +120,17 @@ def _lines(figures: dict[str, Any], first: str) -> list[str]:
     for name, of in figures["harm_to_others"].items():
         says = "HARMS" if of["is_harmed"] else "does no sure harm to"
         lines.append(
-            f"correcting {first} {says} {name}: MAD {bracketed(*_ends(of))}, p = {of['p_holm']:.2g}"
+            f"correcting {first} {says} {name}: MAD {bracketed(*_limits(of))}, "
+            f"p = {of['p_holm']:.2g}"
         )
     if n_missing := figures.get("n_missing"):
         lines.append(f"left out: {n_missing} pictures without a clear face")
     for side, of in (figures["asked"] or {}).items():
         worst = of["worst"]
-        least = f"; least {worst['cell']}, {bracketed(*_ends(worst, 'share'))}" if worst else ""
+        least = f"; least {worst['cell']}, {bracketed(*_limits(worst, 'share'))}" if worst else ""
         lines.append(
             f"prompts that ask for a combination, {_CALLED[side]}: followed in "
-            f"{bracketed(*_ends(of))} (n = {of['n']}){least}"
+            f"{bracketed(*_limits(of))} (n = {of['n']}){least}"
         )
     return lines
 
@@ -138,10 +139,10 @@ def _worst(of: dict[str, Any]) -> str:
     small = f"; nothing is claimed of {of['n_small']} small cells" if of["n_small"] else ""
     if of["worst"] is None:
         return f"all {of['n_small']} cells are too small for any claim"
-    ends = _ends(of["worst"], "share")
+    limits = _limits(of["worst"], "share")
     fair = of["worst"]["fair"]
-    return f"worst cell: {of['worst']['cell']}, {bracketed(*ends)} of {fair:.3f} due{small}"
+    return f"worst cell: {of['worst']['cell']}, {bracketed(*limits)} of {fair:.3f} due{small}"
 
 
-def _ends(found: dict[str, Any], key: str = "value") -> tuple[float, float, float]:
+def _limits(found: dict[str, Any], key: str = "value") -> tuple[float, float, float]:
     return found[key], found["low"], found["high"]

@@ -1,4 +1,4 @@
-"""From labelled pictures to the table of cells, and what is said about each intersection."""
+"""Tables and figures of intersections, computed from labelled images."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ def plan_levels(prompts: pd.DataFrame, *, n_images: int, seed: int) -> Generatio
     for (level, subject, split), of in by_prompt:
         genders = GENDERS if (of["gender"] != "").all() else ("",)
         for gender in genders:
-            said = of.loc[of["gender"] == gender, "prompt"].tolist()
+            wordings = of.loc[of["gender"] == gender, "prompt"].tolist()
             kind = f"{level}-{gender}" if gender else level
-            rows = planned_rows(kind, subject, said, n_images // len(genders), seed)
+            rows = planned_rows(kind, subject, wordings, n_images // len(genders), seed)
             tables.append(pd.DataFrame(rows).assign(level=level, asked=gender, split=split))
     return GenerationPlan(pd.concat(tables, ignore_index=True))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LEVEL_WORDS = ("seen", "fresh")
 """Names of `probe.text.challenge_prompts.CHALLENGES` with levels, known without importing it."""
 FOLDER = "levels"
-"""Where the pictures stand."""
+"""Folder of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Levels(Study):
             seed=run.config.generate.seed,
         )
         asked = run.config.evaluate
-        pictures = draw_both(run, plan, FOLDER, told="levels")
+        pictures = draw_both(run, plan, FOLDER, label="levels")
         pairs = pair_pictures(pictures, asked.attribute)
         pairs["is_open"] = _opened(run, pairs["prompt"])
         shares, _ = read_table(run.folder / SHARES, kind="shares")
@@ -105,9 +105,9 @@ def _opened(run: Run, prompts: pd.Series) -> pd.Series:
     from probe.moesd.model import MoESD
 
     moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
-    said = list(dict.fromkeys(prompts))
-    is_open = moesd.decide(said, moesd.encoder.embed(said)).is_open
-    return prompts.map(dict(zip(said, is_open.tolist(), strict=True)))
+    distinct = list(dict.fromkeys(prompts))
+    is_open = moesd.decide(distinct, moesd.encoder.embed(distinct)).is_open
+    return prompts.map(dict(zip(distinct, is_open.tolist(), strict=True)))
 
 
 def _result(table: pd.DataFrame, run: Run) -> StudyResult:
@@ -147,23 +147,23 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         if level["level"] == NONE:
             mad = of["mad"]
             says += (
-                f"MAD {_ends(mad['base'])} before, {_ends(mad['corrected'])} after, difference "
-                f"{_ends(mad['difference'])}, p = {mad['difference']['p']:.2g}, a fair model by "
+                f"MAD {_limits(mad['base'])} before, {_limits(mad['corrected'])} after, difference "
+                f"{_limits(mad['difference'])}, p = {mad['difference']['p']:.2g}, a fair model by "
                 f"chance {mad['base']['floor']:.3f}; "
             )
         else:
             right = of["adherent"]
             says += (
-                f"shows the gender asked for in {_ends(right['base'])} before, "
-                f"{_ends(right['corrected'])} after; "
+                f"shows the gender asked for in {_limits(right['base'])} before, "
+                f"{_limits(right['corrected'])} after; "
             )
-        says += f"corrected {_ends(of['opened'])} of {of['opened']['n']} prompts, changed "
-        says += f"{_ends(of['changed'])} of {of['changed']['n']} pictures"
+        says += f"corrected {_limits(of['opened'])} of {of['opened']['n']} prompts, changed "
+        says += f"{_limits(of['changed'])} of {of['changed']['n']} pictures"
         if other := of.get("relabelled"):
-            says += f", another gender in {_ends(other)} of these {other['n']}"
+            says += f", another gender in {_limits(other)} of these {other['n']}"
         lines.append(says)
     return lines
 
 
-def _ends(found: dict[str, float]) -> str:
+def _limits(found: dict[str, float]) -> str:
     return bracketed(found["value"], found["low"], found["high"])
