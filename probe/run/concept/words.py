@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from probe.arrays import Double, Indices, Matrix
-from probe.errors import DegenerateDataError
+from probe.errors import ArtifactError, DataError, DegenerateDataError
 from probe.io.artifacts import hash_parts
 from probe.run.files import EMBEDDINGS
 from probe.run.folder import Run
@@ -20,6 +19,7 @@ from probe.text.prompts import COLUMNS, PromptSet
 
 if TYPE_CHECKING:
     from probe.text.concepts.prompts import ConceptPrompts
+    from probe.text.embeddings import EmbeddingStore
 
 STORE = "embeddings/concepts"
 """Prompts of concepts that are not among the run's own; those of all concepts share one store."""
@@ -134,14 +134,13 @@ def _embed(run: Run, prompts: ConceptPrompts) -> Matrix:
     return np.array([vector_of[prompt] for prompt in wanted], dtype=np.float64)
 
 
-def _holds(store: Any, prompts: list[str], revision: str) -> bool:
-    """Whether a store has sound rows of all prompts, so that no encoder need be loaded."""
-    if not (Path(store.folder) / "states.safetensors").exists():
+def _holds(store: EmbeddingStore, prompts: list[str], revision: str) -> bool:
+    """Whether a store has undamaged rows of all prompts, so that no encoder need be loaded."""
+    try:
+        store.vectors(prompts)
+        return store.provenance.revision == revision
+    except (ArtifactError, DataError):
         return False
-    if store.provenance.revision != revision:
-        return False
-    there = set(store.prompt_set.prompts)
-    return all(prompt in there for prompt in prompts) and not store.damaged()
 
 
 def _prompt_set(prompts: ConceptPrompts, new: list[str]) -> PromptSet:
