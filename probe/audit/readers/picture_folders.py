@@ -10,9 +10,7 @@ from typing import Any
 
 from probe.audit.readers.labels import SUBJECTS
 from probe.errors import DataError
-from probe.io.files import one_line
-from probe.io.lines import read_lines
-from probe.io.parsing import parse_json
+from probe.io.parsing import read_json_lines
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 METADATA = "metadata.jsonl"
@@ -94,7 +92,7 @@ def _is_inside(file: Path, root: Path) -> bool:
 
 
 def _described(folder: Path, path: Path) -> PictureFolder:
-    rows = [_row(path, number, text) for number, text in read_lines(path) if text.strip()]
+    rows = [_row(path, number, row) for number, row in read_json_lines(path) if row is not None]
     is_ours = all("kind" in row for row in rows)
     kept = [row for row in rows if row["kind"] == "neutral"] if is_ours else rows
     notes = [f"left out: {len(rows) - len(kept)} pictures of other kinds than neutral"]
@@ -108,13 +106,7 @@ def _described(folder: Path, path: Path) -> PictureFolder:
     )
 
 
-def _row(path: Path, number: int, text: str) -> dict[str, Any]:
-    try:
-        row = parse_json(text)
-    except ValueError as error:
-        raise DataError(
-            f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
-        ) from error
+def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
         raise DataError(f"{path}, line {number}, names no file; needed a key `file_name`")
     if "\0" in row["file_name"]:
