@@ -47,9 +47,9 @@ class Calibration:
     coverage: float
     """Share of subjects whose observed share lies in its prediction interval."""
     coverage_low: float
-    """Lower limit of the 95 % Clopper-Pearson interval of the coverage."""
+    """Lower limit of its exact 95 % interval."""
     coverage_high: float
-    """Upper limit of the 95 % Clopper-Pearson interval of the coverage."""
+    """Upper limit of its exact 95 % interval."""
     confidence: float
     """What the coverage should be."""
     width: float
@@ -71,11 +71,9 @@ class SharePredictor(BaseEstimator):
     curvature there. Prediction intervals include all three uncertainties: of the parameters, of the
     subject's true share, and of a finite number of images.
 
-    Shares of image models pile up at 0 and at 1, which a beta distribution can follow. On the
-    published counts of Stable Diffusion v1.5 (153 occupations), with the bias scores of a sentence
-    encoder, it predicted held-out occupations better than a normal distribution on the logit scale
-    (mean log likelihood -5.14 against -5.16) and than a straight line through the shares (-5.72),
-    whose intervals leave the range from 0 to 1.
+    Shares of image models accumulate at 0 and at 1, as a beta distribution can. On the published
+    counts of Stable Diffusion v1.5, the mean log likelihood of held-out occupations was -5.14,
+    against -5.16 of a normal distribution on the logit scale and -5.72 of a straight line.
 
     Parameters
     ----------
@@ -183,8 +181,6 @@ class SharePredictor(BaseEstimator):
 
         Raises
         ------
-        NotFittedError
-            If the predictor is not fitted.
         ShapeError, DataError
             If a bias score is not finite or a number of images is below 1.
         """
@@ -219,26 +215,15 @@ class SharePredictor(BaseEstimator):
     ) -> Calibration:
         """Measure the prediction on subjects that were not fitted.
 
-        Parameters
-        ----------
-        bias_score, n_women, n_images : ndarray of shape (n_subjects,)
-            As in `fit`, of other subjects.
-        resampling : Resampling
-
-        Returns
-        -------
-        Calibration
-            The coverage is somewhat above what it should be where images are few, as shares of
-            few images are coarse.
+        The arguments are those of `fit`, of other subjects. The coverage is somewhat too high where
+        images are few, as shares of few images are coarse.
 
         Raises
         ------
-        NotFittedError
-            If the predictor is not fitted.
         ShapeError, DataError
             As in `fit`.
         DegenerateDataError
-            If all subjects have the same seen share, so that there is nothing to explain.
+            If all subjects have the same observed share, so that there is nothing to explain.
         """
         bias_scores, women, images = _as_counted(bias_score, n_women, n_images)
         seen = women / images
