@@ -23,14 +23,12 @@ MIN_CALIBRATED = 3
 
 @dataclass(frozen=True, eq=False)
 class SharePrediction:
-    """Expected shares of women and the intervals of what will be seen."""
+    """Expected shares of women with prediction intervals, each of shape (n,)."""
 
     share: Double
-    """Shape (n,): expected share of women, from 0 to 1; 1/2 means as many women as men."""
+    """Expected share of women, from 0 to 1; 1/2 means as many women as men."""
     low: Double
-    """Shape (n,): lower limit of the prediction interval."""
     high: Double
-    """Shape (n,): upper limit of the prediction interval."""
 
 
 @dataclass(frozen=True)
