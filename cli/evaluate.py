@@ -130,9 +130,9 @@ def evaluate(
     else:
         text, found = _evaluate(run, source, settings, device)
     if bounds:
-        from probe.audit.release_gate import judge, verdicts_json, write_junit
+        from probe.audit.release_gate import check_bounds, verdicts_json, write_junit
 
-        verdicts = judge(found, bounds)
+        verdicts = check_bounds(found, bounds)
         if (path := gate.get("junit")) is not None:
             write_junit(path, verdicts, source=str(found.get("source") or found.get("model")))
         found |= {"gate": verdicts_json(verdicts)}

@@ -80,7 +80,7 @@ def fairness_figures(
     The interval is that of `probe.audit.subject_intervals.interval_over_subjects`; it covers the
     figure that subjects like these have at these numbers of pictures (simulated in
     ``docs/intervals.md`` by ``benchmarks/coverage.py``). Where the pictures of all
-    subjects are alike, subjects that are not may have been missed: no interval can tell.
+    subjects are alike, subjects that are not may have been missed: no interval shows it.
     """
     counts = as_counts(counts)
     fair = as_target(target, counts.shape)

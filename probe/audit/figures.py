@@ -9,6 +9,7 @@ import numpy as np
 from probe.arrays import Counts, Double
 from probe.audit.deconvolution import deconvolved_figures
 from probe.audit.fairness import FairnessFigure, fairness_figures
+from probe.audit.measures import as_counts, as_target, measure_shares
 from probe.stats.confidence_limits import exact_limits
 from probe.stats.interval import Interval
 from probe.stats.resampling import BOOTSTRAP, Resampling
@@ -59,14 +60,14 @@ def audit_figures(
 def share_table(counts: Counts) -> list[list[Interval]]:
     """Give the share of each value in the pictures of each subject, with its exact interval.
 
-    See `probe.stats.proportion.binomial_interval`: what is said of a single subject must not depend
-    on its share.
+    See `probe.stats.proportion.binomial_interval`: the coverage of the interval of a single subject
+    must not depend on its share.
     """
     totals = counts.sum(axis=1, keepdims=True)
-    ends = (counts / totals, *exact_limits(counts, np.broadcast_to(totals, counts.shape)))
+    limits = (counts / totals, *exact_limits(counts, np.broadcast_to(totals, counts.shape)))
     return [
         [Interval(float(v), float(a), float(b)) for v, a, b in zip(*row, strict=True)]
-        for row in zip(*ends, strict=True)
+        for row in zip(*limits, strict=True)
     ]
 
 
@@ -97,17 +98,15 @@ def missing_label_bounds(
     ----------
     Manski, *Nonparametric bounds on treatment effects*, American Economic Review 80 (1990).
     """
-    from probe.audit.measures import as_counts, as_target, measure_shares
-
     counts = as_counts(counts)
     fair = as_target(target, counts.shape)
     totals = (counts.sum(axis=1) + n_missing)[:, None]
     n_values = counts.shape[1]
-    ends = [
+    limits = [
         counts + n_missing[:, None] * np.eye(n_values, dtype=np.int64)[k] for k in range(n_values)
     ]
-    by_end = [measure_shares(end / totals, fair)[measure] for end in ends]
-    highest = np.max(by_end, axis=0)
+    by_extreme = [measure_shares(extreme / totals, fair)[measure] for extreme in limits]
+    highest = np.max(by_extreme, axis=0)
     lowest = measure_shares(_fairest(counts, n_missing, fair), fair)[measure]
     return float(lowest.mean()), float(highest.mean())
 
@@ -117,8 +116,8 @@ def _fairest(counts: Counts, n_missing: Counts, fair: Double) -> Double:
     totals = counts.sum(axis=1) + n_missing
     shares = np.empty(counts.shape)
     for row, (seen, wanted) in enumerate(zip(counts, fair, strict=True)):
-        # raise every value that lacks to the same surplus over its fair number: the nearest point
-        # of the simplex, in the sense of squares, that gives away what is left
+        # raise the values with least surplus over their fair number to one level: the nearest
+        # point of the simplex, in the sense of squares, that uses up what is left
         surplus = seen - wanted * totals[row]
         order = np.sort(surplus)
         left = float(n_missing[row])

@@ -1,4 +1,4 @@
-"""From pictures to labels: a classifier looks at each, and what it cannot tell is counted too."""
+"""From pictures to labels: a classifier labels each; missing labels are counted by reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FACE_MARGIN = 0.25
 """Around a face, as a share of its size, on each side; FairFace's crops have as much."""
 
-_N_TOLD = 3
+_N_PROBLEMS = 3
 
 
 class Looker(Protocol):
@@ -42,7 +42,7 @@ class Looker(Protocol):
 
 
 class ZeroShot:
-    """A CLIP that tells the values of one attribute apart by a sentence for each.
+    """Zero-shot classification of one attribute by a CLIP, with a sentence for each value.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def look(
     face_margin : float, default=0.25
         Around a face, as a share of its size.
     batch_size : int, default=128
-        Pictures held at a time.
+        Pictures in memory at a time.
     progress : callable, optional
         Called with (done, total) pictures.
 
@@ -180,11 +180,11 @@ def look(
     if len(problems) == len(pictures):
         raise DataError(f"none of {len(pictures)} pictures can be opened; the first: {problems[0]}")
     subjects = {name: place for place, name in enumerate(dict.fromkeys(pictures.subjects))}
-    told = [f"unreadable: {problem}" for problem in problems[:_N_TOLD]]
+    notes = [f"unreadable: {problem}" for problem in problems[:_N_PROBLEMS]]
     if faces is not None:
-        told.insert(0, _told_faces(faces.name, face_margin))
-    if len(problems) > _N_TOLD:
-        told.append(f"unreadable: {len(problems) - _N_TOLD} more")
+        notes.insert(0, _face_note(faces.name, face_margin))
+    if len(problems) > _N_PROBLEMS:
+        notes.append(f"unreadable: {len(problems) - _N_PROBLEMS} more")
     return LabelTable(
         source=pictures.source,
         subjects=list(subjects),
@@ -192,7 +192,7 @@ def look(
         values=seen_values,
         codes=codes,
         seeds=pictures.seeds,
-        notes=(*pictures.notes, *told, *_repeated(pictures.files)),
+        notes=(*pictures.notes, *notes, *_repeated(pictures.files)),
     )
 
 
@@ -202,7 +202,7 @@ def _code(value: str, confidence: float, values: list[str], least: float) -> int
     return values.index(value) if reason is None else -1 - MISSING.index(reason)
 
 
-def _told_faces(name: str, margin: float) -> str:
+def _face_note(name: str, margin: float) -> str:
     return (
         f"seen in the largest face, found by {name}, with a margin of {margin:g}; a detector may "
         "miss one group more often than another: read the figures with what nobody saw"
@@ -211,5 +211,5 @@ def _told_faces(name: str, margin: float) -> str:
 
 def _repeated(files: list[Path]) -> list[str]:
     n_repeated = sum(n - 1 for n in Counter(files).values())
-    told = f"{n_repeated} pictures are named more than once and count each time"
-    return [told] if n_repeated else []
+    text = f"{n_repeated} pictures are named more than once and count each time"
+    return [text] if n_repeated else []

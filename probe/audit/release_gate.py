@@ -17,7 +17,7 @@ from probe.io.toml_tables import TomlTable
 Found = Mapping[str, Any]
 
 ABOVE, BELOW = "fail_above", "fail_below"
-_ENDS = {"value", "low", "high"}
+_KEYS = {"value", "low", "high"}
 _SIDE = "corrected"  # in a run, what a figure without a side is about: it is what is released
 
 
@@ -67,12 +67,12 @@ class Verdict:
 
     def line(self) -> str:
         """One line: kept or not, and by which number."""
-        end, number = ("upper", self.high) if self.side == ABOVE else ("lower", self.low)
+        limit, number = ("upper", self.high) if self.side == ABOVE else ("lower", self.low)
         needed = "at most" if self.side == ABOVE else "at least"
         over = f" over {self.n} {self.unit}" if self.n else ""
         return (
             f"{'kept' if self.is_kept else 'FAILED'}: {self.figure} = {self.value:.3f} "
-            f"[{self.low:.3f}, {self.high:.3f}]{over}; the {end} limit is {number:.3f}, needed "
+            f"[{self.low:.3f}, {self.high:.3f}]{over}; the {limit} limit is {number:.3f}, needed "
             f"{needed} {self.limit:g}"
         )
 
@@ -100,8 +100,8 @@ def read_policy(path: Path) -> list[Bound]:
     return bounds
 
 
-def judge(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
-    """Hold figures against bounds.
+def check_bounds(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
+    """Check figures against bounds.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def judge(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
     OptionError
         If there is no such figure, or it has no interval.
     """
-    return [_judge(found, bound) for bound in bounds]
+    return [_check(found, bound) for bound in bounds]
 
 
 def write_junit(path: Path, verdicts: Sequence[Verdict], *, source: str) -> None:
@@ -135,8 +135,8 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], *, source: str) -> None
             suite, "testcase", {"classname": _printable(source), "name": _printable(name)}
         )
         if not verdict.is_kept:
-            said = {"message": _printable(verdict.line()), "type": verdict.side}
-            ElementTree.SubElement(case, "failure", said)
+            details = {"message": _printable(verdict.line()), "type": verdict.side}
+            ElementTree.SubElement(case, "failure", details)
         else:
             ElementTree.SubElement(case, "system-out").text = _printable(verdict.line())
     ElementTree.indent(root)
@@ -149,7 +149,7 @@ def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     return [asdict(verdict) for verdict in verdicts]
 
 
-def _judge(found: Found, bound: Bound) -> Verdict:
+def _check(found: Found, bound: Bound) -> Verdict:
     name = bound.figure
     figure = _at(found, name)
     if figure is None and (figure := _at(found, f"{_SIDE}.{name}")) is not None:
@@ -160,7 +160,7 @@ def _judge(found: Found, bound: Bound) -> Verdict:
             f"there is no figure {bound.figure!r}{nearest(bound.figure, known)}; known are "
             f"{', '.join(known[:40])}"
         )
-    value, low, high = (float(figure[end]) for end in ("value", "low", "high"))
+    value, low, high = (float(figure[key]) for key in ("value", "low", "high"))
     is_kept = high <= bound.limit if bound.side == ABOVE else low >= bound.limit
     unit, n = str(figure.get("unit", "")), int(figure.get("n", 0))
     return Verdict(name, bound.side, bound.limit, value, low, high, is_kept, unit, n)
@@ -173,14 +173,14 @@ def _at(found: Found, name: str) -> Found | None:
         if not isinstance(here, Mapping) or part not in here:
             return None
         here = here[part]
-    return here if isinstance(here, Mapping) and here.keys() >= _ENDS else None
+    return here if isinstance(here, Mapping) and here.keys() >= _KEYS else None
 
 
 def _names(found: Found, above: str = "") -> Iterator[str]:
     for name, value in found.items():
         if isinstance(value, Mapping):
             place = f"{above}{name}"
-            if value.keys() >= _ENDS:
+            if value.keys() >= _KEYS:
                 yield place
             else:
                 yield from _names(value, f"{place}.")

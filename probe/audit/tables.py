@@ -56,9 +56,9 @@ class CountTable:
             for name, n, seen in zip(self.subjects, self.n_missing, is_seen, strict=True)
             if not seen
         ]
-        told = f"left out, because no picture of theirs shows a value: {', '.join(gone[:5])}"
-        told += f" and {len(gone) - 5} more" if len(gone) > 5 else ""
-        return replace(self.rows(np.flatnonzero(is_seen)), notes=(*self.notes, told))
+        text = f"left out, because no picture of theirs shows a value: {', '.join(gone[:5])}"
+        text += f" and {len(gone) - 5} more" if len(gone) > 5 else ""
+        return replace(self.rows(np.flatnonzero(is_seen)), notes=(*self.notes, text))
 
     def rows(self, order: Codes) -> CountTable:
         """The same of some subjects, in the order of their row numbers."""

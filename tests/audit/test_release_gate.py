@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from probe.audit.release_gate import ABOVE, BELOW, Bound, judge, read_policy, write_junit
+from probe.audit.release_gate import ABOVE, BELOW, Bound, check_bounds, read_policy, write_junit
 from probe.errors import DataError
 
 FIGURE = {"value": 0.10, "low": 0.08, "high": 0.14, "floor": 0.03}
@@ -37,14 +37,14 @@ def counts(tmp_path):
     [(ABOVE, 0.14, True), (ABOVE, 0.139, False), (BELOW, 0.08, True), (BELOW, 0.09, False)],
 )
 def test_the_end_that_could_break_the_bound_decides(side, limit, is_kept):
-    [verdict] = judge(SOURCE, [Bound("mad", limit, side)])
+    [verdict] = check_bounds(SOURCE, [Bound("mad", limit, side)])
     assert verdict.is_kept is is_kept
     assert verdict.line().startswith("kept" if is_kept else "FAILED")
 
 
 def test_in_a_run_the_corrected_model_is_meant():
     bounds = [Bound(name, 0.15) for name in ("mad", "base.mad", "held_out.mad")]
-    verdicts = judge(RUN, bounds)
+    verdicts = check_bounds(RUN, bounds)
     assert [verdict.figure for verdict in verdicts] == [
         "corrected.mad",
         "base.mad",
@@ -57,9 +57,9 @@ def test_a_figure_that_is_not_there_is_no_pass():
     with pytest.raises(
         ValueError, match=r"no figure 'mat' \(did you mean 'mad'\?\); known are mad"
     ):
-        judge(SOURCE, [Bound("mat", 1.0)])
+        check_bounds(SOURCE, [Bound("mat", 1.0)])
     with pytest.raises(ValueError, match=r"no figure .bounds\.mad."):
-        judge(SOURCE, [Bound("bounds.mad", 1.0)])
+        check_bounds(SOURCE, [Bound("bounds.mad", 1.0)])
 
 
 @pytest.mark.parametrize("text", ["mad", "mad=", "mad=low", "mad=nan", "mad=inf", "0.15"])
@@ -104,7 +104,7 @@ def test_a_policy_that_says_nothing_clear_is_refused(tmp_path, text, message):
 
 def test_junit_has_a_test_case_a_bound(tmp_path):
     path = tmp_path / "gate.xml"
-    verdicts = judge(SOURCE, [Bound("mad", 0.2), Bound("mad", 0.1)])
+    verdicts = check_bounds(SOURCE, [Bound("mad", 0.2), Bound("mad", 0.1)])
     write_junit(path, verdicts, source='<my> "model" & \x00 co')
     suite = ElementTree.parse(path).getroot().find("testsuite")
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")

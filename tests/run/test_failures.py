@@ -46,12 +46,12 @@ def test_pictures_of_a_single_subject_are_one_observation():
 @given(n=st.integers(1, 200), fair=st.sampled_from([0.5, 0.25]))
 def test_a_fair_model_leans_in_at_most_one_case_of_twenty(n, fair):
     hits = np.arange(n + 1)
-    leaning = failures.leans(hits, np.full(n + 1, n), fair)
+    leaning = failures.is_skewed(hits, np.full(n + 1, n), fair)
     assert binom.pmf(hits[leaning], n, fair).sum() <= 0.05 + 1e-12
 
 
 def test_lean_is_seen_on_both_sides():
-    assert failures.leans(np.array([0, 6, 10, 14, 20]), np.full(5, 20), 0.5).tolist() == [
+    assert failures.is_skewed(np.array([0, 6, 10, 14, 20]), np.full(5, 20), 0.5).tolist() == [
         True, False, False, False, True,
     ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from probe.audit.release_gate import Bound, judge
+from probe.audit.release_gate import Bound, check_bounds
 from probe.run.evaluation.measurement import Measurement
 from probe.stats.resampling import Resampling
 
@@ -158,6 +158,6 @@ def test_every_interval_says_its_unit_and_how_many_of_them_it_is_over(quality):
 
 def test_the_release_gate_judges_by_limits_over_objects_not_pictures(quality):
     # none of 4 pictures of the one object changed: nothing is known of other objects
-    [verdict] = judge(quality, [Bound("failures.non_person_changed", 0.9)])
+    [verdict] = check_bounds(quality, [Bound("failures.non_person_changed", 0.9)])
     assert (verdict.value, verdict.is_kept) == (0.0, False)
     assert "over 1 objects" in verdict.line()

@@ -30,7 +30,7 @@ class Cell:
     """Pictures in all cells."""
     share: float
     low: float
-    """Lower end of the interval, which holds for all cells of the intersection at once."""
+    """Lower limit of the interval, which holds for all cells of the intersection at once."""
     high: float
     fair: float
     """Share that parity of all combinations would give it."""
@@ -132,7 +132,7 @@ def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -
     For parity, ``KL(joint) = sum_k KL(attribute k) + C`` with the total correlation C: attributes
     that are fair one by one may leave a combination out, and C is by how much. Subjects are
     pooled. C is nearly a squared length, that of the dependence of the attributes, and the
-    interval of ``hidden`` is a ball around its root, see `_ends_of_hidden`; of a single subject it
+    interval of ``hidden`` is a ball around its root, see `_hidden_limits`; of a single subject it
     has no width.
 
     Parameters
@@ -160,17 +160,17 @@ def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -
     joint = _divergence(pooled)
     marginal = {name: _divergence(_margin(pooled, k)) for k, name in enumerate(names)}
     hidden = joint - sum(marginal.values())
-    low, high = _ends_of_hidden(counts) or (hidden, hidden)
+    low, high = _hidden_limits(counts) or (hidden, hidden)
     return Division(joint, marginal, Interval(hidden, min(low, hidden), max(high, hidden)))
 
 
-def _ends_of_hidden(counts: Counts) -> tuple[float, float] | None:
-    """Give the ends of the interval of what an intersection hides; None of a single subject.
+def _hidden_limits(counts: Counts) -> tuple[float, float] | None:
+    """Give the limits of the interval of what an intersection hides; None of a single subject.
 
     With C the squared length of a vector Z in df dimensions, ``|Z_seen - Z| <= radius`` holds
     ``|Z|`` between ``|Z_seen| - radius`` and ``|Z_seen| + radius``, also where Z is 0 and C's
-    standard error tells nothing. The squared radius is F's 95 % point times what scatter adds to C
-    on average, the jackknife's bias; where C is beyond that scatter, the radius is no less than
+    standard error is uninformative. The squared radius is F's 95 % point times what scatter adds
+    to C on average, the jackknife's bias; where C is beyond that scatter, the radius is at least
     Student's with the jackknife's standard error of the root.
     """
     n_subjects, pooled = len(counts), counts.sum(axis=0)

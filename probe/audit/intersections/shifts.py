@@ -22,7 +22,7 @@ class Shift:
     value: float
     """After minus before."""
     low: float
-    """Lower end of the 95 % interval over subjects."""
+    """Lower limit of the 95 % interval over subjects."""
     high: float
     p: float
     """Two-sided; at most 0.05 just where the interval excludes 0."""

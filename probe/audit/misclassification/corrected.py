@@ -116,9 +116,8 @@ def calibrated_share(
     """Correct the shares of each subject, with intervals that carry both uncertainties.
 
     Percentiles of shares and rates that are drawn from their posteriors, Dirichlet with 1/2 a
-    cell, and corrected. Draws that no truth explains are put back onto the shares, which is an
-    end of 0 or 1; where they are most of all, the interval would be that end alone, so it reaches
-    as far as the percentiles of the other draws.
+    cell, and corrected. Draws that no true shares explain come out at 0 or 1; where most draws do,
+    the interval would be that point, so it also covers the percentiles of the other draws.
 
     Parameters
     ----------
@@ -217,16 +216,16 @@ def limits_by_rates(
     """
     shares = [table / table.sum(axis=1, keepdims=True) for table in tables]
     values = figures_by(calibration.rates)(shares, fair)
-    ends: dict[str, list[Double]] = {name: [] for name in values}
+    limits: dict[str, list[Double]] = {name: [] for name in values}
     for one_more in np.eye(len(calibration.values)):
         rates = calibration.draw(n_draws, rng, prior=one_more)[:, None]
         for name, found in figures_by(rates)(shares, fair).items():
-            ends[name].append(np.quantile(found.mean(axis=1), COVERAGE))
+            limits[name].append(np.quantile(found.mean(axis=1), COVERAGE))
     return {
         name: Interval(
             value := float(found.mean()),
-            min(value, *(float(low) for low, _ in ends[name])),
-            max(value, *(float(high) for _, high in ends[name])),
+            min(value, *(float(low) for low, _ in limits[name])),
+            max(value, *(float(high) for _, high in limits[name])),
         )
         for name, found in values.items()
     }

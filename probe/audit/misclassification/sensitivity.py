@@ -12,7 +12,7 @@ from probe.errors import ShapeError
 from probe.stats.interval import Interval
 
 _STEP = 0.005
-_LARGEST = 0.45  # two error rates that sum to 1 leave nothing to be told
+_LARGEST = 0.45  # two error rates that sum to 1 leave no information
 _RATES = np.arange(0.0, _LARGEST + _STEP / 2, _STEP)
 
 
@@ -23,7 +23,7 @@ def holds_up_to(
 
     A classifier sees true value 0 as 1 at a rate a, and 1 as 0 at a rate b. For each pair up to
     x, the shares are corrected for it (see `rogan_gladen`), and the
-    conclusion stands if the lower end of MAD is above the noise floor, both stretched by
+    conclusion stands if the lower limit of MAD is above the noise floor, both stretched by
     ``1 / (1 - a - b)``, as the correction stretches noise. The answer is the largest x for which it
     stands at every pair. Error that is the same both ways only hides unfairness; what breaks a
     conclusion is error one way.
@@ -64,7 +64,7 @@ def difference_holds_up_to(
     """Give the error rates up to which a change of MAD keeps its sign, whatever they are.
 
     As `holds_up_to`, of the conclusion that the interval of the difference does not reach 0. A
-    classifier may err alike in the pictures of both models, or have rates of its own for each: a
+    classifier may err alike in the pictures of both models, or have other rates for each: a
     correction may change what confuses it.
 
     Parameters
@@ -91,8 +91,8 @@ def difference_holds_up_to(
     )
     if difference.low <= 0 <= difference.high:
         return None
-    sign, end = (1, difference.low) if difference.low > 0 else (-1, difference.high)
-    reach = abs(difference.value - end)
+    sign, limit = (1, difference.low) if difference.low > 0 else (-1, difference.high)
+    reach = abs(difference.value - limit)
     alike = _largest(sign * (mad_after - mad_before) > reach / kept)
     # the worst pair of rates for each side, of all up to x
     lower, higher = (mad_before, mad_after) if sign == 1 else (mad_after, mad_before)

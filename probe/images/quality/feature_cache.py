@@ -18,7 +18,7 @@ class LookOnce:
     """A feature extractor that keeps the features of the pictures whose maps were asked for.
 
     So who asks for the maps of some files and then for the features of those and of others has
-    each opened and seen once. The results are the extractor's own, bit for bit: a picture that was
+    each opened and seen once. The results equal the extractor's bit for bit: a picture that was
     seen among fewer than `probe.images.guidance_cache.LEAST_ROWS` is seen again among more.
 
     Parameters

@@ -41,7 +41,7 @@ def perceptual_distances(
     before, after : sequence of paths or PIL images, or ndarray (n_pairs, height, width, channels)
         Row i of both is a pair.
     batch_size : int, default=128
-        Pairs held at a time.
+        Pairs in memory at a time.
     progress : callable, optional
         Called with (done, total) pairs.
 

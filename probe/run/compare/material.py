@@ -1,4 +1,4 @@
-"""The bench that all methods of a run stand on: one model, one plan of pictures, one judge."""
+"""What all methods of a run share: one model, one plan of pictures, one evaluator."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Bench:
 
     @cached_property
     def _training_words(self) -> Lexicon:
-        """The lexicon in which all that no training may see is held out."""
+        """The lexicon in which everything that no training may see is held out."""
         from probe.run.training_examples import training_lexicon
 
         return training_lexicon(self.run)
@@ -199,7 +199,7 @@ def reference_plan(plan: GenerationPlan, *, seed: int) -> GenerationPlan:
     """
     table = plan.table
     neutral = table[table["kind"] == "neutral"]
-    said = {
+    explicit = {
         key: rows["prompt"].unique().tolist()
         for key, rows in table.groupby(["subject", "kind"])
         if key[1] in ("female", "male")
@@ -207,7 +207,7 @@ def reference_plan(plan: GenerationPlan, *, seed: int) -> GenerationPlan:
     rows: list[dict[str, Any]] = []
     for number, row in enumerate(neutral.itertuples()):
         kind = ("female", "male")[number % 2]
-        prompts = said[row.subject, kind]
+        prompts = explicit[row.subject, kind]
         prompt = prompts[number // 2 % len(prompts)]
         rows.append(
             {

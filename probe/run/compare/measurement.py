@@ -34,7 +34,7 @@ ADHERENCE_MARGIN = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class MethodEvaluator:
     """How methods are measured, all against one base and one reference."""
 
     base: Seen
@@ -69,8 +69,8 @@ class Judgement:
             resampling=self.resampling,
             unit="occupations",
         )
-        said, kept = self._said(table), self._kept(table)
-        adherent = failures.share_over(said["subject"], self._is_adherent(said))
+        asked_for, kept = self._explicit(table), self._kept(table)
+        adherent = failures.share_over(asked_for["subject"], self._is_adherent(asked_for))
         thing, explicit = table["kind"] == "object", table["kind"].isin(list(self.asked))
         return {
             "name": name,
@@ -133,16 +133,16 @@ class Judgement:
         }
 
     def _adherence(self, table: pd.DataFrame) -> pd.Series:
-        said = self._said(table)
-        return self._is_adherent(said).groupby(said["subject"]).mean()
+        asked_for = self._explicit(table)
+        return self._is_adherent(asked_for).groupby(asked_for["subject"]).mean()
 
-    def _said(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _explicit(self, table: pd.DataFrame) -> pd.DataFrame:
         """Pictures of explicit prompts in which a value is seen."""
         return table[table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)]
 
-    def _is_adherent(self, said: pd.DataFrame) -> pd.Series:
+    def _is_adherent(self, asked_for: pd.DataFrame) -> pd.Series:
         """Whether each explicit prompt's picture shows what was asked for."""
-        return said[self.attribute] == said["kind"].map(dict(self.asked))
+        return asked_for[self.attribute] == asked_for["kind"].map(dict(self.asked))
 
     def _is_same(self, table: pd.DataFrame) -> pd.Series:
         """Whether each picture is the base model's, bit for bit."""

@@ -53,7 +53,7 @@ def compare_runs(
         ``differences``: for each pair of runs, side and split, ``value, low, high`` of
         `probe.audit.fairness.paired_difference` (negative: the second is fairer), its
         ``p``, and ``p_holm``, adjusted over all differences. ``missing``: by run, the subjects of
-        others that it lacks. Splits are those of the first run.
+        others that it does not have. Splits are those of the first run.
 
     Raises
     ------
@@ -76,9 +76,9 @@ def compare_runs(
     attribute = str(qualities[0]["attribute"])
     tables = [_shares(path, attribute) for path in paths]
     if len(known := {tuple(sorted(set(of["value"]))) for of in tables}) > 1:
-        told = "; ".join(", ".join(values) for values in sorted(known))
+        text = "; ".join(", ".join(values) for values in sorted(known))
         raise DataError(
-            f"the runs know {attribute} as {told}; needed the same values: evaluate with one "
+            f"the runs know {attribute} as {text}; needed the same values: evaluate with one "
             "classifier"
         )
     shared, missing = _subjects(dict(zip(names, tables, strict=True)))
@@ -123,7 +123,7 @@ def _shares(path: Path, attribute: str) -> pd.DataFrame:
 
 
 def _subjects(tables: Mapping[str, pd.DataFrame]) -> tuple[list[str], dict[str, list[str]]]:
-    """The subjects that all runs have, and by run those of others that it lacks."""
+    """The subjects that all runs have, and by run those of others that it does not have."""
     known = {name: _on_both_sides(table) for name, table in tables.items()}
     everything = list(dict.fromkeys(subject for of in known.values() for subject in of))
     missing = {name: [one for one in everything if one not in of] for name, of in known.items()}

@@ -14,7 +14,7 @@ from probe.errors import OptionError
 from probe.io.artifacts import hash_parts, read_json, write_json, write_table
 from probe.io.settings import settings_line
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
-from probe.run.compare.measurement import Judgement
+from probe.run.compare.measurement import MethodEvaluator
 from probe.run.compare.methods import BASE, all_methods
 from probe.run.compare.pictures import (
     make_reference,
@@ -111,7 +111,7 @@ class CompareMethods(StudyStage):
                     self._on_line(f"{name}: made")
         config = run.config.evaluate
         values = bench.classifier.attributes[config.attribute]
-        judgement = Judgement(
+        evaluator = MethodEvaluator(
             base=read_row(bench, BASE),
             reference=read_row(bench, REFERENCE),
             attribute=config.attribute,
@@ -121,13 +121,13 @@ class CompareMethods(StudyStage):
             recognition_margin=config.recognition_margin,
         )
         seen = {name: read_row(bench, name) for name in self.names}
-        methods = [judgement.figures(name, of) for name, of in seen.items()]
+        methods = [evaluator.figures(name, of) for name, of in seen.items()]
         adjusted = holm(np.array([of["difference"]["p"] for of in methods]))
         for of, p in zip(methods, adjusted, strict=True):
             of["difference"]["p_holm"] = float(p)
         figures = {
             "methods": methods,
-            "fairest": judgement.compared(seen, methods),
+            "fairest": evaluator.compared(seen, methods),
             "noise_floor": noise_floor(bench.n_images, len(values)),
             "n_images": {
                 "per_subject": bench.n_images,
@@ -164,8 +164,8 @@ def _table(methods: Sequence[dict[str, Any]]) -> pd.DataFrame:
     for of in methods:
         for figure, found in of.items():
             if isinstance(found, dict) and {"value", "low", "high"} <= set(found):
-                ends = {key: float(found[key]) for key in ("value", "low", "high")}
+                limits = {key: float(found[key]) for key in ("value", "low", "high")}
                 shared = {"name": of["name"], "keeps_explicit": of["keeps_explicit"]}
                 floor = float(found.get("floor", float("nan")))
-                rows.append({**shared, "figure": figure, **ends, "floor": floor})
+                rows.append({**shared, "figure": figure, **limits, "floor": floor})
     return pd.DataFrame(rows)

@@ -22,7 +22,7 @@ CAPTIONS = {"neutral": 4_828, "explicit": 6_931, "object": 18_241}
 """Captions of COCO that name people and no gender, that name one, and that name nobody.
 
 Of the 30,000 that Gandikota et al., *Unified Concept Editing in Diffusion Models* (2024), publish,
-as ``moesd-probe prompts`` reads them. The paper judges quality on captions of COCO.
+as ``moesd-probe prompts`` reads them. The paper measures quality on captions of COCO.
 """
 
 
@@ -31,8 +31,8 @@ def comparable_quality(
 ) -> Found:
     """Compare both sides' neutral pictures by what they show of their prompts.
 
-    Differences are of the means of each subject, corrected minus base. That two sides are alike
-    is said only where Schuirmann's test shows it, never because no difference was found.
+    Differences are of the means of each subject, corrected minus base. Two sides are called
+    equivalent only where Schuirmann's test shows it, never because no difference was found.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The models that look at pictures: the run's own choice, or what the image model ships."""
+"""The models that look at pictures: the run's choice, or what the image model ships."""
 
 from __future__ import annotations
 

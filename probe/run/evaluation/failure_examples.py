@@ -30,9 +30,9 @@ def worst_pictures(
 ) -> pd.DataFrame:
     """Choose the pairs of pictures, base and corrected, in which each failure shows worst.
 
-    - ``gate_missed``: occupations that lean and were left alone, the farthest from even first;
+    - ``gate_missed``: skewed occupations that were left alone, the farthest from even first;
       pictures of the value that they show most.
-    - ``overcorrected``: occupations whose lean changed its sign, those that moved most first;
+    - ``overcorrected``: occupations whose bias changed its sign, those that moved most first;
       pictures that changed sides with them.
     - ``explicit_changed``: changed pictures of prompts that ask for a value, those that lost it
       first, then by the fall of the CLIP score.
@@ -71,7 +71,7 @@ def worst_pictures(
     off_base, off_moesd = ((jobs[f"share_{side}"] - fair).abs() for side in SIDES)
     before, after = jobs["hits_base"].to_numpy(), jobs["hits_moesd"].to_numpy()
     n, n_moesd = jobs["n"].to_numpy(), jobs["n_moesd"].to_numpy()
-    is_missed = failures.leans(before, n, fair)
+    is_missed = failures.is_skewed(before, n, fair)
     turned = failures.turns(before, after, n, n_moesd, fair)
     is_new = jobs["split"] == "held_out"
     gain = off_base - off_moesd
@@ -83,16 +83,16 @@ def worst_pictures(
         & is_seen(neutral, "seen_moesd")
     )
     other = pairs[pairs["key_base"] != pairs["key_moesd"]]
-    said = other[other["kind"].isin(list(asked))]
-    wanted = said["kind"].map(dict(asked))
-    lost = (said["seen_base"] == wanted) & (said["seen_moesd"] != wanted)
+    explicit = other[other["kind"].isin(list(asked))]
+    wanted = explicit["kind"].map(dict(asked))
+    lost = (explicit["seen_base"] == wanted) & (explicit["seen_moesd"] != wanted)
     chosen = {
         "gate_missed": _of_jobs(
             neutral[neutral["seen_base"] == neutral["most_base"]],
             off_base[is_missed & jobs["is_untouched"]],
         ),
         "overcorrected": _of_jobs(neutral[flipped], moved[turned]),
-        "explicit_changed": _by_fall(said.assign(lost=lost)),
+        "explicit_changed": _by_fall(explicit.assign(lost=lost)),
         "non_person_changed": _by_fall(other[other["kind"] == "object"].assign(lost=False)),
         "overfit": _of_jobs(
             neutral[neutral["seen_moesd"] == neutral["most_moesd"]], -gain[is_overfit]
@@ -134,18 +134,18 @@ def _jobs(
         found["share"] = found["hits"] / found["n"]
         tables.append(found.add_suffix(f"_{side}"))
     jobs = tables[0].join(tables[1], how="inner").rename(columns={"n_base": "n"})
-    own = pairs[pairs["kind"] == "neutral"]
-    is_same = (own["key_base"] == own["key_moesd"]).groupby(own["subject"]).all()
-    split = own.drop_duplicates("subject").set_index("subject")["split"]
+    neutral = pairs[pairs["kind"] == "neutral"]
+    is_same = (neutral["key_base"] == neutral["key_moesd"]).groupby(neutral["subject"]).all()
+    split = neutral.drop_duplicates("subject").set_index("subject")["split"]
     known = jobs.index
     return jobs.assign(is_untouched=is_same.loc[known], split=split.loc[known])
 
 
 def _of_jobs(pictures: pd.DataFrame, badness: pd.Series) -> pd.DataFrame:
     """Order pictures of some occupations: the first of each, the worst first, then the second."""
-    own = pictures[pictures["subject"].isin(badness.index)]
-    badness = own["subject"].map(badness).to_numpy(float)
-    return own.iloc[np.lexsort([-badness, own.groupby("subject").cumcount().to_numpy()])]
+    neutral = pictures[pictures["subject"].isin(badness.index)]
+    badness = neutral["subject"].map(badness).to_numpy(float)
+    return neutral.iloc[np.lexsort([-badness, neutral.groupby("subject").cumcount().to_numpy()])]
 
 
 def _by_fall(pictures: pd.DataFrame) -> pd.DataFrame:

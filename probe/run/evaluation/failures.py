@@ -78,10 +78,10 @@ def mean_over(
     return {**asdict(found), "n_images": len(values)}
 
 
-def leans(hits: Counts, n: Counts, fair: float) -> Mask:
-    """Find the subjects whose share cannot be told from no fair model's.
+def is_skewed(hits: Counts, n: Counts, fair: float) -> Mask:
+    """Find the subjects whose share is not a fair model's.
 
-    A subject leans if its number of hits lies outside the central 95 % of what a fair model,
+    A subject is skewed if its number of hits lies outside the central 95 % of what a fair model,
     Binomial(n, fair), would give at as many pictures.
     """
     from scipy.stats import binom
@@ -92,7 +92,7 @@ def leans(hits: Counts, n: Counts, fair: float) -> Mask:
 
 
 def gate_missed(base_hits: Counts, n: Counts, is_untouched: Mask, fair: float) -> Found:
-    """Share of the subjects that lean (see `leans`) whose pictures the correction left alone.
+    """Share of the skewed subjects (see `is_skewed`) whose pictures the correction left alone.
 
     Parameters
     ----------
@@ -106,15 +106,15 @@ def gate_missed(base_hits: Counts, n: Counts, is_untouched: Mask, fair: float) -
     Returns
     -------
     dict
-        ``value, low, high, unit, n``; n counts the subjects that lean. 0: the gate opens for each.
+        ``value, low, high, unit, n``; n counts the skewed subjects. 0: the gate opens for each.
     """
-    return _share_of_subjects(is_untouched[leans(base_hits, n, fair)])
+    return _share_of_subjects(is_untouched[is_skewed(base_hits, n, fair)])
 
 
 def overcorrected(
     base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
 ) -> Found:
-    """Share of all subjects whose lean changed its sign.
+    """Share of all subjects whose bias changed its sign.
 
     That is, the 95 % interval of the base model's share lies wholly on one side of the fair share,
     and that of the corrected model's wholly on the other.
@@ -130,7 +130,7 @@ def overcorrected(
 def turns(
     base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
 ) -> Mask:
-    """Find the subjects whose lean changed its sign; see `overcorrected`."""
+    """Find the subjects whose bias changed its sign; see `overcorrected`."""
     before, after = _sides(base_hits, n_base, fair), _sides(corrected_hits, n_corrected, fair)
     result: Mask = before * after < 0
     return result

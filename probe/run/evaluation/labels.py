@@ -85,8 +85,8 @@ def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame
             seen["key"] = rows["key"].to_numpy()
             write_table(path, seen, run.provenance("piece", made_from))
         pieces.append(read_table(path, kind="piece")[0])
-        if (tell := run.progress_on("looking at pictures")) is not None:
-            tell(start + len(rows), len(distinct))
+        if (progress := run.progress_on("looking at pictures")) is not None:
+            progress(start + len(rows), len(distinct))
     return pd.concat(pieces)
 
 

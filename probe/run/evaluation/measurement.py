@@ -157,8 +157,8 @@ class Measurement:
             columns = ["value", "low", "high", "floor", "unit", "n"]
             return dict(rows.loc[split, columns].to_dict("index"))
 
-        said, neutral = self._said(side), self._neutral(side)
-        seen = said[is_seen(said, self.attribute)]
+        explicit, neutral = self._explicit(side), self._neutral(side)
+        seen = explicit[is_seen(explicit, self.attribute)]
         return {
             **figures("all"),
             **{split: figures(split) for split in SPLITS[1:]},
@@ -209,38 +209,38 @@ class Measurement:
         """Count the missing labels of each side, and bound what they could change."""
         found: Found = {}
         for side, name in SIDES.items():
-            neutral, said = self._neutral(side), self._said(side)
+            neutral, explicit = self._neutral(side), self._explicit(side)
             n_missing = (~is_seen(neutral, self.attribute)).astype(int)
             by_subject = pd.Series(n_missing).groupby(neutral["subject"].to_numpy()).sum()
-            seen = said[is_seen(said, self.attribute)]
+            seen = explicit[is_seen(explicit, self.attribute)]
             found[name] = {
                 **count_missing(neutral[self.attribute]),
-                "explicit": count_missing(said[self.attribute]),
+                "explicit": count_missing(explicit[self.attribute]),
                 "subjects": {str(of): int(n) for of, n in by_subject.items() if n},
                 "bounds": {
                     **bound_figures(
                         self.counts(side, "all"), by_subject[self.subjects("all")].to_numpy()
                     ),
                     "explicit_adherence": bound_share(
-                        self._is_adherent(seen), len(said) - len(seen)
+                        self._is_adherent(seen), len(explicit) - len(seen)
                     ),
                 },
             }
-        ends = (found[name]["bounds"]["mad"] for name in SIDES.values())
+        limits = (found[name]["bounds"]["mad"] for name in SIDES.values())
         known = set(self.subjects("all"))
         everybody = dict.fromkeys(self._neutral("base")["subject"])
         return {
             **found,
-            "difference": {"bounds": {"mad": bound_difference(*ends)}},
+            "difference": {"bounds": {"mad": bound_difference(*limits)}},
             "left_out": [name for name in everybody if name not in known],
         }
 
-    def _said(self, side: str) -> pd.DataFrame:
+    def _explicit(self, side: str) -> pd.DataFrame:
         is_asked = self.labels["kind"].isin(list(self.asked))
         return self.labels[(self.labels["side"] == side) & is_asked]
 
-    def _is_adherent(self, said: pd.DataFrame) -> pd.Series:
-        return said[self.attribute] == said["kind"].map(dict(self.asked))
+    def _is_adherent(self, explicit: pd.DataFrame) -> pd.Series:
+        return explicit[self.attribute] == explicit["kind"].map(dict(self.asked))
 
     def _neutral(self, side: str) -> pd.DataFrame:
         return self.labels[(self.labels["side"] == side) & (self.labels["kind"] == "neutral")]

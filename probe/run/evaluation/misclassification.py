@@ -72,10 +72,12 @@ def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
             name: holds_up_to(of, fairness_figures(of, **drawn)["mad"])
             for name, of in counts.items()
         }
-        told = dict(zip(("holds_up_to", "holds_up_to_unlike"), change or (None, None), strict=True))
+        largest = dict(
+            zip(("holds_up_to", "holds_up_to_unlike"), change or (None, None), strict=True)
+        )
         return {
             **{name: {"sensitivity": {"holds_up_to": rate}} for name, rate in alone.items()},
-            "difference": {"sensitivity": told},
+            "difference": {"sensitivity": largest},
             "calibration": None,
         }
     found: Found = {name: {"calibrated": {}} for name in (*counts, "difference")}
