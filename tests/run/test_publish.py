@@ -33,7 +33,7 @@ def test_the_card_holds_the_figures_of_the_run_with_their_intervals(published, f
     for side in ("base", "corrected"):
         for found in (quality[side]["mad"], quality[side]["held_out"]["mad"]):
             assert f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" in card
-    assert f"{quality['n_images']['base']} pictures of each model" in card
+    assert f"{quality['n_images']['base']} images of each model" in card
     assert f"{quality['base']['mad']['floor']:.3f} |" in card
     assert "| n_examples | 80 |" in card
     assert "## Limits" in card
