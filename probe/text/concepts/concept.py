@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from probe.errors import DataError
 from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable, either, shown
 from probe.text.concepts.matching import ConceptRows
+from probe.text.concepts.words import ConceptWords, Target, groups_by_word
 
 if TYPE_CHECKING:
     from probe.text.concepts.prompts import ConceptPrompts
@@ -26,17 +26,7 @@ _SLOTS = (["word"], ["target"], ["target", "word"])
 _MOST = 1 + 1e-6  # shares that were rounded may add up to a little more
 
 
-@dataclass(frozen=True)
-class Target:
-    """A word whose association with the groups is measured, such as an occupation."""
-
-    name: str
-    shares: Mapping[str, float]
-    """Share of each group, from 0 to 1, where it is known, e.g. of the people in a job."""
-
-
-@dataclass(frozen=True)
-class Concept:
+class Concept(ConceptWords):
     """Words that distinguish K groups of people, and targets that may be associated with them.
 
     A file looks like this; all but ``name`` and ``groups`` may be left out::
@@ -53,17 +43,6 @@ class Concept:
     ``{word}`` takes a word of a group, ``{target}`` a target, and "a {slot}" the article that its
     word needs. With figures, targets are a table: ``[targets]``, ``nurse = { female = 0.9 }``.
     """
-
-    name: str
-    groups: Mapping[str, tuple[str, ...]]
-    """Words of each of at least two groups; an axis points from the second to the first."""
-    pairs: tuple[tuple[str, str], ...] = ()
-    """Words that differ in the concept alone; all pairs join the same two groups, and the first
-    word of each belongs to the group that comes first. Empty, or at least two."""
-    templates: tuple[str, ...] = ("{word}", "{target}")
-    targets: tuple[Target, ...] = ()
-    source: str = ""
-    """Name of the file, without its folder."""
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Concept:
@@ -95,15 +74,6 @@ class Concept:
             targets=targets,
             source=path.name,
         )
-
-    @property
-    def pair_groups(self) -> tuple[str, str]:
-        """The two groups that the pairs join; the first two if there are no pairs."""
-        if not self.pairs:
-            first, second, *_ = self.groups
-            return first, second
-        group_of = _group_of(self.groups)
-        return group_of[self.pairs[0][0]], group_of[self.pairs[0][1]]
 
     def prompts(self) -> ConceptPrompts:
         """Put the words and targets into every template that fits: a table for an encoder."""
@@ -156,7 +126,7 @@ def _pairs(file: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> tuple[tupl
         raise file.wrong("pairs", shown(found), "a list of pairs of words")
     if len(found) == 1:
         raise file.wrong("pairs", "has one pair only", "at least two, or none: one has no spread")
-    group_of, order = _group_of(groups), list(groups)
+    group_of, order = groups_by_word(groups), list(groups)
     paired: set[str] = set()
     for index, pair in enumerate(found):
         key = f"pairs[{index}]"
@@ -211,7 +181,7 @@ def _targets(file: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> tuple[Ta
         table = file.table("targets")
         targets = [Target(name, _shares(table.table(name), groups)) for name in table.data]
         file.distinct("targets", [target.name for target in targets])
-    group_of = {word.casefold(): group for word, group in _group_of(groups).items()}
+    group_of = {word.casefold(): group for word, group in groups_by_word(groups).items()}
     for name in (target.name for target in targets):
         if (group := group_of.get(name.casefold())) is not None:
             raise file.wrong("targets", f"has {name!r}, a word of {group!r}", "words of no group")
@@ -226,7 +196,3 @@ def _shares(table: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> dict[str
     if (total := sum(shares.values())) > _MOST:
         raise table.wrong("shares", f"add up to {total:g}", "at most 1")
     return shares
-
-
-def _group_of(groups: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    return {word: group for group, words in groups.items() for word in words}

@@ -13,7 +13,7 @@ from probe.errors import DataError
 from probe.text.vectors import NamedVectors, listed
 
 if TYPE_CHECKING:
-    from probe.text.concepts.concept import Concept
+    from probe.text.concepts.words import ConceptWords
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class ConceptRows:
     """Words and targets that were not found."""
 
     @classmethod
-    def find(cls, concept: Concept, vectors: NamedVectors) -> ConceptRows:
+    def find(cls, concept: ConceptWords, vectors: NamedVectors) -> ConceptRows:
         """Find the words of a concept among names.
 
         A word matches the name that equals it; else the first that equals it without regard to

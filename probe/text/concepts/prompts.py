@@ -16,7 +16,7 @@ from probe.text.prompts import check_prompt
 from probe.text.templates import fill
 
 if TYPE_CHECKING:
-    from probe.text.concepts.concept import Concept
+    from probe.text.concepts.words import ConceptWords
 
 NEUTRAL = "neutral"
 """Group of the prompts that say nothing of the concept; no group of a concept has this name."""
@@ -34,13 +34,13 @@ class ConceptPrompts:
     counterfactual of the other group, -1 for all others; ``template``; ``target`` (``""`` if it has
     none); and ``share_GROUP`` of the target for each group, from 0 to 1, NaN where it is not known.
     """
-    concept: Concept
+    concept: ConceptWords
 
     def __len__(self) -> int:
         return len(self.table)
 
     @classmethod
-    def build(cls, concept: Concept) -> ConceptPrompts:
+    def build(cls, concept: ConceptWords) -> ConceptPrompts:
         """Put every word and target of a concept into every template that fits.
 
         Raises
@@ -111,7 +111,7 @@ class ConceptPrompts:
         }
 
 
-def _rows(concept: Concept) -> Iterator[tuple[Any, ...]]:
+def _rows(concept: ConceptWords) -> Iterator[tuple[Any, ...]]:
     """Indices in the order of `COLUMNS`."""
     n_pairs = 0
     for template in concept.templates:
