@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from PIL import Image
 
 from probe.arrays import Float32
 from probe.errors import DataError
+from probe.images.plan import read_metadata
 from probe.moesd.config import MAX_EXAMPLES
 
 
@@ -30,22 +30,18 @@ class Examples:
 
         Raises
         ------
+        ArtifactError
+            If the file is missing or names no image.
         DataError
-            If the folder is empty, or no subject has images of two values.
+            If no subject has images of two values.
         """
-        path = Path(folder) / "metadata.jsonl"
-        if not path.is_file():
-            raise DataError(f"no training images: {path} is missing; run `moesd-probe train` again")
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
-        if not rows:
-            raise DataError(f"{path} lists no image; generate training images first")
-        table = pd.DataFrame(rows)
+        table = read_metadata(folder)
         counts = table.groupby(["subject", "value"]).size().unstack(fill_value=0)
         smallest = counts.min(axis=1) if counts.shape[1] > 1 else counts.iloc[:, 0] * 0
         usable = smallest[smallest > 0]
         if usable.empty:
             raise DataError(
-                f"no subject of {path} has images of two values; counts: {counts.to_dict()}"
+                f"no subject in {folder} has images of two values; counts: {counts.to_dict()}"
             )
         share = limit // (counts.shape[1] * len(usable))
         if share == 0:
@@ -55,10 +51,10 @@ class Examples:
             )
         rng = np.random.default_rng(seed)
         chosen = []
-        for (subject, _), rows_of_value in table.groupby(["subject", "value"]):
+        for (subject, _), rows in table.groupby(["subject", "value"]):
             if subject in usable.index:
                 n = min(int(usable[subject]), share)
-                chosen.extend(rng.choice(rows_of_value.index.to_numpy(), n, replace=False))
+                chosen.extend(rng.choice(rows.index.to_numpy(), n, replace=False))
         return cls(table.loc[sorted(chosen)].reset_index(drop=True), Path(folder))
 
     def __len__(self) -> int:

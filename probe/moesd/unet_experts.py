@@ -44,9 +44,8 @@ class UNetExperts(nn.Module):
 
     References
     ----------
-    MoESD (arXiv 2407.11002) reports experts of 5.6 % of the U-Net and does not say where they sit.
-    After the cross-attention layers is our choice: three experts of width 640 in the 16 layers of
-    Stable Diffusion v1.5 have that share.
+    MoESD (arXiv 2407.11002) reports experts of 5.6 % of the U-Net but not their place. Ours, after
+    the cross-attention layers, gives three experts of width 640 in SD v1.5 that share.
     """
 
     def __init__(
@@ -218,9 +217,8 @@ def uncompiled(unet: Any) -> Any:
 def expert_names(n_experts: int) -> tuple[str, ...]:
     """Name the experts of the U-Net.
 
-    An even number is divided between the two directions. An odd number leaves one more, ``base``,
-    that images of both directions pass besides their own expert. Several experts of one direction
-    are ordered by the size of the bias score, the smallest first.
+    They are divided between the two directions, ordered by the size of the bias score; an odd
+    number leaves one more, ``base``, that images of both directions pass too.
 
     >>> expert_names(3)
     ('base', 'toward-female', 'toward-male')

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from probe.errors import DataError
+from probe.errors import ArtifactError, DataError
 from probe.moesd.examples import Examples
 
 
@@ -61,5 +61,5 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path):
 def test_an_empty_folder_says_what_is_missing(tmp_path, text):
     if text is not None:
         (tmp_path / "metadata.jsonl").write_text(text)
-    with pytest.raises(DataError, match=r"metadata\.jsonl"):
+    with pytest.raises(ArtifactError, match=r"metadata\.jsonl"):
         Examples.read(tmp_path)

@@ -121,10 +121,10 @@ def draw_stratified(
 ) -> Indices:
     """Draw one of K strata for each image, such that a prompt's images meet the shares closely.
 
-    The first image of a prompt draws a uniform number u_0 from its seed; image i has ``frac(u_0 + i
-    * 0.618...)`` and the stratum whose part of [0, 1] contains it. A single image is a fair draw.
-    The counts of n images deviate by O(log n), where independent draws deviate by
-    ``sqrt(n w (1 - w))``. Later images do not change earlier ones.
+    The first image of a prompt draws a uniform number u_0 from its seed; image i gets the stratum
+    whose part of [0, 1] contains ``frac(u_0 + i * 0.618...)``. A single image is a fair draw; the
+    counts of n images deviate by O(log n) rather than ``sqrt(n w (1 - w))``. Later images do not
+    change earlier ones.
 
     Parameters
     ----------
