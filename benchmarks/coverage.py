@@ -22,6 +22,7 @@ FAMILIES: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
     "pictures": pictures.rows,
     "gate": gate.rows,
     "words": words.rows,
+    "alarms": words.alarms,
 }
 
 

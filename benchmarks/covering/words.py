@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from probe.latent.association.ect import ect
 from probe.latent.association.ripa import ripa
 from probe.latent.association.rnd import rnd
 from probe.latent.association.weat import weat
+from probe.latent.erasure.lipstick import clusters_left
 from probe.stats.resampling import Resampling
 
 WIDTH = 50
@@ -61,3 +64,47 @@ def _pairs(rng: np.random.Generator, n: int, lean: float) -> tuple[np.ndarray, n
     common = _words(rng, n, 0.0)
     first, second = (common + _words(rng, n, side * lean) for side in (1, -1))
     return first / np.sqrt(2), second / np.sqrt(2)
+
+
+def alarms(n_trials: int) -> Iterator[dict[str, Any]]:
+    """Tests over near copies of unrelated words at 5 %: ``coverage`` counts no false alarm.
+
+    ``standard`` is of the same test with every copy permuted singly.
+    """
+    options = {"permutations": Resampling(400), "resampling": Resampling(5)}
+    for n, n_copies in ((3, 56), (12, 14)):
+        of, quiet = np.repeat(np.arange(n), n_copies), defaultdict(list)
+        for trial in range(n_trials):
+            rng = np.random.default_rng([trial, n])
+            x, y, a, b = (_copies(rng, n, n_copies, 20) for _ in range(4))
+            words, both = rng.normal(size=(28, 20)), {"target_clusters": (of, of)}
+            for name, test, clusters in (
+                ("RIPA", partial(ripa, x, y, words), {"pair_clusters": of}),
+                ("RND", partial(rnd, x, y, words), both),
+                ("ECT", partial(ect, x, y, words), both),
+                ("WEAT", partial(weat, x, y, a, b, max_sums=0), both),
+            ):
+                found = (test(**clusters, **options).p > 0.05, test(**options).p > 0.05)
+                quiet[name].append(found)
+        for name, found in quiet.items():
+            whole, singly = np.mean(found, axis=0)
+            setting = f"{n_copies} copies of each of {n} words or pairs"
+            yield row(f"{name}, no false alarm", n, setting, whole, standard=round(singly, 3))
+    of, found = np.repeat(np.arange(40), 6), []
+    for trial in range(n_trials):
+        rng = np.random.default_rng(trial)
+        z = _copies(rng, 40, 6, 8, noise=0.2)
+        scores = _copies(rng, 40, 6, 1, noise=0.2)[:, 0]
+        whole = clusters_left(z, scores, words=of, permutations=Resampling(500))
+        found.append((whole.p > 0.05, clusters_left(z, scores).p > 0.05))
+    whole, singly = np.mean(found, axis=0)
+    name = "clusters after erasure, no false alarm"
+    yield row(name, 40, "6 copies of each of 40 words", whole, standard=round(singly, 3))
+
+
+def _copies(
+    rng: np.random.Generator, n: int, n_copies: int, width: int, *, noise: float = 0.1
+) -> np.ndarray:
+    """Near copies of unrelated words."""
+    words = np.repeat(rng.normal(size=(n, width)), n_copies, axis=0)
+    return words + noise * rng.normal(size=words.shape)
