@@ -49,6 +49,8 @@ FLIPPED = {"male": "female", "female": "male", "both": "both"}
         ("A man gives her flowers.", "A woman gives him flowers."),
         ("A woman gives her flowers.", "A man gives his flowers."),
         ("A man gives her flowers to a child.", "A woman gives his flowers to a child."),
+        ("A man gives her red flowers to a boy.", "A woman gives his red flowers to a girl."),
+        ("A man gives her red flowers and a kiss.", "A woman gives him red flowers and a kiss."),
         ("A man gives her dog a bath.", "A woman gives his dog a bath."),
     ],
 )

@@ -223,4 +223,7 @@ def _owns(draft: Draft, place: int) -> bool:
     before = [mention for mention in draft.gendered if mention.place < place]
     if not before or before[-1].word.group == "female":
         return True
-    return draft.at(place + 2) in ("to", "a", "an", "the", "some")
+    noun = place + 1
+    while (after := draft.next(noun)) and after not in FUNCTION_WORDS:
+        noun += 1
+    return after in ("to", "a", "an", "the", "some")
