@@ -28,7 +28,7 @@ WIDE = (7.0, 3.1)
 WIDTHS = (COLUMN[0], MIDDLE[0], WIDE[0])
 """Every figure has one of these widths, so that its type has the size of its neighbours'."""
 
-# Okabe and Ito, *Color Universal Design* (2008): told apart with every common colour blindness.
+# Okabe and Ito, *Color Universal Design* (2008): distinguishable with common colour blindness.
 OKABE_ITO = {
     "black": "#000000",
     "orange": "#E69F00",

@@ -57,7 +57,7 @@ def methods_table(found: Found) -> str:
 
 
 def winners(found: Found) -> list[str]:
-    """Name the fairest method, those less fair, and those that cannot be told apart from it."""
+    """Name the fairest method, those less fair, and those that cannot be distinguished from it."""
     tested = found["fairest"]
     aside = f"(base and the oracle, {ORACLE}, aside)"
     if tested["fairest"] is None:
@@ -74,7 +74,7 @@ def winners(found: Found) -> list[str]:
         f"{tested['fairest']} {aside}"
     ]
     if same:
-        texts.append(f"cannot be told apart from it by MAD: {', '.join(same)}")
+        texts.append(f"cannot be distinguished from it by MAD: {', '.join(same)}")
     if less:
         texts.append(
             f"less fair, p <= 0.05 adjusted for {tested['n_pairs']} pairs: {', '.join(less)}"

@@ -277,7 +277,7 @@ def test_the_table_says_what_is_fairest_and_what_cannot_be_told_apart(compared):
     last = methods_table(figures).splitlines()[-3:]
     assert "recognition: moesd (base and the oracle" in last[0]
     assert last[1:] == [
-        "cannot be told apart from it by MAD: a",
+        "cannot be distinguished from it by MAD: a",
         "less fair, p <= 0.05 adjusted for 3 pairs: b",
     ]
     figures["fairest"] = {"fairest": None, "differences": [], "n_pairs": 3}
