@@ -1,4 +1,4 @@
-"""Intervals of fairness figures: observed, without chance, paired, calibrated, hidden, by cell."""
+"""Intervals of fairness figures: observed, corrected, paired, calibrated, hidden, by cell."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _QUANTILES = (np.arange(1000) + 0.5) / 1000
 
 
 def rows(n_trials: int) -> Iterator[dict[str, Any]]:
-    """Every figure as observed, without chance, and its paired difference."""
+    """Every figure as observed, corrected, and its paired difference."""
     for name, spread in POPULATIONS.items():
         for n in N:
             for n_subjects in N_SUBJECTS:
@@ -54,7 +54,7 @@ def _setting(
     before, after = expected(shares, n), expected(0.5 + KEPT * (shares - 0.5), n)
     true = _means(measured(shares))
     rng = np.random.default_rng([n, n_subjects])
-    hits = {(kind, of): 0 for kind in ("observed", "without chance", "paired") for of in MEASURES}
+    hits = {(kind, of): 0 for kind in ("observed", "corrected", "paired") for of in MEASURES}
     widths, shifted = dict.fromkeys(MEASURES, 0.0), 0
     for trial in range(n_trials):
         drawn = rng.beta(*spread, n_subjects)
@@ -62,7 +62,7 @@ def _setting(
         other = pictures(0.5 + KEPT * (drawn - 0.5), n, rng)
         for of, found in audit_figures(counts, resampling=Resampling(_N_BOOTSTRAP, trial)).items():
             hits["observed", of] += found.low <= before[of] <= found.high
-            hits["without chance", of] += found.corrected_low <= true[of] <= found.corrected_high
+            hits["corrected", of] += found.corrected_low <= true[of] <= found.corrected_high
             widths[of] += found.high - found.low
         for of, change in _paired(counts, other, trial).items():
             hits["paired", of] += change.low <= after[of] - before[of] <= change.high

@@ -124,7 +124,9 @@ def _error(found: Found) -> list[str]:
     if found.get("sensitivity") is None:
         return []
     if (largest := found["sensitivity"]["holds_up_to"]) is None:
-        return ["these images cannot be distinguished from a fair model's"]
+        return [
+            "the interval of MAD reaches the noise floor: bias of subjects in general is not shown"
+        ]
     return [f"less fair than chance: holds for classifier error rates up to {percent(largest)}"]
 
 

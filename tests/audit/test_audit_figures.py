@@ -1,4 +1,4 @@
-"""Figures without chance, and bounds by what nobody saw: closed forms and simulated truth."""
+"""Corrected figures, and bounds by missing labels: closed forms and simulated truth."""
 
 from __future__ import annotations
 
