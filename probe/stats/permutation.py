@@ -31,16 +31,16 @@ MAX_LISTED = 100_000
 
 @dataclass(frozen=True)
 class PermutationP:
-    """A p-value of a permutation test, and how well it is known."""
+    """A p-value of a permutation test, with the interval of what drawn permutations leave open."""
 
     value: float
     """Share of splits at least as extreme as the one observed, which is one of them: never 0."""
     low: float
-    """Lower end of the 95 % Clopper-Pearson interval; ``value`` itself if the test is exact."""
+    """Lower limit of its 95 % Clopper-Pearson interval; ``value`` itself if the test is exact."""
     high: float
-    """Upper end; the p-value of all splits lies between, were they only counted."""
+    """Upper limit of the same interval."""
     n_splits: int
-    """Number of splits that were looked at; all there are, if the test is exact."""
+    """Number of splits that were counted; all there are, if the test is exact."""
     is_exact: bool
 
 
@@ -57,9 +57,8 @@ def split_sums_p(
     The p-value is the share of splits of all scores into two sets of the same sizes whose
     difference of means is at least the observed one. All are counted, without being listed, if
     half the scores have at most ``max_sums`` subset sums (see
-    `probe.stats.subset_sums`). Otherwise ``n_permutations`` random splits are drawn, as
-    the rows of a 0/1 matrix that is multiplied by the scores, and
-    ``p = (1 + hits) / (1 + n_permutations)``.
+    `probe.stats.subset_sums`). Otherwise n random splits are drawn, as the rows of a
+    0/1 matrix that is multiplied by the scores, and ``p = (1 + hits) / (1 + n)``.
 
     Parameters
     ----------
@@ -230,13 +229,13 @@ def random_splits(
 
 
 def exact_p(hits: int, n_splits: int) -> PermutationP:
-    """Give the p-value of a test that has looked at every split."""
+    """Return the p-value of a test that has counted every split."""
     p = hits / n_splits
     return PermutationP(value=p, low=p, high=p, n_splits=n_splits, is_exact=True)
 
 
 def sampled_p(hits: int, n_permutations: int) -> PermutationP:
-    """Give the p-value of a test that has drawn splits, with its Clopper-Pearson interval."""
+    """Return the p-value of a test that has drawn splits, with its Clopper-Pearson interval."""
     from scipy.stats import binomtest
 
     known = binomtest(hits, n_permutations).proportion_ci(0.95, method="exact")
@@ -250,7 +249,7 @@ def sampled_p(hits: int, n_permutations: int) -> PermutationP:
 
 
 def check_alternative(alternative: str) -> None:
-    """Refuse a name that is no alternative."""
+    """Refuse an unknown alternative."""
     if alternative not in get_args(Alternative):
         raise ValueError(
             f"alternative is {alternative!r}; needed one of {', '.join(get_args(Alternative))}"

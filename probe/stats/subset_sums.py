@@ -2,7 +2,8 @@
 
 The values are cut into two halves, all sums of each half are formed and sorted, and for each sum
 of one half its partners in the other are found by bisection: the square root of the work
-(Horowitz and Sahni, JACM 21, 1974).
+(Horowitz and Sahni, JACM 21, 1974). `scipy.stats.permutation_test` lists every split, which ends
+far below the 9.1e9 splits of two sets of 18 words.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bands that hold for all cells of a table at once, so that its extreme cells can be believed."""
+"""Bands that cover all cells of a table at once, so that its extreme cells are no chance finds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from probe.arrays import Double, Mask
 from probe.errors import DataError, DegenerateDataError
-from probe.stats.resampling import Resampling
+from probe.stats.resampling import Resampling, resampled_counts
 
 
 def occupation_draws(n: int, *, resampling: Resampling) -> Double:
@@ -26,8 +26,7 @@ def occupation_draws(n: int, *, resampling: Resampling) -> Double:
     """
     if n < 3:
         raise DataError(f"an interval over occupations needs at least 3 of them, got {n}")
-    rng = resampling.rng()
-    return rng.multinomial(n, np.full(n, 1 / n), size=resampling.n).astype(np.float64)
+    return resampled_counts(n, resampling.n, resampling.rng()).astype(np.float64)
 
 
 def band(value: Double, draws: Double, *, n: int, coverage: float = 0.95) -> tuple[Double, Double]:
