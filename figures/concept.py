@@ -23,25 +23,7 @@ _COLORS = ("blue", "vermillion", "green", "purple", "orange", "sky")
 
 
 def draw_concept(run: Path, stem: str) -> list[Path]:
-    """Write ``run/figures/concepts/STEM`` as PDF and PNG, with its data as CSV.
-
-    Parameters
-    ----------
-    run : Path
-        Run folder.
-    stem : str
-        Name of the concept's files, as `probe.run.concept.ConceptStudy` gives it.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-
-    Raises
-    ------
-    ArtifactError
-        If the concept has not been studied, or a file cannot be read or written.
-    """
+    """Write ``run/figures/concepts/STEM`` as PDF and PNG, with its data as CSV."""
     path = Path(run) / "latent" / "concepts" / f"{stem}.parquet"
     table, made = read_table(path, kind="concept")
     target = Path(run) / "figures" / "concepts" / stem

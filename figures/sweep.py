@@ -36,20 +36,7 @@ LEAST_SHARE = 0.9
 
 
 def draw_sweep(run: Path, name: str) -> list[Path]:
-    """Write ``run/figures/sweeps/NAME`` as PDF and PNG, with its data as CSV.
-
-    Parameters
-    ----------
-    run : Path
-        Run folder.
-    name : str
-        Name of a finished sweep; see `probe.run.sweep.Sweep`.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-    """
+    """Write ``run/figures/sweeps/NAME`` as PDF and PNG, with its data as CSV."""
     path = Path(run) / "sweeps" / name / "sweep.parquet"
     table, made = read_table(path, kind="sweep")
     settings = _settings(table)

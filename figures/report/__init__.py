@@ -1,5 +1,5 @@
 """A run folder as one self-contained HTML page: results, figures and their limits."""
 
-from figures.report.page import LARGEST_PAGE, render_report, write_report
+from figures.report.page import LARGEST_PAGE, render_report
 
-__all__ = ["LARGEST_PAGE", "render_report", "write_report"]
+__all__ = ["LARGEST_PAGE", "render_report"]

@@ -49,7 +49,7 @@ N_IMAGES = {
 
 
 def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
-    """Collect the values of the templates; raises as `figures.report.write_report`."""
+    """Collect the values of the templates; raises as `figures.report.render_report`."""
     figures = all_figures()  # their modules add the sources of studies
     present = [name for name, source in SOURCES.items() if not source.is_optional]
     present += [name for name in SOURCES if name not in present and files.has(name)]

@@ -16,7 +16,6 @@ from figures.report.pictures import N_PAIRS
 from figures.sources import RunFiles
 from figures.text.evaluation import rate, sizes
 from probe.errors import ArtifactError
-from probe.io.artifacts import atomic
 from probe.stats.notation import interval, number, p_value, percent
 
 LARGEST_PAGE = 8_000_000
@@ -25,30 +24,18 @@ FILTERS = {write.__name__: write for write in (interval, number, p_value, percen
 SCRIPTS = ("common.js", "map.js", "table.js", "gate.js", "trace.js", "pairs.js")
 
 
-def write_report(run: Path) -> Path:
-    """Write ``run/report.html``, which needs no other file and no network.
+def render_report(run: Path) -> str:
+    """Compose the page as text; it needs no other file and no network.
 
-    Returns
-    -------
-    Path
-        The page. The same run and package versions give the same bytes.
+    The same run and package versions give the same text.
 
     Raises
     ------
     StageError
-        If a stage before has not been run, or the figures are older than the results.
+        If a required stage has not been run, or the figures are older than the results.
     ArtifactError
-        If a file cannot be read or written, belongs to another model, or the page grows too large.
+        If a file cannot be read, belongs to another model, or the page grows too large.
     """
-    path = Path(run) / "report.html"
-    page = render_report(run)
-    with atomic(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
-
-
-def render_report(run: Path) -> str:
-    """Compose the page as text; see `write_report`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -14,7 +14,7 @@ import pytest
 from jinja2 import Environment, PackageLoader
 
 from figures.registry import all_figures
-from figures.report import optional, render_report, write_report
+from figures.report import optional, render_report
 from figures.report.data import page_data, safe_json
 from figures.report.page import FILTERS, content_policy
 from figures.report.shares import change, subject_shares
@@ -57,7 +57,7 @@ class Outline(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(sketched_run: Path) -> str:
-    return write_report(sketched_run).read_text(encoding="utf-8")
+    return render_report(sketched_run)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def other_page(
                 table["split"] = table["split"].replace("held_out", "trained")
             write_table(path, table, replace(made, model="some/model"))
     sketch(run)
-    return write_report(run).read_text(encoding="utf-8")
+    return render_report(run)
 
 
 def text_of(page: str, section: str) -> str:
@@ -319,13 +319,12 @@ def test_a_failure_of_which_there_is_none_to_count_has_no_share(other_page):
 
 
 def test_the_same_run_gives_the_same_bytes(sketched_run, page):
-    assert write_report(sketched_run).read_text(encoding="utf-8") == page
+    assert render_report(sketched_run) == page
 
 
 def test_the_report_wants_the_figures_first(run):
     with pytest.raises(StageError, match="moesd-probe visualize"):
-        write_report(run)
-    assert not (run / "report.html").exists()
+        render_report(run)
 
 
 def test_figures_of_older_results_are_refused(sketched_run, tmp_path):
@@ -334,7 +333,7 @@ def test_figures_of_older_results_are_refused(sketched_run, tmp_path):
     data, made = read_json(path, kind="quality")
     write_json(path, data | {"n_images": {"base": 1, "corrected": 1}}, made)
     with pytest.raises(StageError, match=r"other results.*moesd-probe visualize"):
-        write_report(run)
+        render_report(run)
 
 
 @pytest.mark.parametrize(

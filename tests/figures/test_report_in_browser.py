@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.report import LARGEST_PAGE, write_report
+from figures.report import LARGEST_PAGE, render_report
 from figures.sources import RunFiles
 from probe.moesd.gate import CLASSES, classify_bias_score
 from probe.stats.notation import interval
@@ -47,7 +47,8 @@ def browser() -> Iterator[Any]:
 def report(drawn_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page, alone in a folder."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    return Path(shutil.copy(write_report(drawn_run), path))
+    path.write_text(render_report(drawn_run), encoding="utf-8")
+    return path
 
 
 class Reader:
