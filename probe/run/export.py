@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from probe.run.files import EMBEDDINGS
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_vectors
+from probe.run.registry import Record
 from probe.run.user_prompts import USER_PROMPTS
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Record):
     """What was written."""
 
     path: str
@@ -26,10 +26,6 @@ class ExportResult:
     def summary(self) -> str:
         """One line."""
         return f"{self.path}: {self.n_prompts} prompts, {self.n_features} features each"
-
-    def to_json(self) -> dict[str, Any]:
-        """The file and its shape."""
-        return asdict(self)
 
 
 def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> ExportResult:

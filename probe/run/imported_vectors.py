@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from probe.io.artifacts import Provenance, hash_parts, read_provenance, read_tab
 from probe.io.memory_mapped import map_tensors, write_in_parts
 from probe.run.config import IMPORT
 from probe.run.folder import Run
+from probe.run.registry import Record
 from probe.text.vectors import NamedVectors
 
 VECTORS = "embeddings/vectors.safetensors"
@@ -28,7 +29,7 @@ _BLOCK = 4096  # rows that are looked at together
 
 
 @dataclass(frozen=True)
-class ImportResult:
+class ImportResult(Record):
     """How many vectors the run holds, and how wide they are."""
 
     source: str
@@ -39,10 +40,6 @@ class ImportResult:
     def summary(self) -> str:
         """One line."""
         return f"{self.n_vectors} vectors of {self.n_features} features from {self.source}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The file and the shape."""
-        return asdict(self)
 
 
 def stale_import(run: Run) -> str | None:

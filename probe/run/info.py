@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from probe.io.artifacts import read_provenance
 from probe.run.folder import Run
-from probe.run.registry import Stage, StudyStage, pipeline
+from probe.run.registry import Record, Stage, StudyStage, pipeline
 
 _CARRIERS = (".json", ".parquet", ".safetensors")
 _FOLDERS = ("embeddings", "latent", "moesd", "images", "evaluation", "comparison", "figures")
@@ -35,7 +34,7 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
-class Inventory:
+class Inventory(Record):
     """Files and stages of a run."""
 
     model: str
@@ -59,10 +58,6 @@ class Inventory:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             lines.append("  ".join(cells).rstrip())
         return "\n".join(lines)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything."""
-        return asdict(self)
 
 
 def take_inventory(run: Run, stages: Sequence[Stage], studies: Iterable[StudyStage]) -> Inventory:

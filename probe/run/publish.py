@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from probe.errors import DataError
 from probe.io.artifacts import atomic
 from probe.run.files import QUALITY, correction_files
 from probe.run.folder import Run
+from probe.run.registry import Record
 
 CARD = "README.md"
 FIGURES = "figures.json"
 
 
 @dataclass(frozen=True)
-class PublishResult:
+class PublishResult(Record):
     """What was written."""
 
     folder: str
@@ -27,10 +27,6 @@ class PublishResult:
     def summary(self) -> str:
         """One line."""
         return f"{self.folder}: {', '.join(self.files)}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The folder and its files."""
-        return asdict(self)
 
 
 def publish(run: Run, folder: Path, compose: Callable[[Path], str]) -> PublishResult:

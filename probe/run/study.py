@@ -6,12 +6,16 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from probe.errors import DataError
 from probe.io.settings import settings_line
+from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import StudyStage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Tables: TypeAlias = Mapping[str, Any]
 """Data frames by kind, see `Study.kind`."""
@@ -100,3 +104,26 @@ class Study(StudyStage):
         from probe.io.artifacts import read_json
 
         return dict(read_json(run.folder / self.file, kind="study")[0])
+
+
+def base_shares(run: Run) -> pd.DataFrame:
+    """Join the bias score of every occupation with the share of women in the base model's images.
+
+    Returns
+    -------
+    DataFrame
+        ``subject, split, share_women, bias_score, n, share, low, high``.
+    """
+    from probe.io.artifacts import read_table
+
+    subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
+    shares, _ = read_table(run.folder / SHARES, kind="shares")
+    config = run.config.evaluate
+    seen = shares[
+        (shares["side"] == "base")
+        & (shares["attribute"] == config.attribute)
+        & (shares["value"] == config.female)
+    ].set_index("subject")
+    return subjects[["subject", "split", "share_women", "bias_score"]].join(
+        seen[["n", "share", "low", "high"]], on="subject", how="inner"
+    )

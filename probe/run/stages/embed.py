@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from probe.errors import ArtifactError
 from probe.io.settings import Settings, setting
 from probe.run.files import EMBEDDED, EMBEDDINGS
 from probe.run.folder import Run, stale_files
-from probe.run.registry import Result, Stage, register
+from probe.run.registry import Record, Result, Stage, register
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class EmbedConfig(Settings):
 
 
 @dataclass(frozen=True)
-class EmbedResult:
+class EmbedResult(Record):
     """Number of prompts in the store, and width of their embeddings."""
 
     n_prompts: int
@@ -43,10 +42,6 @@ class EmbedResult:
             f"{self.n_prompts} prompts about {self.n_occupations} occupations and "
             f"{self.n_objects} objects{own}, {self.n_features} features each"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Every count."""
-        return asdict(self)
 
 
 @register

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import DIRECTION, EMBEDDED, EMBEDDINGS, FIT, MAP, SUBJECTS
 from probe.run.folder import Run, stale_files
-from probe.run.registry import Stage, register
+from probe.run.registry import Record, Stage, register
 from probe.stats.resampling import Resampling
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class FitConfig(Settings):
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Record):
     """Correlation of the bias score with labour shares, and the gap between the groups."""
 
     share_correlation: dict[str, float]
@@ -63,10 +63,6 @@ class FitResult:
             f"male minus female prompts on the direction: {gap['value']:.3f} "
             f"[{gap['low']:.3f}, {gap['high']:.3f}], from {self.n_pairs} pairs"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Every figure."""
-        return asdict(self)
 
 
 @register

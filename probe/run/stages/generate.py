@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from probe.errors import OptionError
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import MOESD, SIDES, correction_files
 from probe.run.folder import Run, lexicon_line, stale_files
-from probe.run.registry import Stage, register
+from probe.run.registry import Record, Stage, register
 from probe.run.routing import ROUTERS, intervention, names_table, target_line, target_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class GenerateConfig(Settings):
 
 
 @dataclass(frozen=True)
-class GenerateResult:
+class GenerateResult(Record):
     """How many pictures there are, and how many the correction leaves as they were."""
 
     n_images: int
@@ -73,10 +73,6 @@ class GenerateResult:
             f"{self.n_images} pictures of each model; the correction leaves {self.n_unchanged} as "
             "they were"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Both counts."""
-        return asdict(self)
 
 
 @register

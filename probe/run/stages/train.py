@@ -11,7 +11,7 @@ from probe.io.settings import settings_line
 from probe.moesd.config import TrainConfig
 from probe.run.files import DIRECTION, EMBEDDED, GATE, MOESD, correction_files
 from probe.run.folder import Run, stale_files
-from probe.run.registry import Stage, register
+from probe.run.registry import Record, Stage, register
 from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _CHANCE = 0.25
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Record):
     """Accuracy of the gate, and the bias score that remains after the correction."""
 
     gate_accuracy: dict[str, dict[str, float]]
@@ -49,10 +49,6 @@ class TrainResult:
                 f"{self.abstained[split]:.1%}), bias score left {left:.1%}"
             )
         return "\n".join(lines)
-
-    def to_json(self) -> dict[str, Any]:
-        """Every figure."""
-        return asdict(self)
 
 
 @register

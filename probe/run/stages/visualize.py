@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from probe.io.artifacts import atomic, hash_parts, read_json, write_json
 from probe.run.files import COMPARISON, EVALUATION, FIT, GATE, MAP, SUBJECTS, correction_files
 from probe.run.folder import Run, stale_files
-from probe.run.registry import STUDIES, Stage
+from probe.run.registry import STUDIES, Record, Stage
 
 MARK = "figures/provenance.json"
 PAGE = "report.html"
@@ -32,7 +32,7 @@ class Draw(Protocol):
 
 
 @dataclass(frozen=True)
-class VisualizeResult:
+class VisualizeResult(Record):
     """Which files were drawn."""
 
     files: list[str]
@@ -42,10 +42,6 @@ class VisualizeResult:
         """One line."""
         names = sorted({Path(name).stem for name in self.files})
         return f"{len(names)} figures, {len(self.files)} files: {', '.join(names)}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The files."""
-        return asdict(self)
 
 
 class Visualize(Stage):
@@ -90,7 +86,7 @@ class Visualize(Stage):
 
 
 @dataclass(frozen=True)
-class ReportResult:
+class ReportResult(Record):
     """The page and its size."""
 
     path: str
@@ -99,10 +95,6 @@ class ReportResult:
     def summary(self) -> str:
         """One line."""
         return f"{self.path} ({self.n_bytes / 1e6:.1f} MB, needs no other file)"
-
-    def to_json(self) -> dict[str, Any]:
-        """Both."""
-        return asdict(self)
 
 
 class Report(Stage):

@@ -10,7 +10,7 @@ import numpy as np
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.study import Study, StudyResult, Tables, base_shares
 from probe.stats.notation import bracketed
 from probe.text.templates import fill
 
@@ -37,19 +37,7 @@ class Mixture(Study):
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the shares of every occupation, seen and read."""
-        from probe.io.artifacts import read_table
-
-        subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
-        shares, _ = read_table(run.folder / SHARES, kind="shares")
-        words = run.config.evaluate
-        seen = shares[
-            (shares["side"] == "base")
-            & (shares["attribute"] == words.attribute)
-            & (shares["value"] == words.female)
-        ].set_index("subject")
-        table = subjects[["subject", "split", "share_women", "bias_score"]].join(
-            seen[["n", "share", "low", "high"]], on="subject", how="inner"
-        )
+        table = base_shares(run)
         read = _read(run, table["subject"].tolist())
         table = table.reset_index(drop=True).join(read)
         return {"mixture": table}, _result(table, run)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.study import Study, StudyResult, Tables, base_shares
 from probe.stats.notation import bracketed
 
 if TYPE_CHECKING:
@@ -44,20 +44,9 @@ class Prediction(Study):
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the prediction for every occupation."""
-        from probe.io.artifacts import read_table
         from probe.latent.prediction import SharePredictor
 
-        subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
-        shares, _ = read_table(run.folder / SHARES, kind="shares")
-        config = run.config.evaluate
-        seen = shares[
-            (shares["side"] == "base")
-            & (shares["attribute"] == config.attribute)
-            & (shares["value"] == config.female)
-        ].set_index("subject")
-        table = subjects[["subject", "split", "share_women", "bias_score"]].join(
-            seen[["n", "share"]], on="subject", how="inner"
-        )
+        table = base_shares(run).drop(columns=["low", "high"])
         table["n_women"] = (table["share"] * table["n"]).round().astype(int)
         known = table[table["split"] == "trained"]
         counts = ("bias_score", "n_women", "n")
