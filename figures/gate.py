@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from matplotlib.colors import Normalize
@@ -125,7 +126,7 @@ def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
             shares,
             colors=COUNT_COLORS,
             norm=Normalize(0, 1),
-            text=lambda row, column, _, counts=counts: str(counts.iat[row, column]),
+            text=partial(_count, counts),
         )
         axes.set(title=title, xlabel="gate's answer", aspect="equal")
     panels[0].set_ylabel("true class")
@@ -222,3 +223,7 @@ def _spread(classes: Series) -> Vector:
     golden = 0.6180339887498949  # the fraction whose multiples fill an interval most evenly
     offsets: Vector = 0.6 * ((order * golden) % 1.0 - 0.5)
     return offsets
+
+
+def _count(counts: DataFrame, row: int, column: int, _share: float) -> str:
+    return str(counts.iat[row, column])

@@ -45,7 +45,7 @@ def draw_heat(
     values = grid.to_numpy(float)
     shown = np.abs(values) if norm.vmin is not None and norm.vmin >= 0 else values
     write = text or (lambda row, column, value: number(value, 2))
-    labels = np.array([write(*place, value) for place, value in np.ndenumerate(values)])
+    labels = np.array([write(i, j, value) for (i, j), value in np.ndenumerate(values)])
     seaborn.heatmap(
         shown,
         annot=labels.reshape(values.shape),
@@ -62,8 +62,9 @@ def draw_heat(
     axes.set_facecolor("0.93")  # a cell without a value
     for row, column in marked:
         corner = (list(grid.columns).index(column), list(grid.index).index(row))
-        frame = {"fill": False, "edgecolor": OKABE_ITO["vermillion"], "linewidth": 1.6}
-        axes.add_patch(Rectangle(corner, 1, 1, zorder=4, clip_on=False, **frame))
+        frame = Rectangle(corner, 1, 1, fill=False, zorder=4, clip_on=False)
+        frame.set(edgecolor=OKABE_ITO["vermillion"], linewidth=1.6)
+        axes.add_patch(frame)
     names = [str(name) for name in grid.columns]
     turned: dict[str, Any] = {"rotation": 0}
     if sum(map(len, names)) > 20 and max(map(len, names)) > 3:
