@@ -25,7 +25,7 @@ import click
 )
 @click.option("--n-images", default=200, show_default=True, help="Pictures a subject to measure.")
 def main(out: Path, work: Path, n_images: int) -> None:
-    """Train every model of tinytown and measure it; interrupted, the same command goes on."""
+    """Train every model of tinytown and measure it; run the same command again to resume."""
     from cli.progress import ProgressBar
     from probe.io.artifacts import atomic
     from probe.text.lexicon import Lexicon
