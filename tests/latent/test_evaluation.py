@@ -6,7 +6,6 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
@@ -15,9 +14,6 @@ from probe.latent.erasure import MeanGapEraser
 from probe.latent.erasure.evaluation import _linear_probe, erasure_table
 from probe.latent.erasure.leace import LeaceEraser
 from probe.latent.erasure.lipstick import clusters_left
-from probe.latent.labels import as_codes
-from probe.stats.mean import mean_interval
-from probe.stats.proportion import proportion_interval
 from probe.stats.resampling import Resampling
 
 
@@ -263,46 +259,3 @@ def test_clusters_say_what_they_need():
         clusters_left(z, np.zeros(10))
     with pytest.raises(DegenerateDataError, match="all the same after erasure"):
         clusters_left(np.ones((10, 3)), lean)
-
-
-# Intervals
-
-
-@pytest.mark.parametrize(("n_hits", "n"), [(0, 5), (5, 5), (3, 7), (40, 100)])
-def test_a_share_has_scipys_exact_interval(n_hits, n):
-    reference = binomtest(n_hits, n).proportion_ci(method="exact")
-    found = proportion_interval(np.arange(n) < n_hits)
-    assert (found.value, found.low, found.high) == pytest.approx(
-        (n_hits / n, reference.low, reference.high)
-    )
-
-
-def test_hits_that_come_in_clusters_widen_the_interval():
-    is_hit = np.repeat(np.arange(40) % 2 == 0, 25)
-    clusters = np.repeat(np.arange(40), 25)
-    plain = proportion_interval(is_hit)
-    wide = proportion_interval(is_hit, clusters=clusters)
-    # 25 copies of each of 40 answers: sqrt(25) as wide
-    assert wide.high - wide.low == pytest.approx(5 * (plain.high - plain.low), rel=0.1)
-    assert (plain.n, wide.n) == (1000, 40)
-
-
-def test_the_interval_of_a_mean_is_that_of_its_standard_error():
-    values = np.random.default_rng(0).normal(size=2000)
-    found = mean_interval(values)
-    assert found.value == values.mean()
-    width = 2 * 1.96 * values.std() / np.sqrt(2000)
-    assert found.high - found.low == pytest.approx(
-        width, rel=0.06
-    )  # 2,000 draws place a quantile so well
-
-
-def test_intervals_say_what_they_need():
-    with pytest.raises(DataError, match="no rows"):
-        proportion_interval(np.zeros(0, dtype=bool))
-    with pytest.raises(DegenerateDataError, match="all 3 rows are of one cluster"):
-        proportion_interval(np.ones(3, dtype=bool), clusters=np.zeros(3, dtype=int))
-    with pytest.raises(ValueError, match="number of resamples is 0"):
-        mean_interval(np.ones(3), resampling=Resampling(0))
-    with pytest.raises(ShapeError, match=r"jobs have shape \(1, 2\); needed one of each of 2"):
-        as_codes([[1, 2]], n_rows=2, name="jobs")

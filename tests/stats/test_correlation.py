@@ -1,4 +1,4 @@
-"""Correlations and gaps with intervals: against scipy, planted answers, and coverage."""
+"""Correlations and slopes with intervals: against scipy, statsmodels and planted answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.association import share_correlation, share_regression
+from probe.stats.correlation import share_correlation, share_regression
 from probe.stats.resampling import percentile_limits
 
 
