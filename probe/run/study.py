@@ -53,7 +53,7 @@ class Study(StudyStage):
     inputs: tuple[str, ...] = ()
     """Files that it reads, relative to the run folder."""
     reads_settings: tuple[str, ...] = ()
-    """Stages whose settings it reads."""
+    """Settings that it reads: all of a stage (``"evaluate"``) or one (``"fit.estimator"``)."""
 
     @abstractmethod
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
@@ -96,8 +96,11 @@ class Study(StudyStage):
         """Hash the settings and everything that is read."""
         from probe.io.artifacts import hash_parts
 
-        tables = ["probe", *([self.name] if self.settings else []), *self.reads_settings]
-        lines = [settings_line(getattr(run.config, table)) for table in tables]
+        lines = []
+        for name in ("probe", *([self.name] if self.settings else []), *self.reads_settings):
+            table, _, chosen = name.partition(".")
+            found = getattr(run.config, table)
+            lines.append(f"{name}={getattr(found, chosen)}" if chosen else settings_line(found))
         return hash_parts(f"study of {self.name}", INTERVALS, *lines, run.hashes(*self.inputs))
 
     def _read(self, run: Run) -> dict[str, Any]:

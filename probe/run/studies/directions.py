@@ -39,7 +39,7 @@ class Directions(Study):
     tables = ("latent/directions.parquet", "latent/stability.parquet")
     file = "latent/directions.json"
     inputs = EMBEDDED
-    reads_settings = ("fit",)
+    reads_settings = ("fit.estimator",)
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the table of estimators, and the stability of the run's estimator."""
