@@ -8,7 +8,13 @@ from probe.arrays import Double
 from probe.errors import DegenerateDataError
 
 
-def equivalence_p(differences: Double, margin: float, *, others: Double | None = None) -> float:
+def equivalence_p(
+    differences: Double,
+    margin: float,
+    *,
+    others: Double | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> float:
     """Test whether a mean difference, or the sum of two, is within a margin, either way.
 
     Schuirmann's two one-sided t tests: the larger of the p-values against ``mean <= -margin`` and
@@ -25,6 +31,9 @@ def equivalence_p(differences: Double, margin: float, *, others: Double | None =
     others : ndarray of shape (m,), optional
         Independent numbers, at least 2, whose mean is added to the differences'; the t tests are
         then Welch's.
+    bounds : (float, float), optional
+        Smallest and largest value that a difference can have. Where all are alike, p is then that
+        of `probe.stats.mean.degenerate_test`, so that it agrees with the interval of the mean.
 
     Returns
     -------
@@ -45,17 +54,25 @@ def equivalence_p(differences: Double, margin: float, *, others: Double | None =
     Pharmacokinetics and Biopharmaceutics 15 (1987).
     """
     negated = None if others is None else -others
+    mirrored = None if bounds is None else (-bounds[1], -bounds[0])
     return max(
-        noninferiority_p(differences, margin, others=others),
-        noninferiority_p(-differences, margin, others=negated),
+        noninferiority_p(differences, margin, others=others, bounds=bounds),
+        noninferiority_p(-differences, margin, others=negated, bounds=mirrored),
     )
 
 
-def noninferiority_p(differences: Double, margin: float, *, others: Double | None = None) -> float:
+def noninferiority_p(
+    differences: Double,
+    margin: float,
+    *,
+    others: Double | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> float:
     """Test whether a mean difference is certainly not below minus the margin.
 
     The one-sided t test against ``mean <= -margin``, never below ``2^-n``; parameters, errors and
-    the role of ``others`` are those of `equivalence_p`, which is the larger one of two such tests.
+    the roles of ``others`` and ``bounds`` are those of `equivalence_p`, which is the larger one of
+    two such tests.
     """
     from scipy.stats import ttest_ind_from_stats
 
@@ -69,7 +86,13 @@ def noninferiority_p(differences: Double, margin: float, *, others: Double | Non
     n = len(differences) if others is None else min(len(differences), len(others))
     smallest = 0.5**n
     if spread + beside <= 1e-12:  # rounding: a t test has no scale
-        return smallest if mean - negative > -margin else 1.0
+        if not mean - negative > -margin:
+            return 1.0
+        if bounds is None:
+            return smallest
+        from probe.stats.mean import degenerate_test
+
+        return degenerate_test(mean, n, bounds, null=max(-margin, bounds[0])).p / 2
     # a sum, as a difference from the negative; where that is 0, Welch's test is Student's
     samples = mean + margin, spread, len(differences), negative, beside, len(added)
     found = ttest_ind_from_stats(*samples, equal_var=False, alternative="greater")

@@ -12,7 +12,7 @@ from probe.errors import DegenerateDataError
 from probe.run.evaluation.equivalence import CAPTIONS, comparable_quality
 from probe.run.evaluation.measurement import Measurement
 from probe.stats.equivalence import equivalence_p
-from probe.stats.mean import mean_interval
+from probe.stats.mean import mean_interval, mean_test
 from probe.stats.resampling import Resampling
 
 MARGINS = {"clip_margin": 1.0, "recognition_margin": 0.05}
@@ -186,3 +186,12 @@ def test_the_interval_of_a_mean_is_about_students():
     # as wide as Student's; these 10 have a longer tail below, which Student's does not look at
     assert found.high - found.low == pytest.approx(high - low, rel=0.05)
     assert found.low < low < found.high < high
+
+
+def test_alike_bounded_differences_are_as_equivalent_as_their_interval_says():
+    nothing = np.zeros(40)
+    found = mean_test(nothing, bounds=(-1.0, 1.0))
+    assert equivalence_p(nothing, 0.05, bounds=(-1.0, 1.0)) == pytest.approx(0.95**40)
+    for margin in (0.05, 0.08, 0.09, 0.2):  # p at most 0.025: the 95 % interval lies within
+        p = equivalence_p(nothing, margin, bounds=(-1.0, 1.0))
+        assert (p <= 0.025) == (found.high < margin)

@@ -37,7 +37,9 @@ def keeps(base: pd.Series, other: pd.Series, *, margin: float, resampling: Resam
     dict
         Of the mean change ``value, low, high, p, unit, n``; ``margin``, ``p_noninferior`` (see
         `probe.stats.equivalence.noninferiority_p`) and ``is_kept``. Of fewer than two occupations
-        nothing is known: ``is_kept`` alone, False.
+        nothing is known: ``is_kept`` alone, False. Where no occupation changes, the sign test of
+        `noninferiority_p` decides, and not the interval: that bounds other occupations, which a
+        comparison on these ones is not about.
     """
     change = (other - base).dropna().to_numpy(dtype=float)
     if len(change) < 2:

@@ -57,7 +57,7 @@ def comparable_quality(
     ) -> Found:
         return {
             **asdict(mean_interval(rows, bounds=bounds, unit="occupations", **drawing)),
-            "p_equivalent": equivalence_p(rows, margin),
+            "p_equivalent": equivalence_p(rows, margin, bounds=bounds),
             "margin": margin,
         }
 
