@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from probe.audit.missing_label_bounds import is_seen
 from probe.errors import OptionError
 from probe.images.plan import METADATA, GenerationPlan
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.missing_labels import is_seen
 from probe.run.folder import Run
 from probe.run.image_batches import draw_pictures
 from probe.stats.mean import mean_interval

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from figures.text.sentences import missing_faces
+from probe.audit.missing_label_bounds import seen_on_both
 from probe.errors import DataError, DegenerateDataError
 from probe.images.faces import detectors
 from probe.images.faces.face import Face
@@ -21,7 +22,6 @@ from probe.run.config import Config
 from probe.run.evaluation import evaluators
 from probe.run.evaluation.failure_examples import worst_pictures
 from probe.run.evaluation.measurement import Measurement
-from probe.run.evaluation.missing_labels import seen_on_both
 from probe.run.folder import Run
 from probe.stats.resampling import Resampling
 

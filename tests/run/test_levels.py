@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from probe.audit.failures import share_over
 from probe.images.plan import GenerationPlan
 from probe.run.studies.levels.plan import plan_levels
 from probe.run.studies.levels.study import LEVEL_WORDS, LevelsConfig
-from probe.run.studies.levels.tables import clustered_share, measure_levels
+from probe.run.studies.levels.tables import measure_levels
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
 from probe.text.challenge_prompts import CHALLENGES, PromptTemplates
@@ -141,10 +142,10 @@ def test_every_figure_has_an_interval_around_it_and_a_number():
 
 def test_where_nothing_differs_the_interval_is_that_of_as_many_trials_as_occupations():
     subjects = pd.Series(["a", "b", "c"]).repeat(20)
-    none = clustered_share(np.zeros(60, dtype=bool), subjects)
+    none = share_over(subjects, np.zeros(60, dtype=bool))
     assert none["high"] == binomial_interval(0, 3).high
-    every = clustered_share(np.ones(60, dtype=bool), subjects)
-    assert (every["low"], every["n"]) == (pytest.approx(binomial_interval(3, 3).low), 60)
+    every = share_over(subjects, np.ones(60, dtype=bool))
+    assert (every["low"], every["n_images"]) == (pytest.approx(binomial_interval(3, 3).low), 60)
     unchanged = measured(pairs("noun", ("female", "male")))
     change = unchanged.loc[("all", "adherence_difference", "")]
     bound = pytest.approx(binomial_interval(0, 4).high)
@@ -155,7 +156,7 @@ def test_pictures_that_stand_and_fall_together_tell_less():
     subjects = pd.Series(np.arange(10).repeat(20))
     together = (subjects < 5).to_numpy()
     alone = np.arange(200) % 2 == 0
-    wide, narrow = (clustered_share(hits, subjects) for hits in (together, alone))
+    wide, narrow = (share_over(subjects, hits) for hits in (together, alone))
     assert wide["high"] - wide["low"] > 0.3
     # as many independent pictures, and no more: that all occupations agree may be chance
     ends = binomial_interval(100, 200)

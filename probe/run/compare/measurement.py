@@ -9,16 +9,16 @@ from typing import Any
 import pandas as pd
 
 from probe.arrays import Counts
+from probe.audit import failures
 from probe.audit.fairness import count_labels, fairness_figures, paired_difference
+from probe.audit.missing_label_bounds import is_seen
 from probe.errors import DegenerateDataError
 from probe.images.quality.kid import kid
 from probe.run.compare.fairest import compare_with_fairest, keeps
 from probe.run.compare.methods import BASE, ORACLE
 from probe.run.compare.pictures import Seen
-from probe.run.evaluation import failures
 from probe.run.evaluation.equivalence import like_for_like, over_captions
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
-from probe.run.evaluation.missing_labels import is_seen
 from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from probe.audit.failures import mean_over, share_over
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.failures import mean_over, share_over
 from probe.run.folder import Run
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from probe.audit.missing_label_bounds import is_seen
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.measurement import Measurement
-from probe.run.evaluation.missing_labels import is_seen
 from probe.stats.equivalence import equivalence_p
 from probe.stats.resampling import Resampling
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from probe.audit import failures
 from probe.audit.fairness import count_labels
-from probe.run.evaluation import failures
-from probe.run.evaluation.missing_labels import is_seen
+from probe.audit.missing_label_bounds import is_seen
 from probe.run.files import SIDES
 
 FAILURES = ("gate_missed", "overcorrected", "explicit_changed", "non_person_changed", "overfit")

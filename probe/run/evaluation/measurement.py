@@ -9,21 +9,21 @@ from typing import Any
 import pandas as pd
 
 from probe.arrays import Counts
+from probe.audit import failures
 from probe.audit.fairness import (
     count_labels,
     fairness_figures,
     paired_difference,
 )
-from probe.errors import DegenerateDataError
-from probe.run.evaluation import failures
-from probe.run.evaluation.evaluators import SUBJECT_SEEN
-from probe.run.evaluation.missing_labels import (
+from probe.audit.missing_label_bounds import (
     bound_difference,
     bound_figures,
     bound_share,
     count_missing,
     is_seen,
 )
+from probe.errors import DegenerateDataError
+from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
 

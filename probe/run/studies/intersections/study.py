@@ -43,8 +43,8 @@ class Intersections(Study):
         """Return the cells of every intersection, and of the prompts that ask for them."""
         import pandas as pd
 
+        from probe.audit.missing_label_bounds import is_seen, seen_on_both
         from probe.io.artifacts import read_table
-        from probe.run.evaluation.missing_labels import is_seen, seen_on_both
         from probe.run.image_pairs import draw_both
         from probe.run.studies.intersections.asked import (
             FOLDER,

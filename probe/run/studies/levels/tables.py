@@ -11,16 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from probe.arrays import Double, Mask
+from probe.audit.failures import share_over
 from probe.audit.fairness import (
     count_labels,
     fairness_figures,
     paired_difference,
 )
+from probe.audit.missing_label_bounds import is_seen
 from probe.run.evaluation.measurement import SPLITS
-from probe.run.evaluation.missing_labels import is_seen
 from probe.run.files import SIDES
 from probe.stats.mean import mean_interval
-from probe.stats.proportion import proportion_interval
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 Found = dict[str, Any]
@@ -107,22 +107,6 @@ def measure_levels(
     return pd.DataFrame(rows, columns=columns)
 
 
-def clustered_share(is_hit: Mask, subjects: pd.Series) -> Found:
-    """Give a share of pictures with its 95 % interval over occupations.
-
-    That of `probe.stats.proportion.proportion_interval`, with occupations as clusters. Of a single
-    occupation, over its pictures.
-
-    Returns
-    -------
-    dict
-        ``value, low, high, n``.
-    """
-    clusters = pd.factorize(subjects)[0] if subjects.nunique() > 1 else None
-    found = proportion_interval(is_hit, clusters=clusters)
-    return {"value": found.value, "low": found.low, "high": found.high, "n": len(is_hit)}
-
-
 def _measures(
     of: pd.DataFrame, values: Sequence[str], words: Mapping[str, str], drawing: Mapping[str, Any]
 ) -> Iterator[Found]:
@@ -132,7 +116,7 @@ def _measures(
         wanted = of["asked"].map(dict(words))
         right = {side: (of[f"seen_{side}"] == wanted).to_numpy() for side in SIDES}
         for side, is_right in right.items():
-            found = clustered_share(is_right, subjects)
+            found = _share(is_right, subjects)
             yield {"measure": "adherent", "side": side, **found}
         change = right["moesd"].astype(float) - right["base"]
         yield {"measure": "adherence_difference", **_mean(change, subjects, drawing)}
@@ -144,16 +128,16 @@ def _measures(
     difference = asdict(paired_difference(*counts, **drawing))
     yield {"measure": "mad_difference", **difference, "n": len(of)}
     prompts = of.drop_duplicates("prompt")
-    opened = clustered_share(prompts["is_open"].to_numpy(bool), prompts["subject"])
+    opened = _share(prompts["is_open"].to_numpy(bool), prompts["subject"])
     yield {"measure": "opened", **opened}
     is_changed = (of["key_base"] != of["key_moesd"]).to_numpy()
-    yield {"measure": "changed", **clustered_share(is_changed, subjects)}
+    yield {"measure": "changed", **_share(is_changed, subjects)}
     if is_changed.any():
         changed = of[is_changed]
         is_other = (changed["seen_base"] != changed["seen_moesd"]).to_numpy()
         yield {
             "measure": "relabelled",
-            **clustered_share(is_other, changed["subject"]),
+            **_share(is_other, changed["subject"]),
         }
 
 
@@ -170,3 +154,9 @@ def _mean(change: Double, subjects: pd.Series, drawing: Mapping[str, Any]) -> Fo
 def _counts(of: pd.DataFrame, side: str, values: Sequence[str]) -> npt.NDArray[np.integer]:
     seen = of[f"seen_{side}"].tolist()
     return count_labels(of["subject"].tolist(), seen, values=values)[1]
+
+
+def _share(is_hit: Mask, subjects: pd.Series) -> Found:
+    """Give a share of pictures with its interval over occupations; ``n`` counts pictures."""
+    found = share_over(subjects, is_hit)
+    return {key: found[key] for key in ("value", "low", "high")} | {"n": found["n_images"]}

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from probe.run.evaluation import failures
+from probe.audit import failures
 from probe.stats.interval import Interval
 
 N = np.full(4, 20)
