@@ -85,7 +85,8 @@ class Config:
         if (schema := data.pop("schema", None)) != SCHEMA:
             raise ArtifactError(
                 f"{path} has schema {schema} but this version reads schema {SCHEMA}; "
-                "start a new run in another folder"
+                f"make the run again in another folder with `moesd-probe run FOLDER --model "
+                f"{data.get('model', 'MODEL')}`"
             )
         model = data.pop("model", None)
         if not isinstance(model, str) or not model:

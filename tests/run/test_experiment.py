@@ -96,7 +96,11 @@ def test_the_file_explains_every_setting():
         ("strength = 500.0", "strength = nan", "strength is nan; needed a finite number"),
         ("n_images = 8", 'n_images = "8"', "n_images is '8'; needed a value of type int"),
         ("n_images = 8", "n_images = true", "n_images is True; needed a value of type int"),
-        ("schema = 2", "schema = 1", "has schema 1 but this version reads schema 2"),
+        (
+            "schema = 2",
+            "schema = 1",
+            "reads schema 2; make the run again .* `moesd-probe run",
+        ),
         ("[fit]", "[fitt]", r"no use for 'fitt'; known are .* embed, fit, train"),
         ("schema = 2", "schema = = 2", "is not TOML"),
         ('objective = "both"', 'objective = "all"', "needed one of latent, diffusion, both"),
