@@ -152,7 +152,7 @@ def test_a_run_looks_at_faces_once_they_are_asked_for(finished_run, tmp_path, mo
     assert found["missing"]["base"]["ambiguous"] == int((neutral["gender"] == A).sum())
     told = call(run)
     assert told.startswith("evaluate: skipped (")
-    assert "Seen in faces: " in told
+    assert "Attributes are read from detected faces" in told
     assert call(run, "--face-margin", "0.5").startswith("evaluate: made")
     assert call(run, "--faces", "").startswith("evaluate: made")
     assert (labels.read_bytes(), (run / "evaluation/quality.json").read_bytes()) == (

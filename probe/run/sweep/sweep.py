@@ -68,10 +68,12 @@ class SweepResult:
             settings = {c: first[c] for c in rows if str(c).count(".") == 1}
             sides: dict[str, Any] = {}
             for row in rows.itertuples():
-                found = {"value": row.value, "low": row.low, "high": row.high}
+                found: dict[str, Any] = {"value": row.value, "low": row.low, "high": row.high}
                 for end in ("floor", "asked"):
                     if (value := getattr(row, end)) == value:
                         found[end] = value
+                if row.unit:
+                    found |= {"unit": row.unit, "n": row.n}
                 sides.setdefault(str(row.side), {})[str(row.figure)] = found
             variants.append(
                 {
@@ -97,7 +99,8 @@ class Sweep:
     side and figure: ``variant``, a column ``stage.setting`` for each axis, ``n_trainable``,
     ``on_front`` (no other variant has at most as many weights and at most its MAD), ``side``,
     ``figure``, ``value``, ``low``, ``high``, ``floor`` and ``asked`` (NaN where there is none, see
-    `probe.run.sweep.target_curve.measure_met`) and ``n_images`` a subject.
+    `probe.run.sweep.target_curve.measure_met`), ``unit`` and ``n`` of the interval, and ``n_images``
+    a subject.
 
     Parameters
     ----------
@@ -197,6 +200,8 @@ class Sweep:
                 **{end: found[end] for end in ("value", "low", "high")},
                 "floor": found.get("floor", np.nan),
                 "asked": found.get("asked", np.nan),
+                "unit": found.get("unit", ""),
+                "n": found.get("n", 0),
                 "n_images": quality["n_images"]["per_subject"],
             }
             for side in SIDES.values()
