@@ -41,6 +41,8 @@ def throwaway(monkeypatch):
         sys.modules.pop("moesd_probe_lengths", None)
         for registered in (STUDIES._items, figures._FIGURES, SOURCES):
             registered.pop("lengths", None)
+        for command in main.commands.values():
+            vars(command).pop("_derived", None)
 
 
 def call(*arguments):

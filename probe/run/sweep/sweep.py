@@ -99,8 +99,8 @@ class Sweep:
     side and figure: ``variant``, a column ``stage.setting`` for each axis, ``n_trainable``,
     ``on_front`` (no other variant has at most as many weights and at most its MAD), ``side``,
     ``figure``, ``value``, ``low``, ``high``, ``floor`` and ``asked`` (NaN where there is none, see
-    `probe.run.sweep.target_curve.measure_met`), ``unit`` and ``n`` of the interval, and ``n_images``
-    a subject.
+    `probe.run.sweep.target_curve.measure_met`), ``unit`` and ``n`` of the interval, and
+    ``n_images`` a subject.
 
     Parameters
     ----------
