@@ -52,7 +52,9 @@ def call(*arguments):
 def option_of(name, command="probe"):
     """The option of a command, derived anew: commands derive their options once."""
     vars(main.commands[command]).pop("_derived", None)
-    options = main.commands[command].get_params(click.Context(main.commands[command]))
+    options = main.commands[command].get_params(
+        click.Context(main.commands[command], help_option_names=["-h", "--help"])
+    )
     return next((each for each in options if each.name == name), None)
 
 
