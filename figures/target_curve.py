@@ -1,4 +1,4 @@
-"""The figure of the dial: the shares that were asked for, and what the pictures show of them."""
+"""Shares that were asked for against the shares that the images show."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_inspect_says_what_the_gate_does_and_why(finished_run):
 
 def test_inspect_names_the_words_that_say_a_gender(finished_run):
     text = call("inspect", finished_run, "Sheila, a nurse in Virginia").stdout
-    assert "words     Sheila, not Virginia (place)" in text
+    assert "words       Sheila, not Virginia (place)" in text
 
 
 def test_info_is_a_table_of_files_with_their_origin(finished_run):

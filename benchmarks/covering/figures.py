@@ -69,11 +69,11 @@ def _setting(
         moved = cell_shifts(counts, other, resampling=Resampling(_N_BOOTSTRAP))[0]
         mean = spread[0] / sum(spread)
         shifted += moved.low <= (KEPT - 1) * (mean - 0.5) <= moved.high
-    told = f"{name}, {n_subjects} subjects"
+    setting = f"{name}, {n_subjects} subjects"
     for (kind, of), found in hits.items():
         width = {"width": round(widths[of] / n_trials, 4)} if kind == "observed" else {}
-        yield row(f"{of.upper()}, {kind}", n, told, found / n_trials, **width)
-    yield row("shift of a cell, paired", n, told, shifted / n_trials)
+        yield row(f"{of.upper()}, {kind}", n, setting, found / n_trials, **width)
+    yield row("shift of a cell, paired", n, setting, shifted / n_trials)
 
 
 def _paired(counts: np.ndarray, other: np.ndarray, seed: int) -> dict[str, Interval]:
@@ -113,10 +113,10 @@ def calibrated(n_trials: int) -> Iterator[dict[str, Any]]:
                         hits[of] += found.low <= before[of] <= found.high
                     change = calibrated_difference(counts, other, known, **options)
                     changed += change.low <= after["mad"] - before["mad"] <= change.high
-                told = f"{name}, {n_subjects} subjects"
+                setting = f"{name}, {n_subjects} subjects"
                 for of, found in hits.items():
-                    yield row(f"{of.upper()}, calibrated", n, told, found / n_trials)
-                yield row("MAD, paired and calibrated", n, told, changed / n_trials)
+                    yield row(f"{of.upper()}, calibrated", n, setting, found / n_trials)
+                yield row("MAD, paired and calibrated", n, setting, changed / n_trials)
 
 
 def hidden(n_trials: int) -> Iterator[dict[str, Any]]:
@@ -133,8 +133,8 @@ def hidden(n_trials: int) -> Iterator[dict[str, Any]]:
                     counts = rng.multinomial(n, shares).reshape(n_subjects, 2, 2)
                     found = divide_unfairness(counts, attributes)
                     hits += found.hidden.low <= truth <= found.hidden.high
-                told = f"{name}, {n_subjects} subjects"
-                yield row("hidden in an intersection (information)", n, told, hits / n_trials)
+                setting = f"{name}, {n_subjects} subjects"
+                yield row("hidden in an intersection (information)", n, setting, hits / n_trials)
 
 
 def expected(shares: np.ndarray, n: int, rates: np.ndarray | None = None) -> dict[str, float]:

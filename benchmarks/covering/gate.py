@@ -42,8 +42,8 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
                 errors.append(
                     calibration_error(*answers, clusters=templates, resampling=resampling)
                 )
-            told = f"probabilities too high by {excess}"
-            yield row("calibration error, at as many templates", n, told, held(errors))
+            setting = f"probabilities too high by {excess}"
+            yield row("calibration error, at as many templates", n, setting, held(errors))
 
 
 def _noise(rng: np.random.Generator, n: int) -> np.ndarray:

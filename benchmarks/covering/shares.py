@@ -90,9 +90,9 @@ def cells(n_trials: int) -> Iterator[dict[str, Any]]:
                 every += all(held)
                 chosen = worst_cell(found)
                 worst += chosen is None or held[found.index(chosen)]
-            told = f"{name}, 6 cells, 10 subjects alike"
-            yield row("share of cells, all at once", n, told, every / n_trials)
-            yield row("share of the worst cell", n, told, worst / n_trials)
+            setting = f"{name}, 6 cells, 10 subjects alike"
+            yield row("share of cells, all at once", n, setting, every / n_trials)
+            yield row("share of the worst cell", n, setting, worst / n_trials)
 
 
 def corrected(n_trials: int) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 from probe.run.files import EMBEDDINGS, MOESD
 from probe.run.folder import Run
 from probe.run.routing import read_base_shares
+from probe.stats.notation import number, percent
 
 N_NEIGHBOURS = 5
 
@@ -62,20 +63,23 @@ class Inspection:
                 f"between {self.neutral_below:.4f} and {self.explicit_above:.4f}: {skew}-skewed by "
                 "the thresholds"
             )
-        chances = ", ".join(f"{name} {p:.1%}" for name, p in self.probabilities.items())
+        chances = ", ".join(f"{name} {percent(p)}" for name, p in self.probabilities.items())
         unsure = ", unsure: left alone" if self.is_abstained else ""
+        after = number(self.bias_score_corrected, 4)
         lines = [
-            f"prompt    {self.prompt}",
-            f"bias score      {self.bias_score:+.4f} ({place})",
-            f"gate      {self.route} ({chances}){unsure}",
-            f"expert    {self.expert}",
-            f"shift     {self.shift:.4f}; bias score after {self.bias_score_corrected:+.4f}",
+            f"prompt      {self.prompt}",
+            f"bias score  {number(self.bias_score, 4)} ({place})",
+            f"gate        {self.route} ({chances}){unsure}",
+            f"expert      {self.expert}",
+            f"shift       {self.shift:.4f}; bias score after {after}",
         ]
         if self.words or self.passed_over:
             passed = [f"not {word} ({why})" for word, why in self.passed_over]
-            lines.insert(3, f"words     {', '.join([*self.words, *passed])}")
+            lines.insert(3, f"words       {', '.join([*self.words, *passed])}")
         if self.share is not None:
-            lines.insert(2, f"share     {self.share:.0%} women, read off the denoiser")
+            lines.insert(
+                2, f"share       {percent(self.share, 0)} women, estimated from the denoiser"
+            )
         for title, neighbours in (("before", self.nearest_before), ("after", self.nearest_after)):
             lines.append(f"nearest {title}:")
             lines += [f"  {cosine:.4f}  {prompt}" for prompt, cosine in neighbours]
