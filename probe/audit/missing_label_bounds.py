@@ -1,4 +1,4 @@
-"""Pictures of a run in which no value was seen: which they are, and what they could have shown."""
+"""Pictures without a label: which they are, and how far they could change a figure."""
 
 from __future__ import annotations
 

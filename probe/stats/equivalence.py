@@ -6,6 +6,7 @@ import numpy as np
 
 from probe.arrays import Double
 from probe.errors import DegenerateDataError
+from probe.stats.mean import degenerate_test
 
 
 def equivalence_p(
@@ -90,8 +91,6 @@ def noninferiority_p(
             return 1.0
         if bounds is None:
             return smallest
-        from probe.stats.mean import degenerate_test
-
         return degenerate_test(mean, n, bounds, null=max(-margin, bounds[0])).p / 2
     # a sum, as a difference from the negative; where that is 0, Welch's test is Student's
     samples = mean + margin, spread, len(differences), negative, beside, len(added)
