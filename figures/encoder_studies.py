@@ -12,7 +12,6 @@ from figures.marks import legend_below
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
-    COLUMN,
     COUNT_COLORS,
     GREY,
     MIDDLE,
@@ -34,67 +33,36 @@ PROBES = {
     "kept_occupation": ("occupation, linear probe", "^", OKABE_ITO["blue"]),
 }
 """Column of an accuracy, its name, marker and colour; the first three should fall to chance."""
-UNITS = {
-    "pair": (OKABE_ITO["blue"], "o"),
-    "template": (OKABE_ITO["orange"], "s"),
-    "occupation": (GREY, "^"),
-}
-"""Colour and marker of what is resampled."""
 
 
 @table_figure(
     "estimators",
-    reads=add_source("directions", "estimator angle_median angle_high n_clusters correlation"),
-    caption="Left: angle between each estimator's bias axis and the axes of resampled training "
-    "occupations. Right: cosines between the axes.",
-    alt="Dot plot of angles by estimator beside a table of cosines.",
+    reads=add_source(
+        "directions", "estimator correlation correlation_low correlation_high n_subjects"
+    ),
+    caption="Left: correlation of the occupations' bias scores with the share of women, by "
+    "estimator of the bias axis, with 95 % intervals. Right: cosines between the axes.",
+    alt="Dot plot of correlations by estimator beside a table of cosines.",
 )
 @styled
 def estimator_agreement(table: DataFrame) -> Figure:
-    """Draw the stability of each estimator's axis in degrees, and the cosines ``cosine_NAME``."""
+    """Draw each estimator's correlation with the labour shares, and the cosines ``cosine_NAME``."""
     import pandas
 
     names = table["estimator"].tolist()
     figure = StyledFigure(figsize=WIDE, layout="constrained")
     left, right = figure.subplots(1, 2)
     height = np.arange(len(names))
-    left.hlines(height, table["angle_median"], table["angle_high"], color=GREY)
-    left.scatter(table["angle_median"], height, color=OKABE_ITO["blue"], zorder=3, label="median")
-    left.scatter(table["angle_high"], height, color=GREY, marker="|", label="95 % below")
-    left.set(yticks=height, yticklabels=names, xlabel="degrees from the axis of all occupations")
-    left.set_xlim(left=0)
+    left.hlines(height, table["correlation_low"], table["correlation_high"], color=GREY)
+    left.scatter(table["correlation"], height, color=OKABE_ITO["blue"], zorder=3)
+    n = table["n_subjects"].max()
+    left.set(yticks=height, yticklabels=names, xlabel=f"r with share of women, {n} occupations")
     left.invert_yaxis()
-    legend_below(figure, left)
     cosines = table[[f"cosine_{name}" for name in names]].to_numpy(float)
     grid = pandas.DataFrame(cosines, index=names, columns=names)[::-1]  # rows are drawn upwards
     draw_heat(right, grid, colors=COUNT_COLORS, norm=Normalize(0, 1))
     right.set_aspect("equal")
     right.set_title("cosine of the axes")
-    return figure
-
-
-@table_figure(
-    "stability",
-    reads=add_source("stability", "unit n_units cosine low high"),
-    caption="Cosine of the axes of two disjoint sets of pairs, templates or occupations, against "
-    "the size of the sets, with the central 95 % of the splits.",
-    alt="Curves of cosine against number of units.",
-)
-@styled
-def axis_stability(table: DataFrame) -> Figure:
-    """Draw the cosine of the axes of two disjoint sets, against the size of the sets."""
-    figure = StyledFigure(figsize=COLUMN, layout="constrained")
-    axes = figure.subplots()
-    for unit, rows in table.groupby("unit", sort=False):
-        color, marker = UNITS.get(str(unit), (OKABE_ITO["black"], "D"))
-        axes.fill_between(rows["n_units"], rows["low"], rows["high"], color=color, alpha=0.15)
-        axes.plot(
-            rows["n_units"], rows["cosine"], marker=marker, markersize=3.5, color=color, label=unit
-        )
-    axes.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
-    axes.set_xscale("log", base=2)
-    axes.set(xlabel="number in each set", ylabel="cosine of two axes")
-    legend_below(figure, axes)
     return figure
 
 

@@ -39,7 +39,7 @@ def studied(tmp_path_factory, model_folder, small_lexicon) -> Path:
     experiment.set("generate", n_images=8).set("evaluate", n_bootstrap=50)
     for stage in ("embed", "fit", "train", "generate", "evaluate"):
         getattr(experiment, stage)()
-    experiment.probe("intersections", n_bootstrap=50, n_refits=1)
+    experiment.probe("intersections", n_bootstrap=50)
     return folder
 
 

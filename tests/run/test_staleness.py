@@ -62,6 +62,6 @@ def test_another_direction_makes_the_correction_stale(run):
 @pytest.mark.parametrize("study", ["directions", "association", "tracing"])
 def test_more_resamples_of_fit_leave_a_study_up_to_date(run, study):
     experiment = Experiment.open(run)
-    assert experiment.probe(study, n_bootstrap=20, n_refits=2)[0].was_made
+    assert experiment.probe(study, n_bootstrap=20)[0].was_made
     assert experiment.fit(n_bootstrap=77).was_made
     assert not experiment.probe(study)[0].was_made

@@ -24,7 +24,7 @@ from probe.run.registry import STUDIES, studies
 from probe.run.stages import fit
 from probe.text.embeddings import EmbeddingStore
 
-QUICK = {"n_bootstrap": 50, "n_refits": 4, "n_level_images": 2}
+QUICK = {"n_bootstrap": 50, "n_level_images": 2}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_table_of_directions_holds_the_axis_of_the_run(studied):
     cosines = table.set_index("estimator")[[f"cosine_{name}" for name in ESTIMATORS]].to_numpy()
     np.testing.assert_allclose(cosines, cosines.T)
     np.testing.assert_allclose(np.diag(cosines), 1.0)
-    assert (table["angle_median"] <= table["angle_high"]).all()
+    assert table["correlation"].between(table["correlation_low"], table["correlation_high"]).all()
 
 
 def test_another_estimator_gives_another_axis_and_the_studies_are_late(run):
@@ -163,7 +163,7 @@ def test_without_pictures_all_other_studies_are_done_and_the_rest_say_why_not(ru
 
 def test_before_training_probe_does_what_needs_the_text_alone(run):
     shutil.rmtree(run / "moesd")
-    outcomes = Experiment.open(run).probe(n_refits=1)
+    outcomes = Experiment.open(run).probe()
     skipped = {outcome.stage for outcome in outcomes if "requires" in outcome.why}
     assert skipped == {study.name for study in studies() if study.requires != ("fit",)}
     assert "gate" in skipped
@@ -243,7 +243,7 @@ def test_association_tests_permute_gendered_words_and_not_their_prompts(studied)
 
 
 @pytest.mark.parametrize(
-    "name", ["estimators", "stability", "association", "erasure", "trace", "supervised_map"]
+    "name", ["estimators", "association", "erasure", "trace", "supervised_map"]
 )
 def test_the_figures_of_a_run_are_drawn(studied, name):
     figure, data = build(RunFiles(studied), name)
