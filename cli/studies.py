@@ -126,22 +126,26 @@ def sweep(
     device: str,
     as_json: bool,
 ) -> None:
-    """Train, draw and measure RUN again and again with other settings.
+    """Train, generate and measure RUN again and again with other settings.
 
     Every variant is a run of its own in RUN/sweeps/NAME, which begins with what RUN has made, so
     that nothing is made twice. Seeds (train.seed=1,2,3), data sizes (train.n_examples=50,150,500),
     adapters (train.width=8,16,32) and guidance (generate.guidance_scale=1,3,7.5) are swept alike.
-    Targets are drawn as requested against measured share: --over generate.routing=calibrated --over
-    generate.target=0.1,0.5,0.9, and so is generate.strength=0,0.5,1.
     """
     from figures.sweep import draw_sweep
-    from probe.run.sweep import Sweep, parse_axis
+    from probe.run.sweep import parse_axes, run_sweep
 
-    over = [parse_axis(text) for text in axes]
     with ProgressBar() as bar:
-        swept = Sweep(run, over, name=name, n_images=n_images, device=device, progress=bar)
-        result = swept.run(on_line=None if as_json else bar.echo)
-        files = draw_sweep(run, swept.name)
+        result = run_sweep(
+            run,
+            parse_axes(axes),
+            name=name,
+            n_images=n_images,
+            device=device,
+            progress=bar,
+            on_line=None if as_json else bar.echo,
+        )
+        files = draw_sweep(run, result.name)
     if as_json:
         echo_json(result.to_json())
     else:

@@ -9,16 +9,7 @@ import numpy as np
 
 from figures.drawing import write_table_figure
 from figures.marks import draw_ends, legend_below, name_points
-from figures.style import (
-    GREY,
-    MIDDLE,
-    OKABE_ITO,
-    SIDE_COLORS,
-    WIDE,
-    StyledFigure,
-    styled,
-)
-from figures.target_curve import SHIFTS, SPLITS, TARGET, target_curve
+from figures.style import GREY, MIDDLE, OKABE_ITO, SIDE_COLORS, WIDE, StyledFigure, styled
 from probe.io.artifacts import read_table
 
 if TYPE_CHECKING:
@@ -28,9 +19,16 @@ if TYPE_CHECKING:
 
     from probe.arrays import Vector
 
-MEASURES = {"mad": "MAD", "off_target": "distance from the target"}
-STRENGTH = "generate.strength"
-"""The setting against which the distance from the target is drawn, and the way asked for."""
+SPLITS = {
+    "trained": ("training occupations", "o", "-"),
+    "held_out": ("held-out occupations", "s", "--"),
+}
+"""Split, its name, marker and line."""
+SHIFTS = {
+    **{("base", "trained"): -2.4, ("base", "held_out"): -0.8},
+    **{("moesd", "trained"): 0.8, ("moesd", "held_out"): 2.4},
+}
+"""Points by which what belongs to one place is moved apart, so that no interval hides another."""
 LEAST_SHARE = 0.9
 """Where the axis of shares begins at the latest, so that a picture of a thousand makes no cliff."""
 
@@ -41,7 +39,6 @@ def draw_sweep(run: Path, name: str) -> list[Path]:
     table, made = read_table(path, kind="sweep")
     settings = _settings(table)
     draw = sweep_curve if len(settings) == 1 else sweep_front
-    draw = target_curve if settings == [TARGET] else draw
     target = Path(run) / "figures" / "sweeps" / name
     return write_table_figure(target, draw(table), table, path, made)
 
@@ -51,17 +48,14 @@ def sweep_curve(table: DataFrame) -> Figure:
     """Draw fairness and what it costs against the one setting that varies.
 
     Left: MAD of the base model and of the corrected one, with intervals, for both groups of
-    occupations, above the noise floor. Against the strength of the correction, the distance from
-    its target takes the place of MAD, and a line shows the way that is asked for: from the base's
-    to the floor. Right: what is followed and recognised.
+    occupations, above the noise floor. Right: what is followed and recognised.
 
     Parameters
     ----------
     table : DataFrame
-        One row a variant, side and figure, as `probe.run.sweep.Sweep` writes it.
+        One row a variant, side and figure, as `probe.run.sweep.run_sweep` writes it.
     """
     (setting,) = _settings(table)
-    measure = "off_target" if setting == STRENGTH else "mad"
     figure = StyledFigure(figsize=WIDE, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     places = _places(left, table[setting])
@@ -69,20 +63,16 @@ def sweep_curve(table: DataFrame) -> Figure:
     is_ordered = not _are_names(table[setting])
     for side, rows in (("base", _side(table, "base")), ("moesd", _side(table, "corrected"))):
         for split, (label, marker, line) in SPLITS.items():
-            found = rows[rows["figure"] == f"{measure}_{split}"]
+            found = rows[rows["figure"] == f"mad_{split}"]
             drawn = line if is_ordered else "none"
             style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": drawn}
             style |= {"markerfacecolor": "white"} if side == "base" else {}
             said = f"{'base' if side == 'base' else 'corrected'}, {label}"
             draw_ends(left, places, found, shift=SHIFTS[side, split], label=said, **style)
-    whole = table[table["figure"] == measure]
-    floor, label = whole["floor"].min(), "a fair model, by chance"
-    if setting == STRENGTH:
-        before, label = _side(whole, "base")["value"].mean(), "a model that meets it, by chance"
-        way = {"color": OKABE_ITO["purple"], "linewidth": 0.8, "linestyle": "-.", "zorder": 0}
-        left.plot([0, 1], [before, floor], label="as asked", **way)
+    floor = table.loc[table["figure"] == "mad", "floor"].min()
+    label = "a fair model, by chance"
     left.axhline(floor, color=GREY, linewidth=0.6, linestyle=":", label=label)
-    left.set(ylabel=MEASURES[measure], xlabel=_title(setting), ylim=(0, None))
+    left.set(ylabel="MAD", xlabel=_title(setting), ylim=(0, None))
     for name, label, marker, color, shift in (
         ("subject_recognised", "occupation recognised", "^", "blue", -1.2),
         ("explicit_adherence", "explicit followed", "D", "orange", 1.2),

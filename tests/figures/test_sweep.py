@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from figures.sweep import draw_sweep, sweep_curve, sweep_front
-from figures.target_curve import TARGET, target_curve
 from probe.io.artifacts import Provenance, write_table
 
 FIGURES = (
@@ -15,16 +14,13 @@ FIGURES = (
     "explicit_adherence",
     "subject_recognised",
     "clip_score",
-    *("share_trained", "share_held_out", "off_target"),
-    *("off_target_trained", "off_target_held_out"),
 )
 
 
 def table(**settings):
     """A sweep whose MAD falls from variant to variant while the weights grow."""
     rows = []
-    stages = {"target": "generate", "strength": "generate", "routing": "generate"}
-    names = [f"{stages.get(name, 'train')}.{name}" for name in settings]
+    names = [f"train.{name}" for name in settings]
     for number, values in enumerate(itertools.product(*settings.values())):
         for side, figure in itertools.product(("base", "corrected"), FIGURES):
             value = 0.35 if side == "base" else 0.3 - 0.02 * number
@@ -40,7 +36,6 @@ def table(**settings):
                     "low": value - 0.02,
                     "high": value + 0.02,
                     "floor": 0.1,
-                    "asked": float(dict(zip(names, values, strict=True)).get(TARGET, 0.5)),
                     "n_images": 16,
                 }
             )
@@ -74,33 +69,10 @@ def test_the_front_is_filled_and_named():
     assert len(axes.texts) == 3
 
 
-def line_of(axes, label):
-    (line,) = (line for line in axes.lines if line.get_label() == label)
-    return line
-
-
-def test_a_target_is_drawn_against_the_share_that_is_got():
-    left, right = target_curve(table(target=["0.7", "0.1", "0.4"])).axes
-    got = line_of(left, "corrected, held-out occupations")
-    np.testing.assert_array_equal(got.get_xdata(), [0.1, 0.4, 0.7])
-    np.testing.assert_allclose(got.get_ydata(), [0.28, 0.26, 0.3])  # its place is the asked one
-    floor = line_of(right, "a model that meets it, by chance")
-    np.testing.assert_allclose(floor.get_ydata(), 0.1)
-
-
-def test_a_strength_is_drawn_with_the_way_that_is_asked_for():
-    left = sweep_curve(table(strength=[0.0, 0.5, 1.0])).axes[0]
-    assert left.get_ylabel() == "distance from the target"
-    way = line_of(left, "as asked")
-    np.testing.assert_allclose(way.get_xydata(), [[0, 0.35], [1, 0.1]])
-    np.testing.assert_allclose(line_of(left, "base, training occupations").get_ydata(), 0.35)
-
-
 @pytest.mark.parametrize(
     ("settings", "axes", "label"),
     [
-        ({"routing": ["calibrated"], "target": ["0.2", "0.6"]}, 2, "share asked for"),
-        ({"routing": ["calibrated"], "strength": [0.0, 1.0]}, 2, "strength"),
+        ({"side": ["text"], "width": [4, 16]}, 2, "width"),
         ({"width": [4, 16], "token": [True, False]}, 1, "trained weights"),
     ],
 )
