@@ -22,8 +22,7 @@ import torch
 
 from probe import CalibratedProjection, Lexicon, PairDirection, PromptSet, TextEncoder, classify
 from probe.latent.erasure import bias_score
-from probe.text.captions.classification import CATEGORIES
-from probe.text.captions.counting import audit_captions
+from probe.text.captions.classification import CATEGORIES, audit_captions
 from probe.text.captions.files import open_captions
 
 LIMIT = 180.0

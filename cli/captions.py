@@ -30,12 +30,12 @@ def prompts(
 ) -> None:
     """Say who is in the captions of FILE: men, women, both, people, nobody.
 
-    FILE is txt, csv, tsv, jsonl or parquet, or as LAION, OpenImages (narratives), Flickr, COCO or
-    WinoBias lay theirs out. Needs no run and no model: the words decide, and are shown. In CSV that
-    is written, a cell that begins with = + - @ gets an apostrophe before it, so that no spreadsheet
+    FILE is txt, csv, tsv, jsonl or parquet, or in the layout of LAION, OpenImages (narratives),
+    Flickr or COCO. Needs no run and no model: the words decide, and are shown. In CSV that is
+    written, a cell that begins with = + - @ gets an apostrophe before it, so that no spreadsheet
     runs it as a formula.
     """
-    from probe.text.captions.counting import audit_captions
+    from probe.text.captions.classification import audit_captions
 
     with ProgressBar() as bar:
         audit = audit_captions(
@@ -49,7 +49,7 @@ def prompts(
         click.echo(f"{out}: {len(audit):,} rows")
     if audit.counterfactuals is not None:
         click.echo(
-            f"{counterfactuals}: {audit.counterfactuals.n:,} rows; "
-            f"{audit.counterfactuals.n_without_swap:,} without the other gender, "
-            f"{audit.counterfactuals.n_without_neutral:,} without a neutral form"
+            f"{counterfactuals}: {audit.counterfactuals['n']:,} rows; "
+            f"{audit.counterfactuals['n_without_swap']:,} without the other gender, "
+            f"{audit.counterfactuals['n_without_neutral']:,} without a neutral form"
         )

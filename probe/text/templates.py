@@ -43,12 +43,12 @@ def article(noun: str) -> str:
 
 @lru_cache(maxsize=1 << 12)
 def _article(word: str) -> str:
-    return _inflect().a(word).split()[0] if word else "a"
+    return english().a(word).split()[0] if word else "a"
 
 
 @lru_cache(maxsize=1)
-def _inflect() -> inflect.engine:
-    """Engine of inflect, imported when it is first needed and without checks of its own types.
+def english() -> inflect.engine:
+    """The engine of inflect, imported when it is first needed and without checks of its own types.
 
     inflect decorates its methods with typeguard's ``typechecked``, which rewrites each of them at
     import: 1.6 s instead of 0.1.

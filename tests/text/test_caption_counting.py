@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from probe.errors import ArtifactError, DataError
-from probe.text.captions.counting import audit_captions
+from probe.text.captions.classification import audit_captions
 
 CAPTIONS = ["A man and his dog.", "A woman.", "A man.", "Some people.", "A cow."]
 
@@ -80,7 +80,7 @@ def test_every_kind_of_file_gives_the_same_counts(tmp_path, listed):
     expected = audit_captions(listed).counts
     for suffix in ("csv", "tsv", "jsonl", "parquet"):
         found = audit_captions(tmp_path / f"a.{suffix}")
-        assert (found.counts, found.column) == (expected, "caption")
+        assert (found.counts, found.file.column) == (expected, "caption")
 
 
 def test_the_table_says_of_each_caption_what_decided(tmp_path, listed):

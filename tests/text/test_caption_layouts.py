@@ -133,7 +133,6 @@ def test_a_plain_list_stays_one(written):
         ("a.json", '{"a": 1}', "has no list 'annotations' of objects"),
         ("a.json", "{", "is not JSON"),
         ("a.jsonl", '{"annotator_id": 1, "caption": "A man."}\n{\n', "line 2, is not JSON"),
-        ("pro_stereotyped_type1.txt.dev", "1 The cook saw [her].\n", r"line 1, marks \['her'\]"),
         ("a.parquet", "no parquet", "is not Parquet"),
         ("a.txt", "", "is empty"),
     ],
@@ -141,21 +140,6 @@ def test_a_plain_list_stays_one(written):
 def test_a_damaged_file_is_refused_by_its_line(written, name, text, said):
     with pytest.raises(DataError, match=said.replace("|", r"\|")):
         read(written(name, text))
-
-
-# WinoBias and Winogender
-
-
-LINES = """1 [The developer] argued with the designer because [she] did not like [her] design.
-2 The farmer met [the clerk] in the clerk 's shop and told [him] a joke .
-"""
-
-
-def test_the_captions_of_a_winobias_file_are_its_sentences_without_marks(written):
-    assert read(written("pro_stereotyped_type2.txt.test", LINES)) == [
-        "The developer argued with the designer because she did not like her design.",
-        "The farmer met the clerk in the clerk's shop and told him a joke.",
-    ]
 
 
 @pytest.mark.real
@@ -171,12 +155,12 @@ def test_every_sentence_of_winogender_is_classified_by_its_pronoun(real_data):
 def test_almost_every_sentence_of_winobias_is_classified_by_its_pronoun(real_data):
     found = {}
     for path in (real_data / "winobias").glob("*_stereotyped_type?.txt.*"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        marked = [set(re.findall(r"\[(\w+)\]", line.lower())) for line in lines]
-        genders = ["female" if marks & {"she", "her", "hers"} else "male" for marks in marked]
-        found |= dict(zip(read(path), genders, strict=True))
-    others = [classify(prompt).category for prompt, gender in found.items()]
-    others = [c for c, gender in zip(others, found.values(), strict=True) if c != gender]
+        for line in path.read_text(encoding="utf-8").splitlines():
+            marks = set(re.findall(r"\[(\w+)\]", line.lower()))
+            sentence = re.sub(r"^\s*\d+\s+|[\[\]]", "", line)
+            found[sentence] = "female" if marks & {"she", "her", "hers"} else "male"
+    others = [(classify(sentence).category, gender) for sentence, gender in found.items()]
+    others = [category for category, gender in others if category != gender]
     assert len(found) > 3000
     # eight name a second gender, as in "she is a very generous man" and "his mother"
     assert len(others) <= 8

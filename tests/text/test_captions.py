@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probe.errors import DataError
 from probe.text.captions.classification import CATEGORIES, classify
 from probe.text.captions.mentions import REASONS
-from probe.text.captions.vocabulary import DEFAULT, CaptionWords
+from probe.text.captions.vocabulary import CaptionWords
 
 WITHIN = [
     "man-made", "Manhattan", "manhole", "mango", "manual", "mannequin", "many", "snowman", "Batman",
@@ -34,25 +33,12 @@ def category(caption):
     return classify(caption).category
 
 
-def reason(caption):
-    """Why the only word that is passed over is passed over."""
-    ((_, why),) = classify(caption).passed_over
-    return why
-
-
 def test_two_hundred_captions_that_were_labelled_by_reading_are_classified_as_they_were_read():
     rows = sample()
     wrong = [row for row in rows if category(row["caption"]) != row["category"]]
     assert len(rows) == 200
     # 198 of 200 when they were first classified; the lexicon then learned "King Street"
     assert len(wrong) <= 1, wrong
-
-
-def test_the_sample_holds_every_category_and_no_caption_twice():
-    rows = sample()
-    assert min(Counter(row["category"] for row in rows).values()) >= 12
-    assert {row["category"] for row in rows} == set(CATEGORIES)
-    assert len({row["caption"].lower() for row in rows}) == len(rows)
 
 
 @pytest.mark.real
@@ -70,13 +56,6 @@ def test_the_captions_of_coco_are_counted_as_they_were_by_others(real_data):
     # "person" (skiers, pedestrians, someone), so the count is higher.
     assert 4123 < found["neutral_person"] < 4123 * 1.2
     assert spent < 3  # processor seconds; 0.3 on the machine that this was written on
-
-
-@pytest.mark.real
-def test_no_caption_of_the_sample_is_one_of_coco(real_data):
-    with (real_data / "uce" / "coco_30k.csv").open(encoding="utf-8", newline="") as file:
-        theirs = {row["prompt"].strip().lower() for row in csv.DictReader(file)}
-    assert not theirs & {row["caption"].strip().lower() for row in sample()}
 
 
 # Words
@@ -142,8 +121,9 @@ def test_a_word_that_only_holds_the_letters_of_a_gendered_one_says_nothing(word)
     ],
 )
 def test_a_word_in_another_sense_is_passed_over_with_its_reason(caption, why):
-    assert category(caption) == "no_person"
-    assert reason(caption) == why
+    found = classify(caption)
+    assert found.category == "no_person"
+    assert [reason for _, reason in found.passed_over] == [why]
     assert why in REASONS
 
 
@@ -237,35 +217,3 @@ def test_a_word_that_is_about_things_or_has_senses_is_a_known_word():
         "superhero",
     }  # fmt: skip
     assert set(words.senses) <= set(words.known)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("[pronouns]", "[pronoun]", "'pronouns' is missing or has another form"),
-        ('male = ["man", "men"]', 'male = ["man"]', "needed singular, plural"),
-        ('gender = "male"', 'gender = "m"', "needed male or female"),
-        ("[people]", "[people", "is not TOML"),
-    ],
-)
-def test_a_file_of_words_that_is_wrong_is_refused(tmp_path, old, new, said):
-    path = tmp_path / "words.toml"
-    text = DEFAULT.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
-    with pytest.raises(DataError, match=said):
-        CaptionWords.load(path)
-
-
-def test_a_file_of_words_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
-        CaptionWords.load(tmp_path / "none.toml")
-
-
-def test_words_of_ones_own_decide(tmp_path):
-    path = tmp_path / "words.toml"
-    text = DEFAULT.read_text(encoding="utf-8")
-    path.write_text(text.replace('["guy", "guys"]', '["geezer", "geezers"]'), encoding="utf-8")
-    words = CaptionWords.load(path)
-    assert classify("A geezer on a bench.", words).category == "male"
-    assert classify("A geezer on a bench.").category == "no_person"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from probe.text.captions.classification import classify
 from probe.text.captions.counterfactuals import neutralise, swap_gender
-from probe.text.captions.grammar import plural_verb, possessive
+from probe.text.captions.rewriting import plural_verb
 from probe.text.captions.vocabulary import CaptionWords
 
 FLIPPED = {"male": "female", "female": "male", "both": "both"}
@@ -127,12 +127,6 @@ def test_a_word_without_a_counterpart_leaves_no_counterfactual():
 )  # fmt: skip
 def test_a_verb_of_one_becomes_that_of_many(verb, expected):
     assert plural_verb(verb) == expected
-
-
-def test_the_mark_of_possession_follows_the_last_letter():
-    assert [possessive(noun) for noun in ("man", "ladies", "actress")] == [
-        "man's", "ladies'", "actress's"
-    ]  # fmt: skip
 
 
 # Properties

@@ -15,7 +15,7 @@ from probe.moesd.gate.classifier import fit_classifier
 from probe.moesd.gate.gate import Gate, gate_features
 from probe.moesd.gate.reading import read_prompts
 from probe.text.captions.gender import read_gender
-from probe.text.captions.gender_words import GENDERS, GenderWords
+from probe.text.captions.vocabulary import GENDERS, GenderWords
 from probe.text.challenge_prompts import LESSONS, PromptTemplates, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet

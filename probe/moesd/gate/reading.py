@@ -11,7 +11,7 @@ import torch
 from probe.arrays import Float32
 from probe.moesd.config import Reads
 from probe.text.captions.gender import read_gender
-from probe.text.captions.gender_words import GenderWords
+from probe.text.captions.vocabulary import GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.layers import entering_states

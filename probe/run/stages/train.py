@@ -117,13 +117,10 @@ class Train(Stage):
 
 def _taught() -> list[str]:
     """Hashes of the files of the package that a gate learns from."""
-    from probe.text.captions.gender_words import DEFAULT as WORDS
-    from probe.text.captions.gender_words import GENDERS, WIDE
-    from probe.text.captions.vocabulary import DEFAULT as CAPTIONS
+    from probe.text.captions.vocabulary import FILES
     from probe.text.challenge_prompts import LESSONS
 
-    names = [WIDE / f"{gender}.txt" for gender in GENDERS]
-    return [hash_file(path) for path in (LESSONS, CAPTIONS, WORDS, *names)]
+    return [hash_file(path) for path in (LESSONS, *FILES)]
 
 
 def _inputs(run: Run) -> tuple[str, str]:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
 
-from probe.text.captions.mentions import mentions
+from probe.errors import DataError, OptionError
+from probe.io.files import atomic, harmless
+from probe.io.progress import NamedProgress
+from probe.stats.interval import Interval
+from probe.stats.notation import bracketed
+from probe.stats.proportion import binomial_interval
+from probe.text.captions.counterfactuals import neutralise, swap_gender
+from probe.text.captions.files import CaptionFile, open_captions
+from probe.text.captions.mentions import REASONS, mentions
 from probe.text.captions.vocabulary import CaptionWords
 
 Category = Literal["male", "female", "both", "neutral_person", "no_person"]
 
 CATEGORIES: tuple[Category, ...] = ("male", "female", "both", "neutral_person", "no_person")
 
-GENDERED: tuple[Category, ...] = ("male", "female", "both")
-"""Categories of captions that say a gender."""
+_STEP = 1000  # rows between two reports of progress
+_SHOWN = 8  # words a line
+_KEPT = 50  # words a category in JSON
 
 
 @dataclass(frozen=True)
@@ -28,19 +43,83 @@ class CaptionReading:
     """Words that could have been about a person, each with its reason, one of `REASONS`."""
 
 
-def classify(caption: str, words: CaptionWords | None = None) -> CaptionReading:
+@dataclass(frozen=True, eq=False)
+class CaptionAudit:
+    """Categories of the captions of a file, and the words that decided."""
+
+    file: CaptionFile
+    counts: Mapping[Category, int]
+    """Captions of each category."""
+    words: Mapping[Category, Mapping[str, int]]
+    """Per category, word that decided -> number of captions, the most frequent first."""
+    passed_over: Mapping[str, Mapping[str, int]]
+    """Reason -> word that did not count -> how often."""
+    n_empty: int
+    """Rows without a caption."""
+    counterfactuals: Mapping[str, int] | None = None
+    """If they were written: ``n``, the captions that say a gender, each a row of the table;
+    ``n_without_swap`` and ``n_without_neutral``, those of which a word has no counterpart of the
+    other gender, or no neutral one, so that a cell is empty."""
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    def share(self, category: Category) -> Interval:
+        """Share of a category among the captions, with its 95 % interval (exact).
+
+        It holds for captions that were drawn one by one; of several captions of one image, the
+        true interval is wider.
+        """
+        return binomial_interval(self.counts[category], len(self))
+
+    def summary(self) -> str:
+        """A line on the file, a line for each category, and a line for each reason."""
+        n, place = len(self), self.file.place()
+        lines = [
+            f"{n:,} captions from {place}; {self.n_empty:,} rows without a caption",
+            f"{'':<15}{'captions':>9}  {'share [95 % interval]':<23}words that decided",
+        ]
+        for category in CATEGORIES:
+            found, words = self.share(category), _shown(self.words[category])
+            share = bracketed(found.value, found.low, found.high)
+            lines.append(f"{category:<15}{self.counts[category]:>9,}  {share:<23}{words}".rstrip())
+        reasons = {reason: words for reason, words in self.passed_over.items() if words}
+        if reasons:
+            lines.append("passed over, for the word is")
+            lines += [f"  {REASONS[of]:<34}{_shown(words)}" for of, words in reasons.items()]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts, shares and the most frequent words."""
+        categories = {}
+        for category in CATEGORIES:
+            share = self.share(category)
+            categories[category] = {
+                "n": self.counts[category],
+                "share": {"value": share.value, "low": share.low, "high": share.high},
+                "words": _first(self.words[category], _KEPT),
+            }
+        found: dict[str, Any] = {
+            "source": self.file.path.name,
+            "column": self.file.column,
+            "layout": self.file.layout,
+            "n": len(self),
+            "n_empty": self.n_empty,
+            "categories": categories,
+        }
+        if self.counterfactuals is not None:
+            found["counterfactual"] = dict(self.counterfactuals)
+        reasons = self.passed_over.items()
+        return found | {"passed_over": {of: _first(words, _KEPT) for of, words in reasons}}
+
+
+def classify(caption: str) -> CaptionReading:
     """Classify a caption by its words.
 
     ``"male"`` and ``"female"``: some word says that gender and none the other; ``"both"``: words of
     both; ``"neutral_person"``: a person, and no gender; ``"no_person"``: neither. No gender is
     guessed from a name. A body part alone, and "they", is no person; a statue of a man is a man
-    (our choices: the caption's words are classified, not its picture).
-
-    Parameters
-    ----------
-    caption : str
-    words : CaptionWords, optional
-        The shipped ones if not given.
+    (our choices: the caption's words are classified, not its image).
 
     Examples
     --------
@@ -49,22 +128,124 @@ def classify(caption: str, words: CaptionWords | None = None) -> CaptionReading:
     >>> classify("A dog with a ball in his mouth.").category
     'no_person'
     """
-    found = mentions(caption, CaptionWords.load() if words is None else words)
+    found = mentions(caption, CaptionWords.load())
     counted = [mention for mention in found if not mention.reason]
     groups = {mention.word.group for mention in counted}
-    deciding = groups - {"neutral"} or groups
+    genders = groups - {"neutral"}
+    category: Category
+    if len(genders) == 2:
+        category = "both"
+    elif genders:
+        category = "male" if "male" in genders else "female"
+    else:
+        category = "neutral_person" if groups else "no_person"
     return CaptionReading(
-        _category(groups),
-        tuple(mention.token for mention in counted if mention.word.group in deciding),
+        category,
+        tuple(mention.token for mention in counted if mention.word.group in (genders or groups)),
         tuple((mention.token, mention.reason) for mention in found if mention.reason),
     )
 
 
-def _category(groups: set[str]) -> Category:
-    if {"male", "female"} <= groups:
-        return "both"
-    if "male" in groups:
-        return "male"
-    if "female" in groups:
-        return "female"
-    return "neutral_person" if groups else "no_person"
+def audit_captions(
+    path: str | Path,
+    *,
+    column: str | None = None,
+    out: str | Path | None = None,
+    counterfactuals: str | Path | None = None,
+    progress: NamedProgress | None = None,
+) -> CaptionAudit:
+    """Classify the captions of a file, in bounded memory.
+
+    Parameters
+    ----------
+    path : path
+        A list, a table, or a file of LAION, OpenImages, Flickr or COCO; see `open_captions`.
+    column : str, optional
+        Column that holds the captions; needed only if several could be meant.
+    out : path, optional
+        A ``.csv`` file to write, one row a caption: ``caption``, ``category``, ``words`` (that
+        decided), ``passed_over`` (word and reason). A cell that a spreadsheet would take for a
+        formula gets an apostrophe before it.
+    counterfactuals : path, optional
+        A ``.csv`` file to write, one row a caption that says a gender: ``caption``, ``category``,
+        ``gender_swap`` (see `swap_gender`) and ``neutral`` (see `neutralise`).
+    progress : callable, optional
+        Called with ("captions", done, total) of the rows.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, a row is damaged, or there is no caption.
+    ValueError
+        If a file is of another kind.
+    ArtifactError
+        If a table cannot be written.
+    """
+    file = open_captions(path, column=column)
+    counts: Counter[Category] = Counter()
+    deciding: dict[Category, Counter[str]] = {name: Counter() for name in CATEGORIES}
+    passed_over: dict[str, Counter[str]] = {reason: Counter() for reason in REASONS}
+    written = {"n": 0, "n_without_swap": 0, "n_without_neutral": 0}
+    n_empty = 0
+    with (
+        _table(out, "caption", "category", "words", "passed_over") as write,
+        _table(counterfactuals, "caption", "category", "gender_swap", "neutral") as write_others,
+    ):
+        for done, caption in enumerate(file.captions):
+            if progress is not None and done % _STEP == 0:
+                progress("captions", done, file.n_rows)
+            if caption is None:
+                n_empty += 1
+                continue
+            reading = classify(caption)
+            counts[reading.category] += 1
+            deciding[reading.category].update(set(reading.words))
+            for word, reason in reading.passed_over:
+                passed_over[reason][word] += 1
+            notes = "; ".join(f"{word} ({reason})" for word, reason in reading.passed_over)
+            write([caption, reading.category, " ".join(reading.words), notes])
+            if counterfactuals is not None and reading.category in ("male", "female", "both"):
+                swap, neutral = swap_gender(caption), neutralise(caption)
+                write_others([caption, reading.category, swap or "", neutral or ""])
+                written["n"] += 1
+                written["n_without_swap"] += not swap
+                written["n_without_neutral"] += not neutral
+        if not counts:
+            raise DataError(f"{path} holds no caption; needed at least one")
+    return CaptionAudit(
+        file,
+        counts={name: counts[name] for name in CATEGORIES},
+        words={name: _ranked(found) for name, found in deciding.items()},
+        passed_over={reason: _ranked(found) for reason, found in passed_over.items()},
+        n_empty=n_empty,
+        counterfactuals=None if counterfactuals is None else written,
+    )
+
+
+@contextmanager
+def _table(path: str | Path | None, *columns: str) -> Iterator[Callable[[Sequence[str]], object]]:
+    """Write a CSV file row by row, whole or absent, with no cell that a spreadsheet runs."""
+    if path is None:
+        yield lambda row: None
+        return
+    path = Path(path)
+    if path.suffix.lower() != ".csv":
+        raise OptionError(f"{path.name} would be a table; needed a name that ends in .csv")
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        yield lambda row: writer.writerow([harmless(cell) for cell in row])
+
+
+def _ranked(words: Counter[str]) -> dict[str, int]:
+    """The most frequent first, equal ones in alphabetical order."""
+    return dict(sorted(words.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _first(words: Mapping[str, int], n: int) -> dict[str, int]:
+    return dict(islice(words.items(), n))
+
+
+def _shown(words: Mapping[str, int]) -> str:
+    first = [f"{word} {n:,}" for word, n in _first(words, _SHOWN).items()]
+    return ", ".join(first + ["..."] * (len(words) > _SHOWN))

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from probe.text.captions.grammar import (
-    FUNCTION_WORDS,
-    GIVING,
-    contraction,
+from probe.text.captions.mentions import Mention
+from probe.text.captions.rewriting import (
+    Draft,
     describes,
     in_case_of,
     is_adverb,
-    is_determiner_his,
-    owns,
+    is_owner,
     plural_verb,
 )
-from probe.text.captions.mentions import Mention
-from probe.text.captions.rewriting import Draft
-from probe.text.captions.vocabulary import CaptionWords
+from probe.text.captions.vocabulary import FUNCTION_WORDS, GRAMMAR
 
-_SWAPPED = {
-    "he": "she", "she": "he", "him": "her", "himself": "herself", "herself": "himself",
-    "hers": "his",
-}  # fmt: skip
-_NEUTRAL = {
-    "he": "they", "she": "they", "him": "them", "himself": "themselves", "herself": "themselves",
-    "hers": "theirs",
-}  # fmt: skip
+# Pronoun -> the one of the other gender, and the one without.
+_PRONOUNS = {
+    "he": ("she", "they"),
+    "she": ("he", "they"),
+    "him": ("her", "them"),
+    "himself": ("herself", "themselves"),
+    "herself": ("himself", "themselves"),
+    "his": ("hers", "theirs"),
+    "hers": ("his", "theirs"),
+    "her": ("him", "them"),
+}
+_POSSESSIVE = {"his": ("her", "their"), "her": ("his", "their")}  # before a noun
 _REACH = 3  # words between an article and its noun
 
 
-def swap_gender(caption: str, words: CaptionWords | None = None) -> str | None:
+def swap_gender(caption: str) -> str | None:
     """Swap every gender of a caption: "a man and his wife" becomes "a woman and her husband".
 
     Words that mention no person (see `classify`) stay. "her" becomes "him" or "his", and "his"
     becomes "her" or "hers", by the word that follows; "a" and "an" follow their word.
-
-    Parameters
-    ----------
-    caption : str
-    words : CaptionWords, optional
-        The shipped ones if not given.
 
     Returns
     -------
@@ -55,26 +49,24 @@ def swap_gender(caption: str, words: CaptionWords | None = None) -> str | None:
     >>> swap_gender("An actress sees her husband behind her.")
     'A male actor sees his wife behind him.'
     """
-    draft = Draft.read(caption, CaptionWords.load() if words is None else words)
+    draft = Draft.read(caption)
     for mention in draft.gendered:
-        if not _swap(draft, mention):
+        if mention.word.is_pronoun:
+            draft.replace(mention.place, _pronoun(draft, mention)[0])
+        elif mention.word.swapped:
+            draft.replace_noun(mention, mention.word.swapped)
+        else:
             return None
     return draft.text() if draft.gendered else None
 
 
-def neutralise(caption: str, words: CaptionWords | None = None) -> str | None:
+def neutralise(caption: str) -> str | None:
     """Remove every gender of a caption: "a man on his bike" becomes "a person on their bike".
 
     Pronouns become "they", with their verbs ("he rides" - "they ride"); "male" before a noun goes,
     and so does "woman" in "woman doctor"; two nouns that become equal are counted ("a man
     and a woman" - "two people"). Words that mention no person stay. A verb far from its pronoun
     ("he stops, then walks") keeps its ending. (These rules are our choice.)
-
-    Parameters
-    ----------
-    caption : str
-    words : CaptionWords, optional
-        The shipped ones if not given.
 
     Returns
     -------
@@ -86,68 +78,45 @@ def neutralise(caption: str, words: CaptionWords | None = None) -> str | None:
     >>> neutralise("A man and a woman watch as he ties his shoe.")
     'Two people watch as they tie their shoe.'
     """
-    draft = Draft.read(caption, CaptionWords.load() if words is None else words)
+    draft = Draft.read(caption)
     joined: set[int] = set()
     for first, second in zip(draft.gendered, draft.gendered[1:], strict=False):
         if first.place not in joined and _join(draft, first, second):
             joined |= {first.place, second.place}
     for mention in draft.gendered:
-        if mention.place not in joined and not _neutralise(draft, mention):
+        if mention.place in joined:
+            continue
+        if mention.word.is_pronoun:
+            _neutralise_pronoun(draft, mention)
+        elif _is_attribute(draft, mention):
+            draft.new[mention.place] = ""
+        elif mention.word.neutral:
+            draft.replace_noun(mention, mention.word.neutral)
+        else:
             return None
     return draft.text() if draft.gendered else None
 
 
-def _swap(draft: Draft, mention: Mention) -> bool:
-    token, place = mention.token, mention.place
-    if not mention.word.is_pronoun:
-        if mention.word.swapped:
-            draft.replace_noun(mention, mention.word.swapped)
-        return bool(mention.word.swapped)
-    if token == "her":
-        draft.replace(place, "his" if _owns(draft, place) else "him")
-    elif token == "his":
-        draft.replace(place, "her" if is_determiner_his(draft.next(place)) else "hers")
-    else:
-        stem, mark, ending = token.partition("'")
-        draft.replace(place, _SWAPPED[stem] + mark + ending)
-    return True
-
-
-def _neutralise(draft: Draft, mention: Mention) -> bool:
-    place, word, following = mention.place, mention.word, draft.next(mention.place)
-    if word.is_pronoun:
-        _neutralise_pronoun(draft, mention)
-    elif _is_attribute(draft, mention, following):
-        draft.new[place] = ""
-    elif word.neutral:
-        draft.replace_noun(mention, word.neutral)
-    return word.is_pronoun or place in draft.new
-
-
-def _is_attribute(draft: Draft, mention: Mention, following: str) -> bool:
-    """Whether a word only adds a gender to another: "male cook", "baby boy"."""
-    if mention.word.is_adjective_too:
-        return describes(following)
-    if "'" in mention.token:
-        return False
-    is_one = mention.word.neutral != mention.word.neutral_plural
-    is_before_person = bool(following) and mention.place + 1 in draft.people
-    return is_before_person or (is_one and draft.at(mention.place - 1) in ("baby", "toddler"))
+def _pronoun(draft: Draft, mention: Mention) -> tuple[str, str]:
+    """The counterparts of a pronoun: of the other gender, and without a gender."""
+    stem, mark, ending = mention.token.partition("'")
+    following = draft.next(mention.place)
+    is_possessive = (stem == "her" and _owns(draft, mention.place)) or (
+        stem == "his" and bool(following) and following not in GRAMMAR["after_his"]
+    )
+    swapped, neutral = (_POSSESSIVE if is_possessive else _PRONOUNS)[stem]
+    return swapped + mark + ending, neutral + mark + ending
 
 
 def _neutralise_pronoun(draft: Draft, mention: Mention) -> None:
     token, place = mention.token, mention.place
-    if token == "her":
-        draft.replace(place, "their" if _owns(draft, place) else "them")
-    elif token == "his":
-        draft.replace(place, "their" if is_determiner_his(draft.next(place)) else "theirs")
-    elif token in ("he's", "she's"):
-        draft.replace(place, contraction(draft.next(place)))
-    else:
-        stem, mark, ending = token.partition("'")
-        draft.replace(place, _NEUTRAL[stem] + mark + ending)
-        if stem in ("he", "she") and not ending:
-            _agree(draft, place)
+    if token in ("he's", "she's"):
+        has = draft.next(place) in GRAMMAR["participles"]
+        draft.replace(place, "they've" if has else "they're")
+        return
+    draft.replace(place, _pronoun(draft, mention)[1])
+    if token in ("he", "she"):
+        _agree(draft, place)
 
 
 def _agree(draft: Draft, place: int) -> None:
@@ -164,6 +133,39 @@ def _agree(draft: Draft, place: int) -> None:
         draft.replace(at, plural_verb(draft.at(at)))
         if draft.at(at + 1) not in ("and", "or"):
             return
+
+
+def _owns(draft: Draft, place: int) -> bool:
+    """Decide whether "her" at a place is possessive: "her dog", not "beside her".
+
+    In "a man gives her flowers" she receives the flowers, so "her" is an object. It stays
+    possessive where the giver is a woman, or where another receiver follows: "gives her flowers to
+    a child", "gives her dog a bath".
+    """
+    following = draft.next(place)
+    if not is_owner(following, draft.next(place + 1) if following else ""):
+        return False
+    if draft.at(place - 1) not in GRAMMAR["giving"]:
+        return True
+    before = [mention for mention in draft.gendered if mention.place < place]
+    if not before or before[-1].word.group == "female":
+        return True
+    noun = place + 1
+    while (after := draft.next(noun)) and after not in FUNCTION_WORDS:
+        noun += 1
+    return after in ("to", "a", "an", "the", "some")
+
+
+def _is_attribute(draft: Draft, mention: Mention) -> bool:
+    """Whether a word only adds a gender to another: "male cook", "baby boy"."""
+    following = draft.next(mention.place)
+    if mention.word.is_adjective_too:
+        return describes(following)
+    if "'" in mention.token:
+        return False
+    is_one = mention.word.neutral != mention.word.neutral_plural
+    is_before_person = bool(following) and mention.place + 1 in draft.people
+    return is_before_person or (is_one and draft.at(mention.place - 1) in ("baby", "toddler"))
 
 
 def _join(draft: Draft, first: Mention, second: Mention) -> bool:
@@ -183,9 +185,7 @@ def _join(draft: Draft, first: Mention, second: Mention) -> bool:
         draft.new[first.place] = ""
     elif word.neutral == word.neutral_plural:
         draft.replace(first.place, word.neutral)
-    elif _count_two(draft, first.place, word.neutral_plural):
-        pass
-    else:
+    elif not _count_two(draft, first.place, word.neutral_plural):
         return False
     draft.new |= dict.fromkeys(range(first.place + 1, second.place + 1), "")
     return True
@@ -206,24 +206,3 @@ def _count_two(draft: Draft, place: int, plural: str) -> bool:
         word = draft.new.get(0, draft.old(0))
         draft.new[0] = in_case_of("two ", draft.old(0)) + word[:1].lower() + word[1:]
     return True
-
-
-def _owns(draft: Draft, place: int) -> bool:
-    """Decide whether "her" at a place is possessive: "her dog", not "beside her".
-
-    In "a man gives her flowers" she receives the flowers, so "her" is an object. It stays
-    possessive where the giver is a woman, or where another receiver follows: "gives her flowers to
-    a child", "gives her dog a bath".
-    """
-    following = draft.next(place)
-    if not owns(following, draft.next(place + 1) if following else ""):
-        return False
-    if draft.at(place - 1) not in GIVING:
-        return True
-    before = [mention for mention in draft.gendered if mention.place < place]
-    if not before or before[-1].word.group == "female":
-        return True
-    noun = place + 1
-    while (after := draft.next(noun)) and after not in FUNCTION_WORDS:
-        noun += 1
-    return after in ("to", "a", "an", "the", "some")

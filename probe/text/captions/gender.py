@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from probe.text.captions.gender_words import GenderWords
-from probe.text.captions.given_names import Written, owns_thing, titles_and_names, unknown_names
-from probe.text.captions.mentions import mentions, phrases_in
+from probe.text.captions.mentions import is_cased, mentions, phrases_in, spans_of
+from probe.text.captions.vocabulary import FUNCTION_WORDS, GenderWords, fold
+
+_REACH = 3
+_AFTER_FIRST = frozenset(("is", "was", "has", "who", "the"))
+"""Words after a first word that make it a name: "Mark is", "Rose who"."""
 
 
 @dataclass(frozen=True)
@@ -52,57 +56,149 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     ('Jennifer',)
     >>> read_gender("anything but a female nurse").words
     ('female',)
-    >>> read_gender("a photo of a nurse in June").words
-    ()
     >>> read_gender("a photo of a nurse in June").people
     ('nurse',)
     """
-    lists = GenderWords.load() if lists is None else lists
-    written = Written.read(prompt)
-    words, lower = written.words, [word.lower() for word in written.words]
-    found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
-    people: list[str] = []
-    absent = [" ".join(phrase) for _, phrase in phrases_in(lower, lists.nobody)]
-    for mention in mentions(prompt, lists.captions):
-        if mention.word.group == "neutral":
-            if _is_absent(lower, mention.place):
-                absent.append(words[mention.place])
-            elif not mention.reason:
-                people.append(words[mention.place])
-        else:
-            reason = mention.reason
-            if not reason and not mention.word.is_pronoun:
-                reason = _reason_of_noun(written, mention.place, lists)
-            found[mention.place] = (mention.word.group, reason)
-    for place, gender, reason in titles_and_names(written, lists):
-        found.setdefault(place, (gender, reason))
-    if people:
-        for place, word in enumerate(lower):
-            if gender := lists.hints.get(word, ""):
-                found.setdefault(place, (gender, ""))
-    counted = [place for place in sorted(found) if not found[place][1]]
-    passed = [place for place in sorted(found) if found[place][1]]
-    return GenderReading(
-        tuple(words[place] for place in counted),
-        tuple(found[place][0] for place in counted),
-        (*((words[at], found[at][1]) for at in passed), *((of, "absent") for of in absent)),
-        tuple(people),
-        tuple(unknown_names(written, lists)),
-    )
+    return _Reader(prompt, GenderWords.load() if lists is None else lists).read()
 
 
-def _is_absent(lower: list[str], place: int) -> bool:
-    """Whether the prompt excludes a person: "no people", "without any other person"."""
-    before = lower[:place]
-    while before and before[-1] in ("any", "other", "single", "visible"):
-        before.pop()
-    return bool(before) and before[-1] in ("no", "without")
+class _Reader:
+    """The words of one prompt, and the rules that say what each means."""
 
+    def __init__(self, prompt: str, lists: GenderWords) -> None:
+        self.prompt, self.lists = prompt, lists
+        self.spans = spans_of(prompt)
+        self.words = [prompt[start:end].replace("\u2019", "'") for start, end in self.spans]
+        self.lower = [word.lower() for word in self.words]
+        self.tokens = [fold(word) for word in self.words]
+        self.is_cased = is_cased(self.words)
 
-def _reason_of_noun(written: Written, place: int, lists: GenderWords) -> str:
-    """Reason why a noun is no person; empty if it is one."""
-    words, tokens = written.words, written.tokens
-    following = tokens[place + 1] if place + 1 < len(tokens) else ""
-    if words[place].lower() in lists.before and following in lists.names:
-        return "place"  # Santa Barbara
-    return "thing" if words[place].endswith("'s") and owns_thing(words, place, lists) else ""
+    def read(self) -> GenderReading:
+        words, lists = self.words, self.lists
+        found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
+        people: list[str] = []
+        absent = [" ".join(phrase) for _, phrase in phrases_in(self.lower, lists.nobody)]
+        for mention in mentions(self.prompt, lists.captions):
+            place, reason = mention.place, mention.reason
+            if mention.word.group != "neutral":
+                if not reason and not mention.word.is_pronoun:
+                    reason = self._reason_of_noun(place)
+                found[place] = (mention.word.group, reason)
+            elif self._is_absent(place):
+                absent.append(words[place])
+            elif not reason:
+                people.append(words[place])
+        for place, gender, reason in self._titles_and_names():
+            found.setdefault(place, (gender, reason))
+        if people:
+            for place, word in enumerate(self.lower):
+                if word in lists.hints:
+                    found.setdefault(place, (lists.hints[word], ""))
+        counted = [place for place in sorted(found) if not found[place][1]]
+        passed = [place for place in sorted(found) if found[place][1]]
+        return GenderReading(
+            tuple(words[place] for place in counted),
+            tuple(found[place][0] for place in counted),
+            (*((words[at], found[at][1]) for at in passed), *((of, "absent") for of in absent)),
+            tuple(people),
+            tuple(self._unknown_names()),
+        )
+
+    def _is_absent(self, place: int) -> bool:
+        """Whether the prompt excludes a person: "no people", "without any other person"."""
+        before = self.lower[:place]
+        while before and before[-1] in ("any", "other", "single", "visible"):
+            before.pop()
+        return before[-1:] in (["no"], ["without"])
+
+    def _reason_of_noun(self, place: int) -> str:
+        if self.lower[place] in self.lists.before and self._token(place + 1) in self.lists.names:
+            return "place"  # Santa Barbara
+        return "thing" if self.words[place].endswith("'s") and self._owns_thing(place) else ""
+
+    def _titles_and_names(self) -> Iterator[tuple[int, str, str]]:
+        """Yield place, gender and reason of each title and name; no reason if it is a person's."""
+        lists = self.lists
+        for place, token in enumerate(self.tokens):
+            if token in lists.titles:
+                if self._is_capital(place + 1):
+                    yield place, lists.titles[token], ""
+            elif gender := lists.names.get(token):
+                yield place, gender, self._reason_of_name(place)
+            elif gender := lists.names.get(token.removesuffix("'s")):
+                is_thing = self._token(place - 1) in lists.before or self._owns_thing(place)
+                yield place, gender, "thing" if is_thing else ""
+
+    def _unknown_names(self) -> Iterator[str]:
+        """Yield the words that only their capital makes look like names."""
+        lists = self.lists
+        for place, (word, token) in enumerate(zip(self.words, self.tokens, strict=True)):
+            may_be_name = self._is_capital(place) and not word.isupper() and self._is_name_at(place)
+            is_place = self._token(place - 1) in lists.after_place | lists.before
+            is_listed = token.removesuffix("'s") in lists.names or token in lists.titles
+            is_word = word.lower() in lists.captions.known or token in lists.after
+            if self.is_cased and may_be_name and not (is_place or is_listed or is_word):
+                yield word
+
+    def _reason_of_name(self, place: int) -> str:
+        """Reason why a name is not a person's; empty if it is."""
+        tokens, lists = self.tokens, self.lists
+        token, last = tokens[place], self._token(place - 1)
+        end = place + 1
+        while self._is_capital(end) and tokens[end] not in lists.after:
+            end += 1  # Martin Luther King Street
+        is_before_thing = self._token(end) in lists.after or tokens[end - 1].endswith("'s")
+        if last in lists.before or is_before_thing:
+            return "thing"
+        is_wide = token in lists.wide
+        if (is_wide or token in lists.places) and last in lists.after_place:
+            return "place"
+        is_capital = self.is_cased and self._is_capital(place)
+        if is_wide and not is_capital:
+            return "word"
+        if token in lists.words and not (is_capital and self._is_name_at(place)):
+            return "word"
+        if self._is_author(place):
+            return "author"
+        is_surname = place > 1 and is_capital and self._is_capital(place - 1)
+        is_given = last in lists.givers or last in lists.captions.known  # "our CEO Daniel"
+        return "surname" if is_surname and not is_given else ""
+
+    def _is_author(self, place: int) -> bool:
+        """Whether a name is the artist's: "art by", "a nurse, by", "style of"."""
+        first = place
+        while self._is_capital(first - 1):
+            first -= 1  # Greg in "by Greg Rutkowski"
+        last, second_last = self._token(first - 1), self._token(first - 2)
+        if last == "of":
+            return second_last in ("style", "manner")
+        is_after_comma = first > 1 and self._is_before_comma(first - 2)
+        return last == "by" and (second_last in self.lists.works or is_after_comma)
+
+    def _owns_thing(self, place: int) -> bool:
+        """Whether a word in 's only names the owner of a thing: "a woman's hat".
+
+        "A woman's face" and "Ida's first day as a judge" show her, and "she's a nurse" and "the
+        man's in red" own nothing.
+        """
+        for step, word in enumerate(self.lower[place + 1 : place + 1 + _REACH]):
+            if word in FUNCTION_WORDS:
+                return step > 0 and word != "as"
+            if word in self.lists.body or word in self.lists.captions.known:
+                return False
+        return True
+
+    def _is_name_at(self, place: int) -> bool:
+        """Whether a capital marks a name there; of a first word, by the comma or word after it."""
+        return place > 0 or self._is_before_comma(0) or self._token(1) in _AFTER_FIRST
+
+    def _is_before_comma(self, place: int) -> bool:
+        end = self.spans[place][1]
+        return self.prompt[end : end + 1] == ","
+
+    def _is_capital(self, place: int) -> bool:
+        return 0 <= place < len(self.words) and self.words[place][0].isupper()
+
+    def _token(self, place: int) -> str:
+        """The word at a place; empty outside of the prompt."""
+        return self.tokens[place] if 0 <= place < len(self.tokens) else ""

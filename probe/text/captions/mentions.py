@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from probe.text.captions.grammar import FUNCTION_WORDS
-from probe.text.captions.tokenization import words_of
-from probe.text.captions.vocabulary import CaptionWords, Word
+from probe.text.captions.vocabulary import FUNCTION_WORDS, CaptionWords, Word
 
-REASONS = ("phrase", "name", "thing", "sense", "group", "animal")
-"""Why a word does not count: it is part of a phrase ("burger king") or of a name ("Iron Man"),
-about a thing ("passenger train"), in another sense ("a pitcher of lemonade"), a quantity ("a couple
-of chairs"), or an animal's ("a dog with his ball")."""
+REASONS = {
+    "phrase": "of a phrase about nobody",  # burger king
+    "name": "of a name or title",  # Iron Man
+    "thing": "about a thing",  # passenger train
+    "sense": "in another sense",  # a pitcher of lemonade
+    "group": "a quantity",  # a couple of chairs
+    "animal": "of an animal",  # a dog with his ball
+}
+"""Why a word does not count."""
 
+APOSTROPHES = ("'", "\u2019")
+
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")  # "man-made" is one word
+_QUOTED = re.compile('"[^"]{1,80}"|\u201c[^\u201d]{1,80}\u201d')
 _OWNING = frozenset(("its", "it's", "his", "her", "their"))
 _REACH = 4
 _KINDS = frozenset(("running", "walking", "hiking", "swimming", "training", "evening", "wedding"))
@@ -40,51 +48,26 @@ def mentions(caption: str, words: CaptionWords) -> list[Mention]:
     if not places:
         return []
     reasons = _reasons_of_nouns(raw, tokens, places, words)
-    animals = [p for p, token in enumerate(tokens) if _is_animal(tokens, p, token, words)]
+    animals = [place for place in range(len(tokens)) if _is_animal(tokens, place, words)]
     if animals:
         _assign_to_animals(tokens, places, reasons, animals, words)
     return [Mention(p, tokens[p], words.known[tokens[p]], reasons.get(p, "")) for p in places]
 
 
-def _reasons_of_nouns(
-    raw: list[str], tokens: list[str], places: list[int], words: CaptionWords
-) -> dict[int, str]:
-    reasons = {
-        place: "phrase"
-        for first, phrase in phrases_in(tokens, words.phrases)
-        for place in range(first, first + len(phrase))
-    }
-    cased = is_cased(raw)
-    for place in places:
-        if place in reasons:
-            continue
-        token = tokens[place]
-        following = tokens[place + 1] if place + 1 < len(tokens) else ""
-        if cased and _is_name(raw, place, words):
-            reasons[place] = "name"
-        elif token in words.collectives and following == "of":
-            reasons[place] = "group"
-        elif _is_of_thing(tokens, place, words):
-            reasons[place] = "thing"
-        elif (sense := words.senses.get(token)) and not sense.holds(tokens, place):
-            reasons[place] = "sense"
-    return reasons
+def spans_of(caption: str) -> list[tuple[int, int]]:
+    """Start and end of each word of a caption.
+
+    Words in double (or curly) quotation marks are spoken or written in the image; they are left
+    out, unless the caption has no others.
+    """
+    text = caption.replace("\u2019", "'")
+    spans = [match.span() for match in _WORD.finditer(_QUOTED.sub(_blank, text))]
+    return spans or [match.span() for match in _WORD.finditer(text)]
 
 
-def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:
-    """Whether the next noun is a thing: "passenger train", "men's black running shoes"."""
-    token = tokens[place]
-    things = words.attributive.get(token)
-    if not things:
-        return False
-    reach = _REACH if token.endswith(("s'", "'s")) else 1
-    for step, following in enumerate(tokens[place + 1 : place + 1 + reach]):
-        if following in things:
-            return True
-        is_verb = step > 0 and following.endswith("ing") and following not in _KINDS
-        if is_verb or following in FUNCTION_WORDS:  # "children's hands holding books"
-            return False
-    return False
+def words_of(caption: str) -> list[str]:
+    """Words of a caption, as written; every apostrophe is ``'``."""
+    return [caption[start:end].replace("\u2019", "'") for start, end in spans_of(caption)]
 
 
 def phrases_in(
@@ -103,6 +86,34 @@ def is_cased(raw: list[str]) -> bool:
     return bool(long) and sum(word[0].isupper() for word in long) <= len(long) / 2
 
 
+def _blank(quoted: re.Match[str]) -> str:
+    return " " * len(quoted[0])
+
+
+def _reasons_of_nouns(
+    raw: list[str], tokens: list[str], places: list[int], words: CaptionWords
+) -> dict[int, str]:
+    reasons = {
+        place: "phrase"
+        for first, phrase in phrases_in(tokens, words.phrases)
+        for place in range(first, first + len(phrase))
+    }
+    cased = is_cased(raw)
+    for place in places:
+        if place in reasons:
+            continue
+        token = tokens[place]
+        if cased and _is_name(raw, place, words):
+            reasons[place] = "name"
+        elif token in words.collectives and tokens[place + 1 : place + 2] == ["of"]:
+            reasons[place] = "group"
+        elif _is_of_thing(tokens, place, words):
+            reasons[place] = "thing"
+        elif (sense := words.senses.get(token)) and not sense.holds(tokens, place):
+            reasons[place] = "sense"
+    return reasons
+
+
 def _is_name(raw: list[str], place: int, words: CaptionWords) -> bool:
     """Whether a word is part of a name, and not the title before a person's."""
     if not place or not raw[place][0].isupper():
@@ -112,18 +123,29 @@ def _is_name(raw: list[str], place: int, words: CaptionWords) -> bool:
     return before or (after and raw[place].lower() not in words.titles)
 
 
-def _is_animal(tokens: list[str], place: int, token: str, words: CaptionWords) -> bool:
-    if token not in words.animals:
+def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:
+    """Whether the next noun is a thing: "passenger train", "men's black running shoes"."""
+    token = tokens[place]
+    things = words.attributive.get(token)
+    if not things:
         return False
-    last = tokens[place - 1] if place else ""
-    if last in words.not_animals_after:
+    reach = _REACH if token.endswith(("s'", "'s")) else 1
+    for step, following in enumerate(tokens[place + 1 : place + 1 + reach]):
+        if following in things:
+            return True
+        is_verb = step > 0 and following.endswith("ing") and following not in _KINDS
+        if is_verb or following in FUNCTION_WORDS:  # "children's hands holding books"
+            return False
+    return False
+
+
+def _is_animal(tokens: list[str], place: int, words: CaptionWords) -> bool:
+    if tokens[place] not in words.animals:
         return False
-    return not any(
-        tuple(tokens[place - shift : place - shift + len(phrase)]) == phrase
-        for shift in (0, 1)
-        if place >= shift
-        for phrase in words.phrases.get(tokens[place - shift], ())
-    )
+    if place and tokens[place - 1] in words.not_animals_after:
+        return False
+    around = tokens[max(0, place - 1) : place + _REACH]
+    return not any(start <= min(1, place) for start, _ in phrases_in(around, words.phrases))
 
 
 def _assign_to_animals(

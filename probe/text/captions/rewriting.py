@@ -1,14 +1,17 @@
-"""A caption that is being rewritten: its words, their replacements, and the text between."""
+"""A caption that is being rewritten: its words, their replacements, and the grammar of both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from probe.text.captions.grammar import in_case_of, possessive
-from probe.text.captions.mentions import Mention, mentions
-from probe.text.captions.tokenization import APOSTROPHES, spans_of
-from probe.text.captions.vocabulary import CaptionWords
-from probe.text.templates import article
+from probe.text.captions.mentions import APOSTROPHES, Mention, mentions, spans_of
+from probe.text.captions.vocabulary import FUNCTION_WORDS, GRAMMAR, CaptionWords
+from probe.text.templates import article, english
+
+# Verbs of which inflect chooses another plural.
+_PLURAL_VERBS = {
+    "ties": "tie", "dies": "die", "lies": "lie", "aches": "ache", "echoes": "echo"
+}  # fmt: skip
 
 
 @dataclass
@@ -28,10 +31,11 @@ class Draft:
     """Place -> its new word; empty to remove the old one."""
 
     @classmethod
-    def read(cls, caption: str, words: CaptionWords) -> Draft:
+    def read(cls, caption: str) -> Draft:
         """Split a caption into words, and find those that say a gender."""
         spans = spans_of(caption)
-        counted = [mention for mention in mentions(caption, words) if not mention.reason]
+        found = mentions(caption, CaptionWords.load())
+        counted = [mention for mention in found if not mention.reason]
         return cls(
             caption,
             spans,
@@ -66,11 +70,10 @@ class Draft:
         """Replace a noun; a possessive stays a possessive."""
         token, place = mention.token, mention.place
         if "'" in token:
-            self.replace(place, possessive(noun))
+            noun += "'" if noun.endswith("s") and not noun.endswith("ss") else "'s"
         elif token.endswith("s") and self._is_possessive_plural(place) and not noun.endswith("s"):
-            self.replace(place, f"{noun}'s")  # `text` removes the old apostrophe
-        else:
-            self.replace(place, noun)
+            noun += "'s"  # `text` removes the old apostrophe
+        self.replace(place, noun)
 
     def text(self) -> str:
         """The caption with its new words, articles and capitals."""
@@ -110,3 +113,51 @@ class Draft:
                 word = self.new.get(after, self.old(after))
                 like = word if self.old(place).isupper() and word.isupper() else self.old(place)
                 self.new[place] = in_case_of(article(word), like)
+
+
+def in_case_of(word: str, like: str) -> str:
+    """Capitalise a word like another: no letter, the first, or all."""
+    if len(like) > 1 and like.isupper():
+        return word.upper()
+    return word[:1].upper() + word[1:] if like[:1].isupper() else word
+
+
+def is_adverb(word: str) -> bool:
+    """Whether a word is an adverb, by its ending or a short list."""
+    is_ly = word.endswith("ly") and word not in GRAMMAR["no_adverbs"]
+    return is_ly or word in GRAMMAR["adverbs"]
+
+
+def is_participle(word: str) -> bool:
+    """Whether a word in -ing is a form of a verb, and no noun such as "wedding"."""
+    return word.endswith("ing") and word not in GRAMMAR["nouns_in_ing"]
+
+
+def ends_noun_phrase(following: str) -> bool:
+    """Whether no noun follows; ``following`` is empty at the end of the clause."""
+    return not following or following in FUNCTION_WORDS or is_adverb(following)
+
+
+def is_owner(following: str, after_that: str) -> bool:
+    """Whether "her" before two words is possessive ("her dog") and not an object ("beside her")."""
+    if ends_noun_phrase(following):
+        return False
+    if is_participle(following):
+        return bool(after_that) and after_that not in FUNCTION_WORDS  # "her sleeping baby"
+    return True
+
+
+def describes(following: str) -> bool:
+    """Whether "male" before a word is an adjective ("a male cook") and not a noun."""
+    is_verb = is_participle(following) or following in GRAMMAR["auxiliaries"]
+    return not ends_noun_phrase(following) and not is_verb
+
+
+def plural_verb(verb: str) -> str:
+    """Plural of a verb in the third person: "rides" becomes "ride", "is" becomes "are".
+
+    Any other word is returned unchanged.
+    """
+    if verb in GRAMMAR["no_verbs"] or verb.endswith("'s"):
+        return verb
+    return _PLURAL_VERBS.get(verb) or (str(english().plural_verb(verb)) if verb else "")

@@ -1,26 +1,31 @@
-"""The words that decide the category of a caption, read from TOML."""
+"""The shipped word lists of captions and prompts: people, genders, given names and grammar."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from probe.errors import DataError
-from probe.io.toml_tables import TomlTable
+GENDERS = ("male", "female")
 
-T = TypeVar("T")
+_FOLDER = Path(__file__).parent.parent.parent / "data"
+_CAPTIONS = _FOLDER / "captions.toml"
+_GENDER = _FOLDER / "gender_words.toml"
+_NAMES = [_FOLDER / "names" / f"{gender}.txt" for gender in GENDERS]  # NOTICE.md has their source
+FILES = (_CAPTIONS, _GENDER, *_NAMES)
+"""Files that decide which words mention a person or state a gender."""
 
-DEFAULT = Path(__file__).parent.parent.parent / "data" / "captions.toml"
-"""The words that are shipped with the package."""
+_SHORT_TITLES = ("mr", "mrs", "ms", "mx", "dr")
+_UNFOLDED = str.maketrans(
+    {"ø": "o", "ł": "l", "ß": "ss", "\u0131": "i", "đ": "d", "ð": "d", "æ": "ae", "þ": "th"}
+)
 
-GROUPS = ("male", "female", "neutral")
-
-_SETS = ("collectives", "not_animals_after", "steps", "titles")
-
-_OTHER = {"male": "female", "female": "male"}
+Phrases = Mapping[str, tuple[tuple[str, ...], ...]]
+"""First token of a phrase -> the phrases that begin with it."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,10 @@ class Sense:
             return False
         if not (self.after or self.before or self.beside):
             return True
+        endings = {f"-{following[-n:]}" for n in (2, 3)} if len(following) > 4 else set()
         return (
             last in self.after
-            or following in self.before
-            or ("-" + following[-3:] in self.before and len(following) > 4)
-            or ("-" + following[-2:] in self.before and len(following) > 4)
+            or not self.before.isdisjoint({following} | endings)
             or not self.beside.isdisjoint(tokens)
         )
 
@@ -81,8 +85,8 @@ class CaptionWords:
     senses: Mapping[str, Sense]
     attributive: Mapping[str, frozenset[str]]
     """Word of a person -> things that it describes when they follow it: "passenger" -> "train"."""
-    phrases: Mapping[str, tuple[tuple[str, ...], ...]]
-    """First token -> phrases that mean no person: "man made"."""
+    phrases: Phrases
+    """Phrases that mean no person: "man made"."""
     collectives: frozenset[str]
     animals: frozenset[str]
     pets: frozenset[str]
@@ -92,134 +96,174 @@ class CaptionWords:
     titles: frozenset[str]
     """Words before a person's name: "Queen Victoria"."""
 
-    @classmethod
-    def load(cls, path: Path | None = None) -> CaptionWords:
-        """Read and check a file of words; the shipped one if no path is given.
-
-        Raises
-        ------
-        DataError
-            If the file cannot be read or an entry is wrong; the message names it.
-        """
-        return _shipped() if path is None else _read(Path(path))
-
-
-@lru_cache(maxsize=1)
-def _shipped() -> CaptionWords:
-    return _read(DEFAULT)
-
-
-def _read(path: Path) -> CaptionWords:
-    return read_words(path, _build, shipped=DEFAULT)
-
-
-def read_words(path: Path, build: Callable[[Mapping[str, Any]], T], *, shipped: Path) -> T:
-    """Read a TOML file of words and build the look-up from it.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read or an entry is wrong; the message names the shipped file to
-        compare it with.
-    """
-    data = TomlTable.read(path, "words").data
-    try:
-        return build(data)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: {error} is missing or has another form; compare it with {shipped}"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; correct the file") from error
-
-
-def _build(data: Mapping[str, Any]) -> CaptionWords:
-    known: dict[str, Word] = {}
-    senses: dict[str, Sense] = {}
-    attributive: dict[str, frozenset[str]] = {}
-    people, context = data["people"], data["context"]
-    for entry in data["sense"]:
-        names = ("after", "before", "not_before", "beside")
-        sense = Sense(**{name: frozenset(entry.get(name, ())) for name in names})
-        senses |= dict.fromkeys(entry["words"], sense)
-    known |= dict.fromkeys((*people["always"].split(), *senses), Word("neutral"))
-    animals_too = Word("neutral", of_animals_too=True)
-    known |= dict.fromkeys(people["of_animals_too"].split(), animals_too)
-    for pair in data["pair"]:
-        known |= _forms_of_pair(pair)
-    for entry in data["one_way"]:
-        known |= _forms_of_word(entry)
-    for group in ("male", "female"):
-        known |= dict.fromkeys(data["pronouns"][group], Word(group, is_pronoun=True))
-    for entry in data["attributive"]:
-        things = frozenset(entry["things"].split())
-        for word in entry["words"].split():
-            attributive[word] = attributive.get(word, frozenset()) | things
-    known |= {f"{word}'s": meaning for word, meaning in known.items()}
-    return CaptionWords(
-        known=known,
-        senses=senses | {f"{word}'s": sense for word, sense in senses.items()},
-        attributive=attributive,
-        phrases=by_first(context["phrases"].split(",")),
-        animals=_with_possessive(context["animals"].split()),
-        pets=_with_possessive(context["pets"].split()),
-        **{name: frozenset(context[name].split()) for name in _SETS},
-    )
-
-
-def _forms_of_pair(pair: Mapping[str, Any]) -> dict[str, Word]:
-    known: dict[str, Word] = {}
-    marks = {name: pair.get(name, False) for name in ("of_animals_too", "is_adjective_too")}
-    neutral = _forms(pair["neutral"], pair)
-    if len(neutral) != 2:
-        raise ValueError(f"a pair has the neutral forms {neutral}; needed singular and plural")
-    for group, other in _OTHER.items():
-        swapped = _forms(pair[other], pair)
-        forms = [*_forms(pair[group], pair), *_forms(pair.get(f"{group}_too", []), pair)]
-        for place, form in enumerate(forms):
-            known[form] = Word(
-                group,
-                swapped=swapped[place % 2],
-                neutral=neutral[place % 2],
-                neutral_plural=neutral[1],
-                **marks,
-            )
-    return known
-
-
-def _forms_of_word(entry: Mapping[str, Any]) -> dict[str, Word]:
-    if entry["gender"] not in _OTHER:
-        raise ValueError(
-            f"{entry['words']} has the gender {entry['gender']!r}; needed male or female"
+    @staticmethod
+    @lru_cache(maxsize=1)
+    def load() -> CaptionWords:
+        """Read the shipped lists."""
+        data = _read(_CAPTIONS)
+        people, context = data["people"], data["context"]
+        fields = ("after", "before", "not_before", "beside")
+        senses = {
+            word: Sense(*(frozenset(entry.get(field, ())) for field in fields))
+            for entry in data["sense"]
+            for word in entry["words"]
+        }
+        known = dict.fromkeys((*people["always"].split(), *senses), Word("neutral"))
+        animals_too = Word("neutral", of_animals_too=True)
+        known |= dict.fromkeys(people["of_animals_too"].split(), animals_too)
+        for pair in data["pair"]:
+            for gender, other in zip(GENDERS, reversed(GENDERS), strict=True):
+                forms = [*pair[gender], *pair.get(f"{gender}_too", [])]
+                known |= _forms(gender, forms, pair | {"swapped": pair[other]})
+        for entry in data["one_way"]:
+            known |= _forms(entry["gender"], entry["words"], entry)
+        for gender in GENDERS:
+            known |= dict.fromkeys(data["pronouns"][gender], Word(gender, is_pronoun=True))
+        return CaptionWords(
+            known=known | {f"{word}'s": meaning for word, meaning in known.items()},
+            senses=senses | {f"{word}'s": sense for word, sense in senses.items()},
+            attributive=_attributive({}, data["attributive"], "things"),
+            phrases=_phrases(context["phrases"]),
+            animals=_with_possessive(context["animals"]),
+            pets=_with_possessive(context["pets"]),
+            **{
+                name: frozenset(context[name].split())
+                for name in ("collectives", "not_animals_after", "steps", "titles")
+            },
         )
-    swapped = _forms(entry.get("swapped", ["", ""]), entry)
-    neutral = _forms(entry.get("neutral", ["", ""]), entry)
+
+
+@dataclass(frozen=True)
+class GenderWords:
+    """Words by which a prompt says a gender; every key is in lower case and without accents."""
+
+    captions: CaptionWords
+    """Those of captions, with further nouns."""
+    titles: Mapping[str, str]
+    """Title -> gender."""
+    hints: Mapping[str, str]
+    """Word for a person's looks -> the gender that mostly has them."""
+    names: Mapping[str, str]
+    """Given name -> gender."""
+    wide: frozenset[str]
+    """Names of the longer lists alone: they count only with a capital, and not where they could be
+    places."""
+    words: frozenset[str]
+    """Names that are words too."""
+    places: frozenset[str]
+    """Names that are places too."""
+    after_place: frozenset[str]
+    before: frozenset[str]
+    after: frozenset[str]
+    body: frozenset[str]
+    """Parts of the body, which show their owner: "a woman's face"."""
+    works: frozenset[str]
+    """Words before "by" and an author: "painted by Greta"."""
+    nobody: Phrases
+    """Phrases for an empty scene."""
+    givers: frozenset[str]
+    """Capitalised words that may precede a given name: titles and other names."""
+
+    @staticmethod
+    @lru_cache(maxsize=1)
+    def load() -> GenderWords:
+        """Read the shipped lists."""
+        data, shipped = _read(_GENDER), CaptionWords.load()
+        caution = data["caution"]
+        nouns = {noun: Word(gender) for noun, gender in _by_gender(data["nouns"]).items()}
+        nouns |= {f"{noun}'s": word for noun, word in nouns.items()}
+        titles = {fold(title): gender for title, gender in _by_gender(data["titles"]).items()}
+        names: dict[str, str] = {}
+        for entry in data["given_names"]:
+            names |= {fold(name): gender for name, gender in _by_gender(entry).items()}
+        texts = [path.read_text("utf-8") for path in _NAMES]
+        wide = _by_gender(dict(zip(GENDERS, texts, strict=True)))
+        wide = {name: gender for name, gender in wide.items() if name not in names}
+        lists = ("words", "places", "after_place", "before", "after", "body", "works")
+        return GenderWords(
+            captions=replace(
+                shipped,
+                known=nouns | dict(shipped.known),
+                attributive=_attributive(shipped.attributive, data["things"], "next"),
+                titles=frozenset((*shipped.titles, *titles, *_SHORT_TITLES)),
+            ),
+            titles=titles,
+            hints=_by_gender(data["hints"]),
+            names={name: of for name, of in (names | wide).items() if name not in shipped.known},
+            wide=frozenset(wide),
+            nobody=_phrases(caution["nobody"]),
+            givers=frozenset((*titles, *shipped.titles, *_SHORT_TITLES, *names)),
+            **{name: frozenset(map(fold, caution[name].split())) for name in lists},
+        )
+
+    def without(self, words: Iterable[str]) -> GenderWords:
+        """The same lists without some names and nouns."""
+        hidden = set(map(fold, words))
+        known = {word: of for word, of in self.captions.known.items() if word not in hidden}
+        names = {name: gender for name, gender in self.names.items() if name not in hidden}
+        return replace(self, captions=replace(self.captions, known=known), names=names)
+
+
+@lru_cache(maxsize=1 << 16)
+def fold(word: str) -> str:
+    """A word in lower case and without accents: "José" becomes "jose"."""
+    bare = unicodedata.normalize("NFKD", word.lower().translate(_UNFOLDED))
+    return "".join(letter for letter in bare if not unicodedata.combining(letter))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+GRAMMAR = {
+    name: frozenset(words.split()) for name, words in _read(_FOLDER / "grammar.toml").items()
+}
+"""Word lists of the rules of grammar."""
+
+FUNCTION_WORDS = GRAMMAR["function_words"]
+"""Words that end a noun phrase."""
+
+
+def _forms(group: str, forms: list[str], entry: Mapping[str, Any]) -> dict[str, Word]:
+    """The forms of a word: singular, plural, and those of its synonyms."""
+    swapped, neutral = (entry.get(key, ["", ""]) for key in ("swapped", "neutral"))
+    marks = {key: entry.get(key, False) for key in ("of_animals_too", "is_adjective_too")}
     return {
         form: Word(
-            entry["gender"],
-            swapped=swapped[place],
-            neutral=neutral[place],
+            group,
+            swapped=swapped[place % 2],
+            neutral=neutral[place % 2],
             neutral_plural=neutral[1],
+            **marks,
         )
-        for place, form in enumerate(_forms(entry["words"], entry))
+        for place, form in enumerate(forms)
     }
 
 
-def _forms(forms: Any, entry: object) -> list[str]:
-    if not isinstance(forms, list) or len(forms) % 2:
-        raise ValueError(f"{entry} has the forms {forms!r}; needed singular, plural, ...")
-    return forms
+def _attributive(
+    known: Mapping[str, frozenset[str]], entries: list[dict[str, str]], key: str
+) -> dict[str, frozenset[str]]:
+    """Add entries to the things that words describe."""
+    found = dict(known)
+    for entry in entries:
+        for word in entry["words"].split():
+            found[word] = found.get(word, frozenset()) | frozenset(entry[key].split())
+    return found
 
 
-def by_first(phrases: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Phrases by their first token."""
+def _by_gender(lists: Mapping[str, str]) -> dict[str, str]:
+    """Word -> gender, of a list for each gender."""
+    return {word: gender for gender in GENDERS for word in lists[gender].split()}
+
+
+def _phrases(text: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Phrases that are separated by commas, by their first token."""
     found: dict[str, tuple[tuple[str, ...], ...]] = {}
-    for phrase in phrases:
+    for phrase in text.split(","):
         if tokens := tuple(phrase.split()):
             found[tokens[0]] = (*found.get(tokens[0], ()), tokens)
     return found
 
 
-def _with_possessive(words: Iterable[str]) -> frozenset[str]:
-    words = list(words)
-    return frozenset([*words, *(f"{word}'s" for word in words)])
+def _with_possessive(text: str) -> frozenset[str]:
+    return frozenset(form for word in text.split() for form in (word, f"{word}'s"))
