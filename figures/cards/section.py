@@ -9,7 +9,7 @@ from figures.cards.markdown import Markdown, render
 from figures.text.evaluation import failure_rows, split_blocks
 from figures.text.limits import limits
 from figures.text.sentences import classifier_error, equivalence, finding, missing_faces
-from figures.text.terms import DRIFT, EFFECTS, KINDS, NOT_LPIPS, measures_of, versions
+from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
 from probe.run.evaluation.measurement import SIDES
 
 BEGIN, END = "<!-- moesd-probe:begin -->", "<!-- moesd-probe:end -->"
@@ -36,8 +36,6 @@ def bias_section(evidence: Evidence) -> Markdown:
         equivalence=equivalence(quality),
         failures=failure_rows(quality),
         drift=DRIFT,
-        kinds=KINDS,
-        not_lpips=NOT_LPIPS,
         intersections=_intersections(evidence),
         values=evidence.values,
         occupations=_occupations(evidence),

@@ -16,7 +16,7 @@ from figures.sources import SOURCES, RunFiles
 from figures.text.evaluation import failure_rows, split_blocks
 from figures.text.limits import limits
 from figures.text.sentences import classifier_error, equivalence, finding, missing_faces
-from figures.text.terms import DRIFT, EFFECTS, KINDS, NOT_LPIPS, measures_of, versions
+from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
 from probe.io.artifacts import hash_file, read_provenance
 from probe.stats.proportion import binomial_interval
 
@@ -89,8 +89,6 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "missing": missing_faces(quality),
         "effects": EFFECTS,
         "drift_measures": DRIFT,
-        "kinds": KINDS,
-        "not_lpips": NOT_LPIPS,
         "fit": fit,
         "measures": measures_of(values.nunique()),
         "splits": split_blocks(quality, fairness),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from figures.text.sentences import classifier_error, equivalence, missing_faces
 from figures.text.tables import aligned
-from figures.text.terms import DRIFT, EFFECTS, FAILURES, KINDS, NOT_LPIPS, SPLITS
+from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
 from probe.run.evaluation.drift import MIN_SUBJECTS
 from probe.run.evaluation.measurement import SIDES
 from probe.stats.notation import interval, number, over, p_value
@@ -97,8 +97,4 @@ def _drift(found: Found) -> list[str]:
         for key, (name, _) in DRIFT.items()
         if key in found
     ]
-    lines = [head, *aligned(rows, n_left=3)]
-    if kinds := found["perceptual"]["kinds"]:
-        rows = [[f"  {KINDS[kind]}", interval(of), sizes(of)] for kind, of in kinds.items()]
-        lines += [NOT_LPIPS, *aligned(rows, n_left=3)]
-    return lines
+    return [head, *aligned(rows, n_left=3)]

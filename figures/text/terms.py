@@ -33,18 +33,6 @@ DRIFT = {
     "unmoved": ("Images unmoved", "pairs that are the same image; 1: all"),
 }
 """Of the neutral pictures, from the base model to the corrected one; see `measure_drift`."""
-KINDS = {
-    "neutral": "neutral prompts",
-    "female": "explicit prompts, female",
-    "male": "explicit prompts, male",
-    "object": "prompts without people",
-}
-"""Kinds of prompts; see `probe.run.evaluation.perceptual.measure_perceptual`."""
-NOT_LPIPS = (
-    "Distance of a pair in the feature maps of all layers, from 0 (equal) to 4; 2 for unrelated "
-    "directions. It has the form of LPIPS but is not LPIPS: no weights are learned from human "
-    "judgements."
-)
 
 PACKAGES = ("moesd-probe", "torch", "diffusers", "transformers", "numpy", "scikit-learn")
 """Packages whose version a result may depend on."""

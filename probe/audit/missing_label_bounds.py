@@ -51,12 +51,6 @@ def bound_figures(counts: Counts, n_missing: Counts) -> Found:
     return found
 
 
-def bound_share(is_hit: Mask | pd.Series, n_missing: int) -> Found:
-    """Bound a share of pictures: none of the unseen ones a hit, and all of them."""
-    n, hits = len(is_hit) + n_missing, int(np.sum(is_hit))
-    return {"low": hits / n, "high": (hits + n_missing) / n} if n else {"low": 0.0, "high": 1.0}
-
-
 def bound_difference(before: Found, after: Found) -> Found:
     """Bound ``after`` minus ``before`` by the bounds of both, which nothing ties together."""
     return {"low": after["low"] - before["high"], "high": after["high"] - before["low"]}

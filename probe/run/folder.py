@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from probe.errors import ArtifactError, DataError, StageError
 from probe.io import distributed
@@ -36,6 +36,8 @@ class Run:
     progress: NamedProgress | None = field(default=None, repr=False)
     sources: Mapping[str, Path] = field(default_factory=dict)
     """Files that settings name and that are not copied into the folder yet, by their name there."""
+    classifiers: dict[Path, Any] = field(default_factory=dict, repr=False)
+    """Image classifiers that are open, by their folder; shared by copies with other settings."""
 
     def path(self, name: str) -> Path:
         """Return the path of a file that a setting names.

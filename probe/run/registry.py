@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from probe.io.plugins import Registry
 from probe.io.settings import Settings, seed_setting, setting
-from probe.stats.resampling import Resampling
+from probe.stats.resampling import Resampled
 
 
 class Result(Protocol):
@@ -86,16 +86,11 @@ class StudyStage(Stage):
 
 
 @dataclass(frozen=True)
-class ProbeConfig(Settings):
+class ProbeConfig(Resampled, Settings):
     """Settings that all studies share."""
 
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
     seed: int = seed_setting("Seed of everything that is drawn.")
-
-    @property
-    def resampling(self) -> Resampling:
-        """The resamples behind each interval."""
-        return Resampling(self.n_bootstrap, self.seed)
 
 
 PROBE = "probe"

@@ -51,6 +51,18 @@ PERMUTATIONS = Resampling(10_000)
 """Default of permutation tests."""
 
 
+class Resampled:
+    """Mixin of settings that hold the number and the seed of the resamples."""
+
+    n_bootstrap: int
+    seed: int
+
+    @property
+    def resampling(self) -> Resampling:
+        """The resamples behind each interval."""
+        return Resampling(self.n_bootstrap, self.seed)
+
+
 def chunks(n_draws: int, n_cells: int) -> list[int]:
     """Split a number of draws of ``n_cells`` numbers each into sizes that fit in memory."""
     size = max(1, CHUNK_SIZE // max(1, n_cells))

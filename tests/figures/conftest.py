@@ -371,17 +371,8 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
 def _drift() -> dict[str, Any]:
     """How far the images move, in features that are named."""
     over = {"unit": "occupations", "n": 40}
-    objects = {"unit": "objects", "n": 10, "n_pairs": 40}
-    distance = {"value": 0.2, "low": 0.15, "high": 0.27}
     named = {"features": "Dinov2Model (mine/dino)", "n_pairs": 800}
-    perceptual = {
-        "kinds": {
-            "neutral": {**distance, **over, "n_pairs": 500},
-            "object": _around(0.0, 0.0, **objects),
-        },
-        "subjects": [{"subject": "cook", **distance, "n": 12}],
-    }
-    return named | {name: _around(0.4, 0.1, **over) for name in DRIFT} | {"perceptual": perceptual}
+    return named | {name: _around(0.4, 0.1, **over) for name in DRIFT}
 
 
 def _studies(

@@ -194,14 +194,6 @@ def test_drift_stands_beside_its_intervals_and_whose_features_it_is_in(page, qua
         assert interval(quality["drift"][key], 4) in section
 
 
-def test_distances_of_pairs_are_not_called_lpips_and_stand_by_kind_and_occupation(page):
-    section = text_of(page, "drift")
-    assert "is not LPIPS" in section
-    assert "prompts without people" in section
-    assert section.count("0.2000 [0.1500, 0.2700]") == 2  # neutral prompts, and the cook's
-    assert '<th scope="row">cook</th>' in section
-
-
 def test_the_page_says_how_much_error_the_finding_bears(page):
     section = text_of(page, "fairness")
     assert "error rates up to 12.5\N{NO-BREAK SPACE}%" in section

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -14,12 +12,10 @@ from click.testing import CliRunner
 from cli.main import main
 from figures.text.evaluation import evaluation_table
 from probe.images.quality.features import FeatureExtractor
-from probe.images.quality.perceptual import map_distances
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
 from probe.run.evaluation.drift import MIN_SUBJECTS, measure_drift
-from probe.run.evaluation.perceptual import measure_perceptual
-from probe.run.files import LABELS, SIDES
+from probe.run.files import LABELS
 from probe.run.folder import Run
 
 FIGURES = ("frechet", "kernel", "cosine", "unmoved")
@@ -28,6 +24,11 @@ FIGURES = ("frechet", "kernel", "cosine", "unmoved")
 @pytest.fixture
 def run(finished_run):
     return Run(finished_run, Experiment.open(finished_run).config)
+
+
+@pytest.fixture
+def extractor(run):
+    return FeatureExtractor.load(run.model_folder / "clip")
 
 
 @pytest.fixture
@@ -48,62 +49,17 @@ def test_evaluate_gives_it_with_intervals_n_and_the_features_it_is_in(finished_r
     assert drift["features"] in summary
 
 
-def test_pictures_that_were_left_alone_have_not_drifted(run, labels):
+def test_pictures_that_were_left_alone_have_not_drifted(run, labels, extractor):
     base = labels[labels["side"] == "base"]
-    found = measure_drift(run, pd.concat([base, base.assign(side="moesd")]))
+    found = measure_drift(run, pd.concat([base, base.assign(side="moesd")]), extractor)
     assert found["unmoved"]["value"] == 1.0
     for name in ("frechet", "kernel", "cosine"):
         assert found[name]["value"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_pairs_are_compared_layer_by_layer_for_each_kind_of_prompt_and_occupation(
-    finished_run, run, labels
-):
-    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
-    found = quality["drift"]["perceptual"]
-    base = labels[labels["side"] == "base"]
-    assert found["is_lpips"] is False
-    assert {kind: of["n_pairs"] for kind, of in found["kinds"].items()} == (
-        base["kind"].value_counts().to_dict()
-    )
-    neutral = base[base["kind"] == "neutral"]
-    assert {of["subject"]: of["n"] for of in found["subjects"]} == (
-        neutral["subject"].value_counts().to_dict()
-    )
-    for of in (*found["kinds"].values(), *found["subjects"]):
-        assert 0 <= of["low"] <= of["value"] <= of["high"] <= 4
-    # by hand, of the occupation that moves most
-    most = max(found["subjects"], key=lambda of: of["value"])
-    names = neutral.loc[neutral["subject"] == most["subject"], "file_name"]
-    extractor = FeatureExtractor.load(run.model_folder / "clip")
-    sides = [[run.folder / "images" / side / name for name in names] for side in SIDES]
-    expected = map_distances(*(extractor.maps(side) for side in sides)).mean()
-    assert most["value"] > 0
-    assert most["value"] == pytest.approx(expected, rel=1e-4)
-    means = [of["value"] for of in found["subjects"]]
-    assert found["kinds"]["neutral"]["value"] == pytest.approx(np.mean(means))
-    summary = evaluation_table(Experiment.open(finished_run).evaluate().result.to_json())
-    assert "not LPIPS" in summary
-    assert f"6 occupations, {len(neutral)} pairs" in summary
-
-
-def test_pairs_that_are_the_same_picture_are_at_zero_and_not_looked_at(run, labels):
-    base = labels[labels["side"] == "base"]
-    same = pd.concat([base, base.assign(side="moesd")])
-    found = measure_perceptual(run, same, extractor=SimpleNamespace(name="nobody looks"))
-    assert {of["value"] for of in found["kinds"].values()} == {0.0}
-
-
-def test_a_kind_with_a_single_pair_gets_no_figure(run, labels):
-    first = labels.drop_duplicates("kind")["file_name"]
-    found = measure_perceptual(run, labels[labels["file_name"].isin(first)])
-    assert found["kinds"] == {}
-    assert found["subjects"] == []
-
-
-def test_too_few_occupations_get_no_figure(run, labels):
+def test_too_few_occupations_get_no_figure(run, labels, extractor):
     names = labels.loc[labels["kind"] == "neutral", "subject"].unique()[: MIN_SUBJECTS - 1]
-    found = measure_drift(run, labels[labels["subject"].isin(names)])
+    found = measure_drift(run, labels[labels["subject"].isin(names)], extractor)
     assert not set(FIGURES) & set(found)
 
 

@@ -92,7 +92,6 @@ def test_unseen_pictures_are_no_value_and_their_number_and_reach_are_told():
     names = ("n_images", "total", "undetected", "ambiguous", "unreadable")
     assert [of["base"][name] for name in names] == [12, 5, 3, 2, 0]
     assert [of["corrected"][name] for name in names] == [12, 3, 2, 1, 0]
-    assert of["base"]["subjects"] == {"cook": 1, "guard": 4}
     assert found["base"]["mad"]["value"] == pytest.approx(0.5)
     assert found["corrected"]["mad"]["value"] == pytest.approx((0 + 1 / 6) / 2)
     bounds = [of[side]["bounds"]["mad"] for side in ("base", "corrected")]
@@ -123,7 +122,7 @@ def test_shares_leave_out_what_was_seen_in_no_picture():
 
 
 def test_without_any_face_in_common_there_is_nothing_to_measure():
-    with pytest.raises(DegenerateDataError, match="seen in no occupation's pictures of both"):
+    with pytest.raises(DegenerateDataError, match="seen in no occupation's images of both"):
         measured({"cook": [W, N]}, {"cook": [N, A]}).quality()
 
 
@@ -171,7 +170,7 @@ def test_a_run_knows_its_faces_by_what_finds_them_and_takes_no_boxes(tmp_path):
     weights = tmp_path / "other.tflite"
     weights.write_bytes(b"other weights")
     assert line(faces="mediapipe") != line(faces=str(weights))
-    with pytest.raises(DataError, match="boxes of certain pictures; a run makes its own"):
+    with pytest.raises(DataError, match="boxes of certain images; a run makes its own"):
         line(faces="boxes.csv")
 
 

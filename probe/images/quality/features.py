@@ -91,57 +91,15 @@ class FeatureExtractor:
         """Give the features of all pictures at once, shape (n, d)."""
         return np.concatenate(list(self.chunks(images, batch_size=batch_size, progress=progress)))
 
-    def maps(self, images: Pictures) -> list[torch.Tensor]:
-        """Give the feature maps of pictures, one Tensor a layer, (n, n_places, n_features).
-
-        See `see`, which gives the features too.
-        """
-        return self.see(images)[1]
-
-    @torch.no_grad()
-    def see(self, images: Pictures) -> tuple[Double, list[torch.Tensor]]:
-        """Give features, (n, d), and feature maps of pictures, from one pass of the model.
-
-        There is a map a layer, (n, n_places, n_features): the hidden states of the model from its
-        first embedding to its last layer. A place is a token or a pixel of the map. All are held
-        at once: ask for a batch.
-
-        Raises
-        ------
-        ModelError
-            If the model gives no hidden states.
-        DataError, ShapeError
-            As `chunks`.
-        """
-        check_pictures(images)
-        rows = np.stack([self._prepared(open_picture(picture)) for picture in images])
-        pixels = torch.from_numpy(rows).to(self.model.device)
-        seen = self._look(pixels, output_hidden_states=True)
-        layers = getattr(seen, "hidden_states", None)
-        if not layers:
-            raise ModelError(
-                f"{self.name} gives no hidden states; needed a model that does, as CLIP or DINOv2"
-            )
-        return self._pooled(seen), [
-            layer.flatten(2).transpose(1, 2) if layer.ndim == 4 else layer  # (n, C, H, W)
-            for layer in layers
-        ]
-
     def _prepared(self, image: Image.Image) -> npt.NDArray[np.float32]:
         mean, std = self._norm
         pixels = (clean_resize(image, self._size) / 255.0 - mean) / std
         prepared: npt.NDArray[np.float32] = pixels.transpose(2, 0, 1).astype(np.float32)
         return prepared  # (3, height, width)
 
-    def _look(self, pixels: torch.Tensor, **options: Any) -> Any:
-        sees = self.model.vision_model if hasattr(self.model, "vision_model") else self.model
-        return sees(pixel_values=pixels, **options)
-
     def _features(self, pixels: torch.Tensor) -> Double:
-        return self._pooled(self._look(pixels))
-
-    def _pooled(self, seen: Any) -> Double:
-        found = seen.pooler_output
+        vision = getattr(self.model, "vision_model", self.model)
+        found = vision(pixel_values=pixels).pooler_output
         if found is None:
             raise ModelError(f"{self.name} pools nothing; needed a model with pooler_output")
         if hasattr(self.model, "visual_projection"):

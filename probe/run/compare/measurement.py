@@ -96,9 +96,7 @@ class MethodEvaluator:
                 resampling=self.resampling,
             ),
             "clip_like_for_like": like_for_like(
-                *(of[of["kind"] == "neutral"] for of in (self.base.labels, table)),
-                attribute=self.attribute,
-                resampling=self.resampling,
+                self.base.labels, table, attribute=self.attribute, resampling=self.resampling
             ),
             "clip_of_captions": over_captions(
                 self.base.labels, table, explicit=list(self.asked), resampling=self.resampling

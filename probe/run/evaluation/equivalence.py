@@ -1,4 +1,4 @@
-"""Whether the corrected pictures are as good as the base model's: tests of equivalence."""
+"""Whether the corrected images are as good as the base model's: tests of equivalence."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from probe.audit.missing_label_bounds import is_seen
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.measurement import Measurement
+from probe.run.files import SIDES
 from probe.stats.equivalence import equivalence_p
 from probe.stats.resampling import Resampling
 
@@ -29,18 +29,11 @@ as ``moesd-probe prompts`` reads them. The paper measures quality on captions of
 def comparable_quality(
     measured: Measurement, *, clip_margin: float, recognition_margin: float
 ) -> Found:
-    """Compare both sides' neutral pictures by what they show of their prompts.
+    """Test whether CLIP score and recognition are equivalent: subject means, corrected minus base.
 
-    Differences are of the means of each subject, corrected minus base. Two sides are called
-    equivalent only where Schuirmann's test shows it, never because no difference was found.
-
-    Returns
-    -------
-    dict
-        ``clip_score``, ``clip_score_like_for_like`` (see `like_for_like`),
-        ``clip_score_of_captions`` (see `over_captions`) and ``subject_recognised``, each with
-        ``value``, ``low``, ``high``, ``p_equivalent``, ``margin``, ``unit`` and ``n``; empty if
-        there is a single subject.
+    Returns ``clip_score``, ``clip_score_like_for_like``, ``clip_score_of_captions`` and
+    ``subject_recognised``, each an interval with ``p_equivalent`` (Schuirmann's two one-sided
+    tests) and ``margin``; nothing if there is a single subject.
     """
     from probe.stats.mean import mean_interval
 
@@ -50,32 +43,32 @@ def comparable_quality(
     change = (means.loc["moesd"] - means.loc["base"]).astype(np.float64)
     if len(change) < 2:
         return {}
-    drawing: Found = {"resampling": measured.resampling}
-
-    def tested(
-        rows: npt.NDArray[np.float64], margin: float, bounds: tuple[float, float] | None = None
-    ) -> Found:
-        return {
-            **asdict(mean_interval(rows, bounds=bounds, unit="occupations", **drawing)),
-            "p_equivalent": equivalence_p(rows, margin, bounds=bounds),
-            "margin": margin,
-        }
-
-    found = {
-        "clip_score": tested(change["clip_score"].to_numpy(), clip_margin),
-        "subject_recognised": tested(
-            change["is_recognised"].to_numpy(), recognition_margin, (-1.0, 1.0)
-        ),
-    }
-    sides = [measured.labels[measured.labels["side"] == side] for side in ("base", "moesd")]
+    resampling = measured.resampling
+    found: Found = {}
+    for name, column, margin, bounds in (
+        ("clip_score", "clip_score", clip_margin, None),
+        ("subject_recognised", "is_recognised", recognition_margin, (-1.0, 1.0)),
+    ):
+        rows = change[column].to_numpy()
+        interval = mean_interval(rows, bounds=bounds, unit="occupations", resampling=resampling)
+        p = equivalence_p(rows, margin, bounds=bounds)
+        found[name] = {**asdict(interval), "p_equivalent": p, "margin": margin}
+    base, corrected = (measured.labels[measured.labels["side"] == side] for side in SIDES)
     if like := like_for_like(
-        *(of[of["kind"] == "neutral"] for of in sides),
+        base,
+        corrected,
         attribute=measured.attribute,
+        resampling=resampling,
         margin=clip_margin,
-        **drawing,
     ):
         found["clip_score_like_for_like"] = like
-    if mixed := over_captions(*sides, explicit=list(measured.asked), margin=clip_margin, **drawing):
+    if mixed := over_captions(
+        base,
+        corrected,
+        explicit=list(measured.asked),
+        resampling=resampling,
+        margin=clip_margin,
+    ):
         found["clip_score_of_captions"] = mixed
     return found
 
@@ -88,27 +81,12 @@ def over_captions(
     resampling: Resampling,
     margin: float | None = None,
 ) -> Found | None:
-    """Change of the CLIP score over captions of all kinds, in the numbers of `CAPTIONS`.
+    """Change of the CLIP score over captions of all kinds, mixed as in `CAPTIONS`.
 
-    The changes of each occupation, neutral and explicit, are weighted and added; what the objects
-    change is independent of them, and its uncertainty is added in squares.
-
-    Parameters
-    ----------
-    base, other : DataFrame
-        One row a picture, with columns ``kind``, ``subject`` and ``clip_score``.
-    explicit : sequence of str
-        Kinds that name a gender.
-    resampling : Resampling
-    margin : float, optional
-        For the test of equivalence.
-
-    Returns
-    -------
-    dict or None
-        ``value``, ``low``, ``high``, ``unit``, ``n``, ``n_objects`` and ``kinds``, the share of
-        each; with a margin ``p_equivalent`` and ``margin``. None if fewer than two occupations or
-        objects have pictures of all kinds on both sides.
+    The changes of each occupation, neutral and explicit, are weighted and added; those of objects
+    are independent of them, and the squares of both uncertainties add up. ``explicit`` names the
+    kinds that say a gender. With a margin, equivalence is tested too. None if fewer than two
+    occupations or objects have images of all kinds on both sides.
     """
     from probe.stats.interval import joined_limits
     from probe.stats.mean import mean_interval
@@ -148,21 +126,19 @@ def like_for_like(
     resampling: Resampling,
     margin: float | None = None,
 ) -> Found | None:
-    """Change of the CLIP score among neutral pictures that show the same value of an attribute.
+    """Change of the CLIP score among neutral images that show the same value of an attribute.
 
-    Returns
-    -------
-    dict or None
-        ``value``, ``low``, ``high``, ``unit``, ``n``, ``seen`` (the mean weight of the values that
-        both sides show, 0 to 1) and ``composition`` (the rest of the change, with its interval);
-        with a margin ``p_equivalent`` and ``margin``. None if fewer than two subjects show a value
-        on both sides. See `probe.images.quality.composition.decompose_change`.
+    Beside it ``seen`` (the mean weight of the values that both sides show, 0 to 1) and
+    ``composition`` (the rest of the change, with its interval). None if fewer than two subjects
+    show a value on both sides. See `probe.images.quality.composition.decompose_change`.
     """
     from probe.images.quality.composition import decompose_change
     from probe.stats.mean import mean_interval
 
     before, after = (
-        table[is_seen(table, attribute)].rename(columns={"clip_score": "score"})
+        table[(table["kind"] == "neutral") & is_seen(table, attribute)].rename(
+            columns={"clip_score": "score"}
+        )
         for table in (base, other)
     )
     change = decompose_change(before, after, group=attribute)
@@ -172,11 +148,7 @@ def like_for_like(
         asdict(mean_interval(rows, resampling=resampling, unit="occupations"))
         for rows in (change.like_for_like, change.composition)
     )
-    found = {
-        **like,
-        "seen": float(change.seen.mean()),
-        "composition": rest,
-    }
+    found = {**like, "seen": float(change.seen.mean()), "composition": rest}
     if margin is not None:
         found |= {"p_equivalent": equivalence_p(change.like_for_like, margin), "margin": margin}
     return found

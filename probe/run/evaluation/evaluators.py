@@ -1,8 +1,7 @@
-"""The models that look at pictures: the run's choice, or what the image model ships."""
+"""The models that look at images: the run's choice, or what the image model ships."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +25,12 @@ def classifier_folder(run: Run) -> Path:
 
 
 def clip_folder(run: Run) -> Path:
-    """Find the CLIP that scores a run's pictures."""
+    """Find the CLIP that scores a run's images."""
     return _folder(run, run.config.evaluate.clip, "clip", "a CLIP model")
 
 
 def features_folder(run: Run) -> Path:
-    """Find the vision model in whose features sets of a run's pictures are compared."""
+    """Find the vision model in whose features drift is measured."""
     from probe.text.checkpoints import resolve_model
 
     chosen = run.config.evaluate.features
@@ -39,7 +38,7 @@ def features_folder(run: Run) -> Path:
 
 
 def evaluators_line(run: Run, *folders: Path) -> str:
-    """Which weights look at the pictures, to be hashed with what they say."""
+    """Which weights look at the images, to be hashed with what they say."""
     from probe.text.checkpoints import model_revision
 
     return ", ".join(
@@ -51,10 +50,7 @@ def evaluators_line(run: Run, *folders: Path) -> str:
 def faces_line(run: Run) -> str:
     """Which faces the classifier is shown, to be hashed with what it says; empty if none.
 
-    Raises
-    ------
-    DataError
-        If the setting names boxes, which are of certain pictures, or a file that is not there.
+    A setting that names boxes is refused with a `DataError`: they are of certain images.
     """
     from probe.images.faces.detectors import detector_line, is_boxes
 
@@ -63,22 +59,14 @@ def faces_line(run: Run) -> str:
         return ""
     if is_boxes(config.faces):
         raise DataError(
-            f"faces is {config.faces!r}, boxes of certain pictures; a run makes its own: set it to "
+            f"faces is {config.faces!r}, boxes of certain images; a run makes its own: set it to "
             "mediapipe, or to the weights of its face detector (.tflite)"
         )
     return f", {detector_line(_detector(run))} margin={config.face_margin}"
 
 
 def load_classifier(run: Run) -> AttributeClassifier | FaceClassifier:
-    """Open the classifier that measures: with the setting ``faces`` it is shown faces only.
-
-    Raises
-    ------
-    DataError
-        If it lacks the attribute, or one of the two values that prompts ask for.
-    ModelError
-        If faces are to be found and MediaPipe is not installed.
-    """
+    """Open the classifier that measures: with the setting ``faces`` it is shown faces only."""
     classifier, config = load_whole_classifier(run), run.config.evaluate
     if not faces_line(run):
         return classifier
@@ -91,17 +79,17 @@ def load_classifier(run: Run) -> AttributeClassifier | FaceClassifier:
 
 
 def load_whole_classifier(run: Run) -> AttributeClassifier:
-    """Open the classifier, shown whole pictures, and see that it knows the settings' words.
+    """Open the classifier, shown whole images, unless a copy of the run has opened it.
 
-    Raises
-    ------
-    DataError
-        If it lacks the attribute, or one of the two values that prompts ask for.
+    One that lacks the attribute, or one of the two values that prompts ask for, is refused with a
+    `DataError`.
     """
     from probe.images.attributes import load_classifier
 
     folder, config = classifier_folder(run), run.config.evaluate
-    classifier = load_classifier(folder, device=run.device)
+    if folder not in run.classifiers:
+        run.classifiers[folder] = load_classifier(folder, device=run.device)
+    classifier: AttributeClassifier = run.classifiers[folder]
     known = classifier.attributes
     if config.attribute not in known:
         raise DataError(
@@ -119,14 +107,14 @@ def load_whole_classifier(run: Run) -> AttributeClassifier:
 
 
 def load_clip(run: Run) -> ClipScorer:
-    """Open the CLIP that scores pictures against prompts."""
+    """Open the CLIP that scores images against prompts."""
     from probe.images.quality.clip_score import ClipScorer
 
     return ClipScorer.load(clip_folder(run), device=run.device)
 
 
 def load_features(run: Run) -> FeatureExtractor:
-    """Open the model in whose features sets of pictures are compared."""
+    """Open the model in whose features drift is measured."""
     from probe.images.quality.features import FeatureExtractor
 
     return FeatureExtractor.load(features_folder(run), device=run.device)
@@ -137,13 +125,8 @@ def column(name: str) -> str:
     return name.replace(SUBJECT, SUBJECT_SEEN, 1) if name.partition("_")[0] == SUBJECT else name
 
 
-def by_column(attributes: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Values by the column that holds them."""
-    return {column(name): values for name, values in attributes.items()}
-
-
 def _detector(run: Run) -> str:
-    """Return the detector's name, or the path of its weights."""
+    """The detector's name, or the path of its weights."""
     faces: str = run.config.evaluate.faces
     return faces if faces in ("", "mediapipe") else str(run.path(faces))
 
@@ -156,7 +139,7 @@ def _folder(run: Run, chosen: str, part: str, what: str) -> Path:
     folder = run.model_folder / part
     if not folder.is_dir():
         raise ModelError(
-            f"model {run.config.model} ships no {part}; needed {what} to look at its pictures: set "
+            f"model {run.config.model} ships no {part}; needed {what} to look at its images: set "
             f"`{part}` under [evaluate] in {run.folder / 'config.toml'} to a folder or a hub id"
         )
     return folder

@@ -1,4 +1,4 @@
-"""The pictures in which each failure of a correction shows worst."""
+"""The images in which each failure of a correction shows worst."""
 
 from __future__ import annotations
 
@@ -28,29 +28,26 @@ def worst_pictures(
     asked: Mapping[str, str],
     n_pictures: int,
 ) -> pd.DataFrame:
-    """Choose the pairs of pictures, base and corrected, in which each failure shows worst.
+    """Choose the pairs of images, base and corrected, in which each failure shows worst.
 
-    - ``gate_missed``: skewed occupations that were left alone, the farthest from even first;
-      pictures of the value that they show most.
-    - ``overcorrected``: occupations whose bias changed its sign, those that moved most first;
-      pictures that changed sides with them.
-    - ``explicit_changed``: changed pictures of prompts that ask for a value, those that lost it
+    - ``gate_missed``: images of skewed occupations that were left alone, the farthest from even
+      first, that show the occupation's most frequent value.
+    - ``overcorrected``: images that changed sides with their occupation, whose bias changed its
+      sign; those that moved most first.
+    - ``explicit_changed``: changed images of explicit prompts, those that lost the value asked for
       first, then by the fall of the CLIP score.
-    - ``non_person_changed``: changed pictures of things, by the fall of the CLIP score.
-    - ``overfit``: held-out occupations that came less near to even than the training occupations
-      did on average, those that gained least first; pictures of the value that the corrected model
-      shows most.
+    - ``non_person_changed``: changed images of objects, by the fall of the CLIP score.
+    - ``overfit``: images of held-out occupations that gained less than the training occupations did
+      on average, those that gained least first, that show the corrected model's commonest value.
 
-    Of occupations one picture each is chosen before a second one of any.
+    One image of each occupation is chosen before a second one of any.
 
     Parameters
     ----------
     labels : DataFrame
-        As `probe.run.evaluation.labels.label_pictures` gives them.
-    attribute : str
-        The one that fairness is about.
-    values : sequence of str
-        All its values.
+        As `probe.run.evaluation.labels.label_images` returns it.
+    attribute, values : str, sequence of str
+        The attribute that fairness is about, and all its values.
     asked : mapping of str to str
         Kind of explicit prompt -> the value that it asks for; ``female`` among the kinds.
     n_pictures : int
@@ -59,9 +56,8 @@ def worst_pictures(
     Returns
     -------
     DataFrame
-        `COLUMNS`, one row a pair, the worst first. ``seen_SIDE`` is the value that is seen,
-        ``clip_SIDE`` the CLIP score, ``share_SIDE`` the share of the value that ``female`` prompts
-        ask for among the ``n`` neutral pictures of the subject (NaN of things).
+        `COLUMNS`, one row a pair, the worst first. ``share_SIDE`` is the share of the value that
+        ``female`` prompts ask for among the ``n`` neutral images of the subject (NaN of objects).
     """
     pairs = _pair(labels, attribute)
     jobs = _jobs(labels, attribute, values, asked["female"], pairs)
@@ -69,13 +65,13 @@ def worst_pictures(
     neutral = pairs[pairs["kind"] == "neutral"]
     fair = 1 / len(values)
     off_base, off_moesd = ((jobs[f"share_{side}"] - fair).abs() for side in SIDES)
-    before, after = jobs["hits_base"].to_numpy(), jobs["hits_moesd"].to_numpy()
-    n, n_moesd = jobs["n"].to_numpy(), jobs["n_moesd"].to_numpy()
+    counts = (jobs[name].to_numpy() for name in ("hits_base", "hits_moesd", "n", "n_moesd"))
+    before, after, n, n_moesd = counts
     is_missed = failures.is_skewed(before, n, fair)
     turned = failures.turns(before, after, n, n_moesd, fair)
-    is_new = jobs["split"] == "held_out"
     gain = off_base - off_moesd
-    is_overfit = is_new & (gain < gain[jobs["split"] == "trained"].mean())
+    is_less = gain < gain[jobs["split"] == "trained"].mean()
+    is_overfit = (jobs["split"] == "held_out") & is_less
     moved = (jobs["share_moesd"] - jobs["share_base"]).abs()
     flipped = (
         (neutral["seen_base"] == neutral["most_base"])
@@ -103,7 +99,7 @@ def worst_pictures(
 
 
 def _pair(labels: pd.DataFrame, attribute: str) -> pd.DataFrame:
-    """One row a pair of pictures, in the order of their files; ``most_SIDE`` by subject."""
+    """One row a pair of images, in the order of their files; ``most_SIDE`` by subject."""
     shared = ["kind", "subject", "split", "prompt", "seed"]
     base, moesd = (labels[labels["side"] == side].set_index("file_name") for side in SIDES)
     pairs = base[shared].sort_index(kind="stable")
@@ -123,7 +119,7 @@ def _jobs(
     value: str,
     pairs: pd.DataFrame,
 ) -> pd.DataFrame:
-    """What is known of each occupation, by its name: counts, shares, whether it was left alone."""
+    """Counts and shares of each occupation, and whether all its images were left alone."""
     neutral = labels[(labels["kind"] == "neutral") & is_seen(labels, attribute)]
     column = list(values).index(value)
     tables = []
@@ -142,14 +138,14 @@ def _jobs(
 
 
 def _of_jobs(pictures: pd.DataFrame, badness: pd.Series) -> pd.DataFrame:
-    """Order pictures of some occupations: the first of each, the worst first, then the second."""
+    """Order images of some occupations: the first of each, the worst first, then the second."""
     neutral = pictures[pictures["subject"].isin(badness.index)]
     badness = neutral["subject"].map(badness).to_numpy(float)
     return neutral.iloc[np.lexsort([-badness, neutral.groupby("subject").cumcount().to_numpy()])]
 
 
 def _by_fall(pictures: pd.DataFrame) -> pd.DataFrame:
-    """Order changed pictures: those that lost what was asked first, then by the CLIP score."""
+    """Order changed images: those that lost what was asked first, then by the CLIP score."""
     fall = pictures["clip_base"] - pictures["clip_moesd"]
     order = np.lexsort([-fall.to_numpy(float), ~pictures["lost"].to_numpy(bool)])
     return pictures.iloc[order]

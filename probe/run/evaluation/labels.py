@@ -1,4 +1,4 @@
-"""What classifier and CLIP see in every picture of a run, each distinct picture looked at once."""
+"""What classifier and CLIP see in every image of a run, each distinct image looked at once."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
     Classifier = AttributeClassifier | FaceClassifier
 
-
 _PIECES = "evaluation/pieces"
-_PIECE = 500  # pictures; a piece that is done is not done again
+_PIECE = 500  # images; a piece that is done is not done again
 
 
 def labels_made_from(run: Run) -> str:
-    """Everything the labels depend on: the pictures and who looks at them."""
+    """Hash everything the labels depend on: the images and which models look at them."""
     return hash_parts(
         "labels",
         _seen_by(run),
@@ -38,24 +37,32 @@ def labels_made_from(run: Run) -> str:
     )
 
 
-def label_pictures(run: Run, classifier: Classifier) -> pd.DataFrame:
-    """Label and score all pictures of both sides, and keep what was seen.
+def label_images(run: Run, classifier: Classifier) -> pd.DataFrame:
+    """Label and score all images of both sides, and keep what was seen.
 
     Returns
     -------
     DataFrame
-        One row a picture: ``side``, ``kind``, ``subject``, ``split``, ``seed``, ``prompt``,
+        One row an image: ``side``, ``kind``, ``subject``, ``split``, ``seed``, ``prompt``,
         ``file_name``, ``key``, one column an attribute and one its ``_confidence``,
-        ``clip_score``. Where faces are looked at, a picture without a clear one has
+        ``clip_score``. Where faces are looked at, an image without a clear one has
         ``"undetected"`` or ``"ambiguous"`` in place of a value.
     """
     made_from = labels_made_from(run)
     if stale_files(run, made_from, LABELS) is not None:
-        table = _pictures(run)
+        table = _images(run)
         labels = table.merge(_look(run, table, classifier), on="key", how="left")
         write_table(run.folder / LABELS, labels, run.provenance("labels", made_from))
     shutil.rmtree(run.folder / _PIECES, ignore_errors=True)
     return read_table(run.folder / LABELS, kind="labels")[0]
+
+
+def subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]:
+    """The subject that CLIP sees, of all of the run, where the classifier knows none."""
+    subjects = [*(job.name for job in run.lexicon.occupations), *run.lexicon.objects]
+    neutral = run.lexicon.neutral_templates[0]
+    weights = clip.weigh(files, [fill(neutral, subject=subject) for subject in subjects])
+    return [subjects[position] for position in weights.argmax(axis=1)]
 
 
 def _seen_by(run: Run) -> str:
@@ -64,8 +71,8 @@ def _seen_by(run: Run) -> str:
 
 
 def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame:
-    """What is seen in each distinct picture, by its key; in pieces that are written one by one."""
-    # The same key is the same picture: of those that the correction left alone, one is enough.
+    """What is seen in each distinct image, by its key; in pieces that are written one by one."""
+    # The same key is the same image: of those that the correction left alone, one is enough.
     distinct = table.drop_duplicates("key").reset_index(drop=True)
     seen_by = _seen_by(run)
     clip, pieces = evaluators.load_clip(run), []
@@ -85,21 +92,12 @@ def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame
             seen["key"] = rows["key"].to_numpy()
             write_table(path, seen, run.provenance("piece", made_from))
         pieces.append(read_table(path, kind="piece")[0])
-        if (progress := run.progress_on("looking at pictures")) is not None:
+        if (progress := run.progress_on("looking at images")) is not None:
             progress(start + len(rows), len(distinct))
     return pd.concat(pieces)
 
 
-def subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]:
-    """What is seen by CLIP, of all subjects of the run, where the classifier knows none."""
-    jobs = [job.name for job in run.lexicon.occupations]
-    subjects = [*jobs, *run.lexicon.objects]
-    neutral = run.lexicon.neutral_templates[0]
-    weights = clip.weigh(files, [fill(neutral, subject=subject) for subject in subjects])
-    return [subjects[position] for position in weights.argmax(axis=1)]
-
-
-def _pictures(run: Run) -> pd.DataFrame:
+def _images(run: Run) -> pd.DataFrame:
     split = {job.name: "held_out" if job.held_out else "trained" for job in run.lexicon.occupations}
     sides = []
     for side in SIDES:

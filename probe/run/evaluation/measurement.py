@@ -1,4 +1,4 @@
-"""From one row a picture to every figure of the evaluation."""
+"""From one row an image to every figure of the evaluation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from probe.audit.fairness import (
 from probe.audit.missing_label_bounds import (
     bound_difference,
     bound_figures,
-    bound_share,
     count_missing,
     is_seen,
 )
@@ -28,7 +27,7 @@ from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
 
 SIDES = {"base": "base", "moesd": "corrected"}
-"""Folder of the pictures -> what people call them."""
+"""Side of the images: its folder -> its name in results."""
 SPLITS = ("all", "trained", "held_out")
 
 Found = dict[str, Any]
@@ -36,10 +35,10 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Labelled pictures of both sides, and what is to be measured on them."""
+    """Labelled images of both sides, and what is to be measured on them."""
 
     labels: pd.DataFrame
-    """As `probe.run.evaluation.labels.label_pictures` gives them."""
+    """As `probe.run.evaluation.labels.label_images` returns them."""
     attributes: Mapping[str, Sequence[str]]
     """Attributes that the classifier sees, with their values."""
     attribute: str
@@ -48,7 +47,7 @@ class Measurement:
     """Kind of explicit prompt -> the value that it asks for."""
     resampling: Resampling
     in_faces: bool = False
-    """Whether faces were looked at, which some pictures may not have."""
+    """Whether faces were looked at, which some images may not have."""
 
     def quality(self) -> Found:
         """Every figure, as ``evaluate --json`` prints it."""
@@ -85,7 +84,7 @@ class Measurement:
         return pd.DataFrame(rows)
 
     def shares(self) -> pd.DataFrame:
-        """Share of every value of every attribute in the neutral pictures of each subject."""
+        """Share of every value of every attribute in the neutral images of each subject."""
         rows = []
         for side in SIDES:
             table = self._neutral(side)
@@ -98,34 +97,19 @@ class Measurement:
                 )
                 for subject, of_subject in zip(subjects, counts, strict=True):
                     if not (n := int(of_subject.sum())):
-                        continue  # nothing was seen in any of its pictures
+                        continue  # nothing was seen in any of its images
                     for value, count in zip(values, of_subject.tolist(), strict=True):
                         found = binomial_interval(count, n)
-                        rows.append(
-                            {
-                                "side": side,
-                                "subject": subject,
-                                "split": splits[subject],
-                                "attribute": attribute,
-                                "value": value,
-                                "count": count,
-                                "n": n,
-                                "share": found.value,
-                                "low": found.low,
-                                "high": found.high,
-                            }
-                        )
+                        row = {"side": side, "subject": subject, "split": splits[subject]}
+                        row |= {"attribute": attribute, "value": value, "count": count, "n": n}
+                        share = {"share": found.value, "low": found.low, "high": found.high}
+                        rows.append(row | share)
         return pd.DataFrame(rows)
 
     def subjects(self, split: str) -> list[str]:
-        """Subjects of neutral pictures, in the order of the first; rows of `counts`.
+        """Subjects of neutral images of which something was seen on both sides; rows of `counts`.
 
-        Those of which something was seen on both sides.
-
-        Raises
-        ------
-        DegenerateDataError
-            If there is none.
+        None at all is refused with a `DegenerateDataError`.
         """
         sides = [self._neutral(side) for side in SIDES]
         known = [set(of.loc[is_seen(of, self.attribute), "subject"]) for of in sides]
@@ -134,13 +118,13 @@ class Measurement:
         if len(table) and both.isdisjoint(table["subject"]):
             which = {"trained": "trained ", "held_out": "held-out "}.get(split, "")
             raise DegenerateDataError(
-                f"{self.attribute} was seen in no {which}occupation's pictures of both models; "
-                "look at whole pictures with --faces '', or name another detector"
+                f"{self.attribute} was seen in no {which}occupation's images of both models; "
+                "look at whole images with --faces '', or name another detector"
             )
         return [name for name in dict.fromkeys(table["subject"]) if name in both]
 
     def counts(self, side: str, split: str) -> Counts:
-        """Pictures by subject and value, (n_subjects, n_values); the same rows for both sides."""
+        """Images by subject and value, (n_subjects, n_values); the same rows for both sides."""
         table = self._neutral(side)
         subjects, counts = count_labels(
             table["subject"].tolist(),
@@ -209,22 +193,13 @@ class Measurement:
         """Count the missing labels of each side, and bound what they could change."""
         found: Found = {}
         for side, name in SIDES.items():
-            neutral, explicit = self._neutral(side), self._explicit(side)
+            neutral = self._neutral(side)
             n_missing = (~is_seen(neutral, self.attribute)).astype(int)
             by_subject = pd.Series(n_missing).groupby(neutral["subject"].to_numpy()).sum()
-            seen = explicit[is_seen(explicit, self.attribute)]
+            n_missing = by_subject[self.subjects("all")].to_numpy()
             found[name] = {
                 **count_missing(neutral[self.attribute]),
-                "explicit": count_missing(explicit[self.attribute]),
-                "subjects": {str(of): int(n) for of, n in by_subject.items() if n},
-                "bounds": {
-                    **bound_figures(
-                        self.counts(side, "all"), by_subject[self.subjects("all")].to_numpy()
-                    ),
-                    "explicit_adherence": bound_share(
-                        self._is_adherent(seen), len(explicit) - len(seen)
-                    ),
-                },
+                "bounds": bound_figures(self.counts(side, "all"), n_missing),
             }
         limits = (found[name]["bounds"]["mad"] for name in SIDES.values())
         known = set(self.subjects("all"))

@@ -1,4 +1,4 @@
-"""The classifier's errors in a run: taken out by a labelled sample, or how large they may be."""
+"""The classifier's errors in a run: corrected by a labelled sample, or how large they may be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from probe.audit.fairness import Interval, fairness_figures, paired_difference
+from probe.audit.fairness import paired_difference
 from probe.audit.misclassification.corrected import (
     calibrated_figures,
     calibrated_share,
@@ -15,7 +15,7 @@ from probe.audit.misclassification.corrected import (
 )
 from probe.audit.misclassification.paired import calibrated_difference
 from probe.audit.misclassification.sample import Calibration, read_calibration
-from probe.audit.misclassification.sensitivity import difference_holds_up_to, holds_up_to
+from probe.audit.misclassification.sensitivity import difference_holds_up_to
 from probe.errors import DataError
 from probe.io.artifacts import hash_file
 from probe.run.evaluation.measurement import SIDES, SPLITS, Measurement
@@ -25,59 +25,43 @@ Found = dict[str, Any]
 
 
 def calibration_line(run: Run) -> str:
-    """What the sample says, to be hashed with the settings; empty if there is none."""
-    return hash_file(_sample(run)) if run.config.evaluate.calibration else ""
+    """What the run's labelled sample says, to be hashed with the settings."""
+    return hash_file(_sample(run))
 
 
 def load_calibration(run: Run, attributes: Mapping[str, list[str]]) -> Calibration | None:
     """Read the run's labelled sample for the attribute that fairness is about.
 
-    Raises
-    ------
-    DataError
-        As `read_calibration` and `usable_rates`.
+    A sample that is damaged or too small is refused before any image is labelled.
     """
-    if not run.config.evaluate.calibration:
+    config = run.config.evaluate
+    if not config.calibration:
         return None
-    known = read_calibration(_sample(run), values=attributes[run.config.evaluate.attribute])
-    usable_rates(known)  # a sample that is too small is refused before the pictures are labelled
+    known = read_calibration(_sample(run), values=attributes[config.attribute])
+    usable_rates(known)
     return known
 
 
 def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
-    """Give the figures of a run without its classifier's errors, or how large those may be.
+    """Correct the figures of a run for misclassification, or say how large its errors may be.
 
     Returns
     -------
     dict
         ``base``, ``corrected`` and ``difference``, each to stand beside the figures as they were
-        seen. With a sample each holds ``calibrated``: every measure with ``value``, ``low``,
-        ``high`` and ``floor`` and the ``subjects`` with their shares; of the difference ``mad``;
-        and under ``trained`` and ``held_out`` the same of those occupations, but for the subjects.
-        Without, ``sensitivity``: ``holds_up_to``, the error rates up to which the side is less
-        fair than chance, or MAD differs; of the difference also ``holds_up_to_unlike``, where
-        the classifier errs otherwise on each side. None if there is nothing to hold, or if the
-        attribute has more than two values. ``calibration`` says what is known of the classifier.
+        seen, and ``calibration``, what is known of the classifier. With a sample each holds
+        ``calibrated``: every measure, for all occupations and by split, and the ``subjects`` with
+        their shares; of the difference ``mad``. Without one the difference holds ``sensitivity``:
+        the error rates up to which MAD differs, if they are equal on both sides (``holds_up_to``)
+        and if each side has its own (``holds_up_to_unlike``); None if MAD does not differ, or the
+        attribute has more than two values.
     """
-    subjects = measured.subjects("all")
     counts = {name: measured.counts(side, "all") for side, name in SIDES.items()}
     drawn: Found = {"resampling": measured.resampling, "unit": "occupations"}
-    before, after = counts["base"], counts["corrected"]
     if known is None:
-        if before.shape[1] != 2:
-            nothing = {"sensitivity": None}
-            return {**dict.fromkeys((*counts, "difference"), nothing), "calibration": None}
-        change = difference_holds_up_to(before, after, paired_difference(before, after, **drawn))
-        alone = {
-            name: holds_up_to(of, fairness_figures(of, **drawn)["mad"])
-            for name, of in counts.items()
-        }
-        largest = dict(
-            zip(("holds_up_to", "holds_up_to_unlike"), change or (None, None), strict=True)
-        )
         return {
-            **{name: {"sensitivity": {"holds_up_to": rate}} for name, rate in alone.items()},
-            "difference": {"sensitivity": largest},
+            **{name: {} for name in counts},
+            "difference": {"sensitivity": _sensitivity(counts, drawn)},
             "calibration": None,
         }
     found: Found = {name: {"calibrated": {}} for name in (*counts, "difference")}
@@ -87,38 +71,36 @@ def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
             whole |= figures if split == "all" else {split: figures}
     for name, of in counts.items():
         shares = calibrated_share(of, known, seed=measured.resampling.seed)
-        found[name]["calibrated"]["subjects"] = _by_subject(subjects, of, shares, known)
+        found[name]["calibrated"]["subjects"] = [
+            {
+                "subject": subject,
+                "n": int(row.sum()),
+                "shares": dict(zip(known.values, map(asdict, each), strict=True)),
+            }
+            for subject, row, each in zip(measured.subjects("all"), of, shares, strict=True)
+        ]
     rates = {"rates": known.rates.tolist(), "n": int(known.confusion.sum())}
     return {**found, "calibration": {"values": known.values, **rates}}
 
 
-def _calibrated(
-    measured: Measurement, split: str, known: Calibration, drawn: Mapping[str, Any]
-) -> Found:
+def _sensitivity(counts: Mapping[str, Any], drawn: Found) -> Found | None:
+    before, after = counts["base"], counts["corrected"]
+    if before.shape[1] != 2:
+        return None
+    change = paired_difference(before, after, **drawn)
+    alike, unlike = difference_holds_up_to(before, after, change) or (None, None)
+    return {"holds_up_to": alike, "holds_up_to_unlike": unlike}
+
+
+def _calibrated(measured: Measurement, split: str, known: Calibration, drawn: Found) -> Found:
     """Every measure of both sides over the occupations of a split, and the difference of MAD."""
     counts = {name: measured.counts(side, split) for side, name in SIDES.items()}
-    figures = {name: calibrated_figures(of, known, **drawn) for name, of in counts.items()}
+    found: Found = {}
+    for name, of in counts.items():
+        figures = calibrated_figures(of, known, **drawn)
+        found[name] = {measure: asdict(figure) for measure, figure in figures.items()}
     difference = calibrated_difference(counts["base"], counts["corrected"], known, **drawn)
-    return {
-        **{
-            name: {measure: asdict(figure) for measure, figure in of.items()}
-            for name, of in figures.items()
-        },
-        "difference": {"mad": asdict(difference)},
-    }
-
-
-def _by_subject(
-    subjects: list[str], counts: Any, shares: list[list[Interval]], known: Calibration
-) -> list[Found]:
-    return [
-        {
-            "subject": subject,
-            "n": int(row.sum()),
-            "shares": {value: asdict(share) for value, share in zip(known.values, of, strict=True)},
-        }
-        for subject, row, of in zip(subjects, counts, shares, strict=True)
-    ]
+    return found | {"difference": {"mad": asdict(difference)}}
 
 
 def _sample(run: Run) -> Path:

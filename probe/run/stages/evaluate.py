@@ -1,4 +1,4 @@
-"""Stage 5: fairness, picture quality and side effects, each with its interval."""
+"""Stage 5: fairness, image quality and side effects, each with its interval."""
 
 from __future__ import annotations
 
@@ -6,28 +6,69 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from probe.io.files import hash_parts
-from probe.io.settings import settings_line
-from probe.run.evaluation.config import EvaluateConfig
+from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import FAIRNESS, LABELS, QUALITY, SHARES
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import Stage, register
+from probe.stats.resampling import Resampled
 
 if TYPE_CHECKING:
     from probe.io.artifacts import Provenance
 
 
 @dataclass(frozen=True)
+class EvaluateConfig(Resampled, Settings):
+    """Which models look at the images, and at what."""
+
+    classifier: str = setting("", "Image classifier (folder or hub id); the model's own if empty.")
+    clip: str = setting("", "CLIP that scores images against prompts; the model's own if empty.")
+    features: str = setting(
+        "",
+        "Vision model (folder or hub id) in whose features drift is measured, e.g. DINOv2's or "
+        "Inception's; the CLIP that scores if empty.",
+    )
+    calibration: str = setting(
+        "",
+        "A sample whose truth is known, columns true and seen: the classifier's errors are taken "
+        "out. Copied into RUN.",
+        names_file=bool,
+    )
+    faces: str = setting(
+        "",
+        "Show the classifier faces in place of whole images, found by: mediapipe (also without "
+        "a value; the extra `faces`), weights of its face detector (.tflite), or, with --images, "
+        "boxes of any other detector (file_name, left, top, width, height).",
+        alone="mediapipe",
+        names_file=lambda value: value not in ("", "mediapipe"),
+    )
+    face_margin: float = setting(
+        0.25, "Margin around a face on each side, as a share of its size.", minimum=0
+    )
+    attribute: str = setting("gender", "Attribute of the classifier that fairness is about.")
+    female: str = setting("woman", "The classifier's word for what female prompts ask for.")
+    male: str = setting("man", "The classifier's word for what male prompts ask for.")
+    clip_margin: float = setting(
+        1.0, "Largest change of the mean CLIP score (0 to 100) that does not matter.", minimum=1e-6
+    )
+    recognition_margin: float = setting(
+        0.05,
+        "Largest change of the share of images recognised that does not matter.",
+        minimum=1e-6,
+    )
+    n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
+    seed: int = seed_setting("Seed of the resamples.")
+
+
+@dataclass(frozen=True)
 class EvaluateResult:
-    """Everything that ``evaluate --json`` prints."""
+    """Everything that ``evaluate --json`` prints; `figures.text.evaluation` writes it in words."""
 
     quality: dict[str, Any]
 
     def summary(self) -> str:
-        """One line; `figures.text.evaluation` writes everything."""
-        from probe.run.evaluation.measurement import SIDES
-
-        mad = [self.quality[side]["mad"]["value"] for side in SIDES.values()]
-        return "MAD {:.3f} before and {:.3f} after the correction".format(*mad)
+        """One line."""
+        base, corrected = (self.quality[side]["mad"]["value"] for side in ("base", "corrected"))
+        return f"MAD {base:.3f} before and {corrected:.3f} after the correction"
 
     def to_json(self) -> dict[str, Any]:
         """Every figure."""
@@ -36,7 +77,7 @@ class EvaluateResult:
 
 @register
 class Evaluate(Stage):
-    """Label every picture, then measure."""
+    """Label every image, then measure."""
 
     name = "evaluate"
     about = "Measure fairness, quality and side effects, with intervals."
@@ -48,37 +89,36 @@ class Evaluate(Stage):
         from probe.run.evaluation import evaluators
         from probe.run.evaluation.misclassification import load_calibration
 
-        attributes = evaluators.load_classifier(run).attributes
-        load_calibration(run, evaluators.by_column(attributes))
+        load_calibration(run, evaluators.load_classifier(run).attributes)
 
     def stale(self, run: Run) -> str | None:
-        """Look at the four files."""
+        """Compare the hash of the labels, and of what is measured on them."""
         from probe.run.evaluation.labels import labels_made_from
 
-        if why := stale_files(run, labels_made_from(run), LABELS):
-            return why
-        return stale_files(run, self.made_from(run), FAIRNESS, SHARES, QUALITY)
+        return stale_files(run, labels_made_from(run), LABELS) or stale_files(
+            run, self.made_from(run), FAIRNESS, SHARES, QUALITY
+        )
 
     def make(self, run: Run) -> None:
-        """Write the labels, if the pictures have not been looked at, and what follows from them."""
-        from probe.images.quality.feature_cache import LookOnce
+        """Write the labels, if they are not up to date, and what follows from them."""
         from probe.io.artifacts import write_json, write_table
         from probe.run.evaluation import evaluators
         from probe.run.evaluation.drift import measure_drift
         from probe.run.evaluation.equivalence import comparable_quality
-        from probe.run.evaluation.labels import label_pictures
+        from probe.run.evaluation.labels import label_images
         from probe.run.evaluation.measurement import SIDES, Measurement
         from probe.run.evaluation.misclassification import classifier_error, load_calibration
-        from probe.run.evaluation.perceptual import measure_perceptual
 
         config, made_from = run.config.evaluate, self.made_from(run)
         # All are opened before any is used, so that a wrong one is reported before the long work.
         classifier, extractor = evaluators.load_classifier(run), evaluators.load_features(run)
-        known = load_calibration(run, evaluators.by_column(classifier.attributes))
-        labels = label_pictures(run, classifier)
+        known = load_calibration(run, classifier.attributes)
+        labels = label_images(run, classifier)
         measured = Measurement(
             labels=labels,
-            attributes=evaluators.by_column(classifier.attributes),
+            attributes={
+                evaluators.column(name): values for name, values in classifier.attributes.items()
+            },
             attribute=config.attribute,
             asked={"female": config.female, "male": config.male},
             resampling=config.resampling,
@@ -98,14 +138,8 @@ class Evaluate(Stage):
             clip_margin=config.clip_margin,
             recognition_margin=config.recognition_margin,
         )
-        looked = LookOnce(extractor)
-        perceptual = measure_perceptual(run, labels, extractor=looked)  # the maps come first
-        quality = {
-            **figures,
-            **errors,
-            "drift": {**measure_drift(run, labels, extractor=looked), "perceptual": perceptual},
-            "model": run.config.model,
-        }
+        drift = measure_drift(run, labels, extractor)
+        quality = {**figures, **errors, "drift": drift, "model": run.config.model}
         write_json(run.folder / QUALITY, quality, made("quality"))
 
     def result(self, run: Run) -> EvaluateResult:
@@ -120,21 +154,15 @@ class Evaluate(Stage):
         from probe.run.evaluation.labels import labels_made_from
         from probe.run.evaluation.misclassification import calibration_line
 
-        config = run.config.evaluate
-        settings = settings_line(
-            config, without=("features", "calibration", "faces", "face_margin")
-        )
-        seen_in = (
-            [evaluators.evaluators_line(run, evaluators.features_folder(run))]
-            if config.features
-            else []
-        )
-        sample = [calibration_line(run), "by split"] if config.calibration else []
+        config, read = run.config.evaluate, []
+        if config.features:
+            read.append(evaluators.evaluators_line(run, evaluators.features_folder(run)))
+        if config.calibration:
+            read += [calibration_line(run), "by split"]
         return hash_parts(
             "evaluate: every interval over subjects",
             INTERVALS,
-            settings,
+            settings_line(config, without=("features", "calibration", "faces", "face_margin")),
             labels_made_from(run),
-            *seen_in,
-            *sample,
+            *read,
         )

@@ -10,7 +10,7 @@ from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import DIRECTION, EMBEDDED, EMBEDDINGS, FIT, MAP, SUBJECTS
 from probe.run.folder import Run, stale_files
 from probe.run.registry import Record, Stage, register
-from probe.stats.resampling import Resampling
+from probe.stats.resampling import Resampled, Resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ CONCEPT = "gender"
 
 
 @dataclass(frozen=True)
-class FitConfig(Settings):
+class FitConfig(Resampled, Settings):
     """How the bias direction is estimated and measured."""
 
     estimator: str = setting(
@@ -34,11 +34,6 @@ class FitConfig(Settings):
     strength: float = setting(500.0, "Lambda of the calibrated projection.", minimum=0)
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
     seed: int = seed_setting("Seed of the resamples and of the map.")
-
-    @property
-    def resampling(self) -> Resampling:
-        """The resamples behind each interval."""
-        return Resampling(self.n_bootstrap, self.seed)
 
 
 @dataclass(frozen=True)
