@@ -2,7 +2,6 @@
 
 from .errors import ProbeError as ProbeError
 from .images.quality.kid import kid as kid
-from .latent.association import share_correlation as share_correlation
 from .latent.directions import PairDirection as PairDirection
 from .latent.erasure import CalibratedProjection as CalibratedProjection
 from .latent.erasure.leace import LeaceEraser as LeaceEraser
@@ -12,6 +11,7 @@ from .latent.tracing.heads import attribute_heads as attribute_heads
 from .latent.tracing.patching import patch_states as patch_states
 from .moesd.model import MoESD as MoESD
 from .run import Experiment as Experiment
+from .stats.correlation import share_correlation as share_correlation
 from .text.captions.classification import classify as classify
 from .text.captions.counterfactuals import neutralise as neutralise
 from .text.captions.counterfactuals import swap_gender as swap_gender

@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 
 from covering import N, held, row
-from probe.latent.association.ect import ect
-from probe.latent.association.ripa import ripa
-from probe.latent.association.rnd import rnd
-from probe.latent.association.weat import weat
+from probe.latent.association import ect, ripa, rnd, weat
 from probe.latent.erasure.lipstick import clusters_left
 from probe.stats.resampling import Resampling
 

@@ -1,10 +1,11 @@
-"""Labels of rows as numbers."""
+"""Labels of rows as numbers, and means by label."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Double
 from probe.errors import ShapeError
 
 Labels = npt.ArrayLike
@@ -14,19 +15,9 @@ Names = npt.NDArray[np.generic]
 
 
 def as_codes(labels: Labels | None, *, n_rows: int, name: str) -> tuple[Codes, Names]:
-    """Number the labels of ``n_rows`` rows; without labels each row is its own.
+    """Return each row's position among the distinct labels, and these labels in order.
 
-    Returns
-    -------
-    codes : ndarray of int, shape (n_rows,)
-        Position of each row's label in ``values``.
-    values : ndarray of shape (n_values,)
-        The distinct labels in order.
-
-    Raises
-    ------
-    ShapeError
-        If there is not one label a row.
+    Without labels each row is its own.
     """
     if labels is None:
         return np.arange(n_rows), np.arange(n_rows)
@@ -35,3 +26,11 @@ def as_codes(labels: Labels | None, *, n_rows: int, name: str) -> tuple[Codes, N
         raise ShapeError(f"{name} have shape {found.shape}; needed one of each of {n_rows} rows")
     values, codes = np.unique(found, return_inverse=True)
     return codes, values
+
+
+def group_means(z: Double, codes: Codes) -> Double:
+    """Return the mean of the rows of each code, numbered from 0, shape (n_codes, n_features)."""
+    counts = np.bincount(codes)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums: Double = np.add.reduceat(z[np.argsort(codes, kind="stable")], starts, axis=0)
+    return sums / counts[:, None]

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
-from probe.latent.directions import BiasDirection, PairDirection, gap
+from probe.latent.directions import BiasDirection, PairDirection
 
 DETIC = Path(__file__).parents[3] / "shared" / "data" / "detic"
 
@@ -75,17 +75,6 @@ def test_fitting_leaves_its_inputs_alone():
     np.testing.assert_array_equal(female, before[1])
 
 
-def test_the_gap_of_the_pairs_on_their_own_axis_is_the_planted_step():
-    male, female, _ = planted(seed=1, size=0.25)
-    fitted = PairDirection().fit(male, female)
-    z = np.concatenate([male, female])
-    is_male = np.arange(len(z)) < len(male)
-    assert gap(z, is_male, fitted.direction_) == pytest.approx(0.25, abs=1e-12)
-    assert gap(z, ~is_male, fitted.direction_) == pytest.approx(-0.25, abs=1e-12)
-    direction = fitted.result(concept="gender", encoder="tiny@1")
-    assert gap(z, is_male, direction) == gap(z, is_male, fitted.direction_)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_equal_sides_are_refused_as_degenerate(dtype):
     same = np.random.default_rng(0).normal(size=(9, 4)).astype(dtype)
@@ -138,14 +127,6 @@ def test_a_direction_must_be_a_unit_vector():
 def test_an_unfitted_learner_has_no_result():
     with pytest.raises(NotFittedError):
         clone(PairDirection()).result(concept="gender", encoder="tiny@1")
-
-
-def test_a_gap_needs_both_groups():
-    z, axis = np.eye(3), np.array([1.0, 0.0, 0.0])
-    with pytest.raises(DataError, match="3 of 3 rows are male"):
-        gap(z, np.ones(3, dtype=bool), axis)
-    with pytest.raises(ShapeError, match="needed 3 booleans"):
-        gap(z, np.array([1, 0, 1]), axis)
 
 
 @pytest.fixture(scope="module")

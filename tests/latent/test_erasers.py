@@ -13,8 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.erasure import CalibratedProjection, MeanGapEraser
-from probe.latent.erasure.erasers import ERASERS, CalibratedEraser
-from probe.latent.erasure.harddebias import HardDebiasEraser
+from probe.latent.erasure.erasers import ERASERS, CalibratedEraser, HardDebiasEraser
 from probe.latent.erasure.leace import LeaceEraser
 from probe.latent.erasure.nullspace import NullspaceEraser
 

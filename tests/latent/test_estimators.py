@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import BiasDirection, PairDirection
-from probe.latent.directions.covariance import ledoit_wolf, solve_covariance
+from probe.latent.directions.covariance import solve_covariance
 from probe.latent.directions.estimators import (
     ESTIMATORS,
     DiscriminantDirection,
@@ -151,7 +151,6 @@ def test_the_first_component_is_that_of_pairs_centred_at_their_own_mean():
         reference = PCA(1).fit(np.concatenate([halves, -halves]))  # its mean is exactly zero
         fitted = PrincipalDirection().fit(male, female)
         assert abs(fitted.direction_ @ reference.components_[0]) == pytest.approx(1.0)
-        assert fitted.explained_ == pytest.approx(reference.explained_variance_ratio_[0])
 
 
 def test_the_first_component_answers_to_swapped_pairs_and_the_mean_does_not():
@@ -208,14 +207,6 @@ def test_shrinkage_keeps_rounding_from_making_the_axis():
     bare = DiscriminantDirection(shrinkage=0.0).fit(*sides).direction_
     assert bare @ turn[6] < 0.9
     assert DiscriminantDirection().fit(*sides).direction_ @ turn[6] > 1 - 1e-6
-
-
-@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (10, 10), (5, 1)])
-def test_the_shrinkage_is_that_of_scikit_learn(shape):
-    rows = np.random.default_rng(0).normal(size=shape) * np.arange(1, shape[1] + 1)
-    rows -= rows.mean(axis=0)
-    expected = reference_shrinkage(rows, assume_centered=True)[1]
-    assert ledoit_wolf(rows) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(8, 30), (30, 8)])
@@ -298,9 +289,6 @@ def test_the_first_component_of_real_clip_puts_clothes_where_their_labels_say(re
         ("Man", "Boy"), ("Woman", "Girl")
     ))  # fmt: skip
     fitted = PrincipalDirection().fit(male, female)
-    # of two differences of about one length at cosine 0.650 the first component holds
-    # (1 + 0.650) / 2 of the squared length, more as far as they differ in length
-    assert 0.825 <= fitted.explained_ < 0.87
     axis = fitted.result(concept="gender", encoder="clip-vit-b-32")
     order = np.argsort(axis.project(z - z.mean(axis=0)))
     things = [names[row] for row in order if names[row] not in ("Woman", "Girl", "Man", "Boy")]

@@ -13,10 +13,11 @@ import pytest
 import torch
 from transformers import BertModel
 
-from probe.latent.association import share_correlation, weat
+from probe.latent.association import weat
 from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection, bias_score
 from probe.latent.prediction import SharePredictor
+from probe.stats.correlation import share_correlation
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import Conditioning
 from probe.text.lexicon import Lexicon

@@ -74,7 +74,7 @@ def correlate(table: CountTable, value: str, reference: dict[str, float]) -> dic
     DataError
         If there is no such value, or fewer than 3 subjects are in both.
     """
-    from probe.latent.association import share_correlation
+    from probe.stats.correlation import share_correlation
 
     if value not in table.values:
         raise DataError(

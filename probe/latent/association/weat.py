@@ -6,8 +6,13 @@ import numpy as np
 
 from probe.arrays import Double, Indices, Matrix
 from probe.errors import DegenerateDataError
-from probe.latent.association.result import AssociationResult, as_result
-from probe.latent.association.word_sets import as_clusters, as_target_clusters, as_unit_sets
+from probe.latent.association.word_sets import (
+    AssociationResult,
+    as_clusters,
+    as_result,
+    as_target_clusters,
+    as_unit_sets,
+)
 from probe.latent.labels import Labels
 from probe.stats.permutation import MAX_SUMS, Alternative, split_sums_p
 from probe.stats.resampling import (

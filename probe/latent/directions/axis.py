@@ -1,4 +1,4 @@
-"""Bias axes: unit directions that separate one group's embeddings from another's."""
+"""The bias direction, the pair direction that finds it, and checks of embeddings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from probe.arrays import Double, Mask, Matrix, Vector
+from probe.arrays import Double, Matrix, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
-
-"""Embeddings as they come, of any precision, one a row."""
-"""What this room returns: double precision, whatever came in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +34,12 @@ class BiasDirection:
             )
 
     def project(self, z: Matrix) -> Double:
-        """Return where the rows of ``z`` stand on the axis, shape (n,); positive is male."""
+        """Return the projection of each row on the axis, shape (n,); positive is male."""
         return as_embeddings(z, n_features=len(self.vector)) @ as_vector(self)
 
 
 class AxisEstimator(BaseEstimator, ABC):
-    """Find a bias axis from aligned male and female rows; what every estimator of one can do.
+    """Base of all estimators of a bias axis from aligned male and female rows.
 
     Attributes
     ----------
@@ -98,43 +95,11 @@ class PairDirection(AxisEstimator):
         DegenerateDataError
             If the differences vanish on average, so that no axis stands out.
         """
-        male, female, difference, _ = as_apart(male, female)
+        male, female, difference, _ = separated_pairs(male, female)
         self.gap_ = float(np.linalg.norm(difference))
         self.direction_: Double = difference / self.gap_
         self.n_features_in_ = male.shape[1]
         return self
-
-
-def gap(z: Matrix, is_male: Mask, direction: BiasDirection | Vector) -> float:
-    """Measure how far apart two groups stand on a bias axis.
-
-    ``mean_male <z, d> - mean_female <z, d>``.
-
-    Parameters
-    ----------
-    z : ndarray of shape (n, n_features)
-        Embeddings.
-    is_male : ndarray of bool, shape (n,)
-        Which rows belong to the male group; the others are the female group.
-    direction : BiasDirection or ndarray of shape (n_features,)
-        Unit axis.
-
-    Returns
-    -------
-    float
-        In embedding units. 0 means that the groups stand at the same place on the axis.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not fit.
-    DataError
-        If a group is empty.
-    """
-    vector = as_vector(direction)
-    scores = as_embeddings(z, n_features=len(vector)) @ vector
-    is_male = _as_groups(is_male, n_rows=len(scores))
-    return float(scores[is_male].mean() - scores[~is_male].mean())
 
 
 def as_vector(direction: BiasDirection | Vector) -> Double:
@@ -146,7 +111,7 @@ def as_vector(direction: BiasDirection | Vector) -> Double:
 
 
 def as_embeddings(z: Matrix, *, n_features: int | None = None) -> Double:
-    """Return embeddings in double precision, or say why they are none."""
+    """Check embeddings of shape (n, n_features), and return them in double precision."""
     rows: Double = np.asarray(z, dtype=np.float64)
     if rows.ndim != 2:
         raise ShapeError(f"embeddings need the shape (n, n_features), got {rows.shape}")
@@ -165,7 +130,7 @@ def as_embeddings(z: Matrix, *, n_features: int | None = None) -> Double:
 
 
 def as_pairs(male: Matrix, female: Matrix) -> tuple[Double, Double]:
-    """Return both sides of the pairs in double precision, or say why they are no pairs."""
+    """Check aligned pairs, and return both sides in double precision."""
     if np.shape(male) != np.shape(female):
         raise ShapeError(
             f"male has shape {np.shape(male)} and female {np.shape(female)}; needed the same: "
@@ -177,10 +142,10 @@ def as_pairs(male: Matrix, female: Matrix) -> tuple[Double, Double]:
     return male, female
 
 
-def as_apart(male: Matrix, female: Matrix) -> tuple[Double, Double, Double, float]:
-    """Return both sides, their mean difference and the length that is only rounding.
+def separated_pairs(male: Matrix, female: Matrix) -> tuple[Double, Double, Double, float]:
+    """Return both sides, their mean difference, and the length below which it is rounding.
 
-    Sides that do not stand apart are refused.
+    Pairs that do not differ on average are refused.
     """
     dtype = np.result_type(np.asarray(male), np.asarray(female))
     male, female = as_pairs(male, female)
@@ -199,23 +164,3 @@ def rounding(dtype: npt.DTypeLike, *arrays: Matrix) -> float:
     eps = np.finfo(dtype).eps if np.issubdtype(dtype, np.floating) else np.finfo(np.float64).eps
     largest = max(float(np.linalg.norm(a, axis=1).max()) for a in arrays)
     return 4 * float(eps) * largest
-
-
-def _as_groups(is_male: Mask, *, n_rows: int) -> Mask:
-    """Return the group mask of ``n_rows`` rows, both groups present.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If it is no mask of as many rows, or a group is empty.
-    """
-    is_male = np.asarray(is_male)
-    if is_male.shape != (n_rows,) or is_male.dtype != np.bool_:
-        raise ShapeError(
-            f"is_male has shape {is_male.shape} and type {is_male.dtype}; needed {n_rows} booleans"
-        )
-    if is_male.all() or not is_male.any():
-        raise DataError(
-            f"{int(is_male.sum())} of {n_rows} rows are male; needed at least 1 of each group"
-        )
-    return is_male

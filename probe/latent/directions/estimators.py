@@ -6,7 +6,7 @@ import numpy as np
 
 from probe.arrays import Double, Mask, Matrix
 from probe.errors import DegenerateDataError
-from probe.latent.directions import AxisEstimator, PairDirection, as_apart
+from probe.latent.directions import AxisEstimator, PairDirection, separated_pairs
 from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
 
 
@@ -21,8 +21,6 @@ class PrincipalDirection(AxisEstimator):
     ----------
     direction_ : ndarray of shape (n_features,)
         Unit vector, on the side to which the differences point on average (male).
-    explained_ : float
-        Share of the squared length of all differences that lies on the axis, from 0 to 1.
     n_features_in_ : int
         Width of the embeddings.
 
@@ -33,17 +31,11 @@ class PrincipalDirection(AxisEstimator):
     """
 
     def fit(self, male: Matrix, female: Matrix) -> PrincipalDirection:
-        """Learn the axis from aligned rows, both of shape (n_pairs, n_features).
+        """Learn the axis as `PairDirection.fit` does.
 
-        Raises
-        ------
-        ShapeError, DataError
-            If the two sides are no pairs of finite embeddings.
-        DegenerateDataError
-            If the differences vanish on average, or are at a right angle to the component, so
-            that it has no male side.
+        A component at a right angle to the mean difference has no male side and is refused.
         """
-        male, female, mean, floor = as_apart(male, female)
+        male, female, mean, floor = separated_pairs(male, female)
         difference = male - female
         n_pairs, n_features = difference.shape
         # the leading vector of the smaller of the two Gram matrices
@@ -59,7 +51,6 @@ class PrincipalDirection(AxisEstimator):
                 "direction, or check that the sides of some pairs are not swapped"
             )
         self.direction_ = axis * np.sign(side)
-        self.explained_ = float(((difference @ axis) ** 2).sum() / (difference**2).sum())
         self.n_features_in_ = n_features
         return self
 
@@ -97,18 +88,8 @@ class DiscriminantDirection(AxisEstimator):
         self.shrinkage = shrinkage
 
     def fit(self, male: Matrix, female: Matrix) -> DiscriminantDirection:
-        """Learn the axis from rows of shape (n_pairs, n_features) of each side.
-
-        Raises
-        ------
-        ValueError
-            If ``shrinkage`` is outside [0, 1].
-        ShapeError, DataError
-            If the two sides are no pairs of finite embeddings.
-        DegenerateDataError
-            If the differences vanish on average, or no side varies: one pair is too few.
-        """
-        male, female, mean, _ = as_apart(male, female)
+        """Learn the axis as `PairDirection.fit` does; one pair is too few."""
+        male, female, mean, _ = separated_pairs(male, female)
         within = np.concatenate([male - male.mean(axis=0), female - female.mean(axis=0)])
         self.shrinkage_ = choose_shrinkage(within, self.shrinkage)
         axis = solve_covariance(within, mean[:, None], shrinkage=self.shrinkage_)[:, 0]
@@ -148,18 +129,8 @@ class LogisticDirection(AxisEstimator):
         self.C = C
 
     def fit(self, male: Matrix, female: Matrix) -> LogisticDirection:
-        """Learn the axis from rows of shape (n_pairs, n_features) of each side.
-
-        Raises
-        ------
-        ValueError
-            If ``C`` is not a positive number.
-        ShapeError, DataError
-            If the two sides are no pairs of finite embeddings.
-        DegenerateDataError
-            If the differences vanish on average.
-        """
-        male, female, *_ = as_apart(male, female)
+        """Learn the axis as `PairDirection.fit` does."""
+        male, female, *_ = separated_pairs(male, female)
         is_male = np.arange(2 * len(male)) < len(male)
         axis, _ = fit_logistic(np.concatenate([male, female]), is_male, C=self.C)
         self.direction_ = axis / np.linalg.norm(axis)
@@ -168,13 +139,12 @@ class LogisticDirection(AxisEstimator):
 
 
 class SpanDirection(AxisEstimator):
-    """Take, in the plane of DebiasVL's orthogonal projection, the axis that tells the sides apart.
+    """Take the axis that separates the sides in the plane of DebiasVL's orthogonal projection.
 
-    The projection removes the span of prompts that state the attribute and nothing else. As the
-    prompts of pairs state more, which must not be removed, each side enters by its mean. In the
-    plane of the two means the axis is the w with ``<w, mean male> = 1`` and
-    ``<w, mean female> = -1``: the pair direction less its component along the midpoint, so that
-    the sides stand equally far from the origin. A constant shift of the space matters.
+    That projection removes the span of prompts that state only the attribute. The prompts of pairs
+    state more, which must not be removed, so each side enters by its mean. In the plane of the two
+    means the axis is the w with ``<w, mean male> = 1`` and ``<w, mean female> = -1``: the pair
+    direction less its component along the midpoint. A constant shift of the space matters.
 
     Attributes
     ----------
@@ -193,16 +163,8 @@ class SpanDirection(AxisEstimator):
     """
 
     def fit(self, male: Matrix, female: Matrix) -> SpanDirection:
-        """Learn the axis from rows of shape (n_pairs, n_features) of each side.
-
-        Raises
-        ------
-        ShapeError, DataError
-            If the two sides are no pairs of finite embeddings.
-        DegenerateDataError
-            If the differences vanish on average.
-        """
-        male, female, _, floor = as_apart(male, female)
+        """Learn the axis as `PairDirection.fit` does."""
+        male, female, _, floor = separated_pairs(male, female)
         means = np.stack([male.mean(axis=0), female.mean(axis=0)])
         left, singular, basis = np.linalg.svd(means, full_matrices=False)
         is_kept = singular > floor
@@ -216,31 +178,11 @@ class SpanDirection(AxisEstimator):
 def fit_logistic(
     rows: Double, is_member: Mask, *, C: float, n_features: int | None = None
 ) -> tuple[Double, Double]:
-    """Fit a logistic regression of a group to rows of unit spread; both groups weigh the same.
+    """Fit a logistic regression of a group, in which both groups weigh the same.
 
-    Parameters
-    ----------
-    rows : ndarray of shape (n, n_coordinates)
-        Rows that are not all the same; centred and divided by their standard deviation over all
-        features before the fit.
-    is_member : ndarray of bool, shape (n,)
-        Which rows are of the group.
-    C : float
-        Inverse strength of the penalty.
-    n_features : int, optional
-        Width of the space, if the rows are given in fewer coordinates.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_coordinates,)
-        Weights for rows of unit spread; they point to the members.
-    scores : ndarray of shape (n,)
-        Log odds of membership of each row.
-
-    Raises
-    ------
-    ValueError
-        If ``C`` is not a positive number.
+    Rows of shape (n, n_coordinates) are centred and divided by their standard deviation over all
+    features. ``n_features`` is the width of the space, if the rows are given in fewer coordinates.
+    Returns the weights (n_coordinates,), which point to the members, and each row's log odds (n,).
     """
     if not 0.0 < C < np.inf:
         raise ValueError(f"C is {C}; needed a positive number")

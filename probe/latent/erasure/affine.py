@@ -1,4 +1,4 @@
-"""The base of all linear erasers: an affine map that moves rows along a few directions."""
+"""Linear erasers as affine maps that move rows along a few directions; the mean gap eraser."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from probe.arrays import Double, Mask, Matrix, Vector
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import rounding
-from probe.latent.directions.subspace import group_means
-from probe.latent.labels import Codes, Names, as_codes
+from probe.latent.labels import Codes, Names, as_codes, group_means
 
 
 class AffineEraser(TransformerMixin, BaseEstimator, ABC):
@@ -60,7 +59,7 @@ class AffineEraser(TransformerMixin, BaseEstimator, ABC):
         return edited
 
     def _checked(self, X: Matrix, y: Vector) -> tuple[Double, Codes, Double, float]:
-        """Rows in double precision, the code of each, the group means, and what is rounding."""
+        """Rows in double precision, the code of each, the group means, and the rounding floor."""
         if not 0.0 <= self.strength <= 1.0:
             raise ValueError(f"strength is {self.strength}; needed a number from 0 to 1")
         dtype = getattr(X, "dtype", np.float64)  # float16 is raised, but rounds as it came
@@ -78,30 +77,74 @@ class AffineEraser(TransformerMixin, BaseEstimator, ABC):
         return tags
 
 
-def pair_codes(pairs: Vector, *, n_rows: int) -> tuple[Mask, Codes, Codes]:
-    """Find the rows that have a partner.
+class MeanGapEraser(AffineEraser):
+    """Remove the direction that joins two group means.
 
     Parameters
     ----------
-    pairs : ndarray of int, shape (n_rows,)
-        Pair of each row (or triple, ...): rows of one number are equal but for the group. A
-        negative number is no pair.
+    strength : float, default=1.0
+        Share of the gap to remove, from 0 (identity) to 1 (means coincide).
 
-    Returns
-    -------
-    is_paired : ndarray of bool, shape (n_rows,)
-        Which rows have a partner.
-    codes : ndarray of int, shape (n_paired,)
-        Pair of each of them, numbered from 0.
-    sizes : ndarray of int, shape (n_pairs,)
-        Number of rows in each pair.
+    Attributes
+    ----------
+    groups_ : ndarray of shape (2,)
+        Names of the groups, in order.
+    direction_ : ndarray of shape (n_features,)
+        Unit vector from the mean of the first group to that of the second.
+    center_ : ndarray of shape (n_features,)
+        Midpoint of the two means; points on it do not move.
+    probes_, moves_ : ndarray of shape (1, n_features)
+        The direction.
+    gap_ : float
+        Distance between the means before erasure, in embedding units.
+    n_features_in_ : int
+        Width of the embeddings.
+    """
 
-    Raises
-    ------
-    ShapeError
-        If there is not one whole number a row.
-    DataError
-        If no row has a partner.
+    def fit(self, X: Matrix, y: Vector) -> MeanGapEraser:
+        """Learn the gap from embeddings of shape (n, n_features) and the group of each.
+
+        Raises
+        ------
+        ValueError
+            If ``strength`` is outside [0, 1] or there are more than two groups.
+        DegenerateDataError
+            If there is one group, or the two means coincide.
+        """
+        _, _, means, floor = self._checked(X, y)
+        if len(means) != 2:
+            raise ValueError(f"y has the groups {self.groups_.tolist()}; needed two")
+        self.gap_ = float(np.linalg.norm(means[1] - means[0]))
+        if self.gap_ <= floor:
+            raise DegenerateDataError("group means coincide: nothing to erase")
+        self.direction_: Vector = (means[1] - means[0]) / self.gap_
+        self.center_ = means.mean(axis=0)
+        self.probes_ = self.moves_ = self.direction_[None]
+        return self
+
+
+def mean_axes(means: Double, *, floor: float) -> Double:
+    """Return orthonormal axes, shape (rank, n_features), that span the differences of means.
+
+    The axis on which the means differ most comes first. Means that coincide are refused.
+    """
+    centered = means - means.mean(axis=0)
+    if np.linalg.norm(centered, axis=1).max() <= floor:
+        raise DegenerateDataError(
+            f"the means of {len(means)} groups coincide; needed groups that differ on average"
+        )
+    _, singular, basis = np.linalg.svd(centered, full_matrices=False)
+    own = singular[0] * max(centered.shape) * np.finfo(np.float64).eps
+    kept: Double = basis[singular > max(floor, own)]
+    return kept
+
+
+def pair_codes(pairs: Vector, *, n_rows: int) -> tuple[Mask, Codes, Codes]:
+    """Find the rows that have a partner.
+
+    Rows with one number are equal but for the group; a negative number is no pair. Returns which
+    rows have a partner (n_rows,), the pair of each of them numbered from 0, and the sizes of the
+    pairs.
     """
     pairs = np.asarray(pairs)
     if pairs.shape != (n_rows,) or not np.issubdtype(pairs.dtype, np.integer):
@@ -122,7 +165,7 @@ def pair_codes(pairs: Vector, *, n_rows: int) -> tuple[Mask, Codes, Codes]:
 def pair_deviations(rows: Double, pairs: Vector) -> tuple[Double, Codes, Codes]:
     """Center the rows that have a partner at the mean of their pair.
 
-    Returns them with their codes and the sizes of the pairs. Raises as `pair_codes`.
+    Returns them with their codes and the sizes of the pairs, as from `pair_codes`.
     """
     is_paired, codes, sizes = pair_codes(pairs, n_rows=len(rows))
     paired = rows[is_paired]

@@ -1,4 +1,4 @@
-"""Projections that remove a bias axis from embeddings."""
+"""The calibrated projection, and the bias score that it gives a prompt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 from probe.arrays import Double, Matrix, Vector
 from probe.errors import DegenerateDataError
 from probe.latent.directions import BiasDirection, as_embeddings, as_pairs, as_vector, rounding
-from probe.latent.erasure.affine import AffineEraser
 
 
 class CalibratedProjection(BaseEstimator):
@@ -52,10 +51,8 @@ class CalibratedProjection(BaseEstimator):
         ------
         ValueError
             If ``strength`` is negative or not finite.
-        ShapeError, DataError
-            If the two sides are no pairs of finite embeddings.
-        DegenerateDataError
-            If the two sides are the same.
+        DataError
+            If the two sides are not pairs of finite embeddings, or are the same.
         """
         if not 0.0 <= self.strength < np.inf:
             raise ValueError(f"strength is {self.strength}; needed a finite number of at least 0")
@@ -85,68 +82,11 @@ class CalibratedProjection(BaseEstimator):
         return as_embeddings(z) - self.removed(z)
 
 
-class MeanGapEraser(AffineEraser):
-    """Remove the direction that joins two group means.
-
-    Parameters
-    ----------
-    strength : float, default=1.0
-        Share of the gap to remove, from 0 (identity) to 1 (means coincide).
-
-    Attributes
-    ----------
-    groups_ : ndarray of shape (2,)
-        Names of the groups, in order.
-    direction_ : ndarray of shape (n_features,)
-        Unit vector from the mean of the first group to that of the second.
-    center_ : ndarray of shape (n_features,)
-        Midpoint of the two means; points on it do not move.
-    probes_, moves_ : ndarray of shape (1, n_features)
-        The direction.
-    gap_ : float
-        Distance between the means before erasure, in embedding units.
-    n_features_in_ : int
-        Width of the embeddings.
-    """
-
-    def fit(self, X: Matrix, y: Vector) -> MeanGapEraser:
-        """Learn the gap from embeddings of shape (n, n_features) and the group of each.
-
-        Raises
-        ------
-        ValueError
-            If ``strength`` is outside [0, 1] or there are more than two groups.
-        DegenerateDataError
-            If there is one group, or the two means coincide.
-        """
-        _, _, means, floor = self._checked(X, y)
-        if len(means) != 2:
-            raise ValueError(f"y has the groups {self.groups_.tolist()}; needed two")
-        self.gap_ = float(np.linalg.norm(means[1] - means[0]))
-        if self.gap_ <= floor:
-            raise DegenerateDataError("group means coincide: nothing to erase")
-        self.direction_: Vector = (means[1] - means[0]) / self.gap_
-        self.center_ = means.mean(axis=0)
-        self.probes_ = self.moves_ = self.direction_[None]
-        return self
-
-
 def shrinking_directions(rows: Double, *, weight: float) -> tuple[Double, Double]:
     """Return how ``(I + weight X^T X)^-1`` differs from I, without forming or inverting it.
 
-    Parameters
-    ----------
-    rows : ndarray of shape (n, n_features)
-        X, not all zero.
-    weight : float
-        At least 0.
-
-    Returns
-    -------
-    basis : ndarray of shape (rank, n_features)
-        Orthonormal rows: the directions that shrink, strongest first.
-    shrinkage : ndarray of shape (rank,)
-        Share of each row's component that is removed, in [0, 1).
+    For rows X of shape (n, n_features), not all zero: orthonormal rows (rank, n_features), the
+    directions that shrink, strongest first; and the share of each that is removed, in [0, 1).
     """
     _, singular, basis = np.linalg.svd(rows, full_matrices=False)
     is_kept = singular > singular[0] * max(rows.shape) * np.finfo(np.float64).eps

@@ -1,4 +1,4 @@
-"""What an eraser leaves of a concept, and what else it removes: cross-fitted probes."""
+"""What erasers leave of a concept, and what else they remove, by cross-fitted probes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.utils.validation import has_fit_parameter
 
 from probe.arrays import Double, Mask, Matrix, Vector
 from probe.errors import DataError
 from probe.latent.directions import as_embeddings
-from probe.latent.directions.covariance import ledoit_wolf, solve_covariance
+from probe.latent.directions.covariance import solve_covariance
 from probe.latent.erasure.affine import pair_codes
 from probe.latent.erasure.erasers import ERASERS
 from probe.latent.labels import Codes, Labels, as_codes
@@ -32,19 +33,17 @@ def erasure_table(
     groups: Labels,
     *,
     keep: Mapping[str, Labels] | None = None,
-    erasers: Mapping[str, Any] | None = None,
     pairs: Vector | None = None,
     clusters: Labels | None = None,
     n_folds: int = 5,
     resampling: Resampling = BOOTSTRAP,
 ) -> pd.DataFrame:
-    """Measure how much of a concept erasers leave, and what else is lost.
+    """Measure how much of a concept each eraser of `ERASERS` leaves, and what else is lost.
 
     In each fold, half of the rows that are not tested fit the eraser, the other half fits the
-    probes on what the eraser made of them, and the probes are tested on the fold. The halves
-    are apart because means that were made to coincide hide the groups from every linear probe
-    that is fitted on the same rows, whatever is left on new ones. The rows of a pair stay
-    together.
+    probes on the erased rows, and the probes are tested on the fold. The halves are apart because
+    means that were made to coincide hide the groups from every linear probe fitted on the same
+    rows (Belrose et al., NeurIPS 2023), whatever is left on new ones. Pairs stay together.
 
     The linear probe is Fisher's linear discriminant with a covariance shrunk by Ledoit and Wolf's
     estimate. The nearest-neighbour probe names the label of the nearest row.
@@ -56,15 +55,11 @@ def erasure_table(
     groups : array-like of shape (n,)
         The concept to erase: group of each row.
     keep : mapping of str to array-like of shape (n,), optional
-        What should survive, by name: for example the occupation of each row, or the age.
-    erasers : mapping of str to eraser, optional
-        Unfitted erasers by name; they are cloned, not changed. By default all of `ERASERS` that
-        take as many groups. A row ``none``, without erasure, always comes first.
+        What should survive, by name: for example the occupation of each row.
     pairs : ndarray of int, shape (n,), optional
         Pair of each row; a negative number is none. Given to the erasers that can use it.
     clusters : array-like of shape (n,), optional
-        What the intervals draw whole, for example the occupation. Without it, shares have
-        exact intervals and the cosine a bootstrap interval over rows.
+        What the intervals draw whole, for example the occupation.
     n_folds : int, default=5
         Number of folds, at least 2.
     resampling : Resampling
@@ -72,27 +67,17 @@ def erasure_table(
     Returns
     -------
     DataFrame
-        One row an eraser. ``linear, nearest``: accuracy of the two probes of the group, each with
-        ``_low, _high`` (95 %); ``chance``: accuracy of always naming the largest group, which is
-        what complete erasure leaves. ``cosine``: mean cosine of a row to its original, 1 if
-        nothing moved. ``kept_NAME``: accuracy of the linear probe of each kept label, with
-        ``_low, _high`` and ``_chance``; to be compared with that of the row ``none``. ``n`` rows,
-        ``n_groups``.
+        One row an eraser, after a row ``none`` without erasure. ``linear, nearest``: accuracy of
+        the two probes of the group, each with ``_low, _high`` (95 %); ``chance``: accuracy of
+        always naming the largest group, which is what complete erasure leaves. ``cosine``: mean
+        cosine of a row to its original, 1 if nothing moved. ``kept_NAME``: accuracy of the linear
+        probe of each kept label, with ``_low, _high`` and ``_chance``; to be compared with that of
+        the row ``none``. ``n`` rows, ``n_groups``.
 
     Raises
     ------
-    ValueError
-        If an option is out of its range or an eraser is called ``none``.
-    ShapeError, DataError
-        If ``z`` are no finite embeddings, there is not one label a row, or a group has too few
-        rows for the folds.
-    DegenerateDataError
-        If a fold leaves an eraser nothing to erase.
-
-    References
-    ----------
-    Belrose et al., *LEACE: Perfect linear concept erasure in closed form*, NeurIPS 2023, for why
-    a linear probe of the same rows is blind.
+    DataError
+        If a group has too few rows for the folds, or a fold leaves an eraser nothing to erase.
     """
     import pandas as pd
 
@@ -101,10 +86,7 @@ def erasure_table(
     labels = {_GROUP: codes}
     for name, values in (keep or {}).items():
         labels[name] = as_codes(values, n_rows=len(z), name=name)[0]
-    if erasers is None:
-        erasers = {k: v() for k, v in ERASERS.items() if len(names) == 2 or k != "mean-gap"}
-    if "none" in erasers:
-        raise ValueError("an eraser is called 'none', which is the row without one; rename it")
+    erasers = {k: v() for k, v in ERASERS.items() if len(names) == 2 or k != "mean-gap"}
     _check_folds(codes, n_folds)
     if pairs is not None:
         pair_codes(pairs, n_rows=len(z))  # refuses what are no pairs
@@ -168,7 +150,7 @@ def _linear_probe(train: Double, test: Double, codes: Codes) -> Codes:
     means = np.stack([train[codes == group].mean(axis=0) for group in seen])
     within = train - means[np.searchsorted(seen, codes)]
     if within.any():
-        shrinkage = ledoit_wolf(within)
+        shrinkage = float(ledoit_wolf_shrinkage(within, assume_centered=True))
         weights = solve_covariance(within, means.T, shrinkage=shrinkage)
     else:  # every group is one point
         weights = means.T

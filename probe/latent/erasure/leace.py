@@ -6,8 +6,7 @@ import numpy as np
 
 from probe.arrays import Matrix, Vector
 from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
-from probe.latent.directions.subspace import mean_axes
-from probe.latent.erasure.affine import AffineEraser
+from probe.latent.erasure.affine import AffineEraser, mean_axes
 
 
 class LeaceEraser(AffineEraser):
@@ -63,13 +62,12 @@ class LeaceEraser(AffineEraser):
         Raises
         ------
         ValueError
-            If ``strength`` or ``shrinkage`` is outside [0, 1], or X and y are not what
-            scikit-learn takes.
+            If ``strength`` or ``shrinkage`` is outside [0, 1].
         DegenerateDataError
             If there are fewer than two groups, or their means coincide.
         """
         rows, _, means, floor = self._checked(X, y)
-        basis, _ = mean_axes(means, names=self.groups_, floor=floor)  # (rank, n_features)
+        basis = mean_axes(means, floor=floor)  # (rank, n_features)
         self.center_ = rows.mean(axis=0)
         centered = rows - self.center_
         is_singular = len(centered) <= centered.shape[1]  # centring costs one dimension

@@ -6,8 +6,7 @@ import numpy as np
 
 from probe.arrays import Double, Matrix, Vector
 from probe.latent.directions.estimators import fit_logistic
-from probe.latent.directions.subspace import mean_axes
-from probe.latent.erasure.affine import AffineEraser
+from probe.latent.erasure.affine import AffineEraser, mean_axes
 from probe.latent.labels import Codes
 
 _NO_WEIGHT = 1e-6  # for rows of unit spread; the solver stops within 1e-8 of the optimum
@@ -74,7 +73,7 @@ class NullspaceEraser(AffineEraser):
         Raises
         ------
         ValueError
-            If an option is out of its range, or X and y are not what scikit-learn takes.
+            If an option is out of its range.
         DegenerateDataError
             If there are fewer than two groups, or their means coincide.
         """
@@ -84,7 +83,7 @@ class NullspaceEraser(AffineEraser):
                 "1 round and a tolerance from 0 to below 1"
             )
         rows, codes, means, floor = self._checked(X, y)
-        mean_axes(means, names=self.groups_, floor=floor)  # refuses means that coincide
+        mean_axes(means, floor=floor)  # refuses means that coincide
         self.center_ = rows.mean(axis=0)
         rows -= self.center_
         frame = np.eye(rows.shape[1])

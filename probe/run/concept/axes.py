@@ -146,18 +146,17 @@ def _pair_axis(words: ConceptWords, resampling: Resampling) -> ConceptAxis:
 
 
 def _group_axes(groups: Mapping[str, Double], resampling: Resampling) -> list[ConceptAxis]:
-    from probe.latent.directions.subspace import GroupSubspace
     from probe.stats.resampling import resampled_counts
 
-    labels = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups.values()])
-    fitted = GroupSubspace().fit(np.concatenate(list(groups.values())), labels)
+    group_means = np.stack([rows.mean(axis=0) for rows in groups.values()])
+    center = group_means.mean(axis=0)
     rng = resampling.rng()
     drawn = np.stack(  # (n_groups, n_draws, n_features)
         [resampled_counts(len(z), resampling.n, rng) @ z / len(z) for z in groups.values()]
     )
     centers = drawn.mean(axis=0)
     axes = []
-    for (group, rows), mean, means in zip(groups.items(), fitted.means_, drawn, strict=True):
+    for (group, rows), mean, means in zip(groups.items(), group_means, drawn, strict=True):
         vectors = _unit(means - centers)
         if len(rows) < 2:
             vectors = vectors[:0]
@@ -165,8 +164,8 @@ def _group_axes(groups: Mapping[str, Double], resampling: Resampling) -> list[Co
             ConceptAxis(
                 toward=group,
                 kind="groups",
-                vector=_unit((mean - fitted.center_)[None], needed=group)[0],
-                center=fitted.center_,
+                vector=_unit((mean - center)[None], needed=group)[0],
+                center=center,
                 drawn_vectors=vectors,
                 drawn_offsets=(centers[: len(vectors)] * vectors).sum(axis=1),
                 n_units=len(rows),

@@ -19,7 +19,7 @@ def correlations(concept: Concept, places: pd.DataFrame) -> list[dict[str, Any]]
     A positive r means that the vectors repeat the figures. Groups whose figures are known for
     fewer than three targets, or are all the same, are left out.
     """
-    from probe.latent.association import share_correlation
+    from probe.stats.correlation import share_correlation
 
     targets = places[places["kind"] == "target"]
     found = []

@@ -85,10 +85,10 @@ class Fit(Stage):
         import numpy as np
 
         from probe.io.artifacts import write_json, write_table, write_tensors
-        from probe.latent.association import share_correlation
         from probe.latent.directions.estimators import ESTIMATORS
         from probe.latent.erasure import CalibratedProjection, bias_score
         from probe.run.user_prompts import place_own
+        from probe.stats.correlation import share_correlation
         from probe.stats.mean import mean_interval
 
         config, made_from = run.config.fit, direction_made_from(run)

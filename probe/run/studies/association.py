@@ -48,7 +48,8 @@ class Association(Study):
         import pandas as pd
 
         from probe.io.artifacts import read_table
-        from probe.latent.association import ect, ripa, rnd, share_regression, weat
+        from probe.latent.association import ect, ripa, rnd, weat
+        from probe.stats.correlation import share_regression
         from probe.stats.multiplicity import benjamini_hochberg, holm
 
         config = run.config.probe
