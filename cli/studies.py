@@ -170,15 +170,10 @@ def inspect(run: Path, prompt: str, share: bool, device: str, as_json: bool) -> 
 @click.command()
 @run_argument
 @click.argument("file", type=OUTPUT)
-@click.option(
-    "--format",
-    help="npy, npz, safetensors, parquet or jsonl (word2vec's and GloVe's cannot hold prompts); "
-    "the end of FILE's name if not given.",
-)
 @json_option
-def export(run: Path, file: Path, format: str | None, as_json: bool) -> None:
-    """Write the embeddings of RUN to FILE, for other programs."""
-    echo_answer(open_run(run, None).export(file, format=format), as_json)
+def export(run: Path, file: Path, as_json: bool) -> None:
+    """Write the embeddings of RUN to FILE: .npy, .npz, .safetensors, .parquet or .jsonl."""
+    echo_answer(open_run(run, None).export(file), as_json)
 
 
 @click.command()

@@ -203,9 +203,7 @@ def test_export_says_what_it_wrote(finished_run, tmp_path):
     result = call("export", finished_run, tmp_path / "a.npz")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{tmp_path / 'a.npz'}: ")
-    found = json.loads(
-        call("export", finished_run, tmp_path / "b.bin", "--format", "npz", "--json").stdout
-    )
+    found = json.loads(call("export", finished_run, tmp_path / "b.npz", "--json").stdout)
     assert set(found) == {"path", "n_prompts", "n_features"}
     assert "is unknown; needed" in refusal(call("export", finished_run, tmp_path / "a.xyz"), code=2)
 

@@ -14,22 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from probe.io.artifacts import Provenance, read_provenance
-from probe.io.files import Array, atomic, readable
+from probe.io.files import Array, atomic
 
-_DTYPES: dict[str, np.dtype[Any]] = {
-    name: np.dtype(kind)
-    for name, kind in (
-        *(("F16", "<f2"), ("F32", "<f4"), ("F64", "<f8"), ("BF16", "<u2")),
-        *(("I32", "<i4"), ("I64", "<i8"), ("U64", "<u8")),
-    )
-}
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U64": np.dtype("<u8")}
 
 
 def map_tensors(path: Path | str, *, kind: str) -> tuple[dict[str, Array], Provenance]:
-    """Memory-map the arrays that `write_in_parts` or `write_tensors` wrote, read-only.
+    """Memory-map the float32 and uint64 arrays of a file with a provenance, read-only.
 
     Raises
     ------
@@ -37,40 +30,16 @@ def map_tensors(path: Path | str, *, kind: str) -> tuple[dict[str, Array], Prove
         If the file is missing, truncated, of another kind or of another schema.
     """
     path = Path(path)
-    provenance = read_provenance(path, kind=kind)
-    return map_arrays(path)[0], provenance
-
-
-def map_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Memory-map the arrays of any safetensors file, read-only; bfloat16 is read as float32.
-
-    Returns
-    -------
-    arrays, metadata
-        Arrays of other types than floats of 16 to 64 bits, int32, int64 and uint64 are left out.
-
-    Raises
-    ------
-    ArtifactError
-        If the file is missing or damaged.
-    """
-    with readable(path, SafetensorError):
-        with safe_open(path, framework="np"):
-            pass  # the library checks that header and size agree
-        with path.open("rb") as file:
-            n_header = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(n_header))
-    metadata = header.pop("__metadata__", {})
-    arrays: dict[str, Array] = {}
+    provenance = read_provenance(path, kind=kind)  # checks that header and size agree
+    with path.open("rb") as file:
+        n_header = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(n_header))
+    arrays = {}
     for name, entry in header.items():
-        if (dtype := _DTYPES.get(entry["dtype"])) is None:
-            continue
-        offset = 8 + n_header + entry["data_offsets"][0]
-        array = _map(path, dtype, tuple(entry["shape"]), offset, "r")
-        if entry["dtype"] == "BF16":  # the upper half of a float32
-            array = (array.astype(np.uint32) << 16).view(np.float32)
-        arrays[name] = array
-    return arrays, metadata
+        if (dtype := _DTYPES.get(entry.get("dtype"))) is not None:
+            offset = 8 + n_header + entry["data_offsets"][0]
+            arrays[name] = _map(path, dtype, tuple(entry["shape"]), offset, "r")
+    return arrays, provenance
 
 
 @contextlib.contextmanager
@@ -79,17 +48,9 @@ def write_in_parts(
 ) -> Iterator[Callable[[str, Any, Array], None]]:
     """Write arrays as safetensors that need not fit into memory.
 
-    Parameters
-    ----------
-    path : Path
-        The file exists, whole, once the block has succeeded.
-    shapes : mapping
-        Name -> (safetensors' name of the type, e.g. ``"F32"``; shape). Zeros until they are set.
-
-    Yields
-    ------
-    callable
-        ``put(name, rows, values)`` sets some rows of an array.
+    ``shapes`` maps a name to safetensors' name of the type, ``"F32"`` or ``"U64"``, and the shape.
+    The block gets ``put(name, rows, values)``, which sets some rows of an array; they are zeros
+    until then. The file exists, whole, once the block has succeeded.
     """
     entries: dict[str, Any] = {
         "__metadata__": {"provenance": json.dumps(asdict(provenance), sort_keys=True)}

@@ -298,10 +298,10 @@ class Experiment:
         require(self._run, "inspect", ("train",))
         return inspect_prompt(self._run, prompt, share=share)
 
-    def export(self, path: str | Path, *, format: str | None = None) -> ExportResult:
+    def export(self, path: str | Path) -> ExportResult:
         """Write the embeddings of all prompts; see `probe.text.vector_files.write_vectors`."""
         require(self._run, "export", ("embed",), needs_model=False)
-        return export_embeddings(self._run, Path(path), format=format)
+        return export_embeddings(self._run, Path(path))
 
     def publish(self, folder: str | Path, compose: Callable[[Path], str]) -> PublishResult:
         """Write the correction with the card of `figures.cards.correction_card` to a new folder."""

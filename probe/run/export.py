@@ -28,15 +28,13 @@ class ExportResult(Record):
         return f"{self.path}: {self.n_prompts} prompts, {self.n_features} features each"
 
 
-def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> ExportResult:
+def export_embeddings(run: Run, path: Path) -> ExportResult:
     """Write the embeddings of a run's prompts, the user's own after the others.
 
     Imported vectors go out as they came.
 
     Raises
     ------
-    DataError
-        If the format cannot carry prompts with spaces, as word2vec's cannot.
     ValueError
         If the format is unknown.
     """
@@ -46,7 +44,7 @@ def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> Exp
 
     if run.config.is_imported:
         vectors = imported_vectors(run)
-        write_vectors(vectors, path, format=format)
+        write_vectors(vectors, path)
         return ExportResult(str(path), len(vectors), vectors.n_features)
     stores = [EmbeddingStore.open(run.folder / EMBEDDINGS)]
     if run.config.embed.prompts:
@@ -56,5 +54,5 @@ def export_embeddings(run: Run, path: Path, *, format: str | None = None) -> Exp
     first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
     names = list(dict.fromkeys(prompts))
     matrix = np.concatenate([store.vectors() for store in stores])[[first[name] for name in names]]
-    write_vectors(NamedVectors(tuple(names), matrix, run.folder.name), path, format=format)
+    write_vectors(NamedVectors(tuple(names), matrix, run.folder.name), path)
     return ExportResult(str(path), len(names), matrix.shape[1])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,33 +15,10 @@ from probe.errors import DataError, OptionError
 from probe.io.files import atomic
 from probe.io.lines import read_lines
 from probe.io.records import SUFFIXES, Records
-from probe.text.vector_formats import arrays, tables, word2vec
-from probe.text.vectors import NamedVectors, listed, zero_rows
+from probe.text.vector_readers import NAME_COLUMNS, READERS, read_table
+from probe.text.vectors import NamedVectors, listed
 
-_FORMAT_OF: Mapping[str, str] = {
-    ".npy": "npy",
-    ".npz": "npz",
-    ".safetensors": "safetensors",
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".txt": "word2vec",
-    ".vec": "word2vec",
-    ".bin": "word2vec-binary",
-}
-FORMATS = (*dict.fromkeys(_FORMAT_OF.values()), "glove")
-"""Names of the formats."""
-
-_READERS = {
-    "npy": arrays.read_npy,
-    "npz": arrays.read_npz,
-    "safetensors": arrays.read_safetensors,
-    "word2vec": word2vec.read_text,
-    "glove": word2vec.read_text,
-    "word2vec-binary": word2vec.read_binary,
-}
-_TABLE_READERS = {"parquet": tables.read_parquet, "jsonl": tables.read_jsonl}
-
-_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
+T = TypeVar("T")
 
 
 def read_vectors(
@@ -48,7 +26,6 @@ def read_vectors(
     *,
     names: str | Path | Sequence[str] | None = None,
     column: str | None = None,
-    format: str | None = None,
 ) -> NamedVectors:
     """Read vectors with their names.
 
@@ -56,17 +33,15 @@ def read_vectors(
     ``.npy``                     one matrix, memory-mapped; names from ``names``, else from the file
                                  ``STEM.names.txt`` beside it
     ``.npz``                     one float matrix, and names as one array of strings
-    ``.safetensors``             one matrix, memory-mapped; names as a JSON list in its metadata
-                                 ``names``
+    ``.safetensors``             one matrix; names as a JSON list in its metadata ``names``
     ``.parquet``, ``.jsonl``     a column of number lists and one of text (sentence-transformers,
                                  datasets, pandas)
     ``.txt``, ``.vec``           word2vec text, or GloVe text, which has no header line
     ``.bin``                     word2vec binary
     ============================ ==================================================================
 
-    float16, bfloat16 and float64 become float32. A row whose name and numbers repeat an earlier one
-    is dropped. Zero rows are kept. The notes of the result say all three. Pickled files are
-    refused.
+    float16 and float64 become float32. A row whose name and numbers repeat an earlier one is
+    dropped. Zero rows are kept. The notes of the result say all three. Pickled files are refused.
 
     Parameters
     ----------
@@ -76,8 +51,6 @@ def read_vectors(
         (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with a column of names.
     column : str, optional
         Column of the names, in the table or in the file of names, if several could be meant.
-    format : str, optional
-        One of `FORMATS`, where the suffix of the file is another.
 
     Raises
     ------
@@ -92,85 +65,100 @@ def read_vectors(
         If the format is unknown.
     """
     path = Path(path)
-    kind = _format(path, format)
-    is_table = kind in _TABLE_READERS
-    if column is not None and not is_table and (names is None or not isinstance(names, str | Path)):
-        raise OptionError(f"column is {column!r}, but no table is read; leave it out")
-    if is_table:
-        found, matrix = _TABLE_READERS[kind](path, column=column if names is None else None)
+    read = _chosen(path, READERS)
+    if read is read_table:
+        found, matrix = read_table(path, column if names is None else None)
     else:
-        found, matrix = _READERS[kind](path)
+        found, matrix = read(path)
     if names is None and found is None:
-        beside = _names_beside(path)
-        if not beside.is_file():
+        names = _names_beside(path)
+        if not names.is_file():
             raise DataError(
-                f"{path} holds no names, and there is no {beside.name} beside it; give a file with "
+                f"{path} holds no names, and there is no {names.name} beside it; give a file with "
                 "one name a line with --names (names= in Python)"
             )
-        names = beside
     if isinstance(names, str | Path):
         names = _read_names(Path(names), column)
-    labels = list(found or () if names is None else names)
-    return _checked(labels, matrix, path.name)
+    return _checked(list(found or () if names is None else names), matrix, path.name)
 
 
-def write_vectors(vectors: NamedVectors, path: str | Path, *, format: str | None = None) -> None:
+def write_vectors(vectors: NamedVectors, path: str | Path) -> None:
     """Write vectors so that `read_vectors` returns them bit for bit.
 
-    The suffix of the file chooses the format, as in `read_vectors`; GloVe text has to be named. The
-    names of an ``.npy`` file are written to ``STEM.names.txt`` beside it. Numbers in text have nine
-    digits, which identify every float32.
+    The suffix chooses the format: ``.npy``, ``.npz``, ``.safetensors``, ``.parquet`` or ``.jsonl``.
+    The names of an ``.npy`` file are written to ``STEM.names.txt`` beside it.
 
     Raises
     ------
     DataError
-        If the format cannot carry a name: word2vec and GloVe separate by spaces.
+        If a name contains a line break, which an ``.npy`` file's names cannot have.
     ArtifactError
         If the file cannot be written.
     ValueError
         If the format is unknown.
     """
-    path, names, matrix = Path(path), vectors.names, vectors.matrix
-    kind = _format(path, format)
+    path = Path(path)
+    write = _chosen(path, _WRITERS)
+    if path.suffix.lower() == ".npy":
+        if broken := [name for name in vectors.names if set(name) & set("\r\n\ufeff")]:
+            raise DataError(
+                f"a file of names cannot hold the name {broken[0]!r}; export to .parquet, .jsonl, "
+                ".npz or .safetensors"
+            )
+        path.unlink(missing_ok=True)  # an old matrix must not get the new names
+        with atomic(_names_beside(path)) as beside:
+            beside.write_bytes("".join(f"{name}\n" for name in vectors.names).encode())
     with atomic(path) as temporary:
-        match kind:
-            case "npy":
-                word2vec.refuse_names(names, "\r\n", "a file of names")
-                arrays.write_npy(temporary, matrix)
-                path.unlink(missing_ok=True)  # an old matrix must not get the new names
-                with atomic(_names_beside(path)) as beside:
-                    beside.write_bytes("".join(f"{name}\n" for name in names).encode())
-            case "npz":
-                arrays.write_npz(temporary, names, matrix)
-            case "safetensors":
-                arrays.write_safetensors(temporary, names, matrix)
-            case "parquet":
-                tables.write_parquet(temporary, names, matrix)
-            case "jsonl":
-                tables.write_jsonl(temporary, names, matrix)
-            case "word2vec-binary":
-                word2vec.write_binary(temporary, names, matrix)
-            case _:
-                word2vec.write_text(temporary, names, matrix, header=kind == "word2vec")
+        write(temporary, vectors)
 
 
-def _format(path: Path, wanted: str | None) -> str:
-    suffix = path.suffix.lower()
-    if wanted is None and suffix in _PICKLES:
-        raise DataError(
-            f"{path} is a pickled file; {arrays.PICKLED}: save the vectors with np.save, and their "
-            "names one a line"
-        )
-    if wanted is None and suffix == ".gz":
-        raise DataError(f"{path} is compressed; unpack it first with gunzip")
-    kind = _FORMAT_OF.get(suffix) if wanted is None else wanted
-    if kind not in FORMATS:
-        ends = ", ".join(_FORMAT_OF)
+def _write_npy(path: Path, vectors: NamedVectors) -> None:
+    np.save(path, vectors.matrix, allow_pickle=False)
+
+
+def _write_npz(path: Path, vectors: NamedVectors) -> None:
+    names = np.array(vectors.names, dtype=np.str_)
+    np.savez(path, names=names, vectors=vectors.matrix)
+
+
+def _write_safetensors(path: Path, vectors: NamedVectors) -> None:
+    from safetensors.numpy import save_file
+
+    names = json.dumps(vectors.names, ensure_ascii=False)
+    save_file({"vectors": np.ascontiguousarray(vectors.matrix)}, path, metadata={"names": names})
+
+
+def _write_parquet(path: Path, vectors: NamedVectors) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"name": vectors.names, "vector": list(vectors.matrix)})
+    frame.to_parquet(path, index=False)
+
+
+def _write_jsonl(path: Path, vectors: NamedVectors) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for name, row in zip(vectors.names, vectors.matrix, strict=True):
+            file.write(json.dumps({"name": name, "vector": row.tolist()}) + "\n")
+
+
+_WRITERS: dict[str, Callable[[Path, NamedVectors], None]] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".safetensors": _write_safetensors,
+    ".parquet": _write_parquet,
+    ".jsonl": _write_jsonl,
+}
+
+
+def _chosen(path: Path, by_suffix: Mapping[str, T]) -> T:
+    """Choose a reader or a writer by the suffix of a file."""
+    if (chosen := by_suffix.get(path.suffix.lower())) is None:
         raise OptionError(
-            f"the format of {path.name} is unknown; needed a name that ends in {ends}, or one of "
-            f"the formats {', '.join(FORMATS)}"
+            f"the format of {path.name} is unknown; needed a name that ends in "
+            f"{', '.join(by_suffix)}: unpack a compressed file, and save the vectors of a pickle "
+            "with np.save, and their names one a line"
         )
-    return kind
+    return chosen
 
 
 def _names_beside(path: Path) -> Path:
@@ -181,7 +169,7 @@ def _read_names(path: Path, column: str | None) -> list[str]:
     if path.suffix.lower() not in SUFFIXES:
         return [text for _, text in read_lines(path)]
     table = Records.read(path)
-    index = table.column(column, known=tables.NAME_NAMES, what="the names")
+    index = table.column(column, known=NAME_COLUMNS, what="the names")
     return ["" if row[index] is None else str(row[index]) for _, row in table.rows]
 
 
@@ -203,24 +191,20 @@ def _checked(names: list[str], matrix: npt.NDArray[Any], source: str) -> NamedVe
                 f"{len(repeated)} rows were dropped because they repeat a name and its numbers: "
                 f"{listed(repeated)}"
             )
-        if zeros := zero_rows(matrix):
-            notes.append(
-                f"{len(zeros)} rows are zero and have no direction: "
-                f"{listed([names[row] for row in zeros])}"
-            )
+        if zeros := [names[row] for row in np.flatnonzero(~matrix.any(axis=1))]:
+            notes.append(f"{len(zeros)} rows are zero and have no direction: {listed(zeros)}")
     return NamedVectors(tuple(names), matrix, source, tuple(notes))
 
 
 def _distinct(names: list[str], matrix: Float32) -> tuple[list[str], Float32, list[str]]:
     """Drop rows that repeat a name and its numbers; a name with other numbers is refused later."""
     first: dict[str, int] = {}
+    kept: list[int] = []
+    repeated: list[int] = []
     for row, name in enumerate(names):
-        first.setdefault(name, row)
-    if len(first) == len(names):
+        original = first.setdefault(name, row)
+        is_repeated = original != row and np.array_equal(matrix[row], matrix[original])
+        (repeated if is_repeated else kept).append(row)
+    if not repeated:
         return names, matrix, []
-    again = [row for row, name in enumerate(names) if first[name] != row]
-    equal = [row for row in again if matrix[row].tobytes() == matrix[first[names[row]]].tobytes()]
-    keep = np.ones(len(names), dtype=bool)
-    keep[equal] = False
-    kept = [name for name, is_kept in zip(names, keep, strict=True) if is_kept]
-    return kept, matrix[keep], [names[row] for row in equal]
+    return [names[row] for row in kept], matrix[kept], [names[row] for row in repeated]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from probe.arrays import Float32
+from probe.arrays import Float32, Indices
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.io.files import hash_parts
 from probe.io.lines import nearest
@@ -43,15 +41,18 @@ class NamedVectors:
                 f"the rows of {self.source} have 1 feature; needed at least 2, because in one "
                 "dimension all rows are parallel and no direction differs from another"
             )
-        if self.matrix.dtype != np.float32:
-            raise ValueError(f"matrix has type {self.matrix.dtype}; needed float32")
         if len(self.names) != shape[0]:
             raise DataError(
                 f"{self.source} has {shape[0]} rows but {len(self.names)} names; needed one name a "
                 "row, in the order of the rows"
             )
         self._check_names()
-        self._check_finite()
+        is_finite = np.concatenate([np.isfinite(rows).all(axis=1) for rows in self._blocks()])
+        if len(wrong := np.flatnonzero(~is_finite)):
+            raise DataError(
+                f"{self.source} holds NaN, infinity or numbers beyond float32 in the rows of "
+                f"{listed([self.names[row] for row in wrong])}; correct or leave out these rows"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -64,16 +65,14 @@ class NamedVectors:
     @cached_property
     def hash(self) -> str:
         """Hash of names and numbers, 16 hexadecimal digits: the revision of imported vectors."""
-        step = self._rows_a_block
-        blocks = (self.matrix[i : i + step] for i in range(0, len(self), step))
-        return hash_parts(*self.names, *blocks)
+        return hash_parts(*self.names, *self._blocks())
 
     @cached_property
     def row_of(self) -> Mapping[str, int]:
         """Row of each name."""
         return {name: row for row, name in enumerate(self.names)}
 
-    def rows(self, names: Sequence[str]) -> npt.NDArray[np.intp]:
+    def rows(self, names: Sequence[str]) -> Indices:
         """Find rows by their exact names.
 
         Raises
@@ -106,60 +105,44 @@ class NamedVectors:
         DegenerateDataError
             If a row is zero and so has no direction; `select` rows without it.
         """
-        if zeros := zero_rows(self.matrix):
+        wide = self.matrix.astype(np.float64)  # squares of float32 can overflow and underflow
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        if len(zeros := np.flatnonzero(norms == 0)):
             raise DegenerateDataError(
                 f"the rows of {self.source} named {listed([self.names[i] for i in zeros])} are "
                 "zero and have no direction; leave these names out"
             )
-        wide = self.matrix.astype(np.float64)  # squares of float32 can overflow and underflow
-        wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+        wide /= norms
         return wide.astype(np.float32)
 
-    def summary(self) -> str:
-        """One line, and one for each note."""
-        first = f"{len(self)} vectors of {self.n_features} features from {self.source}"
-        return "\n".join([first, *self.notes])
-
-    @property
-    def _rows_a_block(self) -> int:
-        return max(1, _BLOCK // self.n_features)
+    def _blocks(self) -> Iterator[Float32]:
+        """Some rows at a time, because the matrix may be larger than the memory."""
+        step = max(1, _BLOCK // self.n_features)
+        return (self.matrix[start : start + step] for start in range(0, len(self), step))
 
     def _check_names(self) -> None:
         for row, name in enumerate(self.names):
-            wrong = "is empty" if not name else "holds a NUL byte" if "\0" in name else ""
-            if wrong or (not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name)):
+            if not name or "\0" in name or not _is_unicode(name):
                 raise DataError(
-                    f"the name of row {row} of {self.source} {wrong or 'is no valid Unicode'}; "
-                    "needed a text"
+                    f"the name of row {row} of {self.source} is empty or no text: {name!r}"
                 )
         if len(self.row_of) < len(self):
-            row = next(i for i, name in enumerate(self.names) if self.row_of[name] != i)
-            name = self.names[row]
-            again = self.names.index(name, row + 1)
+            row, name = next((i, n) for i, n in enumerate(self.names) if self.row_of[n] != i)
             raise DataError(
-                f"{self.source} names both row {row} and row {again} {name!r}; needed each name "
-                "once: rename one of them"
-            )
-
-    def _check_finite(self) -> None:
-        step, wrong = self._rows_a_block, []
-        for start in range(0, len(self), step):
-            finite = np.isfinite(self.matrix[start : start + step]).all(axis=1)
-            wrong += (start + np.flatnonzero(~finite)).tolist()
-        if wrong:
-            shown = listed([f"{row} ({self.names[row]!r})" for row in wrong], quote=False)
-            raise DataError(
-                f"{self.source} holds NaN, infinity or numbers beyond float32 in row {shown}; "
-                "mend or leave out these rows"
+                f"{self.source} names both row {row} and row {self.row_of[name]} {name!r}; needed "
+                "each name once: rename one of them"
             )
 
 
-def zero_rows(matrix: npt.NDArray[Any]) -> list[int]:
-    """Rows in which every number is 0."""
-    return [int(row) for row in np.flatnonzero(~matrix.any(axis=1))]
-
-
-def listed(names: Sequence[str], *, quote: bool = True) -> str:
+def listed(names: Sequence[str]) -> str:
     """The first five names, and how many more there are."""
-    shown = [repr(name) if quote else name for name in names[:5]]
-    return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    shown = ", ".join(repr(name) for name in names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -10,7 +10,7 @@ from probe.io.artifacts import Provenance, read_tensors, write_tensors
 from probe.io.memory_mapped import map_tensors, write_in_parts
 
 PROVENANCE = Provenance(kind="rows", model="m", revision="r", seed=None, made_from="x")
-SHAPES = {"names": ("U64", (3,)), "values": ("F32", (3, 2)), "none": ("F64", (0, 4))}
+SHAPES = {"names": ("U64", (3,)), "values": ("F32", (3, 2)), "none": ("F32", (0, 4))}
 
 
 def fill(path):
@@ -32,7 +32,7 @@ def test_what_was_put_is_read_with_zeros_where_nothing_was(tmp_path, read):
 
 def test_what_was_written_whole_can_be_mapped_and_not_changed(tmp_path):
     path = tmp_path / "a.safetensors"
-    values = np.arange(6, dtype=np.int64).reshape(2, 3)
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
     write_tensors(path, {"values": values}, PROVENANCE)
     mapped = map_tensors(path, kind="rows")[0]["values"]
     np.testing.assert_array_equal(mapped, values)

@@ -133,7 +133,6 @@ def test_vectors_go_out_bit_for_bit_as_they_came(run, files):
     back, came = read_vectors(files / "out.npz"), read_vectors(files / "planted.npz")
     assert back.names == came.names
     assert back.matrix.tobytes() == came.matrix.tobytes()
-    assert call("export", run, files / "out.bin").exit_code == 0  # the names have no spaces
 
 
 def test_info_lists_the_vectors_and_the_concepts_looked_at(run, files):
