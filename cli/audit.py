@@ -83,7 +83,6 @@ def audit(options: Mapping[str, Any], settings: Mapping[str, Any], device: str) 
     device : str
     """
     from probe.audit.audit import AuditSettings, audit_source
-    from probe.audit.share_file import write_shares
 
     _check(options, settings)
     kind = next(name for name in SOURCES if name in options)
@@ -101,7 +100,7 @@ def audit(options: Mapping[str, Any], settings: Mapping[str, Any], device: str) 
         other = _source(kind, options["against"], options, settings, device)
         found = found.against(source, other, how, margin=options.get("margin", 0.05))
     if "table" in options:
-        write_shares(options["table"], found.found)
+        found.write_shares(options["table"])
     return found
 
 

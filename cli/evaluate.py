@@ -221,7 +221,7 @@ def _audit_sequentially(run: Path, stopping: Options, device: str) -> tuple[str,
 
 
 def _plan(power: Options) -> tuple[str, Options]:
-    from probe.audit.planning import plan_audit
+    from probe.stats.power import plan_audit
 
     found = plan_audit(power["difference"], spread=power.get("spread"))
     lines = [

@@ -10,13 +10,15 @@ from scipy import stats
 
 from covering import N, row
 from covering.shares import RATES
+from probe.audit.deconvolution import audit_figures
 from probe.audit.fairness import MEASURES
-from probe.audit.figures import audit_figures
-from probe.audit.intersections.cells import divide_unfairness
-from probe.audit.intersections.shifts import cell_shifts
+from probe.audit.intersections.cells import cell_shifts, divide_unfairness
 from probe.audit.measures import measure_shares
-from probe.audit.misclassification.corrected import calibrated_figures, rogan_gladen
-from probe.audit.misclassification.paired import calibrated_difference
+from probe.audit.misclassification.corrected import (
+    calibrated_difference,
+    calibrated_figures,
+    rogan_gladen,
+)
 from probe.audit.misclassification.sample import Calibration
 from probe.audit.subject_intervals import interval_over_subjects
 from probe.stats.interval import Interval

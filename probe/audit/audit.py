@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from probe.arrays import Double
-from probe.audit.against import compare_sources
+import numpy as np
+
+from probe.arrays import Counts, Double
+from probe.audit.comparison import compare_sources
+from probe.audit.deconvolution import audit_figures
 from probe.audit.fairness import FairnessFigure
-from probe.audit.figures import (
-    AuditFigure,
-    audit_figures,
-    missing_label_bounds,
-    share_table,
-)
-from probe.audit.measures import MEASURES
 from probe.audit.misclassification.corrected import calibrated_figures
 from probe.audit.misclassification.sample import read_calibration
 from probe.audit.misclassification.sensitivity import holds_up_to
+from probe.audit.missing_label_bounds import bound_figures
 from probe.audit.readers.reference import correlate, read_reference
 from probe.audit.readers.targets import PARITY, parse_target
 from probe.audit.sources import Source
-from probe.audit.tables import CountTable, choose_attribute
+from probe.audit.tables import CountTable
+from probe.errors import DataError
+from probe.io.files import atomic, harmless
 from probe.io.settings import at_least, setting
+from probe.stats.confidence_limits import exact_limits
+from probe.stats.interval import Interval
 from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
@@ -80,6 +82,22 @@ class Audit:
         """Everything; further attributes under ``others``."""
         return self.found | ({"others": self.others} if self.others else {})
 
+    def write_shares(self, path: Path) -> None:
+        """Write each subject's shares with their intervals as CSV, one row a subject and value.
+
+        A text that a spreadsheet would run as a formula is preceded by an apostrophe.
+        """
+        names = ("subject", "attribute", "value", "count", "n", "share", "low", "high")
+        with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(names)
+            for row in self.found["subjects"]:
+                for value, share in row["shares"].items():
+                    texts = map(harmless, (row["subject"], self.found["attribute"], value))
+                    count = round(share["value"] * row["n"])
+                    limits = (f"{share[key]:.6g}" for key in ("value", "low", "high"))
+                    writer.writerow([*texts, count, row["n"], *limits])
+
 
 def audit_source(source: Source, settings: AuditSettings, *, attribute: str | None = None) -> Audit:
     """Audit counts, or each attribute of labels.
@@ -92,47 +110,59 @@ def audit_source(source: Source, settings: AuditSettings, *, attribute: str | No
         The one that stands at the top; the only one or ``gender`` if not given. The target and
         the reference are about this one, and the others are measured against parity.
 
+    Returns
+    -------
+    Audit
+        ``found`` holds `probe.audit.measures.MEASURES`, each ``value, low, high, unit, n, floor,
+        corrected, corrected_low, corrected_high``; ``bounds`` by what images without a label could
+        have shown; ``missing``; ``subjects``, each with its shares; ``calibrated`` if the
+        classifier's errors are known, else ``sensitivity``; ``correlation`` if there is a
+        reference.
+
     Raises
     ------
     DataError
         If it is not clear which attribute is meant, or target or reference do not fit it.
     """
     if isinstance(source, CountTable):
-        return Audit(audit_counts(source, settings))
-    chosen = choose_attribute(source.source, list(source.values), attribute)
+        return Audit(_audit_counts(source, settings))
+    if attribute is None:
+        attribute = _only_attribute(source.source, list(source.values))
+    found = _audit_counts(source.count(attribute), settings)
     plain = AuditSettings(n_bootstrap=settings.n_bootstrap, seed=settings.seed)
     others = {
-        name: audit_counts(source.count(name), plain)
+        name: _audit_counts(source.count(name), plain)
         for name, values in source.values.items()
-        if name != chosen and len(values) > 1
+        if name != attribute and len(values) > 1
     }
-    return Audit(audit_counts(source.count(chosen), settings), others)
+    return Audit(found, others)
 
 
-def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
-    """Audit one attribute.
+def share_table(counts: Counts) -> list[list[Interval]]:
+    """Give the share of each value in the images of each subject, with its exact interval."""
+    totals = counts.sum(axis=1, keepdims=True)
+    limits = (counts / totals, *exact_limits(counts, np.broadcast_to(totals, counts.shape)))
+    return [
+        [Interval(float(v), float(a), float(b)) for v, a, b in zip(*row, strict=True)]
+        for row in zip(*limits, strict=True)
+    ]
 
-    Returns
-    -------
-    dict
-        `MEASURES`, each ``value, low, high, floor, corrected, corrected_low, corrected_high``;
-        ``bounds`` by what unseen pictures could have shown; ``missing``; ``subjects``, each with
-        its shares; ``calibrated`` if the classifier's errors are known, else ``sensitivity``;
-        ``correlation`` if there is a reference.
-    """
-    table = table.with_pictures()
+
+def _only_attribute(source: str, known: list[str]) -> str:
+    if len(known) == 1:
+        return known[0]
+    if "gender" in known:
+        return "gender"
+    raise DataError(
+        f"{source} has the attributes {', '.join(known)}; say with --attribute which one is meant"
+    )
+
+
+def _audit_counts(table: CountTable, settings: AuditSettings) -> Found:
+    """Every figure of one attribute."""
+    table = table.with_images()
     target = parse_target(settings.target, subjects=table.subjects, values=table.values)
     figures = audit_figures(table.counts, target=target, resampling=settings.resampling)
-    bounds = {
-        name: dict(
-            zip(
-                ("low", "high"),
-                missing_label_bounds(table.counts, table.n_missing, measure=name, target=target),
-                strict=True,
-            )
-        )
-        for name in MEASURES
-    }
     found: Found = {
         "source": table.source,
         "attribute": table.attribute,
@@ -145,7 +175,7 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
             "total": int(table.n_missing.sum()),
             **{reason: int(n.sum()) for reason, n in table.missing.items()},
         },
-        "bounds": bounds,
+        "bounds": bound_figures(table.counts, table.n_missing, target=target),
         "notes": list(table.notes),
         **_classifier_error(table, target, figures["mad"], settings),
     }
@@ -171,9 +201,9 @@ def audit_counts(table: CountTable, settings: AuditSettings) -> Found:
 
 
 def _classifier_error(
-    table: CountTable, target: Double | None, mad: AuditFigure, settings: AuditSettings
+    table: CountTable, target: Double | None, mad: FairnessFigure, settings: AuditSettings
 ) -> Found:
-    """Figures without the classifier's errors, or how large those may be."""
+    """Figures corrected for the classifier's errors, or how large those may be."""
     if settings.calibration:
         known = read_calibration(Path(settings.calibration), values=table.values)
         corrected = calibrated_figures(
@@ -188,5 +218,4 @@ def _classifier_error(
         }
     if len(table.values) != 2:
         return {"sensitivity": None}
-    figure = FairnessFigure(mad.value, mad.low, mad.high, mad.unit, mad.n, mad.floor)
-    return {"sensitivity": {"holds_up_to": holds_up_to(table.counts, figure, target=target)}}
+    return {"sensitivity": {"holds_up_to": holds_up_to(table.counts, mad, target=target)}}

@@ -1,44 +1,40 @@
-"""Two sources of pictures of the same subjects: do they differ, by how much, or hardly at all."""
+"""Comparison of two sources over the subjects that both have: differences and equivalence."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probe.arrays import Counts, Double
 from probe.audit.fairness import paired_difference
-from probe.audit.measures import as_target, measure_shares
+from probe.audit.measures import MEASURES, as_target, measure_shares
+from probe.audit.readers.targets import parse_target
+from probe.audit.sources import Source
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError
 from probe.stats.equivalence import equivalence_p
 from probe.stats.interval import TestedInterval
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True)
 class SourceDifference(TestedInterval):
     """A fairness figure of a second source minus a first; negative: the second is fairer."""
 
-    effect: float = 0.0
-    """Hedges' g of paired differences: the mean in standard deviations over subjects, 0 if all
-    subjects differ alike and by nothing."""
     p_equivalent: float = 1.0
-    """TOST: small if the mean difference is certainly smaller than the margin, either way."""
+    """Small if the mean difference is certainly within the margin, either way."""
     margin: float = 0.0
-    """What was taken for no difference, in units of the measure."""
-
-    @property
-    def is_equivalent(self) -> bool:
-        """Whether the two are equivalent at a level of 5 %; without it nothing is "the same"."""
-        return self.p_equivalent < 0.05
+    """Largest difference that does not matter, in units of the measure."""
 
 
 @dataclass(frozen=True)
 class ShareTest:
-    """The share of a value in one subject's pictures, in two sources."""
+    """The share of a value in one subject's images, in two sources."""
 
     subject: str
     first: float
@@ -46,11 +42,71 @@ class ShareTest:
     n_first: int
     n_second: int
     p: float
-    """McNemar's exact test where pictures are paired by their seeds, else Fisher's exact test."""
+    """McNemar's exact test where images are paired by their seeds, else Fisher's exact test."""
     n_pairs: int
-    """Pairs of pictures of equal seed; 0 if Fisher's test was taken."""
-    effect: float
-    """Cohen's h: ``2 asin sqrt(second) - 2 asin sqrt(first)``; 0.2 is small, 0.8 large."""
+    """Pairs of images of equal seed; 0 if Fisher's test was taken."""
+
+
+def compare_sources(
+    first: Source,
+    second: Source,
+    *,
+    attribute: str,
+    target: str,
+    value: str | None = None,
+    margin: float = 0.05,
+    resampling: Resampling = BOOTSTRAP,
+) -> dict[str, Any]:
+    """Compare two sources over the subjects that both have.
+
+    Parameters
+    ----------
+    first, second : CountTable or LabelTable
+        Where both have seeds, images of equal seed are compared with each other.
+    attribute : str
+        Attribute to compare, if the sources are labels.
+    target : str
+        As `probe.audit.readers.targets.parse_target` reads it.
+    value : str, optional
+        The value whose share is tested subject by subject; the first one if not given.
+    margin : float
+        Largest difference that does not matter.
+    resampling : Resampling
+
+    Returns
+    -------
+    dict
+        ``difference`` by measure, second minus first; ``subjects`` with p-values as they are and
+        by Holm; ``missing``, the subjects of one source only.
+
+    Raises
+    ------
+    DataError
+        If the sources have no subject in common, or different values.
+    """
+    from probe.stats.multiplicity import holm
+
+    a, b, missing = align(*(_counted(source, attribute) for source in (first, second)))
+    fair = parse_target(target, subjects=a.subjects, values=a.values)
+    chosen = value or a.values[0]
+    pairs = None
+    if isinstance(first, LabelTable) and isinstance(second, LabelTable):
+        pairs = paired_images(first, second, attribute, chosen)
+    tests = compare_shares(a, b, chosen, pairs=pairs)
+    adjusted = holm(np.array([test.p for test in tests]))
+    difference = {
+        name: compare_figures(a, b, measure=name, margin=margin, target=fair, resampling=resampling)
+        for name in MEASURES
+    }
+    return {
+        "source": b.source,
+        "value": chosen,
+        "difference": {name: asdict(found) for name, found in difference.items()},
+        "subjects": [
+            {**asdict(test), "p_holm": float(p)} for test, p in zip(tests, adjusted, strict=True)
+        ],
+        "missing": missing,
+    }
 
 
 def compare_figures(
@@ -65,47 +121,20 @@ def compare_figures(
     """Compare the fairness of two sources over the same subjects, and test for equivalence.
 
     Difference, interval and p-value are those of `probe.audit.fairness.paired_difference`; the
-    equivalence test is Schuirmann's, two one-sided t tests of the subjects' differences against
-    plus and minus the margin.
-
-    Parameters
-    ----------
-    first, second : CountTable
-        Same subjects and values in the same order; see `align`.
-    measure, target, resampling
-        As for `paired_difference`.
-    margin : float, default=0.05
-        Largest difference that does not matter; our choice, say yours before you look.
-
-    Returns
-    -------
-    SourceDifference
-
-    Raises
-    ------
-    ValueError
-        If the margin is not positive.
-    DegenerateDataError
-        If there is a single subject.
-
-    References
-    ----------
-    Schuirmann, *A comparison of the two one-sided tests procedure and the power approach*, J.
-    Pharmacokinetics and Biopharmaceutics 15 (1987); Hedges, *Distribution theory for Glass's
-    estimator of effect size*, J. Educational Statistics 6 (1981).
+    test for equivalence is `probe.stats.equivalence.equivalence_p` of the subjects' differences.
+    Choose the margin before you look at the result.
     """
-    fair, n = as_target(target, first.counts.shape), len(first.subjects)
-    rows = _by_subject(second.counts, fair, measure) - _by_subject(first.counts, fair, measure)
-    p_equivalent = equivalence_p(rows, margin)
+    fair = as_target(target, first.counts.shape)
+    before, after = (
+        measure_shares(of.counts / of.counts.sum(axis=1, keepdims=True), fair)[measure]
+        for of in (first, second)
+    )
     found = paired_difference(
         first.counts, second.counts, measure=measure, target=target, resampling=resampling
     )
-    spread = float(rows.std(ddof=1))
-    if spread <= 1e-12:  # rounding: all differ alike, and a t test has no scale
-        effect = 0.0 if abs(found.value) <= 1e-12 else math.copysign(math.inf, found.value)
-    else:
-        effect = found.value / spread * (1 - 3 / (4 * (n - 1) - 1))
-    return SourceDifference(**vars(found), effect=effect, p_equivalent=p_equivalent, margin=margin)
+    return SourceDifference(
+        **vars(found), p_equivalent=equivalence_p(after - before, margin), margin=margin
+    )
 
 
 def compare_shares(
@@ -115,28 +144,9 @@ def compare_shares(
     *,
     pairs: dict[str, Counts] | None = None,
 ) -> list[ShareTest]:
-    """Test for each subject whether the share of a value differs between two sources.
+    """Test for each subject whether the share of a value differs between two aligned sources.
 
-    Parameters
-    ----------
-    first, second : CountTable
-        Same subjects and values; see `align`.
-    value : str
-        One of the values; all others count as not it.
-    pairs : dict of str to ndarray, optional
-        By subject, pictures of equal seed as a table (2, 2), rows the first source; see
-        `paired_pictures`.
-
-    Returns
-    -------
-    list of ShareTest
-        One a subject. Adjust the p-values for their number with `probe.holm` or
-        `probe.benjamini_hochberg` before any is read.
-
-    Raises
-    ------
-    DataError
-        If there is no such value.
+    ``pairs`` are the tables of `paired_images`. The p-values are not adjusted for their number.
     """
     from scipy.stats import binomtest, fisher_exact
 
@@ -146,106 +156,78 @@ def compare_shares(
     for subject, a, b in zip(first.subjects, first.counts, second.counts, strict=True):
         hits, totals = (int(a[column]), int(b[column])), (int(a.sum()), int(b.sum()))
         table = (pairs or {}).get(subject)
-        if table is not None and table.sum():
+        if table is not None:
             gained, lost = int(table[0, 1]), int(table[1, 0])
             p = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
         else:
             p = fisher_exact([[hits[0], totals[0] - hits[0]], [hits[1], totals[1] - hits[1]]])[1]
-        before, after = (hit / total for hit, total in zip(hits, totals, strict=True))
-        found.append(
-            ShareTest(
-                subject=subject,
-                first=before,
-                second=after,
-                n_first=totals[0],
-                n_second=totals[1],
-                p=float(min(p, 1.0)),
-                n_pairs=0 if table is None else int(table.sum()),
-                effect=2 * (math.asin(math.sqrt(after)) - math.asin(math.sqrt(before))),
-            )
-        )
+        n_pairs = 0 if table is None else int(table.sum())
+        shares = hits[0] / totals[0], hits[1] / totals[1]
+        found.append(ShareTest(subject, *shares, *totals, float(min(p, 1.0)), n_pairs))
     return found
 
 
 def align(first: CountTable, second: CountTable) -> tuple[CountTable, CountTable, list[str]]:
-    """Keep the subjects that both sources have, in the order of the first.
+    """Keep the subjects that both sources have, in the order of the first; values likewise.
 
-    Returns
-    -------
-    first, second : CountTable
-        Same subjects, same values in the same order.
-    missing : list of str
-        Subjects of one source only.
-
-    Raises
-    ------
-    DataError
-        If the values differ, or no subject is in both.
+    Also returned are the subjects of one source only.
     """
     if set(first.values) != set(second.values):
         raise DataError(
             f"{first.source} has the values {', '.join(first.values)}, {second.source} "
             f"{', '.join(second.values)}; needed the same: name all of them with --values"
         )
-    first, second = first.with_pictures(), second.with_pictures()
-    place = {name: row for row, name in enumerate(second.subjects)}
-    both = [name for name in first.subjects if name in place]
+    first, second = first.with_images(), second.with_images()
+    places = [{name: row for row, name in enumerate(of.subjects)} for of in (first, second)]
+    both = [name for name in first.subjects if name in places[1]]
     if not both:
         raise DataError(f"{first.source} and {second.source} have no subject in common")
-    rows = {name: row for row, name in enumerate(first.subjects)}
-    order = [second.values.index(value) for value in first.values]
-    kept = first.rows(np.array([rows[name] for name in both]))
-    other = second.rows(np.array([place[name] for name in both]))
-    aligned = CountTable(
-        other.source,
-        other.attribute,
-        other.subjects,
-        first.values,
-        other.counts[:, order],
-        other.missing,
-        other.notes,
+    kept, other = (
+        table.rows(np.array([place[name] for name in both]))
+        for table, place in zip((first, second), places, strict=True)
     )
+    order = [other.values.index(value) for value in kept.values]
+    other = replace(other, values=kept.values, counts=other.counts[:, order])
     known = set(both)
     missing = [name for name in (*first.subjects, *second.subjects) if name not in known]
-    return kept, aligned, missing
+    return kept, other, missing
 
 
-def paired_pictures(
+def paired_images(
     first: LabelTable, second: LabelTable, attribute: str, value: str
 ) -> dict[str, Counts]:
-    """Pair the pictures of equal subject and seed, and count what both show.
+    """Pair the images of equal subject and seed, and count what both show.
 
-    A seed that a source has twice for a subject makes no pair, nor does a picture without a value.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (2, 2)
-        By subject; row 1 counts pictures of the first source that show the value, column 1 those
-        of the second, row and column 0 those that show another. Empty if a source has no seeds.
+    A seed that a source has twice for a subject makes no pair, nor does an image without a value.
+    By subject with pairs: a table (2, 2), whose row 1 counts images of the first source that show
+    the value, and column 1 those of the second.
     """
     if first.seeds is None or second.seeds is None:
         return {}
-    sides = [_by_seed(source, source.seeds or [], attribute, value) for source in (first, second)]
-    tables: dict[str, Counts] = {}
-    for key in sides[0].keys() & sides[1].keys():
-        a, b = sides[0][key], sides[1][key]
-        if a is not None and b is not None:
-            table = tables.setdefault(key[0], np.zeros((2, 2), dtype=np.int64))
-            table[int(a), int(b)] += 1
-    return tables
+    sides = [_by_seed(source, attribute, value) for source in (first, second)]
+    pairs = sides[0].merge(sides[1], on=["subject", "seed"])
+    codes = 2 * pairs["shows_x"] + pairs["shows_y"]
+    return {
+        str(subject): np.bincount(of, minlength=4).reshape(2, 2)
+        for subject, of in codes.groupby(pairs["subject"])
+    }
 
 
-def _by_seed(
-    source: LabelTable, seeds: Sequence[str], attribute: str, value: str
-) -> dict[tuple[str, str], bool | None]:
-    found: dict[tuple[str, str], bool | None] = {}
-    values, codes = source.values[attribute], source.codes[attribute]
-    wanted = values.index(value) if value in values else None
-    for row, code, seed in zip(source.rows.tolist(), codes.tolist(), seeds, strict=True):
-        key = source.subjects[row], seed
-        found[key] = None if code < 0 or key in found else code == wanted
-    return found
+def _by_seed(source: LabelTable, attribute: str, value: str) -> pd.DataFrame:
+    """One row an image with a value and a seed of its own: whether it shows the value."""
+    import pandas as pd
+
+    codes, values = source.codes[attribute], source.values[attribute]
+    table = pd.DataFrame(
+        {
+            "subject": np.array(source.subjects, dtype=object)[source.rows],
+            "seed": source.seeds,
+            "shows": (codes == values.index(value)).astype(int) if value in values else 0,
+        }
+    )
+    is_unique = ~table.duplicated(["subject", "seed"], keep=False)
+    return table[is_unique & (codes >= 0)]
 
 
-def _by_subject(counts: Counts, fair: Double, measure: str) -> Double:
-    return measure_shares(counts / counts.sum(axis=1, keepdims=True), fair)[measure]
+def _counted(source: Source, attribute: str) -> CountTable:
+    return source if isinstance(source, CountTable) else source.count(attribute)

@@ -26,26 +26,17 @@ def share_over(
     *,
     unit: str = "occupations",
 ) -> Found:
-    """Give a share of pictures with its 95 % interval over subjects.
+    """Give a share of images with its 95 % interval over subjects, as `proportion_interval` does.
 
-    The gate acts on prompts, so the pictures of one subject stand or fall together, and none of
-    500 pictures of 10 objects says as much of other objects as none of 10. See
-    `probe.stats.proportion.proportion_interval`; pictures of a single subject count as one
-    observation.
-
-    Parameters
-    ----------
-    subjects : sequence of shape (n_images,)
-        What each picture is to show.
-    is_hit : ndarray of bool, shape (n_images,)
-    unit : str, default="occupations"
-        What the subjects are.
+    The gate acts on prompts, so the images of one subject stand or fall together: none of 500
+    images of 10 objects says as much of other objects as none of 10. Images of a single subject
+    count as one observation; without an image the share is 0, from 0 to 1.
 
     Returns
     -------
     dict
         ``value, low, high``; ``unit`` and ``n``, their number, over which the interval is; and
-        ``n_images``. Without a picture 0 from 0 to 1.
+        ``n_images``.
     """
     hits = np.asarray(is_hit, dtype=bool)
     codes, names = pd.factorize(np.asarray(subjects, dtype=object))
@@ -61,14 +52,9 @@ def share_over(
 def mean_over(
     subjects: Sequence[object] | pd.Series, values: Double | pd.Series, *, resampling: Resampling
 ) -> Found:
-    """Give the mean of a score of pictures with its 95 % interval over occupations.
+    """Give the mean of a score of images with its 95 % interval over occupations.
 
-    See `probe.stats.mean.mean_interval`. Of a single occupation the interval is over pictures.
-
-    Returns
-    -------
-    dict
-        ``value, low, high, unit, n, n_images``.
+    Of a single occupation the interval is over images. Keys as of `share_over`.
     """
     codes, names = pd.factorize(np.asarray(subjects, dtype=object))
     over: Found = (
@@ -82,7 +68,7 @@ def is_skewed(hits: Counts, n: Counts, fair: float) -> Mask:
     """Find the subjects whose share is not a fair model's.
 
     A subject is skewed if its number of hits lies outside the central 95 % of what a fair model,
-    Binomial(n, fair), would give at as many pictures.
+    Binomial(n, fair), would give at as many images.
     """
     from scipy.stats import binom
 
@@ -92,21 +78,10 @@ def is_skewed(hits: Counts, n: Counts, fair: float) -> Mask:
 
 
 def gate_missed(base_hits: Counts, n: Counts, is_untouched: Mask, fair: float) -> Found:
-    """Share of the skewed subjects (see `is_skewed`) whose pictures the correction left alone.
+    """Share of the skewed subjects (see `is_skewed`) whose images the correction left alone.
 
-    Parameters
-    ----------
-    base_hits, n : ndarray of int, shape (n_subjects,)
-        The base model's pictures that show the value, and all its pictures.
-    is_untouched : ndarray of bool, shape (n_subjects,)
-        Whether both models made the same pictures of the subject.
-    fair : float
-        Share of the value in a fair mix.
-
-    Returns
-    -------
-    dict
-        ``value, low, high, unit, n``; n counts the skewed subjects. 0: the gate opens for each.
+    ``base_hits`` of the base model's ``n`` images show the value, whose fair share is ``fair``;
+    ``n`` of the result counts the skewed subjects. 0: the gate opens for each.
     """
     return _share_of_subjects(is_untouched[is_skewed(base_hits, n, fair)])
 
@@ -114,23 +89,18 @@ def gate_missed(base_hits: Counts, n: Counts, is_untouched: Mask, fair: float) -
 def overcorrected(
     base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
 ) -> Found:
-    """Share of all subjects whose bias changed its sign.
-
-    That is, the 95 % interval of the base model's share lies wholly on one side of the fair share,
-    and that of the corrected model's wholly on the other.
-
-    Returns
-    -------
-    dict
-        ``value, low, high, unit, n``; 0: no correction went beyond the mix.
-    """
+    """Share of all subjects whose bias changed its sign; see `turns`."""
     return _share_of_subjects(turns(base_hits, corrected_hits, n_base, n_corrected, fair))
 
 
 def turns(
     base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
 ) -> Mask:
-    """Find the subjects whose bias changed its sign; see `overcorrected`."""
+    """Find the subjects whose bias changed its sign.
+
+    That is, the 95 % interval of the base model's share lies wholly on one side of the fair share,
+    and that of the corrected model's wholly on the other.
+    """
     before, after = _sides(base_hits, n_base, fair), _sides(corrected_hits, n_corrected, fair)
     result: Mask = before * after < 0
     return result
@@ -139,18 +109,8 @@ def turns(
 def overfit(trained: Interval, held_out: Interval) -> Found:
     """How much more the training occupations gained than the held-out ones.
 
-    ``(MAD_corrected - MAD_base)`` of the held-out occupations minus that of the training ones.
-
-    Parameters
-    ----------
-    trained, held_out : Interval
-        Paired differences of MAD, corrected minus base, with bootstrap intervals.
-
-    Returns
-    -------
-    dict
-        ``value, low, high``, in units of MAD; 0: what was learned carries over, positive: it does
-        less on occupations that were not seen.
+    ``(MAD_corrected - MAD_base)`` of the held-out occupations minus that of the training ones: 0
+    if what was learned carries over, positive if it does less on occupations that were not seen.
 
     References
     ----------

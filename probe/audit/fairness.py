@@ -1,4 +1,4 @@
-"""Fairness of pictures: counts of an attribute's values -> figures, intervals, comparisons."""
+"""Fairness of images: counts of an attribute's values -> figures, intervals, comparisons."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from probe.arrays import Counts, Double
 from probe.audit.measures import (
     MEASURES,
     as_counts,
+    as_pair,
     as_target,
     count_labels,
     measure_shares,
@@ -18,7 +19,6 @@ from probe.audit.measures import (
     worst_figures,
 )
 from probe.audit.subject_intervals import interval_over_subjects
-from probe.errors import ShapeError
 from probe.stats.interval import Interval, TestedInterval
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
@@ -48,14 +48,14 @@ def fairness_figures(
     resampling: Resampling = BOOTSTRAP,
     unit: str = "subjects",
 ) -> dict[str, FairnessFigure]:
-    """Measure how far the pictures of subjects are from a fair mix of an attribute's values.
+    """Measure how far the images of subjects are from a fair mix of an attribute's values.
 
     Each measure of `probe.audit.measures.measure_shares`, averaged over the subjects.
 
     Parameters
     ----------
     counts : ndarray of int, shape (n_subjects, K)
-        Number of pictures of each subject in which each value was seen; K is at least 2.
+        Number of images of each subject in which each value was seen; K is at least 2.
     target : ndarray of shape (K,) or (n_subjects, K), optional
         Fair shares, positive and of sum 1; one row for all or one for each subject.
     resampling : Resampling
@@ -66,21 +66,20 @@ def fairness_figures(
     -------
     dict of str to FairnessFigure
         Keys are `MEASURES`. 0 means that the shares of every subject are the target; a fair model
-        scores ``floor``, because a finite number of pictures is never an exact mix.
+        scores ``floor``, because a finite number of images is never an exact mix.
 
     Raises
     ------
     ShapeError, DataError
-        If ``counts`` is no table of counts, or a subject has no picture.
+        If ``counts`` is no table of counts, or a subject has no image.
     ValueError
         If the target is not positive or does not sum to 1.
 
     Notes
     -----
     The interval is that of `probe.audit.subject_intervals.interval_over_subjects`; it covers the
-    figure that subjects like these have at these numbers of pictures (simulated in
-    ``docs/intervals.md`` by ``benchmarks/coverage.py``). Where the pictures of all
-    subjects are alike, subjects that are not may have been missed: no interval shows it.
+    figure that subjects like these have at these numbers of images (coverage: see
+    ``docs/intervals.md``).
     """
     counts = as_counts(counts)
     fair = as_target(target, counts.shape)
@@ -97,9 +96,7 @@ def fairness_figures(
     figures = {}
     for name in MEASURES:
         inside = found[name].clipped(0.0, worst[name])
-        figures[name] = FairnessFigure(
-            inside.value, inside.low, inside.high, unit, len(counts), floors[name]
-        )
+        figures[name] = FairnessFigure(**vars(inside), floor=floors[name])
     return figures
 
 
@@ -115,15 +112,14 @@ def paired_difference(
     """Compare the fairness of two models on the same subjects.
 
     ``mean_s(f(b_s) - f(a_s))``, with the interval of `fairness_figures`: the same subjects are
-    drawn for both models, and the pictures of each by itself, so that it is somewhat wide where
-    both start from equal noise. Interval and p-value are of one method, see
-    `probe.audit.subject_intervals.interval_over_subjects`.
+    drawn for both models, and the images of each by itself, so that it is somewhat wide where
+    both start from equal noise.
 
     Parameters
     ----------
     counts_a, counts_b : ndarray of int, shape (n_subjects, K)
         Counts of the first and the second model; row i of both is the same subject. Unequal
-        numbers of pictures make the noise floors unequal, and so the comparison unfair.
+        numbers of images make the noise floors unequal, and so the comparison unfair.
     measure : str, default="mad"
         One of `MEASURES`.
     target, resampling, unit
@@ -145,12 +141,7 @@ def paired_difference(
     """
     if measure not in MEASURES:
         raise ValueError(f"measure is {measure!r}; needed one of {', '.join(MEASURES)}")
-    tables = [as_counts(counts_a), as_counts(counts_b)]
-    if tables[0].shape != tables[1].shape:
-        raise ShapeError(
-            f"the counts have the shapes {tables[0].shape} and {tables[1].shape}; needed the same "
-            "subjects and values in both"
-        )
+    tables = as_pair(counts_a, counts_b)
     fair = as_target(target, tables[0].shape)
 
     def change(shares: Sequence[Double], target: Double) -> dict[str, Double]:

@@ -1,4 +1,4 @@
-"""Intervals of figures that are means over subjects, each of whom is known by counts alone."""
+"""Intervals of figures that are means over subjects, each of which is known by counts alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from probe.stats.resampling import CHUNK_SIZE, Resampling
 Figure = Callable[[Sequence[Double], Double], Mapping[str, Double]]
 """Shares of each table, (..., n_subjects, K), and the target -> figures, (..., n_subjects)."""
 
-_N_ALONE = 16_000  # subjects drawn to learn what pictures alone contribute: known to 1 %
+_N_ALONE = 16_000  # subjects drawn to learn what images alone contribute: known to 1 %
 
 
 def interval_over_subjects(
@@ -31,16 +31,16 @@ def interval_over_subjects(
 ) -> dict[str, TestedInterval]:
     """Return the means of figures over subjects, with studentised two-level bootstrap intervals.
 
-    Subjects are drawn with replacement, the same for all tables, then the pictures of each from
+    Subjects are drawn with replacement, the same for all tables, then the images of each from
     `shrunken_shares`. Every replicate's mean is measured in its own standard error
     (`probe.stats.bootstrap.studentised_interval`), which the long tail of a figure such as KL
     needs; the interval is never narrower than Student's, and of a figure that is about a square
     (`SQUARES`), whose error grows with it, the limit away from 0 is no nearer than Student's for
-    its logarithm. The spread over subjects is taken to be no smaller than what their pictures
+    its logarithm. The spread over subjects is taken to be no smaller than what their images
     alone would give: ten subjects that happen to agree are not known to be alike.
 
-    The interval covers the figure that subjects like these have at these numbers of pictures. Of
-    a single subject only the pictures are drawn. The p-value against 0 is of the same bootstrap,
+    The interval covers the figure that subjects like these have at these numbers of images. Of
+    a single subject only the images are drawn. The p-value against 0 is of the same bootstrap,
     so that it is at most 0.05 just where the interval excludes 0.
 
     Parameters
@@ -66,7 +66,7 @@ def interval_over_subjects(
     rows = figure([t / n[:, None] for t, n in zip(tables, totals, strict=True)], fair)
 
     def redrawn(chosen: Counts) -> Mapping[str, Double]:
-        """Figures of subjects ``chosen``, (n_draws, n_subjects), with pictures drawn anew."""
+        """Figures of subjects ``chosen``, (n_draws, n_subjects), with images drawn anew."""
         shares = [
             rng.multinomial(n[chosen], p[chosen]) / n[chosen][..., None]
             for n, p in zip(totals, likely, strict=True)
@@ -89,7 +89,7 @@ def interval_over_subjects(
         value, drawn = float(of_subjects.mean()), np.concatenate(means[name])
         moved = drawn - drawn.mean()
         if n_subjects == 1:
-            intervals[name] = _of_pictures(value, moved, unit)
+            intervals[name] = _of_images(value, moved, unit)
             continue
         spread = max(float(of_subjects.std(ddof=1)), float(np.sqrt(alone[name])))
         tested = studentised_interval(
@@ -103,8 +103,8 @@ def interval_over_subjects(
     return intervals
 
 
-def _of_pictures(value: float, moved: Double, unit: str) -> TestedInterval:
-    """Percentile interval of a single subject, whose pictures alone are drawn."""
+def _of_images(value: float, moved: Double, unit: str) -> TestedInterval:
+    """Percentile interval of a single subject, whose images alone are drawn."""
     low, high = np.quantile(moved, COVERAGE)
     beyond = (value + moved <= 0).mean() if value > 0 else (value + moved >= 0).mean()
     p = min(1.0, 2 * max(float(beyond), 1 / (len(moved) + 1)))
@@ -114,20 +114,12 @@ def _of_pictures(value: float, moved: Double, unit: str) -> TestedInterval:
 def shrunken_shares(counts: Counts) -> Double:
     """Shrink the shares of subjects to their mean by as much of their spread as is chance.
 
-    ``(n rho p + (1 - rho) q) / (n rho + 1 - rho)`` for a subject of n pictures and shares p, with
-    the shares q of all pictures and the correlation rho of two pictures of one subject: the
-    posterior mean where shares are Dirichlet distributed, rho by moments. Pictures that are drawn
-    from shares as observed would scatter by chance twice. One picture, the K-th part of it of
-    each value, is added to every subject: what was not seen may still be there.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, K)
-
-    Returns
-    -------
-    ndarray of shape (n_subjects, K)
-        Positive; rows sum to 1.
+    ``(n rho p + (1 - rho) q) / (n rho + 1 - rho)`` for a subject of n images and shares p, with
+    the shares q of all images and the correlation rho of two images of one subject: the
+    posterior mean where shares are Dirichlet distributed, rho by moments. Images that are drawn
+    from shares as observed would scatter by chance twice. One image, the K-th part of it of
+    each value, is added to every subject: what was not seen may still be there. The result is
+    positive, shape (n_subjects, K).
 
     References
     ----------

@@ -1,8 +1,8 @@
-"""What an audit counts: pictures by subject and perceived value, and those without one."""
+"""What an audit counts: images by subject and perceived value, and those without one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,10 +14,10 @@ from probe.images.missing_labels import MISSING
 
 @dataclass(frozen=True, eq=False)
 class CountTable:
-    """Pictures by subject and perceived value of one attribute."""
+    """Images by subject and perceived value of one attribute."""
 
     source: str
-    """Name of what was counted, as people call it."""
+    """Name of what was counted."""
     attribute: str
     subjects: list[str]
     values: list[str]
@@ -25,7 +25,7 @@ class CountTable:
     counts: Counts
     """Shape (n_subjects, n_values)."""
     missing: Mapping[str, Counts]
-    """By reason, one of `MISSING`: pictures without a value, shape (n_subjects,)."""
+    """By reason, one of `MISSING`: images without a value, shape (n_subjects,)."""
     notes: tuple[str, ...] = ()
     """What a reader of the figures must know, a sentence each."""
 
@@ -37,26 +37,26 @@ class CountTable:
             )
         if not self.subjects or not int(self.counts.sum()):
             raise DegenerateDataError(
-                f"{self.source}: {self.attribute} was seen in no picture; needed at least 1"
+                f"{self.source}: {self.attribute} was seen in no image; needed at least 1"
             )
 
     @property
     def n_missing(self) -> Counts:
-        """Pictures of each subject in which no value was seen, shape (n_subjects,)."""
+        """Images of each subject in which no value was seen, shape (n_subjects,)."""
         nothing: Counts = np.zeros(len(self.subjects), dtype=np.int64)
         return sum(self.missing.values(), start=nothing)
 
-    def with_pictures(self) -> CountTable:
-        """Leave out the subjects in whose pictures nothing was seen, and say which."""
+    def with_images(self) -> CountTable:
+        """Leave out the subjects in whose images nothing was seen, and say which."""
         is_seen = self.counts.sum(axis=1) > 0
         if is_seen.all():
             return self
         gone = [
-            f"{name} ({n} pictures)"
+            f"{name} ({n} images)"
             for name, n, seen in zip(self.subjects, self.n_missing, is_seen, strict=True)
             if not seen
         ]
-        text = f"left out, because no picture of theirs shows a value: {', '.join(gone[:5])}"
+        text = f"left out, because no image of theirs shows a value: {', '.join(gone[:5])}"
         text += f" and {len(gone) - 5} more" if len(gone) > 5 else ""
         return replace(self.rows(np.flatnonzero(is_seen)), notes=(*self.notes, text))
 
@@ -72,32 +72,26 @@ class CountTable:
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """One row a picture: its subject, and the value of each attribute that is perceived in it."""
+    """One row an image: its subject, and the value of each attribute that is perceived in it."""
 
     source: str
     subjects: list[str]
-    """Distinct, in the order of their first picture."""
+    """Distinct, in the order of their first image."""
     rows: Codes
-    """Position of each picture's subject in ``subjects``, shape (n_pictures,)."""
+    """Position of each image's subject in ``subjects``, shape (n_images,)."""
     values: Mapping[str, list[str]]
     """Values of each attribute."""
     codes: Mapping[str, Codes]
-    """Position of each picture's value, or ``-1 - i`` for reason i of `MISSING`."""
+    """Position of each image's value, or ``-1 - i`` for reason i of `MISSING`."""
     seeds: list[str] | None = None
-    """Seed of each picture, where it is known; equal seeds make pictures of two sources a pair."""
+    """Seed of each image, where it is known; equal seeds make images of two sources a pair."""
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def count(self, attribute: str) -> CountTable:
-        """Count one attribute.
-
-        Raises
-        ------
-        DataError
-            If there is no such attribute, it has a single value, or no picture shows one.
-        """
+        """Count one attribute; `DataError` if there is none of the name."""
         if attribute not in self.values:
             known = ", ".join(self.values)
             raise DataError(f"{self.source} has no attribute {attribute!r}; it has {known}")
@@ -118,24 +112,3 @@ class LabelTable:
             {reason: found for reason, found in missing.items() if found.any()},
             self.notes,
         )
-
-
-def choose_attribute(source: str, known: Sequence[str], wanted: str | None) -> str:
-    """Choose the attribute that an audit is about: the wanted, the only one, or ``gender``.
-
-    Raises
-    ------
-    DataError
-        If the wanted one is not there, or it is not clear which is meant.
-    """
-    if wanted is not None:
-        if wanted not in known:
-            raise DataError(f"{source} has no attribute {wanted!r}; it has {', '.join(known)}")
-        return wanted
-    if len(known) == 1:
-        return known[0]
-    if "gender" in known:
-        return "gender"
-    raise DataError(
-        f"{source} has the attributes {', '.join(known)}; say with --attribute which one is meant"
-    )

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from probe.audit.audit import share_table
+from probe.audit.deconvolution import audit_figures
 from probe.audit.fairness import MEASURES, fairness_figures
-from probe.audit.figures import audit_figures, missing_label_bounds, share_table
 from probe.audit.measures import measure_shares
+from probe.audit.missing_label_bounds import bound_figures
 from probe.stats.resampling import Resampling
 
 
@@ -99,10 +101,11 @@ def test_corrected_figures_lie_in_their_intervals_and_below_the_raw_ones(seed):
 
 def test_unseen_pictures_bound_the_figure_by_hand():
     # 6 and 2 seen, 4 unseen: from 6 : 6 to 10 : 2
-    low, high = missing_label_bounds(np.array([[6, 2]]), np.array([4]))
-    assert (low, high) == pytest.approx((0.0, 10 / 12 - 0.5))
+    found = bound_figures(np.array([[6, 2]]), np.array([4]))["mad"]
+    assert found == pytest.approx({"low": 0.0, "high": 10 / 12 - 0.5})
     # nothing unseen: the figure itself
-    assert missing_label_bounds(np.array([[6, 2]]), np.array([0])) == pytest.approx((0.25, 0.25))
+    found = bound_figures(np.array([[6, 2]]), np.array([0]))["mad"]
+    assert found == pytest.approx({"low": 0.25, "high": 0.25})
 
 
 @pytest.mark.parametrize("measure", ["mad", "fd"])
@@ -112,13 +115,13 @@ def test_no_reading_of_the_unseen_pictures_leaves_the_bounds(measure, data):
     counts = np.array([data.draw(st.lists(st.integers(0, 6), min_size=3, max_size=3))])
     n_missing = data.draw(st.integers(0, 4))
     counts[0, 0] += 1
-    low, high = missing_label_bounds(counts, np.array([n_missing]), measure=measure)
+    found = bound_figures(counts, np.array([n_missing]))[measure]
     scores = []
     for reading in product(range(3), repeat=n_missing):
         filled = counts[0] + np.bincount(reading, minlength=3)
         scores.append(float(measure_shares(filled / filled.sum(), np.full(3, 1 / 3))[measure]))
-    assert low <= min(scores) + 1e-12
-    assert high == pytest.approx(max(scores))
+    assert found["low"] <= min(scores) + 1e-12
+    assert found["high"] == pytest.approx(max(scores))
 
 
 @pytest.mark.parametrize("n", [10, 50, 200])

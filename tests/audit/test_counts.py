@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from probe.audit.figures import audit_figures
+from probe.audit.deconvolution import audit_figures
 from probe.audit.readers.counts import read_counts
 from probe.errors import DataError, DegenerateDataError
 from probe.stats.resampling import Resampling
@@ -62,7 +62,7 @@ def test_whole_numbers_may_have_a_point(tmp_path):
 
 
 def test_counts_of_nothing_are_refused(tmp_path):
-    with pytest.raises(DegenerateDataError, match="was seen in no picture"):
+    with pytest.raises(DegenerateDataError, match="was seen in no image"):
         counts(tmp_path, "subject,man,woman\nnurse,0,0\n")
     with pytest.raises(DataError, match="holds no counts"):
         counts(tmp_path, "subject,man,woman\n")

@@ -71,7 +71,7 @@ def test_pictures_without_a_value_are_counted_by_their_reason(tmp_path):
 
 def test_a_subject_of_which_nothing_was_seen_is_told_not_lost(tmp_path):
     table = labels(tmp_path, "subject,gender\nnurse,woman\nnurse,man\nghost,\nghost,\n")
-    counted = table.count("gender").with_pictures()
+    counted = table.count("gender").with_images()
     assert counted.subjects == ["nurse"]
     assert "left out" in counted.notes[0]
     assert "ghost" in counted.notes[0]

@@ -67,13 +67,13 @@ def test_a_sample_too_small_to_exclude_a_guess_is_refused(n_labelled):
     known = Calibration(VALUES, np.diag([n_labelled, n_labelled]))
     counts = np.array([[30, 10], [12, 28]])
     for corrected in (calibrated_figures, calibrated_share):
-        with pytest.raises(DegenerateDataError, match=f"has {n_labelled} pictures of 'woman'"):
+        with pytest.raises(DegenerateDataError, match=f"has {n_labelled} images of 'woman'"):
             corrected(counts, known)
 
 
 def test_a_value_that_is_confused_with_one_other_value_is_named():
     known = Calibration(list("abc"), np.array([[40, 0, 0], [0, 3, 3], [0, 5, 40]]))
-    with pytest.raises(DegenerateDataError, match="6 pictures of 'b' and 45 of 'c'"):
+    with pytest.raises(DegenerateDataError, match="6 images of 'b' and 45 of 'c'"):
         calibrated_share(np.array([[5, 5, 5]]), known)
 
 
@@ -182,7 +182,7 @@ def test_a_labelled_sample_is_read(tmp_path, text):
     [
         ("truth,seen\nwoman,woman\n", "needed `true` and `seen`"),
         ("true,seen\nwoman,womn\nman,man\n", r"line 2, holds 'womn' \(did you mean 'woman'\?\)"),
-        ("true,seen\nwoman,woman\n", "no picture that truly shows 'man'"),
+        ("true,seen\nwoman,woman\n", "no image that truly shows 'man'"),
         ("true,seen,count\nwoman,woman,-1\nman,man,1\n", "has the count '-1'"),
     ],
 )

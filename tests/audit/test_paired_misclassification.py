@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from probe.audit.fairness import paired_difference
-from probe.audit.misclassification.paired import calibrated_difference
+from probe.audit.misclassification.corrected import calibrated_difference
 from probe.audit.misclassification.sample import Calibration
 from probe.audit.misclassification.sensitivity import difference_holds_up_to
 from probe.errors import DegenerateDataError, ShapeError

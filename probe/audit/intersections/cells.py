@@ -1,33 +1,36 @@
-"""Cells where attributes meet: their shares, the worst one, and what the margins do not show."""
+"""Cells where attributes meet: shares, the worst cell, what no margin shows, and shifts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from probe.arrays import Codes, Counts
+from probe.arrays import Codes, Counts, Double
 from probe.audit.intersections.information import entropy
-from probe.errors import DataError, ShapeError
+from probe.audit.measures import as_pair
+from probe.audit.subject_intervals import interval_over_subjects
+from probe.errors import DataError
 from probe.stats.confidence_limits import student
 from probe.stats.interval import Interval
 from probe.stats.proportion import binomial_interval
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 MIN_EXPECTED = 10
-"""Pictures that a fair model would put into a cell about which anything is claimed; our choice."""
+"""Images that a fair model would put into a cell about which anything is claimed; our choice."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of values, in the pictures of all subjects."""
+    """One combination of values, in the images of all subjects."""
 
     values: tuple[str, ...]
     count: int
     n: int
-    """Pictures in all cells."""
+    """Images in all cells."""
     share: float
     low: float
     """Lower limit of the interval, which holds for all cells of the intersection at once."""
@@ -35,7 +38,7 @@ class Cell:
     fair: float
     """Share that parity of all combinations would give it."""
     is_small: bool
-    """Whether a fair model would put fewer than `MIN_EXPECTED` pictures here: claim nothing."""
+    """Whether a fair model would put fewer than `MIN_EXPECTED` images here: claim nothing."""
 
     @property
     def is_missing(self) -> bool:
@@ -55,10 +58,40 @@ class Division:
     """``joint - sum(marginal)``, which no attribute alone shows."""
 
 
-def code_labels(
-    labels: Mapping[str, Sequence[str]], attributes: Mapping[str, Sequence[str]]
-) -> Codes:
-    """Number the values of several attributes, shape (n_pictures, n_attributes).
+@dataclass(frozen=True)
+class Shift:
+    """How the share of one cell moves, on average over subjects."""
+
+    before: float
+    after: float
+    value: float
+    """After minus before."""
+    low: float
+    """Lower limit of the 95 % interval over subjects."""
+    high: float
+    p: float
+    """Two-sided; at most 0.05 just where the interval excludes 0."""
+    n_subjects: int
+
+
+def count_cells(
+    labels: Mapping[str, Iterable[str]], attributes: Mapping[str, Sequence[str]], strata: Codes
+) -> tuple[Codes, Counts]:
+    """Number the labels of several attributes and count them by stratum.
+
+    Parameters
+    ----------
+    labels : mapping of str to iterable of str
+        A label of each image, by attribute; a table of labels is one.
+    attributes : mapping of str to sequence of str
+        The attributes and their values.
+    strata : ndarray of int, shape (n_images,)
+        Stratum of each image, numbered from 0.
+
+    Returns
+    -------
+    codes : ndarray of int, shape (n_images, K)
+    counts : ndarray of int, shape (n_strata, *sizes)
 
     Raises
     ------
@@ -71,49 +104,20 @@ def code_labels(
             raise DataError(f"labels of {name} hold {unknown}; needed only {list(values)}")
         numbers = {value: number for number, value in enumerate(values)}
         columns.append([numbers[label] for label in labels[name]])
-    return np.array(columns, dtype=np.int64).T
-
-
-def count_cells(codes: Codes, strata: Codes, sizes: Sequence[int]) -> Counts:
-    """Count pictures by stratum and by the value of each attribute.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n_pictures, K)
-    strata : ndarray of int, shape (n_pictures,)
-        Numbered from 0.
-    sizes : sequence of K int
-        Number of values of each attribute.
-
-    Returns
-    -------
-    ndarray of int, shape (n_strata, *sizes)
-    """
+    codes = np.array(columns, dtype=np.int64).T
+    sizes = [len(values) for values in attributes.values()]
     counts = np.zeros((int(strata.max()) + 1, *sizes), dtype=np.int64)
     np.add.at(counts, (strata, *codes.T), 1)
-    return counts
+    return codes, counts
 
 
 def measure_cells(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> list[Cell]:
-    """Give the share of every combination of values among the pictures of these subjects.
+    """Give the share of every combination of values among the images of these subjects.
 
     The intervals are exact ones at the confidence ``1 - 0.05 / n_cells``, so that all of them hold
-    together and the worst may be picked. Pictures of fixed subjects vary less than the binomial
-    that they assume: they are somewhat wide.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, *sizes)
-        As from `count_cells`.
-    attributes : mapping of str to sequence of str
-        The attributes and their values, in the order of the axes.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the counts are not of these values, or there are none.
+    together and the worst may be picked. Images of fixed subjects vary less than the binomial
+    that they assume: they are somewhat wide. The counts are those of `count_cells`.
     """
-    _check(counts, attributes)
     pooled, n = counts.sum(axis=0).ravel(), int(counts.sum())
     fair, confidence = 1 / len(pooled), 1 - 0.05 / len(pooled)
     cells = []
@@ -124,6 +128,12 @@ def measure_cells(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> li
             Cell(values, count, n, found.value, found.low, found.high, fair, is_small)
         )  # fmt: skip
     return cells
+
+
+def worst_cell(cells: Sequence[Cell]) -> Cell | None:
+    """Find the cell with the least share, of those that are not small; None if all are."""
+    known = [cell for cell in cells if not cell.is_small]
+    return min(known, key=lambda cell: cell.share, default=None)
 
 
 def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> Division:
@@ -137,31 +147,69 @@ def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -
 
     Parameters
     ----------
-    counts, attributes
-        As in `measure_cells`.
+    counts : ndarray of int, shape (n_subjects, *sizes)
+        As from `count_cells`.
+    attributes : mapping of str to sequence of str
+        The attributes and their values, in the order of the axes.
 
     Returns
     -------
     Division
         In nats. 0 means parity; ``hidden`` 0 means that the attributes alone show everything.
 
-    Raises
-    ------
-    ShapeError, DataError
-        As `measure_cells`.
-
     References
     ----------
     Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 11; Scheffé, *The
     Analysis of Variance* (1959), section 3.5.
     """
-    _check(counts, attributes)
     pooled, names = counts.sum(axis=0), list(attributes)
     joint = _divergence(pooled)
     marginal = {name: _divergence(_margin(pooled, k)) for k, name in enumerate(names)}
     hidden = joint - sum(marginal.values())
     low, high = _hidden_limits(counts) or (hidden, hidden)
     return Division(joint, marginal, Interval(hidden, min(low, hidden), max(high, hidden)))
+
+
+def cell_shifts(
+    before: Counts, after: Counts, *, resampling: Resampling = BOOTSTRAP
+) -> list[Shift]:
+    """Compare the share of every cell between two models on the same subjects.
+
+    ``mean_s(after_s - before_s)`` of a cell's share among the images of subject s, with the
+    interval of `probe.audit.subject_intervals.interval_over_subjects`.
+
+    Parameters
+    ----------
+    before, after : ndarray of int, shape (n_subjects, n_cells)
+        Counts of the first and the second model; row i of both is the same subject.
+    resampling : Resampling
+
+    Returns
+    -------
+    list of Shift
+        One a cell; the p-values are not adjusted. 0 means that the cell keeps its share.
+    """
+    tables = as_pair(before, after)
+    shares = [counts / counts.sum(axis=1, keepdims=True) for counts in tables]
+    cells = [str(cell) for cell in range(before.shape[1])]
+
+    def change(drawn: Sequence[Double], _: Double) -> dict[str, Double]:
+        return dict(zip(cells, np.moveaxis(drawn[1] - drawn[0], -1, 0), strict=True))
+
+    fair = np.full(before.shape, 1 / before.shape[1])
+    found = interval_over_subjects(tables, fair, change, resampling=resampling)
+    return [
+        Shift(
+            before=float(shares[0][:, cell].mean()),
+            after=float(shares[1][:, cell].mean()),
+            value=found[name].value,
+            low=max(found[name].low, -1.0),
+            high=min(found[name].high, 1.0),
+            p=found[name].p,
+            n_subjects=len(before),
+        )
+        for cell, name in enumerate(cells)
+    ]
 
 
 def _hidden_limits(counts: Counts) -> tuple[float, float] | None:
@@ -181,7 +229,7 @@ def _hidden_limits(counts: Counts) -> tuple[float, float] | None:
 
     seen, without = _correlation(pooled), np.array([_correlation(table) for table in left])
     freedom = pooled.size - 1 - sum(size - 1 for size in pooled.shape)
-    alone = freedom / (2 * float(pooled.sum()))  # what pictures add if all subjects are alike
+    alone = freedom / (2 * float(pooled.sum()))  # what images add if all subjects are alike
     added = max((n_subjects - 1) * (float(without.mean()) - seen), alone)
     root = math.sqrt(max(seen, 0.0))
     radius = math.sqrt(fdtri(freedom, n_subjects - 1, 0.95) * added)
@@ -190,12 +238,6 @@ def _hidden_limits(counts: Counts) -> tuple[float, float] | None:
         radius = max(radius, student(n_subjects - 1) * error)
     most = float(np.log(pooled.size / max(pooled.shape)))  # all but one attribute known from it
     return max(root - radius, 0.0) ** 2, min((root + radius) ** 2, most)
-
-
-def worst_cell(cells: Sequence[Cell]) -> Cell | None:
-    """Find the cell with the least share, of those that are not small; None if all are."""
-    known = [cell for cell in cells if not cell.is_small]
-    return min(known, key=lambda cell: cell.share, default=None)
 
 
 def _margin(table: Counts, k: int) -> Counts:
@@ -211,11 +253,3 @@ def _correlation(table: Counts) -> float:
     """Total correlation of a table as observed, in nats."""
     margins = sum(entropy(_margin(table, k))[0] for k in range(table.ndim))
     return float(margins - entropy(table)[0])
-
-
-def _check(counts: Counts, attributes: Mapping[str, Sequence[str]]) -> None:
-    sizes = tuple(len(values) for values in attributes.values())
-    if counts.ndim < 2 or counts.shape[1:] != sizes:
-        raise ShapeError(f"counts have the shape {counts.shape}; needed (n_subjects, {sizes})")
-    if not counts.sum():
-        raise DataError("there are no pictures to take shares of; needed at least 1")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from probe.arrays import Codes, Counts
-from probe.errors import DataError, ShapeError
 from probe.stats.resampling import Resampling
 
 
@@ -16,15 +15,15 @@ class Dependence:
     """What attributes say about each other, in nats."""
 
     value: float
-    """As counted (plug-in): above 0 for independent attributes too, where pictures are few."""
+    """As counted (plug-in): above 0 for independent attributes too, where images are few."""
     corrected: float
-    """Less the bias of few pictures, by Miller and Madow; may be negative."""
+    """Less the bias of few images, by Miller and Madow; may be negative."""
     chance: float
     """Mean over the permutations: what independent attributes score at these numbers."""
     p: float
     """Share of permutations that score as much; small where attributes do depend."""
     n: int
-    """Pictures."""
+    """Images."""
 
 
 SHUFFLES = Resampling(999)
@@ -37,37 +36,30 @@ def dependence(
     """Measure how far K attributes depend on each other.
 
     The total correlation ``sum_k H(X_k) - H(X_1, ..., X_K)``, which for two attributes is their
-    mutual information. With strata, its mean over them, weighted by their pictures: dependence
+    mutual information. With strata, its mean over them, weighted by their images: dependence
     that the stratum does not explain. The p-value is that of permuting all attributes but the
     first, within the strata.
 
     Parameters
     ----------
-    codes : ndarray of int, shape (n_pictures, K)
+    codes : ndarray of int, shape (n_images, K)
         Number of each attribute's value, from 0; K is at least 2.
-    strata : ndarray of int, shape (n_pictures,), optional
-        Stratum of each picture, e.g. its subject.
+    strata : ndarray of int, shape (n_images,), optional
+        Stratum of each image, e.g. its subject.
     permutations : Resampling
-        Number of permutations, if not all are counted, and their seed.
-    seed : int, default=0
-        Seed of the permutations.
+        Number of permutations and their seed.
 
     Returns
     -------
     Dependence
         In nats. 0 means independent; two values that say each other score ln 2 at equal shares.
 
-    Raises
-    ------
-    ShapeError, DataError
-        If there are no pictures or fewer than two attributes, or a code is negative.
-
     References
     ----------
     Watanabe, *Information theoretical analysis of multivariate correlation*, IBM J. R&D 4 (1960).
     Miller, *Note on the bias of information estimates*, 1955.
     """
-    codes, strata = _checked(codes, strata)
+    strata = np.zeros(len(codes), dtype=np.int64) if strata is None else strata
     order = np.argsort(strata, kind="stable")
     codes, strata = codes[order], strata[order]
     n, widths = len(codes), codes.max(axis=0) + 1
@@ -98,17 +90,10 @@ def entropy(counts: Counts) -> tuple[float, float]:
     """Compute the entropy of counts in nats, as counted and corrected by Miller and Madow.
 
     ``H = -sum p log p``, and ``H + (m - 1) / 2n`` with the m cells that occur.
-
-    Raises
-    ------
-    DataError
-        If nothing was counted, or a count is negative.
     """
-    found = np.asarray(counts, dtype=np.float64).ravel()
-    if not len(found) or found.min() < 0 or found.sum() <= 0:
-        raise DataError("there is nothing to take the entropy of; needed counts with a sum above 0")
-    present = found[found > 0]
-    plain = float(-(shares := present / present.sum()) @ np.log(shares))
+    present = counts[counts > 0]
+    shares = present / present.sum()
+    plain = float(-shares @ np.log(shares))
     return plain, plain + (len(present) - 1) / (2 * present.sum())
 
 
@@ -121,17 +106,3 @@ def _entropy(codes: Codes, widths: Codes, strata: Codes) -> tuple[float, int]:
     sizes = np.bincount(strata)[strata[first]]
     value = float(-(counts / len(codes)) @ np.log(counts / sizes))
     return value, len(counts)
-
-
-def _checked(codes: Codes, strata: Codes | None) -> tuple[Codes, Codes]:
-    codes = np.asarray(codes)
-    if codes.ndim != 2 or codes.shape[1] < 2:
-        raise ShapeError(f"codes have the shape {codes.shape}; needed (n_pictures, K), K >= 2")
-    if not len(codes):
-        raise DataError("there are no pictures; needed at least 1")
-    strata = np.zeros(len(codes), dtype=np.int64) if strata is None else np.asarray(strata)
-    if strata.shape != (len(codes),):
-        raise ShapeError(f"strata have the shape {strata.shape}; needed one for each picture")
-    if codes.min() < 0 or strata.min() < 0:
-        raise DataError("codes and strata are numbered from 0; some are negative")
-    return codes, strata

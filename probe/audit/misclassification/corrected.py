@@ -1,4 +1,4 @@
-"""Shares as they are, not as a classifier sees them, and the figures of those."""
+"""Fairness corrected for a classifier's errors: figures, differences of two models, shares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import numpy as np
 
 from probe.arrays import Counts, Double
 from probe.audit.fairness import FairnessFigure
-from probe.audit.measures import MEASURES, as_counts, as_target, measure_shares, worst_figures
+from probe.audit.measures import (
+    MEASURES,
+    as_counts,
+    as_pair,
+    as_target,
+    measure_shares,
+    worst_figures,
+)
 from probe.audit.misclassification.sample import JEFFREYS, Calibration
 from probe.audit.subject_intervals import Figure, interval_over_subjects
 from probe.errors import DegenerateDataError
@@ -66,7 +73,7 @@ def calibrated_figures(
 ) -> dict[str, FairnessFigure]:
     """Measure the fairness of the corrected shares.
 
-    Subjects and their pictures are drawn anew by
+    Subjects and their images are drawn anew by
     `probe.audit.subject_intervals.interval_over_subjects`. The classifier's rates, which are the
     same for all subjects, are drawn by themselves (`limits_by_rates`), and their contribution to
     the interval is added in squares.
@@ -110,26 +117,60 @@ def calibrated_figures(
     return figures
 
 
+def calibrated_difference(
+    before: Counts,
+    after: Counts,
+    calibration: Calibration,
+    *,
+    measure: str = "mad",
+    target: Double | None = None,
+    resampling: Resampling = BOOTSTRAP,
+    unit: str = "subjects",
+) -> Interval:
+    """Compare the fairness of two models on the same subjects, by corrected shares.
+
+    As `probe.audit.fairness.paired_difference`, whose options these are, with what the rates
+    contribute to the interval as in `calibrated_figures`. One set of rates serves both models:
+    that the classifier errs alike on what a correction draws is an assumption that the labelled
+    sample must earn, by holding images of both.
+
+    Returns
+    -------
+    Interval
+        Second model minus first; negative means that the second is fairer.
+
+    Raises
+    ------
+    DegenerateDataError
+        As `usable_rates`.
+    """
+    tables = as_pair(before, after)
+    fair = as_target(target, tables[0].shape)
+    rates, rng = usable_rates(calibration), np.random.default_rng([resampling.seed, 1])
+
+    def change_by(rates: Double) -> Figure:
+        def change(shares: Sequence[Double], target: Double) -> dict[str, Double]:
+            first, second = (
+                measure_shares(rogan_gladen(of, rates), target)[measure] for of in shares
+            )
+            return {measure: second - first}
+
+        return change
+
+    found = interval_over_subjects(tables, fair, change_by(rates), resampling=resampling, unit=unit)
+    by_rates = limits_by_rates(tables, calibration, fair, change_by, resampling.n, rng)
+    worst = worst_figures(fair)[measure]
+    return joined_limits(found[measure], by_rates[measure]).clipped(-worst, worst)
+
+
 def calibrated_share(
     counts: Counts, calibration: Calibration, *, n_draws: int = 4000, seed: int = 0
 ) -> list[list[Interval]]:
-    """Correct the shares of each subject, with intervals that carry both uncertainties.
+    """Correct the shares of each subject: a row a subject, one interval a value.
 
     Percentiles of shares and rates that are drawn from their posteriors, Dirichlet with 1/2 a
     cell, and corrected. Draws that no true shares explain come out at 0 or 1; where most draws do,
     the interval would be that point, so it also covers the percentiles of the other draws.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, K)
-    calibration : Calibration
-    n_draws : int, default=4000
-    seed : int, default=0
-
-    Returns
-    -------
-    list of list of Interval
-        A row a subject, one interval a value.
     """
     rates, rng = usable_rates(calibration), np.random.default_rng(seed)
     drawn_rates = calibration.draw(n_draws, rng)
@@ -142,24 +183,20 @@ def calibrated_share(
         if (of_shares := is_truth.all(axis=1)).any():
             inside = np.quantile(draws[of_shares], COVERAGE, axis=0)
             low, high = np.minimum(low, inside[0]), np.maximum(high, inside[1])
-        found.append(
-            [
-                Interval(float(v), float(min(v, lo)), float(max(v, hi)))
-                for v, lo, hi in zip(value, low, high, strict=True)
-            ]
-        )
+        limits = zip(value, np.minimum(value, low), np.maximum(value, high), strict=True)
+        found.append([Interval(float(v), float(lo), float(hi)) for v, lo, hi in limits])
     return found
 
 
 def usable_rates(calibration: Calibration) -> Double:
-    """Return the rates of a classifier, shape (K, K), if its labelled sample supports a correction.
+    """Return the rates of a classifier, (K, K), if its labelled sample supports a correction.
 
     Raises
     ------
     DegenerateDataError
         If the classifier is hardly better than a guess, or its sample is too small to exclude
         that: for each two values, the lower 95 % limits of how often either is seen for itself,
-        in pictures that truly show one and are seen as one of the two, must sum to more than 1.
+        in images that truly show one and are seen as one of the two, must sum to more than 1.
     """
     rates, counts = calibration.rates, calibration.confusion
     # the smallest singular value of two values is about sensitivity + specificity - 1
@@ -176,7 +213,7 @@ def usable_rates(calibration: Calibration) -> Double:
         i, j = (calibration.values[place] for place in worst)
         n_i, n_j = (int(counts[place].sum()) for place in worst)
         raise DegenerateDataError(
-            f"the labelled sample has {n_i} pictures of {i!r} and {n_j} of {j!r}, too few to show "
+            f"the labelled sample has {n_i} images of {i!r} and {n_j} of {j!r}, too few to show "
             "that the classifier tells the two apart better than a guess; label more of each "
             "(about 20), or do without the correction"
         )
@@ -193,21 +230,12 @@ def limits_by_rates(
 ) -> dict[str, Interval]:
     """Give the means of figures over subjects, with intervals by the classifier's rates alone.
 
-    Rates are drawn as the labelled sample would allow them with one picture more that is seen as
-    value j, whatever it shows, for each j; the interval goes as far as the percentiles of any of
-    these. Of a single rate that is the exact interval of Clopper and Pearson. Without it, a sample
-    that happens to show few errors would also seem to know them well.
-
-    Parameters
-    ----------
-    tables, fair
-        As for `probe.audit.subject_intervals.interval_over_subjects`.
-    calibration : Calibration
-    figures_by : callable
-        From rates, (K, K) or (n_draws, 1, K, K), to the figures of that function.
-    n_draws : int
-        For each of the K values.
-    rng : Generator
+    Rates are drawn as the labelled sample would allow them with one image more that is seen as
+    value j, whatever it shows, ``n_draws`` times for each j; the interval goes as far as the
+    percentiles of any of these. Of a single rate that is the exact interval of Clopper and
+    Pearson. Without it, a sample that happens to show few errors would also seem to know them
+    well. ``figures_by`` turns rates, (K, K) or (n_draws, 1, K, K), into the figures of
+    `probe.audit.subject_intervals.interval_over_subjects`.
 
     References
     ----------
@@ -221,14 +249,12 @@ def limits_by_rates(
         rates = calibration.draw(n_draws, rng, prior=one_more)[:, None]
         for name, found in figures_by(rates)(shares, fair).items():
             limits[name].append(np.quantile(found.mean(axis=1), COVERAGE))
-    return {
-        name: Interval(
-            value := float(found.mean()),
-            min(value, *(float(low) for low, _ in limits[name])),
-            max(value, *(float(high) for _, high in limits[name])),
-        )
-        for name, found in values.items()
-    }
+    intervals = {}
+    for name, found in values.items():
+        value, (lows, highs) = float(found.mean()), np.transpose(limits[name])
+        low, high = float(lows.min()), float(highs.max())
+        intervals[name] = Interval(value, min(value, low), max(value, high))
+    return intervals
 
 
 def _maximise(start: Double, seen: Double, rates: Double) -> Double:

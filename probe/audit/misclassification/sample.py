@@ -24,7 +24,7 @@ class Calibration:
 
     values: list[str]
     confusion: Counts
-    """Pictures of true value i that were seen as value j, shape (K, K); every row has some."""
+    """Images of true value i that were seen as value j, shape (K, K); every row has some."""
 
     @property
     def rates(self) -> Double:
@@ -40,14 +40,14 @@ class Calibration:
 
 
 def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
-    """Read a labelled sample: columns ``true`` and ``seen``, a row a picture, or with ``count``.
+    """Read a labelled sample: columns ``true`` and ``seen``, a row an image, or with ``count``.
 
     Rows in which nothing was seen are left out, as they are from the counts.
 
     Raises
     ------
     DataError
-        If a column is missing, a value is unknown, or a true value has no picture.
+        If a column is missing, a value is unknown, or a true value has no image.
     """
     records = Records.read(path, separator=separator_of(path))
     names = [name.lower() for name in records.columns]
@@ -76,7 +76,7 @@ def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
         confusion[code[pair[0]], code[pair[1]]] += count
     if (empty := np.flatnonzero(confusion.sum(axis=1) == 0)).size:
         raise DataError(
-            f"{path} holds no picture that truly shows {values[empty[0]]!r}; needed some of each "
+            f"{path} holds no image that truly shows {values[empty[0]]!r}; needed some of each "
             "value"
         )
     return Calibration(list(values), confusion)

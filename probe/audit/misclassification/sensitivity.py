@@ -1,11 +1,10 @@
-"""How wrong a classifier may be before a conclusion falls, where nobody has measured its errors."""
+"""How often a classifier may err before a conclusion falls, if its errors are not measured."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from probe.arrays import Counts, Double
+from probe.arrays import Counts, Double, Mask
 from probe.audit.fairness import FairnessFigure
 from probe.audit.measures import as_counts, as_target
 from probe.errors import ShapeError
@@ -22,10 +21,9 @@ def holds_up_to(
     """Give the error rates up to which "less fair than chance" stands, whatever they are.
 
     A classifier sees true value 0 as 1 at a rate a, and 1 as 0 at a rate b. For each pair up to
-    x, the shares are corrected for it (see `rogan_gladen`), and the
-    conclusion stands if the lower limit of MAD is above the noise floor, both stretched by
-    ``1 / (1 - a - b)``, as the correction stretches noise. The answer is the largest x for which it
-    stands at every pair. Error that is the same both ways only hides unfairness; what breaks a
+    x, the shares are corrected for it (see `rogan_gladen`), and the conclusion stands if the lower
+    limit of MAD is above the noise floor, both stretched by ``1 / (1 - a - b)``, as the correction
+    stretches noise. Error that is the same both ways only hides unfairness; what breaks a
     conclusion is error one way.
 
     Parameters
@@ -39,15 +37,15 @@ def holds_up_to(
     Returns
     -------
     float or None
-        From 0 to 0.45, in steps of 0.005; None if the figure is not above chance to begin with.
+        The largest x for which the conclusion stands at every pair, from 0 to 0.45 in steps of
+        0.005; None if the figure is not above chance to begin with.
 
     Raises
     ------
     ShapeError
         If the attribute has not two values: then there are too many ways to err.
     """
-    counts = as_counts(counts)
-    mad, kept = _mad_by_error(counts, target)
+    mad, kept = _mad_by_error(as_counts(counts), target)
     if figure.low <= figure.floor:
         return None
     stands = mad - (figure.value - figure.low) / kept > figure.floor / kept
@@ -55,39 +53,21 @@ def holds_up_to(
 
 
 def difference_holds_up_to(
-    before: Counts,
-    after: Counts,
-    difference: Interval,
-    *,
-    target: Double | None = None,
+    before: Counts, after: Counts, difference: Interval
 ) -> tuple[float, float] | None:
     """Give the error rates up to which a change of MAD keeps its sign, whatever they are.
 
-    As `holds_up_to`, of the conclusion that the interval of the difference does not reach 0. A
-    classifier may err alike in the pictures of both models, or have other rates for each: a
-    correction may change what confuses it.
-
-    Parameters
-    ----------
-    before, after : ndarray of int, shape (n_subjects, 2)
-    difference : Interval
-        MAD of ``after`` minus that of ``before``.
-    target : ndarray, optional
-        As for `probe.audit.fairness.fairness_figures`.
+    As `holds_up_to`, of the conclusion that the interval of the ``difference``, MAD of ``after``
+    minus that of ``before``, does not reach 0. A classifier may err alike in the images of both
+    models, or have other rates for each: a correction may change what confuses it.
 
     Returns
     -------
     (alike, unlike) : tuple of float, or None
-        Each from 0 to 0.45 in steps of 0.005, ``unlike`` never the larger; None if the interval
-        reaches 0 to begin with.
-
-    Raises
-    ------
-    ShapeError
-        If the attribute has not two values.
+        ``unlike`` is never the larger; None if the interval reaches 0 to begin with.
     """
     (mad_before, kept), (mad_after, _) = (
-        _mad_by_error(as_counts(of), target) for of in (before, after)
+        _mad_by_error(as_counts(of), None) for of in (before, after)
     )
     if difference.low <= 0 <= difference.high:
         return None
@@ -115,7 +95,7 @@ def _mad_by_error(counts: Counts, target: Double | None) -> tuple[Double, Double
     return mad, kept
 
 
-def _largest(stands: npt.NDArray[np.bool_]) -> float:
+def _largest(stands: Mask) -> float:
     """The rate of the largest square from the corner in which a conclusion stands everywhere."""
     n_steps = next(
         (size for size in range(1, len(_RATES)) if not stands[: size + 1, : size + 1].all()),

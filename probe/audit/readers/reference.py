@@ -38,7 +38,7 @@ def read_reference(path: Path, value: str, *, column: str | None = None) -> dict
         If there is no such value or column, or a number is none.
     """
     if path.suffix.lower() == ".txt":
-        table = read_counts(path).with_pictures()
+        table = read_counts(path).with_images()
         if value not in table.values:
             raise DataError(f"{path} counts {', '.join(table.values)}, not {value!r}")
         shares = table.counts[:, table.values.index(value)] / table.counts.sum(axis=1)

@@ -9,11 +9,11 @@ from typing import Any
 
 from probe.audit.fairness import paired_difference
 from probe.audit.misclassification.corrected import (
+    calibrated_difference,
     calibrated_figures,
     calibrated_share,
     usable_rates,
 )
-from probe.audit.misclassification.paired import calibrated_difference
 from probe.audit.misclassification.sample import Calibration, read_calibration
 from probe.audit.misclassification.sensitivity import difference_holds_up_to
 from probe.errors import DataError

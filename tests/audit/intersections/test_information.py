@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
 from probe.audit.intersections.information import dependence, entropy
-from probe.errors import DataError, ShapeError
 from probe.stats.resampling import Resampling
 from probe.text.lexicon import Lexicon
 from probe.tinytown.world import AGES, GENDERS, SKINS, Town
@@ -99,22 +98,3 @@ def test_entropy_has_its_closed_forms(counts, plain):
     assert found == pytest.approx(plain)
     m, n = np.count_nonzero(counts), sum(counts)
     assert corrected == pytest.approx(plain + (m - 1) / (2 * n))
-
-
-@pytest.mark.parametrize(
-    ("codes", "strata", "error", "said"),
-    [
-        (np.zeros((4, 1), int), None, ShapeError, "K >= 2"),
-        (np.zeros((0, 2), int), None, DataError, "no pictures"),
-        (np.zeros((4, 2), int) - 1, None, DataError, "negative"),
-        (np.zeros((4, 2), int), np.zeros(3, int), ShapeError, "one for each picture"),
-    ],
-)
-def test_what_cannot_be_counted_is_refused(codes, strata, error, said):
-    with pytest.raises(error, match=said):
-        dependence(codes, strata)
-
-
-def test_nothing_has_no_entropy():
-    with pytest.raises(DataError, match="nothing to take the entropy of"):
-        entropy(np.array([0, 0]))

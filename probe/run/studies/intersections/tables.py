@@ -13,14 +13,13 @@ import pandas as pd
 from probe.audit.fairness import paired_difference
 from probe.audit.intersections.cells import (
     Cell,
-    code_labels,
+    cell_shifts,
     count_cells,
     divide_unfairness,
     measure_cells,
     worst_cell,
 )
 from probe.audit.intersections.information import dependence
-from probe.audit.intersections.shifts import cell_shifts
 from probe.run.files import SIDES
 from probe.stats.multiplicity import holm
 from probe.stats.resampling import Resampling
@@ -67,8 +66,7 @@ def measure_intersection(
     for side in SIDES:
         table = labels[labels["side"] == side]
         strata = table["subject"].map(subjects).to_numpy(np.int64)
-        codes = code_labels({name: table[name].tolist() for name in attributes}, attributes)
-        counts = count_cells(codes, strata, [len(values) for values in attributes.values()])
+        codes, counts = count_cells(table, attributes, strata)
         by_subject[side] = counts.reshape(len(counts), -1)
         cells = measure_cells(counts, attributes)
         division = divide_unfairness(counts, attributes)
@@ -128,9 +126,8 @@ def harm_to_others(
         counts = []
         for side in SIDES:
             table = labels[labels["side"] == side]
-            codes = code_labels({name: table[name].tolist()}, {name: values})
             strata = table["subject"].map(subjects).to_numpy(np.int64)
-            counts.append(count_cells(codes, strata, [len(values)]))
+            counts.append(count_cells(table, {name: values}, strata)[1])
         enough = resampling.for_tests(len(attributes))
         found[name] = asdict(paired_difference(*counts, resampling=enough))
     if not found:
