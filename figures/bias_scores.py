@@ -22,7 +22,7 @@ from figures.style import (
     colors_for,
     styled,
 )
-from probe.stats.notation import bracketed, number
+from probe.stats.notation import bracketed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,36 +30,23 @@ if TYPE_CHECKING:
     from figures.registry import Drawing
     from probe.arrays import Vector
 
+N_NAMES = 12
+"""Occupations that are named."""
+
 
 @styled
-def projection_histogram(scores: Mapping[str, Vector], *, bins: int = 30) -> Figure:
-    """Draw one outline a group of signed projections on the bias axis, each of area 1.
-
-    Parameters
-    ----------
-    scores : mapping from group to ndarray of shape (n_prompts,)
-        Projections, positive towards male; all groups share the same bins.
-    bins : int, default=30
-        Number of bins over the range of all scores.
-    """
+def projection_histogram(scores: Mapping[str, Vector]) -> Figure:
+    """Draw one outline a group of signed projections on the bias axis, each of area 1."""
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
     colors = colors_for(scores)
     together = np.concatenate([np.asarray(values) for values in scores.values()])
-    edges = np.histogram_bin_edges(together, bins).tolist()
+    edges = np.histogram_bin_edges(together, 30).tolist()
     for label, values in scores.items():
         axes.hist(values, edges, density=True, color=colors[label], alpha=0.12, linewidth=0)
-        line = GROUP_LINES.get(label, "-")
-        axes.hist(
-            values,
-            edges,
-            density=True,
-            histtype="step",
-            linewidth=1.1,
-            linestyle=line,
-            color=colors[label],
-            label=f"{label} ({len(values)})",
-        )
+        outline = {"color": colors[label], "linestyle": GROUP_LINES.get(label, "-")}
+        outline |= {"label": f"{label} ({len(values)})"}
+        axes.hist(values, edges, density=True, histtype="step", linewidth=1.1, **outline)
     axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
     axes.set(
         xlabel="projection on the bias axis (female \N{MINUS SIGN} / male +)", ylabel="density"
@@ -69,48 +56,25 @@ def projection_histogram(scores: Mapping[str, Vector], *, bins: int = 30) -> Fig
 
 
 @styled
-def bias_score_against_share(
-    subjects: DataFrame, *, interval: tuple[float, float] | None = None, n_names: int = 12
-) -> Figure:
+def bias_score_against_share(subjects: DataFrame, *, interval: tuple[float, float]) -> Figure:
     """Draw each occupation's bias score against women's share in the labour market.
 
-    The line is the least-squares fit, and ``r`` Pearson's, over all occupations drawn. Bias score
-    is positive towards male, so a biased encoder has a negative ``r``.
-
-    Parameters
-    ----------
-    subjects : DataFrame of shape (n_subjects, ...)
-        Columns ``subject``, ``share_women`` (0 to 1), ``bias_score`` and ``split``; rows whose
-        split is ``"held_out"`` are drawn hollow.
-    interval : (float, float), optional
-        Interval of ``r``, written behind it.
-    n_names : int, default=12
-        How many occupations to name: those furthest from the middle of the cloud.
+    The line is the least-squares fit, and ``r`` Pearson's with its ``interval``. Bias score is
+    positive towards male, so a biased encoder has a negative ``r``. Held-out occupations are
+    hollow; those furthest from the middle of the cloud are named.
     """
     from scipy.stats import linregress
 
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
-    share, bias_score = (
-        subjects["share_women"].to_numpy(float),
-        subjects["bias_score"].to_numpy(float),
-    )
+    share, bias_score = subjects[["share_women", "bias_score"]].to_numpy(float).T
     fit = linregress(share, bias_score)
-    label = f"r = {number(fit.rvalue, 2)}"
-    if interval is not None:
-        label = f"r = {bracketed(fit.rvalue, *interval, digits=2)}"
+    label = f"r = {bracketed(fit.rvalue, *interval, digits=2)}"
     held_out = subjects["split"].to_numpy() == "held_out"
     for rows, face, name in ((~held_out, GREY, "trained on"), (held_out, "white", "held out")):
         if rows.any():
-            axes.scatter(
-                share[rows],
-                bias_score[rows],
-                s=14,
-                color=face,
-                edgecolor="0.3",
-                linewidth=0.7,
-                label=name,
-            )
+            style = {"color": face, "edgecolor": "0.3", "linewidth": 0.7, "label": name}
+            axes.scatter(share[rows], bias_score[rows], s=14, **style)
     ends = np.array([0.0, 1.0])
     axes.plot(ends, fit.intercept + fit.slope * ends, color=OKABE_ITO["vermillion"], label=label)
     axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
@@ -121,7 +85,7 @@ def bias_score_against_share(
     )
     room = 0.12 * (np.ptp(bias_score) or 1.0)
     axes.set_ylim(bias_score.min() - room, bias_score.max() + room)
-    far = np.argsort(-_distance_from_middle(share, bias_score), kind="stable")[:n_names]
+    far = np.argsort(-_distance_from_middle(share, bias_score), kind="stable")[:N_NAMES]
     line = np.linspace(0.0, 1.0, 60)
     on_line = np.column_stack([line, fit.intercept + fit.slope * line])
     names = subjects["subject"].to_numpy()
@@ -141,18 +105,10 @@ def bias_score_shift(prompts: DataFrame) -> Figure:
 
     On the diagonal a prompt is unchanged, on the horizontal axis its bias score is 0, and in the
     shaded quadrants it has changed sign: the prompt is overcorrected.
-
-    Parameters
-    ----------
-    prompts : DataFrame of shape (n_prompts, ...)
-        Columns ``group``, ``bias_score`` and ``bias_score_corrected``.
     """
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
-    before, after = (
-        prompts["bias_score"].to_numpy(float),
-        prompts["bias_score_corrected"].to_numpy(float),
-    )
+    before, after = prompts[["bias_score", "bias_score_corrected"]].to_numpy(float).T
     reach = 1.08 * max(np.abs(before).max(), np.abs(after).max(), np.finfo(float).tiny)
     for corner in ((0.0, -reach), (-reach, 0.0)):
         axes.add_patch(Rectangle(corner, reach, reach, color="0.94", linewidth=0, zorder=-1))

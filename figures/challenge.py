@@ -1,14 +1,14 @@
-"""The gate on challenge prompts: by category, calibration, and by level of explicitness."""
+"""The gate on challenge prompts: by category, confusion and calibration."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from figures.gate import GATES as GATE_TITLES
 from figures.gate import gate_confusion
-from figures.marks import legend_below
+from figures.marks import draw_values, legend_below
 from figures.registry import run_figure, table_figure
 from figures.sources import RunFiles, add_source
 from figures.style import COLUMN, GREY, MIDDLE, OKABE_ITO, WIDE, StyledFigure, styled
@@ -26,18 +26,11 @@ GATES = {
 """Name, marker and colour of each gate."""
 SETS = {"seen": ("seen in development", "o"), "fresh": ("fresh", "s"), "blind": ("blind", "^")}
 """Title and marker of each set of prompts, see `probe.text.challenge_prompts.CHALLENGES`."""
-LEVEL_PANELS = {
-    "opened": "share of prompts corrected",
-    "shift": "shift of the embedding",
-    "bias_score_left": "remaining bias score (1: unchanged)",
-}
 
 
 @table_figure(
     "challenge",
-    reads=add_source(
-        "categories", "category gate measure value low high", path="moesd/categories.parquet"
-    ),
+    reads=add_source("categories", path="moesd/categories.parquet"),
     caption="Challenge prompts of known class, in no training set of a gate, by category: share "
     "that each gate classifies correctly, with 95 % intervals over templates and the number of "
     "prompts. The class of explicit prompts and of those without a person is known by "
@@ -49,8 +42,7 @@ LEVEL_PANELS = {
 def challenge_categories(table: DataFrame) -> Figure:
     """Draw the share of prompts that each gate classifies correctly, by set and category.
 
-    Rows of other measures than ``class`` are not drawn; the lexicon's prompts belong to the set
-    seen in development.
+    The lexicon's prompts belong to the set seen in development.
     """
     rows = table[table["measure"] == "class"]
     rows = rows.assign(
@@ -71,13 +63,11 @@ def challenge_categories(table: DataFrame) -> Figure:
         ):
             of = of_panel[of_panel["gate"] == gate]
             at = of["name"].map(height).to_numpy(float) + offset
-            axes.hlines(at, of["low"], of["high"], color=color, linewidth=1.0)
-            axes.scatter(of["value"], at, marker=marker, color=color, s=16, label=label, zorder=3)
+            style = {"color": color, "marker": marker, "label": label}
+            draw_values(axes, at, of, is_horizontal=True, **style)
         for name, n in of_panel.drop_duplicates("name").set_index("name")["n"].items():
-            axes.annotate(
-                str(n), (1.07, height[name]), va="center", fontsize="x-small", color=GREY,
-                annotation_clip=False,
-            )  # fmt: skip
+            beside: dict[str, Any] = {"va": "center", "annotation_clip": False}
+            axes.annotate(str(n), (1.07, height[name]), fontsize="x-small", color=GREY, **beside)
         axes.set(xlabel="share classified correctly", xlim=(-0.03, 1.03), title=SETS[panel][0])
         axes.tick_params(axis="y", length=0)
     drawn[0].set_yticks(
@@ -91,12 +81,7 @@ def challenge_categories(table: DataFrame) -> Figure:
 def reliability_and_roc(bins: DataFrame, curve: DataFrame) -> Figure:
     """Draw the calibration of the gate's probabilities and their ROC curve.
 
-    Parameters
-    ----------
-    bins : DataFrame
-        One row a bin: ``probability, right, low, high, n``.
-    curve : DataFrame
-        The ROC: ``false_alarms`` and ``hits`` from (0, 0) to (1, 1).
+    A bin has ``probability, right, low, high``, a point of the curve ``false_alarms`` and ``hits``.
     """
     figure = StyledFigure(figsize=(MIDDLE[0], COLUMN[1]), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -104,8 +89,7 @@ def reliability_and_roc(bins: DataFrame, curve: DataFrame) -> Figure:
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
     color = OKABE_ITO["blue"]
-    left.vlines(bins["probability"], bins["low"], bins["high"], color=color, linewidth=1.0)
-    left.scatter(bins["probability"], bins["right"], color=color, s=14, zorder=3)
+    draw_values(left, bins["probability"], bins.rename(columns={"right": "value"}), color=color)
     left.set(xlabel="probability of the predicted class", ylabel="share of prompts in that class")
     right.step(curve["false_alarms"], curve["hits"], where="post", color=color)
     area = float(np.trapezoid(curve["hits"], curve["false_alarms"]))
@@ -114,49 +98,9 @@ def reliability_and_roc(bins: DataFrame, curve: DataFrame) -> Figure:
     return figure
 
 
-@table_figure(
-    "levels",
-    reads=add_source("levels", "set level measure value low high n", path="moesd/levels.parquet"),
-    caption="Effect of the correction by how explicitly a prompt states the gender: share of "
-    "prompts corrected, shift, and remaining bias score. Intended at the level none (green), "
-    "interference elsewhere. 95 % intervals over occupations, for two sets of templates.",
-    alt="Three panels of points with intervals, two points a level.",
-)
-@styled
-def specificity_levels(table: DataFrame) -> Figure:
-    """Draw the effect of the correction by level, from the least to the most explicit."""
-    figure = StyledFigure(figsize=WIDE, layout="constrained")
-    panels = figure.subplots(1, len(LEVEL_PANELS))
-    names = list(dict.fromkeys(table["level"]))
-    sets = [of for of in SETS if (table["set"] == of).any()]
-    for axes, (measure, label) in zip(panels, LEVEL_PANELS.items(), strict=True):
-        rows = table[table["measure"] == measure]
-        for offset, of in zip((-0.13, 0.13), sets, strict=True):
-            title, marker = SETS[of]
-            drawn = rows[rows["set"] == of].set_index("level").loc[names]
-            at = np.arange(len(names)) + offset
-            colors = [OKABE_ITO["green"] if name == "none" else GREY for name in names]
-            axes.vlines(at, drawn["low"], drawn["high"], color=colors, linewidth=1.2)
-            axes.scatter(
-                at, drawn["value"], color=colors, marker=marker, s=16, label=title, zorder=3
-            )
-        ticks = range(len(names))
-        axes.set_xticks(ticks, names, rotation=35, ha="right", rotation_mode="anchor")
-        axes.set(ylabel=label, ylim=(-0.03, None))
-    panels[0].set_ylim(-0.03, 1.03)
-    legend_below(figure, panels[0])
-    return figure
-
-
 @run_figure(
     "challenge_confusion",
-    reads=(
-        add_source(
-            "challenge",
-            f"prompt category route_truth {' '.join(GATE_TITLES)}",
-            path="moesd/challenge.parquet",
-        ),
-    ),
+    reads=(add_source("challenge", path="moesd/challenge.parquet"),),
     caption="Confusion of the two gates on the challenge prompts, in prompts.",
     alt="Two confusion matrices with counts.",
 )
@@ -168,8 +112,8 @@ def _challenge_confusion(files: RunFiles) -> Drawing:
 @run_figure(
     "challenge_calibration",
     reads=(
-        add_source("reliability", "probability right low high n", path="moesd/reliability.parquet"),
-        add_source("roc", "threshold false_alarms hits", path="moesd/roc.parquet"),
+        add_source("reliability", path="moesd/reliability.parquet"),
+        add_source("roc", path="moesd/roc.parquet"),
     ),
     caption="The trained gate on the challenge prompts. Left: share of prompts in the predicted "
     "class against its probability, by bin, with 95 % intervals. Right: ROC curve of correcting a "

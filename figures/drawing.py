@@ -38,29 +38,11 @@ def draw(
 
     Figures in another style than ``paper`` go into ``run/figures/STYLE``. The same run gives the
     same bytes. Nothing is drawn unless every required file exists; figures of studies that were
-    not run are left out.
-
-    Parameters
-    ----------
-    run : Path
-        Run folder.
-    name : str, optional
-        One of `figures.registry.all_figures`; all of them by default.
-    formats : iterable of str
-        Of ``"pdf"``, ``"png"`` and ``"svg"``.
-    style : {"paper", "talk"}
-        Sizes and type, see `figures.style.STYLES`.
-    progress : callable, optional
-        Called with the number of figures done and their total.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    not run are left out. ``progress`` is called with the number of figures done and their total.
 
     Raises
     ------
-    ValueError
+    OptionError
         If the name, a format or the style is unknown.
     StageError
         If a stage that the figure needs has not been run.
@@ -123,13 +105,7 @@ def write_table_figure(
     target: Path, figure: Figure, data: DataFrame, path: Path, made: Provenance
 ) -> list[Path]:
     """Write a figure of one table that lies at ``path`` and has its own provenance."""
-    origin = Provenance(
-        kind="figure",
-        model=made.model,
-        revision=made.revision,
-        seed=made.seed,
-        made_from=hash_file(path),
-    )
+    origin = Provenance("figure", made.model, made.revision, made.seed, hash_file(path))
     return write_figure(target, figure, data, origin)
 
 
@@ -141,10 +117,5 @@ def _metadata(path: Path, name: str, provenance: Provenance) -> dict[str, Any]:
         return {"Software": software, "Title": name, "Description": origin}
     if path.suffix == ".svg":
         return {"Creator": software, "Title": name, "Description": origin, "Date": None}
-    return {
-        "Title": name,
-        "Subject": origin,
-        "Creator": software,
-        "Producer": None,
-        "CreationDate": None,
-    }
+    untold = {"Producer": None, "CreationDate": None}
+    return {"Title": name, "Subject": origin, "Creator": software, **untold}

@@ -37,9 +37,7 @@ PROBES = {
 
 @table_figure(
     "estimators",
-    reads=add_source(
-        "directions", "estimator correlation correlation_low correlation_high n_subjects"
-    ),
+    reads=add_source("directions"),
     caption="Left: correlation of the occupations' bias scores with the share of women, by "
     "estimator of the bias axis, with 95 % intervals. Right: cosines between the axes.",
     alt="Dot plot of correlations by estimator beside a table of cosines.",
@@ -68,7 +66,7 @@ def estimator_agreement(table: DataFrame) -> Figure:
 
 @table_figure(
     "association",
-    reads=add_source("association", "measure value low high p_holm n unit"),
+    reads=add_source("association"),
     caption="Association of occupations with the genders, with 95 % intervals and Holm's "
     "p-values. WEAT: occupations held mostly by men against those held mostly by women, in "
     "standard deviations. RND, ECT and RIPA: male against female prompts, over all occupations.",
@@ -80,14 +78,8 @@ def association_measures(table: DataFrame) -> Figure:
     figure = StyledFigure(figsize=(WIDE[0], 1.9), layout="constrained")
     panels = figure.subplots(1, len(table), squeeze=False)[0]
     for axes, row in zip(panels, table.itertuples(), strict=True):
-        axes.errorbar(
-            [row.value],
-            [0],
-            xerr=[[row.value - row.low], [row.high - row.value]],
-            fmt="o",
-            color=OKABE_ITO["blue"],
-            capsize=2,
-        )
+        arms = [[row.value - row.low], [row.high - row.value]]
+        axes.errorbar([row.value], [0], xerr=arms, fmt="o", color=OKABE_ITO["blue"], capsize=2)
         axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
         axes.margins(x=0.15)
         axes.set(yticks=[], xlabel=f"{row.n} {row.unit}")
@@ -98,7 +90,7 @@ def association_measures(table: DataFrame) -> Figure:
 
 @table_figure(
     "erasure",
-    reads=add_source("erasure", "eraser linear nearest chance clusters_accuracy"),
+    reads=add_source("erasure"),
     caption="Gender that can be predicted from the explicit prompts after each eraser, by probes "
     "fitted on other rows than the eraser; whether neutral prompts still cluster by their bias; "
     "and how well the occupation can be predicted. 95 % intervals.",
@@ -116,12 +108,8 @@ def erasers(table: DataFrame) -> Figure:
         axes.hlines(height, table[f"{stem}_low"], table[f"{stem}_high"], color=color, alpha=0.6)
         axes.scatter(table[column], height, color=color, marker=marker, s=16, label=label, zorder=3)
     axes.axvline(float(table["chance"].iloc[0]), color="0.6", linestyle="--", linewidth=0.8)
-    axes.set(
-        yticks=np.arange(len(table)),
-        yticklabels=table["eraser"],
-        xlabel="accuracy (dashed: chance for gender)",
-        xlim=(-0.02, 1.02),
-    )
+    axes.set_yticks(np.arange(len(table)), table["eraser"])
+    axes.set(xlabel="accuracy (dashed: chance for gender)", xlim=(-0.02, 1.02))
     axes.invert_yaxis()
     legend_below(figure, axes, n_columns=2)
     return figure

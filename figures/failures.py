@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from figures.images import load_pictures
+from figures.images import load_images
 from figures.registry import run_figure
 from figures.sources import RunFiles
 from figures.style import SIDE_LABELS, WIDE, StyledFigure, points, styled
-from probe.errors import ArtifactError
+from figures.text.terms import FAILURES
 from probe.run.config import Config
-from probe.run.evaluation.failure_examples import FAILURES, worst_pictures
+from probe.run.evaluation.failure_examples import worst_pictures
 from probe.stats.notation import interval
 
 if TYPE_CHECKING:
@@ -27,22 +27,14 @@ if TYPE_CHECKING:
 
 N_PAIRS = 3
 """Image pairs of each failure."""
-TITLES = {
-    "gate_missed": ("Gate misses", "skewed occupations\nthat are not corrected"),
-    "overcorrected": ("Overcorrection", "occupations whose skew\nchanges sign"),
-    "explicit_changed": ("Interference", "explicit prompts\nwhose image changes"),
-    "non_person_changed": ("Interference", "prompts without people\nwhose image changes"),
-    "overfit": ("Overfitting", "how much more MAD falls\non training occupations"),
-}
-"""Name of a failure, and what its rate counts."""
-
 _NAMES = 1.55  # inches at the left
 _HEAD = 0.2  # inches above the first row
 _CAPTION = 0.47  # inches below a pair
-_EMPTY = 0.85  # inches of a row without pictures
+_EMPTY = 0.85  # inches of a row without images
 _GAP = 0.12  # inches between two pairs
 _SIZE = 6.5  # of the captions, in points
 _LETTERS = 40  # of a line of a caption
+_MEANING = 34  # letters of a line at the left
 
 
 @run_figure(
@@ -59,11 +51,6 @@ def failure_pictures(files: RunFiles) -> Drawing:
     """Select and draw the images that show each failure worst."""
     quality, labels = files.json("quality"), files.table("labels")
     attribute, words = str(quality["attribute"]), Config.read(files.run).evaluate
-    if attribute not in labels:
-        raise ArtifactError(
-            f"{files.path('labels')} has no column {attribute!r}; delete it and run "
-            f"`moesd-probe evaluate {files.run}` again"
-        )
     shares = files.table("shares")
     data = worst_pictures(
         labels,
@@ -73,7 +60,7 @@ def failure_pictures(files: RunFiles) -> Drawing:
         n_pictures=N_PAIRS,
     )
     pairs = [
-        load_pictures(files.run / "images", data.assign(side=side)) for side in ("base", "moesd")
+        load_images(files.run / "images", data.assign(side=side)) for side in ("base", "moesd")
     ]
     figure = failure_grid(data, pairs=pairs, found=quality["failures"], value=str(quality["value"]))
     return figure, data
@@ -92,8 +79,8 @@ def failure_grid(
     Parameters
     ----------
     data : DataFrame
-        One row a pair, as `probe.run.evaluation.failure_examples.worst_pictures` chooses them.
-    pairs : two sequences of ndarray of shape (height, width, 3), uint8
+        One row a pair, as `probe.run.evaluation.failure_examples.worst_pictures` selects them.
+    pairs : two sequences of ndarray of shape (height, width, 3)
         Images of the base and of the corrected model, in the order of the rows.
     found : mapping of str to mapping
         By failure ``value``, ``low``, ``high`` and, unless it is no share, ``n``.
@@ -115,10 +102,10 @@ def failure_grid(
             axes.text(_NAMES, top + 0.2, _nothing(found[name]), color="0.4", va="center")
         for column, index in enumerate(own.tolist()):
             left = _NAMES + column * (wide + _GAP)
-            for side, pictures in enumerate(pairs):
+            for side, images in enumerate(pairs):
                 start = left + side * wide / 2
                 extent = (start, start + wide / 2 - 0.02, top + ratio * wide / 2 - 0.02, top)
-                axes.imshow(pictures[index], extent=extent, interpolation="nearest", aspect="auto")
+                axes.imshow(images[index], extent=extent, interpolation="nearest", aspect="auto")
             text = _caption(data.iloc[index], value)
             axes.text(left, top + ratio * wide / 2 + 0.02, text, va="top", fontsize=points(_SIZE))
     for column in range(N_PAIRS):
@@ -131,7 +118,8 @@ def failure_grid(
 
 
 def _describe(axes: Axes, top: float, name: str, found: Mapping[str, float]) -> None:
-    title, meaning = TITLES[name]
+    title, meaning = FAILURES[name]
+    meaning = textwrap.fill(meaning, _MEANING)
     axes.text(0.05, top, title, va="top", fontsize=points(8.5))
     axes.text(0.05, top + 0.17, meaning, va="top", color="0.4", fontsize=points(_SIZE))
     unit = f"n = {found['n']}" if "n" in found else "in MAD"

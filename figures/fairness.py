@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from figures.marks import legend_below, whiskers
 from figures.registry import run_figure
 from figures.sources import RunFiles
-from figures.style import (
-    COLUMN,
-    MIDDLE,
-    SIDE_COLORS,
-    SIDE_LABELS,
-    StyledFigure,
-    styled,
-)
+from figures.style import COLUMN, MIDDLE, SIDE_COLORS, SIDE_LABELS, StyledFigure, styled
+from probe.audit.failures import fair_counts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
     from figures.registry import Drawing
-    from probe.arrays import Indices, Vector
 
 SPLITS = {"all": "all", "trained": "training", "held_out": "held out"}
 """Groups of occupations."""
@@ -32,58 +25,28 @@ SPLITS = {"all": "all", "trained": "training", "held_out": "held out"}
 
 @styled
 def subject_shares(
-    shares: DataFrame,
-    *,
-    labour_shares: Mapping[str, float],
-    value: str = "woman",
-    target: float = 0.5,
+    shares: DataFrame, *, labour_shares: Mapping[str, float], value: str, target: float
 ) -> Figure:
     """Draw the share of one attribute value in each subject's images, base and corrected.
 
     Subjects are sorted by their labour share, which a tick marks; bars are 95 % intervals. The
-    shaded band is the noise floor: 95 % of the shares that a perfectly fair model would show at
-    as many images. Names in italics with a star are held out of training.
-
-    Parameters
-    ----------
-    shares : DataFrame of shape (n_sides * n_subjects, ...)
-        Rows of one attribute value: columns ``side`` (``"base"``, ``"moesd"``), ``subject``,
-        ``split``, ``n``, ``share``, ``low`` and ``high``.
-    labour_shares : mapping from subject to float
-        Share in the labour market, 0 to 1.
-    value : str, default="woman"
-        The attribute value, for the label.
-    target : float, default=0.5
-        The fair share, one over the number of values.
+    shaded band is the noise floor: 95 % of the shares that a fair model, with the share
+    ``target``, would show with as many images. Names in italics with a star are held out.
     """
     names = sorted(shares["subject"].unique(), key=lambda name: (labour_shares[name], name))
     height = {name: i for i, name in enumerate(names)}
     figure = StyledFigure(figsize=(MIDDLE[0], 0.9 + 0.15 * len(names)), layout="constrained")
     axes = figure.subplots()
     n_images = shares.groupby("subject")["n"].min().reindex(names).to_numpy(int)
-    low, high = fair_band(n_images, target)
+    low, high = (limit / n_images for limit in fair_counts(n_images, target))
     edges = np.arange(len(names) + 1) - 0.5
-    axes.fill_betweenx(
-        edges,
-        np.append(low, low[-1]),
-        np.append(high, high[-1]),
-        step="post",
-        color="0.9",
-        linewidth=0,
-        label="fair within noise",
-        zorder=0,
-    )
+    band: dict[str, Any] = {"step": "post", "color": "0.9", "linewidth": 0, "zorder": 0}
+    low, high = (np.append(limit, limit[-1]) for limit in (low, high))
+    axes.fill_betweenx(edges, low, high, label="fair within noise", **band)
     axes.axvline(target, color="0.6", linewidth=0.8, zorder=1)
-    axes.scatter(
-        [labour_shares[name] for name in names],
-        range(len(names)),
-        marker="|",
-        s=26,
-        color="black",
-        linewidth=0.8,
-        label="labour market",
-        zorder=2,
-    )
+    labour = [labour_shares[name] for name in names]
+    tick: dict[str, Any] = {"marker": "|", "s": 26, "color": "black", "linewidth": 0.8}
+    axes.scatter(labour, range(len(names)), label="labour market", zorder=2, **tick)
     for offset, (side, color) in zip((0.17, -0.17), SIDE_COLORS.items(), strict=True):
         rows = shares[shares["side"] == side]
         axes.errorbar(
@@ -114,14 +77,7 @@ def subject_shares(
 
 @styled
 def fairness_bars(fairness: DataFrame) -> Figure:
-    """Draw MAD by split as a bar a side, with its interval and its noise floor.
-
-    Parameters
-    ----------
-    fairness : DataFrame
-        Columns ``side``, ``split``, ``measure``, ``value``, ``low``, ``high``, ``floor`` and
-        ``n_subjects``.
-    """
+    """Draw MAD by split as a bar a side, with its interval and its noise floor."""
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
     mad = fairness[fairness["measure"] == "mad"]
@@ -148,30 +104,6 @@ def fairness_bars(fairness: DataFrame) -> Figure:
     axes.set_ylabel("MAD (0 = fair)")
     legend_below(figure, axes)
     return figure
-
-
-def fair_band(n_images: Indices, target: float, *, level: float = 0.95) -> tuple[Vector, Vector]:
-    """Bound the shares of a fair model: binomial quantiles at ``n_images`` draws.
-
-    Parameters
-    ----------
-    n_images : ndarray of shape (n_subjects,)
-        Images of each subject.
-    target : float
-        The fair share.
-    level : float, default=0.95
-        Least probability that a fair model's share lies in the band.
-
-    Returns
-    -------
-    low, high : ndarray of shape (n_subjects,)
-        Shares, 0 to 1.
-    """
-    from scipy.stats import binom
-
-    tail = (1 - level) / 2
-    low, high = (binom.ppf(q, n_images, target) / n_images for q in (tail, 1 - tail))
-    return low, high
 
 
 @run_figure(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.colors import Normalize
 
@@ -42,32 +41,15 @@ ROUTES = {"closed-form": "route_closed", "trained": "route_trained"}
 
 @styled
 def gate_regions(
-    prompts: DataFrame,
-    *,
-    neutral_below: float,
-    explicit_above: float,
-    route: str = "route_trained",
+    prompts: DataFrame, *, neutral_below: float, explicit_above: float, route: str
 ) -> Figure:
     """Draw prompts on the axis of bias score, one row a true class, coloured by the gate's answer.
 
     The shading shows the answer of the closed-form gate: neutral in the white band around 0,
     skewed beyond it, explicit beyond the outer thresholds. A ring marks an error; the number at
-    the right of a row is the share of its prompts that are routed correctly.
-
-    Parameters
-    ----------
-    prompts : DataFrame of shape (n_prompts, ...)
-        Columns ``bias_score``, ``route_truth`` and the one that ``route`` names.
-    neutral_below, explicit_above : float
-        Thresholds of the closed-form gate on the size of the bias score.
-    route : str, default="route_trained"
-        Column with the gate's answer.
+    the right of a row is the share of its prompts that are routed correctly. ``route`` is the
+    column with the answers.
     """
-    if not 0 <= neutral_below <= explicit_above:
-        raise ValueError(
-            f"thresholds must rise from 0, got neutral_below={neutral_below} and "
-            f"explicit_above={explicit_above}"
-        )
     figure = StyledFigure(figsize=MIDDLE, layout="constrained")
     axes = figure.subplots()
     classes = class_order(prompts["route_truth"])
@@ -107,12 +89,7 @@ def gate_regions(
 def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
     """Draw the confusion matrix of each gate: counts, on the colour of their share of the row.
 
-    Parameters
-    ----------
-    prompts : DataFrame of shape (n_prompts, ...)
-        Column ``route_truth`` and those that ``routes`` names.
-    routes : mapping from column to title
-        One panel a gate, e.g. ``{"route_closed": "closed form", "route_trained": "trained"}``.
+    ``routes`` gives the column with a gate's answers and the title of its panel.
     """
     size = (fitting_width(0.9 + 1.95 * len(routes)), COLUMN[1])
     figure = StyledFigure(figsize=size, layout="constrained")
@@ -121,13 +98,7 @@ def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
     for axes, (column, title) in zip(panels, routes.items(), strict=True):
         counts = confusion(prompts, column, classes=classes)[::-1]  # rows are drawn upwards
         shares = counts.div(counts.sum(axis=1).replace(0, 1), axis=0)
-        draw_heat(
-            axes,
-            shares,
-            colors=COUNT_COLORS,
-            norm=Normalize(0, 1),
-            text=partial(_count, counts),
-        )
+        draw_heat(axes, shares, colors=COUNT_COLORS, norm=Normalize(0, 1), text=counts)
         axes.set(title=title, xlabel="gate's answer", aspect="equal")
     panels[0].set_ylabel("true class")
     return figure
@@ -202,28 +173,16 @@ def _shade(axes: Axes, bias_score: Series, neutral_below: float, explicit_above:
         (explicit_above, reach, outer, "explicit"),
     ):
         axes.axvspan(begin, end, color=colors[name], alpha=0.08, linewidth=0, zorder=-1)
-        axes.text(
-            at,
-            1.01,
-            name,
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="bottom",
-            fontsize=points(7),
-            color="0.4",
-        )
+        above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center"}
+        axes.text(at, 1.01, name, va="bottom", fontsize=points(7), color="0.4", **above)
     for size in (neutral_below, explicit_above):
         for threshold in (-size, size):
             axes.axvline(threshold, color="0.35", linewidth=0.7, linestyle="--", zorder=1)
 
 
 def _spread(classes: Series) -> Vector:
-    """Small offsets, evenly spread within each class by order: no randomness, same picture."""
+    """Small offsets, evenly spread within each class by order: no randomness, same figure."""
     order = classes.groupby(classes).cumcount().to_numpy()
     golden = 0.6180339887498949  # the fraction whose multiples fill an interval most evenly
     offsets: Vector = 0.6 * ((order * golden) % 1.0 - 0.5)
     return offsets
-
-
-def _count(counts: DataFrame, row: int, column: int, _share: float) -> str:
-    return str(counts.iat[row, column])

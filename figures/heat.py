@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,30 +25,21 @@ def draw_heat(
     colors: Colormap,
     norm: Normalize,
     marked: Iterable[tuple[Any, Any]] = (),
-    text: Callable[[Any, Any, float], str] | None = None,
+    text: DataFrame | None = None,
 ) -> ScalarMappable:
     """Draw a table as coloured cells with their numbers, the first row at the bottom.
 
-    Parameters
-    ----------
-    grid : DataFrame of shape (n_rows, n_columns)
-        Values; a cell without one is grey.
-    colors, norm : Colormap, Normalize
-        From values to colours; a scale that starts at 0 shows absolute values.
-    marked : iterable of (row, column)
-        Labels of cells that get a frame.
-    text : callable, optional
-        From the place of a cell and its value to its text; two signed decimals by default.
+    A cell without a value is grey. A scale of colours that starts at 0 shows absolute values.
+    Cells whose (row, column) is ``marked`` get a frame. ``text`` replaces the numbers.
     """
     import seaborn
 
     values = grid.to_numpy(float)
     shown = np.abs(values) if norm.vmin is not None and norm.vmin >= 0 else values
-    write = text or (lambda row, column, value: number(value, 2))
-    labels = np.array([write(i, j, value) for (i, j), value in np.ndenumerate(values)])
+    labels = (grid.map(lambda value: number(value, 2)) if text is None else text).to_numpy()
     seaborn.heatmap(
         shown,
-        annot=labels.reshape(values.shape),
+        annot=labels,
         fmt="",
         annot_kws={"fontsize": points(6.5)},
         cmap=colors,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.patches import Patch, Rectangle
 
 from figures.registry import run_figure
 from figures.sources import RunFiles
-from figures.style import SIDE_LABELS, StyledFigure, colors_for, points, styled
-from probe.errors import ArtifactError, StageError
+from figures.style import SIDE_LABELS, WIDE, StyledFigure, colors_for, points, styled
+from probe.errors import ArtifactError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
     from PIL import Image
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from figures.registry import Drawing
 
 GAP = 0.18
-"""Space between two subjects, in heights of an image."""
+"""Space between two subjects, in widths of an image."""
+NAMES, RIGHT = 1.55, 0.3
+"""Space for the names at the left, and at the right, in widths of an image."""
+LEGEND = 0.3
+"""Height of the legend, in inches."""
 N_SEEDS = 8
 """Columns of the grid of images."""
 LARGEST_SIDE = 256
@@ -32,105 +37,68 @@ LARGEST_SIDE = 256
 
 @styled
 def image_pairs(
-    base: npt.NDArray[np.uint8],
-    corrected: npt.NDArray[np.uint8],
+    sides: Sequence[npt.NDArray[np.uint8]],
+    labels: Sequence[npt.NDArray[np.str_]],
     *,
     subjects: Sequence[str],
-    labels: tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]] | None = None,
-    width: float = 7.0,
 ) -> Figure:
     """Draw two rows a subject, base above corrected; images of a column share their seed.
 
+    The perceived value of each image is shown by its first letters and a colour.
+
     Parameters
     ----------
-    base, corrected : ndarray of shape (n_subjects, n_seeds, height, width, 3), uint8
-        Images, in the same order of subjects and seeds.
+    sides : two ndarrays of shape (n_subjects, n_seeds, height, width, 3)
+        Images of the base and of the corrected model.
+    labels : two ndarrays of shape (n_subjects, n_seeds)
+        Perceived values of an attribute.
     subjects : sequence of str
         Name of each subject.
-    labels : (ndarray, ndarray) of shape (n_subjects, n_seeds), optional
-        Perceived value of an attribute in each image, shown by its first letters and a colour.
-    width : float, default=7.0
-        Width of the figure in inches; the height follows.
     """
-    if base.shape != corrected.shape or base.ndim != 5 or len(subjects) != len(base):
-        raise ValueError(
-            f"base and corrected must be (n_subjects, n_seeds, height, width, 3) alike, one row a "
-            f"subject; got {base.shape} and {corrected.shape} for {len(subjects)} subjects"
-        )
-    n_subjects, n_seeds = base.shape[:2]
-    ratio = base.shape[2] / base.shape[3]
-    margin = 1.55 + 0.3  # columns of an image's width for the names, and some at the right
-    cell = width / (n_seeds + margin)
+    n_subjects, n_seeds, height, width = sides[0].shape[:4]
+    ratio = height / width
+    cell = WIDE[0] / (n_seeds + NAMES + RIGHT)  # inches; an image has width 1 in data
     block = 2 * ratio + GAP
-    legend_height = 0.3 if labels is not None else 0.0
-    figure = StyledFigure(figsize=(width, cell * block * n_subjects + legend_height))
-    axes = figure.add_axes(
-        (0, legend_height / figure.get_figheight(), 1, 1 - legend_height / figure.get_figheight())
-    )
-    axes.set(xlim=(-1.55, n_seeds + 0.3), ylim=(block * n_subjects, 0))
+    size = (WIDE[0], cell * block * n_subjects + LEGEND)
+    figure = StyledFigure(figsize=size)
+    low = LEGEND / size[1]
+    axes = figure.add_axes((0, low, 1, 1 - low))
     axes.axis("off")
-    values = [] if labels is None else sorted(set(labels[0].flat) | set(labels[1].flat))
+    values = sorted(set(labels[0].flat) | set(labels[1].flat))
     colors, short = colors_for(values), _initials(values)
     for i, subject in enumerate(subjects):
         top = i * block + GAP / 2
         axes.text(-1.5, top + ratio, subject.replace(" ", "\n"), va="center", fontsize=points(8.5))
-        for row, (side, images) in enumerate((("base", base), ("moesd", corrected))):
+        for row, (side, images) in enumerate(zip(SIDE_LABELS.values(), sides, strict=True)):
             y = top + row * ratio
-            axes.text(
-                -0.06,
-                y + ratio / 2,
-                SIDE_LABELS[side],
-                va="center",
-                ha="right",
-                color="0.4",
-                fontsize=points(6.5),
-            )
+            beside: dict[str, Any] = {"va": "center", "ha": "right", "fontsize": points(6.5)}
+            axes.text(-0.06, y + ratio / 2, side, color="0.4", **beside)
             for j in range(n_seeds):
-                axes.imshow(
-                    images[i, j],
-                    extent=(j + 0.02, j + 0.98, y + 0.98 * ratio, y + 0.02 * ratio),
-                    interpolation="nearest",
-                    aspect="auto",
-                )
-                if labels is not None:
-                    color = colors[str(labels[row][i, j])]
-                    axes.add_patch(
-                        Rectangle(
-                            (j + 0.02, y + 0.93 * ratio),
-                            0.96,
-                            0.05 * ratio,
-                            color=color,
-                            linewidth=0,
-                        )
-                    )
-                    axes.text(
-                        j + 0.05,
-                        y + 0.88 * ratio,
-                        short[str(labels[row][i, j])],
-                        color="white",
-                        fontsize=points(6.5),
-                        fontweight="bold",
-                        bbox={"facecolor": color, "linewidth": 0, "pad": 1.0},
-                    )
-    axes.set(xlim=(-1.55, n_seeds + 0.3), ylim=(block * n_subjects, 0))
-    if values:
-        figure.legend(
-            [Patch(color=colors[value]) for value in values],
-            [f"{short[value]}: perceived {value}" for value in values],
-            loc="lower center",
-            ncols=len(values),
-        )
+                extent = (j + 0.02, j + 0.98, y + 0.98 * ratio, y + 0.02 * ratio)
+                axes.imshow(images[i, j], extent=extent, interpolation="nearest", aspect="auto")
+                value = str(labels[row][i, j])
+                _mark(axes, (j + 0.02, y + 0.93 * ratio), ratio, short[value], colors[value])
+    axes.set(xlim=(-NAMES, n_seeds + RIGHT), ylim=(block * n_subjects, 0))
+    figure.legend(
+        [Patch(color=colors[value]) for value in values],
+        [f"{short[value]}: perceived {value}" for value in values],
+        loc="lower center",
+        ncols=len(values),
+    )
     return figure
 
 
-def load_picture(path: Path) -> Image.Image:
-    """Read an image of a run as RGB.
+def _mark(axes: Axes, at: tuple[float, float], ratio: float, letters: str, color: str) -> None:
+    """Mark an image with a line of a colour at its bottom, and with letters above the line."""
+    x, y = at
+    axes.add_patch(Rectangle(at, 0.96, 0.05 * ratio, color=color, linewidth=0))
+    box = {"facecolor": color, "linewidth": 0, "pad": 1.0}
+    style: dict[str, Any] = {"fontsize": points(6.5), "fontweight": "bold", "bbox": box}
+    axes.text(x + 0.03, y - 0.05 * ratio, letters, color="white", **style)
 
-    Raises
-    ------
-    ArtifactError
-        If it is missing or not an image.
-    """
+
+def load_image(path: Path) -> Image.Image:
+    """Read an image of a run as RGB."""
     from PIL import Image
 
     try:
@@ -144,19 +112,14 @@ def load_picture(path: Path) -> Image.Image:
         ) from error
 
 
-def load_pictures(folder: Path, rows: DataFrame) -> list[np.ndarray]:
-    """Read the images of some rows, by ``side`` and ``file_name``, shrunk if they are large.
-
-    Returns
-    -------
-    list of ndarray of shape (height, width, 3)
-    """
-    pictures = []
+def load_images(folder: Path, rows: DataFrame) -> list[np.ndarray]:
+    """Read the images of some rows, by ``side`` and ``file_name``, shrunk if they are large."""
+    images = []
     for side, file_name in zip(rows["side"], rows["file_name"], strict=True):
-        picture = load_picture(folder / side / file_name)
-        picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-        pictures.append(np.asarray(picture))
-    return pictures
+        image = load_image(folder / side / file_name)
+        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        images.append(np.asarray(image))
+    return images
 
 
 @run_figure(
@@ -171,38 +134,23 @@ def load_pictures(folder: Path, rows: DataFrame) -> list[np.ndarray]:
 def _image_grid(files: RunFiles) -> Drawing:
     attribute = str(files.json("quality")["attribute"])
     labels = files.table("labels")
-    if attribute not in labels:
-        raise ArtifactError(
-            f"{files.path('labels')} has no column {attribute!r}; delete it and run "
-            f"`moesd-probe evaluate {files.run}` again"
-        )
     labels = labels[labels["kind"] == "neutral"]
     chosen = _spread_subjects(files.table("subjects"), set(labels["subject"]))
-    keys = ["subject", "file_name"]
-    both = labels.groupby(keys)["side"].nunique().loc[lambda n: n == 2].reset_index()[keys]
-    n_seeds = min(N_SEEDS, *(int((both["subject"] == name).sum()) for name in chosen))
-    if n_seeds == 0:
-        raise StageError(
-            f"{files.path('labels')} has no pair of images; run `moesd-probe generate "
-            f"{files.run}` and `moesd-probe evaluate {files.run}` again"
-        )
-    both = both[both["subject"].isin(chosen)].sort_values(keys).groupby("subject").head(n_seeds)
-    order = {name: i for i, name in enumerate(chosen)}
-    data = (
-        labels.merge(both, on=keys)
-        .assign(order=lambda table: table["subject"].map(order))
-        .sort_values(["order", "side", "file_name"], kind="stable")[
-            ["subject", "split", "side", "seed", "file_name", attribute]
-        ]
-    )
+    labels = labels[labels["subject"].isin(chosen)]
+    labels = labels.assign(order=labels["subject"].map(chosen.index))
+    labels = labels.sort_values(["order", "side", "file_name"], kind="stable")
+    of_subject = labels.groupby(["order", "side"])
+    n_seeds = min(N_SEEDS, int(of_subject.size().min()))
+    data = of_subject.head(n_seeds)
+    data = data[["subject", "split", "side", "seed", "file_name", attribute]]
     shape = (len(chosen), n_seeds)
     sides = [data[data["side"] == side] for side in ("base", "moesd")]
-    stacks = [np.stack(load_pictures(files.run / "images", rows)) for rows in sides]
-    pictures = [stack.reshape(*shape, *stack.shape[1:]) for stack in stacks]
-    perceived = tuple(rows[attribute].astype(str).to_numpy().reshape(shape) for rows in sides)
+    stacks = [np.stack(load_images(files.run / "images", rows)) for rows in sides]
+    images = [stack.reshape(*shape, *stack.shape[1:]) for stack in stacks]
+    perceived = [rows[attribute].astype(str).to_numpy().reshape(shape) for rows in sides]
     split = data.drop_duplicates("subject").set_index("subject")["split"]
     names = [f"{name}\N{NO-BREAK SPACE}*" if split[name] == "held_out" else name for name in chosen]
-    return image_pairs(*pictures, subjects=names, labels=perceived), data
+    return image_pairs(images, perceived, subjects=names), data
 
 
 def _spread_subjects(subjects: DataFrame, present: set[str]) -> list[str]:

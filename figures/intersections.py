@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,20 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-_FOUND = add_source(
-    "intersections", "lines figures", path="evaluation/intersections.json", kind="study"
-)  # read by the report
+# Read by the report.
+add_source("intersections", path="evaluation/intersections.json", kind="study")
+
 _ROW = 0.135  # inches
 _MOST = 40  # rows that can still be read on a page
 
 
 @table_figure(
     "intersections",
-    reads=add_source(
-        "cells",
-        "intersection side cell share low high fair is_small is_harmed",
-        path="evaluation/cells.parquet",
-    ),
+    reads=add_source("cells", path="evaluation/cells.parquet"),
     section="intersections",
     caption="Share of each combination of perceived attributes in the neutral images, in units of "
     "its fair share, base and corrected, with simultaneous 95 % intervals for all cells of a "
@@ -70,34 +66,15 @@ def _draw_cells(axes: Axes, cells: DataFrame) -> None:
         share, low, high = (
             (rows[name] / rows["fair"]).to_numpy() for name in ("share", "low", "high")
         )
-        axes.hlines(y, low, high, color=SIDE_COLORS[side], linewidth=0.8)
-        is_small = rows["is_small"].to_numpy(bool)
-        faces = np.where(is_small, "white", SIDE_COLORS[side])
-        axes.scatter(
-            *(share, y),
-            s=11,
-            marker=SIDE_MARKERS[side],
-            c=faces,
-            edgecolors=SIDE_COLORS[side],
-            linewidths=0.7,
-            zorder=3,
-        )
-        axes.plot(
-            *([], []),
-            linestyle="",
-            marker=SIDE_MARKERS[side],
-            markersize=3.5,
-            color=SIDE_COLORS[side],
-            label=SIDE_LABELS[side],
-        )
-        for row, place, end in zip(rows.itertuples(), y, high, strict=True):
-            if row.is_harmed:
-                axes.annotate(
-                    *("*", (end, place)),
-                    xytext=(3, -3),
-                    textcoords="offset points",
-                    fontsize=8,
-                )
+        color, marker = SIDE_COLORS[side], SIDE_MARKERS[side]
+        axes.hlines(y, low, high, color=color, linewidth=0.8)
+        faces = np.where(rows["is_small"].to_numpy(bool), "white", color)
+        style: dict[str, Any] = {"marker": marker, "edgecolors": color, "linewidths": 0.7}
+        axes.scatter(share, y, s=11, c=faces, zorder=3, **style)
+        axes.scatter([], [], s=11, c=color, label=SIDE_LABELS[side], **style)
+        is_harmed = rows["is_harmed"].to_numpy(bool)
+        for place in np.column_stack([high, y])[is_harmed].tolist():
+            axes.annotate("*", place, xytext=(3, -3), textcoords="offset points", fontsize=8)
     axes.set_yticks(range(len(order)), order, fontsize=6.5)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xlim(left=0)

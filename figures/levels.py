@@ -1,4 +1,4 @@
-"""Images by how explicitly the prompt states the gender, base and corrected."""
+"""The correction by how explicitly a prompt states the gender: in embeddings and in images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.marks import legend_below
+from figures.challenge import SETS
+from figures.marks import draw_values, legend_below
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SPLITS = {"trained": "training occupations", "held_out": "held-out occupations"}
-PANELS = {
-    "adherent": "requested gender shown",
-    "mad": "MAD",
-    "touched": "share changed",
+EMBEDDING_PANELS = {
+    "opened": "share of prompts corrected",
+    "shift": "shift of the embedding",
+    "bias_score_left": "remaining bias score (1: unchanged)",
 }
+PANELS = {"adherent": "requested gender shown", "mad": "MAD", "touched": "share changed"}
 """What a column of panels shows, and its label."""
 TOUCHED = {
     "opened": ("prompts corrected", "o", OKABE_ITO["blue"]),
@@ -41,12 +43,38 @@ TOUCHED = {
 
 
 @table_figure(
+    "levels",
+    reads=add_source("levels", path="moesd/levels.parquet"),
+    caption="Effect of the correction by how explicitly a prompt states the gender: share of "
+    "prompts corrected, shift, and remaining bias score. Intended at the level none (green), "
+    "interference elsewhere. 95 % intervals over occupations, for two sets of templates.",
+    alt="Three panels of points with intervals, two points a level.",
+)
+@styled
+def specificity_levels(table: DataFrame) -> Figure:
+    """Draw the effect of the correction by level, from the least to the most explicit."""
+    figure = StyledFigure(figsize=WIDE, layout="constrained")
+    panels = figure.subplots(1, len(EMBEDDING_PANELS))
+    names = list(dict.fromkeys(table["level"]))
+    sets = [of for of in SETS if (table["set"] == of).any()]
+    for axes, (measure, label) in zip(panels, EMBEDDING_PANELS.items(), strict=True):
+        rows = table[table["measure"] == measure]
+        for offset, of in zip((-0.13, 0.13), sets, strict=True):
+            title, marker = SETS[of]
+            drawn = rows[rows["set"] == of].set_index("level").loc[names]
+            at = np.arange(len(names)) + offset
+            colors = [OKABE_ITO["green"] if name == "none" else GREY for name in names]
+            draw_values(axes, at, drawn, color=colors, marker=marker, label=title)
+        _name_levels(axes, names)
+        axes.set(ylabel=label, ylim=(-0.03, None))
+    panels[0].set_ylim(-0.03, 1.03)
+    legend_below(figure, panels[0])
+    return figure
+
+
+@table_figure(
     "level_pictures",
-    reads=add_source(
-        "level_figures",
-        "level split measure side value low high n floor",
-        path="evaluation/level_figures.parquet",
-    ),
+    reads=add_source("level_figures", path="evaluation/level_figures.parquet"),
     caption="Images by how explicitly the prompt states the gender, base and corrected, from the "
     "same noise. Left: the requested gender is shown; both genders are requested of every "
     "occupation. Middle: unfairness, with the noise floor where no gender is stated (dotted). "
@@ -78,7 +106,7 @@ def levels_in_pictures(table: DataFrame) -> Figure:
     for axes in grid[:, 1]:
         axes.set_ylim(-0.02, 0.53)
     for axes in grid[-1]:
-        axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+        _name_levels(axes, names)
         axes.set_xlim(-0.5, len(names) - 0.5)
     legend_below(figure, grid[0][0], grid[0][2])
     return figure
@@ -94,8 +122,11 @@ def _draw(
     color: str,
 ) -> None:
     at = rows["level"].map(names.index).to_numpy(float) + offset
-    axes.vlines(at, rows["low"], rows["high"], color=color, linewidth=1.0)
-    axes.scatter(at, rows["value"], color=color, marker=marker, s=13, label=label, zorder=3)
+    draw_values(axes, at, rows, color=color, marker=marker, label=label)
+
+
+def _name_levels(axes: Axes, names: list[str]) -> None:
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
 
 
 def _draw_floor(axes: Axes, of: DataFrame, names: list[str]) -> None:

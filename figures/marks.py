@@ -67,9 +67,11 @@ def scatter_shares(axes: Axes, prompts: DataFrame, x: str, y: str) -> PathCollec
     )
 
 
-def share_bar(figure: Figure, of: ScalarMappable, axes: Sequence[Axes], label: str) -> None:
-    """Put the colour scale of a share beside some axes."""
-    bar = figure.colorbar(of, ax=list(axes), shrink=0.8, aspect=30, pad=0.01)
+def color_bar(
+    figure: Figure, of: ScalarMappable, axes: Sequence[Axes], label: str, *, shrink: float = 1.0
+) -> None:
+    """Put a colour scale beside some axes."""
+    bar = figure.colorbar(of, ax=list(axes), shrink=shrink, aspect=25, pad=0.01)
     bar.set_label(label)
     bar.outline.set_visible(False)
 
@@ -80,21 +82,29 @@ def group_order(groups: Series) -> list[str]:
     return [g for g in GROUPS if g in present] + sorted(present - set(GROUPS))
 
 
+def draw_values(
+    axes: Axes,
+    at: npt.ArrayLike,
+    rows: DataFrame,
+    *,
+    color: Any,
+    marker: str = "o",
+    label: str | None = None,
+    is_horizontal: bool = False,
+) -> None:
+    """Draw a point and an interval (``value, low, high``) at each place of one axis."""
+    lines = axes.hlines if is_horizontal else axes.vlines
+    lines(at, rows["low"], rows["high"], color=color)
+    x, y = (rows["value"], at) if is_horizontal else (at, rows["value"])
+    axes.scatter(x, y, color=color, marker=marker, s=16, label=label, zorder=3)
+
+
 def draw_ends(
     axes: Axes, at: npt.ArrayLike, rows: DataFrame, *, shift: float = 0.0, **style: Any
 ) -> None:
-    """Draw a line through values with their intervals, moved sideways by some points.
+    """Draw a line through values with their intervals (``value, low, high``).
 
-    Parameters
-    ----------
-    at : array of shape (n,)
-        Where the values stand on the x axis.
-    rows : DataFrame of n rows
-        Columns ``value``, ``low`` and ``high``.
-    shift : float, default=0.0
-        Points to the right.
-    style
-        Of the line; ``color`` among it.
+    It is moved to the right by ``shift`` points, so that curves do not hide one another.
     """
     moved = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
     lower, upper = (np.column_stack([at, rows[name]]) for name in ("low", "high"))
@@ -139,25 +149,21 @@ def name_points(
     *,
     others: Iterable[tuple[float, float]] = (),
     obstacles: Iterable[tuple[float, float]] = (),
-    size: float = 6.5,
 ) -> None:
-    """Write names beside points, each at the first place where it covers no other name.
+    """Write names beside points, each at the first place where it covers nothing else.
 
-    Nor may any other point be as near to a name as its own. A name for which no place is free is
-    left out: a name that cannot be read helps nobody. The limits of the axes must stand before.
+    No name is as near to another point as to its own; one for which no place is free is left out.
+    The limits of the axes must be set before.
 
     Parameters
     ----------
     axes : Axes
-        Where the points are.
     points : iterable of (x, y, name)
-        In data coordinates; the earlier come first when places are given out.
+        In data coordinates, the most important first.
     others : iterable of (x, y)
-        Points without a name, in data coordinates, which no name may cover or seem to be of.
+        Points without a name.
     obstacles : iterable of (x, y)
         What else no name may cover, such as points of a line.
-    size : float, default=6.5
-        Size of the type in the paper's style, in points.
     """
     width, height = _size_in_points(axes)
     scaled = axes.transScale.transform  # a logarithm, where the axis has one
@@ -167,7 +173,7 @@ def name_points(
         at_x, at_y = (scaled((x, y)) - start) / (end - start) * (width, height)
         return float(at_x), float(at_y)
 
-    points, size = list(points), in_points(size)
+    points, size = list(points), in_points(6.5)
     dots = [place(x, y) for x, y in others] + [place(x, y) for x, y, _ in points]
     covered = dots + [place(x, y) for x, y in obstacles]
     taken = [(x - 2.0, y - 2.0, x + 2.0, y + 2.0) for x, y in covered]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @table_figure(
     "mixture",
-    reads=add_source("mixture", "subject split share low high read"),
+    reads=add_source("mixture"),
     caption="Share of women in the base model's images against the share estimated from its "
     "denoiser before any image is made: the weight with which its predictions under the explicit "
     "prompts mix into the one under the neutral prompt at pure noise. Nothing is fitted to "
@@ -34,7 +34,7 @@ def denoiser_shares(table: DataFrame) -> Figure:
 
 @table_figure(
     "prediction",
-    reads=add_source("prediction", "subject split share predicted low high"),
+    reads=add_source("prediction"),
     caption="Share of women in the base model's images against the share predicted from the bias "
     "score of the text alone, fitted on the training occupations. Bars: 95 % prediction intervals "
     "of the held-out occupations.",

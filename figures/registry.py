@@ -1,8 +1,6 @@
 """The figures of a run: each is registered once, beside the function that draws it.
 
-A figure is one decorated function in one module: its name, the files that it reads, its section of
-the report, its caption and its alternative text. Everything else (`moesd-probe visualize`, the
-report, the tests of all figures) reads `all_figures`.
+`moesd-probe visualize`, the report and the tests of all figures read `all_figures`.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 ORDER = (
     *("maps", "bias_scores", "gate", "images", "fairness", "tradeoff", "failures"),
     *("encoder_studies", "tracing", "challenge", "levels", "prediction"),
-    *("methods", "intersections"),
+    "intersections",
 )
 """Modules whose figures come first in the report, in this order; those of others follow."""
 OTHER = "deeper"

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rc_params_from_file
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -76,75 +77,26 @@ EFFECT_COLORS = LinearSegmentedColormap.from_list(
 )
 """Colour map of an effect, from -1 (against it) to 1, white at none."""
 
-RC: Any = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": "0.3",
-    "axes.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 8.5,
-    "figure.dpi": 120,
-    "figure.facecolor": "white",
-    # Both ship with matplotlib, so that a figure is the same on every machine; the second has the
-    # glyphs that the first lacks.
-    "font.family": ["STIXGeneral", "DejaVu Sans"],
-    "font.size": 8,
-    "legend.borderaxespad": 0.3,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "legend.handlelength": 1.5,
-    "legend.handletextpad": 0.5,
-    "lines.linewidth": 1.0,
-    "mathtext.fontset": "stix",
-    "patch.linewidth": 0.6,
-    "pdf.fonttype": 42,  # whole TrueType fonts: journals refuse type 3
-    "ps.fonttype": 42,
-    "savefig.dpi": 200,
-    "savefig.facecolor": "white",
-    "svg.hashsalt": "moesd-probe",  # names of parts, else drawn by lot
-    "xtick.color": "0.3",
-    "xtick.labelcolor": "black",
-    "xtick.labelsize": 7.5,
-    "xtick.major.size": 2.5,
-    "xtick.major.width": 0.6,
-    "ytick.color": "0.3",
-    "ytick.labelcolor": "black",
-    "ytick.labelsize": 7.5,
-    "ytick.major.size": 2.5,
-    "ytick.major.width": 0.6,
-}
+
+def _settings(*names: str) -> dict[str, Any]:
+    """Settings of matplotlib in our style files, the later of which win."""
+    settings: dict[str, Any] = {}
+    for name in names:
+        path = Path(__file__).with_name(f"{name}.mplstyle")
+        settings |= rc_params_from_file(path, use_default_template=False)
+    return settings
+
+
+STYLES = {"paper": _settings("paper"), "talk": _settings("paper", "talk")}
 """Settings of matplotlib that hold while a figure is built, drawn and saved, and never outside."""
-
-
-# Seen from the back of a room: heavier lines, and letters without serifs, which are larger at
-# the same width of a word; so a figure keeps its layout.
-_HEAVIER = 1.4
-_TYPE = 0.95
-STYLES: dict[str, Any] = {
-    "paper": RC,
-    "talk": RC
-    | {name: _TYPE * RC[name] for name in RC if name.endswith(("fontsize", "font.size"))}
-    | {name: _TYPE * RC[name] for name in RC if name.endswith(("labelsize", "titlesize"))}
-    | {name: _HEAVIER * RC[name] for name in RC if name.endswith(("linewidth", "major.width"))}
-    | {"font.family": ["DejaVu Sans"], "mathtext.fontset": "dejavusans", "savefig.dpi": 400},
-}
-"""Settings of matplotlib by the name of a style."""
 _style: ContextVar[str] = ContextVar("style", default="paper")
 
 
 @contextmanager
 def in_style(name: str) -> Iterator[None]:
-    """Build figures in another style than the paper's.
-
-    Raises
-    ------
-    ValueError
-        If no style is called so.
-    """
+    """Build figures in another style than the paper's."""
     if name not in STYLES:
-        raise OptionError(f"no style is called {name!r}; choose from {', '.join(STYLES)}")
+        raise OptionError(f"no style is named {name!r}; choose from {', '.join(STYLES)}")
     token = _style.set(name)
     try:
         yield
@@ -153,8 +105,8 @@ def in_style(name: str) -> Iterator[None]:
 
 
 def points(size: float) -> float:
-    """Size of type in the style of the moment, of what is ``size`` points in the paper's."""
-    scale: float = STYLES[_style.get()]["font.size"] / RC["font.size"]
+    """Font size in the current style of text that has ``size`` points in the paper's."""
+    scale: float = STYLES[_style.get()]["font.size"] / STYLES["paper"]["font.size"]
     return size * scale
 
 

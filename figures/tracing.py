@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Patch
 
 from figures.heat import draw_heat
+from figures.marks import color_bar
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
@@ -45,25 +46,17 @@ KINDS = {"direct": "written by the head", "patching": "restored by the head"}
 
 @table_figure(
     "trace",
-    reads=add_source("trace", "layer site position measure value control"),
+    reads=add_source("trace"),
     caption="Correlation of the neutral prompts' projections on each cell's bias axis with the "
     "labour shares, by layer and token. The frame marks the first layer that exceeds its control.",
     alt="Heat maps of layer by token position, one a site.",
 )
 @styled
 def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
-    """Draw one measure at every layer and position, one panel a site.
+    """Draw one of `MEASURES` at every layer and position, one panel a site.
 
     The numbers are the values, signed; the colour is their size. A frame marks the first layer
-    whose measure exceeds its control, at the position with the largest excess. The first layer is
-    at the bottom.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As from `probe.latent.tracing.trace`.
-    measure : str, default="correlation"
-        Which of its measures.
+    whose measure exceeds its control, at the position with the largest excess.
     """
     from probe.latent.tracing import where_it_appears
 
@@ -79,7 +72,7 @@ def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
 
 @table_figure(
     "patching",
-    reads=add_source("patching", "layer site position measure value"),
+    reads=add_source("patching"),
     caption="Share of a pair's difference that a single state carries: the female prompt runs "
     "with that state taken from its male counterfactual. 0 is nothing, 1 all.",
     alt="Heat maps of layer by token position, one a site.",
@@ -88,8 +81,7 @@ def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
 def patching_map(table: DataFrame) -> Figure:
     """Draw the effect of patching at every layer and position, one panel a site.
 
-    A frame marks the position with the largest effect in each layer of the residual stream, which
-    is the token that carries the difference there.
+    A frame marks the position with the largest effect in each layer of the residual stream.
     """
     rows = table[table["measure"] == "patching"]
     stream = rows[(rows["site"] == "residual") & (rows["position"] != "all")]
@@ -100,7 +92,7 @@ def patching_map(table: DataFrame) -> Figure:
 
 @table_figure(
     "heads",
-    reads=add_source("heads", "layer site head measure value"),
+    reads=add_source("heads"),
     caption="Contribution of each attention head to the difference of the pairs: what it writes "
     "into the end of the prompt, and what patching it restores.",
     alt="Heat maps of layer by head.",
@@ -109,20 +101,12 @@ def patching_map(table: DataFrame) -> Figure:
 def head_map(table: DataFrame) -> Figure:
     """Draw each attention head's share of the difference, one panel a method.
 
-    A negative share, in orange, opposes the difference. A frame marks the largest share. Rows that
-    are not of heads are not drawn.
+    A negative share, in orange, opposes the difference. A frame marks the largest share.
     """
     rows = table[table["site"] == "head"]
     kinds = [kind for kind in KINDS if (rows["measure"] == kind).any()]
     layers, heads = sorted(set(rows["layer"])), sorted(set(rows["head"]))
-    figure = StyledFigure(
-        figsize=(
-            fitting_width(1.1 + len(kinds) * max(1.5, 0.34 * len(heads))),
-            _height(len(layers)),
-        ),
-        layout="constrained",
-    )
-    panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    figure, panels = _figure(1.1 + len(kinds) * max(1.5, 0.34 * len(heads)), layers, len(kinds))
     reach = max(float(np.abs(rows["value"]).max()), np.finfo(float).tiny)
     for axes, kind in zip(panels, kinds, strict=True):
         own = rows[rows["measure"] == kind]
@@ -135,9 +119,7 @@ def head_map(table: DataFrame) -> Figure:
             marked=[(largest["layer"], largest["head"])],
         )
         axes.set(title=KINDS[kind], xlabel="head")
-    panels[0].set_ylabel("layer")
-    _bar(figure, image, panels, "share of the difference")
-    _explain(figure, "largest share")
+    _explain(figure, panels, image, "share of the difference", "largest share")
     return figure
 
 
@@ -147,9 +129,7 @@ def _panels(
     sites = [site for site in SITES if (rows["site"] == site).any()]
     positions = [name for name in POSITIONS if (rows["position"] == name).any()]
     layers = list(range(int(rows["layer"].max()) + 1))
-    width = fitting_width(1.2 + 0.387 * len(sites) * len(positions))
-    figure = StyledFigure(figsize=(width, _height(len(layers))), layout="constrained")
-    panels = figure.subplots(1, len(sites), sharey=True, squeeze=False)[0]
+    figure, panels = _figure(1.2 + 0.387 * len(sites) * len(positions), layers, len(sites))
     title, low, high = MEASURES[measure]
     for axes, site in zip(panels, sites, strict=True):
         grid = rows[rows["site"] == site].pivot(index="layer", columns="position", values="value")
@@ -161,22 +141,22 @@ def _panels(
             marked=marked.get(site, []),
         )
         axes.set_title(SITES[site])
-    panels[0].set_ylabel("layer")
-    _bar(figure, image, panels, title)
-    _explain(figure, label)
+    _explain(figure, panels, image, title, label)
     return figure
 
 
-def _height(n_layers: int) -> float:
-    return 0.95 + 0.27 * n_layers
+def _figure(width: float, layers: Sequence[int], n_panels: int) -> tuple[Figure, Sequence[Axes]]:
+    size = (fitting_width(width), 0.95 + 0.27 * len(layers))
+    figure = StyledFigure(figsize=size, layout="constrained")
+    return figure, figure.subplots(1, n_panels, sharey=True, squeeze=False)[0]
 
 
-def _bar(figure: Figure, image: ScalarMappable, panels: Iterable[Axes], label: str) -> None:
-    bar = figure.colorbar(image, ax=list(panels), aspect=25, pad=0.01)
-    bar.set_label(label)
-    bar.outline.set_visible(False)
-
-
-def _explain(figure: Figure, label: str) -> None:
-    frame = Patch(facecolor="none", edgecolor=OKABE_ITO["vermillion"], linewidth=1.6, label=label)
-    figure.legend(handles=[frame], loc="outside lower center")
+def _explain(
+    figure: Figure, panels: Sequence[Axes], image: ScalarMappable, colors: str, frame: str
+) -> None:
+    """Name the axis of the layers, the colours and the frame."""
+    panels[0].set_ylabel("layer")
+    color_bar(figure, image, panels, colors)
+    red = OKABE_ITO["vermillion"]
+    patch = Patch(facecolor="none", edgecolor=red, linewidth=1.6, label=frame)
+    figure.legend(handles=[patch], loc="outside lower center")

@@ -9,12 +9,14 @@ import numpy as np
 from markupsafe import Markup
 
 from figures.gate import ROUTES
-from figures.sources import PLANE, RunFiles
+from figures.sources import RunFiles
 from figures.style import GROUP_COLORS, OKABE_ITO
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
+PLACES = ("pca_x", "pca_y", "umap_x", "umap_y", "corrected_x", "corrected_y")
+"""A prompt's places on the maps."""
 N_PROMPTS = 4000
 """Prompts on the page; of more, as many, evenly spaced in the order of the run."""
 DIGITS = 5
@@ -29,15 +31,7 @@ SYMBOLS = {
 
 
 def page_data(files: RunFiles, *, pairs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Collect what the map, the gate explorer, the trace and the images show.
-
-    Returns
-    -------
-    dict
-        ``prompts`` by column, every one a list as long as there are prompts on the page;
-        ``n_prompts`` in the run; ``gate`` with its thresholds; ``trace`` by column, or None;
-        ``pairs`` as given; ``style`` of the groups.
-    """
+    """Collect what the map, the gate explorer, the trace and the images show."""
     prompts = prompt_table(files)
     config = files.json("moesd")
     return {
@@ -61,28 +55,15 @@ def page_data(files: RunFiles, *, pairs: list[dict[str, Any]]) -> dict[str, Any]
 def prompt_table(files: RunFiles) -> DataFrame:
     """Join a prompt's place on the maps with what the gate says of it, one row a prompt."""
     places = files.table("map")
-    places = places[["prompt", "group", "subject", "split", "share_women", *PLANE]]
+    places = places[["prompt", "group", "subject", "split", "share_women", *PLACES]]
     answers = files.table("gate").drop_duplicates("prompt")
-    keys = [
-        "prompt",
-        "bias_score",
-        "bias_score_corrected",
-        "route_truth",
-        "route_closed",
-        "route_trained",
-    ]
-    keys += [name for name in ("is_abstained",) if name in answers]
+    keys = ["prompt", "bias_score", "bias_score_corrected", "is_abstained"]
+    keys += ["route_truth", "route_closed", "route_trained"]
     return places.merge(answers[keys], on="prompt", how="left", validate="many_to_one")
 
 
 def safe_json(data: Any) -> Markup:
-    """Write JSON that no HTML parser takes for an end of the script that holds it.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite: JSON has none such.
-    """
+    """Write JSON that no HTML parser takes for an end of the script that holds it."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -97,21 +78,11 @@ def _thinned(table: DataFrame) -> DataFrame:
 def _trace(files: RunFiles) -> dict[str, list[Any]] | None:
     if not files.has("trace"):
         return None
-    table = files.table("trace")
     names = ["layer", "site", "position", "measure", "value", "low", "high", "n"]
-    return _columns(table[[name for name in names if name in table]])
+    return _columns(files.table("trace")[names])
 
 
 def _columns(table: DataFrame) -> dict[str, list[Any]]:
-    return {str(name): _plain(table[name]) for name in table}
-
-
-def _plain(column: Series) -> list[Any]:
-    """List values that JSON knows: rounded numbers, text, and None for what is missing."""
-    values = column.to_list()
-    return [
-        (round(value, DIGITS) if np.isfinite(value) else None)
-        if isinstance(value, float)
-        else (None if value is None else value)
-        for value in values
-    ]
+    """Columns of values that JSON knows: rounded numbers, text, and None for what is missing."""
+    plain = table.round(DIGITS).astype(object)
+    return {str(name): column.tolist() for name, column in plain.where(table.notna(), None).items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from figures.images import load_picture
+from figures.images import load_image
 from figures.registry import all_figures
 from figures.sources import RunFiles
 from probe.errors import ArtifactError, StageError
@@ -106,7 +106,7 @@ def image_pairs(files: RunFiles, *, n_pairs: int = N_PAIRS[0]) -> list[dict[str,
                 "seed": int(sides[0].loc[name, "seed"]),
                 **{
                     side: {
-                        "image": _thumbnail(load_picture(files.run / "images" / side / name)),
+                        "image": _thumbnail(load_image(files.run / "images" / side / name)),
                         "perceived": str(rows.loc[name, attribute]),
                     }
                     for side, rows in zip(("base", "moesd"), sides, strict=True)

@@ -16,10 +16,7 @@ FAILURES = {
     "overcorrected": ("Overcorrection", "occupations whose skew changes sign"),
     "explicit_changed": ("Interference", "images of explicit prompts that change"),
     "non_person_changed": ("Interference", "images of prompts without people that change"),
-    "overfit": (
-        "Overfitting",
-        "decrease of MAD on training less that on held-out occupations",
-    ),
+    "overfit": ("Overfitting", "decrease of MAD on training less that on held-out occupations"),
 }
 EFFECTS = {
     "subject_recognised": "Occupation recognised",

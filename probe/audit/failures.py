@@ -64,15 +64,16 @@ def mean_over(
     return {**asdict(found), "n_images": len(values)}
 
 
-def is_skewed(hits: Counts, n: Counts, fair: float) -> Mask:
-    """Find the subjects whose share is not a fair model's.
-
-    A subject is skewed if its number of hits lies outside the central 95 % of what a fair model,
-    Binomial(n, fair), would give at as many images.
-    """
+def fair_counts(n: Counts, fair: float) -> tuple[Counts, Counts]:
+    """Return the limits of the central 95 % of a fair model's counts, Binomial(n, fair)."""
     from scipy.stats import binom
 
-    low, high = binom.ppf(0.025, n, fair), binom.ppf(0.975, n, fair)
+    return binom.ppf(0.025, n, fair), binom.ppf(0.975, n, fair)
+
+
+def is_skewed(hits: Counts, n: Counts, fair: float) -> Mask:
+    """Find the subjects whose number of hits lies outside the limits of `fair_counts`."""
+    low, high = fair_counts(n, fair)
     result: Mask = (hits < low) | (hits > high)
     return result
 

@@ -123,6 +123,12 @@ def sketch() -> Callable[[Path], None]:
 
 
 @pytest.fixture
+def faithfulness() -> dict[str, Any]:
+    """How faithful the maps are, by method."""
+    return FIT["maps"]
+
+
+@pytest.fixture
 def run(tmp_path: Path, tables: dict[str, pd.DataFrame], quality: dict[str, Any]) -> Path:
     """A run folder with every table but no images; one prompt is hostile to HTML."""
     return _write_run(tmp_path / "run", tables, quality)

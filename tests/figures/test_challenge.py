@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from figures import challenge
 
@@ -26,11 +25,3 @@ def test_the_area_under_the_curve_is_written(tables):
         np.asarray(axes[0].collections[1].get_offsets()),
         tables["reliability"][["probability", "right"]],
     )
-
-
-@pytest.mark.parametrize("panel", [0, 1, 2])
-def test_levels_stand_in_their_order(tables, panel):
-    axes = challenge.specificity_levels(tables["levels"]).axes[panel]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "noun"]
-    for points in axes.collections[1::2]:  # seen, fresh
-        np.testing.assert_allclose(np.asarray(points.get_offsets())[:, 1], [0.9, 0.8])

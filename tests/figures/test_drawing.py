@@ -93,7 +93,7 @@ def test_an_unknown_figure_or_format_is_answered_with_the_known_ones(run):
         draw(run, "chart")
     with pytest.raises(ValueError, match="choose from pdf, png, svg"):
         draw(run, "bias_score", formats=["gif"])
-    with pytest.raises(ValueError, match="no style is called 'loud'; choose from paper, talk"):
+    with pytest.raises(ValueError, match="no style is named 'loud'; choose from paper, talk"):
         draw(run, "bias_score", style="loud")
 
 

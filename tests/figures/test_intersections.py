@@ -16,7 +16,7 @@ def test_every_cell_is_a_row_and_stands_at_its_share_of_what_is_fair(cells):
     figure = cell_shares(cells)
     assert [len(axes.get_yticks()) for axes in figure.axes] == [4, 8]
     for axes, (_, rows) in zip(figure.axes, cells.groupby("intersection"), strict=True):
-        for points, side in zip(axes.collections[1::2], ("base", "moesd"), strict=True):
+        for points, side in zip(axes.collections[1::3], ("base", "moesd"), strict=True):
             of_side = rows[rows["side"] == side]
             expected = of_side["share"] / of_side["fair"]
             np.testing.assert_allclose(points.get_offsets()[:, 0], expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from figures.levels import levels_in_pictures
+from figures.levels import levels_in_pictures, specificity_levels
 from figures.sources import RunFiles
 
 LEVELS = ["none", "name", "pronoun", "hint", "adjective", "noun"]
@@ -43,3 +43,11 @@ def test_points_stand_at_their_level_with_their_value(table):
 def test_a_table_of_one_kind_of_occupation_has_one_row_of_panels(table):
     assert len(levels_in_pictures(table[table["split"] != "held_out"]).axes) == 3
     assert len(levels_in_pictures(table[table["split"] == "all"]).axes) == 3
+
+
+@pytest.mark.parametrize("panel", [0, 1, 2])
+def test_levels_stand_in_their_order(tables, panel):
+    axes = specificity_levels(tables["levels"]).axes[panel]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "noun"]
+    for points in axes.collections[1::2]:  # seen, fresh
+        np.testing.assert_allclose(np.asarray(points.get_offsets())[:, 1], [0.9, 0.8])

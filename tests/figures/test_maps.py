@@ -12,8 +12,8 @@ def legend_of(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_the_map_has_a_panel_a_method_and_every_prompt_in_each(tables):
-    figure = maps.prompt_map(tables["map"])
+def test_the_map_has_a_panel_a_method_and_every_prompt_in_each(tables, faithfulness):
+    figure = maps.prompt_map(tables["map"], faithfulness)
     panels = [axes for axes in figure.axes if axes.get_title(loc="left") in ("PCA", "UMAP")]
     assert len(panels) == 2
     for axes, method in zip(panels, ("pca", "umap"), strict=True):
@@ -22,8 +22,8 @@ def test_the_map_has_a_panel_a_method_and_every_prompt_in_each(tables):
         np.testing.assert_allclose(np.sort(points, axis=0), np.sort(expected, axis=0))
 
 
-def test_neutral_prompts_carry_the_share_of_women_as_colour(tables):
-    axes = maps.prompt_map(tables["map"], methods=["pca"]).axes[0]
+def test_neutral_prompts_carry_the_share_of_women_as_colour(tables, faithfulness):
+    axes = maps.prompt_map(tables["map"], {"pca": faithfulness["pca"]}).axes[0]
     shares = [dots.get_array() for dots in axes.collections if dots.get_array() is not None]
     neutral = tables["map"].query("group == 'neutral'")["share_women"]
     np.testing.assert_allclose(np.concatenate(shares), neutral)
@@ -59,12 +59,12 @@ def test_the_regression_line_is_that_of_least_squares():
             "bias_score": 1 - 2 * share,
         }
     )
-    line = bias_scores.bias_score_against_share(subjects).axes[0].lines[0]
+    line = bias_scores.bias_score_against_share(subjects, interval=(-1, -1)).axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), [1.0, -1.0])
 
 
 def test_held_out_occupations_are_drawn_hollow(tables):
-    axes = bias_scores.bias_score_against_share(tables["subjects"]).axes[0]
+    axes = bias_scores.bias_score_against_share(tables["subjects"], interval=(-1, -1)).axes[0]
     hollow = next(dots for dots in axes.collections if dots.get_label() == "held out")
     np.testing.assert_allclose(hollow.get_facecolor(), [[1, 1, 1, 1]])
     assert len(hollow.get_offsets()) == 12
@@ -86,10 +86,10 @@ def test_a_correction_that_does_nothing_stays_on_the_diagonal(tables):
         np.testing.assert_allclose(*dots.get_offsets().T)
 
 
-def test_drawing_does_not_modify_the_data(tables):
+def test_drawing_does_not_modify_the_data(tables, faithfulness):
     before = {name: table.copy() for name, table in tables.items()}
-    maps.prompt_map(tables["map"])
+    maps.prompt_map(tables["map"], faithfulness)
     maps.shift_arrows(tables["map"])
-    bias_scores.bias_score_against_share(tables["subjects"])
+    bias_scores.bias_score_against_share(tables["subjects"], interval=(-1, -1))
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, before[name])

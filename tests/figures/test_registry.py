@@ -65,7 +65,7 @@ def test_every_figure_reads_files_that_are_known_and_has_a_caption_and_a_section
 def test_a_figure_of_a_study_that_was_not_run_is_left_out(sketched_run, monkeypatch):
     monkeypatch.setattr(registry, "_FIGURES", dict(registry._FIGURES))
     monkeypatch.setitem(SOURCES, "absent", SOURCES["map"])  # removed again after the test
-    absent = add_source("absent", "column")
+    absent = add_source("absent")
     registry.table_figure("later", reads=absent, caption="c.", alt="a")(lambda table: None)
     assert "map" in drawable(RunFiles(sketched_run))
     assert "later" not in drawable(RunFiles(sketched_run))

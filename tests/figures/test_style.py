@@ -11,7 +11,6 @@ from figures.gate import gate_confusion
 from figures.style import (
     COLUMN,
     OKABE_ITO,
-    RC,
     WIDTHS,
     StyledFigure,
     colors_for,
@@ -83,7 +82,6 @@ def test_a_notebook_shows_a_figure_at_a_hundred_dots_an_inch():
 def test_a_pdf_embeds_truetype_fonts_and_no_type_3():
     page = io.BytesIO()
     one_line().savefig(page, format="pdf")
-    assert RC["pdf.fonttype"] == 42
     assert b"/Type3" not in page.getvalue()
     assert b"/FontFile2" in page.getvalue()
 

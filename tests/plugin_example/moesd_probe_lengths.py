@@ -49,7 +49,7 @@ class Lengths(Study):
 
 @table_figure(
     "lengths",
-    reads=add_source("lengths", "pair distance"),
+    reads=add_source("lengths"),
     caption="Distance between the male and the female prompt of each pair.",
     alt="Histogram of distances.",
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import figures.methods  # noqa: F401 - registers its sources
+import figures.tradeoff  # noqa: F401 - registers its sources
 from cli.main import main
 from figures.drawing import draw
 from figures.report.optional import methods
