@@ -319,7 +319,7 @@ def test_an_unknown_concept_says_which_there_are(run):
             "one pair",
         ),
         ('["young", "youthful"]\nold', "[]\nold", "groups.young is []"),
-        ('"aged"]', '"young"]', "groups.old has 'young'"),
+        ('"aged"]', '"young"]', "groups has 'young' twice"),
         ('"age"', '"!!!"', "cannot be that of a file"),
         ('"age"', '"age', "is not TOML"),
     ],

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from probe.errors import DataError
 from probe.text.concepts import FOLDER, Concept, Target, concept_names
@@ -143,42 +141,33 @@ def test_the_shares_of_gender_are_those_of_the_lexicon():
 
 
 def test_gender_points_to_male_as_every_direction_does():
-    assert Concept.load("gender").pair_groups == ("male", "female")
+    assert list(Concept.load("gender").groups) == ["male", "female"]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "found", "needed"),
     [
         ('name = "age"\n', "", "name is missing", "a string that is not empty"),
-        ('"age"', "3", "name is 3", "a string"),
         ("templates", "template", "template is unknown (did you mean 'templates'?)", "one of name"),
         (', ["youthful", "elderly"]', "", "pairs has one pair only", "at least two"),
         ('["young", "old"]', '["young", "olt"]', "(did you mean 'old'?)", "words of the groups"),
         ('["young", "old"]', '["old", "young"]', "pairs[0] joins 'old'", "the order of [groups]"),
         ('["young", "old"]', '["young", "youthful"]', "joins 'young' and 'young'", "two groups"),
-        ('["young", "old"]', '["young", "elderly"]', "pairs[1] has 'elderly'", "each word once"),
+        ('["young", "old"]', '["young", "elderly"]', "pairs has 'elderly' twice", "each name once"),
         ('["young", "old"]', '["young"]', "pairs[0] is ['young']", "a list of two words"),
-        ('["young", "old"]', "4", "pairs[0] is 4", "a list of two words"),
         ('young = ["young", "youthful"]', "young = []", "groups.young is []", "a list of strings"),
-        ('young = ["young", "youthful"]', 'young = "a"', "groups.young is 'a'", "a list of"),
         ('young = ["young", "youthful"]', "", "groups has 1 groups", "at least two"),
-        ('"youthful"]\n', '"Old"]\n', "groups.old has 'old', which is in 'young'", "each word in"),
-        ('    "aged"', "    7", "groups.old[2] is 7", "a string"),
-        ('    "aged"', '    ""', "groups.old[2] is ''", "a string that is not empty"),
+        ('"youthful"]\n', '"Old"]\n', "groups has 'old' twice", "each name once"),
         ('    "aged"', '    "old"', "groups.old has 'old' twice", "each name once"),
         ("young = [", "neutral = [", "groups.neutral", "another name"),
         ("young = [", "pairs = [", "groups.pairs", "keys such as pairs stand above [groups]"),
         ("a {target}", "a person", "templates[2] is 'a person' with the slots []", "{word}, {tar"),
-        ("a {target}", "a {job}", "the slots ['job']", "{word}, {target} or one of each"),
         ("a {target}", "{word}, a {word}", "the slots ['word', 'word']", "one of each"),
         ("old = 0.25", "old = 1.25", "targets.auditor.old is 1.25", "a number from 0 to 1"),
-        ("old = 0.25", "old = -0.1", "is -0.1", "a number from 0 to 1"),
-        ("old = 0.25", "old = nan", "is nan", "a number from 0 to 1"),
-        ("old = 0.25", "old = true", "is True", "a number from 0 to 1"),
         ("old = 0.25", "olde = 0.25", "auditor.olde is unknown (did you mean 'old'?)", "young or"),
         ("old = 0.25", "old = 0.6, young = 0.6", "add up to 1.2", "at most 1"),
         ("auditor = { old = 0.25 }", "auditor = 0.25", "targets.auditor is 0.25", "a table"),
-        ("auditor = ", "Aged = ", "targets has 'Aged', a word of 'old'", "words of no group"),
+        ("auditor = ", "Aged = ", "targets has 'Aged'", "words that are in no group"),
         ('"truck driver"', "Auditor", "targets has 'Auditor' twice", "each name once"),
     ],
 )
@@ -220,59 +209,33 @@ def test_an_unknown_name_and_a_missing_file_are_refused(tmp_path):
 
 def test_words_are_found_exactly_then_without_regard_to_case_and_underscores(load):
     names = ["Young", "young", "OLD", "old ", "Elderly", "Truck_Driver", "auditor"]
-    rows = load().rows(vectors_of(names))
-    assert rows.names == {
+    assert load().names_in(vectors_of(names)) == {
         "young": "young",
         "old": "OLD",
         "elderly": "Elderly",
         "auditor": "auditor",
         "truck driver": "Truck_Driver",
     }
-    assert {group: found.tolist() for group, found in rows.groups.items()} == {
-        "young": [1],
-        "old": [2, 4],
-    }
-    assert rows.targets == {"auditor": 6, "truck driver": 5}
-    assert [found.tolist() for found in rows.pairs] == [[1], [2]]
-    assert rows.missing == ("youthful", "aged")
-    assert rows.summary() == (
-        "1 of young, 2 of old, 1 pairs, 2 targets among the names; missing: 'youthful', 'aged'"
-    )
-
-
-@given(order=st.permutations(["youthful", "young", "aged", "elderly", "old", "auditor", "other"]))
-def test_rows_follow_their_names_in_any_order(order):
-    concept = Concept("age", {"young": ("young", "youthful"), "old": ("old", "elderly", "aged")})
-    vectors = vectors_of(order)
-    for group, rows in concept.rows(vectors).groups.items():
-        assert tuple(vectors.names[row] for row in rows) == concept.groups[group]
 
 
 def test_a_group_without_a_word_left_is_refused(load):
     with pytest.raises(DataError, match=r"words\.txt has none of the words of group 'young'"):
-        load().rows(vectors_of(["old", "elderly"]))
+        load().names_in(vectors_of(["old", "elderly"]))
 
 
 def test_two_words_that_are_one_name_are_refused():
     concept = Concept("k", {"a": ("old man",), "b": ("old_man",)})
     with pytest.raises(DataError, match=r"'old man' and 'old_man' .* are both the name 'Old_Man'"):
-        concept.rows(vectors_of(["Old_Man", "x"]))
+        concept.names_in(vectors_of(["Old_Man", "x"]))
 
 
 @pytest.mark.real
 def test_gender_is_found_in_the_real_embeddings_of_clip(real_data):
     folder = real_data / "detic"
     vectors = read_vectors(folder / "oid_clip_a+cname.npy", names=folder / "oid_categories.csv")
-    rows = Concept.load("gender").rows(vectors)
-    assert rows.names == {
-        "man": "Man",
-        "boy": "Boy",
-        "woman": "Woman",
-        "girl": "Girl",
-    }
-    (man, boy), (woman, girl) = (
-        vectors.select([vectors.names[row] for row in found]).unit() for found in rows.pairs
-    )
+    names = Concept.load("gender").names_in(vectors)
+    assert names == {"man": "Man", "boy": "Boy", "woman": "Woman", "girl": "Girl"}
+    man, boy, woman, girl = vectors.select(["Man", "Boy", "Woman", "Girl"]).unit()
     one, two = man - woman, boy - girl
     cosine = one @ two / (np.linalg.norm(one) * np.linalg.norm(two))
     assert cosine == pytest.approx(0.650, abs=5e-4)

@@ -94,7 +94,7 @@ vectors = NamedVectors(names, rows, "made")
 for name in ("a.npy", "a.npz", "a.safetensors", "a.parquet", "a.jsonl"):
     write_vectors(vectors, folder / name)
     assert read_vectors(folder / name).hash == vectors.hash
-concept.rows(vectors)
+concept.names_in(vectors)
 concept.prompts().table.to_csv(folder / "a.csv")
 read_prompts(folder / "a.csv", column="prompt")
 assert not [name for name in ("torch", "transformers", "sklearn") if name in sys.modules]

@@ -16,9 +16,10 @@ from probe.run.folder import Run
 from probe.run.imported_vectors import imported_rows, imported_vectors
 from probe.text.concepts import Concept
 from probe.text.prompts import COLUMNS, PromptSet
+from probe.text.vectors import listed
 
 if TYPE_CHECKING:
-    from probe.text.concepts.prompts import ConceptPrompts
+    from probe.text.concept_prompts import ConceptPrompts
     from probe.text.embeddings import EmbeddingStore
 
 STORE = "embeddings/concepts"
@@ -71,19 +72,21 @@ def concept_hash(concept: Concept) -> str:
 
 def _imported(run: Run, concept: Concept) -> ConceptWords:
     vectors = imported_vectors(run)
-    found = concept.rows(vectors)
-    unit = imported_rows(run, vectors, list(found.names.values())).unit()
-    pairs = tuple(pair for pair in concept.pairs if all(word in found.names for word in pair))
+    names = concept.names_in(vectors)
+    unit = imported_rows(run, vectors, list(names.values())).unit()
+    targets = [target.name for target in concept.targets]
+    words = [word for members in concept.groups.values() for word in members]
+    missing = [word for word in (*words, *targets) if word not in names]
     return ConceptWords(
         groups={
-            group: tuple(word for word in words if word in found.names)
-            for group, words in concept.groups.items()
+            group: tuple(word for word in members if word in names)
+            for group, members in concept.groups.items()
         },
-        targets=tuple(found.targets),
-        vectors=dict(zip(found.names, unit, strict=True)),
-        pairs=pairs,
+        targets=tuple(name for name in targets if name in names),
+        vectors=dict(zip(names, unit, strict=True)),
+        pairs=tuple(pair for pair in concept.pairs if all(word in names for word in pair)),
         n_prompts=len(unit),
-        note=found.summary() if found.missing else "",
+        note=f"not among the imported vectors: {listed(missing)}" if missing else "",
     )
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.errors import DataError
 from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable, either, shown
-from probe.text.concepts.matching import ConceptRows
-from probe.text.concepts.words import ConceptWords, Target, groups_by_word
 
 if TYPE_CHECKING:
-    from probe.text.concepts.prompts import ConceptPrompts
+    from probe.text.concept_prompts import ConceptPrompts
     from probe.text.vectors import NamedVectors
 
-FOLDER = Path(__file__).parent.parent.parent / "data" / "concepts"
+FOLDER = Path(__file__).parent.parent / "data" / "concepts"
 """Concepts that are shipped with the package."""
 
 _KEYS = ("name", "groups", "pairs", "templates", "targets")
@@ -26,7 +25,17 @@ _SLOTS = (["word"], ["target"], ["target", "word"])
 _MOST = 1 + 1e-6  # shares that were rounded may add up to a little more
 
 
-class Concept(ConceptWords):
+@dataclass(frozen=True)
+class Target:
+    """A word whose association with the groups is measured, such as an occupation."""
+
+    name: str
+    shares: Mapping[str, float]
+    """Share of each group, from 0 to 1, where it is known, e.g. of the people in a job."""
+
+
+@dataclass(frozen=True)
+class Concept:
     """Words that distinguish K groups of people, and targets that may be associated with them.
 
     A file looks like this; all but ``name`` and ``groups`` may be left out::
@@ -43,6 +52,17 @@ class Concept(ConceptWords):
     ``{word}`` takes a word of a group, ``{target}`` a target, and "a {slot}" the article that its
     word needs. With figures, targets are a table: ``[targets]``, ``nurse = { female = 0.9 }``.
     """
+
+    name: str
+    groups: Mapping[str, tuple[str, ...]]
+    """Words of each of at least two groups; an axis points from the second to the first."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Words that differ in the concept alone; all pairs join the same two groups, and the first
+    word of each belongs to the group that comes first. Empty, or at least two."""
+    templates: tuple[str, ...] = ("{word}", "{target}")
+    targets: tuple[Target, ...] = ()
+    source: str = ""
+    """Name of the file, without its folder."""
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Concept:
@@ -77,24 +97,63 @@ class Concept(ConceptWords):
 
     def prompts(self) -> ConceptPrompts:
         """Put the words and targets into every template that fits: a table for an encoder."""
-        from probe.text.concepts.prompts import ConceptPrompts  # pandas
+        from probe.text.concept_prompts import ConceptPrompts  # pandas
 
         return ConceptPrompts.build(self)
 
-    def rows(self, vectors: NamedVectors) -> ConceptRows:
+    def names_in(self, vectors: NamedVectors) -> dict[str, str]:
         """Find the words and targets among the names of imported vectors.
+
+        A word matches the name that equals it; else the first that equals it without regard to
+        case and with ``_`` as a space, as word2vec writes phrases. In files of word2vec and GloVe
+        the first is the most frequent one.
+
+        Returns
+        -------
+        dict from str to str
+            Each word and target that was found, and its name in the file.
 
         Raises
         ------
         DataError
-            If no word of a group is among them.
+            If no word of a group is found, or two words match the same name.
         """
-        return ConceptRows.find(self, vectors)
+        loose: dict[str, str] = {}
+        for name in vectors.names:
+            loose.setdefault(_loose(name), name)
+        words = [*_group_of(self.groups), *(target.name for target in self.targets)]
+        found: dict[str, str] = {}
+        for word in words:
+            if (name := word if word in vectors.row_of else loose.get(_loose(word))) is not None:
+                found[word] = name
+        word_of: dict[str, str] = {}
+        for word, name in found.items():
+            if (other := word_of.setdefault(name, word)) != word:
+                raise DataError(
+                    f"{other!r} and {word!r} of concept {self.name!r} are both the name "
+                    f"{name!r} in {vectors.source}; leave one of them out"
+                )
+        for group, members in self.groups.items():
+            if found.keys().isdisjoint(members):
+                raise DataError(
+                    f"{vectors.source} has none of the words of group {group!r} of concept "
+                    f"{self.name!r} ({', '.join(members[:5])}); add words that it has"
+                )
+        return found
 
 
 def concept_names() -> list[str]:
     """Names of the concepts that are shipped."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def _loose(name: str) -> str:
+    return name.replace("_", " ").casefold()
+
+
+def _group_of(groups: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The group of every word."""
+    return {word: group for group, words in groups.items() for word in words}
 
 
 def _groups(file: TomlTable) -> dict[str, tuple[str, ...]]:
@@ -110,48 +169,36 @@ def _groups(file: TomlTable) -> dict[str, tuple[str, ...]]:
                 "above [groups]",
             )
     groups = {group: table.strings(group) for group in table.data}
-    group_of: dict[str, str] = {}
-    for group, words in groups.items():
-        for word in words:
-            if (other := group_of.setdefault(word.casefold(), group)) != group:
-                raise table.wrong(
-                    group, f"has {word!r}, which is in {other!r} too", "each word in one group"
-                )
+    file.distinct("groups", [word for words in groups.values() for word in words])
     return groups
 
 
 def _pairs(file: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, str], ...]:
-    found = file.data.get("pairs", [])
-    if not isinstance(found, list):
-        raise file.wrong("pairs", shown(found), "a list of pairs of words")
-    if len(found) == 1:
+    pairs = file.data.get("pairs", [])
+    if not isinstance(pairs, list):
+        raise file.wrong("pairs", shown(pairs), "a list of pairs of words")
+    if len(pairs) == 1:
         raise file.wrong("pairs", "has one pair only", "at least two, or none: one has no spread")
-    group_of, order = groups_by_word(groups), list(groups)
-    paired: set[str] = set()
-    for index, pair in enumerate(found):
+    group_of, order = _group_of(groups), list(groups)
+    joined: list[list[str]] = []
+    for index, pair in enumerate(pairs):
         key = f"pairs[{index}]"
         if not isinstance(pair, list) or len(pair) != 2:
             raise file.wrong(key, shown(pair), "a list of two words")
-        for word in pair:
-            if not isinstance(word, str) or word not in group_of:
-                raise file.wrong(
-                    key,
-                    f"has {word!r}, which is in no group{nearest(str(word), group_of)}",
-                    "words of the groups",
-                )
-            if word in paired:
-                raise file.wrong(key, f"has {word!r}, which is in another pair", "each word once")
-            paired.add(word)
-        joined = [group_of[word] for word in pair]
-        if order.index(joined[0]) >= order.index(joined[1]) or joined != [
-            group_of[word] for word in found[0]
-        ]:
+        for word in map(str, pair):
+            if word not in group_of:
+                known = f"has {word!r}, which is in no group{nearest(word, group_of)}"
+                raise file.wrong(key, known, "words of the groups")
+        joined.append([group_of[word] for word in pair])
+        first, second = joined[-1]
+        if joined[-1] != joined[0] or order.index(first) >= order.index(second):
             raise file.wrong(
                 key,
-                f"joins {joined[0]!r} and {joined[1]!r}",
+                f"joins {first!r} and {second!r}",
                 "pairs of the same two groups, in the order of [groups]",
             )
-    return tuple((first, second) for first, second in found)
+    file.distinct("pairs", [word for pair in pairs for word in pair])
+    return tuple((first, second) for first, second in pairs)
 
 
 def _templates(file: TomlTable, *, has_targets: bool) -> tuple[str, ...]:
@@ -180,13 +227,12 @@ def _targets(file: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> tuple[Ta
     else:
         table = file.table("targets")
         targets = [Target(name, _shares(table.table(name), groups)) for name in table.data]
-        file.distinct("targets", [target.name for target in targets])
-    group_of = {word.casefold(): group for word, group in groups_by_word(groups).items()}
-    for name in (target.name for target in targets):
-        if (group := group_of.get(name.casefold())) is not None:
-            raise file.wrong("targets", f"has {name!r}, a word of {group!r}", "words of no group")
-        if not name.strip():
-            raise file.wrong("targets", f"has {name!r}", "words")
+    names = [target.name for target in targets]
+    file.distinct("targets", names)
+    group_of = {word.casefold(): group for word, group in _group_of(groups).items()}
+    for name in names:
+        if not name.strip() or name.casefold() in group_of:
+            raise file.wrong("targets", f"has {name!r}", "words that are in no group")
     return tuple(targets)
 
 

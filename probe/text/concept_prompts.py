@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from probe.arrays import Indices
 from probe.errors import DataError
-from probe.io.artifacts import hash_parts
+from probe.text.concepts import Concept
 from probe.text.prompts import check_prompt
 from probe.text.templates import fill
-
-if TYPE_CHECKING:
-    from probe.text.concepts.words import ConceptWords
 
 NEUTRAL = "neutral"
 """Group of the prompts that say nothing of the concept; no group of a concept has this name."""
@@ -34,13 +31,13 @@ class ConceptPrompts:
     counterfactual of the other group, -1 for all others; ``template``; ``target`` (``""`` if it has
     none); and ``share_GROUP`` of the target for each group, from 0 to 1, NaN where it is not known.
     """
-    concept: ConceptWords
+    concept: Concept
 
     def __len__(self) -> int:
         return len(self.table)
 
     @classmethod
-    def build(cls, concept: ConceptWords) -> ConceptPrompts:
+    def build(cls, concept: Concept) -> ConceptPrompts:
         """Put every word and target of a concept into every template that fits.
 
         Raises
@@ -67,11 +64,6 @@ class ConceptPrompts:
         """The prompts, in the order of the table."""
         return [str(prompt) for prompt in self.table["prompt"]]
 
-    @property
-    def hash(self) -> str:
-        """Hash of the prompts and their columns."""
-        return hash_parts(self.table.to_csv(index=False, lineterminator="\n"))
-
     def groups(self) -> dict[str, Indices]:
         """Indices of each group, in the concept's order; neutral prompts are in none."""
         found = self.table["group"].to_numpy()
@@ -95,10 +87,9 @@ class ConceptPrompts:
                 f"concept {self.concept.name!r} has no pairs; add pairs to {self.concept.source}, "
                 "or use an estimator that needs groups only"
             )
-        ids, group = self.table["pair"].to_numpy(), self.table["group"].to_numpy()
-        first, second = (
-            np.flatnonzero((group == name) & (ids >= 0)) for name in self.concept.pair_groups
-        )
+        ids = self.table["pair"].to_numpy()
+        is_first = self.table["word"].isin([first for first, _ in self.concept.pairs]).to_numpy()
+        first, second = (np.flatnonzero((ids >= 0) & side) for side in (is_first, ~is_first))
         return first[np.argsort(ids[first])], second[np.argsort(ids[second])]
 
     def targets(self) -> dict[str, Indices]:
@@ -111,17 +102,16 @@ class ConceptPrompts:
         }
 
 
-def _rows(concept: ConceptWords) -> Iterator[tuple[Any, ...]]:
-    """Indices in the order of `COLUMNS`."""
+def _rows(concept: Concept) -> Iterator[tuple[Any, ...]]:
+    """Rows in the order of `COLUMNS`."""
     n_pairs = 0
     for template in concept.templates:
         names = [target.name for target in concept.targets] if "{target}" in template else [""]
-        if "{word}" not in template:
-            for name in names:
+        for name in names:
+            if "{word}" not in template:
                 prompt = fill(template, target=name)
                 yield prompt, concept.name, NEUTRAL, "", -1, template, name
-            continue
-        for name in names:
+                continue
             pair_of: dict[str, int] = {}
             for pair in concept.pairs:
                 pair_of |= dict.fromkeys(pair, n_pairs)
