@@ -118,14 +118,11 @@ class Concept:
         DataError
             If no word of a group is found, or two words match the same name.
         """
-        loose: dict[str, str] = {}
-        for name in vectors.names:
-            loose.setdefault(_loose(name), name)
+        loose = {_loose(name): name for name in reversed(vectors.names)}
+        exact = {name: name for name in vectors.names}
         words = [*_group_of(self.groups), *(target.name for target in self.targets)]
-        found: dict[str, str] = {}
-        for word in words:
-            if (name := word if word in vectors.row_of else loose.get(_loose(word))) is not None:
-                found[word] = name
+        matches = {word: exact.get(word) or loose.get(_loose(word)) for word in words}
+        found = {word: name for word, name in matches.items() if name is not None}
         word_of: dict[str, str] = {}
         for word, name in found.items():
             if (other := word_of.setdefault(name, word)) != word:
