@@ -93,5 +93,5 @@ def runs(runs: tuple[Path, ...], n_bootstrap: int, seed: int, as_json: bool) -> 
     from figures.text.comparison import runs_table
     from probe.run.compare.runs import compare_runs
 
-    answer = compare_runs(runs, resampling=Resampling(n_bootstrap, seed))
-    echo_json(answer.to_json()) if as_json else click.echo(runs_table(answer.to_json()))
+    found = compare_runs(runs, resampling=Resampling(n_bootstrap, seed))
+    echo_json(found) if as_json else click.echo(runs_table(found))

@@ -52,7 +52,7 @@ def methods_table(found: Found) -> str:
         "images an occupation"
     )
     if any(not of["keeps_explicit"] for of in methods):
-        lines.append("* not shown to keep explicit adherence within 1 point of the base model's")
+        lines.append("* not shown to keep explicit adherence within 10 points of the base model's")
     return "\n".join([*lines, *winners(found)])
 
 

@@ -41,7 +41,7 @@ def changes(found, side="base"):
 
 
 def test_a_run_and_its_copy_differ_in_nothing(finished_run, tmp_path):
-    found = compare_runs([finished_run, other(finished_run, tmp_path / "copy")]).figures
+    found = compare_runs([finished_run, other(finished_run, tmp_path / "copy")])
     assert {of["value"] for of in found["differences"]} == {0.0}
     assert {of["p_holm"] for of in found["differences"]} == {1.0}
     assert not any(found["missing"].values())
@@ -49,7 +49,7 @@ def test_a_run_and_its_copy_differ_in_nothing(finished_run, tmp_path):
 
 def test_the_difference_is_that_of_the_paired_counts(finished_run, tmp_path):
     second = other(finished_run, tmp_path / "fair", fair)
-    found = changes(compare_runs([finished_run, second]).figures)["all"]
+    found = changes(compare_runs([finished_run, second]))["all"]
     counts = []
     for folder in (finished_run, second):
         table, _ = read_table(folder / "evaluation/shares.parquet", kind="shares")
@@ -62,7 +62,7 @@ def test_the_difference_is_that_of_the_paired_counts(finished_run, tmp_path):
 
 
 def test_a_run_scores_what_evaluate_says_of_it(finished_run, tmp_path):
-    found = compare_runs([finished_run, other(finished_run, tmp_path / "copy")]).figures
+    found = compare_runs([finished_run, other(finished_run, tmp_path / "copy")])
     quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
     for side in ("base", "corrected"):
         known = quality[side]["mad"]
@@ -73,7 +73,7 @@ def test_a_run_scores_what_evaluate_says_of_it(finished_run, tmp_path):
 def test_holm_is_over_all_differences(finished_run, tmp_path):
     second = other(finished_run, tmp_path / "fair", fair)
     third = other(finished_run, tmp_path / "copy")
-    found = compare_runs([finished_run, second, third]).figures["differences"]
+    found = compare_runs([finished_run, second, third])["differences"]
     assert len(found) == 3 * 2 * 3  # pairs of runs, sides, splits
     p, adjusted = (np.array([of[key] for of in found]) for key in ("p", "p_holm"))
     assert (adjusted >= p).all()
@@ -83,9 +83,9 @@ def test_holm_is_over_all_differences(finished_run, tmp_path):
 def test_subjects_that_a_run_lacks_are_left_out_and_told(finished_run, tmp_path):
     less = other(finished_run, tmp_path / "less", lambda table: table[table["subject"] != "nurse"])
     result = compare_runs([less, finished_run])
-    assert result.figures["missing"] == {"less": ["nurse"], "run": []}
-    assert result.figures["n_subjects"] == 5
-    assert "left out, because less does not have them: nurse" in runs_table(result.figures)
+    assert result["missing"] == {"less": ["nurse"], "run": []}
+    assert result["n_subjects"] == 5
+    assert "left out, because less does not have them: nurse" in runs_table(result)
 
 
 def test_a_subject_that_a_run_has_on_one_side_only_is_left_out_and_told(finished_run, tmp_path):
@@ -93,14 +93,14 @@ def test_a_subject_that_a_run_has_on_one_side_only_is_left_out_and_told(finished
         return table[(table["side"] == "base") | (table["subject"] != "nurse")]
 
     half = other(finished_run, tmp_path / "half", without)
-    found = compare_runs([finished_run, half]).figures
+    found = compare_runs([finished_run, half])
     assert found["missing"]["half"] == ["nurse"]
     assert {of["n"] for of in found["differences"] if of["split"] == "all"} == {5}
 
 
 def test_runs_of_one_name_are_told_apart(finished_run, tmp_path):
     first, second = (other(finished_run, tmp_path / name / "run") for name in "ab")
-    names = [of["name"] for of in compare_runs([first, second]).figures["runs"]]
+    names = [of["name"] for of in compare_runs([first, second])["runs"]]
     assert names == [first.as_posix(), second.as_posix()]
 
 
@@ -115,7 +115,9 @@ def test_runs_that_cannot_be_compared_are_refused(finished_run, tmp_path):
     with pytest.raises(DataError, match="share 1 subjects"):
         compare_runs([finished_run, few])
     boys = other(finished_run, tmp_path / "boys", lambda of: of.replace({"value": {"man": "boy"}}))
-    with pytest.raises(DataError, match="know gender as boy, woman; man, woman; needed the same"):
+    with pytest.raises(
+        DataError, match="know the attribute as boy, woman; man, woman; needed the same"
+    ):
         compare_runs([finished_run, boys])
     age = other(finished_run, tmp_path / "age")
     quality, made = read_json(age / "evaluation/quality.json", kind="quality")
@@ -129,7 +131,6 @@ def test_the_command_prints_json(finished_run, tmp_path):
     arguments = ["compare", "runs", str(finished_run), str(second), "--n-bootstrap", "50", "--json"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    assert (
-        json.loads(result.stdout)
-        == compare_runs([finished_run, second], resampling=Resampling(50)).figures
+    assert json.loads(result.stdout) == compare_runs(
+        [finished_run, second], resampling=Resampling(50)
     )

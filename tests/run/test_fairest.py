@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
-from probe.run.compare.fairest import compare_with_fairest, keeps
+from probe.run.compare.measurement import compare_with_fairest, keeps, ranked
 from probe.stats.equivalence import equivalence_p, noninferiority_p
 from probe.stats.resampling import Resampling
 
@@ -62,25 +61,29 @@ def test_a_method_that_loses_what_must_be_kept_is_never_the_fairest():
     assert compare_with_fairest(counts, [], resampling=FEW)["fairest"] is None
 
 
-def share(values):
-    return pd.Series(values, index=[f"job {number}" for number in range(len(values))])
-
-
 @pytest.mark.parametrize(
-    ("change", "is_kept"), [([0.0] * 12, True), ([-0.1] * 12, False), ([0.0, 0.0, 0.0], False)]
+    ("change", "is_kept"), [([0.0] * 29, True), ([0.0] * 28, False), ([-0.1] * 40, False)]
 )
 def test_what_is_kept_is_shown_and_not_assumed(change, is_kept):
-    base = share([1.0] * len(change))
-    found = keeps(base, base + share(change), margin=0.01, resampling=FEW)
+    found = keeps(np.array(change), resampling=FEW)
     assert found["is_kept"] is is_kept
     assert found["n"] == len(change)
 
 
+@pytest.mark.parametrize("n", [2, 12, 40])
+def test_where_nothing_differs_compare_and_evaluate_decide_by_one_rule(n):
+    """`keeps` took the sign test, 2^-n, where `evaluate` took the bound of a share."""
+    nothing = np.zeros(n)
+    found = keeps(nothing, margin=0.05, resampling=FEW)
+    assert found["p_noninferior"] == equivalence_p(nothing, 0.05, bounds=(-1.0, 1.0))
+    assert found["p_noninferior"] == pytest.approx(min(0.5, 0.95**n))
+    assert (found["p_noninferior"] <= 0.025) == (found["low"] > -0.05)
+
+
 def test_a_loss_in_one_occupation_of_forty_is_not_shown_to_be_within_a_point():
-    base = share([1.0] * 40)
-    lost = base.copy()
-    lost.iloc[0] = 0.7  # on average 0.75 points, and no more than one occupation knows of it
-    assert not keeps(base, lost, margin=0.01, resampling=FEW)["is_kept"]
+    lost = np.zeros(40)
+    lost[0] = -0.3  # on average 0.75 points, and no more than one occupation knows of it
+    assert not keeps(lost, margin=0.01, resampling=FEW)["is_kept"]
 
 
 def test_noninferiority_is_one_of_the_two_tests_of_equivalence():
@@ -88,3 +91,11 @@ def test_noninferiority_is_one_of_the_two_tests_of_equivalence():
     one = noninferiority_p(change, 0.05)
     assert one == pytest.approx(ttest_1samp(change, -0.05, alternative="greater").pvalue)
     assert equivalence_p(change, 0.05) == max(one, noninferiority_p(-change, 0.05))
+
+
+def test_methods_that_lose_explicit_prompts_are_ranked_last():
+    methods = [
+        {"name": name, "keeps_explicit": keeps, "mad": {"value": mad}}
+        for name, keeps, mad in (("a", False, 0.0), ("b", True, 0.2), ("c", True, 0.1))
+    ]
+    assert [of["name"] for of in ranked(methods)] == ["c", "b", "a"]

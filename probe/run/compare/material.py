@@ -1,4 +1,4 @@
-"""What all methods of a run share: one model, one plan of pictures, one evaluator."""
+"""What all methods of a run share: one model, one plan of images, one evaluator."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from probe.arrays import Float32
 from probe.audit.fairness import count_labels
 from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FOLDER = "comparison"
 REFERENCE = "reference"
 N_TRIAL = 6
-"""Pictures of each training occupation that a method may look at for each of its settings."""
+"""Images of each training occupation that a method may look at for each of its settings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Bench:
 
     @cached_property
     def plan(self) -> GenerationPlan:
-        """The pictures that every method makes; those of ``generate`` if there are as many."""
+        """The images that every method generates; those of ``generate`` if there are as many."""
         return GenerationPlan.build(
             self.run.lexicon, n_images=self.n_images, seed=self.run.config.generate.seed
         )
@@ -65,17 +65,13 @@ class Bench:
 
     @cached_property
     def classifier(self) -> AttributeClassifier | FaceClassifier:
-        """Who looks at the pictures."""
+        """The classifier that labels the images."""
         return evaluators.load_classifier(self.run)
 
     @cached_property
     def clip(self) -> ClipScorer:
-        """Who compares them with their prompts."""
+        """The CLIP that compares images with prompts."""
         return evaluators.load_clip(self.run)
-
-    def open_models(self) -> None:
-        """Open every model now, so that what is timed afterwards opens none."""
-        _ = self.pipeline, self.encoder, self.classifier, self.clip
 
     @cached_property
     def known(self) -> dict[str, torch.Tensor]:
@@ -85,22 +81,20 @@ class Bench:
     @property
     def made_from(self) -> str:
         """Hash of what all methods share."""
-        run = self.run
+        run, config = self.run, self.run.config
+        folders = evaluators.classifier_folder(run), evaluators.clip_folder(run)
         return hash_parts(
             "bench",
             run.revision,
             lexicon_line(run.lexicon),
-            settings_line(run.config.generate, without=("n_images", "batch_size", "routing")),
+            settings_line(config.generate, without=("n_images", "batch_size", "routing")),
             f"n={self.n_images}",
-            evaluators.evaluators_line(
-                run, evaluators.classifier_folder(run), evaluators.clip_folder(run)
-            )
-            + evaluators.faces_line(run),
-            f"{run.config.evaluate.attribute} {run.config.evaluate.female}",
+            evaluators.evaluators_line(run, *folders) + evaluators.faces_line(run),
+            f"{config.evaluate.attribute} {config.evaluate.female}",
         )
 
     def folder(self, name: str) -> Path:
-        """Where a method's pictures and what was seen in them stand."""
+        """Folder of a method's images and labels."""
         return self.run.folder / FOLDER / name
 
     def make(
@@ -113,7 +107,7 @@ class Bench:
         known: dict[str, torch.Tensor] | None = None,
         label: str = "",
     ) -> pd.DataFrame:
-        """Make pictures with the settings of the run; those that are there are not made again."""
+        """Generate the images of a plan that are not there, with the settings of the run."""
         return draw_pictures(
             self.run,
             self.pipeline,
@@ -126,7 +120,7 @@ class Bench:
         )
 
     def material(self, name: str) -> Material:
-        """What a method may learn from; its trial pictures stand in its own folder."""
+        """What a method may learn from; its trial images are in its own folder."""
         from probe.baselines.method import Material
 
         return Material(
@@ -140,11 +134,11 @@ class Bench:
         )
 
     def clean(self, name: str) -> None:
-        """Remove the trial pictures of a method that has been made."""
+        """Remove the trial images of a method that has been made."""
         shutil.rmtree(self.folder(name) / "trial", ignore_errors=True)
 
-    def _examples(self) -> tuple[npt.NDArray[np.float32], list[str]]:
-        """The pictures that the experts are trained on, made if they are not there."""
+    def _examples(self) -> tuple[Float32, list[str]]:
+        """The images that the experts are trained on, generated if they are not there."""
         from probe.moesd.examples import Examples
         from probe.run.training_examples import make_examples
 
@@ -156,8 +150,10 @@ class Bench:
     def _try_out(self, intervention: Intervention, folder: Path) -> Trial:
         from probe.baselines.method import Trial
 
-        plan, config = self._trial_plan, self.run.config.evaluate
-        table = self.make(plan, folder, intervention, known=self.known, label="trial pictures")
+        config = self.run.config.evaluate
+        table = self.make(
+            self._trial_plan, folder, intervention, known=self.known, label="trial images"
+        )
         seen = self.classifier.label([folder / name for name in table["file_name"]])
         values = self.classifier.attributes[config.attribute]
         subjects, counts = count_labels(
@@ -166,14 +162,11 @@ class Bench:
         n_seen = counts.sum(axis=1)
         known = np.flatnonzero(n_seen)
         shares = counts[known, values.index(config.female)] / n_seen[known]
-        return Trial(tuple(subjects[row] for row in known), shares, self._recognised(seen, table))
-
-    def _recognised(self, seen: pd.DataFrame, table: pd.DataFrame) -> float:
-        if (
-            evaluators.SUBJECT not in seen
-        ):  # CLIP would have to be asked; then no setting is refused
-            return 1.0
-        return float((seen[evaluators.SUBJECT].to_numpy() == table["subject"].to_numpy()).mean())
+        recognised = 1.0  # a classifier that knows no subjects refuses no setting
+        if evaluators.SUBJECT in seen:
+            is_recognised = seen[evaluators.SUBJECT].to_numpy() == table["subject"].to_numpy()
+            recognised = float(is_recognised.mean())
+        return Trial(tuple(subjects[row] for row in known), shares, recognised)
 
     @cached_property
     def _training_words(self) -> Lexicon:
@@ -186,39 +179,25 @@ class Bench:
     def _trial_plan(self) -> GenerationPlan:
         seed = int(hash_parts("trials", str(self.run.config.train.seed))[:8], 16)
         table = GenerationPlan.build(self.run.lexicon, n_images=N_TRIAL, seed=seed).table
-        seen = [job.name for job in self._training_words.occupations if not job.held_out]
-        is_wanted = (table["kind"] == "neutral") & table["subject"].isin(seen)
+        trained = [job.name for job in self._training_words.occupations if not job.held_out]
+        is_wanted = (table["kind"] == "neutral") & table["subject"].isin(trained)
         return GenerationPlan(table[is_wanted].reset_index(drop=True))
 
 
 def reference_plan(plan: GenerationPlan, *, seed: int) -> GenerationPlan:
-    """Plan pictures to compare with: explicit prompts in place of neutral ones, by other noise.
+    """Plan images to compare with: explicit prompts in place of neutral ones, by other noise.
 
-    As many as the neutral pictures of each occupation, women and men in turn, and as many of each
-    object as there are.
+    As many as the neutral images of each occupation, women and men in turn, and the objects'.
     """
     table = plan.table
-    neutral = table[table["kind"] == "neutral"]
-    explicit = {
-        key: rows["prompt"].unique().tolist()
-        for key, rows in table.groupby(["subject", "kind"])
-        if key[1] in ("female", "male")
-    }
-    rows: list[dict[str, Any]] = []
-    for number, row in enumerate(neutral.itertuples()):
-        kind = ("female", "male")[number % 2]
-        prompts = explicit[row.subject, kind]
-        prompt = prompts[number // 2 % len(prompts)]
-        rows.append(
-            {
-                "kind": kind,
-                "subject": row.subject,
-                "prompt": prompt,
-                "seed": row.seed,
-                "file_name": row.file_name,
-            }
-        )
-    rows += table[table["kind"] == "object"].to_dict("records")
-    other = pd.DataFrame(rows, columns=list(table.columns))
+    explicit = table.groupby(["subject", "kind"])["prompt"].unique()
+    neutral = table[table["kind"] == "neutral"].reset_index(drop=True)
+    kinds = np.where(neutral.index % 2 == 0, "female", "male")
+    prompts = []
+    for number, (subject, kind) in enumerate(zip(neutral["subject"], kinds, strict=True)):
+        wordings = explicit[subject, kind]
+        prompts.append(wordings[number // 2 % len(wordings)])
+    people = neutral.assign(kind=kinds, prompt=prompts)
+    other = pd.concat([people, table[table["kind"] == "object"]], ignore_index=True)
     noise = [int(hash_parts("reference", str(seed), str(known))[:8], 16) for known in other["seed"]]
     return GenerationPlan(other.assign(seed=noise))

@@ -1,4 +1,4 @@
-"""From what was seen in a method's pictures to the figures by which methods are compared."""
+"""The figures by which methods are compared, and the fairest of the methods that are usable."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from probe.arrays import Counts
-from probe.audit import failures
+from probe.audit.failures import mean_over, share_over
 from probe.audit.fairness import count_labels, fairness_figures, paired_difference
 from probe.audit.missing_label_bounds import is_seen
 from probe.errors import DegenerateDataError
 from probe.images.quality.kid import kid
-from probe.run.compare.fairest import compare_with_fairest, keeps
 from probe.run.compare.methods import BASE, ORACLE
 from probe.run.compare.pictures import Seen
 from probe.run.evaluation.equivalence import like_for_like, over_captions
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
+from probe.stats.equivalence import noninferiority_p
+from probe.stats.mean import mean_test
 from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
@@ -29,8 +31,11 @@ SPLITS = {
     "mad_held_out": ("held_out",),
 }
 """Figures of fairness, and the occupations that each is over."""
-ADHERENCE_MARGIN = 0.01
-"""Largest loss of explicit adherence that does not matter; our choice."""
+MARGIN = 0.1
+"""Largest loss of adherence or recognition that is accepted; our choice. Where nothing is lost, 29
+occupations are needed to show that no more than this is lost: 0.9^29 < 0.05."""
+LEVEL = 0.05
+UNIT = "occupations"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,65 +49,44 @@ class MethodEvaluator:
     asked: Mapping[str, str]
     """Kind of explicit prompt -> the value that it asks for."""
     resampling: Resampling
-    recognition_margin: float = 0.05
-    """Largest loss of the share of pictures recognised that does not matter."""
 
     def figures(self, name: str, seen: Seen) -> Found:
         """Every figure of one method.
 
-        ``kid`` compares neutral pictures with the reference's balanced ones, ``non_person_kid``
-        those of objects. Both sets hold as many pictures of each subject, which no two samples at
-        random do, so pictures as good as the reference's score a little below 0: read a method's
-        value beside the oracle's.
+        ``kid`` compares neutral images with the reference's balanced ones. Both sets hold as many
+        images of each subject, which no two random samples do, so images as good as the
+        reference's score a little below 0: compare a method's value with the oracle's.
         """
-        table = seen.labels
-        neutral = table["kind"] == "neutral"
-        is_same = self._is_same(table)
-        is_missed = ~is_seen(table[neutral], self.attribute)
-        missing = failures.share_over(table.loc[neutral, "subject"], is_missed)
-        fairness = {figure: self._fairness(table, splits) for figure, splits in SPLITS.items()}
-        before, after = self._counts(self.base.labels), self._counts(table)
+        base, table = self.base.labels, seen.labels
+        neutral = table[table["kind"] == "neutral"]
+        explicit, things = self._explicit(table), table[table["kind"] == "object"]
+        is_same = table["key"] == table["file_name"].map(base.set_index("file_name")["key"])
+        is_missed = ~is_seen(neutral, self.attribute)
+        drawing: Found = {"resampling": self.resampling}
+        before, after = self._counts(base), self._counts(table)
         both = before.any(axis=1) & after.any(axis=1)
-        change = paired_difference(
-            before[both],
-            after[both],
-            resampling=self.resampling,
-            unit="occupations",
-        )
-        asked_for, kept = self._explicit(table), self._kept(table)
-        adherent = failures.share_over(asked_for["subject"], self._is_adherent(asked_for))
-        thing, explicit = table["kind"] == "object", table["kind"].isin(list(self.asked))
+        kept = self._kept(table)
         return {
             "name": name,
-            **fairness,
-            "difference": asdict(change),
-            "explicit_adherence": adherent,
+            **{
+                figure: self._fairness(table[table["split"].isin(splits)])
+                for figure, splits in SPLITS.items()
+            },
+            "difference": asdict(
+                paired_difference(before[both], after[both], unit=UNIT, **drawing)
+            ),
+            "explicit_adherence": share_over(explicit["subject"], self._is_adherent(explicit)),
             "keeps_explicit": name == BASE or kept["explicit_adherence"]["is_kept"],
             "kept": kept,
-            "explicit_changed": failures.share_over(
-                table.loc[explicit, "subject"], ~is_same[explicit]
+            "subject_recognised": share_over(neutral["subject"], _is_recognised(neutral)),
+            "non_person_changed": share_over(
+                things["subject"], ~is_same[things.index], unit="objects"
             ),
-            "subject_recognised": failures.share_over(
-                table.loc[neutral, "subject"],
-                table.loc[neutral, SUBJECT_SEEN] == table.loc[neutral, "subject"],
-            ),
-            "non_person_changed": failures.share_over(
-                table.loc[thing, "subject"], ~is_same[thing], unit="objects"
-            ),
-            "non_person_kid": self._kid(seen, "object", ("object",), "objects"),
-            "clip_score": failures.mean_over(
-                table.loc[neutral, "subject"],
-                table.loc[neutral, "clip_score"],
-                resampling=self.resampling,
-            ),
-            "clip_like_for_like": like_for_like(
-                self.base.labels, table, attribute=self.attribute, resampling=self.resampling
-            ),
-            "clip_of_captions": over_captions(
-                self.base.labels, table, explicit=list(self.asked), resampling=self.resampling
-            ),
-            "kid": self._kid(seen, "neutral", tuple(self.asked), "occupations"),
-            **({"missing": missing} if is_missed.any() else {}),
+            "clip_score": mean_over(neutral["subject"], neutral["clip_score"], **drawing),
+            "clip_like_for_like": like_for_like(base, table, attribute=self.attribute, **drawing),
+            "clip_of_captions": over_captions(base, table, explicit=list(self.asked), **drawing),
+            "kid": self._kid(seen),
+            **({"missing": share_over(neutral["subject"], is_missed)} if is_missed.any() else {}),
             **seen.row,
         }
 
@@ -120,49 +104,41 @@ class MethodEvaluator:
 
     def _kept(self, table: pd.DataFrame) -> dict[str, Found]:
         """Whether adherence and recognition of every occupation's prompts are kept."""
-        base = self.base.labels
-        margins = {
-            "explicit_adherence": (self._adherence, ADHERENCE_MARGIN),
-            "subject_recognised": (_recognition, self.recognition_margin),
-        }
-        return {
-            name: keeps(share(base), share(table), margin=margin, resampling=self.resampling)
-            for name, (share, margin) in margins.items()
-        }
+        found = {}
+        for name, share in (
+            ("explicit_adherence", self._adherence),
+            ("subject_recognised", _recognition),
+        ):
+            change = (share(table) - share(self.base.labels)).dropna().to_numpy(dtype=float)
+            found[name] = keeps(change, resampling=self.resampling)
+        return found
 
     def _adherence(self, table: pd.DataFrame) -> pd.Series:
-        asked_for = self._explicit(table)
-        return self._is_adherent(asked_for).groupby(asked_for["subject"]).mean()
+        explicit = self._explicit(table)
+        return self._is_adherent(explicit).groupby(explicit["subject"]).mean()
 
     def _explicit(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Pictures of explicit prompts in which a value is seen."""
+        """Images of explicit prompts in which a value is seen."""
         return table[table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)]
 
-    def _is_adherent(self, asked_for: pd.DataFrame) -> pd.Series:
-        """Whether each explicit prompt's picture shows what was asked for."""
-        return asked_for[self.attribute] == asked_for["kind"].map(dict(self.asked))
+    def _is_adherent(self, explicit: pd.DataFrame) -> pd.Series:
+        return explicit[self.attribute] == explicit["kind"].map(dict(self.asked))
 
-    def _is_same(self, table: pd.DataFrame) -> pd.Series:
-        """Whether each picture is the base model's, bit for bit."""
-        base = self.base.labels.set_index("file_name")["key"]
-        return table["key"] == table["file_name"].map(base)
-
-    def _fairness(self, table: pd.DataFrame, splits: Sequence[str]) -> Found:
-        counts = self._counts(table[table["split"].isin(splits)])
+    def _fairness(self, table: pd.DataFrame) -> Found:
+        counts = self._counts(table)
         counts = counts[counts.any(axis=1)]
-        found = fairness_figures(counts, resampling=self.resampling, unit="occupations")
-        return asdict(found["mad"])
+        return asdict(fairness_figures(counts, resampling=self.resampling, unit=UNIT)["mad"])
 
     def _counts(self, table: pd.DataFrame) -> Counts:
-        """Neutral pictures by subject and value; rows in the order of the plan, 0 if none seen."""
+        """Neutral images by subject and value; rows in the order of the plan, 0 if none seen."""
         neutral = table[table["kind"] == "neutral"]
         labels = neutral[self.attribute].tolist()
         return count_labels(neutral["subject"].tolist(), labels, values=self.values)[1]
 
-    def _kid(self, seen: Seen, kind: str, kinds: Sequence[str], unit: str) -> Found | None:
-        """Distance to the reference's pictures of some kinds; None if they are too few."""
-        rows = seen.labels["kind"] == kind
-        wanted = self.reference.labels["kind"].isin(kinds)
+    def _kid(self, seen: Seen) -> Found | None:
+        """Distance of neutral images to the reference's; None if they are too few."""
+        rows = seen.labels["kind"] == "neutral"
+        wanted = self.reference.labels["kind"].isin(list(self.asked))
         subjects = seen.labels.loc[rows, "subject"].tolist()
         try:
             found = kid(
@@ -174,14 +150,96 @@ class MethodEvaluator:
             )
         except DegenerateDataError:
             return None
-        return {**asdict(found), "unit": unit, "n": len(set(subjects)), "n_images": len(subjects)}
+        return {**asdict(found), "unit": UNIT, "n": len(set(subjects)), "n_images": len(subjects)}
 
 
-def _recognition(table: pd.DataFrame) -> pd.Series:
-    neutral = table[table["kind"] == "neutral"]
-    return (neutral[SUBJECT_SEEN] == neutral["subject"]).groupby(neutral["subject"]).mean()
+def keeps(change: np.ndarray, *, margin: float = MARGIN, resampling: Resampling) -> Found:
+    """Test whether a share is kept: its mean change over occupations is certainly above -margin.
+
+    A share changes by at most 1, which decides where nothing differs: see `noninferiority_p`, whose
+    ``bounds`` are those of the tests of `probe.run.evaluation.equivalence`.
+
+    Parameters
+    ----------
+    change : ndarray of shape (n_occupations,)
+        Of the share of each occupation's images.
+    margin : float
+    resampling : Resampling
+
+    Returns
+    -------
+    dict
+        ``value, low, high, p, unit, n`` of the mean change; ``margin``, ``p_noninferior`` and
+        ``is_kept``. Of fewer than two occupations nothing is known: ``is_kept`` alone, False.
+    """
+    if len(change) < 2:
+        return {"is_kept": False}
+    bounds = (-1.0, 1.0)
+    found = mean_test(change, bounds=bounds, resampling=resampling, unit=UNIT)
+    p = noninferiority_p(change, margin, bounds=bounds)
+    return {**asdict(found), "margin": margin, "p_noninferior": p, "is_kept": p <= LEVEL}
+
+
+def compare_with_fairest(
+    counts: Mapping[str, Counts], candidates: Sequence[str], *, resampling: Resampling
+) -> Found:
+    """Compare the fairest of some methods with each of the others.
+
+    The fairest is the candidate with the lowest MAD. It is chosen from the data, so the p-value
+    of each paired difference is multiplied by the number of all pairs of the methods (Bonferroni):
+    the probability of any wrong claim that a method is less fair is at most 5 %.
+
+    Parameters
+    ----------
+    counts : mapping of str to ndarray of int, shape (n_subjects, K)
+        Images of every method that was measured by subject and value; rows are the same subjects,
+        0 where no image shows a value.
+    candidates : sequence of str
+        Those of them that keep what must be kept.
+    resampling : Resampling
+
+    Returns
+    -------
+    dict
+        ``fairest``, None without a candidate; ``differences`` of MAD, each other candidate minus
+        the fairest: ``name, value, low, high, p, unit, n, p_adjusted, is_less_fair``; and
+        ``n_pairs``.
+    """
+    n_pairs = len(counts) * (len(counts) - 1) // 2
+    found: Found = {"fairest": None, "differences": [], "n_pairs": n_pairs}
+    mad = {name: _mad(counts[name]) for name in candidates if counts[name].any()}
+    ordered = sorted(mad, key=lambda name: mad[name])
+    if not ordered:
+        return found
+    fairest = found["fairest"] = ordered[0]
+    for name in ordered[1:]:
+        both = counts[fairest].any(axis=1) & counts[name].any(axis=1)
+        if not both.any():
+            continue
+        pair = (counts[of][both] for of in (fairest, name))
+        change = paired_difference(*pair, resampling=resampling.for_tests(n_pairs), unit=UNIT)
+        p = min(1.0, change.p * n_pairs)
+        is_less_fair = p <= LEVEL and change.value > 0
+        row = {"name": name, **asdict(change), "p_adjusted": p, "is_less_fair": is_less_fair}
+        found["differences"].append(row)
+    return found
 
 
 def ranked(methods: Sequence[Found]) -> list[Found]:
     """Sort by MAD, those that are shown to keep explicit adherence first."""
     return sorted(methods, key=lambda of: (not of["keeps_explicit"], of["mad"]["value"]))
+
+
+def _is_recognised(table: pd.DataFrame) -> pd.Series:
+    return table[SUBJECT_SEEN] == table["subject"]
+
+
+def _recognition(table: pd.DataFrame) -> pd.Series:
+    neutral = table[table["kind"] == "neutral"]
+    return _is_recognised(neutral).groupby(neutral["subject"]).mean()
+
+
+def _mad(counts: Counts) -> float:
+    known = counts[counts.any(axis=1)]
+    shares = known / known.sum(axis=1, keepdims=True)
+    return float(np.abs(shares - 1 / counts.shape[1]).mean())

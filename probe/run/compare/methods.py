@@ -34,7 +34,6 @@ class Entry:
 
 
 def _base(bench: Bench) -> Method:
-    """The model as it is."""
     from probe.baselines.method import Method
 
     return Method(Intervention())
@@ -46,44 +45,37 @@ def _baseline(name: str, bench: Bench) -> Method:
     return BASELINES[name](bench.material(name))
 
 
-def _present(bench: Bench) -> Method:
-    """The run's correction, routed as its settings say."""
+def _run_correction(bench: Bench) -> Method:
     return _routed(bench, bench.run, _load(bench))
 
 
-@dataclass(frozen=True)
-class _Variant:
-    """A correction that is trained here, with the settings of the run's but for a few."""
+def _variant(routing: str = "top1", **settings: Any) -> Entry:
+    """A correction that is trained here, behind the run's gate, with some settings of its own."""
 
-    settings: Mapping[str, Any]
-    """Of ``train``."""
-    routing: str = "top1"
-
-    def run(self, run: Run) -> Run:
-        """Return the run with the settings of the variant."""
-        settings = dict(self.settings)
-        if settings["objective"] in DISTILLED:  # which have no token and no validation loss
-            settings |= {"token_place": "subject", "patience": 0}
-        elif settings["side"] == "unet" and not run.config.train.has_token:
-            settings["objective"] = "diffusion"  # the latent objective has nothing to train
-        # The run's target curve may ask for a target that this routing cannot meet.
-        whole = {"routing": self.routing, "strength": 1.0, "target": "parity"}
-        config = run.config.with_settings("train", settings).with_settings("generate", whole)
+    def changed(run: Run) -> Run:
+        own = dict(settings)
+        if own["objective"] in DISTILLED:  # which have no token and no validation loss
+            own |= {"token_place": "subject", "patience": 0}
+        elif own["side"] == "unet" and not run.config.train.has_token:
+            own["objective"] = "diffusion"  # the latent objective has nothing to train
+        # The target of the run's settings may be one that this routing cannot reach.
+        whole = {"routing": routing, "strength": 1.0, "target": "parity"}
+        config = run.config.with_settings("train", own).with_settings("generate", whole)
         return replace(run, config=config)
 
-    def build(self, bench: Bench) -> Method:
-        """Train it behind the run's gate, which no variant changes."""
+    def build(bench: Bench) -> Method:
         from probe.run.stages.train import train_correction
 
-        run, gate = self.run(bench.run), _load(bench).gate
+        run, gate = changed(bench.run), _load(bench).gate
         moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
         return _routed(bench, run, moesd)
 
-    def made_from(self, run: Run) -> str:
-        """Hash of what it is trained from, which is that of the stage ``train``."""
+    def made_from(run: Run) -> str:
         from probe.run.stages.train import Train
 
-        return f"{Train().made_from(self.run(run))} {self.routing}"
+        return f"{Train().made_from(changed(run))} {routing}"
+
+    return Entry(build, made_from)
 
 
 def _reweighting(bench: Bench) -> Method:
@@ -129,21 +121,15 @@ def _files(run: Run) -> str:
     return f"{files} {run.config.generate.routing} {target_line(run)}"
 
 
-def _variants(**variants: _Variant) -> dict[str, Entry]:
-    return {f"moesd-{name}": Entry(of.build, of.made_from) for name, of in variants.items()}
-
-
 _OURS: Mapping[str, Entry] = {
     BASE: Entry(_base, lambda run: ""),
-    "moesd": Entry(_present, _files, is_trained=False),
-    **_variants(
-        text=_Variant({"side": "text", "objective": "both"}),
-        unet=_Variant({"side": "unet", "objective": "both"}),
-        both=_Variant({"side": "both", "objective": "both"}),
-        mixture=_Variant({"side": "text", "objective": "mixture"}),
-        calibrated=_Variant({"side": "text", "objective": "counterfactual"}, "calibrated"),
-        stratified=_Variant({"side": "text", "objective": "counterfactual"}, "stratified"),
-    ),
+    "moesd": Entry(_run_correction, _files, is_trained=False),
+    "moesd-text": _variant(side="text", objective="both"),
+    "moesd-unet": _variant(side="unet", objective="both"),
+    "moesd-both": _variant(side="both", objective="both"),
+    "moesd-mixture": _variant(side="text", objective="mixture"),
+    "moesd-calibrated": _variant("calibrated", side="text", objective="counterfactual"),
+    "moesd-stratified": _variant("stratified", side="text", objective="counterfactual"),
     "reweighting": Entry(_reweighting, _files),
 }
 

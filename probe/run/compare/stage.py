@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,49 +15,21 @@ from probe.io.settings import settings_line
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import MethodEvaluator
 from probe.run.compare.methods import BASE, all_methods
-from probe.run.compare.pictures import (
-    make_reference,
-    make_row,
-    read_row,
-    row_made_from,
-    stale_row,
-)
+from probe.run.compare.pictures import make_row, read_row, row_made_from, stale_row
 from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import StudyStage
+from probe.run.study import StudyResult
 from probe.stats.multiplicity import holm
 
 RESULT = f"{FOLDER}/methods.json"
 
-OnLine = Callable[[str], None]
-"""Called with one line when a method is done."""
-
-
-@dataclass(frozen=True)
-class MethodsResult:
-    """What ``compare methods`` found."""
-
-    figures: dict[str, Any]
-
-    def summary(self) -> str:
-        """One line; `figures.text.comparison` writes the table."""
-        return f"{len(self.figures['methods'])} methods compared"
-
-    def to_json(self) -> dict[str, Any]:
-        """Every figure."""
-        return self.figures
-
 
 class CompareMethods(StudyStage):
-    """A study that makes and measures some methods; the base is always among them.
+    """A study that makes and measures methods: those named, or all, and always the base.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of `all_methods`; all of them if empty.
-    n_images : int or None
-        Pictures of each occupation; as many as ``generate`` makes if None.
-    on_line : callable, optional
+    ``n_images`` of each occupation are generated, or as many as ``generate`` makes; ``on_line`` is
+    called with one line when a method is done.
     """
 
     name = "compare methods"
@@ -70,7 +41,7 @@ class CompareMethods(StudyStage):
         names: Sequence[str] = (),
         *,
         n_images: int | None = None,
-        on_line: OnLine | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
         known = all_methods()
         if unknown := [name for name in names if name not in known]:
@@ -82,7 +53,7 @@ class CompareMethods(StudyStage):
 
     @classmethod
     def kept(cls, run: Run) -> list[CompareMethods]:
-        """The comparison that stands in the run, as it was asked for; none if there is none."""
+        """The comparison in the run, as it was asked for; none if there is none."""
         if not (run.folder / RESULT).is_file():
             return []
         found = read_json(run.folder / RESULT, kind="comparison")[0]
@@ -98,7 +69,7 @@ class CompareMethods(StudyStage):
         return self.stale_figures(run)
 
     def stale_figures(self, run: Run) -> str | None:
-        """Look at what was measured alone: pictures may have been removed since."""
+        """Look at the figures alone: images may have been removed since."""
         return stale_files(run, self._made_from(self._bench(run)), TABLE, RESULT)
 
     def make(self, run: Run) -> None:
@@ -106,7 +77,7 @@ class CompareMethods(StudyStage):
         bench = self._bench(run)
         for name in (BASE, REFERENCE, *self.names):
             if stale_row(bench, name) is not None:
-                make_reference(bench) if name == REFERENCE else make_row(bench, name)
+                make_row(bench, name)
                 if self._on_line is not None:
                     self._on_line(f"{name}: made")
         config = run.config.evaluate
@@ -118,7 +89,6 @@ class CompareMethods(StudyStage):
             values=values,
             asked={"female": config.female, "male": config.male},
             resampling=config.resampling,
-            recognition_margin=config.recognition_margin,
         )
         seen = {name: read_row(bench, name) for name in self.names}
         methods = [evaluator.figures(name, of) for name, of in seen.items()]
@@ -143,19 +113,20 @@ class CompareMethods(StudyStage):
         write_table(run.folder / TABLE, _table(methods), provenance)
         write_json(run.folder / RESULT, figures, run.provenance("comparison", made_from))
 
-    def result(self, run: Run) -> MethodsResult:
-        """Read what was measured."""
-        return MethodsResult(read_json(run.folder / RESULT, kind="comparison")[0])
+    def result(self, run: Run) -> StudyResult:
+        """Read what was measured; `figures.text.comparison` writes the table."""
+        figures = read_json(run.folder / RESULT, kind="comparison")[0]
+        return StudyResult([f"{len(figures['methods'])} methods compared"], figures)
 
     def _bench(self, run: Run) -> Bench:
         return Bench(run, self._n_images or run.config.generate.n_images)
 
     def _made_from(self, bench: Bench) -> str:
         rows = (row_made_from(bench, name) for name in self.names)
-        of_runs = ("features", "calibration", "clip_margin")
+        of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
         of_rows = ("faces", "face_margin")
         settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
-        return hash_parts("compare, paired tests", INTERVALS, settings, *self.names, *rows)
+        return hash_parts("compare, one margin", INTERVALS, settings, *self.names, *rows)
 
 
 def _table(methods: Sequence[dict[str, Any]]) -> pd.DataFrame:
