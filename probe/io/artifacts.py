@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save
 
 from probe import __version__
 from probe.errors import ArtifactError
@@ -74,12 +71,10 @@ class Provenance:
 def write_tensors(path: Path | str, arrays: Mapping[str, Array], provenance: Provenance) -> None:
     """Write named arrays as safetensors; the same arrays always give the same bytes."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    # One metadata entry only: safetensors writes several in random order.
+    content = save(contiguous, metadata={_KEY: _dump(provenance)})
     with atomic(path) as temporary:
-        try:
-            # One metadata entry only: safetensors writes several in random order.
-            save_file(contiguous, temporary, metadata={_KEY: _dump(asdict(provenance))})
-        except SafetensorError as error:
-            raise _as_os_error(error) from error
+        temporary.write_bytes(content)
 
 
 def read_tensors(path: Path | str, *, kind: str) -> tuple[dict[str, Array], Provenance]:
@@ -90,11 +85,8 @@ def read_tensors(path: Path | str, *, kind: str) -> tuple[dict[str, Array], Prov
     ArtifactError
         If the file is missing, truncated, of another kind or of another schema.
     """
-    path = Path(path)
-    with readable(path, SafetensorError), safe_open(path, framework="np") as file:
-        provenance = _parse(path, (file.metadata() or {}).get(_KEY))
-        _check(path, provenance, kind)
-        return {name: file.get_tensor(name) for name in file.keys()}, provenance  # noqa: SIM118
+    provenance = read_provenance(path, kind=kind)
+    return load_file(path), provenance
 
 
 def write_table(path: Path | str, frame: pd.DataFrame, provenance: Provenance) -> None:
@@ -103,9 +95,8 @@ def write_table(path: Path | str, frame: pd.DataFrame, provenance: Provenance) -
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({_KEY: _dump(asdict(provenance))})
     with atomic(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table.replace_schema_metadata({_KEY: _dump(provenance)}), temporary)
 
 
 def read_table(path: Path | str, *, kind: str) -> tuple[pd.DataFrame, Provenance]:
@@ -120,10 +111,9 @@ def read_table(path: Path | str, *, kind: str) -> tuple[pd.DataFrame, Provenance
     import pyarrow.parquet as pq
 
     path = Path(path)
-    with readable(path, pa.ArrowException), pq.ParquetFile(path) as file:
-        provenance = _parse(path, (file.schema_arrow.metadata or {}).get(_KEY.encode()))
-        _check(path, provenance, kind)
-        return file.read().replace_schema_metadata(None).to_pandas(), provenance
+    provenance = read_provenance(path, kind=kind)
+    with readable(path, pa.ArrowException):
+        return pq.ParquetFile(path).read().replace_schema_metadata(None).to_pandas(), provenance
 
 
 def write_json(path: Path | str, data: Mapping[str, Any], provenance: Provenance) -> None:
@@ -132,10 +122,8 @@ def write_json(path: Path | str, data: Mapping[str, Any], provenance: Provenance
     Raises
     ------
     ValueError
-        If ``data`` has a key ``"provenance"``, or a NaN or an infinity, which JSON has not.
+        If ``data`` has a NaN or an infinity, which JSON has not.
     """
-    if _KEY in data:
-        raise ValueError(f"data may not have a key {_KEY!r}: it is written beside the data")
     text = json.dumps(
         {**data, _KEY: asdict(provenance)},
         default=_plain,
@@ -157,9 +145,8 @@ def read_json(path: Path | str, *, kind: str) -> tuple[dict[str, Any], Provenanc
         If the file is missing, is not JSON, or is of another kind or schema.
     """
     path = Path(path)
-    data, provenance = _load_json(path)
-    _check(path, provenance, kind)
-    return data, provenance
+    data = _load_json(path)
+    return data, _provenance(path, data.pop(_KEY, None), kind)
 
 
 def read_provenance(path: Path | str, *, kind: str | None = None) -> Provenance:
@@ -174,80 +161,67 @@ def read_provenance(path: Path | str, *, kind: str | None = None) -> Provenance:
         kind or schema.
     """
     path = Path(path)
-    provenance = _read_provenance(path)
-    if kind is not None:
-        _check(path, provenance, kind)
-    return provenance
-
-
-def _read_provenance(path: Path) -> Provenance:
     if path.suffix == ".json":
-        return _load_json(path)[1]
+        return _provenance(path, _load_json(path).get(_KEY), kind)
+    metadata: Mapping[Any, Any]
     if path.suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with readable(path, pa.ArrowException), pq.ParquetFile(path) as table:
-            return _parse(path, (table.schema_arrow.metadata or {}).get(_KEY.encode()))
-    if path.suffix == ".safetensors":
+        with readable(path, pa.ArrowException):
+            metadata = pq.read_schema(path).metadata or {}
+        text = metadata.get(_KEY.encode())
+    elif path.suffix == ".safetensors":
         with readable(path, SafetensorError), safe_open(path, framework="np") as tensors:
-            return _parse(path, (tensors.metadata() or {}).get(_KEY))
-    raise ArtifactError(
-        f"{path} is a {path.suffix or 'nameless'} file; only .safetensors, .parquet and .json "
-        "files have a provenance"
-    )
+            text = (tensors.metadata() or {}).get(_KEY)
+    else:
+        raise ArtifactError(
+            f"{path} is a {path.suffix or 'nameless'} file; only .safetensors, .parquet and .json "
+            "files have a provenance"
+        )
+    try:
+        entries = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        entries = None
+    return _provenance(path, entries, kind)
 
 
-def _load_json(path: Path) -> tuple[dict[str, Any], Provenance]:
+def _load_json(path: Path) -> dict[str, Any]:
     with readable(path):
         content = path.read_bytes()
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON ({one_line(error)}); {REMAKE}") from error
     if not isinstance(data, dict):
         raise ArtifactError(f"{path} holds a JSON {type(data).__name__}; an object was needed")
-    return data, _parse(path, json.dumps(data.pop(_KEY, None)))
+    return data
 
 
-def _parse(path: Path, text: str | bytes | None) -> Provenance:
+def _provenance(path: Path, entries: Any, kind: str | None) -> Provenance:
+    """Check the provenance of a file; if a kind is given, also kind and schema."""
     known = {field.name for field in fields(Provenance)}
-    try:
-        entries = json.loads(text) if text is not None else None
-    except ValueError:
-        entries = None
     if not isinstance(entries, dict) or not known <= set(entries):
         raise ArtifactError(f"{path} has no provenance, so moesd-probe did not write it; {REMAKE}")
-    return Provenance(**{name: entries[name] for name in known})
-
-
-def _check(path: Path, provenance: Provenance, kind: str) -> None:
-    if provenance.schema != SCHEMA:
+    found = Provenance(**{name: entries[name] for name in known})
+    if kind is not None and found.schema != SCHEMA:
         advice = "update moesd-probe"
-        if provenance.schema < SCHEMA:
-            advice = f"start a new run with `moesd-probe run NEW_RUN --model {provenance.model}`"
+        if found.schema < SCHEMA:
+            advice = f"start a new run with `moesd-probe run NEW_RUN --model {found.model}`"
         raise ArtifactError(
-            f"{path} has schema {provenance.schema} (written by version {provenance.version}) but "
-            f"this version reads schema {SCHEMA}; {advice}"
+            f"{path} has schema {found.schema} (written by version {found.version}) but this "
+            f"version reads schema {SCHEMA}; {advice}"
         )
-    if provenance.kind != kind:
-        raise ArtifactError(f"{path} holds {provenance.kind!r}; a file of {kind!r} was needed")
+    if kind is not None and found.kind != kind:
+        raise ArtifactError(f"{path} holds {found.kind!r}; a file of {kind!r} was needed")
+    return found
 
 
-def _as_os_error(error: SafetensorError) -> OSError:
-    """Recover the error number that safetensors only mentions in its message."""
-    number = re.search(r"os error (\d+)", str(error))
-    code = int(number[1]) if number else errno.EIO
-    return OSError(code, os.strerror(code) if number else str(error))
-
-
-def _dump(data: Mapping[str, Any]) -> str:
-    return json.dumps(data, sort_keys=True, ensure_ascii=False)
+def _dump(provenance: Provenance) -> str:
+    return json.dumps(asdict(provenance), sort_keys=True, ensure_ascii=False)
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -25,14 +25,10 @@ Array = npt.NDArray[Any]
 
 REMAKE = "delete it and run the stage that writes it"
 
-_TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-(.+)")
-"""Names of temporary files: host, process id, random part, name of the file to be."""
-
-_ABANDONED = 24 * 3600.0
-"""Seconds without a write after which a temporary file of another host is an orphan."""
-
-_writing: set[str] = set()
-"""Names of the temporary files that this process is writing."""
+# Host, process id, random part, name of the file to be.
+_TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-.+")
+_ABANDONED = 24 * 3600.0  # seconds without a write that make an orphan of another host's file
+_writing: set[str] = set()  # names of the temporary files that this process is writing
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -43,8 +39,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place if the block succeeds.
 
     The temporary file keeps the suffix, is flushed to the disk before it is renamed, and is
-    removed when the block fails in any way. What a killed process left behind is removed by the
-    next write to the same path.
+    removed when the block fails in any way; `remove_orphans` removes that of a killed process.
 
     Raises
     ------
@@ -55,7 +50,6 @@ def atomic(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_orphans_of(path)
     except OSError as error:
         raise _unwritable(path, error) from error
     name = f".tmp-{_host()}-{os.getpid()}-{secrets.token_hex(4)}-{path.name}"
@@ -63,7 +57,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     _writing.add(name)
     try:
         yield temporary
-        _flush(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -186,15 +181,6 @@ def _unwritable(path: Path, error: OSError) -> ArtifactError:
     return ArtifactError(f"cannot write {path}: {one_line(error)}; {advice}")
 
 
-def _remove_orphans_of(path: Path) -> None:
-    """Remove the temporary files of dead processes that were to become ``path``."""
-    with os.scandir(path.parent) as entries:
-        for entry in entries:
-            match = _TEMPORARY.fullmatch(entry.name)
-            if match and match[3] == path.name and _is_orphan(Path(entry.path)):
-                Path(entry.path).unlink(missing_ok=True)
-
-
 def _is_orphan(path: Path) -> bool:
     """Whether a path is a temporary file whose process no longer lives."""
     if (match := _TEMPORARY.fullmatch(path.name)) is None:
@@ -225,14 +211,6 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def one_line(error: Exception) -> str:
