@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from probe.errors import DataError
 from probe.io.files import one_line
@@ -58,6 +59,31 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                     f"{path}, line {number}, holds a NUL byte; needed plain text: remove it"
                 )
             yield number, text.removesuffix("\n").removesuffix("\r")
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (line number, value) of each line of a JSONL file; None for a blank line.
+
+    Raises
+    ------
+    DataError
+        If a line is not JSON, or holds half of a surrogate pair, which UTF-8 cannot hold. Also as
+        `read_lines`.
+    """
+    for number, text in read_lines(path):
+        try:
+            value = json.loads(text) if text.strip() else None
+            if "\\ud" in text.lower():
+                json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{path}, line {number}, is no valid Unicode ({one_line(error)}); correct it"
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{path}, line {number}, is not JSON ({one_line(error)}); correct it"
+            ) from error
+        yield number, value
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -12,8 +12,7 @@ from typing import Any
 
 from probe.errors import DataError
 from probe.io.files import one_line
-from probe.io.lines import is_number, nearest, opened, read_lines
-from probe.io.parsing import read_json_lines
+from probe.io.lines import is_number, nearest, opened, read_json_lines, read_lines
 
 CHUNK = 10_000
 """Rows that are in memory as Python objects at a time."""
@@ -33,14 +32,8 @@ class Records:
     """Columns of text, by the first `CHUNK` rows."""
 
     @classmethod
-    def read(cls, path: Path, *, separator: str | None = None) -> Records:
-        """Open a file with one of the `SUFFIXES`.
-
-        Parameters
-        ----------
-        path : Path
-        separator : str, optional
-            Separator of the fields of a ``.csv``; a comma if not given.
+    def read(cls, path: Path) -> Records:
+        """Open a file with one of the `SUFFIXES`; a ``.csv`` has commas or semicolons.
 
         Raises
         ------
@@ -48,15 +41,12 @@ class Records:
             If the file cannot be read; a damaged row is refused when it is reached.
         """
         suffix = path.suffix.lower()
-        if separator is not None and suffix == ".csv":
-            columns, rows = _delimited(path, separator)
-        elif suffix in _READERS:
-            columns, rows = _READERS[suffix](path)
-        else:
+        if suffix not in _READERS:
             raise DataError(
                 f"{path} is of no format that is read; needed a name that ends in "
                 f"{', '.join(SUFFIXES)}"
             )
+        columns, rows = _READERS[suffix](path)
         head = list(islice(rows, CHUNK))
         texts = [
             name for i, name in enumerate(columns) if any(_is_text(values[i]) for _, values in head)
@@ -120,6 +110,12 @@ def choose_column(
 
 def _plain(path: Path) -> tuple[list[str], Iterator[Row]]:
     return ["prompt"], ((f"line {number}", (text,)) for number, text in read_lines(path))
+
+
+def _separator(path: Path) -> str:
+    """Separator of a ``.csv`` by its first line."""
+    _, first = next(read_lines(path), (1, ""))
+    return ";" if first.count(";") > first.count(",") else ","
 
 
 def _delimited(path: Path, delimiter: str) -> tuple[list[str], Iterator[Row]]:
@@ -240,7 +236,7 @@ def is_text_type(kind: Any) -> bool:
 
 _READERS: dict[str, Callable[[Path], tuple[list[str], Iterator[Row]]]] = {
     ".txt": _plain,
-    ".csv": lambda path: _delimited(path, ","),
+    ".csv": lambda path: _delimited(path, _separator(path)),
     ".tsv": lambda path: _delimited(path, "\t"),
     ".jsonl": _objects,
     ".parquet": _parquet,
@@ -252,11 +248,3 @@ SUFFIXES = tuple(_READERS)
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and not is_number(value)
-
-
-def separator_of(path: Path) -> str | None:
-    """Separator of a ``.csv``, comma or semicolon, by its first line; None for other files."""
-    if path.suffix.lower() != ".csv":
-        return None
-    _, first = next(read_lines(path), (1, ""))
-    return ";" if first.count(";") > first.count(",") else ","

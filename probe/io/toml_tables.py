@@ -11,7 +11,6 @@ from typing import Any
 from probe.errors import DataError
 from probe.io.files import one_line
 from probe.io.lines import nearest
-from probe.io.parsing import parse_toml
 
 
 class TomlTable:
@@ -34,12 +33,12 @@ class TomlTable:
             If the file cannot be read or is not TOML.
         """
         try:
-            return cls(parse_toml(path.read_text(encoding="utf-8-sig")), f"{what} {path}")
+            return cls(tomllib.loads(path.read_text(encoding="utf-8-sig")), f"{what} {path}")
         except OSError as error:
             raise DataError(
                 f"{what} {path} cannot be read: {one_line(error)}; name another file"
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(
                 f"{what} {path} is not TOML ({one_line(error)}); correct the file"
             ) from error

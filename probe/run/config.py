@@ -11,7 +11,6 @@ from typing import Any
 
 from probe.errors import ArtifactError, OptionError
 from probe.io.files import atomic
-from probe.io.parsing import parse_toml
 from probe.io.settings import Settings, typed_settings
 from probe.run.registry import settings_tables
 
@@ -70,7 +69,7 @@ class Config:
         """
         path = folder / FILE
         try:
-            data = parse_toml(path.read_text(encoding="utf-8"))
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ArtifactError(
                 f"{folder} holds no {FILE}, so it is no run; start one with "
@@ -80,7 +79,7 @@ class Config:
             raise ArtifactError(f"{folder} is a file; RUN must be a folder") from error
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ArtifactError(f"{path} is not TOML ({error}); correct the file") from error
         if (schema := data.pop("schema", None)) != SCHEMA:
             raise ArtifactError(

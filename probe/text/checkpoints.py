@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 from probe.errors import ModelError, OptionError
 from probe.io.files import hash_parts, one_line
-from probe.io.parsing import parse_json
 
 TINYTOWN = Path(__file__).parent.parent / "tinytown" / "weights"
 """The model that ships with the package."""
@@ -165,8 +165,8 @@ def read_config(path: Path) -> dict[str, Any]:
         If the file is no JSON object.
     """
     try:
-        data = parse_json(path.read_bytes())
-    except ValueError as error:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} is not JSON ({one_line(error)}); fetch or convert the model again"
         ) from error

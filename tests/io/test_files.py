@@ -78,13 +78,6 @@ def test_temporary_files_of_another_host_stay_until_nobody_has_written_them_for_
     assert not old.exists()
 
 
-def test_a_write_leaves_the_temporary_files_of_other_paths_and_processes(tmp_path, live_pid):
-    other = leave_behind(tmp_path, pid=live_pid)
-    with atomic(tmp_path / "kept.json") as temporary:
-        temporary.write_text("{}")
-    assert other.exists()
-
-
 def test_a_file_that_merely_begins_like_a_temporary_one_stays(tmp_path):
     path = tmp_path / ".tmp-of-the-user"
     path.write_text("")

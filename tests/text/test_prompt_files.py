@@ -157,7 +157,6 @@ def test_a_column_of_numbers_is_taken_for_prompts_only_if_it_is_named(written):
         ("a.csv", b'prompt,n\na,1\n"b"c,2\n', "line 3, is damaged"),
         ("a.csv", b'prompt,n\n"b,2\n', "line 2, is damaged"),
         ("a.csv", b"prompt,prompt\na,b\n", "names the column 'prompt' twice"),
-        ("a.csv", b"prompt;n\na;1\n", "looks separated by ';'"),
         ("a.csv", b"prompt\ta\na\t1\n", "looks separated by '\\\\t'"),
         ("a.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "line 2, is not JSON"),
         ("a.jsonl", b'{"prompt": "a"}\n[1]\n', "line 2, is a JSON list"),

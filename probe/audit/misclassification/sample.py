@@ -12,7 +12,7 @@ from probe.arrays import Counts, Double
 from probe.errors import DataError
 from probe.images.missing_labels import missing_reason
 from probe.io.lines import nearest
-from probe.io.records import Records, separator_of
+from probe.io.records import Records
 
 JEFFREYS = 0.5
 """Prior of a share: one of which no case was seen is not known to be 0."""
@@ -49,7 +49,7 @@ def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
     DataError
         If a column is missing, a value is unknown, or a true value has no image.
     """
-    records = Records.read(path, separator=separator_of(path))
+    records = Records.read(path)
     names = [name.lower() for name in records.columns]
     if "true" not in names or "seen" not in names:
         raise DataError(

@@ -14,7 +14,7 @@ from probe.audit.tables import CountTable
 from probe.errors import DataError, OptionError
 from probe.images.missing_labels import missing_reason
 from probe.io.lines import nearest, read_lines
-from probe.io.records import Records, separator_of
+from probe.io.records import Records
 
 MAX_COUNT = 10**9
 """Larger counts are refused: nobody made so many pictures of a subject, and they overflow."""
@@ -71,7 +71,7 @@ def read_counts(
 
 
 def _table(path: Path, attribute: str) -> tuple[str, list[Cell]]:
-    records = Records.read(path, separator=separator_of(path))
+    records = Records.read(path)
     columns, subject = records.columns, subject_column(path, records.columns)
     rows = [(place, row) for place, row in records.rows if any(cell is not None for cell in row)]
     named = [i for i, name in enumerate(columns) if name.lower() in _COUNTS]

@@ -13,7 +13,7 @@ from probe.audit.tables import LabelTable
 from probe.errors import DataError, OptionError
 from probe.images.missing_labels import MISSING, missing_reason
 from probe.io.lines import nearest
-from probe.io.records import Records, separator_of
+from probe.io.records import Records
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 SUBJECTS = ("subject", "subjects", "occupation", "profession", "job", "concept")
@@ -66,7 +66,7 @@ def read_labels(
     check_values(values)
     if path.suffix.lower() not in SUFFIXES:
         raise OptionError(f"{path.name} is no file of labels; needed one of {', '.join(SUFFIXES)}")
-    records = Records.read(path, separator=separator_of(path))
+    records = Records.read(path)
     subject = subject_column(path, records.columns)
     chosen = _attribute_columns(path, records.columns, subject, attribute)
     seed = next((i for i, name in enumerate(records.columns) if name.lower() in _SEEDS), None)

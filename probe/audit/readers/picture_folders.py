@@ -10,7 +10,7 @@ from typing import Any
 
 from probe.audit.readers.labels import SUBJECTS
 from probe.errors import DataError
-from probe.io.parsing import read_json_lines
+from probe.io.lines import read_json_lines
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 METADATA = "metadata.jsonl"

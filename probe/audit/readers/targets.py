@@ -11,7 +11,7 @@ from probe.arrays import Double
 from probe.audit.readers.labels import SUFFIXES, subject_column
 from probe.errors import DataError, OptionError
 from probe.io.lines import is_number, nearest
-from probe.io.records import Records, separator_of
+from probe.io.records import Records
 
 PARITY = "parity"
 
@@ -57,7 +57,7 @@ def read_shares(path: Path) -> dict[str, dict[str, str]]:
     DataError
         If the table cannot be read or names a subject twice.
     """
-    records = Records.read(path, separator=separator_of(path))
+    records = Records.read(path)
     subject = subject_column(path, records.columns)
     table: dict[str, dict[str, str]] = {}
     for place, row in records.rows:

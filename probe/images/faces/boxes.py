@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from probe.errors import DataError
 from probe.images.faces.face import Face
 from probe.io.lines import nearest
-from probe.io.records import Records, separator_of
+from probe.io.records import Records
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,7 +41,7 @@ class Boxes:
         self._path = Path(path)
         self.name = f"boxes of {self._path.name}"
         self._faces: dict[str, list[Face]] = {}
-        records = Records.read(self._path, separator=separator_of(self._path))
+        records = Records.read(self._path)
         if missing := [name for name in COLUMNS if name not in records.columns]:
             raise DataError(
                 f"{path} has the columns {', '.join(records.columns)} but not "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from probe.arrays import Double
 from probe.errors import ModelError
 from probe.images.pictures import Pictures, check_pictures, open_picture
 from probe.images.vision_models import load_vision_model
-from probe.io.parsing import parse_json
 from probe.io.progress import Progress
 from probe.text.loading import opening
 
@@ -160,8 +160,8 @@ def _size(folder: Path, settings: dict[str, Any]) -> tuple[int, int]:
 
 def _says(path: Path) -> dict[str, Any]:
     try:
-        data = parse_json(path.read_bytes())
-    except (OSError, ValueError) as error:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read ({error}); needed a whole model folder") from error
     if not isinstance(data, dict):
         raise ModelError(f"{path} holds no JSON object; needed a whole model folder")

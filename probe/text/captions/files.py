@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from typing import Any
 
 from probe.errors import DataError, OptionError
 from probe.io.files import one_line
-from probe.io.lines import opened, read_lines
-from probe.io.parsing import parse_json, read_json_lines
+from probe.io.lines import opened, read_json_lines, read_lines
 from probe.io.records import (
     SUFFIXES,
     Records,
@@ -178,8 +178,8 @@ def _narratives(path: Path) -> Rows:
 def _coco(path: Path) -> Rows:
     text = "\n".join(line for _, line in read_lines(path))
     try:
-        data = parse_json(text)
-    except ValueError as error:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({one_line(error)}); fetch it again") from error
     annotations = data.get("annotations") if isinstance(data, dict) else None
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
