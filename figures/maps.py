@@ -34,7 +34,7 @@ def prompt_map(prompts: DataFrame, faithfulness: Mapping[str, Mapping[str, Any]]
     market, so that a bias is visible as a gradient of colours. The places are in the columns
     ``<method>_x`` and ``<method>_y``.
     """
-    from probe.latent.maps.faithfulness import MapFaithfulness
+    from probe.latent.maps import MapFaithfulness
 
     size = WIDE if len(faithfulness) > 1 else COLUMN
     figure = StyledFigure(figsize=size, layout="constrained")

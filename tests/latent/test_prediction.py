@@ -186,24 +186,15 @@ def test_what_cannot_be_learnt_from_is_refused():
         model.fit(bias_score[:5], women[:5], images[:5])
     with pytest.raises(DegenerateDataError, match="6 subjects have the same bias score"):
         model.fit(np.ones(6), women, images)
-    with pytest.raises(ShapeError, match=r"6 bias scores and n_women has shape \(5,\)"):
+    with pytest.raises(ShapeError, match="needed one each"):
         model.fit(bias_score, women[:5], images)
-    with pytest.raises(ShapeError, match=r"n_images has shape \(5,\)"):
-        model.fit(bias_score, women, images[:5])
-    with pytest.raises(DataError, match=r"n_women\[0\] is .* of 24 images"):
-        model.fit(bias_score, women + 25, images)
-    with pytest.raises(DataError, match=r"n_women\[0\] is np\.float64"):
-        model.fit(bias_score, women / 2, images)
-    with pytest.raises(DataError, match="at least 6 subjects to fit, got 0"):
-        model.fit(np.array([]), np.array([]), np.array([]))
+    for wrong in (women + 25, women / 2, women - 25):
+        with pytest.raises(DataError, match="n_women from 0 to n_images"):
+            model.fit(bias_score, wrong, images)
     with pytest.raises(DataError, match="drop subjects without an image"):
         model.fit(bias_score, 0 * women, 0 * images)
     with pytest.raises(DataError, match="1 of 6 values of bias_score are not finite"):
         model.fit(np.r_[bias_score[:5], np.nan], women, images)
-    with pytest.raises(ValueError, match="confidence is 1"):
-        SharePredictor(confidence=1.0).fit(bias_score, women, images)
-    with pytest.raises(ValueError, match="n_draws is 10"):
-        SharePredictor(n_draws=10).fit(bias_score, women, images)
 
 
 def test_a_calibration_needs_subjects_that_differ():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from probe.errors import DataError, ShapeError
-from probe.latent.tracing.probes import group_means, group_rows, held_out_scores, left_out_axes
+from probe.latent.tracing.probes import group_rows, held_out_scores, left_out_axes
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -64,8 +64,6 @@ def test_what_only_the_own_group_knows_does_not_help():
 
 def test_rows_of_groups_are_filled_up():
     assert group_rows(np.array([1, 0, 1, 1])).tolist() == [[1, -1, -1], [0, 2, 3]]
-    means = group_means(np.array([[4.0], [1.0], [2.0], [0.0]]), np.array([1, 0, 1, 1]))
-    assert means.tolist() == [[1.0], [2.0]]
 
 
 def test_an_axis_is_the_mean_of_the_other_groups_only():

@@ -65,11 +65,10 @@ def trace(
 
     At each cell, with states x and the cell's own axis (the unit mean of its pair differences):
 
-    - ``accuracy``: share of explicit prompts whose gender a linear probe predicts that was fitted
-      without any prompt of their occupation. Its control is the mean accuracy of the same probe
-      on the control tasks: the two words of some pairs (man and woman) swap their labels, so
-      that the labels are those of words but not of a gender. All such swaps are taken, and they
-      keep every template and occupation balanced.
+    - ``accuracy``: share of explicit prompts whose gender is predicted by a linear probe that was
+      fitted without any prompt of their occupation. Its control is the mean accuracy of the same
+      probe on the control tasks: the two words of some pairs (man and woman) swap their labels,
+      so that the labels depend on words but not on gender.
     - ``selectivity``: accuracy minus its control; 0 means that the probe predicts words only.
     - ``gap``: male minus female mean on that axis (the length of the mean difference, without what
       noise adds to a length), over twice the root mean square distance of the states from their
@@ -103,8 +102,6 @@ def trace(
     DataError
         If there are no pairs, no neutral prompts, fewer than 3 occupations, or fewer than 2 pairs
         of words (there is then no control task).
-    ValueError, ModelError
-        As for `record`.
 
     References
     ----------
@@ -133,15 +130,9 @@ def trace_recordings(
     shrinkage: float = 0.01,
     resampling: Resampling = BOOTSTRAP,
 ) -> pd.DataFrame:
-    """Measure the bias in states that were recorded before; see `trace`.
+    """Measure the bias in recorded states of the prompts of the design; see `trace`.
 
-    Parameters
-    ----------
-    explicit, neutral : Recording
-        Of the prompts of the design, in their order. A position that only the explicit prompts
-        have gets no correlation.
-    design : Design
-        As from `probe.latent.tracing.design.make_design`.
+    A position that only the explicit prompts have gets no correlation.
     """
     places = [
         (layer, site, position)
@@ -165,11 +156,11 @@ def trace_recordings(
 
 
 def where_it_appears(
-    table: pd.DataFrame, *, measure: str = "correlation", site: str | None = "residual"
+    table: pd.DataFrame, *, measure: str = "correlation", site: str = "residual"
 ) -> Appearance | None:
-    """Find the first layer at which a measure's band lies beyond its control.
+    """Find the first layer at which a measure's band exceeds its control.
 
-    Within that layer, the position whose band is most distant from the control.
+    Within that layer, the position whose band exceeds it most; None where no cell does.
 
     Parameters
     ----------
@@ -178,22 +169,10 @@ def where_it_appears(
     measure : str, default="correlation"
         Which of its measures. The control of ``"accuracy"`` has a spread of its own, which only
         the band of ``"selectivity"`` counts.
-    site : str or None, default="residual"
-        Where to look; None looks at every site.
-
-    Returns
-    -------
-    Appearance or None
-        None where no cell does.
-
-    Raises
-    ------
-    ValueError
-        If the table has no such measure at that site.
+    site : str, default="residual"
+        Where to look.
     """
-    rows = table[table["measure"] == measure]
-    if site is not None:
-        rows = rows[rows["site"] == site]
+    rows = table[(table["measure"] == measure) & (table["site"] == site)]
     if rows.empty:
         raise ValueError(f"the table has no {measure!r} at site {site!r}")
     beyond = clearance(rows)

@@ -10,14 +10,13 @@ import pandas as pd
 
 from probe.arrays import Double, Matrix
 from probe.latent.directions import as_embeddings
+from probe.latent.labels import group_means
 from probe.latent.tracing.bands import band
 from probe.latent.tracing.design import Design
-from probe.latent.tracing.probes import group_means, held_out_scores, left_out_axes
+from probe.latent.tracing.probes import held_out_scores, left_out_axes
 
 _ROUNDING = 1e-5  # of the states' size: float32 sums of a layer, taken in another order
-_TIE = (
-    1e-6  # counterfactuals with the same state score 0 but for rounding, which knows their labels
-)
+_TIE = 1e-6  # counterfactuals with the same state score 0 but for rounding, which depends on labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +36,9 @@ class Cell:
 
 
 def measure_cell(
-    explicit: Matrix, neutral: Matrix | None, design: Design, *, shrinkage: float = 0.01
+    explicit: Matrix, neutral: Matrix | None, design: Design, *, shrinkage: float
 ) -> Cell:
-    """Measure the states of one place.
-
-    Parameters
-    ----------
-    explicit : ndarray of shape (n_explicit, n_features)
-        States of the explicit prompts.
-    neutral : ndarray of shape (n_neutral, n_features), optional
-        States of the neutral prompts.
-    design : Design
-        What those prompts say.
-    shrinkage : float, default=0.01
-        Of the probe.
-    """
+    """Measure the states of the explicit and neutral prompts of a design at one place."""
     n, (male, female) = design.n_subjects, design.pairs
     X = as_embeddings(explicit)
     spread = _spread(X)
@@ -80,15 +67,7 @@ def measure_cell(
 
 
 def tabulate(cells: Sequence[Cell], design: Design, draws: Double) -> pd.DataFrame:
-    """Put the figures of cells in a table: one row a cell and measure, indexed by the cell.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-    design : Design
-    draws : ndarray of shape (n_draws, n_subjects)
-        As from `probe.latent.tracing.bands.occupation_draws`.
-    """
+    """Put the figures of cells in a table: one row a cell and measure, indexed by the cell."""
     correct = np.stack([cell.correct for cell in cells])  # (n_cells, n_subjects)
     control = np.stack([cell.control for cell in cells])
     nothing = np.zeros(len(cells))

@@ -55,13 +55,7 @@ class Scores:
 
 
 def align(encoder: TextEncoder, prompts: PromptSet) -> Counterfactuals:
-    """Keep the pairs whose two prompts have their words at the same tokens.
-
-    Raises
-    ------
-    DataError
-        If there are no pairs, or none of them can be kept.
-    """
+    """Keep the pairs whose two prompts have their words at the same tokens; at least one."""
     counterfactuals = find_counterfactuals(encoder, prompts)
     if not len(counterfactuals):
         raise DataError(
@@ -128,19 +122,8 @@ def patched_scores(
 ) -> Scores:
     """Run the female prompts with states of the male ones put in, many patches a batch.
 
-    A patch that would change nothing, because both prompts have the same state there (all that
-    stands before the gendered word in a causal encoder), is not run.
-
-    Parameters
-    ----------
-    encoder, architecture, counterfactuals
-        What runs.
-    masks : mapping from point to Tensor
-        All of the same number of patches.
-    axis : Tensor of shape (n_features,)
-        As from `axis_of`.
-    batch_size : int, default=256
-        Prompts in a batch.
+    All masks have the same number of patches. A patch that would change nothing, because both
+    prompts have the same state there (as before the gendered word in a causal encoder), is not run.
     """
     n_patches = len(next(iter(masks.values())))
     male, female = np.empty(len(counterfactuals)), np.empty(len(counterfactuals))
@@ -180,15 +163,9 @@ def read(
     points: Iterable[Point],
     axis: torch.Tensor,
 ) -> tuple[dict[Point, torch.Tensor], Double, torch.Tensor]:
-    """Run prompts as they are.
+    """Run prompts as they are, and read their states (n_prompts, n_tokens, width) at some points.
 
-    Returns
-    -------
-    states : dict from point to Tensor of shape (n_prompts, n_tokens, width)
-    scores : ndarray of shape (n_prompts,)
-        Their embeddings' place on the axis.
-    lengths : Tensor of shape (n_prompts,)
-        Their embeddings' length before it was made 1.
+    Also returns their embeddings' projections on the axis, and lengths before normalisation.
     """
     states: dict[Point, torch.Tensor] = {}
     with architecture.hooked({point: partial(_take, into=states, point=point) for point in points}):

@@ -1,4 +1,4 @@
-"""What the prompts of a trace say, in numbers: labels, control tasks, occupations, shares."""
+"""The design of a trace: labels, control tasks, occupations and shares of its prompts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _N_SHUFFLES = 500
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What the prompts of a trace say, in numbers."""
+    """Labels, control tasks, occupations and shares of the prompts of a trace."""
 
     labels: Double
     """Shape (n_explicit, 1 + n_controls): 1 for male and -1 for female, then the control tasks."""
@@ -40,16 +40,7 @@ class Design:
 
 
 def make_design(explicit: PromptSet, neutral: PromptSet, *, seed: int = 0) -> Design:
-    """Work out labels, control tasks and occupations of the prompts of a trace.
-
-    Raises
-    ------
-    DataError
-        If the prompts do not pair up, the occupations of the two sets differ, one has no share of
-        women, or all prompts say their gender with the same pair of words.
-    DegenerateDataError
-        If all occupations have the same share of women.
-    """
+    """Work out labels, control tasks and occupations of the prompts of a trace."""
     from probe.text.recording.token_roles import person_words
 
     male, female = explicit.pairs()

@@ -12,14 +12,13 @@ import torch
 from probe.arrays import Vector
 from probe.latent.directions import BiasDirection
 from probe.latent.tracing.bands import occupation_draws, shares_of_difference
+from probe.latent.tracing.by_layer import COLUMNS
 from probe.latent.tracing.counterfactuals import align, axis_of, patched_scores
 from probe.stats.resampling import BOOTSTRAP, Resampling
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording.architecture import SITES, find_architecture
 from probe.text.recording.token_roles import ROLES, TokenMask
-
-COLUMNS = ("layer", "site", "position", "measure", "value", "low", "high", "control", "n")
 
 
 @dataclass(frozen=True, eq=False)

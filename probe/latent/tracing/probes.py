@@ -28,24 +28,12 @@ def held_out_scores(X: Matrix, Y: Matrix, groups: Groups, *, shrinkage: float = 
     X : ndarray of shape (n, n_features)
         States.
     Y : ndarray of shape (n, n_targets)
-        Targets, one probe each; the intercept is not penalised.
+        Targets, one probe each; the intercept is not penalised. The result has the same shape.
     groups : ndarray of int, shape (n,)
         Rows of a group are left out together.
     shrinkage : float, default=0.01
         The penalty, as a share of the mean eigenvalue of ``X^T X`` over its rank; it makes the
         probe unique where there are fewer rows than features.
-
-    Returns
-    -------
-    ndarray of shape (n, n_targets)
-        In units of the targets.
-
-    Raises
-    ------
-    ValueError
-        If ``shrinkage`` is not positive.
-    ShapeError, DataError
-        If the shapes differ, a state is not finite, or there are fewer than 2 groups.
 
     References
     ----------
@@ -90,15 +78,6 @@ def group_rows(groups: Groups) -> Groups:
     rows = np.full((len(sizes), sizes.max()), -1)
     rows[groups[order], place] = order
     return rows
-
-
-def group_means(values: Double, groups: Groups) -> Double:
-    """Return the mean of each group, shape (n_groups, ...), of rows of shape (n, ...)."""
-    member = groups == np.arange(groups.max() + 1)[:, None]  # (n_groups, n)
-    flat = values.reshape(len(values), -1)
-    means = (member @ flat) / member.sum(axis=1, keepdims=True)
-    result: Double = means.reshape(len(means), *values.shape[1:])
-    return result
 
 
 def left_out_axes(differences: Double) -> Double:

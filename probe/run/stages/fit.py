@@ -246,11 +246,13 @@ def _map(
     """Place the prompts on two maps, and measure how far each can be trusted."""
     import numpy as np
 
-    from probe.latent.maps import principal_plane, umap_map
-    from probe.latent.maps.faithfulness import map_faithfulness
+    from probe.latent.maps import map_faithfulness, neighbor_map, principal_plane
 
     columns = ["prompt", "group", "subject", "split", "share_women", "bias_score", "projection"]
-    maps = {"pca": principal_plane(z, seed=seed).place(z), "umap": umap_map(z, seed=seed)}
+    maps = {
+        "pca": principal_plane(z, seed=seed).place(z),
+        "umap": neighbor_map(z, seed=seed).coordinates,
+    }
     placed = table[columns].assign(
         **{f"{m}_{axis}": xy[:, i] for m, xy in maps.items() for i, axis in enumerate("xy")},
         corrected_x=np.nan,

@@ -40,8 +40,7 @@ class Maps(Study):
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the place of every prompt on both maps."""
-        from probe.latent.maps import neighbor_map
-        from probe.latent.maps.faithfulness import map_faithfulness
+        from probe.latent.maps import map_faithfulness, neighbor_map
 
         config = run.config.probe
         z, table = vectors(run), run.prompts.table

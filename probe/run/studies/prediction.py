@@ -30,7 +30,7 @@ class Prediction(Study):
     def unmet(self, run: Run) -> str | None:
         """Count the occupations."""
         from probe.io.artifacts import read_table
-        from probe.latent.prediction.predictor import MIN_CALIBRATED, MIN_LEARNT
+        from probe.latent.prediction import MIN_CALIBRATED, MIN_LEARNT
 
         subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
         n_held_out = int((subjects["split"] == "held_out").sum())

@@ -1,31 +1,33 @@
-"""Maps of embeddings in the plane, for people to look at."""
+"""Maps of embeddings in the plane, and how much of the neighbourhoods they keep."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from probe.arrays import Double, Matrix
-from probe.errors import DataError, DegenerateDataError
+from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import as_embeddings
 from probe.latent.labels import Codes, as_codes
+from probe.stats.mean import mean_interval
+from probe.stats.resampling import BOOTSTRAP, Resampling
 
 _SAME = 1e-12  # cosine distance of equal rows, but for rounding
+_CELLS = 4_000_000  # distances in memory at once, 32 MB: bounds memory, not the result
 
 
 @dataclass(frozen=True, eq=False)
 class PrincipalPlane:
-    """The plane of largest variance; places other embeddings on the same map."""
+    """The plane of largest variance, on which other embeddings can be placed."""
 
     center: Double
     """Shape (n_features,): the mean, which stands at the origin of the map."""
     axes: Double
     """Shape (2, n_features): orthonormal rows, the first has the larger variance."""
-    explained: tuple[float, float]
-    """Share of the variance along each axis, from 0 to 1."""
 
     def place(self, z: Matrix) -> Double:
         """Return coordinates of shape (n, 2) in embedding units."""
@@ -36,41 +38,33 @@ def principal_plane(z: Matrix, *, seed: int = 0) -> PrincipalPlane:
     """Find the plane in which embeddings of shape (n, n_features) vary most.
 
     ``seed`` matters only beyond 500 features, where scikit-learn's PCA is a randomised one.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If ``z`` is no matrix of at least 3 finite rows and 2 features.
-    DegenerateDataError
-        If all rows are the same.
     """
     from sklearn.decomposition import PCA
 
     z = _spread(z)
     pca = PCA(n_components=2, random_state=seed).fit(z)
-    first, second = pca.explained_variance_ratio_.tolist()
-    return PrincipalPlane(center=pca.mean_, axes=pca.components_, explained=(first, second))
+    return PrincipalPlane(center=pca.mean_, axes=pca.components_)
 
 
 @dataclass(frozen=True, eq=False)
 class NeighborMap:
-    """A map on which neighbours stand together; places other embeddings on it."""
+    """A UMAP, on which other embeddings can be placed."""
 
     coordinates: Double
-    """Shape (n, 2): where the rows stand, without unit."""
+    """Shape (n, 2), without unit: only the neighbourhoods can be interpreted."""
     rows: Double
-    """Shape (n, n_features): the rows themselves, by which others are placed."""
+    """Shape (n, n_features): the embeddings, by which others are placed."""
     n_neighbors: int
     """Size of a neighbourhood."""
 
     def place(self, z: Matrix) -> Double:
         """Return coordinates of shape (n, 2) of other embeddings; those of the map do not move.
 
-        A row goes to the mean place of its nearest neighbours by angle, weighted as umap weights
+        A row is placed at the mean of its nearest neighbours by angle, weighted as umap weights
         them: ``exp(-(distance - that of the nearest) / sigma)``, sigma such that the weights add up
         to the logarithm to base 2 of their number. umap's own transform begins much the same way;
         its random refinement is left out, so that the place of a row does not depend on the other
-        new rows. A row equal to one of the map stands where that one stands.
+        new rows. A row equal to one of the map is placed on it.
         """
         z = as_embeddings(z, n_features=self.rows.shape[1])
         distances, neighbors = _nearest(self.rows, z, self.n_neighbors)
@@ -89,47 +83,28 @@ def neighbor_map(
     label_weight: float = 0.5,
     seed: int = 0,
     n_neighbors: int = 15,
-    min_dist: float = 0.1,
 ) -> NeighborMap:
-    """Make a UMAP of embeddings, on which others can be placed.
+    """Map embeddings of shape (n, n_features) by UMAP.
 
     Parameters
     ----------
     z : ndarray of shape (n, n_features)
-        Embeddings; compared by cosine.
+        At least 3 rows that differ; compared by cosine.
     labels : array-like of shape (n,), optional
-        Label of each row, which the map then separates (supervised UMAP). Such a map shows the
-        labels because they were given: it is no evidence that the embeddings contain them.
+        Label of each row, which the map then separates (supervised UMAP): such a map is no
+        evidence that the embeddings contain the labels.
     label_weight : float, default=0.5
         Weight of the labels, from 0 (the embeddings alone) to 1 (the labels alone).
     seed : int, default=0
         Seed; the same seed gives the same map, bit for bit on one machine.
     n_neighbors : int, default=15
         Size of a neighbourhood; at most n - 1 are used.
-    min_dist : float, default=0.1
-        Least distance of two points on the map.
-
-    Returns
-    -------
-    NeighborMap
-        Only who stands near whom can be read from its coordinates.
-
-    Raises
-    ------
-    ValueError
-        If ``n_neighbors`` is below 2 or ``label_weight`` outside [0, 1].
-    ShapeError, DataError, DegenerateDataError
-        As `principal_plane`, or if there is not one label a row.
 
     References
     ----------
     McInnes, Healy, Melville, *UMAP: Uniform Manifold Approximation and Projection for Dimension
     Reduction*, arXiv 1802.03426.
     """
-    if n_neighbors < 2:
-        raise ValueError(f"n_neighbors is {n_neighbors}; needed at least 2")
-    if not 0.0 <= label_weight <= 1.0:
-        raise ValueError(f"label_weight is {label_weight}; needed a number from 0 to 1")
     z = _spread(z)
     codes = None if labels is None else as_codes(labels, n_rows=len(z), name="labels")[0]
     if label_weight == 0.0:
@@ -146,7 +121,6 @@ def neighbor_map(
 
         reducer = UMAP(
             n_neighbors=n_neighbors,
-            min_dist=min_dist,
             metric="cosine",
             init="pca",  # the spectral start fails on small and on disconnected sets
             precomputed_knn=(neighbors, distances),  # exact, and spares compiling umap's search
@@ -159,14 +133,85 @@ def neighbor_map(
     return NeighborMap(coordinates=coordinates, rows=z, n_neighbors=n_neighbors)
 
 
-def umap_map(z: Matrix, *, seed: int = 0, n_neighbors: int = 15, min_dist: float = 0.1) -> Double:
-    """Place embeddings of shape (n, n_features) so that neighbours by angle stay neighbours.
+@dataclass(frozen=True)
+class MapFaithfulness:
+    """How much of the neighbourhoods a map keeps, with 95 % bootstrap intervals over rows."""
 
-    Returns coordinates of shape (n, 2) without unit: only who stands near whom can be read from
-    them. Use `neighbor_map` to place other embeddings on the same map, or to separate
-    labels; its options and errors are these.
+    trustworthiness: float
+    """From 0 to 1: 1 if every neighbour on the map was one before."""
+    trustworthiness_low: float
+    trustworthiness_high: float
+    kept: float
+    """Share of the neighbours before that are neighbours on the map, from 0 to 1."""
+    kept_low: float
+    kept_high: float
+    chance: float
+    """Share kept by a map that places rows at random."""
+    n_neighbors: int
+    n: int
+    """Number of rows."""
+
+    def caption(self) -> str:
+        """Both figures in a line."""
+        return (
+            f"trustworthiness {self.trustworthiness:.2f}, {self.kept:.0%} of {self.n_neighbors} "
+            f"neighbours kept (chance {self.chance:.0%})"
+        )
+
+
+def map_faithfulness(
+    z: Matrix, places: Matrix, *, n_neighbors: int = 15, resampling: Resampling = BOOTSTRAP
+) -> MapFaithfulness:
+    """Compare the neighbours of embeddings, by cosine, with their neighbours on a map.
+
+    With the k nearest neighbours before and on the map, and r(i, j) the rank of j among the
+    neighbours of i before, trustworthiness is
+    ``1 - 2 / (n k (2n - 3k - 1)) sum_i sum_{j false} (r(i, j) - k)``, over the neighbours on the
+    map that were none before.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, n_features)
+        Embeddings.
+    places : ndarray of shape (n, 2)
+        Where the same rows stand on the map; compared by distance.
+    n_neighbors : int, default=15
+        Size k of a neighbourhood; less than half of n is used at most.
+    resampling : Resampling
+
+    References
+    ----------
+    Venna, Kaski, *Neighborhood preservation in nonlinear projection methods*, ICANN 2001.
     """
-    return neighbor_map(z, seed=seed, n_neighbors=n_neighbors, min_dist=min_dist).coordinates
+    z, places = as_embeddings(z), as_embeddings(places)
+    if len(z) != len(places):
+        raise ShapeError(f"there are {len(z)} embeddings and {len(places)} places; needed the same")
+    if (n := len(z)) < 3:
+        raise DataError(f"there are {n} rows; needed at least 3 to compare neighbours")
+    k = min(n_neighbors, (n - 1) // 2)
+    lengths = np.linalg.norm(z, axis=1, keepdims=True)
+    unit = np.divide(z, lengths, out=np.zeros_like(z), where=lengths > 0)
+    kept, excess = np.empty(n), np.empty(n)
+    for rows in _chunks(n):
+        ranks = _ranks(unit, rows)  # 1 is the nearest
+        near = np.argpartition(_distances(places, rows), k - 1, axis=1)[:, :k]
+        found = np.take_along_axis(ranks, near, axis=1)  # (chunk, k)
+        kept[rows] = (found <= k).mean(axis=1)
+        excess[rows] = np.maximum(found - k, 0).sum(axis=1)
+    trust = 1 - excess * 2 / (k * (2 * n - 3 * k - 1))
+    trusted = mean_interval(trust, resampling=resampling)
+    share = mean_interval(kept, resampling=resampling)
+    return MapFaithfulness(
+        trustworthiness=trusted.value,
+        trustworthiness_low=trusted.low,
+        trustworthiness_high=trusted.high,
+        kept=share.value,
+        kept_low=share.low,
+        kept_high=share.high,
+        chance=k / (n - 1),
+        n_neighbors=k,
+        n=n,
+    )
 
 
 def _nearest(rows: Double, z: Double, n_neighbors: int) -> tuple[Double, Codes]:
@@ -201,3 +246,22 @@ def _spread(z: Matrix) -> Double:
             f"all {len(z)} embeddings are the same; needed rows that differ to draw a map"
         )
     return z
+
+
+def _chunks(n: int) -> Iterator[Codes]:
+    size = max(1, _CELLS // n)
+    return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _distances(points: Double, rows: Codes) -> Double:
+    """Half the squared distance of some points to all, less a constant a row; none to itself."""
+    distances: Double = 0.5 * (points**2).sum(axis=1) - points[rows] @ points.T
+    distances[np.arange(len(rows)), rows] = np.inf
+    return distances
+
+
+def _ranks(points: Double, rows: Codes) -> Codes:
+    order = np.argsort(_distances(points, rows), axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(1, points.shape[0] + 1)[None], axis=1)
+    return ranks

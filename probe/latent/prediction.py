@@ -1,4 +1,4 @@
-"""Predict the share of women in a subject's images from its bias score."""
+"""The share of women in a subject's images, predicted from the bias score of its prompt."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ MIN_LEARNT = 6
 MIN_CALIBRATED = 3
 """Least number of subjects that a calibration can be measured on."""
 
+_TAILS = (0.025, 0.975)  # of all intervals
+
 
 @dataclass(frozen=True, eq=False)
 class SharePrediction:
@@ -39,17 +41,15 @@ class Calibration:
     """Share of the variance of the observed shares that is explained; 1 is exact, 0 is no better
     than their mean, negative is worse."""
     r2_low: float
-    """Lower limit of the 95 % bootstrap interval of ``r2`` over subjects."""
+    """Limits of the 95 % bootstrap interval of ``r2`` over subjects."""
     r2_high: float
-    """Upper limit of the 95 % bootstrap interval of ``r2`` over subjects."""
     coverage: float
-    """Share of subjects whose observed share lies in its prediction interval."""
+    """Share of subjects whose observed share lies in its prediction interval, with its exact 95 %
+    limits."""
     coverage_low: float
-    """Lower limit of its exact 95 % interval."""
     coverage_high: float
-    """Upper limit of its exact 95 % interval."""
     confidence: float
-    """What the coverage should be."""
+    """Nominal coverage."""
     width: float
     """Mean width of the intervals: 1 covers all shares, 0 none but one."""
     n: int
@@ -75,8 +75,6 @@ class SharePredictor(BaseEstimator):
 
     Parameters
     ----------
-    confidence : float, default=0.95
-        Coverage of the prediction intervals, between 0 and 1.
     n_draws : int, default=4000
         Number of draws behind each interval.
     seed : int, default=0
@@ -87,10 +85,10 @@ class SharePredictor(BaseEstimator):
     intercept_ : float
         ``a``: log odds of a woman at bias score 0.
     slope_ : float
-        ``b``: change of the log odds for one unit of bias score; negative when pictures follow the
-        text, as bias score is positive for men.
+        ``b``: change of the log odds for one unit of bias score; negative when the images follow
+        the text, as the bias score is positive for men.
     slope_interval_ : tuple of float
-        Confidence limits of the slope, of the coverage ``confidence``.
+        95 % confidence limits of the slope.
     correlation_ : float
         ``1 / (1 + phi)``, from 0 (the bias score explains all) to 1 (every subject has one gender
         only).
@@ -102,8 +100,7 @@ class SharePredictor(BaseEstimator):
     Prentice, *Binary regression using an extended beta-binomial distribution*, JASA 81 (1986).
     """
 
-    def __init__(self, *, confidence: float = 0.95, n_draws: int = 4000, seed: int = 0) -> None:
-        self.confidence = confidence
+    def __init__(self, *, n_draws: int = 4000, seed: int = 0) -> None:
         self.n_draws = n_draws
         self.seed = seed
 
@@ -119,21 +116,11 @@ class SharePredictor(BaseEstimator):
 
         Raises
         ------
-        ValueError
-            If an option is out of range.
-        ShapeError
-            If the three differ in shape.
         DataError
-            If there are fewer than 6 subjects, a bias score is not finite, or the counts are
-            not whole numbers.
-        DegenerateDataError
-            If all subjects have the same bias score.
+            If there are fewer than 6 subjects, a bias score is not finite, the counts are not
+            whole numbers, or all subjects have the same bias score.
         """
-        if not 0.0 < self.confidence < 1.0:
-            raise ValueError(f"confidence is {self.confidence}; needed a number between 0 and 1")
-        if self.n_draws < 100:
-            raise ValueError(f"n_draws is {self.n_draws}; needed at least 100 for an interval")
-        bias_scores, women, images = _as_counted(bias_score, n_women, n_images)
+        bias_scores, women, images = _checked(bias_score, n_women, n_images)
         if len(bias_scores) < MIN_LEARNT:
             raise DataError(
                 f"a prediction needs at least {MIN_LEARNT} subjects to fit, got {len(bias_scores)}"
@@ -154,8 +141,7 @@ class SharePredictor(BaseEstimator):
         self.slope_ = float(peak[1]) / self._scale
         self.intercept_ = float(peak[0]) - self.slope_ * self._center
         self.correlation_ = float(share_of_logit(peak[2]))
-        tail = (1 - self.confidence) / 2
-        low, high = np.quantile(self._draws[:, 1] / self._scale, [tail, 1 - tail])
+        low, high = np.quantile(self._draws[:, 1] / self._scale, _TAILS)
         self.slope_interval_ = (float(low), float(high))
         self.n_subjects_ = len(bias_scores)
         return self
@@ -163,32 +149,17 @@ class SharePredictor(BaseEstimator):
     def predict(
         self, bias_score: Vector, *, n_images: int | Counts | None = None
     ) -> SharePrediction:
-        """Predict the shares of women of new subjects.
+        """Predict the shares of women of new subjects from their bias scores, shape (n,).
 
-        Parameters
-        ----------
-        bias_score : ndarray of shape (n,)
-            Bias score of each subject's prompt.
-        n_images : int or ndarray of int, shape (n,), optional
-            Number of images that will be made of each; the interval is then that of the share
-            among them. Without it, of the subject's true share, as of endlessly many images.
-
-        Returns
-        -------
-        SharePrediction
-
-        Raises
-        ------
-        ShapeError, DataError
-            If a bias score is not finite or a number of images is below 1.
+        With ``n_images`` (one number, or one a subject) the interval is that of the share among so
+        many images; without it, that of the subject's true share.
         """
         check_is_fitted(self, "slope_")
         bias_scores = as_finite(bias_score, "bias_score")
-        images = None if n_images is None else _as_images(n_images, len(bias_scores))
+        images = None if n_images is None else np.broadcast_to(n_images, bias_scores.shape)
         x = (bias_scores - self._center) / self._scale
         rng = np.random.default_rng(self.seed)
         precision = np.exp(-np.clip(self._draws[:, 2], -25.0, 25.0))  # beyond, nothing changes
-        tail = (1 - self.confidence) / 2
         found = np.empty((3, len(x)))
         start = 0
         for size in chunks(len(x), self.n_draws):
@@ -199,7 +170,7 @@ class SharePredictor(BaseEstimator):
                 counts = images[rows, None]
                 shares = rng.binomial(counts, shares) / counts
             found[0, rows] = means.mean(axis=1)
-            found[1:, rows] = np.quantile(shares, [tail, 1 - tail], axis=1)
+            found[1:, rows] = np.quantile(shares, _TAILS, axis=1)
             start += size
         return SharePrediction(share=found[0], low=found[1], high=found[2])
 
@@ -211,19 +182,11 @@ class SharePredictor(BaseEstimator):
         *,
         resampling: Resampling = BOOTSTRAP,
     ) -> Calibration:
-        """Measure the prediction on subjects that were not fitted.
+        """Measure the prediction on subjects that were not fitted, with the arguments of `fit`.
 
-        The arguments are those of `fit`, of other subjects. The coverage is somewhat too high where
-        images are few, as shares of few images are coarse.
-
-        Raises
-        ------
-        ShapeError, DataError
-            As in `fit`.
-        DegenerateDataError
-            If all subjects have the same observed share, so that there is nothing to explain.
+        The coverage is somewhat too high where images are few, as their shares are coarse.
         """
-        bias_scores, women, images = _as_counted(bias_score, n_women, n_images)
+        bias_scores, women, images = _checked(bias_score, n_women, n_images)
         seen = women / images
         if len(seen) < MIN_CALIBRATED:
             raise DataError(
@@ -249,7 +212,7 @@ class SharePredictor(BaseEstimator):
             coverage=coverage.value,
             coverage_low=coverage.low,
             coverage_high=coverage.high,
-            confidence=self.confidence,
+            confidence=_TAILS[1] - _TAILS[0],
             width=float((found.high - found.low).mean()),
             n=len(seen),
         )
@@ -263,38 +226,21 @@ def _r2(seen: Double, predicted: Double) -> Double:
     return r2
 
 
-def _as_counted(
+def _checked(
     bias_score: Vector, n_women: Counts, n_images: Counts
 ) -> tuple[Double, Counts, Counts]:
+    """Check one bias score and two whole counts a subject."""
     bias_scores = as_finite(bias_score, "bias_score")
-    images = _as_images(n_images, len(bias_scores))
-    women = np.asarray(n_women)
-    if women.shape != bias_scores.shape:
+    women, images = np.asarray(n_women), np.asarray(n_images)
+    if not women.shape == images.shape == bias_scores.shape:
         raise ShapeError(
-            f"there are {len(bias_scores)} bias scores and n_women has shape {women.shape}; needed "
-            "one each"
+            f"there are {len(bias_scores)} bias scores, and n_women and n_images have the shapes "
+            f"{women.shape} and {images.shape}; needed one each"
         )
-    is_count = np.issubdtype(women.dtype, np.integer) & (women >= 0) & (women <= images)
-    if not is_count.all():
-        first = np.flatnonzero(~is_count)[0]
+    is_whole = np.issubdtype(women.dtype, np.integer) and np.issubdtype(images.dtype, np.integer)
+    if not is_whole or (images < 1).any() or (women < 0).any() or (women > images).any():
         raise DataError(
-            f"n_women[{first}] is {women[first]!r} of {images[first]} images; needed whole numbers "
-            "from 0 to n_images"
+            "n_women and n_images must be whole numbers, n_images at least 1 and n_women from 0 to "
+            "n_images: drop subjects without an image"
         )
     return bias_scores, women, images
-
-
-def _as_images(n_images: int | Counts, n: int) -> Counts:
-    images = np.asarray(n_images)
-    if images.ndim == 0:
-        images = np.full(n, images)
-    if images.shape != (n,):
-        raise ShapeError(f"n_images has shape {images.shape}; needed one number, or {n}")
-    is_count = np.issubdtype(images.dtype, np.integer) & (images >= 1)
-    if not is_count.all():
-        first = np.flatnonzero(~is_count)[0]
-        raise DataError(
-            f"n_images[{first}] is {images[first]!r}; needed whole numbers of at least 1: drop "
-            "subjects without an image"
-        )
-    return images
