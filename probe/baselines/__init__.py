@@ -7,6 +7,6 @@ from probe.io.plugins import Registry
 
 BASELINES: Registry[Builder] = Registry("baseline", "probe.baselines")
 """Every method by its name in tables. Names that end in ``-lookup`` act on open prompts only, see
-`probe.baselines.lookup.Lookup`."""
+`probe.baselines.words.Lookup`."""
 
 __all__ = ["BASELINES"]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from probe.baselines import BASELINES
-from probe.baselines.lookup import SIDES, Lookup, draw_sides
 from probe.baselines.method import Material, Method
+from probe.baselines.words import SIDES, Lookup, draw_sides
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
 
@@ -37,17 +37,9 @@ class FairDiffusion(Intervention):
     prediction, with momentum, in the space of the model's own prediction (a linear function of the
     noise). It costs two more calls of the denoiser per step.
 
-    Parameters
-    ----------
-    lookup : Lookup
-        Selects the prompts.
-    edits : mapping from str to Tensor
-        States of shape (n_tokens, n_features) of the edit prompt of each of `SIDES`, and of the
-        empty prompt under ``""``.
-    guidance : Guidance
+    ``edits`` holds the states, (n_tokens, n_features), of the edit prompt of each of `SIDES`, and
+    of the empty prompt under ``""``.
 
-    References
-    ----------
     Friedrich et al., *Fair Diffusion: Instructing Text-to-Image Generation Models on Fairness*,
     arXiv 2302.10893, section 4; Brack et al., *SEGA: Instructing Diffusion using Semantic
     Dimensions*, NeurIPS 2023, equations 4 to 9. Not guiding explicit prompts is our choice.

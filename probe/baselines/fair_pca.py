@@ -9,9 +9,9 @@ import torch
 
 from probe.arrays import Double, Float32
 from probe.baselines import BASELINES
-from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method
 from probe.baselines.states import RandomSide, edited, explicit_states
+from probe.baselines.words import SIDES
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition
 
@@ -22,39 +22,19 @@ class FairPCA:
     With z the centred group labels and X the centred rows, U maximises ``trace(U^T X^T X U)``
     among orthonormal U with ``z^T X U = 0``: principal components in the null space of ``X^T z``.
 
-    Parameters
-    ----------
-    kept : float, default=0.78
-        Share of the dimensions that is kept, above 0 and below 1.
+    ``kept`` is the share of the dimensions that is kept, above 0 and below 1. `fit` finds
+    ``center_``, the mean of all rows, ``basis_``, orthonormal rows of shape (n_kept, n_features),
+    and ``removed_means_``, (2, n_features): what is removed from the means of the groups 0 and 1.
 
-    Attributes
-    ----------
-    center_ : ndarray of shape (n_features,)
-        Mean of all rows.
-    basis_ : ndarray of shape (n_kept, n_features)
-        Orthonormal rows.
-    removed_means_ : ndarray of shape (2, n_features)
-        What is removed from the means of the groups 0 and 1.
-
-    References
-    ----------
     Kleindessner, Donini, Russell, Zafar, *Efficient fair PCA for fair representation learning*,
     AISTATS 2023, section 3.
     """
 
     def __init__(self, *, kept: float = 0.78) -> None:
-        if not 0.0 < kept < 1.0:
-            raise ValueError(f"kept is {kept}; needed a share above 0 and below 1")
         self.kept = kept
 
     def fit(self, X: Float32, y: Double) -> FairPCA:
-        """Learn the subspace from rows of shape (n, n_features) and their groups 0 and 1.
-
-        Raises
-        ------
-        DegenerateDataError
-            If the group means coincide.
-        """
+        """Learn the subspace from rows of shape (n, n_features) and their groups 0 and 1."""
         self.center_: Double = X.mean(axis=0, dtype=np.float64)
         centered = X - self.center_
         gap = centered[y == 1].mean(axis=0) - centered[y == 0].mean(axis=0)
@@ -78,12 +58,8 @@ class FairPCA:
 class FairImagen(RandomSide):
     """Project every state by FairPCA, and add one group's mean of the removed part.
 
-    The group is drawn from the image's seed, with equal probability.
-
-    Parameters
-    ----------
-    pca : FairPCA
-        Fitted with the male group as 1.
+    The group is drawn from the image's seed, with equal probability. ``pca`` was fitted with
+    the male group as 1.
     """
 
     name = "fair-pca"
@@ -104,8 +80,6 @@ class FairImagen(RandomSide):
 def build(material: Material) -> Method:
     """Fit FairPCA on the states of explicit prompts.
 
-    References
-    ----------
     Fu et al., *FairImagen: Post-Processing for Bias Mitigation in Text-to-Image Models*, NeurIPS
     2025: FairPCA on the prompt embedding and empirical noise in the removed part. The paper draws
     that part from samples; here it is a group's mean. We fit on the states of all positions, and

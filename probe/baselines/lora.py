@@ -31,20 +31,11 @@ def build(
 ) -> Method:
     """Train PEFT's LoRA on the examples with the ordinary denoising loss, then merge it.
 
-    References
-    ----------
     Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, ICLR 2022; the recipe of
     diffusers' ``train_text_to_image_lora.py`` (rank 4, all attention layers, AdamW), on images that
     are balanced by gender and have neutral prompts. Shen et al., *Finetuning Text-to-Image
     Diffusion Models for Fairness*, ICLR 2024, use such a LoRA as a baseline. Steps and batch size
     are the defaults of the diffusion objective; the learning rate is our choice.
-
-    Raises
-    ------
-    ProbeError
-        If PEFT is not installed.
-    DataError
-        If the loss is not finite.
     """
     unet, scheduler = material.pipeline.unet, material.pipeline.scheduler
     generator = torch.Generator().manual_seed(material.seed)

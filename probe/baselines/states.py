@@ -1,8 +1,9 @@
-"""What methods on the prompt embedding share: training states and their edits."""
+"""Methods on the prompt embedding: erasers, and what other methods on states share with them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,22 @@ import numpy.typing as npt
 import torch
 
 from probe.arrays import Double, Float32
-from probe.baselines.lookup import Lookup, draw_sides
-from probe.baselines.method import Material
+from probe.baselines import BASELINES
+from probe.baselines.method import Builder, Material, Method
+from probe.baselines.words import Lookup, draw_sides
 from probe.images.intervention import Condition, Intervention
-from probe.text.lexicon import Lexicon
+from probe.latent.erasure import CalibratedProjection
+from probe.latent.erasure.leace import LeaceEraser
 
 Edit = Callable[[Float32], npt.NDArray[Any]]
 """Rows of shape (n, n_features) -> edited rows of the same shape."""
 
 
 class EditedStates(Intervention):
-    """Apply one map to the state of every token of every prompt.
+    """Apply one map to the state of every token of every prompt, from position ``first`` on.
 
-    Parameters
-    ----------
-    edit : callable
-    first : int, default=1
-        First position that is edited. The state at position 0, the start of text, is the same for
-        every prompt of a causal encoder and carries no gender.
+    The state at position 0, the start of text, is the same for every prompt of a causal encoder and
+    carries no gender.
     """
 
     def __init__(self, edit: Edit, *, first: int = 1) -> None:
@@ -50,22 +49,14 @@ class RandomSide(Intervention):
 
 
 class OnlyOpen(Intervention):
-    """Apply a method on states to open prompts only; this shows what a gate contributes.
+    """Apply a method on words or states to open prompts only."""
 
-    Parameters
-    ----------
-    method : Intervention
-        It changes words or states, not the denoiser.
-    is_open : callable
-        Prompt -> whether the method applies.
-    """
-
-    def __init__(self, method: Intervention, is_open: Callable[[str], bool]) -> None:
-        self._method, self._is_open = method, is_open
+    def __init__(self, method: Intervention, lookup: Lookup) -> None:
+        self._method, self._lookup = method, lookup
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Take the method's conditions for open prompts."""
-        rows = [row for row, prompt in enumerate(prompts) if self._is_open(prompt)]
+        rows = [row for row, prompt in enumerate(prompts) if self._lookup.is_open(prompt)]
         asked = self._method.conditions([prompts[i] for i in rows], [seeds[i] for i in rows])
         result = [Condition(prompt) for prompt in prompts]
         for row, condition in zip(rows, asked, strict=True):
@@ -74,16 +65,22 @@ class OnlyOpen(Intervention):
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
         """Edit the states of open prompts."""
-        rows = [row for row, of in enumerate(conditions) if self._is_open(of.prompt)]
+        rows = [row for row, of in enumerate(conditions) if self._lookup.is_open(of.prompt)]
         result = states.clone()
         if rows:
             result[rows] = self._method.correct([conditions[i] for i in rows], states[rows])
         return result
 
 
-def only_open(method: Intervention, lexicon: Lexicon) -> OnlyOpen:
-    """Apply a method to the prompts that the look-up of a lexicon opens."""
-    return OnlyOpen(method, Lookup(lexicon).is_open)
+def behind_lookup(build: Builder) -> Builder:
+    """Make a method act on open prompts only; the look-up in place of a gate is our addition."""
+
+    def build_gated(material: Material) -> Method:
+        method = build(material)
+        gated = OnlyOpen(method.intervention, Lookup(material.lexicon))
+        return replace(method, intervention=gated)
+
+    return build_gated
 
 
 def edited(states: torch.Tensor, edit: Edit, *, first: int = 1) -> torch.Tensor:
@@ -95,17 +92,44 @@ def edited(states: torch.Tensor, edit: Edit, *, first: int = 1) -> torch.Tensor:
 
 
 def explicit_states(material: Material) -> tuple[Float32, Double]:
-    """Return the token states of the explicit prompts of training occupations.
+    """Return the token states of the explicit prompts of training occupations, 1 where male.
 
-    Returns
-    -------
-    rows : ndarray of shape (n_prompts * (n_tokens - 1), n_features)
-        Every state after the first, padding included, since it conditions the image model too.
-    is_male : ndarray of shape (n_prompts * (n_tokens - 1),)
-        1 for male prompts and 0 for female ones, equally many of each.
+    The states have the shape (n_prompts * (n_tokens - 1), n_features): every one after the first,
+    padding included, since it conditions the image model too. Both genders have equally many.
     """
     male, female = material.prompts.pairs()
     prompts = np.asarray(material.prompts.prompts, dtype=object)[np.concatenate([male, female])]
     states = material.encoder.states(list(prompts))[:, 1:].cpu().numpy()
     is_male = np.repeat([1.0, 0.0], len(male))
     return states.reshape(-1, states.shape[-1]), np.repeat(is_male, states.shape[1])
+
+
+@BASELINES.register("leace")
+def leace(material: Material) -> Method:
+    """Fit LEACE on the states of explicit prompts, and edit those of every prompt.
+
+    Belrose et al., *LEACE: Perfect linear concept erasure in closed form*, NeurIPS 2023, theorem
+    4.3. Fitting it on the states of all positions together, and applying it to all but the start of
+    text, is our choice.
+    """
+    eraser = LeaceEraser().fit(*explicit_states(material))
+    n_weights = int(eraser.probes_.size + eraser.moves_.size + eraser.center_.size)
+    return Method(EditedStates(eraser.transform), n_trainable=n_weights)
+
+
+leace_lookup = BASELINES.add("leace-lookup", behind_lookup(leace))
+
+
+@BASELINES.register("debias-vl")
+def debias_vl(material: Material) -> Method:
+    """Fit ``P = (I + lambda M)^-1`` on pairs, and replace every state x by ``P x``.
+
+    Chuang et al., *Debiasing Vision-Language Models via Biased Prompts*, arXiv 2302.00070, section
+    5: fitted on the normalised end-of-text states of "a photo of a male / female {occupation}" with
+    lambda = 500, applied to all positions of every prompt. The pairs are the lexicon's.
+    """
+    male, female = material.prompts.pairs()
+    z = material.encoder.embed(material.prompts.prompts)
+    projection = CalibratedProjection(strength=500.0).fit(z[male], z[female])
+    n_weights = int(projection.basis_.size + projection.shrinkage_.size)
+    return Method(EditedStates(projection.transform, first=0), n_trainable=n_weights)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from probe.baselines import BASELINES
-from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method
-from probe.baselines.states import RandomSide, only_open
-from probe.images.intervention import Condition, Intervention
+from probe.baselines.states import RandomSide, behind_lookup
+from probe.baselines.words import SIDES
+from probe.images.intervention import Condition
 
 STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
 """Tried on training subjects; 1 is the mean difference between a woman's and a man's prompt."""
@@ -20,12 +19,7 @@ STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
 class Steering(RandomSide):
     """Add or subtract a multiple of a direction at every position after the first.
 
-    Parameters
-    ----------
-    direction : Tensor of shape (n_features,)
-        From male to female.
-    strength : float
-        In lengths of the direction; 0 changes nothing.
+    ``direction``, (n_features,), points from male to female; ``strength`` is in its lengths.
     """
 
     name = "steering"
@@ -41,46 +35,29 @@ class Steering(RandomSide):
 
 
 @BASELINES.register("steering")
-def build(material: Material) -> Method:
+def steering(material: Material) -> Method:
     """Use the mean difference of pairs, at the fairest strength that keeps the subject.
 
     Of `STRENGTHS`, the fairest on new images of training subjects among those that recognise at
     most one percentage point fewer subjects than the weakest.
 
-    References
-    ----------
     Li, Shen, Torr, Tresp, Gu, *Self-Discovering Interpretable Diffusion Latent Directions for
     Responsible Text-to-Image Generation*, CVPR 2024, section 4.2: a direction of each value is
     added, the value being drawn with equal probability. There it is learned in the denoiser's
     bottleneck; the mean difference of the prompt's states is our choice.
     """
-    return _build(material, is_gated=False)
-
-
-@BASELINES.register("steering-lookup")
-def build_gated(material: Material) -> Method:
-    """Steer open prompts only; the look-up in place of a gate is our addition."""
-    return _build(material, is_gated=True)
-
-
-def _build(material: Material, *, is_gated: bool) -> Method:
-    male, female = material.prompts.pairs()
-    prompts = np.asarray(material.prompts.prompts, dtype=object)
-    sides = [
-        material.encoder.pool(
-            material.encoder.states(list(prompts[rows])),
-            material.encoder.tokenize(list(prompts[rows])),
-        ).mean(dim=0)
-        for rows in (female, male)
-    ]
-    direction = sides[0] - sides[1]
-
-    def at(strength: float) -> Intervention:
-        steering = Steering(direction, strength=strength)
-        return only_open(steering, material.lexicon) if is_gated else steering
-
-    trials = {strength: material.try_out(at(strength)) for strength in STRENGTHS}
+    means = []
+    for rows in reversed(material.prompts.pairs()):  # female, male
+        prompts = [material.prompts.prompts[row] for row in rows]
+        states, ids = material.encoder.states(prompts), material.encoder.tokenize(prompts)
+        means.append(material.encoder.pool(states, ids).mean(dim=0))
+    direction = means[0] - means[1]
+    methods = {strength: Steering(direction, strength=strength) for strength in STRENGTHS}
+    trials = {strength: material.try_out(method) for strength, method in methods.items()}
     least = trials[STRENGTHS[0]].recognised - 0.01
     allowed = [strength for strength in STRENGTHS if trials[strength].recognised >= least]
     best = min(allowed, key=lambda strength: trials[strength].mad)
-    return Method(at(best), n_trainable=direction.numel(), chosen={"strength": best})
+    return Method(methods[best], n_trainable=direction.numel(), chosen={"strength": best})
+
+
+steering_lookup = BASELINES.add("steering-lookup", behind_lookup(steering))

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from probe.baselines import BASELINES
-from probe.baselines.lookup import SIDES
 from probe.baselines.method import Material, Method, Trial
 from probe.baselines.weights import EditedWeights
+from probe.baselines.words import SIDES
 from probe.text.templates import fill
 
 N_ROUNDS = 8
@@ -35,25 +35,10 @@ def edit_projection(
 
     ``(d W + sum_i v_i c_i^T + p sum_j W k_j k_j^T) (d I + sum_i c_i c_i^T + p sum_j k_j k_j^T)^-1``
 
-    Parameters
-    ----------
-    weight : Tensor of shape (n_out, n_features)
-        W.
-    contexts : Tensor of shape (n, n_features)
-        States c to be mapped to new values.
-    values : Tensor of shape (n, n_out)
-        The new values v; ``contexts @ weight.T`` changes nothing.
-    kept : Tensor of shape (n_kept, n_features)
-        States k to be mapped as before.
-    damping, preserve : float
-        d and p, the weights of the old projection and of the kept states.
+    with W the weight, (n_out, n_features), d its ``damping``, c the states to be mapped to the new
+    values v ((n, n_features) and (n, n_out); ``contexts @ weight.T`` changes nothing), k the states
+    to be mapped as before, and p the weight to ``preserve`` them.
 
-    Returns
-    -------
-    Tensor of shape (n_out, n_features)
-
-    References
-    ----------
     Gandikota, Orgad, Belinkov, Materzyńska, Bau, *Unified Concept Editing in Diffusion Models*,
     WACV 2024, equation 7; the weights are those of the published code.
     """
@@ -72,8 +57,6 @@ def build(material: Material) -> Method:
     `STEP` times the missing share (and subtracts half of `STEP` for a gender that is too frequent),
     until every training occupation is balanced. The fairest round is kept.
 
-    References
-    ----------
     Gandikota et al. (see `edit_projection`), section 4.2, and their code. All key and value
     projections are edited. Concepts are the training occupations; gendered words and objects are
     preserved, never a held-out occupation.

@@ -15,10 +15,7 @@ from probe.io.artifacts import hash_parts
 class EditedWeights(Intervention):
     """Denoise with other weights, for every prompt and for the unconditional prediction.
 
-    Parameters
-    ----------
-    weights : mapping from str to Tensor
-        Name of a parameter of the ``unet`` -> its replacement.
+    ``weights``: name of a parameter of the ``unet`` -> its replacement.
     """
 
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from probe.baselines import fair_diffusion, lora, uce
 from probe.baselines.fair_diffusion import FairDiffusion, Guidance
-from probe.baselines.lookup import Lookup
 from probe.baselines.method import Trial
 from probe.baselines.uce import edit_projection
 from probe.baselines.weights import EditedWeights
+from probe.baselines.words import Lookup
 from probe.images.intervention import Condition, Intervention
 
 OPEN, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"

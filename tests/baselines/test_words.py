@@ -6,9 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probe.baselines import BASELINES
-from probe.baselines.explicit_mixing import ExplicitMixing
-from probe.baselines.lookup import SIDES, Lookup, draw_sides
-from probe.baselines.prompt_intervention import PHRASE, PromptIntervention
+from probe.baselines.words import (
+    PHRASE,
+    SIDES,
+    ExplicitMixing,
+    Lookup,
+    PromptIntervention,
+    draw_sides,
+)
 from probe.images.plan import GenerationPlan
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
