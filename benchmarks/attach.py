@@ -24,9 +24,7 @@ from probe import CalibratedProjection, Lexicon, MoESD, PairDirection, PromptSet
 from probe.images.pipelines import generation_settings, load_pipeline
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts
-from probe.moesd.gate import Gate
-from probe.moesd.gate.classifier import KindClassifier
-from probe.moesd.gate.reading import FLAGS, word_depths
+from probe.moesd.gate import Gate, KindClassifier, count_features
 from probe.moesd.token import SpecialToken
 from probe.moesd.training import train_moesd
 from probe.text.checkpoints import resolve_model
@@ -154,13 +152,15 @@ def compare_full_size(prompt: str, n_steps: int, n_repeats: int = 3) -> dict[str
 def _correct(moesd: MoESD, prompt: str) -> None:
     """Run the steps that an attached correction adds to the encoding of a prompt."""
     z = moesd.encoder.embed([prompt])
-    moesd.move([prompt], moesd.decide([prompt], z).weights)
+    moesd.encode_weighted([prompt], moesd.decide([prompt], z).weights)
 
 
 def _random_correction(encoder: TextEncoder, prompt: str) -> MoESD:
     """Create a correction whose gate has the inputs of a trained one and opens for every prompt."""
-    depths = word_depths(int(encoder.model.config.num_hidden_layers))
-    n_read = 2 * len(depths) * encoder.n_features + len(FLAGS)
+    n_layers = int(encoder.model.config.num_hidden_layers)
+    n_read = count_features(
+        "words", has_list=True, n_features=encoder.n_features, n_layers=n_layers
+    )
     classifier = KindClassifier(np.zeros((3, n_read)), np.array([0.0, 9.0, 0.0]), temperature=1.0)
     gate = Gate(
         axis=np.full(encoder.n_features, 0.1),

@@ -11,7 +11,7 @@ import click
 from cli.options import FOLDER, SettingsCommand, json_option, run_argument, settings_of
 from cli.output import echo_answer, given, open_run
 
-_PLANNED = ("side", "width", "unet_width", "n_experts", "placement", "style", "batch_size")
+_PLANNED = ("side", "width", "unet_width", "n_experts", "style", "batch_size")
 
 
 @click.command(cls=SettingsCommand)

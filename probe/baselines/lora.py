@@ -13,7 +13,7 @@ from probe.baselines import BASELINES
 from probe.baselines.method import Material, Method
 from probe.baselines.weights import EditedWeights
 from probe.errors import DataError
-from probe.images.denoising import encode_images, prediction_target
+from probe.images.denoising import encode_images, prediction_target, training_scheduler
 
 ADAPTED = ["to_q", "to_k", "to_v", "to_out.0"]
 """Layers of every attention block that are adapted, as in diffusers' training script."""
@@ -37,7 +37,7 @@ def build(
     Diffusion Models for Fairness*, ICLR 2024, use such a LoRA as a baseline. Steps and batch size
     are the defaults of the diffusion objective; the learning rate is our choice.
     """
-    unet, scheduler = material.pipeline.unet, material.pipeline.scheduler
+    unet, scheduler = material.pipeline.unet, training_scheduler(material.pipeline)
     generator = torch.Generator().manual_seed(material.seed)
     pixels, prompts = material.examples()
     clean = encode_images(material.pipeline.vae, pixels)

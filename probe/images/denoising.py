@@ -114,6 +114,16 @@ def encode_images(vae: Any, pixels: Float32) -> torch.Tensor:
     return scaled
 
 
+def training_scheduler(pipeline: Any) -> Any:
+    """Return the scheduler that adds noise as in the denoiser's training.
+
+    The pipeline's own need not: Euler and DPM-Solver add the noise of their inference steps.
+    """
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler.from_config(pipeline.scheduler.config)
+
+
 def prediction_target(
     scheduler: Any, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
 ) -> torch.Tensor:

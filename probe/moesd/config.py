@@ -9,7 +9,6 @@ from probe.errors import OptionError
 from probe.io.settings import Settings, seed_setting, setting
 
 SIDES = ("text", "unet", "both")
-PLACEMENTS = ("all", "down", "mid", "up")
 STYLES = ("adapter", "lora")
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -25,8 +24,8 @@ MAX_EXAMPLES = 1500
 
 
 @dataclass(frozen=True)
-class ExpertConfig(Settings):
-    """Architecture of the experts and place of the special token."""
+class TrainConfig(Settings):
+    """Settings of the training: experts, special token, loop, objective and gate."""
 
     side: str = setting("text", "Where experts are inserted: text, unet, or both.", choices=SIDES)
     width: int = setting(32, "Bottleneck width of each expert on the text states.", minimum=1)
@@ -37,11 +36,9 @@ class ExpertConfig(Settings):
     )
     n_experts: int = setting(
         3,
-        "U-Net experts: 1 shared, 2 one per direction, 3 with a shared one, more by bias score.",
+        "U-Net experts: 1 shared, 2 one per direction, 3 one per direction and a shared one.",
         minimum=1,
-    )
-    placement: str = setting(
-        "all", "U-Net blocks with experts: all, down, mid or up.", choices=PLACEMENTS
+        maximum=3,
     )
     style: str = setting(
         "adapter", "Form of an expert: adapter, or lora (low-rank, linear).", choices=STYLES
@@ -51,27 +48,6 @@ class ExpertConfig(Settings):
         "Position of the special token: before the subject, start, end, or nowhere.",
         choices=TOKEN_PLACES,
     )
-
-    @property
-    def has_unet(self) -> bool:
-        """Whether the U-Net has experts."""
-        return self.side != "text"
-
-    @property
-    def has_text(self) -> bool:
-        """Whether the text states have experts."""
-        return self.side != "unet"
-
-    @property
-    def has_token(self) -> bool:
-        """Whether the special token is inserted into prompts."""
-        return self.token_place != "nowhere"
-
-
-@dataclass(frozen=True)
-class LoopConfig(Settings):
-    """Settings of the training loop that concern the machine rather than the method."""
-
     precision: str = setting(
         "fp32", "Arithmetic of the forward pass: fp32, bf16 or fp16.", choices=PRECISIONS
     )
@@ -81,23 +57,6 @@ class LoopConfig(Settings):
     checkpointing: bool = setting(
         False, "Gradient checkpointing of the U-Net: less memory, more time."
     )
-    ema: float = setting(
-        0.0,
-        "Decay of the exponential moving average of the weights; 0 keeps the last weights.",
-        minimum=0,
-        below=1,
-    )
-    patience: int = setting(
-        0,
-        "Early stopping after so many checks on every fifth training occupation; 0: never.",
-        minimum=0,
-    )
-
-
-@dataclass(frozen=True)
-class TrainConfig(ExpertConfig, LoopConfig):
-    """All training settings."""
-
     objective: str = setting(
         "both",
         "Training objective: latent, diffusion, both in turn, counterfactual (each expert produces "
@@ -143,23 +102,10 @@ class TrainConfig(ExpertConfig, LoopConfig):
         minimum=0,
         maximum=1,
     )
-    abstain_below: float = setting(
-        0.0,
-        "Least probability of a skewed class that opens the trained gate.",
-        minimum=0,
-        maximum=1,
-    )
-    soft: bool = setting(
-        False, "Weight an expert's shift by the probability of the prompt's class."
-    )
     seed: int = seed_setting("Random seed of the training.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_combination()
-
-    def _check_combination(self) -> None:
-        """Refuse settings that leave an objective nothing to train or to validate on."""
         name = self.objective
         if self.has_unet and name == "latent":
             raise OptionError(
@@ -183,8 +129,21 @@ class TrainConfig(ExpertConfig, LoopConfig):
                 f"the objective {name!r} replaces the special token by each value's word; set "
                 "token_place to 'subject'"
             )
-        if self.patience:
-            raise OptionError(f"the objective {name!r} has no validation loss; set patience to 0")
+
+    @property
+    def has_unet(self) -> bool:
+        """Whether the U-Net has experts."""
+        return self.side != "text"
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the text states have experts."""
+        return self.side != "unet"
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the special token is inserted into prompts."""
+        return self.token_place != "nowhere"
 
     @property
     def needs_pictures(self) -> bool:

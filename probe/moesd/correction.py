@@ -60,53 +60,36 @@ class Correction:
         return [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
 
     @torch.no_grad()
-    def encode_toward(self, prompts: Sequence[str], toward_male: torch.Tensor) -> torch.Tensor:
-        """Encode prompts with the token and apply `Experts.forward`, whatever the gate decides."""
-        states: torch.Tensor = self.experts(self.token.encode(self.encoder, prompts), toward_male)
-        return states
-
-    @torch.no_grad()
     def encode_weighted(
         self, prompts: Sequence[str], weights: Double, *, encoder: TextEncoder | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encode prompts with the token and apply the experts by weight.
+        """Encode prompts with the token and apply the experts by weight, whatever the gate decides.
 
-        Parameters
-        ----------
-        prompts : sequence of str
-        weights : ndarray of shape (n_prompts, 2)
-            Of ``toward-female`` and ``toward-male``, as in `Decision.weights`.
-        encoder : TextEncoder, optional
-            The same encoder with adapters loaded, such as a LoRA.
-
-        Returns
-        -------
-        states : float32 Tensor of shape (n_prompts, max_tokens, n_features)
-        ids : int64 Tensor of shape (n_prompts, max_tokens)
-            Their token ids.
+        ``weights``, shape (n_prompts, 2), are those of `DIRECTIONS`; ``encoder`` is the same
+        encoder with adapters loaded, such as a LoRA. Returns float32 states of shape (n_prompts,
+        max_tokens, n_features) and their token ids.
         """
         encoder = self.encoder if encoder is None else encoder
         ids, places = self.token.input_ids(encoder, prompts)
         marked = self.token.states(encoder, ids, places).float().to(self.encoder.device)
         of_experts = torch.from_numpy(weights).float().to(self.encoder.device)
-        states: torch.Tensor = self.experts.mix(marked, of_experts)
-        return states, ids
+        return self.experts.mix(marked, of_experts), ids
 
     @torch.no_grad()
     def routes(self, prompts: Sequence[str]) -> list[str]:
         """Name the U-Net expert of each prompt; empty for the base model."""
         if self.unet_experts is None or not prompts:
             return [""] * len(prompts)
-        z = self.pool(prompts, self.encoder.states(prompts))
-        return self.routes_of(self.decide(prompts, z), z)
+        return self.routes_of(
+            self.decide(prompts, self.pool(prompts, self.encoder.states(prompts)))
+        )
 
-    def routes_of(self, decision: Decision, z: Float32) -> list[str]:
-        """Name the U-Net experts of prompts whose decision and pooled states are known."""
-        if self.unet_experts is None:
-            return [""] * len(z)
+    def routes_of(self, decision: Decision) -> list[str]:
+        """Name the U-Net expert of each prompt of a decision, as `routes` does."""
+        experts = self.unet_experts
         return [
-            self.unet_experts.route(name == CLASSES[2], abs(score)) if name in CLASSES[1:3] else ""
-            for name, score in zip(decision.classes, self.gate.bias_score(z), strict=True)
+            experts.route(name == CLASSES[2]) if experts and name in CLASSES[1:3] else ""
+            for name in decision.classes
         ]
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from probe.arrays import Mask
-from probe.moesd.gate.classes import CLASSES, Labels, classify_bias_score
+from probe.moesd.gate.gate import CLASSES, Labels, classify_bias_score
 from probe.moesd.model import MoESD
 from probe.stats.interval import Interval
 from probe.stats.mean import mean_interval
@@ -20,18 +20,8 @@ def classify_with_truth(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     """Add the gate's answers to prompts of known kind.
 
     The true class follows from the kind: ``explicit`` and ``neutral`` are classes; a ``person`` is
-    skewed or neutral by the prompt's own bias score.
-
-    Parameters
-    ----------
-    moesd : MoESD
-    prompts : DataFrame
-        Columns ``prompt`` and ``kind``, see `probe.text.challenge_prompts.PromptTemplates.prompts`.
-
-    Returns
-    -------
-    DataFrame
-        The columns of ``prompts``, those of `MoESD.classify`, and ``route_truth``.
+    skewed or neutral by the prompt's own bias score. To the columns of ``prompts`` (``prompt`` and
+    ``kind``, see `PromptTemplates.prompts`) it adds those of `MoESD.classify` and ``route_truth``.
     """
     answers = moesd.classify(prompts["prompt"].tolist()).drop(columns="prompt")
     kinds = prompts["kind"].to_numpy(dtype=str)
@@ -54,11 +44,8 @@ def is_treated_right(truth: Labels, route: Labels) -> Mask:
 def correct_levels(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     """Add the effect of the correction to prompts of `PromptTemplates.by_level`.
 
-    Returns
-    -------
-    DataFrame
-        With the columns ``route``, ``is_open``, ``bias_score``, ``bias_score_corrected`` and
-        ``shift``, the distance between the prompt's embeddings before and after correction.
+    The new columns are ``route``, ``is_open``, ``bias_score``, ``bias_score_corrected`` and
+    ``shift``, the distance between the prompt's embeddings before and after correction.
     """
     texts = prompts["prompt"].tolist()
     z = moesd.encoder.embed(texts)
@@ -78,15 +65,11 @@ def correct_levels(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
 def summarise_levels(
     corrected: pd.DataFrame, *, resampling: Resampling = BOOTSTRAP
 ) -> pd.DataFrame:
-    """Summarise `correct_levels` by level, with intervals over occupations.
+    """Summarise `correct_levels` by level and measure, with intervals over occupations.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``level``, ``measure``, ``value``, ``low``, ``high``, ``n`` (prompts). Measures:
-        ``opened``, the share of prompts that are corrected (intended at the level ``none``,
-        interference at the others); ``shift``, their mean shift; ``bias_score_left``, the root mean
-        square bias score after over before, 1 without any effect.
+    Measures: ``opened``, the share of prompts that are corrected (intended at the level ``none``,
+    interference at the others); ``shift``, their mean shift; ``bias_score_left``, the root mean
+    square bias score after over before, 1 without any effect. ``n`` counts prompts.
     """
     rows = []
     for level, of in corrected.groupby("level", sort=False):

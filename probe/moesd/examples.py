@@ -28,12 +28,7 @@ class Examples:
     def read(cls, folder: Path, *, limit: int = MAX_EXAMPLES, seed: int = 0) -> Examples:
         """Read ``metadata.jsonl`` and balance it: at most ``limit`` images, divided over subjects.
 
-        Raises
-        ------
-        ArtifactError
-            If the file is missing or names no image.
-        DataError
-            If no subject has images of two values.
+        An `ArtifactError` says that there is none, a `DataError` that it cannot be balanced.
         """
         table = read_metadata(folder)
         counts = table.groupby(["subject", "value"]).size().unstack(fill_value=0)

@@ -26,13 +26,6 @@ class Adapter(nn.Module):
 class BiasAdapter(Adapter):
     """Bottleneck adapter ``x + up(gelu(down(layer_norm(x))))``; ``up`` starts at zero.
 
-    Parameters
-    ----------
-    n_features : int
-        Width of the states.
-    width : int
-        Width of the bottleneck.
-
     References
     ----------
     Houlsby et al., *Parameter-Efficient Transfer Learning for NLP*, ICML 2019. The MoESD paper
@@ -62,13 +55,6 @@ class LowRankAdapter(Adapter):
     adapter, while here a row passes the shared expert and its own; and PEFT then disables every
     other LoRA that the pipeline has loaded.
 
-    Parameters
-    ----------
-    n_features : int
-        Width of the states.
-    width : int
-        Rank.
-
     References
     ----------
     Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, ICLR 2022, section 4.1.
@@ -92,17 +78,7 @@ def make_adapter(n_features: int, width: int, style: str) -> Adapter:
 
 
 class Experts(nn.Module):
-    """One expert per direction on the text states.
-
-    Parameters
-    ----------
-    n_features : int
-        Width of the states.
-    width : int
-        Width of each bottleneck.
-    style : str
-        ``"adapter"`` or ``"lora"``.
-    """
+    """One expert per direction on the text states, of a width and a style (see `make_adapter`)."""
 
     def __init__(self, n_features: int, *, width: int, style: str = "adapter") -> None:
         super().__init__()
@@ -119,16 +95,10 @@ class Experts(nn.Module):
         states : Tensor of shape (n_prompts, n_tokens, n_features)
         toward_male : bool Tensor of shape (n_prompts,)
         """
-        female, male = (self.adapters[name] for name in DIRECTIONS)
-        corrected = torch.empty_like(states)
-        corrected[~toward_male] = female(states[~toward_male])
-        corrected[toward_male] = male(states[toward_male])
-        return corrected
+        return self.mix(states, torch.stack([~toward_male, toward_male], dim=1).to(states))
 
     def mix(self, states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Apply the experts by weight: ``x + sum_k w_k shift_k(x)``.
-
-        With a single weight of 1 this equals `forward`, bit for bit.
 
         Parameters
         ----------

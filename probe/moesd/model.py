@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from probe.arrays import Float32
+from probe.errors import ArtifactError
 from probe.images.intervention import Intervention, StateCorrection
-from probe.io.artifacts import Provenance, hash_parts
+from probe.io.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
 from probe.moesd.attach import Attachment
 from probe.moesd.correction import Correction
-from probe.moesd.experts import DIRECTIONS
-from probe.moesd.files import read_parts, write_parts
-from probe.moesd.gate import CLASSES
-from probe.moesd.routing.top1 import Top1Routing
+from probe.moesd.experts import DIRECTIONS, Experts
+from probe.moesd.gate import CLASSES, FLAGS, Gate, KindClassifier
+from probe.moesd.routing import Top1Routing
+from probe.moesd.token import TOKEN, SpecialToken
+from probe.moesd.unet_experts import UNetExperts
 from probe.text.captions.gender import NOTHING, read_gender
 from probe.text.checkpoints import resolve_model
 from probe.text.encoder import TextEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_UNET_FILE = "unet_experts.safetensors"
+_UNET_SETTINGS = ("sites", "width", "n_experts", "style")
+_GATE_SETTINGS = (
+    "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "kind", "has_list",
+)  # fmt: skip
 
 
 class MoESD(Correction):
@@ -37,6 +47,12 @@ class MoESD(Correction):
 
     def classify(self, prompts: Sequence[str], z: Float32 | None = None) -> pd.DataFrame:
         """Tabulate the gate's classes and probabilities.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+        z : ndarray of shape (n_prompts, n_features), optional
+            Their pooled states, L2-normalised, where known.
 
         Returns
         -------
@@ -55,7 +71,7 @@ class MoESD(Correction):
             {
                 "prompt": list(prompts),
                 "bias_score": self.gate.bias_score(reading.z),
-                "route_closed": self.gate.classify(reading, kind="closed-form"),
+                "route_closed": self.gate.decide(reading, kind="closed-form").classes,
                 "route_trained": trained.classes,
                 "is_abstained": trained.is_abstained,
                 **{_column(name): p for name, p in zip(CLASSES, probabilities.T, strict=True)},
@@ -124,12 +140,37 @@ class MoESD(Correction):
         return Attachment(pipeline, self)
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """Write ``config.json`` and the weights of token, gate and experts.
+        """Write the weights of token, gate and experts, then ``config.json``.
 
         ``token.safetensors`` has the format of diffusers' textual inversion; experts of the U-Net
         are in ``unet_experts.safetensors``.
         """
-        write_parts(folder, provenance, self)
+        token, gate, experts, unet = self.token, self.gate, self.experts, self.unet_experts
+        of_gate = {"axis": gate.axis, "weights": gate.classifier.weights}
+        tensors: dict[str, tuple[str, Mapping[str, npt.NDArray[Any]]]] = {
+            "token": ("token", {TOKEN: token.vector.detach().cpu().numpy()[None]}),
+            "experts": ("experts", _arrays(experts)),
+            "gate": ("gate-weights", {**of_gate, "intercepts": gate.classifier.intercepts}),
+        }
+        if unet is not None:
+            tensors["unet_experts"] = ("unet-experts", _arrays(unet))
+        for name, (kind, arrays) in tensors.items():
+            write_tensors(folder / f"{name}.safetensors", arrays, replace(provenance, kind=kind))
+        if unet is None:
+            (folder / _UNET_FILE).unlink(missing_ok=True)  # of an earlier correction
+        config = {
+            **{name: getattr(experts, name) for name in ("n_features", "width", "style")},
+            "subjects": list(token.subjects),
+            "token_place": token.stands,
+            "classes": list(CLASSES),
+            **{name: getattr(gate, name) for name in _GATE_SETTINGS},
+            "flags": list(FLAGS),
+            "temperature": gate.classifier.temperature,
+            "unet": None
+            if unet is None
+            else {name: getattr(unet, name) for name in _UNET_SETTINGS},
+        }
+        write_json(folder / "config.json", config, replace(provenance, kind="moesd"))
 
     @classmethod
     def load(cls, folder: str | Path, encoder: TextEncoder | None = None) -> MoESD:
@@ -142,15 +183,31 @@ class MoESD(Correction):
         ArtifactError
             If a file is missing or damaged, or the encoder is another one.
         """
-        return cls(**read_parts(Path(folder), encoder))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the correction as `save` does, with the hash of its weights as provenance."""
-        weights = self.weights()
-        made_from = hash_parts(*(weights[name].detach().cpu().numpy() for name in sorted(weights)))
-        self.save(
-            Path(folder),
-            Provenance("moesd", self.encoder.id, self.encoder.revision, None, made_from),
+        folder = Path(folder)
+        config, provenance = read_json(folder / "config.json", kind="moesd")
+        encoder = TextEncoder.load(provenance.model) if encoder is None else encoder
+        if encoder.revision != provenance.revision:
+            raise ArtifactError(
+                f"{folder} was trained on {provenance.model!r} at {provenance.revision} but the "
+                f"encoder is {encoder.id!r} at {encoder.revision}; train it again on this encoder"
+            )
+        token, _ = read_tensors(folder / "token.safetensors", kind="token")
+        arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
+        experts = Experts(config["n_features"], width=config["width"], style=config["style"])
+        _fill(experts, folder / "experts.safetensors", kind="experts")
+        unet_experts = None
+        if (settings := config["unet"]) is not None:
+            unet_experts = UNetExperts(**{name: settings[name] for name in _UNET_SETTINGS})
+            _fill(unet_experts, folder / _UNET_FILE, kind="unet-experts")
+        for module in filter(None, (experts, unet_experts)):
+            module.to(encoder.device).eval().requires_grad_(False)
+        vector = torch.from_numpy(token[TOKEN][0])
+        return cls(
+            encoder=encoder,
+            token=SpecialToken(vector, tuple(config["subjects"]), config["token_place"]),
+            gate=_make_gate(arrays, config),
+            experts=experts,
+            unet_experts=unet_experts,
         )
 
     @classmethod
@@ -163,6 +220,43 @@ class MoESD(Correction):
             If there is none, it is damaged, or the encoder is another one.
         """
         return cls.load(resolve_model(model), encoder)
+
+
+def _make_gate(arrays: Mapping[str, Any], config: Mapping[str, Any]) -> Gate:
+    if tuple(config.get("flags", ())) != FLAGS:
+        raise ArtifactError(
+            "the gate was trained with other word flags than this version has; train it again"
+        )
+    try:
+        classifier = KindClassifier(arrays["weights"], arrays["intercepts"], config["temperature"])
+        settings = {name: config[name] for name in _GATE_SETTINGS}
+        return Gate(axis=arrays["axis"], classifier=classifier, **settings)
+    except KeyError as error:
+        raise ArtifactError(
+            f"the gate's files have no {error}; they are of another version: train it again"
+        ) from error
+
+
+def _arrays(experts: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
+    return {name: w.detach().cpu().numpy() for name, w in experts.state_dict().items()}
+
+
+def _fill(experts: Experts | UNetExperts, path: Path, *, kind: str) -> None:
+    """Load weights into experts of the configuration beside the file."""
+    weights, _ = read_tensors(path, kind=kind)
+    found = "adapter" if any(name.endswith("norm.weight") for name in weights) else "lora"
+    config = path.parent / "config.json"
+    if found != experts.style:
+        raise ArtifactError(
+            f"{path} holds experts of style {found!r} but {config} says {experts.style!r}; the two "
+            "are not from one training: train it again"
+        )
+    try:
+        experts.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{path} does not fit {config} (width {experts.width}); train it again"
+        ) from error
 
 
 def _column(class_name: str) -> str:

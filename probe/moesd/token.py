@@ -33,26 +33,15 @@ class SpecialToken:
 
     @classmethod
     def start(
-        cls,
-        encoder: TextEncoder,
-        subjects: Sequence[str],
-        *,
-        like: str = "person",
-        stands: str = "subject",
+        cls, encoder: TextEncoder, subjects: Sequence[str], *, stands: str = "subject"
     ) -> SpecialToken:
-        """Initialise the vector with the mean embedding of an ordinary word.
-
-        Raises
-        ------
-        ModelError
-            If the vocabulary already has the token.
-        """
+        """Initialise the vector with the embedding of "person"."""
         if TOKEN in encoder.tokenizer.get_vocab():
             raise ModelError(
                 f"the vocabulary of {encoder.id} has the token {TOKEN} already; needed a model "
                 "without it: unload the textual inversion that added it"
             )
-        ids = encoder.tokenizer(like, add_special_tokens=False).input_ids
+        ids = encoder.tokenizer("person", add_special_tokens=False).input_ids
         table = encoder.model.get_input_embeddings().weight.detach()
         return cls(vector=table[ids].mean(dim=0).clone(), subjects=tuple(subjects), stands=stands)
 
@@ -81,14 +70,10 @@ class SpecialToken:
     def input_ids(
         self, encoder: TextEncoder, prompts: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokenize prompts with a placeholder where the token is inserted.
+        """Tokenize prompts with a placeholder, the start-of-text id, where the token is inserted.
 
-        Returns
-        -------
-        ids : int64 Tensor of shape (n_prompts, max_tokens)
-            Padded as by `TextEncoder.tokenize`; the placeholder is the start-of-text id.
-        places : int64 Tensor of shape (n_prompts,)
-            Position of the placeholder; -1 without one.
+        Returns ids of shape (n_prompts, max_tokens), padded as by `TextEncoder.tokenize`, and the
+        placeholder's position in each prompt, -1 without one.
         """
         ids = encoder.tokenize(prompts)
         if not self.is_used:
@@ -112,12 +97,7 @@ class SpecialToken:
         return min(1 + len(head), encoder.max_tokens - 2)
 
     def states(self, encoder: TextEncoder, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Encode the result of `input_ids`; differentiable in the vector.
-
-        Returns
-        -------
-        Tensor of shape (n_prompts, max_tokens, n_features)
-        """
+        """Encode the result of `input_ids`, as `encode` does; differentiable in the vector."""
         with self._inserted(encoder, places):
             return encoder.forward_ids(ids)
 

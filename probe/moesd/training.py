@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,15 @@ import numpy as np
 import torch
 
 from probe.arrays import Float32
-from probe.errors import DataError
 from probe.io.progress import Progress
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
+from probe.moesd.checkpoint import Checkpoint
 from probe.moesd.config import TrainConfig
 from probe.moesd.examples import Examples
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
-from probe.moesd.loop.checkpoint import Checkpoint
-from probe.moesd.loop.loop import Loop
-from probe.moesd.loop.steps import Objective
+from probe.moesd.loop import Loop, Objective
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import DiffusionObjective
@@ -32,8 +30,6 @@ from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
-
-_VALIDATION_EVERY = 5
 
 
 def train_moesd(
@@ -71,19 +67,6 @@ def train_moesd(
         A gate that `fit_gate` returned for the same encoder, prompts and settings.
     checkpoint : Checkpoint, optional
         Where to store the training state, to resume an interrupted training.
-    progress : callable, optional
-        Called with (steps done, total steps).
-
-    Raises
-    ------
-    ValueError
-        If the objective needs images or a pipeline and they are not given.
-    DataError
-        If a class of the gate has no training prompt, or the loss is not finite.
-    ArtifactError
-        If the checkpoint has other settings.
-    MemoryLimitError
-        If memory does not suffice.
     """
     config = config or TrainConfig()
     if config.needs_pictures and (examples is None or pipeline is None):
@@ -125,42 +108,20 @@ def train_moesd(
     return moesd
 
 
-def choose_validation(subjects: Sequence[str], config: TrainConfig) -> list[bool] | None:
-    """Choose validation prompts for early stopping: those of every fifth training occupation.
-
-    Parameters
-    ----------
-    subjects : sequence of str
-        The occupation of each training prompt.
-
-    Returns
-    -------
-    list of bool, or None without early stopping
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two occupations.
-    """
-    if not config.patience:
-        return None
-    known = list(dict.fromkeys(subjects))
-    if len(known) < 2:
-        raise DataError(
-            f"early stopping validates on some training occupations but there is only {known}; "
-            "needed two or more: use a larger lexicon, or set patience to 0"
-        )
-    chosen = set(known[::_VALIDATION_EVERY])
-    return [subject in chosen for subject in subjects]
-
-
 def _untrained(
     encoder: TextEncoder, prompts: PromptSet, gate: Gate, pipeline: Any, config: TrainConfig
 ) -> MoESD:
     subjects = tuple(dict.fromkeys(prompts.table["subject"]))
     token = SpecialToken.start(encoder, subjects, stands=config.token_place)
     experts = Experts(encoder.n_features, width=config.width, style=config.style)
-    unet_experts = UNetExperts.configured(pipeline.unet, config) if config.has_unet else None
+    unet_experts = None
+    if config.has_unet:
+        unet_experts = UNetExperts.start(
+            pipeline.unet,
+            width=config.unet_width,
+            n_experts=config.n_experts,
+            style=config.style,
+        )
     experts.to(encoder.device).requires_grad_(config.has_text)
     return MoESD(encoder, token, gate, experts, unet_experts)
 
@@ -183,16 +144,13 @@ def _objectives(
     is_training = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
     truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.neutral_below)
     rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
-    if moesd.unet_experts is not None:
-        moesd.unet_experts.set_levels(np.abs(gate.bias_score(vectors[rows])))
     skewed, subjects = (table[name].iloc[rows].tolist() for name in ("prompt", "subject"))
-    validation = choose_validation(subjects, config)
     neutral = table["prompt"][is_training].tolist()
     size, seed = config.batch_size, config.seed
     taught = (moesd, neutral, counterfactuals, pipeline)
 
     def latent() -> Objective:
-        return LatentObjective(moesd, skewed, vectors[rows], validation=validation)
+        return LatentObjective(moesd, skewed, vectors[rows])
 
     def diffusion() -> Objective:
         return DiffusionObjective(
@@ -203,7 +161,6 @@ def _objectives(
             pipeline,
             batch_size=size,
             seed=seed,
-            validation=validation,
         )
 
     def predictions(make: Callable[..., Objective]) -> Objective:

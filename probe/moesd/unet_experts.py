@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from probe.errors import ModelError
+from probe.errors import ModelError, ShapeError
 from probe.io.artifacts import hash_parts
-from probe.io.settings import one_of
-from probe.moesd.config import PLACEMENTS, ExpertConfig
 from probe.moesd.experts import DIRECTIONS, make_adapter
 
 BASE = "base"
@@ -24,8 +22,7 @@ class UNetExperts(nn.Module):
     """One bottleneck per expert and cross-attention layer, initially the identity.
 
     For an image of route ``r``, ``shift_r(h)`` is added to the output ``h`` of each cross-attention
-    layer, and the shift of the shared expert ``base`` if there is one; see
-    `probe.moesd.unet_routing.RoutedUNet`.
+    layer, and the shift of the shared expert ``base`` if there is one; see `RoutedUNet`.
 
     Parameters
     ----------
@@ -34,34 +31,24 @@ class UNetExperts(nn.Module):
     width : int
         Bottleneck of each expert.
     n_experts : int
-        See `expert_names`.
+        1: ``base``; 2: one per direction; 3: both.
     style : str
         ``"adapter"`` or ``"lora"``.
-    placement : str
-        Blocks that the sites were taken from.
-    levels : sequence of float
-        Ascending sizes of the bias score that separate the experts of one direction.
 
     References
     ----------
-    MoESD (arXiv 2407.11002) reports experts of 5.6 % of the U-Net but not their place. Ours, after
-    the cross-attention layers, gives three experts of width 640 in SD v1.5 that share.
+    MoESD (arXiv 2407.11002) reports experts of 5.6 % of the U-Net but not their place, nor the role
+    of the third. Ours, after the cross-attention layers, gives three experts of width 640 in SD
+    v1.5 that share; a shared expert is as in Dai et al., *DeepSeekMoE*, ACL 2024, section 3.2.
     """
 
     def __init__(
-        self,
-        sites: Mapping[str, int],
-        *,
-        width: int,
-        n_experts: int = 3,
-        style: str = "adapter",
-        placement: str = "all",
-        levels: tuple[float, ...] = (),
+        self, sites: Mapping[str, int], *, width: int, n_experts: int = 3, style: str = "adapter"
     ) -> None:
         super().__init__()
-        self.sites, self.width, self.n_experts = dict(sites), width, n_experts
-        self.style, self.placement, self.levels = style, placement, levels
-        self.names = expert_names(n_experts)
+        self.sites, self.width = dict(sites), width
+        self.n_experts, self.style = n_experts, style
+        self.names = (*[BASE] * (n_experts % 2), *DIRECTIONS * (n_experts > 1))
         self.adapters = nn.ModuleDict(
             {
                 name: nn.ModuleDict(
@@ -73,41 +60,12 @@ class UNetExperts(nn.Module):
 
     @classmethod
     def start(
-        cls,
-        unet: Any,
-        *,
-        width: int = 0,
-        n_experts: int = 3,
-        style: str = "adapter",
-        placement: str = "all",
+        cls, unet: Any, *, width: int = 0, n_experts: int = 3, style: str = "adapter"
     ) -> UNetExperts:
-        """Make untrained experts on a U-Net's device; width 0 is half of its widest block.
-
-        Raises
-        ------
-        ModelError
-            If the placement has no cross-attention layer.
-        """
-        sites = cross_attentions(unet, placement=placement)
-        made = cls(
-            sites,
-            width=width or default_width(sites),
-            n_experts=n_experts,
-            style=style,
-            placement=placement,
-        )
-        return made.to(unet.device)
-
-    @classmethod
-    def configured(cls, unet: Any, config: ExpertConfig) -> UNetExperts:
-        """Make untrained experts from the settings of a training; see `start`."""
-        return cls.start(
-            unet,
-            width=config.unet_width,
-            n_experts=config.n_experts,
-            style=config.style,
-            placement=config.placement,
-        )
+        """Make untrained experts on a U-Net's device; width 0 is half of its widest block."""
+        sites = cross_attentions(unet)
+        width = width or max(1, max(sites.values()) // 2)
+        return cls(sites, width=width, n_experts=n_experts, style=style).to(unet.device)
 
     @property
     def n_parameters(self) -> int:
@@ -115,39 +73,15 @@ class UNetExperts(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
     @property
-    def n_levels(self) -> int:
-        """Number of experts of each direction; 0 if one expert serves both."""
-        return self.n_experts // 2
-
-    @property
     def revision(self) -> str:
-        """Hash of all weights and of the settings that choose among them."""
+        """Hash of all weights and of what they belong to."""
         weights = self.state_dict()
         arrays = [np.asarray(weights[name].float().cpu().numpy()) for name in sorted(weights)]
-        return hash_parts(repr((sorted(self.sites), self.names, self.levels, self.style)), *arrays)
+        return hash_parts(repr((sorted(self.sites), self.names, self.style)), *arrays)
 
-    def set_levels(self, sizes: np.ndarray) -> None:
-        """Choose levels that give each expert of a direction as many training prompts.
-
-        ``sizes`` are the absolute bias scores of these, shape (n_prompts,).
-        """
-        shares = np.arange(1, self.n_levels) / max(1, self.n_levels)
-        self.levels = tuple(float(cut) for cut in np.quantile(sizes, shares))
-
-    def route(self, toward_male: bool, size: float) -> str:
-        """Name the expert of a corrected prompt from the sign and size of its bias score."""
-        if not self.n_levels:
-            return BASE
-        level = int(np.searchsorted(self.levels, size))
-        return _level_name(DIRECTIONS[int(toward_male)], level, self.n_levels)
-
-    def passed(self, route: str) -> tuple[str, ...]:
-        """Name the experts that an image of a route passes; refuse an unknown route."""
-        if not route:
-            return ()
-        if route not in self.names:
-            raise ValueError(f"no expert {route!r}; needed one of {', '.join(self.names)}")
-        return tuple(name for name in self.names if name in (BASE, route))
+    def route(self, toward_male: bool) -> str:
+        """Name the expert of a corrected prompt."""
+        return BASE if self.n_experts == 1 else DIRECTIONS[int(toward_male)]
 
     def shift(self, name: str, site: str, states: torch.Tensor) -> torch.Tensor:
         """Return what one expert adds to states of shape (..., n_features) at a site."""
@@ -160,7 +94,7 @@ class UNetExperts(nn.Module):
 
     def check(self, unet: Any) -> None:
         """Refuse a U-Net that these experts do not fit by a `ModelError`."""
-        found = cross_attentions(unet, placement=self.placement)
+        found = cross_attentions(unet)
         if found != self.sites:
             raise ModelError(
                 f"the experts sit after {_describe(self.sites)} but the U-Net has "
@@ -168,77 +102,109 @@ class UNetExperts(nn.Module):
             )
 
 
-def cross_attentions(unet: Any, *, placement: str = "all") -> dict[str, int]:
-    """Find the cross-attention layers of a U-Net, which may be on the meta device.
+class RoutedUNet:
+    """Experts as forward hooks on a U-Net's cross-attention layers, until detached.
 
-    Parameters
-    ----------
-    unet : UNet2DConditionModel
-    placement : str
-        ``"all"``, or the layers of the ``"down"``, ``"mid"`` or ``"up"`` blocks.
-
-    Returns
-    -------
-    dict
-        Module name -> width of the output, in the order of the modules. Stable Diffusion v1.5 has
-        16, whose widths sum to 12,480.
-
-    Raises
-    ------
-    ModelError
-        If there is none, as in Stable Diffusion 3, where text and image share one attention.
+    The U-Net's weights, class and forward are not changed. Rows of images without a route, and the
+    unconditional half of a guided batch, stay the same bit for bit. A U-Net that `torch.compile`
+    wraps is recompiled. Experts that do not fit are refused by a `ModelError`.
     """
-    one_of("placement", placement, PLACEMENTS)
-    prefix = "" if placement == "all" else f"{placement}_block"
+
+    def __init__(self, unet: Any, experts: UNetExperts) -> None:
+        experts.check(unet)
+        self._experts = experts
+        self._is_compiled = _is_compiled(unet)
+        self._n_images = 0
+        self._rows: dict[str, torch.Tensor] = {}
+        self._handles = [
+            _uncompiled(unet).get_submodule(site).register_forward_hook(self._hook(site))
+            for site in experts.sites
+        ]
+        self._recompile()
+
+    def set_routes(self, routes: Sequence[str]) -> None:
+        """Set the expert of each image of the following batches; empty for the base model."""
+        names = self._experts.names
+        if unknown := set(routes) - {"", *names}:
+            raise ValueError(f"no expert {unknown.pop()!r}; needed one of {', '.join(names)}")
+        self._n_images = len(routes)
+        rows = {
+            name: [row for row, route in enumerate(routes) if route and name in (BASE, route)]
+            for name in names
+        }
+        self._rows = {name: torch.tensor(of) for name, of in rows.items() if of}
+
+    def detach(self) -> None:
+        """Remove the experts; a second call does nothing."""
+        for handle in self._handles:
+            handle.remove()
+        if self._handles:
+            self._handles = []
+            self._recompile()
+
+    def __enter__(self) -> RoutedUNet:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.detach()
+
+    def _recompile(self) -> None:
+        """Discard compiled code, which does not check for new hooks."""
+        if self._is_compiled:
+            torch.compiler.reset()
+
+    def _hook(self, site: str) -> Any:
+        # Not compiled: the routes change from batch to batch.
+        add: Any = torch.compiler.disable(self._add_shifts)
+
+        def hook(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor | None:
+            return add(site, output) if self._rows else None
+
+        return hook
+
+    def _add_shifts(self, site: str, states: torch.Tensor) -> torch.Tensor:
+        first = len(states) - self._n_images  # with guidance the conditional half is the last
+        if first not in (0, self._n_images):
+            raise ShapeError(
+                f"the U-Net denoises {len(states)} rows but {self._n_images} routes are known; "
+                "needed one row per image, or two with guidance"
+            )
+        routed = states.clone()
+        for name, rows in self._rows.items():
+            here = rows.to(states.device) + first
+            routed[here] += self._experts.shift(name, site, states[here])
+        return routed
+
+
+def cross_attentions(unet: Any) -> dict[str, int]:
+    """Map the cross-attention layers of a U-Net to the widths of their outputs.
+
+    Stable Diffusion v1.5 has 16, whose widths sum to 12,480; Stable Diffusion 3, where text and
+    image share one attention, has none and is refused by a `ModelError`.
+    """
     found = {
         name: int(module.to_out[0].out_features)
-        for name, module in uncompiled(unet).named_modules()
-        if name.endswith(_CROSS_ATTENTION) and name.startswith(prefix)
+        for name, module in _uncompiled(unet).named_modules()
+        if name.endswith(_CROSS_ATTENTION)
     }
     if not found:
-        where = "" if placement == "all" else f" in its {placement} blocks"
         raise ModelError(
-            f"the {type(unet).__name__} has no cross-attention{where}, which experts follow; "
-            "train with side 'text' or another placement"
+            f"the {type(unet).__name__} has no cross-attention, which experts follow; train with "
+            "side 'text'"
         )
     return found
 
 
-def default_width(sites: Mapping[str, int]) -> int:
-    """Half of the widest layer: 640 for Stable Diffusion v1.x and XL."""
-    return max(1, max(sites.values()) // 2)
-
-
-def uncompiled(unet: Any) -> Any:
+def _uncompiled(unet: Any) -> Any:
     """Return the network inside a `torch.compile` wrapper, or the network itself."""
     return getattr(unet, "_orig_mod", unet)
 
 
-def expert_names(n_experts: int) -> tuple[str, ...]:
-    """Name the experts of the U-Net.
-
-    They are divided between the two directions, ordered by the size of the bias score; an odd
-    number leaves one more, ``base``, that images of both directions pass too.
-
-    >>> expert_names(3)
-    ('base', 'toward-female', 'toward-male')
-
-    References
-    ----------
-    Dai et al., *DeepSeekMoE*, ACL 2024, section 3.2 (shared experts). The role of MoESD's third
-    expert (arXiv 2407.11002) is not public; this is our choice.
-    """
-    n_levels, has_base = divmod(n_experts, 2)
-    names = [
-        _level_name(direction, level, n_levels)
-        for direction in DIRECTIONS
-        for level in range(n_levels)
-    ]
-    return (*[BASE] * has_base, *names)
-
-
-def _level_name(direction: str, level: int, n_levels: int) -> str:
-    return direction if n_levels == 1 else f"{direction}-{level + 1}"
+def _is_compiled(unet: Any) -> bool:
+    """Whether the network or any part of it is compiled."""
+    return _uncompiled(unet) is not unet or any(
+        getattr(module, "_compiled_call_impl", None) is not None for module in unet.modules()
+    )
 
 
 def _key(site: str) -> str:

@@ -20,7 +20,7 @@ def plan(model: str, *, resolution: int | None = None, **settings: Any) -> Train
     resolution : int, optional
         Pixels of a side; the model's own if not given.
     **settings
-        Of `TrainConfig`; experts sit on both sides unless ``side`` says otherwise.
+        Of `TrainConfig`.
 
     Raises
     ------
@@ -31,5 +31,4 @@ def plan(model: str, *, resolution: int | None = None, **settings: Any) -> Train
     """
     from probe.moesd.plan import plan_training
 
-    config = TrainConfig(**{"side": "both", **settings})
-    return plan_training(model, config, resolution=resolution)
+    return plan_training(model, TrainConfig(**settings), resolution=resolution)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.arrays import Double
-from probe.errors import DataError, OptionError, StageError
+from probe.errors import DataError, OptionError
 from probe.io.files import hash_file
 from probe.io.lines import nearest
 from probe.run.folder import Run
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from probe.images.intervention import Intervention
     from probe.moesd.mixture.counterfactuals import Counterfactuals
     from probe.moesd.model import MoESD
-    from probe.moesd.routing.targets import Target
+    from probe.moesd.targets import Target
     from probe.text.lexicon import Lexicon
 
 ROUTERS = ("top1", "stratified", "minimal", "calibrated")
@@ -42,50 +42,31 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
 
     Raises
     ------
-    StageError
-        If experts sit in the U-Net and a setting cannot be had there.
+    OptionError
+        If experts sit in the U-Net and a setting does not apply to them.
     DataError
         If the target cannot be read.
     """
     from probe.images.intervention import Intervention
-
-    config = run.config.generate
-    in_unet = moesd.unet_experts is not None
-    if in_unet and (config.routing != "top1" or 0 < config.strength < 1):
-        raise StageError(
-            f"routing {config.routing} at strength {config.strength:g} needs experts on the text "
-            "side only; train with --side text, or use routing top1 at strength 1"
-        )
-    if config.strength == 0:
-        return Intervention()
-    from probe.moesd.routing.stratified import (
+    from probe.moesd.routing import (
+        CalibratedRouting,
+        PartialCorrection,
         StratifiedRouting,
         full_allocation,
         minimal_allocation,
+        refuse_unet_experts,
     )
-    from probe.moesd.routing.strength import PartialCorrection
 
-    if config.routing == "top1":
-        plain = moesd.intervention()
-        return plain if config.strength == 1 else PartialCorrection(plain, config.strength)
+    config = run.config.generate
+    strength = config.strength
+    if strength == 0:
+        return Intervention()
+    if strength < 1:
+        refuse_unet_experts(moesd)
     target = target_of(run)
 
-    if config.routing == "calibrated":
-        from probe.moesd.routing.calibrated import CalibratedRouting
-
-        calibrated = CalibratedRouting(
-            moesd,
-            pipeline,
-            counterfactuals_of(run.lexicon),
-            lambda prompts: [target.of(prompt) for prompt in prompts],
-            guidance_scale=config.guidance_scale,
-        )
-        return (
-            calibrated if config.strength == 1 else PartialCorrection(calibrated, config.strength)
-        )
-
     def allocate(prompts: Sequence[str]) -> list[Double]:
-        asked, strength = [target.of(prompt) for prompt in prompts], config.strength
+        asked = [target.of(prompt) for prompt in prompts]
         if config.routing == "stratified":
             return [full_allocation(shares, strength=strength) for shares in asked]
         base = read_base_shares(run, moesd, pipeline, prompts)
@@ -94,7 +75,18 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
             for shares, drawn in zip(asked, base, strict=True)
         ]
 
-    return StratifiedRouting(moesd, allocate)
+    if config.routing in ("stratified", "minimal"):
+        return StratifiedRouting(moesd, allocate)
+    whole = moesd.intervention()
+    if config.routing == "calibrated":
+        whole = CalibratedRouting(
+            moesd,
+            pipeline,
+            counterfactuals_of(run.lexicon),
+            lambda prompts: [target.of(prompt) for prompt in prompts],
+            guidance_scale=config.guidance_scale,
+        )
+    return whole if strength == 1 else PartialCorrection(whole, strength)
 
 
 def names_table(target: str) -> bool:
@@ -116,7 +108,7 @@ def target_of(run: Run) -> Target:
     DataError
         If the table cannot be read, or names a subject that the run has no pictures of.
     """
-    from probe.moesd.routing.targets import Target
+    from probe.moesd.targets import Target
 
     name, words = run.config.generate.target, run.config.evaluate
     if name == "parity":

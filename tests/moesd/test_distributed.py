@@ -10,13 +10,13 @@ import time
 import pytest
 import torch
 
-from probe.errors import DataError, StageError
+from probe.errors import StageError
 from probe.images.pipelines import load_pipeline
 from probe.io import distributed
 from probe.io.artifacts import read_tensors
 from probe.moesd.config import TrainConfig
 from probe.moesd.examples import Examples
-from probe.moesd.loop.loop import Loop
+from probe.moesd.loop import Loop
 from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.run import Experiment
 from probe.run.lock import locked
@@ -30,7 +30,6 @@ WAYS = {
     "diffusion_steps": 6,
     "batch_size": 4,
     "accumulate": 2,
-    "ema": 0.5,
     "gate_reads": "bias_score",
 }
 WEIGHTS = {
@@ -95,25 +94,6 @@ def test_only_training_is_shared_out(launched, tmp_path):
         pass
     with locked(tmp_path, is_shared=True):
         assert (tmp_path / ".lock").exists()
-
-
-@pytest.mark.parametrize("is_validation", [True, False])
-def test_early_stopping_without_images_to_train_or_to_validate_on_is_refused(
-    town, moesd, pictures, pipeline_folder, is_validation
-):
-    table = town.prompts.table
-    chosen = table[(table["split"] == "trained") & (table["group"] == "neutral")]
-    with pytest.raises(DataError, match="early stopping needs training images"):
-        DiffusionObjective(
-            moesd,
-            chosen["prompt"].tolist(),
-            chosen["subject"].tolist(),
-            Examples.read(pictures, limit=16),
-            load_pipeline(pipeline_folder),
-            batch_size=4,
-            seed=0,
-            validation=[is_validation] * len(chosen),
-        ).loss()
 
 
 def test_a_batch_that_is_skipped_takes_as_much_chance_as_one_that_is_computed(

@@ -39,7 +39,7 @@ def main():
     import torch
 
     from probe.moesd.config import TrainConfig
-    from probe.moesd.loop.loop import Loop
+    from probe.moesd.loop import Loop
     from probe.moesd.objectives.diffusion import DiffusionObjective
     from probe.moesd.unet_experts import cross_attentions
 
@@ -140,8 +140,7 @@ def make_correction(pipeline):
     import numpy as np
 
     from probe.moesd.experts import Experts
-    from probe.moesd.gate import Gate
-    from probe.moesd.gate.classifier import KindClassifier
+    from probe.moesd.gate import Gate, KindClassifier
     from probe.moesd.model import MoESD
     from probe.moesd.token import SpecialToken
     from probe.moesd.unet_experts import UNetExperts

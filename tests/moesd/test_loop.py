@@ -8,10 +8,9 @@ import torch
 from probe.errors import ArtifactError, DataError, MemoryLimitError
 from probe.images.pipelines import load_pipeline
 from probe.io.artifacts import Provenance
+from probe.moesd.checkpoint import Checkpoint, State
 from probe.moesd.config import TrainConfig
-from probe.moesd.loop.checkpoint import Checkpoint, State
-from probe.moesd.loop.loop import Loop
-from probe.moesd.training import choose_validation
+from probe.moesd.loop import Loop
 
 CONFIG = TrainConfig(learning_rate=0.1)
 TARGET = torch.tensor([1.0, -2.0, 3.0])
@@ -22,12 +21,12 @@ class Noisy:
 
     name, pace = "noisy", 1.0
 
-    def __init__(self, weights, *, broken_at=None, held=()):
+    def __init__(self, weights, *, broken_at=None):
         self.weight, self.broken_at = weights["w"], broken_at
         self.parameters = [self.weight]
         self.rng = torch.Generator().manual_seed(5)
         self.start = self.weight.detach().clone()
-        self.n_seen, self.held = 0, list(held)
+        self.n_seen = 0
 
     def loss(self):
         self.n_seen += 1
@@ -35,9 +34,6 @@ class Noisy:
         scale = float("nan") if self.n_seen == self.broken_at else 1.0
         # The start takes part, as in objectives that measure themselves against it.
         return scale * (self.weight - TARGET + 0.1 * noise + 0.01 * self.start).square().sum()
-
-    def validate(self):
-        return self.held.pop(0)
 
 
 def weights():
@@ -90,8 +86,8 @@ def test_training_comes_closer_to_the_minimum():
 @pytest.mark.parametrize("stop_at", [1, 5, 6, 7, 11])
 @pytest.mark.parametrize(
     "config",
-    [CONFIG, replace(CONFIG, ema=0.9, accumulate=2)],
-    ids=["plain", "averaged and accumulated"],
+    [CONFIG, replace(CONFIG, accumulate=2)],
+    ids=["plain", "accumulated"],
 )
 def test_a_training_that_is_stopped_ends_in_the_same_weights(tmp_path, stop_at, config):
     whole = train(config=config)
@@ -158,54 +154,6 @@ def test_batches_that_make_one_step_have_the_mean_gradient():
     torch.testing.assert_close(sum(seen), torch.full((3,), 1.5))
 
 
-@pytest.mark.parametrize("decay", [0.2, 0.9])
-def test_the_average_of_the_weights_follows_its_recursion(decay):
-    """``a_1 = w_1``, then ``a_t = d a_(t-1) + (1 - d) w_t``, the decay rising as t / (9 + t)."""
-    seen = []
-
-    class Seen(Noisy):
-        def loss(self):
-            seen.append(self.weight.detach().clone())
-            return super().loss()
-
-    last = weights()
-    Loop(last, CONFIG, n_steps=6).run(lambda: Seen(last), 6)
-    expected = torch.zeros(3)
-    for t, weight in enumerate([*seen[1:], last["w"].detach()], start=1):
-        d = 0.0 if t == 1 else min(decay, t / (9 + t))
-        expected = d * expected + (1 - d) * weight
-    averaged = train(config=replace(CONFIG, ema=decay), n_steps=(6,))
-    torch.testing.assert_close(averaged, expected)
-    assert averaged.norm() < last["w"].norm()
-
-
-def test_training_stops_where_held_out_prompts_get_worse_and_keeps_the_best():
-    config = replace(CONFIG, patience=2)
-    trained = weights()
-    told = []
-    loop = Loop(trained, config, n_steps=20, progress=lambda done, total: told.append(done))
-    steps = []
-
-    class Watched(Noisy):
-        def validate(self):
-            steps.append(self.weight.detach().clone())
-            return super().validate()
-
-    loop.run(lambda: Watched(trained, held=[3.0, 1.0, 2.0, 2.0, 0.0]), 20)
-    assert len(steps) == 4
-    assert torch.equal(trained["w"].detach(), steps[1])
-    assert told[-1] == 20
-
-
-def test_every_fifth_training_occupation_is_left_out_for_early_stopping():
-    subjects = [name for name in "abcdef" for _ in range(2)]
-    held = choose_validation(subjects, replace(CONFIG, patience=1))
-    assert {s for s, is_held in zip(subjects, held, strict=True) if is_held} == {"a", "f"}
-    assert choose_validation(subjects, CONFIG) is None
-    with pytest.raises(DataError, match="patience to 0"):
-        choose_validation(["a", "a"], replace(CONFIG, patience=1))
-
-
 def test_too_little_memory_says_which_setting_to_lower():
     class Greedy(Noisy):
         def loss(self):
@@ -232,8 +180,8 @@ def test_other_runtime_errors_pass_as_they_are():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{"precision": "bf16"}, {"precision": "fp16"}, {"patience": 2}],
-    ids=lambda options: str(next(iter(options.values()))),
+    [{"precision": "bf16"}, {"precision": "fp16"}],
+    ids=["bf16", "fp16"],
 )
 def test_every_way_of_the_loop_trains_experts_of_both_kinds(
     town, pipeline_folder, pictures, options
@@ -269,7 +217,7 @@ def test_recomputing_changes_no_weight(town, pipeline_folder, pictures):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{"ema": 0.5, "accumulate": 2, "checkpointing": True}, {"precision": "bf16"}],
+    [{"accumulate": 2, "checkpointing": True}, {"precision": "bf16"}],
     ids=["single", "bf16"],
 )
 def test_a_training_of_a_true_model_that_is_stopped_ends_in_the_same_weights(

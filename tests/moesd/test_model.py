@@ -4,7 +4,6 @@ import torch
 
 from probe.errors import ArtifactError
 from probe.images.pipelines import load_pipeline
-from probe.moesd.files import gate_settings
 from probe.moesd.gate import CLASSES
 from probe.moesd.model import MoESD
 from probe.text.encoder import TextEncoder
@@ -40,7 +39,22 @@ def test_what_is_saved_is_loaded_again(town, moesd, provenance, tmp_path):
     torch.testing.assert_close(
         again.correct(prompts, states), moesd.correct(prompts, states), rtol=0, atol=0
     )
-    assert gate_settings(again.gate) == gate_settings(moesd.gate)
+    reading = moesd.gate.read(town.encoder, prompts)
+    np.testing.assert_array_equal(
+        again.gate.probabilities(reading), moesd.gate.probabilities(reading)
+    )
+    assert again.gate.open_above == moesd.gate.open_above
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"), [("open_above", "no 'open_above'"), ("flags", "other word flags")]
+)
+def test_a_gate_of_another_version_is_refused(moesd, provenance, tmp_path, setting, named):
+    moesd.save(tmp_path, provenance)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace(f'"{setting}"', '"other"'))
+    with pytest.raises(ArtifactError, match=f"{named}.*train it again"):
+        MoESD.load(tmp_path, moesd.encoder)
 
 
 def test_the_encoder_is_found_by_its_recorded_name(town, moesd, provenance, tmp_path):

@@ -10,8 +10,7 @@ from torch import nn
 
 from probe.images.pipelines import load_pipeline
 from probe.moesd.experts import DIRECTIONS, LowRankAdapter
-from probe.moesd.unet_experts import UNetExperts
-from probe.moesd.unet_routing import RoutedUNet
+from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 
 FEMALE, MALE = DIRECTIONS
 RANK = 3

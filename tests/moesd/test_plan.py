@@ -9,7 +9,7 @@ from probe.errors import ModelError
 from probe.moesd.config import TrainConfig
 from probe.moesd.plan import plan_training
 from probe.moesd.plan.costs import measure_costs
-from probe.moesd.unet_experts import UNetExperts
+from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 """Known from `probe/data/shapes.toml`."""
@@ -17,7 +17,7 @@ STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
 @pytest.fixture(scope="module")
 def plan():
-    return plan_training(STABLE_DIFFUSION)
+    return plan_training(STABLE_DIFFUSION, TrainConfig(side="both"))
 
 
 def test_experts_of_stable_diffusion_stay_within_the_share_of_the_paper(plan):
@@ -27,6 +27,16 @@ def test_experts_of_stable_diffusion_stay_within_the_share_of_the_paper(plan):
     assert 0.0555 < plan.unet_share <= 0.0565
     assert plan.n_trainable == sum(plan.trainable.values())
     assert plan.total_share == plan.n_trainable / sum(plan.frozen.values())
+
+
+def test_the_gate_and_the_training_are_those_of_train():
+    """States of 768 features enter at three depths, as mean and maximum, beside three flags."""
+    plan = plan_training(STABLE_DIFFUSION)
+    assert plan.trainable["gate"] == 3 * (2 * 3 * 768 + 3 + 1)
+    assert plan.side == TrainConfig().side
+    assert CliRunner().invoke(main, ["plan", "--model", STABLE_DIFFUSION]).stdout == (
+        plan.summary() + "\n"
+    )
 
 
 def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
@@ -79,8 +89,6 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    from probe.moesd.unet_routing import RoutedUNet
-
     weights = {
         weight.untyped_storage().data_ptr()
         for module in (unet, experts)
@@ -114,7 +122,9 @@ def test_a_wider_bottleneck_costs_in_proportion(plan):
 
 
 def test_the_command_prints_what_the_library_says(plan):
-    result = CliRunner().invoke(main, ["plan", "--model", STABLE_DIFFUSION, "--json"])
+    result = CliRunner().invoke(
+        main, ["plan", "--model", STABLE_DIFFUSION, "--side", "both", "--json"]
+    )
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
     assert said["unet_share"] == plan.unet_share

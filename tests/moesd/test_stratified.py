@@ -10,7 +10,7 @@ from probe.moesd.experts import DIRECTIONS, Experts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.objectives.predictions import counterfactual_predictions
 from probe.moesd.objectives.states import CounterfactualStates
-from probe.moesd.routing.stratified import StratifiedRouting, full_allocation
+from probe.moesd.routing import StratifiedRouting, full_allocation
 
 HALF = np.array([0.5, 0.5])
 
@@ -91,7 +91,7 @@ def test_the_state_loss_starts_at_one_and_falls_to_where_each_expert_says_its_va
         optimizer.step()
     targets = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts)
     for value, own in enumerate(targets):
-        sent = moesd.encode_toward(prompts, torch.full((len(prompts),), value == 1))
+        sent, _ = moesd.encode_weighted(prompts, np.eye(2)[[value] * len(prompts)])
         assert (sent - own).square().mean() < (sent - targets[1 - value]).square().mean()
     assert objective.loss().item() < 0.7
 

@@ -3,9 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
 from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
+from probe.moesd.examples import Examples
 from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.moesd.token import SpecialToken
@@ -87,10 +89,31 @@ def test_the_same_seed_trains_the_same_and_another_seed_does_not(town):
     assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_a_diffusion_batch_holds_each_value_with_the_same_noise(town, pipeline_folder, pictures):
-    from probe.moesd.examples import Examples
-
+@pytest.fixture
+def diffusion_objective(town, pictures):
+    """Makes the diffusion objective of a pipeline."""
     moesd = town.train()
+    for weight in moesd.experts.parameters():
+        weight.requires_grad_(True)
+    neutral = town.prompts.select(group="neutral", split="trained").table
+
+    def make(pipeline):
+        return DiffusionObjective(
+            moesd,
+            neutral["prompt"].tolist(),
+            neutral["subject"].tolist(),
+            Examples.read(pictures),
+            pipeline,
+            batch_size=6,
+            seed=0,
+        )
+
+    return make
+
+
+def test_a_diffusion_batch_holds_each_value_with_the_same_noise(
+    diffusion_objective, pipeline_folder
+):
     seen = {}
 
     def record(module, args, kwargs):
@@ -98,18 +121,18 @@ def test_a_diffusion_batch_holds_each_value_with_the_same_noise(town, pipeline_f
 
     pipeline = load_pipeline(pipeline_folder)
     pipeline.unet.register_forward_pre_hook(record, with_kwargs=True)
-    for weight in moesd.experts.parameters():
-        weight.requires_grad_(True)
-    neutral = town.prompts.select(group="neutral", split="trained").table
-    objective = DiffusionObjective(
-        moesd,
-        neutral["prompt"].tolist(),
-        neutral["subject"].tolist(),
-        Examples.read(pictures),
-        pipeline,
-        batch_size=6,
-        seed=0,
-    )
-    assert torch.isfinite(objective.loss())
+    assert torch.isfinite(diffusion_objective(pipeline).loss())
     assert (seen["times"][0::2] == seen["times"][1::2]).all()
     torch.testing.assert_close(seen["states"][0::2], seen["states"][1::2])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers
+@pytest.mark.parametrize("sampler", [EulerDiscreteScheduler, DPMSolverMultistepScheduler])
+def test_the_sampler_of_the_pipeline_does_not_change_how_training_adds_noise(
+    diffusion_objective, pipeline_folder, sampler
+):
+    pipeline = load_pipeline(pipeline_folder)
+    expected = diffusion_objective(pipeline).loss()
+    pipeline.scheduler = sampler.from_config(pipeline.scheduler.config)
+    pipeline.scheduler.set_timesteps(4)
+    assert torch.equal(diffusion_objective(pipeline).loss(), expected)

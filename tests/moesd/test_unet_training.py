@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from probe.errors import ArtifactError
+from probe.errors import ArtifactError, OptionError
 from probe.images.generation import GenerationPlan, generate
 from probe.images.pipelines import load_pipeline
 from probe.images.plan import read_metadata
 from probe.moesd.config import TrainConfig
 from probe.moesd.gate import CLASSES
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
+from probe.moesd.routing import CalibratedRouting, StratifiedRouting
 from probe.text.lexicon import Lexicon
 
 BRIEF = TrainConfig(
@@ -95,6 +97,15 @@ def test_routes_agree_with_the_gate(town, trained):
     assert routes == [expected.get(name, "") for name in classes]
     assert {"", "toward-female", "toward-male"} == set(routes)
     assert trained.routes([]) == []
+
+
+def test_routings_that_would_ignore_experts_in_the_unet_are_refused(trained, pipeline):
+    def make_calibrated():
+        return CalibratedRouting(trained, pipeline, Counterfactuals(), list, guidance_scale=1.0)
+
+    for make in (make_calibrated, lambda: StratifiedRouting(trained, list)):
+        with pytest.raises(OptionError, match=r"experts in the U-Net.*train with --side"):
+            make()
 
 
 def test_what_is_saved_is_loaded_again_and_an_earlier_file_goes(

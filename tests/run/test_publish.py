@@ -46,11 +46,3 @@ def test_a_folder_that_holds_something_is_not_written_into(finished_run, tmp_pat
     with pytest.raises(DataError, match="is not empty"):
         Experiment.open(finished_run).publish(tmp_path, correction_card)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-
-
-def test_a_correction_is_saved_without_a_run_and_read_again(finished_run, tmp_path):
-    ours = MoESD.load(finished_run / "moesd")
-    ours.save_pretrained(tmp_path / "saved")
-    again = MoESD.from_pretrained(str(tmp_path / "saved"))
-    for name, weight in ours.weights().items():
-        assert torch.equal(again.weights()[name], weight)

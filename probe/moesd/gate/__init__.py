@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from probe.moesd.gate.classes import CLASSES, classify_bias_score, true_classes
-from probe.moesd.gate.classifier import KindClassifier
 from probe.moesd.gate.fitting import fit_gate
-from probe.moesd.gate.gate import Decision, Gate
-from probe.moesd.gate.reading import FLAGS, Reading, read_prompts
+from probe.moesd.gate.gate import (
+    CLASSES,
+    Decision,
+    Gate,
+    KindClassifier,
+    classify_bias_score,
+    true_classes,
+)
+from probe.moesd.gate.reading import FLAGS, Reading, count_features
 
 __all__ = [
     "CLASSES",
@@ -16,7 +21,7 @@ __all__ = [
     "KindClassifier",
     "Reading",
     "classify_bias_score",
+    "count_features",
     "fit_gate",
-    "read_prompts",
     "true_classes",
 ]

@@ -5,23 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from probe.arrays import Double, Float32, Mask
+from probe.arrays import Double, Float32, Indices, Mask, Matrix
 from probe.errors import DataError
 from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
-from probe.moesd.gate.classes import CLASSES, Labels, true_classes
-from probe.moesd.gate.classifier import fit_classifier
-from probe.moesd.gate.gate import Gate, gate_features
+from probe.moesd.gate.gate import CLASSES, Gate, KindClassifier, Labels, gate_features, true_classes
 from probe.moesd.gate.reading import read_prompts
 from probe.text.captions.gender import read_gender
 from probe.text.captions.vocabulary import GENDERS, GenderWords
-from probe.text.challenge_prompts import LESSONS, PromptTemplates, subjects_by_split
+from probe.text.challenge_prompts import KINDS, LESSONS, PromptTemplates, subjects_by_split
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
 LEXICON_WEIGHT = 4.0
 """Weight of a lexicon prompt relative to one of `LESSONS`; ours."""
+PENALTY = 0.3
+"""Inverse ridge strength on features of total variance 10; ours, chosen on tinytown."""
+N_FOLDS = 3
 _EVERY = 4
 _KINDS = {"neutral": "person", "male": "explicit", "female": "explicit", "object": "neutral"}
 
@@ -42,20 +43,8 @@ def fit_gate(
     nouns and person words removed from it; otherwise it would learn that a word outside the list
     never states a gender, whatever the encoder knows.
 
-    Parameters
-    ----------
-    encoder : TextEncoder
-    prompts : PromptSet
-        All prompts; held-out occupations are not used.
-    z : ndarray of shape (n_prompts, n_features)
-        Pooled states of ``prompts``, L2-normalised.
-    config : TrainConfig
-        Its settings of the gate, and ``seed``.
-
-    Raises
-    ------
-    DataError
-        If one of the four classes has no training prompt.
+    Held-out occupations among the prompts are not used; ``z`` are the pooled states of all prompts,
+    shape (n_prompts, n_features), L2-normalised. A class without training prompt is a `DataError`.
     """
     config = config or TrainConfig()
     table = prompts.table
@@ -109,33 +98,67 @@ def fit_gate(
             false_alarm=rate,
         ),
         classifier=classifier,
-        open_above=max(
-            config.abstain_below, _open_above(cross_validated, kinds, is_skewed, false_alarm=rate)
-        ),
+        open_above=_open_above(cross_validated, kinds, is_skewed, false_alarm=rate),
         reads=config.gate_reads,
         has_list=config.gate_list,
         kind=config.gate_kind,
-        is_soft=config.soft,
     )
+
+
+def fit_classifier(
+    features: Matrix,
+    kinds: Labels,
+    *,
+    weights: Double,
+    groupings: tuple[Labels, ...],
+    seed: int = 0,
+) -> tuple[KindClassifier, Double]:
+    """Fit the classifier, and its temperature by grouped cross-validation.
+
+    The kinds have equal weight, prompts that of ``weights`` within their kind. There is one
+    cross-validation for each grouping, e.g. by subject and by template. Also returned are the
+    cross-validated probabilities, shape (len(groupings), n_prompts, 3).
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import softmax
+    from sklearn.model_selection import GroupKFold
+
+    y = np.array([KINDS.index(kind) for kind in kinds])
+    weights = weights.astype(np.float64).copy()
+    for kind in np.unique(y):
+        weights[y == kind] *= len(y) / (len(KINDS) * weights[y == kind].sum())
+    center = features.mean(axis=0, dtype=np.float64)
+    scale = np.sqrt(features.var(axis=0, dtype=np.float64).sum() / 10)
+    scaled = (features - center) / scale
+    logits = np.empty((len(groupings), len(y), len(KINDS)))
+    for of_grouping, groups in zip(logits, groupings, strict=True):
+        folds = GroupKFold(min(N_FOLDS, len(set(groups))), shuffle=True, random_state=seed)
+        for train, test in folds.split(scaled, groups=groups):
+            coefficients, intercepts = _fit_regression(scaled[train], y[train], weights[train])
+            of_grouping[test] = scaled[test] @ coefficients.T + intercepts
+    flat, truth = logits.reshape(-1, len(KINDS)), np.tile(y, len(groupings))
+    weight = np.tile(weights, len(groupings))
+
+    def loss(log_temperature: float) -> float:
+        p = softmax(flat / np.exp(log_temperature), axis=-1)[np.arange(len(truth)), truth]
+        return float(np.average(-np.log(np.maximum(p, 1e-300)), weights=weight))
+
+    best = minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded")
+    temperature = float(np.exp(best.x))
+    coefficients, intercepts = _fit_regression(scaled, y, weights)
+    classifier = KindClassifier(
+        weights=coefficients / scale,
+        intercepts=intercepts - coefficients @ center / scale,
+        temperature=temperature,
+    )
+    return classifier, softmax(logits / temperature, axis=-1)
 
 
 def opening_threshold(scores: Double, is_closed: Mask, *, false_alarm: float) -> float:
     """Find the least threshold that bounds the rate of false alarms.
 
-    Parameters
-    ----------
-    scores : ndarray of shape (n_prompts,)
-        Scores for opening the gate; -inf where it stays closed at any threshold.
-    is_closed : ndarray of bool, shape (n_prompts,)
-        Which prompts must not open the gate.
-    false_alarm : float
-        Largest share of these that may open it.
-
-    Returns
-    -------
-    float
-        The smallest t >= 0 for which the share of closed prompts with ``score >= t`` is at most
-        ``false_alarm``.
+    It is the smallest t >= 0 for which the share of prompts that must stay closed with ``score >=
+    t`` is at most ``false_alarm``; a score is -inf where the gate stays closed at any threshold.
     """
     alarms = np.sort(scores[is_closed & np.isfinite(scores)])[::-1]
     n_allowed = int(np.floor(false_alarm * is_closed.sum() + 1e-9))
@@ -151,12 +174,6 @@ def explicit_threshold(
 
     Of the thresholds above ``above`` that classify at most a share ``false_alarm`` of the explicit
     prompts as skewed, the one with the best balanced accuracy.
-
-    Parameters
-    ----------
-    sizes : ndarray of shape (n_prompts,)
-        Absolute bias scores.
-    is_explicit : ndarray of bool, shape (n_prompts,)
     """
     candidates = np.unique(sizes[sizes > above])
     explicit = sizes[is_explicit][:, None]
@@ -195,3 +212,21 @@ def _open_above(
     scores = np.where(opens, person, -np.inf)
     is_closed = np.broadcast_to(kinds != "person", scores.shape)
     return opening_threshold(scores.ravel(), is_closed.ravel(), false_alarm=false_alarm)
+
+
+def _fit_regression(X: Double, y: Indices, weights: Double) -> tuple[Double, Double]:
+    """Fit one regression; a kind that is missing from a fold gets no probability."""
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    model = LogisticRegression(C=PENALTY, max_iter=500, tol=1e-3)
+    with threadpool_limits(1):  # on products this small, threads wait for each other
+        model.fit(X, y, sample_weight=weights)
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # scikit-learn then returns one row for both
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    all_rows = np.zeros((len(KINDS), X.shape[1]))
+    all_intercepts = np.full(len(KINDS), -30.0)
+    all_rows[model.classes_], all_intercepts[model.classes_] = coefficients, intercepts
+    return all_rows, all_intercepts

@@ -1,20 +1,27 @@
-"""A fitted gate: it decides which prompts are corrected."""
+"""A fitted gate: its classes, its classifier, and how it decides about prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from probe.arrays import Double, Float32, Mask, Matrix
 from probe.errors import ShapeError
 from probe.io.settings import one_of
 from probe.moesd.config import GATE_KINDS, READS, GateKind, Reads
-from probe.moesd.gate.classes import CLASSES, Labels, classify_bias_score
-from probe.moesd.gate.classifier import KindClassifier
 from probe.moesd.gate.reading import Reading, read_prompts
 from probe.text.encoder import TextEncoder
+from probe.text.prompts import PromptSet
+
+CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
+"""``explicit``: the prompt states the gender; ``neutral``: no person, or a bias score near 0. The
+gate opens for the skewed classes only, each of which goes to the expert of the other direction."""
+
+Labels: TypeAlias = npt.NDArray[np.str_]
 
 FLAG_SCALE = 4.0
 """Scale of the word flags beside states of length 1, so that the ridge hardly penalises them."""
@@ -29,14 +36,41 @@ class Decision:
     is_abstained: Mask
     """Shape (n_prompts,). A skewed class was likeliest but not likely enough; the class is then the
     likelier of the other two."""
-    weights: Double
-    """Shape (n_prompts, 2): weights of the experts ``toward-female`` and ``toward-male``; all 0
-    where the gate stays closed."""
 
     @property
     def is_open(self) -> Mask:
         """Which prompts are corrected, shape (n_prompts,)."""
         result: Mask = np.isin(self.classes, CLASSES[1:3])
+        return result
+
+    @property
+    def weights(self) -> Double:
+        """Shape (n_prompts, 2): 1 for the expert ``toward-female`` or ``toward-male``, else 0."""
+        chosen = np.stack([self.classes == CLASSES[1], self.classes == CLASSES[2]], axis=1)
+        return chosen.astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class KindClassifier:
+    """Multinomial logistic regression with a temperature.
+
+    References
+    ----------
+    Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017 (the temperature).
+    """
+
+    weights: Double
+    """Shape (3, n_features); rows in the order of `KINDS`."""
+    intercepts: Double
+    """Shape (3,)."""
+    temperature: float
+
+    def probabilities(self, features: Matrix) -> Double:
+        """Return the probability of each of `KINDS`, shape (n_prompts, 3)."""
+        from scipy.special import softmax
+
+        logits = (features @ self.weights.T + self.intercepts) / self.temperature
+        result: Double = softmax(logits, axis=-1)
         return result
 
 
@@ -64,8 +98,6 @@ class Gate:
     has_list: bool = False
     """Whether the trained gate also uses word flags."""
     kind: GateKind = "trained"
-    is_soft: bool = False
-    """Whether an expert's weight is the class probability rather than 1."""
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, GATE_KINDS)
@@ -78,17 +110,10 @@ class Gate:
         return read_prompts(encoder, prompts, reads=self.reads, has_list=self.has_list, z=z)
 
     def bias_score(self, z: Float32) -> Double:
-        """Measure the bias score.
+        """Return the bias score, ``<z - Pz, d>`` minus the midpoint, shape (n_prompts,).
 
-        Parameters
-        ----------
-        z : ndarray of shape (n_prompts, n_features)
-            Pooled states, L2-normalised.
-
-        Returns
-        -------
-        ndarray of shape (n_prompts,)
-            ``<z - Pz, d>`` minus the midpoint; 0 is unbiased, positive is skewed to male.
+        ``z`` are pooled states of shape (n_prompts, n_features), L2-normalised. 0 is unbiased,
+        positive is skewed to male.
         """
         if z.ndim != 2 or z.shape[1] != self.axis.size:
             raise ShapeError(
@@ -115,20 +140,19 @@ class Gate:
     def decide(self, reading: Reading, *, kind: GateKind | None = None) -> Decision:
         """Decide about prompts, with the gate's own kind by default."""
         if (kind or self.kind) == "closed-form":
-            classes = classify_bias_score(
-                self.bias_score(reading.z),
-                neutral_below=self.neutral_below,
-                explicit_above=self.explicit_above,
+            return Decision(
+                classify_bias_score(
+                    self.bias_score(reading.z),
+                    neutral_below=self.neutral_below,
+                    explicit_above=self.explicit_above,
+                ),
+                np.zeros(len(reading), bool),
             )
-            chosen = np.stack([classes == CLASSES[1], classes == CLASSES[2]], axis=1)
-            return Decision(classes, np.zeros(len(reading), bool), chosen.astype(np.float64))
         p = self.probabilities(reading)
         best = p.argmax(axis=1)
         is_abstained = np.isin(best, (1, 2)) & (p[:, 1:3].max(axis=1) < self.open_above)
         best = np.where(is_abstained, np.where(p[:, 0] >= p[:, 3], 0, 3), best)
-        weights = p[:, 1:3] if self.is_soft else np.stack([best == 1, best == 2], axis=1)
-        is_open = np.isin(best, (1, 2))[:, None]
-        return Decision(np.asarray(CLASSES)[best], is_abstained, np.where(is_open, weights, 0.0))
+        return Decision(np.asarray(CLASSES)[best], is_abstained)
 
     def classify(self, reading: Reading, *, kind: GateKind | None = None) -> Labels:
         """Name the class of each prompt, shape (n_prompts,); see `decide`."""
@@ -136,13 +160,7 @@ class Gate:
 
 
 def gate_features(reading: Reading, bias_scores: Double, reads: Reads, *, has_list: bool) -> Matrix:
-    """Return the classifier's input, shape (n_prompts, n_gate_features).
-
-    Raises
-    ------
-    ShapeError
-        If the reading does not have what the gate needs.
-    """
+    """Return the classifier's input, shape (n_prompts, n_gate_features)."""
     features: Matrix | None
     if reads == "bias_score":
         features = np.stack([bias_scores, np.abs(bias_scores)], axis=1)
@@ -159,3 +177,28 @@ def gate_features(reading: Reading, bias_scores: Double, reads: Reads, *, has_li
             "the gate looks words up but was given states only; read prompts with `Gate.read`"
         )
     return np.concatenate([features, FLAG_SCALE * reading.flags], axis=1)
+
+
+def classify_bias_score(
+    bias_scores: Double, *, neutral_below: float, explicit_above: float
+) -> Labels:
+    """Name the class of each bias score by two thresholds on its size."""
+    size = np.abs(bias_scores)
+    skewed = np.where(bias_scores > 0, CLASSES[1], CLASSES[2])
+    return np.where(
+        size < neutral_below, CLASSES[3], np.where(size > explicit_above, CLASSES[0], skewed)
+    )
+
+
+def true_classes(prompts: PromptSet, bias_scores: Double, *, neutral_below: float) -> Labels:
+    """Label prompts by their construction and bias score.
+
+    Gendered prompts are ``explicit``, objects ``neutral``. A neutral prompt about a person is
+    ``neutral`` if its bias score is below ``neutral_below``, and skewed otherwise.
+    """
+    by_bias_score = classify_bias_score(
+        bias_scores, neutral_below=neutral_below, explicit_above=np.inf
+    )
+    group = prompts.table["group"].to_numpy(dtype=str)
+    labels = np.where(np.isin(group, ("male", "female")), CLASSES[0], by_bias_score)
+    return np.where(group == "object", CLASSES[3], labels)

@@ -46,21 +46,7 @@ def read_prompts(
     z: Float32 | None = None,
     lists: GenderWords | None = None,
 ) -> Reading:
-    """Read prompts for a gate.
-
-    Parameters
-    ----------
-    encoder : TextEncoder
-    prompts : sequence of str
-    reads : str
-        Form of the states: ``"pooled"``, ``"bias_score"`` or ``"words"``.
-    has_list : bool
-        Whether the gate looks words up.
-    z : ndarray of shape (n_prompts, n_features), optional
-        Pooled states, L2-normalised, where known.
-    lists : GenderWords, optional
-        Word lists; the shipped ones by default.
-    """
+    """Read prompts for a gate; ``z`` are their pooled states, L2-normalised, where known."""
     return Reading(
         encoder.embed(prompts) if z is None else z,
         read_words(encoder, prompts) if reads == "words" else None,
@@ -72,14 +58,9 @@ def read_flags(prompts: Sequence[str], lists: GenderWords | None = None) -> Floa
     """Look up what the words of prompts state, independently of the encoder.
 
     An encoder that has never met a name cannot know its gender. Our choice: the paper's gate has no
-    word list.
-
-    Returns
-    -------
-    ndarray of shape (n_prompts, 3)
-        1 where a flag of `FLAGS` holds. "A male plug" and "a beach without people" refer to nobody;
-        "Wislawa, a nurse" has no flag if the name is unknown. See
-        `probe.text.captions.gender.read_gender`.
+    word list. The result, shape (n_prompts, 3), is 1 where a flag of `FLAGS` holds. "A male plug"
+    and "a beach without people" refer to nobody; "Wislawa, a nurse" has no flag if the name is
+    unknown. See `probe.text.captions.gender.read_gender`.
     """
     check_no_string("prompts", prompts)
     found = [read_gender(prompt, lists) for prompt in prompts]
@@ -97,12 +78,8 @@ def read_words(encoder: TextEncoder, prompts: Sequence[str], *, batch_size: int 
 
     The states that enter the layers of `word_depths` are L2-normalised; their mean and maximum over
     the prompt's own tokens are the features. There an unknown occupation is one word among many,
-    while in the pooled state it may look like a gendered word. Our choice.
-
-    Returns
-    -------
-    ndarray of shape (n_prompts, n_word_features)
-        The mean for each depth, then the maximum for each: 2 n_depths n_features numbers.
+    while in the pooled state it may look like a gendered word. Our choice. The columns are the mean
+    for each depth, then the maximum for each: 2 n_depths n_features numbers.
     """
     depths = word_depths(int(encoder.model.config.num_hidden_layers))
     row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
@@ -125,6 +102,13 @@ def read_words(encoder: TextEncoder, prompts: Sequence[str], *, batch_size: int 
         maxima = states.masked_fill(~is_word, -torch.inf).amax(dim=2)
         words[rows] = torch.cat([*means, *maxima], dim=1).cpu().numpy()
     return words[[row_of[prompt] for prompt in prompts]]
+
+
+def count_features(reads: Reads, *, has_list: bool, n_features: int, n_layers: int) -> int:
+    """Count the inputs of a gate's classifier on an encoder of a width and a depth."""
+    words = 2 * len(word_depths(n_layers)) * n_features
+    n_states = {"bias_score": 2, "pooled": n_features, "words": words}[reads]
+    return n_states + len(FLAGS) * has_list
 
 
 def word_depths(n_layers: int) -> tuple[int, ...]:

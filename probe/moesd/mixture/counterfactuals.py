@@ -50,12 +50,7 @@ class Counterfactuals:
     def states(
         self, encoder: TextEncoder, token: SpecialToken, prompts: Sequence[str]
     ) -> torch.Tensor:
-        """Encode the counterfactuals of prompts.
-
-        Returns
-        -------
-        Tensor of shape (K, n_prompts, n_tokens, n_features)
-        """
+        """Encode the counterfactuals: shape (K, n_prompts, n_tokens, n_features)."""
         by_word = zip(*(self.of(prompt, token) for prompt in prompts), strict=True)
         return torch.stack([encoder.states(list(of_word)) for of_word in by_word])
 
@@ -64,16 +59,8 @@ class Counterfactuals:
     ) -> torch.Tensor:
         """Encode the counterfactuals, aligned position by position with `SpecialToken.encode`.
 
-        The last token of a word takes the special token's position.
-
-        Returns
-        -------
-        Tensor of shape (K, n_prompts, n_tokens, n_features)
-
-        Raises
-        ------
-        ValueError
-            If there is not one word per expert.
+        The last token of a word takes the special token's position. The shape is that of `states`;
+        other than one word per expert is refused.
         """
         self.check_one_per_expert()
         _, places = token.input_ids(encoder, prompts)

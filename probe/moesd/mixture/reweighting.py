@@ -21,15 +21,7 @@ _LEAST = 0.01
 
 
 def reweigh(weights: torch.Tensor, prior: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Change the prior of a posterior: ``w'_k ~ w_k t_k / q_k``.
-
-    Parameters
-    ----------
-    weights : Tensor of shape (n_rows, K)
-        Posterior weights, of sum 1, as are those returned.
-    prior, target : Tensors of shape (n_rows, K) or (K,)
-        The prior q of the weights, positive, and the prior t that is wanted.
-    """
+    """Change the prior of a posterior from q to t: ``w'_k ~ w_k t_k / q_k``, rows of sum 1."""
     changed = weights * target / prior
     return changed / changed.sum(dim=1, keepdim=True)
 
@@ -73,19 +65,9 @@ def reweighted(
 ) -> Iterator[None]:
     """Reweigh a denoiser's predictions for some rows of every batch, by a forward hook.
 
-    Parameters
-    ----------
-    unet : Module
-        Called with (latents, time step, ``encoder_hidden_states``); its output's first item is
-        the prediction.
-    rows : sequence of int
-        Rows of the images, negative: with guidance the unconditional half comes first.
-    counterfactuals : Tensor of shape (K, n_rows, n_tokens, n_features)
-        States of each row's counterfactuals.
-    prior, target : Tensors of shape (n_rows, K) and (K,)
-        Shares of the values without correction, and wanted shares.
-    end : float
-        Time step below which predictions are not changed.
+    Rows are negative: with guidance the unconditional half comes first. The states of each row's
+    counterfactuals have shape (K, n_rows, n_tokens, n_features); prior and target are those of
+    `reweigh_prediction`. Below the time step ``end`` predictions are not changed.
     """
 
     def reweigh_rows(unet: Any, args: Any, kwargs: Any, output: Any) -> Any:
@@ -111,17 +93,8 @@ class Reweighting(Intervention):
     """Turn the mixture under a neutral prompt into one with the target's shares.
 
     At each step down to `LOW_NOISE` the prediction is changed by `reweigh_prediction`, which costs
-    K more predictions.
-
-    Parameters
-    ----------
-    correction : Correction
-        Its gate selects prompts; its experts are not used.
-    counterfactuals : Counterfactuals
-    target : ndarray of shape (K,)
-        Wanted shares, of sum 1.
-    n_noises : int
-        Noises from which a prompt's shares are estimated.
+    K more predictions. The correction's gate selects prompts; its experts are not used. The target
+    has shape (K,); a prompt's shares are estimated from ``n_noises`` noises.
 
     References
     ----------

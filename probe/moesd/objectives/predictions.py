@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from probe.images.denoising import latent_shape
 from probe.moesd.correction import Correction
 from probe.moesd.experts import Experts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.reweighting import reweigh_prediction
 from probe.moesd.mixture.shares import estimate_shares
+from probe.moesd.objectives.diffusion import HIGH_NOISE
 from probe.moesd.objectives.states import frozen_states, is_female_skewed
-from probe.moesd.objectives.trajectories import Trajectories
+
+Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(latents, time step, row of each latent's prompt) -> predictions, shaped as the latents."""
 
 _N_NOISES = 2  # at pure noise, estimated shares hardly depend on the noise
+_N_STEPS = 12
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Latents of high noise, each with its prompt and the prediction there."""
+
+    latents: torch.Tensor
+    """Shape (n, channels, height, width)."""
+    times: torch.Tensor
+    """Shape (n,): time step."""
+    rows: torch.Tensor
+    """Shape (n,): row of the prompt's states."""
+    predictions: torch.Tensor
+    """Shape of ``latents``."""
 
 
 class DistilledPredictions:
@@ -27,16 +48,12 @@ class DistilledPredictions:
 
     Parameters
     ----------
-    experts : Experts
-        Trained; the ``unet`` is frozen.
     states : Tensor of shape (n_prompts, n_tokens, n_features)
         Of neutral prompts with the special token.
     prompts : int Tensor of shape (n,)
         Row of ``states`` for each stored prediction.
     toward_male : bool Tensor of shape (n,)
         The expert for each stored prediction.
-    batch_size : int
-        Predictions per step.
     """
 
     pace = 1.0
@@ -63,17 +80,19 @@ class DistilledPredictions:
 
     def skip(self) -> None:
         """Draw a batch that another process computes."""
-        torch.randint(len(self._prompts), (self._batch_size,), generator=self.rng)
+        self._draw()
 
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch, drawn with replacement."""
-        drawn = torch.randint(len(self._prompts), (self._batch_size,), generator=self.rng)
-        bank = self.trajectories
+        drawn, bank = self._draw(), self.trajectories
         states = self._experts(self._states[self._prompts[drawn]], self._toward_male[drawn])
         predicted = self._unet(
             bank.latents[drawn], bank.times[drawn], encoder_hidden_states=states
         ).sample
         return functional.mse_loss(predicted, bank.predictions[drawn])
+
+    def _draw(self) -> torch.Tensor:
+        return torch.randint(len(self._prompts), (self._batch_size,), generator=self.rng)
 
 
 def counterfactual_predictions(
@@ -88,21 +107,14 @@ def counterfactual_predictions(
 ) -> DistilledPredictions:
     """Teach each expert the image model's predictions under its counterfactual.
 
-    Parameters
-    ----------
-    correction, prompts, counterfactuals
-        As for `probe.moesd.objectives.states.CounterfactualStates`; the token is not trained.
-    pipeline : StableDiffusionPipeline
-        Its ``unet`` and ``scheduler`` are used.
-    n_prompts : int
-        Number of trajectories, each of one prompt and one value.
-    batch_size, seed : int
+    The prompts are those of `CounterfactualStates`; ``n_prompts`` is the number of trajectories,
+    each of one prompt and one value. The token is not trained.
     """
     states, rng = frozen_states(correction, prompts), torch.Generator().manual_seed(seed)
     words = correction.encoder, correction.token, prompts
     taught = counterfactuals.aligned_states(*words).flatten(0, 1)  # (K * n_prompts, ...)
     chosen = torch.randint(len(taught), (n_prompts,), generator=rng)
-    bank = Trajectories.follow(pipeline, taught, chosen, seed=seed)
+    bank = follow_trajectories(pipeline, taught, chosen, seed=seed)
     return DistilledPredictions(
         "counterfactual predictions", correction.experts, pipeline.unet, states, bank,
         bank.rows % len(states), bank.rows // len(states) == 1, batch_size=batch_size, rng=rng,
@@ -145,21 +157,10 @@ def balanced_trajectories(
     *,
     seed: int,
 ) -> Trajectories:
-    """Denoise as a model that draws every value equally often, and store every step.
+    """Follow a model that draws every value equally often; see `follow_trajectories`.
 
-    The predictions are ``v_n + sum_k (w'_k - w_k) v_k`` (see `reweigh_prediction`).
-
-    Parameters
-    ----------
-    pipeline : StableDiffusionPipeline
-        Its ``unet`` and ``scheduler`` are used.
-    states : Tensor of shape (n_prompts, n_tokens, n_features)
-        Of prompts that leave the value open.
-    counterfactuals : Tensor of shape (K, n_prompts, n_tokens, n_features)
-    chosen : int Tensor of shape (n_trajectories,)
-        Row of the states for each trajectory.
-    seed : int
-        Of the noise.
+    The predictions are ``v_n + sum_k (w'_k - w_k) v_k`` (see `reweigh_prediction`), with the
+    counterfactuals' states of shape (K, n_prompts, n_tokens, n_features).
     """
     found = estimate_shares(pipeline, states, counterfactuals, n_noises=_N_NOISES, seed=seed)
     prior = torch.from_numpy(found.shares)  # (n_prompts, K)
@@ -172,4 +173,47 @@ def balanced_trajectories(
         )
         return reweigh_prediction(plain, torch.stack(of_values), prior[rows], even)
 
-    return Trajectories.follow(pipeline, states, chosen, seed=seed, predict=predict)
+    return follow_trajectories(pipeline, states, chosen, seed=seed, predict=predict)
+
+
+@torch.no_grad()
+def follow_trajectories(
+    pipeline: Any,
+    states: torch.Tensor,
+    chosen: torch.Tensor,
+    *,
+    seed: int,
+    predict: Predict | None = None,
+) -> Trajectories:
+    """Denoise from pure noise under each chosen prompt, without guidance, and store each step.
+
+    Parameters
+    ----------
+    states : Tensor of shape (n_prompts, n_tokens, n_features)
+    chosen : int Tensor of shape (n_trajectories,)
+        Row of the states for each trajectory.
+    seed : int
+        Of the noise.
+    predict : callable, optional
+        Replaces the denoiser's own prediction.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    stored: list[tuple[torch.Tensor, ...]] = []
+    for rows in chosen.split(_BATCH):
+        scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
+        scheduler.set_timesteps(_N_STEPS)
+        end = HIGH_NOISE * scheduler.config.num_train_timesteps
+        noise = torch.randn((len(rows), *latent_shape(pipeline)), generator=rng)
+        latents = noise.to(states) * scheduler.init_noise_sigma
+        for time in scheduler.timesteps:
+            if time < end:
+                break
+            scaled = scheduler.scale_model_input(latents, time)
+            predicted = (
+                pipeline.unet(scaled, time, encoder_hidden_states=states[rows]).sample
+                if predict is None
+                else predict(scaled, time, rows)
+            )
+            stored.append((scaled, time.to(scaled.device).expand(len(rows)), rows, predicted))
+            latents = scheduler.step(predicted, time, latents).prev_sample
+    return Trajectories(*(torch.cat(column) for column in zip(*stored, strict=True)))

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from probe.moesd.correction import Correction
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.routing.calibrated import calibrate_strengths
+from probe.moesd.mixture.shares import calibrate_strengths
 
 _N_NOISES = 2  # at pure noise, estimated shares hardly depend on the noise
 _PACE = 5.0  # regression on fixed targets converges with longer steps than the other objectives
@@ -22,16 +22,8 @@ class CounterfactualStates:
 
     ``mean_k |E_k(x) - x_k|^2 / |x - x_k|^2``, with x the states of the neutral prompt with the
     special token, x_k those of its counterfactual, aligned, and E_k the expert. 1: no better than
-    without an expert; 0: each expert equals its counterfactual.
-
-    Parameters
-    ----------
-    correction : Correction
-        Token and experts are trained.
-    prompts : sequence of str
-        Gender-neutral prompts of training occupations, skewed or not.
-    counterfactuals : Counterfactuals
-        One word per expert, in the order of `probe.moesd.experts.DIRECTIONS`.
+    without an expert; 0: each expert equals its counterfactual. It trains token and experts on
+    gender-neutral prompts of training occupations, skewed or not.
     """
 
     name = "counterfactual states"
@@ -70,17 +62,7 @@ class MixtureStates:
     the neutral prompt with the special token, x_k those of its counterfactuals, E the expert
     against the prompt's bias score, and s the step at which the estimated share is 1/2 (see
     `calibrate_strengths`), computed once. 1: no better than without an expert; 0: equal shares.
-
-    Parameters
-    ----------
-    correction : Correction
-        Experts are trained; the token is not.
-    prompts, counterfactuals
-        As for `CounterfactualStates`.
-    pipeline : StableDiffusionPipeline
-        Its ``unet`` and ``scheduler`` are used.
-    seed : int
-        Of the noises from which shares are estimated.
+    The prompts are those of `CounterfactualStates`; the token is not trained.
     """
 
     name = "mixture states"

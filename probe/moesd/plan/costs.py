@@ -12,8 +12,7 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from probe.moesd.unet_experts import UNetExperts
-from probe.moesd.unet_routing import RoutedUNet
+from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 
 _CHECKPOINTED = ("ResnetBlock2D", "BasicTransformerBlock")
 """Modules that diffusers recomputes with gradient checkpointing."""
@@ -38,20 +37,11 @@ def measure_costs(unet: Any, experts: UNetExperts | None, *, latent_size: int) -
 
     Operations are those of matrix products, convolutions and attention, two per multiply-add.
     Attention is assumed to be fused: it saves its inputs and its output. The backward pass stops
-    where nothing earlier is trained.
-
-    Parameters
-    ----------
-    unet : UNet2DConditionModel
-        On the meta device, frozen.
-    experts : UNetExperts, optional
-        Without them the gradient goes to the text states.
-    latent_size : int
-        Side of the latents.
+    where nothing earlier is trained. Without experts the gradient goes to the text states.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    kept = _Kept(unet, experts)
+    saved = _SavedTensors(unet, experts)
     inputs = _inputs(unet.config, latent_size)
     inputs["encoder_hidden_states"].requires_grad_(True)
     with ExitStack() as stack:
@@ -59,12 +49,12 @@ def measure_costs(unet: Any, experts: UNetExperts | None, *, latent_size: int) -
             stack.enter_context(RoutedUNet(unet, experts)).set_routes([experts.names[-1]])
         counter = stack.enter_context(FlopCounterMode(display=False))
         stack.enter_context(_FusedAttention())
-        with kept.watching():
+        with saved.watching():
             predicted = unet(**inputs).sample
         forward = counter.get_total_flops()
         predicted.sum().backward()
         backward = counter.get_total_flops() - forward
-    return Costs(forward, backward, kept.n_bytes, kept.n_bytes_checkpointed)
+    return Costs(forward, backward, saved.n_bytes, saved.n_bytes_checkpointed)
 
 
 def _inputs(config: Any, size: int) -> dict[str, Any]:
@@ -86,7 +76,7 @@ def _inputs(config: Any, size: int) -> dict[str, Any]:
     return inputs
 
 
-class _Kept:
+class _SavedTensors:
     """Bytes that autograd saves, each storage once, by the block that could be checkpointed."""
 
     def __init__(self, unet: Any, experts: UNetExperts | None) -> None:

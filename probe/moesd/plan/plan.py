@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from probe.errors import ModelError
 from probe.io.settings import at_least
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts
-from probe.moesd.gate import CLASSES
+from probe.moesd.gate import count_features
 from probe.moesd.plan.costs import measure_costs
-from probe.moesd.plan.shapes import Shape, n_weights
 from probe.moesd.unet_experts import UNetExperts
+from probe.text.challenge_prompts import KINDS
+from probe.text.checkpoints import read_config, resolve_model
 
 BATCH_SIZES = (1, 4, 16)
+_KNOWN = Path(__file__).parents[2] / "data" / "shapes.toml"
 _BYTES = 4  # of a number
 _COPIES = 4  # of a trained weight: itself, its gradient, and two moments of Adam
 
@@ -107,9 +111,10 @@ def plan_training(
     Parameters
     ----------
     model : str or Path
-        See `probe.moesd.plan.shapes.Shape.read`.
+        As for `probe.text.checkpoints.resolve_model`. Models in ``probe/data/shapes.toml`` need
+        not be present.
     config : TrainConfig, optional
-        By default, experts on both sides.
+        By default that of `train`.
     resolution : int, optional
         Pixels of a side; the model's own by default.
 
@@ -118,22 +123,33 @@ def plan_training(
     ModelError
         If the model is unknown, or has no U-Net or no text encoder.
     """
-    config = config or TrainConfig(side="both")
-    shape = Shape.read(model)
-    unet, per_latent = shape.build_unet(), shape.pixels_per_latent
+    config, parts = config or TrainConfig(), _read_configs(model)
+    text, vae, unet = parts["text_encoder"][0], parts["vae"], build_unet(model)
+    n_features = int(text["hidden_size"])
+    per_latent = 2 ** ((4 if vae is None else len(vae["block_out_channels"])) - 1)
     with torch.device("meta"):
-        experts = UNetExperts.configured(unet, config) if config.has_unet else None
-        on_states = Experts(shape.n_features, width=config.width, style=config.style)
+        experts = None
+        if config.has_unet:
+            experts = UNetExperts.start(
+                unet, width=config.unet_width, n_experts=config.n_experts, style=config.style
+            )
+        on_states = Experts(n_features, width=config.width, style=config.style)
     size = resolution or int(unet.config.sample_size) * per_latent
     at_least("resolution", size, per_latent)
     costs = measure_costs(unet, experts, latent_size=size // per_latent)
+    n_read = count_features(
+        config.gate_reads,
+        has_list=config.gate_list,
+        n_features=n_features,
+        n_layers=int(text["num_hidden_layers"]),
+    )
     trainable = {
-        "token": shape.n_features if config.has_token else 0,
-        "gate": len(CLASSES) * (shape.n_features + 1),
+        "token": n_features if config.has_token else 0,
+        "gate": len(KINDS) * (n_read + 1),
         "text_experts": on_states.n_parameters if config.has_text else 0,
         "unet_experts": 0 if experts is None else experts.n_parameters,
     }
-    frozen = {"unet": n_weights(unet), **shape.count_frozen()}
+    frozen = {"unet": n_weights(unet), **_count_frozen(parts)}
     by_gradients = sum(n for name, n in trainable.items() if name != "gate")
     constant = _BYTES * (sum(frozen.values()) + _COPIES * by_gradients)
     memory = [
@@ -159,3 +175,54 @@ def plan_training(
         flops_backward=costs.backward_flops,
         flops_step=config.batch_size * (2 * costs.forward_flops + costs.backward_flops),
     )
+
+
+def build_unet(model: str | Path) -> Any:
+    """Make the U-Net of a model on the meta device, frozen: modules and shapes without memory."""
+    import diffusers
+
+    with torch.device("meta"):
+        unet = diffusers.UNet2DConditionModel.from_config(_read_configs(model)["unet"])
+    return unet.requires_grad_(False)
+
+
+def n_weights(module: torch.nn.Module) -> int:
+    """Count the weights of a network."""
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def _read_configs(model: str | Path) -> dict[str, Any]:
+    """Read the configurations of the parts; there may be several text encoders, and no VAE."""
+    for shape in tomllib.loads(_KNOWN.read_text(encoding="utf-8")).values():
+        if model in shape["names"]:
+            return {**shape, "text_encoder": [shape["text_encoder"]]}
+    folder = resolve_model(model)
+    texts = sorted(folder.glob("text_encoder*/config.json"))
+    unet, vae = (folder / part / "config.json" for part in ("unet", "vae"))
+    if not unet.is_file() or not texts:
+        part = "text_encoder" if unet.is_file() else "unet"
+        raise ModelError(
+            f"{folder} has no {part}/config.json; needed the folder of a pipeline with a "
+            "U-Net, as of Stable Diffusion v1.x, v2.x or XL"
+        )
+    return {
+        "unet": read_config(unet),
+        "text_encoder": [read_config(path) for path in texts],
+        "vae": read_config(vae) if vae.is_file() else None,
+    }
+
+
+def _count_frozen(parts: dict[str, Any]) -> dict[str, int]:
+    """Count the weights of the text encoders and of the VAE."""
+    import diffusers
+    import transformers
+
+    counts = {"text_encoder": 0, "vae": 0}
+    with torch.device("meta"):
+        for config in parts["text_encoder"]:
+            network = getattr(transformers, config["architectures"][0])
+            settings = {name: value for name, value in config.items() if name[0] != "_"}
+            counts["text_encoder"] += n_weights(network(network.config_class(**settings)))
+        if parts["vae"] is not None:
+            counts["vae"] = n_weights(diffusers.AutoencoderKL.from_config(parts["vae"]))
+    return counts

@@ -54,8 +54,8 @@ def _variant(routing: str = "top1", **settings: Any) -> Entry:
 
     def changed(run: Run) -> Run:
         own = dict(settings)
-        if own["objective"] in DISTILLED:  # which have no token and no validation loss
-            own |= {"token_place": "subject", "patience": 0}
+        if own["objective"] in DISTILLED:  # which have no token
+            own |= {"token_place": "subject"}
         elif own["side"] == "unet" and not run.config.train.has_token:
             own["objective"] = "diffusion"  # the latent objective has nothing to train
         # The target of the run's settings may be one that this routing cannot reach.

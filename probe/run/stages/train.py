@@ -134,7 +134,7 @@ def _inputs(run: Run) -> tuple[str, str]:
 
 
 def _checkpoint(run: Run) -> Any:
-    from probe.moesd.loop.checkpoint import KIND, Checkpoint
+    from probe.moesd.checkpoint import KIND, Checkpoint
 
     config = run.config.train
     return Checkpoint(

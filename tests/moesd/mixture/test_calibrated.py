@@ -8,8 +8,8 @@ from probe.errors import ShapeError
 from probe.images.pipelines import load_pipeline
 from probe.moesd.experts import Experts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.shares import guided, unguided
-from probe.moesd.routing.calibrated import MAX_STRENGTH, CalibratedRouting, calibrate_strengths
+from probe.moesd.mixture.shares import MAX_STRENGTH, calibrate_strengths, guided, unguided
+from probe.moesd.routing import CalibratedRouting
 
 PULL = 0.4  # by which an expert at weight 1 moves a share
 

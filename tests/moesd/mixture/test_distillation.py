@@ -1,4 +1,5 @@
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,12 +7,16 @@ import torch
 from probe.images.pipelines import load_pipeline
 from probe.io.artifacts import Provenance
 from probe.moesd import training
+from probe.moesd.checkpoint import Checkpoint
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts
-from probe.moesd.loop.checkpoint import Checkpoint
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.objectives.diffusion import HIGH_NOISE
-from probe.moesd.objectives.predictions import balanced_trajectories, mixture_predictions
+from probe.moesd.objectives.predictions import (
+    balanced_trajectories,
+    follow_trajectories,
+    mixture_predictions,
+)
 from probe.moesd.objectives.states import MixtureStates
 from probe.text.prompts import PromptSet
 
@@ -40,6 +45,14 @@ def few(town):
 def three(town):
     moesd = replace(town.train(), experts=Experts(town.encoder.n_features, width=16))
     return moesd, town.prompts.select(group="neutral", split="trained").prompts[:3]
+
+
+def test_stored_time_steps_are_on_the_device_of_the_latents(exact):
+    """A U-Net on a GPU takes several time steps from its own device only."""
+    exact.unet.forward = lambda latents, *_, **__: SimpleNamespace(sample=latents)
+    states, _ = exact.states(0.9, 0.2)
+    bank = follow_trajectories(exact, states.to("meta"), torch.tensor([0, 1]), seed=0)
+    assert bank.times.device == bank.latents.device == torch.device("meta")
 
 
 def steps(objective, n, rate):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from probe.errors import ShapeError
-from probe.moesd.routing.stratified import draw_stratified, full_allocation, minimal_allocation
+from probe.moesd.routing import draw_stratified, full_allocation, minimal_allocation
 
 strengths = st.floats(0.0, 1.0)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from probe.errors import DataError
-from probe.moesd.routing.targets import Target
+from probe.moesd.targets import Target
 
 VALUES = ("young", "adult", "old")
 

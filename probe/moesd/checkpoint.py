@@ -39,25 +39,15 @@ class State:
 
 @dataclass
 class Checkpoint:
-    """The file that a training writes regularly, and resumes from.
-
-    Parameters
-    ----------
-    path : Path
-        A safetensors file, removed at the end of the training.
-    provenance : Provenance
-        ``made_from`` identifies the inputs without the settings; a state of other inputs is
-        ignored.
-    settings : mapping
-        Of the training.
-    share : float
-        Largest share of the time that is spent on writing.
-    """
+    """The safetensors file that a training writes regularly, and resumes from."""
 
     path: Path
     provenance: Provenance
+    """``made_from`` identifies the inputs; a state of other inputs is ignored."""
     settings: Mapping[str, Any]
+    """Of the training."""
     share: float = 0.02
+    """Largest share of the time that is spent on writing."""
     _due: float = field(default=float("-inf"), repr=False)
 
     def read(self) -> State | None:

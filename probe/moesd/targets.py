@@ -1,4 +1,4 @@
-"""Which shares are asked for: one mix for all subjects, or a table by subject."""
+"""Target shares of the values: the same for all subjects, or a table by subject."""
 
 from __future__ import annotations
 
@@ -38,27 +38,15 @@ class Target:
 
     @classmethod
     def parity(cls, n_values: int) -> Target:
-        """Ask for as much of each value."""
+        """Make the target of equal shares."""
         return cls(np.full(n_values, 1 / n_values))
 
     @classmethod
     def read(cls, path: Path, values: Sequence[str]) -> Target:
-        """Read a table of shares by subject (TOML).
+        """Read a table of shares by subject (TOML), in the order of ``values``.
 
         ``values = ["woman", "man"]``, ``default = [0.5, 0.5]`` and, in ``[subjects]``, lines like
         ``nurse = [0.3, 0.7]``.
-
-        Parameters
-        ----------
-        path : Path
-        values : sequence of str
-            The values there are, in the order that the shares are wanted in.
-
-        Raises
-        ------
-        DataError
-            If the file cannot be read, names other values, or a row is not one share a value of
-            sum 1.
         """
         if not path.is_file():
             raise DataError(
@@ -81,7 +69,7 @@ class Target:
         )
 
     def of(self, prompt: str) -> Double:
-        """Find the shares asked for under a prompt: those of the longest subject it names."""
+        """Return the target shares of a prompt: those of the longest subject that it names."""
         named = [
             subject
             for subject in self.by_subject

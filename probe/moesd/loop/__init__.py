@@ -1,1 +1,0 @@
-"""The training loop: precision, gradient accumulation, averaging, early stopping, resumption."""
