@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from probe.io.progress import NamedProgress
 from probe.run.compare.stage import CompareMethods
-from probe.run.concept import ConceptStudy
+from probe.run.concept.study import ConceptStudy
 from probe.run.config import Config
 from probe.run.create import start, start_imported
 from probe.run.export import ExportResult, export_embeddings
@@ -261,7 +261,7 @@ class Experiment:
         Settings are those of `ProbeConfig`; ``draw`` is `figures.concept.draw_concept`. The file
         of the concept is copied into the run.
         """
-        study = ConceptStudy.find(name_or_path)
+        study = ConceptStudy(name_or_path)
         changed = self._changed({PROBE: settings})
         with locked(self.folder):
             require(changed, "concept", study.requires, needs_model=False)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from probe.run.concept.axes import ConceptAxis
 from probe.run.concept.words import ConceptWords
+from probe.run.studies.association import tests_table
 from probe.text.concepts import Concept
 
 
@@ -43,33 +44,13 @@ def association_table(
     ``WEAT``: targets whose figures are mostly of the group, against the rest; positive if they are
     nearer to it. ``RND``: negative if the targets are nearer to the group. ``ECT``: 1 if both sides
     rank the targets alike. ``RIPA``, of pairs: positive if the targets are nearer to the group.
-    Measures with too few words are left out.
-
-    Returns
-    -------
-    DataFrame
-        ``measure, toward, value, low, high, p, p_low, p_high, is_exact, n, p_holm, p_bh``.
+    Measures with too few words are left out. Columns: those of `tests_table` and ``toward``.
     """
-    from probe.stats.multiplicity import benjamini_hochberg, holm
-
-    columns = ["value", "low", "high", "p", "p_low", "p_high", "is_exact"]
-    table = pd.DataFrame(
-        [
-            {
-                "measure": name,
-                "toward": axis.toward,
-                **{column: getattr(test, column) for column in columns},
-                "n": test.n,
-            }
-            for axis in axes
-            for name, test in _tests(concept, words, axis, drawing)
-        ],
-        columns=["measure", "toward", *columns, "n"],
+    return tests_table(
+        ({"measure": name, "toward": axis.toward}, test)
+        for axis in axes
+        for name, test in _tests(concept, words, axis, drawing)
     )
-    if table.empty:
-        return table
-    p = table["p"].to_numpy()
-    return table.assign(p_holm=holm(p), p_bh=benjamini_hochberg(p))
 
 
 def _tests(
@@ -89,7 +70,7 @@ def _tests(
     if len(targets) >= 3:
         yield "ECT", ect(group, rest, targets, **drawing)
     if axis.kind == "pairs":
-        first, second = (words.rows([pair[end] for pair in words.pairs]) for end in (0, 1))
+        first, second = (words.rows(of) for of in zip(*words.pairs, strict=True))
         yield "RIPA", ripa(first, second, targets, **drawing)
 
 

@@ -1,11 +1,11 @@
-"""Study of a concept: its axes, and where its targets are on them."""
+"""The study of a concept: its axes, the places of words and targets on them, and its measures."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,28 +13,22 @@ import pandas as pd
 from probe.errors import DataError
 from probe.io.artifacts import atomic, hash_parts, write_tensors
 from probe.io.settings import settings_line
-from probe.run.concept.axes import (
-    ConceptAxis,
-    concept_axes,
-    nearest_own_group,
-    pair_agreement,
-)
-from probe.run.concept.formatting import summarise
+from probe.run.concept.axes import ConceptAxis, concept_axes, pair_agreement
 from probe.run.concept.measures import association_table, correlations
 from probe.run.concept.words import ConceptWords, concept_hash, gather_words
 from probe.run.files import DIRECTION
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.stages.fit import Fit, read_direction
 from probe.run.study import Study, StudyResult, Tables
+from probe.stats.notation import bracketed, interval
 from probe.text.concepts import FOLDER as SHIPPED
 from probe.text.concepts import Concept, concept_names
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 KEPT = "concepts"
-"""Folder of a run with the file of each concept that was looked at."""
+"""Folder of a run with the file of each concept that was studied."""
 FOLDER = "latent/concepts"
+_N_NAMED = 3  # targets named at each end
+_FEW = 5  # pairs or words whose resamples are mostly the same
 
 
 class ConceptStudy(Study):
@@ -42,16 +36,22 @@ class ConceptStudy(Study):
 
     Parameters
     ----------
-    file : Path
-        The concept's TOML.
+    name_or_path : str or Path
+        A shipped concept, by its name, or a user's, by the path of its TOML.
+
+    Raises
+    ------
+    DataError
+        If there is no such concept, or its file is not what it must be.
     """
 
     requires = ("embed",)
     needs_model = False
 
-    def __init__(self, file: Path) -> None:
-        self._source = file
-        self.concept = Concept.load(file)
+    def __init__(self, name_or_path: str | Path) -> None:
+        self.concept = Concept.load(name_or_path)
+        is_shipped = str(name_or_path) in concept_names()
+        self._source = SHIPPED / f"{name_or_path}.toml" if is_shipped else Path(name_or_path)
         self.stem = _stem(self.concept)
         self.name = f"concept {self.stem}"
         self.tables = (f"{FOLDER}/{self.stem}.parquet",)
@@ -62,26 +62,12 @@ class ConceptStudy(Study):
         return "concept"
 
     @classmethod
-    def find(cls, name_or_path: str | Path) -> ConceptStudy:
-        """Take a concept that is shipped, by its name, or a user's, by its path.
-
-        Raises
-        ------
-        DataError
-            If there is no such concept, or its file is not what it must be.
-        """
-        if str(name_or_path) in concept_names():
-            return cls(SHIPPED / f"{name_or_path}.toml")
-        Concept.load(name_or_path)  # says which there are
-        return cls(Path(name_or_path))
-
-    @classmethod
     def kept(cls, run: Run) -> list[ConceptStudy]:
-        """Every concept that the run has looked at."""
+        """Every concept that was studied in the run."""
         return [cls(path) for path in sorted((run.folder / KEPT).glob("*.toml"))]
 
     def copy_into(self, run: Run) -> None:
-        """Copy the concept's file into the run, so that the run knows what it looked at."""
+        """Copy the concept's file into the run."""
         path, content = run.folder / KEPT / f"{self.stem}.toml", self._source.read_bytes()
         if not path.exists() or path.read_bytes() != content:
             with atomic(path) as temporary:
@@ -93,12 +79,10 @@ class ConceptStudy(Study):
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the places, and write the axes."""
-        config, made_from = run.config.probe, self.made_from(run)
+        drawing = {"resampling": run.config.probe.resampling}
         words = gather_words(run, self.concept)
-        axes = concept_axes(words, resampling=config.resampling)
+        axes = concept_axes(words, **drawing)
         places = _places(self.concept, words, axes)
-        drawing: dict[str, Any] = {"resampling": config.resampling}
-        measures = association_table(self.concept, words, axes, **drawing)
         own = read_direction(run)[0].vector if _is_fitted(run) else None
         figures = {
             "concept": self.concept.name,
@@ -106,14 +90,13 @@ class ConceptStudy(Study):
             "n_targets": len(words.targets),
             "axes": [_axis_figures(axis, own) for axis in axes],
             "pair_agreement": pair_agreement(words),
-            "separation": _separation(words),
             "correlations": correlations(self.concept, places),
-            "measures": measures.to_dict("records"),
+            "measures": association_table(self.concept, words, axes, **drawing).to_dict("records"),
             "note": words.note,
         }
         arrays = {"vectors": np.stack([axis.vector for axis in axes]), "center": axes[0].center}
-        write_tensors(run.folder / self.axes, arrays, run.provenance("axes", made_from))
-        return {"concept": places}, StudyResult(summarise(figures, places), figures)
+        write_tensors(run.folder / self.axes, arrays, run.provenance("axes", self.made_from(run)))
+        return {"concept": places}, StudyResult(list(_lines(figures, places)), figures)
 
     def made_from(self, run: Run) -> str:
         """Hash the settings and inputs."""
@@ -141,14 +124,13 @@ def _is_fitted(run: Run) -> bool:
 
 def _places(concept: Concept, words: ConceptWords, axes: list[ConceptAxis]) -> pd.DataFrame:
     """One row a word or target and axis: its place, and the target's figures."""
-    home = {word: group for group, members in words.groups.items() for word in members}
-    names = [*home, *words.targets]
-    z = words.rows(names)
+    group_of = {word: group for group, members in words.groups.items() for word in members}
+    names = [*group_of, *words.targets]
     shares = {target.name: target.shares for target in concept.targets}
     columns = {
-        "kind": ["word"] * len(home) + ["target"] * len(words.targets),
+        "kind": ["word"] * len(group_of) + ["target"] * len(words.targets),
         "name": names,
-        "group": [home.get(name, "") for name in names],
+        "group": [group_of.get(name, "") for name in names],
         **{
             f"share_{group}": [shares.get(name, {}).get(group, np.nan) for name in names]
             for group in words.groups
@@ -156,35 +138,71 @@ def _places(concept: Concept, words: ConceptWords, axes: list[ConceptAxis]) -> p
     }
     tables = []
     for axis in axes:
-        place, low, high = axis.place(z).T
-        table = pd.DataFrame({**columns, "toward": axis.toward})
-        tables.append(table.assign(place=place, low=low, high=high))
+        place, low, high = axis.place(words.rows(names)).T
+        about = {"toward": axis.toward, "place": place, "low": low, "high": high}
+        tables.append(pd.DataFrame({**columns, **about}))
     return pd.concat(tables, ignore_index=True)
 
 
-def _axis_figures(axis: ConceptAxis, own: NDArray[Any] | None) -> dict[str, Any]:
+def _axis_figures(axis: ConceptAxis, own: Any) -> dict[str, Any]:
     median, high = axis.angles()
-    is_firm = np.isfinite(median)
+    is_resampled = np.isfinite(median)
     return {
         "toward": axis.toward,
         "kind": axis.kind,
         "n_units": axis.n_units,
-        "angle_median": median if is_firm else None,
-        "angle_high": high if is_firm else None,
+        "angle_median": median if is_resampled else None,
+        "angle_high": high if is_resampled else None,
         "cosine_to_run": None if own is None else float(axis.vector @ own),
     }
 
 
-def _separation(words: ConceptWords) -> dict[str, Any] | None:
-    """Share of words nearest to the mean of their own group's others; None if none can be asked."""
-    from probe.stats.proportion import proportion_interval
+def _lines(figures: dict[str, Any], places: pd.DataFrame) -> Iterator[str]:
+    """Write the figures of a concept in lines: the axes, then the targets along them."""
+    if figures["note"]:
+        yield figures["note"]
+    targets = places[places["kind"] == "target"]
+    for axis in figures["axes"]:
+        yield _axis_line(axis)
+        rows = targets[targets["toward"] == axis["toward"]].sort_values("place", kind="stable")
+        half = len(rows) // 2  # each target is named once
+        if len(rows):
+            yield f"  most: {_named(rows[half:][::-1])}"
+        if half:
+            yield f"  least: {_named(rows[:half])}"
+    if (agreement := figures["pair_agreement"]) is not None:
+        yield f"mean cosine between the differences of two pairs: {agreement:.3f}"
+    for found in figures["correlations"]:
+        r = bracketed(found["r"], found["low"], found["high"])
+        yield f"place towards {found['group']} against its figures: r = {r}, n = {found['n']}"
+    for found in figures["measures"]:
+        yield (
+            f"{found['measure']}, {found['toward']}: {interval(found)}, p = {found['p']:.2g} "
+            f"(Holm {found['p_holm']:.2g}), n = {found['n']}"
+        )
 
-    is_right = nearest_own_group(
-        {group: words.rows(names) for group, names in words.groups.items()}
-    )
-    if not len(is_right):
-        return None
-    found = proportion_interval(is_right, unit="words")
-    sizes = [len(names) for names in words.groups.values() if len(names) > 1]
-    chance = max(sizes) / sum(sizes)
-    return {**asdict(found), "chance": chance}
+
+def _axis_line(axis: dict[str, Any]) -> str:
+    n, unit = axis["n_units"], "pair" if axis["kind"] == "pairs" else "word"
+    line = f"towards {axis['toward']}, from {n} {unit}{'s' if n > 1 else ''}"
+    if axis["angle_median"] is None:
+        line += ": nothing to resample, so no interval"
+    else:
+        line += (
+            f": moves by {axis['angle_median']:.1f} degrees when they are resampled (95 % below "
+            f"{axis['angle_high']:.1f})"
+        )
+        if n < _FEW:
+            line += f"; fewer than {_FEW} make the intervals too narrow"
+    if axis["cosine_to_run"] is not None:
+        line += f", cosine {axis['cosine_to_run']:.3f} with the run's own axis"
+    return line
+
+
+def _named(rows: pd.DataFrame) -> str:
+    shown = []
+    for row in rows.head(_N_NAMED).itertuples():
+        has_interval = np.isfinite(row.low)
+        place = bracketed(row.place, row.low, row.high) if has_interval else f"{row.place:.3f}"
+        shown.append(f"{row.name} {place}")
+    return ", ".join(shown)

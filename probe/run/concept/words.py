@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.arrays import Double, Indices, Matrix
+from probe.arrays import Double, Matrix
 from probe.errors import ArtifactError, DataError, DegenerateDataError
 from probe.io.artifacts import hash_parts
 from probe.run.files import EMBEDDINGS
@@ -41,7 +41,7 @@ class ConceptWords:
     n_prompts: int
     """Prompts, or imported vectors, that were looked at."""
     note: str = ""
-    """What is missing; nothing if all is there."""
+    """What is missing; empty if all is there."""
 
     def rows(self, words: Sequence[str]) -> Double:
         """Vectors of some words or targets, at least one, of shape (n_words, n_features)."""
@@ -57,8 +57,6 @@ def gather_words(run: Run, concept: Concept) -> ConceptWords:
         If imported vectors have no word of a group, or the concept gives a prompt twice.
     DegenerateDataError
         If a vector is zero.
-    ArtifactError
-        If a vector is damaged.
     """
     return _imported(run, concept) if run.config.is_imported else _embedded(run, concept)
 
@@ -84,7 +82,7 @@ def _imported(run: Run, concept: Concept) -> ConceptWords:
         },
         targets=tuple(name for name in targets if name in names),
         vectors=dict(zip(names, unit, strict=True)),
-        pairs=tuple(pair for pair in concept.pairs if all(word in names for word in pair)),
+        pairs=tuple(pair for pair in concept.pairs if set(pair) <= names.keys()),
         n_prompts=len(unit),
         note=f"not among the imported vectors: {listed(missing)}" if missing else "",
     )
@@ -92,52 +90,44 @@ def _imported(run: Run, concept: Concept) -> ConceptWords:
 
 def _embedded(run: Run, concept: Concept) -> ConceptWords:
     prompts = concept.prompts()
-    z = _embed(run, prompts)
-    words, group = prompts.table["word"].to_numpy(), prompts.table["group"].to_numpy()
-    rows_of: dict[str, Indices] = {}
-    for name, members in concept.groups.items():
-        rows_of |= {w: np.flatnonzero((group == name) & (words == w)) for w in members}
+    z, table = _embed(run, prompts), prompts.table
+    rows_of = {
+        word: np.flatnonzero((table["group"] == group) & (table["word"] == word))
+        for group, members in concept.groups.items()
+        for word in members
+    }
     targets = {name: rows for name, rows in prompts.targets().items() if len(rows)}
     means = {word: z[rows].mean(axis=0) for word, rows in (rows_of | targets).items()}
     if flat := [word for word, mean in means.items() if not mean.any()]:
         raise DegenerateDataError(
             f"the prompts of {flat[0]!r} cancel out: their mean is zero; change the templates"
         )
-    return ConceptWords(
-        groups=concept.groups,
-        targets=tuple(targets),
-        vectors=means,
-        pairs=concept.pairs,
-        n_prompts=len(prompts),
-        note=(
-            f"{len(concept.targets) - len(targets)} targets are left out: no template says a "
-            "{target} without a {word}"
-            if len(targets) < len(concept.targets)
-            else ""
-        ),
-    )
+    note = ""
+    if n_missing := len(concept.targets) - len(targets):
+        note = f"{n_missing} targets are left out: no template says a {{target}} without a {{word}}"
+    groups, pairs = concept.groups, concept.pairs
+    return ConceptWords(groups, tuple(targets), means, pairs, len(prompts), note)
 
 
 def _embed(run: Run, prompts: ConceptPrompts) -> Matrix:
     """Embeddings of a concept's prompts, (n_prompts, n_features), unit rows in double precision."""
     from probe.text.embeddings import EmbeddingStore
 
-    wanted = prompts.prompts
     store = EmbeddingStore.open(run.folder / EMBEDDINGS)
     known = set(store.prompt_set.prompts)
-    new = [prompt for prompt in wanted if prompt not in known]
-    old = [prompt for prompt in wanted if prompt in known]
+    new = [prompt for prompt in prompts.prompts if prompt not in known]
+    old = [prompt for prompt in prompts.prompts if prompt in known]
     vector_of = dict(zip(old, store.vectors(old), strict=True)) if old else {}
     if new:
         others = EmbeddingStore(run.folder / STORE)
-        if not _holds(others, new, run.revision):
+        if not _has(others, new, run.revision):
             progress = run.progress_on("prompts of the concept")
             others.update(run.load_encoder(), _prompt_set(prompts, new), progress=progress)
         vector_of |= dict(zip(new, others.vectors(new), strict=True))
-    return np.array([vector_of[prompt] for prompt in wanted], dtype=np.float64)
+    return np.array([vector_of[prompt] for prompt in prompts.prompts], dtype=np.float64)
 
 
-def _holds(store: EmbeddingStore, prompts: list[str], revision: str) -> bool:
+def _has(store: EmbeddingStore, prompts: list[str], revision: str) -> bool:
     """Whether a store has undamaged rows of all prompts, so that no encoder need be loaded."""
     try:
         store.vectors(prompts)

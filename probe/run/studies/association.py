@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from probe.arrays import Float32
 from probe.errors import DataError
 from probe.run.files import EMBEDDED, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.stages.fit import training_pairs, vectors
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import bracketed
+from probe.stats.notation import bracketed, interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNITS = {
-    "WEAT": "occupations",
-    "RND": "gendered words",
-    "ECT": "gendered words",
-    "RIPA": "pairs of gendered words",
-}
-"""What each test permutes."""
+    from probe.latent.association import AssociationResult
+
+WORDS = "gendered words"
 
 
 @register
@@ -45,15 +43,11 @@ class Association(Study):
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the table of measures."""
-        import pandas as pd
-
         from probe.io.artifacts import read_table
         from probe.latent.association import ect, ripa, rnd, weat
         from probe.stats.correlation import share_regression
-        from probe.stats.multiplicity import benjamini_hochberg, holm
 
-        config = run.config.probe
-        drawing: dict[str, Any] = {"resampling": config.resampling}
+        drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
         z = vectors(run)
         men, women = _occupations(run, z)
         rows = training_pairs(run)
@@ -62,39 +56,52 @@ class Association(Study):
         everyone = np.concatenate([men, women]).mean(axis=1)
         men_jobs, women_jobs = (np.repeat(np.arange(len(of)), of.shape[1]) for of in (men, women))
         gendered: dict[str, Any] = {"target_clusters": (words, words), **drawing}
-        tests: dict[str, Any] = {
-            "WEAT": weat(
-                men.reshape(-1, men.shape[2]),
-                women.reshape(-1, women.shape[2]),
-                male,
-                female,
-                target_clusters=(men_jobs, women_jobs),
-                attribute_clusters=(words, words),
-                **drawing,
-            ),
-            "RND": rnd(male, female, everyone, **gendered),
-            "ECT": ect(male, female, everyone, **gendered),
-            "RIPA": ripa(male, female, everyone, pair_clusters=words, **drawing),
-        }
-        table = pd.DataFrame(
-            [
-                {
-                    "measure": name,
-                    **{end: getattr(test, end) for end in ("value", "low", "high")},
-                    **{end: getattr(test, end) for end in ("p", "p_low", "p_high", "is_exact")},
-                    "n": test.n,
-                    "unit": _UNITS[name],
-                }
-                for name, test in tests.items()
-            ]
+        of_jobs = weat(
+            np.concatenate(men),
+            np.concatenate(women),
+            male,
+            female,
+            target_clusters=(men_jobs, women_jobs),
+            attribute_clusters=(words, words),
+            **drawing,
         )
-        p = table["p"].to_numpy()
-        table = table.assign(p_holm=holm(p), p_bh=benjamini_hochberg(p))
+        of_pairs = ripa(male, female, everyone, pair_clusters=words, **drawing)
+        tests = [
+            ("WEAT", "occupations", of_jobs),
+            ("RND", WORDS, rnd(male, female, everyone, **gendered)),
+            ("ECT", WORDS, ect(male, female, everyone, **gendered)),
+            ("RIPA", f"pairs of {WORDS}", of_pairs),
+        ]
+        table = tests_table(({"measure": name, "unit": unit}, test) for name, unit, test in tests)
         subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
-        line = share_regression(
-            subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy()
-        )
-        return {"association": table}, _result(table, asdict(line))
+        bias_scores, shares = (subjects[name].to_numpy() for name in ("bias_score", "share_women"))
+        line = share_regression(bias_scores, shares)
+        lines = [
+            f"{row['measure']}: {interval(row)}, p = {row['p']:.2g} (Holm {row['p_holm']:.2g}), "
+            f"{row['n']} {row['unit']}"
+            for row in table.to_dict("records")
+        ]
+        slope = bracketed(line.slope, line.low, line.high)
+        lines.append(f"bias score against women's share: slope {slope}, R2 {line.r2:.2f}")
+        figures = {"measures": table.to_dict("records"), "regression": asdict(line)}
+        return {"association": table}, StudyResult(lines, figures)
+
+
+def tests_table(tests: Iterable[tuple[dict[str, str], AssociationResult]]) -> pd.DataFrame:
+    """Tabulate tests: what each is about, ``value, low, high, p, p_low, p_high, is_exact, n``.
+
+    ``p_holm`` is ``p`` adjusted for all tests of the table.
+    """
+    import pandas as pd
+
+    from probe.stats.multiplicity import holm
+
+    columns = ("value", "low", "high", "p", "p_low", "p_high", "is_exact", "n")
+    rows = [
+        {**about, **{column: getattr(test, column) for column in columns}} for about, test in tests
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=holm(table["p"].to_numpy())) if rows else table
 
 
 def _gendered_words(prompts: pd.DataFrame) -> npt.NDArray[np.str_]:
@@ -104,33 +111,18 @@ def _gendered_words(prompts: pd.DataFrame) -> npt.NDArray[np.str_]:
     return np.char.add(np.where(is_noun, "person", "adjective"), order.to_numpy(str))
 
 
-def _occupations(run: Run, z: Any) -> tuple[Any, Any]:
+def _occupations(run: Run, z: Float32) -> tuple[Float32, Float32]:
     """Neutral prompts by occupation, mostly men's and mostly women's: (n, n_templates, width)."""
-    table = run.prompts.table
-    neutral = table[table["group"] == "neutral"]
-    rows = neutral.groupby("subject", sort=False).indices
-    places = neutral.index.to_numpy()
-    shares = neutral.groupby("subject", sort=False)["share_women"].first()
-    sides = tuple(
-        np.stack([z[places[rows[name]]] for name in shares[keep].index]) if keep.any() else None
-        for keep in (shares < 0.5, shares > 0.5)
-    )
-    if any(side is None for side in sides):
+    table = run.prompts.table.reset_index(drop=True)
+    neutral = table[table["group"] == "neutral"].groupby("subject", sort=False)
+    shares = neutral["share_women"].first()
+    sides = [
+        [z[neutral.groups[name]] for name in shares.index[is_side]]
+        for is_side in (shares < 0.5, shares > 0.5)
+    ]
+    if not all(sides):
         raise DataError(
             "all occupations of the lexicon lie on one side of a share of 0.5; needed some of "
             "each to compare: add occupations"
         )
-    return sides[0], sides[1]
-
-
-def _result(table: pd.DataFrame, line: dict[str, Any]) -> StudyResult:
-    lines = [
-        f"{row.measure}: {bracketed(row.value, row.low, row.high)}, p = {row.p:.2g} "
-        f"(Holm {row.p_holm:.2g}), {row.n} {row.unit}"
-        for row in table.itertuples()
-    ]
-    lines.append(
-        "bias score against women's share: slope "
-        f"{bracketed(line['slope'], line['low'], line['high'])}, R2 {line['r2']:.2f}"
-    )
-    return StudyResult(lines, {"measures": table.to_dict("records"), "regression": line})
+    return np.stack(sides[0]), np.stack(sides[1])
