@@ -1,4 +1,4 @@
-"""What the gate makes of prompts that were built to be hard, and of ever more specific ones."""
+"""Test the gate on prompts that were built to be hard, and on ever more explicit ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from probe.run.files import EMBEDDED, MOESD, correction_files
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import bracketed
+from probe.stats.notation import interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,12 @@ KNOWN = "held-out occupations"
 HARD = "hard"
 """All categories of a set that are marked so, together."""
 OPEN = ("male-skewed", "female-skewed")
+TITLES = {
+    "calibration_error": "expected calibration error",
+    "auc": "AUC",
+    "false_alarms": "opened though to be left alone",
+}
+"""Figures of a set of prompts."""
 
 
 @register
@@ -42,54 +48,50 @@ class GateChallenge(Study):
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the answers, their accuracy and calibration, and the levels."""
         import pandas as pd
+        from sklearn.metrics import roc_curve
 
-        from probe.moesd.evaluation import (
-            classify_with_truth,
-            correct_levels,
-            summarise_levels,
-        )
+        from probe.moesd.evaluation import classify_with_truth, correct_levels, summarise_levels
         from probe.moesd.model import MoESD
+        from probe.stats.calibration import calibration_bins
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
-        wordings = {name: PromptTemplates.load(path) for name, path in CHALLENGES.items()}
         drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
         moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
-        subjects = subjects_by_split(run.prompts)
-        asked = {of: found.prompts(subjects, split="held_out") for of, found in wordings.items()}
-        answers = classify_with_truth(
-            moesd,
-            pd.concat([_known(run), *(_named(table, of) for of, table in asked.items())])
-            .drop_duplicates("prompt")
-            .reset_index(drop=True),
-        )
-        categories = _by_category(answers)
-        levels = pd.concat(
-            [
-                summarise_levels(correct_levels(moesd, of.by_level(subjects)), **drawing).assign(
-                    set=name
-                )
-                for name, of in wordings.items()
-                if of.levels
-            ],
-            ignore_index=True,
-        )
+        subjects, asked, levels = subjects_by_split(run.prompts), [_known(run)], []
+        for name, path in CHALLENGES.items():
+            templates = PromptTemplates.load(path)
+            prompts = templates.prompts(subjects, split="held_out")
+            asked.append(prompts.assign(set=name, category=f"{name}: " + prompts["category"]))
+            if templates.levels:
+                corrected = correct_levels(moesd, templates.by_level(subjects))
+                levels.append(summarise_levels(corrected, **drawing).assign(set=name))
+        prompts = pd.concat(asked).drop_duplicates("prompt", ignore_index=True)
+        answers = classify_with_truth(moesd, prompts)
+        scores, should_open = _opening(answers)
+        alarms, hits, thresholds = roc_curve(should_open, scores)
+        bins = [
+            {"bin": of.bin, "probability": of.probability, "right": of.right.value}
+            | {"low": of.right.low, "high": of.right.high, "n": of.right.n}
+            for of in calibration_bins(*_predicted(answers))
+        ]
         tables = {
             "challenge": answers,
-            "categories": categories,
-            "reliability": _reliability(answers),
-            "roc": _roc(answers),
-            "levels": levels,
+            "categories": _by_category(answers),
+            "reliability": pd.DataFrame(bins),
+            "roc": pd.DataFrame({"threshold": thresholds, "false_alarms": alarms, "hits": hits}),
+            "levels": pd.concat(levels, ignore_index=True),
         }
         figures = {
+            "n": len(answers),
+            "n_missed": int((answers["route_truth"] != answers["route_trained"]).sum()),
             "reads": moesd.gate.reads,
             "has_list": moesd.gate.has_list,
-            "categories": categories.to_dict("records"),
+            "categories": tables["categories"].to_dict("records"),
             **_by_set(answers, **drawing),
             "abstained": int(answers["is_abstained"].sum()),
-            "levels": levels.to_dict("records"),
-            "misses": _misses(answers),
+            "levels": tables["levels"].to_dict("records"),
         }
-        return tables, _result(figures, n=len(answers))
+        return tables, StudyResult(_lines(figures), figures)
 
     def made_from(self, run: Run) -> str:
         """Hash the settings, everything that is read, and the prompts."""
@@ -113,17 +115,12 @@ def _known(run: Run) -> pd.DataFrame:
     )
 
 
-def _named(prompts: pd.DataFrame, of: str) -> pd.DataFrame:
-    """Say of which set prompts are, and in the names of their categories, too."""
-    return prompts.assign(set=of, category=f"{of}: " + prompts["category"])
-
-
 def _predicted(answers: pd.DataFrame) -> tuple[Any, Any]:
     """Return the probability of the likeliest class, and whether it is the true one."""
     from probe.moesd.gate import CLASSES
 
     truth = answers["route_truth"].to_numpy(dtype=str)
-    p = answers[[name for name in answers.columns if name.startswith("p_")]].to_numpy()
+    p = answers.filter(regex="^p_").to_numpy()
     return p.max(axis=1), np.asarray(CLASSES)[p.argmax(axis=1)] == truth
 
 
@@ -133,48 +130,19 @@ def _opening(answers: pd.DataFrame) -> tuple[Any, Any]:
     return scores, answers["route_truth"].isin(OPEN).to_numpy()
 
 
-def _reliability(answers: pd.DataFrame) -> pd.DataFrame:
-    """Compare probability and share right, by bin of the likeliest class's probability."""
-    import pandas as pd
-
-    from probe.stats.calibration import calibration_bins
-
-    return pd.DataFrame(
-        {
-            **{"bin": of.bin, "probability": of.probability, "right": of.right.value},
-            **{"low": of.right.low, "high": of.right.high, "n": of.right.n},
-        }
-        for of in calibration_bins(*_predicted(answers))
-    )
-
-
-def _roc(answers: pd.DataFrame) -> pd.DataFrame:
-    """Tabulate the rates of true and false openings, from (0, 0) to (1, 1)."""
-    import pandas as pd
-    from sklearn.metrics import roc_curve
-
-    scores, should_open = _opening(answers)
-    alarms, hits, thresholds = roc_curve(should_open, scores)
-    return pd.DataFrame({"threshold": thresholds, "false_alarms": alarms, "hits": hits})
-
-
 def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
     """Measure each set as a whole: calibration, AUC, and the share of false alarms."""
     from probe.stats.auc import auc_interval
     from probe.stats.calibration import calibration_error
 
-    found: dict[str, Any] = {"calibration_error": {}, "auc": {}, "false_alarms": {}}
+    found: dict[str, Any] = {key: {} for key in TITLES}
     for name, of in answers.groupby("set", sort=False):
-        closed = of[of["kind"] != "person"]
-        opened = closed["route_trained"].isin(OPEN).to_numpy()
         clusters = of["template"].to_numpy(dtype=str)
-        figures = {
-            "calibration_error": calibration_error(*_predicted(of), clusters=clusters, **drawing),
-            "auc": auc_interval(*_opening(of), clusters=clusters),
-        }
-        for key, figure in figures.items():
-            found[key][name] = _row(figure, len(of))
-        found["false_alarms"][name] = _share(opened, closed)
+        error = calibration_error(*_predicted(of), clusters=clusters, **drawing)
+        closed = of[of["kind"] != "person"]
+        found["calibration_error"][name] = _row(error, len(of))
+        found["auc"][name] = _row(auc_interval(*_opening(of), clusters=clusters), len(of))
+        found["false_alarms"][name] = _share(closed["route_trained"].isin(OPEN), closed)
     return found
 
 
@@ -205,43 +173,26 @@ def _share(is_hit: Any, of: pd.DataFrame) -> dict[str, float]:
 
     templates = of["template"].to_numpy(dtype=str)
     clusters = templates if len(set(templates)) > 1 else None
-    return _row(proportion_interval(is_hit, clusters=clusters), len(of))
+    return _row(proportion_interval(np.asarray(is_hit), clusters=clusters), len(of))
 
 
 def _row(found: Interval, n_prompts: int) -> dict[str, float]:
     return {"value": found.value, "low": found.low, "high": found.high, "n": n_prompts}
 
 
-def _misses(answers: pd.DataFrame) -> list[dict[str, str]]:
-    wrong = answers[answers["route_truth"] != answers["route_trained"]]
-    columns = ["prompt", "category", "route_truth", "route_trained"]
-    return [
-        {str(key): str(of) for key, of in row.items()} for row in wrong[columns].to_dict("records")
-    ]
-
-
-def _result(figures: dict[str, Any], *, n: int) -> StudyResult:
+def _lines(figures: dict[str, Any]) -> list[str]:
     looks = " and looks words up" if figures["has_list"] else ""
     lines = [
-        f"the trained gate reads {figures['reads']}{looks}; {n} prompts of known class, "
-        f"{len(figures['misses'])} missed, {figures['abstained']} left alone as unsure"
+        f"the trained gate reads {figures['reads']}{looks}; {figures['n']} prompts of known class, "
+        f"{figures['n_missed']} missed, {figures['abstained']} left alone as unsure"
     ]
     for row in figures["categories"]:
         if (row["gate"], row["measure"]) == ("trained", "class"):
-            lines.append(f"{row['category']}: right in {_ends(row)}, n = {row['n']}")
-    titles = {
-        "calibration_error": "expected calibration error",
-        "auc": "AUC",
-        "false_alarms": "opened though to be left alone",
-    }
-    for name, title in titles.items():
+            lines.append(f"{row['category']}: right in {interval(row, 2)}, n = {row['n']}")
+    for name, title in TITLES.items():
         for of, row in figures[name].items():
-            lines.append(f"{of}: {title} {_ends(row, digits=3)}, n = {row['n']}")
+            lines.append(f"{of}: {title} {interval(row)}, n = {row['n']}")
     for row in figures["levels"]:
         if row["measure"] == "opened":
-            lines.append(f"{row['set']}: level {row['level']}: corrected in {_ends(row)}")
-    return StudyResult(lines, figures)
-
-
-def _ends(row: dict[str, Any], *, digits: int = 2) -> str:
-    return bracketed(row["value"], row["low"], row["high"], digits=digits)
+            lines.append(f"{row['set']}: level {row['level']}: corrected in {interval(row, 2)}")
+    return lines
