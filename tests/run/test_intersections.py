@@ -16,7 +16,7 @@ from probe.errors import DataError
 from probe.io.artifacts import read_table
 from probe.run import Experiment
 from probe.run.folder import Run
-from probe.run.studies.intersections import asked, tables
+from probe.run.studies.intersections import tables
 from probe.stats.resampling import Resampling
 
 PEOPLE = {"gender": ["woman", "man"], "age": ["young", "old"], "skin": ["light", "dark"]}
@@ -67,19 +67,12 @@ def test_the_study_measures_pairs_and_all_three_and_asks_for_the_combinations(st
     np.testing.assert_allclose(cells.groupby(["intersection", "side"])["share"].sum(), 1.0)
     adherent, _ = read_table(studied / "evaluation/asked.parquet", kind="asked")
     assert len(adherent) == 2 * 8
-    assert (adherent["n"] == asked.N_IMAGES).all()
-    assert figures["asked"]["base"]["n"] == 8 * asked.N_IMAGES
-
-
-def test_cells_of_few_pictures_are_withheld_and_said_to_be(studied):
-    found = Experiment.open(studied).probe("intersections")[0]
-    three = found.to_json()["intersections"]["gender x age x skin"]
-    assert three["base"]["n_small"] == 8  # a fair model would show 6 of 48 in each
-    assert three["base"]["worst"] is None
+    assert (adherent["n"] == tables.N_IMAGES).all()
+    assert figures["asked"]["base"]["n"] == 8 * tables.N_IMAGES
+    three = figures["intersections"]["gender x age x skin"]["base"]
+    assert three["n_small"] == 8  # a fair model would show 6 of 48 images in each
+    assert three["worst"] is None
     assert "all 8 cells are too small for any claim" in found.result.summary()
-
-
-def test_its_figure_is_drawn(studied):
     figure, data = build(RunFiles(studied), "intersections")
     assert len(figure.axes) == 3
     assert len(data) == 2 * (4 + 4 + 8)
@@ -88,7 +81,7 @@ def test_its_figure_is_drawn(studied):
 def test_prompts_say_every_attribute_in_one_order(studied):
     experiment = Experiment.open(studied)
     run = Run(studied, experiment.config)
-    plan = asked.plan_asked(run, PEOPLE).table
+    plan = tables.plan_asked(run, PEOPLE).table
     assert plan["prompt"].str.contains("a photo of an old dark-skinned woman working as").any()
     assert plan["prompt"].str.contains("a photo of a young light-skinned man working as").any()
     by_cell = plan.groupby(["asked_gender", "asked_age", "asked_skin"])
@@ -121,20 +114,16 @@ def test_a_correction_that_leaves_old_dark_women_out_is_flagged_and_an_even_one_
 def test_harm_to_another_attribute_is_told_from_no_harm():
     fair = np.full(8, 1 / 8)
     older = np.tile([0.02, 0.02, 0.23, 0.23], 2)  # genders alike, hardly anybody young
-    found = tables.harm_to_others(
-        labels(fair, older), PEOPLE, "gender", resampling=Resampling(50, 0)
-    )
+    found = tables.harm_to_others(labels(fair, older), PEOPLE, resampling=Resampling(50, 0))
     assert found["age"]["is_harmed"]
     assert found["age"]["value"] > 0.3
     assert not found["skin"]["is_harmed"]
-    back = tables.harm_to_others(
-        labels(older, fair), PEOPLE, "gender", resampling=Resampling(50, 0)
-    )
+    back = tables.harm_to_others(labels(older, fair), PEOPLE, resampling=Resampling(50, 0))
     assert not back["age"]["is_harmed"]  # another attribute that gains is not harmed
 
 
-def test_adherence_means_every_attribute_and_each_is_told_alone():
-    pictures = pd.DataFrame(
+def test_adherence_means_every_attribute_and_small_cells_are_withheld():
+    images = pd.DataFrame(
         {
             "side": "base",
             "asked_gender": "woman",
@@ -143,16 +132,15 @@ def test_adherence_means_every_attribute_and_each_is_told_alone():
             "age": ["old"] * 6 + ["young"] * 6,
         }
     )
-    row = asked.measure_asked(pictures, {"gender": [], "age": []}).iloc[0]
-    assert (row["n"], row["n_adherent"]) == (12, 6)
-    assert (row["share_gender"], row["share_age"]) == (10 / 12, 0.5)
-    assert not row["is_small"]
-    few = asked.measure_asked(pictures[:9], {"gender": [], "age": []})
-    assert few["is_small"].all()
-    assert asked.tell_asked(few)["base"]["worst"] is None
+    table, found = tables.measure_asked(images, {"gender": [], "age": []})
+    assert table.loc[0, ["n", "n_adherent", "is_small"]].tolist() == [12, 6, False]
+    assert found["base"]["worst"]["share"] == found["base"]["value"] == 0.5
+    table, found = tables.measure_asked(images[:9], {"gender": [], "age": []})
+    assert table["is_small"].all()
+    assert found["base"]["worst"] is None
 
 
 def test_too_many_combinations_leave_an_attribute_out():
     many = PEOPLE | {"race": list("abcdefg")}
-    assert list(tables.largest(many, "gender", max_cells=40)) == ["gender", "age", "skin"]
-    assert list(tables.largest(many, "gender", max_cells=56)) == list(many)
+    assert list(tables.largest(many, max_cells=40)) == ["gender", "age", "skin"]
+    assert list(tables.largest(many, max_cells=56)) == list(many)

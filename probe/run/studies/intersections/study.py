@@ -1,23 +1,23 @@
-"""Study of intersections: who is missing where attributes meet, and what the correction does."""
+"""The study of intersections: who is missing where attributes meet, base and corrected."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from probe.run.files import EVALUATION, LABELS, SHARES
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import bracketed
+from probe.stats.notation import bracketed, interval
 
-MAX_ASKED = 40
-"""Combinations that are asked for in prompts, at most: each takes pictures."""
-_CALLED = {"base": "base", "moesd": "corrected"}
+FOLDER = "intersections"
+_TITLES = {"base": "base", "moesd": "corrected"}
 
 
 @register
 class Intersections(Study):
-    """Measure joint shares in the run's pictures; ask for combinations in new ones."""
+    """Measure joint shares in the run's images; ask for combinations in new ones."""
 
     name = "intersections"
     about = (
@@ -46,44 +46,31 @@ class Intersections(Study):
         from probe.audit.missing_label_bounds import is_seen, seen_on_both
         from probe.io.artifacts import read_table
         from probe.run.image_pairs import draw_both
-        from probe.run.studies.intersections.asked import (
-            FOLDER,
-            measure_asked,
-            plan_asked,
-            tell_asked,
-        )
-        from probe.run.studies.intersections.tables import (
-            combine,
-            harm_to_others,
-            largest,
-            measure_intersection,
-            title,
-        )
+        from probe.run.studies.intersections import tables as of
 
-        config = run.config.probe
-        attributes, first = _attributes(run), run.config.evaluate.attribute
+        attributes = _attributes(run)
         labels, _ = read_table(run.folder / LABELS, kind="labels")
         neutral = labels[labels["kind"] == "neutral"]
         n_missing = len(neutral) - len(neutral := seen_on_both(neutral, *attributes))
-        options = {"resampling": config.resampling}
+        options = {"resampling": run.config.probe.resampling}
         cells, found = [], {}
-        for chosen in combine(attributes, first):
-            table, found[title(chosen)] = measure_intersection(neutral, chosen, **options)
+        for chosen in of.combine(attributes):
+            table, found[of.title(chosen)] = of.measure_intersection(neutral, chosen, **options)
             cells.append(table)
         tables = {"cells": pd.concat(cells, ignore_index=True)}
         figures: dict[str, Any] = {
             "intersections": found,
-            "harm_to_others": harm_to_others(neutral, attributes, first, **options),
+            "harm_to_others": of.harm_to_others(neutral, attributes, **options),
             "asked": None,
             **({"n_missing": n_missing} if n_missing else {}),
         }
-        asked = largest(attributes, first, max_cells=MAX_ASKED)
-        if (plan := plan_asked(run, asked)) is not None:
-            pictures = draw_both(run, plan, FOLDER, label="intersections")
-            adherent = measure_asked(pictures[is_seen(pictures, *asked)], asked)
-            tables["asked"] = adherent
-            figures["asked"] = tell_asked(adherent)
-        return tables, StudyResult(_lines(figures, first), figures)
+        asked = of.largest(attributes)
+        if (plan := of.plan_asked(run, asked)) is not None:
+            images = draw_both(run, plan, FOLDER, label="intersections")
+            seen = images[is_seen(images, *asked)]
+            tables["asked"], figures["asked"] = of.measure_asked(seen, asked)
+        lines = list(_lines(figures, run.config.evaluate.attribute))
+        return tables, StudyResult(lines, figures)
 
 
 def _attributes(run: Run) -> dict[str, list[str]]:
@@ -100,49 +87,40 @@ def _attributes(run: Run) -> dict[str, list[str]]:
     }
 
 
-def _lines(figures: dict[str, Any], first: str) -> list[str]:
-    lines = []
+def _lines(figures: dict[str, Any], first: str) -> Iterator[str]:
     for name, found in figures["intersections"].items():
-        for side, called in _CALLED.items():
-            of, hidden = found[side], found[side]["hidden"]
-            within = of["dependence_within_subjects"]
-            lines.append(
-                f"{name}, {called}: {bracketed(*_limits(hidden))} of {of['joint']:.3f} nats of "
+        for side, side_title in _TITLES.items():
+            of, within = found[side], found[side]["dependence_within_subjects"]
+            yield (
+                f"{name}, {side_title}: {interval(of['hidden'])} of {of['joint']:.3f} nats of "
                 f"unfairness show in no attribute alone (n = {of['n']}); attributes depend within "
                 f"occupations by {within['corrected']:.3f} nats, p = {within['p']:.2g}"
             )
-            lines.append("  " + _worst(of))
+            yield "  " + _worst(of)
         harmed = ", ".join(
             f"{of['cell']} ({of['before']:.1%} to {of['after']:.1%}, p = {of['p_holm']:.2g})"
             for of in found["harmed"]
         )
-        lines.append(f"  the correction moves further from parity: {harmed or 'no cell for sure'}")
+        yield f"  the correction moves further from parity: {harmed or 'no cell for sure'}"
     for name, of in figures["harm_to_others"].items():
         says = "HARMS" if of["is_harmed"] else "does no sure harm to"
-        lines.append(
-            f"correcting {first} {says} {name}: MAD {bracketed(*_limits(of))}, "
-            f"p = {of['p_holm']:.2g}"
-        )
+        yield f"correcting {first} {says} {name}: MAD {interval(of)}, p = {of['p_holm']:.2g}"
     if n_missing := figures.get("n_missing"):
-        lines.append(f"left out: {n_missing} pictures without a clear face")
+        yield f"left out: {n_missing} images without a clear face"
     for side, of in (figures["asked"] or {}).items():
-        worst = of["worst"]
-        least = f"; least {worst['cell']}, {bracketed(*_limits(worst, 'share'))}" if worst else ""
-        lines.append(
-            f"prompts that ask for a combination, {_CALLED[side]}: followed in "
-            f"{bracketed(*_limits(of))} (n = {of['n']}){least}"
+        least = f"; least {of['worst']['cell']}, {_share(of['worst'])}" if of["worst"] else ""
+        yield (
+            f"prompts that ask for a combination, {_TITLES[side]}: followed in {interval(of)} "
+            f"(n = {of['n']}){least}"
         )
-    return lines
 
 
 def _worst(of: dict[str, Any]) -> str:
-    small = f"; nothing is claimed of {of['n_small']} small cells" if of["n_small"] else ""
-    if of["worst"] is None:
+    if (worst := of["worst"]) is None:
         return f"all {of['n_small']} cells are too small for any claim"
-    limits = _limits(of["worst"], "share")
-    fair = of["worst"]["fair"]
-    return f"worst cell: {of['worst']['cell']}, {bracketed(*limits)} of {fair:.3f} due{small}"
+    small = f"; nothing is claimed of {of['n_small']} small cells" if of["n_small"] else ""
+    return f"worst cell: {worst['cell']}, {_share(worst)} of {worst['fair']:.3f} due{small}"
 
 
-def _limits(found: dict[str, Any], key: str = "value") -> tuple[float, float, float]:
-    return found[key], found["low"], found["high"]
+def _share(found: dict[str, Any]) -> str:
+    return bracketed(found["share"], found["low"], found["high"])

@@ -1,17 +1,21 @@
-"""Tables and figures of intersections, computed from labelled images."""
+"""Tables of intersections, from the labels of a run's images and of images that ask for them."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import combinations
+from importlib.resources import files
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from probe.arrays import Codes, Counts
 from probe.audit.fairness import paired_difference
 from probe.audit.intersections.cells import (
+    MIN_EXPECTED,
     Cell,
     cell_shifts,
     count_cells,
@@ -20,23 +24,32 @@ from probe.audit.intersections.cells import (
     worst_cell,
 )
 from probe.audit.intersections.information import dependence
+from probe.images.plan import GenerationPlan
+from probe.io.artifacts import hash_parts
 from probe.run.files import SIDES
+from probe.run.folder import Run
 from probe.stats.multiplicity import holm
+from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
+from probe.text.templates import fill
 
 Attributes = Mapping[str, Sequence[str]]
 Found = dict[str, Any]
 
 ALPHA = 0.05
 """Level of every claim, after Holm's adjustment over the cells of an intersection."""
+N_IMAGES = 12
+"""Images of each requested combination and side; our choice, just enough for a claim."""
+MAX_ASKED = 40
+"""Combinations that are requested in prompts, at most: each takes images."""
 
 
-def combine(attributes: Attributes, first: str) -> list[dict[str, Sequence[str]]]:
-    """Pair one attribute with each other one, and take all together if there are more than two."""
-    others = [name for name in attributes if name != first]
+def combine(attributes: Attributes) -> list[Attributes]:
+    """Pair the first attribute with each other one; all together if there are more than two."""
+    first, *others = attributes
     chosen: list[tuple[str, ...]] = [(first, other) for other in others]
     if len(others) > 1:
-        chosen.append((first, *others))
+        chosen.append(tuple(attributes))
     return [{name: attributes[name] for name in names} for names in chosen]
 
 
@@ -48,69 +61,58 @@ def title(attributes: Attributes) -> str:
 def measure_intersection(
     labels: pd.DataFrame, attributes: Attributes, *, resampling: Resampling
 ) -> tuple[pd.DataFrame, Found]:
-    """Measure one intersection in the neutral pictures of both sides.
+    """Measure one intersection in the neutral images of both sides.
 
     Returns
     -------
     table : DataFrame
         One row a side and cell: ``intersection``, ``side``, ``cell``, the fields of `Cell`, and
-        of the corrected side ``change``, ``p_holm`` and ``is_harmed``.
+        of the corrected side ``change``, ``p_holm`` and ``is_harmed``: it moves further from
+        parity.
     figures : dict
-        By side ``n``, ``joint``, ``marginal``, ``hidden``, ``dependence``, ``worst``,
-        ``n_small``; and ``harmed``.
+        By side ``n``, ``joint``, ``marginal``, ``hidden``, ``dependence_within_subjects``,
+        ``worst``, ``missing`` and ``n_small``; and ``harmed``.
     """
-    subjects = {name: row for row, name in enumerate(dict.fromkeys(labels["subject"]))}
-    rows: list[Found] = []
     figures: Found = {}
-    by_subject, shuffles = {}, Resampling(999, resampling.seed)
+    by_subject, cells_of, tables = [], [], []
     for side in SIDES:
-        table = labels[labels["side"] == side]
-        strata = table["subject"].map(subjects).to_numpy(np.int64)
-        codes, counts = count_cells(table, attributes, strata)
-        by_subject[side] = counts.reshape(len(counts), -1)
-        cells = measure_cells(counts, attributes)
-        division = divide_unfairness(counts, attributes)
+        strata, codes, counts = _counted(labels, side, attributes)
+        by_subject.append(counts.reshape(len(counts), -1))
+        cells, division = measure_cells(counts, attributes), divide_unfairness(counts, attributes)
         worst = worst_cell(cells)
+        within = dependence(codes, strata, permutations=Resampling(999, resampling.seed))
         figures[side] = {
             "n": int(counts.sum()),
             "joint": division.joint,
             "marginal": division.marginal,
             "hidden": asdict(division.hidden),
-            "dependence": asdict(dependence(codes, permutations=shuffles)),
-            "dependence_within_subjects": asdict(dependence(codes, strata, permutations=shuffles)),
-            "worst": None if worst is None else _told(worst),
-            "missing": [_named(cell) for cell in cells if cell.is_missing],
+            "dependence_within_subjects": asdict(within),
+            "worst": None if worst is None else _row(worst),
+            "missing": [_row(cell)["cell"] for cell in cells if cell.is_missing],
             "n_small": sum(cell.is_small for cell in cells),
         }
-        rows += [
-            {"intersection": title(attributes), "side": side, "cell": _named(cell)}
-            | {key: value for key, value in asdict(cell).items() if key != "values"}
-            for cell in cells
-        ]
-    shifts = cell_shifts(*by_subject.values(), resampling=resampling.for_tests(len(cells)))
+        cells_of.append(cells)
+        about = {"intersection": title(attributes), "side": side}
+        tables.append(pd.DataFrame([{**about, **_row(cell)} for cell in cells]))
+    shifts = cell_shifts(*by_subject, resampling=resampling.for_tests(len(cells)))
     adjusted = holm(np.array([shift.p for shift in shifts]))
-    table = pd.DataFrame(rows)
-    is_new = (table["side"] == "moesd").to_numpy()
-    table.loc[is_new, "change"] = [shift.value for shift in shifts]
-    table.loc[is_new, "p_holm"] = adjusted
-    new, old = table[is_new], table[~is_new]
-    further = (new["share"] - new["fair"]).abs().to_numpy() > (
-        old["share"] - old["fair"]
-    ).abs().to_numpy()
-    harmed = further & (adjusted <= ALPHA) & ~new["is_small"].to_numpy()
-    table["is_harmed"] = np.concatenate([np.zeros(len(old), bool), harmed])
+    old, new = tables
+    distance = [(of["share"] - of["fair"]).abs() for of in tables]
+    is_harmed = (distance[1] > distance[0]) & (adjusted <= ALPHA) & ~new["is_small"]
+    changes = [shift.value for shift in shifts]
+    tables[1] = new.assign(change=changes, p_holm=adjusted, is_harmed=is_harmed)
     figures["harmed"] = [
-        {"cell": cell, "p_holm": float(p), **asdict(shift)}
-        for cell, p, shift, is_so in zip(new["cell"], adjusted, shifts, harmed, strict=True)
-        if is_so
+        {"cell": new["cell"][row], "p_holm": float(adjusted[row]), **asdict(shifts[row])}
+        for row in np.flatnonzero(is_harmed)
     ]
-    return table, figures
+    tables[0] = old.assign(change=np.nan, p_holm=np.nan, is_harmed=False)
+    return pd.concat(tables, ignore_index=True), figures
 
 
 def harm_to_others(
-    labels: pd.DataFrame, attributes: Attributes, first: str, *, resampling: Resampling
+    labels: pd.DataFrame, attributes: Attributes, *, resampling: Resampling
 ) -> dict[str, Found]:
-    """Test whether correcting one attribute makes the others less fair, each on its own.
+    """Test whether correcting the first attribute makes the others less fair, each on its own.
 
     Returns
     -------
@@ -119,16 +121,9 @@ def harm_to_others(
         ``p_holm`` and ``is_harmed``.
     """
     found: dict[str, Found] = {}
-    subjects = {name: row for row, name in enumerate(dict.fromkeys(labels["subject"]))}
-    for name, values in attributes.items():
-        if name == first:
-            continue
-        counts = []
-        for side in SIDES:
-            table = labels[labels["side"] == side]
-            strata = table["subject"].map(subjects).to_numpy(np.int64)
-            counts.append(count_cells(table, {name: values}, strata)[1])
-        enough = resampling.for_tests(len(attributes))
+    enough = resampling.for_tests(len(attributes))
+    for name in list(attributes)[1:]:
+        counts = [_counted(labels, side, {name: attributes[name]})[2] for side in SIDES]
         found[name] = asdict(paired_difference(*counts, resampling=enough))
     if not found:
         return found
@@ -138,9 +133,9 @@ def harm_to_others(
     return found
 
 
-def largest(attributes: Attributes, first: str, *, max_cells: int) -> Attributes:
+def largest(attributes: Attributes, *, max_cells: int = MAX_ASKED) -> Attributes:
     """Choose as many attributes, the first among them, as have few enough combinations."""
-    others = [name for name in attributes if name != first]
+    first, *others = attributes
     for n_others in range(len(others), 0, -1):
         for chosen in combinations(others, n_others):
             names = (first, *chosen)
@@ -149,11 +144,99 @@ def largest(attributes: Attributes, first: str, *, max_cells: int) -> Attributes
     return {first: attributes[first]}
 
 
-def _named(cell: Cell) -> str:
-    return ", ".join(cell.values)
+def plan_asked(run: Run, attributes: Attributes) -> GenerationPlan | None:
+    """Plan images of every combination of values, all of the same occupations and noise.
+
+    Returns
+    -------
+    GenerationPlan or None
+        With the columns of its table and ``asked_<attribute>``; None if the lexicon has no
+        template for a person's noun.
+    """
+    lexicon, config = run.lexicon, run.config
+    template = next((text for text in lexicon.explicit_templates if "{person}" in text), None)
+    if template is None or not lexicon.pairs:
+        return None
+    text = files("probe").joinpath("data/attributes.toml").read_text(encoding="utf-8")
+    pair, words = lexicon.pairs[0], tomllib.loads(text)
+    nouns = {config.evaluate.female: pair.female, config.evaluate.male: pair.male}
+    first, *others = attributes
+    others.sort(key=lambda name: [*words, name].index(name))  # the order in which they are said
+    jobs = [job.name for job in lexicon.occupations]
+    rows = []
+    for cell, values in enumerate(product(*attributes.values())):
+        asked = dict(zip(attributes, values, strict=True))
+        adjectives = [words.get(name, {}).get(asked[name], asked[name]) for name in others]
+        person = " ".join([*adjectives, nouns.get(asked[first], asked[first])])
+        for index in range(N_IMAGES):
+            job = jobs[index * len(jobs) // N_IMAGES]
+            seed = int(hash_parts("intersections", str(config.generate.seed), str(index))[:8], 16)
+            rows.append(
+                {
+                    "kind": "asked",
+                    "subject": job,
+                    "prompt": fill(template, subject=job, person=person),
+                    "seed": seed,
+                    "file_name": f"{cell:03d}-{index:03d}.png",
+                    **{f"asked_{name}": value for name, value in asked.items()},
+                }
+            )
+    return GenerationPlan(pd.DataFrame(rows))
 
 
-def _told(cell: Cell) -> Found:
-    return {"cell": _named(cell)} | {
-        key: value for key, value in asdict(cell).items() if key != "values"
-    }
+def measure_asked(
+    images: pd.DataFrame, attributes: Attributes
+) -> tuple[pd.DataFrame, dict[str, Found]]:
+    """Measure in which share of its images each combination is seen as it was requested.
+
+    Parameters
+    ----------
+    images : DataFrame
+        Columns ``side``, ``asked_<attribute>`` and ``<attribute>`` (as seen).
+    attributes : mapping of str to sequence of str
+
+    Returns
+    -------
+    table : DataFrame
+        One row a side and cell: ``side``, ``cell``, ``n``, ``n_adherent``, ``share`` with its
+        exact 95 % interval ``low`` and ``high``, and ``is_small`` (fewer than `MIN_EXPECTED`
+        images: claim nothing).
+    figures : dict
+        By side ``value, low, high, n`` over all cells, ``n_small``, and the ``worst`` cell.
+    """
+    asked = [f"asked_{name}" for name in attributes]
+    is_adherent = np.all([images[name] == images[f"asked_{name}"] for name in attributes], axis=0)
+    rows, figures = [], {}
+    for side, of_side in images.assign(is_adherent=is_adherent).groupby("side", sort=False):
+        cells = []
+        for values, of in of_side.groupby(asked, sort=False):
+            n, hits = len(of), int(of["is_adherent"].sum())
+            share = binomial_interval(hits, n)
+            cell: Found = {"side": side, "cell": ", ".join(values), "n": n, "n_adherent": hits}
+            limits = {"share": share.value, "low": share.low, "high": share.high}
+            cells.append({**cell, **limits, "is_small": n < MIN_EXPECTED})
+        rows += cells
+        n, hits = (sum(cell[key] for cell in cells) for key in ("n", "n_adherent"))
+        known = [cell for cell in cells if not cell["is_small"]]
+        whole = binomial_interval(hits, n)
+        figures[str(side)] = {
+            **{"value": whole.value, "low": whole.low, "high": whole.high, "n": n},
+            "n_small": len(cells) - len(known),
+            "worst": min(known, key=lambda cell: cell["share"], default=None),
+        }
+    return pd.DataFrame(rows), figures
+
+
+def _counted(
+    labels: pd.DataFrame, side: str, attributes: Attributes
+) -> tuple[Codes, Codes, Counts]:
+    """Number the subjects and the cells of one side's images, and count the cells by subject."""
+    subjects = {name: row for row, name in enumerate(dict.fromkeys(labels["subject"]))}
+    table = labels[labels["side"] == side]
+    strata = table["subject"].map(subjects).to_numpy(np.int64)
+    return strata, *count_cells(table, attributes, strata)
+
+
+def _row(cell: Cell) -> Found:
+    fields = asdict(cell)
+    return {"cell": ", ".join(fields.pop("values")), **fields}
