@@ -121,7 +121,8 @@ def _source(
     settings: Mapping[str, Any],
     device: str,
 ) -> Source:
-    from probe.audit.sources import look_at_pictures, read_source
+    from probe.audit.image_labels import label_folder
+    from probe.audit.sources import read_source
 
     named, attribute = options.get("values"), settings.get("attribute")
     values = [value.strip() for value in named.split(",")] if named else None
@@ -129,7 +130,7 @@ def _source(
         return read_source(**{kind: path}, attribute=attribute, values=values)
     names = ("classifier", "clip", "faces", "face_margin")
     with ProgressBar() as bar:
-        return look_at_pictures(
+        return label_folder(
             path,
             attribute=attribute,
             values=values,

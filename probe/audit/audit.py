@@ -17,8 +17,7 @@ from probe.audit.misclassification.corrected import calibrated_figures
 from probe.audit.misclassification.sample import read_calibration
 from probe.audit.misclassification.sensitivity import holds_up_to
 from probe.audit.missing_label_bounds import bound_figures
-from probe.audit.readers.reference import correlate, read_reference
-from probe.audit.readers.targets import PARITY, parse_target
+from probe.audit.readers.shares import PARITY, correlate, parse_target, read_reference
 from probe.audit.sources import Source
 from probe.audit.tables import CountTable
 from probe.errors import DataError

@@ -10,7 +10,7 @@ import numpy as np
 from probe.arrays import Counts, Double
 from probe.audit.fairness import paired_difference
 from probe.audit.measures import MEASURES, as_target, measure_shares
-from probe.audit.readers.targets import parse_target
+from probe.audit.readers.shares import parse_target
 from probe.audit.sources import Source
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError
@@ -66,7 +66,7 @@ def compare_sources(
     attribute : str
         Attribute to compare, if the sources are labels.
     target : str
-        As `probe.audit.readers.targets.parse_target` reads it.
+        As `probe.audit.readers.shares.parse_target` reads it.
     value : str, optional
         The value whose share is tested subject by subject; the first one if not given.
     margin : float

@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 
 from cli.main import main
 from probe.audit.audit import AuditSettings, audit_source
-from probe.audit.picture_labels import look
-from probe.audit.readers.picture_folders import find_pictures
+from probe.audit.image_labels import label_images
+from probe.audit.readers.image_folders import find_images
 from probe.errors import DataError, ModelError
 from probe.images.attributes import AttributeClassifier
 from probe.images.faces.boxes import Boxes
@@ -109,8 +109,8 @@ def test_faces_and_not_what_is_around_them_are_looked_at_and_nothing_is_lost(tmp
     (folder / "cook" / "broken.png").write_text("no picture")
     rows += ["nurse/nobody.png,,,,", "cook\\two.png,0,0,9,10", "cook/two.png,50,0,10,10"]
     rows += ["cook/one.png,60,20,20,20"]
-    table = look(
-        find_pictures(folder),
+    table = label_images(
+        find_images(folder),
         Brightness(),
         faces=Boxes(boxes(tmp_path, *rows)),
         face_margin=0.0,
@@ -136,8 +136,8 @@ def test_a_subject_without_any_face_is_left_out_by_name_and_number(tmp_path):
     folder = tmp_path / "pictures"
     for name in ("nurse/none0.png", "nurse/none1.png", "cook/0.png", "cook/1.png"):
         portrait(folder / name)
-    table = look(find_pictures(folder), Brightness(), faces=Whole())
-    assert "nurse (2 pictures)" in table.count("light").with_pictures().notes[-1]
+    table = label_images(find_images(folder), Brightness(), faces=Whole())
+    assert "nurse (2 images)" in table.count("light").with_images().notes[-1]
 
 
 def test_a_photograph_is_seen_upright_and_boxes_are_of_the_upright_one(tmp_path):
@@ -150,8 +150,8 @@ def test_a_photograph_is_seen_upright_and_boxes_are_of_the_upright_one(tmp_path)
         seen = open_picture(tmp_path / "a" / f"{orientation}.png")
         np.testing.assert_array_equal(np.asarray(seen), np.asarray(upright))
     rows = [f"a/{name}.png,60,20,20,20" for name in ("upright", 3, 6)]
-    found = look(
-        find_pictures(tmp_path), Brightness(), faces=Boxes(boxes(tmp_path, *rows)), face_margin=0
+    found = label_images(
+        find_images(tmp_path), Brightness(), faces=Boxes(boxes(tmp_path, *rows)), face_margin=0
     )
     assert found.count("light").counts.tolist() == [[0, 3]]
 
@@ -179,7 +179,7 @@ def test_wrong_boxes_are_told_in_one_line(tmp_path, head, row, says):
     portrait(tmp_path / "p" / "0" / "a.png")
     path = boxes(tmp_path, row, head=head)
     with pytest.raises(DataError, match=says) as error:
-        look(find_pictures(tmp_path / "p"), Brightness(), faces=Boxes(path))
+        label_images(find_images(tmp_path / "p"), Brightness(), faces=Boxes(path))
     assert "\n" not in str(error.value)
 
 

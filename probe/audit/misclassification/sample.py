@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from probe.arrays import Counts, Double
+from probe.audit.readers.labels import read_rows
 from probe.errors import DataError
 from probe.images.missing_labels import missing_reason
 from probe.io.lines import nearest
-from probe.io.records import Records
 
 JEFFREYS = 0.5
 """Prior of a share: one of which no case was seen is not known to be 0."""
@@ -49,20 +49,18 @@ def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
     DataError
         If a column is missing, a value is unknown, or a true value has no image.
     """
-    records = Records.read(path)
-    names = [name.lower() for name in records.columns]
+    columns, rows = read_rows(path)
+    names = [name.lower() for name in columns]
     if "true" not in names or "seen" not in names:
         raise DataError(
-            f"{path} has the columns {', '.join(records.columns)}; needed `true` and `seen`, and "
+            f"{path} has the columns {', '.join(columns)}; needed `true` and `seen`, and "
             "if you like `count`"
         )
     true, seen = names.index("true"), names.index("seen")
     number = names.index("count") if "count" in names else None
     code = {value: place for place, value in enumerate(values)}
     confusion = np.zeros((len(code), len(code)), dtype=np.int64)
-    for place, row in records.rows:
-        if all(cell is None for cell in row):
-            continue
+    for place, row in rows:
         pair = [str(row[column] or "").strip() for column in (true, seen)]
         if any(value not in code and missing_reason(value) for value in pair):
             continue

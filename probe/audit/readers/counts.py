@@ -1,4 +1,4 @@
-"""Files of counts: pictures by subject and value, in any of the three forms they come in."""
+"""Files of counts: images by subject and value, in any of the three forms they come in."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from probe.audit.readers.labels import SUFFIXES, check_values, subject_column
+from probe.audit.readers.labels import (
+    SUFFIXES,
+    check_values,
+    read_rows,
+    subject_column,
+    subject_name,
+)
 from probe.audit.tables import CountTable
 from probe.errors import DataError, OptionError
 from probe.images.missing_labels import missing_reason
 from probe.io.lines import nearest, read_lines
-from probe.io.records import Records
 
 MAX_COUNT = 10**9
-"""Larger counts are refused: nobody made so many pictures of a subject, and they overflow."""
+"""Larger counts are refused: nobody made so many images of a subject, and they overflow."""
 
 Cell = tuple[str, str, str, int]
-"""Where a count stands, and its subject, value and number of pictures."""
+"""Where a count stands, and its subject, value and number of images."""
 
 _COUNTS = ("count", "counts", "n", "n_images", "images", "number")
 _PAIR = re.compile(r"\s*([^:,]+?)\s*:\s*([^,]*?)\s*(?:,|$)")
@@ -45,10 +50,6 @@ def read_counts(
     values : sequence of str, optional
         All values, also those that never occur; any other is refused.
 
-    Returns
-    -------
-    CountTable
-
     Raises
     ------
     DataError
@@ -71,28 +72,24 @@ def read_counts(
 
 
 def _table(path: Path, attribute: str) -> tuple[str, list[Cell]]:
-    records = Records.read(path)
-    columns, subject = records.columns, subject_column(path, records.columns)
-    rows = [(place, row) for place, row in records.rows if any(cell is not None for cell in row)]
+    columns, rows = read_rows(path)
+    subject = subject_column(path, columns)
     named = [i for i, name in enumerate(columns) if name.lower() in _COUNTS]
     others = [i for i in range(len(columns)) if i != subject and i not in named]
+    cells: list[Cell] = []
     if len(named) == 1 and len(others) == 1:
-        name = columns[others[0]]
-        return (attribute if name == "value" else name), [
-            (
-                place,
-                _subject(path, place, row[subject]),
-                str(row[others[0]] or "").strip(),
-                _whole(path, place, row[named[0]]),
-            )
-            for place, row in rows
-        ]
-    wide = [i for i in range(len(columns)) if i != subject]
-    return attribute, [
-        (place, _subject(path, place, row[subject]), columns[i], _whole(path, place, row[i]))
-        for place, row in rows
-        for i in wide
-    ]
+        [value], [count] = others, named
+        for place, row in rows:
+            name = subject_name(path, place, row[subject])
+            cell = str(row[value] or "").strip(), _whole(path, place, row[count])
+            cells.append((place, name, *cell))
+        return (attribute if columns[value] == "value" else columns[value]), cells
+    for place, row in rows:
+        name = subject_name(path, place, row[subject])
+        for i, value_name in enumerate(columns):
+            if i != subject:
+                cells.append((place, name, value_name, _whole(path, place, row[i])))
+    return attribute, cells
 
 
 def _alternating(path: Path) -> Iterator[Cell]:
@@ -153,12 +150,6 @@ def _gather(
     )
 
 
-def _subject(path: Path, place: str, value: object) -> str:
-    if value is None or not (name := str(value).strip()):
-        raise DataError(f"{path}, {place}, names no subject; fill it in, or delete the row")
-    return name
-
-
 def _whole(path: Path, place: str, value: object) -> int:
     try:
         number = float(str(value))
@@ -170,6 +161,6 @@ def _whole(path: Path, place: str, value: object) -> int:
         pass
     shown = str(value)[:40]
     raise DataError(
-        f"{path}, {place}, has the count {shown!r}; needed a whole number of pictures, from 0 to "
+        f"{path}, {place}, has the count {shown!r}; needed a whole number of images, from 0 to "
         f"{MAX_COUNT:,}"
     )

@@ -1,10 +1,10 @@
-"""Files of labels: a row a picture, a column an attribute, made by people or by any program."""
+"""Files of labels: a row an image, a column an attribute, made by people or by any program."""
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from probe.audit.tables import LabelTable
 from probe.errors import DataError, OptionError
 from probe.images.missing_labels import MISSING, missing_reason
 from probe.io.lines import nearest
-from probe.io.records import Records
+from probe.io.records import Records, Row
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 SUBJECTS = ("subject", "subjects", "occupation", "profession", "job", "concept")
@@ -34,7 +34,7 @@ def read_labels(
 ) -> LabelTable:
     """Read labels from a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
 
-    One row a picture. The column ``subject`` (or ``occupation``, ...) names what the picture was
+    One row an image. The column ``subject`` (or ``occupation``, ...) names what the image was
     to show, ``seed``, if there is one, the noise that it started from; of the others each is an
     attribute, but for those that describe the file or hold more than `MAX_VALUES` values. An
     empty field, "undetected" and "none" count as undetected, "ambiguous", "unclear" and "unknown"
@@ -50,10 +50,6 @@ def read_labels(
         All values of the attribute, also those that never occur; any other label is refused.
         Needs ``attribute``, or a file that has only one.
 
-    Returns
-    -------
-    LabelTable
-
     Raises
     ------
     DataError
@@ -66,26 +62,25 @@ def read_labels(
     check_values(values)
     if path.suffix.lower() not in SUFFIXES:
         raise OptionError(f"{path.name} is no file of labels; needed one of {', '.join(SUFFIXES)}")
-    records = Records.read(path)
-    subject = subject_column(path, records.columns)
-    chosen = _attribute_columns(path, records.columns, subject, attribute)
-    seed = next((i for i, name in enumerate(records.columns) if name.lower() in _SEEDS), None)
+    head, rows = read_rows(path)
+    subject = subject_column(path, head)
+    chosen = _attribute_columns(path, head, subject, attribute)
+    seed = next((i for i, name in enumerate(head) if name.lower() in _SEEDS), None)
     if values is not None and len(chosen) > 1:
         raise DataError(
             f"{path} has the attributes {', '.join(chosen)}; say with --attribute which one has "
             f"the values {', '.join(values)}"
         )
-    subjects = _Names()
+    subjects: dict[str, int] = {}
+    of_rows, seeds = array("i"), list[str]()
     columns = {name: _Column(name, values, is_certain=attribute is not None) for name in chosen}
-    seeds: list[str] | None = None if seed is None else []
-    for place, row in records.rows:
-        if all(value is None for value in row):
-            continue  # an empty line
-        subjects.add(_text(row[subject]), path, place)
-        for name, index in chosen.items():
-            if name in columns and not columns[name].add(_text(row[index]), path, place):
-                del columns[name]
-        if seeds is not None and seed is not None:
+    for place, row in rows:
+        name = subject_name(path, place, row[subject])
+        of_rows.append(subjects.setdefault(name, len(subjects)))
+        for column in list(columns.values()):
+            if not column.add(_text(row[chosen[column.name]]), path, place):
+                del columns[column.name]
+        if seed is not None:
             seeds.append(_text(row[seed]))
     if not columns:
         raise DataError(
@@ -96,25 +91,27 @@ def read_labels(
     notes = [f"not taken for attributes, too many values: {', '.join(ignored)}"] if ignored else []
     return LabelTable(
         source=path.name,
-        subjects=list(subjects.known),
-        rows=np.frombuffer(subjects.codes, dtype=np.int32),
+        subjects=list(subjects),
+        rows=np.frombuffer(of_rows, dtype=np.int32),
         values={name: list(column.known) for name, column in columns.items()},
         codes={
             name: np.frombuffer(column.codes, dtype=np.int32) for name, column in columns.items()
         },
-        seeds=seeds,
+        seeds=None if seed is None else seeds,
         notes=tuple(notes),
     )
 
 
-def check_values(values: Sequence[str] | None) -> None:
-    """See that values are named, each once; None if they are to be found in the file.
+def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
+    """Read the columns of a table, and its rows with their places but for empty lines."""
+    records = Records.read(path)
+    return records.columns, (
+        (place, row) for place, row in records.rows if any(cell is not None for cell in row)
+    )
 
-    Raises
-    ------
-    ValueError
-        If they are not.
-    """
+
+def check_values(values: Sequence[str] | None) -> None:
+    """Refuse values that are not named each once; None if they are to be found in the file."""
     if values is not None and (len(set(values)) < len(values) or not all(values)):
         raise OptionError(
             f"the values are {', '.join(map(repr, values))}; needed each once, as in woman,man"
@@ -122,13 +119,7 @@ def check_values(values: Sequence[str] | None) -> None:
 
 
 def subject_column(path: Path, columns: Sequence[str]) -> int:
-    """Find the column of subjects, by its name.
-
-    Raises
-    ------
-    DataError
-        If none or several have such a name.
-    """
+    """Find the column of subjects, by its name; `DataError` if none or several have such one."""
     found = [i for i, name in enumerate(columns) if name.lower() in SUBJECTS]
     if len(found) != 1:
         named = ", ".join(columns[i] for i in found) or "none of them"
@@ -139,17 +130,11 @@ def subject_column(path: Path, columns: Sequence[str]) -> int:
     return found[0]
 
 
-class _Names:
-    """Number texts in the order in which they are first seen."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, int] = {}
-        self.codes = array("i")
-
-    def add(self, name: str, path: Path, place: str) -> None:
-        if not name:
-            raise DataError(f"{path}, {place}, names no subject; fill it in, or delete the row")
-        self.codes.append(self.known.setdefault(name, len(self.known)))
+def subject_name(path: Path, place: str, value: object) -> str:
+    """Name of a row's subject; `DataError` if it has none."""
+    if not (name := _text(value)):
+        raise DataError(f"{path}, {place}, names no subject; fill it in, or delete the row")
+    return name
 
 
 class _Column:
@@ -189,12 +174,11 @@ def _attribute_columns(
                 f"{', '.join(columns)}"
             )
         return {wanted: columns.index(wanted)}
-    others = (*_OTHERS, *_SEEDS)
     found = {
         name: i
         for i, name in enumerate(columns)
         if i != subject
-        and name.lower() not in others
+        and name.lower() not in (*_OTHERS, *_SEEDS)
         and not name.endswith(("_confidence", "score"))
     }
     if not found:

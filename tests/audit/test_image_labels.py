@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from probe.audit.picture_labels import ZeroShot, look
-from probe.audit.readers.picture_folders import find_pictures
+from probe.audit.image_labels import ZeroShot, label_images
+from probe.audit.readers.image_folders import find_images
 from probe.errors import DataError
 from probe.images import pictures
 from probe.images.pictures import open_picture
@@ -48,7 +48,7 @@ def describe(folder, rows):
 
 
 def seen(folder, **options):
-    return look(find_pictures(folder), Brightness(), **options).count("light")
+    return label_images(find_images(folder), Brightness(), **options).count("light")
 
 
 def test_sub_folders_are_subjects(tmp_path):
@@ -69,7 +69,7 @@ def test_metadata_says_subject_and_seed(tmp_path):
         {"file_name": "b.jpg", "subject": "cook", "seed": 8, "extra": "x"},
     ]
     describe(tmp_path, rows)
-    labels = look(find_pictures(tmp_path), Brightness())
+    labels = label_images(find_images(tmp_path), Brightness())
     assert labels.subjects == ["nurse", "cook"]
     assert labels.seeds == ["7", "8"]
     assert list(labels.values) == ["light"]  # what it takes the subject for is no trait
@@ -81,9 +81,9 @@ def test_of_our_own_folders_the_neutral_pictures_are_taken(tmp_path):
         save(tmp_path / f"{kind}.png")
         rows.append({"file_name": f"{kind}.png", "subject": "nurse", "kind": kind})
     describe(tmp_path, rows)
-    found = find_pictures(tmp_path)
+    found = find_images(tmp_path)
     assert [file.name for file in found.files] == ["neutral.png"]
-    assert found.notes == ("left out: 2 pictures of other kinds than neutral",)
+    assert found.notes == ("left out: 2 images of other kinds than neutral",)
 
 
 def test_pictures_that_cannot_be_opened_are_counted_by_name(tmp_path):
@@ -111,7 +111,7 @@ def test_a_file_that_is_named_and_missing_is_counted(tmp_path):
 def test_if_no_picture_can_be_opened_that_is_said(tmp_path):
     (tmp_path / "nurse").mkdir()
     (tmp_path / "nurse" / "a.png").touch()
-    with pytest.raises(DataError, match="none of 1 pictures can be opened"):
+    with pytest.raises(DataError, match="none of 1 images can be opened"):
         seen(tmp_path)
 
 
@@ -166,22 +166,22 @@ def test_links_and_names_that_lead_out_of_the_folder_are_refused(tmp_path):
     save(folder / "nurse" / "a.png")
     (folder / "nurse" / "b.png").symlink_to(outside)
     with pytest.raises(DataError, match=r"b.png lies outside of .*; copy it into the folder"):
-        find_pictures(folder)
+        find_images(folder)
     (folder / "nurse" / "b.png").unlink()
     (folder / "nurse" / "b.png").symlink_to("a.png")
-    assert len(find_pictures(folder)) == 2
+    assert len(find_images(folder)) == 2
     (folder / "nurse" / "c.png").symlink_to("c.png")
     with pytest.raises(DataError, match=r"c.png lies outside"):
-        find_pictures(folder)
+        find_images(folder)
     (folder / "nurse" / "c.png").unlink()
     (folder / "cook").symlink_to(tmp_path)
     with pytest.raises(DataError, match=r"cook.* lies outside"):
-        find_pictures(folder)
+        find_images(folder)
     (folder / "cook").unlink()
     for name in ("../secret.png", str(outside)):
         describe(folder, [{"file_name": name, "subject": "nurse"}])
         with pytest.raises(DataError, match="lies outside"):
-            find_pictures(folder)
+            find_images(folder)
 
 
 @pytest.mark.parametrize(
@@ -198,14 +198,14 @@ def test_links_and_names_that_lead_out_of_the_folder_are_refused(tmp_path):
 def test_metadata_that_says_nothing_clear_is_refused(tmp_path, line, message):
     (tmp_path / "metadata.jsonl").write_text(line + "\n")
     with pytest.raises(DataError, match=message):
-        find_pictures(tmp_path)
+        find_images(tmp_path)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
-    with pytest.raises(DataError, match="holds no pictures"):
-        find_pictures(tmp_path)
+    with pytest.raises(DataError, match="holds no images"):
+        find_images(tmp_path)
     with pytest.raises(DataError, match="is no folder"):
-        find_pictures(tmp_path / "nosuch")
+        find_images(tmp_path / "nosuch")
 
 
 def test_zero_shot_is_the_choice_of_clip_with_its_probability(clip_folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from probe.audit.readers.targets import parse_target
+from probe.audit.readers.shares import parse_target
 from probe.errors import DataError
 
 SUBJECTS, VALUES = ["nurse", "cook"], ["woman", "man"]

@@ -1,9 +1,8 @@
-"""Folders of pictures that users bring: which files there are, and what each was to show."""
+"""Folders of images that users bring: which files there are, and what each was to show."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ METADATA = "metadata.jsonl"
 
 
 @dataclass(frozen=True, eq=False)
-class PictureFolder:
-    """The pictures of a folder, one a row; none has been opened yet."""
+class ImageFolder:
+    """The images of a folder, one a row; none has been opened yet."""
 
     folder: Path
     files: list[Path]
     subjects: list[str]
-    """What each picture was to show."""
+    """What each image was to show."""
     seeds: list[str] | None
     """Noise that each started from, where it is known."""
     notes: tuple[str, ...] = ()
@@ -33,45 +32,41 @@ class PictureFolder:
 
     @property
     def source(self) -> str:
-        """What people call it."""
+        """Name of the folder."""
         return self.folder.name
 
     def name(self, row: int) -> str:
-        """What the folder calls a picture's file."""
+        """Path of an image's file in the folder."""
         return Path(os.path.relpath(self.files[row], self.folder)).as_posix()
 
 
-def find_pictures(folder: str | Path) -> PictureFolder:
-    """Find the pictures of a folder.
+def find_images(folder: str | Path) -> ImageFolder:
+    """Find the images of a folder.
 
     Either it follows the imagefolder convention, with a ``metadata.jsonl`` that gives each
     ``file_name`` its ``subject`` (and, if known, its ``seed``), or it holds a sub-folder for each
-    subject, with its name. Of a folder that `probe.images.generation` made, only the pictures
+    subject, with its name. Of a folder that `probe.images.generation` made, only the images
     whose prompt says nothing of gender are taken.
-
-    Parameters
-    ----------
-    folder : path
 
     Returns
     -------
-    PictureFolder
-        At least one picture, in the order of the metadata or of the names.
+    ImageFolder
+        At least one image, in the order of the metadata or of the names.
 
     Raises
     ------
     DataError
-        If there is no such folder or no picture in it, the metadata cannot be understood, or a
+        If there is no such folder or no image in it, the metadata cannot be understood, or a
         file lies outside of the folder, be it by a symbolic link or by its name.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; name one that holds pictures")
+        raise DataError(f"{folder} is no folder; name one that holds images")
     path = folder / METADATA
     found = _described(folder, path) if path.is_file() else _by_sub_folder(folder)
     if not len(found):
         raise DataError(
-            f"{folder} holds no pictures; needed a {METADATA}, or a sub-folder for each subject "
+            f"{folder} holds no images; needed a {METADATA}, or a sub-folder for each subject "
             f"with files that end in {', '.join(SUFFIXES)}"
         )
     root = folder.resolve()
@@ -91,13 +86,13 @@ def _is_inside(file: Path, root: Path) -> bool:
         return False
 
 
-def _described(folder: Path, path: Path) -> PictureFolder:
+def _described(folder: Path, path: Path) -> ImageFolder:
     rows = [_row(path, number, row) for number, row in read_json_lines(path) if row is not None]
     is_ours = all("kind" in row for row in rows)
     kept = [row for row in rows if row["kind"] == "neutral"] if is_ours else rows
-    notes = [f"left out: {len(rows) - len(kept)} pictures of other kinds than neutral"]
+    notes = [f"left out: {len(rows) - len(kept)} images of other kinds than neutral"]
     has_seeds = bool(kept) and all(row.get("seed") is not None for row in kept)
-    return PictureFolder(
+    return ImageFolder(
         folder=folder,
         files=[folder / row["file_name"] for row in kept],
         subjects=[row["subject"] for row in kept],
@@ -114,25 +109,19 @@ def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
     name = next((name for name in SUBJECTS if isinstance(row.get(name), str)), None)
     if name is None or not row[name].strip():
         raise DataError(
-            f"{path}, line {number}, names no subject; needed a key `subject`: what the picture "
+            f"{path}, line {number}, names no subject; needed a key `subject`: what the image "
             "was to show"
         )
     return {**row, "subject": row[name].strip()}
 
 
-def _by_sub_folder(folder: Path) -> PictureFolder:
+def _by_sub_folder(folder: Path) -> ImageFolder:
     files, subjects = [], []
     for sub in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        for file in _files(sub):
-            files.append(file)
-            subjects.append(sub.name)
-    return PictureFolder(folder, files, subjects, None)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    # a link to a folder is not followed: it may lead anywhere, and round in circles
-    for above, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES:
-                yield Path(above) / name
+        # a link to a folder is not followed: it may lead anywhere, and round in circles
+        for above, folders, names in os.walk(sub):
+            folders.sort()
+            found = [name for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+            files += [Path(above) / name for name in found]
+            subjects += [sub.name] * len(found)
+    return ImageFolder(folder, files, subjects, None)

@@ -1,0 +1,268 @@
+"""From images to labels: a classifier labels each; missing labels are counted by reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from probe.audit.readers.image_folders import ImageFolder, find_images
+from probe.audit.readers.labels import SUBJECTS
+from probe.audit.tables import LabelTable
+from probe.errors import DataError, OptionError
+from probe.images.missing_labels import AMBIGUOUS, MISSING, UNREADABLE, missing_reason
+from probe.io.progress import NamedProgress
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+    from probe.images.faces.face import FaceDetector
+    from probe.images.quality.clip_score import ClipScorer
+
+
+FACE_MARGIN = 0.25
+"""Around a face, as a share of its size, on each side; FairFace's crops have as much."""
+
+_N_PROBLEMS = 3
+
+
+class Classifier(Protocol):
+    """Labels images: `probe.images.attributes.AttributeClassifier`, `ZeroShot`, or the like."""
+
+    @property
+    def attributes(self) -> dict[str, list[str]]:
+        """The values of each attribute."""
+
+    def label(self, images: Sequence[Image], /) -> pd.DataFrame:
+        """For each attribute a column of its name and one ``<attribute>_confidence``."""
+
+
+class ZeroShot:
+    """Zero-shot classification of one attribute by a CLIP, with a sentence for each value.
+
+    Parameters
+    ----------
+    scorer : ClipScorer
+    attribute : str
+    values : sequence of str
+        At least 2 nouns, as in ``"woman"``, or sentences with a space.
+
+    References
+    ----------
+    Radford et al., *Learning Transferable Visual Models From Natural Language Supervision*, 2021,
+    section 3.1.
+    """
+
+    def __init__(self, scorer: ClipScorer, attribute: str, values: Sequence[str]) -> None:
+        from probe.text.templates import fill
+
+        if len(set(values)) < max(2, len(values)):
+            raise OptionError(f"values are {list(values)}; needed at least 2, and no two the same")
+        self.attributes = {attribute: list(values)}
+        self._attribute, self._scorer = attribute, scorer
+        self._prompts = [fill("a photo of a {value}", value=value) for value in values]
+
+    def label(self, images: Sequence[Image], /) -> pd.DataFrame:
+        """Say which value each image shows most probably, and how probably."""
+        import pandas as pd
+
+        weights = self._scorer.weigh(images, self._prompts)
+        values = self.attributes[self._attribute]
+        return pd.DataFrame(
+            {
+                self._attribute: [values[best] for best in weights.argmax(axis=1)],
+                f"{self._attribute}_confidence": weights.max(axis=1),
+            }
+        )
+
+
+def label_folder(
+    folder: Path,
+    *,
+    classifier: str | None = None,
+    clip: str | None = None,
+    attribute: str | None = None,
+    values: Sequence[str] | None = None,
+    min_confidence: float = 0.0,
+    faces: str | None = None,
+    face_margin: float | None = None,
+    device: str = "cpu",
+    progress: NamedProgress | None = None,
+) -> LabelTable:
+    """Label the images of a folder by a classifier, or by a CLIP that tells values apart.
+
+    Parameters
+    ----------
+    folder : Path
+        As `probe.audit.readers.image_folders.find_images` reads it.
+    classifier, clip : str, optional
+        Folder, hub id or ``"tinytown"``; exactly one of them.
+    attribute : str, optional
+        Name of the attribute that a CLIP labels; ``"value"`` if not given.
+    values : sequence of str, optional
+        What a CLIP tells apart, e.g. ``["woman", "man"]``; a classifier knows its own.
+    min_confidence : float
+        Probability of the most probable value, below which an image counts as ambiguous.
+    faces : str, optional
+        Detector of the faces that are labelled, as for
+        `probe.images.faces.detectors.open_detector`; whole images are labelled if not given.
+    face_margin : float, optional
+        Around a face, as a share of its size; 0.25 if not given.
+    device : str
+        Where the weights live.
+    progress : callable, optional
+        Called with (what is being done, how much is done, how much there is).
+
+    Raises
+    ------
+    ValueError
+        If it is not clear what labels the images.
+    DataError
+        If the folder holds no images, or none can be opened.
+    ModelError
+        If a model cannot be opened.
+    """
+    from probe.images.faces.detectors import open_detector
+
+    if face_margin is not None and not faces:
+        raise OptionError("--face-margin is for --faces")
+    return label_images(
+        find_images(folder),
+        _open_classifier(classifier, clip, attribute, values, device),
+        min_confidence=min_confidence,
+        faces=open_detector(faces) if faces else None,
+        face_margin=FACE_MARGIN if face_margin is None else face_margin,
+        progress=progress,
+    )
+
+
+def label_images(
+    images: ImageFolder,
+    classifier: Classifier,
+    *,
+    min_confidence: float = 0.0,
+    faces: FaceDetector | None = None,
+    face_margin: float = FACE_MARGIN,
+    batch_size: int = 128,
+    progress: NamedProgress | None = None,
+) -> LabelTable:
+    """Label every image of a folder, or the face that is found in it.
+
+    An image that cannot be opened counts as unreadable, and the first reasons are kept as notes. A
+    value like "no face" and an image without a face count as undetected; a value below the wanted
+    confidence and several faces alike (`probe.images.faces.face.seen_face`) as ambiguous.
+    """
+    from probe.images.faces.face import seen_face
+    from probe.images.pictures import open_picture
+
+    if not 0.0 <= min_confidence <= 1.0:
+        raise OptionError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")
+    seen_values = {
+        attribute: [value for value in values if missing_reason(value) is None]
+        for attribute, values in classifier.attributes.items()
+        if attribute not in SUBJECTS  # what a classifier takes the subject for is no trait of it
+    }
+    codes = {name: np.full(len(images), _missing_code(UNREADABLE)) for name in seen_values}
+    problems: list[str] = []
+    for start in range(0, len(images), batch_size):
+        opened: dict[int, Image] = {}
+        for row, file in enumerate(images.files[start : start + batch_size], start):
+            try:
+                opened[row] = open_picture(file)
+            except DataError as error:
+                problems.append(str(error))
+        if faces is not None:
+            found = faces.find(list(opened.values()), names=[images.name(row) for row in opened])
+            for row, of_image in zip(list(opened), found, strict=True):
+                face = seen_face(opened[row], of_image, margin=face_margin)
+                if isinstance(face, str):  # why there is none
+                    del opened[row]
+                    for of_attribute in codes.values():
+                        of_attribute[row] = _missing_code(face)
+                else:
+                    opened[row] = face
+        if opened:
+            seen = classifier.label(list(opened.values()))
+            for attribute, values in seen_values.items():
+                labels = zip(seen[attribute], seen[f"{attribute}_confidence"], strict=True)
+                codes[attribute][list(opened)] = [
+                    _code(value, confidence, values, min_confidence) for value, confidence in labels
+                ]
+        if progress is not None:
+            progress("labelling images", min(start + batch_size, len(images)), len(images))
+    if len(problems) == len(images):
+        raise DataError(f"none of {len(images)} images can be opened; the first: {problems[0]}")
+    subjects = {name: place for place, name in enumerate(dict.fromkeys(images.subjects))}
+    notes = [] if faces is None else [_face_note(faces.name, face_margin)]
+    notes += [f"unreadable: {problem}" for problem in problems[:_N_PROBLEMS]]
+    if len(problems) > _N_PROBLEMS:
+        notes.append(f"unreadable: {len(problems) - _N_PROBLEMS} more")
+    if n_repeated := len(images) - len(set(images.files)):
+        notes.append(f"{n_repeated} images are named more than once and count each time")
+    return LabelTable(
+        source=images.source,
+        subjects=list(subjects),
+        rows=np.array([subjects[name] for name in images.subjects]),
+        values=seen_values,
+        codes=codes,
+        seeds=images.seeds,
+        notes=(*images.notes, *notes),
+    )
+
+
+def _open_classifier(
+    classifier: str | None,
+    clip: str | None,
+    attribute: str | None,
+    values: Sequence[str] | None,
+    device: str,
+) -> Classifier:
+    if bool(classifier) == bool(clip):
+        raise OptionError(
+            "it is not clear what labels the images; needed either --classifier FOLDER, or "
+            "--clip FOLDER with --values woman,man"
+        )
+    if classifier:
+        from probe.images.attributes import load_classifier
+
+        if values is not None:
+            raise OptionError("--values is for --clip and files; a classifier knows its own values")
+        found = load_classifier(_part(classifier, "classifier"), device=device)
+        if attribute is not None and attribute not in found.attributes:
+            known = ", ".join(found.attributes)
+            raise DataError(f"the classifier {classifier} knows {known}, not {attribute!r}")
+        return found
+    from probe.images.quality.clip_score import ClipScorer
+
+    if not values:
+        raise OptionError("--clip needs --values: what it is to tell apart, as in woman,man")
+    scorer = ClipScorer.load(_part(str(clip), "clip"), device=device)
+    return ZeroShot(scorer, attribute or "value", values)
+
+
+def _part(name: str, part: str) -> Path:
+    """The folder of a model, or of the part of it that labels images."""
+    from probe.text.checkpoints import resolve_model
+
+    folder = resolve_model(name)
+    return folder if (folder / "config.json").is_file() else folder / part
+
+
+def _code(value: str, confidence: float, values: list[str], least: float) -> int:
+    if (reason := missing_reason(value)) is None and confidence < least:
+        reason = AMBIGUOUS
+    return values.index(value) if reason is None else _missing_code(reason)
+
+
+def _missing_code(reason: str) -> int:
+    return -1 - MISSING.index(reason)
+
+
+def _face_note(name: str, margin: float) -> str:
+    return (
+        f"seen in the largest face, found by {name}, with a margin of {margin:g}; a detector may "
+        "miss one group more often than another: read the figures with what nobody saw"
+    )
