@@ -25,13 +25,13 @@ from probe.io.files import atomic, harmless
 from probe.io.settings import at_least, setting
 from probe.stats.confidence_limits import exact_limits
 from probe.stats.interval import Interval
-from probe.stats.resampling import Resampling
+from probe.stats.resampling import Resampled
 
 Found = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class AuditSettings:
+class AuditSettings(Resampled):
     """How a source is audited."""
 
     target: str = setting(
@@ -46,11 +46,6 @@ class AuditSettings:
 
     def __post_init__(self) -> None:
         at_least("n_bootstrap", self.n_bootstrap, 1)
-
-    @property
-    def resampling(self) -> Resampling:
-        """The resamples behind each interval."""
-        return Resampling(self.n_bootstrap, self.seed)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from probe.arrays import Counts, Double
 from probe.audit.measures import SQUARES
-from probe.stats.bootstrap import studentised_interval
 from probe.stats.confidence_limits import COVERAGE, student, widened
 from probe.stats.interval import TestedInterval
+from probe.stats.mean import studentised_interval
 from probe.stats.resampling import CHUNK_SIZE, Resampling
 
 Figure = Callable[[Sequence[Double], Double], Mapping[str, Double]]
@@ -33,7 +33,7 @@ def interval_over_subjects(
 
     Subjects are drawn with replacement, the same for all tables, then the images of each from
     `shrunken_shares`. Every replicate's mean is measured in its own standard error
-    (`probe.stats.bootstrap.studentised_interval`), which the long tail of a figure such as KL
+    (`probe.stats.mean.studentised_interval`), which the long tail of a figure such as KL
     needs; the interval is never narrower than Student's, and of a figure that is about a square
     (`SQUARES`), whose error grows with it, the limit away from 0 is no nearer than Student's for
     its logarithm. The spread over subjects is taken to be no smaller than what their images

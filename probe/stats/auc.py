@@ -38,11 +38,6 @@ def auc_interval(
     unit : str, optional
         Of a cluster, or without clusters of a row, in the plural.
 
-    Raises
-    ------
-    DegenerateDataError
-        If all rows are positive, or none.
-
     References
     ----------
     Obuchowski, *Nonparametric analysis of clustered ROC curve data*, Biometrics 53 (1997), for the

@@ -11,23 +11,11 @@ _PRIOR_SCALE = 5.0  # of intercept and slope on the logit scale, per standard de
 
 
 def posterior(x: Double, women: Counts, images: Counts) -> tuple[Double, Double]:
-    """Find the peak of the posterior over (a, b, c), and its covariance there.
+    """Find the peak of the posterior over (a, b, c), and its covariance there, (3,) and (3, 3).
 
     ``women ~ BetaBinomial(images, mu phi, (1 - mu) phi)`` with ``mu = expit(a + b x)`` and
-    ``1 / (1 + phi) = expit(c)``; a and b have normal priors of scale 5, ``expit(c)`` a uniform one.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n,)
-        What the shares depend on, in standard units.
-    women, images : ndarray of int, shape (n,)
-        Hits and trials.
-
-    Returns
-    -------
-    peak : ndarray of shape (3,)
-    covariance : ndarray of shape (3, 3)
-        Inverse of the curvature of the log posterior at the peak.
+    ``1 / (1 + phi) = expit(c)``, x in standard units; a and b have normal priors of scale 5,
+    ``expit(c)`` a uniform one. The covariance is the inverse curvature of the log posterior.
 
     Raises
     ------

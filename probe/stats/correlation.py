@@ -25,9 +25,8 @@ class ShareCorrelation:
     p: float
     """Two-sided p-value of r = 0: up to 0.05 just where the interval excludes 0."""
     low: float
-    """Lower limit of the 95 % interval of r."""
+    """Lower limit of the 95 % interval of r, up to ``high``."""
     high: float
-    """Upper limit of the 95 % interval of r."""
     n: int
     """Number of subjects."""
 
@@ -40,17 +39,15 @@ class ShareRegression:
     """Change of the bias score from no woman to only women, in embedding units; negative when the
     text is biased, 0 without linear association."""
     low: float
-    """Lower limit of the 95 % interval of the slope."""
+    """Lower limit of the 95 % interval of the slope, up to ``high``."""
     high: float
-    """Upper limit of the 95 % interval of the slope."""
     intercept: float
     """Bias score of a subject without women, in embedding units."""
     r2: float
     """Share of the variance of the bias score that the labour market explains, from 0 to 1."""
     r2_low: float
-    """Lower limit of the 95 % interval of ``r2``."""
+    """Lower limit of the 95 % interval of ``r2``, up to ``r2_high``."""
     r2_high: float
-    """Upper limit of the 95 % interval of ``r2``."""
     p: float
     """Two-sided p-value of slope = 0: up to 0.05 just where the interval excludes 0."""
     n: int
@@ -136,11 +133,6 @@ def share_regression(bias_score_by_subject: Vector, share_women: Vector) -> Shar
         ``slope`` and ``r2`` are 0 without linear association. ``r2`` cannot be negative: its
         interval begins at 0 where r's includes 0.
 
-    Raises
-    ------
-    ShapeError, DataError, DegenerateDataError
-        As in `share_correlation`.
-
     References
     ----------
     MacKinnon and White, *Some heteroskedasticity-consistent covariance matrix estimators with
@@ -194,10 +186,8 @@ def rank_correlation_limits(value: float, draws: Double, n: int) -> tuple[float,
 
 
 def _as_subjects(bias_score_by_subject: Vector, share_women: Vector) -> tuple[Double, Double]:
-    bias_scores, shares = (
-        as_finite(bias_score_by_subject, "bias_score"),
-        as_finite(share_women, "share of women"),
-    )
+    bias_scores = as_finite(bias_score_by_subject, "bias_score")
+    shares = as_finite(share_women, "share of women")
     if bias_scores.shape != shares.shape:
         raise ShapeError(
             f"there are {len(bias_scores)} bias scores and {len(shares)} shares; needed the same"

@@ -47,7 +47,7 @@ def equivalence_p(
     ValueError
         If the margin is not positive.
     DegenerateDataError
-        If there is a single difference, or other number.
+        If there is a single difference.
 
     References
     ----------
@@ -71,9 +71,8 @@ def noninferiority_p(
 ) -> float:
     """Test whether a mean difference is certainly not below minus the margin.
 
-    The one-sided t test against ``mean <= -margin``, never below ``2^-n``; parameters, errors and
-    the roles of ``others`` and ``bounds`` are those of `equivalence_p`, which is the larger one of
-    two such tests.
+    The one-sided t test against ``mean <= -margin``, never below ``2^-n``; the parameters are those
+    of `equivalence_p`, which is the larger one of two such tests.
     """
     from scipy.stats import ttest_ind_from_stats
 

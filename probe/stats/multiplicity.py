@@ -25,11 +25,6 @@ def holm(p_values: Vector) -> Double:
     ndarray of shape (m,)
         Adjusted p-values, in the order given: reject those up to the level.
 
-    Raises
-    ------
-    DataError
-        If there is no p-value, or one is not between 0 and 1.
-
     References
     ----------
     Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Stat. 6 (1979).
@@ -55,11 +50,6 @@ def benjamini_hochberg(p_values: Vector) -> Double:
     -------
     ndarray of shape (m,)
         Adjusted p-values, in the order given: reject those up to the rate.
-
-    Raises
-    ------
-    DataError
-        If there is no p-value, or one is not between 0 and 1.
 
     References
     ----------

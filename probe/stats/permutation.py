@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from probe.arrays import Double, Indices
 from probe.stats.resampling import PERMUTATIONS, Resampling, chunks
-from probe.stats.subset_sums import (
-    count_as_far,
-    count_at_least,
-    n_subset_sums,
-    signed_sums,
-    subset_sums,
-)
 
 Alternative = Literal["greater", "less", "two-sided"]
 
@@ -27,6 +20,9 @@ MAX_SUMS = 2**18
 words, which have 9.1e9 splits."""
 MAX_LISTED = 100_000
 """Splits up to which any other p-value is exact: two sets of 9 words have 48,620."""
+
+_Halves: TypeAlias = Sequence[tuple[Double, Double]]
+"""Pairs of arrays; every sum of one number from each side of a pair is one to count."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +52,9 @@ def split_sums_p(
 
     The p-value is the share of splits of all scores into two sets of the same sizes whose
     difference of means is at least the observed one. All are counted, without being listed, if
-    half the scores have at most ``max_sums`` subset sums (see
-    `probe.stats.subset_sums`). Otherwise n random splits are drawn, as the rows of a
-    0/1 matrix that is multiplied by the scores, and ``p = (1 + hits) / (1 + n)``.
+    half the scores have at most ``max_sums`` subset sums: the sums of each half are sorted, and
+    for each sum of one half its partners in the other are found by bisection, the square root of
+    the work. Otherwise n random splits are drawn, and ``p = (1 + hits) / (1 + n)``.
 
     Parameters
     ----------
@@ -72,24 +68,19 @@ def split_sums_p(
         Number of permutations, if not all are counted, and their seed.
     max_sums : int, default=2**18
         Largest number of subset sums to hold for an exact test; 0 always draws.
-    seed : int, default=0
-        Seed of the random splits.
 
     Returns
     -------
     PermutationP
         1 means that no split is less extreme.
 
-    Raises
-    ------
-    ValueError
-        If an option is out of range.
-
     References
     ----------
-    Phipson and Smyth, *Permutation p-values should never be zero*, SAGMB 9 (2010), for the 1s.
+    Horowitz and Sahni, *Computing partitions with applications to the knapsack problem*, JACM 21
+    (1974), for halves; Phipson and Smyth, *Permutation p-values should never be zero*, SAGMB 9
+    (2010), for the 1s.
     """
-    check_alternative(alternative)
+    _check_alternative(alternative)
     centered = scores - scores.mean()  # then a split's sum says all: the others have its negative
     n = len(centered)
     if 2 * n_first > n:  # the same test with fewer subsets
@@ -99,10 +90,10 @@ def split_sums_p(
     observed = float(centered[:n_first].sum())
     bound = abs(observed) if alternative == "two-sided" else observed
     bound -= 1e-12 * float(np.abs(centered).sum())  # equal sums are equal although rounded
-    if n_subset_sums(n, n_first, enough=max_sums) <= max_sums:
-        count = count_as_far if alternative == "two-sided" else count_at_least
-        hits = count(subset_sums(centered, n_first), bound)
-        return exact_p(hits, math.comb(n, n_first))
+    if _n_subset_sums(n, n_first, enough=max_sums) <= max_sums:
+        count = _count_as_far if alternative == "two-sided" else _count_at_least
+        hits = count(_subset_sums(centered, n_first), bound)
+        return _exact_p(hits, math.comb(n, n_first))
     hits = 0
     for mask in random_splits(n, n_first, permutations.n, permutations.rng()):
         sums = mask @ centered
@@ -116,34 +107,17 @@ def sign_flip_p(
     permutations: Resampling = PERMUTATIONS,
     max_sums: int = MAX_SUMS,
 ) -> PermutationP:
-    """Test, two-sided, whether values lie symmetrically about 0.
+    """Test, two-sided, whether values, shape (n,), lie symmetrically about 0.
 
     The p-value is the share of the 2^n choices of signs whose sum is at least as far from 0 as
     the observed one: all counted if half the values have at most ``max_sums`` such sums (n <= 36
-    by default), as in `split_sums_p`, else drawn.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        One value for each thing whose sign is exchangeable.
-    permutations, max_sums
-        As in `split_sums_p`.
-
-    Returns
-    -------
-    PermutationP
-        The smallest possible value is ``2 / 2^n``: a single value always has 1.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of range.
+    by default), as in `split_sums_p`, else drawn. The smallest possible value is ``2 / 2^n``.
     """
     values = values[values != 0.0]  # flipping a zero changes nothing
     bound = abs(float(values.sum())) - 1e-12 * float(np.abs(values).sum())
     n = len(values)
     if 2 ** (n - n // 2) <= max_sums:
-        return exact_p(count_as_far(signed_sums(values), bound), 2**n)
+        return _exact_p(_count_as_far(_signed_sums(values), bound), 2**n)
     rng, hits = permutations.rng(), 0
     for size in chunks(permutations.n, n):
         signs = 2.0 * rng.integers(2, size=(size, n)) - 1.0
@@ -178,17 +152,8 @@ def splits_p(
         Numbers that ``figure`` needs in memory for one split.
     max_splits : int, default=100000
         Largest number of splits to list; 0 always draws.
-
-    Returns
-    -------
-    PermutationP
-
-    Raises
-    ------
-    ValueError
-        If an option is out of range.
     """
-    check_alternative(alternative)
+    _check_alternative(alternative)
     n = int(codes.max()) + 1
     first = (np.arange(n) < n_first).astype(np.float64)[None, :]
     sign = -1.0 if alternative == "less" else 1.0
@@ -210,7 +175,7 @@ def splits_p(
         else random_splits(n, n_first, permutations.n, permutations.rng(), n_cells=n_cells)
     )
     hits = sum(int((of_splits(mask) >= bound).sum()) for mask in masks)
-    return exact_p(hits, n_splits) if is_exact else sampled_p(hits, permutations.n)
+    return _exact_p(hits, n_splits) if is_exact else sampled_p(hits, permutations.n)
 
 
 def random_splits(
@@ -228,12 +193,6 @@ def random_splits(
         yield rng.permuted(mask, axis=1, out=mask)
 
 
-def exact_p(hits: int, n_splits: int) -> PermutationP:
-    """Return the p-value of a test that has counted every split."""
-    p = hits / n_splits
-    return PermutationP(value=p, low=p, high=p, n_splits=n_splits, is_exact=True)
-
-
 def sampled_p(hits: int, n_permutations: int) -> PermutationP:
     """Return the p-value of a test that has drawn splits, with its Clopper-Pearson interval."""
     from scipy.stats import binomtest
@@ -248,8 +207,13 @@ def sampled_p(hits: int, n_permutations: int) -> PermutationP:
     )
 
 
-def check_alternative(alternative: str) -> None:
-    """Refuse an unknown alternative."""
+def _exact_p(hits: int, n_splits: int) -> PermutationP:
+    """P-value of a test that has counted every split."""
+    p = hits / n_splits
+    return PermutationP(value=p, low=p, high=p, n_splits=n_splits, is_exact=True)
+
+
+def _check_alternative(alternative: str) -> None:
     if alternative not in get_args(Alternative):
         raise ValueError(
             f"alternative is {alternative!r}; needed one of {', '.join(get_args(Alternative))}"
@@ -264,3 +228,57 @@ def _all_splits(n: int, n_first: int, n_cells: int) -> Iterator[Double]:
         np.put_along_axis(mask, chosen[start : start + size], 1.0, axis=1)
         start += size
         yield mask
+
+
+def _n_subset_sums(n: int, size: int, *, enough: int) -> int:
+    """Count the subsets, up to a size, of the larger half of n values; stop at more than enough."""
+    half, found = n - n // 2, 0
+    for chosen in range(min(half, size) + 1):
+        found += math.comb(half, chosen)
+        if found > enough:
+            break
+    return found
+
+
+def _subset_sums(values: Double, size: int) -> _Halves:
+    """Form the sums of all subsets of exactly ``size`` values."""
+    half = len(values) // 2
+    left, right = (_sums_by_size(part, size) for part in (values[:half], values[half:]))
+    return list(zip(left, reversed(right), strict=True))
+
+
+def _signed_sums(values: Double) -> _Halves:
+    """Form the sums of all values with every choice of signs."""
+    half = len(values) // 2
+    sums = []
+    for part in (values[:half], values[half:]):
+        found = np.zeros(1)
+        for value in part:
+            found = np.concatenate([found - value, found + value])
+        sums.append(found)
+    return [(sums[0], sums[1])]
+
+
+def _count_at_least(halves: _Halves, bound: float) -> int:
+    """Count the sums that reach a bound."""
+    found = 0
+    for left, right in halves:
+        needed = bound - np.sort(left)[::-1]  # ascending: bisection then stays in the cache
+        found += len(left) * len(right) - int(np.searchsorted(np.sort(right), needed).sum())
+    return found
+
+
+def _count_as_far(halves: _Halves, bound: float) -> int:
+    """Count the sums that are at least ``bound`` away from 0, on either side."""
+    if bound <= 0.0:
+        return sum(len(left) * len(right) for left, right in halves)
+    negated = [(-left, -right) for left, right in halves]
+    return _count_at_least(halves, bound) + _count_at_least(negated, bound)
+
+
+def _sums_by_size(values: Double, max_size: int) -> list[Double]:
+    sums = [np.zeros(1), *(np.empty(0) for _ in range(max_size))]
+    for value in values:
+        grown = (np.concatenate([sums[k], sums[k - 1] + value]) for k in range(1, max_size + 1))
+        sums = [sums[0], *grown]
+    return sums

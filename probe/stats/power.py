@@ -56,11 +56,6 @@ def images_needed(difference: float) -> int:
 
     The smallest n from which on the exact two-sided binomial test of 1/2 (each tail at half of
     the level) rejects with probability 0.8 if the true share is ``1/2 + difference``.
-
-    Raises
-    ------
-    ValueError
-        If no share can differ by this much, or more than `MOST` images are needed.
     """
     from scipy.stats import binom, norm
 
@@ -87,25 +82,6 @@ def subjects_needed(difference: float, *, n_images: int, spread: float) -> int:
     By the paired t test over subjects, whose differences have the variance
     ``spread^2 + 2 / (4 n_images)``: that of ``|p - 1/2|`` of one subject far from fair, which is no
     smaller than near it, twice.
-
-    Parameters
-    ----------
-    difference : float
-        Mean difference of MAD that is to be detected.
-    n_images : int
-        Images of each subject, of each model.
-    spread : float
-        Standard deviation over subjects of the true differences; 0 if all change alike.
-
-    Returns
-    -------
-    int
-        At least 2.
-
-    Raises
-    ------
-    ValueError
-        If more than `MOST` subjects are needed.
     """
     from scipy.stats import nct, t
 

@@ -11,7 +11,7 @@ from probe.arrays import Counts, Double
 from probe.errors import DataError, OptionError
 
 FAIR, UNFAIR, OPEN = "within", "outside", "open"
-"""The share is within the band; it is outside; the pictures do not say."""
+"""The share is within the band; it is outside; the images do not say."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SequentialAudit:
     """State of a sequential audit of one share."""
 
     n: int
-    """Pictures that show a value."""
+    """Images that show a value."""
     n_hits: int
     value: float
     """Share of the hits; biased a little by the stopping, its interval is not."""
@@ -51,21 +51,15 @@ class SequentialAudit:
 
     @classmethod
     def start(cls) -> SequentialAudit:
-        """Return the state before the first picture."""
+        """Return the state before the first image."""
         return cls(0, 0, 0.5, 0.0, 1.0, OPEN)
 
     def continued(
         self, n_hits: int, n: int, band: Band, *, confidence: float = 0.95
     ) -> SequentialAudit:
-        """Add pictures: all intervals of one sequence hold together, so their intersection does.
+        """Add the hits among n new images that show a value.
 
-        Parameters
-        ----------
-        n_hits, n : int
-            Hits and pictures that show a value, of the new pictures alone.
-        band : Band
-        confidence : float, default=0.95
-            As for `confidence_sequence`; the same at every step.
+        All intervals of one sequence hold together, and so does their intersection.
         """
         hits, total = self.n_hits + n_hits, self.n + n
         limits = confidence_sequence(np.array(hits), np.array(total), confidence=confidence)
@@ -77,9 +71,9 @@ class SequentialAudit:
 def confidence_sequence(
     hits: Counts, n: Counts, *, confidence: float = 0.95
 ) -> tuple[Double, Double]:
-    """Bound a share at all numbers of pictures at once, so that one may stop at any time.
+    """Bound a share at all numbers of images at once, so that one may stop at any time.
 
-    After k hits in n pictures, the shares p whose mixture martingale
+    After k hits in n images, the shares p whose mixture martingale
 
     ``M_n(p) = B(1/2 + k, 1/2 + n - k) / (B(1/2, 1/2) p^k (1 - p)^(n - k))``
 
@@ -90,14 +84,14 @@ def confidence_sequence(
     Parameters
     ----------
     hits, n : ndarray of int, of the same shape
-        Hits among the first n pictures.
+        Hits among the first n images.
     confidence : float, default=0.95
         Probability that all intervals of one sequence hold the share.
 
     Returns
     -------
     low, high : ndarray of the same shape
-        From 0 to 1; without a picture, 0 and 1.
+        From 0 to 1; without an image, 0 and 1.
 
     Raises
     ------
@@ -118,7 +112,7 @@ def confidence_sequence(
         raise ValueError(f"confidence is {confidence}; needed a number between 0 and 1")
     k, total = np.broadcast_arrays(np.asarray(hits, dtype=np.float64), np.asarray(n, np.float64))
     if (k < 0).any() or (k > total).any():
-        raise DataError("there are more hits than pictures, or fewer than none; needed 0 <= k <= n")
+        raise DataError("there are more hits than images, or fewer than none; needed 0 <= k <= n")
     mixture = betaln(0.5 + k, 0.5 + total - k) - betaln(0.5, 0.5)
     bound = -math.log(1 - confidence)
 
@@ -127,17 +121,15 @@ def confidence_sequence(
         return np.asarray(mixture - xlogy(k, p) - xlog1py(total - k, -p) > bound)
 
     share = np.divide(k, total, out=np.full(k.shape, 0.5), where=total > 0)
-    # every step halves; of each pair the end outside is kept, so that rounding never narrows
-    outside, inside = np.zeros(k.shape), share.copy()
-    top_outside, top_inside = np.ones(k.shape), share.copy()
-    for _ in range(50):
-        middle = (outside + inside) / 2
-        out = is_out(middle)
-        outside, inside = np.where(out, middle, outside), np.where(out, inside, middle)
-        middle = (top_outside + top_inside) / 2
-        out = is_out(middle)
-        top_outside = np.where(out, middle, top_outside)
-        top_inside = np.where(out, top_inside, middle)
-    low = np.where((k == 0) | (total == 0), 0.0, outside)
-    high = np.where((k == total) | (total == 0), 1.0, top_outside)
+
+    def limit(outside: Double) -> Double:
+        inside = share
+        for _ in range(50):  # of each pair the one outside is kept, so that rounding never narrows
+            middle = (outside + inside) / 2
+            out = is_out(middle)
+            outside, inside = np.where(out, middle, outside), np.where(out, inside, middle)
+        return outside
+
+    low = np.where((k == 0) | (total == 0), 0.0, limit(np.zeros(k.shape)))
+    high = np.where((k == total) | (total == 0), 1.0, limit(np.ones(k.shape)))
     return low, high

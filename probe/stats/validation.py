@@ -10,13 +10,7 @@ from probe.errors import DataError, DegenerateDataError, ShapeError
 
 
 def as_finite(values: npt.ArrayLike, name: str) -> Double:
-    """Return finite values of one dimension in double precision.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the values have another dimension, or some are not finite.
-    """
+    """Return finite values of one dimension in double precision, or refuse them."""
     found: Double = np.asarray(values, dtype=np.float64)
     if found.ndim != 1:
         raise ShapeError(f"{name} needs one dimension, got shape {found.shape}")
@@ -32,15 +26,7 @@ def is_constant(values: Vector) -> bool:
 
 
 def cluster_sums(values: Double | Mask, clusters: npt.ArrayLike | None) -> tuple[Double, Double]:
-    """Return sum and number of the values of each cluster; each row is one without clusters.
-
-    Raises
-    ------
-    DataError
-        If there is no row, or not one cluster a row.
-    DegenerateDataError
-        If all rows are of one cluster.
-    """
+    """Return sum and number of the values of each cluster; each row is one without clusters."""
     if not len(values):
         raise DataError("there are no rows; needed at least 2")
     if clusters is None:
@@ -68,5 +54,4 @@ def ratio_spread(sums: Double, sizes: Double, mean: Double | float) -> Double:
     divided by sqrt(G), it is the standard error of the mean.
     """
     moved = (sums - mean * sizes) / sizes.mean(axis=-1, keepdims=True)
-    found: Double = np.sqrt((moved**2).sum(axis=-1) / (sums.shape[-1] - 1))
-    return found
+    return np.asarray(np.sqrt((moved**2).sum(axis=-1) / (sums.shape[-1] - 1)))
