@@ -1,7 +1,8 @@
-"""Prompts of known kind, built from templates and words of a TOML file, to test the gate."""
+"""Prompts of known kind, built from shipped templates and words, to train and to test the gate."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +10,20 @@ from typing import Any
 
 import pandas as pd
 
-from probe.io.toml_tables import TomlTable
 from probe.text.prompts import PromptSet
 from probe.text.templates import fill, slots_of
 
 _FOLDER = Path(__file__).parent.parent / "data" / "gate"
 CHALLENGE = _FOLDER / "challenge.toml"
-"""Prompts to test a gate on; nothing is fitted to them."""
-FRESH = _FOLDER / "fresh.toml"
-"""A second such file, written after lessons and settings were chosen, but before the word
-lists; see `CHALLENGES`."""
-BLIND = _FOLDER / "blind.toml"
-"""A third, by an author who knew neither the gate nor the lists nor the other files."""
-CHALLENGES = {"seen": CHALLENGE, "fresh": FRESH, "blind": BLIND}
-"""By what the builders of the gate knew: the first was looked at while lessons and settings were
-chosen, the second while the word lists were, so that scores on both are too good; the last was
-evaluated when both were final."""
+CHALLENGES = {
+    "seen": CHALLENGE,
+    "fresh": _FOLDER / "fresh.toml",
+    "blind": _FOLDER / "blind.toml",
+}
+"""Prompts to test a gate on, by what its builders knew; nothing is fitted to them. They looked at
+the first while they chose lessons and settings, and at the second while they wrote the word lists,
+so that scores on both are too good. The author of the last knew neither the gate nor the lists nor
+the other files, and it was evaluated when both were final."""
 LESSONS = _FOLDER / "lessons.toml"
 """Prompts that a gate is trained on, in addition to those of the lexicon."""
 
@@ -51,7 +50,6 @@ class PromptTemplates:
     the words of that gender.
     """
 
-    path: Path
     words: Mapping[str, Mapping[str, Sequence[str]]]
     """By gender, or ``any``, then by slot."""
     categories: Sequence[Mapping[str, Any]]
@@ -60,30 +58,9 @@ class PromptTemplates:
 
     @classmethod
     def load(cls, path: Path = CHALLENGE) -> PromptTemplates:
-        """Read and check a file.
-
-        Raises
-        ------
-        DataError
-            If it cannot be read, a kind is unknown, or a slot has no words.
-        """
-        file = TomlTable.read(path, "prompt templates")
-        words, levels = file.data.get("words", {}), file.data.get("level", [])
-        found = cls(path, words, file.data.get("category", []), levels)
-        for category in file.tables("category"):
-            category.string("name")
-            for wording in category.tables("prompts"):
-                kind, templates = wording.one_of("kind", KINDS), wording.strings("templates")
-                for gender in _genders(kind):
-                    known = {"subject", "other", *found._words(gender)}
-                    for slot in (slot for text in templates for slot in slots_of(text)):
-                        if slot not in known:
-                            raise wording.wrong(
-                                "templates",
-                                f"has the slot {slot!r}",
-                                f"words for it in [words.{gender}]",
-                            )
-        return found
+        """Read one of the shipped files."""
+        data = tomllib.loads(path.read_text("utf-8"))
+        return cls(data["words"], data["category"], data.get("level", []))
 
     def prompts(self, subjects: Subjects, *, split: str, every: int = 1) -> pd.DataFrame:
         """Build the distinct prompts of all categories.
@@ -104,20 +81,16 @@ class PromptTemplates:
         """
         rows = []
         for category in self.categories:
+            name, is_hard = category["name"], category.get("hard", False)
             of = category.get("subjects", split)
             for wording in category["prompts"]:
-                for side in _genders(wording["kind"]):
-                    for turn, template in enumerate(wording["templates"]):
-                        for subject, prompt in self._filled(
-                            template, side, subjects.get(of, ()), turn, every
-                        ):
-                            rows.append(
-                                (
-                                    *(prompt, category["name"], category.get("hard", False)),
-                                    *(wording["kind"], side if side in GENDERS else ""),
-                                    *(subject, of, template),
-                                )
-                            )
+                kind, templates = wording["kind"], wording["templates"]
+                for gender in GENDERS if kind == "explicit" else ("",):
+                    for turn, template in enumerate(templates):
+                        chosen = self._filled(template, gender, subjects.get(of, ()), turn, every)
+                        for subject, prompt in chosen:
+                            row = (prompt, name, is_hard, kind, gender, subject, of, template)
+                            rows.append(row)
         table = pd.DataFrame(rows, columns=list(COLUMNS))
         return table.drop_duplicates("prompt", ignore_index=True)
 
@@ -139,30 +112,24 @@ class PromptTemplates:
         ]
         return pd.DataFrame(rows, columns=list(LEVEL_COLUMNS))
 
-    def _words(self, side: str) -> dict[str, Sequence[str]]:
-        return {**self.words.get("any", {}), **self.words.get(side, {})}
-
     def _filled(
-        self, template: str, side: str, subjects: Sequence[str], turn: int, every: int
+        self, template: str, gender: str, subjects: Sequence[str], turn: int, every: int
     ) -> Iterator[tuple[str, str]]:
         """Yield (subject, prompt); the subject is empty where the template has none."""
-        words, slots = self._words(side), slots_of(template)
+        words = {**self.words.get("any", {}), **self.words.get(gender, {})}
+        slots = slots_of(template)
+        others = [slot for slot in slots if slot not in ("subject", "other")]
 
-        def taken(at: int, but: tuple[str, ...]) -> dict[str, str]:
-            return {
-                slot: words[slot][(at + _STEP * turn) % len(words[slot])]
-                for slot in slots
-                if slot not in but
-            }
+        def in_turn(at: int) -> dict[str, str]:
+            return {slot: words[slot][(at + _STEP * turn) % len(words[slot])] for slot in others}
 
         if "subject" in slots:
             for at in range(turn % every, len(subjects), every):
-                chosen = taken(at, but=("subject", "other"))
-                chosen["other"] = subjects[(at + 1 + turn) % len(subjects)]
-                yield subjects[at], fill(template, subject=subjects[at], **chosen)
+                other = subjects[(at + 1 + turn) % len(subjects)]
+                yield subjects[at], fill(template, **in_turn(at), subject=subjects[at], other=other)
         elif slots:
             for at, word in enumerate(words[slots[0]]):
-                yield "", fill(template, **{**taken(at, but=()), slots[0]: word})
+                yield "", fill(template, **in_turn(at) | {slots[0]: word})
         else:
             yield "", template
 
@@ -174,7 +141,3 @@ def subjects_by_split(prompts: PromptSet) -> dict[str, list[str]]:
         split: table.loc[table["split"] == split, "subject"].unique().tolist()
         for split in ("trained", "held_out")
     }
-
-
-def _genders(kind: str) -> tuple[str, ...]:
-    return GENDERS if kind == "explicit" else ("any",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,18 +50,9 @@ class PromptFile:
 
         A column with the name of another column of a prompt set is renamed ``NAME_in_file``.
         """
-        others = {name: f"{name}_in_file" for name in COLUMNS[1:]}
-        table = self.table.rename(columns=others)
-        return PromptSet(
-            table.assign(
-                group="given",
-                subject=table["prompt"],
-                template="",
-                pair=-1,
-                split="",
-                share_women=float("nan"),
-            )
-        )
+        table = self.table.rename(columns={name: f"{name}_in_file" for name in COLUMNS[1:]})
+        given = {"template": "", "pair": -1, "split": "", "share_women": float("nan")}
+        return PromptSet(table.assign(group="given", subject=table["prompt"], **given))
 
     def summary(self) -> str:
         """One line: number of prompts, source, and rows left out."""
@@ -99,71 +91,72 @@ def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
     ValueError
         If the file is of another kind, or a column is named of a file without columns.
     """
-    import pyarrow as pa
+    import pandas as pd
 
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise OptionError(
-            f"{path.name} is no file of prompts; needed one that ends in {', '.join(SUFFIXES)}"
-        )
-    if suffix == ".txt" and column is not None:
-        raise OptionError(f"column is {column!r}, but {path.name} has no columns; leave it out")
+    check_column(path, column, what="prompts")
     found = Records.read(path)
     index = found.column(column, known=PROMPT_NAMES, what="the prompts")
-    order = [index, *(i for i in range(len(found.columns)) if i != index)]
-    names = [_RENAMED if (name := found.columns[i]) == "prompt" else name for i in order]
-    columns: list[list[str | None]] = [[] for _ in order]
-    seen: set[str] = set()
+    rows: dict[str, Sequence[Any]] = {}
     n_empty = n_duplicates = 0
     for place, values in found.rows:
-        prompt = values[index]
-        if prompt is None or (isinstance(prompt, str) and not prompt.strip()):
+        prompt = checked_prompt(values[index], path, place)
+        if prompt is None:
             n_empty += 1
-            continue
-        try:
-            check_prompt(prompt)
-        except DataError as error:
-            raise DataError(f"{path}, {place}: {error}") from error
-        if prompt in seen:
+        elif prompt in rows:
             n_duplicates += 1
-            continue
-        seen.add(prompt)
-        for column_values, i in zip(columns, order, strict=True):
-            column_values.append(_as_text(values[i]))
-    if not seen:
+        else:
+            rows[prompt] = values
+    if not rows:
         raise DataError(f"{path} holds no prompt; needed at least one")
-    arrays = [pa.array(values, pa.string()) for values in columns]
-    table = pa.table([arrays[0], *map(_typed, arrays[1:])], names=["prompt", *names[1:]])
+    attributes = {
+        _RENAMED if name == "prompt" else name: _typed([values[i] for values in rows.values()])
+        for i, name in enumerate(found.columns)
+        if i != index
+    }
     return PromptFile(
-        table.to_pandas(),
+        pd.DataFrame({"prompt": list(rows), **attributes}),
         source=path.name,
-        column="" if suffix == ".txt" else found.columns[index],
+        column="" if path.suffix.lower() == ".txt" else found.columns[index],
         n_empty=n_empty,
         n_duplicates=n_duplicates,
     )
 
 
-def _as_text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+def check_column(path: Path, column: str | None, *, what: str) -> None:
+    """Refuse a file of a kind that is not read, and a column of a list."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise OptionError(
+            f"{path.name} is no file of {what}; needed one that ends in {', '.join(SUFFIXES)}"
+        )
+    if path.suffix.lower() == ".txt" and column is not None:
+        raise OptionError(f"column is {column!r}, but {path.name} has no columns; leave it out")
 
 
-def _typed(column: Any) -> Any:
-    """Convert a text column to numbers if all its values are, without leading zeros."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def checked_prompt(value: object, path: Path, place: str) -> str | None:
+    """Check a prompt of a file; None if it is empty."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        check_prompt(value)
+    except DataError as error:
+        raise DataError(f"{path}, {place}: {error}") from error
+    return str(value)
 
-    filled = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-    if (
-        filled.null_count == len(filled)
-        or pc.any(pc.match_substring_regex(filled, r"^[+-]?0\d")).as_py()
-    ):
+
+def _typed(values: list[Any]) -> pd.Series[Any]:
+    """A column of numbers if all values are, without leading zeros; else of text."""
+    import pandas as pd
+
+    is_text = [value is None or isinstance(value, str) for value in values]
+    texts = [
+        value if text else json.dumps(value, ensure_ascii=False, default=str)
+        for value, text in zip(values, is_text, strict=True)
+    ]
+    column = pd.Series(texts, dtype=object)
+    is_empty = column.isna() | (column == "")
+    numbers = pd.to_numeric(column.mask(is_empty), errors="coerce")
+    is_code = column.str.match(r"[+-]?0\d", na=False)
+    if is_empty.all() or is_code.any() or numbers[~is_empty].isna().any():
         return column
-    for kind in (pa.int64(), pa.float64()):
-        try:
-            return filled.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-    return column
+    return numbers

@@ -2,9 +2,8 @@ import re
 
 import pytest
 
-from probe.errors import DataError
 from probe.text.challenge_prompts import (
-    CHALLENGE,
+    CHALLENGES,
     KINDS,
     LESSONS,
     PromptTemplates,
@@ -18,7 +17,7 @@ SUBJECTS = subjects_by_split(PromptSet.build(Lexicon.load()))
 
 @pytest.fixture(scope="module")
 def challenge():
-    return PromptTemplates.load(CHALLENGE)
+    return PromptTemplates.load()
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +59,13 @@ def test_no_prompt_of_the_challenge_is_taught_and_no_held_out_occupation(challen
     assert set(taught["subject"]) <= {"", *SUBJECTS["trained"]}
 
 
+def test_every_slot_of_every_template_has_words():
+    for path in (*CHALLENGES.values(), LESSONS):
+        table = PromptTemplates.load(path).prompts(SUBJECTS, split="trained")
+        assert set(table["kind"]) == set(KINDS)
+        assert not table["prompt"].str.contains("[{}]").any()
+
+
 def test_every_category_and_kind_is_there_and_genders_are_equally_many(challenge):
     table = challenge.prompts(SUBJECTS, split="held_out")
     assert set(table["kind"]) == set(KINDS)
@@ -95,22 +101,3 @@ def test_levels_rise_and_come_in_pairs(challenge):
     for level in order[1:]:
         assert counts[level, "male"] == counts[level, "female"]
     assert set(table.loc[table["level"] == "none", "gender"]) == {""}
-
-
-def category(kind, template):
-    return f'[[category]]\nname="a"\n[[category.prompts]]\nkind="{kind}"\ntemplates=["{template}"]'
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (category("odd", "a {subject}"), "odd"),
-        (category("person", "a {x}"), "'x'"),
-        ("not toml", "TOML"),
-    ],
-)
-def test_a_wrong_file_says_what_is_wrong(tmp_path, text, said):
-    path = tmp_path / "wrong.toml"
-    path.write_text(text)
-    with pytest.raises(DataError, match=said):
-        PromptTemplates.load(path)

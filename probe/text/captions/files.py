@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from probe.errors import DataError, OptionError
+from probe.errors import DataError
 from probe.io.files import one_line
 from probe.io.lines import opened, read_json_lines, read_lines
 from probe.io.records import (
-    SUFFIXES,
     Records,
     choose_column,
     is_text_type,
     parquet_rows,
     reading_parquet,
 )
-from probe.text.prompt_files import PROMPT_NAMES
-from probe.text.prompts import check_prompt
+from probe.text.prompt_files import PROMPT_NAMES, check_column, checked_prompt
 
 Rows = Iterator[tuple[str, Any]]
 """Position of a caption in its file ("line 3"), and the caption."""
@@ -70,34 +68,19 @@ def open_captions(path: str | Path, *, column: str | None = None) -> CaptionFile
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    layout = _recognise(path) if column is None or suffix == ".txt" else None
-    if layout is None and suffix not in SUFFIXES:
-        raise OptionError(
-            f"{path.name} is no file of captions; needed one that ends in {', '.join(SUFFIXES)}, "
-            "or one of Flickr, COCO or OpenImages"
-        )
-    if suffix == ".txt" and column is not None:
-        raise OptionError(f"column is {column!r}, but {path.name} has no columns; leave it out")
+    layout = _recognise(path) if column is None else None
     if layout is not None:
         rows, column = layout.rows(path), ""
-    elif suffix == ".parquet":
-        rows, column = _parquet(path, column)
     else:
-        rows, column = _table(path, column)
-    name = layout.name if layout else ""
-    return CaptionFile(path, column, name, _count_rows(path), _checked(path, rows))
-
-
-def _checked(path: Path, rows: Rows) -> Iterator[str | None]:
-    for place, caption in rows:
-        if caption is None or (isinstance(caption, str) and not caption.strip()):
-            yield None
-            continue
-        try:
-            check_prompt(caption)
-        except DataError as error:
-            raise DataError(f"{path}, {place}: {error}") from error
-        yield str(caption)
+        check_column(path, column, what="captions")
+        rows, column = (_parquet if suffix == ".parquet" else _table)(path, column)
+    return CaptionFile(
+        path,
+        column,
+        layout=layout.name if layout else "",
+        n_rows=_count_rows(path),
+        captions=(checked_prompt(caption, path, place) for place, caption in rows),
+    )
 
 
 def _count_rows(path: Path) -> int:
