@@ -90,7 +90,7 @@ def runs(runs: tuple[Path, ...], n_bootstrap: int, seed: int, as_json: bool) -> 
     Paired differences of MAD for each pair of runs, with intervals, p-values and Holm's
     adjustment over all of them. Subjects that are missing in a run are left out, and named.
     """
-    from figures.text.comparison import runs_table
+    from figures.text.tables import runs_table
     from probe.run.compare.runs import compare_runs
 
     found = compare_runs(runs, resampling=Resampling(n_bootstrap, seed))

@@ -193,7 +193,7 @@ def _evaluate(
 ) -> tuple[str, Options]:
     """Return the text for people, and the data of ``--json``."""
     from figures.text.audit import audit_table
-    from figures.text.evaluation import evaluation_table
+    from figures.text.tables import evaluation_table
 
     if run is None:
         found = audit(source, settings, device).to_json()

@@ -214,7 +214,7 @@ def run_all(run: Path, device: str, as_json: bool, **options: Any) -> None:
     """Do every stage that is not up to date, and say why for each."""
     from figures.drawing import draw
     from figures.report import render_report
-    from figures.text.summaries import summary_of
+    from figures.text.tables import summary_of
 
     training = {name: options.pop(name) for name in ("objective", "n_examples")}
     images = {"n_images": options.pop("n_images")}

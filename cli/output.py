@@ -33,7 +33,7 @@ def echo_outcome(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         echo_json(outcome.to_json())
         return
-    from figures.text.summaries import summary_of
+    from figures.text.tables import summary_of
 
     click.echo(outcome.line())
     if summary := summary_of(outcome.stage, outcome.result):

@@ -51,7 +51,7 @@ def publish(run: Path, folder: Path, as_json: bool) -> None:
     type=FOLDER,
     help="Write the card here. In a file that exists, the text between the lines "
     "<!-- moesd-probe:begin --> and <!-- moesd-probe:end --> is replaced, and our results in its "
-    "model-index.",
+    "model-index; comments in its front matter are lost.",
 )
 @json_option
 def card(run: Path, out: Path | None, as_json: bool) -> None:

@@ -9,23 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from probe.io.artifacts import Provenance, hash_parts, read_json, read_table
+from figures.sources import RunFiles
+from probe.io.artifacts import Provenance, hash_parts, read_provenance
 from probe.run.config import Config
 from probe.run.evaluation import evaluators
-from probe.run.files import FAIRNESS, QUALITY, SHARES
 from probe.run.folder import Run, lexicon_line
 from probe.run.studies.intersections import Intersections
 from probe.text.checkpoints import model_revision
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluator:
-    """A model that labelled or scored the images."""
-
-    name: str
-    revision: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,28 +35,29 @@ class Evidence:
     """One row a side, subject and value of the attribute that fairness is about."""
     intersections: dict[str, Any] | None
     """What the study found, if it used these images."""
-    classifier: Evaluator
-    clip: Evaluator
+    classifier: dict[str, str]
+    """Name and revision of the model that labelled the images."""
+    clip: dict[str, str]
+    """Name and revision of the model that scored them."""
 
     @classmethod
     def gather(cls, folder: Path) -> Evidence:
         """Read a run folder that has been evaluated."""
-        run = Run(folder, Config.read(folder))
-        quality, made = read_json(run.folder / QUALITY, kind="quality")
-        shares, _ = read_table(run.folder / SHARES, kind="shares")
+        run, files = Run(folder, Config.read(folder)), RunFiles(folder)
+        quality, shares = files.json("quality"), files.table("shares")
         study, config = Intersections(), run.config.evaluate
         is_current = study.stale(run) is None
+        clip = evaluators.clip_folder(run)
+        classifier = evaluators.classifier_folder(run)
         return cls(
             run=run,
             quality=quality,
-            made=made,
-            fairness=read_table(run.folder / FAIRNESS, kind="fairness")[0],
+            made=read_provenance(files.path("quality")),
+            fairness=files.table("fairness"),
             counts=shares[shares["attribute"] == quality["attribute"]],
             intersections=study.result(run).figures if is_current else None,
-            classifier=_evaluator(
-                config.classifier, evaluators.classifier_folder(run), "classifier"
-            ),
-            clip=_evaluator(config.clip, evaluators.clip_folder(run), "CLIP"),
+            classifier=_evaluator(config.classifier, classifier, "classifier"),
+            clip=_evaluator(config.clip, clip, "CLIP"),
         )
 
     @property
@@ -83,7 +76,7 @@ class Evidence:
         return hash_parts("prompt set", lexicon_line(self.run.lexicon))
 
     def size(self, split: str) -> tuple[int, int]:
-        """Occupations of a split, and pictures of them by each model."""
+        """Occupations of a split, and images of them by each model."""
         row = self.fairness[self.fairness["split"] == split].iloc[0]
         return int(row["n_subjects"]), int(row["n_images"])
 
@@ -99,6 +92,6 @@ def hub_id(name: str) -> str | None:
     return name if is_one else None
 
 
-def _evaluator(chosen: str, folder: Path, what: str) -> Evaluator:
+def _evaluator(chosen: str, folder: Path, what: str) -> dict[str, str]:
     name = public_name(chosen) if chosen else f"the model's own {what}"
-    return Evaluator(name, model_revision(folder))
+    return {"name": name, "revision": model_revision(folder)}

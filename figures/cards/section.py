@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+import html
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from figures.cards.evidence import Evidence, public_name
-from figures.cards.markdown import Markdown, render
-from figures.text.evaluation import failure_rows, split_blocks
-from figures.text.limits import limits
-from figures.text.sentences import classifier_error, equivalence, finding, missing_faces
+from figures.text.sentences import classifier_error, equivalence, finding, limits, missing_faces
+from figures.text.tables import failure_rows, rate, sizes, split_blocks
 from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
 from probe.run.evaluation.measurement import SIDES
+from probe.stats.notation import interval, number, p_value
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 BEGIN, END = "<!-- moesd-probe:begin -->", "<!-- moesd-probe:end -->"
 """Lines around the section; the text between them is replaced by the next one."""
+
+_MARKUP = re.compile(r"([\\`*_\[\]|~#])")
+
+
+class Markdown(str):
+    """Text that is Markdown already, and is not escaped again."""
+
+
+def plain(text: str) -> str:
+    """Escape text on one line, so that it is neither Markdown, nor HTML, nor a table's edge."""
+    return _MARKUP.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def render(name: str, /, **values: Any) -> Markdown:
+    """Fill a template of this package; all text is escaped unless it is `Markdown`."""
+    return Markdown(_environment().get_template(name).render(**values))
 
 
 def bias_section(evidence: Evidence) -> Markdown:
@@ -81,3 +103,24 @@ def _occupations(evidence: Evidence) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("figures.cards"),
+        finalize=lambda value: value if isinstance(value, Markdown) else plain(str(value)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for write in (interval, number, p_value, rate):
+        environment.filters[write.__name__] = _markdown(write)
+    environment.filters |= {"sizes": sizes, "code": Markdown}
+    return environment
+
+
+def _markdown(write: Callable[..., str]) -> Callable[..., Markdown]:
+    return lambda *args, **options: Markdown(write(*args, **options))

@@ -10,14 +10,13 @@ from figures.gate import GATES, ROUTES
 from figures.registry import OTHER, all_figures
 from figures.report.data import page_data
 from figures.report.optional import intersections, methods, missing_sections
-from figures.report.pictures import drawn_picture, image_pairs
-from figures.report.shares import subject_shares
+from figures.report.pictures import drawn_figure, image_pairs
 from figures.sources import SOURCES, RunFiles
-from figures.text.evaluation import failure_rows, split_blocks
-from figures.text.limits import limits
-from figures.text.sentences import classifier_error, equivalence, finding, missing_faces
+from figures.text.sentences import classifier_error, equivalence, finding, limits, missing_faces
+from figures.text.tables import failure_rows, split_blocks
 from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
 from probe.io.artifacts import hash_file, read_provenance
+from probe.run.files import SIDES
 from probe.stats.proportion import binomial_interval
 
 if TYPE_CHECKING:
@@ -41,11 +40,6 @@ NAVIGATION = {
     "limits": "What cannot be concluded",
 }
 """Sections of the page in order; those without content are left out."""
-N_IMAGES = {
-    "base": "Images of neutral prompts, base",
-    "corrected": "Images of neutral prompts, corrected",
-    "per_subject": "Images an occupation",
-}
 
 
 def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
@@ -55,15 +49,13 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     present += [name for name in SOURCES if name not in present and files.has(name)]
     files.require(*present)
     quality, fit = files.json("quality"), files.json("fit")
-    gate, fairness = files.table("gate"), files.table("fairness")
+    gate, fairness, shares = (files.table(name) for name in ("gate", "fairness", "shares"))
     config = files.json("moesd")
-    route = ROUTES[config["kind"]]
     made = read_provenance(files.path("quality"))
-    shares = files.table("shares")
     values = shares.loc[shares["attribute"] == quality["attribute"], "value"]
-    n_subjects = int(fairness.loc[fairness["split"] == "all", "n_subjects"].max())
+    splits = split_blocks(quality, fairness)
     names = drawable(files)
-    pictures = {name: drawn_picture(files, name) for name in names}
+    shown = {name: drawn_figure(files, name) for name in names}
     pairs = image_pairs(files, n_pairs=n_pairs)
     places = {key: [n for n in names if figures[n].section == key] for key in NAVIGATION}
     optional = {
@@ -78,11 +70,12 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     }
     return {
         **optional,
+        **_gates(gate, ROUTES[config["kind"]]),
         "navigation": {key: title for key, title in NAVIGATION.items() if is_there.get(key, True)},
         "run": files.run.resolve().name,
         "made": made,
         "is_tinytown": made.model == "tinytown",
-        "finding": finding(quality, model=made.model, n_subjects=n_subjects),
+        "finding": finding(quality, model=made.model, n_subjects=splits[0]["n_subjects"]),
         "quality": quality,
         "classifier_error": classifier_error(quality),
         "equivalence": equivalence(quality),
@@ -91,50 +84,53 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "drift_measures": DRIFT,
         "fit": fit,
         "measures": measures_of(values.nunique()),
-        "splits": split_blocks(quality, fairness),
+        "splits": splits,
         "failures": failure_rows(quality),
-        "n_images": [
-            (text, quality["n_images"][key])
-            for key, text in N_IMAGES.items()
-            if key in quality["n_images"]
-        ],
-        "gates": _gates(gate),
         "config": config,
-        "mistakes": _mistakes(gate, route),
-        "n_mistakes": int((gate["route_truth"] != gate[route]).sum()),
-        "n_prompts": len(gate),
         "subject_shares": subject_shares(files),
-        "pictures": pictures,
+        "pictures": shown,
         "places": places,
         "pairs": pairs,
         "data": page_data(files, pairs=pairs),
         "files": [
-            (
-                source.path,
-                source.stage,
-                read_provenance(files.path(name)),
-                hash_file(files.path(name)),
-            )
-            for name, source in SOURCES.items()
-            if name in present
+            (SOURCES[name], read_provenance(files.path(name)), hash_file(files.path(name)))
+            for name in present
         ],
         "versions": versions(),
         "limits": limits(made.model, quality["attribute"], list(dict.fromkeys(values))),
     }
 
 
-def _gates(gate: DataFrame) -> list[dict[str, Any]]:
-    """Share of prompts that each gate routes correctly, with its interval."""
-    right = {title: gate["route_truth"] == gate[column] for column, title in GATES.items()}
-    return [
-        {"title": title, **asdict(binomial_interval(int(rows.sum()), len(rows)))}
-        for title, rows in right.items()
-    ]
+def subject_shares(files: RunFiles) -> list[dict[str, Any]]:
+    """List occupations by labour share, with the share of the value in both sides' images.
+
+    Each has its ``subject``, ``split``, ``labour`` (NaN where it is unknown), and ``base`` and
+    ``moesd`` with ``value, low, high, n``.
+    """
+    quality, shares = files.json("quality"), files.table("shares")
+    chosen = (shares["attribute"] == quality["attribute"]) & (shares["value"] == quality["value"])
+    labour = files.table("subjects").set_index("subject")["share_women"]
+    shares = shares[chosen].drop(columns="value").rename(columns={"share": "value"})
+    shares = shares.assign(labour=shares["subject"].map(labour))
+    shares = shares.sort_values(["labour", "subject"]).set_index("side")
+    rows = []
+    for subject, own in shares.groupby("subject", sort=False):
+        sides = own[["value", "low", "high", "n"]].to_dict("index")
+        if len(sides) == len(SIDES):  # a side may show no face of a subject
+            known = {"split": own["split"].iloc[0], "labour": own["labour"].iloc[0]}
+            rows.append({"subject": subject, **known, **sides})
+    return rows
 
 
-def _mistakes(gate: DataFrame, route: str) -> list[dict[str, Any]]:
-    """List the prompts of largest bias score among those that the gate in use misclassifies."""
+def _gates(gate: DataFrame, route: str) -> dict[str, Any]:
+    """Share of prompts that each gate routes correctly, and errors of the one that is used."""
+    right = [gate["route_truth"] == gate[column] for column in GATES]
     wrong = gate[gate["route_truth"] != gate[route]]
     order = wrong["bias_score"].abs().sort_values(ascending=False, kind="stable").index[:N_MISTAKES]
     rows = wrong.loc[order, ["prompt", "bias_score", "route_truth", route]]
-    return [dict(row) for row in rows.rename(columns={route: "answer"}).to_dict("records")]
+    return {
+        "gates": [asdict(binomial_interval(int(rows.sum()), len(rows))) for rows in right],
+        "mistakes": rows.rename(columns={route: "answer"}).to_dict("records"),
+        "n_mistakes": len(wrong),
+        "n_prompts": len(gate),
+    }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from figures.sources import RunFiles
-from figures.text.comparison import METHOD_COLUMNS, winners
+from figures.text.tables import METHOD_COLUMNS, winners
 from probe.audit.intersections.cells import MIN_EXPECTED
 from probe.errors import ProbeError
 from probe.run.compare.measurement import ranked
@@ -19,28 +18,16 @@ from probe.run.evaluation.measurement import SIDES
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 Found = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class MissingSection:
-    """A section that the report does not have yet."""
-
-    title: str
-    why: str
-    commands: tuple[str, ...]
-    """Commands that add it, in order; RUN stands for the folder."""
 
 
 def intersections(files: RunFiles) -> Found | None:
     """Collect the shares of every combination of attributes; None if the study was not run.
 
-    Returns
-    -------
-    dict
-        ``parts``, one an intersection: its ``name``, ``rows`` of the reported cells, names of the
-        ``small`` ones, and by side ``worst`` and ``hidden``; ``harm`` by attribute; ``asked`` by
-        side, or None; ``is_current``, whether the study is of the images of this page.
+    ``is_current`` is whether the study is of the images of this page.
     """
     if not files.has("cells", "intersections"):
         return None
@@ -87,47 +74,38 @@ def _is_current(files: RunFiles) -> bool | None:
         return None
 
 
-def missing_sections(files: RunFiles, quality: Mapping[str, Any]) -> list[MissingSection]:
-    """List the sections that the report misses, with the commands that add them."""
-    shares = files.table("shares")
-    others = set(shares["attribute"]) - {SUBJECT_SEEN, quality["attribute"]}
-    evaluate, study = "moesd-probe evaluate RUN", "moesd-probe probe RUN --only intersections"
+def missing_sections(files: RunFiles, quality: Mapping[str, Any]) -> list[Found]:
+    """List the sections that the report misses: title, reason, and commands that add them."""
+    others = set(files.table("shares")["attribute"]) - {SUBJECT_SEEN, quality["attribute"]}
+    study = "moesd-probe probe RUN --only intersections"
     found = []
     if "frechet" not in quality["drift"]:
         why = f"images of fewer than {MIN_SUBJECTS} occupations are too few"
-        commands = ("moesd-probe embed RUN --lexicon FILE", "moesd-probe run RUN")
-        found.append(MissingSection("Drift of the images", why, commands))
-    if not files.has("cells", "intersections") and others:
-        found.append(
-            MissingSection("Intersections of attributes", "the study was not run", (study,))
-        )
-    elif not files.has("cells", "intersections"):
-        why = f"the classifier knows no attribute of people beside {quality['attribute']}"
-        commands = (f"{evaluate} --classifier FOLDER_OR_ID", study)
-        found.append(MissingSection("Intersections of attributes", why, commands))
+        commands = ["moesd-probe embed RUN --lexicon FILE", "moesd-probe run RUN"]
+        found.append({"title": "Drift of the images", "why": why, "commands": commands})
+    if not files.has("cells", "intersections"):
+        why, commands = "the study was not run", [study]
+        if not others:
+            why = f"the classifier knows no attribute of people beside {quality['attribute']}"
+            commands = ["moesd-probe evaluate RUN --classifier FOLDER_OR_ID", study]
+        found.append({"title": "Intersections of attributes", "why": why, "commands": commands})
     if not files.has("methods", "methods_found"):
-        compare = "moesd-probe compare methods RUN"
-        found.append(MissingSection("Other methods", "they were not compared", (compare,)))
+        why, commands = "they were not compared", ["moesd-probe compare methods RUN"]
+        found.append({"title": "Other methods", "why": why, "commands": commands})
     return found
 
 
-def _part(name: str, found: Mapping[str, Any], cells: Any) -> Found:
+def _part(name: str, found: Mapping[str, Any], cells: DataFrame) -> Found:
     """One intersection: base and corrected side by side."""
+    cells = cells.rename(columns={"share": "value"})
     base, new = (
-        cells[cells["side"] == side].drop_duplicates("cell").set_index("cell", drop=False)
-        for side in SIDES
+        cells[cells["side"] == side].drop_duplicates("cell").set_index("cell") for side in SIDES
     )
     is_small = base["is_small"] | new["is_small"]
+    sides = [of[["value", "low", "high"]].to_dict("index") for of in (base, new)]
     rows = [
-        {
-            "cell": cell,
-            "sides": [_share(of.loc[cell]) for of in (base, new)],
-            "fair": base.loc[cell, "fair"],
-            "change": new.loc[cell, "change"],
-            "p": new.loc[cell, "p_holm"],
-            "is_harmed": bool(new.loc[cell, "is_harmed"]),
-        }
-        for cell in base.index[~is_small]
+        row | {"cell": cell, "sides": [of[cell] for of in sides]}
+        for cell, row in new[~is_small].to_dict("index").items()
     ]
     return {
         "name": name.replace(" x ", " \N{MULTIPLICATION SIGN} "),
@@ -140,7 +118,3 @@ def _part(name: str, found: Mapping[str, Any], cells: Any) -> Found:
         },
         "hidden": {side: found[side]["hidden"] for side in SIDES},
     }
-
-
-def _share(row: Any) -> Found:
-    return {"value": row["share"], "low": row["low"], "high": row["high"]}

@@ -14,7 +14,7 @@ from figures.report.content import content
 from figures.report.data import safe_json
 from figures.report.pictures import N_PAIRS
 from figures.sources import RunFiles
-from figures.text.evaluation import rate, sizes
+from figures.text.tables import rate, sizes
 from probe.errors import ArtifactError
 from probe.stats.notation import interval, number, p_value, percent
 

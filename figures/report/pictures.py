@@ -1,11 +1,10 @@
-"""The pictures of the page, inside it: figures that were drawn, and pairs of images."""
+"""Images inside the page: figures that were drawn, and pairs of generated images."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from figures.images import load_image
 from figures.registry import all_figures
 from figures.sources import RunFiles
 from probe.errors import ArtifactError, StageError
+from probe.run.files import SIDES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,29 +29,8 @@ LARGEST_FIGURE = 250_000
 """Bytes above which a figure is of photographs, and loses what the eye does not see."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure as the page shows it."""
-
-    source: str
-    """A ``data:`` address with the whole image."""
-    width: int
-    """Width at which it is to be read, in CSS pixels."""
-    height: int
-    caption: str
-    alt: str
-
-
-def drawn_picture(files: RunFiles, name: str) -> Picture:
-    """Read a figure that has been drawn, and see that it shows the results of today.
-
-    Raises
-    ------
-    StageError
-        If it has not been drawn, or was drawn from other results.
-    ArtifactError
-        If it is not an image of ours.
-    """
+def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
+    """Read a figure that has been drawn, and check that it shows the results of today."""
     from PIL import Image
 
     entry = all_figures()[name]
@@ -69,51 +48,43 @@ def drawn_picture(files: RunFiles, name: str) -> Picture:
         ) from error
     if origin.get("made_from") != files.provenance("figure", *entry.reads).made_from:
         raise StageError(
-            f"{path} was drawn from other results than stand in the run; run `moesd-probe "
+            f"{path} was drawn from other results than are in the run; run `moesd-probe "
             f"visualize {files.run}` again"
         )
-    return Picture(
-        source=f"data:image/webp;base64,{content}",
-        width=round(width * 0.56),  # 200 dots an inch, shown at 112 an inch
-        height=round(height * 0.56),
-        caption=entry.caption,
-        alt=entry.alt,
-    )
+    return {
+        "source": f"data:image/webp;base64,{content}",
+        "width": round(width * 0.56),  # 200 dots an inch, shown at 112 an inch
+        "height": round(height * 0.56),
+        "caption": entry.caption,
+        "alt": entry.alt,
+    }
 
 
-def image_pairs(files: RunFiles, *, n_pairs: int = N_PAIRS[0]) -> list[dict[str, Any]]:
-    """Shrink the first pairs of images of each occupation, and say what is perceived in them.
+def image_pairs(files: RunFiles, *, n_pairs: int) -> list[dict[str, Any]]:
+    """Shrink the first pairs of images of each occupation, with what is perceived in them.
 
-    Returns
-    -------
-    list of dict
-        By occupation: ``subject``, ``split`` and ``pairs``; a pair has its ``seed`` and for each
-        side ``{"image", "perceived"}``. The seeds are the first ones: none is chosen.
+    Each occupation has its ``subject``, ``split`` and ``pairs``; a pair has its ``seed`` and for
+    each side ``{"image", "perceived"}``. The seeds are the first ones: none is selected.
     """
     attribute = str(files.json("quality")["attribute"])
     labels = files.table("labels")
-    labels = labels[labels["kind"] == "neutral"]
-    if attribute not in labels or n_pairs == 0:
-        return []
-    order = _subjects(files.table("subjects"), set(labels["subject"]))
-    found = []
-    for subject in order:
+    labels = labels[labels["kind"] == "neutral"].sort_values("file_name")
+    found: list[dict[str, Any]] = []
+    if n_pairs == 0:
+        return found
+    for subject in _subjects(files.table("subjects"), set(labels["subject"])):
         own = labels[labels["subject"] == subject]
-        sides = [own[own["side"] == side].set_index("file_name") for side in ("base", "moesd")]
-        names = sorted(set(sides[0].index) & set(sides[1].index))[:n_pairs]
-        pairs = [
-            {
-                "seed": int(sides[0].loc[name, "seed"]),
-                **{
-                    side: {
-                        "image": _thumbnail(load_image(files.run / "images" / side / name)),
-                        "perceived": str(rows.loc[name, attribute]),
-                    }
-                    for side, rows in zip(("base", "moesd"), sides, strict=True)
-                },
+        pairs = []
+        for name in own["file_name"].unique()[:n_pairs]:
+            rows = own[own["file_name"] == name].set_index("side")
+            sides = {
+                side: {
+                    "image": _thumbnail(load_image(files.run / "images" / side / name)),
+                    "perceived": str(rows.loc[side, attribute]),
+                }
+                for side in SIDES
             }
-            for name in names
-        ]
+            pairs.append({"seed": int(rows["seed"].iloc[0]), **sides})
         found.append({"subject": subject, "split": str(own["split"].iloc[0]), "pairs": pairs})
     return found
 

@@ -1,8 +1,44 @@
-"""Tables of text in columns, for the terminal."""
+"""Tables for the terminal, and the rows that report and model card share with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from figures.text.sentences import classifier_error, equivalence, missing_faces
+from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
+from probe.run.compare.measurement import ranked
+from probe.run.compare.methods import ORACLE
+from probe.run.evaluation.drift import MIN_SUBJECTS
+from probe.run.evaluation.measurement import SIDES
+from probe.run.registry import Result
+from probe.stats.notation import interval, number, over, p_value
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Found = Mapping[str, Any]
+
+METHOD_COLUMNS = (
+    ("mad", "MAD", 3),
+    ("mad_trained", "training", 3),
+    ("mad_held_out", "held out", 3),
+    ("explicit_adherence", "explicit adherence", 3),
+    ("subject_recognised", "recognised", 3),
+    ("non_person_changed", "objects changed", 3),
+    ("clip_score", "CLIP score", 1),
+    ("clip_like_for_like", "its change, same perceived gender", 2),
+    ("clip_of_captions", "its change over captions of all kinds", 2),
+    ("kid", "KID, CLIP features", 3),
+)
+"""Key of a method's figure, heading, decimals."""
+_SHORT = {"clip_like_for_like": "its change, same gender", "clip_of_captions": "all captions"}
+
+
+def summary_of(stage: str, result: Result) -> str:
+    """Summarise the result of a stage, in one line or several."""
+    write = {"evaluate": evaluation_table, "compare methods": methods_table}.get(stage)
+    return result.summary() if write is None else write(result.to_json())
 
 
 def aligned(rows: Sequence[Sequence[str]], *, n_left: int = 1) -> list[str]:
@@ -15,3 +51,158 @@ def aligned(rows: Sequence[Sequence[str]], *, n_left: int = 1) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def evaluation_table(quality: Found) -> str:
+    """Write fairness, side effects, failures and drift, each with its unit and n."""
+    sides = [quality[name] for name in SIDES.values()]
+    rows = [["95 % intervals", *SIDES.values(), "noise floor", "over"]]
+    for split, title in SPLITS:
+        if split == "all" or split in sides[0]:
+            found = [(side if split == "all" else side[split])["mad"] for side in sides]
+            name = "MAD" if split == "all" else f"MAD, {title.lower()}"
+            rows.append([name, *map(interval, found), number(found[0]["floor"]), sizes(found[0])])
+    for key, title in EFFECTS.items():
+        found = [side[key] for side in sides]
+        rows.append([title, *map(interval, found), "", sizes(found[0])])
+    change = quality["difference"]["mad"]
+    lines = aligned(rows, n_left=5)
+    lines.append(f"difference of MAD: {interval(change)}, {p_value(change['p'])}")
+    sentences = missing_faces(quality), classifier_error(quality), equivalence(quality)
+    lines += filter(None, sentences)
+    rows = [["failures of the correction, 0 is best", "rate", "over"]]
+    rows += [[f"{name}: {text}", rate(of), sizes(of)] for name, text, of in failure_rows(quality)]
+    return "\n".join([*lines, *aligned(rows, n_left=3), *_drift(quality["drift"])])
+
+
+def rate(found: Found) -> str:
+    """Write the rate of a failure, or that nothing could fail."""
+    return "nothing to count" if found.get("n") == 0 else interval(found)
+
+
+def failure_rows(quality: Found) -> list[tuple[str, str, Found]]:
+    """Name, meaning and rate of every failure that was measured."""
+    failures = quality["failures"]
+    return [(*text, failures[key]) for key, text in FAILURES.items() if key in failures]
+
+
+def split_blocks(quality: Found, fairness: DataFrame) -> list[dict[str, Any]]:
+    """List the fairness of both sides and their paired difference of MAD, by split.
+
+    A lexicon without held-out occupations has one split, all.
+    """
+    sides = quality["base"], quality["corrected"], quality["difference"]
+    blocks = []
+    for key, title in SPLITS:
+        if key != "all" and key not in quality["base"]:
+            continue
+        base, corrected, change = sides if key == "all" else (side[key] for side in sides)
+        known = [side.get("calibrated", {}) for side in sides]
+        known = known if key == "all" else [of.get(key, {}) for of in known]
+        rows = fairness[fairness["split"] == key]
+        blocks.append(
+            {
+                "key": key,
+                "title": title,
+                "n_subjects": int(rows["n_subjects"].max()),
+                "base": base,
+                "corrected": corrected,
+                "difference": change["mad"],
+                "calibrated": [of["mad"] for of in known] if all(known) else None,
+            }
+        )
+    return blocks
+
+
+def sizes(found: Found) -> str:
+    """Write what an interval is over, e.g. ``40 occupations, 640 images``."""
+    if "n_trained" in found:  # overfitting compares two groups
+        return f"{found['n_trained']} and {found['n_held_out']} {found['unit']}"
+    counted = {"n_images": "images", "n_pairs": "pairs"}
+    units = [f"{found[key]:,} {name}" for key, name in counted.items() if key in found]
+    return ", ".join(filter(None, [over(found), *units]))
+
+
+def _drift(found: Found) -> list[str]:
+    head = f"drift from base to corrected (not quality), features {found['features']}"
+    if "frechet" not in found:
+        head = f"drift: not measured on fewer than {MIN_SUBJECTS} occupations"
+    rows = [
+        [f"  {name.lower()}", interval(found[key]), sizes(found[key])]
+        for key, (name, _) in DRIFT.items()
+        if key in found
+    ]
+    return [head, *aligned(rows, n_left=3)]
+
+
+def methods_table(found: Found) -> str:
+    """One row a method, by MAD; those not shown to keep explicit adherence are marked and last."""
+    methods = ranked(found["methods"])
+    titles = [_SHORT.get(key, title) for key, title, _ in METHOD_COLUMNS]
+    rows = [["method", *titles, "weights", "train s", "s/image"]]
+    for of in methods:
+        seconds = of["train_seconds"]
+        rows.append(
+            [
+                of["name"] + ("" if of["keeps_explicit"] else " *"),
+                *(interval(of.get(key), digits) for key, _, digits in METHOD_COLUMNS),
+                f"{of['n_trainable']:,}",
+                "" if seconds is None else number(seconds, 0),
+                number(of["seconds_per_image"]["value"], 2),
+            ]
+        )
+    n_images = found["n_images"]["per_subject"]
+    lines = aligned(rows)
+    lines.append(
+        f"noise floor {number(found['noise_floor']['mad'])}: MAD of a fair model with {n_images} "
+        "images an occupation"
+    )
+    if any(not of["keeps_explicit"] for of in methods):
+        lines.append("* not shown to keep explicit adherence within 10 points of the base model's")
+    return "\n".join([*lines, *winners(found)])
+
+
+def winners(found: Found) -> list[str]:
+    """Name the fairest method, those less fair, and those that cannot be distinguished from it."""
+    tested = found["fairest"]
+    aside = f"(base and the oracle, {ORACLE}, aside)"
+    if tested["fairest"] is None:
+        return [
+            "no method is shown to keep explicit adherence and recognition, so none is called the "
+            f"fairest {aside}"
+        ]
+    less, same = (
+        [of["name"] for of in tested["differences"] if of["is_less_fair"] is is_less]
+        for is_less in (True, False)
+    )
+    texts = [
+        f"lowest MAD of the methods shown to keep explicit adherence and recognition: "
+        f"{tested['fairest']} {aside}"
+    ]
+    if same:
+        texts.append(f"cannot be distinguished from it by MAD: {', '.join(same)}")
+    if less:
+        texts.append(
+            f"less fair, p <= 0.05 adjusted for {tested['n_pairs']} pairs: {', '.join(less)}"
+        )
+    return texts
+
+
+def runs_table(found: Found) -> str:
+    """MAD of every run, every difference, and the subjects that could not be compared."""
+    table = [["run", "side", "MAD", "subjects"]]
+    for of in found["runs"]:
+        for side in SIDES.values():
+            table.append([of["name"], side, interval(of[side]["all"]), str(found["n_subjects"])])
+    changes = [["second minus first", "side", "over", "difference of MAD", "p", "p by Holm"]]
+    for of in found["differences"]:
+        name, split = f"{of['second']} - {of['first']}", of["split"].replace("_", " ")
+        changes.append(
+            [name, of["side"], split, interval(of), p_value(of["p"]), p_value(of["p_holm"])]
+        )
+    missing = [
+        f"left out, because {name} does not have them: {', '.join(subjects)}"
+        for name, subjects in found["missing"].items()
+        if subjects
+    ]
+    return "\n".join([*aligned(table), "", *aligned(changes), *missing])

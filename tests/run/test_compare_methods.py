@@ -15,7 +15,7 @@ import figures.tradeoff  # noqa: F401 - registers its sources
 from cli.main import main
 from figures.report.optional import methods
 from figures.sources import RunFiles
-from figures.text.comparison import methods_table
+from figures.text.tables import methods_table
 from probe.baselines import BASELINES, lora
 from probe.errors import StageError
 from probe.images.plan import read_metadata

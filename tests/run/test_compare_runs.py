@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from figures.text.comparison import runs_table
+from figures.text.tables import runs_table
 from probe.audit.fairness import paired_difference
 from probe.errors import ArtifactError, DataError
 from probe.io.artifacts import read_json, read_table, write_json, write_table

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from figures.text.evaluation import evaluation_table
+from figures.text.tables import evaluation_table
 from probe.images.quality.features import FeatureExtractor
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment

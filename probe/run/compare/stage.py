@@ -114,7 +114,7 @@ class CompareMethods(StudyStage):
         write_json(run.folder / RESULT, figures, run.provenance("comparison", made_from))
 
     def result(self, run: Run) -> StudyResult:
-        """Read what was measured; `figures.text.comparison` writes the table."""
+        """Read what was measured; `figures.text.tables` writes the table."""
         figures = read_json(run.folder / RESULT, kind="comparison")[0]
         return StudyResult([f"{len(figures['methods'])} methods compared"], figures)
 

@@ -61,7 +61,7 @@ class EvaluateConfig(Resampled, Settings):
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """Everything that ``evaluate --json`` prints; `figures.text.evaluation` writes it in words."""
+    """Everything that ``evaluate --json`` prints; `figures.text.tables` writes it in words."""
 
     quality: dict[str, Any]
 
