@@ -25,8 +25,8 @@ from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPToken
 
 from probe import TextEncoder
 from probe.text.checkpoints import TINYTOWN
-from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.prefix_tree import PrefixTree
+from probe.text.encoding.tokenization import batches_by_length
 from probe.text.lexicon import Lexicon
 
 Clock = Callable[[], float]

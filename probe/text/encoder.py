@@ -12,21 +12,23 @@ import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from probe.errors import ModelError
+from probe.errors import ModelError, ShapeError
 from probe.io.progress import Progress
 from probe.text.checkpoints import resolve_model
-from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.conditioning import (
     Conditioning,
-    Pooling,
     encoder_revision,
     family_conditioning,
     known_conditioning,
 )
-from probe.text.encoding.layers import check_layer, find_head, layer_states
+from probe.text.encoding.layers import check_layer, layer_states
 from probe.text.encoding.packing import can_pack, end_states
-from probe.text.encoding.pooling import pool_states, prompt_mask
-from probe.text.encoding.tokenization import distinct_prompts, pad_ids, token_limit
+from probe.text.encoding.tokenization import (
+    batches_by_length,
+    distinct_prompts,
+    pad_ids,
+    token_limit,
+)
 from probe.text.loading import find_device, load_parts
 from probe.text.prompts import check_prompts
 
@@ -179,37 +181,6 @@ class TextEncoder:
             final_norm=self.conditioning.final_norm,
         )
 
-    @torch.no_grad()
-    def pooled_output(self, prompts: Sequence[str], *, batch_size: int = 256) -> torch.Tensor:
-        """Encode prompts to the pooled vector that conditions SDXL, Stable Diffusion 3 and Flux.
-
-        transformers' ``text_embeds`` or ``pooler_output``: the last state after the final
-        normalisation, at the first end-of-text token (CLIP) or the last position (SigLIP), through
-        the projection of encoders that have one.
-
-        Returns
-        -------
-        float32 Tensor of shape (n_prompts, n_projection)
-
-        Raises
-        ------
-        ModelError
-            If the encoder has none, as T5 and BERT.
-        """
-        head = find_head(self.model)
-        if head is None:
-            raise ModelError(
-                f"{type(self.model).__name__} of {self.id} has no pooled output; use `states`, or "
-                "`embed` for one vector a prompt"
-            )
-        ids = self.tokenize(prompts).to(self.device)
-        pooled = [torch.empty(0, self.n_features, device=self.device)]
-        for batch in ids.split(batch_size) if len(ids) else ():
-            states = layer_states(self.model, batch, None, layer=-1, final_norm=True)
-            pooled.append(self._pool(states, batch, "end" if self.is_causal else "last"))
-        output: torch.Tensor = head(torch.cat(pooled))
-        return output
-
     def pool(self, states: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Take one vector from the states of each prompt, as `Conditioning.pooling` says.
 
@@ -224,7 +195,23 @@ class TextEncoder:
         ShapeError
             If the shapes do not agree, or a prompt has no end.
         """
-        return self._pool(states, input_ids.to(states.device), self.conditioning.pooling)
+        if states.shape[:2] != input_ids.shape:
+            raise ShapeError(
+                f"states are of shape {tuple(states.shape)} but the token ids of "
+                f"{tuple(input_ids.shape)}; needed both for the same prompts and tokens"
+            )
+        input_ids, pooling = input_ids.to(states.device), self.conditioning.pooling
+        mask = self.prompt_mask(input_ids)
+        if pooling == "mean":
+            weights = mask.unsqueeze(2)
+            return (states * weights).sum(dim=1) / weights.sum(dim=1)
+        if pooling == "last":
+            return states[:, -1]
+        if pooling == "end":
+            mask = (input_ids == self.tokenizer.eos_token_id).int()
+            if not bool(mask.any(dim=1).all()):
+                raise ShapeError("a prompt has no end-of-text token; take the ids from `tokenize`")
+        return states[torch.arange(len(states), device=states.device), mask.argmax(dim=1)]
 
     @torch.no_grad()
     def embed(
@@ -287,10 +274,13 @@ class TextEncoder:
         return not is_hidden or self.conditioning.pooling == "last"
 
     def prompt_mask(self, ids: torch.Tensor) -> torch.Tensor:
-        """Mark the tokens of each prompt, its end with them; see `pooling.prompt_mask`."""
-        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        return prompt_mask(ids, pad_id=pad, end_id=end if self.is_causal or pad == end else None)
+        """Mark the tokens of each prompt with 1, as its tokenizer's attention mask does.
 
-    def _pool(self, states: torch.Tensor, ids: torch.Tensor, pooling: Pooling) -> torch.Tensor:
-        end = self.tokenizer.eos_token_id
-        return pool_states(states, ids, self.prompt_mask(ids), pooling=pooling, end_id=end)
+        Where the padding is ambiguous, because CLIP pads with the end itself or with the id of "!",
+        these are the tokens up to and with the first end of text.
+        """
+        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        if not self.is_causal and pad != end:
+            return torch.ne(ids, pad).long()
+        is_end = torch.eq(ids, end).long()
+        return torch.eq(is_end.cumsum(dim=1), is_end).long()

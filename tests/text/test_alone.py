@@ -36,15 +36,13 @@ def unit(vectors):
 # CLIP
 
 
-def test_a_projected_clip_alone_gives_its_text_embeds(make_clip, open_clip_tokenizer):
+def test_a_projected_clip_alone_gives_its_states(make_clip, open_clip_tokenizer):
     part = make_clip("sdxl_2", open_clip_tokenizer, CLIPTextModelWithProjection)
     encoder = TextEncoder.load(part.folder)
     assert isinstance(encoder.model, CLIPTextModelWithProjection)
     with torch.no_grad():
         plain = part.model(words_of(part.tokenizer, 77).input_ids)
     assert_equal(encoder.states(PROMPTS), plain.last_hidden_state)
-    assert_equal(encoder.pooled_output(PROMPTS), plain.text_embeds)
-    assert encoder.pooled_output([]).shape == (0, 1280)
 
 
 # T5
@@ -55,10 +53,8 @@ def t5(make_t5):
     return make_t5()
 
 
-def test_t5_has_no_pooled_output_and_is_embedded_by_the_mean_over_its_words(t5):
+def test_t5_is_embedded_by_the_mean_over_its_words(t5):
     encoder = TextEncoder.load(t5.folder)
-    with pytest.raises(ModelError, match=r"T5EncoderModel of .* has no pooled output"):
-        encoder.pooled_output(PROMPTS)
     for prompt, row in zip(PROMPTS, encoder.embed(PROMPTS), strict=True):
         with torch.no_grad():
             words = t5.tokenizer(prompt, return_tensors="pt")
@@ -83,10 +79,8 @@ def test_siglip_is_read_at_the_last_position_of_the_padded_prompt(siglip, whole,
     assert (ids[0, -40:] == siglip.tokenizer.eos_token_id).all()
     with torch.no_grad():
         plain = siglip.model.text_model(ids)
-        features = siglip.model.get_text_features(ids).pooler_output
     assert_equal(encoder.states(PROMPTS), plain.last_hidden_state)
     assert_equal(encoder.pool(encoder.states(PROMPTS), ids), plain.last_hidden_state[:, -1])
-    assert_equal(encoder.pooled_output(PROMPTS), features)
     expected = unit(plain.last_hidden_state[:, -1])
     np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
     apart = [encoder.embed([prompt])[0] for prompt in PROMPTS]

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from probe.errors import ModelError
+from probe.text.encoding.layers import find_layers
 from probe.text.recording.architecture import HEADS, SITES, find_architecture
 
 SHAPE = {"vocab_size": 20, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 3}
@@ -136,9 +137,11 @@ def test_the_hooks_are_gone_afterwards_and_after_an_error(model):
     assert n_hooks(model) == before
 
 
-def test_a_model_without_known_layers_is_refused():
-    with pytest.raises(ModelError, match="Linear has no layers under a known name"):
-        find_architecture(torch.nn.Linear(2, 2))
+def test_a_model_without_known_layers_is_refused(model):
+    layers = find_layers(model)
+    layers[0] = torch.nn.Identity()
+    with pytest.raises(ModelError, match="have parts of unknown names"):
+        find_architecture(model)
 
 
 def test_an_unknown_site_is_a_bad_option(model):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.text.encoding.batching import batches_by_length
+from probe.text.encoding.tokenization import batches_by_length
 
 
 @given(lengths=st.lists(st.integers(1, 20), max_size=50), size=st.integers(1, 60))

@@ -295,7 +295,7 @@ def test_a_gpu_gives_the_same_embeddings(pipeline_folder, encoder):
     np.testing.assert_allclose(on_gpu, encoder.embed(PROMPTS), atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["embed", "states", "tokenize", "pooled_output"])
+@pytest.mark.parametrize("method", ["embed", "states", "tokenize"])
 def test_one_string_is_not_taken_for_a_list_of_letters(encoder, method):
     with pytest.raises(DataError, match=r"is the string 'nurse'; needed a list .* \['nurse'\]"):
         getattr(encoder, method)("nurse")

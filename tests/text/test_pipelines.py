@@ -204,7 +204,7 @@ def hunyuan(lay_out, bert, t5):
         "hunyuan",
     ],
 )
-def test_states_and_pooled_output_are_those_of_the_pipeline(request, name):
+def test_states_are_those_of_the_pipeline(request, name):
     case = request.getfixturevalue(name)
     for slot in case.states.keys() | case.pooled.keys():
         encoder = TextEncoder.load(case.folder, encoder=slot)
@@ -213,8 +213,6 @@ def test_states_and_pooled_output_are_those_of_the_pipeline(request, name):
         assert encoder.conditioning.gives == expected
         if slot in case.states:
             assert_equal(encoder.states(PROMPTS), case.states[slot])
-        if slot in case.pooled:
-            assert_equal(encoder.pooled_output(PROMPTS), case.pooled[slot])
 
 
 # Stable Diffusion v1.x and v2.x
@@ -230,7 +228,6 @@ def test_the_true_end_is_pooled_where_the_configuration_says_two(make_clip, true
     at_end = states[range(4), [row.index(49407) for row in ids.tolist()]]
     assert torch.equal(encoder.pool(states, ids), at_end)
     assert_equal(at_end, part.model(ids).pooler_output)
-    assert_equal(encoder.pooled_output(PROMPTS), part.model(ids).pooler_output)
     np.testing.assert_allclose(encoder.embed(PROMPTS), unit(at_end), atol=1e-6)
 
 
@@ -301,18 +298,6 @@ def test_sdxl_is_embedded_by_the_state_that_conditions_at_the_first_end(sdxl, sl
     first = ends(encoder.tokenize(PROMPTS), encoder.tokenizer)
     expected = unit(sdxl.states[slot][range(4), first])
     np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
-
-
-def test_the_pooled_output_is_taken_at_the_true_end_after_a_token_was_added(sdxl):
-    encoder = TextEncoder.load(sdxl.folder, encoder="text_encoder_2")
-    before = encoder.pooled_output(PROMPTS)
-    encoder.tokenizer.add_tokens(["<bias>"])
-    encoder.model.resize_token_embeddings(len(encoder.tokenizer))
-    assert torch.equal(encoder.pooled_output(PROMPTS), before)
-    ids = encoder.tokenize(["a <bias> nurse"])
-    with torch.no_grad():
-        trap = encoder.model(ids).text_embeds  # at the new token, which has the largest id
-    assert (encoder.pooled_output(["a <bias> nurse"]) - trap).abs().max() > 1e-2
 
 
 # T5

@@ -65,22 +65,18 @@ def n_hooks(encoder):
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
 
 
-def test_the_last_residual_after_the_final_norm_is_what_conditions_the_image_model(tinytown):
-    prompts = ["a nurse", "a photo of a mechanic"]
-    kept = record(tinytown, prompts, sites=["residual"], positions=None)
-    last = torch.from_numpy(kept.states["residual"][-1])
-    expected = tinytown.states(prompts)[:, : last.shape[1]]
-    torch.testing.assert_close(tinytown.model.final_layer_norm(last), expected)
-    assert kept.positions == ("0", "1", "2", "3", "4", "5", "6")
-
-
 def test_residuals_are_the_hidden_states_of_transformers(tinytown, explicit):
-    kept = record(tinytown, explicit, sites=["residual"], positions=None)
-    ids = tinytown.tokenize(explicit.prompts)[:, : len(kept.positions)]
-    expected = tinytown.model(ids, output_hidden_states=True).hidden_states
+    kept = record(tinytown, explicit, sites=["residual"], positions=["start", "end"])
+    ids = tinytown.tokenize(explicit.prompts)
+    output = tinytown.model(ids, output_hidden_states=True)
+    end = (ids == tinytown.tokenizer.eos_token_id).int().argmax(dim=1)
     assert kept.layers == {"residual": (0, 1, 2, 3, 4)}
-    for states, other in zip(kept.states["residual"][:-1], expected, strict=False):
-        np.testing.assert_allclose(states, other, atol=1e-5)
+    last = tinytown.model.final_layer_norm(torch.from_numpy(kept.states["residual"][-1]))
+    streams = [*kept.states["residual"][:-1], last]
+    for states, expected in zip(streams, [*output.hidden_states[:-1], output[0]], strict=True):
+        rows = torch.arange(len(ids))
+        np.testing.assert_allclose(states[:, 0], expected[:, 0], atol=1e-5)
+        np.testing.assert_allclose(states[:, 1], expected[rows, end], atol=1e-5)
 
 
 def test_the_shape_says_layers_prompts_positions_features(tinytown, explicit):

@@ -13,8 +13,8 @@ from probe.moesd.config import Reads
 from probe.text.captions.gender import read_gender
 from probe.text.captions.vocabulary import GenderWords
 from probe.text.encoder import TextEncoder
-from probe.text.encoding.batching import batches_by_length
 from probe.text.encoding.layers import entering_states
+from probe.text.encoding.tokenization import batches_by_length
 from probe.text.prompts import check_no_string
 
 FLAGS = ("gender", "person", "nobody")

@@ -38,8 +38,7 @@ class Conditioning:
     lowercase: bool = False
     """Whether prompts are lowercased and stripped before they are tokenized."""
     gives: Given = "states"
-    """Input of the image model: the states, one pooled vector a prompt
-    (`TextEncoder.pooled_output`), or both."""
+    """Input of the image model: the states, one pooled vector a prompt, or both."""
 
     def __post_init__(self) -> None:
         if self.layer >= 0:

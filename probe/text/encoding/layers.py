@@ -1,20 +1,18 @@
-"""States before and after any layer of a text encoder, and its pooled output."""
+"""The layers of a text encoder: states at them, and hooks that read or replace states."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import (
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    Siglip2TextModel,
-    SiglipTextModel,
-)
+from torch.utils.hooks import RemovableHandle
 
 from probe.text.encoding.conditioning import Conditioning
+
+Edit = Callable[[torch.Tensor], torch.Tensor | None]
+"""Gets states, (n_prompts, n_tokens, width), and returns new ones, or None to keep them."""
 
 
 class _ReachedError(Exception):
@@ -38,21 +36,9 @@ def layer_states(
     if layer == -1 and final_norm:
         last: torch.Tensor = model(input_ids, attention_mask=attention_mask).last_hidden_state
         return last
-    reached: list[torch.Tensor] = []
-
-    def keep(module: nn.Module, args: object, output: Any) -> None:
-        reached.append(output[0] if isinstance(output, tuple) else output)
-        raise _ReachedError
-
-    handle = find_layers(model)[layer].register_forward_hook(keep)
-    try:
-        model(input_ids, attention_mask=attention_mask)
-    except _ReachedError:
-        pass
-    finally:
-        handle.remove()
+    (states,) = _states_at([find_layers(model)[layer]], after, model, input_ids, attention_mask)
     norm = find_final_norm(model) if final_norm else None
-    return reached[0] if norm is None else norm(reached[0])
+    return states if norm is None else norm(states)
 
 
 def entering_states(
@@ -66,32 +52,12 @@ def entering_states(
     ``depths`` are ascending; 0 is the first layer, which gets the embedded tokens. Layers from the
     last of them on are not run.
     """
-    entered: list[torch.Tensor] = []
-
-    def keep(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        entered.append(args[0] if args else options["hidden_states"])
-        if len(entered) == len(depths):
-            raise _ReachedError
-
     layers = find_layers(model)
-    handles = [layers[at].register_forward_pre_hook(keep, with_kwargs=True) for at in depths]
-    try:
-        model(input_ids, attention_mask=attention_mask)
-    except _ReachedError:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    return entered
+    return _states_at([layers[at] for at in depths], before, model, input_ids, attention_mask)
 
 
 def check_layer(model: Any, conditioning: Conditioning) -> None:
-    """Refuse a layer or a normalisation that the model does not have.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse with a ValueError a layer or a normalisation that the model does not have."""
     layer, n_layers = conditioning.layer, model.config.num_hidden_layers
     if layer == -1 and conditioning.final_norm:
         return
@@ -104,15 +70,6 @@ def check_layer(model: Any, conditioning: Conditioning) -> None:
             f"{type(model).__name__} has no final normalisation to put after layer {layer}; pass "
             "final_norm=False"
         )
-
-
-def find_head(model: Any) -> nn.Module | None:
-    """Module from the pooled last state to the pooled output; None without a pooled output."""
-    if isinstance(model, CLIPTextModelWithProjection):
-        return model.text_projection
-    if isinstance(model, CLIPTextModel):
-        return nn.Identity()
-    return model.head if isinstance(model, SiglipTextModel | Siglip2TextModel) else None
 
 
 def find_layers(model: Any) -> nn.ModuleList:
@@ -132,3 +89,55 @@ def find_final_norm(model: Any) -> nn.Module | None:
         if path[-1] == "final_layer_norm" and not any(part.isdigit() for part in path):
             return module  # type: ignore[no-any-return]
     return None
+
+
+def before(module: nn.Module, edit: Edit) -> RemovableHandle:
+    """Read or replace the states that enter a module, until the handle is removed."""
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        edited = edit(args[0] if args else kwargs["hidden_states"])
+        if edited is None:
+            return None
+        if args:
+            return (edited, *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": edited}
+
+    return module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def after(module: nn.Module, edit: Edit) -> RemovableHandle:
+    """Read or replace the states that a module returns, until the handle is removed."""
+
+    def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, torch.Tensor):
+            return edit(output)
+        edited = edit(output[0])
+        return None if edited is None else (edited, *output[1:])
+
+    return module.register_forward_hook(hook)
+
+
+def _states_at(
+    modules: Sequence[nn.Module],
+    hook: Callable[[nn.Module, Edit], RemovableHandle],
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+) -> list[torch.Tensor]:
+    """States `before` or `after` some modules; nothing is run beyond the last of them."""
+    reached: list[torch.Tensor] = []
+
+    def keep(states: torch.Tensor) -> None:
+        reached.append(states)
+        if len(reached) == len(modules):
+            raise _ReachedError
+
+    handles = [hook(module, keep) for module in modules]
+    try:
+        model(input_ids, attention_mask=attention_mask)
+    except _ReachedError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return reached

@@ -1,13 +1,16 @@
-"""Prompts to token ids of one length."""
+"""Prompts to token ids of one length, and batches of prompts of similar length."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from probe.arrays import Indices
 from probe.text.prompts import check_no_string
 
 _logger = logging.getLogger("probe")
@@ -52,6 +55,21 @@ def distinct_prompts(prompts: Sequence[str]) -> tuple[list[str], list[int]]:
     check_no_string("prompts", prompts)
     rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
     return list(rows), [rows[prompt] for prompt in prompts]
+
+
+def batches_by_length(n_tokens: npt.ArrayLike, batch_size: int) -> Iterator[Indices]:
+    """Yield the rows of each batch, in ascending order of length; equal lengths keep their order.
+
+    Raises
+    ------
+    ValueError
+        If the batch size is not positive.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; needed at least one prompt a batch")
+    order = np.argsort(n_tokens, kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
 
 
 def _count_too_long(tokenizer: Any, prompts: Sequence[str], max_tokens: int) -> int:

@@ -1,17 +1,17 @@
-"""The layers of a text encoder, and hooks on them that are always removed."""
+"""Points of a text encoder at which states are read or replaced."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from probe.errors import ModelError
+from probe.text.encoding.layers import Edit, after, before, find_final_norm, find_layers
 
 SITES = ("residual", "attention", "mlp")
 """Sites of a layer: the residual stream after it, and the two outputs that it adds."""
@@ -20,39 +20,15 @@ HEADS = "heads"
 
 Point = tuple[str, int]
 """A site and a layer. Layer 0 is the input of the first layer, and has a residual only."""
-Edit = Callable[[torch.Tensor], torch.Tensor | None]
-"""Gets the states at a point, (n_prompts, n_tokens, width), and returns new ones or None."""
 
-
-@dataclass(frozen=True)
-class Family:
-    """Names of the parts of a family of encoders."""
-
-    layers: str
-    """Relative to the model or a part of it; the next two are relative to a layer."""
-    attention: str
-    """The output projection of attention, whose output is added to the stream."""
-    mlp: str
-    """The last linear layer of the MLP, whose output is added to the stream."""
-    final_norm: str | None = None
-    """The normalisation after the last layer, relative to the same module as ``layers``."""
-
-
-FAMILIES = (
-    # CLIP, OpenCLIP, SigLIP
-    Family("encoder.layers", "self_attn.out_proj", "mlp.fc2", "final_layer_norm"),
-    # BERT, RoBERTa, MiniLM
-    Family("encoder.layer", "attention.output.dense", "output.dense"),
-    # T5
-    Family(
-        "encoder.block",
-        "layer.0.SelfAttention.o",
-        "layer.1.DenseReluDense.wo",
-        "encoder.final_layer_norm",
-    ),
-    # DistilBERT
-    Family("transformer.layer", "attention.out_lin", "ffn.lin2"),
+PARTS = (
+    ("self_attn.out_proj", "mlp.fc2"),  # CLIP, OpenCLIP, SigLIP
+    ("attention.output.dense", "output.dense"),  # BERT, RoBERTa, MiniLM
+    ("layer.0.SelfAttention.o", "layer.1.DenseReluDense.wo"),  # T5
+    ("attention.out_lin", "ffn.lin2"),  # DistilBERT
 )
+"""By family, the output projection of attention and the last linear layer of the MLP in a layer:
+the modules whose outputs are added to the residual stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +67,7 @@ class Architecture:
 
     @contextmanager
     def hooked(self, edits: Mapping[Point, Edit]) -> Iterator[None]:
-        """Read or replace states while the encoder runs within the block.
-
-        The hooks are removed at the end of the block, also after an error.
-
-        Parameters
-        ----------
-        edits : mapping from point to function
-            The function gets the states at the point; a tensor that it returns replaces them.
-        """
+        """Read or replace states at some points while the encoder runs within the block."""
         with ExitStack() as stack:
             for point, edit in edits.items():
                 stack.callback(self._attach(point, edit).remove)
@@ -107,15 +75,12 @@ class Architecture:
 
     def _attach(self, point: Point, edit: Edit) -> RemovableHandle:
         site, layer = point
+        if point == ("residual", 0):
+            return before(self.layers[0], edit)
         if site == HEADS:
-            return _before(self.attention[layer - 1], edit)
-        if site == "residual":
-            return (
-                _before(self.layers[0], edit)
-                if layer == 0
-                else _after(self.layers[layer - 1], edit)
-            )
-        return _after(getattr(self, site)[layer - 1], edit)
+            return before(self.attention[layer - 1], edit)
+        of_layers = {"residual": self.layers, "attention": self.attention, "mlp": self.mlp}
+        return after(of_layers[site][layer - 1], edit)
 
 
 def find_architecture(model: Any) -> Architecture:
@@ -126,49 +91,19 @@ def find_architecture(model: Any) -> Architecture:
     ModelError
         If its parts have unknown names.
     """
-    modules: dict[str, Any] = dict(model.named_modules())
-    for family in FAMILIES:
-        for name, layers in modules.items():
-            root = name.removesuffix(family.layers)  # "text_model." in a CLIP with projection
-            if root == name or not (root == "" or root.endswith(".")):
-                continue
-            attention, mlp = (
-                [f"{name}.{number}.{part}" for number in range(len(layers))]
-                for part in (family.attention, family.mlp)
+    layers: tuple[Any, ...] = tuple(find_layers(model))
+    for attention, mlp in PARTS:
+        try:
+            return Architecture(
+                layers=layers,
+                attention=tuple(layer.get_submodule(attention) for layer in layers),
+                mlp=tuple(layer.get_submodule(mlp) for layer in layers),
+                n_heads=int(model.config.num_attention_heads),
+                final_norm=find_final_norm(model),
             )
-            if modules.keys() >= {*attention, *mlp}:
-                return Architecture(
-                    layers=tuple(layers),
-                    attention=tuple(modules[part] for part in attention),
-                    mlp=tuple(modules[part] for part in mlp),
-                    n_heads=int(model.config.num_attention_heads),
-                    final_norm=modules.get(f"{root}{family.final_norm}"),
-                )
-    known = ", ".join(family.layers for family in FAMILIES)
+        except AttributeError:
+            continue
     raise ModelError(
-        f"{type(model).__name__} has no layers under a known name; needed one of {known}: add a "
-        "row to probe.text.recording.architecture.FAMILIES"
+        f"the layers of {type(model).__name__} have parts of unknown names; add a row to "
+        "probe.text.recording.architecture.PARTS"
     )
-
-
-def _before(module: nn.Module, edit: Edit) -> RemovableHandle:
-    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        states = args[0] if args else kwargs["hidden_states"]
-        edited = edit(states)
-        if edited is None:
-            return None
-        if args:
-            return (edited, *args[1:]), kwargs
-        return args, kwargs | {"hidden_states": edited}
-
-    return module.register_forward_pre_hook(hook, with_kwargs=True)
-
-
-def _after(module: nn.Module, edit: Edit) -> RemovableHandle:
-    def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        if isinstance(output, torch.Tensor):
-            return edit(output)
-        edited = edit(output[0])
-        return None if edited is None else (edited, *output[1:])
-
-    return module.register_forward_hook(hook)

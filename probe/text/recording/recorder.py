@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from probe.arrays import Indices
+from probe.arrays import Float32, Indices
 from probe.errors import DataError
 from probe.text.encoder import TextEncoder
-from probe.text.encoding.batching import batches_by_length
+from probe.text.encoding.tokenization import batches_by_length
 from probe.text.prompts import PromptSet, check_no_string
 from probe.text.recording.architecture import SITES, Architecture, find_architecture
 from probe.text.recording.token_roles import ROLES, TokenMask, token_roles
@@ -26,16 +25,16 @@ POSITIONS = (*ROLES, "pooled")
 class Recording:
     """States of prompts at some layers and positions of an encoder."""
 
-    states: dict[str, npt.NDArray[np.float32]]
+    states: dict[str, Float32]
     """Site -> shape (n_layers, n_prompts, n_positions, n_features), not normalised."""
     layers: dict[str, tuple[int, ...]]
     """Site -> the layer of each entry; 0 is the input of the first layer."""
     positions: tuple[str, ...]
-    """Labels of the third axis; ``("0", "1", ...)`` when every token was kept."""
+    """Labels of the third axis."""
     encoder: str
     """Encoder id and revision."""
 
-    def at(self, site: str, layer: int, position: str) -> npt.NDArray[np.float32]:
+    def at(self, site: str, layer: int, position: str) -> Float32:
         """States at one place, shape (n_prompts, n_features).
 
         Raises
@@ -49,7 +48,7 @@ class Recording:
                 f"are {self.layers} at {list(self.positions)}"
             )
         entry, column = self.layers[site].index(layer), self.positions.index(position)
-        found: npt.NDArray[np.float32] = self.states[site][entry, :, column]
+        found: Float32 = self.states[site][entry, :, column]
         return found
 
 
@@ -60,7 +59,7 @@ def record(
     *,
     sites: Sequence[str] = SITES,
     layers: Sequence[int] | None = None,
-    positions: Sequence[str] | None = ("start", "subject", "end"),
+    positions: Sequence[str] = ("start", "subject", "end"),
     batch_size: int = 256,
 ) -> Recording:
     """Record the states of prompts by layer and by token.
@@ -70,18 +69,17 @@ def record(
     Parameters
     ----------
     encoder : TextEncoder
-        CLIP, SigLIP, T5 or a BERT-like one; see `probe.text.recording.architecture.FAMILIES`.
+        CLIP, SigLIP, T5 or a BERT-like one; see `probe.text.recording.architecture.PARTS`.
     prompts : PromptSet or sequence of str
-        Of plain strings only ``start``, ``end``, ``pooled`` and every token can be recorded.
+        Of plain strings only ``start``, ``end`` and ``pooled`` can be recorded.
     sites : sequence of str
         ``"residual"``: the stream after a layer, before any final normalisation;
         ``"attention"``, ``"mlp"``: the outputs that a layer adds to it. BERT normalises the sum
         after each part, CLIP and T5 normalise the input of a part.
     layers : sequence of int, optional
         From 0 (input of the first layer; residual only) to the number of layers; all by default.
-    positions : sequence of str or None
-        Of `POSITIONS`; of a role of several tokens, the last one. None keeps every token of the
-        longest prompt, with the padding of the others.
+    positions : sequence of str
+        Of `POSITIONS`; of a role of several tokens, the last one.
     batch_size : int, default=256
         Prompts that are encoded at a time.
 
@@ -108,26 +106,21 @@ def record(
         raise ValueError(f"there is nothing of {list(sites)} at layers {layers}; 0 has a residual")
     roles = token_roles(encoder, prompts)
     n_tokens = roles["all"].sum(axis=1)
-    places = None if positions is None else _places(roles, positions, texts)
-    longest = int(n_tokens.max())
-    kept = tuple(map(str, range(longest))) if positions is None else tuple(positions)
-    shape = (len(texts), len(kept), architecture.n_features)
+    places = _places(roles, positions, texts)
+    shape = (len(texts), len(positions), architecture.n_features)
     states = {site: np.empty((len(found), *shape), np.float32) for site, found in chosen.items()}
     ids = encoder.tokenize(texts)
     for rows in batches_by_length(n_tokens, batch_size):
-        batch = ids[rows]
-        if not encoder.needs_padding:
-            batch = batch[:, : longest if places is None else int(n_tokens[rows].max())]
-        picked = None if places is None else {name: at[rows] for name, at in places.items()}
-        pick = partial(_pick, encoder=encoder, ids=batch, places=picked, n_kept=longest)
+        batch = ids[rows] if encoder.needs_padding else ids[rows, : n_tokens[rows].max()]
+        keep = partial(_keep, encoder=encoder, ids=batch, places=places, rows=rows)
         edits = {
-            (site, layer): partial(_keep, target=states[site][entry], rows=rows, pick=pick)
+            (site, layer): partial(keep, target=states[site][entry])
             for site, found in chosen.items()
             for entry, layer in enumerate(found)
         }
         with architecture.hooked(edits):
             encoder.forward_ids(batch)
-    return Recording(states, chosen, kept, encoder=f"{encoder.id}@{encoder.revision}")
+    return Recording(states, chosen, tuple(positions), encoder=f"{encoder.id}@{encoder.revision}")
 
 
 def _layers(architecture: Architecture, site: str, layers: Sequence[int] | None) -> tuple[int, ...]:
@@ -159,31 +152,21 @@ def _places(
     return places
 
 
-def _pick(
+def _keep(
     states: torch.Tensor,
     *,
     encoder: TextEncoder,
     ids: torch.Tensor,
-    places: Mapping[str, Indices] | None,
-    n_kept: int,
-) -> torch.Tensor:
-    if places is None:
-        return states[:, :n_kept]
-    rows = torch.arange(len(states))
-    return torch.stack(
-        [
-            encoder.pool(states, ids) if name == "pooled" else states[rows, torch.from_numpy(at)]
-            for name, at in places.items()
-        ],
-        dim=1,
-    )  # (n_prompts, n_positions, n_features)
-
-
-def _keep(
-    states: torch.Tensor,
-    *,
-    target: npt.NDArray[np.float32],
+    places: Mapping[str, Indices],
     rows: Indices,
-    pick: Callable[[torch.Tensor], torch.Tensor],
+    target: Float32,
 ) -> None:
-    target[rows] = pick(states).float().cpu().numpy()
+    """Write the states of a batch at the wanted positions into the rows of a target."""
+    prompts = torch.arange(len(states))
+    kept = [
+        encoder.pool(states, ids)
+        if name == "pooled"
+        else states[prompts, torch.from_numpy(place[rows])]
+        for name, place in places.items()
+    ]
+    target[rows] = torch.stack(kept, dim=1).float().cpu().numpy()
