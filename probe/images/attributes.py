@@ -51,16 +51,7 @@ class AttributeClassifier:
 
     @classmethod
     def load(cls, folder: Path | str, *, device: str | torch.device = "cpu") -> AttributeClassifier:
-        """Load the folder of any model that ``AutoModelForImageClassification`` loads.
-
-        Raises
-        ------
-        ModelError
-            If the folder is missing, damaged or a pickle, holds another kind of model or no
-            ``preprocessor_config.json``, or an attribute has a single value.
-        ValueError
-            If there is no such device.
-        """
+        """Load the folder of any model that ``AutoModelForImageClassification`` loads."""
         from transformers import AutoModelForImageClassification
 
         model = load_vision_model(folder, AutoModelForImageClassification, device=device)
@@ -87,13 +78,6 @@ class AttributeClassifier:
             For each attribute a column of its name (the most probable value) and one
             ``<attribute>_confidence`` (its probability among the attribute's values, from 1/K to
             1).
-
-        Raises
-        ------
-        DataError
-            If there are no images, or one cannot be read; the message names the file.
-        ModelError
-            If the model returns values that are not finite.
         """
         import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Work on several threads: parts of a batch side by side on a CPU, or one beside the next."""
+"""Threads that generate parts of a batch concurrently on a CPU."""
 
 from __future__ import annotations
 
@@ -21,14 +21,9 @@ T = TypeVar("T")
 class CpuWorkers:
     """Threads that generate images, each with its own copy of the pipeline.
 
-    On a CPU, small parts of a batch take less time side by side, each on one core, than one after
+    On a CPU, small parts of a batch take less time concurrently, each on one core, than one after
     the other on all cores. On an accelerator, or with a compiled U-Net, there is one worker.
-
-    Parameters
-    ----------
-    pipeline : StableDiffusionPipeline
-    n_parts : int
-        Parts that fit in memory at once.
+    ``n_parts`` fit in memory at once.
     """
 
     def __init__(self, pipeline: StableDiffusionPipeline, n_parts: int) -> None:

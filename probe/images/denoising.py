@@ -26,23 +26,14 @@ _LEAST_DENOISED = 20
 def noise(seed: int, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Generator]:
     """Draw the initial noise of one image, always on the CPU.
 
-    Returns
-    -------
-    noise : Tensor of the given shape
-    generator : Generator
-        Its state after the noise, for schedulers that draw more.
+    Also returns the generator in its state after the noise, for schedulers that draw more.
     """
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator), generator
 
 
 def encode(pipeline: StableDiffusionPipeline, prompts: list[str]) -> list[torch.Tensor]:
-    """Encode each prompt alone, so that its states do not depend on the others.
-
-    Returns
-    -------
-    list of Tensor of shape (n_tokens, n_features)
-    """
+    """Encode each prompt alone, so that its states do not depend on the others."""
     device = pipeline.unet.device  # `pipeline.device` would visit all modules
     return [
         pipeline.encode_prompt(
@@ -61,20 +52,10 @@ def denoise(
     guidance_scale: float,
     n_steps: int,
 ) -> torch.Tensor:
-    """Denoise images together, as the pipeline does.
+    """Denoise images together, as the pipeline does, and return their latents for `decode`.
 
-    Parameters
-    ----------
-    states : Tensor of shape (n_images, n_tokens, n_features)
-    empty : Tensor of shape (n_tokens, n_features), optional
-        States of the empty prompt; needed with guidance only.
-    seeds : list of int
-        Of each image's noise.
-
-    Returns
-    -------
-    Tensor of shape (n_images, n_channels, height, width)
-        Latents for `decode`.
+    ``states`` (n_images, n_tokens, n_features) are those of the prompts, ``empty`` those of the
+    empty prompt, which only guidance needs, and ``seeds`` those of the noise.
     """
     drawn = [noise(seed, latent_shape(pipeline)) for seed in seeds]
     with guidance_cache(pipeline.unet):

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GenerationPlan", "generate", "noise"]
 
-
 _KEY = "key"
 
 
@@ -56,9 +55,9 @@ def generate(
     An image's key, stored in its file, is the hash of everything it is made from: conditioning
     states, noise, guidance, steps, weights, and what a method changes in the denoiser. An image
     whose key is present is not generated again. Batches and their parts depend on the plan only and
-    a part is made as a whole, so that an interruption does not change a bit. Parts run side by side
-    on a CPU; otherwise each is decoded and written beside the next. After an error or Ctrl-C,
-    running parts are finished.
+    a part is made as a whole, so that an interruption does not change a bit. Parts run concurrently
+    on a CPU; otherwise each is decoded and written while the next is denoised. After an error or
+    Ctrl-C, running parts are finished.
 
     Parameters
     ----------
@@ -116,8 +115,12 @@ def generate(
             done = _report(progress, done + 1, len(table))
         new = table[~is_made]
         empty = _encoded(pipeline, [""], known)[0] if guidance_scale > 1 else None
-        # A method that changes the denoiser may compute on few rows of a part.
-        divide = _whole if any(signatures.values()) else _divided(pipeline.unet.device)
+
+        def divide(n: int) -> list[slice]:
+            # A method that changes the denoiser may compute on few rows of a part.
+            whole = any(signatures.values())
+            return [slice(n)] if whole else denoised_together(n, pipeline.unet.device)
+
         workers = CpuWorkers(pipeline, len(divide(min(size, len(new)))))
 
         def latents_of(rows: pd.DataFrame) -> torch.Tensor:
@@ -182,14 +185,6 @@ def _keys(
         hash_parts(hashes[condition], str(seed), settings, *changed[condition])
         for condition, seed in zip(conditions, seeds, strict=True)
     ]
-
-
-def _whole(n: int) -> list[slice]:
-    return [slice(n)]
-
-
-def _divided(device: torch.device) -> Callable[[int], list[slice]]:
-    return partial(denoised_together, device=device)
 
 
 def _images_by_key(folder: Path) -> dict[str, Path]:

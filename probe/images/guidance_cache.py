@@ -20,10 +20,6 @@ def guidance_cache(unet: Any) -> Iterator[None]:
     equal, so that one is computed; and the keys and values of the prompt are the same at every
     step. Modules that are hooked, overridden or compiled are left alone, and so is a compiled
     U-Net. The weights must not change inside the block.
-
-    Parameters
-    ----------
-    unet : UNet2DConditionModel
     """
     overridden: list[Any] = []
     try:

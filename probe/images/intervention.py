@@ -36,29 +36,16 @@ class Intervention:
     """
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Choose the condition of each image.
+        """Choose the condition of each image from its prompt and the seed of its noise.
 
-        Parameters
-        ----------
-        prompts : sequence of str
-            One per image.
-        seeds : sequence of int
-            Seed of each image's noise, the only source of randomness.
+        The seed is the only source of randomness.
         """
         return [Condition(prompt) for prompt in prompts]
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
-        """Edit the states of distinct conditions.
+        """Edit the states (n_conditions, n_tokens, n_features) of distinct conditions.
 
-        Parameters
-        ----------
-        conditions : sequence of Condition
-        states : Tensor of shape (n_conditions, n_tokens, n_features)
-            Of their prompts; must not be modified.
-
-        Returns
-        -------
-        Tensor of shape (n_conditions, n_tokens, n_features)
+        The given tensor must not be modified.
         """
         return states
 
@@ -75,12 +62,8 @@ class Intervention:
     ) -> AbstractContextManager[None]:
         """Change the denoiser while one batch is generated, and restore it.
 
-        Parameters
-        ----------
-        pipeline : StableDiffusionPipeline
-            With guidance its ``unet`` gets the batch twice: first unconditional, then conditional.
-        conditions : sequence of Condition
-            One per image of the batch, in its order.
+        There is one condition per image of the batch, in its order. With guidance the pipeline's
+        ``unet`` gets the batch twice: first unconditional, then conditional.
         """
         return nullcontext()
 

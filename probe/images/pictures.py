@@ -26,15 +26,7 @@ _ORIENTATION = 0x0112  # of EXIF
 
 
 def check_pictures(pictures: Pictures) -> None:
-    """Refuse what is not a sequence or array of images, before any is opened.
-
-    Raises
-    ------
-    DataError
-        If there are no images, or an array holds other values than bytes or floats in [0, 1].
-    ShapeError
-        If an array does not have the shape of images, or this is a single image.
-    """
+    """Refuse what is not a sequence or array of images, before any is opened."""
     if isinstance(pictures, (str, Path, Image.Image)):
         raise ShapeError(f"got a single picture ({pictures}); needed a sequence of pictures")
     if not len(pictures):
@@ -59,12 +51,8 @@ def check_pictures(pictures: Pictures) -> None:
 def open_picture(picture: Picture) -> Image.Image:
     """Open one image as 8-bit RGB, rotated by its EXIF orientation, on a white background.
 
-    Of colours with 16 bits the upper 8 are used, of an animation the first frame.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or corrupt, larger than `MAX_PIXELS`, or grey with more than 8 bits.
+    Of colours with 16 bits the upper 8 are used, of an animation the first frame. A file that is
+    corrupt, larger than `MAX_PIXELS`, or grey with more than 8 bits is refused.
     """
     if isinstance(picture, Image.Image):
         return _as_rgb(picture)

@@ -47,12 +47,6 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionP
         As for `probe.text.checkpoints.resolve_model`.
     device : str
         Device of the weights, e.g. ``"cuda"``.
-
-    Raises
-    ------
-    ModelError
-        If the folder is not such a pipeline, has a missing part, or its weights are damaged or a
-        pickle.
     """
     folder = resolve_model(model)
     if (load := FAMILIES.get(declared_name(folder / INDEX, "_class_name"))) is not None:
@@ -85,13 +79,7 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionP
 
 
 def check_pipeline(folder: Path) -> None:
-    """Refuse a folder that is not a Stable Diffusion pipeline, before weights are loaded.
-
-    Raises
-    ------
-    ModelError
-        The message names what is missing.
-    """
+    """Refuse a folder that is not a Stable Diffusion pipeline, before weights are loaded."""
     index = read_index(folder)
     if missing := [name for name in _PARTS if name not in index or not (folder / name).is_dir()]:
         raise ModelError(
@@ -114,13 +102,7 @@ def declared_name(path: Path, key: str) -> str:
 
 
 def generation_settings(folder: Path) -> GenerationSettings:
-    """Read a model's recommended guidance and steps.
-
-    Raises
-    ------
-    ModelError
-        If the file is damaged.
-    """
+    """Read a model's recommended guidance and steps."""
     path = folder / SETTINGS
     if not path.is_file():
         return GenerationSettings()

@@ -119,13 +119,7 @@ def write_metadata(folder: Path, table: pd.DataFrame) -> None:
 
 
 def read_metadata(folder: Path) -> pd.DataFrame:
-    """Read ``metadata.jsonl`` of a folder of images.
-
-    Raises
-    ------
-    ArtifactError
-        If it is missing or not JSON.
-    """
+    """Read ``metadata.jsonl`` of a folder of images."""
     path = folder / METADATA
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -19,24 +19,7 @@ from probe.text.loading import find_device, opening
 
 
 def load_vision_model(folder: Path | str, kind: Any, *, device: str | torch.device) -> Any:
-    """Load a transformers vision model, frozen, in float32.
-
-    Parameters
-    ----------
-    folder : Path
-        As ``save_pretrained`` writes it.
-    kind : transformers class
-        Its ``from_pretrained`` loads the folder.
-    device : str
-        Device of the weights, e.g. ``"cuda"``.
-
-    Raises
-    ------
-    ModelError
-        If the folder is missing, damaged, a pickle, or holds another kind of model.
-    ValueError
-        If there is no such device.
-    """
+    """Load a transformers vision model, frozen, in float32, by the class of its kind."""
     device = find_device(device)
     folder = Path(folder)
     if not (folder / "config.json").is_file():
@@ -74,13 +57,7 @@ class Preprocessor:
 
     @classmethod
     def load(cls, folder: Path | str) -> Preprocessor:
-        """Read the preprocessing of the model in a folder.
-
-        Raises
-        ------
-        ModelError
-            If the file is missing or damaged.
-        """
+        """Read the preprocessing of the model in a folder."""
         from transformers import AutoImageProcessor
 
         folder = Path(folder)
@@ -117,16 +94,7 @@ def batches(
     """Open and preprocess images batch by batch; only one batch is in memory.
 
     ``progress`` is called when the consumer asks for the next batch.
-
-    Raises
-    ------
-    DataError, ShapeError
-        As `check_pictures`, and if an image cannot be read.
-    ValueError
-        If ``batch_size`` is below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; needed at least 1")
     check_pictures(pictures)
     for start in range(0, len(pictures), batch_size):
         batch = pictures[start : start + batch_size]

@@ -16,9 +16,8 @@ from probe.audit.image_labels import label_images
 from probe.audit.readers.image_folders import find_images
 from probe.errors import DataError, ModelError
 from probe.images.attributes import AttributeClassifier
-from probe.images.faces.boxes import Boxes
 from probe.images.faces.classifier import FaceClassifier
-from probe.images.faces.detectors import detector_line, open_detector
+from probe.images.faces.detectors import Boxes, detector_line, open_detector
 from probe.images.faces.face import Face, seen_face
 from probe.images.pictures import open_picture
 

@@ -181,11 +181,6 @@ def test_batches_hold_all_pictures_in_order(preprocessor):
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=0)
 
 
-def test_a_batch_needs_a_size(preprocessor):
-    with pytest.raises(ValueError, match="batch_size is 0"):
-        next(batches(noise(0)[None], preprocessor, batch_size=0))
-
-
 def test_what_are_no_pictures_is_refused():
     with pytest.raises(DataError, match="there are no pictures"):
         check_pictures([])

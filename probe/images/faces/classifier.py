@@ -57,16 +57,8 @@ class FaceClassifier:
     ) -> pd.DataFrame:
         """Classify every attribute of each image's face; parameters of `AttributeClassifier.label`.
 
-        Returns
-        -------
-        DataFrame
-            As from `AttributeClassifier.label`. Without a face, or with several, the value is
-            ``"undetected"`` or ``"ambiguous"`` and the confidence NaN.
-
-        Raises
-        ------
-        DataError, ModelError
-            As `AttributeClassifier.label`.
+        Without a face, or with several, the value is ``"undetected"`` or ``"ambiguous"`` and the
+        confidence NaN.
         """
         import pandas as pd
 

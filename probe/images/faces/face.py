@@ -46,24 +46,12 @@ class FaceDetector(Protocol):
 
 
 def seen_face(picture: Image, faces: Sequence[Face], *, margin: float) -> Image | str:
-    """Crop the largest face, as a square with a margin.
+    """Crop the largest of an image's faces, as a square with a margin.
 
-    A square that leaves the image is moved inside; one larger than the image is cut.
-
-    Parameters
-    ----------
-    picture : Image
-    faces : sequence of Face
-        All faces of the image.
-    margin : float
-        Added on each side, as a share of the longer side of the face's box; FairFace was trained
-        with 0.25.
-
-    Returns
-    -------
-    Image or str
-        The face, or ``"undetected"`` without any face, or ``"ambiguous"`` if the second largest has
-        at least `SIMILAR` of the largest one's area.
+    Without a face the result is ``"undetected"``, and ``"ambiguous"`` if the second largest has at
+    least `SIMILAR` of the largest one's area. The margin is added on each side, as a share of the
+    longer side of the box; FairFace was trained with 0.25. A square that leaves the image is moved
+    inside; one larger than the image is cut.
     """
     if not faces:
         return UNDETECTED

@@ -39,11 +39,6 @@ class MediaPipeDetector:
     weights : path, optional
         A ``.tflite`` file of MediaPipe's face detector; the shipped one by default.
 
-    Raises
-    ------
-    ModelError
-        If MediaPipe is not installed, or the weights are missing or damaged.
-
     References
     ----------
     Bazarevsky et al., *BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs*, 2019.

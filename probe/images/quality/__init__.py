@@ -1,1 +1,1 @@
-"""How good pictures are: what they show of their prompts, and how far two sets of them differ."""
+"""Image quality: agreement with the prompts, and distances between two sets of images."""

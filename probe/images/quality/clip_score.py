@@ -41,15 +41,7 @@ class ClipScorer:
 
     @classmethod
     def load(cls, folder: Path | str, *, device: str | torch.device = "cpu") -> ClipScorer:
-        """Open the folder of a CLIPModel with its tokenizer and its preprocessing.
-
-        Raises
-        ------
-        ModelError
-            If the folder is missing, damaged or a pickle, or lacks a part.
-        ValueError
-            If there is no such device.
-        """
+        """Open the folder of a CLIPModel with its tokenizer and its preprocessing."""
         from transformers import AutoTokenizer, CLIPModel
 
         folder = Path(folder)
@@ -92,13 +84,6 @@ class ClipScorer:
         ndarray of shape (n,)
             From 0 (unrelated) to 100 (the same direction). Only scores of the same CLIP can be
             compared.
-
-        Raises
-        ------
-        ShapeError
-            If there are not as many prompts as pictures.
-        DataError
-            If there are no pictures, one cannot be read, or a prompt is empty.
         """
         check_pictures(images)
         if len(images) != len(prompts):
@@ -121,24 +106,8 @@ class ClipScorer:
     ) -> npt.NDArray[np.float64]:
         """Give the probability of each of several prompts (zero-shot classification).
 
-        The softmax of the cosines times the model's logit scale.
-
-        Parameters
-        ----------
-        images, batch_size, progress
-            As in `score`.
-        prompts : sequence of str
-            What may be seen, the same for all pictures.
-
-        Returns
-        -------
-        ndarray of shape (n, n_prompts)
-            Rows sum to 1; 1/n_prompts each is a guess.
-
-        Raises
-        ------
-        DataError
-            If there are no prompts or no pictures, one cannot be read, or a prompt is empty.
+        The softmax of the cosines times the model's logit scale, shape (n_images, n_prompts); the
+        prompts are the same for all images.
         """
         if not prompts:
             raise DataError("there are no prompts to choose from; needed at least 1")
@@ -152,13 +121,9 @@ class ClipScorer:
     def embed(
         self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
     ) -> npt.NDArray[np.float64]:
-        """Embed pictures: projected and of unit length, shape (n, n_features).
-
-        Parameters and errors are those of `weigh`.
-        """
-        embedded: npt.NDArray[np.float64] = self._encode_pictures(
-            images, batch_size, progress
-        ).numpy()
+        """Embed images: projected and of unit length, shape (n, n_features)."""
+        embedded: npt.NDArray[np.float64]
+        embedded = self._encode_pictures(images, batch_size, progress).numpy()
         return embedded
 
     def _encode_pictures(

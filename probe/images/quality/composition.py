@@ -1,4 +1,4 @@
-"""Whether a score changed because pictures are worse, or because other people are in them."""
+"""Decomposition of a change of score into quality and composition of the images."""
 
 from __future__ import annotations
 
@@ -11,40 +11,31 @@ from probe.arrays import Double
 
 @dataclass(frozen=True, eq=False)
 class ScoreChange:
-    """Change of a mean score, taken apart; one row a subject that shows a value on both sides."""
+    """Parts of the change of a mean score; one row a subject that shows a value on both sides."""
 
     subjects: list[str]
     like_for_like: Double
-    """Change among pictures that show the same value, (n_subjects,)."""
+    """Change among images that show the same value, (n_subjects,)."""
     composition: Double
-    """Change that comes of showing other values than before, (n_subjects,)."""
+    """Change because other values are shown than before, (n_subjects,)."""
     seen: Double
     """Weight of the values that both sides show, 0 to 1, (n_subjects,)."""
 
 
 def decompose_change(before: pd.DataFrame, after: pd.DataFrame, *, group: str) -> ScoreChange:
-    r"""Take the change of each subject's mean score apart into two parts that sum to it.
+    r"""Decompose the change of each subject's mean score into two parts that sum to it.
 
     With :math:`p_a` the share of value :math:`a` before and :math:`m_a` its mean score,
 
     .. math:: \sum_a p'_a m'_a - p_a m_a = \sum_a \tfrac{p_a + p'_a}{2} (m'_a - m_a)
               + \sum_a \tfrac{m_a + m'_a}{2} (p'_a - p_a).
 
-    A scorer that itself expects a gender of an occupation rates pictures of the other gender lower,
-    however good they are; the second sum is what that costs. Where one side shows no picture of a
-    value, its change is taken to be that of the values which both show.
+    A scorer that itself expects a gender of an occupation rates images of the other gender lower,
+    however good they are; the second sum is that effect. Where one side shows no image of a value,
+    its change is taken to be that of the values which both show.
 
-    Parameters
-    ----------
-    before, after : DataFrame
-        One row a picture, with columns ``subject``, ``score`` and ``group``; a missing value of the
-        group is not counted.
-    group : str
-        Column of the perceived attribute.
-
-    Returns
-    -------
-    ScoreChange
+    The tables have one row an image, with columns ``subject``, ``score`` and the perceived
+    attribute ``group``, whose missing values are not counted.
 
     References
     ----------

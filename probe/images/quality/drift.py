@@ -1,4 +1,4 @@
-"""Cosine distance of each pair of pictures from the same noise."""
+"""Cosine distance of each pair of images from the same noise."""
 
 from __future__ import annotations
 
@@ -9,25 +9,7 @@ from probe.errors import DegenerateDataError, ShapeError
 
 
 def paired_distances(before: Matrix, after: Matrix) -> Double:
-    """Compute ``1 - cos`` between the features of each pair of pictures.
-
-    Parameters
-    ----------
-    before, after : ndarray of shape (n_pairs, d)
-        Row i of both starts from the same noise.
-
-    Returns
-    -------
-    ndarray of shape (n_pairs,)
-        From 0 (the same direction) to 2.
-
-    Raises
-    ------
-    ShapeError
-        If the features differ in shape.
-    DegenerateDataError
-        If features are all zero and have no direction.
-    """
+    """Compute ``1 - cos`` of the features (n_pairs, d) of each pair: 0 (equal direction) to 2."""
     a, b = (np.asarray(of, dtype=np.float64) for of in (before, after))
     if a.ndim != 2 or a.shape != b.shape:
         raise ShapeError(f"features have the shapes {a.shape} and {b.shape}; needed pairs")

@@ -41,16 +41,7 @@ class FeatureExtractor:
 
     @classmethod
     def load(cls, folder: Path | str, *, device: str | torch.device = "cpu") -> FeatureExtractor:
-        """Open a folder with a ``preprocessor_config.json``.
-
-        Raises
-        ------
-        ModelError
-            If the folder is missing, damaged or a pickle, does not say how large pictures are, or
-            holds no vision model that pools what it sees.
-        ValueError
-            If there is no such device.
-        """
+        """Open a folder with a ``preprocessor_config.json``."""
         from transformers import AutoModel, CLIPModel
 
         folder = Path(folder)
@@ -75,8 +66,6 @@ class FeatureExtractor:
 
         Parameters and errors are those of `probe.images.attributes.AttributeClassifier.label`.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; needed at least 1")
         check_pictures(images)
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
@@ -111,19 +100,9 @@ class FeatureExtractor:
 def clean_resize(image: Image.Image, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Resize a picture in floating point, with antialiasing, and round nothing.
 
-    The largest part in the middle that has the shape of the result is taken. Bicubic, channel by
-    channel, as clean-fid does it: resizing bytes rounds and clips, which moves distances between
-    sets of pictures.
-
-    Parameters
-    ----------
-    image : RGB image
-    size : (height, width)
-
-    Returns
-    -------
-    ndarray of float32, shape (height, width, 3)
-        From about 0 to 255; bicubic overshoots at edges.
+    The largest central crop with the shape of the result is taken. Bicubic, channel by channel, as
+    clean-fid does it: resizing bytes rounds and clips, which changes distances between sets of
+    images. The result has the shape (height, width, 3), from about 0 to 255 (bicubic overshoots).
 
     References
     ----------

@@ -28,13 +28,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: Matrix) -> Moments:
-        """Take the moments of features of shape (n, d).
-
-        Raises
-        ------
-        ShapeError, DataError
-            If they have no two dimensions, or one is not finite.
-        """
+        """Take the moments of features of shape (n, d)."""
         rows = np.asarray(features, dtype=np.float64)
         if rows.ndim != 2 or not len(rows):
             raise ShapeError(
@@ -57,13 +51,7 @@ class Moments:
 
     @property
     def covariance(self) -> Double:
-        """Sample covariance, ``ddof=1``.
-
-        Raises
-        ------
-        DegenerateDataError
-            If there is a single picture.
-        """
+        """Sample covariance, ``ddof=1``."""
         if self.n < 2:
             raise DegenerateDataError("a single picture has no covariance; needed at least 2")
         return self.scatter / (self.n - 1)
@@ -81,13 +69,6 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     float
         In squared units of the features. 0 means the same mean and covariance. The estimate is
         biased upwards, the more so the fewer pictures there are.
-
-    Raises
-    ------
-    ShapeError
-        If the features differ in width.
-    DegenerateDataError
-        If a set is a single picture.
 
     References
     ----------
@@ -119,13 +100,6 @@ def fid(features: Iterable[Matrix], reference: Iterable[Matrix]) -> float:
     -------
     float
         See `frechet_distance`.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the features differ in width, or one is not finite.
-    DegenerateDataError
-        If a set has fewer than 2 pictures.
     """
     return frechet_distance(*(_joined(map(Moments.of, of)) for of in (features, reference)))
 
@@ -150,13 +124,6 @@ def frechet_drift(before: Matrix, after: Matrix, subjects: Sequence[object]) -> 
     -------
     Interval
         In squared units of the features; 0 means the same mean and covariance.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the features are not pairs, or one is not finite.
-    DegenerateDataError
-        If there are fewer than 4 subjects.
     """
     if len(before) != len(after) or len(subjects) != len(before):
         raise ShapeError(

@@ -59,13 +59,8 @@ def kid(
 
     Raises
     ------
-    ShapeError
-        If the features have no two dimensions or differ in width, or rows and subjects differ in
-        number.
     DataError
-        If a feature is not finite.
-    DegenerateDataError
-        If a set has fewer than 4 rows or subjects.
+        If the features do not fit together, or a set has fewer than 4 rows or subjects.
 
     References
     ----------
@@ -76,8 +71,6 @@ def kid(
         raise ShapeError(f"features are {a.shape[1]} and {b.shape[1]} wide; needed one extractor")
     if is_paired and len(a) != len(b):
         raise ShapeError(f"there are {len(a)} and {len(b)} pictures; needed pairs")
-    if n_halves < 2:
-        raise ValueError(f"n_halves is {n_halves}; needed at least 2")
     units_a, units_b = _units(len(a), len(b), subjects_a, subjects_b, is_paired=is_paired)
     rng = np.random.default_rng(seed)
     rows_a = rng.permutation(len(a))[:MAX_ROWS]
