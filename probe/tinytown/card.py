@@ -28,13 +28,7 @@ UNSEEN_SEED = 99
 
 
 def measure_encoder(model: Path, lexicon: Lexicon) -> dict[str, float]:
-    """Correlate the text bias score of the occupations with the planted shares.
-
-    Returns
-    -------
-    dict
-        ``r`` (Pearson, negative where the bias stands: positive bias score is male) and ``n``.
-    """
+    """Correlate the text bias score of the occupations (positive: male) with the planted shares."""
     encoder = TextEncoder.load(model)
     prompts = PromptSet.build(lexicon)
     z = encoder.embed(prompts.prompts)
@@ -54,17 +48,14 @@ def measure_classifiers(model: Path, lexicon: Lexicon, *, n: int = 2000) -> dict
     truth = pd.DataFrame(
         {name: [getattr(s, name) for s in scenes] for name in ("gender", "age", "skin", "subject")}
     )
-    people = (truth["gender"] != "").to_numpy()
+    people = truth["gender"] != ""
     accuracy: dict[str, Any] = {"n": n, "n_people": int(people.sum())}
     for name in ("classifier", "second_classifier"):
         seen = AttributeClassifier.load(model / name).label(pictures)
+        is_right = seen[truth.columns] == truth
         accuracy[name] = {
-            attribute: float(
-                (seen[attribute] == truth[attribute])[
-                    people if attribute != "subject" else np.ones(n, bool)
-                ].mean()
-            )
-            for attribute in truth.columns
+            **is_right.drop(columns="subject")[people].mean(),
+            "subject": is_right["subject"].mean(),
         }
     return accuracy
 
@@ -104,25 +95,16 @@ def measure_pictures(
 def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
     """Compute the figures of the card from labelled images.
 
-    Returns
-    -------
-    dict
-        ``mad`` of the neutral prompts; ``share_correlation`` with the planted shares; ``agreement``
-        of the two classifiers on people; ``adherent`` by asked gender and ``adherence_least`` (the
-        worst occupation and gender); ``subject_recognised``, of all pictures.
+    ``mad`` of the neutral prompts; ``share_correlation`` with the planted shares; ``agreement`` of
+    the two classifiers on people; ``adherent`` by asked gender and ``adherence_least`` (the worst
+    occupation and gender); ``subject_recognised``, of all images.
     """
     people = table[table["kind"] != "object"]
     neutral = table[table["kind"] == "neutral"]
     is_woman = (neutral["gender_classifier"] == GENDERS[0]).groupby(neutral["subject"])
     shares = is_woman.mean()
     planted = pd.Series({job.name: job.share_women for job in lexicon.occupations})
-    counts = np.stack(
-        [
-            is_woman.sum(),
-            (~(neutral["gender_classifier"] == GENDERS[0])).groupby(neutral["subject"]).sum(),
-        ],
-        axis=1,
-    )
+    counts = np.stack([is_woman.sum(), is_woman.size() - is_woman.sum()], axis=1)
     explicit = table[table["kind"].isin(("female", "male"))]
     asked = np.where(explicit["kind"] == "female", GENDERS[0], GENDERS[1])
     adherent = explicit["gender_classifier"] == asked
@@ -134,16 +116,14 @@ def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
         "agreement": float(
             (people["gender_classifier"] == people["gender_second_classifier"]).mean()
         ),
-        "adherent": {
-            kind: float(v) for kind, v in adherent.groupby(explicit["kind"]).mean().items()
-        },
+        "adherent": adherent.groupby(explicit["kind"]).mean().to_dict(),
         "adherence_least": {
             "subject": worst[0],
             "kind": worst[1],
             "share": float(by_occupation.min()),
         },
         "subject_recognised": float((table["subject_classifier"] == table["subject"]).mean()),
-        "share_women": {subject: float(share) for subject, share in shares.items()},
+        "share_women": shares.to_dict(),
     }
 
 

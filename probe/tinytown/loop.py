@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.training_utils import EMAModel
 from torch import nn
 
 from probe.io.artifacts import atomic
@@ -24,9 +25,8 @@ class Schedule:
     learning_rate: float
     warmup: int = 50
     weight_decay: float = 0.01
-    ema: float | None = None
-    """Decay of the exponential moving average of the weights; None keeps the last weights."""
-
+    ema: float = 0.0
+    """Decay of the exponential moving average of the weights; 0 keeps the last weights."""
     horizon: int | None = None
     """Steps over which the rate falls; may exceed ``n_steps`` if the weights are averaged."""
 
@@ -54,22 +54,20 @@ class Training:
     checkpoint_every: int = 200
     losses: list[float] = field(default_factory=list)
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder / f"{self.name}.checkpoint.pt"
-
     def run(self, *, progress: Progress | None = None) -> list[float]:
         """Train, set the (averaged) weights of the model, and return the losses."""
-        schedule = self.schedule
+        schedule, parameters = self.schedule, list(self.model.parameters())
         optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+            parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
-        average = {name: w.detach().clone() for name, w in self.model.state_dict().items()}
-        if self._checkpoint.exists():
-            state = torch.load(self._checkpoint, weights_only=True)
+        average = EMAModel(parameters, decay=schedule.ema)
+        checkpoint = self.folder / f"{self.name}.checkpoint.pt"
+        if checkpoint.exists():
+            state = torch.load(checkpoint, weights_only=True)
             self.model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
-            average, self.losses = state["average"], state["losses"]
+            average.load_state_dict(state["average"])
+            self.losses = state["losses"]
         self.model.train()
         for step in range(len(self.losses), schedule.n_steps):
             for group in optimizer.param_groups:
@@ -77,38 +75,25 @@ class Training:
             optimizer.zero_grad(set_to_none=True)
             loss = self.loss_of_step(step)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
+            average.step(parameters)
             self.losses.append(loss.item())
-            self._update(average, step)
             if (step + 1) % self.checkpoint_every == 0 or step + 1 == schedule.n_steps:
-                self._save(optimizer, average)
+                state = {
+                    "model": self.model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "average": average.state_dict(),
+                    "losses": self.losses,
+                }
+                with atomic(checkpoint) as path:
+                    torch.save(state, path)
             if progress is not None:
                 progress(step + 1, schedule.n_steps)
-        if schedule.ema is not None:
-            self.model.load_state_dict(average)
+        if schedule.ema:
+            average.copy_to(parameters)
         self.model.eval()
         return self.losses
-
-    def _update(self, average: dict[str, torch.Tensor], step: int) -> None:
-        if self.schedule.ema is None:
-            return
-        decay = min(self.schedule.ema, (1 + step) / (10 + step))
-        for name, weight in self.model.state_dict().items():
-            if weight.is_floating_point():
-                average[name].lerp_(weight, 1 - decay)
-            else:
-                average[name].copy_(weight)
-
-    def _save(self, optimizer: torch.optim.Optimizer, average: dict[str, torch.Tensor]) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "average": average,
-            "losses": self.losses,
-        }
-        with atomic(self._checkpoint) as path:
-            torch.save(state, path)
 
 
 def rng_of(seed: int, step: int) -> torch.Generator:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probe.tinytown.canvas import SIZE, Canvas, Color, Placement, shade
-from probe.tinytown.outfits import OUTFITS, Outfit
-from probe.tinytown.tools import draw_tool
+from probe.tinytown.occupations import OUTFITS, Outfit, draw_tool
 from probe.tinytown.world import Scene
 
 SKIN_COLORS: dict[str, Color] = {

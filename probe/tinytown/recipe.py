@@ -17,7 +17,6 @@ from probe.text.lexicon import Lexicon
 from probe.tinytown import architecture, stages
 from probe.tinytown.canvas import SIZE
 from probe.tinytown.loop import Schedule, Training
-from probe.tinytown.vocabulary import learn_tokenizer
 
 SEEDS = {"clip": 11, "autoencoder": 12, "classifier": 13, "second_classifier": 14, "denoiser": 15}
 
@@ -38,12 +37,7 @@ class Recipe:
 class RecipeTraining:
     """Run the stages of a recipe in order; an interrupted stage is resumed.
 
-    Parameters
-    ----------
-    out : Path
-        Folder of the finished model.
-    work : Path
-        Folder of the checkpoints, which may be deleted afterwards.
+    The finished model is written to ``out``; the checkpoints in ``work`` may be deleted afterwards.
     """
 
     def __init__(
@@ -73,7 +67,7 @@ class RecipeTraining:
         data = stages.draw_captioned(
             self.lexicon, self.recipe.n_clip, seed=SEEDS["clip"], scrambled=0.7
         )
-        tokenizer = learn_tokenizer(data.captions)
+        tokenizer = architecture.learn_tokenizer(data.captions)
         training = stages.clip_training(
             data, tokenizer, self.work, seed=SEEDS["clip"], schedule=self.recipe.clip
         )

@@ -204,13 +204,9 @@ def encode_latents(vae: AutoencoderKL, pictures: Pictures) -> torch.Tensor:
 def encode_captions(
     encoder: CLIPTextModel, tokenizer: CLIPTokenizer, captions: list[str]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encode each distinct caption once.
+    """Encode each distinct caption once: states of shape (n_distinct, 32, 96), each caption's row.
 
-    Returns
-    -------
-    states : Tensor of shape (n_distinct, 32, 96)
-    rows : Tensor of shape (n_captions,)
-        Row of ``states`` of each caption; the empty caption is row 0.
+    The empty caption is row 0.
     """
     distinct = ["", *sorted(set(captions))]
     index = {caption: row for row, caption in enumerate(distinct)}

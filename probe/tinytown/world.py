@@ -8,7 +8,7 @@ import numpy as np
 
 from probe.text.lexicon import Lexicon
 from probe.text.templates import with_article
-from probe.tinytown.outfits import OUTFITS
+from probe.tinytown.occupations import OUTFITS
 
 GENDERS = ("woman", "man")
 AGES = ("young", "middle-aged", "old")

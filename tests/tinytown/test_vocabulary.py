@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probe.text.lexicon import Lexicon
-from probe.tinytown.vocabulary import learn_tokenizer
+from probe.tinytown.architecture import learn_tokenizer
 from probe.tinytown.world import Town
 
 
