@@ -8,7 +8,6 @@ import click
 
 from cli.options import json_option
 from cli.output import echo_json
-from cli.progress import ProgressBar
 
 
 @click.command()
@@ -37,10 +36,7 @@ def prompts(
     """
     from probe.text.captions.classification import audit_captions
 
-    with ProgressBar() as bar:
-        audit = audit_captions(
-            file, column=column, out=out, counterfactuals=counterfactuals, progress=bar
-        )
+    audit = audit_captions(file, column=column, out=out, counterfactuals=counterfactuals)
     if as_json:
         echo_json(audit.to_json())
         return

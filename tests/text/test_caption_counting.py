@@ -118,15 +118,6 @@ def test_a_formula_in_a_caption_is_text_in_the_table(tmp_path, written):
     assert cells == ["'" + formula]
 
 
-def test_progress_is_told_with_the_rows_there_are(written):
-    told = []
-    audit_captions(
-        written("a.txt", "A man.\n" * 2500), progress=lambda *progress: told.append(progress)
-    )
-    assert [done for _, done, _ in told] == [0, 1000, 2000]
-    assert {(what, total) for what, _, total in told} == {("captions", 2501)}
-
-
 def test_a_file_without_a_caption_is_refused_and_leaves_no_table(tmp_path, written):
     with pytest.raises(DataError, match="holds no caption; needed at least one"):
         audit_captions(written("a.txt", "\n \n"), out=tmp_path / "out.csv")

@@ -127,9 +127,9 @@ def test_a_plain_list_stays_one(written):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.token", "1.jpg#0\tA man.\n2.jpg\n", "line 2, is '2.jpg'; needed the name of a picture"),
+        ("a.token", "1.jpg#0\tA man.\n2.jpg\n", "line 2, is '2.jpg'; needed the name of an image"),
         ("a.csv", "image_name| comment_number| comment\n1.jpg|x\n", "line 2, is '1.jpg|x'; needed"),
-        ("a.txt", "image,caption\n1.jpg\n", "line 2, is '1.jpg'; needed a picture, a comma"),
+        ("a.txt", "image,caption\n1.jpg\n", "line 2, is '1.jpg'; needed an image, a comma"),
         ("a.json", '{"a": 1}', "has no list 'annotations' of objects"),
         ("a.json", "{", "is not JSON"),
         ("a.jsonl", '{"annotator_id": 1, "caption": "A man."}\n{\n', "line 2, is not JSON"),

@@ -13,20 +13,18 @@ from typing import Any, Literal
 
 from probe.errors import DataError, OptionError
 from probe.io.files import atomic, harmless
-from probe.io.progress import NamedProgress
 from probe.stats.interval import Interval
 from probe.stats.notation import bracketed
 from probe.stats.proportion import binomial_interval
 from probe.text.captions.counterfactuals import neutralise, swap_gender
 from probe.text.captions.files import CaptionFile, open_captions
-from probe.text.captions.mentions import REASONS, mentions
+from probe.text.captions.mentions import REASONS, Text, mentions
 from probe.text.captions.vocabulary import CaptionWords
 
 Category = Literal["male", "female", "both", "neutral_person", "no_person"]
 
 CATEGORIES: tuple[Category, ...] = ("male", "female", "both", "neutral_person", "no_person")
 
-_STEP = 1000  # rows between two reports of progress
 _SHOWN = 8  # words a line
 _KEPT = 50  # words a category in JSON
 
@@ -128,7 +126,7 @@ def classify(caption: str) -> CaptionReading:
     >>> classify("A dog with a ball in his mouth.").category
     'no_person'
     """
-    found = mentions(caption, CaptionWords.load())
+    found = mentions(Text(caption), CaptionWords.load())
     counted = [mention for mention in found if not mention.reason]
     groups = {mention.word.group for mention in counted}
     genders = groups - {"neutral"}
@@ -152,34 +150,19 @@ def audit_captions(
     column: str | None = None,
     out: str | Path | None = None,
     counterfactuals: str | Path | None = None,
-    progress: NamedProgress | None = None,
 ) -> CaptionAudit:
     """Classify the captions of a file, in bounded memory.
 
-    Parameters
-    ----------
-    path : path
-        A list, a table, or a file of LAION, OpenImages, Flickr or COCO; see `open_captions`.
-    column : str, optional
-        Column that holds the captions; needed only if several could be meant.
-    out : path, optional
-        A ``.csv`` file to write, one row a caption: ``caption``, ``category``, ``words`` (that
-        decided), ``passed_over`` (word and reason). A cell that a spreadsheet would take for a
-        formula gets an apostrophe before it.
-    counterfactuals : path, optional
-        A ``.csv`` file to write, one row a caption that says a gender: ``caption``, ``category``,
-        ``gender_swap`` (see `swap_gender`) and ``neutral`` (see `neutralise`).
-    progress : callable, optional
-        Called with ("captions", done, total) of the rows.
+    ``out`` and ``counterfactuals`` are ``.csv`` files to write. ``out`` has one row a caption:
+    ``caption``, ``category``, ``words`` (that decided), ``passed_over`` (word and reason).
+    ``counterfactuals`` has one row a caption that says a gender: ``caption``, ``category``,
+    ``gender_swap`` (see `swap_gender`) and ``neutral`` (see `neutralise`). A cell that a
+    spreadsheet would take for a formula gets an apostrophe before it.
 
     Raises
     ------
     DataError
         If the file cannot be read, a row is damaged, or there is no caption.
-    ValueError
-        If a file is of another kind.
-    ArtifactError
-        If a table cannot be written.
     """
     file = open_captions(path, column=column)
     counts: Counter[Category] = Counter()
@@ -191,9 +174,7 @@ def audit_captions(
         _table(out, "caption", "category", "words", "passed_over") as write,
         _table(counterfactuals, "caption", "category", "gender_swap", "neutral") as write_others,
     ):
-        for done, caption in enumerate(file.captions):
-            if progress is not None and done % _STEP == 0:
-                progress("captions", done, file.n_rows)
+        for caption in file.captions:
             if caption is None:
                 n_empty += 1
                 continue

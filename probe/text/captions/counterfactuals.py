@@ -49,7 +49,7 @@ def swap_gender(caption: str) -> str | None:
     >>> swap_gender("An actress sees her husband behind her.")
     'A male actor sees his wife behind him.'
     """
-    draft = Draft.read(caption)
+    draft = Draft(caption)
     for mention in draft.gendered:
         if mention.word.is_pronoun:
             draft.replace(mention.place, _pronoun(draft, mention)[0])
@@ -57,7 +57,7 @@ def swap_gender(caption: str) -> str | None:
             draft.replace_noun(mention, mention.word.swapped)
         else:
             return None
-    return draft.text() if draft.gendered else None
+    return draft.rewritten() if draft.gendered else None
 
 
 def neutralise(caption: str) -> str | None:
@@ -78,7 +78,7 @@ def neutralise(caption: str) -> str | None:
     >>> neutralise("A man and a woman watch as he ties his shoe.")
     'Two people watch as they tie their shoe.'
     """
-    draft = Draft.read(caption)
+    draft = Draft(caption)
     joined: set[int] = set()
     for first, second in zip(draft.gendered, draft.gendered[1:], strict=False):
         if first.place not in joined and _join(draft, first, second):
@@ -94,7 +94,7 @@ def neutralise(caption: str) -> str | None:
             draft.replace_noun(mention, mention.word.neutral)
         else:
             return None
-    return draft.text() if draft.gendered else None
+    return draft.rewritten() if draft.gendered else None
 
 
 def _pronoun(draft: Draft, mention: Mention) -> tuple[str, str]:
@@ -170,7 +170,7 @@ def _is_attribute(draft: Draft, mention: Mention) -> bool:
 
 def _join(draft: Draft, first: Mention, second: Mention) -> bool:
     """Join "a man and a woman" to "two people", and "men and women" to "people"."""
-    between = draft.tokens[first.place + 1 : second.place]
+    between = draft.lower[first.place + 1 : second.place]
     gaps = [draft.gap(place).strip() for place in range(first.place, second.place)]
     is_list = not between and gaps == [","]
     is_joined = between[:1] in (["and"], ["or"], ["&"]) and not any(gaps)
@@ -203,6 +203,6 @@ def _count_two(draft: Draft, place: int, plural: str) -> bool:
     if first:
         draft.replace(first - 1, "the two" if determiner == "the" else "two")
     else:
-        word = draft.new.get(0, draft.old(0))
-        draft.new[0] = in_case_of("two ", draft.old(0)) + word[:1].lower() + word[1:]
+        word = draft.new.get(0, draft.words[0])
+        draft.new[0] = in_case_of("two ", draft.words[0]) + word[:1].lower() + word[1:]
     return True

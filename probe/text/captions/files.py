@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
 from probe.io.files import one_line
-from probe.io.lines import opened, read_json_lines, read_lines
-from probe.io.records import (
-    Records,
-    choose_column,
-    is_text_type,
-    parquet_rows,
-    reading_parquet,
-)
+from probe.io.lines import read_json_lines, read_lines
+from probe.io.records import Records, choose_column, is_text_type, parquet_rows, reading_parquet
 from probe.text.prompt_files import PROMPT_NAMES, check_column, checked_prompt
 
 Rows = Iterator[tuple[str, Any]]
 """Position of a caption in its file ("line 3"), and the caption."""
 
-_BLOCK = 1 << 20  # bytes read together to count lines
+# Flickr's layouts: a pattern of the first line, one of a row, and what a row holds. One row of the
+# published table has no second "|"; in the list, the caption is all after the first comma.
+_FLICKR = {
+    "Flickr's tokens": (
+        r"[^\t]+\.(?:jpg|jpeg|png)#\d+\t.*",
+        r"[^\t]*#\d+\t(.*)",
+        "the name of an image, # and a number, a tab, and a caption",
+    ),
+    "Flickr's table": (
+        r"\s*image\w*\s*\|\s*\w+\s*\|\s*\w+\s*",
+        r"[^|]*\|\s*\d+\s*\|?(.*)",
+        "an image, | a number, | and a caption",
+    ),
+    "Flickr's list": (r"image,caption\s*", r"[^,]+,(.*)", "an image, a comma and a caption"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +44,6 @@ class CaptionFile:
     """Column of the captions; empty for a file without columns."""
     layout: str
     """Layout of the file, e.g. ``"Flickr's tokens"``; empty for a plain table or list."""
-    n_rows: int
-    """Upper limit of the number of rows: line breaks of a text file, rows of a Parquet file."""
     captions: Iterator[str | None]
     """One a row, None for a row without a caption."""
 
@@ -49,7 +55,7 @@ class CaptionFile:
 
 
 def open_captions(path: str | Path, *, column: str | None = None) -> CaptionFile:
-    """Open a file of captions.
+    """Open a file of captions; a damaged row is refused, with its number, when it is reached.
 
     A ``.txt`` file has one a line; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file has a
     column of them, as in `read_prompts`: LAION's ``TEXT`` or ``caption`` beside ``url`` is found.
@@ -57,41 +63,16 @@ def open_captions(path: str | Path, *, column: str | None = None) -> CaptionFile
     ``image_name| comment_number| comment`` and ``image,caption``, the Localized Narratives of
     OpenImages, COCO's ``.json`` of annotations. Repeats are kept. A few thousand rows are in memory
     at a time (of COCO's file, all).
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or it is not clear which column is meant; a damaged row is
-        refused, with its number, when it is reached.
-    ValueError
-        If the file is of another kind, or a column is named of a file without columns.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    layout = _recognise(path) if column is None else None
-    if layout is not None:
-        rows, column = layout.rows(path), ""
+    layout = _recognise(path) if column is None else ""
+    if layout:
+        rows, column = _rows_of_layout(path, layout), ""
     else:
         check_column(path, column, what="captions")
-        rows, column = (_parquet if suffix == ".parquet" else _table)(path, column)
-    return CaptionFile(
-        path,
-        column,
-        layout=layout.name if layout else "",
-        n_rows=_count_rows(path),
-        captions=(checked_prompt(caption, path, place) for place, caption in rows),
-    )
-
-
-def _count_rows(path: Path) -> int:
-    if path.suffix.lower() == ".parquet":
-        with reading_parquet(path) as file:
-            return int(file.metadata.num_rows)
-    with opened(path) as file:
-        return 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
-
-
-# Plain lists and tables
+        rows, column = (_parquet if path.suffix.lower() == ".parquet" else _table)(path, column)
+    captions = (checked_prompt(caption, path, place) for place, caption in rows)
+    return CaptionFile(path, column, layout, captions)
 
 
 def _table(path: Path, column: str | None) -> tuple[Rows, str]:
@@ -109,48 +90,40 @@ def _parquet(path: Path, column: str | None) -> tuple[Rows, str]:
     return ((place, values[0]) for place, values in parquet_rows(path, [name])), name
 
 
-# Publishers' layouts
+def _recognise(path: Path) -> str:
+    """Find the publisher's layout of a file by its name and first line; empty if it has none."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return ""
+    _, first = next(read_lines(path))
+    for name, (header, _, _) in _FLICKR.items():
+        if re.fullmatch(header, first) and (suffix == ".txt" or name != "Flickr's list"):
+            return name
+    if suffix == ".jsonl" and '"annotator_id"' in first and '"caption"' in first:
+        return "OpenImages' narratives"
+    return "COCO's annotations" if suffix == ".json" else ""
 
 
-@dataclass(frozen=True)
-class _Layout:
-    name: str
-    fits: Callable[[Path, str], object]
-    """True if a file has this layout, by its path and its first line."""
-    rows: Callable[[Path], Rows]
+def _rows_of_layout(path: Path, layout: str) -> Rows:
+    if layout in _FLICKR:
+        return _flickr(path, layout)
+    return _coco(path) if layout == "COCO's annotations" else _narratives(path)
 
 
-def _recognise(path: Path) -> _Layout | None:
-    """Find the layout of a file by its name and first line; None for a plain table or list."""
-    if path.suffix.lower() == ".parquet":
-        return None
-    _, first = next(iter(read_lines(path)))
-    return next((layout for layout in _LAYOUTS if layout.fits(path, first)), None)
-
-
-def _matches(
-    pattern: str, needed: str, *, has_header: bool, clean: Callable[[str], str] = str
-) -> Callable[[Path], Rows]:
-    """Read a text file of which every line matches a pattern, whose group is the caption."""
-
-    def rows(path: Path) -> Rows:
-        for number, text in read_lines(path):
-            if not text.strip() or (has_header and number == 1):
-                continue
-            match = re.fullmatch(pattern, text, re.DOTALL)
-            if match is None:
-                raise DataError(
-                    f"{path}, line {number}, is {text[:60]!r}; needed {needed}: correct the line"
-                )
-            yield f"line {number}", clean(match[1])
-
-    return rows
-
-
-def _unquoted(caption: str) -> str:
-    if len(caption) > 1 and caption[0] == caption[-1] == '"':
-        return caption[1:-1].replace('""', '"')
-    return caption
+def _flickr(path: Path, layout: str) -> Rows:
+    _, pattern, needed = _FLICKR[layout]
+    for number, text in read_lines(path):
+        if not text.strip() or (number == 1 and layout != "Flickr's tokens"):
+            continue
+        match = re.fullmatch(pattern, text)
+        if match is None:
+            raise DataError(
+                f"{path}, line {number}, is {text[:60]!r}; needed {needed}: correct the line"
+            )
+        caption = match[1].strip()
+        if len(caption) > 1 and caption[0] == caption[-1] == '"':
+            caption = caption[1:-1].replace('""', '"')
+        yield f"line {number}", caption
 
 
 def _narratives(path: Path) -> Rows:
@@ -172,48 +145,3 @@ def _coco(path: Path) -> Rows:
         )
     for number, annotation in enumerate(annotations, 1):
         yield f"annotation {number}", annotation.get("caption")
-
-
-_TOKENS = _matches(
-    r"[^\t]*#\d+\t(.*)",
-    "the name of a picture, # and a number, a tab, and a caption",
-    has_header=False,
-)
-# One row of the published file has no second "|".
-_BARS = _matches(
-    r"[^|]*\|\s*\d+\s*\|?(.*)",
-    "a picture, | a number, | and a caption",
-    has_header=True,
-    clean=str.strip,
-)
-# The caption is all that follows the first comma, quoted or not.
-_COMMAS = _matches(
-    r"[^,]+,(.*)", "a picture, a comma and a caption", has_header=True, clean=_unquoted
-)
-
-# In the order in which they are tried.
-_LAYOUTS = (
-    _Layout(
-        "Flickr's tokens",
-        lambda path, first: re.match(r"[^\t]+\.(?:jpg|jpeg|png)#\d+\t", first),
-        _TOKENS,
-    ),
-    _Layout(
-        "Flickr's table",
-        lambda path, first: re.match(r"\s*image\w*\s*\|\s*\w+\s*\|\s*\w+\s*$", first),
-        _BARS,
-    ),
-    _Layout(
-        "Flickr's list",
-        lambda path, first: path.suffix.lower() == ".txt" and first.strip() == "image,caption",
-        _COMMAS,
-    ),
-    _Layout(
-        "OpenImages' narratives",
-        lambda path, first: (
-            path.suffix.lower() == ".jsonl" and '"annotator_id"' in first and '"caption"' in first
-        ),
-        _narratives,
-    ),
-    _Layout("COCO's annotations", lambda path, first: path.suffix.lower() == ".json", _coco),
-)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from probe.text.captions.mentions import is_cased, mentions, phrases_in, spans_of
+from probe.text.captions.mentions import Text, mentions, phrases_in
 from probe.text.captions.vocabulary import FUNCTION_WORDS, GenderWords, fold
 
 _REACH = 3
@@ -44,12 +44,6 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     work of Taylor Thomas as a carpenter"), the artist ("art by Maria Sanchez") or, without a
     capital or at the beginning, perhaps a word ("a rose"). Names of both genders are on no list.
 
-    Parameters
-    ----------
-    prompt : str
-    lists : GenderWords, optional
-        The shipped ones if not given.
-
     Examples
     --------
     >>> read_gender("Jennifer, a carpenter in Virginia").words
@@ -62,23 +56,20 @@ def read_gender(prompt: str, lists: GenderWords | None = None) -> GenderReading:
     return _Reader(prompt, GenderWords.load() if lists is None else lists).read()
 
 
-class _Reader:
+class _Reader(Text):
     """The words of one prompt, and the rules that say what each means."""
 
     def __init__(self, prompt: str, lists: GenderWords) -> None:
-        self.prompt, self.lists = prompt, lists
-        self.spans = spans_of(prompt)
-        self.words = [prompt[start:end].replace("\u2019", "'") for start, end in self.spans]
-        self.lower = [word.lower() for word in self.words]
+        super().__init__(prompt)
+        self.lists = lists
         self.tokens = [fold(word) for word in self.words]
-        self.is_cased = is_cased(self.words)
 
     def read(self) -> GenderReading:
         words, lists = self.words, self.lists
         found: dict[int, tuple[str, str]] = {}  # place -> gender, reason
         people: list[str] = []
         absent = [" ".join(phrase) for _, phrase in phrases_in(self.lower, lists.nobody)]
-        for mention in mentions(self.prompt, lists.captions):
+        for mention in mentions(self, lists.captions):
             place, reason = mention.place, mention.reason
             if mention.word.group != "neutral":
                 if not reason and not mention.word.is_pronoun:
@@ -121,7 +112,7 @@ class _Reader:
         lists = self.lists
         for place, token in enumerate(self.tokens):
             if token in lists.titles:
-                if self._is_capital(place + 1):
+                if self.is_capital(place + 1):
                     yield place, lists.titles[token], ""
             elif gender := lists.names.get(token):
                 yield place, gender, self._reason_of_name(place)
@@ -133,11 +124,11 @@ class _Reader:
         """Yield the words that only their capital makes look like names."""
         lists = self.lists
         for place, (word, token) in enumerate(zip(self.words, self.tokens, strict=True)):
-            may_be_name = self._is_capital(place) and not word.isupper() and self._is_name_at(place)
+            may_be_name = self.is_capital(place) and not word.isupper() and self._is_name_at(place)
             is_place = self._token(place - 1) in lists.after_place | lists.before
             is_listed = token.removesuffix("'s") in lists.names or token in lists.titles
             is_word = word.lower() in lists.captions.known or token in lists.after
-            if self.is_cased and may_be_name and not (is_place or is_listed or is_word):
+            if self.is_cased() and may_be_name and not (is_place or is_listed or is_word):
                 yield word
 
     def _reason_of_name(self, place: int) -> str:
@@ -145,7 +136,7 @@ class _Reader:
         tokens, lists = self.tokens, self.lists
         token, last = tokens[place], self._token(place - 1)
         end = place + 1
-        while self._is_capital(end) and tokens[end] not in lists.after:
+        while self.is_capital(end) and tokens[end] not in lists.after:
             end += 1  # Martin Luther King Street
         is_before_thing = self._token(end) in lists.after or tokens[end - 1].endswith("'s")
         if last in lists.before or is_before_thing:
@@ -153,21 +144,21 @@ class _Reader:
         is_wide = token in lists.wide
         if (is_wide or token in lists.places) and last in lists.after_place:
             return "place"
-        is_capital = self.is_cased and self._is_capital(place)
+        is_capital = self.is_cased() and self.is_capital(place)
         if is_wide and not is_capital:
             return "word"
         if token in lists.words and not (is_capital and self._is_name_at(place)):
             return "word"
         if self._is_author(place):
             return "author"
-        is_surname = place > 1 and is_capital and self._is_capital(place - 1)
+        is_surname = place > 1 and is_capital and self.is_capital(place - 1)
         is_given = last in lists.givers or last in lists.captions.known  # "our CEO Daniel"
         return "surname" if is_surname and not is_given else ""
 
     def _is_author(self, place: int) -> bool:
         """Whether a name is the artist's: "art by", "a nurse, by", "style of"."""
         first = place
-        while self._is_capital(first - 1):
+        while self.is_capital(first - 1):
             first -= 1  # Greg in "by Greg Rutkowski"
         last, second_last = self._token(first - 1), self._token(first - 2)
         if last == "of":
@@ -194,10 +185,7 @@ class _Reader:
 
     def _is_before_comma(self, place: int) -> bool:
         end = self.spans[place][1]
-        return self.prompt[end : end + 1] == ","
-
-    def _is_capital(self, place: int) -> bool:
-        return 0 <= place < len(self.words) and self.words[place][0].isupper()
+        return self.text[end : end + 1] == ","
 
     def _token(self, place: int) -> str:
         """The word at a place; empty outside of the prompt."""

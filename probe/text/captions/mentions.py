@@ -18,8 +18,6 @@ REASONS = {
 }
 """Why a word does not count."""
 
-APOSTROPHES = ("'", "\u2019")
-
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")  # "man-made" is one word
 _QUOTED = re.compile('"[^"]{1,80}"|\u201c[^\u201d]{1,80}\u201d')
 _OWNING = frozenset(("its", "it's", "his", "her", "their"))
@@ -40,34 +38,57 @@ class Mention(NamedTuple):
     """One of `REASONS`, or empty if it counts."""
 
 
-def mentions(caption: str, words: CaptionWords) -> list[Mention]:
-    """Find the words of a caption that may be about a person, and decide whether each is."""
-    raw = words_of(caption)
-    tokens = [word.lower() for word in raw]
+class Text:
+    """A caption or prompt and its words.
+
+    Words in double (or curly) quotation marks are spoken or written in the image; they are left
+    out, unless there are no others.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        plain = text.replace("\u2019", "'")
+        outside = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), plain)
+        matches = list(_WORD.finditer(outside)) or list(_WORD.finditer(plain))
+        self.spans = [match.span() for match in matches]
+        self.words = [match[0] for match in matches]
+        """As written, but for apostrophes."""
+        self.lower = [word.lower() for word in self.words]
+
+    def at(self, place: int) -> str:
+        """The word at a place in lower case; empty outside of the text."""
+        return self.lower[place] if 0 <= place < len(self.lower) else ""
+
+    def gap(self, place: int) -> str:
+        """The text between a word and the next, or the end."""
+        end = self.spans[place + 1][0] if place + 1 < len(self.spans) else len(self.text)
+        return self.text[self.spans[place][1] : end]
+
+    def next(self, place: int) -> str:
+        """The next word of the same clause; empty before a punctuation mark or the end."""
+        return "" if self.gap(place).strip() else self.at(place + 1)
+
+    def is_capital(self, place: int) -> bool:
+        """Whether there is a word at a place that begins with a capital."""
+        return 0 <= place < len(self.words) and self.words[place][0].isupper()
+
+    def is_cased(self) -> bool:
+        """Whether a capital letter marks a name: not in headlines, nor in all capitals."""
+        long = [word for word in self.words if len(word) > 3]
+        return bool(long) and sum(word[0].isupper() for word in long) <= len(long) / 2
+
+
+def mentions(text: Text, words: CaptionWords) -> list[Mention]:
+    """Find the words of a text that may be about a person, and decide whether each is."""
+    tokens = text.lower
     places = [place for place, token in enumerate(tokens) if token in words.known]
     if not places:
         return []
-    reasons = _reasons_of_nouns(raw, tokens, places, words)
+    reasons = _reasons_of_nouns(text, places, words)
     animals = [place for place in range(len(tokens)) if _is_animal(tokens, place, words)]
     if animals:
         _assign_to_animals(tokens, places, reasons, animals, words)
     return [Mention(p, tokens[p], words.known[tokens[p]], reasons.get(p, "")) for p in places]
-
-
-def spans_of(caption: str) -> list[tuple[int, int]]:
-    """Start and end of each word of a caption.
-
-    Words in double (or curly) quotation marks are spoken or written in the image; they are left
-    out, unless the caption has no others.
-    """
-    text = caption.replace("\u2019", "'")
-    spans = [match.span() for match in _WORD.finditer(_QUOTED.sub(_blank, text))]
-    return spans or [match.span() for match in _WORD.finditer(text)]
-
-
-def words_of(caption: str) -> list[str]:
-    """Words of a caption, as written; every apostrophe is ``'``."""
-    return [caption[start:end].replace("\u2019", "'") for start, end in spans_of(caption)]
 
 
 def phrases_in(
@@ -80,32 +101,21 @@ def phrases_in(
                 yield place, phrase
 
 
-def is_cased(raw: list[str]) -> bool:
-    """Whether a capital letter marks a name: not in headlines, nor in all capitals."""
-    long = [word for word in raw if len(word) > 3]
-    return bool(long) and sum(word[0].isupper() for word in long) <= len(long) / 2
-
-
-def _blank(quoted: re.Match[str]) -> str:
-    return " " * len(quoted[0])
-
-
-def _reasons_of_nouns(
-    raw: list[str], tokens: list[str], places: list[int], words: CaptionWords
-) -> dict[int, str]:
+def _reasons_of_nouns(text: Text, places: list[int], words: CaptionWords) -> dict[int, str]:
+    tokens = text.lower
     reasons = {
         place: "phrase"
         for first, phrase in phrases_in(tokens, words.phrases)
         for place in range(first, first + len(phrase))
     }
-    cased = is_cased(raw)
+    is_cased = text.is_cased()
     for place in places:
         if place in reasons:
             continue
         token = tokens[place]
-        if cased and _is_name(raw, place, words):
+        if is_cased and _is_name(text, place, words):
             reasons[place] = "name"
-        elif token in words.collectives and tokens[place + 1 : place + 2] == ["of"]:
+        elif token in words.collectives and text.at(place + 1) == "of":
             reasons[place] = "group"
         elif _is_of_thing(tokens, place, words):
             reasons[place] = "thing"
@@ -114,13 +124,12 @@ def _reasons_of_nouns(
     return reasons
 
 
-def _is_name(raw: list[str], place: int, words: CaptionWords) -> bool:
+def _is_name(text: Text, place: int, words: CaptionWords) -> bool:
     """Whether a word is part of a name, and not the title before a person's."""
-    if not place or not raw[place][0].isupper():
+    if not place or not text.is_capital(place):
         return False
-    before = place > 1 and raw[place - 1][0].isupper()
-    after = place + 1 < len(raw) and raw[place + 1][0].isupper()
-    return before or (after and raw[place].lower() not in words.titles)
+    is_after_capital = place > 1 and text.is_capital(place - 1)
+    return is_after_capital or (text.is_capital(place + 1) and text.at(place) not in words.titles)
 
 
 def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from probe.text.captions.mentions import APOSTROPHES, Mention, mentions, spans_of
+from probe.text.captions.mentions import Mention, Text, mentions
 from probe.text.captions.vocabulary import FUNCTION_WORDS, GRAMMAR, CaptionWords
 from probe.text.templates import article, english
+
+_APOSTROPHES = ("'", "\u2019")
 
 # Verbs of which inflect chooses another plural.
 _PLURAL_VERBS = {
@@ -14,57 +14,22 @@ _PLURAL_VERBS = {
 }  # fmt: skip
 
 
-@dataclass
-class Draft:
+class Draft(Text):
     """A caption as its words, of which some are replaced or removed."""
 
-    caption: str
-    spans: list[tuple[int, int]]
-    """Where each word begins and ends."""
-    tokens: list[str]
-    """The words, in lower case."""
-    gendered: list[Mention]
-    """Words that say a person's gender."""
-    people: set[int]
-    """Places of the words for people without a gender."""
-    new: dict[int, str] = field(default_factory=dict)
-    """Place -> its new word; empty to remove the old one."""
-
-    @classmethod
-    def read(cls, caption: str) -> Draft:
-        """Split a caption into words, and find those that say a gender."""
-        spans = spans_of(caption)
-        found = mentions(caption, CaptionWords.load())
+    def __init__(self, caption: str) -> None:
+        super().__init__(caption)
+        found = mentions(self, CaptionWords.load())
         counted = [mention for mention in found if not mention.reason]
-        return cls(
-            caption,
-            spans,
-            [caption[start:end].replace("\u2019", "'").lower() for start, end in spans],
-            [mention for mention in counted if mention.word.group != "neutral"],
-            {mention.place for mention in counted if mention.word.group == "neutral"},
-        )
-
-    def old(self, place: int) -> str:
-        """The word at a place, as written."""
-        start, end = self.spans[place]
-        return self.caption[start:end]
-
-    def at(self, place: int) -> str:
-        """The word at a place in lower case; empty outside of the caption."""
-        return self.tokens[place] if 0 <= place < len(self.tokens) else ""
-
-    def gap(self, place: int) -> str:
-        """The text between a word and the next, or the end."""
-        end = self.spans[place + 1][0] if place + 1 < len(self.spans) else len(self.caption)
-        return self.caption[self.spans[place][1] : end]
-
-    def next(self, place: int) -> str:
-        """The next word of the same clause; empty before a punctuation mark or the end."""
-        return "" if self.gap(place).strip() else self.at(place + 1)
+        self.gendered = [mention for mention in counted if mention.word.group != "neutral"]
+        self.people = {mention.place for mention in counted if mention.word.group == "neutral"}
+        """Places of the words for people without a gender."""
+        self.new: dict[int, str] = {}
+        """Place -> its new word; empty to remove the old one."""
 
     def replace(self, place: int, new: str) -> None:
         """Replace the word at a place; capitals stay."""
-        self.new[place] = in_case_of(new, self.old(place))
+        self.new[place] = in_case_of(new, self.words[place])
 
     def replace_noun(self, mention: Mention, noun: str) -> None:
         """Replace a noun; a possessive stays a possessive."""
@@ -72,16 +37,16 @@ class Draft:
         if "'" in token:
             noun += "'" if noun.endswith("s") and not noun.endswith("ss") else "'s"
         elif token.endswith("s") and self._is_possessive_plural(place) and not noun.endswith("s"):
-            noun += "'s"  # `text` removes the old apostrophe
+            noun += "'s"  # `rewritten` removes the old apostrophe
         self.replace(place, noun)
 
-    def text(self) -> str:
+    def rewritten(self) -> str:
         """The caption with its new words, articles and capitals."""
         self._fix_articles()
-        parts: list[str] = [self.caption[: self.spans[0][0]]] if self.spans else [self.caption]
+        parts: list[str] = [self.text[: self.spans[0][0]]] if self.spans else [self.text]
         is_start_gone = False
-        for place in range(len(self.spans)):
-            new, gap = self.new.get(place, self.old(place)), self.gap(place)
+        for place, (start, end) in enumerate(self.spans):
+            new, gap = self.new.get(place, self.text[start:end]), self.gap(place)
             if not new:
                 is_start_gone |= place == 0
                 if parts[-1].strip() == ",":  # "a tall, female skier"
@@ -90,28 +55,28 @@ class Draft:
                     parts[-1] = parts[-1].rstrip() + gap
                 continue
             if is_start_gone:
-                new, is_start_gone = in_case_of(new, self.old(0)[:1]), False
-            if new.endswith("'s") and "'" not in self.tokens[place] and gap[:1] in APOSTROPHES:
+                new, is_start_gone = in_case_of(new, self.words[0][:1]), False
+            if new.endswith("'s") and "'" not in self.lower[place] and gap[:1] in _APOSTROPHES:
                 gap = gap[1:]
             parts += [new, gap]
         return "".join(parts)
 
     def _is_possessive_plural(self, place: int) -> bool:
         start, end = self.spans[place]
-        is_marked = self.caption[end : end + 1] in APOSTROPHES
-        return is_marked and self.caption[start - 1 : start] not in APOSTROPHES
+        is_marked = self.text[end : end + 1] in _APOSTROPHES
+        return is_marked and self.text[start - 1 : start] not in _APOSTROPHES
 
     def _fix_articles(self) -> None:
         changed = set(self.new)
-        for place, token in enumerate(self.tokens):
+        for place, token in enumerate(self.lower):
             if token not in ("a", "an") or place in changed:
                 continue
             after = place + 1
-            while after < len(self.tokens) and self.new.get(after) == "":
+            while after < len(self.lower) and self.new.get(after) == "":
                 after += 1
-            if after < len(self.tokens) and changed & set(range(place + 1, after + 1)):
-                word = self.new.get(after, self.old(after))
-                like = word if self.old(place).isupper() and word.isupper() else self.old(place)
+            if after < len(self.lower) and changed & set(range(place + 1, after + 1)):
+                word = self.new.get(after, self.words[after])
+                like = word if self.words[place].isupper() and word.isupper() else self.words[place]
                 self.new[place] = in_case_of(article(word), like)
 
 
