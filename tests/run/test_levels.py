@@ -8,9 +8,8 @@ import pytest
 
 from probe.audit.failures import share_over
 from probe.images.plan import GenerationPlan
-from probe.run.studies.levels.plan import plan_levels
 from probe.run.studies.levels.study import LEVEL_WORDS, LevelsConfig
-from probe.run.studies.levels.tables import measure_levels
+from probe.run.studies.levels.tables import measure_levels, plan_levels
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
 from probe.text.challenge_prompts import CHALLENGES, PromptTemplates

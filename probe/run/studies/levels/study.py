@@ -1,4 +1,4 @@
-"""Study of specificity: what the correction gains and disturbs as prompts say more of gender."""
+"""The study of levels: what the correction gains and disturbs as prompts say more of gender."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probe.run.files import EVALUATION, MOESD, SHARES
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import bracketed
+from probe.stats.notation import interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,20 +74,18 @@ class Levels(Study):
         """Return what is seen in each pair of pictures, and the figures of each level."""
         from probe.io.artifacts import read_table
         from probe.run.image_pairs import draw_both
-        from probe.run.studies.levels.plan import plan_levels
-        from probe.run.studies.levels.tables import measure_levels, pair_pictures
+        from probe.run.studies.levels.tables import measure_levels, pair_pictures, plan_levels
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
-        config, of_levels = run.config.probe, run.config.levels
-        words = PromptTemplates.load(CHALLENGES[of_levels.level_words])
+        settings, asked = run.config.levels, run.config.evaluate
+        words = PromptTemplates.load(CHALLENGES[settings.level_words])
         plan = plan_levels(
             words.by_level(subjects_by_split(run.prompts)),
-            n_images=of_levels.n_level_images,
+            n_images=settings.n_level_images,
             seed=run.config.generate.seed,
         )
-        asked = run.config.evaluate
-        pictures = draw_both(run, plan, FOLDER, label="levels")
-        pairs = pair_pictures(pictures, asked.attribute)
+        images = draw_both(run, plan, FOLDER, label="levels")
+        pairs = pair_pictures(images, asked.attribute)
         pairs["is_open"] = _opened(run, pairs["prompt"])
         shares, _ = read_table(run.folder / SHARES, kind="shares")
         values = shares.loc[shares["attribute"] == asked.attribute, "value"]
@@ -95,9 +93,16 @@ class Levels(Study):
             pairs,
             values=list(dict.fromkeys(values)),
             words={"female": asked.female, "male": asked.male},
-            resampling=config.resampling,
+            resampling=run.config.probe.resampling,
         )
-        return {"level_pictures": pairs, "level_figures": table}, _result(table, run)
+        figures = {
+            "words": settings.level_words,
+            "n_images": settings.n_level_images,
+            "attribute": asked.attribute,
+            "levels": _by_level(table),
+        }
+        found = StudyResult(_lines(figures), figures)
+        return {"level_pictures": pairs, "level_figures": table}, found
 
 
 def _opened(run: Run, prompts: pd.Series) -> pd.Series:
@@ -110,60 +115,50 @@ def _opened(run: Run, prompts: pd.Series) -> pd.Series:
     return prompts.map(dict(zip(distinct, is_open.tolist(), strict=True)))
 
 
-def _result(table: pd.DataFrame, run: Run) -> StudyResult:
+def _by_level(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Nest the figures: by level, split and measure, and by side where both have one."""
     from probe.run.evaluation.measurement import SIDES
 
     levels: dict[str, dict[str, Any]] = {}
     for row in table.to_dict("records"):
-        split = levels.setdefault(row["level"], {}).setdefault(row["split"], {})
+        level = levels.setdefault(row["level"], {"level": row["level"]})
+        split = level.setdefault(row["split"], {})
         found = {key: row[key] for key in ("value", "low", "high", "n")}
-        found |= {key: row[key] for key in ("floor", "p") if row[key] == row[key]}
-        measure, part = row["measure"], SIDES.get(row["side"], "")
-        if measure.endswith("_difference"):
-            measure, part = measure.removesuffix("_difference"), "difference"
-        if part:
-            split.setdefault(measure, {})[part] = found
-        else:
-            split[measure] = found
-    figures = {
-        "words": run.config.levels.level_words,
-        "n_images": run.config.levels.n_level_images,
-        "attribute": run.config.evaluate.attribute,
-        "levels": [{"level": name, **splits} for name, splits in levels.items()],
-    }
-    return StudyResult(_lines(figures), figures)
+        found |= {key: row[key] for key in ("floor", "p") if row[key] == row[key]}  # no NaN
+        measure = row["measure"].removesuffix("_difference")
+        is_difference = measure != row["measure"]
+        part = "difference" if is_difference else SIDES.get(row["side"], "")
+        split.setdefault(measure, {}).update({part: found} if part else found)
+    return list(levels.values())
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:
     from probe.run.studies.levels.tables import NONE
 
     lines = [
-        f"{figures['n_images']} pictures of each occupation, level and model, wordings "
+        f"{figures['n_images']} images of each occupation, level and model, wordings "
         f"{figures['words']}"
     ]
     for level in figures["levels"]:
         of = level["all"]
-        says = f"{level['level']}: "
         if level["level"] == NONE:
-            mad = of["mad"]
-            says += (
-                f"MAD {_limits(mad['base'])} before, {_limits(mad['corrected'])} after, difference "
-                f"{_limits(mad['difference'])}, p = {mad['difference']['p']:.2g}, a fair model by "
-                f"chance {mad['base']['floor']:.3f}; "
+            mad, change = of["mad"], of["mad"]["difference"]
+            says = (
+                f"MAD {interval(mad['base'])} before, {interval(mad['corrected'])} after, "
+                f"difference {interval(change)}, p = {change['p']:.2g}, a fair model by chance "
+                f"{mad['base']['floor']:.3f}"
             )
         else:
             right = of["adherent"]
-            says += (
-                f"shows the gender asked for in {_limits(right['base'])} before, "
-                f"{_limits(right['corrected'])} after; "
+            says = (
+                f"shows the gender asked for in {interval(right['base'])} before, "
+                f"{interval(right['corrected'])} after"
             )
-        says += f"corrected {_limits(of['opened'])} of {of['opened']['n']} prompts, changed "
-        says += f"{_limits(of['changed'])} of {of['changed']['n']} pictures"
+        says += (
+            f"; corrected {interval(of['opened'])} of {of['opened']['n']} prompts, changed "
+            f"{interval(of['changed'])} of {of['changed']['n']} images"
+        )
         if other := of.get("relabelled"):
-            says += f", another gender in {_limits(other)} of these {other['n']}"
-        lines.append(says)
+            says += f", another gender in {interval(other)} of these {other['n']}"
+        lines.append(f"{level['level']}: {says}")
     return lines
-
-
-def _limits(found: dict[str, float]) -> str:
-    return bracketed(found["value"], found["low"], found["high"])

@@ -1,4 +1,4 @@
-"""From labelled pictures of both models to the figures of each level of specificity."""
+"""Which images show the levels of explicitness, and the figures of each level."""
 
 from __future__ import annotations
 
@@ -7,61 +7,59 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from probe.arrays import Double, Mask
+from probe.arrays import Mask
 from probe.audit.failures import share_over
-from probe.audit.fairness import (
-    count_labels,
-    fairness_figures,
-    paired_difference,
-)
+from probe.audit.fairness import count_labels, fairness_figures, paired_difference
 from probe.audit.missing_label_bounds import is_seen
+from probe.images.plan import GenerationPlan, planned_rows
 from probe.run.evaluation.measurement import SPLITS
 from probe.run.files import SIDES
 from probe.stats.mean import mean_interval
 from probe.stats.resampling import BOOTSTRAP, Resampling
+from probe.text.challenge_prompts import GENDERS
 
 Found = dict[str, Any]
 
 NONE = "none"
 """The level whose prompts say nothing of the gender."""
-MEASURES = {
-    "adherent": "share of pictures that show the gender asked for",
-    "adherence_difference": "the same, corrected less base, on the same noise",
-    "mad": "mean distance of the shares of an occupation's pictures from even",
-    "mad_difference": "the same, corrected less base: negative is fairer",
-    "opened": "share of prompts that the gate has corrected",
-    "changed": "share of pictures that are not the base model's, bit for bit",
-    "relabelled": "share of the changed pictures in which another gender is seen",
-}
-"""What is measured at each level, in the order of the table."""
 
 
-def pair_pictures(pictures: pd.DataFrame, attribute: str) -> pd.DataFrame:
-    """Put both models' pictures of one prompt and noise side by side.
+def plan_levels(prompts: pd.DataFrame, *, n_images: int, seed: int) -> GenerationPlan:
+    """Plan as many images of each occupation at every level, the wordings taken in turn.
 
-    Parameters
-    ----------
-    pictures : DataFrame
-        As `probe.run.image_pairs.draw_both` gives them, of a plan of
-        `probe.run.studies.levels.plan.plan_levels`.
-    attribute : str
-        Column of what is seen.
+    Where the level says a gender, one half of the images ask for each, from the same noise. Image i
+    of an occupation starts from the noise of image i of the run. ``prompts`` are those of
+    `PromptTemplates.by_level`; the plan has the columns ``level``, ``asked`` (a gender, or empty)
+    and ``split`` too.
+    """
+    tables = []
+    for (level, subject, split), of in prompts.groupby(["level", "subject", "split"], sort=False):
+        genders = GENDERS if (of["gender"] != "").all() else ("",)
+        for gender in genders:
+            wordings = of.loc[of["gender"] == gender, "prompt"].tolist()
+            kind = f"{level}-{gender}" if gender else level
+            rows = planned_rows(kind, subject, wordings, n_images // len(genders), seed)
+            tables.append(pd.DataFrame(rows).assign(level=level, asked=gender, split=split))
+    return GenerationPlan(pd.concat(tables, ignore_index=True))
+
+
+def pair_pictures(images: pd.DataFrame, attribute: str) -> pd.DataFrame:
+    """Put both models' images of one prompt and noise side by side.
 
     Returns
     -------
     DataFrame
-        One row a pair in which something was seen on both sides: ``level``, ``asked``,
-        ``subject``, ``split``, ``prompt``, ``seed``, ``file_name``, and of each side
-        ``seen_SIDE`` and ``key_SIDE``.
+        One row a pair of `probe.run.image_pairs.draw_both` in which a value of the attribute was
+        seen on both sides: ``level``, ``asked``, ``subject``, ``split``, ``prompt``, ``seed``,
+        ``file_name``, and of each side ``seen_SIDE`` and ``key_SIDE``.
     """
     shared = ["level", "asked", "subject", "split", "prompt", "seed", "file_name"]
-    pairs = pictures.loc[pictures["side"] == SIDES[0], shared]
+    pairs = images.loc[images["side"] == SIDES[0], shared]
     for side in SIDES:
-        of = pictures[pictures["side"] == side].set_index("file_name")[[attribute, "key"]]
-        of = of.rename(columns={attribute: f"seen_{side}", "key": f"key_{side}"})
+        of = images[images["side"] == side].set_index("file_name")[[attribute, "key"]]
+        of.columns = [f"seen_{side}", f"key_{side}"]
         pairs = pairs.join(of, on="file_name")
     return pairs[is_seen(pairs, *(f"seen_{side}" for side in SIDES))].reset_index(drop=True)
 
@@ -73,7 +71,13 @@ def measure_levels(
     words: Mapping[str, str],
     resampling: Resampling = BOOTSTRAP,
 ) -> pd.DataFrame:
-    """Measure what the correction does at each level of specificity.
+    """Measure what the correction does at each level of explicitness.
+
+    ``adherent``: share of images that show the gender asked for, with ``adherence_difference``,
+    corrected less base on the same noise. ``mad`` and ``mad_difference``: as of ``evaluate``; 0
+    where both genders are asked for and shown. ``opened``: share of prompts that the gate has
+    corrected. ``changed``: share of images that are not the base model's, bit for bit, and
+    ``relabelled``: share of these in which another gender is seen.
 
     Parameters
     ----------
@@ -88,20 +92,17 @@ def measure_levels(
     Returns
     -------
     DataFrame
-        One row a ``level``, ``split`` (of `SPLITS`), ``measure`` (of `MEASURES`) and ``side``
-        (empty unless it is one side's): ``value``, its 95 % interval ``low`` and ``high``, ``n``
-        (pictures of a side, or prompts), ``floor`` (NaN, but for ``mad`` at the level
-        `NONE`) and ``p`` (NaN, but for ``mad_difference``). ``adherent`` is not defined where
-        nothing is asked for; ``relabelled`` has no row where nothing has changed. As each
-        occupation is asked for in both genders alike, ``mad`` is 0 where all is followed.
+        One row a ``level``, ``split`` (of `SPLITS`), ``measure`` and ``side`` (empty unless it is
+        one side's): ``value``, its 95 % interval ``low`` and ``high``, ``n`` (images of a side, or
+        prompts), ``floor`` (NaN, but for ``mad`` at the level `NONE`) and ``p`` (NaN, but for
+        ``mad_difference``). Measures that are not defined have no row.
     """
-    drawing: Found = {"resampling": resampling}
     rows: list[Found] = []
     for level, of_level in pairs.groupby("level", sort=False):
         for split in SPLITS:
             of = of_level if split == "all" else of_level[of_level["split"] == split]
             if len(of):
-                found = _measures(of, values, words, drawing)
+                found = _measures(of, values, words, {"resampling": resampling})
                 rows += [{"level": level, "split": split, "side": "", **row} for row in found]
     columns = ["level", "split", "measure", "side", "value", "low", "high", "n", "floor", "p"]
     return pd.DataFrame(rows, columns=columns)
@@ -110,53 +111,39 @@ def measure_levels(
 def _measures(
     of: pd.DataFrame, values: Sequence[str], words: Mapping[str, str], drawing: Mapping[str, Any]
 ) -> Iterator[Found]:
-    """Every measure of the pictures of one level and split."""
+    """Every measure of the images of one level and split."""
     subjects, is_asked = of["subject"], bool((of["asked"] != "").all())
     if is_asked:
         wanted = of["asked"].map(dict(words))
-        right = {side: (of[f"seen_{side}"] == wanted).to_numpy() for side in SIDES}
-        for side, is_right in right.items():
-            found = _share(is_right, subjects)
-            yield {"measure": "adherent", "side": side, **found}
-        change = right["moesd"].astype(float) - right["base"]
-        yield {"measure": "adherence_difference", **_mean(change, subjects, drawing)}
-    counts = [_counts(of, side, values) for side in SIDES]
+        base, other = (of[f"seen_{side}"] == wanted for side in SIDES)
+        for side, is_right in zip(SIDES, (base, other), strict=True):
+            yield {"measure": "adherent", "side": side, **_share(is_right, subjects)}
+        # Of a single occupation, the interval is over images.
+        clusters = pd.factorize(subjects)[0] if subjects.nunique() > 1 else None
+        change = other.to_numpy(float) - base.to_numpy(float)
+        found = mean_interval(change, clusters=clusters, bounds=(-1.0, 1.0), **drawing)
+        yield {"measure": "adherence_difference", **asdict(found), "n": len(of)}
+    counts = [
+        count_labels(subjects.tolist(), of[f"seen_{side}"].tolist(), values=values)[1]
+        for side in SIDES
+    ]
     for side, counted in zip(SIDES, counts, strict=True):
-        found = asdict(fairness_figures(counted, **drawing)["mad"])
-        found["floor"] = np.nan if is_asked else found["floor"]
-        yield {"measure": "mad", "side": side, **found, "n": len(of)}
-    difference = asdict(paired_difference(*counts, **drawing))
-    yield {"measure": "mad_difference", **difference, "n": len(of)}
+        mad = asdict(fairness_figures(counted, **drawing)["mad"])
+        floor = np.nan if is_asked else mad["floor"]
+        yield {"measure": "mad", "side": side, **mad, "floor": floor, "n": len(of)}
+    yield {"measure": "mad_difference", **asdict(paired_difference(*counts, **drawing))} | {
+        "n": len(of)
+    }
     prompts = of.drop_duplicates("prompt")
-    opened = _share(prompts["is_open"].to_numpy(bool), prompts["subject"])
-    yield {"measure": "opened", **opened}
-    is_changed = (of["key_base"] != of["key_moesd"]).to_numpy()
+    yield {"measure": "opened", **_share(prompts["is_open"], prompts["subject"])}
+    is_changed = of["key_base"] != of["key_moesd"]
     yield {"measure": "changed", **_share(is_changed, subjects)}
-    if is_changed.any():
-        changed = of[is_changed]
-        is_other = (changed["seen_base"] != changed["seen_moesd"]).to_numpy()
-        yield {
-            "measure": "relabelled",
-            **_share(is_other, changed["subject"]),
-        }
+    if len(changed := of[is_changed]):
+        is_other = changed["seen_base"] != changed["seen_moesd"]
+        yield {"measure": "relabelled", **_share(is_other, changed["subject"])}
 
 
-def _mean(change: Double, subjects: pd.Series, drawing: Mapping[str, Any]) -> Found:
-    """Mean of changes of -1, 0 and 1, its interval over occupations (of one, over pictures).
-
-    Where none differs, the exact bound on the share that might, either way.
-    """
-    clusters = pd.factorize(subjects)[0] if subjects.nunique() > 1 else None
-    found = mean_interval(change, clusters=clusters, bounds=(-1.0, 1.0), **drawing)
-    return {"value": found.value, "low": found.low, "high": found.high, "n": len(change)}
-
-
-def _counts(of: pd.DataFrame, side: str, values: Sequence[str]) -> npt.NDArray[np.integer]:
-    seen = of[f"seen_{side}"].tolist()
-    return count_labels(of["subject"].tolist(), seen, values=values)[1]
-
-
-def _share(is_hit: Mask, subjects: pd.Series) -> Found:
-    """Give a share of pictures with its interval over occupations; ``n`` counts pictures."""
+def _share(is_hit: Mask | pd.Series, subjects: pd.Series) -> Found:
+    """Give a share of images with its interval over occupations; ``n`` counts images."""
     found = share_over(subjects, is_hit)
-    return {key: found[key] for key in ("value", "low", "high")} | {"n": found["n_images"]}
+    return {**found, "n": found["n_images"]}
