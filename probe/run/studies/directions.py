@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from probe.run.files import EMBEDDED
@@ -12,9 +10,6 @@ from probe.run.registry import register
 from probe.run.stages.fit import training_pairs, vectors
 from probe.run.study import Study, StudyResult, Tables
 from probe.stats.notation import bracketed
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @register
@@ -54,21 +49,12 @@ class Directions(Study):
         cosines = np.clip(axes @ axes.T, -1.0, 1.0)
         columns = [f"cosine_{name}" for name in ESTIMATORS]
         table = pd.DataFrame(rows).join(pd.DataFrame(cosines, columns=columns))
-        return {"directions": table}, _result(run.config.fit.estimator, table)
-
-
-def _result(chosen: str, table: pd.DataFrame) -> StudyResult:
-    own = table.set_index("estimator").loc[chosen]
-    others = (
-        f"{name} {own[f'cosine_{name}']:.2f}" for name in table["estimator"] if name != chosen
-    )
-    lines = [
-        f"cosine of the axis of estimator {chosen} with the other estimators: {', '.join(others)}",
-        *(
-            f"{row.estimator}: r with the labour shares "
-            + bracketed(row.correlation, row.correlation_low, row.correlation_high)
-            + f", n = {row.n_subjects}"
-            for row in table.itertuples()
-        ),
-    ]
-    return StudyResult(lines, {"chosen": chosen, "estimators": table.to_dict("records")})
+        chosen = run.config.fit.estimator
+        own = table.set_index("estimator").loc[chosen]
+        others = (f"{name} {own[f'cosine_{name}']:.2f}" for name in ESTIMATORS if name != chosen)
+        lines = [f"cosine of the axis of estimator {chosen} with the others: {', '.join(others)}"]
+        for row in table.itertuples():
+            r = bracketed(row.correlation, row.correlation_low, row.correlation_high)
+            lines.append(f"{row.estimator}: r with the labour shares {r}, n = {row.n_subjects}")
+        figures = {"chosen": chosen, "estimators": table.to_dict("records")}
+        return {"directions": table}, StudyResult(lines, figures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from probe.run.stages.fit import training_pairs, vectors
 from probe.run.study import Study, StudyResult, Tables
 from probe.stats.notation import bracketed
 from probe.stats.resampling import Resampling
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @register
@@ -58,37 +54,25 @@ class Erasure(Study):
         neutral = (prompts["group"] == "neutral").to_numpy()
         half = len(seen) // 2
         bias = z[neutral] @ PairDirection().fit(z[seen[:half]], z[seen[half:]]).direction_
-        left = []
+        subjects, left = prompts.loc[neutral, "subject"].to_numpy(), []
         for name in table["eraser"]:
             erased = z[neutral]
             if name != "none":
                 eraser = ERASERS[name]()
                 extra = {"pairs": pairs} if has_fit_parameter(eraser, "pairs") else {}
-                eraser.fit(z[seen], is_male, **extra)
-                erased = eraser.transform(erased)
-            left.append(
-                asdict(
-                    clusters_left(
-                        erased,
-                        bias,
-                        words=prompts.loc[neutral, "subject"].to_numpy(),
-                        permutations=Resampling(10_000, config.seed),
-                    )
-                )
-            )
+                erased = eraser.fit(z[seen], is_male, **extra).transform(erased)
+            shuffles = Resampling(10_000, config.seed)
+            found = clusters_left(erased, bias, words=subjects, permutations=shuffles)
+            left.append(asdict(found))
         clusters = pd.DataFrame(left).rename(columns={"value": "accuracy"})
         table = table.join(clusters.add_prefix("clusters_"))
-        return {"erasure": table}, _result(table)
-
-
-def _result(table: pd.DataFrame) -> StudyResult:
-    lines = []
-    for row in table.itertuples():
-        predicted = bracketed(row.linear, row.linear_low, row.linear_high)
-        lines.append(
-            f"{row.eraser}: gender predicted in {predicted} (nearest neighbour {row.nearest:.3f}, "
-            f"chance {row.chance:.2f}), occupation in {row.kept_occupation:.3f}, cosine "
-            f"{row.cosine:.3f}, neutral prompts still cluster by bias in "
-            f"{row.clusters_accuracy:.2f} (chance {row.clusters_chance:.2f})"
-        )
-    return StudyResult(lines, {"erasers": table.to_dict("records"), "n": int(table["n"].max())})
+        lines = [
+            f"{row.eraser}: gender predicted in "
+            f"{bracketed(row.linear, row.linear_low, row.linear_high)} (nearest neighbour "
+            f"{row.nearest:.3f}, chance {row.chance:.2f}), occupation in "
+            f"{row.kept_occupation:.3f}, cosine {row.cosine:.3f}, neutral prompts still cluster "
+            f"by bias in {row.clusters_accuracy:.2f} (chance {row.clusters_chance:.2f})"
+            for row in table.itertuples()
+        ]
+        figures = {"erasers": table.to_dict("records"), "n": int(table["n"].max())}
+        return {"erasure": table}, StudyResult(lines, figures)

@@ -6,20 +6,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from probe.arrays import Double, Mask
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.stages.fit import vectors
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import bracketed
+from probe.stats.notation import interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WEIGHTS = {"umap": 0.0, "supervised": 0.5}
 """By map, the weight of the groups in it."""
+TITLES = {"umap": "a map of the prompts alone", "supervised": "a map fitted with the groups"}
 
 
 @register
@@ -47,7 +48,7 @@ class Maps(Study):
         groups = table["group"].to_numpy(dtype=str)
         is_new = (table["split"] == "held_out").to_numpy()
         columns = ["prompt", "group", "subject", "split", "share_women"]
-        placed, figures = table[columns].copy(), {}
+        placed, figures, lines = table[columns].copy(), {}, []
         for name, weight in WEIGHTS.items():
             found = neighbor_map(
                 z[~is_new], labels=groups[~is_new], label_weight=weight, seed=config.seed
@@ -56,45 +57,28 @@ class Maps(Study):
             places[~is_new], places[is_new] = found.coordinates, found.place(z[is_new])
             placed[f"{name}_x"], placed[f"{name}_y"] = places.T
             kept = map_faithfulness(z, places, resampling=config.resampling)
-            figures[name] = {
-                "faithfulness": asdict(kept),
-                "placed": _placed(places, groups, table["subject"], is_new),
-            }
-        return {"maps": placed}, _result(figures)
+            test = _placed(places, table, is_new)
+            figures[name] = {"faithfulness": asdict(kept), "placed": test}
+            lines.append(
+                f"{TITLES[name]} places {interval(test)} of {test['n']} held-out prompts beside "
+                f"their own group (chance {test['chance']:.2f}); trustworthiness "
+                f"{kept.trustworthiness:.2f}, {kept.kept:.0%} of {kept.n_neighbors} neighbours kept"
+            )
+        return {"maps": placed}, StudyResult(lines, figures)
 
 
-def _placed(
-    places: npt.NDArray[np.float64],
-    groups: npt.NDArray[np.str_],
-    subjects: pd.Series,
-    is_new: npt.NDArray[np.bool_],
-) -> dict[str, Any]:
+def _placed(places: Double, prompts: pd.DataFrame, is_new: Mask) -> dict[str, Any]:
     """Share of the new prompts whose nearest known one on the map is of their group."""
     import pandas as pd
-    from sklearn.neighbors import NearestNeighbors
+    from sklearn.neighbors import KNeighborsClassifier
 
     from probe.stats.proportion import proportion_interval
 
-    search = NearestNeighbors(n_neighbors=1).fit(places[~is_new])
-    nearest = search.kneighbors(places[is_new], return_distance=False)[:, 0]
-    is_right = groups[~is_new][nearest] == groups[is_new]
-    occupations = pd.factorize(subjects[is_new])[0]
+    groups = prompts["group"].to_numpy(dtype=str)
+    nearest = KNeighborsClassifier(n_neighbors=1).fit(places[~is_new], groups[~is_new])
+    is_right = nearest.predict(places[is_new]) == groups[is_new]
+    occupations = pd.factorize(prompts["subject"][is_new])[0]
     clusters = occupations if occupations.max() > 0 else None
     found = proportion_interval(is_right, clusters=clusters, unit="occupations")
-    chance = float(pd.Series(groups[is_new]).value_counts(normalize=True).max())
+    chance = float(prompts["group"][is_new].value_counts(normalize=True).max())
     return {**asdict(found), "chance": chance, "n": int(is_new.sum())}
-
-
-def _result(figures: dict[str, Any]) -> StudyResult:
-    titles = {"umap": "a map of the prompts alone", "supervised": "a map fitted with the groups"}
-    lines = []
-    for name, found in figures.items():
-        placed, kept = found["placed"], found["faithfulness"]
-        lines.append(
-            f"{titles[name]} places "
-            + bracketed(placed["value"], placed["low"], placed["high"])
-            + f" of {placed['n']} held-out prompts beside their own group (chance "
-            f"{placed['chance']:.2f}); trustworthiness {kept['trustworthiness']:.2f}, "
-            f"{kept['kept']:.0%} of {kept['n_neighbors']} neighbours kept"
-        )
-    return StudyResult(lines, figures)

@@ -1,9 +1,8 @@
-"""The share of women in pictures, predicted from the text and compared with the pictures."""
+"""The share of women in images, predicted from the text and compared with the images."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
@@ -11,16 +10,13 @@ from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables, base_shares
 from probe.stats.notation import bracketed
 
-if TYPE_CHECKING:
-    from probe.latent.prediction import SharePredictor
-
 
 @register
 class Prediction(Study):
-    """Learn from the pictures of the training occupations; test on the held-out ones."""
+    """Learn from the images of the training occupations; test on the held-out ones."""
 
     name = "prediction"
-    about = "the share of women in the pictures, predicted from the bias score of the text"
+    about = "the share of women in the images, predicted from the bias score of the text"
     requires = ("evaluate",)
     tables = ("latent/prediction.parquet",)
     file = "latent/prediction.json"
@@ -54,22 +50,21 @@ class Prediction(Study):
             *(known[name].to_numpy() for name in counts)
         )
         missing = table[table["split"] == "held_out"]
-        calibration = predictor.calibration(*(missing[name].to_numpy() for name in counts))
         found = predictor.predict(table["bias_score"].to_numpy(), n_images=table["n"].to_numpy())
         table = table.assign(predicted=found.share, low=found.low, high=found.high)
-        return {"prediction": table}, _result(asdict(calibration), predictor)
-
-
-def _result(calibration: dict[str, float], predictor: SharePredictor) -> StudyResult:
-    r2, low, high = (calibration[name] for name in ("r2", "r2_low", "r2_high"))
-    coverage = (calibration[name] for name in ("coverage", "coverage_low", "coverage_high"))
-    slope = {"value": predictor.slope_, "low": predictor.slope_interval_[0]}
-    slope["high"] = predictor.slope_interval_[1]
-    lines = [
-        f"on {calibration['n']} held-out occupations the text explains {bracketed(r2, low, high)} "
-        "of the variance of the shares in the pictures (R2)",
-        f"their shares lie in the {calibration['confidence']:.0%} prediction interval in "
-        f"{bracketed(*coverage, digits=2)} of cases; its mean width is {calibration['width']:.2f}",
-    ]
-    figures = {"calibration": calibration, "slope": slope, "n_trained": predictor.n_subjects_}
-    return StudyResult(lines, figures)
+        tested = predictor.calibration(*(missing[name].to_numpy() for name in counts))
+        coverage = bracketed(tested.coverage, tested.coverage_low, tested.coverage_high, digits=2)
+        lines = [
+            f"on {tested.n} held-out occupations the text explains "
+            f"{bracketed(tested.r2, tested.r2_low, tested.r2_high)} of the variance of the shares "
+            "in the images (R2)",
+            f"their shares lie in the {tested.confidence:.0%} prediction interval in {coverage} "
+            f"of cases; its mean width is {tested.width:.2f}",
+        ]
+        low, high = predictor.slope_interval_
+        figures = {
+            "calibration": asdict(tested),
+            "slope": {"value": predictor.slope_, "low": low, "high": high},
+            "n_trained": predictor.n_subjects_,
+        }
+        return {"prediction": table}, StudyResult(lines, figures)

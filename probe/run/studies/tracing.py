@@ -9,7 +9,7 @@ from probe.run.files import EMBEDDED
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import bracketed
+from probe.stats.notation import interval
 
 
 @register
@@ -29,8 +29,7 @@ class Tracing(Study):
         from probe.latent.tracing.heads import attribute_heads
         from probe.latent.tracing.patching import patch_states
 
-        config = run.config.probe
-        drawing: dict[str, Any] = {"resampling": config.resampling}
+        drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
         encoder = run.load_encoder()
         table = trace(encoder, run.prompts, **drawing)
         first = where_it_appears(table)
@@ -45,10 +44,8 @@ class Tracing(Study):
             reason = left_out["reason"].iloc[0]
             lines.append(f"{len(left_out)} pairs were not patched, the first because of {reason}")
         sentence = "no state exceeds its control" if first is None else first.sentence()
-        figures |= {
-            "first": None if first is None else asdict(first),
-            "n_left_out": len(left_out),
-        }
+        figures["first"] = None if first is None else asdict(first)
+        figures["n_left_out"] = len(left_out)
         return tables, StudyResult([sentence, *lines], figures)
 
 
@@ -65,6 +62,6 @@ def _carriers(tables: Tables) -> tuple[list[str], dict[str, Any]]:
     lines = [
         f"the token that carries the difference, by layer: {', '.join(by_layer)}",
         f"the strongest head by {strongest['measure']} is layer {strongest['layer']}, head "
-        f"{strongest['head']}: " + bracketed(*(strongest[end] for end in ("value", "low", "high"))),
+        f"{strongest['head']}: {interval(strongest)}",
     ]
     return lines, {"carriers": carriers.to_dict("records"), "strongest_head": strongest}
