@@ -123,11 +123,6 @@ def run_sweep(
         Images of a subject, if not the run's own number.
     on_line : callable, optional
         Called with one line a variant, as soon as it is measured.
-
-    Raises
-    ------
-    ValueError
-        If the name is no plain word, or a value is out of range.
     """
     name = "-".join(label.split(".")[1] for label in axes) if name is None else name
     if not re.fullmatch(r"\w[\w-]*", name):
@@ -172,19 +167,7 @@ def run_sweep(
 
 
 def parse_axes(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Read texts like ``stage.setting=value,value,...``; values are of the setting's type.
-
-    Returns
-    -------
-    dict of str to tuple
-        Values by ``stage.setting``.
-
-    Raises
-    ------
-    ValueError
-        If a text is not of this form, there is no such setting, a value is of another type, or a
-        value or setting is given twice.
-    """
+    """Read texts like ``stage.setting=value,value,...``: values of its type by ``stage.setting``."""
     axes: dict[str, tuple[Any, ...]] = {}
     for text in texts:
         found = re.fullmatch(r"(\w+)\.(\w+)=(.+)", text, flags=re.DOTALL)

@@ -157,20 +157,8 @@ def keeps(change: np.ndarray, *, margin: float = MARGIN, resampling: Resampling)
     """Test whether a share is kept: its mean change over occupations is certainly above -margin.
 
     A share changes by at most 1, which decides where nothing differs: see `noninferiority_p`, whose
-    ``bounds`` are those of the tests of `probe.run.evaluation.equivalence`.
-
-    Parameters
-    ----------
-    change : ndarray of shape (n_occupations,)
-        Of the share of each occupation's images.
-    margin : float
-    resampling : Resampling
-
-    Returns
-    -------
-    dict
-        ``value, low, high, p, unit, n`` of the mean change; ``margin``, ``p_noninferior`` and
-        ``is_kept``. Of fewer than two occupations nothing is known: ``is_kept`` alone, False.
+    ``bounds`` are those of the tests of `probe.run.evaluation.equivalence`. Of fewer than two
+    occupations nothing is known: ``is_kept`` alone, False.
     """
     if len(change) < 2:
         return {"is_kept": False}
@@ -189,21 +177,9 @@ def compare_with_fairest(
     of each paired difference is multiplied by the number of all pairs of the methods (Bonferroni):
     the probability of any wrong claim that a method is less fair is at most 5 %.
 
-    Parameters
-    ----------
-    counts : mapping of str to ndarray of int, shape (n_subjects, K)
-        Images of every method that was measured by subject and value; rows are the same subjects,
-        0 where no image shows a value.
-    candidates : sequence of str
-        Those of them that keep what must be kept.
-    resampling : Resampling
-
-    Returns
-    -------
-    dict
-        ``fairest``, None without a candidate; ``differences`` of MAD, each other candidate minus
-        the fairest: ``name, value, low, high, p, unit, n, p_adjusted, is_less_fair``; and
-        ``n_pairs``.
+    ``counts`` are the images of every method, (n_subjects, K), with the same subjects in each row;
+    candidates are the methods that keep what must be kept. The result has ``fairest``, None without
+    a candidate, and ``differences`` of MAD, each other candidate minus the fairest.
     """
     n_pairs = len(counts) * (len(counts) - 1) // 2
     found: Found = {"fairest": None, "differences": [], "n_pairs": n_pairs}

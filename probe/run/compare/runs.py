@@ -26,29 +26,19 @@ UNIT = "occupations"
 def compare_runs(folders: Sequence[str | Path], *, resampling: Resampling = BOOTSTRAP) -> Found:
     """Compare the fairness of evaluated runs, each with each, on the subjects that all share.
 
-    Parameters
-    ----------
-    folders : sequence of path
-        At least 2 run folders that have been evaluated.
-    resampling : Resampling
-
     Returns
     -------
     dict
         ``runs``: MAD of each side and split on the shared subjects, with interval and noise floor.
-        ``differences``: for each pair of runs, side and split, ``value, low, high`` of
-        `probe.audit.fairness.paired_difference` (negative: the second is fairer), its
-        ``p``, and ``p_holm``, adjusted over all differences. ``missing``: by run, the subjects of
-        others that it does not have. Splits are those of the first run.
+        ``differences``: for each pair of runs, side and split, the paired difference of MAD
+        (negative: the second is fairer) with ``p`` and ``p_holm``, adjusted over all differences.
+        ``missing``: by run, the subjects of others that it does not have. Splits are those of the
+        first run.
 
     Raises
     ------
-    ValueError
-        If there are fewer than 2 folders, or one twice.
-    ArtifactError
-        If a run has not been evaluated.
-    DataError
-        If the runs are about different attributes or values, or share fewer than 2 subjects.
+    ValueError, ArtifactError, DataError
+        If there are not 2 evaluated runs of one attribute with at least 2 shared subjects.
     """
     from probe.stats.multiplicity import holm
 

@@ -59,13 +59,6 @@ def concept_axes(words: ConceptWords, *, resampling: Resampling) -> list[Concept
     two are there, else the line from one group's mean to the other's. Of more groups, each has its
     axis from the middle of all. What a user could have chosen otherwise is resampled: the pairs, or
     the words of each group, each with all its prompts.
-
-    Raises
-    ------
-    DataError
-        If two groups have neither two pairs nor two words each.
-    DegenerateDataError
-        If the means of the groups coincide, so that there is no axis.
     """
     is_paired = len(words.groups) == 2 and len(words.pairs) >= 2
     members = zip(*words.pairs, strict=True) if is_paired else words.groups.values()

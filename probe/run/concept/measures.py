@@ -44,7 +44,7 @@ def association_table(
     ``WEAT``: targets whose figures are mostly of the group, against the rest; positive if they are
     nearer to it. ``RND``: negative if the targets are nearer to the group. ``ECT``: 1 if both sides
     rank the targets alike. ``RIPA``, of pairs: positive if the targets are nearer to the group.
-    Measures with too few words are left out. Columns: those of `tests_table` and ``toward``.
+    Measures with too few words are left out.
     """
     return tests_table(
         ({"measure": name, "toward": axis.toward}, test)

@@ -49,15 +49,7 @@ class ConceptWords:
 
 
 def gather_words(run: Run, concept: Concept) -> ConceptWords:
-    """Find the vectors of a concept, encoding the prompts that have not been encoded yet.
-
-    Raises
-    ------
-    DataError
-        If imported vectors have no word of a group, or the concept gives a prompt twice.
-    DegenerateDataError
-        If a vector is zero.
-    """
+    """Find the vectors of a concept, encoding the prompts that have not been encoded yet."""
     return _imported(run, concept) if run.config.is_imported else _embedded(run, concept)
 
 

@@ -63,15 +63,9 @@ def measure_intersection(
 ) -> tuple[pd.DataFrame, Found]:
     """Measure one intersection in the neutral images of both sides.
 
-    Returns
-    -------
-    table : DataFrame
-        One row a side and cell: ``intersection``, ``side``, ``cell``, the fields of `Cell`, and
-        of the corrected side ``change``, ``p_holm`` and ``is_harmed``: it moves further from
-        parity.
-    figures : dict
-        By side ``n``, ``joint``, ``marginal``, ``hidden``, ``dependence_within_subjects``,
-        ``worst``, ``missing`` and ``n_small``; and ``harmed``.
+    Return a row a side and cell, the fields of `Cell` and of the corrected side ``change``,
+    ``p_holm`` and ``is_harmed`` (it moves further from parity); and figures by side, with the cells
+    that are ``harmed``.
     """
     figures: Found = {}
     by_subject, cells_of, tables = [], [], []
@@ -114,11 +108,7 @@ def harm_to_others(
 ) -> dict[str, Found]:
     """Test whether correcting the first attribute makes the others less fair, each on its own.
 
-    Returns
-    -------
-    dict of str to dict
-        By attribute: the paired difference of MAD over subjects, corrected less base, with its
-        ``p_holm`` and ``is_harmed``.
+    By attribute, the paired difference of MAD over subjects, corrected less base.
     """
     found: dict[str, Found] = {}
     enough = resampling.for_tests(len(attributes))
@@ -147,11 +137,7 @@ def largest(attributes: Attributes, *, max_cells: int = MAX_ASKED) -> Attributes
 def plan_asked(run: Run, attributes: Attributes) -> GenerationPlan | None:
     """Plan images of every combination of values, all of the same occupations and noise.
 
-    Returns
-    -------
-    GenerationPlan or None
-        With the columns of its table and ``asked_<attribute>``; None if the lexicon has no
-        template for a person's noun.
+    With columns ``asked_<attribute>``; None if the lexicon has no template for a person's noun.
     """
     lexicon, config = run.lexicon, run.config
     template = next((text for text in lexicon.explicit_templates if "{person}" in text), None)
@@ -189,20 +175,9 @@ def measure_asked(
 ) -> tuple[pd.DataFrame, dict[str, Found]]:
     """Measure in which share of its images each combination is seen as it was requested.
 
-    Parameters
-    ----------
-    images : DataFrame
-        Columns ``side``, ``asked_<attribute>`` and ``<attribute>`` (as seen).
-    attributes : mapping of str to sequence of str
-
-    Returns
-    -------
-    table : DataFrame
-        One row a side and cell: ``side``, ``cell``, ``n``, ``n_adherent``, ``share`` with its
-        exact 95 % interval ``low`` and ``high``, and ``is_small`` (fewer than `MIN_EXPECTED`
-        images: claim nothing).
-    figures : dict
-        By side ``value, low, high, n`` over all cells, ``n_small``, and the ``worst`` cell.
+    ``images`` have columns ``side``, ``asked_<attribute>`` and ``<attribute>`` (as seen). Return a
+    row a side and cell, with exact 95 % intervals, and by side the share over all cells and the
+    worst one. Of cells with fewer than `MIN_EXPECTED` images (``is_small``), nothing is claimed.
     """
     asked = [f"asked_{name}" for name in attributes]
     is_adherent = np.all([images[name] == images[f"asked_{name}"] for name in attributes], axis=0)

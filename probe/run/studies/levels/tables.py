@@ -46,14 +46,9 @@ def plan_levels(prompts: pd.DataFrame, *, n_images: int, seed: int) -> Generatio
 
 
 def pair_pictures(images: pd.DataFrame, attribute: str) -> pd.DataFrame:
-    """Put both models' images of one prompt and noise side by side.
+    """Put both models' images of one prompt and noise side by side: ``seen_SIDE``, ``key_SIDE``.
 
-    Returns
-    -------
-    DataFrame
-        One row a pair of `probe.run.image_pairs.draw_both` in which a value of the attribute was
-        seen on both sides: ``level``, ``asked``, ``subject``, ``split``, ``prompt``, ``seed``,
-        ``file_name``, and of each side ``seen_SIDE`` and ``key_SIDE``.
+    Pairs of `probe.run.image_pairs.draw_both` without a label on one side are left out.
     """
     shared = ["level", "asked", "subject", "split", "prompt", "seed", "file_name"]
     pairs = images.loc[images["side"] == SIDES[0], shared]
@@ -79,23 +74,10 @@ def measure_levels(
     corrected. ``changed``: share of images that are not the base model's, bit for bit, and
     ``relabelled``: share of these in which another gender is seen.
 
-    Parameters
-    ----------
-    pairs : DataFrame
-        As of `pair_pictures`, with ``is_open``: whether the gate has the prompt corrected.
-    values : sequence of str
-        All values of the attribute.
-    words : mapping of str to str
-        Gender asked for -> the value that shows it.
-    resampling : Resampling
-
-    Returns
-    -------
-    DataFrame
-        One row a ``level``, ``split`` (of `SPLITS`), ``measure`` and ``side`` (empty unless it is
-        one side's): ``value``, its 95 % interval ``low`` and ``high``, ``n`` (images of a side, or
-        prompts), ``floor`` (NaN, but for ``mad`` at the level `NONE`) and ``p`` (NaN, but for
-        ``mad_difference``). Measures that are not defined have no row.
+    ``pairs`` are those of `pair_pictures`, with ``is_open``: whether the gate has the prompt
+    corrected. ``words`` has the value that shows each gender asked for. Return one row a level,
+    split, measure and side (empty unless it is one side's), with a 95 % interval; ``n`` counts the
+    images of a side, or prompts. ``floor`` and ``p`` are NaN where there is none.
     """
     rows: list[Found] = []
     for level, of_level in pairs.groupby("level", sort=False):
