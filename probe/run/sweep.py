@@ -167,7 +167,7 @@ def run_sweep(
 
 
 def parse_axes(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Read texts like ``stage.setting=value,value,...``: values of its type by ``stage.setting``."""
+    """Read texts like ``stage.setting=value,value``; return values by ``stage.setting``."""
     axes: dict[str, tuple[Any, ...]] = {}
     for text in texts:
         found = re.fullmatch(r"(\w+)\.(\w+)=(.+)", text, flags=re.DOTALL)
