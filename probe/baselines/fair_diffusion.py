@@ -82,55 +82,51 @@ class FairDiffusion(Intervention):
                 unet.forward = shadowed
 
 
+@dataclass
 class _Guided:
     """A denoiser's ``forward`` that counts its steps and adds the guidance."""
 
-    def __init__(
-        self,
-        plain: Callable[..., Any],
-        scheduler: Any,
-        signs: torch.Tensor,
-        edits: Mapping[str, torch.Tensor],
-        guidance: Guidance,
-    ) -> None:
-        self._plain, self._scheduler, self._guidance = plain, scheduler, guidance
-        self._n = len(signs)
-        self._rows = signs.nonzero()[:, 0]
-        self._signs = signs[self._rows][:, None, None, None]
-        self._edits = edits
-        self._step, self._momentum = 0, torch.zeros(())
+    plain: Callable[..., Any]
+    scheduler: Any
+    signs: torch.Tensor
+    """1, 0 or -1 of each image."""
+    edits: Mapping[str, torch.Tensor]
+    guidance: Guidance
+    step: int = 0
+    momentum: torch.Tensor | float = 0.0
 
     def __call__(
         self, sample: torch.Tensor, timestep: Any, encoder_hidden_states: torch.Tensor, **rest: Any
     ) -> Any:
         rest |= {"return_dict": False}
-        predicted = self._plain(sample, timestep, encoder_hidden_states, **rest)[0]
-        latents = sample[-self._n :][self._rows]
-        halves = predicted.split(self._n)
+        settings, n, rows = self.guidance, len(self.signs), self.signs.nonzero()[:, 0]
+        predicted = self.plain(sample, timestep, encoder_hidden_states, **rest)[0]
+        latents = sample[-n:][rows]
+        halves = predicted.split(n)
         if len(halves) == 2:  # guided: the first half is unconditional
-            empty = halves[0][self._rows]
+            empty = halves[0][rows]
         else:
             empty = self._under("", latents, timestep, rest)
         guidance = torch.zeros_like(empty)
         for side, sign in zip(SIDES, (1, -1), strict=True):
-            towards = self._guidance.scale * (self._under(side, latents, timestep, rest) - empty)
-            guidance += sign * _largest(towards, self._guidance.threshold)
-        guidance = self._signs.to(guidance) * guidance
-        guidance = guidance + self._guidance.momentum_scale * self._momentum
-        beta = self._guidance.momentum_beta
-        self._momentum = beta * self._momentum + (1 - beta) * guidance
-        if self._step >= round(self._guidance.warmup * len(self._scheduler.timesteps)):
+            towards = settings.scale * (self._under(side, latents, timestep, rest) - empty)
+            guidance += sign * _largest(towards, settings.threshold)
+        guidance = self.signs[rows][:, None, None, None].to(guidance) * guidance
+        guidance = guidance + settings.momentum_scale * self.momentum
+        beta = settings.momentum_beta
+        self.momentum = beta * self.momentum + (1 - beta) * guidance
+        if self.step >= round(settings.warmup * len(self.scheduler.timesteps)):
             predicted = predicted.clone()
-            for half in predicted.split(self._n):  # both, whatever the guidance scale
-                half[self._rows] += guidance
-        self._step += 1
+            for half in predicted.split(n):  # both, whatever the guidance scale
+                half[rows] += guidance
+        self.step += 1
         return (predicted,)
 
     def _under(
         self, name: str, latents: torch.Tensor, timestep: Any, rest: Mapping[str, Any]
     ) -> torch.Tensor:
-        states = self._edits[name].to(latents).expand(len(latents), -1, -1)
-        predicted: torch.Tensor = self._plain(latents, timestep, states, **rest)[0]
+        states = self.edits[name].to(latents).expand(len(latents), -1, -1)
+        predicted: torch.Tensor = self.plain(latents, timestep, states, **rest)[0]
         return predicted
 
 

@@ -1,4 +1,4 @@
-"""Methods that replace weights of the denoiser."""
+"""Methods that replace weights of the denoiser: Unified Concept Editing and LoRA."""
 
 from __future__ import annotations
 
@@ -6,10 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from torch.nn import functional
 
+from probe.baselines import BASELINES
+from probe.baselines.method import Material, Method, Trial
+from probe.errors import DataError
+from probe.images.denoising import encode_images, prediction_target, training_scheduler
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
+from probe.text.templates import fill
+
+N_ROUNDS = 8
+"""Maximum number of edits, each tried on new images; up to 20 in the published code."""
+STEP = 0.2
+"""Change of a concept's weights for a share that is off by 1; 0.1 in the published code."""
+CLOSE_ENOUGH = 0.1
+"""A concept whose share is within this distance of 1/2 is not edited."""
+ADAPTED = ["to_q", "to_k", "to_v", "to_out.0"]
+"""Layers of every attention block that are adapted, as in diffusers' training script."""
+_NAME = "default"
 
 
 class EditedWeights(Intervention):
@@ -39,3 +56,179 @@ class EditedWeights(Intervention):
         finally:
             for name, data in original.items():
                 unet.get_parameter(name).data = data
+
+
+def edit_projection(
+    weight: torch.Tensor,
+    contexts: torch.Tensor,
+    values: torch.Tensor,
+    kept: torch.Tensor,
+    *,
+    damping: float = 0.5,
+    preserve: float = 0.1,
+) -> torch.Tensor:
+    """Edit a projection so that it maps contexts to new values, and other states as before.
+
+    ``(d W + sum_i v_i c_i^T + p sum_j W k_j k_j^T) (d I + sum_i c_i c_i^T + p sum_j k_j k_j^T)^-1``
+
+    with W the weight, (n_out, n_features), d its ``damping``, c the states to be mapped to the new
+    values v ((n, n_features) and (n, n_out); ``contexts @ weight.T`` changes nothing), k the states
+    to be mapped as before, and p the weight to ``preserve`` them.
+
+    Gandikota, Orgad, Belinkov, Materzyńska, Bau, *Unified Concept Editing in Diffusion Models*,
+    WACV 2024, equation 7; the weights are those of the published code.
+    """
+    w, c, v, k = (of.double() for of in (weight, contexts, values, kept))
+    regular = damping * torch.eye(w.shape[1], dtype=w.dtype, device=w.device) + preserve * k.T @ k
+    edited: torch.Tensor = torch.linalg.solve(regular + c.T @ c, w @ regular + v.T @ c, left=False)
+    return edited.to(weight)
+
+
+@BASELINES.register("uce")
+def uce(material: Material) -> Method:
+    """Shift the values of each training occupation towards the gender its images lack.
+
+    The value of an occupation's state c becomes ``W c + sum_k w_k |W c| u_k``, u_k being the unit
+    value of the same prompt with gender k stated. The weights w_k start at 0; each round adds
+    `STEP` times the missing share (and subtracts half of `STEP` for a gender that is too frequent),
+    until every training occupation is balanced. The fairest round is kept.
+
+    Gandikota et al. (see `edit_projection`), section 4.2, and their code. All key and value
+    projections are edited. Concepts are the training occupations; gendered words and objects are
+    preserved, never a held-out occupation.
+    """
+    table, lexicon = material.prompts.table, material.lexicon
+    subjects = list(dict.fromkeys(table.loc[table["group"] == "neutral", "subject"]))
+    adjectives = lexicon.adjectives[0]
+
+    def states(names: Sequence[str]) -> torch.Tensor:
+        prompts = [fill(lexicon.neutral_templates[0], subject=name) for name in names]
+        return material.encoder.states(prompts).to(material.pipeline.unet.device)
+
+    concepts = states(subjects)
+    stated = [
+        states([f"{word} {name}" for name in subjects])
+        for word in (adjectives.female, adjectives.male)
+    ]
+    people = [word for pair in lexicon.pairs for word in (pair.female, pair.male)]
+    kept = states([*people, *lexicon.objects]).flatten(0, 1)
+    projections = {
+        name: parameter.detach()
+        for name, parameter in material.pipeline.unet.named_parameters()
+        if name.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))
+    }
+    weights = torch.zeros(len(subjects), 2)
+    rounds: list[tuple[Trial, EditedWeights]] = []
+    for _ in range(N_ROUNDS + 1):  # the first is the base model
+        method = EditedWeights(
+            {
+                name: edit_projection(
+                    of, concepts.flatten(0, 1), _values(of, concepts, stated, weights), kept
+                )
+                for name, of in projections.items()
+            }
+        )
+        rounds.append((material.try_out(method), method))
+        step = _step(rounds[-1][0], subjects)
+        if not step.any():
+            break
+        weights += step
+    best = min(range(len(rounds)), key=lambda row: rounds[row][0].mad)
+    n_weights = sum(of.numel() for of in projections.values())
+    return Method(rounds[best][1], n_trainable=n_weights, chosen={"n_rounds": best})
+
+
+@BASELINES.register("lora")
+def lora(
+    material: Material,
+    *,
+    rank: int = 4,
+    n_steps: int = 100,
+    batch_size: int = 48,
+    learning_rate: float = 1e-3,
+) -> Method:
+    """Train PEFT's LoRA on the examples with the ordinary denoising loss, then merge it.
+
+    Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, ICLR 2022; the recipe of
+    diffusers' ``train_text_to_image_lora.py`` (rank 4, all attention layers, AdamW), on images that
+    are balanced by gender and have neutral prompts. Shen et al., *Finetuning Text-to-Image
+    Diffusion Models for Fairness*, ICLR 2024, use such a LoRA as a baseline. Steps and batch size
+    are the defaults of the diffusion objective; the learning rate is our choice.
+    """
+    unet, scheduler = material.pipeline.unet, training_scheduler(material.pipeline)
+    generator = torch.Generator().manual_seed(material.seed)
+    pixels, prompts = material.examples()
+    clean = encode_images(material.pipeline.vae, pixels)
+    row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
+    states = material.encoder.states(list(row_of)).to(unet.device)
+    rows = torch.tensor([row_of[prompt] for prompt in prompts])
+    unet.requires_grad_(False)
+    with _adapted(unet, rank, material.seed) as layers:
+        parameters = [weight for weight in unet.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
+        for step in range(n_steps):
+            picked = torch.randint(len(clean), (batch_size,), generator=generator)
+            n_times = scheduler.config.num_train_timesteps
+            times = torch.randint(n_times, (batch_size,), generator=generator).to(clean.device)
+            noise = torch.randn(batch_size, *clean.shape[1:], generator=generator).to(clean)
+            noised = scheduler.add_noise(clean[picked], noise, times)
+            predicted = unet(noised, times, states[rows[picked]]).sample
+            target = prediction_target(scheduler, clean[picked], noise, times)
+            loss = functional.mse_loss(predicted, target)
+            if not torch.isfinite(loss):
+                raise DataError(
+                    f"the loss of the LoRA became {loss.item()} at step {step}; lower the learning "
+                    f"rate (it is {learning_rate})"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        merged = {
+            f"{name}.weight": layer.get_base_layer().weight.detach()
+            + layer.get_delta_weight(_NAME).detach()
+            for name, layer in layers.items()
+        }
+    return Method(EditedWeights(merged), n_trainable=sum(of.numel() for of in parameters))
+
+
+def _values(
+    weight: torch.Tensor,
+    concepts: torch.Tensor,  # (n_concepts, n_tokens, n_features)
+    stated: Sequence[torch.Tensor],  # female, male
+    weights: torch.Tensor,  # (n_concepts, 2)
+) -> torch.Tensor:
+    original = concepts @ weight.T  # (n_concepts, n_tokens, n_out)
+    length = original.flatten(1).norm(dim=1)[:, None, None]
+    moved = original
+    for column, states in enumerate(stated):
+        value = states @ weight.T
+        unit = value / value.flatten(1).norm(dim=1)[:, None, None]
+        moved = moved + weights[:, column, None, None].to(original) * length * unit
+    return moved.flatten(0, 1)
+
+
+def _step(trial: Trial, subjects: Sequence[str]) -> torch.Tensor:
+    """Change of each concept's weights, shape (n_concepts, 2)."""
+    share = dict(zip(trial.subjects, trial.share_female, strict=True))
+    lacking = np.array([[0.5 - share[name], share[name] - 0.5] for name in subjects])
+    step = np.where(lacking > 0, STEP * lacking, -STEP / 2)
+    step[np.abs(lacking[:, 0]) <= CLOSE_ENOUGH] = 0.0
+    return torch.from_numpy(step).float()
+
+
+@contextmanager
+def _adapted(unet: Any, rank: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Insert LoRA layers into a U-Net, by name, and remove them afterwards."""
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraLayer
+
+    config = LoraConfig(
+        r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=ADAPTED
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet.add_adapter(config, adapter_name=_NAME)
+    try:
+        yield {name: of for name, of in unet.named_modules() if isinstance(of, LoraLayer)}
+    finally:
+        unet.unload_lora()

@@ -8,11 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probe.baselines import fair_diffusion, lora, uce
+from probe.baselines import fair_diffusion
 from probe.baselines.fair_diffusion import FairDiffusion, Guidance
 from probe.baselines.method import Trial
-from probe.baselines.uce import edit_projection
-from probe.baselines.weights import EditedWeights
+from probe.baselines.weights import EditedWeights, edit_projection, lora, uce
 from probe.baselines.words import Lookup
 from probe.images.intervention import Condition, Intervention
 
@@ -150,7 +149,7 @@ def test_the_edit_minimises_what_the_paper_says_it_does():
 
 
 def test_a_balanced_model_is_left_as_it_is(material):
-    method = uce.build(material)
+    method = uce(material)
     assert method.chosen == {"n_rounds": 0}
     unet = material.pipeline.unet
     for name, edited in method.intervention._weights.items():
@@ -165,11 +164,11 @@ def test_the_fairest_round_is_kept(material):
         return Trial(subjects, np.full(len(subjects), next(shares)), 1.0)
 
     tried = type(material)(**{**vars(material), "try_out": try_out})
-    assert uce.build(tried).chosen == {"n_rounds": 2}
+    assert uce(tried).chosen == {"n_rounds": 2}
 
 
 def test_only_projections_of_the_prompt_are_edited(material):
-    names = set(uce.build(material).intervention._weights)
+    names = set(uce(material).intervention._weights)
     assert names
     assert all(name.endswith(("attn2.to_k.weight", "attn2.to_v.weight")) for name in names)
 
@@ -204,7 +203,7 @@ def test_weights_that_differ_have_signatures_that_differ():
 def test_a_lora_learns_and_leaves_the_denoiser_as_it_was(material, denoise):
     unet = material.pipeline.unet
     before = weights_of(unet)
-    method = lora.build(material, rank=2, n_steps=3, batch_size=4)
+    method = lora(material, rank=2, n_steps=3, batch_size=4)
     assert is_untouched(unet, before)
     assert not any(hasattr(layer, "base_layer") for layer in unet.modules())
     edited = method.intervention._weights
@@ -217,5 +216,5 @@ def test_a_lora_learns_and_leaves_the_denoiser_as_it_was(material, denoise):
 
 
 def test_the_same_material_gives_the_same_lora(material):
-    made = [lora.build(material, rank=2, n_steps=2, batch_size=4).intervention for _ in range(2)]
+    made = [lora(material, rank=2, n_steps=2, batch_size=4).intervention for _ in range(2)]
     assert made[0].signature(Condition("any")) == made[1].signature(Condition("any"))

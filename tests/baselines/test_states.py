@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 from probe.baselines import fair_pca
 from probe.baselines.fair_pca import FairImagen, FairPCA
 from probe.baselines.method import Trial
-from probe.baselines.states import debias_vl, explicit_states, leace, leace_lookup
-from probe.baselines.steering import STRENGTHS, Steering, steering, steering_lookup
+from probe.baselines.states import (
+    STRENGTHS,
+    Steering,
+    debias_vl,
+    explicit_states,
+    leace,
+    leace_lookup,
+    steering,
+    steering_lookup,
+)
 from probe.baselines.words import Lookup
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition

@@ -16,7 +16,8 @@ from cli.main import main
 from figures.report.optional import methods
 from figures.sources import RunFiles
 from figures.text.tables import methods_table
-from probe.baselines import BASELINES, lora
+from probe.baselines import BASELINES
+from probe.baselines.weights import lora
 from probe.errors import StageError
 from probe.images.plan import read_metadata
 from probe.io.artifacts import (
@@ -276,7 +277,7 @@ def test_a_variant_with_the_runs_own_settings_is_the_runs_own_correction(run):
 
 
 def test_every_method_runs(finished_run, tmp_path, monkeypatch):
-    monkeypatch.setitem(BASELINES._items, "lora", partial(lora.build, n_steps=2, batch_size=8))
+    monkeypatch.setitem(BASELINES._items, "lora", partial(lora, n_steps=2, batch_size=8))
     monkeypatch.setattr(making, "N_REPEATS", 1)
     monkeypatch.setattr("probe.run.compare.material.N_TRIAL", 2)
     folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
