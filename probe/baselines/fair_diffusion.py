@@ -103,10 +103,8 @@ class _Guided:
         predicted = self.plain(sample, timestep, encoder_hidden_states, **rest)[0]
         latents = sample[-n:][rows]
         halves = predicted.split(n)
-        if len(halves) == 2:  # guided: the first half is unconditional
-            empty = halves[0][rows]
-        else:
-            empty = self._under("", latents, timestep, rest)
+        is_guided = len(halves) == 2  # the first half is unconditional
+        empty = halves[0][rows] if is_guided else self._under("", latents, timestep, rest)
         guidance = torch.zeros_like(empty)
         for side, sign in zip(SIDES, (1, -1), strict=True):
             towards = settings.scale * (self._under(side, latents, timestep, rest) - empty)
