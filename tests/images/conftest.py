@@ -1,5 +1,8 @@
+import numpy as np
 import pytest
 import torch
+
+from probe.images.pipelines import load_pipeline
 
 
 @pytest.fixture
@@ -9,3 +12,14 @@ def two_cores():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def pipeline(pipeline_folder):
+    return load_pipeline(pipeline_folder)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Six images of noise, shape (6, 16, 16, 3)."""
+    return np.random.default_rng(0).integers(0, 256, size=(6, 16, 16, 3), dtype=np.uint8)

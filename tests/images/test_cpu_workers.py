@@ -11,11 +11,6 @@ from probe.images.pipelines import load_pipeline
 HOW = {"guidance_scale": 3.0, "n_steps": 2}
 
 
-@pytest.fixture(scope="module")
-def pipeline(pipeline_folder):
-    return load_pipeline(pipeline_folder)
-
-
 def test_a_separate_pipeline_has_the_weights_and_nothing_else_in_common(pipeline):
     other = independent_copy(pipeline)
     assert other.unet is not pipeline.unet
@@ -127,10 +122,6 @@ def test_so_many_pieces_run_at_once_and_no_more_each_on_a_thread_that_began():
     assert len(set(began)) == len(began) == 3
 
 
-def test_no_piece_gives_nothing():
-    assert list(run_in_threads([])) == []
-
-
 class FullError(Exception):
     pass
 
@@ -144,14 +135,6 @@ def test_an_error_of_a_piece_surfaces_before_the_next_one_starts():
     with pytest.raises(FullError, match="no space left"):
         list(run_in_threads([lambda: ran.append(0), fail, lambda: ran.append(2)]))
     assert ran == [0]
-
-
-def test_an_error_of_the_last_piece_surfaces():
-    def fail():
-        raise FullError
-
-    with pytest.raises(FullError):
-        list(run_in_threads([fail]))
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])

@@ -18,11 +18,6 @@ CPU = torch.device("cpu")
 LARGE = 50  # pictures that are denoised in more parts than one
 
 
-@pytest.fixture(scope="module")
-def pipeline(pipeline_folder):
-    return load_pipeline(pipeline_folder)
-
-
 def make_plan(n):
     rows = [("neutral", "cook", "a photo of a cook", i, f"cook/{i:03}.png") for i in range(n)]
     return GenerationPlan(

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from probe.errors import ArtifactError, DataError, ModelError
+from probe.errors import DataError, ModelError
 from probe.images.generation import GenerationPlan, generate, noise
 from probe.images.intervention import Condition, Intervention, StateCorrection
 from probe.images.pipelines import GenerationSettings, generation_settings, load_pipeline
-from probe.images.plan import KINDS, explicit_prompts, read_metadata
+from probe.images.plan import KINDS, read_metadata
 from probe.text.lexicon import Lexicon, Occupation
 
 STEPS, GUIDANCE = 2, 3.0
@@ -31,11 +31,6 @@ def lexicon():
         adjectives=shipped.adjectives,
         objects=("car",),
     )
-
-
-@pytest.fixture(scope="module")
-def pipeline(pipeline_folder):
-    return load_pipeline(pipeline_folder)
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +85,6 @@ def test_neutral_prompts_of_a_plan_say_no_gender_and_explicit_ones_say_theirs(pl
         assert said == ({row.kind} if row.kind in words else set())
 
 
-def test_explicit_prompts_take_the_article_of_their_word():
-    lexicon = Lexicon.load()
-    assert explicit_prompts(lexicon, "auditor", "female") == [
-        "a photo of a woman working as an auditor",
-        "a photo of a female auditor",
-    ]
-
-
 def test_a_larger_plan_only_adds_pictures(lexicon):
     small = GenerationPlan.build(lexicon, n_images=8, seed=1).table
     large = GenerationPlan.build(lexicon, n_images=40, seed=1).table
@@ -126,11 +113,6 @@ def test_subjects_that_would_share_a_folder_get_their_own(lexicon):
     assert files.str.fullmatch(r"[a-z0-9-]+/[a-z]+-\d{5}\.png").all()
 
 
-def test_a_plan_without_pictures_is_refused(lexicon):
-    with pytest.raises(ValueError, match="n_images is 0; needed at least 1"):
-        GenerationPlan.build(lexicon, n_images=0, seed=0)
-
-
 def test_a_plan_that_names_a_file_twice_is_refused(plan):
     doubled = plan.table.assign(file_name="same.png")
     with pytest.raises(DataError, match="names the same file twice"):
@@ -149,30 +131,24 @@ def test_noise_is_drawn_from_its_seed_alone(seed):
 # The pictures
 
 
-def test_pictures_are_those_of_a_plain_pipeline_call(pipeline, plan, base):
+@pytest.mark.parametrize("guidance", [GUIDANCE, 1.0])
+def test_images_are_those_of_a_plain_pipeline_call(pipeline, plan, base, tmp_path, guidance):
+    folder = base
+    if guidance == 1.0:
+        folder = tmp_path
+        make(pipeline, plan, folder, guidance_scale=guidance)
     for row in plan.table.iloc[[0, 7, 15]].itertuples():
         latents, _ = noise(row.seed, (4, 8, 8))
         plain = pipeline(
             row.prompt,
             latents=latents[None],
-            guidance_scale=GUIDANCE,
+            guidance_scale=guidance,
             num_inference_steps=STEPS,
             output_type="np",
         ).images[0]
-        ours = np.asarray(Image.open(base / row.file_name), dtype=float) / 255
+        ours = np.asarray(Image.open(folder / row.file_name), dtype=float) / 255
         # Half a level of rounding to 8 bits, and what a batch of another size rounds otherwise.
         np.testing.assert_allclose(ours, plain, atol=0.5 / 255 + 1e-5)
-
-
-def test_without_guidance_the_pictures_are_those_of_a_plain_call_too(pipeline, plan, tmp_path):
-    one = GenerationPlan(plan.table.head(1))
-    make(pipeline, one, tmp_path, guidance_scale=1.0)
-    row = one.table.iloc[0]
-    latents, _ = noise(int(row["seed"]), (4, 8, 8))
-    plain = pipeline(row["prompt"], latents=latents[None], guidance_scale=1.0,
-                     num_inference_steps=STEPS, output_type="np").images[0]  # fmt: skip
-    ours = np.asarray(Image.open(tmp_path / row["file_name"]), dtype=float) / 255
-    np.testing.assert_allclose(ours, plain, atol=0.5 / 255 + 1e-5)
 
 
 def test_the_folder_describes_every_picture(plan, base):
@@ -285,12 +261,6 @@ def test_an_interrupted_generation_ends_with_the_same_bytes(pipeline, plan, base
     assert contents(tmp_path) == contents(base)
 
 
-def test_a_picture_that_stands_there_is_not_made_again(pipeline, plan, base):
-    stamps = {path: path.stat().st_mtime_ns for path in base.rglob("*.png")}
-    make(pipeline, plan, base)
-    assert stamps == {path: path.stat().st_mtime_ns for path in base.rglob("*.png")}
-
-
 def test_other_settings_make_other_pictures_in_place(pipeline, plan, base, tmp_path):
     make(pipeline, plan, tmp_path, n_steps=1)
     keys = read_metadata(tmp_path)["key"]
@@ -308,16 +278,6 @@ def test_pictures_of_a_larger_plan_are_removed_and_files_of_others_stay(
     found = contents(tmp_path)
     found.pop("mine.png")
     assert found.keys() == contents(base).keys()
-
-
-def test_wrong_steps_are_refused(pipeline, plan, tmp_path):
-    with pytest.raises(ValueError, match="n_steps is 0"):
-        make(pipeline, plan, tmp_path, n_steps=0)
-
-
-def test_a_folder_without_metadata_says_what_to_do(tmp_path):
-    with pytest.raises(ArtifactError, match=r"metadata\.jsonl cannot be read .* generate"):
-        read_metadata(tmp_path)
 
 
 # The model's folder

@@ -5,14 +5,8 @@ import torch
 
 from probe.images.denoising import encode
 from probe.images.guidance_cache import guidance_cache, halved, remembered
-from probe.images.pipelines import load_pipeline
 
 N = 16  # pictures; torch takes other kernels for fewer
-
-
-@pytest.fixture(scope="module")
-def pipeline(pipeline_folder):
-    return load_pipeline(pipeline_folder)
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from probe.errors import DataError, DegenerateDataError
+from probe.errors import DegenerateDataError
 from probe.latent.tracing.bands import band, occupation_draws, shares_of_difference
 from probe.stats.resampling import Resampling
-
-
-def test_each_sample_draws_as_many_occupations_as_there_are():
-    draws = occupation_draws(40, resampling=Resampling(200, 0))
-    assert draws.shape == (200, 40)
-    assert (draws.sum(axis=1) == 40).all()
-    assert (occupation_draws(40, resampling=Resampling(200, 0)) == draws).all()
 
 
 def test_one_cell_has_the_usual_interval_and_many_a_wider_one():
@@ -69,10 +62,3 @@ def test_pairs_that_do_not_differ_leave_nothing_to_share():
         shares_of_difference(
             np.zeros((1, 3)), np.ones((1, 3), dtype=bool), np.zeros(3), np.arange(3), draws
         )
-
-
-def test_too_few_occupations_and_no_samples_are_refused():
-    with pytest.raises(DataError, match="at least 3 of them, got 2"):
-        occupation_draws(2, resampling=Resampling(10, 0))
-    with pytest.raises(ValueError, match="number of resamples is 0"):
-        occupation_draws(5, resampling=Resampling(0, 0))

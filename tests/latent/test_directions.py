@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,23 +9,20 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.errors import DegenerateDataError, ShapeError
 from probe.latent.directions import BiasDirection, PairDirection
-
-DETIC = Path(__file__).parents[3] / "shared" / "data" / "detic"
 
 seeds = st.integers(0, 2**32 - 1)
 
 
-def planted(seed, *, n_pairs=50, n_features=16, size=0.3, noise=0.0):
-    """Pairs that share everything but a step of ``size`` along a known axis, and noise."""
+def planted(seed, *, n_pairs=50, n_features=16, size=0.3):
+    """Pairs that share everything but a step of ``size`` along a known axis."""
     rng = np.random.default_rng(seed)
     axis = rng.normal(size=n_features)
     axis /= np.linalg.norm(axis)
     shared = rng.normal(size=(n_pairs, n_features))
     step = size / 2 * axis
-    jitter = noise * rng.normal(size=(2, n_pairs, n_features))
-    return shared + step + jitter[0], shared - step + jitter[1], axis
+    return shared + step, shared - step, axis
 
 
 @given(seed=seeds)
@@ -39,74 +33,11 @@ def test_a_planted_axis_is_found_exactly_without_noise(seed):
     assert fitted.gap_ == pytest.approx(0.3, abs=1e-12)
 
 
-def test_a_planted_axis_is_found_through_noise():
-    male, female, axis = planted(seed=3, n_pairs=400, noise=0.05)
-    # the mean of 400 differences has noise 0.05 * sqrt(2 / 400) in each of 16 columns: 0.014 in
-    # all beside a step of 0.3, an angle whose cosine is 0.9989
-    assert PairDirection().fit(male, female).direction_ @ axis > 0.997
-
-
-@given(seed=seeds)
-def test_swapping_the_sides_turns_the_axis_round(seed):
-    male, female, _ = planted(seed, noise=0.1)
-    there = PairDirection().fit(male, female).direction_
-    back = PairDirection().fit(female, male).direction_
-    np.testing.assert_allclose(there, -back, atol=1e-12)
-
-
-def test_the_male_side_is_positive():
-    male, female, _ = planted(seed=0)
-    result = PairDirection().fit(male, female).result(concept="gender", encoder="tiny@1")
-    assert (result.project(male) > result.project(female)).all()
-    assert (result.concept, result.encoder) == ("gender", "tiny@1")
-
-
-def test_single_precision_pairs_give_the_same_axis():
-    male, female, axis = planted(seed=5)
-    fitted = PairDirection().fit(male.astype(np.float32), female.astype(np.float32))
-    np.testing.assert_allclose(fitted.direction_, axis, atol=1e-5)  # rounding of float32
-
-
-def test_fitting_leaves_its_inputs_alone():
-    male, female, _ = planted(seed=6)
-    before = male.copy(), female.copy()
-    PairDirection().fit(male, female)
-    np.testing.assert_array_equal(male, before[0])
-    np.testing.assert_array_equal(female, before[1])
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_equal_sides_are_refused_as_degenerate(dtype):
-    same = np.random.default_rng(0).normal(size=(9, 4)).astype(dtype)
-    with pytest.raises(DegenerateDataError, match=r"9 pairs vanish on average"):
-        PairDirection().fit(same, same)
-
-
 def test_differences_that_cancel_are_refused_as_degenerate():
     shared = np.random.default_rng(0).normal(size=(2, 4))
     step = np.array([[0.1, 0.2, 0.3, 0.4], [-0.1, -0.2, -0.3, -0.4]])
     with pytest.raises(DegenerateDataError, match="vanish"):
         PairDirection().fit(shared + step, shared)
-
-
-def test_sides_of_other_shapes_are_refused():
-    with pytest.raises(ShapeError, match=r"male has shape \(3, 4\) and female \(2, 4\)"):
-        PairDirection().fit(np.ones((3, 4)), np.ones((2, 4)))
-    with pytest.raises(ShapeError, match=r"need the shape \(n, n_features\), got \(4,\)"):
-        PairDirection().fit(np.ones(4), np.zeros(4))
-
-
-def test_no_pairs_are_refused():
-    with pytest.raises(DataError, match="no pairs"):
-        PairDirection().fit(np.ones((0, 4)), np.ones((0, 4)))
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_value_that_is_not_finite_is_refused_with_its_row(bad):
-    male = np.ones((5, 4))
-    male[3, 2] = bad
-    with pytest.raises(DataError, match=r"1 of 5 embeddings .* row 3"):
-        PairDirection().fit(male, np.zeros((5, 4)))
 
 
 def test_projecting_the_embeddings_of_another_width_is_refused():
@@ -127,17 +58,6 @@ def test_a_direction_must_be_a_unit_vector():
 def test_an_unfitted_learner_has_no_result():
     with pytest.raises(NotFittedError):
         clone(PairDirection()).result(concept="gender", encoder="tiny@1")
-
-
-@pytest.fixture(scope="module")
-def clip_words():
-    """Real CLIP ViT-B/32 embeddings of "a {name}" for 500 OpenImages names, normalised."""
-    if not DETIC.is_dir():
-        pytest.skip(f"the real embeddings are not at {DETIC}")
-    with (DETIC / "oid_categories.csv").open(encoding="utf-8", newline="") as file:
-        names = [row["name"] for row in csv.DictReader(file)]
-    z = np.load(DETIC / "oid_clip_a+cname.npy").astype(np.float64)
-    return names, z / np.linalg.norm(z, axis=1, keepdims=True)
 
 
 @pytest.mark.real

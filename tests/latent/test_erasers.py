@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -64,7 +65,7 @@ def test_a_rotation_of_the_space_rotates_the_result(name, n_groups):
     np.testing.assert_allclose(turned, ERASERS[name]().fit(X, y).transform(X) @ turn, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["inlp", "leace"])  # the others are about the origin
+@pytest.mark.parametrize("name", ["mean-gap", "inlp", "leace"])  # the others are about the origin
 @pytest.mark.parametrize("shift", [-10.0, 0.1, 3.0])
 def test_a_constant_shift_of_the_space_only_shifts_the_result(name, shift):
     X, y = groups_of(4)
@@ -83,8 +84,10 @@ def test_the_scale_of_the_space_only_scales_the_result(name, scale):
     np.testing.assert_allclose(scaled / scale, plain, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["hard-debias", "inlp", "leace"])
-@pytest.mark.parametrize("n_groups", [2, 4])
+@pytest.mark.parametrize(
+    ("name", "n_groups"),
+    [("mean-gap", 2), *product(["hard-debias", "inlp", "leace"], [2, 4])],
+)
 def test_erasing_twice_is_erasing_once(name, n_groups):
     X, y = groups_of(6, n_groups=n_groups)
     eraser = ERASERS[name]().fit(X, y)
@@ -301,15 +304,8 @@ def test_where_rows_are_few_the_rounds_run_out():
     eraser = NullspaceEraser(max_rounds=3, C=1e6).fit(X, y)
     assert len(eraser.accuracies_) == 4
     assert eraser.accuracies_[0] == 1.0
-    assert eraser.accuracies_[-1] > 0.5 + eraser.tolerance
+    assert eraser.accuracies_[-1] > 0.51
     assert eraser.moves_.shape == (3, 60)
-
-
-def test_bad_options_of_inlp_are_named():
-    with pytest.raises(ValueError, match="max_rounds is 0"):
-        NullspaceEraser(max_rounds=0).fit(*groups_of(0))
-    with pytest.raises(ValueError, match="tolerance 1"):
-        NullspaceEraser(tolerance=1.0).fit(*groups_of(0))
 
 
 # Hard debiasing
@@ -349,14 +345,6 @@ def test_pairs_that_are_none_are_refused(name):
         ERASERS[name]().fit(np.repeat(X[::2], 2, axis=0), y, pairs=pairs)
 
 
-def test_hard_debias_takes_no_more_axes_than_there_are():
-    X, pairs, y = unit_pairs(24)
-    assert HardDebiasEraser(n_axes=3).fit(X, y, pairs=pairs).moves_.shape == (3, 10)
-    for n_axes in (0, 9):
-        with pytest.raises(ValueError, match=f"n_axes is {n_axes}; needed 1 to 8"):
-            HardDebiasEraser(n_axes=n_axes).fit(X, y, pairs=pairs)
-
-
 # The calibrated projection
 
 
@@ -384,8 +372,3 @@ def test_without_pairs_the_means_are_calibrated():
     np.testing.assert_allclose(
         CalibratedEraser().fit(X, y).transform(X), reference.transform(X), atol=1e-12
     )
-
-
-def test_a_bad_lambda_is_named():
-    with pytest.raises(ValueError, match="lam is -1"):
-        clone(CalibratedEraser(lam=-1.0)).fit(*groups_of(0))

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import BiasDirection, PairDirection
@@ -91,22 +88,10 @@ def test_what_is_orthogonal_to_every_difference_does_not_move():
     np.testing.assert_allclose(fitted.transform(z), z, atol=1e-12)
 
 
-def test_single_precision_input_is_projected_in_double_precision():
-    male, female = pairs(seed=4)
-    single = CalibratedProjection().fit(male.astype(np.float32), female.astype(np.float32))
-    assert single.transform(male.astype(np.float32)).dtype == np.float64
-
-
 def test_a_projection_of_equal_sides_is_refused_as_degenerate():
     same = np.ones((4, 3))
     with pytest.raises(DegenerateDataError, match="all 4 pairs have the same embedding"):
         CalibratedProjection().fit(same, same)
-
-
-@pytest.mark.parametrize("strength", [-1.0, np.inf, np.nan])
-def test_a_bad_strength_of_the_projection_is_named(strength):
-    with pytest.raises(ValueError, match=f"strength is {strength}"):
-        CalibratedProjection(strength=strength).fit(*pairs(seed=0))
 
 
 def test_the_projection_says_what_does_not_fit():
@@ -151,46 +136,14 @@ def test_bias_score_tells_the_two_sides_of_a_pair_apart():
     ).all()
 
 
-def test_bias_score_of_another_width_is_refused():
-    projection = CalibratedProjection().fit(*pairs(seed=0))
-    with pytest.raises(ShapeError, match="3 features but 20"):
-        bias_score(np.ones((2, 20)), np.array([1.0, 0.0, 0.0]), projection)
-    with pytest.raises(ShapeError, match="6 features but 20"):
-        bias_score(np.ones((2, 6)), np.eye(20)[0], projection)
-
-
 @given(seed=seeds, strength=st.floats(0.0, 1.0))
 def test_mean_gap_shrinks_by_exactly_one_minus_strength(seed, strength):
     X, y = two_groups(seed)
+    assert gap_of_means(X, y) > 0.1
     edited = MeanGapEraser(strength=strength).fit(X, y).transform(X)
     np.testing.assert_allclose(
         gap_of_means(edited, y), (1 - strength) * gap_of_means(X, y), atol=1e-12
     )
-
-
-def test_the_gap_exists_before_the_edit():
-    X, y = two_groups(seed=1)
-    assert MeanGapEraser().fit(X, y).gap_ == pytest.approx(gap_of_means(X, y))
-    assert gap_of_means(X, y) > 1.0
-
-
-@given(shift=st.floats(-100, 100))
-def test_a_constant_shift_of_the_space_only_shifts_the_result(shift):
-    X, y = two_groups(seed=1)
-    offset = shift * np.arange(X.shape[1])  # different in every column
-    plain = MeanGapEraser().fit_transform(X, y)
-    # coordinates up to 700 leave 1e-13 of rounding each
-    np.testing.assert_allclose(
-        MeanGapEraser().fit_transform(X + offset, y), plain + offset, atol=1e-9
-    )
-
-
-@given(seed=seeds)
-def test_erasing_twice_is_erasing_once(seed):
-    X, y = two_groups(seed)
-    eraser = MeanGapEraser().fit(X, y)
-    once = eraser.transform(X)
-    np.testing.assert_allclose(eraser.transform(once), once, atol=1e-12)
 
 
 @given(seed=seeds)
@@ -202,30 +155,6 @@ def test_only_the_coordinate_along_the_gap_changes(seed):
     np.testing.assert_allclose(moved, along, atol=1e-12)
     center = eraser.center_[None]
     np.testing.assert_allclose(eraser.transform(center), center, atol=1e-12)
-
-
-def test_the_direction_points_from_group_0_to_group_1():
-    X, y = two_groups(seed=2)
-    direction = MeanGapEraser().fit(X, y).direction_
-    assert (X[y == 1] @ direction).mean() > (X[y == 0] @ direction).mean()
-    assert np.linalg.norm(direction) == pytest.approx(1.0)
-
-
-def test_the_eraser_keeps_the_contract_of_scikit_learn():
-    X, y = two_groups(seed=2)
-    eraser = MeanGapEraser(strength=0.5)
-    assert eraser.get_params() == {"strength": 0.5}
-    np.testing.assert_array_equal(
-        clone(eraser).fit(X, y).transform(X), eraser.fit(X, y).transform(X)
-    )
-    edited = make_pipeline(StandardScaler(), MeanGapEraser()).fit_transform(X, y)
-    assert gap_of_means(edited, y) < 1e-12
-    single = MeanGapEraser().fit_transform(X.astype(np.float32), y)
-    assert single.dtype == np.float32
-    with pytest.raises(ValueError, match="expecting 8 features"):
-        eraser.transform(X[:, :5])
-    with pytest.raises(NotFittedError):
-        MeanGapEraser().transform(X)
 
 
 def test_equal_means_are_refused_as_degenerate():
@@ -240,9 +169,3 @@ def test_other_numbers_of_groups_than_two_are_refused():
         MeanGapEraser().fit(X, np.array([0, 1, 2, 0]))
     with pytest.raises(DegenerateDataError, match="all rows are of the group 0"):
         MeanGapEraser().fit(X, np.zeros(4, dtype=int))
-
-
-@pytest.mark.parametrize("strength", [-0.1, 1.1, np.nan])
-def test_a_bad_strength_of_the_eraser_is_named(strength):
-    with pytest.raises(ValueError, match=f"strength is {strength}"):
-        MeanGapEraser(strength=strength).fit(*two_groups(seed=0))

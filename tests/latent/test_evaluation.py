@@ -135,14 +135,6 @@ def test_the_linear_probe_is_scikit_learns_discriminant():
     np.testing.assert_array_equal(_linear_probe(train, test, codes), reference.predict(test))
 
 
-def test_the_same_seed_gives_the_same_table():
-    z, y, jobs, pairs = prompts(n_pairs=40)
-    first = erasure_table(z, y, keep={"job": jobs}, pairs=pairs, resampling=Resampling(seed=4))
-    assert first.equals(
-        erasure_table(z, y, keep={"job": jobs}, pairs=pairs, resampling=Resampling(seed=4))
-    )
-
-
 def test_the_table_says_what_it_needs():
     z, y, jobs, _ = prompts(n_pairs=20)
     with pytest.raises(ValueError, match="n_folds is 1"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import BertConfig, BertModel, CLIPTextModel
+from transformers import CLIPTextModel
 
 from probe.errors import ModelError
 from probe.latent.tracing.heads import COLUMNS, attribute_heads
@@ -87,21 +87,7 @@ def test_with_one_head_a_layer_patching_it_is_patching_the_attention(tinytown, s
     np.testing.assert_allclose(heads["value"], attention["value"], atol=1e-5)
 
 
-def test_an_encoder_that_normalises_after_each_sum_has_no_direct_shares(said):
-    from transformers import BertTokenizer
-
-    words = sorted({word for prompt in said.prompts for word in prompt.lower().split()})
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=16,
-    )
-    tokenizer = BertTokenizer({word: at for at, word in enumerate(words)}, model_max_length=16)
-    bert = TextEncoder(BertModel(config), tokenizer, id="bert", revision="1")
+def test_an_encoder_that_normalises_after_each_sum_has_no_direct_shares(bert, said):
     assert set(attribute_heads(bert, said)["measure"]) == {"patching"}
     with pytest.raises(ModelError, match="'direct': take kinds=\\['patching'\\]"):
         attribute_heads(bert, said, kinds=["direct"])
@@ -115,8 +101,3 @@ def test_something_behind_the_last_norm_is_noticed(tinytown, said):
     encoder = Projected(tinytown.model, tinytown.tokenizer, id="projected", revision="1")
     with pytest.raises(ModelError, match="something follows its last LayerNorm"):
         attribute_heads(encoder, said, kinds=["direct"])
-
-
-def test_an_unknown_kind_is_a_bad_option(tinytown, said):
-    with pytest.raises(ValueError, match="kind 'guess' is not there"):
-        attribute_heads(tinytown, said, kinds=["guess"])

@@ -152,24 +152,7 @@ def test_what_cannot_be_patched_is_refused(tinytown, said):
         patch_states(tinytown, said, direction=np.zeros(96))
 
 
-def test_a_bidirectional_encoder_with_a_mean_is_patched_alike(said):
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    words = sorted({word for prompt in said.prompts for word in prompt.lower().split()})
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=16,
-        initializer_range=0.3,
-    )
-    tokenizer = BertTokenizer({word: at for at, word in enumerate(words)}, model_max_length=16)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        bert = TextEncoder(BertModel(config), tokenizer, id="bert", revision="1")
+def test_a_bidirectional_encoder_with_a_mean_is_patched_alike(bert, said):
     table = patch_states(bert, said, positions=["start", "person", "end", "all"]).table
     effect = table.set_index(["site", "layer", "position"])["value"]
     np.testing.assert_allclose(effect["residual", :, "all"], 1.0, atol=1e-5)

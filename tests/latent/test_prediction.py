@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit, logit
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
@@ -150,22 +149,6 @@ def test_a_town_where_everybody_has_one_gender_is_learnt_without_overflow():
     assert told.share[0] > 0.95
     assert told.share[1] < 0.05
     assert np.isfinite([found.slope_, *found.slope_interval_]).all()
-
-
-def test_the_same_seed_foretells_the_same_and_nothing_is_changed():
-    bias_score, women, images, _ = town(6)
-    before = bias_score.copy(), women.copy(), images.copy()
-    first = (
-        SharePredictor(seed=1).fit(bias_score, women, images).predict(bias_score, n_images=images)
-    )
-    again = (
-        clone(SharePredictor(seed=1))
-        .fit(bias_score, women, images)
-        .predict(bias_score, n_images=images)
-    )
-    np.testing.assert_array_equal(first.low, again.low)
-    for now, then in zip((bias_score, women, images), before, strict=True):
-        np.testing.assert_array_equal(now, then)
 
 
 def test_a_thousand_prompts_are_foretold_in_chunks_as_one_by_one():

@@ -217,9 +217,3 @@ def test_occupations_must_be_the_same_on_both_sides_and_have_shares(said, unsaid
         make_design(said, PromptSet(table))
     with pytest.raises(DegenerateDataError, match="all 40 occupations have the same share"):
         make_design(said, PromptSet(unsaid.table.assign(share_women=0.5)))
-
-
-def test_a_measure_that_is_not_there_is_a_bad_option(said, unsaid, design):
-    table = trace_recordings(*synthetic(said, unsaid, seed=0, planted=None), design)
-    with pytest.raises(ValueError, match="has no 'patching' at site 'residual'"):
-        where_it_appears(table, measure="patching")

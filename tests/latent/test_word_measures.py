@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import combinations
 
@@ -227,13 +226,8 @@ WEFE = {  # WEFE 1.0.1 on its own words: X, Y, A, B -> RND, ECT, RIPA of X, Y, A
 
 @pytest.mark.real
 @pytest.mark.parametrize("names", WEFE)
-def test_every_measure_has_the_value_that_wefe_gives_on_its_own_data(real_data, names):
-    folder = real_data / "wefe"
-    lines = (folder / "weat_w2v.txt").read_text(encoding="utf-8").splitlines()[1:]
-    rows = (line.rstrip().split(" ") for line in lines)
-    vectors = {word: np.array(numbers, dtype=np.float32) for word, *numbers in rows}
-    words = json.loads((folder / "WEAT.json").read_text(encoding="utf-8"))
-    x, y, a, _ = (np.stack([vectors[w] for w in words[name] if w in vectors]) for name in names)
+def test_every_measure_has_the_value_that_wefe_gives_on_its_own_data(wefe_words, names):
+    x, y, a, _ = (wefe_words[name].astype(np.float32) for name in names)
     found = {
         "rnd": rnd(x, y, a, permutations=Resampling(1)).value,
         "ect": ect(x, y, a, permutations=Resampling(1)).value,

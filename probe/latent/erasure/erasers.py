@@ -31,8 +31,6 @@ class HardDebiasEraser(AffineEraser):
     ----------
     strength : float, default=1.0
         Share of the component to remove, from 0 (identity) to 1.
-    n_axes : int or None, default=None
-        Dimension of the subspace; None is the number of groups less one.
 
     Attributes
     ----------
@@ -40,7 +38,7 @@ class HardDebiasEraser(AffineEraser):
         Names of the groups, in order.
     center_ : ndarray of shape (n_features,)
         The origin.
-    probes_, moves_ : ndarray of shape (n_axes, n_features)
+    probes_, moves_ : ndarray of shape (n_groups - 1, n_features)
         Orthonormal rows, the same in both: the subspace.
     n_features_in_ : int
         Width of the embeddings.
@@ -51,10 +49,6 @@ class HardDebiasEraser(AffineEraser):
     Embeddings*, NeurIPS 2016, section 6; for more than two groups Manzini et al., *Black is to
     Criminal as Caucasian is to Police*, NAACL 2019.
     """
-
-    def __init__(self, *, strength: float = 1.0, n_axes: int | None = None) -> None:
-        super().__init__(strength=strength)
-        self.n_axes = n_axes
 
     def fit(self, X: Matrix, y: Vector, *, pairs: Vector | None = None) -> HardDebiasEraser:
         """Learn the subspace.
@@ -78,11 +72,8 @@ class HardDebiasEraser(AffineEraser):
             basis = mean_axes(means, floor=floor)
         else:
             basis = _principal(pair_deviations(rows, pairs)[0], floor)
-        n_axes = min(len(means) - 1, len(basis)) if self.n_axes is None else self.n_axes
-        if not 1 <= n_axes <= len(basis):
-            raise ValueError(f"n_axes is {n_axes}; needed 1 to {len(basis)}, all that differ")
         self.center_ = np.zeros(rows.shape[1])
-        self.probes_ = self.moves_ = basis[:n_axes]
+        self.probes_ = self.moves_ = basis[: len(means) - 1]
         return self
 
 

@@ -9,6 +9,7 @@ from probe.latent.directions.estimators import fit_logistic
 from probe.latent.erasure.affine import AffineEraser, mean_axes
 from probe.latent.labels import Codes
 
+_TOLERANCE = 0.01  # balanced accuracy above that of guessing that counts as none
 _NO_WEIGHT = 1e-6  # for rows of unit spread; the solver stops within 1e-8 of the optimum
 
 
@@ -28,8 +29,6 @@ class NullspaceEraser(AffineEraser):
     max_rounds : int, default=20
         Rounds at most. Where there are fewer rows than dimensions and the penalty is weak, some
         classifier stays better than guessing on the fitted rows, so this limit stops the rounds.
-    tolerance : float, default=0.01
-        Balanced accuracy on the fitted rows above that of guessing that counts as none.
     C : float, default=1.0
         Inverse strength of the penalty of the classifiers, as in `LogisticDirection`.
 
@@ -59,12 +58,10 @@ class NullspaceEraser(AffineEraser):
         *,
         strength: float = 1.0,
         max_rounds: int = 20,
-        tolerance: float = 0.01,
         C: float = 1.0,
     ) -> None:
         super().__init__(strength=strength)
         self.max_rounds = max_rounds
-        self.tolerance = tolerance
         self.C = C
 
     def fit(self, X: Matrix, y: Vector) -> NullspaceEraser:
@@ -77,11 +74,8 @@ class NullspaceEraser(AffineEraser):
         DegenerateDataError
             If there are fewer than two groups, or their means coincide.
         """
-        if self.max_rounds < 1 or not 0.0 <= self.tolerance < 1.0:
-            raise ValueError(
-                f"max_rounds is {self.max_rounds} and tolerance {self.tolerance}; needed at least "
-                "1 round and a tolerance from 0 to below 1"
-            )
+        if self.max_rounds < 1:
+            raise ValueError(f"max_rounds is {self.max_rounds}; needed at least 1")
         rows, codes, means, floor = self._checked(X, y)
         mean_axes(means, floor=floor)  # refuses means that coincide
         self.center_ = rows.mean(axis=0)
@@ -97,10 +91,7 @@ class NullspaceEraser(AffineEraser):
         while True:
             weights, accuracy = self._classify(left, codes, floor)
             accuracies.append(accuracy)
-            if (
-                accuracy <= 1 / len(self.groups_) + self.tolerance
-                or len(accuracies) > self.max_rounds
-            ):
+            if accuracy <= 1 / len(self.groups_) + _TOLERANCE or len(accuracies) > self.max_rounds:
                 break
             # again orthonormal as a whole, so that rounding does not pile up over the rounds
             basis = _orthonormal(np.concatenate([basis, weights]))

@@ -14,12 +14,6 @@ from probe.images.quality.features import FeatureExtractor, clean_resize
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, size=(6, 16, 16, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
 def dino_folder(tmp_path_factory):
     """A DINOv2 model with random weights."""
     from transformers import Dinov2Config, Dinov2Model
@@ -43,30 +37,30 @@ def dino_folder(tmp_path_factory):
     return folder
 
 
-def test_where_nothing_is_resized_they_are_clips_own_embeddings(clip_folder, pictures):
+def test_where_nothing_is_resized_they_are_clips_own_embeddings(clip_folder, images):
     extractor = FeatureExtractor.load(clip_folder)
-    expected = ClipScorer.load(clip_folder).embed(pictures)
-    np.testing.assert_allclose(extractor.extract(pictures), expected, atol=1e-5)
+    expected = ClipScorer.load(clip_folder).embed(images)
+    np.testing.assert_allclose(extractor.extract(images), expected, atol=1e-5)
     assert extractor.name.startswith("CLIPModel (")
 
 
-def test_any_vision_model_gives_its_pooled_output(dino_folder, pictures):
+def test_any_vision_model_gives_its_pooled_output(dino_folder, images):
     from transformers import Dinov2Model
 
-    pixels = np.stack([clean_resize(Image.fromarray(of), (28, 28)) for of in pictures])
+    pixels = np.stack([clean_resize(Image.fromarray(of), (28, 28)) for of in images])
     pixels = torch.from_numpy((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2).float()
     with torch.no_grad():
         expected = Dinov2Model.from_pretrained(dino_folder).eval()(pixels).pooler_output
     extractor = FeatureExtractor.load(dino_folder)
-    np.testing.assert_allclose(extractor.extract(pictures), expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(extractor.extract(images), expected.numpy(), atol=1e-5)
     assert extractor.name.startswith("Dinov2Model")
 
 
-def test_chunks_are_the_features_in_parts(clip_folder, pictures):
+def test_chunks_are_the_features_in_parts(clip_folder, images):
     extractor = FeatureExtractor.load(clip_folder)
-    parts = list(extractor.chunks(pictures, batch_size=4))
+    parts = list(extractor.chunks(images, batch_size=4))
     assert [len(part) for part in parts] == [4, 2]
-    np.testing.assert_allclose(np.concatenate(parts), extractor.extract(pictures), atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(parts), extractor.extract(images), atol=1e-5)
 
 
 def test_a_folder_that_gives_no_size_is_refused(clip_folder, tmp_path):
