@@ -139,13 +139,7 @@ def hash_parts(*parts: str | bytes | Array) -> str:
 
 
 def hash_file(path: Path | str) -> str:
-    """Hash the bytes of a file to 16 hexadecimal digits.
-
-    Raises
-    ------
-    ArtifactError
-        If the file cannot be read.
-    """
+    """Hash the bytes of a file to 16 hexadecimal digits."""
     path = Path(path)
     with readable(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]

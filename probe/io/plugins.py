@@ -43,13 +43,7 @@ class Registry(Mapping[str, T]):
         return lambda item: self.add(name, item)
 
     def add(self, name: str, item: T) -> T:
-        """Add a thing, and return it.
-
-        Raises
-        ------
-        ValueError
-            If another thing of this kind has that name.
-        """
+        """Add a thing under a name that no other has, and return it."""
         if name in self._items:
             raise ValueError(f"two {self.kind} entries are named {name!r}; choose another name")
         self._items[name] = item

@@ -72,17 +72,8 @@ def choose_column(
 ) -> str:
     """Choose a column: the wanted one, else the only one with a known name, else the only text.
 
-    Parameters
-    ----------
-    path : Path
-    columns : mapping
-        Every column, and whether it is text.
-    wanted : str, optional
-        The user's choice.
-    known : iterable of str
-        Usual names of such a column, in lower case.
-    what : str
-        Content of the column, for messages, e.g. ``"the prompts"``.
+    ``columns`` says of every column whether it is text; ``known`` are usual names in lower case;
+    ``what`` names the content in messages, e.g. ``"the prompts"``.
 
     Raises
     ------
@@ -189,13 +180,7 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:
 
 
 def parquet_rows(path: Path, columns: list[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, of some columns or all, `CHUNK` rows at a time.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged.
-    """
+    """Yield the rows of a Parquet file, of some columns or all, `CHUNK` rows at a time."""
     with reading_parquet(path) as file:
         number = 0
         for batch in file.iter_batches(CHUNK, columns=columns):
@@ -205,13 +190,7 @@ def parquet_rows(path: Path, columns: list[str] | None = None) -> Iterator[Row]:
 
 @contextmanager
 def reading_parquet(path: Path) -> Iterator[Any]:
-    """Open a Parquet file that a user named, as a `pyarrow.parquet.ParquetFile`.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged or not Parquet.
-    """
+    """Open a user's file as a `pyarrow.parquet.ParquetFile`; `DataError` if it is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -94,13 +94,7 @@ def check_value(item: Field[Any], value: Any) -> None:
 
 
 def typed_settings(kind: type[Settings], table: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """See that values have the names and types of settings; an int may stand for a float.
-
-    Raises
-    ------
-    OptionError
-        If a setting is unknown or a value is of another type.
-    """
+    """Check names and types of values of settings; an int may stand for a float."""
     known = {item.name: type(item.default) for item in fields(kind)}
     typed = {}
     for name, value in values.items():
@@ -116,13 +110,7 @@ def typed_settings(kind: type[Settings], table: str, values: Mapping[str, Any]) 
 
 
 def parse_value(item: Field[Any], text: str) -> Any:
-    """Read a value of a setting from text, and check it.
-
-    Raises
-    ------
-    OptionError
-        If the text is no value of the setting's type, or the value is not allowed.
-    """
+    """Read a value of a setting from text, and check its type and bounds."""
     kind: type[Any] = type(item.default)
     try:
         value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)

@@ -25,13 +25,7 @@ class TomlTable:
 
     @classmethod
     def read(cls, path: Path, what: str) -> TomlTable:
-        """Read a file; ``what`` says in messages what it is, e.g. ``"lexicon"``.
-
-        Raises
-        ------
-        DataError
-            If the file cannot be read or is not TOML.
-        """
+        """Read a file; ``what`` says in messages what it is, e.g. ``"lexicon"``."""
         try:
             return cls(tomllib.loads(path.read_text(encoding="utf-8-sig")), f"{what} {path}")
         except OSError as error:

@@ -67,12 +67,9 @@ def resolve_model(model: str | Path) -> Path:
 def model_revision(folder: Path | str) -> str:
     """Name the exact weights and configuration in a model's folder.
 
-    Returns
-    -------
-    str
-        The commit, for a snapshot in the Hugging Face cache; otherwise a hash of all configuration
-        and weights, without README and cards. Of a file over 64 MiB, the size and 256 evenly spaced
-        blocks are hashed: any training changes them, and large checkpoints open quickly.
+    It is the commit, for a snapshot in the Hugging Face cache; otherwise a hash of all
+    configuration and weights, without README and cards. Of a file over 64 MiB, the size and 256
+    evenly spaced blocks are hashed: any training changes them, and large checkpoints open quickly.
 
     Raises
     ------
@@ -93,13 +90,7 @@ def model_revision(folder: Path | str) -> str:
 
 
 def text_encoders(folder: Path) -> tuple[str, ...]:
-    """Names of the text encoders of a pipeline, in its order; empty for any other folder.
-
-    Raises
-    ------
-    ModelError
-        If its ``model_index.json`` is damaged.
-    """
+    """Names of the text encoders of a pipeline, in its order; empty for any other folder."""
     if not (folder / "model_index.json").is_file():
         return ()
     return tuple(sorted(filter(re.compile(r"text_encoder(_\d+)?").fullmatch, read_index(folder))))
@@ -136,13 +127,7 @@ def choose_encoder(folder: Path, encoder: str | None = None) -> str:
 
 
 def read_index(folder: Path) -> dict[str, tuple[str, str]]:
-    """Read ``model_index.json``: part of the pipeline -> (library, class), without absent parts.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, so that the folder is no pipeline, or damaged.
-    """
+    """Read ``model_index.json``: part of the pipeline -> (library, class), without absent parts."""
     path = folder / "model_index.json"
     if not path.is_file():
         raise ModelError(
@@ -157,13 +142,7 @@ def read_index(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a model.
-
-    Raises
-    ------
-    ModelError
-        If the file is no JSON object.
-    """
+    """Read a JSON file of a model; `ModelError` if it is no JSON object."""
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -176,13 +155,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def refuse_pickle(folder: Path) -> None:
-    """Refuse weights that exist only as pickle, of a folder or of any part of a pipeline.
-
-    Raises
-    ------
-    ModelError
-        Because opening a pickle runs the code in it.
-    """
+    """Refuse weights that exist only as pickle: opening one runs the code in it."""
     index = folder / "model_index.json"
     parts = [folder / name for name in read_index(folder)] if index.is_file() else [folder]
     for part in parts:

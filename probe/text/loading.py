@@ -71,13 +71,7 @@ def load_parts(
 
 @contextlib.contextmanager
 def opening(folder: Path) -> Iterator[None]:
-    """Open a checkpoint without log messages; any failure becomes a `ModelError` of one line.
-
-    Raises
-    ------
-    ModelError
-        In place of the errors of the loaders.
-    """
+    """Open a checkpoint without log messages; any failure becomes a `ModelError` of one line."""
     verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -97,13 +91,7 @@ def opening(folder: Path) -> Iterator[None]:
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """Return a device, checked to exist.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
+    """Return a device; `OptionError` if it is not there."""
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.errors import ShapeError
 from probe.text.encoding.prefix_tree import PrefixTree
 
 # Few tokens, so that prefixes are shared, sequences repeat, and some begin others.
@@ -72,13 +70,3 @@ def test_a_product_needs_as_many_nodes_as_it_has_distinct_prefixes():
     firsts, seconds = 3, 5
     ids = [[0, a, b, 9] for a in range(firsts) for b in range(seconds)]
     assert len(PrefixTree.build(ids, [4] * len(ids))) == 1 + firsts + 2 * firsts * seconds
-
-
-def test_ids_and_lengths_that_do_not_fit_are_refused():
-    with pytest.raises(ShapeError, match=r"\(2, 3\) and lengths of \(1,\)"):
-        PrefixTree.build(np.zeros((2, 3), int), [1])
-    for wrong in (0, 4):
-        with pytest.raises(ShapeError, match=f"of {wrong} to {wrong} tokens; needed 1 to 3"):
-            PrefixTree.build(np.zeros((1, 3), int), [wrong])
-    with pytest.raises(ValueError, match="size is 0"):
-        list(PrefixTree.build([[1]], [1]).packs(0))

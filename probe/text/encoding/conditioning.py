@@ -47,8 +47,6 @@ class Conditioning:
             )
         if self.pooling not in get_args(Pooling):
             raise ValueError(f"unknown pooling {self.pooling!r}; choose from {get_args(Pooling)}")
-        if self.gives not in get_args(Given):
-            raise ValueError(f"unknown gives {self.gives!r}; choose from {get_args(Given)}")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ValueError(f"max_tokens is {self.max_tokens}; needed at least 1")
 
@@ -126,13 +124,8 @@ _SENTENCE: dict[str, Pooling] = {"mean": "mean", "cls": "first"}
 def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning:
     """Look up the conditioning of a text encoder.
 
-    Parameters
-    ----------
-    folder : Path
-        A pipeline's folder, or that of a text encoder alone, whose pooling is its family's or that
-        of ``1_Pooling/config.json`` (sentence-transformers; a ``Dense`` module is not applied).
-    encoder : str, optional
-        As for `TextEncoder.load`.
+    The pooling of a text encoder alone is its family's, or that of ``1_Pooling/config.json``
+    (sentence-transformers; a ``Dense`` module is not applied).
 
     Raises
     ------
@@ -147,7 +140,7 @@ def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning
             return rows[slot]
         raise ModelError(
             f"{folder} is a {name}, whose conditioning by {slot} is unknown; give it with "
-            " TextEncoder.load(..., conditioning=Conditioning(...)); known are "
+            "TextEncoder.load(..., conditioning=Conditioning(...)); known are "
             f"{', '.join(names[0] for names in _PIPELINES)} and their variants"
         )
     alone = family_conditioning(str(read_config(folder / "config.json").get("model_type")))
@@ -166,34 +159,21 @@ def encoder_revision(
 ) -> str:
     """Identify the exact weights of a text encoder and its conditioning.
 
-    Returns
-    -------
-    str
-        `model_revision` of the folder, with a suffix for another text encoder than the first and
-        for every setting that differs from the known one: ``"1c3f...+text_encoder_2+layer=-1"``.
-
-    Raises
-    ------
-    ModelError, ValueError
-        As `known_conditioning` and `model_revision`.
+    It is the `model_revision` of the folder, with a suffix for another text encoder than the first
+    and for every setting that differs from the known one: ``"1c3f...+text_encoder_2+layer=-1"``.
     """
     slot, revision = choose_encoder(folder, encoder), model_revision(folder)
     if slot != choose_encoder(folder):
         revision += f"+{slot}"
     if conditioning is not None:
-        ours = asdict(_known_or_default(folder, slot))
+        try:
+            ours = asdict(known_conditioning(folder, slot or None))
+        except ModelError:
+            ours = asdict(Conditioning())
         for name, value in asdict(conditioning).items():
             if value != ours[name]:
                 revision += f"+{name}={value}"
     return revision
-
-
-def _known_or_default(folder: Path, slot: str) -> Conditioning:
-    """The known conditioning; the default where none is known."""
-    try:
-        return known_conditioning(folder, slot or None)
-    except ModelError:
-        return Conditioning()
 
 
 def _sentence_pooling(path: Path) -> Pooling:

@@ -6,7 +6,6 @@ prompts are those of their distinct prefixes, and a prompt's pooled state is tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.activations import QuickGELUActivation
 
+from probe.io.progress import Progress
 from probe.text.encoding.prefix_tree import Pack, PrefixTree
 
 PACK = 2048
@@ -27,10 +27,7 @@ _QUICK = 1.702  # quick_gelu(x) = x sigmoid(1.702 x) = silu(1.702 x) / 1.702
 
 
 def can_pack(model: Any) -> bool:
-    """Whether `end_states` can replace the model's forward pass.
-
-    The model must be a CLIP text model of unchanged layers, without adapters and hooks.
-    """
+    """Whether a model is a CLIP text model of unchanged layers, without adapters and hooks."""
     if not isinstance(model, CLIPTextModel | CLIPTextModelWithProjection):
         return False
     return all(map(_is_plain, model.modules()))
@@ -45,30 +42,18 @@ def end_states(
     layer: int = -1,
     final_norm: bool = True,
     pack_size: int = PACK,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> torch.Tensor:
     """States at the last token of every sequence, of shape (n_sequences, n_features).
 
-    Parameters
-    ----------
-    model : CLIPTextModel or CLIPTextModelWithProjection
-        One that `can_pack` accepts.
-    ids : int array of shape (n_sequences, n_tokens)
-        Tokens beyond the length of a row are ignored.
-    lengths : int array of shape (n_sequences,)
-    layer, final_norm
-        See `probe.text.encoding.conditioning.Conditioning`. Later layers are not run.
-    pack_size : int
-        Nodes of the prefix tree in one forward pass.
-    progress : callable, optional
-        Called with (done, total) distinct sequences after each pack.
-
-    Notes
-    -----
-    Layers are called by their names in a checkpoint, which stay equal across versions of
-    transformers. Its own encoder would attend from every node to the whole pack, and would run
-    every node through the last layer, where only the ends are wanted.
+    ``model`` is one that `can_pack` accepts; ``ids`` and ``lengths`` are as for `PrefixTree.build`,
+    ``layer`` and ``final_norm`` as for `probe.text.encoding.conditioning.Conditioning`.
+    ``pack_size`` nodes are in one forward pass; ``progress`` is called with (done, total) distinct
+    sequences after each.
     """
+    # transformers' own encoder would attend from every node to the whole pack, and would run every
+    # node through the last layer, where only the ends are wanted. The names of the layers are those
+    # in a checkpoint, which stay equal across versions of transformers.
     text = getattr(model, "text_model", model)
     tree = PrefixTree.build(ids, lengths)
     ends, row_of_end = np.unique(tree.ends, return_inverse=True)

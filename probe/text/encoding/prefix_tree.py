@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.arrays import Indices, Mask
-from probe.errors import ShapeError
 
 Places = npt.NDArray[np.int32]
 
@@ -37,29 +36,10 @@ class PrefixTree:
     def build(cls, ids: npt.ArrayLike, lengths: npt.ArrayLike) -> PrefixTree:
         """Find the distinct prefixes by one sort.
 
-        Parameters
-        ----------
-        ids : int array of shape (n_sequences, n_tokens)
-            Token ids, not negative; those beyond the length of a row are ignored.
-        lengths : int array of shape (n_sequences,)
-            Number of tokens of each row, at least 1.
-
-        Raises
-        ------
-        ShapeError
-            If the shapes do not agree, or a sequence is empty or longer than its row.
+        ``ids`` are token ids of shape (n_sequences, n_tokens), not negative; those beyond the
+        length of a row are ignored. ``lengths`` are of shape (n_sequences,), each at least 1.
         """
         table, counts = np.asarray(ids), np.asarray(lengths)
-        if table.ndim != 2 or counts.shape != table.shape[:1]:
-            raise ShapeError(
-                f"token ids are of shape {table.shape} and lengths of {counts.shape}; needed "
-                "(n_sequences, n_tokens) and (n_sequences,)"
-            )
-        if len(counts) and not 1 <= counts.min() <= counts.max() <= table.shape[1]:
-            raise ShapeError(
-                f"sequences are of {counts.min()} to {counts.max()} tokens; needed 1 to "
-                f"{table.shape[1]}, the width of their table"
-            )
         width = int(counts.max(initial=0))
         inside = np.arange(width) < counts[:, None]
         table = np.where(inside, table[:, :width], -1)
@@ -84,21 +64,10 @@ class PrefixTree:
         return len(self.tokens)
 
     def packs(self, size: int) -> Iterator[Pack]:
-        """Cut the tree into equal, independent pieces.
+        """Cut the tree into equal, independent pieces of at most ``size`` nodes.
 
-        Parameters
-        ----------
-        size : int
-            Nodes of a pack, without the ancestors of its first node, which an earlier pack has too:
-            at most the number of tokens less one.
-
-        Raises
-        ------
-        ValueError
-            If the size is not positive.
+        A pack also has the ancestors of its first node, which an earlier pack has too.
         """
-        if size < 1:
-            raise ValueError(f"size is {size}; needed at least one node a pack")
         wanted = np.zeros(len(self), dtype=bool)
         wanted[self.ends] = True
         n_packs = -(-len(self) // size)

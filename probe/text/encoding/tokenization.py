@@ -58,13 +58,7 @@ def distinct_prompts(prompts: Sequence[str]) -> tuple[list[str], list[int]]:
 
 
 def batches_by_length(n_tokens: npt.ArrayLike, batch_size: int) -> Iterator[Indices]:
-    """Yield the rows of each batch, in ascending order of length; equal lengths keep their order.
-
-    Raises
-    ------
-    ValueError
-        If the batch size is not positive.
-    """
+    """Yield the rows of each batch, shortest first; rows of equal length keep their order."""
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; needed at least one prompt a batch")
     order = np.argsort(n_tokens, kind="stable")

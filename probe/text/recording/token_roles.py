@@ -29,18 +29,9 @@ TokenMask = npt.NDArray[np.bool_]
 def token_roles(encoder: TextEncoder, prompts: PromptSet | Sequence[str]) -> dict[str, TokenMask]:
     """Find the tokens of each role.
 
-    Parameters
-    ----------
-    encoder : TextEncoder
-        The encoder whose tokenizer is used.
-    prompts : PromptSet or sequence of str
-        Plain strings have only a start and an end, because their subject is unknown.
-
-    Returns
-    -------
-    dict from role to ndarray of bool, shape (n_prompts, n_tokens)
-        One mask for each of `ROLES`, and ``"all"``: every token of the prompt without its padding.
-        ``n_tokens`` is that of the longest prompt.
+    Plain strings have only a start and an end, because their subject is unknown. The result has a
+    mask of shape (n_prompts, n_tokens) for each of `ROLES` and for ``"all"``, every token of the
+    prompt without its padding; ``n_tokens`` is that of the longest prompt.
 
     Raises
     ------
@@ -92,13 +83,7 @@ def token_roles(encoder: TextEncoder, prompts: PromptSet | Sequence[str]) -> dic
 
 
 def person_words(prompts: PromptSet) -> list[str]:
-    """Return the word of each prompt that says the gender, ``""`` where none does.
-
-    Raises
-    ------
-    DataError
-        If a prompt does not follow its template.
-    """
+    """Return the word of each prompt that says the gender, ``""`` where none does."""
     spans = _spans(prompts)[0]
     return [text[low:high] for text, (low, high) in zip(prompts.prompts, spans, strict=True)]
 
