@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPTextModelWithProjection, SiglipTextModel
+from transformers import SiglipTextModel
 
 from probe.errors import ModelError
 from probe.text.encoder import TextEncoder
@@ -34,15 +34,6 @@ def unit(vectors):
 
 
 # CLIP
-
-
-def test_a_projected_clip_alone_gives_its_states(make_clip, open_clip_tokenizer):
-    part = make_clip("sdxl_2", open_clip_tokenizer, CLIPTextModelWithProjection)
-    encoder = TextEncoder.load(part.folder)
-    assert isinstance(encoder.model, CLIPTextModelWithProjection)
-    with torch.no_grad():
-        plain = part.model(words_of(part.tokenizer, 77).input_ids)
-    assert_equal(encoder.states(PROMPTS), plain.last_hidden_state)
 
 
 # T5

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from probe.errors import ModelError
-from probe.text.encoding.layers import find_layers
+from probe.text.encoding.layers import find_final_norm, find_layers, layer_states
 from probe.text.recording.architecture import HEADS, SITES, find_architecture
 
 SHAPE = {"vocab_size": 20, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 3}
@@ -137,13 +137,37 @@ def test_the_hooks_are_gone_afterwards_and_after_an_error(model):
     assert n_hooks(model) == before
 
 
+@torch.no_grad()
+def test_the_states_of_a_layer_are_those_of_transformers(model):
+    states = model(IDS, output_hidden_states=True).hidden_states[-2]
+    ours = layer_states(model, IDS, None, layer=-2, final_norm=False)
+    torch.testing.assert_close(ours, states)
+
+
+@torch.no_grad()
+def test_the_last_layer_and_its_norm_make_the_last_state(model):
+    norm = find_final_norm(model) or torch.nn.Identity()
+    ours = norm(layer_states(model, IDS, None, layer=-1, final_norm=False))
+    torch.testing.assert_close(ours, model(IDS).last_hidden_state)
+
+
+def test_later_layers_are_not_run_and_no_hook_stays(model):
+    runs, before = [], n_hooks(model)
+    handles = [
+        layer.register_forward_hook(lambda *_, number=number: runs.append(number))
+        for number, layer in enumerate(find_layers(model))
+    ]
+    layer_states(model, IDS, None, layer=-2, final_norm=False)
+    for handle in handles:
+        handle.remove()
+    assert runs == [0, 1]
+    with pytest.raises(IndexError):
+        layer_states(model, IDS + 10**6, None, layer=-2, final_norm=False)
+    assert n_hooks(model) == before
+
+
 def test_a_model_without_known_layers_is_refused(model):
     layers = find_layers(model)
     layers[0] = torch.nn.Identity()
     with pytest.raises(ModelError, match="have parts of unknown names"):
         find_architecture(model)
-
-
-def test_an_unknown_site_is_a_bad_option(model):
-    with pytest.raises(ValueError, match="site 'neuron' is not there; choose from"):
-        find_architecture(model).points("neuron")

@@ -63,11 +63,6 @@ def refusal(use, *arguments) -> str:
 # Finding
 
 
-def test_a_folder_is_itself(pipeline_folder):
-    assert resolve_model(str(pipeline_folder)) == pipeline_folder
-    assert resolve_model(pipeline_folder) == pipeline_folder
-
-
 @pytest.mark.parametrize("model", ["nosuch", "./nosuch", "/no/such/folder", Path("some-org/x")])
 def test_an_unknown_model_is_refused_with_what_can_be_given(model):
     message = refusal(resolve_model, model)
@@ -132,13 +127,6 @@ def test_one_changed_weight_is_another_revision(folder, monkeypatch, whole):
     assert model_revision(folder) != before
 
 
-def test_a_changed_configuration_is_another_revision(folder):
-    before = model_revision(folder)
-    path = folder / "text_encoder" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": 2}))
-    assert model_revision(folder) != before
-
-
 def test_a_folder_without_a_model_has_no_revision(tmp_path):
     with pytest.raises(ModelError, match="neither configuration nor weights"):
         model_revision(tmp_path)
@@ -159,12 +147,6 @@ def test_a_pipeline_without_a_text_encoder_is_refused(folder):
     assert "has no text_encoder" in refusal(TextEncoder.load, folder)
 
 
-def test_absent_parts_are_left_out_of_the_index(pipeline_folder):
-    assert set(read_index(pipeline_folder)) == {
-        *("scheduler", "text_encoder", "tokenizer", "unet", "vae")
-    }
-
-
 @pytest.mark.parametrize("name", ["model_index.json", "text_encoder/config.json"])
 def test_a_damaged_configuration_is_refused(folder, name):
     (folder / name).write_text('{"half": ')
@@ -176,14 +158,6 @@ def test_truncated_weights_are_refused(folder, kept):
     path = folder / "text_encoder" / "model.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    assert f"{folder / 'text_encoder'} cannot be opened" in refusal(TextEncoder.load, folder)
-
-
-def test_weights_of_the_wrong_shape_are_refused(folder):
-    path = folder / "text_encoder" / "model.safetensors"
-    weights = load_file(path)
-    weights["final_layer_norm.weight"] = torch.ones(31)
-    save_file(weights, path, metadata={"format": "pt"})
     assert f"{folder / 'text_encoder'} cannot be opened" in refusal(TextEncoder.load, folder)
 
 
@@ -215,12 +189,6 @@ def test_a_pickle_is_refused_with_how_to_convert_it_and_opened_on_request(folder
     opened = TextEncoder.load(folder, allow_pickle=True)
     # The same weights lie elsewhere in memory, where sums may be rounded in another order.
     np.testing.assert_allclose(opened.embed(["a nurse"]), expected, atol=1e-6)
-
-
-def test_a_pickle_beside_safetensors_is_not_opened(folder):
-    (folder / "text_encoder" / "pytorch_model.bin").write_bytes(b"no pickle at all")
-    refuse_pickle(folder)
-    TextEncoder.load(folder)
 
 
 def test_loading_prints_nothing(pipeline_folder, clip_folder, capfd):

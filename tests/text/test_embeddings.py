@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from probe.errors import ArtifactError, BusyError, DataError, ModelError
-from probe.io.artifacts import exclusive, hash_file, read_tensors, write_table
+from probe.errors import ArtifactError, DataError, ModelError
+from probe.io.artifacts import hash_file, read_tensors, write_table
 from probe.text import embeddings
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
@@ -226,11 +226,6 @@ def test_files_of_two_sets_do_not_belong_together(encoder, prompts, tmp_path):
         EmbeddingStore.open(tmp_path)
 
 
-def test_a_store_is_filled_by_one_at_a_time(encoder, prompts, tmp_path):
-    with exclusive(tmp_path), pytest.raises(BusyError, match="is in use"):
-        EmbeddingStore(tmp_path).update(encoder, prompts)
-
-
 def test_a_damaged_store_is_refused_by_name(encoder, prompts, tmp_path):
     store = EmbeddingStore(tmp_path)
     store.update(encoder, prompts)
@@ -239,9 +234,3 @@ def test_a_damaged_store_is_refused_by_name(encoder, prompts, tmp_path):
     for use in (store.vectors, lambda: store.update(encoder, prompts)):
         with pytest.raises(ArtifactError, match=f"{path} cannot be read"):
             use()
-
-
-def test_an_empty_set_is_an_empty_store(encoder, prompts, tmp_path):
-    store = EmbeddingStore(tmp_path)
-    assert store.update(encoder, prompts.select(subject=[])) == 0
-    assert store.vectors().shape == (0, encoder.n_features)

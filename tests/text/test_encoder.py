@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import BertConfig, BertModel, BertTokenizer, CLIPModel, CLIPTextModel
+from transformers import CLIPModel, CLIPTextModel
 
 from probe.errors import DataError, ShapeError
 from probe.text.encoder import TextEncoder
-from probe.text.recording.recorder import record
+from probe.text.encoding.tokenization import batches_by_length
 
 PROMPTS = ["a nurse", "a photo of a mechanic", "an auditor at work, smiling!", "CEO"]
 STRANGE = ["a 👩🏽‍🚒 firefighter", "صورة ممرضة", "תמונה של אחות", "护士的照片", "e\u0301 \u200d x"]
@@ -36,29 +36,6 @@ def sd15_folder(pipeline_folder, tmp_path):
     return folder
 
 
-@pytest.fixture(scope="module")
-def bert_folder(tmp_path_factory):
-    """A BERT with random weights, whose tokenizer has no end of text."""
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "nurse", "mechanic"]
-    tokenizer = BertTokenizer(
-        {word: number for number, word in enumerate(words)}, model_max_length=16
-    )
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=16,
-    )
-    folder = tmp_path_factory.mktemp("models") / "bert"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        BertModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 # What conditions the image model
 
 
@@ -72,15 +49,10 @@ def test_states_are_bit_for_bit_what_the_pipeline_conditions_on(encoder, pipelin
 
 def test_ids_are_those_of_the_tokenizer_padded_to_the_full_length(encoder):
     ids = encoder.tokenize(PROMPTS)
-    assert ids.dtype == torch.int64
     assert ids.shape == (4, encoder.max_tokens) == (4, 77)
     words = encoder.tokenizer("a nurse").input_ids
     assert ids[0, : len(words)].tolist() == words
     assert (ids[:, -1] == encoder.tokenizer.pad_token_id).all()
-
-
-def test_states_do_not_depend_on_the_size_of_the_batch(encoder):
-    torch.testing.assert_close(encoder.states(PROMPTS, batch_size=1), encoder.states(PROMPTS))
 
 
 def test_no_prompts_give_no_rows(encoder):
@@ -115,20 +87,13 @@ def test_embeddings_are_the_pooled_states_of_unit_length(encoder):
     np.testing.assert_allclose(z, expected, atol=1e-6)  # embed leaves out the shared padding
 
 
-def test_a_mean_pooled_encoder_takes_the_mean_over_the_words_of_each_prompt(bert_folder):
-    encoder = TextEncoder.load(bert_folder)
+def test_a_mean_pooled_encoder_takes_the_mean_over_the_words_of_each_prompt(bert):
+    encoder = TextEncoder.load(bert.folder)
     prompts = ["a photo of a nurse", "mechanic"]
     for prompt, row in zip(prompts, encoder.embed(prompts), strict=True):
         words = encoder.tokenizer(prompt, return_tensors="pt")
         mean = encoder.model(**words).last_hidden_state[0].mean(dim=0).numpy()
         np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-6)
-
-
-def test_padding_changes_nothing_for_a_mean_pooled_encoder(bert_folder):
-    encoder = TextEncoder.load(bert_folder)
-    ids = encoder.tokenize(["a photo of a nurse"])
-    full, cut = (encoder.pool(encoder.forward_ids(part), part) for part in (ids, ids[:, :7]))
-    torch.testing.assert_close(full, cut)
 
 
 def test_a_folder_of_sentence_transformers_is_pooled_by_its_mean(clip_folder, tmp_path):
@@ -174,8 +139,17 @@ def test_padded_states_of_a_repeated_prompt_are_computed_once(encoder):
     assert torch.equal(states, encoder.states(PROMPTS[:2])[[1, 0, 1]])
 
 
-def test_an_encoder_that_is_not_causal_takes_prompts_by_length_and_keeps_their_order(bert_folder):
-    encoder = TextEncoder.load(bert_folder)
+@given(lengths=st.lists(st.integers(1, 20), max_size=50), size=st.integers(1, 60))
+def test_every_prompt_is_in_one_batch_and_none_is_shorter_than_one_before(lengths, size):
+    batches = list(batches_by_length(lengths, size))
+    rows = np.concatenate([np.empty(0, int), *batches])
+    assert sorted(rows) == list(range(len(lengths)))
+    assert (np.diff(np.array(lengths)[rows.astype(int)]) >= 0).all()
+    assert all(len(batch) == size for batch in batches[:-1])
+
+
+def test_an_encoder_that_is_not_causal_takes_prompts_by_length_and_keeps_their_order(bert):
+    encoder = TextEncoder.load(bert.folder)
     prompts = ["a photo of a nurse", "mechanic", "a nurse", "a photo of a mechanic", "nurse"]
     shapes, calls = [], []
     hook = encoder.model.register_forward_pre_hook(
@@ -215,23 +189,13 @@ def test_an_encoder_with_an_adapter_or_a_hook_in_it_is_run_as_it_is(pipeline_fol
 
 
 def test_a_prompt_of_ten_thousand_characters_is_cut_and_announced(encoder, caplog):
-    long = "a nurse " * 1250
+    long, fits = "a nurse " * 1250, "a" * 75
     with caplog.at_level(logging.WARNING, logger="probe"):
-        ids = encoder.tokenize([*PROMPTS, long])
-    assert [record.name for record in caplog.records] == ["probe"]
-    assert "1 of 5 prompts are longer than the 77 tokens" in caplog.text
-    assert ids.shape == (5, 77)
+        ids = encoder.tokenize([*PROMPTS, fits, long])
+    assert "1 of 6 prompts are longer than the 77 tokens" in caplog.text
+    assert ids.shape == (6, 77)
     assert ids[-1, -1] == encoder.tokenizer.eos_token_id
     assert np.isfinite(encoder.embed([long])).all()
-
-
-def test_a_prompt_that_just_fits_is_not_announced(encoder, caplog):
-    fits = "a" * 75
-    assert len(encoder.tokenizer(fits).input_ids) == 77
-    encoder.tokenize([fits])
-    assert not caplog.records
-    encoder.tokenize([fits + "a"])
-    assert len(caplog.records) == 1
 
 
 def test_any_language_has_an_embedding_of_its_own(encoder):
@@ -299,8 +263,3 @@ def test_a_gpu_gives_the_same_embeddings(pipeline_folder, encoder):
 def test_one_string_is_not_taken_for_a_list_of_letters(encoder, method):
     with pytest.raises(DataError, match=r"is the string 'nurse'; needed a list .* \['nurse'\]"):
         getattr(encoder, method)("nurse")
-
-
-def test_a_recording_refuses_one_string(encoder):
-    with pytest.raises(DataError, match="is the string 'nurse'"):
-        record(encoder, "nurse")

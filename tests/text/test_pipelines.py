@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 
 import diffusers
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextModelWithProjection
 
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import Conditioning
@@ -231,27 +230,6 @@ def test_the_true_end_is_pooled_where_the_configuration_says_two(make_clip, true
     np.testing.assert_allclose(encoder.embed(PROMPTS), unit(at_end), atol=1e-6)
 
 
-@pytest.mark.slow
-def test_the_true_encoder_of_stable_diffusion_at_full_depth(
-    lay_out, make_clip, true_clip_tokenizer
-):
-    part = make_clip("sd15", true_clip_tokenizer, num_hidden_layers=12)
-    case = stable_diffusion(lay_out, part)
-    encoder = TextEncoder.load(case.folder)
-    assert sum(weight.numel() for weight in encoder.model.parameters()) == 123_060_480
-    assert_equal(encoder.states(PROMPTS), case.states["text_encoder"])
-
-
-def test_padding_that_is_the_end_again_is_not_taken_for_it(sd15):
-    encoder = TextEncoder.load(sd15.folder)
-    assert encoder.tokenizer.pad_token_id == encoder.tokenizer.eos_token_id
-    ids, states = encoder.tokenize(PROMPTS), encoder.states(PROMPTS)
-    first = ends(ids, encoder.tokenizer)
-    assert first[0] < 76
-    assert torch.equal(encoder.pool(states, ids), states[range(4), first])
-    assert (encoder.pool(states, ids) - states[:, -1])[0].abs().max() > 1e-2
-
-
 def test_padding_conditions_the_image_as_no_mask_hides_it(sd15):
     plain = TextEncoder.load(sd15.folder)
     masked = TextEncoder.load(sd15.folder, conditioning=Conditioning(masked=True))
@@ -268,25 +246,6 @@ def test_a_mask_is_that_of_the_tokenizer_also_where_the_end_is_the_padding(sd15)
     with torch.no_grad():
         plain = encoder.model(words.input_ids, attention_mask=words.attention_mask)
     assert_equal(encoder.states(PROMPTS), plain.last_hidden_state)
-
-
-def test_the_folder_of_v2_is_the_penultimate_layer_of_the_whole_encoder(
-    make_clip, open_clip_tokenizer, sd21, tmp_path
-):
-    whole = make_clip("sd21", open_clip_tokenizer, num_hidden_layers=3)
-    kept = {
-        name: weight
-        for name, weight in whole.model.state_dict().items()
-        if not name.startswith("encoder.layers.2.")
-    }
-    folder = shutil.copytree(sd21.folder, tmp_path / "v2")
-    short = CLIPTextModel.from_pretrained(folder / "text_encoder")
-    short.load_state_dict(kept)
-    short.save_pretrained(folder / "text_encoder")
-    penultimate = TextEncoder.load(whole.folder, conditioning=Conditioning(layer=-2))
-    assert_equal(penultimate.states(PROMPTS), TextEncoder.load(folder).states(PROMPTS))
-    last = TextEncoder.load(whole.folder).states(PROMPTS)
-    assert (penultimate.states(PROMPTS) - last).abs().max() > 1e-2
 
 
 # SDXL

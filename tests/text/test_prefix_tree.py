@@ -64,9 +64,3 @@ def test_in_a_block_a_node_looks_at_itself_and_its_ancestors_each_once(sequences
                 assert sorted(looked) == pack.ancestors[place, : pack.depths[place] + 1].tolist()
             else:
                 assert place in looked  # or the softmax over its keys were not a number
-
-
-def test_a_product_needs_as_many_nodes_as_it_has_distinct_prefixes():
-    firsts, seconds = 3, 5
-    ids = [[0, a, b, 9] for a in range(firsts) for b in range(seconds)]
-    assert len(PrefixTree.build(ids, [4] * len(ids))) == 1 + firsts + 2 * firsts * seconds

@@ -84,13 +84,6 @@ def test_a_subject_of_two_words_and_an_adjective_are_told_apart(tinytown):
     assert person_words(prompts) == ["female"]
 
 
-def test_a_neutral_prompt_has_no_person(tinytown):
-    prompts = prompt_set(("a CEO", "a {subject}", "CEO", "neutral"))
-    found = spelled(tinytown, prompts)
-    assert (found["person"], found["between"], found["subject"]) == ("", "", "ceo")
-    assert person_words(prompts) == [""]
-
-
 def test_every_prompt_of_the_lexicon_has_its_roles(tinytown):
     prompts = PromptSet.build(Lexicon.load())
     roles = token_roles(tinytown, prompts)
@@ -108,14 +101,6 @@ def test_plain_strings_have_a_start_and_an_end(tinytown):
     assert roles["start"].sum() == roles["end"].sum() == 2
     assert not (roles["person"] | roles["subject"] | roles["between"]).any()
     assert roles["all"].sum(axis=1).tolist() == [4, 7]
-
-
-def test_the_end_is_where_the_encoder_pools(tinytown):
-    prompts = ["a nurse", "a photo of a nurse"]
-    ids, states = tinytown.tokenize(prompts), tinytown.states(prompts)
-    at_end = states[:, : token_roles(tinytown, prompts)["end"].shape[1]]
-    ends = at_end[token_roles(tinytown, prompts)["end"]]
-    assert (tinytown.pool(states, ids) == ends).all()
 
 
 def test_a_prompt_that_does_not_follow_its_template_is_named(tinytown):

@@ -75,58 +75,48 @@ def text(tmp_path):
     return write
 
 
-def test_an_array_is_mapped_and_not_loaded(array):
-    vectors = read_vectors(array(np.eye(3, dtype=np.float32)))
-    assert isinstance(vectors.matrix, np.memmap)
-
-
 @pytest.mark.parametrize("kind", ["float16", "float64", ">f4"])
-def test_other_floats_become_float32_and_it_is_said(array, kind):
+def test_other_floats_become_float32_and_the_notes_say_so(array, kind):
     matrix = np.random.default_rng(0).standard_normal((3, 4)).astype(kind)
     vectors = read_vectors(array(matrix))
+    assert isinstance(read_vectors(array(np.float32(matrix))).matrix, np.memmap)
     assert vectors.matrix.dtype == np.float32
     np.testing.assert_array_equal(vectors.matrix, matrix.astype(np.float32))
-    said = {"float16": "from float16", "float64": "from float64", ">f4": None}[kind]
-    assert vectors.notes == ((f"its numbers were converted {said} to float32",) if said else ())
+    converted = [f"its numbers were converted from {kind} to float32"] if kind != ">f4" else []
+    assert list(vectors.notes) == converted
 
 
-def test_numbers_beyond_float32_are_refused_by_row(array):
-    with pytest.raises(DataError, match=r"beyond float32 in the rows of 'b'"):
-        read_vectors(array(np.array([[1.0, 2.0], [1e300, 1.0], [0.0, 1.0]])))
-
-
-def test_integers_are_no_coordinates(array):
-    with pytest.raises(DataError, match="numbers of type int64; needed float16, float32"):
-        read_vectors(array(np.eye(3, dtype=np.int64)))
-
-
-def test_a_repeated_name_with_equal_rows_is_dropped_and_said_and_others_are_refused(array):
-    matrix = np.array([[1, 2], [3, 4], [1, 2]], np.float32)
-    vectors = read_vectors(array(matrix, "aba"))
+def test_repeated_rows_are_dropped_and_zero_rows_kept_and_the_notes_say_so(array):
+    vectors = read_vectors(array(np.array([[1, 2], [0, 0], [1, 2]], np.float32), "aba"))
     assert vectors.names == ("a", "b")
-    assert "1 rows were dropped because they repeat a name and its numbers: 'a'" in vectors.notes
-    with pytest.raises(DataError, match="names both row 0 and row 1 'a'"):
-        read_vectors(array(matrix, "aab"))
+    assert vectors.notes == (
+        "1 rows were dropped because they repeat a name and its numbers: 'a'",
+        "1 rows are zero and have no direction: 'b'",
+    )
 
 
-def test_zero_rows_are_kept_and_said(array):
-    vectors = read_vectors(array(np.array([[1, 2], [0, 0], [1, 2]], np.float32)))
-    assert len(vectors) == 3
-    assert vectors.notes == ("1 rows are zero and have no direction: 'b'",)
+@pytest.mark.parametrize(
+    ("matrix", "names", "said"),
+    [
+        (np.array([[1.0, 2.0], [1e300, 1.0], [0.0, 1.0]]), "abc", "beyond float32 in the rows of"),
+        (np.eye(3, dtype=np.int64), "abc", "numbers of type int64; needed float16, float32"),
+        (np.eye(3, dtype=np.float32), "aab", "names both row 0 and row 1 'a'"),
+        (np.eye(3, dtype=np.float32), ["a", "", "b"], "the name of row 1 of .* is empty"),
+        (np.array([{}], dtype=object), "a", "a pickle runs code of its author"),
+    ],
+)
+def test_an_array_without_one_name_and_finite_numbers_a_row_is_refused(array, matrix, names, said):
+    with pytest.raises(DataError, match=said):
+        read_vectors(array(matrix, names))
 
 
-def test_nothing_pickled_is_opened(tmp_path):
-    np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    np.savez(tmp_path / "a.npz", names=np.array(["a"], dtype=object), vectors=np.ones((1, 2)))
-    for name in ("a.npy", "a.npz"):
-        with pytest.raises(DataError, match="a pickle runs code of its author"):
-            read_vectors(tmp_path / name, names=["a"])
-
-
-def test_npz_needs_one_matrix(tmp_path):
+def test_npz_needs_one_matrix_and_no_pickled_names(tmp_path):
     one, names = np.ones((1, 2), np.float32), np.array(["a"])
     np.savez(tmp_path / "a.npz", x=one, y=one)
     with pytest.raises(DataError, match=r"holds the float matrices \['x', 'y'\]"):
+        read_vectors(tmp_path / "a.npz", names=["a"])
+    np.savez(tmp_path / "a.npz", names=names.astype(object), vectors=one)
+    with pytest.raises(DataError, match="a pickle runs code of its author"):
         read_vectors(tmp_path / "a.npz", names=["a"])
     np.savez(tmp_path / "a.npz", embeddings=one, labels=names, ids=np.array([4]))
     assert read_vectors(tmp_path / "a.npz").names == ("a",)
@@ -144,13 +134,8 @@ def test_names_come_from_a_list_a_text_file_or_a_column(array, tmp_path, text):
         read_vectors(path)
 
 
-def test_a_gap_among_the_names_is_refused_and_does_not_shift_them(array):
-    with pytest.raises(DataError, match=r"the name of row 1 of a\.npy is empty"):
-        read_vectors(array(np.eye(3, dtype=np.float32), ["a", "", "b"]))
-
-
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.safetensors", "a.parquet"])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.999])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.999])
 def test_a_truncated_file_is_refused(tmp_path, name, share):
     path = tmp_path / name
     rows = np.random.default_rng(0).standard_normal((200, 20)).astype(np.float32)
@@ -174,15 +159,10 @@ def test_sentence_embeddings_are_read_as_pandas_and_datasets_save_them(tmp_path)
         vectors = read_vectors(tmp_path / name)
         assert vectors.names == ("a nurse", "b", "c")
         np.testing.assert_array_equal(vectors.matrix, rows)
-
-
-def test_tables_without_names_get_them_from_elsewhere(tmp_path, text):
-    frame = pd.DataFrame({"id": [1, 2], "vector": [[1.0, 2.0], [3.0, 4.0]]})
-    frame.to_parquet(tmp_path / "a.parquet")
-    names = text("names.txt", "a\nb\n")
-    assert read_vectors(tmp_path / "a.parquet", names=names).names == ("a", "b")
+    frame[["id", "embedding"]].to_parquet(tmp_path / "c.parquet")
+    assert read_vectors(tmp_path / "c.parquet", names=["x", "y", "z"]).names == ("x", "y", "z")
     with pytest.raises(DataError, match="holds no names"):
-        read_vectors(tmp_path / "a.parquet")
+        read_vectors(tmp_path / "c.parquet")
 
 
 @pytest.mark.parametrize("rows", [[[1.0, 2.0], [3.0]], [[1.0, 2.0], None]])
@@ -252,25 +232,18 @@ def test_word2vec_text_and_glove_are_recognised_by_their_first_line(text):
         vectors = read_vectors(text("a.txt", content))
         assert vectors.names == ("the", "of")
         np.testing.assert_array_equal(vectors.matrix, np.array([[0.5, 1], [-1, 2e-3]], np.float32))
-
-
-def test_rows_may_be_separated_by_tabs_and_names_be_numbers(text):
-    vectors = read_vectors(text("a.txt", "12\t0.5\t1\n7 8\t1\t2\n"))
-    assert vectors.names == ("12", "7 8")
-    assert read_vectors(text("b.txt", "12 0.5 1\n7 1 2\n")).names == ("12", "7")
+    assert read_vectors(text("b.txt", "12\t0.5\t1\n7 8\t1\t2\n")).names == ("12", "7 8")
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("3 2\na 1 2\nb 3 4\n", "holds 2 vectors; needed 3 rows"),
-        ("1 2\na 1 2\nb 3 4\n", "holds 2 vectors; needed 1 rows"),
         ("2 2\na 1 2\nb 3\n", "line 3, has 1 numbers; needed 2"),
         ("2 2\na 1 2\nb 3 4 5\n", "line 3, has 3 numbers; needed 2"),
         ("a 1 2\n\nb 1 x\n", "line 3, could not convert string to float: 'x'"),
         ("a 1 2\nb 1 nan\n", "NaN, infinity .* in the rows of 'b'"),
         (b"a 1 2\ncaf\xe9 1 2\n", "line 2, is not UTF-8"),
-        (b"caf\xe9 1 2\n", "line 1, is not UTF-8"),
         ("2 2\n", "holds 0 vectors; needed 2 rows"),
         ("", "is empty"),
     ],
@@ -297,11 +270,9 @@ def test_word2vec_binary_is_read_with_and_without_line_breaks(text):
     ("content", "said"),
     [
         (b"2 2\na " + bytes(8) + b"b " + bytes(7), "is truncated: .* ends within row 2"),
-        (b"2 2\nabc " + bytes(8) + b"b " + bytes(7), "is truncated: .* ends within row 2"),
         (b"9999999999999 300\na ", "is truncated"),
         (b"1 2\n\xff " + bytes(8), "row 1: its name is not UTF-8"),
         (b"\xba\x16\x4f\x2f" + bytes(40), "no word2vec binary; a model of fastText or PyTorch"),
-        (b"0 3\n", "no word2vec binary"),
         (b"", "is empty"),
     ],
 )

@@ -18,24 +18,6 @@ def named(matrix, names=None):
     return NamedVectors(tuple(names), matrix, "a.npy")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_rows_that_are_not_finite_are_named_by_row_and_name(value):
-    matrix = np.ones((4, 3))
-    matrix[1, 2] = matrix[3, 0] = value
-    with pytest.raises(DataError, match=r"in the rows of 'b', 'd'"):
-        named(matrix, "abcd")
-
-
-def test_names_and_rows_that_do_not_match_are_counted():
-    with pytest.raises(DataError, match=r"a\.npy has 3 rows but 2 names; needed one name a row"):
-        named(np.ones((3, 2)), "ab")
-
-
-def test_a_repeated_name_is_refused_with_both_rows():
-    with pytest.raises(DataError, match="names both row 1 and row 3 'b'; needed each name once"):
-        named(np.ones((4, 2)), "abcb")
-
-
 @pytest.mark.parametrize("name", ["", "a\0", "\ud800"])
 def test_a_name_that_is_no_text_is_refused(name):
     with pytest.raises(DataError, match=r"the name of row 1 of a\.npy is empty or no text"):
