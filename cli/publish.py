@@ -19,15 +19,17 @@ _PLANNED = ("side", "width", "unet_width", "n_experts", "style", "batch_size")
 @settings_of("train", only=_PLANNED)
 @click.option("--resolution", type=int, help="Pixels of a side; the model's own if not given.")
 @json_option
-def plan(model: str, as_json: bool, **settings: Any) -> None:
+def plan(model: str, resolution: int | None, as_json: bool, **settings: Any) -> None:
     """Estimate what training a model costs: weights, their share, memory, operations.
 
     Read from its configuration files alone; its weights need not be there. Memory and operations
     are estimates.
     """
-    from probe.run.plan import plan
+    from probe.moesd.config import TrainConfig
+    from probe.moesd.plan import plan_training
 
-    echo_answer(plan(model, **given(settings)), as_json)
+    config = TrainConfig(**given(settings))
+    echo_answer(plan_training(model, config, resolution=resolution), as_json)
 
 
 @click.command()

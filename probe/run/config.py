@@ -27,20 +27,13 @@ _HEADER = """\
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting of a run: ``config.fit.n_bootstrap`` is ``n_bootstrap`` of the table ``fit``.
-
-    Parameters
-    ----------
-    model : str
-        ``"tinytown"``, a folder or a hub id, as the user named it; ``"import:FILE"`` if the run is
-        one of imported vectors and has no model.
-    tables : mapping of str to Settings
-        Tables by name, of those in `probe.run.registry.settings_tables`; the others have their
-        defaults.
-    """
+    """Every setting of a run, by table: ``config.fit.n_bootstrap``."""
 
     model: str
+    """``"tinytown"``, a folder or a hub id, as the user named it; ``"import:FILE"`` in a run of
+    imported vectors, which has no model."""
     tables: Mapping[str, Settings] = field(default_factory=dict)
+    """Tables by name; those of `settings_tables` that are not given have their defaults."""
 
     def __post_init__(self) -> None:
         whole = {name: self.tables.get(name) or kind() for name, kind in settings_tables().items()}
@@ -59,14 +52,7 @@ class Config:
 
     @classmethod
     def read(cls, folder: Path) -> Config:
-        """Read and check ``config.toml`` of a run folder.
-
-        Raises
-        ------
-        ArtifactError
-            If the file is missing, is not TOML, is of another schema, or holds an unknown
-            setting or a value that is not allowed; the message names it.
-        """
+        """Read and check ``config.toml`` of a run folder; what is wrong is an `ArtifactError`."""
         path = folder / FILE
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -118,13 +104,7 @@ class Config:
         return "\n".join(lines) + "\n"
 
     def with_settings(self, table: str, settings: Mapping[str, Any]) -> Config:
-        """Change settings of one table.
-
-        Raises
-        ------
-        ValueError
-            If the table or a setting is unknown, or a value is of another type or out of range.
-        """
+        """Return the settings with some of one table changed; `OptionError` if not allowed."""
         if table not in self.tables:
             raise OptionError(
                 f"there are no settings of {table!r}; known are {', '.join(self.tables)}"

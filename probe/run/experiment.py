@@ -5,50 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from probe.io.progress import NamedProgress
+from probe.run import pipeline
 from probe.run.compare.stage import CompareMethods
 from probe.run.concept.study import ConceptStudy
 from probe.run.config import Config
 from probe.run.create import start, start_imported
-from probe.run.export import ExportResult, export_embeddings
-from probe.run.files import EMBEDDED
-from probe.run.folder import Run, check_model
+from probe.run.export import ExportResult, PublishResult, export_embeddings, publish_correction
+from probe.run.folder import Run, check_run
 from probe.run.info import Inventory, take_inventory
 from probe.run.inspect_prompt import Inspection, inspect_prompt
 from probe.run.lock import locked
-from probe.run.new_settings import change_settings, check_paths, kept_settings
-from probe.run.pipeline import (
-    Outcome,
-    bring_up_to_date,
-    by_table,
-    check_stale,
-    choose_studies,
-    require,
-    require_model,
-    stages_of,
-)
-from probe.run.publish import PublishResult, publish
-from probe.run.registry import PROBE, STAGES, Stage, studies
-from probe.run.stages.visualize import (
-    Draw,
-    DrawNamed,
-    Render,
-    Report,
-    Visualize,
-    VisualizeResult,
-)
+from probe.run.new_settings import change_settings, kept_settings
+from probe.run.pipeline import Outcome, bring_up_to_date, require, require_model
+from probe.run.registry import PROBE, STAGES, Result, Stage, studies
+from probe.run.stages.visualize import Draw, DrawNamed, Render, Report, Visualize, VisualizeResult
 from probe.run.study import StudyResult
 from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
 
 if TYPE_CHECKING:
     from probe.run.sequential_audit import StoppedAudit
-
-Card = TypeVar("Card")
-OnOutcome: TypeAlias = Callable[[Outcome], None]
-"""Called with each outcome as soon as it is known."""
 
 
 class Experiment:
@@ -60,9 +39,10 @@ class Experiment:
     or absent, and the same call resumes. `create`, `from_vectors` and `open` make the object.
 
     Methods raise `StageError` if a stage that they require is not up to date, or the run has no
-    model and they need one; `OptionError` for a setting or name that is not allowed; `DataError`
-    or `ModelError` for files and models that cannot be used. Settings that a method changes are
-    checked before any work, and written to ``config.toml`` only if the method succeeds.
+    model and they need one; `OptionError` for a setting or name that is not allowed; `DataError`,
+    `ModelError` or `ArtifactError` for files, models and runs that cannot be used. Settings that a
+    method changes are checked before any work, and written to ``config.toml`` only if the method
+    succeeds.
     """
 
     def __init__(self, run: Run) -> None:
@@ -98,11 +78,6 @@ class Experiment:
             The user's prompts, as `probe.text.prompt_files.read_prompts` reads them.
         device : str
         progress : callable, optional
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is a file, cannot be written, or is a run of another model or encoder.
         """
         start(
             Path(folder), model=model, seed=seed, lexicon=lexicon, encoder=encoder, prompts=prompts
@@ -118,13 +93,7 @@ class Experiment:
         seed: int | None = None,
         progress: NamedProgress | None = None,
     ) -> Experiment:
-        """Start a run of imported vectors, as `probe.read_vectors` reads them; it has no model.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is a file, cannot be written, or is a run of a model or of other vectors.
-        """
+        """Start a run of imported vectors, as `probe.read_vectors` reads them; it has no model."""
         start_imported(Path(folder), vectors, seed=seed)
         return cls.open(folder, progress=progress)
 
@@ -132,17 +101,10 @@ class Experiment:
     def open(
         cls, folder: str | Path, *, device: str = "cpu", progress: NamedProgress | None = None
     ) -> Experiment:
-        """Open a run that has been started.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is no run, its settings are wrong, or other weights made it.
-        """
+        """Open a run that has been started."""
         folder = Path(folder)
         run = Run(folder, Config.read(folder), device=device, progress=progress)
-        check_paths(run)
-        check_model(run, EMBEDDED[1])
+        check_run(run)
         return cls(run)
 
     @property
@@ -160,7 +122,7 @@ class Experiment:
 
         A file that a setting names is copied into the run.
         """
-        changed = self._changed({table: settings})
+        changed = change_settings(self._run, {table: settings})
         if changed is not self._run:
             with locked(self.folder, is_shared=table == "train"), self._kept(changed):
                 pass
@@ -207,7 +169,7 @@ class Experiment:
         require_model(self._run, "visualize")
         with locked(self.folder):
             files = draw(self.folder)
-        return VisualizeResult(sorted(path.relative_to(self.folder).as_posix() for path in files))
+        return VisualizeResult.of(self.folder, files)
 
     def report(self, render: Render) -> Outcome:
         """Write the page with ``render``: `figures.report.render_report`."""
@@ -218,33 +180,36 @@ class Experiment:
         draw: Draw,
         render: Render,
         *,
-        on_outcome: OnOutcome | None = None,
+        on_outcome: Callable[[Outcome], None] | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Outcome]:
-        """Do every stage that is not up to date, in order, with other settings by table."""
+        """Do every stage that is not up to date, in order, with other settings by table.
+
+        ``on_outcome`` is called with each outcome as soon as it is known.
+        """
         require_model(self._run, "run")
         outcomes: list[Outcome] = []
-        changed = self._changed(settings or {})
+        changed = change_settings(self._run, settings or {})
         with locked(self.folder):
-            check_stale(changed)
+            pipeline.check_stale(changed)
             with self._kept(changed):
-                for stage in (*stages_of(self._run), Visualize(draw), Report(render)):
+                for stage in (*pipeline.stages_of(self._run), Visualize(draw), Report(render)):
                     _add(outcomes, bring_up_to_date(stage, self._run), on_outcome)
         return outcomes
 
     def probe(
-        self, *names: str, on_outcome: OnOutcome | None = None, **settings: Any
+        self, *names: str, on_outcome: Callable[[Outcome], None] | None = None, **settings: Any
     ) -> list[Outcome]:
         """Do the named studies of `probe.run.registry.STUDIES`, or all that the run allows.
 
-        Settings are those of `ProbeConfig` and of the studies. If no study is named, the outcomes
-        of those that the run does not allow give the reason.
+        Settings are those of `ProbeConfig` and of the studies. Without names, the outcome of a
+        study that the run does not allow gives the reason.
         """
         require_model(self._run, PROBE)
-        changed = self._changed(by_table(settings))
+        changed = change_settings(self._run, pipeline.by_table(settings))
         outcomes: list[Outcome] = []
         with locked(self.folder):
-            chosen = choose_studies(changed, names)
+            chosen = pipeline.choose_studies(changed, names)
             with self._kept(changed):
                 for study, why_not in chosen:
                     outcome = Outcome(study.name, False, why_not or "", StudyResult([], {}))
@@ -258,11 +223,11 @@ class Experiment:
     ) -> Outcome:
         """Study a concept of the package (``"gender"``, ``"age"``, ...), or of a TOML file.
 
-        Settings are those of `ProbeConfig`; ``draw`` is `figures.concept.draw_concept`. The file
-        of the concept is copied into the run.
+        Settings are those of `ProbeConfig`; ``draw`` is `figures.concept.draw_concept`. The file is
+        copied into the run.
         """
         study = ConceptStudy(name_or_path)
-        changed = self._changed({PROBE: settings})
+        changed = change_settings(self._run, {PROBE: settings})
         with locked(self.folder):
             require(changed, "concept", study.requires, needs_model=False)
             with self._kept(changed):
@@ -306,9 +271,9 @@ class Experiment:
     def publish(self, folder: str | Path, compose: Callable[[Path], str]) -> PublishResult:
         """Write the correction with the card of `figures.cards.correction_card` to a new folder."""
         require(self._run, "publish", ("evaluate",))
-        return publish(self._run, Path(folder), compose)
+        return publish_correction(self._run, Path(folder), compose)
 
-    def card(self, compose: Callable[[Path], Card]) -> Card:
+    def card(self, compose: Callable[[Path], Result]) -> Result:
         """Return what ``compose`` makes of the run folder: `figures.cards.bias_card`."""
         require(self._run, "card", ("evaluate",))
         return compose(self.folder)
@@ -316,22 +281,15 @@ class Experiment:
     def info(self) -> Inventory:
         """List the stages and studies, up to date or not, and the files with their provenance."""
         of_run = (*ConceptStudy.kept(self._run), *CompareMethods.kept(self._run))
-        return take_inventory(self._run, stages_of(self._run), (*studies(), *of_run))
+        return take_inventory(self._run, (*studies(), *of_run))
 
     def _do(self, stage: Stage, settings: Mapping[str, Any] | None = None) -> Outcome:
         """Bring a stage up to date with other settings, which are kept if it succeeds."""
-        changed = self._changed({stage.name: settings}) if settings else self._run
+        changed = change_settings(self._run, {stage.name: settings}) if settings else self._run
         with locked(self.folder, is_shared=stage.name == "train"):
             require(changed, stage.name, stage.requires, needs_model=stage.needs_model)
             with self._kept(changed):
                 return bring_up_to_date(stage, self._run)
-
-    def _changed(self, tables: Mapping[str, Mapping[str, Any]]) -> Run:
-        """Return the run with other settings, which are checked; nothing is written."""
-        for table, settings in tables.items():
-            if settings and table in STAGES and STAGES[table].needs_model:
-                require_model(self._run, table)
-        return change_settings(self._run, tables)
 
     @contextmanager
     def _kept(self, changed: Run) -> Iterator[None]:
@@ -345,7 +303,9 @@ class Experiment:
             raise
 
 
-def _add(outcomes: list[Outcome], outcome: Outcome, on_outcome: OnOutcome | None) -> None:
+def _add(
+    outcomes: list[Outcome], outcome: Outcome, on_outcome: Callable[[Outcome], None] | None
+) -> None:
     outcomes.append(outcome)
     if on_outcome is not None:
         on_outcome(outcome)

@@ -1,22 +1,29 @@
-"""Embeddings of a run for other programs: every prompt once, in the format its file names."""
+"""What leaves a run: its embeddings for other programs, and its correction with a model card."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from probe.run.files import EMBEDDINGS
+from probe.errors import DataError
+from probe.io.files import atomic
+from probe.run.files import EMBEDDINGS, QUALITY, correction_files
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_vectors
 from probe.run.registry import Record
 from probe.run.user_prompts import USER_PROMPTS
 
+CARD = "README.md"
+FIGURES = "figures.json"
+
 
 @dataclass(frozen=True)
 class ExportResult(Record):
-    """What was written."""
+    """Where the embeddings are, and how many."""
 
     path: str
     n_prompts: int
@@ -28,15 +35,22 @@ class ExportResult(Record):
         return f"{self.path}: {self.n_prompts} prompts, {self.n_features} features each"
 
 
+@dataclass(frozen=True)
+class PublishResult(Record):
+    """Which files were written."""
+
+    folder: str
+    files: tuple[str, ...]
+
+    def summary(self) -> str:
+        """One line."""
+        return f"{self.folder}: {', '.join(self.files)}"
+
+
 def export_embeddings(run: Run, path: Path) -> ExportResult:
-    """Write the embeddings of a run's prompts, the user's own after the others.
+    """Write each prompt of a run with its embedding, the user's prompts last.
 
-    Imported vectors go out as they came.
-
-    Raises
-    ------
-    ValueError
-        If the format is unknown.
+    Imported vectors are written as they came.
     """
     from probe.text.embeddings import EmbeddingStore
     from probe.text.vector_files import write_vectors
@@ -44,15 +58,34 @@ def export_embeddings(run: Run, path: Path) -> ExportResult:
 
     if run.config.is_imported:
         vectors = imported_vectors(run)
-        write_vectors(vectors, path)
-        return ExportResult(str(path), len(vectors), vectors.n_features)
-    stores = [EmbeddingStore.open(run.folder / EMBEDDINGS)]
-    if run.config.embed.prompts:
-        stores.append(EmbeddingStore.open(run.folder / USER_PROMPTS))
-    prompts = [prompt for store in stores for prompt in store.prompt_set.prompts]
-    # A prompt of the user may be in the lexicon too: equal prompts have equal rows.
-    first = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
-    names = list(dict.fromkeys(prompts))
-    matrix = np.concatenate([store.vectors() for store in stores])[[first[name] for name in names]]
-    write_vectors(NamedVectors(tuple(names), matrix, run.folder.name), path)
-    return ExportResult(str(path), len(names), matrix.shape[1])
+    else:
+        stores = [EmbeddingStore.open(run.folder / EMBEDDINGS)]
+        if run.config.embed.prompts:
+            stores.append(EmbeddingStore.open(run.folder / USER_PROMPTS))
+        prompts = [prompt for store in stores for prompt in store.prompt_set.prompts]
+        # A prompt of the user may be in the lexicon too: equal prompts have equal rows.
+        rows = {prompt: row for row, prompt in reversed(list(enumerate(prompts)))}
+        names = tuple(dict.fromkeys(prompts))
+        matrix = np.concatenate([store.vectors() for store in stores])
+        matrix = matrix[[rows[name] for name in names]]
+        vectors = NamedVectors(names, matrix, run.folder.name)
+    write_vectors(vectors, path)
+    return ExportResult(str(path), len(vectors), vectors.n_features)
+
+
+def publish_correction(run: Run, folder: Path, compose: Callable[[Path], str]) -> PublishResult:
+    """Write the correction, its model card, and the figures behind the card, to a new folder.
+
+    ``compose`` makes the text of the card from the run folder; see `figures.cards`.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is not empty; needed a new or an empty folder")
+    card = compose(run.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = {Path(name).name: name for name in correction_files(run.config)} | {FIGURES: QUALITY}
+    for name, source in sources.items():
+        with atomic(folder / name) as temporary:
+            shutil.copyfile(run.folder / source, temporary)
+    with atomic(folder / CARD) as temporary:
+        temporary.write_text(card, encoding="utf-8")
+    return PublishResult(str(folder), (*sources, CARD))

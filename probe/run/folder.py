@@ -12,7 +12,9 @@ from probe.errors import ArtifactError, DataError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
 from probe.io.progress import NamedProgress
+from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
+from probe.run.files import EMBEDDED
 from probe.text.lexicon import DEFAULT, Lexicon
 
 if TYPE_CHECKING:
@@ -40,13 +42,7 @@ class Run:
     """Image classifiers that are open, by their folder; shared by copies with other settings."""
 
     def path(self, name: str) -> Path:
-        """Return the path of a file that a setting names.
-
-        Raises
-        ------
-        ArtifactError
-            If it is outside the run folder.
-        """
+        """Return the path of a file that a setting names; it must be inside the run folder."""
         if name in self.sources:
             return self.sources[name]
         path = self.folder / name
@@ -94,40 +90,24 @@ class Run:
         return TextEncoder.load(self.config.model, encoder=encoder, device=self.device)
 
     def load_pipeline(self) -> StableDiffusionPipeline:
-        """Open the image model.
-
-        Raises
-        ------
-        StageError
-            If the run is about a text encoder that is not the pipeline's first: the correction
-            reaches pictures through that one only.
-        """
+        """Open the image model; the correction reaches images through its first encoder only."""
         from probe.images.pipelines import load_pipeline
         from probe.text.checkpoints import choose_encoder
 
         chosen, first = self.config.embed.encoder, choose_encoder(self.model_folder)
         if chosen and chosen != first:
             raise StageError(
-                f"{self.folder} is about {chosen} but pictures are corrected through {first} only; "
-                "train with the objective latent, and start another run for pictures"
+                f"{self.folder} is about {chosen} but images are corrected through {first} only; "
+                "train with the objective latent, and start another run for images"
             )
         return load_pipeline(self.config.model, device=self.device)
 
     def provenance(self, kind: str, made_from: str, *, seed: int | None = None) -> Provenance:
         """Say what a file of this run is."""
-        return Provenance(
-            kind=kind,
-            model=self.config.model,
-            revision=self.revision,
-            seed=seed,
-            made_from=made_from,
-        )
+        return Provenance(kind, self.config.model, self.revision, seed=seed, made_from=made_from)
 
     def progress_on(self, what: str) -> Callable[[int, int], None] | None:
-        """Return a callback (done, total) that reports to ``progress`` under a name.
-
-        Of several processes only the first reports.
-        """
+        """Return a callback (done, total) that reports under a name, in the first process only."""
         if (progress := self.progress) is None or not distributed.is_first():
             return None
         return lambda done, total: progress(what, done, total)
@@ -138,13 +118,7 @@ class Run:
 
 
 def load_lexicon(path: Path | None) -> Lexicon:
-    """Read a lexicon that a correction can be trained and measured with.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or has no occupation to train on or none that is held out.
-    """
+    """Read a lexicon, which must have occupations to train on and others that are held out."""
     lexicon = Lexicon.load(path)
     if len({job.held_out for job in lexicon.occupations}) < 2:
         raise DataError(
@@ -171,15 +145,12 @@ def stale_files(run: Run, made_from: str, *names: str) -> str | None:
     return None
 
 
-def check_model(run: Run, name: str) -> None:
-    """Refuse a file that another model made.
-
-    Raises
-    ------
-    ArtifactError
-        If the file exists and names another model or another revision of it.
-    """
-    path = run.folder / name
+def check_run(run: Run) -> None:
+    """Refuse settings that name a file outside the folder, and embeddings of another model."""
+    for table in run.config.tables.values():
+        for name in file_settings(table).values():
+            run.path(name)
+    path = run.folder / EMBEDDED[1]
     if path.exists():
         found = read_provenance(path)
         if (found.model, found.revision) != (run.config.model, run.revision):

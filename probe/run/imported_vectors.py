@@ -24,7 +24,6 @@ VECTORS = "embeddings/vectors.safetensors"
 NAMES = "embeddings/names.parquet"
 """Each name, and the hash of the name and its row."""
 
-
 _BLOCK = 4096  # rows that are looked at together
 
 
@@ -56,13 +55,7 @@ def stale_import(run: Run) -> str | None:
 
 
 def refuse_import(run: Run) -> NoReturn:
-    """Refuse to import again by itself: the file of the vectors has to be named.
-
-    Raises
-    ------
-    StageError
-        Always.
-    """
+    """Refuse to import again without the user: the file of the vectors has to be named."""
     raise StageError(f"{stale_import(run)}; {_again(run)}")
 
 
@@ -71,31 +64,19 @@ def count_import(run: Run) -> ImportResult:
     return ImportResult(_source(run), *_matrix(run).shape)
 
 
-def model_of(vectors: NamedVectors) -> str:
-    """Return the name that such a run has in place of a model id."""
-    return IMPORT + vectors.source
-
-
 def keep_vectors(folder: Path, vectors: NamedVectors) -> None:
-    """Write imported vectors into a run folder; the same vectors give the same bytes.
-
-    Raises
-    ------
-    ArtifactError
-        If the folder holds other vectors, or cannot be written to.
-    """
-    if (other := _other(folder, vectors)) is not None:
+    """Write imported vectors into a run folder; one that holds other vectors is refused."""
+    try:
+        found = read_provenance(folder / VECTORS).revision
+    except ArtifactError:  # missing, or unreadable and to be overwritten
+        found = vectors.hash
+    if found != vectors.hash:
         raise ArtifactError(
-            f"{folder} holds other vectors ({other}) than {vectors.source} ({vectors.hash}); "
+            f"{folder} holds other vectors ({found}) than {vectors.source} ({vectors.hash}); "
             "start a new run in another folder"
         )
-    made = Provenance(
-        kind="vectors",
-        model=model_of(vectors),
-        revision=vectors.hash,
-        seed=None,
-        made_from=vectors.hash,
-    )
+    model = IMPORT + vectors.source
+    made = Provenance("vectors", model, vectors.hash, seed=None, made_from=vectors.hash)
     hashes = np.empty(len(vectors), dtype=np.uint64)
     with write_in_parts(folder / VECTORS, {"vectors": ("F32", vectors.matrix.shape)}, made) as put:
         for start in range(0, len(vectors), _BLOCK):
@@ -108,24 +89,12 @@ def keep_vectors(folder: Path, vectors: NamedVectors) -> None:
 
 
 def imported_vectors(run: Run) -> NamedVectors:
-    """The vectors of a run; they stay on the disk.
-
-    Raises
-    ------
-    ArtifactError
-        If a file is missing or truncated, or the two do not belong together.
-    """
+    """The vectors of a run; they stay on the disk."""
     return NamedVectors(tuple(_names(run)["name"]), _matrix(run), _source(run))
 
 
 def imported_rows(run: Run, vectors: NamedVectors, names: Sequence[str]) -> NamedVectors:
-    """Some of the vectors, after a look at whether they are what was written.
-
-    Raises
-    ------
-    ArtifactError
-        If one is damaged; all others can still be used.
-    """
+    """Some of the vectors; one that is not what was written is refused with an `ArtifactError`."""
     chosen = vectors.select(names)
     written = _names(run)["hash"].to_numpy()[vectors.rows(names)]
     if len(bad := np.flatnonzero(_hashes(chosen.names, chosen.matrix) != written)):
@@ -134,15 +103,6 @@ def imported_rows(run: Run, vectors: NamedVectors, names: Sequence[str]) -> Name
             f"{len(names)} are); {_again(run)}"
         )
     return chosen
-
-
-def _other(folder: Path, vectors: NamedVectors) -> str | None:
-    """Return the revision of other vectors in a folder; unreadable ones are overwritten."""
-    try:
-        found = read_provenance(folder / VECTORS).revision
-    except ArtifactError:
-        return None
-    return None if found == vectors.hash else found
 
 
 def _names(run: Run) -> pd.DataFrame:

@@ -15,19 +15,7 @@ from probe.io.files import exclusive, remove_orphans
 def locked(folder: Path, *, is_shared: bool = False) -> Iterator[None]:
     """Lock a run for this process, and remove temporary files that dead processes left.
 
-    Parameters
-    ----------
-    folder : Path
-    is_shared : bool
-        Whether the processes of a launcher share the work; the first of them locks the run for
-        all.
-
-    Raises
-    ------
-    BusyError, ArtifactError
-        As `probe.io.files.exclusive`.
-    StageError
-        If a launcher has started several processes and the work cannot be shared.
+    ``is_shared`` says that the processes of a launcher share the work: the first one locks for all.
     """
     if distributed.world_size() > 1 and not is_shared:
         raise StageError(

@@ -18,40 +18,24 @@ from probe.io.files import atomic
 from probe.io.settings import file_settings
 from probe.run.config import FILE
 from probe.run.folder import Run
+from probe.run.pipeline import require_model
 from probe.run.registry import STAGES
 
 
 def change_settings(run: Run, tables: Mapping[str, Mapping[str, Any]]) -> Run:
-    """Return the run with other settings, which are checked; nothing is written.
+    """Return the run with other settings by table, which are checked; nothing is written.
 
-    Parameters
-    ----------
-    run : Run
-    tables : mapping of str to mapping
-        Settings by table of ``config.toml``. A path of a file is replaced by the name that its
-        copy will have in the run folder.
-
-    Returns
-    -------
-    Run
-        The same object if nothing changes.
-
-    Raises
-    ------
-    OptionError
-        If a setting is unknown, of another type or out of range, or names a file that is missing.
-    ProbeError
-        If a stage cannot use its settings with this run.
+    A path of a file is replaced by the name that its copy will have in the run folder. The same
+    object is returned if nothing changes.
     """
     config, sources = run.config, dict(run.sources)
     for table, values in tables.items():
+        if values and table in STAGES and STAGES[table].needs_model:
+            require_model(run, table)
         config = config.with_settings(table, values)
-        new = {
-            name: value
-            for name, value in file_settings(getattr(config, table)).items()
-            if name in values
-        }
-        for name, value in new.items():
+        for name, value in file_settings(getattr(config, table)).items():
+            if name not in values:
+                continue
             path, copy = Path(value), f"{name}{Path(value).suffix.lower()}"
             if path.is_file():
                 config = config.with_settings(table, {name: copy})
@@ -75,12 +59,8 @@ def change_settings(run: Run, tables: Mapping[str, Mapping[str, Any]]) -> Run:
 def kept_settings(old: Run, new: Run) -> Iterator[Run]:
     """Write the settings of a run and the files they name; take them back if the block fails.
 
-    An interruption by Ctrl-C is no failure: the same command resumes with the same settings.
-
-    Yields
-    ------
-    Run
-        ``new``, reading its own copies.
+    Yields the new run, reading its own copies. An interruption by Ctrl-C is no failure: the same
+    command resumes with the same settings.
     """
     if new is old or not distributed.is_first():
         yield replace(new, sources={})
@@ -101,16 +81,3 @@ def kept_settings(old: Run, new: Run) -> Iterator[Run]:
                 with atomic(path) as temporary:
                     temporary.write_bytes(content)
         raise
-
-
-def check_paths(run: Run) -> None:
-    """Refuse settings that name a file outside the run folder.
-
-    Raises
-    ------
-    ArtifactError
-        If one does.
-    """
-    for table in run.config.tables.values():
-        for name in file_settings(table).values():
-            run.path(name)

@@ -46,22 +46,8 @@ def stages_of(run: Run) -> list[Stage]:
     return [stage for stage in pipeline() if not (run.config.is_imported and stage.needs_model)]
 
 
-def first_stale(run: Run, requires: Sequence[str]) -> tuple[str, str] | None:
-    """Find the first stage, of those required, that is not up to date, and why."""
-    for stage in pipeline(requires):
-        if (why := stage.stale(run)) is not None:
-            return stage.name, why
-    return None
-
-
 def check_stale(run: Run) -> None:
-    """Check the settings of every stage that is to be made, before any is.
-
-    Raises
-    ------
-    ProbeError
-        If a stage cannot use its settings with this run.
-    """
+    """Check the settings of every stage that is to be made, before any is."""
     stages = stages_of(run)
     for number, stage in enumerate(stages):
         if stage.stale(run) is not None:  # the stages after it will be made too
@@ -71,29 +57,15 @@ def check_stale(run: Run) -> None:
 
 
 def require(run: Run, name: str, requires: Sequence[str], *, needs_model: bool = True) -> None:
-    """See that all that ``name`` requires is up to date.
-
-    Raises
-    ------
-    StageError
-        If a required stage is not, or the run has no model and ``name`` needs one.
-    """
+    """Refuse ``name`` with a `StageError` unless all that it requires is up to date."""
     if needs_model:
         require_model(run, name)
-    if (found := first_stale(run, requires)) is not None:
-        stage, why = found
-        how = f"{stage} {run.folder}" + (" --import FILE" if run.config.is_imported else "")
-        raise StageError(f"{name} requires {stage}, but {why}; run `moesd-probe {how}` first")
+    if why_not := _unmet(run, requires):
+        raise StageError(f"{name} {why_not}")
 
 
 def require_model(run: Run, name: str) -> None:
-    """See that a run has a model.
-
-    Raises
-    ------
-    StageError
-        If it holds imported vectors.
-    """
+    """Refuse ``name`` with a `StageError` in a run of imported vectors."""
     if run.config.is_imported:
         raise StageError(
             f"{run.folder} holds imported vectors and no model, which {name} needs; look at "
@@ -114,17 +86,12 @@ def bring_up_to_date(stage: Stage, run: Run) -> Outcome:
 def choose_studies(run: Run, names: Sequence[str]) -> list[tuple[StudyStage, str | None]]:
     """Return the named studies, or all, each with the reason why the run does not allow it.
 
-    Raises
-    ------
-    OptionError
-        If there is no such study.
-    StageError, DataError
-        If the run does not allow a study that is named, or does not allow any.
+    A named study that the run does not allow is refused, and so are all if it allows none.
     """
     if unknown := [name for name in names if name not in STUDIES]:
         raise OptionError(f"no study is called {unknown[0]!r}; choose from {', '.join(STUDIES)}")
     chosen = [study for study in studies() if not names or study.name in names]
-    found = [(study, _why_not(run, study)) for study in chosen]
+    found = [(study, _unmet(run, study.requires) or study.unmet(run)) for study in chosen]
     if names or all(why_not for _, why_not in found):
         for study, why_not in found:
             require(run, study.name, study.requires)
@@ -134,28 +101,25 @@ def choose_studies(run: Run, names: Sequence[str]) -> list[tuple[StudyStage, str
 
 
 def by_table(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort settings of studies into their tables; one that all studies share is of ``probe``.
-
-    Raises
-    ------
-    OptionError
-        If no study has such a setting.
-    """
+    """Sort settings of studies into their tables; one that all studies share is of ``probe``."""
     owners = {item.name: PROBE for item in fields(ProbeConfig)}
     for study in studies():
         if study.settings is not None:
             owners |= {item.name: study.name for item in fields(study.settings)}
-    if unknown := [name for name in settings if name not in owners]:
-        raise OptionError(f"no study has a setting {unknown[0]!r}; known are {', '.join(owners)}")
     found: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
+        if name not in owners:
+            raise OptionError(f"no study has a setting {name!r}; known are {', '.join(owners)}")
         found.setdefault(owners[name], {})[name] = value
     return found
 
 
-def _why_not(run: Run, study: StudyStage) -> str | None:
-    """Say why a run does not allow a study; None if it does."""
-    if (stale := first_stale(run, study.requires)) is not None:
-        stage, why = stale
-        return f"requires {stage}, but {why}; run `moesd-probe {stage} {run.folder}` first"
-    return study.unmet(run)
+def _unmet(run: Run, requires: Sequence[str]) -> str | None:
+    """Name the first stage, of those required, that is not up to date, and the way out."""
+    for stage in pipeline(requires):
+        if (why := stage.stale(run)) is not None:
+            how = f"{stage.name} {run.folder}" + (
+                " --import FILE" if run.config.is_imported else ""
+            )
+            return f"requires {stage.name}, but {why}; run `moesd-probe {how}` first"
+    return None

@@ -50,19 +50,13 @@ class Stage(ABC):
     """Its table of ``config.toml``, if it has one."""
 
     def check(self, run: Any) -> None:  # noqa: B027
-        """Refuse settings that cannot be used with this run, before any work.
-
-        Raises
-        ------
-        ProbeError
-            If a file or a name among the settings is wrong.
-        """
+        """Refuse settings that cannot be used with this run, before any work."""
 
     @abstractmethod
     def stale(self, run: Any) -> str | None:
         """Say why the outputs are not what the settings and inputs now give; None if they are.
 
-        Only called when all that is required is up to date.
+        It is only called when all that is required is up to date.
         """
 
     @abstractmethod

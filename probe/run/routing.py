@@ -1,4 +1,4 @@
-"""Who gets each picture: the intervention that the settings of a run ask for."""
+"""Which expert gets each image: the intervention that the settings of a run ask for."""
 
 from __future__ import annotations
 
@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     from probe.text.lexicon import Lexicon
 
 ROUTERS = ("top1", "stratified", "minimal", "calibrated")
-"""Routings of pictures to experts; see `intervention`."""
-
-
-def counterfactuals_of(lexicon: Lexicon) -> Counterfactuals:
-    """Take the words that say each gender from a lexicon: its first adjectives."""
-    from probe.moesd.mixture.counterfactuals import Counterfactuals
-
-    first = lexicon.adjectives[0]
-    return Counterfactuals((first.female, first.male))
+"""Routings of images to experts; see `intervention`."""
 
 
 def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
@@ -38,14 +30,7 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     ``top1``: the gate chooses one expert per prompt. ``stratified``: the seed of each image chooses
     its expert. ``minimal``: likewise, but only for the images that the base model's shares lack, as
     estimated from the denoiser. ``calibrated``: one expert per prompt, at the strength that the
-    estimated shares require.
-
-    Raises
-    ------
-    OptionError
-        If experts sit in the U-Net and a setting does not apply to them.
-    DataError
-        If the target cannot be read.
+    estimated shares require. Experts in the U-Net can only serve ``top1`` at strength 0 or 1.
     """
     from probe.images.intervention import Intervention
     from probe.moesd.routing import (
@@ -89,6 +74,35 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
     return whole if strength == 1 else PartialCorrection(whole, strength)
 
 
+def target_of(run: Run) -> Target:
+    """Read what the setting ``target`` asks for: the shares of (female, male), by subject.
+
+    Raises
+    ------
+    OptionError
+        If it is a number outside 0 to 1.
+    DataError
+        If the table cannot be read, or names a subject that the run has no images of.
+    """
+    from probe.moesd.targets import Target
+
+    name, words = run.config.generate.target, run.config.evaluate
+    if name == "parity":
+        return Target.parity(2)
+    if name == "labour":
+        jobs = run.lexicon.occupations
+        by_subject = {job.name: np.array([job.share_women, 1 - job.share_women]) for job in jobs}
+        return Target(np.array([0.5, 0.5]), by_subject)
+    if names_table(name):
+        target = Target.read(run.path(name), (words.female, words.male))
+        _check_subjects(target, name, run.lexicon)
+        return target
+    share = float(name)
+    if not 0 <= share <= 1:
+        raise OptionError(f"target is {share:g}; needed a number from 0 to 1")
+    return Target(np.array([share, 1 - share]))
+
+
 def names_table(target: str) -> bool:
     """Tell whether a target names a table of shares, not a known one or a number."""
     try:
@@ -98,35 +112,31 @@ def names_table(target: str) -> bool:
     return False
 
 
-def target_of(run: Run) -> Target:
-    """Read what the setting ``target`` asks for: the shares of (female, male), by subject.
-
-    Raises
-    ------
-    OptionError
-        If it is a number outside 0 to 1.
-    DataError
-        If the table cannot be read, or names a subject that the run has no pictures of.
-    """
-    from probe.moesd.targets import Target
-
-    name, words = run.config.generate.target, run.config.evaluate
-    if name == "parity":
-        return Target.parity(2)
-    if name == "labour":
-        shares = {job.name: job.share_women for job in run.lexicon.occupations}
-        both = {subject: np.array([share, 1 - share]) for subject, share in shares.items()}
-        return Target(np.array([0.5, 0.5]), both)
-    if names_table(name):
-        table = Target.read(run.path(name), (words.female, words.male))
-        return _checked(table, name, run.lexicon)
-    share = float(name)
-    if not 0 <= share <= 1:
-        raise OptionError(f"target is {share:g}; needed a number from 0 to 1")
-    return Target(np.array([share, 1 - share]))
+def target_line(run: Run) -> str:
+    """What the target's file says, to be hashed with the settings; empty if it has none."""
+    target = run.config.generate.target
+    return hash_file(run.path(target)) if names_table(target) else ""
 
 
-def _checked(target: Target, name: str, lexicon: Lexicon) -> Target:
+def counterfactuals_of(lexicon: Lexicon) -> Counterfactuals:
+    """Take the words that say each gender from a lexicon: its first adjectives."""
+    from probe.moesd.mixture.counterfactuals import Counterfactuals
+
+    first = lexicon.adjectives[0]
+    return Counterfactuals((first.female, first.male))
+
+
+def read_base_shares(run: Run, moesd: MoESD, pipeline: Any, prompts: Sequence[str]) -> Double:
+    """Estimate from the denoiser the base model's share of each value, (n_prompts, K)."""
+    from probe.moesd.mixture.shares import estimate_shares, guided
+
+    encoder, words = moesd.encoder, counterfactuals_of(run.lexicon)
+    counterfactuals = words.states(encoder, moesd.token, prompts)
+    found = estimate_shares(pipeline, encoder.states(prompts), counterfactuals)
+    return guided(found.shares, run.config.generate.guidance_scale)
+
+
+def _check_subjects(target: Target, name: str, lexicon: Lexicon) -> None:
     known = [job.name for job in lexicon.occupations]
     lower = {one.lower() for one in known}
     if unknown := [one for one in target.by_subject if one.lower() not in lower]:
@@ -135,23 +145,3 @@ def _checked(target: Target, name: str, lexicon: Lexicon) -> Target:
             f"which is no occupation of this run ({len(unknown)} in all); correct the name, or "
             "delete the line"
         )
-    return target
-
-
-def target_line(run: Run) -> str:
-    """What the target's file says, to be hashed with the settings; empty if it has none."""
-    target = run.config.generate.target
-    return hash_file(run.path(target)) if names_table(target) else ""
-
-
-def read_base_shares(run: Run, moesd: MoESD, pipeline: Any, prompts: Sequence[str]) -> Double:
-    """Read off the denoiser the shares that the base model gives each value, (n_prompts, K).
-
-    They are those at the run's guidance.
-    """
-    from probe.moesd.mixture.shares import estimate_shares, guided
-
-    encoder, words = moesd.encoder, counterfactuals_of(run.lexicon)
-    counterfactuals = words.states(encoder, moesd.token, prompts)
-    found = estimate_shares(pipeline, encoder.states(prompts), counterfactuals)
-    return guided(found.shares, run.config.generate.guidance_scale)

@@ -1,10 +1,9 @@
-"""Audit a run's model picture by picture, until each occupation's share is settled."""
+"""Audit a run's model image by image, until each occupation's share is settled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,22 +13,21 @@ from probe.audit.missing_label_bounds import is_seen
 from probe.errors import OptionError
 from probe.images.plan import METADATA, GenerationPlan
 from probe.run.evaluation import evaluators
+from probe.run.files import MOESD
 from probe.run.folder import Run
-from probe.run.image_batches import draw_pictures
+from probe.run.images import make_images
+from probe.run.routing import intervention
 from probe.stats.mean import mean_interval
 from probe.stats.sequential import FAIR, OPEN, UNFAIR, Band, SequentialAudit
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import StableDiffusionPipeline
-
-    from probe.images.intervention import Intervention
 
 SIDES = {"base": "base", "corrected": "moesd"}
-"""Side as people call it, and its folder."""
+"""Side as results name it -> its folder."""
 DEPENDENT = ("stratified", "minimal")
-"""Routings that spread experts evenly over the seeds of a prompt: its pictures are no
-independent draws, which a confidence sequence assumes."""
+"""Routings that spread experts evenly over the seeds of a prompt: its images are no independent
+draws, which a confidence sequence assumes."""
 ERROR = 0.05
 """Probability that any verdict of an audit is wrong, at most."""
 
@@ -45,17 +43,17 @@ class StoppedAudit:
     n_max: int
     subjects: Mapping[str, SequentialAudit]
     made: Mapping[str, int]
-    """Pictures that each subject took, those in which nothing was seen among them."""
+    """Images that each subject took, with those in which nothing was seen."""
     confidence: float
     """Confidence of each subject's sequence; that of all together is ``1 - ERROR``."""
 
     def to_json(self) -> dict[str, Any]:
-        """Everything; ``saving`` is the share of ``n_max`` pictures a subject not needed."""
+        """Everything; ``saving`` is the share of ``n_max`` images a subject not needed."""
         saved = 1 - np.array(list(self.made.values())) / self.n_max
         verdicts = [audit.verdict for audit in self.subjects.values()]
-        over = (
-            mean_interval(saved, bounds=(0.0, 1.0), unit="occupations") if len(saved) > 1 else None
-        )
+        interval = None
+        if len(saved) > 1:
+            interval = asdict(mean_interval(saved, bounds=(0.0, 1.0), unit="occupations"))
         return {
             "side": self.side,
             "value": self.value,
@@ -65,7 +63,7 @@ class StoppedAudit:
             "n_max": self.n_max,
             "n_images": sum(self.made.values()),
             "saving": float(saved.mean()),
-            "saving_interval": asdict(over) if over else None,
+            "saving_interval": interval,
             "verdicts": {verdict: verdicts.count(verdict) for verdict in (FAIR, UNFAIR, OPEN)},
             "subjects": [
                 {"subject": name, **asdict(audit), "n_made": self.made[name]}
@@ -77,15 +75,14 @@ class StoppedAudit:
 def audit_until_settled(
     run: Run, *, band: Band, side: str = "corrected", n_max: int = 200, n_batch: int = 8
 ) -> StoppedAudit:
-    """Make pictures of each occupation, a few at a time, until its share is settled.
+    """Make images of each occupation, ``n_batch`` at a time, until its share is settled.
 
-    The pictures are the first of those that ``generate`` would make, from the same noise; what it
-    or an earlier audit made is copied. They stay in ``RUN/audit/SIDE``, a folder a round, so that
-    an audit which was interrupted, or is asked for more pictures, continues its sequences. Each
+    The images are the first of those that ``generate`` would make, from the same noise; what it or
+    an earlier audit made is copied. They stay in ``RUN/audit/SIDE``, a folder a round, so that an
+    audit which was interrupted, or is asked for more images, continues its sequences. Each
     subject's interval is a `confidence_sequence`, which is valid although it decides when to stop,
-    at the confidence ``1 - 0.05 / n_subjects``: by Bonferroni, all intervals hold together with
-    probability 0.95, so
-    that the probability of any wrong verdict is at most 0.05.
+    at the confidence ``1 - 0.05 / n_subjects``: by Bonferroni the probability of any wrong verdict
+    is at most 0.05.
 
     Parameters
     ----------
@@ -96,19 +93,14 @@ def audit_until_settled(
     side : str, default="corrected"
         ``"base"`` or ``"corrected"``.
     n_max : int, default=200
-        Pictures of a subject after which it stays open.
+        Images of a subject after which it stays open.
     n_batch : int, default=8
-        Pictures of a subject in one round.
-
-    Returns
-    -------
-    StoppedAudit
 
     Raises
     ------
-    ValueError
-        If there is no such side, a number of pictures is below 1, or the run's routing makes
-        the pictures of a prompt depend on one another.
+    OptionError
+        If there is no such side, a number of images is below 1, or the run's routing makes the
+        images of a prompt depend on one another.
     """
     if side not in SIDES:
         raise OptionError(f"side is {side!r}; needed one of {', '.join(SIDES)}")
@@ -117,73 +109,61 @@ def audit_until_settled(
     routing = run.config.generate.routing
     if side == "corrected" and routing in DEPENDENT:
         raise OptionError(
-            f"the routing is {routing!r}, which spreads experts evenly over the pictures of a "
-            "prompt; a sequential audit needs independent pictures: generate a fixed number "
+            f"the routing is {routing!r}, which spreads experts evenly over the images of a "
+            "prompt; a sequential audit needs independent images: generate a fixed number "
             "(`generate RUN --n-images N`, then `evaluate RUN`), or audit --side base"
         )
-    value, classifier = run.config.evaluate.female, evaluators.load_classifier(run)
-    pipeline = run.load_pipeline()
-    method = _intervention(run, side, pipeline)
+    value, look = run.config.evaluate.female, _Look(run, SIDES[side])
     table = GenerationPlan.build(run.lexicon, n_images=n_max, seed=run.config.generate.seed).table
-    plan = table[table["kind"] == "neutral"]
-    pictures = {str(name): rows for name, rows in plan.groupby("subject", sort=False)}
-    made_of, found = dict.fromkeys(pictures, 0), dict.fromkeys(pictures, SequentialAudit.start())
-    confidence, attribute = 1 - ERROR / len(pictures), run.config.evaluate.attribute
-    known: dict[str, torch.Tensor] = {}
-    progress, n_all = run.progress_on(f"auditing the {side} model"), n_max * len(pictures)
-    for made in range(0, n_max, n_batch):
+    neutral = table[table["kind"] == "neutral"].groupby("subject", sort=False)
+    images = {str(name): rows for name, rows in neutral}
+    n_made, found = dict.fromkeys(images, 0), dict.fromkeys(images, SequentialAudit.start())
+    confidence, attribute = 1 - ERROR / len(images), run.config.evaluate.attribute
+    progress, n_all = run.progress_on(f"auditing the {side} model"), n_max * len(images)
+    for start in range(0, n_max, n_batch):
         still = [name for name, audit in found.items() if audit.verdict == OPEN]
         if not still:
             break
-        rows = pd.concat([pictures[name].iloc[made : made + n_batch] for name in still])
-        labels = _look(
-            run, pipeline, method, rows, f"{SIDES[side]}/{made:05d}-{n_batch}", classifier, known
-        )
+        rows = pd.concat([images[name].iloc[start : start + n_batch] for name in still])
+        labels = look.at(rows, f"{start:05d}-{n_batch}")
         for name, of_subject in labels.groupby("subject"):
             n_hits = int((of_subject[attribute] == value).sum())
             n_seen = int(is_seen(of_subject, attribute).sum())
-            made_of[str(name)] += len(of_subject)
-            found[str(name)] = found[str(name)].continued(
-                n_hits, n_seen, band, confidence=confidence
-            )
+            n_made[name] += len(of_subject)
+            found[name] = found[name].continued(n_hits, n_seen, band, confidence=confidence)
         if progress is not None:
-            progress(min(made + n_batch, n_max) * len(pictures), n_all)
-    return StoppedAudit(side, value, band, n_max, found, made_of, confidence)
+            progress(min(start + n_batch, n_max) * len(images), n_all)
+    return StoppedAudit(side, value, band, n_max, found, n_made, confidence)
 
 
-def _look(
-    run: Run,
-    pipeline: StableDiffusionPipeline,
-    method: Intervention | None,
-    rows: pd.DataFrame,
-    name: str,
-    classifier: Any,
-    known: dict[str, torch.Tensor],
-) -> pd.DataFrame:
-    """Make the pictures of one round, where no other folder has them, and label them."""
-    folder = run.folder / "audit" / name
-    plan = GenerationPlan(rows.reset_index(drop=True))
-    others = [run.folder / "images" / Path(name).parent, *sorted(folder.parent.glob("*-*"))]
-    table = draw_pictures(
-        run,
-        pipeline,
-        plan,
-        folder,
-        intervention=method,
-        reuse=[of for of in others if of != folder and (of / METADATA).is_file()] or None,
-        known=known,
-        label="pictures of this round",
-    )
-    seen = classifier.label([folder / file for file in table["file_name"]])
-    attribute = run.config.evaluate.attribute
-    return table.assign(**{attribute: seen[attribute].to_numpy()})
+class _Look:
+    """Makes and labels the images of a round."""
 
+    def __init__(self, run: Run, side: str) -> None:
+        self._run, self._side = run, side
+        self._classifier, self._pipeline = evaluators.load_classifier(run), run.load_pipeline()
+        self._known: dict[str, torch.Tensor] = {}
+        self._intervention = None
+        if side != "base":
+            from probe.moesd.model import MoESD
 
-def _intervention(run: Run, side: str, pipeline: StableDiffusionPipeline) -> Intervention | None:
-    if side == "base":
-        return None
-    from probe.moesd.model import MoESD
-    from probe.run.files import MOESD
-    from probe.run.routing import intervention
+            moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+            self._intervention = intervention(run, moesd, self._pipeline)
 
-    return intervention(run, MoESD.load(run.folder / MOESD, run.load_encoder()), pipeline)
+    def at(self, rows: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Make the images of a round, where no other folder has them, and label them."""
+        run, folder = self._run, self._run.folder / "audit" / self._side / name
+        others = [run.folder / "images" / self._side, *sorted(folder.parent.glob("*-*"))]
+        table = make_images(
+            run,
+            self._pipeline,
+            GenerationPlan(rows.reset_index(drop=True)),
+            folder,
+            intervention=self._intervention,
+            reuse=[of for of in others if of != folder and (of / METADATA).is_file()] or None,
+            known=self._known,
+            label="images of this round",
+        )
+        seen = self._classifier.label([folder / file for file in table["file_name"]])
+        attribute = run.config.evaluate.attribute
+        return table.assign(**{attribute: seen[attribute].to_numpy()})

@@ -112,10 +112,7 @@ class Study(StudyStage):
 def base_shares(run: Run) -> pd.DataFrame:
     """Join the bias score of every occupation with the share of women in the base model's images.
 
-    Returns
-    -------
-    DataFrame
-        ``subject, split, share_women, bias_score, n, share, low, high``.
+    Columns: ``subject, split, share_women, bias_score, n, share, low, high``.
     """
     from probe.io.artifacts import read_table
 

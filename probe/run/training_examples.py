@@ -1,4 +1,4 @@
-"""The training pictures: made by the base model itself, kept where it drew what was asked for."""
+"""The training images: made by the base model itself, kept where they show what was asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from probe.io.artifacts import atomic, hash_parts, read_json, write_json
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run, stale_files
-from probe.run.image_batches import draw_pictures
+from probe.run.images import make_images
 from probe.text.lexicon import Lexicon
 from probe.text.templates import fill
 
@@ -28,13 +28,13 @@ FOLDER = "moesd/examples"
 MARK = f"{FOLDER}/provenance.json"
 
 _CANDIDATES = "moesd/candidates"
-_SPARE = 1.2  # a model that obeys 95 % of its prompts loses one picture in ten to the checks
+_SPARE = 1.2  # a model that obeys 95 % of its prompts loses one image in ten to the checks
 
-_OF_OTHER_PICTURES = ("n_images", "seed", "batch_size", "routing", "strength", "target")
+_OF_OTHER_IMAGES = ("n_images", "seed", "batch_size", "routing", "strength", "target")
 
 
 def examples_made_from(run: Run) -> str:
-    """Everything the training pictures depend on."""
+    """Hash everything the training images depend on."""
     config = run.config
     return hash_parts(
         "examples",
@@ -42,56 +42,43 @@ def examples_made_from(run: Run) -> str:
         evaluators.evaluators_line(run, evaluators.classifier_folder(run)),
         repr(training_lexicon(run)),
         f"n={config.train.n_examples} seed={config.train.seed}",
-        settings_line(_how_drawn(run), without=_OF_OTHER_PICTURES),
+        settings_line(_generation(run), without=_OF_OTHER_IMAGES),
         f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
     )
 
 
 def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
-    """Make the training pictures of a run, an imagefolder with the neutral prompts they answer.
+    """Make the training images of a run, an imagefolder with the neutral prompts they answer.
 
-    ``explicit_prompt`` is the prompt that a picture was made from.
-
-    Explicit prompts ("a photo of a woman working as a carpenter") are drawn for every occupation
-    that is not held out. A picture is kept if the classifier sees the gender and, where it knows
-    subjects, the occupation that were asked for; then as many women as men of each occupation.
-
-    Raises
-    ------
-    DataError
-        If no occupation has a picture of each gender that is as asked for.
+    Images are made from explicit prompts (``source_prompt``, "a photo of a woman working as a
+    carpenter") for every occupation that is not held out. An image is kept if the classifier sees
+    the gender and, where it knows subjects, the occupation that were asked for; then as many women
+    as men of each occupation. That none is left is a `DataError`.
     """
-    made_from = examples_made_from(run)
-    folder = run.folder / FOLDER
+    made_from, folder = examples_made_from(run), run.folder / FOLDER
     if stale_files(run, made_from, MARK) is None:
         shutil.rmtree(run.folder / _CANDIDATES, ignore_errors=True)
         return folder
     (run.folder / MARK).unlink(missing_ok=True)
-    lexicon = training_lexicon(run)
+    lexicon, seed = training_lexicon(run), run.config.train.seed
     n_occupations = sum(not job.held_out for job in lexicon.occupations)
     n_wanted = max(1, run.config.train.n_examples // (2 * max(1, n_occupations)))
-    plan = GenerationPlan.examples(
-        lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=run.config.train.seed
-    )
-    candidates = draw_pictures(
+    candidates = make_images(
         run,
         pipeline,
-        plan,
+        GenerationPlan.examples(lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=seed),
         run.folder / _CANDIDATES,
-        config=_how_drawn(run),
+        config=_generation(run),
         reuse=folder if (folder / METADATA).exists() else None,
-        label="training pictures",
+        label="training images",
     )
-    kept = _as_asked(run, candidates).groupby(["subject", "value"], sort=False).head(n_wanted)
-    n_each = kept.groupby("subject")["value"].agg(lambda values: values.value_counts().min())
-    has_both = kept.groupby("subject")["value"].nunique() == 2
-    n_each = n_each.where(has_both, 0)
-    rank = kept.groupby(["subject", "value"]).cumcount()
-    kept = kept[rank < kept["subject"].map(n_each)]
+    kept = _as_asked(run, candidates)
+    if not kept.empty:
+        kept = _balanced(kept, n_wanted)
     if kept.empty:
         raise DataError(
-            f"of {len(candidates)} training pictures none shows each gender in an occupation as "
-            "its prompt asks; use the objective latent, which needs no pictures, or another model"
+            f"of {len(candidates)} training images none shows each gender in an occupation as "
+            "its prompt asks; use the objective latent, which needs no images, or another model"
         )
     shutil.rmtree(folder, ignore_errors=True)
     for name in kept["file_name"]:
@@ -101,14 +88,14 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     prompts = [fill(neutral, subject=subject) for subject in kept["subject"]]
     columns = ["file_name", "prompt", "source_prompt", "subject", "value", "seed", "key"]
     write_metadata(folder, kept.assign(prompt=prompts, source_prompt=kept["prompt"])[columns])
-    provenance = run.provenance("examples", made_from, seed=run.config.train.seed)
+    provenance = run.provenance("examples", made_from, seed=seed)
     write_json(run.folder / MARK, {"n_made": len(candidates), "n_kept": len(kept)}, provenance)
     shutil.rmtree(run.folder / _CANDIDATES)
     return folder
 
 
 def n_examples(run: Run) -> int:
-    """How many pictures the training saw; 0 without the diffusion objective."""
+    """Count the images that the training saw; 0 if its objective needs none."""
     if not run.config.train.needs_pictures or not (run.folder / MARK).exists():
         return 0
     return int(read_json(run.folder / MARK, kind="examples")[0]["n_kept"])
@@ -117,8 +104,8 @@ def n_examples(run: Run) -> int:
 def training_lexicon(run: Run) -> Lexicon:
     """The words of a run in which every occupation that the training may not see is held out.
 
-    Those are the held-out ones and, where only some of the others are asked for, the rest of them:
-    what is left is spread evenly over the order of labour shares.
+    Where only some occupations are asked for, they are spread evenly over the order of labour
+    shares.
     """
     n_wanted, lexicon = run.config.train.n_occupations, run.lexicon
     seen = sorted(
@@ -127,14 +114,13 @@ def training_lexicon(run: Run) -> Lexicon:
     if not 0 < n_wanted < len(seen):
         return lexicon
     places = np.linspace(0, len(seen) - 1, n_wanted).round().astype(int)
-    by_share = sorted(seen, key=attrgetter("share_women"))
-    chosen = {by_share[place].name for place in places}
+    chosen = {seen[place].name for place in places}
     jobs = (replace(job, held_out=job.name not in chosen) for job in lexicon.occupations)
     return replace(lexicon, occupations=tuple(jobs))
 
 
-def _how_drawn(run: Run) -> Any:
-    """How training pictures are made: as all others, but for a guidance of their own."""
+def _generation(run: Run) -> Any:
+    """How training images are made: as all others, but for a guidance of their own."""
     guidance = run.config.train.guidance_scale or run.config.generate.guidance_scale
     return replace(run.config.generate, guidance_scale=guidance)
 
@@ -143,10 +129,20 @@ def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
     config = run.config.evaluate
     labels = evaluators.load_whole_classifier(run).label(
         [run.folder / _CANDIDATES / name for name in candidates["file_name"]],
-        progress=run.progress_on("looking at training pictures"),
+        progress=run.progress_on("looking at training images"),
     )
     asked = candidates["kind"].map({"female": config.female, "male": config.male})
     is_kept = labels[config.attribute].to_numpy() == asked.to_numpy()
     if evaluators.SUBJECT in labels:
         is_kept &= labels[evaluators.SUBJECT].to_numpy() == candidates["subject"].to_numpy()
     return candidates.assign(value=asked)[is_kept]
+
+
+def _balanced(images: pd.DataFrame, n_wanted: int) -> pd.DataFrame:
+    """Keep the first images of each subject, as many of each value, at most ``n_wanted``."""
+    cells = images.groupby(["subject", "value"])
+    n_each = cells.size().unstack(fill_value=0).min(axis=1).clip(upper=n_wanted)
+    if images["value"].nunique() < 2:
+        n_each[:] = 0
+    rank = cells.cumcount()
+    return images[rank < images["subject"].map(n_each)]

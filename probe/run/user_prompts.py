@@ -1,14 +1,13 @@
-"""Prompts of the user's own: kept in the run, embedded beside the others, placed on the axis."""
+"""Prompts of the user: kept in the run, embedded beside the others, placed on the axis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from probe.arrays import Double, Float32
 from probe.io.artifacts import Provenance, hash_parts, read_table, write_table
 from probe.run.files import DIRECTION
 from probe.run.folder import Run, stale_files
@@ -23,14 +22,14 @@ FILES = ("embeddings/user_prompts/prompts.parquet", "embeddings/user_prompts/sta
 PLACES = "latent/user_prompts.parquet"
 """Each prompt with its attributes, its ``bias_score`` and its ``projection``, as on the map."""
 
-Place = Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+Place = Callable[[Float32], tuple[Double, Double]]
 """From vectors (n_prompts, n_features) to bias score and projection, each (n_prompts,)."""
 
 _BLOCK = 10_000
 
 
 def keep_prompts(folder: Path, prompts: PromptFile) -> None:
-    """Write the prompts of a file into a run folder; the same prompts give the same bytes."""
+    """Write the prompts of a file into a run folder."""
     given = prompts.prompt_set()
     made = Provenance(kind="given", model="", revision="", seed=None, made_from=given.hash)
     write_table(folder / PROMPTS, given.table, made)
@@ -43,24 +42,18 @@ def user_prompts(run: Run) -> PromptSet | None:
     return PromptSet(read_table(run.path(run.config.embed.prompts), kind="given")[0])
 
 
-def stale_user_prompts(run: Run) -> str | None:
-    """Say why the embeddings of the user's prompts are not up to date; None if they are."""
-    own = user_prompts(run)
-    return None if own is None else stale_files(run, own.hash, *FILES)
-
-
-def place_own(run: Run, place: Place) -> None:
-    """Write the projections of the user's prompts; the direction must have been written."""
+def place_user_prompts(run: Run, place: Place) -> None:
+    """Write the projections of the user's prompts, after the direction."""
     from probe.text.embeddings import EmbeddingStore
 
-    if (own := user_prompts(run)) is None:
+    if (prompts := user_prompts(run)) is None:
         return
     vectors = EmbeddingStore.open(run.folder / USER_PROMPTS).vectors()
     starts = range(0, len(vectors), _BLOCK)
     blocks = [place(vectors[start : start + _BLOCK]) for start in starts]
     bias_score, projection = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     known = ["group", "subject", "template", "pair", "split", "share_women"]
-    table = own.table.drop(columns=known).assign(bias_score=bias_score, projection=projection)
+    table = prompts.table.drop(columns=known).assign(bias_score=bias_score, projection=projection)
     write_table(run.folder / PLACES, table, run.provenance("places", _made_from(run)))
 
 

@@ -543,8 +543,11 @@ def test_an_untouched_prompt_stays_where_it_is(finished_run):
     assert found.route == "explicit"
     assert found.expert == "base"
     assert found.shift == pytest.approx(0.0, abs=1e-6)
-    assert [name for name, _ in found.nearest_before] == [name for name, _ in found.nearest_after]
-    assert "a photo of a woman working as a nurse" not in [name for name, _ in found.nearest_before]
+    before, after = (
+        [of["prompt"] for of in near] for near in (found.nearest_before, found.nearest_after)
+    )
+    assert before == after
+    assert "a photo of a woman working as a nurse" not in before
     assert sum(found.probabilities.values()) == pytest.approx(1.0)
 
 
@@ -562,10 +565,10 @@ def test_a_skewed_prompt_is_moved_by_an_expert(finished_run):
 def test_info_lists_every_file_and_stage(finished_run):
     found = Experiment.open(finished_run).info()
     assert found.stages == dict.fromkeys(ROAD[:5])
-    assert {entry.path for entry in found.files} >= {
+    assert {entry["path"] for entry in found.files} >= {
         "embeddings/states.safetensors", "latent/fit.json", "evaluation/quality.json",
     }  # fmt: skip
-    assert {entry.revision for entry in found.files} == {found.revision}
+    assert {entry["revision"] for entry in found.files} == {found.revision}
 
 
 def test_info_says_what_waits_for_what(run):

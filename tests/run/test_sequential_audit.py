@@ -56,13 +56,13 @@ def test_an_audit_of_more_pictures_continues_with_those_of_an_earlier_one(run, m
     experiment = Experiment.open(run)
     first = experiment.audit_until_settled(0.49, 0.51, n_max=8, side="base")
     reused = []
-    draw = sequential_audit.draw_pictures
+    make = sequential_audit.make_images
 
     def spy(*arguments, **options):
         reused.append([folder.name for folder in options["reuse"]])
-        return draw(*arguments, **options)
+        return make(*arguments, **options)
 
-    monkeypatch.setattr(sequential_audit, "draw_pictures", spy)
+    monkeypatch.setattr(sequential_audit, "make_images", spy)
     one = Run(run, experiment.config)
     whole = audit_until_settled(one, band=Band(0.49, 0.51), side="base", n_max=16, n_batch=16)
     assert reused == [["base", "00000-8"]]
@@ -74,7 +74,7 @@ def test_an_audit_of_more_pictures_continues_with_those_of_an_earlier_one(run, m
 @pytest.mark.parametrize("routing", ["stratified", "minimal"])
 def test_pictures_that_depend_on_one_another_are_refused(run, routing):
     config = Experiment.open(run).config.with_settings("generate", {"routing": routing})
-    with pytest.raises(ValueError, match="needs independent pictures"):
+    with pytest.raises(ValueError, match="needs independent images"):
         audit_until_settled(Run(run, config), band=Band(0.4, 0.6))
     assert not (run / "audit").exists()
 

@@ -18,7 +18,7 @@ from probe.io.artifacts import hash_parts
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run, lexicon_line
-from probe.run.image_batches import draw_pictures
+from probe.run.images import make_images
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
@@ -108,7 +108,7 @@ class Bench:
         label: str = "",
     ) -> pd.DataFrame:
         """Generate the images of a plan that are not there, with the settings of the run."""
-        return draw_pictures(
+        return make_images(
             self.run,
             self.pipeline,
             plan,

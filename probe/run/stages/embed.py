@@ -61,14 +61,17 @@ class Embed(Stage):
             _ = run.lexicon, user_prompts(run)
 
     def stale(self, run: Run) -> str | None:
-        """Look at both files, whether they belong together, and at the user's own prompts."""
+        """Look at both files, whether they belong together, and at the user's prompts."""
         from probe.run.imported_vectors import stale_import
-        from probe.run.user_prompts import stale_user_prompts
+        from probe.run.user_prompts import FILES, user_prompts
         from probe.text.embeddings import EmbeddingStore
 
         if run.config.is_imported:
             return stale_import(run)
-        if why := stale_files(run, run.prompts.hash, *EMBEDDED) or stale_user_prompts(run):
+        if why := stale_files(run, run.prompts.hash, *EMBEDDED):
+            return why
+        own = user_prompts(run)
+        if own is not None and (why := stale_files(run, own.hash, *FILES)):
             return why
         try:
             EmbeddingStore.open(run.folder / EMBEDDINGS)
@@ -84,13 +87,14 @@ class Embed(Stage):
 
         if run.config.is_imported:
             refuse_import(run)
-        store = EmbeddingStore(run.folder / EMBEDDINGS)
-        encoder = run.load_encoder()
-        store.update(encoder, run.prompts, progress=run.progress_on("prompts"))
-        if (own := user_prompts(run)) is not None:
-            EmbeddingStore(run.folder / USER_PROMPTS).update(
-                encoder, own, progress=run.progress_on("prompts of your own")
-            )
+        encoder, own = run.load_encoder(), user_prompts(run)
+        for folder, prompts, label in (
+            (EMBEDDINGS, run.prompts, "prompts"),
+            (USER_PROMPTS, own, "prompts of your own"),
+        ):
+            if prompts is not None:
+                store = EmbeddingStore(run.folder / folder)
+                store.update(encoder, prompts, progress=run.progress_on(label))
 
     def result(self, run: Run) -> Result:
         """Count what the store holds."""
@@ -100,11 +104,11 @@ class Embed(Stage):
 
         if run.config.is_imported:
             return count_import(run)
-        store = EmbeddingStore.open(run.folder / EMBEDDINGS)
+        store, own = EmbeddingStore.open(run.folder / EMBEDDINGS), user_prompts(run)
         return EmbedResult(
             n_prompts=len(store.prompt_set),
             n_occupations=len(run.lexicon.occupations),
             n_objects=len(run.lexicon.objects),
             n_features=store.vectors().shape[1],
-            n_user_prompts=len(own) if (own := user_prompts(run)) is not None else 0,
+            n_user_prompts=0 if own is None else len(own),
         )

@@ -15,7 +15,7 @@ from probe.stats.resampling import Resampled, Resampling
 if TYPE_CHECKING:
     import pandas as pd
 
-    from probe.arrays import Float32, Indices
+    from probe.arrays import Double, Float32, Indices
     from probe.latent.directions import BiasDirection
     from probe.latent.erasure import CalibratedProjection
 
@@ -87,62 +87,54 @@ class Fit(Stage):
         from probe.io.artifacts import write_json, write_table, write_tensors
         from probe.latent.directions.estimators import ESTIMATORS
         from probe.latent.erasure import CalibratedProjection, bias_score
-        from probe.run.user_prompts import place_own
+        from probe.run.user_prompts import place_user_prompts
         from probe.stats.correlation import share_correlation
         from probe.stats.mean import mean_interval
 
         config, made_from = run.config.fit, direction_made_from(run)
         z, table = vectors(run), run.prompts.table
-        male, female = training_pairs(run)
-        pairs = z[male], z[female]
+        male, female = (z[rows] for rows in training_pairs(run))
         direction = (
             ESTIMATORS[config.estimator]()
-            .fit(*pairs)
+            .fit(male, female)
             .result(concept=CONCEPT, encoder=f"{run.config.model}@{run.revision}")
         )
-        projection = CalibratedProjection(strength=config.strength).fit(*pairs)
+        projection = CalibratedProjection(strength=config.strength).fit(male, female)
         # One midpoint for all: a midpoint per occupation would carry the bias itself.
-        midpoint = (
-            bias_score(pairs[0], direction, projection).mean()
-            + bias_score(pairs[1], direction, projection).mean()
-        ) / 2
-        table = table.assign(
-            bias_score=bias_score(z, direction, projection) - midpoint,
-            projection=direction.project(z),
-        )
+        means = [bias_score(side, direction, projection).mean() for side in (male, female)]
+        midpoint = sum(means) / 2
+
+        def place(rows: Float32) -> tuple[Double, Double]:
+            score = bias_score(rows, direction, projection) - midpoint
+            return score, direction.project(rows)
+
+        scores, projections = place(z)
+        table = table.assign(bias_score=scores, projection=projections)
         neutral = table[table["group"] == "neutral"]
-        subjects = (
-            neutral.groupby(["subject", "split"], sort=False, as_index=False)[
-                ["share_women", "bias_score"]
-            ]
-            .mean()
-            .assign(group="neutral")
-        )
+        of_subject = neutral.groupby(["subject", "split"], sort=False, as_index=False)
+        subjects = of_subject[["share_women", "bias_score"]].mean().assign(group="neutral")
         correlation = share_correlation(
             subjects["bias_score"].to_numpy(), subjects["share_women"].to_numpy()
         )
-        sides = run.prompts.pairs()
-        apart, jobs = (table[name].to_numpy() for name in ("projection", "subject"))
-        distance = mean_interval(
-            apart[sides[0]] - apart[sides[1]],
-            clusters=jobs[sides[0]] if len(set(jobs[sides[0]])) > 1 else None,
+        pairs, jobs = run.prompts.pairs(), table["subject"].to_numpy()
+        gap = mean_interval(
+            projections[pairs[0]] - projections[pairs[1]],
+            clusters=jobs[pairs[0]] if len(set(jobs[pairs[0]])) > 1 else None,
             resampling=config.resampling,
             unit="occupations",
         )
-        seed = config.seed
-        places, faithfulness = _map(z, table, seed)
+        places, faithfulness = _map(z, table, config.seed)
         figures = {
             "share_correlation": asdict(correlation),
-            "gap": asdict(distance),
-            "n_pairs": len(pairs[0]),
+            "gap": asdict(gap),
+            "n_pairs": len(male),
             "maps": faithfulness,
         }
         if stale_map(run, completed=None):  # else `train` has completed it, and it stays
-            write_table(
-                run.folder / MAP, places, run.provenance("map", _map_made_from(run), seed=seed)
-            )
+            made = run.provenance("map", _map_made_from(run), seed=config.seed)
+            write_table(run.folder / MAP, places, made)
         write_table(run.folder / SUBJECTS, subjects, run.provenance("subjects", made_from))
-        made = run.provenance("fit", self.made_from(run), seed=seed)
+        made = run.provenance("fit", self.made_from(run), seed=config.seed)
         write_json(run.folder / FIT, figures, made)
         arrays = {
             "vector": direction.vector,
@@ -151,9 +143,7 @@ class Fit(Stage):
             "midpoint": np.array([midpoint]),
         }
         write_tensors(run.folder / DIRECTION, arrays, run.provenance("direction", made_from))
-        place_own(
-            run, lambda z: (bias_score(z, direction, projection) - midpoint, direction.project(z))
-        )
+        place_user_prompts(run, place)
 
     def result(self, run: Run) -> FitResult:
         """Read the figures."""
@@ -167,11 +157,7 @@ class Fit(Stage):
 
 
 def direction_made_from(run: Run) -> str:
-    """Hash what the direction and the subjects' bias scores depend on.
-
-    Resamples and the seed are not part of it, so that another number of resamples does not make
-    stale what is computed from the direction.
-    """
+    """Hash what the direction and the subjects' bias scores depend on: no resamples, no seed."""
     settings = settings_line(run.config.fit, without=("n_bootstrap", "seed"))
     return hash_parts("direction", settings, run.hashes(*EMBEDDED))
 
@@ -220,11 +206,8 @@ def complete_map(run: Run, corrected: Float32, *, made_from: str) -> None:
     places = plane.place(corrected)
     table = table.assign(corrected_x=places[:, 0], corrected_y=places[:, 1])
     fitted = provenance.made_from.partition("+")[0]
-    write_table(
-        run.folder / MAP,
-        table,
-        run.provenance("map", f"{fitted}+{made_from}", seed=run.config.fit.seed),
-    )
+    made = run.provenance("map", f"{fitted}+{made_from}", seed=run.config.fit.seed)
+    write_table(run.folder / MAP, table, made)
 
 
 def stale_map(run: Run, *, completed: str | None) -> str | None:
@@ -243,7 +226,7 @@ def stale_map(run: Run, *, completed: str | None) -> str | None:
 def _map(
     z: Float32, table: pd.DataFrame, seed: int
 ) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
-    """Place the prompts on two maps, and measure how far each can be trusted."""
+    """Place the prompts on two maps, and measure how faithful each is."""
     import numpy as np
 
     from probe.latent.maps import map_faithfulness, neighbor_map, principal_plane
@@ -258,7 +241,7 @@ def _map(
         corrected_x=np.nan,
         corrected_y=np.nan,
     )
+    resampling = Resampling(seed=seed)
     return placed, {
-        m: asdict(map_faithfulness(z, xy, resampling=Resampling(seed=seed)))
-        for m, xy in maps.items()
+        m: asdict(map_faithfulness(z, xy, resampling=resampling)) for m, xy in maps.items()
     }

@@ -1,4 +1,4 @@
-"""Stage 4: pictures by the plain and by the corrected model, from the same noise."""
+"""Stage 4: images by the base and by the corrected model, from the same noise."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GenerateConfig(Settings):
-    """Which pictures are made, and how."""
+    """Which images are made, and how."""
 
     n_images: int = setting(
         50,
-        "Pictures of each occupation; a quarter as many where the prompt says the gender.",
+        "Images of each occupation; a quarter as many where the prompt says the gender.",
         minimum=1,
     )
     guidance_scale: float = setting(7.5, "Weight of the prompt; 1 is no guidance.", minimum=0)
-    n_steps: int = setting(50, "Denoising steps of a picture.", minimum=1)
+    n_steps: int = setting(50, "Denoising steps of an image.", minimum=1)
     batch_size: int = setting(
-        0, "Pictures denoised together; 0 lets the model's size decide.", minimum=0
+        0, "Images denoised together; 0 lets the model's size decide.", minimum=0
     )
     routing: str = setting(
         "top1",
-        "Routing of pictures to experts: top1 (each prompt's expert), stratified (the expert its "
+        "Routing of images to experts: top1 (each prompt's expert), stratified (the expert its "
         "seed draws), minimal (likewise, only as many as the base model is short of) or calibrated "
         "(each prompt's expert, as strong as the denoiser says is needed).",
         choices=ROUTERS,
@@ -60,27 +60,27 @@ class GenerateConfig(Settings):
 
 @dataclass(frozen=True)
 class GenerateResult(Record):
-    """How many pictures there are, and how many the correction leaves as they were."""
+    """How many images there are, and how many the correction leaves as they were."""
 
     n_images: int
-    """Pictures of each side."""
+    """Images of each side."""
     n_unchanged: int
-    """Pictures that both sides share, bit for bit."""
+    """Images that both sides share, bit for bit."""
 
     def summary(self) -> str:
         """One line."""
         return (
-            f"{self.n_images} pictures of each model; the correction leaves {self.n_unchanged} as "
+            f"{self.n_images} images of each model; the correction leaves {self.n_unchanged} as "
             "they were"
         )
 
 
 @register
 class Generate(Stage):
-    """Make every picture of the plan twice, from the same noise."""
+    """Make every image of the plan twice, from the same noise."""
 
     name = "generate"
-    about = "Make pictures with the base and the corrected model, from equal noise."
+    about = "Make images with the base and the corrected model, from equal noise."
     requires = ("train",)
     settings = GenerateConfig
 
@@ -89,7 +89,7 @@ class Generate(Stage):
         target_of(run)
 
     def stale(self, run: Run) -> str | None:
-        """Look at the mark of each side, and whether each of its pictures is there."""
+        """Look at the mark of each side, and whether each of its images is there."""
         from probe.images.plan import METADATA, read_metadata
 
         made_from = self.made_from(run)
@@ -105,11 +105,11 @@ class Generate(Stage):
         return None
 
     def make(self, run: Run) -> None:
-        """Write the pictures of both sides; what is there already is not made again."""
+        """Write the images of both sides; what is there already is not made again."""
         from probe.images.plan import GenerationPlan
         from probe.io.artifacts import write_json
         from probe.moesd.model import MoESD
-        from probe.run.image_batches import draw_pictures
+        from probe.run.images import make_images
 
         config, made_from = run.config.generate, self.made_from(run)
         pipeline = run.load_pipeline()
@@ -118,17 +118,16 @@ class Generate(Stage):
         plan = GenerationPlan.build(run.lexicon, n_images=config.n_images, seed=config.seed)
         known: dict[str, torch.Tensor] = {}
         for side in SIDES:
-            folder = run.folder / "images" / side
             (run.folder / _mark(side)).unlink(missing_ok=True)
-            table = draw_pictures(
+            table = make_images(
                 run,
                 pipeline,
                 plan,
-                folder,
+                run.folder / "images" / side,
                 intervention=corrected if side == "moesd" else None,
                 reuse=run.folder / "images" / "base" if side == "moesd" else None,
                 known=known,
-                label=f"{side} pictures",
+                label=f"{side} images",
             )
             provenance = run.provenance("images", made_from, seed=config.seed)
             write_json(run.folder / _mark(side), {"n_images": len(table)}, provenance)

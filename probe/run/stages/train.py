@@ -34,13 +34,13 @@ class TrainResult(Record):
     bias_score_left: dict[str, float]
     """By split: RMS bias score of neutral person prompts after, over before; 0 is none."""
     n_examples: int
-    """Pictures the training saw."""
+    """Images the training saw."""
     abstained: dict[str, float]
     """By split: share of prompts for which the trained gate was not sure enough to open."""
 
     def summary(self) -> str:
         """One line a split."""
-        lines = [f"trained on {self.n_examples} pictures; chance is {_CHANCE:.0%} for the gate"]
+        lines = [f"trained on {self.n_examples} images; chance is {_CHANCE:.0%} for the gate"]
         for split, left in self.bias_score_left.items():
             lines.append(
                 f"{split.replace('_', ' ')} occupations: gate right in "
@@ -110,38 +110,9 @@ class Train(Stage):
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        # What the pictures were made with is in the hash of the pictures.
+        # What the images were made with is in the hash of the images.
         settings = settings_line(run.config.train, without=("guidance_scale",))
-        return hash_parts("train", settings, *_inputs(run), *_taught())
-
-
-def _taught() -> list[str]:
-    """Hashes of the files of the package that a gate learns from."""
-    from probe.text.captions.vocabulary import FILES
-    from probe.text.challenge_prompts import LESSONS
-
-    return [hash_file(path) for path in (LESSONS, *FILES)]
-
-
-def _inputs(run: Run) -> tuple[str, str]:
-    from probe.run.training_examples import examples_made_from
-
-    has_pictures = run.config.train.needs_pictures
-    return (
-        run.hashes(*EMBEDDED, DIRECTION),
-        examples_made_from(run) if has_pictures else "",
-    )
-
-
-def _checkpoint(run: Run) -> Any:
-    from probe.moesd.checkpoint import KIND, Checkpoint
-
-    config = run.config.train
-    return Checkpoint(
-        run.folder / CHECKPOINT,
-        run.provenance(KIND, hash_parts(*_inputs(run)), seed=config.seed),
-        settings=asdict(config),
-    )
+        return hash_parts("train", settings, *_inputs(run), *_lessons())
 
 
 def train_correction(
@@ -152,18 +123,10 @@ def train_correction(
     gate: Gate | None = None,
     is_resumable: bool = False,
 ) -> MoESD:
-    """Train what the settings of a run ask for, and write nothing but the training pictures.
+    """Train what the settings of a run ask for, and write nothing but the training images.
 
-    Parameters
-    ----------
-    run : Run
-        Its direction must have been fitted.
-    encoder, pipeline : optional
-        The run's models, if they are open already.
-    gate : optional
-        A gate of the same settings, if it has been fitted already.
-    is_resumable : bool
-        Whether the state of the training is kept in the run, to go on from if it is stopped.
+    Models that are open and a gate that is fitted already can be given. A resumable training keeps
+    its state in the run.
     """
     from probe.moesd.training import train_moesd
     from probe.run.routing import counterfactuals_of
@@ -192,6 +155,29 @@ def train_correction(
         checkpoint=_checkpoint(run) if is_resumable else None,
         progress=run.progress_on("training"),
     )
+
+
+def _lessons() -> list[str]:
+    """Hashes of the files of the package that a gate learns from."""
+    from probe.text.captions.vocabulary import FILES
+    from probe.text.challenge_prompts import LESSONS
+
+    return [hash_file(path) for path in (LESSONS, *FILES)]
+
+
+def _inputs(run: Run) -> tuple[str, str]:
+    from probe.run.training_examples import examples_made_from
+
+    examples = examples_made_from(run) if run.config.train.needs_pictures else ""
+    return run.hashes(*EMBEDDED, DIRECTION), examples
+
+
+def _checkpoint(run: Run) -> Any:
+    from probe.moesd.checkpoint import KIND, Checkpoint
+
+    config = run.config.train
+    made = run.provenance(KIND, hash_parts(*_inputs(run)), seed=config.seed)
+    return Checkpoint(run.folder / CHECKPOINT, made, settings=asdict(config))
 
 
 def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:

@@ -1,8 +1,8 @@
-"""The last two stages: figures and the page. How they are drawn is given: `figures` knows it."""
+"""The last two stages: figures and the page, by functions of `figures` that the caller gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +38,11 @@ class VisualizeResult(Record):
     files: list[str]
     """Relative to the run folder."""
 
+    @classmethod
+    def of(cls, folder: Path, files: Iterable[Path]) -> VisualizeResult:
+        """Name the files of a run folder."""
+        return cls(sorted(path.relative_to(folder).as_posix() for path in files))
+
     def summary(self) -> str:
         """One line."""
         names = sorted({Path(name).stem for name in self.files})
@@ -66,10 +71,8 @@ class Visualize(Stage):
         """Draw, then mark."""
         (run.folder / MARK).unlink(missing_ok=True)
         files = self._draw(run.folder, progress=run.progress_on("figures"))
-        names = sorted(path.relative_to(run.folder).as_posix() for path in files)
-        write_json(
-            run.folder / MARK, {"files": names}, run.provenance("figures", self.made_from(run))
-        )
+        made = run.provenance("figures", self.made_from(run))
+        write_json(run.folder / MARK, {"files": VisualizeResult.of(run.folder, files).files}, made)
 
     def result(self, run: Run) -> VisualizeResult:
         """Read the mark."""
@@ -79,10 +82,8 @@ class Visualize(Stage):
         """Hash of the settings and inputs."""
         asked = (*(study.file for study in STUDIES.values()), COMPARISON)
         done = [name for name in asked if (run.folder / name).exists()]
-        shown = run.hashes(
-            MAP, SUBJECTS, FIT, GATE, *correction_files(run.config), *EVALUATION, *done
-        )
-        return hash_parts("figures", shown)
+        always = (MAP, SUBJECTS, FIT, GATE, *correction_files(run.config), *EVALUATION)
+        return hash_parts("figures", run.hashes(*always, *done))
 
 
 @dataclass(frozen=True)

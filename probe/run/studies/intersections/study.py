@@ -45,7 +45,7 @@ class Intersections(Study):
 
         from probe.audit.missing_label_bounds import is_seen, seen_on_both
         from probe.io.artifacts import read_table
-        from probe.run.image_pairs import draw_both
+        from probe.run.images import make_both_sides
         from probe.run.studies.intersections import tables as of
 
         attributes = _attributes(run)
@@ -66,7 +66,7 @@ class Intersections(Study):
         }
         asked = of.largest(attributes)
         if (plan := of.plan_asked(run, asked)) is not None:
-            images = draw_both(run, plan, FOLDER, label="intersections")
+            images = make_both_sides(run, plan, FOLDER, label="intersections")
             seen = images[is_seen(images, *asked)]
             tables["asked"], figures["asked"] = of.measure_asked(seen, asked)
         lines = list(_lines(figures, run.config.evaluate.attribute))

@@ -73,7 +73,7 @@ class Levels(Study):
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return what is seen in each pair of pictures, and the figures of each level."""
         from probe.io.artifacts import read_table
-        from probe.run.image_pairs import draw_both
+        from probe.run.images import make_both_sides
         from probe.run.studies.levels.tables import measure_levels, pair_pictures, plan_levels
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
@@ -84,7 +84,7 @@ class Levels(Study):
             n_images=settings.n_level_images,
             seed=run.config.generate.seed,
         )
-        images = draw_both(run, plan, FOLDER, label="levels")
+        images = make_both_sides(run, plan, FOLDER, label="levels")
         pairs = pair_pictures(images, asked.attribute)
         pairs["is_open"] = _opened(run, pairs["prompt"])
         shares, _ = read_table(run.folder / SHARES, kind="shares")
