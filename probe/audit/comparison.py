@@ -59,30 +59,10 @@ def compare_sources(
 ) -> dict[str, Any]:
     """Compare two sources over the subjects that both have.
 
-    Parameters
-    ----------
-    first, second : CountTable or LabelTable
-        Where both have seeds, images of equal seed are compared with each other.
-    attribute : str
-        Attribute to compare, if the sources are labels.
-    target : str
-        As `probe.audit.readers.shares.parse_target` reads it.
-    value : str, optional
-        The value whose share is tested subject by subject; the first one if not given.
-    margin : float
-        Largest difference that does not matter.
-    resampling : Resampling
-
-    Returns
-    -------
-    dict
-        ``difference`` by measure, second minus first; ``subjects`` with p-values as they are and
-        by Holm; ``missing``, the subjects of one source only.
-
-    Raises
-    ------
-    DataError
-        If the sources have no subject in common, or different values.
+    ``difference`` holds every measure, second minus first; ``subjects`` a test of each subject's
+    share of a value (the first one if not given), with its p-value as it is and by Holm;
+    ``missing`` the subjects of one source only. Where both are labels with seeds, images of equal
+    seed are compared with each other.
     """
     from probe.stats.multiplicity import holm
 

@@ -31,12 +31,6 @@ def share_over(
     The gate acts on prompts, so the images of one subject stand or fall together: none of 500
     images of 10 objects says as much of other objects as none of 10. Images of a single subject
     count as one observation; without an image the share is 0, from 0 to 1.
-
-    Returns
-    -------
-    dict
-        ``value, low, high``; ``unit`` and ``n``, their number, over which the interval is; and
-        ``n_images``.
     """
     hits = np.asarray(is_hit, dtype=bool)
     codes, names = pd.factorize(np.asarray(subjects, dtype=object))

@@ -94,36 +94,10 @@ def label_folder(
 ) -> LabelTable:
     """Label the images of a folder by a classifier, or by a CLIP that tells values apart.
 
-    Parameters
-    ----------
-    folder : Path
-        As `probe.audit.readers.image_folders.find_images` reads it.
-    classifier, clip : str, optional
-        Folder, hub id or ``"tinytown"``; exactly one of them.
-    attribute : str, optional
-        Name of the attribute that a CLIP labels; ``"value"`` if not given.
-    values : sequence of str, optional
-        What a CLIP tells apart, e.g. ``["woman", "man"]``; a classifier knows its own.
-    min_confidence : float
-        Probability of the most probable value, below which an image counts as ambiguous.
-    faces : str, optional
-        Detector of the faces that are labelled, as for
-        `probe.images.faces.detectors.open_detector`; whole images are labelled if not given.
-    face_margin : float, optional
-        Around a face, as a share of its size; 0.25 if not given.
-    device : str
-        Where the weights live.
-    progress : callable, optional
-        Called with (what is being done, how much is done, how much there is).
-
-    Raises
-    ------
-    ValueError
-        If it is not clear what labels the images.
-    DataError
-        If the folder holds no images, or none can be opened.
-    ModelError
-        If a model cannot be opened.
+    Exactly one of ``classifier`` and ``clip`` is a folder, a hub id or ``"tinytown"``; a CLIP needs
+    ``values``, e.g. ``["woman", "man"]``. With the name of a detector of
+    `probe.images.faces.detectors.open_detector`, ``faces`` are labelled in place of whole images.
+    See `label_images` for the rest.
     """
     from probe.images.faces.detectors import open_detector
 

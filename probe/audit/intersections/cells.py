@@ -77,26 +77,9 @@ class Shift:
 def count_cells(
     labels: Mapping[str, Iterable[str]], attributes: Mapping[str, Sequence[str]], strata: Codes
 ) -> tuple[Codes, Counts]:
-    """Number the labels of several attributes and count them by stratum.
+    """Number the labels of several attributes, one an image, and count them by stratum.
 
-    Parameters
-    ----------
-    labels : mapping of str to iterable of str
-        A label of each image, by attribute; a table of labels is one.
-    attributes : mapping of str to sequence of str
-        The attributes and their values.
-    strata : ndarray of int, shape (n_images,)
-        Stratum of each image, numbered from 0.
-
-    Returns
-    -------
-    codes : ndarray of int, shape (n_images, K)
-    counts : ndarray of int, shape (n_strata, *sizes)
-
-    Raises
-    ------
-    DataError
-        If a label is not among its attribute's values.
+    The codes have the shape (n_images, K), the counts (n_strata, *sizes).
     """
     columns = []
     for name, values in attributes.items():
@@ -143,19 +126,7 @@ def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -
     that are fair one by one may leave a combination out, and C is by how much. Subjects are
     pooled. C is nearly a squared length, that of the dependence of the attributes, and the
     interval of ``hidden`` is a ball around its root, see `_hidden_limits`; of a single subject it
-    has no width.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, *sizes)
-        As from `count_cells`.
-    attributes : mapping of str to sequence of str
-        The attributes and their values, in the order of the axes.
-
-    Returns
-    -------
-    Division
-        In nats. 0 means parity; ``hidden`` 0 means that the attributes alone show everything.
+    has no width. In nats: 0 means parity, ``hidden`` 0 that the attributes alone show everything.
 
     References
     ----------
@@ -176,18 +147,8 @@ def cell_shifts(
     """Compare the share of every cell between two models on the same subjects.
 
     ``mean_s(after_s - before_s)`` of a cell's share among the images of subject s, with the
-    interval of `probe.audit.subject_intervals.interval_over_subjects`.
-
-    Parameters
-    ----------
-    before, after : ndarray of int, shape (n_subjects, n_cells)
-        Counts of the first and the second model; row i of both is the same subject.
-    resampling : Resampling
-
-    Returns
-    -------
-    list of Shift
-        One a cell; the p-values are not adjusted. 0 means that the cell keeps its share.
+    interval of `probe.audit.subject_intervals.interval_over_subjects`. The counts have the shape
+    (n_subjects, n_cells); the p-values are not adjusted.
     """
     tables = as_pair(before, after)
     shares = [counts / counts.sum(axis=1, keepdims=True) for counts in tables]

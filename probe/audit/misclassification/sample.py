@@ -43,11 +43,6 @@ def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
     """Read a labelled sample: columns ``true`` and ``seen``, a row an image, or with ``count``.
 
     Rows in which nothing was seen are left out, as they are from the counts.
-
-    Raises
-    ------
-    DataError
-        If a column is missing, a value is unknown, or a true value has no image.
     """
     columns, rows = read_rows(path)
     names = [name.lower() for name in columns]

@@ -41,23 +41,13 @@ class ImageFolder:
 
 
 def find_images(folder: str | Path) -> ImageFolder:
-    """Find the images of a folder.
+    """Find the images of a folder, in the order of its metadata or of the names.
 
     Either it follows the imagefolder convention, with a ``metadata.jsonl`` that gives each
     ``file_name`` its ``subject`` (and, if known, its ``seed``), or it holds a sub-folder for each
     subject, with its name. Of a folder that `probe.images.generation` made, only the images
-    whose prompt says nothing of gender are taken.
-
-    Returns
-    -------
-    ImageFolder
-        At least one image, in the order of the metadata or of the names.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder or no image in it, the metadata cannot be understood, or a
-        file lies outside of the folder, be it by a symbolic link or by its name.
+    whose prompt says nothing of gender are taken. A file outside of the folder is refused, be it
+    by a symbolic link or by its name.
     """
     folder = Path(folder)
     if not folder.is_dir():

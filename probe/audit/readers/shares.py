@@ -24,7 +24,7 @@ Shares = dict[str, dict[str, str]]
 
 
 def parse_target(text: str, *, subjects: Sequence[str], values: Sequence[str]) -> Double | None:
-    """Read a target as the command line takes it.
+    """Read a target as the command line takes it; None for parity.
 
     Parameters
     ----------
@@ -36,12 +36,7 @@ def parse_target(text: str, *, subjects: Sequence[str], values: Sequence[str]) -
 
     Returns
     -------
-    ndarray of shape (n_values,) or (n_subjects, n_values), or None for parity
-
-    Raises
-    ------
-    DataError
-        If the target names an unknown subject or value, lacks one, or holds no shares.
+    ndarray of shape (n_values,) or (n_subjects, n_values), or None
     """
     if text == PARITY:
         return None
@@ -57,21 +52,10 @@ def parse_target(text: str, *, subjects: Sequence[str], values: Sequence[str]) -
 
 
 def read_reference(path: Path, value: str, *, column: str | None = None) -> dict[str, float]:
-    """Read a number by subject, in lower case: the share of a value in counts, or a column.
+    """Read a number by subject, in lower case.
 
-    Parameters
-    ----------
-    path : Path
-        Counts as ``.txt`` in Fair-Diffusion's form, else a table with a column of subjects.
-    value : str
-        The value whose share counts have; of a table, the column if none is named.
-    column : str, optional
-        Column of the table: shares, per cents or any other number by subject.
-
-    Raises
-    ------
-    DataError
-        If there is no such value or column, or a number is none.
+    Counts as ``.txt`` in Fair-Diffusion's form give the share of the value; any other table gives
+    the named column, else the value's, else its only one.
     """
     if path.suffix.lower() == ".txt":
         table = read_counts(path).with_images()
@@ -97,16 +81,8 @@ def read_reference(path: Path, value: str, *, column: str | None = None) -> dict
 def correlate(table: CountTable, value: str, reference: dict[str, float]) -> dict[str, Any]:
     """Correlate the shares of a value with the reference, over the subjects that both have.
 
-    Returns
-    -------
-    dict
-        ``r, p, low, high, n`` as `probe.share_correlation` gives them, the ``value``, and
-        ``missing``: subjects that the reference lacks.
-
-    Raises
-    ------
-    DataError
-        If there is no such value, or fewer than 3 subjects are in both.
+    The result is that of `probe.share_correlation`, with the ``value`` and the ``missing``
+    subjects, which the reference lacks.
     """
     if value not in table.values:
         raise DataError(
