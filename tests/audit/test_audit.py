@@ -47,23 +47,20 @@ def labels(tmp_path):
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    ("name", "mad"), [("generated_1-5", 0.311), ("edited_1-5", 0.105), ("laion", 0.258)]
+    ("name", "mad", "fd"),
+    [("generated_1-5", 0.311, 0.440), ("edited_1-5", 0.105, None), ("laion", 0.258, None)],
 )
-def test_the_mad_of_published_counts(real_data, name, mad):
+def test_the_fairness_of_published_counts(real_data, name, mad, fd):
     path = real_data / "fair_diffusion" / f"results_fairface_{name}.txt"
     found = audited("--counts", path, "--n-bootstrap", 100)
     assert found["n_subjects"] == 153
     assert found["mad"]["value"] == pytest.approx(mad, abs=5e-4)
     assert found["mad"]["low"] < mad < found["mad"]["high"]
-
-
-@pytest.mark.real
-def test_the_fairness_discrepancy_of_stable_diffusion(real_data):
-    path = real_data / "fair_diffusion" / "results_fairface_generated_1-5.txt"
-    found = audited("--counts", path, "--n-bootstrap", 100)
-    assert found["fd"]["value"] == pytest.approx(0.440, abs=5e-4)
-    # 250 pictures of each: chance adds next to nothing
-    assert found["fd"]["corrected"] == pytest.approx(0.440, abs=2e-3)
+    if fd:
+        assert found["fd"]["value"] == pytest.approx(fd, abs=5e-4)
+        # 250 images of each: chance adds next to nothing
+        assert found["fd"]["corrected"] == pytest.approx(fd, abs=2e-3)
+        assert found["mad"]["floor"] == pytest.approx(0.025, abs=1e-3)
 
 
 @pytest.mark.real
@@ -75,15 +72,6 @@ def test_the_correlation_of_stable_diffusion_with_the_labour_market(real_data):
     assert (found["r"], found["n"]) == (pytest.approx(0.889, abs=5e-4), 34)
     assert 0.7 < found["low"] < 0.889 < found["high"] < 1
     assert len(found["missing"]) == 153 - 34
-
-
-@pytest.mark.real
-def test_the_correlation_of_stable_diffusion_with_its_training_data(real_data):
-    folder = real_data / "fair_diffusion"
-    path, laion = (folder / f"results_fairface_{n}.txt" for n in ("generated_1-5", "laion"))
-    found = audited("--counts", path, "--reference", laion, "--value", "man")["correlation"]
-    assert (found["r"], found["n"]) == (pytest.approx(0.904, abs=5e-4), 153)
-    assert 0.8 < found["low"] < 0.904 < found["high"] < 1
 
 
 # What the command says
@@ -102,50 +90,35 @@ def test_one_source_has_its_figures_at_the_top(labels):
     assert bounds["low"] <= found["others"]["skin"]["mad"]["value"] <= bounds["high"]
 
 
-def test_the_table_names_floor_unseen_pictures_and_perception(labels):
-    text = call("--labels", labels, "--attribute", "skin").stdout
-    for words in ("noise floor", "partly corrected", "18 images show no value", "perceived"):
-        assert words in text
-
-
 def test_a_target_moves_what_is_fair(tmp_path):
     path = tmp_path / "counts.csv"
     path.write_text("subject,woman,man\nnurse,30,10\ncook,30,10\n")
-    assert audited("--counts", path)["mad"]["value"] == pytest.approx(0.25)
-    assert audited("--counts", path, "--target", "woman=0.75,man=0.25")["mad"]["value"] == 0.0
     table = tmp_path / "target.csv"
     table.write_text("subject,woman,man\nnurse,0.75,0.25\ncook,0.5,0.5\n")
-    found = audited("--counts", path, "--target", table)
-    assert found["mad"]["value"] == pytest.approx(0.125)
-    table.write_text("subject,woman,man\nnurse,0.75,0.25\ncook,0.5,0.5\npilot,0.5,0.5\n")
-    result = call("--counts", path, "--target", table)
-    assert result.exit_code == 1
-    assert "names the subject 'pilot'" in result.stderr
+    for target, mad in {"parity": 0.25, "woman=0.75,man=0.25": 0.0, table: 0.125}.items():
+        found = audited("--counts", path, "--target", target)
+        assert found["mad"]["value"] == pytest.approx(mad)
 
 
-def test_a_reference_of_other_subjects_names_one_that_it_lacks(labels, tmp_path):
+@pytest.mark.parametrize(
+    ("rows", "value", "message"),
+    [
+        ("Nurse,0.9\npilot,0.1\n", "woman", "1 of 3 subjects"),
+        ("nurse,0.9\ncook,0.4\nmason,0.1\n", "women", "not 'women'; say with --value whose"),
+    ],
+)
+def test_a_reference_that_does_not_fit_is_refused(labels, tmp_path, rows, value, message):
     path = tmp_path / "market.csv"
-    path.write_text("subject,share\nNurse,0.9\npilot,0.1\n")
-    result = call("--labels", labels, "--reference", path, "--attribute", "gender")
+    path.write_text("subject,share\n" + rows)
+    result = call("--labels", labels, "--reference", path, "--value", value)
     assert result.exit_code == 1
-    assert "1 of 3 subjects" in result.stderr
-    assert "needed at least 3: name them alike in both" in result.stderr
-
-
-def test_one_picture_is_enough_to_be_counted(tmp_path):
-    path = tmp_path / "one.csv"
-    path.write_text("subject,woman,man\nnurse,1,0\n")
-    found = audited("--counts", path)
-    assert found["mad"]["value"] == found["mad"]["floor"] == 0.5
-    assert found["mad"]["corrected_low"] == 0.0
-    assert found["mad"]["corrected_high"] > 0.49
-    share = found["subjects"][0]["shares"]["woman"]
-    assert share["low"] < 0.25
-    assert share["high"] == 1.0
+    assert message in result.stderr
 
 
 def test_the_same_seed_gives_the_same_bytes(labels):
     assert call("--labels", labels, "--json").stdout == call("--labels", labels, "--json").stdout
+    text = call("--labels", labels, "--attribute", "skin").stdout
+    assert "18 images show no value" in text
 
 
 @pytest.mark.parametrize(
@@ -161,16 +134,6 @@ def test_exactly_one_source_is_needed(arguments, labels):
     result = call(*(labels if word == "FILE" else word for word in arguments))
     assert result.exit_code == 2
     assert result.stdout == ""
-
-
-def test_a_value_that_the_pictures_do_not_have_is_refused(labels, tmp_path):
-    reference = tmp_path / "shares.csv"
-    reference.write_text("subject,share\nnurse,0.9\ncook,0.4\nmason,0.1\n")
-    result = call("--labels", labels, "--reference", reference, "--value", "women")
-    assert result.exit_code == 1
-    assert "not 'women'; say with --value whose share is meant" in result.stderr
-    found = audited("--labels", labels, "--reference", reference, "--value", "woman")
-    assert found["correlation"]["n"] == 3
 
 
 def test_the_table_of_shares_runs_nothing_in_a_spreadsheet(tmp_path):

@@ -12,7 +12,7 @@ from probe.audit.comparison import align, compare_figures, compare_shares, paire
 from probe.audit.fairness import paired_difference
 from probe.audit.readers.labels import read_labels
 from probe.audit.tables import CountTable
-from probe.errors import DataError, DegenerateDataError
+from probe.errors import DataError
 from probe.stats.resampling import Resampling
 
 
@@ -66,11 +66,6 @@ def test_models_at_the_margin_are_called_equivalent_as_rarely_as_said():
 def test_a_margin_is_positive(margin):
     with pytest.raises(ValueError, match="needed a positive number"):
         compare_figures(table([[1, 2], [2, 1]]), table([[1, 2], [2, 1]]), margin=margin)
-
-
-def test_a_single_subject_is_not_compared():
-    with pytest.raises(DegenerateDataError, match="a single subject"):
-        compare_figures(table([[1, 2]]), table([[2, 1]]))
 
 
 def test_shares_are_compared_by_fishers_test():

@@ -37,11 +37,6 @@ def test_every_form_says_the_same(tmp_path, name):
     assert table.attribute == "gender"
 
 
-def test_values_that_are_named_come_in_their_order(tmp_path):
-    table = counts(tmp_path, FORMS["wide.csv"], values=["woman", "man", "other"])
-    np.testing.assert_array_equal(table.counts, [[7, 3, 0], [0, 5, 0]])
-
-
 @pytest.mark.parametrize(
     "count", ["-3", "2.5", "", "many", "nan", "inf", "1e400", "1e19", "1000000001", "1_000"]
 )
@@ -57,20 +52,11 @@ def test_as_many_pictures_as_nobody_makes_are_counted_in_a_moment(tmp_path):
     assert found.floor == pytest.approx(1 / math.sqrt(2 * math.pi * 1e9), rel=1e-6)
 
 
-def test_whole_numbers_may_have_a_point(tmp_path):
-    assert counts(tmp_path, "subject,man,woman\nnurse,1.0,2\n").counts.tolist() == [[1, 2]]
-
-
 def test_counts_of_nothing_are_refused(tmp_path):
     with pytest.raises(DegenerateDataError, match="was seen in no image"):
         counts(tmp_path, "subject,man,woman\nnurse,0,0\n")
     with pytest.raises(DataError, match="holds no counts"):
         counts(tmp_path, "subject,man,woman\n")
-
-
-def test_a_single_value_is_refused(tmp_path):
-    with pytest.raises(DegenerateDataError, match="single value"):
-        counts(tmp_path, "subject,man\nnurse,4\n")
 
 
 @pytest.mark.parametrize(
@@ -89,17 +75,8 @@ def test_what_cannot_be_understood_is_refused(tmp_path, text, name, message):
         counts(tmp_path, text, name=name)
 
 
-@pytest.mark.parametrize("values", [["man", "man"], ["man", ""]])
-def test_values_are_named_each_once(tmp_path, values):
-    with pytest.raises(ValueError, match="needed each once"):
-        counts(tmp_path, "subject,man,woman\nnurse,1,2\n", values=values)
-
-
-def test_a_value_that_was_not_named_is_refused(tmp_path):
+def test_values_that_are_named_come_in_their_order_and_others_are_refused(tmp_path):
+    table = counts(tmp_path, FORMS["wide.csv"], values=["woman", "man", "other"])
+    np.testing.assert_array_equal(table.counts, [[7, 3, 0], [0, 5, 0]])
     with pytest.raises(DataError, match=r"counts 'woman' \(did you mean 'women'\?\); needed only"):
-        counts(tmp_path, "subject,man,woman\nnurse,1,2\n", values=["man", "women"], name="b.csv")
-
-
-def test_files_of_another_kind_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"a.json is no file of counts"):
-        counts(tmp_path, "{}", name="a.json")
+        counts(tmp_path, FORMS["wide.csv"], values=["man", "women"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 import numpy as np
 import pytest
@@ -19,7 +18,9 @@ from probe.audit.fairness import (
     noise_floor,
     paired_difference,
 )
-from probe.errors import DataError, ShapeError
+from probe.audit.measures import measure_shares
+from probe.audit.subject_intervals import shrunken_shares
+from probe.errors import ShapeError
 from probe.stats.resampling import Resampling
 
 tables = arrays(np.int64, (4, 3), elements=st.integers(0, 20)).map(
@@ -43,12 +44,6 @@ def test_figures_are_averaged_over_subjects():
             "kl": (0.75 * math.log(1.5) + 0.25 * math.log(0.5) + math.log(2)) / 3,
         }
     )
-
-
-def test_the_floor_is_averaged_over_the_numbers_of_images():
-    figures = fairness_figures(np.array([[10, 0], [80, 120]]), resampling=Resampling(10))
-    expected = (noise_floor(10)["mad"] + noise_floor(200)["mad"]) / 2
-    assert figures["mad"].floor == pytest.approx(expected)
 
 
 def test_a_fair_model_scores_the_floor():
@@ -97,18 +92,6 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(n_images, spread):
     assert hits / n_trials >= 0.89
 
 
-def test_few_subjects_have_students_interval():
-    shares = np.array([0.6, 0.65, 0.7, 0.7, 0.8, 0.85, 0.9, 0.95])
-    first = (shares * 1_000_000).astype(int)
-    figure = fairness_figures(
-        np.stack([first, 1_000_000 - first], axis=1), resampling=Resampling(20_000)
-    )
-    distances = shares - 0.5
-    half = stats.t.ppf(0.975, 7) * distances.std(ddof=1) / math.sqrt(8)
-    # the shares are not normal, and their tails are short: the quantiles are not quite Student's
-    assert (figure["mad"].high - figure["mad"].low) / 2 == pytest.approx(half, rel=0.08)
-
-
 @pytest.mark.parametrize("target", [None, np.array([0.2, 0.8])])
 def test_no_interval_ends_beyond_what_the_worst_model_scores(target):
     figures = fairness_figures(np.array([[50, 50], [99, 1]]), target=target)
@@ -118,29 +101,10 @@ def test_no_interval_ends_beyond_what_the_worst_model_scores(target):
         assert figure.value <= figure.high <= worst[name].value + 1e-12
 
 
-def test_intervals_shrink_with_more_subjects():
-    rng = np.random.default_rng(3)
-    few = fairness_figures(draw(rng, n_subjects=20))["mad"]
-    many = fairness_figures(draw(rng, n_subjects=160))["mad"]
-    ratio = (few.high - few.low) / (many.high - many.low)
-    # 8 times the subjects, 1 / sqrt(8) of the width; 20 subjects know their spread to 16 %
-    assert ratio == pytest.approx(2.83, rel=0.35)
-
-
 def test_a_single_subject_has_the_interval_of_its_images():
     figure = fairness_figures(np.array([[160, 40]]), resampling=Resampling(20_000))["mad"]
     error = math.sqrt(0.8 * 0.2 / 200)  # far from fair, |p - 1/2| varies as p does
     assert (figure.high - figure.low) / 2 == pytest.approx(1.96 * error, rel=0.05)
-
-
-def test_the_same_seed_gives_the_same_figures_and_another_others():
-    counts = draw(np.random.default_rng(0))
-    assert fairness_figures(counts, resampling=Resampling(seed=1)) == fairness_figures(
-        counts, resampling=Resampling(seed=1)
-    )
-    assert fairness_figures(counts, resampling=Resampling(seed=1)) != fairness_figures(
-        counts, resampling=Resampling(seed=2)
-    )
 
 
 def test_drawing_in_chunks_changes_no_more_than_the_draws(monkeypatch):
@@ -151,24 +115,6 @@ def test_drawing_in_chunks_changes_no_more_than_the_draws(monkeypatch):
     assert parts != whole
     # 1,000 draws place an end of the interval to about 4 % of its width
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.012)
-
-
-def test_figures_say_what_is_wrong_with_their_input():
-    with pytest.raises(ShapeError, match=r"shape \(0, 2\)"):
-        fairness_figures(np.zeros((0, 2), dtype=int))
-    with pytest.raises(DataError, match="1 of 2 subjects have no image"):
-        fairness_figures(np.array([[0, 0], [1, 2]]))
-    with pytest.raises(DataError, match="-1"):
-        fairness_figures(np.array([[2, -1]]))
-    with pytest.raises(ValueError, match="number of resamples is 0"):
-        fairness_figures(np.array([[1, 2]]), resampling=Resampling(0))
-
-
-def test_figures_leave_their_input_alone():
-    counts = draw(np.random.default_rng(0))
-    before = counts.copy()
-    fairness_figures(counts, resampling=Resampling(10))
-    np.testing.assert_array_equal(counts, before)
 
 
 def test_a_fairer_second_model_has_a_negative_difference():
@@ -237,24 +183,62 @@ def test_a_comparison_says_what_is_wrong_with_its_input():
         paired_difference(counts, counts[:1])
     with pytest.raises(ValueError, match="measure is 'max'; needed one of mad, fd"):
         paired_difference(counts, counts, measure="max")
-    with pytest.raises(ValueError, match="number of resamples is 0"):
-        paired_difference(counts, counts, resampling=Resampling(0))
-    with pytest.raises(DataError, match="no image"):
-        paired_difference(counts, np.array([[0, 0], [1, 1]]))
 
 
-@pytest.mark.real
-@pytest.mark.parametrize(
-    ("name", "mad"), [("generated_1-5", 0.311), ("edited_1-5", 0.105), ("laion", 0.258)]
-)
-def test_published_counts_of_153_occupations_give_the_known_figures(real_data, name, mad):
-    text = (real_data / "fair_diffusion" / f"results_fairface_{name}.txt").read_text("utf-8")
-    found = re.findall(r"man: (\d+), woman: (\d+), except: \d+", text)
-    figures = fairness_figures(np.array(found, dtype=np.int64), resampling=Resampling(200))
-    assert len(found) == 153
-    assert figures["mad"].value == pytest.approx(mad, abs=5e-4)
-    assert figures["mad"].low < mad < figures["mad"].high
-    if name == "generated_1-5":
-        assert figures["fd"].value == pytest.approx(0.440, abs=5e-4)
-        # 250 images an occupation: nearly nothing of it is noise
-        assert figures["mad"].floor == pytest.approx(0.025, abs=1e-3)
+def test_shares_that_scatter_by_chance_alone_are_drawn_together():
+    counts = np.array([[4, 6], [6, 4], [5, 5], [5, 5]])
+    np.testing.assert_allclose(shrunken_shares(counts), 0.5)
+    # subjects that have nothing in common keep their own, with half a picture of each value more
+    ends = np.array([[10.5, 0.5], [0.5, 10.5]]) / 11
+    np.testing.assert_allclose(shrunken_shares(np.array([[10, 0], [0, 10]])), ends)
+    np.testing.assert_allclose(shrunken_shares(np.array([[10, 0], [10, 0]])), ends[[0, 0]])
+
+
+def test_shrunken_shares_scatter_as_the_true_ones():
+    rng = np.random.default_rng(2)
+    true = rng.beta(5, 5, 4000)
+    first = rng.binomial(10, true)
+    found = shrunken_shares(np.stack([first, 10 - first], axis=1))[:, 0]
+    # posterior means of Beta(5, 5): 10 / (10 + 10) of the way, and a picture more: 10 / 11 of that
+    assert found.std() == pytest.approx((first / 10).std() / 2 * 10 / 11, rel=0.05)
+
+
+def test_kl_of_ten_subjects_is_held_as_often_as_it_says():
+    # its squares have a long tail: the setting that Student's interval holds 9 times in 10
+    hits_by_n = np.arange(201)
+    weights = stats.betabinom.pmf(hits_by_n, 200, 20, 20)
+    shares = np.stack([hits_by_n / 200, 1 - hits_by_n / 200], axis=1)
+    truth = float(weights @ measure_shares(shares, np.full(2, 0.5))["kl"])
+    rng, hits, n_trials = np.random.default_rng(4), 0, 150
+    for seed in range(n_trials):
+        first = rng.binomial(200, rng.beta(20, 20, 10))
+        counts = np.stack([first, 200 - first], axis=1)
+        figure = fairness_figures(counts, resampling=Resampling(200, seed))["kl"]
+        hits += figure.low <= truth <= figure.high
+    # 95 % within 2 standard errors of 1.8 points
+    assert hits / n_trials >= 0.915
+
+
+def test_subjects_that_are_all_alike_are_not_known_to_be():
+    found = fairness_figures(np.tile([[10, 0]], (10, 1)))["mad"]
+    # 0 of 100 pictures: a share of 0.036 may hide there
+    assert 0.42 < found.low < 0.47
+    assert found.high == 0.5
+    same = np.tile([[6, 4]], (12, 1))
+    change = paired_difference(same, same)
+    assert change.low < 0 < change.high
+
+
+def test_figures_of_few_subjects_go_as_far_as_students_and_kl_as_that_of_its_logarithm():
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        first = rng.binomial(200, rng.beta(20, 20, size=10))
+        counts = np.stack([first, 200 - first], axis=1)
+        rows = measure_shares(counts / 200, np.full(2, 0.5))
+        found = fairness_figures(counts, resampling=Resampling(200))
+        low, high = stats.ttest_1samp(rows["mad"], 0.0).confidence_interval(0.95)
+        assert found["mad"].low <= max(low, 0.0) + 1e-12
+        assert found["mad"].high >= high - 1e-12
+        kl = rows["kl"]
+        relative = stats.t.ppf(0.975, 9) * kl.std(ddof=1) / math.sqrt(10) / kl.mean()
+        assert found["kl"].high >= kl.mean() * math.exp(min(relative, 1.0)) - 1e-12

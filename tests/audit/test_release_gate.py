@@ -146,8 +146,3 @@ def test_the_gate_judges_the_corrected_model_of_a_run(finished_run, tmp_path):
     wrong = call(finished_run, "--fail-below", "nosuch=0.0001")
     assert wrong.exit_code == 2
     assert "no figure 'nosuch'" in wrong.stderr
-
-
-def test_junit_without_a_bound_is_wrong_usage(counts, tmp_path):
-    assert call("--counts", counts, "--junit", tmp_path / "a.xml").exit_code == 2
-    assert not (tmp_path / "a.xml").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.stats.interval import Interval, joined_limits
 from probe.stats.mean import degenerate_test, mean_interval, mean_test
 from probe.stats.resampling import Resampling
 
@@ -83,24 +86,52 @@ def test_a_test_of_skewed_scores_rejects_the_truth_no_oftener_than_it_says():
     assert rejected / n_trials <= 0.05 + 2 * 0.0126  # two standard errors of 300 trials
 
 
-def test_the_interval_of_a_mean_is_that_of_students_t():
-    values = np.random.default_rng(0).normal(25.0, 4.0, 400)
-    found = mean_interval(values, resampling=Resampling(20_000))
-    half = stats.t.ppf(0.975, 399) * values.std(ddof=1) / 20
-    assert found.value == pytest.approx(values.mean())
-    # 20,000 draws of 400 scores: both intervals are 0.39 wide each way, equal to 3 %
-    assert found.low == pytest.approx(values.mean() - half, abs=0.015)
-    assert found.high == pytest.approx(values.mean() + half, abs=0.015)
+def test_replicates_that_differ_by_rounding_alone_say_nothing():
+    """Most rows are alike: some replicates draw these alone, and have no spread but rounding."""
+    values = np.array([0.28] * 9 + [0.0, 0.5, 0.45])
+    found = mean_interval(values, resampling=Resampling(4000))
+    assert -1.0 < found.low < found.value < found.high < 2.0
 
 
-def test_a_mean_says_what_is_wrong_with_its_scores():
-    with pytest.raises(DataError, match="there are no rows"):
-        mean_interval(np.array([]))
-    with pytest.raises(DegenerateDataError, match="needed at least 2 clusters"):
-        mean_interval(np.array([1.0]))
-    with pytest.raises(DataError, match="1 of 2 values of scores are not finite"):
-        mean_interval(np.array([1.0, np.nan]))
-    with pytest.raises(ShapeError, match=r"shape \(2, 2\)"):
-        mean_interval(np.ones((2, 2)))
-    with pytest.raises(ValueError, match="number of resamples is 0"):
-        mean_interval(np.arange(3.0), resampling=Resampling(0))
+def test_a_long_tail_is_in_the_interval():
+    # Student's holds the mean of 10 exponential scores 90 times in 100
+    rng, hits, students, n_trials = np.random.default_rng(0), 0, 0, 300
+    for seed in range(n_trials):
+        rows = rng.exponential(size=10)
+        found = mean_interval(rows, resampling=Resampling(400, seed))
+        hits += found.low <= 1.0 <= found.high
+        half = stats.t.ppf(0.975, 9) * rows.std(ddof=1) / math.sqrt(10)
+        students += abs(rows.mean() - 1.0) <= half
+    # 95 % within 2 standard errors of 1.3 points
+    assert hits / n_trials >= 0.925 > students / n_trials
+
+
+def test_the_mean_over_subjects_is_that_of_their_means():
+    rng = np.random.default_rng(1)
+    subjects, scores = np.repeat(np.arange(8), 5), rng.normal(size=40)
+    found = mean_interval(scores, clusters=subjects)
+    means = mean_interval(scores.reshape(8, 5).mean(axis=1))
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (means.value, means.low, means.high)
+    )
+    with pytest.raises(DegenerateDataError, match="needed at least 2"):
+        mean_interval(scores, clusters=np.zeros(40, dtype=int))
+
+
+def test_a_second_uncertainty_is_added_in_squares():
+    found = joined_limits(Interval(1.0, -2.0, 4.0), Interval(1.1, 1.1 - 4.0, 1.1))
+    assert (found.value, found.low, found.high) == pytest.approx((1.0, 1.0 - 5.0, 4.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ([], DataError, "there are no rows"),
+        ([1.0], DegenerateDataError, "needed at least 2 clusters"),
+        ([1.0, np.nan], DataError, "1 of 2 values of scores are not finite"),
+        (np.ones((2, 2)), ShapeError, r"shape \(2, 2\)"),
+    ],
+)
+def test_values_without_a_mean_are_refused(values, error, message):
+    with pytest.raises(error, match=message):
+        mean_interval(np.array(values))

@@ -1,4 +1,4 @@
-"""Proportions and means over rows and clusters: exact intervals and what widens them."""
+"""Proportions over rows and clusters: exact intervals and what widens them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from probe.errors import DataError, DegenerateDataError
-from probe.stats.mean import mean_interval
 from probe.stats.proportion import proportion_interval
-from probe.stats.resampling import Resampling
 
 
 @pytest.mark.parametrize(("n_hits", "n"), [(0, 5), (5, 5), (3, 7), (40, 100)])
@@ -31,20 +29,8 @@ def test_hits_that_come_in_clusters_widen_the_interval():
     assert (plain.n, wide.n) == (1000, 40)
 
 
-def test_the_interval_of_a_mean_is_that_of_its_standard_error():
-    values = np.random.default_rng(0).normal(size=2000)
-    found = mean_interval(values)
-    assert found.value == values.mean()
-    width = 2 * 1.96 * values.std() / np.sqrt(2000)
-    assert found.high - found.low == pytest.approx(
-        width, rel=0.06
-    )  # 2,000 draws place a quantile so well
-
-
 def test_intervals_say_what_they_need():
     with pytest.raises(DataError, match="no rows"):
         proportion_interval(np.zeros(0, dtype=bool))
     with pytest.raises(DegenerateDataError, match="all 3 rows are of one cluster"):
         proportion_interval(np.ones(3, dtype=bool), clusters=np.zeros(3, dtype=int))
-    with pytest.raises(ValueError, match="number of resamples is 0"):
-        mean_interval(np.ones(3), resampling=Resampling(0))

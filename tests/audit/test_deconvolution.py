@@ -12,7 +12,6 @@ from scipy import stats
 
 from probe.audit.audit import share_table
 from probe.audit.deconvolution import audit_figures
-from probe.audit.fairness import MEASURES, fairness_figures
 from probe.audit.measures import measure_shares
 from probe.audit.missing_label_bounds import bound_figures
 from probe.stats.resampling import Resampling
@@ -21,23 +20,6 @@ from probe.stats.resampling import Resampling
 def draw(rng, n_images, shares):
     first = rng.binomial(n_images, shares)
     return np.stack([first, n_images - first], axis=1)
-
-
-def test_raw_figures_are_those_of_the_library():
-    counts = draw(np.random.default_rng(0), 20, [0.1, 0.4, 0.9, 0.6])
-    audited, plain = audit_figures(counts), fairness_figures(counts)
-    for name in MEASURES:
-        for field in ("value", "low", "high", "floor"):
-            assert getattr(audited[name], field) == getattr(plain[name], field)
-
-
-def test_what_a_fair_model_scores_is_corrected_to_nothing():
-    counts = draw(np.random.default_rng(1), 10, np.full(200, 0.5))
-    figure = audit_figures(counts, resampling=Resampling(200))["mad"]
-    assert figure.value == pytest.approx(figure.floor, abs=0.02)
-    # the truth is 0; what is left is chance beyond the floor
-    assert figure.corrected < 0.04 < figure.value
-    assert figure.corrected_low == 0.0
 
 
 @pytest.mark.parametrize(("n_images", "spread"), [(10, 2.0), (10, 20.0), (50, 0.5), (50, 20.0)])
@@ -53,12 +35,6 @@ def test_most_of_the_bias_of_few_pictures_is_taken_out(n_images, spread):
     bias = np.mean(raw) - np.mean(truth)
     # 800 subjects know their mean to 0.004
     assert abs(np.mean(corrected) - np.mean(truth)) < max(0.25 * bias, 0.01)
-
-
-def test_many_pictures_need_no_correction():
-    counts = np.array([[70_000, 30_000], [20_000, 80_000]])
-    for figure in audit_figures(counts, resampling=Resampling(50)).values():
-        assert figure.corrected == pytest.approx(figure.value, rel=0.005)
 
 
 def test_the_correction_serves_more_values_and_any_target():
