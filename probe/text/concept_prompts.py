@@ -53,10 +53,9 @@ class ConceptPrompts:
                 f"concept {concept.name!r} gives the prompt {table['prompt'][again].iloc[0]!r} "
                 "twice; change its words or templates"
             )
-        shares = {target.name: target.shares for target in concept.targets}
         for group in concept.groups:
-            column = [shares.get(name, {}).get(group, np.nan) for name in table["target"]]
-            table[f"share_{group}"] = np.array(column, dtype=np.float64)
+            shares = {name: known.get(group, np.nan) for name, known in concept.targets.items()}
+            table[f"share_{group}"] = table["target"].map(shares).astype("float64")
         return cls(table, concept)
 
     @property
@@ -72,15 +71,7 @@ class ConceptPrompts:
     def pairs(self) -> tuple[Indices, Indices]:
         """Find the prompts that differ in the concept alone.
 
-        Returns
-        -------
-        first_rows, second_rows : ndarray of shape (n_pairs,)
-            Indices of the two groups that the pairs join; entry i of both is of the same pair.
-
-        Raises
-        ------
-        DataError
-            If the concept has no pairs.
+        Entry i of both arrays, of shape (n_pairs,), is of the same pair.
         """
         if not self.concept.pairs:
             raise DataError(
@@ -96,17 +87,14 @@ class ConceptPrompts:
         """Neutral rows of each target."""
         is_neutral = self.table["group"].to_numpy() == NEUTRAL
         found = self.table["target"].to_numpy()
-        return {
-            target.name: np.flatnonzero(is_neutral & (found == target.name))
-            for target in self.concept.targets
-        }
+        return {name: np.flatnonzero(is_neutral & (found == name)) for name in self.concept.targets}
 
 
 def _rows(concept: Concept) -> Iterator[tuple[Any, ...]]:
     """Rows in the order of `COLUMNS`."""
     n_pairs = 0
     for template in concept.templates:
-        names = [target.name for target in concept.targets] if "{target}" in template else [""]
+        names = [*concept.targets] if "{target}" in template else [""]
         for name in names:
             if "{word}" not in template:
                 prompt = fill(template, target=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +23,6 @@ _KEYS = ("name", "groups", "pairs", "templates", "targets")
 _RESERVED = ("neutral", "target")  # tables of prompts use these names
 _SLOTS = (["word"], ["target"], ["target", "word"])
 _MOST = 1 + 1e-6  # shares that were rounded may add up to a little more
-
-
-@dataclass(frozen=True)
-class Target:
-    """A word whose association with the groups is measured, such as an occupation."""
-
-    name: str
-    shares: Mapping[str, float]
-    """Share of each group, from 0 to 1, where it is known, e.g. of the people in a job."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,9 @@ class Concept:
     """Words that differ in the concept alone; all pairs join the same two groups, and the first
     word of each belongs to the group that comes first. Empty, or at least two."""
     templates: tuple[str, ...] = ("{word}", "{target}")
-    targets: tuple[Target, ...] = ()
+    targets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Words whose association with the groups is measured, such as occupations, each with its share
+    of each group, from 0 to 1, where that is known: e.g. of the people in a job."""
     source: str = ""
     """Name of the file, without its folder."""
 
@@ -105,13 +98,8 @@ class Concept:
         """Find the words and targets among the names of imported vectors.
 
         A word matches the name that equals it; else the first that equals it without regard to
-        case and with ``_`` as a space, as word2vec writes phrases. In files of word2vec and GloVe
-        the first is the most frequent one.
-
-        Returns
-        -------
-        dict from str to str
-            Each word and target that was found, and its name in the file.
+        case and with ``_`` as a space, as word2vec writes phrases. The result maps each word and
+        target that was found to its name in the file.
 
         Raises
         ------
@@ -120,7 +108,7 @@ class Concept:
         """
         loose = {_loose(name): name for name in reversed(vectors.names)}
         exact = {name: name for name in vectors.names}
-        words = [*_group_of(self.groups), *(target.name for target in self.targets)]
+        words = [*_group_of(self.groups), *self.targets]
         matches = {word: exact.get(word) or loose.get(_loose(word)) for word in words}
         found = {word: name for word, name in matches.items() if name is not None}
         word_of: dict[str, str] = {}
@@ -217,20 +205,20 @@ def _templates(file: TomlTable, *, has_targets: bool) -> tuple[str, ...]:
     return templates
 
 
-def _targets(file: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> tuple[Target, ...]:
+def _targets(file: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, float]]:
     found: Any = file.data.get("targets", [])
     if isinstance(found, list):
-        targets = [Target(name, {}) for name in file.strings("targets")] if found else []
+        names = file.strings("targets") if found else ()
+        targets: dict[str, dict[str, float]] = {name: {} for name in names}
     else:
         table = file.table("targets")
-        targets = [Target(name, _shares(table.table(name), groups)) for name in table.data]
-    names = [target.name for target in targets]
-    file.distinct("targets", names)
-    group_of = {word.casefold(): group for word, group in _group_of(groups).items()}
-    for name in names:
-        if not name.strip() or name.casefold() in group_of:
+        targets = {name: _shares(table.table(name), groups) for name in table.data}
+    file.distinct("targets", targets)
+    words = {word.casefold() for word in _group_of(groups)}
+    for name in targets:
+        if not name.strip() or name.casefold() in words:
             raise file.wrong("targets", f"has {name!r}", "words that are in no group")
-    return tuple(targets)
+    return targets
 
 
 def _shares(table: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> dict[str, float]:

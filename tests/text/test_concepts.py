@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from probe.errors import DataError
-from probe.text.concepts import FOLDER, Concept, Target, concept_names
+from probe.text.concepts import FOLDER, Concept, concept_names
 from probe.text.lexicon import Lexicon
 from probe.text.vector_files import read_vectors
 from probe.text.vectors import NamedVectors
@@ -58,7 +58,7 @@ def test_a_file_becomes_a_concept(load):
         groups={"young": ("young", "youthful"), "old": ("old", "elderly", "aged")},
         pairs=(("young", "old"), ("youthful", "elderly")),
         templates=("a photo of a {word} person", "a {word} {target}", "a {target}"),
-        targets=(Target("auditor", {"old": 0.25}), Target("truck driver", {})),
+        targets={"auditor": {"old": 0.25}, "truck driver": {}},
         source="mine.toml",
     )
 
@@ -136,7 +136,7 @@ def test_no_neutral_prompt_of_a_shipped_concept_says_a_word_of_a_group():
 
 
 def test_the_shares_of_gender_are_those_of_the_lexicon():
-    ours = {target.name: target.shares["female"] for target in Concept.load("gender").targets}
+    ours = {name: of["female"] for name, of in Concept.load("gender").targets.items()}
     assert ours == {job.name: job.share_women for job in Lexicon.load().occupations}
 
 

@@ -78,10 +78,10 @@ def _sides(concept: Concept, words: ConceptWords, group: str) -> tuple[list[str]
     """Targets that are mostly of a group by their figures, and those that are mostly not."""
     mostly: list[str] = []
     others: list[str] = []
-    for target in concept.targets:
-        share = target.shares.get(group)
-        if share is None and len(concept.groups) == 2 and target.shares:
-            share = 1 - next(iter(target.shares.values()))
-        if target.name in words.targets and share is not None and share != 0.5:
-            (mostly if share > 0.5 else others).append(target.name)
+    for name, shares in concept.targets.items():
+        share = shares.get(group)
+        if share is None and len(concept.groups) == 2 and shares:
+            share = 1 - next(iter(shares.values()))
+        if name in words.targets and share is not None and share != 0.5:
+            (mostly if share > 0.5 else others).append(name)
     return mostly, others

@@ -126,13 +126,12 @@ def _places(concept: Concept, words: ConceptWords, axes: list[ConceptAxis]) -> p
     """One row a word or target and axis: its place, and the target's figures."""
     group_of = {word: group for group, members in words.groups.items() for word in members}
     names = [*group_of, *words.targets]
-    shares = {target.name: target.shares for target in concept.targets}
     columns = {
         "kind": ["word"] * len(group_of) + ["target"] * len(words.targets),
         "name": names,
         "group": [group_of.get(name, "") for name in names],
         **{
-            f"share_{group}": [shares.get(name, {}).get(group, np.nan) for name in names]
+            f"share_{group}": [concept.targets.get(name, {}).get(group, np.nan) for name in names]
             for group in words.groups
         },
     }

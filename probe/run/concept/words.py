@@ -55,7 +55,7 @@ def gather_words(run: Run, concept: Concept) -> ConceptWords:
 
 def concept_hash(concept: Concept) -> str:
     """Hash of all that a concept says."""
-    targets = [(target.name, sorted(target.shares.items())) for target in concept.targets]
+    targets = [(name, sorted(shares.items())) for name, shares in concept.targets.items()]
     groups = list(concept.groups.items())
     return hash_parts(repr((concept.name, groups, concept.pairs, concept.templates, targets)))
 
@@ -64,15 +64,14 @@ def _imported(run: Run, concept: Concept) -> ConceptWords:
     vectors = imported_vectors(run)
     names = concept.names_in(vectors)
     unit = imported_rows(run, vectors, list(names.values())).unit()
-    targets = [target.name for target in concept.targets]
     words = [word for members in concept.groups.values() for word in members]
-    missing = [word for word in (*words, *targets) if word not in names]
+    missing = [word for word in (*words, *concept.targets) if word not in names]
     return ConceptWords(
         groups={
             group: tuple(word for word in members if word in names)
             for group, members in concept.groups.items()
         },
-        targets=tuple(name for name in targets if name in names),
+        targets=tuple(name for name in concept.targets if name in names),
         vectors=dict(zip(names, unit, strict=True)),
         pairs=tuple(pair for pair in concept.pairs if set(pair) <= names.keys()),
         n_prompts=len(unit),
