@@ -130,7 +130,7 @@ def label_images(
     confidence and several faces alike (`probe.images.faces.face.seen_face`) as ambiguous.
     """
     from probe.images.faces.face import seen_face
-    from probe.images.pictures import open_picture
+    from probe.images.reading import open_image
 
     if not 0.0 <= min_confidence <= 1.0:
         raise OptionError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")
@@ -145,7 +145,7 @@ def label_images(
         opened: dict[int, Image] = {}
         for row, file in enumerate(images.files[start : start + batch_size], start):
             try:
-                opened[row] = open_picture(file)
+                opened[row] = open_image(file)
             except DataError as error:
                 problems.append(str(error))
         if faces is not None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probe.errors import ModelError
-from probe.images.pictures import Pictures
 from probe.images.pipelines import declared_name
+from probe.images.reading import Images
 from probe.images.vision_models import Preprocessor, batches, filled, load_vision_model
 from probe.io.plugins import Registry
 from probe.io.progress import Progress
@@ -59,7 +59,7 @@ class AttributeClassifier:
 
     @torch.no_grad()
     def label(
-        self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
+        self, images: Images, *, batch_size: int = 256, progress: Progress | None = None
     ) -> pd.DataFrame:
         """Classify every attribute of each image.
 

@@ -126,10 +126,10 @@ def read_metadata(folder: Path) -> pd.DataFrame:
         table = pd.DataFrame([json.loads(line) for line in lines])
     except (OSError, ValueError) as error:
         raise ArtifactError(
-            f"{path} cannot be read ({error}); generate the pictures again"
+            f"{path} cannot be read ({error}); generate the images again"
         ) from error
     if "file_name" not in table.columns:
-        raise ArtifactError(f"{path} names no file; generate the pictures again")
+        raise ArtifactError(f"{path} names no file; generate the images again")
     return table
 
 

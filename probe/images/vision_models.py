@@ -12,7 +12,7 @@ from PIL import Image
 
 from probe.errors import DataError, ModelError
 from probe.images.guidance_cache import LEAST_ROWS
-from probe.images.pictures import Pictures, check_pictures, open_picture
+from probe.images.reading import Images, check_images, open_image
 from probe.io.progress import Progress
 from probe.text.checkpoints import refuse_pickle
 from probe.text.loading import find_device, opening
@@ -85,7 +85,7 @@ class Preprocessor:
 
 
 def batches(
-    pictures: Pictures,
+    images: Images,
     preprocessor: Preprocessor,
     *,
     batch_size: int,
@@ -95,12 +95,12 @@ def batches(
 
     ``progress`` is called when the consumer asks for the next batch.
     """
-    check_pictures(pictures)
-    for start in range(0, len(pictures), batch_size):
-        batch = pictures[start : start + batch_size]
-        yield preprocessor([open_picture(picture) for picture in batch])
+    check_images(images)
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        yield preprocessor([open_image(image) for image in batch])
         if progress is not None:
-            progress(start + len(batch), len(pictures))
+            progress(start + len(batch), len(images))
 
 
 def filled(rows: torch.Tensor) -> torch.Tensor:

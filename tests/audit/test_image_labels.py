@@ -12,9 +12,9 @@ from PIL import Image
 from probe.audit.image_labels import ZeroShot, label_images
 from probe.audit.readers.image_folders import find_images
 from probe.errors import DataError
-from probe.images import pictures
-from probe.images.pictures import open_picture
+from probe.images import reading
 from probe.images.quality.clip_score import ClipScorer
+from probe.images.reading import open_image
 
 
 class Brightness:
@@ -97,7 +97,7 @@ def test_pictures_that_cannot_be_opened_are_counted_by_name(tmp_path):
     assert table.counts.sum() == 1
     assert table.missing["unreadable"].tolist() == [4]
     told = " ".join(table.notes)
-    assert "cut.png cannot be read as a picture" in told
+    assert "cut.png cannot be read as an image" in told
     assert "deep.png has the mode I;16; needed 8 bits a channel" in told
     assert "unreadable: 1 more" in told
 
@@ -128,8 +128,8 @@ def test_a_large_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     Image.new("1", (10_000, 10_000)).save(path)
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
     with pytest.raises(DataError, match="has 100 megapixels; needed at most 64: make it smaller"):
-        open_picture(path)
-    assert pictures.MAX_PIXELS == 64_000_000
+        open_image(path)
+    assert reading.MAX_PIXELS == 64_000_000
 
 
 def test_a_value_below_the_wanted_confidence_is_ambiguous_and_a_none_undetected(tmp_path):

@@ -19,7 +19,7 @@ from probe.images.attributes import AttributeClassifier
 from probe.images.faces.classifier import FaceClassifier
 from probe.images.faces.detectors import Boxes, detector_line, open_detector
 from probe.images.faces.face import Face, seen_face
-from probe.images.pictures import open_picture
+from probe.images.reading import open_image
 
 HEAD = "file_name,left,top,width,height"
 
@@ -146,7 +146,7 @@ def test_a_photograph_is_seen_upright_and_boxes_are_of_the_upright_one(tmp_path)
         exif = Image.Exif()
         exif[tag] = orientation
         stored.save(tmp_path / "a" / f"{orientation}.png", exif=exif)
-        seen = open_picture(tmp_path / "a" / f"{orientation}.png")
+        seen = open_image(tmp_path / "a" / f"{orientation}.png")
         np.testing.assert_array_equal(np.asarray(seen), np.asarray(upright))
     rows = [f"a/{name}.png,60,20,20,20" for name in ("upright", 3, 6)]
     found = label_images(
@@ -157,7 +157,7 @@ def test_a_photograph_is_seen_upright_and_boxes_are_of_the_upright_one(tmp_path)
 
 def test_damaged_exif_leaves_a_picture_as_it_is(tmp_path):
     path = portrait(tmp_path / "a.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff broken")
-    assert open_picture(path).size == (100, 60)
+    assert open_image(path).size == (100, 60)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from PIL import Image
 from transformers import AutoModelForImageClassification, CLIPImageProcessorPil, CLIPModel
 
 from probe.errors import DataError, ModelError, ShapeError
-from probe.images.pictures import check_pictures, open_picture
+from probe.images.reading import check_images, open_image
 from probe.images.vision_models import Preprocessor, batches, load_vision_model
 
 
@@ -80,7 +80,7 @@ def test_a_damaged_preprocessing_is_one_line_that_names_the_folder(tmp_path):
 def test_what_is_transparent_is_seen_on_white():
     picture = np.dstack([noise(0), np.zeros((16, 16), dtype=np.uint8)])
     picture[:, 8:, 3] = 255
-    seen = np.asarray(open_picture(Image.fromarray(picture)))
+    seen = np.asarray(open_image(Image.fromarray(picture)))
     assert (seen[:, :8] == 255).all()
     np.testing.assert_array_equal(seen[:, 8:], picture[:, 8:, :3])
 
@@ -89,7 +89,7 @@ def test_what_is_transparent_is_seen_on_white():
 def test_a_picture_of_any_8_bit_mode_opens_as_rgb(tmp_path, mode):
     path = tmp_path / f"picture.{'jpg' if mode == 'CMYK' else 'png'}"
     Image.fromarray(noise(0)).convert(mode).save(path)
-    picture = open_picture(path)
+    picture = open_image(path)
     assert (picture.mode, picture.size) == ("RGB", (16, 16))
 
 
@@ -97,7 +97,7 @@ def test_more_than_8_bits_are_refused_and_not_clipped(tmp_path):
     path = tmp_path / "deep.png"
     Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(path)
     with pytest.raises(DataError, match=r"deep\.png has the mode I;16; needed 8 bits"):
-        open_picture(path)
+        open_image(path)
 
 
 def test_of_16_bit_colours_the_upper_8_are_seen(tmp_path):
@@ -109,7 +109,7 @@ def test_of_16_bit_colours_the_upper_8_are_seen(tmp_path):
     pixels = chunk(b"IDAT", zlib.compress(b"\0" + bytes.fromhex("12ff34ff56ff") * 2))
     path = tmp_path / "deep.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
-    assert open_picture(path).getpixel((0, 0)) == (0x12, 0x34, 0x56)
+    assert open_image(path).getpixel((0, 0)) == (0x12, 0x34, 0x56)
 
 
 @pytest.fixture(scope="module")
@@ -126,30 +126,30 @@ def test_a_truncated_picture_is_an_error_that_names_the_file(whole_png, data):
     path = whole_png.with_name("cut.png")
     path.write_bytes(content[:n_kept])
     if n_kept <= len(content) - 24:
-        with pytest.raises(DataError, match=r"cut\.png cannot be read as a picture"):
-            open_picture(path)
+        with pytest.raises(DataError, match=r"cut\.png cannot be read as an image"):
+            open_image(path)
         return
     with contextlib.suppress(DataError):  # checksums and the end mark: all pixels may be there
-        np.testing.assert_array_equal(open_picture(path), open_picture(whole_png))
+        np.testing.assert_array_equal(open_image(path), open_image(whole_png))
 
 
 def test_a_text_file_and_a_missing_file_are_named(tmp_path):
     (tmp_path / "text.png").write_text("not a picture")
-    with pytest.raises(DataError, match=r"text\.png cannot be read as a picture") as caught:
-        open_picture(tmp_path / "text.png")
+    with pytest.raises(DataError, match=r"text\.png cannot be read as an image") as caught:
+        open_image(tmp_path / "text.png")
     assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match=r"there is no picture .*absent\.png"):
-        open_picture(tmp_path / "absent.png")
+    with pytest.raises(DataError, match=r"there is no image .*absent\.png"):
+        open_image(tmp_path / "absent.png")
     with pytest.raises(DataError, match="cannot be read"):
-        open_picture(tmp_path)
+        open_image(tmp_path)
 
 
 def test_arrays_of_bytes_and_of_floats_are_the_same_pictures():
     pictures = np.stack([noise(seed) for seed in range(3)])
     for as_bytes, as_float in zip(pictures, pictures / 255, strict=True):
-        np.testing.assert_array_equal(open_picture(as_bytes), open_picture(as_float))
+        np.testing.assert_array_equal(open_image(as_bytes), open_image(as_float))
     grey = pictures[0, :, :, :1]
-    np.testing.assert_array_equal(open_picture(grey), np.dstack([grey] * 3))
+    np.testing.assert_array_equal(open_image(grey), np.dstack([grey] * 3))
 
 
 def test_batches_hold_all_pictures_in_order(preprocessor):
@@ -165,22 +165,22 @@ def test_batches_hold_all_pictures_in_order(preprocessor):
 
 
 def test_what_are_no_pictures_is_refused():
-    with pytest.raises(DataError, match="there are no pictures"):
-        check_pictures([])
-    with pytest.raises(DataError, match="there are no pictures"):
-        check_pictures(np.empty((0, 8, 8, 3)))
+    with pytest.raises(DataError, match="there are no images"):
+        check_images([])
+    with pytest.raises(DataError, match="there are no images"):
+        check_images(np.empty((0, 8, 8, 3)))
     with pytest.raises(ShapeError, match=r"shape \(8, 8, 3\)"):
-        check_pictures(np.zeros((8, 8, 3)))
+        check_images(np.zeros((8, 8, 3)))
     with pytest.raises(ShapeError, match=r"shape \(2, 3, 8, 8\)"):
-        check_pictures(np.zeros((2, 3, 8, 8)))
-    with pytest.raises(ShapeError, match=r"single picture .*a\.png"):
-        check_pictures("a.png")
+        check_images(np.zeros((2, 3, 8, 8)))
+    with pytest.raises(ShapeError, match=r"single image .*a\.png"):
+        check_images("a.png")
     with pytest.raises(DataError, match="values from -1 to 1; needed floats from 0 to 1"):
-        check_pictures(np.linspace(-1, 1, 192).reshape(1, 8, 8, 3))
+        check_images(np.linspace(-1, 1, 192).reshape(1, 8, 8, 3))
     with pytest.raises(DataError, match="from nan"):
-        check_pictures(np.full((1, 8, 8, 3), np.nan))
+        check_images(np.full((1, 8, 8, 3), np.nan))
     with pytest.raises(DataError, match="type int64; needed uint8 or floats"):
-        check_pictures(np.zeros((1, 8, 8, 3), dtype=np.int64))
+        check_images(np.zeros((1, 8, 8, 3), dtype=np.int64))
 
 
 def test_a_model_of_another_kind_is_refused_and_not_filled_with_random_weights(clip_folder):

@@ -62,9 +62,9 @@ class FaceClassifier:
         """
         import pandas as pd
 
-        from probe.images.pictures import check_pictures
+        from probe.images.reading import check_images
 
-        check_pictures(images)
+        check_images(images)
         parts = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
@@ -76,9 +76,9 @@ class FaceClassifier:
     def _label(self, files: Sequence[Path | str]) -> pd.DataFrame:
         import pandas as pd
 
-        from probe.images.pictures import open_picture
+        from probe.images.reading import open_image
 
-        opened = [open_picture(file) for file in files]
+        opened = [open_image(file) for file in files]
         found = self._detector.find(opened, names=[str(file) for file in files])
         seen = [seen_face(*of, margin=self._margin) for of in zip(opened, found, strict=True)]
         faces: list[Image] = [face for face in seen if not isinstance(face, str)]

@@ -93,11 +93,11 @@ class Boxes:
                     raise DataError(f"{path}, {where}: the box has no size; correct the row")
                 found.append(Face(*numbers))
 
-    def find(self, pictures: Sequence[Image], /, *, names: Sequence[str]) -> list[list[Face]]:
+    def find(self, images: Sequence[Image], /, *, names: Sequence[str]) -> list[list[Face]]:
         """Look up the faces of each image; refuse an image without row, or a box outside of it."""
-        return [self._look_up(*of) for of in zip(pictures, names, strict=True)]
+        return [self._look_up(*of) for of in zip(images, names, strict=True)]
 
-    def _look_up(self, picture: Image, name: str) -> list[Face]:
+    def _look_up(self, image: Image, name: str) -> list[Face]:
         known = self._faces.get(_plain(name))
         if known is None:
             raise DataError(
@@ -105,11 +105,11 @@ class Boxes:
                 "boxes, or a row with its file_name alone if it shows no face"
             )
         for face in known:
-            is_beside = face.left >= picture.width or face.top >= picture.height
+            is_beside = face.left >= image.width or face.top >= image.height
             if is_beside or face.left + face.width <= 0 or face.top + face.height <= 0:
                 raise DataError(
                     f"{self._path}: a box of {name} lies outside of the image, which has "
-                    f"{picture.width} x {picture.height} pixels; needed pixels of the upright image"
+                    f"{image.width} x {image.height} pixels; needed pixels of the upright image"
                 )
         return known
 

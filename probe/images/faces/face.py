@@ -39,13 +39,11 @@ class FaceDetector(Protocol):
     def name(self) -> str:
         """Its name in results."""
 
-    def find(
-        self, pictures: Sequence[Image], /, *, names: Sequence[str]
-    ) -> Sequence[Sequence[Face]]:
+    def find(self, images: Sequence[Image], /, *, names: Sequence[str]) -> Sequence[Sequence[Face]]:
         """Find the faces of each of some upright RGB images with their file names."""
 
 
-def seen_face(picture: Image, faces: Sequence[Face], *, margin: float) -> Image | str:
+def seen_face(image: Image, faces: Sequence[Face], *, margin: float) -> Image | str:
     """Crop the largest of an image's faces, as a square with a margin.
 
     Without a face the result is ``"undetected"``, and ``"ambiguous"`` if the second largest has at
@@ -59,9 +57,9 @@ def seen_face(picture: Image, faces: Sequence[Face], *, margin: float) -> Image 
     if others and others[0].area >= SIMILAR * largest.area:
         return AMBIGUOUS
     side = max(largest.width, largest.height) * (1 + 2 * margin)
-    left, right = _span(largest.left + largest.width / 2, side, picture.width)
-    top, bottom = _span(largest.top + largest.height / 2, side, picture.height)
-    return picture.crop((left, top, right, bottom))
+    left, right = _span(largest.left + largest.width / 2, side, image.width)
+    top, bottom = _span(largest.top + largest.height / 2, side, image.height)
+    return image.crop((left, top, right, bottom))
 
 
 def _span(center: float, length: float, limit: int) -> tuple[int, int]:

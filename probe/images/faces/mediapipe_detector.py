@@ -61,10 +61,10 @@ class MediaPipeDetector:
         with self._opened():
             pass
 
-    def find(self, pictures: Sequence[Image], /, *, names: Sequence[str]) -> list[list[Face]]:
+    def find(self, images: Sequence[Image], /, *, names: Sequence[str]) -> list[list[Face]]:
         """Detect the faces of each of some upright RGB images."""
         with self._opened() as detect:
-            return [detect(np.ascontiguousarray(picture.convert("RGB"))) for picture in pictures]
+            return [detect(np.ascontiguousarray(image.convert("RGB"))) for image in images]
 
     @contextmanager
     def _opened(self) -> Iterator[Callable[[npt.NDArray[np.uint8]], list[Face]]]:

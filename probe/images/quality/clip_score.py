@@ -1,4 +1,4 @@
-"""How well pictures show what their prompts say."""
+"""How well images show what their prompts say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from probe.errors import DataError, ModelError, ShapeError
-from probe.images.pictures import Pictures, check_pictures
+from probe.images.reading import Images, check_images
 from probe.images.vision_models import Preprocessor, batches, filled, load_vision_model
 from probe.io.progress import Progress
 from probe.text.loading import opening
@@ -23,7 +23,7 @@ _logger = logging.getLogger("probe")
 
 
 class ClipScorer:
-    """A frozen CLIP that says how well a picture and a prompt go together.
+    """A frozen CLIP that says how well an image and a prompt go together.
 
     ``100 * max(cos(image, text), 0)`` of the projected embeddings.
 
@@ -59,25 +59,25 @@ class ClipScorer:
     @torch.no_grad()
     def score(
         self,
-        images: Pictures,
+        images: Images,
         prompts: Sequence[str],
         *,
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> npt.NDArray[np.float64]:
-        """Score each picture against its prompt. A repeated prompt is encoded once.
+        """Score each image against its prompt. A repeated prompt is encoded once.
 
         Parameters
         ----------
         images : sequence of paths or PIL images, or ndarray of shape (n, height, width, channels)
-            Pictures; arrays hold bytes, or floats from 0 to 1.
+            Images; arrays hold bytes, or floats from 0 to 1.
         prompts : sequence of n str
-            What each picture is to show. Prompts that are too long are cut off, which the logger
+            What each image is to show. Prompts that are too long are cut off, which the logger
             ``probe`` announces.
         batch_size : int, default=256
-            How many pictures or prompts are encoded at a time.
+            How many images or prompts are encoded at a time.
         progress : callable, optional
-            Called with (done, total) pictures after each batch.
+            Called with (done, total) images after each batch.
 
         Returns
         -------
@@ -85,20 +85,20 @@ class ClipScorer:
             From 0 (unrelated) to 100 (the same direction). Only scores of the same CLIP can be
             compared.
         """
-        check_pictures(images)
+        check_images(images)
         if len(images) != len(prompts):
             raise ShapeError(
-                f"there are {len(images)} pictures and {len(prompts)} prompts; needed one for each"
+                f"there are {len(images)} images and {len(prompts)} prompts; needed one for each"
             )
         texts = self._encode_prompts(prompts, batch_size)
-        pictures = self._encode_pictures(images, batch_size, progress)
-        cosines: npt.NDArray[np.float64] = (pictures * texts).sum(dim=1).numpy()
+        rows = self._encode_images(images, batch_size, progress)
+        cosines: npt.NDArray[np.float64] = (rows * texts).sum(dim=1).numpy()
         return 100 * np.maximum(cosines, 0.0)
 
     @torch.no_grad()
     def weigh(
         self,
-        images: Pictures,
+        images: Images,
         prompts: Sequence[str],
         *,
         batch_size: int = 256,
@@ -112,24 +112,24 @@ class ClipScorer:
         if not prompts:
             raise DataError("there are no prompts to choose from; needed at least 1")
         texts = self._encode_prompts(prompts, batch_size)
-        pictures = self._encode_pictures(images, batch_size, progress)
+        rows = self._encode_images(images, batch_size, progress)
         scale = self.model.logit_scale.exp().cpu().double()
-        weights: npt.NDArray[np.float64] = (scale * pictures @ texts.T).softmax(dim=1).numpy()
+        weights: npt.NDArray[np.float64] = (scale * rows @ texts.T).softmax(dim=1).numpy()
         return weights
 
     @torch.no_grad()
     def embed(
-        self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
+        self, images: Images, *, batch_size: int = 256, progress: Progress | None = None
     ) -> npt.NDArray[np.float64]:
         """Embed images: projected and of unit length, shape (n, n_features)."""
         embedded: npt.NDArray[np.float64]
-        embedded = self._encode_pictures(images, batch_size, progress).numpy()
+        embedded = self._encode_images(images, batch_size, progress).numpy()
         return embedded
 
-    def _encode_pictures(
-        self, images: Pictures, batch_size: int, progress: Progress | None
+    def _encode_images(
+        self, images: Images, batch_size: int, progress: Progress | None
     ) -> torch.Tensor:
-        """Unit vectors of pictures, (n, n_features)."""
+        """Unit vectors of images, (n, n_features)."""
         parts = []
         for pixels in batches(images, self._preprocessor, batch_size=batch_size, progress=progress):
             given = filled(pixels.to(self.model.device))

@@ -15,8 +15,8 @@ def paired_distances(before: Matrix, after: Matrix) -> Double:
         raise ShapeError(f"features have the shapes {a.shape} and {b.shape}; needed pairs")
     lengths = [np.linalg.norm(of, axis=1) for of in (a, b)]
     if min(of.min(initial=1.0) for of in lengths) == 0.0:
-        raise DegenerateDataError("features of a picture are all 0 and have no direction")
-    # of equal pictures it must be 0, and rounding would leave a trace
+        raise DegenerateDataError("features of an image are all 0 and have no direction")
+    # of equal images it must be 0, and rounding would leave a trace
     cosines = np.minimum((a * b).sum(axis=1) / (lengths[0] * lengths[1]), 1.0)
     found: Double = np.where((a == b).all(axis=1), 0.0, 1.0 - cosines)
     return found

@@ -1,4 +1,4 @@
-"""Features of pictures from any vision model's folder, behind a clean resize."""
+"""Features of images from any vision model's folder, behind a clean resize."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from PIL import Image
 
 from probe.arrays import Double
 from probe.errors import ModelError
-from probe.images.pictures import Pictures, check_pictures, open_picture
+from probe.images.reading import Images, check_images, open_image
 from probe.images.vision_models import load_vision_model
 from probe.io.progress import Progress
 from probe.text.loading import opening
 
 
 class FeatureExtractor:
-    """A frozen vision model that turns pictures into features to compare sets by.
+    """A frozen vision model that turns images into features to compare sets by.
 
     Of a CLIPModel the projected embedding, of unit length; of any other model that ``AutoModel``
     opens (DINOv2, ViT, ResNet) the pooled output, as it is.
@@ -60,24 +60,24 @@ class FeatureExtractor:
 
     @torch.no_grad()
     def chunks(
-        self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
+        self, images: Images, *, batch_size: int = 256, progress: Progress | None = None
     ) -> Iterator[Double]:
         """Yield features batch by batch, each of shape (n_in_batch, d): nothing else is kept.
 
         Parameters and errors are those of `probe.images.attributes.AttributeClassifier.label`.
         """
-        check_pictures(images)
+        check_images(images)
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            rows = np.stack([self._prepared(open_picture(picture)) for picture in batch])
+            rows = np.stack([self._prepared(open_image(image)) for image in batch])
             yield self._features(torch.from_numpy(rows).to(self.model.device))
             if progress is not None:
                 progress(start + len(batch), len(images))
 
     def extract(
-        self, images: Pictures, *, batch_size: int = 256, progress: Progress | None = None
+        self, images: Images, *, batch_size: int = 256, progress: Progress | None = None
     ) -> Double:
-        """Give the features of all pictures at once, shape (n, d)."""
+        """Give the features of all images at once, shape (n, d)."""
         return np.concatenate(list(self.chunks(images, batch_size=batch_size, progress=progress)))
 
     def _prepared(self, image: Image.Image) -> npt.NDArray[np.float32]:
@@ -98,7 +98,7 @@ class FeatureExtractor:
 
 
 def clean_resize(image: Image.Image, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Resize a picture in floating point, with antialiasing, and round nothing.
+    """Resize an image in floating point, with antialiasing, and round nothing.
 
     The largest central crop with the shape of the result is taken. Bicubic, channel by channel, as
     clean-fid does it: resizing bytes rounds and clips, which changes distances between sets of
@@ -133,7 +133,7 @@ def _size(folder: Path, settings: dict[str, Any]) -> tuple[int, int]:
         if isinstance(edge, int):
             return edge, edge
     raise ModelError(
-        f"{folder / 'preprocessor_config.json'} gives no size of pictures; needed crop_size or size"
+        f"{folder / 'preprocessor_config.json'} gives no size of images; needed crop_size or size"
     )
 
 

@@ -31,9 +31,7 @@ class Moments:
         """Take the moments of features of shape (n, d)."""
         rows = np.asarray(features, dtype=np.float64)
         if rows.ndim != 2 or not len(rows):
-            raise ShapeError(
-                f"features have the shape {rows.shape}; needed (n_pictures, n_features)"
-            )
+            raise ShapeError(f"features have the shape {rows.shape}; needed (n_images, n_features)")
         if not np.isfinite(rows).all():
             raise DataError("features hold something that is not finite; extract them again")
         mean = rows.mean(axis=0)
@@ -53,7 +51,7 @@ class Moments:
     def covariance(self) -> Double:
         """Sample covariance, ``ddof=1``."""
         if self.n < 2:
-            raise DegenerateDataError("a single picture has no covariance; needed at least 2")
+            raise DegenerateDataError("a single image has no covariance; needed at least 2")
         return self.scatter / (self.n - 1)
 
 
@@ -62,13 +60,13 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
     ``||mean_a - mean_b||^2 + tr(A + B - 2 (A B)^(1/2))`` with the covariances A and B. The root's
     trace is taken from the eigenvalues of ``A^(1/2) B A^(1/2)``, which is symmetric: nothing
-    complex arises where there are fewer pictures than features.
+    complex arises where there are fewer images than features.
 
     Returns
     -------
     float
         In squared units of the features. 0 means the same mean and covariance. The estimate is
-        biased upwards, the more so the fewer pictures there are.
+        biased upwards, the more so the fewer images there are.
 
     References
     ----------
@@ -85,16 +83,16 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def fid(features: Iterable[Matrix], reference: Iterable[Matrix]) -> float:
-    """Compute the Fréchet inception distance of generated pictures to a set of reference pictures.
+    """Compute the Fréchet inception distance of generated images to a set of reference images.
 
     It is called FID in the features of Inception v3 only, and compares with published figures at
-    their reference set and number of pictures (usually 30,000 or more). For how far a correction
-    moves the pictures of one model, see `frechet_drift`.
+    their reference set and number of images (usually 30,000 or more). For how far a correction
+    moves the images of one model, see `frechet_drift`.
 
     Parameters
     ----------
     features, reference : iterable of ndarray of shape (n_chunk, d)
-        Features in chunks, which are read once: memory does not grow with the number of pictures.
+        Features in chunks, which are read once: memory does not grow with the number of images.
 
     Returns
     -------
@@ -105,13 +103,13 @@ def fid(features: Iterable[Matrix], reference: Iterable[Matrix]) -> float:
 
 
 def frechet_drift(before: Matrix, after: Matrix, subjects: Sequence[object]) -> Interval:
-    """Measure how far pictures move as a set, with a 95 % interval over subjects.
+    """Measure how far images move as a set, with a 95 % interval over subjects.
 
-    The Fréchet distance between features of pictures from the same noise, before and after a
+    The Fréchet distance between features of images from the same noise, before and after a
     change of the model. It is no FID: both sets are generated, and few. The interval is Student's
     by the jackknife over at most `N_GROUPS` groups of whole subjects, each left out once of both
-    sets. It says how the figure varies at this number of pictures; the figure's upward bias is in
-    the interval too, so only figures of equal numbers of pictures compare.
+    sets. It says how the figure varies at this number of images; the figure's upward bias is in
+    the interval too, so only figures of equal numbers of images compare.
 
     Parameters
     ----------
@@ -127,14 +125,14 @@ def frechet_drift(before: Matrix, after: Matrix, subjects: Sequence[object]) -> 
     """
     if len(before) != len(after) or len(subjects) != len(before):
         raise ShapeError(
-            f"there are {len(before)} and {len(after)} pictures of {len(subjects)} subjects; "
+            f"there are {len(before)} and {len(after)} images of {len(subjects)} subjects; "
             "needed one subject for each pair"
         )
     codes = np.unique(np.asarray(subjects), return_inverse=True)[1]
     n_groups = min(int(codes.max(initial=-1)) + 1, N_GROUPS)
     if n_groups < 4:
         raise DegenerateDataError(
-            f"the pictures are of {n_groups} subjects; needed at least 4 to leave some out"
+            f"the images are of {n_groups} subjects; needed at least 4 to leave some out"
         )
     groups = [
         [Moments.of(side[codes % n_groups == group]) for group in range(n_groups)]
@@ -152,7 +150,7 @@ def frechet_drift(before: Matrix, after: Matrix, subjects: Sequence[object]) -> 
 def _joined(groups: Iterable[Moments]) -> Moments:
     rest = iter(groups)
     if (joined := next(rest, None)) is None:
-        raise DegenerateDataError("a set has no picture; needed at least 2")
+        raise DegenerateDataError("a set has no image; needed at least 2")
     for group in rest:
         joined = joined + group
     return joined

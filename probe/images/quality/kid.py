@@ -1,4 +1,4 @@
-"""Kernel distance of two sets of pictures, in any features, with its interval over subjects."""
+"""Kernel distance of two sets of images, in any features, with its interval over subjects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probe.stats.confidence_limits import student, widened
 from probe.stats.interval import Interval
 
 MAX_ROWS = 2000
-"""Pictures of a set that are compared; more are drawn from, so that the kernel fits in memory."""
+"""Images of a set that are compared; more are drawn from, so that the kernel fits in memory."""
 
 
 def kid(
@@ -46,7 +46,7 @@ def kid(
     n_halves : int, default=400
         Random halves behind the interval.
     is_paired : bool, default=False
-        Whether row i of both belongs together, e.g. starts from the same noise: no picture is
+        Whether row i of both belongs together, e.g. starts from the same noise: no image is
         then compared with its own pair, so that equal sets score 0.
     seed : int, default=0
         Seed of the halves.
@@ -70,7 +70,7 @@ def kid(
     if a.shape[1] != b.shape[1]:
         raise ShapeError(f"features are {a.shape[1]} and {b.shape[1]} wide; needed one extractor")
     if is_paired and len(a) != len(b):
-        raise ShapeError(f"there are {len(a)} and {len(b)} pictures; needed pairs")
+        raise ShapeError(f"there are {len(a)} and {len(b)} images; needed pairs")
     units_a, units_b = _units(len(a), len(b), subjects_a, subjects_b, is_paired=is_paired)
     rng = np.random.default_rng(seed)
     rows_a = rng.permutation(len(a))[:MAX_ROWS]
@@ -78,7 +78,7 @@ def kid(
     a, b, units_a, units_b = a[rows_a], b[rows_b], units_a[rows_a], units_b[rows_b]
     n_units = min(len(np.unique(of)) for of in (units_a, units_b))
     if n_units < 4:
-        raise DegenerateDataError(f"the pictures are of {n_units} subjects; needed at least 4")
+        raise DegenerateDataError(f"the images are of {n_units} subjects; needed at least 4")
     within_a, within_b, across = _cubic(a, a), _cubic(b, b), _cubic(a, b)
     for within in (within_a, within_b, *([across] if is_paired else [])):
         np.fill_diagonal(within, 0.0)
@@ -109,7 +109,7 @@ def _units(
     if (len(subjects_a), len(subjects_b)) != (n_a, n_b):
         raise ShapeError(
             f"there are {len(subjects_a)} and {len(subjects_b)} subjects of {n_a} and {n_b} "
-            "pictures; needed one for each"
+            "images; needed one for each"
         )
     codes = np.unique([*subjects_a, *subjects_b], return_inverse=True)[1]
     return codes[:n_a], codes[n_a:]
@@ -118,11 +118,11 @@ def _units(
 def _checked(features: Matrix) -> Double:
     rows: Double = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2:
-        raise ShapeError(f"features have the shape {rows.shape}; needed (n_pictures, n_features)")
+        raise ShapeError(f"features have the shape {rows.shape}; needed (n_images, n_features)")
     if not np.isfinite(rows).all():
         raise DataError("features hold something that is not finite; extract them again")
     if len(rows) < 4:
-        raise DegenerateDataError(f"there are {len(rows)} pictures; needed at least 4 to halve")
+        raise DegenerateDataError(f"there are {len(rows)} images; needed at least 4 to halve")
     return rows
 
 

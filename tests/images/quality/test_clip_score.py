@@ -84,9 +84,9 @@ def test_one_string_is_not_taken_for_a_list_of_letters(scorer, pictures):
 
 
 def test_every_picture_needs_a_prompt(scorer, pictures):
-    with pytest.raises(ShapeError, match="5 pictures and 1 prompts"):
+    with pytest.raises(ShapeError, match="5 images and 1 prompts"):
         scorer.score(pictures, ["a nurse"])
-    with pytest.raises(DataError, match="there are no pictures"):
+    with pytest.raises(DataError, match="there are no images"):
         scorer.score([], [])
     with pytest.raises(DataError, match="empty"):
         scorer.score(pictures[:1], [""])

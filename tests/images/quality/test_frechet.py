@@ -76,7 +76,7 @@ def test_drift_of_the_same_pictures_is_zero_and_its_value_is_the_distance():
 
 @pytest.mark.parametrize("size", [1, 10])
 def test_the_interval_covers_the_mean_drift_of_other_subjects(size):
-    """Pictures of a subject are near copies; over rows the interval covered 39 % (size 10)."""
+    """Images of a subject are near copies; over rows the interval covered 39 % (size 10)."""
     found = []
     for trial in range(150):
         rng = np.random.default_rng(trial)
@@ -102,9 +102,9 @@ def test_it_equals_torchmetrics():
 @pytest.mark.parametrize(
     ("a", "b", "error", "said"),
     [
-        (drawn(1)[0], drawn(1), ShapeError, "n_pictures, n_features"),
+        (drawn(1)[0], drawn(1), ShapeError, "n_images, n_features"),
         (drawn(1), drawn(1, d=4), ShapeError, "5 and 4 wide"),
-        (drawn(1, n=1), drawn(1), DegenerateDataError, "a single picture"),
+        (drawn(1, n=1), drawn(1), DegenerateDataError, "a single image"),
         (np.full((5, 5), np.nan), drawn(1), DataError, "not finite"),
     ],
 )

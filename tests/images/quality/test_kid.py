@@ -85,7 +85,7 @@ def test_pairs_that_are_equal_are_at_no_distance_and_other_pairs_keep_theirs():
 
 
 def test_the_interval_covers_the_mean_distance_of_other_subjects():
-    """Pictures of a subject are near copies; over rows the interval covered 46 %."""
+    """Images of a subject are near copies; over rows the interval covered 46 %."""
     subjects, found = np.arange(100) // 10, []
     for trial in range(150):
         rng = np.random.default_rng(trial)
@@ -119,9 +119,9 @@ def test_it_equals_torchmetrics_on_the_whole_sets():
 @pytest.mark.parametrize(
     ("a", "b", "error", "said"),
     [
-        (drawn(1)[0], drawn(1), ShapeError, "n_pictures, n_features"),
+        (drawn(1)[0], drawn(1), ShapeError, "n_images, n_features"),
         (drawn(1), drawn(1, d=5), ShapeError, "6 and 5 wide"),
-        (drawn(1, n=3), drawn(1), DegenerateDataError, "3 pictures"),
+        (drawn(1, n=3), drawn(1), DegenerateDataError, "3 images"),
         (np.full((5, 6), np.nan), drawn(1), DataError, "not finite"),
     ],
 )

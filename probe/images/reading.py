@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from probe.errors import DataError, ShapeError
 from probe.io.files import one_line
 
-Picture: TypeAlias = Path | str | Image.Image | npt.NDArray[Any]
-Pictures: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
+ImageInput: TypeAlias = Path | str | Image.Image | npt.NDArray[Any]
+Images: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
 """Files, PIL images, or an array (n, height, width, channels) of bytes or of floats in [0, 1]."""
 
 MAX_PIXELS = 64_000_000
@@ -25,54 +25,54 @@ MAX_PIXELS = 64_000_000
 _ORIENTATION = 0x0112  # of EXIF
 
 
-def check_pictures(pictures: Pictures) -> None:
+def check_images(images: Images) -> None:
     """Refuse what is not a sequence or array of images, before any is opened."""
-    if isinstance(pictures, (str, Path, Image.Image)):
-        raise ShapeError(f"got a single picture ({pictures}); needed a sequence of pictures")
-    if not len(pictures):
-        raise DataError("there are no pictures; needed at least 1")
-    if not isinstance(pictures, np.ndarray):
+    if isinstance(images, (str, Path, Image.Image)):
+        raise ShapeError(f"got a single image ({images}); needed a sequence of images")
+    if not len(images):
+        raise DataError("there are no images; needed at least 1")
+    if not isinstance(images, np.ndarray):
         return
-    if pictures.ndim != 4 or pictures.shape[3] not in (1, 3, 4):
+    if images.ndim != 4 or images.shape[3] not in (1, 3, 4):
         raise ShapeError(
-            f"the pictures have the shape {pictures.shape}; needed (n, height, width, channels) "
+            f"the images have the shape {images.shape}; needed (n, height, width, channels) "
             "with 1, 3 or 4 channels"
         )
-    if np.issubdtype(pictures.dtype, np.floating):
-        if not (pictures.min() >= 0.0 and pictures.max() <= 1.0):  # also where a value is NaN
+    if np.issubdtype(images.dtype, np.floating):
+        if not (images.min() >= 0.0 and images.max() <= 1.0):  # also where a value is NaN
             raise DataError(
-                f"the pictures hold values from {pictures.min():.3g} to {pictures.max():.3g}; "
+                f"the images hold values from {images.min():.3g} to {images.max():.3g}; "
                 "needed floats from 0 to 1, or bytes"
             )
-    elif pictures.dtype != np.uint8:
-        raise DataError(f"the pictures have the type {pictures.dtype}; needed uint8 or floats")
+    elif images.dtype != np.uint8:
+        raise DataError(f"the images have the type {images.dtype}; needed uint8 or floats")
 
 
-def open_picture(picture: Picture) -> Image.Image:
+def open_image(source: ImageInput) -> Image.Image:
     """Open one image as 8-bit RGB, rotated by its EXIF orientation, on a white background.
 
     Of colours with 16 bits the upper 8 are used, of an animation the first frame. A file that is
     corrupt, larger than `MAX_PIXELS`, or grey with more than 8 bits is refused.
     """
-    if isinstance(picture, Image.Image):
-        return _as_rgb(picture)
-    if isinstance(picture, np.ndarray):
-        if np.issubdtype(picture.dtype, np.floating):
-            picture = np.round(picture * 255).astype(np.uint8)
-        return _as_rgb(Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture))
+    if isinstance(source, Image.Image):
+        return _as_rgb(source)
+    if isinstance(source, np.ndarray):
+        if np.issubdtype(source.dtype, np.floating):
+            source = np.round(source * 255).astype(np.uint8)
+        return _as_rgb(Image.fromarray(source.squeeze(-1) if source.shape[-1] == 1 else source))
     try:
         with warnings.catch_warnings():
             # `_check_size` has a lower bound
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF", UserWarning)
-            with Image.open(picture) as image:
-                _check_size(image, str(picture))
-                return _as_rgb(_upright(image), str(picture))
+            with Image.open(source) as image:
+                _check_size(image, str(source))
+                return _as_rgb(_upright(image), str(source))
     except FileNotFoundError as error:
-        raise DataError(f"there is no picture {picture}; make it again, or drop it") from error
+        raise DataError(f"there is no image {source}; make it again, or drop it") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{picture} cannot be read as a picture ({one_line(error)}); make it again, or drop it"
+            f"{source} cannot be read as an image ({one_line(error)}); make it again, or drop it"
         ) from error
 
 
@@ -92,7 +92,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if turned else image
 
 
-def _as_rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
+def _as_rgb(image: Image.Image, name: str = "an image") -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         raise DataError(f"{name} has the mode {image.mode}; needed 8 bits a channel: convert it")
     if image.has_transparency_data:
