@@ -105,7 +105,6 @@ class EmbeddingStore:
         encoder: TextEncoder,
         prompt_set: PromptSet,
         *,
-        variant: str = "",
         progress: Progress | None = None,
     ) -> int:
         """Fill the store with the rows of a prompt set, in its order.
@@ -120,9 +119,6 @@ class EmbeddingStore:
         ----------
         encoder : TextEncoder
         prompt_set : PromptSet
-        variant : str
-            Names the layer and the pooling if they are not the encoder's usual ones; rows of
-            different variants are never taken for each other.
         progress : callable, optional
             Called with (done, total) of the prompts that had to be encoded.
 
@@ -143,7 +139,7 @@ class EmbeddingStore:
         provenance = Provenance(
             kind="states",
             model=encoder.id,
-            revision=f"{encoder.revision}/{variant}" if variant else encoder.revision,
+            revision=encoder.revision,
             seed=None,
             made_from=prompt_set.hash,
         )

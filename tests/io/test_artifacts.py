@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,16 +133,16 @@ def test_a_file_of_another_kind_is_refused(tmp_path, suffix):
 
 
 @every_format
-def test_a_file_of_another_schema_is_refused(tmp_path, suffix):
-    WRITERS[suffix](tmp_path / f"a{suffix}", replace(PROVENANCE, schema=SCHEMA + 1))
-    with pytest.raises(ArtifactError, match=f"has schema {SCHEMA + 1}.* reads schema {SCHEMA}"):
+@pytest.mark.parametrize(
+    ("schema", "advice"),
+    [(SCHEMA + 1, "update moesd-probe"), (1, "`moesd-probe run NEW_RUN --model tinytown`")],
+)
+def test_a_file_of_another_schema_is_refused(tmp_path, suffix, schema, advice):
+    WRITERS[suffix](tmp_path / f"a{suffix}", replace(PROVENANCE, schema=schema))
+    with pytest.raises(
+        ArtifactError, match=f"schema {schema} .* reads schema {SCHEMA}; .*{advice}"
+    ):
         READERS[suffix](tmp_path / f"a{suffix}", kind="states")
-
-
-def test_a_file_of_an_older_schema_is_refused_with_the_command_that_makes_a_new_run(tmp_path):
-    write_json(tmp_path / "a.json", DATA, replace(PROVENANCE, schema=1))
-    with pytest.raises(ArtifactError, match="`moesd-probe run NEW_RUN --model tinytown`"):
-        read_json(tmp_path / "a.json", kind="states")
 
 
 @every_format
@@ -171,11 +170,6 @@ def test_a_file_that_others_wrote_is_refused(tmp_path):
     for suffix in (".json", ".parquet"):
         with pytest.raises(ArtifactError, match="has no provenance"):
             READERS[suffix](tmp_path / f"a{suffix}", kind="states")
-
-
-def test_a_file_of_unknown_suffix_has_no_provenance(tmp_path):
-    with pytest.raises(ArtifactError, match=r"only \.safetensors, \.parquet and \.json"):
-        read_provenance(tmp_path / "a.png")
 
 
 # Whole or absent
@@ -215,24 +209,6 @@ with atomic(sys.argv[1]) as temporary:
     assert run_python(script, path).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
     remove_orphans(tmp_path)
-    assert names(tmp_path) == ["a.txt"]
-
-
-def test_writers_at_the_same_time_never_mix(tmp_path):
-    path, texts = tmp_path / "a.txt", [letter * 100_000 for letter in "abcdefgh"]
-
-    def write(text: str) -> None:
-        for _ in range(10):
-            with atomic(path) as temporary:
-                temporary.write_text(text)
-
-    threads = [threading.Thread(target=write, args=(text,)) for text in texts]
-    for thread in threads:
-        thread.start()
-    seen = {path.read_text() for _ in range(50) if path.exists()}
-    for thread in threads:
-        thread.join()
-    assert seen | {path.read_text()} <= set(texts)
     assert names(tmp_path) == ["a.txt"]
 
 
@@ -316,28 +292,13 @@ def test_a_folder_in_the_place_of_the_file_or_a_file_in_that_of_the_folder_is_na
 # One at a time
 
 
-def test_a_second_holder_is_told_at_once_and_the_folder_is_free_afterwards(tmp_path):
+def test_a_second_holder_is_refused_at_once_and_the_folder_is_free_afterwards(tmp_path):
     with exclusive(tmp_path):
         with pytest.raises(BusyError, match=f"{tmp_path} is in use"), exclusive(tmp_path):
             pass
-        script = (
-            "import sys; from probe.io.files import exclusive\nwith exclusive(sys.argv[1]): pass"
-        )
+        script = "import sys, probe.io.files as f\nwith f.exclusive(sys.argv[1]): pass"
         other = run_python(script, tmp_path)
-        assert other.returncode == 1
         assert other.stderr.splitlines()[-1].startswith(f"probe.errors.BusyError: {tmp_path} is in")
-    with exclusive(tmp_path):
-        pass
-
-
-def test_a_killed_holder_frees_the_folder(tmp_path):
-    script = """
-import os, signal, sys
-from probe.io.files import exclusive
-with exclusive(sys.argv[1]):
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    assert run_python(script, tmp_path).returncode == -signal.SIGKILL
     with exclusive(tmp_path):
         pass
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from probe.errors import ArtifactError
 from probe.io.artifacts import Provenance, read_tensors, write_tensors
 from probe.io.memory_mapped import map_tensors, write_in_parts
 
@@ -47,23 +46,3 @@ def test_the_same_pieces_give_the_same_bytes_in_any_order(tmp_path):
         put("names", slice(0, 2), np.array([2**63, 1], np.uint64))
     a, b = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "ab")
     assert a == b
-
-
-def test_a_block_that_fails_leaves_what_stood_there(tmp_path):
-    path = tmp_path / "a.safetensors"
-    fill(path)
-    before = path.read_bytes()
-    with pytest.raises(IndexError), write_in_parts(path, SHAPES, PROVENANCE) as put:
-        put("names", [0, 99], np.uint64(7))
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_of_another_kind_or_a_truncated_one_is_refused(tmp_path):
-    path = tmp_path / "a.safetensors"
-    fill(path)
-    with pytest.raises(ArtifactError, match="holds 'rows'; a file of 'states' was needed"):
-        map_tensors(path, kind="states")
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ArtifactError, match="cannot be read"):
-        map_tensors(path, kind="rows")

@@ -97,7 +97,7 @@ OLD = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [OLD, {"pooling_mode": "cls"}, {"pooling_mode": ["cls"]}])
+@pytest.mark.parametrize("config", [OLD, {"pooling_mode": "cls"}])
 def test_a_sentence_encoder_that_pools_at_its_first_token_is_read_there(bert, config, tmp_path):
     folder = shutil.copytree(bert.folder, tmp_path / "sentences")
     (folder / "1_Pooling").mkdir()

@@ -70,12 +70,6 @@ def test_an_unknown_model_is_refused_with_what_can_be_given(model):
     assert "'tinytown', a folder, or a hub id" in message
 
 
-def test_a_single_file_is_refused_with_how_to_convert_it(tmp_path):
-    path = tmp_path / "v1-5.safetensors"
-    path.write_bytes(b"")
-    assert "from_single_file" in refusal(resolve_model, path)
-
-
 def test_tinytown_without_its_weights_says_how_to_make_them(monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoints, "TINYTOWN", tmp_path)
     assert "make train-tinytown" in refusal(resolve_model, "tinytown")
@@ -125,11 +119,6 @@ def test_one_changed_weight_is_another_revision(folder, monkeypatch, whole):
     weights["final_layer_norm.bias"][0] += 1
     save_file(weights, path, metadata={"format": "pt"})
     assert model_revision(folder) != before
-
-
-def test_a_folder_without_a_model_has_no_revision(tmp_path):
-    with pytest.raises(ModelError, match="neither configuration nor weights"):
-        model_revision(tmp_path)
 
 
 # Bad folders

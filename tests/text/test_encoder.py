@@ -18,7 +18,6 @@ from probe.text.encoder import TextEncoder
 from probe.text.encoding.tokenization import batches_by_length
 
 PROMPTS = ["a nurse", "a photo of a mechanic", "an auditor at work, smiling!", "CEO"]
-STRANGE = ["a 👩🏽‍🚒 firefighter", "صورة ممرضة", "תמונה של אחות", "护士的照片", "e\u0301 \u200d x"]
 
 
 @pytest.fixture(scope="module")
@@ -85,25 +84,6 @@ def test_embeddings_are_the_pooled_states_of_unit_length(encoder):
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-6)
     expected = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     np.testing.assert_allclose(z, expected, atol=1e-6)  # embed leaves out the shared padding
-
-
-def test_a_mean_pooled_encoder_takes_the_mean_over_the_words_of_each_prompt(bert):
-    encoder = TextEncoder.load(bert.folder)
-    prompts = ["a photo of a nurse", "mechanic"]
-    for prompt, row in zip(prompts, encoder.embed(prompts), strict=True):
-        words = encoder.tokenizer(prompt, return_tensors="pt")
-        mean = encoder.model(**words).last_hidden_state[0].mean(dim=0).numpy()
-        np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-6)
-
-
-def test_a_folder_of_sentence_transformers_is_pooled_by_its_mean(clip_folder, tmp_path):
-    folder = shutil.copytree(clip_folder, tmp_path / "sentences")
-    (folder / "1_Pooling").mkdir()
-    encoder = TextEncoder.load(folder)
-    ids = encoder.tokenize(["a nurse"])
-    n_words = len(encoder.tokenizer("a nurse").input_ids)  # with its end, which is its padding too
-    states = encoder.forward_ids(ids)
-    torch.testing.assert_close(encoder.pool(states, ids)[0], states[0, :n_words].mean(dim=0))
 
 
 def test_states_and_ids_that_do_not_belong_together_are_refused(encoder):
@@ -196,12 +176,6 @@ def test_a_prompt_of_ten_thousand_characters_is_cut_and_announced(encoder, caplo
     assert ids.shape == (6, 77)
     assert ids[-1, -1] == encoder.tokenizer.eos_token_id
     assert np.isfinite(encoder.embed([long])).all()
-
-
-def test_any_language_has_an_embedding_of_its_own(encoder):
-    z = encoder.embed(STRANGE)
-    assert np.isfinite(z).all()
-    assert (z @ z.T - np.eye(len(z)) < 0.9999).all()
 
 
 @pytest.mark.parametrize("bad", ["", "  ", "a\0b", "\ud800"])

@@ -292,13 +292,3 @@ def test_detic_loads_with_one_call_and_gives_the_known_cosine(real_data):
     one, two = man - woman, boy - girl
     cosine = one @ two / (np.linalg.norm(one) * np.linalg.norm(two))
     assert cosine == pytest.approx(0.650, abs=5e-4)
-
-
-@pytest.mark.real
-def test_the_word2vec_text_of_wefe_is_what_numpy_reads(real_data):
-    path = real_data / "wefe" / "weat_w2v.txt"
-    vectors = read_vectors(path)
-    lines = path.read_text(encoding="utf-8").splitlines()[1:]
-    assert vectors.names == tuple(line.split(" ", 1)[0] for line in lines)
-    expected = np.array([line.split()[1:] for line in lines], dtype=np.float64)
-    np.testing.assert_array_equal(vectors.matrix, expected.astype(np.float32))
