@@ -9,6 +9,7 @@ from probe.errors import DataError, ShapeError
 from probe.latent.erasure import bias_score
 from probe.moesd.config import TrainConfig
 from probe.moesd.gate import CLASSES, Reading, classify_bias_score, fit_gate, fitting, true_classes
+from probe.moesd.gate.fitting import explicit_threshold, opening_threshold
 from probe.moesd.gate.gate import gate_features
 from probe.moesd.gate.reading import read_flags
 from probe.text.challenge_prompts import LESSONS, PromptTemplates
@@ -133,11 +134,6 @@ def test_a_gate_learns_with_half_the_names_so_that_the_list_is_not_all_it_knows(
     ]  # fmt: skip
 
 
-def test_states_alone_are_refused_by_a_gate_that_looks_words_up(gate, reading):
-    with pytest.raises(ShapeError, match="looks words up"):
-        gate.classify(replace(reading, flags=None))
-
-
 def test_probabilities_are_a_distribution_and_its_top_is_the_route(gate, reading):
     p = gate.probabilities(reading)
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
@@ -192,14 +188,16 @@ def test_words_say_a_gender_a_person_or_nobody(prompt, flags):
     assert read_flags([]).shape == (0, len(flags))
 
 
+def test_readings_without_what_the_gate_needs_are_refused(town, gate, reading):
+    with pytest.raises(ShapeError, match="looks words up"):
+        gate.classify(replace(reading, flags=None))
+    with pytest.raises(ShapeError, match="reads words"):
+        gate.classify(Reading(town.vectors))
+
+
 def test_vectors_of_another_width_are_refused(gate):
     with pytest.raises(ShapeError, match="width"):
         gate.bias_score(np.zeros((2, 5), dtype=np.float32))
-
-
-def test_pooled_states_alone_are_refused_by_a_gate_that_reads_words(town, gate):
-    with pytest.raises(ShapeError, match="reads words"):
-        gate.classify(Reading(town.vectors))
 
 
 def test_prompts_without_gendered_ones_are_refused(town):
@@ -208,3 +206,28 @@ def test_prompts_without_gendered_ones_are_refused(town):
     few = PromptSet(table.iloc[rows].reset_index(drop=True))
     with pytest.raises(DataError, match="neutral"):
         fit(town, town.vectors[rows], few, neutral_band=0.0)
+
+
+# Thresholds
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_the_rate_of_false_alarms_is_kept_and_no_lower_threshold_keeps_it(seed, rate):
+    rng = np.random.default_rng(seed)
+    scores, is_closed = rng.random(40).round(2), rng.random(40) < 0.6
+    is_closed[0] = True
+    scores[rng.random(40) < 0.2] = -np.inf
+    found = opening_threshold(scores, is_closed, false_alarm=rate)
+    assert (scores[is_closed] >= found).mean() <= rate + 1e-9
+    if found > 0:
+        lower = np.nextafter(found, -np.inf)
+        assert (scores[is_closed] >= lower).mean() > rate - 1e-9
+
+
+def test_a_stated_rate_moves_the_size_to_where_it_is_kept():
+    sizes = np.array([0.1, 0.2, 0.3, 0.4, 0.25, 0.9, 1.0, 1.1])
+    is_explicit = np.arange(8) >= 4
+    for rate, expected in ((0.0, 0.2), (0.25, 0.4)):
+        found = explicit_threshold(sizes, is_explicit, above=0.05, false_alarm=rate)
+        assert found == expected
+        assert (sizes[is_explicit] <= found).mean() <= rate

@@ -164,37 +164,7 @@ def test_too_little_memory_says_which_setting_to_lower():
         Loop(trained, CONFIG, n_steps=1).run(lambda: Greedy(trained), 1)
 
 
-def test_other_runtime_errors_pass_as_they_are():
-    class Broken(Noisy):
-        def loss(self):
-            raise RuntimeError("something else")
-
-    trained = weights()
-    with pytest.raises(RuntimeError, match="something else"):
-        Loop(trained, CONFIG, n_steps=1).run(lambda: Broken(trained), 1)
-
-
 # On a true model
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "options",
-    [{"precision": "bf16"}, {"precision": "fp16"}],
-    ids=["bf16", "fp16"],
-)
-def test_every_way_of_the_loop_trains_experts_of_both_kinds(
-    town, pipeline_folder, pictures, options
-):
-    config = TrainConfig(
-        side="both", latent_steps=2, diffusion_steps=2, batch_size=4, width=4, n_examples=16
-    )
-    pipeline = load_pipeline(pipeline_folder)
-    moesd = town.train(config=replace(config, **options), examples=pictures, pipeline=pipeline)
-    ups = [w for name, w in moesd.weights().items() if ".up.weight" in name]
-    assert all(bool(torch.isfinite(w).all()) for w in ups)
-    assert any(bool((w != 0).any()) for w in ups)
-    assert all(w.dtype == torch.float32 for w in ups)
 
 
 @pytest.mark.slow
@@ -217,20 +187,16 @@ def test_recomputing_changes_no_weight(town, pipeline_folder, pictures):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{"accumulate": 2, "checkpointing": True}, {"precision": "bf16"}],
-    ids=["single", "bf16"],
+    [{"accumulate": 2, "checkpointing": True}, {"precision": "bf16"}, {"precision": "fp16"}],
+    ids=["single", "bf16", "fp16"],
 )
 def test_a_training_of_a_true_model_that_is_stopped_ends_in_the_same_weights(
     town, pipeline_folder, pictures, tmp_path, options
 ):
-    small = {
-        "batch_size": 4,
-        "width": 4,
-        "unet_width": 4,
-        "n_examples": 16,
-        "gate_reads": "bias_score",
-    }
-    config = TrainConfig(side="both", latent_steps=2, diffusion_steps=6, **small, **options)
+    config = TrainConfig(
+        side="both", latent_steps=2, diffusion_steps=6, batch_size=4, width=4, unet_width=4,
+        n_examples=16, gate_reads="bias_score", **options,
+    )  # fmt: skip
     pipeline = load_pipeline(pipeline_folder)
 
     def go(stop_at=None):
@@ -252,3 +218,5 @@ def test_a_training_of_a_true_model_that_is_stopped_ends_in_the_same_weights(
     resumed = go()
     for name, weight in whole.items():
         assert torch.equal(resumed[name], weight), name
+        assert bool(torch.isfinite(weight).all()), name
+    assert all(w.any() for name, w in whole.items() if name.endswith("male.up.weight"))

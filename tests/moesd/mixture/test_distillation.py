@@ -1,45 +1,29 @@
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from probe.images.pipelines import load_pipeline
-from probe.io.artifacts import Provenance
 from probe.moesd import training
-from probe.moesd.checkpoint import Checkpoint
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.objectives.diffusion import HIGH_NOISE
 from probe.moesd.objectives.predictions import (
     balanced_trajectories,
+    counterfactual_predictions,
     follow_trajectories,
     mixture_predictions,
 )
-from probe.moesd.objectives.states import MixtureStates
+from probe.moesd.objectives.states import CounterfactualStates, MixtureStates
 from probe.text.prompts import PromptSet
-
-CONFIG = TrainConfig(
-    objective="mixture", latent_steps=2, diffusion_steps=2, n_examples=4, batch_size=3, width=4
-)
 
 
 @pytest.fixture(scope="module")
 def pipeline(pipeline_folder):
     return load_pipeline(pipeline_folder)
-
-
-@pytest.fixture(scope="module")
-def few(town):
-    """The town with three of its training occupations, and all that are held out."""
-    table = town.prompts.table
-    names = table.loc[table["split"] == "trained", "subject"].drop_duplicates()
-    kept = ((table["split"] != "trained") | table["subject"].isin(names.iloc[::10])).to_numpy()
-    return {
-        "prompts": PromptSet(table[kept].reset_index(drop=True)),
-        "vectors": town.vectors[kept],
-    }
 
 
 def three(town):
@@ -63,7 +47,7 @@ def steps(objective, n, rate):
         optimizer.step()
 
 
-def test_the_teacher_says_what_a_mixture_of_even_shares_would_say(exact):
+def test_the_teachers_predictions_are_those_of_a_mixture_of_equal_shares(exact):
     states, counterfactuals = exact.states(0.9, 0.2)
     bank = balanced_trajectories(exact, states, counterfactuals, torch.tensor([0, 1] * 40), seed=0)
     assert bank.times.min() >= HIGH_NOISE * exact.scheduler.config.num_train_timesteps
@@ -82,7 +66,35 @@ def test_the_teacher_says_what_a_mixture_of_even_shares_would_say(exact):
 
 
 @pytest.mark.slow
-def test_the_state_loss_is_one_at_first_and_falls(town, pipeline):
+def test_the_counterfactual_loss_starts_at_one_and_brings_each_expert_to_its_own_value(town):
+    moesd, prompts = three(town)
+    objective = CounterfactualStates(moesd, prompts, Counterfactuals())
+    assert objective.loss().item() == pytest.approx(1.0, rel=1e-5)
+    steps(objective, 25, 2e-2)
+    targets = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts)
+    for value, own in enumerate(targets):
+        sent, _ = moesd.encode_weighted(prompts, np.eye(2)[[value] * len(prompts)])
+        assert (sent - own).square().mean() < (sent - targets[1 - value]).square().mean()
+    assert objective.loss().item() < 0.7
+
+
+def test_stored_predictions_are_those_under_the_counterfactual_that_was_drawn(town, pipeline):
+    moesd, prompts = three(town)
+    objective = counterfactual_predictions(
+        moesd, prompts, Counterfactuals(), pipeline, n_prompts=4, batch_size=5, seed=0
+    )
+    assert objective.loss().item() > 0
+    states = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts).flatten(0, 1)
+    bank = objective.trajectories
+    with torch.no_grad():
+        again = pipeline.unet(
+            bank.latents, bank.times, encoder_hidden_states=states[bank.rows]
+        ).sample
+    torch.testing.assert_close(again, bank.predictions, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_mixture_loss_starts_at_one_and_falls(town, pipeline):
     moesd, prompts = three(town)
     objective = MixtureStates(moesd, prompts, Counterfactuals(), pipeline, seed=0)
     assert objective.loss().item() == pytest.approx(1.0, rel=1e-5)
@@ -107,10 +119,14 @@ def test_the_prediction_loss_falls_and_the_image_model_stays_bit_for_bit(town, p
 
 
 @pytest.mark.slow
-def test_only_training_occupations_that_say_no_gender_are_learnt_from(
-    town, few, pipeline, monkeypatch
-):
-    seen = []
+def test_only_neutral_prompts_of_training_occupations_are_learned_from(town, pipeline, monkeypatch):
+    table, seen = town.prompts.table, []
+    names = table.loc[table["split"] == "trained", "subject"].drop_duplicates()
+    kept = ((table["split"] != "trained") | table["subject"].isin(names.iloc[::10])).to_numpy()
+    few = PromptSet(table[kept].reset_index(drop=True))
+    config = TrainConfig(
+        objective="mixture", latent_steps=2, diffusion_steps=2, n_examples=4, batch_size=3, width=4
+    )
 
     class Recorded(MixtureStates):
         def __init__(self, moesd, prompts, *others, **options):
@@ -118,32 +134,8 @@ def test_only_training_occupations_that_say_no_gender_are_learnt_from(
             super().__init__(moesd, prompts, *others, **options)
 
     monkeypatch.setattr(training, "MixtureStates", Recorded)
-    town.train(config=CONFIG, pipeline=pipeline, **few)
-    expected = few["prompts"].select(group="neutral", split="trained").prompts
+    town.train(config=config, pipeline=pipeline, prompts=few, vectors=town.vectors[kept])
+    expected = few.select(group="neutral", split="trained").prompts
     assert sorted(seen) == sorted(expected)
-    held_out = set(few["prompts"].select(split="held_out").table["subject"])
+    held_out = set(few.select(split="held_out").table["subject"])
     assert not [prompt for prompt in seen for name in held_out if name in prompt]
-
-
-@pytest.mark.slow
-def test_a_training_that_is_stopped_ends_in_the_same_weights(town, few, pipeline, tmp_path):
-    class StopError(Exception):
-        pass
-
-    def stop(done, total):
-        if done == 3:
-            raise StopError
-
-    provenance = Provenance(kind="training-state", model="m", revision="r", seed=0, made_from="x")
-
-    def train(**options):
-        state = Checkpoint(tmp_path / "state.safetensors", provenance, asdict(CONFIG), float("inf"))
-        moesd = town.train(config=CONFIG, pipeline=pipeline, checkpoint=state, **few, **options)
-        return list(moesd.experts.parameters())
-
-    with pytest.raises(StopError):
-        train(progress=stop)
-    assert (tmp_path / "state.safetensors").exists()
-    resumed = train()
-    assert not (tmp_path / "state.safetensors").exists()
-    assert all(map(torch.equal, resumed, train()))

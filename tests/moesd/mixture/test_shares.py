@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import ShapeError
-from probe.moesd.mixture.shares import estimate_shares, guided, mixture_weights
+from probe.moesd.mixture.shares import (
+    MAX_STRENGTH,
+    calibrate_strengths,
+    estimate_shares,
+    guided,
+    mixture_weights,
+    unguided,
+)
+
+PULL = 0.4  # by which an expert at weight 1 moves a share
 
 
 def test_at_pure_noise_the_weight_is_the_share_itself(exact):
@@ -69,3 +78,53 @@ def test_no_guidance_changes_no_share():
     shares = np.array([[0.2, 0.3, 0.5]])
     np.testing.assert_allclose(guided(shares, 1.0), shares)
     np.testing.assert_allclose(guided(shares, 0.0), shares)
+
+
+def pulled(shares):
+    """Experts of the exact world: each moves the share by its weight."""
+    start = torch.tensor(shares, dtype=torch.float64)
+
+    def move(weights):
+        moved = start + PULL * (weights[:, 0] - weights[:, 1])
+        return moved.clamp(0, 1).reshape(-1, 1, 1)
+
+    return move
+
+
+def test_the_strength_is_the_one_that_brings_the_share_to_the_target(exact):
+    shares, target = [0.9, 0.2, 0.55], np.array([0.5, 0.5, 0.3])
+    _, counterfactuals = exact.states(*shares)
+    found = calibrate_strengths(exact, pulled(shares), counterfactuals, target)
+    expected = torch.tensor([[0.0, 1.0], [0.75, 0.0], [0.0, 0.625]])
+    torch.testing.assert_close(found.weights, expected, atol=MAX_STRENGTH / 2**8, rtol=0)
+    np.testing.assert_allclose(found.before, shares, atol=1e-9)
+    np.testing.assert_allclose(found.after, target, atol=PULL * MAX_STRENGTH / 2**8)
+
+
+def test_pictures_drawn_at_that_strength_have_the_target_share(exact):
+    _, counterfactuals = exact.states(0.9)
+    move = pulled([0.9])
+    found = calibrate_strengths(exact, move, counterfactuals, np.array([0.5]))
+    assert (exact.draw(0.9, 600) > 0).double().mean() > 0.8
+    drawn = exact.draw(float(move(found.weights)), 600)
+    # Four standard deviations of a share of 600 draws.
+    assert abs((drawn > 0).double().mean().item() - 0.5) < 4 * 0.5 / 600**0.5
+
+
+def test_an_expert_that_cannot_reach_the_target_is_at_its_strongest_and_says_so(exact):
+    _, counterfactuals = exact.states(0.1)
+    found = calibrate_strengths(exact, pulled([0.1]), counterfactuals, np.array([0.95]))
+    assert found.weights[0, 0] == pytest.approx(MAX_STRENGTH, abs=0.01)
+    assert found.after[0] == pytest.approx(0.1 + PULL * MAX_STRENGTH, abs=0.01)
+
+
+def test_counterfactuals_must_be_two_of_each_prompt(exact):
+    _, counterfactuals = exact.states(0.9)
+    with pytest.raises(ShapeError, match="needed"):
+        calibrate_strengths(exact, pulled([0.9]), counterfactuals, np.array([0.5, 0.5]))
+
+
+@given(share=st.floats(0.01, 0.99), scale=st.floats(0.5, 10))
+def test_guidance_sharpens_what_it_would_flatten_to_the_same_shares(share, scale):
+    shares = np.array([[share, 1 - share]])
+    np.testing.assert_allclose(guided(unguided(shares, scale), scale), shares, atol=1e-9)
