@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from probe.images.pipelines import load_pipeline
 from probe.io.artifacts import Provenance
 from probe.latent.directions import BiasDirection, PairDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
+from probe.moesd.examples import Examples
+from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.moesd.training import train_moesd
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -72,6 +75,11 @@ def moesd(town: Town):
     return town.train()
 
 
+@pytest.fixture(scope="module")
+def pipeline(pipeline_folder: Path):
+    return load_pipeline(pipeline_folder)
+
+
 @pytest.fixture(scope="session")
 def pictures(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Training pictures of noise: two of each value for four subjects."""
@@ -91,3 +99,25 @@ def pictures(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 )
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
+
+
+@pytest.fixture
+def diffusion_objective(town: Town, pictures: Path):
+    """Makes the diffusion objective of a pipeline."""
+    moesd = town.train()
+    for weight in moesd.experts.parameters():
+        weight.requires_grad_(True)
+    neutral = town.prompts.select(group="neutral", split="trained").table
+
+    def make(pipeline):
+        return DiffusionObjective(
+            moesd,
+            neutral["prompt"].tolist(),
+            neutral["subject"].tolist(),
+            Examples.read(pictures),
+            pipeline,
+            batch_size=6,
+            seed=0,
+        )
+
+    return make

@@ -9,19 +9,11 @@ from probe.moesd.config import TrainConfig
     ("option", "value"),
     [
         ("side", "left"),
-        ("style", "prefix"),
-        ("n_experts", 0),
         ("n_experts", 4),
         ("width", 0),
-        ("precision", "int8"),
-        ("accumulate", 0),
-        ("objective", "hope"),
         ("n_examples", 1501),
-        ("batch_size", 0),
-        ("gate_kind", "by ear"),
         ("gate_reads", "palms"),
         ("false_alarm", 1.5),
-        ("token_place", "middle"),
     ],
 )
 def test_bad_settings_are_refused_by_name(option, value):

@@ -11,27 +11,18 @@ import pytest
 import torch
 
 from probe.errors import StageError
-from probe.images.pipelines import load_pipeline
 from probe.io import distributed
 from probe.io.artifacts import read_tensors
 from probe.moesd.config import TrainConfig
-from probe.moesd.examples import Examples
 from probe.moesd.loop import Loop
-from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.run import Experiment
 from probe.run.lock import locked
 
 MAIN = "from cli.main import main; main()"
-WAYS = {
-    "side": "both",
-    "unet_width": 4,
-    "width": 4,
-    "latent_steps": 2,
-    "diffusion_steps": 6,
-    "batch_size": 4,
-    "accumulate": 2,
-    "gate_reads": "bias_score",
-}
+SETTINGS = {
+    "side": "both", "unet_width": 4, "width": 4, "latent_steps": 2, "diffusion_steps": 6,
+    "batch_size": 4, "accumulate": 2, "gate_reads": "bias_score",
+}  # fmt: skip
 WEIGHTS = {
     "token": "token.safetensors",
     "experts": "experts.safetensors",
@@ -48,7 +39,7 @@ def launched(monkeypatch):
     distributed._state.cache_clear()
 
 
-def told(options):
+def arguments(options):
     return [
         word
         for name, value in options.items()
@@ -68,11 +59,8 @@ def weights(run):
 
 
 def test_one_process_is_the_first_and_keeps_its_device():
-    assert (distributed.world_size(), distributed.rank(), distributed.own_device("cuda")) == (
-        1,
-        0,
-        "cuda",
-    )
+    assert (distributed.world_size(), distributed.rank()) == (1, 0)
+    assert distributed.own_device("cuda") == "cuda"
     value = torch.ones(3)
     assert distributed.total(value) is value
 
@@ -96,25 +84,10 @@ def test_only_training_is_shared_out(launched, tmp_path):
         assert (tmp_path / ".lock").exists()
 
 
-def test_a_batch_that_is_skipped_takes_as_much_chance_as_one_that_is_computed(
-    town, moesd, pictures, pipeline_folder
+def test_a_skipped_batch_draws_as_many_random_numbers_as_a_computed_one(
+    diffusion_objective, pipeline
 ):
-    pipeline = load_pipeline(pipeline_folder)
-    table = town.prompts.table
-    chosen = table[(table["split"] == "trained") & (table["group"] == "neutral")]
-
-    def objective():
-        return DiffusionObjective(
-            moesd,
-            chosen["prompt"].tolist(),
-            chosen["subject"].tolist(),
-            Examples.read(pictures, limit=16),
-            pipeline,
-            batch_size=4,
-            seed=0,
-        )
-
-    computed, skipped = objective(), objective()
+    computed, skipped = diffusion_objective(pipeline), diffusion_objective(pipeline)
     with torch.no_grad():
         first, second = computed.loss(), computed.loss()
         skipped.skip()
@@ -129,12 +102,12 @@ def test_a_batch_that_is_skipped_takes_as_much_chance_as_one_that_is_computed(
 @pytest.mark.timeout(600)
 def test_two_processes_end_in_the_weights_of_one(finished_run, tmp_path):
     one, two = (shutil.copytree(finished_run, tmp_path / name) for name in ("one", "two"))
-    Experiment.open(one).train(**WAYS)
+    Experiment.open(one).train(**SETTINGS)
     script = tmp_path / "train.py"
     script.write_text(MAIN)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*launch, str(script), "train", str(two), *told(WAYS), "--json"],
+        [*launch, str(script), "train", str(two), *arguments(SETTINGS), "--json"],
         capture_output=True,
         text=True,
     )
@@ -156,11 +129,11 @@ def test_two_processes_end_in_the_weights_of_one(finished_run, tmp_path):
 @pytest.mark.timeout(600)
 def test_a_training_that_is_killed_ends_in_the_same_bytes(finished_run, tmp_path):
     # All in processes of their own, since this one has fewer threads: sums then round otherwise.
-    ways = WAYS | {"diffusion_steps": 40, "precision": "bf16", "checkpointing": True}
+    settings = SETTINGS | {"diffusion_steps": 40, "precision": "bf16", "checkpointing": True}
     whole, broken = (shutil.copytree(finished_run, tmp_path / name) for name in ("whole", "broken"))
 
     def command(run):
-        return [sys.executable, "-c", MAIN, "train", str(run), *told(ways)]
+        return [sys.executable, "-c", MAIN, "train", str(run), *arguments(settings)]
 
     subprocess.run(command(whole), check=True, capture_output=True)
     state, seen = broken / "moesd" / "checkpoint.safetensors", set()

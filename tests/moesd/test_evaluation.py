@@ -11,8 +11,6 @@ from probe.moesd.evaluation import (
 from probe.stats.resampling import Resampling
 from probe.text.challenge_prompts import PromptTemplates, subjects_by_split
 
-QUICK = {"resampling": Resampling(200)}
-
 
 def test_which_closed_class_a_prompt_gets_is_no_matter_for_its_treatment():
     truth = np.array(["explicit", "neutral", "male-skewed", "male-skewed", "neutral"])
@@ -41,7 +39,7 @@ def test_levels_say_what_was_opened_moved_and_left(town, moesd):
     assert (corrected["shift"][closed] == 0).all()
     assert (corrected["bias_score"] == corrected["bias_score_corrected"])[closed].all()
     assert (corrected["shift"][~closed] > 0).all()
-    table = summarise_levels(corrected, **QUICK).set_index(["level", "measure"])
+    table = summarise_levels(corrected, resampling=Resampling(200)).set_index(["level", "measure"])
     rows = corrected[corrected["level"] == "none"]
     assert table.loc[("none", "opened"), "value"] == pytest.approx(rows["is_open"].mean())
     left = np.sqrt((rows["bias_score_corrected"] ** 2).sum() / (rows["bias_score"] ** 2).sum())

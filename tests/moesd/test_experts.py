@@ -24,18 +24,6 @@ def test_the_number_of_weights_is_that_of_two_bottlenecks():
     assert Experts(n, width=width).n_parameters == len(DIRECTIONS) * one
 
 
-def test_a_mixture_with_one_whole_weight_is_the_expert_itself():
-    torch.manual_seed(0)
-    experts = Experts(16, width=3)
-    for adapter in experts.adapters.values():
-        torch.nn.init.normal_(adapter.up.weight)
-    states, toward_male = torch.randn(4, 2, 16), torch.tensor([True, False, True, False])
-    weights = torch.stack([~toward_male, toward_male], dim=1).float()
-    torch.testing.assert_close(
-        experts.mix(states, weights), experts(states, toward_male), rtol=0, atol=0
-    )
-
-
 def test_a_mixture_adds_the_shifts_by_their_weights():
     experts = Experts(8, width=2)
     for at, adapter in enumerate(experts.adapters.values()):

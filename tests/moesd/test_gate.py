@@ -10,7 +10,6 @@ from probe.latent.erasure import bias_score
 from probe.moesd.config import TrainConfig
 from probe.moesd.gate import CLASSES, Reading, classify_bias_score, fit_gate, fitting, true_classes
 from probe.moesd.gate.fitting import explicit_threshold, opening_threshold
-from probe.moesd.gate.gate import gate_features
 from probe.moesd.gate.reading import read_flags
 from probe.text.challenge_prompts import LESSONS, PromptTemplates
 from probe.text.prompts import PromptSet
@@ -79,21 +78,6 @@ def test_labels_come_from_construction_and_bias_score(town):
     assert (labels[person] == np.where(bias_scores[person] > 0, *CLASSES[1:3])).all()
 
 
-@pytest.mark.slow
-def test_held_out_occupations_change_nothing(town, by_rate):
-    spoiled = town.vectors.copy()
-    held_out = (town.prompts.table["split"] == "held_out").to_numpy()
-    assert held_out.any()
-    spoiled[held_out] = np.random.default_rng(0).normal(size=spoiled[held_out].shape)
-    one, two = by_rate[1.0], fit(town, spoiled, **SKEW, false_alarm=1.0)
-    numbers = [
-        (of.axis, of.classifier.weights, of.midpoint, of.open_above, of.explicit_above)
-        for of in (one, two)
-    ]
-    for a, b in zip(*numbers, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_the_trained_gate_learns_what_it_is_shown(town, gate, reading):
     training = (town.prompts.table["split"] != "held_out").to_numpy()
     truth = true_classes(
@@ -140,16 +124,6 @@ def test_probabilities_are_a_distribution_and_its_top_is_the_route(gate, reading
     decision = gate.decide(reading)
     top = np.asarray(CLASSES)[p.argmax(axis=1)]
     assert (top == decision.classes)[~decision.is_abstained].all()
-
-
-def test_a_higher_temperature_is_less_certain_but_routes_alike(gate, reading):
-    plain = replace(gate, open_above=0.0)
-    hotter = replace(plain.classifier, temperature=10 * plain.classifier.temperature)
-    warm = replace(plain, classifier=hotter)
-    features = gate_features(reading, gate.bias_score(reading.z), gate.reads, has_list=True)
-    kinds = [of.classifier.probabilities(features) for of in (plain, warm)]
-    assert kinds[1].max() < kinds[0].max()
-    assert (kinds[1].argmax(axis=1) == kinds[0].argmax(axis=1)).all()
 
 
 def test_what_falls_into_the_band_is_left_alone_and_counted(gate, reading):

@@ -65,15 +65,18 @@ def answered(minilm):
     return asked.assign(is_right=route == truth, is_treated=is_treated_right(truth, route))
 
 
-@pytest.mark.parametrize(("of", "least"), [("seen", 0.97), ("fresh", 0.95), ("blind", 0.9)])
-def test_hard_prompts_are_given_their_class(answered, of, least):
-    hard = answered[(answered["set"] == of) & answered["is_hard"]]
-    assert hard["is_right"].mean() > least
+@pytest.mark.parametrize("of", ["seen", "fresh", "blind"])
+def test_hard_prompts_get_their_class_and_closed_ones_are_left_alone(answered, of):
+    asked = answered[answered["set"] == of]
+    least_right = {"seen": 0.97, "fresh": 0.95, "blind": 0.9}[of]
+    assert asked["is_right"][asked["is_hard"]].mean() > least_right
+    least_closed = {"seen": 0.97, "fresh": 0.95, "blind": 0.95}[of]
+    assert asked["is_treated"][asked["kind"] != "person"].mean() > least_closed
 
 
-def test_held_out_occupations_in_held_out_templates_are_given_their_class(answered):
-    held = answered[answered["category"] == "held-out occupations and templates"]
-    assert held["is_right"].mean() >= 0.97
+def test_held_out_occupations_in_held_out_templates_get_their_class(answered):
+    held_out = answered[answered["category"] == "held-out occupations and templates"]
+    assert held_out["is_right"].mean() >= 0.97
 
 
 def test_a_name_that_is_on_no_list_is_still_known_to_the_encoder(answered):
@@ -81,12 +84,6 @@ def test_a_name_that_is_on_no_list_is_still_known_to_the_encoder(answered):
     is_listed = [bool(read_gender(prompt).words) for prompt in rows["prompt"]]
     assert 0.2 < 1 - np.mean(is_listed) < 1
     assert rows["is_right"][np.logical_not(is_listed)].mean() > 0.8
-
-
-@pytest.mark.parametrize(("of", "least"), [("seen", 0.97), ("fresh", 0.95), ("blind", 0.95)])
-def test_what_is_to_be_left_alone_is_left_alone(answered, of, least):
-    closed = answered[(answered["set"] == of) & (answered["kind"] != "person")]
-    assert closed["is_treated"].mean() > least
 
 
 def test_a_prompt_with_the_token_keeps_the_end_that_this_encoder_has(minilm):

@@ -87,29 +87,6 @@ def test_damaged_experts_are_refused(moesd, provenance, tmp_path):
         MoESD.load(tmp_path, moesd.encoder)
 
 
-def test_an_attached_pipeline_draws_other_pictures_and_a_detached_one_the_old(
-    town, moesd, pipeline_folder
-):
-    pipeline = load_pipeline(pipeline_folder)
-    is_open = moesd.decide(town.prompts.prompts, town.vectors).is_open
-    prompt = town.prompts.prompts[int(np.flatnonzero(is_open)[0])]
-
-    def draw():
-        images = pipeline(
-            [prompt], num_inference_steps=2, generator=torch.Generator().manual_seed(0),
-            output_type="np", num_images_per_prompt=2,
-        ).images  # fmt: skip
-        return np.asarray(images)
-
-    plain = draw()
-    with moesd.attach(pipeline):
-        corrected = draw()
-        with pytest.raises(ValueError, match="detach"):
-            moesd.attach(pipeline)
-    np.testing.assert_array_equal(draw(), plain)
-    assert np.abs(corrected - plain).max() > 0
-
-
 def test_an_explanation_agrees_with_the_gate(town, moesd):
     prompt = prompts_of(town, "neutral")[0]
     said = moesd.explain(prompt)
@@ -121,10 +98,3 @@ def test_an_explanation_agrees_with_the_gate(town, moesd):
     assert sum(said["probabilities"].values()) == pytest.approx(1.0)
     is_open = said["route"] in CLASSES[1:3]
     assert (said["shift"] > 0) == is_open == (said["expert"] != "base")
-
-
-def test_the_table_of_the_gate_has_one_row_a_prompt(town, moesd):
-    table = moesd.classify(town.prompts.prompts[:5], town.vectors[:5])
-    assert table["prompt"].tolist() == town.prompts.prompts[:5]
-    probabilities = table.filter(like="p_").drop(columns="prompt", errors="ignore")
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)

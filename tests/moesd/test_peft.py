@@ -62,12 +62,9 @@ def with_peft(unet, experts):
     for name in DIRECTIONS:
         unet.add_adapter(config, adapter_name=name)
     for site in experts.sites:
+        layer = unet.get_submodule(site).to_out[0]
         for name in DIRECTIONS:
-            become(
-                unet.get_submodule(site).to_out[0],
-                name,
-                experts.adapters[name][site.replace(".", "-")],
-            )
+            become(layer, name, experts.adapters[name][site.replace(".", "-")])
 
 
 def mixed(module, args, kwargs, *, names):
@@ -79,11 +76,10 @@ def mixed(module, args, kwargs, *, names):
 def denoise(unet, names=None):
     random = torch.Generator().manual_seed(2)
     inputs = torch.randn(4, 4, 8, 8, generator=random), 500, torch.randn(4, 5, 32, generator=random)
-    layers = [module for module in unet.modules() if isinstance(module, LoraLayer)]
     handles = [
-        layer.register_forward_pre_hook(partial(mixed, names=names), with_kwargs=True)
-        for layer in layers
-        if names is not None
+        module.register_forward_pre_hook(partial(mixed, names=names), with_kwargs=True)
+        for module in unet.modules()
+        if names is not None and isinstance(module, LoraLayer)
     ]
     try:
         return unet(*inputs).sample
@@ -92,11 +88,14 @@ def denoise(unet, names=None):
             handle.remove()
 
 
-def test_routed_low_rank_experts_are_a_mixed_batch_of_peft(unet, experts):
-    plain = denoise(unet)
+def denoise_routed(unet, experts):
     with RoutedUNet(unet, experts) as routed:
         routed.set_routes(ROUTES)
-        ours = denoise(unet)
+        return denoise(unet)
+
+
+def test_routed_low_rank_experts_are_a_mixed_batch_of_peft(unet, experts):
+    plain, ours = denoise(unet), denoise_routed(unet, experts)
     with_peft(unet, experts)
     theirs = denoise(unet, [route or "__base__" for route in ROUTES])
     assert (theirs - plain).abs().amax(dim=(1, 2, 3)).gt(1e-2).tolist() == [True, False, True, True]
@@ -108,10 +107,7 @@ def test_a_mixed_batch_of_peft_leaves_out_every_other_lora_and_ours_does_not(une
     plain = denoise(unet)
     style = LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_out.0"])
     unet.add_adapter(style, adapter_name="style")
-    styled = denoise(unet)
-    with RoutedUNet(unet, experts) as routed:
-        routed.set_routes(ROUTES)
-        ours = denoise(unet)
+    styled, ours = denoise(unet), denoise_routed(unet, experts)
     with_peft(unet, experts)
     unet.set_adapters(["style"])
     theirs = denoise(unet, [route or "__base__" for route in ROUTES])

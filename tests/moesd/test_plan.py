@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from probe.errors import ModelError
+from probe.images.pipelines import load_pipeline
 from probe.moesd.config import TrainConfig
 from probe.moesd.plan import plan_training
 from probe.moesd.plan.costs import measure_costs
@@ -56,31 +57,26 @@ def test_memory_grows_by_the_same_amount_with_every_picture(plan):
     assert one < 14
 
 
-def test_operations_of_a_small_network_are_those_that_are_written_down():
-    """One cross-attention and what is around it, counted by hand."""
+def test_an_expert_adds_the_operations_of_its_two_matrices():
     from diffusers import UNet2DConditionModel
 
-    n, size, n_text, n_tokens = 8, 4, 16, 77
+    n, size = 8, 4
     with torch.device("meta"):
         unet = UNet2DConditionModel(
             sample_size=size, in_channels=4, out_channels=4, block_out_channels=(n,),
             down_block_types=("CrossAttnDownBlock2D",), up_block_types=("UpBlock2D",),
-            mid_block_type=None, layers_per_block=1, cross_attention_dim=n_text,
+            mid_block_type=None, layers_per_block=1, cross_attention_dim=16,
             attention_head_dim=2, norm_num_groups=4,
         ).requires_grad_(False)  # fmt: skip
     without = measure_costs(unet, None, latent_size=size)
     with torch.device("meta"):
         experts = UNetExperts.start(unet, width=3, n_experts=2)
     with_one = measure_costs(unet, experts, latent_size=size)
-    pixels = size**2
-    assert with_one.forward_flops - without.forward_flops == 2 * (2 * pixels * n * 3)
+    assert with_one.forward_flops - without.forward_flops == 2 * (2 * size**2 * n * 3)
     assert with_one.backward_flops > without.backward_flops
-    assert n_tokens * n_text < without.forward_flops
 
 
 def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_folder):
-    from probe.images.pipelines import load_pipeline
-
     unet = load_pipeline(pipeline_folder).unet.requires_grad_(False)
     experts = UNetExperts.start(unet, width=4)
     kept = {}
@@ -110,17 +106,6 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
     assert told == pytest.approx(real, rel=0.05)  # kernels keep a few numbers for each row besides
 
 
-@pytest.mark.slow
-def test_a_wider_bottleneck_costs_in_proportion(plan):
-    half = plan_training(STABLE_DIFFUSION, TrainConfig(side="unet", unet_width=320))
-    n_sites, n_experts = 16, 3
-    outside = n_experts * 3 * 12_480  # norms, and the biases of `up`
-    per_width = n_experts * (2 * 12_480 + n_sites)
-    assert half.trainable["unet_experts"] == outside + 320 * per_width
-    assert plan.trainable["unet_experts"] == outside + 640 * per_width
-    assert half.trainable["text_experts"] == 0
-
-
 def test_the_command_prints_what_the_library_says(plan):
     result = CliRunner().invoke(
         main, ["plan", "--model", STABLE_DIFFUSION, "--side", "both", "--json"]
@@ -131,8 +116,6 @@ def test_the_command_prints_what_the_library_says(plan):
     assert said["n_trainable"] == plan.n_trainable
     assert said["trainable"] == plan.trainable
     assert {row["batch_size"] for row in said["memory"]} == {1, 4, 16, plan.batch_size}
-    text = CliRunner().invoke(main, ["plan", "--model", "tinytown", "--side", "text"]).stdout
-    assert "in the U-Net 0.00%" in text
 
 
 def test_a_model_without_a_unet_is_refused(tmp_path):

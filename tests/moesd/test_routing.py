@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from probe.errors import ShapeError
-from probe.images.pipelines import load_pipeline
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.routing import (
@@ -138,11 +137,11 @@ def test_shares_are_not_asked_for_where_no_prompt_opens(moesd, closed):
 
 
 def test_calibrated_routing_moves_open_prompts_along_one_expert_and_no_others(
-    moesd, opened, closed, pipeline_folder
+    moesd, opened, closed, pipeline
 ):
     method = CalibratedRouting(
         moesd,
-        load_pipeline(pipeline_folder),
+        pipeline,
         Counterfactuals(),
         lambda prompts: [HALF] * len(prompts),
         guidance_scale=1.5,

@@ -7,11 +7,7 @@ from probe.moesd.targets import Target
 VALUES = ("young", "adult", "old")
 
 
-def test_parity_asks_for_as_much_of_each_value():
-    np.testing.assert_allclose(Target.parity(3).of("a nurse"), [1 / 3] * 3)
-
-
-def test_the_longest_subject_that_a_prompt_names_decides():
+def test_the_longest_subject_that_a_prompt_names_decides_or_else_the_default():
     table = {"worker": np.array([0.2, 0.8]), "construction worker": np.array([0.6, 0.4])}
     target = Target(np.array([0.5, 0.5]), table)
     assert target.of("a photo of a Construction Worker")[0] == 0.6
@@ -52,5 +48,6 @@ def test_a_table_that_is_no_target_is_refused(tmp_path, text, named):
 
 
 def test_shares_of_another_number_of_values_are_refused():
+    np.testing.assert_allclose(Target.parity(3).of("a nurse"), [1 / 3] * 3)
     with pytest.raises(DataError, match="the target of nurse has 2 shares; needed 3"):
         Target(np.ones(3) / 3, {"nurse": np.array([0.5, 0.5])})

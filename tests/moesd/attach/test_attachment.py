@@ -12,7 +12,6 @@ from transformers import CLIPTextModel
 
 from probe.errors import ModelError
 from probe.moesd.token import TOKEN, SpecialToken
-from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
 
 
@@ -33,16 +32,11 @@ def test_a_closed_prompt_draws_the_base_models_picture_beside_an_open_one_that_d
 
 
 def test_both_kinds_of_experts_are_at_work(bench):
-    pictures = []
-    for moesd in (
-        bench.moesd,
-        replace(bench.moesd, unet_experts=None),
-        replace(bench.moesd, unet_experts=UNetExperts.start(bench.pipeline.unet, width=4)),
-    ):
+    images = []
+    for moesd in (bench.moesd, replace(bench.moesd, unet_experts=None)):
         with moesd.attach(bench.pipeline):
-            pictures.append(bench.draw())
-    assert change(pictures[0], pictures[1])[1] > 0
-    np.testing.assert_array_equal(pictures[1], pictures[2])  # new experts are the identity
+            images.append(bench.draw())
+    assert change(*images)[1] > 0
 
 
 def test_guidance_negative_prompts_and_several_pictures_of_a_prompt_keep_their_order(bench):

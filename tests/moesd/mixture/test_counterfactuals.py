@@ -7,9 +7,6 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 def test_counterfactuals_say_each_value_before_the_subject_with_its_article(moesd):
     said = Counterfactuals(("female", "old")).of("A photo of an auditor", moesd.token)
     assert said == ("A photo of a female auditor", "A photo of an old auditor")
-
-
-def test_a_prompt_without_an_article_keeps_its_words(moesd):
     said = Counterfactuals().of("two nurses by the nurse", moesd.token)
     assert said == ("two nurses by the female nurse", "two nurses by the male nurse")
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from probe.images.pipelines import load_pipeline
 from probe.moesd import training
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import Experts
@@ -19,11 +18,6 @@ from probe.moesd.objectives.predictions import (
 )
 from probe.moesd.objectives.states import CounterfactualStates, MixtureStates
 from probe.text.prompts import PromptSet
-
-
-@pytest.fixture(scope="module")
-def pipeline(pipeline_folder):
-    return load_pipeline(pipeline_folder)
 
 
 def three(town):

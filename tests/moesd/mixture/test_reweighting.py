@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.images.intervention import Condition
-from probe.images.pipelines import load_pipeline
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.reweighting import Reweighting, reweigh, reweighted
 
@@ -68,19 +67,8 @@ def test_rows_that_are_not_named_stay_as_they_are_bit_for_bit(exact):
     assert latents[-1] != plain[-1]
 
 
-def test_the_hook_is_removed_when_the_denoiser_fails(exact):
-    _, counterfactuals = exact.states(0.9)
-    with (
-        pytest.raises(RuntimeError),
-        reweighted(exact.unet, [-1], counterfactuals, HALF[None], HALF, end=0.0),
-    ):
-        raise RuntimeError
-    assert not exact.unet._forward_hooks
-
-
 @pytest.mark.slow
-def test_with_guidance_only_the_prompted_half_of_opened_prompts_is_moved(moesd, pipeline_folder):
-    pipeline = load_pipeline(pipeline_folder)
+def test_with_guidance_only_the_prompted_half_of_opened_prompts_is_moved(moesd, pipeline):
     method = Reweighting(moesd, Counterfactuals(), np.array([0.9, 0.1]), n_noises=2)
     prompts = ["a photo of a carpenter", "a photo of a nurse", "a driver", "a laborer"]
     opened = moesd.opened(prompts)[0]
