@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.audit import SOURCES, audit, audit_options
 from cli.options import (
     FILE,
     FOLDER,
@@ -17,89 +15,128 @@ from cli.options import (
     SettingsCommand,
     device_option,
     json_option,
+    option_group,
     settings_of,
-    stacked,
 )
 from cli.output import echo_json, given, open_run
 from cli.progress import ProgressBar
 
 if TYPE_CHECKING:
+    from probe.audit.audit import Audit
     from probe.audit.release_gate import Bound
+    from probe.audit.sources import Source
 
 Options = dict[str, Any]
 
 FAILED = 3
 """Exit code if a bound is exceeded."""
+SOURCES = ("images", "labels", "counts")
+"""Options that name what is audited in place of a run."""
 _N_MAX = 200
-_STOPPING = ("until_settled", "max_images", "side")
-_POWER = ("power", "difference", "spread")
-_GATE = ("fail_above", "fail_below", "policy", "junit")
 
-stopping_options = stacked(
-    click.option(
-        "--until-settled",
-        metavar="LOW:HIGH",
-        help="Make images of each occupation of RUN until it is settled whether its share of the "
-        "female value is within LOW to HIGH, and no more.",
-    ),
-    click.option(
-        "--max-images",
-        type=click.IntRange(1),
-        help="Images of a subject after which --until-settled leaves it open.  "
+_AUDIT: dict[str, Options] = {
+    "images": {
+        "type": click.Path(exists=True, file_okay=False, path_type=Path),
+        "help": "Images in place of RUN: a folder with metadata.jsonl, or with a sub-folder a "
+        "subject. Seen by --classifier, or by --clip with --values.",
+    },
+    "min_confidence": {
+        "type": click.FloatRange(0, 1),
+        "help": "Images whose most probable value is less probable than this count as ambiguous.",
+    },
+    "labels": {
+        "type": FILE,
+        "help": "Labels in place of RUN, a row an image: subject, attributes, seed.",
+    },
+    "counts": {
+        "type": FILE,
+        "help": "Counts in place of RUN: by subject and value, long, wide, or Fair-Diffusion's "
+        "txt.",
+    },
+    "values": {"help": "All values of the attribute, as in woman,man; others are refused."},
+    "target": {
+        "help": "What is fair: parity, shares as in woman=0.3,man=0.7, or a table of them by "
+        "subject.  [default: parity]",
+    },
+    "against": {
+        "type": click.Path(exists=True, path_type=Path),
+        "help": "A second source of the same kind, to compare the first with.",
+    },
+    "margin": {
+        "type": click.FloatRange(0, 1, min_open=True),
+        "help": "Largest difference of --against that does not matter.  [default: 0.05]",
+    },
+    "reference": {
+        "type": FILE,
+        "help": "Shares or counts by subject, to correlate the images' shares with.",
+    },
+    "column": {"help": "Column of --reference; needed only if several could be meant."},
+    "value": {
+        "help": "The value whose share is correlated, or compared; the first one if not given."
+    },
+    "table": {"type": OUTPUT, "help": "Write each subject's shares to a CSV file."},
+}
+_STOPPING: dict[str, Options] = {
+    "until_settled": {
+        "metavar": "LOW:HIGH",
+        "help": "Make images of each occupation of RUN until it is settled whether its share of "
+        "the female value is within LOW to HIGH, and no more.",
+    },
+    "max_images": {
+        "type": click.IntRange(1),
+        "help": "Images of a subject after which --until-settled leaves it open.  "
         f"[default: {_N_MAX}]",
-    ),
-    click.option(
-        "--side",
-        type=click.Choice(["base", "corrected"]),
-        help="Model whose images --until-settled makes.  [default: corrected]",
-    ),
-)
-power_options = stacked(
-    click.option(
-        "--power",
-        is_flag=True,
-        help="Only print how many images and subjects are needed, with power 0.8 at 5 %.",
-    ),
-    click.option(
-        "--difference",
-        type=click.FloatRange(0, 1, min_open=True),
-        help="The difference of a share, or of MAD, that --power is to detect.",
-    ),
-    click.option(
-        "--spread",
-        type=click.FloatRange(0, 1),
-        help="SD of the change over subjects; the value of --difference if not given.",
-    ),
-)
-gate_options = stacked(
-    click.option(
-        "--fail-above",
-        metavar="FIGURE=NUMBER",
-        multiple=True,
-        help="Exit with 3 if the upper confidence limit of a figure is larger, as in mad=0.15; "
+    },
+    "side": {
+        "type": click.Choice(["base", "corrected"]),
+        "help": "Model whose images --until-settled makes.  [default: corrected]",
+    },
+}
+_POWER: dict[str, Options] = {
+    "power": {
+        "is_flag": True,
+        "default": None,
+        "help": "Only print how many images and subjects are needed, with power 0.8 at 5 %.",
+    },
+    "difference": {
+        "type": click.FloatRange(0, 1, min_open=True),
+        "help": "The difference of a share, or of MAD, that --power is to detect.",
+    },
+    "spread": {
+        "type": click.FloatRange(0, 1),
+        "help": "SD of the change over subjects; the value of --difference if not given.",
+    },
+}
+_GATE: dict[str, Options] = {
+    "fail_above": {
+        "metavar": "FIGURE=NUMBER",
+        "multiple": True,
+        "help": "Exit with 3 if the upper confidence limit of a figure is larger, as in mad=0.15; "
         "may be repeated. In a run, figures are the corrected model's.",
-    ),
-    click.option(
-        "--fail-below",
-        metavar="FIGURE=NUMBER",
-        multiple=True,
-        help="Exit with 3 if the lower confidence limit of a figure is smaller; may be repeated.",
-    ),
-    click.option(
-        "--policy",
-        type=FILE,
-        help="Bounds in a TOML file: tables [fail_above] and [fail_below].",
-    ),
-    click.option("--junit", type=OUTPUT, help="Write the verdicts to this file, as JUnit XML."),
-)
+    },
+    "fail_below": {
+        "metavar": "FIGURE=NUMBER",
+        "multiple": True,
+        "help": "Exit with 3 if the lower confidence limit of a figure is smaller; may be "
+        "repeated.",
+    },
+    "policy": {
+        "type": FILE,
+        "help": "Bounds in a TOML file: tables [fail_above] and [fail_below].",
+    },
+    "junit": {"type": OUTPUT, "help": "Write the verdicts to this file, as JUnit XML."},
+}
+_NEEDED = {
+    **{"min_confidence": "images", "margin": "against", "column": "reference"},
+    **{"max_images": "until_settled", "side": "until_settled"},
+    **{"difference": "power", "spread": "power", "power": "difference"},
+}
+"""Options that are of no use without another one."""
 
 
 @click.command(cls=SettingsCommand)
 @click.argument("run", required=False, type=FOLDER)
-@audit_options
-@stopping_options
-@power_options
-@gate_options
+@option_group(_AUDIT | _STOPPING | _POWER | _GATE)
 @settings_of("evaluate")
 @device_option
 @json_option
@@ -115,20 +152,21 @@ def evaluate(
     from probe.run.registry import settings_tables
 
     names = [item.name for item in fields(settings_tables()["evaluate"])]
-    settings = given({name: options.pop(name) for name in names})
-    power, stopping, gate = (_take(options, group) for group in (_POWER, _STOPPING, _GATE))
-    source = given(options)
+    source, stopping, power, gate, settings = (
+        given({name: options[name] for name in group})
+        for group in (_AUDIT, _STOPPING, _POWER, _GATE, names)
+    )
     bounds = _read_bounds(gate)
-    _check(run, source, power, stopping, gate)
-    verdicts: Sequence[Any] = ()
+    _check(run, source, stopping, power, gate, settings)
     if power:
-        text, found = _plan(power)
+        text, found = _plan(**power)
+    elif run is None:
+        text, found = _audit(source, settings, device)
     elif stopping:
-        if run is None or gate or settings:
-            raise click.UsageError("--until-settled needs RUN and takes its settings from there")
-        text, found = _audit_sequentially(run, stopping, device)
+        text, found = _audit_sequentially(run, device, **stopping)
     else:
-        text, found = _evaluate(run, source, settings, device)
+        text, found = _evaluate(run, settings, device)
+    lines, is_kept = [text], True
     if bounds:
         from probe.audit.release_gate import check_bounds, verdicts_json, write_junit
 
@@ -136,42 +174,39 @@ def evaluate(
         if (path := gate.get("junit")) is not None:
             write_junit(path, verdicts, source=str(found.get("source") or found.get("model")))
         found |= {"gate": verdicts_json(verdicts)}
-    lines = [text, *(verdict.line() for verdict in verdicts)]
+        lines += [verdict.line() for verdict in verdicts]
+        is_kept = all(verdict.is_kept for verdict in verdicts)
     echo_json(found) if as_json else click.echo("\n".join(lines))
-    if not all(verdict["is_kept"] for verdict in found.get("gate", ())):
+    if not is_kept:
         context.exit(FAILED)
 
 
-def _take(options: Options, names: Sequence[str]) -> Options:
-    """Take a group of options out of the others; those that were not given are left out."""
-    group = {name: options.pop(name) for name in names}
-    return {
-        name: value
-        for name, value in group.items()
-        if value is not False and value != () and value is not None
-    }
-
-
-def _check(
-    run: Path | None, source: Options, power: Options, stopping: Options, gate: Options
-) -> None:
+def _check(run: Path | None, *groups: Options) -> None:
     """Refuse options that do not go together."""
-    if power and "power" not in power:
-        raise click.UsageError("--difference and --spread are for --power")
-    if power and "difference" not in power:
-        raise click.UsageError("--power needs --difference, as in --difference 0.1")
-    if stopping and "until_settled" not in stopping:
-        raise click.UsageError("--max-images and --side are for --until-settled")
+    source, stopping, power, gate, settings = groups
+    chosen = {name for group in groups for name in group}
+    for name, other in _NEEDED.items():
+        if name in chosen and other not in chosen:
+            raise click.UsageError(f"{_flag(name)} needs {_flag(other)}")
     if set(gate) == {"junit"}:
         raise click.UsageError("--junit reports on bounds, and none is given")
     if power:
         if run is not None or source or gate:
             raise click.UsageError("--power plans an audit and looks at nothing: give it alone")
-    elif sum(name in source for name in SOURCES) + (run is not None) != 1:
+        return
+    if sum(name in source for name in SOURCES) + (run is not None) != 1:
         raise click.UsageError("give RUN, or one of --images, --labels, --counts")
-    elif run is not None and source:
-        name = next(iter(source)).replace("_", "-")
-        raise click.UsageError(f"--{name} is for what is audited without RUN")
+    if run is not None and source:
+        raise click.UsageError(f"{_flag(next(iter(source)))} is for what is audited without RUN")
+    if stopping and (run is None or gate or settings):
+        raise click.UsageError("--until-settled needs RUN and takes its settings from there")
+    for name in ("faces", "face_margin"):
+        if name in settings and run is None and "images" not in source:
+            raise click.UsageError(f"{_flag(name)} is for --images, or RUN")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _read_bounds(gate: Options) -> list[Bound]:
@@ -188,51 +223,77 @@ def _read_bounds(gate: Options) -> list[Bound]:
         raise OptionError(str(error)) from error
 
 
-def _evaluate(
-    run: Path | None, source: Options, settings: Options, device: str
-) -> tuple[str, Options]:
-    """Return the text for people, and the data of ``--json``."""
-    from figures.text.audit import audit_table
+def _evaluate(run: Path, settings: Options, device: str) -> tuple[str, Options]:
+    """Return the text for people, and the data of ``--json``; so do the functions below."""
     from figures.text.tables import evaluation_table
 
-    if run is None:
-        found = audit(source, settings, device).to_json()
-        return audit_table(found), found
     with ProgressBar() as bar:
         outcome = open_run(run, bar, device).evaluate(**settings)
     return f"{outcome.line()}\n{evaluation_table(outcome.result.to_json())}", outcome.to_json()
 
 
-def _audit_sequentially(run: Path, stopping: Options, device: str) -> tuple[str, Options]:
+def _audit(options: Options, settings: Options, device: str) -> tuple[str, Options]:
+    from figures.text.audit import audit_table
+    from probe.audit.audit import AuditSettings, audit_source
+
+    kind = next(name for name in SOURCES if name in options)
+    source = _source(kind, options[kind], options, settings, device)
+    own, shared = ("target", "reference", "column", "value"), ("calibration", "n_bootstrap", "seed")
+    chosen: Options = {name: str(options[name]) for name in own if name in options}
+    chosen |= {name: settings[name] for name in shared if name in settings}
+    how = AuditSettings(**chosen)
+    audit: Audit = audit_source(source, how, attribute=settings.get("attribute"))
+    if "against" in options:
+        other = _source(kind, options["against"], options, settings, device)
+        audit = audit.against(source, other, how, margin=options.get("margin", 0.05))
+    if "table" in options:
+        audit.write_shares(options["table"])
+    found = audit.to_json()
+    return audit_table(found), found
+
+
+def _source(kind: str, path: Path, options: Options, settings: Options, device: str) -> Source:
+    from probe.audit.image_labels import label_folder
+    from probe.audit.sources import read_source
+
+    named, attribute = options.get("values"), settings.get("attribute")
+    values = [value.strip() for value in named.split(",")] if named else None
+    if kind != "images":
+        return read_source(**{kind: path}, attribute=attribute, values=values)
+    names = ("classifier", "clip", "faces", "face_margin")
+    with ProgressBar() as bar:
+        return label_folder(
+            path,
+            attribute=attribute,
+            values=values,
+            min_confidence=options.get("min_confidence", 0.0),
+            device=device,
+            progress=bar,
+            **{name: settings.get(name) for name in names},
+        )
+
+
+def _audit_sequentially(
+    run: Path, device: str, *, until_settled: str, max_images: int = _N_MAX, side: str = "corrected"
+) -> tuple[str, Options]:
     from figures.text.audit import sequential_table
 
-    low, _, high = stopping["until_settled"].partition(":")
+    low, _, high = until_settled.partition(":")
     try:
         band = float(low), float(high)
     except ValueError:
         raise click.UsageError(
-            f"--until-settled is {stopping['until_settled']!r}; needed two shares, as in 0.35:0.65"
+            f"--until-settled is {until_settled!r}; needed two shares, as in 0.35:0.65"
         ) from None
-    n_max, side = stopping.get("max_images", _N_MAX), stopping.get("side", "corrected")
     with ProgressBar() as bar:
         experiment = open_run(run, bar, device)
-        found = experiment.audit_until_settled(*band, n_max=n_max, side=side)
-    return sequential_table(found.to_json()), found.to_json()
+        found = experiment.audit_until_settled(*band, n_max=max_images, side=side).to_json()
+    return sequential_table(found), found
 
 
-def _plan(power: Options) -> tuple[str, Options]:
+def _plan(*, power: bool, difference: float, spread: float | None = None) -> tuple[str, Options]:
+    from figures.text.audit import power_table
     from probe.stats.power import plan_audit
 
-    found = plan_audit(power["difference"], spread=power.get("spread"))
-    lines = [
-        f"{found['images_per_subject']} images of one subject show that its share is not 1/2 "
-        f"if it is {found['difference']:g} away",
-        f"that two models differ by {found['difference']:g} in MAD (SD over subjects "
-        f"{found['spread']:g}) is shown by",
-        *(
-            f"  {row['n_subjects']:>6} subjects of {row['n_images']} images each"
-            for row in found["subjects"]
-        ),
-        "with power 0.8 at 5 %, both two-sided",
-    ]
-    return "\n".join(lines), found
+    found = plan_audit(difference, spread=spread)
+    return power_table(found), found

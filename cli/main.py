@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.captions import prompts
-from cli.compare import compare
 from cli.errors import OneLineErrors
 from cli.evaluate import evaluate
 from cli.options import (
@@ -21,13 +19,12 @@ from cli.options import (
     run_argument,
     run_seed_option,
     settings_of,
-    stacked,
     start_options,
 )
 from cli.output import echo_answer, echo_json, echo_outcome, given, open_run
 from cli.progress import ProgressBar
-from cli.publish import card, plan, publish
-from cli.studies import concept, export, info, inspect, probe, sweep
+from cli.results import card, export, info, inspect, plan, prompts, publish
+from cli.studies import compare, concept, probe, sweep
 from probe import __version__
 from probe.io.distributed import is_first, own_device
 
@@ -47,7 +44,7 @@ def main(debug: bool) -> None:
     """Find, correct and prove gender bias in text-to-image models.
 
     RUN is a folder that holds everything about one model: settings, embeddings, the correction,
-    pictures, figures and the report. Start one with `moesd-probe run RUN --model tinytown`.
+    images, figures and the report. Start one with `moesd-probe run RUN --model tinytown`.
 
     \b
     Exit codes:
@@ -59,60 +56,61 @@ def main(debug: bool) -> None:
     """
 
 
-_embed_options = stacked(
-    click.option(
-        "--prompts",
-        type=FILE,
-        help="Prompts of your own (txt, csv, tsv, jsonl, parquet), copied into RUN; `fit` places "
-        "them on the axis.",
-    ),
-    click.option(
-        "--column",
-        help="Column of --prompts or of --names; needed only if several could be meant.",
-    ),
-    click.option(
-        "--import",
-        "vectors",
-        type=FILE,
-        help="Vectors made elsewhere (npy, npz, safetensors, parquet, jsonl, word2vec, GloVe) in "
-        "place of a model, copied into RUN; look at them with `concept`.",
-    ),
-    click.option(
-        "--names",
-        type=FILE,
-        help="Names of the rows of --import, one a line or a column, if it does not hold them.",
-    ),
-)
-
-
 @main.command()
 @run_argument
 @start_options
-@_embed_options
+@click.option(
+    "--prompts",
+    type=FILE,
+    help="Prompts of your own (txt, csv, tsv, jsonl, parquet), copied into RUN; `fit` places "
+    "them on the axis.",
+)
+@click.option(
+    "--column", help="Column of --prompts or of --names; needed only if several could be meant."
+)
+@click.option(
+    "--import",
+    "vectors",
+    type=FILE,
+    help="Vectors made elsewhere (npy, npz, safetensors, parquet, jsonl, word2vec, GloVe) in "
+    "place of a model, copied into RUN; look at them with `concept`.",
+)
+@click.option(
+    "--names",
+    type=FILE,
+    help="Names of the rows of --import, one a line or a column, if it does not hold them.",
+)
 @run_seed_option
 @device_option
 @json_option
-def embed(run: Path, device: str, as_json: bool, **options: Any) -> None:
+def embed(
+    run: Path,
+    seed: int | None,
+    prompts: Path | None,
+    column: str | None,
+    vectors: Path | None,
+    names: Path | None,
+    device: str,
+    as_json: bool,
+    **start: Any,
+) -> None:
     """Embed every prompt of RUN, starting RUN if it is new."""
     from probe.text.prompt_files import read_prompts
 
-    chosen = given(options)
-    seed, column = chosen.pop("seed", None), chosen.pop("column", None)
-    vectors, names = chosen.pop("vectors", None), chosen.pop("names", None)
-    if column is not None and not (vectors or names or "prompts" in chosen):
+    if column is not None and vectors is None and prompts is None:
         raise click.UsageError("--column names a column of a file, and none is given")
     if names is not None and vectors is None:
         raise click.UsageError("--names names the rows of --import, which is not given")
     if vectors is not None:
-        if chosen:
-            raise click.UsageError(f"--import takes no --{next(iter(chosen))}: there is no model")
+        if prompts or given(start):
+            raise click.UsageError("--import takes no model, lexicon or prompts")
         _import_vectors(run, vectors, names, column, seed, as_json)
         return
-    prompts = read_prompts(chosen["prompts"], column=column) if "prompts" in chosen else None
+    own = None if prompts is None else read_prompts(prompts, column=column)
     with ProgressBar() as bar:
-        outcome = _start(run, bar, device, **(chosen | {"seed": seed, "prompts": prompts})).embed()
-    if prompts is not None and not as_json:
-        click.echo(prompts.summary())
+        outcome = _start(run, bar, device, seed=seed, prompts=own, **given(start)).embed()
+    if own is not None and not as_json:
+        click.echo(own.summary())
     echo_outcome(outcome, as_json)
 
 
@@ -216,15 +214,15 @@ def run_all(run: Path, device: str, as_json: bool, **options: Any) -> None:
     from figures.report import render_report
     from figures.text.tables import summary_of
 
-    training = {name: options.pop(name) for name in ("objective", "n_examples")}
-    images = {"n_images": options.pop("n_images")}
+    training = given({name: options.pop(name) for name in ("objective", "n_examples")})
+    images = given({"n_images": options.pop("n_images")})
     with ProgressBar() as bar:
         experiment = _start(run, bar, device, **options)
         outcomes = experiment.run(
             draw,
             render_report,
             on_outcome=None if as_json else lambda of: bar.echo(of.line()),
-            settings={"train": given(training), "generate": given(images)},
+            settings={"train": training, "generate": images},
         )
     if as_json:
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
@@ -233,19 +231,8 @@ def run_all(run: Path, device: str, as_json: bool, **options: Any) -> None:
     click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
 
 
-for command in (
-    probe,
-    concept,
-    sweep,
-    compare,
-    inspect,
-    export,
-    info,
-    prompts,
-    plan,
-    publish,
-    card,
-):
+_others = (probe, concept, sweep, compare, inspect, export, info, prompts, plan, publish, card)
+for command in _others:
     main.add_command(command)
 
 

@@ -43,6 +43,13 @@ def stacked(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+def option_group(group: Mapping[str, Mapping[str, Any]]) -> Decorator:
+    """Make options of their parameter names and the arguments of `click.option`."""
+    return stacked(
+        *(click.option("--" + name.replace("_", "-"), **each) for name, each in group.items())
+    )
+
+
 start_options = stacked(
     click.option("--model", help="tinytown, a folder, or a hub id. Needed for a new run only."),
     click.option(
@@ -60,26 +67,17 @@ run_seed_option = click.option(
     type=click.IntRange(0, 2**32 - 1),
     help="Seed of the whole run, kept in its settings.",
 )
-
-
 Tables = Mapping[str, type["Settings"]]
 
 
 def settings_of(
     *tables: str | Callable[[], Tables], only: Sequence[str] = ()
 ) -> Callable[[Command], Command]:
-    """Derive one option from each setting of some tables of ``config.toml``.
+    """Derive an option from each setting, or from ``only`` some, of tables of ``config.toml``.
 
-    An option that is not given leaves the setting of ``config.toml`` as it is. The command must be
-    a `SettingsCommand`: the options are derived when they are first needed, because they come from
-    every stage and study that is installed.
-
-    Parameters
-    ----------
-    tables : str or callable
-        Names of tables, or functions that return tables by name.
-    only : sequence of str
-        Names of the settings; all of them if empty.
+    The command must be a `SettingsCommand`: the options are derived when they are first needed,
+    because they come from every stage and study that is installed. A table is given by its name,
+    or by a function that returns tables by name.
     """
 
     def decorate(command: Command) -> Command:

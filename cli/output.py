@@ -25,7 +25,7 @@ def open_run(run: Path, bar: ProgressBar | None, device: str = "cpu") -> Experim
 
 def given(settings: dict[str, Any]) -> dict[str, Any]:
     """Keep the options that were given."""
-    return {name: value for name, value in settings.items() if value is not None}
+    return {name: value for name, value in settings.items() if value not in (None, ())}
 
 
 def echo_outcome(outcome: Outcome, as_json: bool) -> None:

@@ -1,10 +1,8 @@
-"""A progress bar on standard error, for work that takes long enough to be worth one."""
+"""A progress bar on standard error."""
 
 from __future__ import annotations
 
 import sys
-import time
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
@@ -12,33 +10,23 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-DELAY = 2.0
-"""Seconds of silence; most commands are done by then."""
-
 
 class ProgressBar:
     """Shows how far a stage is, on a terminal only; called with (what, done, total)."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._is_terminal = sys.stderr.isatty()
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.clear()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` pieces of ``what`` are done."""
-        if not self._is_terminal or time.monotonic() - self._start < DELAY:
+        if not sys.stderr.isatty():
             return
         bar = self._bar or self._open()
         if what not in self._tasks:
@@ -58,21 +46,9 @@ class ProgressBar:
 
     def _open(self) -> Progress:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
         self._bar.start()
         return self._bar

@@ -18,23 +18,17 @@ This page is the output of `--help`, written by `make docs`.
 
 
 def reference() -> str:
-    """Return the page as Markdown: the help of the group, then of each command in order."""
-    parts = [_TOP, _section(main, "moesd-probe", None)]
-    with click.Context(main, info_name="moesd-probe") as context:
-        for name in main.list_commands(context):
-            if command := main.get_command(context, name):
-                parts += _sections(command, name, context)
-    return "\n".join(parts)
+    """Return the page as Markdown: the help of every group, each before that of its commands."""
+    return "\n".join([_TOP, *_sections(main, "moesd-probe", None)])
 
 
-def _sections(command: click.Command, name: str, parent: click.Context) -> list[str]:
+def _sections(command: click.Command, name: str, parent: click.Context | None) -> list[str]:
     """The section of a command, and those of the commands below it."""
     parts = [_section(command, name, parent)]
     if isinstance(command, click.Group):
         with click.Context(command, info_name=name, parent=parent) as context:
             for below in command.list_commands(context):
-                if found := command.get_command(context, below):
-                    parts += _sections(found, below, context)
+                parts += _sections(command.commands[below], below, context)
     return parts
 
 

@@ -1,4 +1,4 @@
-"""The commands that study a run, or read something out of it."""
+"""The commands that study a run, repeat it with other settings, and compare runs and methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import (
-    OUTPUT,
     SettingsCommand,
     Tables,
     device_option,
@@ -16,25 +15,11 @@ from cli.options import (
     run_argument,
     settings_of,
 )
-from cli.output import echo_answer, echo_json, echo_outcome, given, open_run
+from cli.output import echo_json, echo_outcome, given, open_run
 from cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from probe.run.pipeline import Outcome
-
-
-class StudyName(click.ParamType):  # type: ignore[type-arg]
-    """The name of a study that is installed."""
-
-    name = "study"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse a name that no study has."""
-        from probe.run.registry import STUDIES
-
-        if value not in STUDIES:
-            self.fail(f"{value!r} is not one of {', '.join(STUDIES)}.", param, ctx)
-        return value
 
 
 class ProbeCommand(SettingsCommand):
@@ -65,14 +50,14 @@ def _study_tables() -> Tables:
 @click.option(
     "--only",
     multiple=True,
-    type=StudyName(),
+    metavar="NAME",
     help="Only this study; may be given several times. All that RUN allows if not given.",
 )
 @settings_of(_study_tables)
 @device_option
 @json_option
 def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settings: Any) -> None:
-    """Study the text encoder of RUN, and its pictures."""
+    """Study the text encoder of RUN, and its images."""
     with ProgressBar() as bar:
 
         def show(outcome: Outcome) -> None:
@@ -152,33 +137,72 @@ def sweep(
         click.echo(f"\n{result.summary()}\nfigure: {files[1]}")
 
 
-@click.command()
+class MethodsCommand(click.Command):
+    """A command whose help lists every method that is installed."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names of the methods, and what their endings mean."""
+        from probe.run.compare.methods import all_methods
+
+        with formatter.section("Methods"):
+            formatter.write_text(", ".join(all_methods()))
+            formatter.write_paragraph()
+            formatter.write_text(
+                "moesd is the correction of RUN; moesd-text, -unet and -both have experts there; "
+                "-calibrated and -stratified are routings. -lookup corrects only prompts that name "
+                "an occupation and no gender. explicit-mixing is the oracle."
+            )
+
+
+@click.group()
+def compare() -> None:
+    """Compare methods on one run, or runs with each other."""
+
+
+@compare.command(cls=MethodsCommand)
 @run_argument
-@click.argument("prompt")
 @click.option(
-    "--share",
-    is_flag=True,
-    help="Also estimate the share of women from the denoiser; loads the image model.",
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only this method, beside the base; may be given several times. All if not given.",
+)
+@click.option(
+    "--n-images",
+    type=click.IntRange(2),
+    help="Images of each occupation and method; as many as `generate` makes if not given.",
 )
 @device_option
 @json_option
-def inspect(run: Path, prompt: str, share: bool, device: str, as_json: bool) -> None:
-    """Show what the gate of RUN does with a prompt, and why."""
-    echo_answer(open_run(run, None, device).inspect(prompt, share=share), as_json)
+def methods(
+    run: Path, only: tuple[str, ...], n_images: int | None, device: str, as_json: bool
+) -> None:
+    """Compare MoESD with other methods on the prompts and seeds of RUN.
+
+    Images go to RUN/comparison/NAME, each made once. Requires `train`.
+    """
+    from figures.drawing import draw
+
+    with ProgressBar() as bar:
+        outcome = open_run(run, bar, device).compare(
+            *only, n_images=n_images, draw=draw, on_line=None if as_json else bar.echo
+        )
+    echo_outcome(outcome, as_json)
 
 
-@click.command()
-@run_argument
-@click.argument("file", type=OUTPUT)
+@compare.command()
+@click.argument(
+    "runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path)
+)
 @json_option
-def export(run: Path, file: Path, as_json: bool) -> None:
-    """Write the embeddings of RUN to FILE: .npy, .npz, .safetensors, .parquet or .jsonl."""
-    echo_answer(open_run(run, None).export(file), as_json)
+def runs(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Compare the fairness of runs that have been evaluated, on the subjects that they share.
 
+    Paired differences of MAD for each pair of runs, with intervals, p-values and Holm's
+    adjustment over all of them. Subjects that are missing in a run are left out, and named.
+    """
+    from figures.text.tables import runs_table
+    from probe.run.compare.runs import compare_runs
 
-@click.command()
-@run_argument
-@json_option
-def info(run: Path, as_json: bool) -> None:
-    """List the stages of RUN, up to date or not, and its files with their provenance."""
-    echo_answer(open_run(run, None).info(), as_json)
+    found = compare_runs(runs)
+    echo_json(found) if as_json else click.echo(runs_table(found))

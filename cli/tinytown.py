@@ -7,23 +7,13 @@ from pathlib import Path
 
 import click
 
+from cli.options import FOLDER
+
 
 @click.command()
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("probe/tinytown/weights"),
-    show_default=True,
-    help="Folder of the finished model.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    default=Path("runs/tinytown"),
-    show_default=True,
-    help="Folder of checkpoints and measured pictures.",
-)
-@click.option("--n-images", default=200, show_default=True, help="Pictures a subject to measure.")
+@click.option("--out", type=FOLDER, default="probe/tinytown/weights", help="Finished model.")
+@click.option("--work", type=FOLDER, default="runs/tinytown", help="Checkpoints and images.")
+@click.option("--n-images", default=200, help="Images of each subject to measure.")
 def main(out: Path, work: Path, n_images: int) -> None:
     """Train every model of tinytown and measure it; run the same command again to resume."""
     from cli.progress import ProgressBar

@@ -30,7 +30,7 @@ SHIFTS = {
 }
 """Points by which what belongs to one place is moved apart, so that no interval hides another."""
 LEAST_SHARE = 0.9
-"""Where the axis of shares begins at the latest, so that a picture of a thousand makes no cliff."""
+"""Where the axis of shares begins at the latest, so that one image of a thousand makes no cliff."""
 
 
 def draw_sweep(run: Path, name: str) -> list[Path]:
@@ -84,7 +84,7 @@ def sweep_curve(table: DataFrame) -> Figure:
         draw_ends(right, places, found, shift=shift, label=label, **style)
     least = min(LEAST_SHARE, right.get_ylim()[0])
     limits = (least, 1 + 0.04 * (1 - least))
-    right.set(ylabel="share of pictures, corrected", xlabel=_title(setting), ylim=limits)
+    right.set(ylabel="share of images, corrected", xlabel=_title(setting), ylim=limits)
     legend_below(figure, left, right, n_columns=4)
     return figure
 

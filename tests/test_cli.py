@@ -92,14 +92,23 @@ def test_run_leaves_figures_in_three_formats_and_a_page(shown):
     for suffix in ("png", "csv"):
         assert {path.stem for path in (folder / "figures").glob(f"*.{suffix}")} == stems
     assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert {path.name for path in folder.iterdir()} - {".lock"} == {
+        "config.toml", "lexicon.toml", "embeddings", "latent", "moesd", "images", "evaluation",
+        "figures", "report.html",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [*STAGES, "run", "info"])
 def test_json_is_all_there_is_on_standard_output(shown, command):
     result = call(command, shown[0], "--json")
     assert result.exit_code == 0, result.output
-    assert isinstance(json.loads(result.stdout), dict)
+    found = json.loads(result.stdout)
+    assert isinstance(found, dict)
     assert result.stderr == ""
+    if command == "run":
+        assert list(found) == STAGES
+        assert found["evaluate"]["base"]["mad"]["floor"] > 0
+        assert not any(stage["stage"]["was_made"] for stage in found.values())
 
 
 @pytest.mark.parametrize("command", STAGES)
@@ -122,20 +131,6 @@ def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown)
     assert call("visualize", shown[0]).stdout.startswith("visualize: skipped")
 
 
-def test_a_figure_or_format_that_is_unknown_is_refused_with_the_known_ones(shown):
-    assert "choose from map" in refusal(call("visualize", shown[0], "--figure", "chart"), code=2)
-    assert "choose from pdf, png, svg" in refusal(
-        call("visualize", shown[0], "--format", "gif"), code=2
-    )
-
-
-def test_run_prints_the_result_of_every_stage(shown):
-    found = json.loads(call("run", shown[0], "--json").stdout)
-    assert list(found) == STAGES
-    assert found["evaluate"]["base"]["mad"]["floor"] > 0
-    assert not any(stage["stage"]["was_made"] for stage in found.values())
-
-
 def test_inspect_says_what_the_gate_does_and_why(finished_run):
     text = call("inspect", finished_run, "a photo of a nurse").stdout
     for word in ("bias score", "gate", "expert", "shift", "nearest before", "nearest after"):
@@ -144,9 +139,6 @@ def test_inspect_says_what_the_gate_does_and_why(finished_run):
     assert found["prompt"] == "a photo of a nurse"
     assert len(found["nearest_before"]) == 5
     assert found["words"] == found["passed_over"] == []
-
-
-def test_inspect_names_the_words_that_say_a_gender(finished_run):
     text = call("inspect", finished_run, "Sheila, a nurse in Virginia").stdout
     assert "words       Sheila, not Virginia (place)" in text
 
@@ -192,13 +184,6 @@ def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
     }  # fmt: skip
 
 
-def test_captions_in_an_unclear_column_are_refused(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("caption,text\na,b\n")
-    assert "name the column with --column" in refusal(call("prompts", path))
-    assert call("prompts", path, "--column", "text").exit_code == 0
-
-
 def test_export_says_what_it_wrote(finished_run, tmp_path):
     result = call("export", finished_run, tmp_path / "a.npz")
     assert result.exit_code == 0, result.output
@@ -206,13 +191,6 @@ def test_export_says_what_it_wrote(finished_run, tmp_path):
     found = json.loads(call("export", finished_run, tmp_path / "b.npz", "--json").stdout)
     assert set(found) == {"path", "n_prompts", "n_features"}
     assert "is unknown; needed" in refusal(call("export", finished_run, tmp_path / "a.xyz"), code=2)
-
-
-def test_an_option_is_kept_in_the_settings(run):
-    call("fit", run, "--strength", "250", "--seed", "5")
-    config = Config.read(run)
-    assert (config.fit.strength, config.fit.seed) == (250.0, 5)
-    assert config.generate.seed == 3
 
 
 @pytest.fixture
@@ -227,10 +205,7 @@ def started(tmp_path, model_folder, small_lexicon):
 def test_the_seed_of_a_run_reaches_every_stage(started):
     config = Config.read(started)
     assert {config.fit.seed, config.train.seed, config.generate.seed} == {7}
-
-
-def test_a_run_goes_on_without_naming_its_model_again(started):
-    assert call("embed", started).stdout.startswith("embed: skipped (")
+    assert call("embed", started).stdout.startswith("embed: skipped (")  # the model is known
 
 
 # Exit codes
@@ -343,13 +318,6 @@ def test_a_run_of_another_model_is_refused(run, pipeline_folder):
     assert contents(run) == before
 
 
-def test_a_run_that_holds_nothing_yet_takes_another_model(tmp_path, model_folder):
-    run, empty = tmp_path / "run", tmp_path / "empty"
-    empty.mkdir()
-    refusal(call("embed", run, "--model", empty))
-    assert call("embed", run, "--model", model_folder).exit_code == 0
-
-
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [("", "a prompt is empty"), ("  ", "a prompt is empty"), ("a\0b", "holds a NUL byte")],
@@ -416,46 +384,19 @@ def test_a_read_only_place_is_refused(model_folder):
     assert line.startswith("moesd-probe: error: cannot write /sys/run")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_read_only_run_is_refused(run):
-    (run / "latent").chmod(0o500)
-    line = refusal(call("fit", run, "--strength", "3"))
-    (run / "latent").chmod(0o700)
-    assert "make its folder writable or choose another" in line
-
-
 def test_an_unknown_device_is_refused(tmp_path, model_folder):
     run = tmp_path / "run"
     line = refusal(call("embed", run, "--model", model_folder, "--device", "abacus"), code=2)
     assert "there is no device 'abacus' here" in line
 
 
-# The progress bar
-
-
-def test_progress_is_silent_where_nobody_looks(capsys):
-    with ProgressBar() as bar:
-        bar._start -= 60
-        bar("pictures", 1, 2)
-    assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(("seconds", "is_shown"), [(0.0, False), (3.0, True)])
-def test_progress_is_shown_on_a_terminal_after_two_seconds(capsys, monkeypatch, seconds, is_shown):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_progress_is_shown_on_a_terminal_only(capsys, monkeypatch, is_terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
     monkeypatch.setenv("TERM", "xterm")
     with ProgressBar() as bar:
-        bar._start -= seconds
-        bar("pictures", 1, 2)
-        bar("pictures", 2, 2)
+        bar("images", 1, 2)
+        bar("images", 2, 2)
     out, err = capsys.readouterr()
     assert out == ""
-    assert ("pictures" in err) == is_shown
-
-
-def test_the_command_line_has_no_folder_of_its_own(shown):
-    names = {path.name for path in shown[0].iterdir()} - {".lock"}
-    assert names == {
-        "config.toml", "lexicon.toml", "embeddings", "latent", "moesd", "images", "evaluation",
-        "figures", "report.html",
-    }  # fmt: skip
+    assert ("images" in err) == is_terminal

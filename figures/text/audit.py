@@ -7,7 +7,7 @@ from typing import Any
 
 from figures.text.tables import aligned
 from figures.text.terms import measures_of
-from probe.stats.notation import interval, number, p_value, percent
+from probe.stats.notation import bracketed, interval, number, p_value, percent
 
 Found = Mapping[str, Any]
 
@@ -15,13 +15,7 @@ _N_SUBJECTS = 5  # listed from each end
 
 
 def audit_table(found: Found) -> str:
-    """Fairness with noise floor, extreme subjects, missing labels, and notes.
-
-    Parameters
-    ----------
-    found : mapping
-        As `probe.audit.audit.Audit.to_json` returns it.
-    """
+    """Write what `probe.audit.audit.Audit.to_json` returns."""
     lines = [
         f"{found['source']}: {found['attribute']} ({', '.join(found['values'])}), "
         f"{found['n_subjects']} subjects, {found['n_images']} images, target {found['target']}",
@@ -46,13 +40,7 @@ def audit_table(found: Found) -> str:
 
 
 def sequential_table(found: Found) -> str:
-    """Verdict and share of every subject, then what the verdicts hold for and what was saved.
-
-    Parameters
-    ----------
-    found : mapping
-        As `probe.run.sequential_audit.StoppedAudit.to_json` returns it.
-    """
+    """Write what `probe.run.sequential_audit.StoppedAudit.to_json` returns."""
     rows = [
         [row["subject"][:32], row["verdict"], interval(row, 2), f"n = {row['n']}"]
         for row in found["subjects"]
@@ -73,19 +61,29 @@ def sequential_table(found: Found) -> str:
     )
 
 
+def power_table(found: Found) -> str:
+    """Images and subjects that `probe.stats.power.plan_audit` found to be needed."""
+    lines = [
+        f"{found['images_per_subject']} images of one subject show that its share is not 1/2 "
+        f"if it is {found['difference']:g} away",
+        f"that two models differ by {found['difference']:g} in MAD (SD over subjects "
+        f"{found['spread']:g}) is shown by",
+        *(
+            f"  {row['n_subjects']:>6} subjects of {row['n_images']} images each"
+            for row in found["subjects"]
+        ),
+        "with power 0.8 at 5 %, both two-sided",
+    ]
+    return "\n".join(lines)
+
+
 def _measures(found: Found) -> list[str]:
     rows = [["", "observed", "noise floor", "partly corrected"]]
     for key, (name, _) in measures_of(len(found["values"])).items():
         measured = found[key]
-        corrected = {
-            of: measured[name]
-            for of, name in (
-                ("value", "corrected"),
-                ("low", "corrected_low"),
-                ("high", "corrected_high"),
-            )
-        }
-        rows.append([name, interval(measured), number(measured["floor"]), interval(corrected)])
+        keys = ("corrected", "corrected_low", "corrected_high")
+        corrected = bracketed(*(measured[key] for key in keys))
+        rows.append([name, interval(measured), number(measured["floor"]), corrected])
     return aligned(rows)
 
 

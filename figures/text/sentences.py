@@ -132,7 +132,7 @@ def limits(model: str, attribute: str, values: Sequence[str]) -> list[str]:
         "and its results only show whether the method works where the truth is known."
         if model == "tinytown"
         else "Anything about another model, another revision or other settings than these.",
-        f"Who the people in the pictures are. A classifier reports what it perceives; perceived "
+        f"Who the people in the images are. A classifier reports what it perceives; perceived "
         f"{attribute} is not identity, and it is {binary}the classifier knows {known}, "
         "those of its training data, and puts everybody into one of them. Its errors are in every "
         "result.",

@@ -29,7 +29,7 @@ DRIFT = {
     "cosine": ("Cosine distance of a pair", "1 - cosine, images from the same noise; 0: the same"),
     "unmoved": ("Images unmoved", "pairs that are the same image; 1: all"),
 }
-"""Of the neutral pictures, from the base model to the corrected one; see `measure_drift`."""
+"""Of the neutral images, from the base model to the corrected one; see `measure_drift`."""
 
 PACKAGES = ("moesd-probe", "torch", "diffusers", "transformers", "numpy", "scikit-learn")
 """Packages whose version a result may depend on."""
