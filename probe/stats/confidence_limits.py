@@ -46,17 +46,8 @@ def exact_limits(
 ) -> tuple[Double, Double]:
     """Compute the limits of exact intervals of proportions, those of Clopper and Pearson.
 
-    Parameters
-    ----------
-    n_hits, n : array_like of the same shape
-        Hits and trials; effective numbers need not be whole.
-    tail : float, default=0.025
-        Probability that is left out on each side.
-
-    Returns
-    -------
-    low, high : ndarray
-        From 0 to 1, of the shape of ``n``.
+    Hits and trials have the same shape, and effective numbers need not be whole; ``tail`` is the
+    probability that is left out on each side.
 
     References
     ----------

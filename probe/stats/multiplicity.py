@@ -31,39 +31,9 @@ def holm(p_values: Vector) -> Double:
     """
     from statsmodels.stats.multitest import multipletests
 
-    return np.asarray(multipletests(_as_p_values(p_values), method="holm")[1])
-
-
-def benjamini_hochberg(p_values: Vector) -> Double:
-    """Adjust p-values so that the expected share of false alarms among those rejected stays below.
-
-    With the p-values in ascending order, ``min_{j >= i} min(1, m p_(j) / j)``, by
-    `scipy.stats.false_discovery_control`. Valid if the tests are independent or positively
-    dependent; less strict than `holm`.
-
-    Parameters
-    ----------
-    p_values : ndarray of shape (m,)
-        P-values of one family of tests, from 0 to 1.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        Adjusted p-values, in the order given: reject those up to the rate.
-
-    References
-    ----------
-    Benjamini and Hochberg, *Controlling the false discovery rate*, JRSS B 57 (1995).
-    """
-    from scipy.stats import false_discovery_control
-
-    return np.asarray(false_discovery_control(_as_p_values(p_values), method="bh"))
-
-
-def _as_p_values(p_values: Vector) -> Double:
     p = as_finite(p_values, "p-values")
     if not len(p):
         raise DataError("there is no p-value to adjust; needed at least 1")
     if p.min() < 0.0 or p.max() > 1.0:
         raise DataError(f"p-values go from {p.min():.4g} to {p.max():.4g}; needed 0 to 1")
-    return p
+    return np.asarray(multipletests(p, method="holm")[1])

@@ -32,9 +32,8 @@ class PermutationP:
     value: float
     """Share of splits at least as extreme as the one observed, which is one of them: never 0."""
     low: float
-    """Lower limit of its 95 % Clopper-Pearson interval; ``value`` itself if the test is exact."""
+    """Limits of its 95 % Clopper-Pearson interval; ``value`` itself if the test is exact."""
     high: float
-    """Upper limit of the same interval."""
     n_splits: int
     """Number of splits that were counted; all there are, if the test is exact."""
     is_exact: bool
@@ -137,21 +136,10 @@ def splits_p(
 ) -> PermutationP:
     """Test any measure of two sets by splitting their clusters anew.
 
-    Parameters
-    ----------
-    figure : callable
-        From two matrices of shape (n_splits, n), whose rows are the weights of the means of the
-        first and of the second set, to the measure of each split, shape (n_splits,).
-    codes : ndarray of int, shape (n,)
-        Cluster of each row, numbered from 0; those below ``n_first`` are of the first set.
-    n_first : int
-        Number of clusters of the first set.
-    alternative, permutations
-        As in `split_sums_p`.
-    n_cells : int
-        Numbers that ``figure`` needs in memory for one split.
-    max_splits : int, default=100000
-        Largest number of splits to list; 0 always draws.
+    ``figure`` turns two matrices of shape (n_splits, n), whose rows are the weights of the means
+    of the first and of the second set, into the measure of each split, for which it needs
+    ``n_cells`` numbers in memory. ``codes`` number the cluster of each of n rows from 0; those
+    below ``n_first`` are of the first set. More than ``max_splits`` are drawn, not listed.
     """
     _check_alternative(alternative)
     n = int(codes.max()) + 1

@@ -37,16 +37,7 @@ def binomial_interval(n_hits: int, n: int, *, confidence: float = 0.95, unit: st
     ------
     DataError
         If there is no trial, or the hits are not between 0 and ``n``.
-    ValueError
-        If ``confidence`` is not between 0 and 1.
-
-    References
-    ----------
-    Clopper and Pearson, *The use of confidence or fiducial limits illustrated in the case of the
-    binomial*, Biometrika 26 (1934).
     """
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence is {confidence}; needed a number between 0 and 1")
     if n < 1 or not 0 <= n_hits <= n:
         raise DataError(f"{n_hits} hits in {n} trials are no share; needed 0 <= hits <= n, n >= 1")
     low, high = exact_limits(n_hits, n, tail=(1 - confidence) / 2)
@@ -83,8 +74,6 @@ def proportion_interval(
 
     Raises
     ------
-    DataError
-        If there is no row.
     DegenerateDataError
         If all rows are of one cluster.
 

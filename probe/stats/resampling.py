@@ -82,15 +82,8 @@ def resampled_counts(n_units: int, n_draws: int, rng: np.random.Generator) -> In
 def resampled_weights(codes: Indices, n_draws: int, rng: np.random.Generator) -> Double:
     """Draw whole clusters of rows with replacement; return the share of each row in each draw.
 
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n,)
-        Cluster of each row, numbered from 0; ``arange(n)`` if rows are independent.
-
-    Returns
-    -------
-    ndarray of shape (n_draws, n)
-        Rows of sum 1, as weights of a mean.
+    The clusters of n rows are numbered from 0. The shares, (n_draws, n), have rows of sum 1, as
+    weights of a mean.
     """
     n_clusters = int(codes.max()) + 1
     drawn = rng.integers(n_clusters, size=(n_draws, n_clusters))
@@ -106,12 +99,8 @@ def resampled_estimates(
 ) -> Double:
     """Draw an estimate ``resampling.n`` times, in chunks that fit in memory.
 
-    Parameters
-    ----------
-    estimate : callable
-        From a number of draws and a generator to as many estimates.
-    n_cells : int
-        Numbers that one draw needs in memory.
+    ``estimate`` turns a number of draws and a generator into as many estimates, each of which needs
+    ``n_cells`` numbers in memory.
     """
     rng = resampling.rng()
     return np.concatenate([estimate(size, rng) for size in chunks(resampling.n, n_cells)])
@@ -121,11 +110,6 @@ def percentile_limits(draws: Double, *, confidence: float = 0.95) -> tuple[float
     """Return the percentile interval of the finite draws.
 
     A resample that repeats one row may leave an estimate undefined; such draws are left out.
-
-    Raises
-    ------
-    DegenerateDataError
-        If no draw is finite.
     """
     tail, finite = (1 - confidence) / 2, draws[np.isfinite(draws)]
     if not len(finite):

@@ -1,4 +1,4 @@
-"""Adjusted p-values: by hand, by the procedures' own words, and in their order."""
+"""Holm's adjustment: by hand, by the procedure's own words, and in the order of the tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probe.errors import DataError
-from probe.stats.multiplicity import benjamini_hochberg, holm
+from probe.stats.multiplicity import holm
 
 few = settings(max_examples=30)
 """statsmodels collects garbage in every call: 16 ms."""
@@ -16,14 +16,13 @@ p_values = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12).map(np.array)
 
 
 def test_four_p_values_by_hand():
-    p = np.array([0.01, 0.04, 0.03, 0.005])
-    np.testing.assert_allclose(holm(p), [0.03, 0.06, 0.06, 0.02], rtol=1e-12)
-    np.testing.assert_allclose(benjamini_hochberg(p), [0.02, 0.04, 0.04, 0.02], rtol=1e-12)
+    found = holm(np.array([0.01, 0.04, 0.03, 0.005]))
+    np.testing.assert_allclose(found, [0.03, 0.06, 0.06, 0.02], rtol=1e-12)
 
 
 @few
 @given(p=p_values, level=st.sampled_from([0.01, 0.05, 0.2]))
-def test_holm_rejects_what_its_steps_reject(p, level):
+def test_it_rejects_what_its_steps_reject(p, level):
     rejected = np.zeros(len(p), dtype=bool)
     for step, row in enumerate(np.argsort(p, kind="stable")):
         if (len(p) - step) * p[row] > level:
@@ -33,30 +32,19 @@ def test_holm_rejects_what_its_steps_reject(p, level):
 
 
 @few
-@given(p=p_values)
-def test_holm_is_never_weaker_than_bonferroni_and_never_stronger_than_the_discovery_rate(p):
-    bonferroni = np.minimum(1.0, len(p) * p)
-    slack = 1e-12
-    assert (p <= benjamini_hochberg(p) + slack).all()
-    assert (benjamini_hochberg(p) <= holm(p) + slack).all()
-    assert (holm(p) <= bonferroni + slack).all()
-
-
-@few
 @given(p=p_values, seed=st.integers(0, 99))
-def test_the_order_of_the_tests_does_not_matter(p, seed):
+def test_it_is_never_weaker_than_bonferroni_in_any_order(p, seed):
     order = np.random.default_rng(seed).permutation(len(p))
-    np.testing.assert_array_equal(holm(p[order]), holm(p)[order])
-    np.testing.assert_allclose(
-        benjamini_hochberg(p[order]), benjamini_hochberg(p)[order], rtol=1e-12
-    )
+    found = holm(p)
+    assert (p <= found + 1e-12).all()
+    assert (found <= np.minimum(1.0, len(p) * p) + 1e-12).all()
+    np.testing.assert_array_equal(holm(p[order]), found[order])
 
 
-@pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
 @pytest.mark.parametrize(
     ("p", "message"),
     [([], "no p-value"), ([-0.1, 0.5], r"go from -0\.1 to 0\.5"), ([np.nan, 0.5], "not finite")],
 )
-def test_what_is_no_p_value_is_refused(adjust, p, message):
+def test_what_is_no_p_value_is_refused(p, message):
     with pytest.raises(DataError, match=message):
-        adjust(np.array(p))
+        holm(np.array(p))
