@@ -63,21 +63,10 @@ class PromptTemplates:
         return cls(data["words"], data["category"], data.get("level", []))
 
     def prompts(self, subjects: Subjects, *, split: str, every: int = 1) -> pd.DataFrame:
-        """Build the distinct prompts of all categories.
+        """Build a table of `COLUMNS`, the distinct prompts of all categories.
 
-        Parameters
-        ----------
-        subjects : mapping from split to sequence of str
-            Occupations, see `subjects_by_split`.
-        split : str
-            Split of the occupations, where a category does not name one.
-        every : int, default=1
-            Fill a template with every n-th occupation; each template begins with another one.
-
-        Returns
-        -------
-        DataFrame
-            `COLUMNS`; ``gender`` is empty where the prompt says no gender.
+        ``split`` is the split of the occupations where a category does not name one. A template is
+        filled with ``every`` n-th occupation; each begins with another one.
         """
         rows = []
         for category in self.categories:
@@ -95,13 +84,7 @@ class PromptTemplates:
         return table.drop_duplicates("prompt", ignore_index=True)
 
     def by_level(self, subjects: Subjects) -> pd.DataFrame:
-        """Build prompts that say the gender more and more clearly, for every occupation.
-
-        Returns
-        -------
-        DataFrame
-            `LEVEL_COLUMNS`, in the order of the levels.
-        """
+        """Build a table of `LEVEL_COLUMNS`: prompts that say the gender more and more clearly."""
         rows = [
             (fill(template, subject=subject), level["name"], gender, subject, split)
             for level in self.levels

@@ -12,7 +12,7 @@ import pandas as pd
 from probe.arrays import Indices
 from probe.errors import DataError
 from probe.io.artifacts import hash_parts
-from probe.text.lexicon import Lexicon, Pair
+from probe.text.lexicon import Lexicon
 from probe.text.templates import fill
 
 GROUPS = ("neutral", "female", "male", "object", "given")
@@ -117,20 +117,14 @@ class PromptSet:
 
 
 def check_prompts(prompts: Sequence[str]) -> None:
-    """Refuse a string in place of a list of prompts, and prompts that `check_prompt` refuses.
-
-    Raises
-    ------
-    DataError
-        If ``prompts`` is one string, which would be read as a list of its letters.
-    """
+    """Refuse a string in place of a list of prompts, and prompts that `check_prompt` refuses."""
     check_no_string("prompts", prompts)
     for prompt in prompts:
         check_prompt(prompt)
 
 
 def check_no_string(name: str, texts: Sequence[str]) -> None:
-    """Refuse a string in place of a list of strings."""
+    """Refuse a string in place of a list of strings: it would be read as a list of its letters."""
     if isinstance(texts, str):
         raise DataError(
             f"{name} is the string {texts!r}; needed a list of strings: give [{texts!r}]"
@@ -138,13 +132,7 @@ def check_no_string(name: str, texts: Sequence[str]) -> None:
 
 
 def check_prompt(text: object) -> None:
-    """Refuse text that is empty or malformed.
-
-    Raises
-    ------
-    DataError
-        If the prompt is not a string, is empty, holds a NUL byte or is no valid Unicode.
-    """
+    """Refuse what is no string, is empty, holds a NUL byte or is no valid Unicode."""
     if not isinstance(text, str):
         raise DataError(f"a prompt is a {type(text).__name__}; needed a string")
     if not text.strip():
@@ -160,15 +148,17 @@ def check_prompt(text: object) -> None:
 
 
 def _rows(lexicon: Lexicon) -> Iterator[tuple[Any, ...]]:
+    """Rows in the order of `COLUMNS`."""
     pair = 0
+    slots = {"person": lexicon.pairs, "adjective": lexicon.adjectives}
     for job in lexicon.occupations:
         split = "held_out" if job.held_out else "trained"
         for template in lexicon.neutral_templates:
             prompt = fill(template, subject=job.name)
             yield prompt, "neutral", job.name, template, -1, split, job.share_women
         for template in lexicon.explicit_templates:
-            slot, words = _gendered_words(template, lexicon)
-            for word in words:
+            slot = "person" if "{person}" in template else "adjective"
+            for word in slots[slot]:
                 for group, value in (("male", word.male), ("female", word.female)):
                     prompt = fill(template, subject=job.name, **{slot: value})
                     yield prompt, group, job.name, template, pair, split, job.share_women
@@ -177,9 +167,3 @@ def _rows(lexicon: Lexicon) -> Iterator[tuple[Any, ...]]:
         for template in lexicon.neutral_templates:
             prompt = fill(template, subject=thing)
             yield prompt, "object", thing, template, -1, "", float("nan")
-
-
-def _gendered_words(template: str, lexicon: Lexicon) -> tuple[str, tuple[Pair, ...]]:
-    if "{person}" in template:
-        return "person", lexicon.pairs
-    return "adjective", lexicon.adjectives

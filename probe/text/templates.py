@@ -36,14 +36,11 @@ def with_article(noun: str) -> str:
     return f"{article(noun)} {noun}"
 
 
+@lru_cache(maxsize=1 << 12)
 def article(noun: str) -> str:
     """Choose "a" or "an" for a noun by the sound of its first word."""
-    return _article((noun.split() or [""])[0])
-
-
-@lru_cache(maxsize=1 << 12)
-def _article(word: str) -> str:
-    return english().a(word).split()[0] if word else "a"
+    words = noun.split()
+    return english().a(words[0]).split()[0] if words else "a"
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from probe.text.captions.vocabulary import FILES, GENDERS, GenderWords, fold
 
 LISTS = GenderWords.load()
 CURATED = set(LISTS.names) - LISTS.wide
-COMMON = sorted(CURATED - LISTS.words - LISTS.places)
+COMMON = sorted(CURATED - LISTS.caution["words"] - LISTS.caution["places"])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_the_lists_hold_names_of_both_genders_from_many_places():
     assert not male & female
     counts = [list(LISTS.names.values()).count(gender) for gender in GENDERS]
     assert min(counts) > 7000
-    assert LISTS.words | LISTS.places <= CURATED
+    assert LISTS.caution["words"] | LISTS.caution["places"] <= CURATED
     assert len(CURATED) < 2200
 
 

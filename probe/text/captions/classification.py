@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from probe.errors import DataError, OptionError
 from probe.io.files import atomic, harmless
@@ -23,7 +22,9 @@ from probe.text.captions.vocabulary import CaptionWords
 
 Category = Literal["male", "female", "both", "neutral_person", "no_person"]
 
-CATEGORIES: tuple[Category, ...] = ("male", "female", "both", "neutral_person", "no_person")
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+GENDERED = ("male", "female", "both")
+"""Categories of captions that say a gender."""
 
 _SHOWN = 8  # words a line
 _KEPT = 50  # words a category in JSON
@@ -41,23 +42,23 @@ class CaptionReading:
     """Words that could have been about a person, each with its reason, one of `REASONS`."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class CaptionAudit:
     """Categories of the captions of a file, and the words that decided."""
 
     file: CaptionFile
-    counts: Mapping[Category, int]
+    counts: Counter[Category]
     """Captions of each category."""
-    words: Mapping[Category, Mapping[str, int]]
-    """Per category, word that decided -> number of captions, the most frequent first."""
-    passed_over: Mapping[str, Mapping[str, int]]
+    words: Mapping[Category, Counter[str]]
+    """Per category, word that decided -> number of captions."""
+    passed_over: Mapping[str, Counter[str]]
     """Reason -> word that did not count -> how often."""
-    n_empty: int
-    """Rows without a caption."""
-    counterfactuals: Mapping[str, int] | None = None
+    counterfactuals: Counter[str] | None
     """If they were written: ``n``, the captions that say a gender, each a row of the table;
     ``n_without_swap`` and ``n_without_neutral``, those of which a word has no counterpart of the
     other gender, or no neutral one, so that a cell is empty."""
+    n_empty: int = 0
+    """Rows without a caption."""
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -164,43 +165,39 @@ def audit_captions(
     DataError
         If the file cannot be read, a row is damaged, or there is no caption.
     """
-    file = open_captions(path, column=column)
-    counts: Counter[Category] = Counter()
-    deciding: dict[Category, Counter[str]] = {name: Counter() for name in CATEGORIES}
-    passed_over: dict[str, Counter[str]] = {reason: Counter() for reason in REASONS}
-    written = {"n": 0, "n_without_swap": 0, "n_without_neutral": 0}
-    n_empty = 0
+    audit = CaptionAudit(
+        open_captions(path, column=column),
+        counts=Counter(dict.fromkeys(CATEGORIES, 0)),
+        words={category: Counter() for category in CATEGORIES},
+        passed_over={reason: Counter() for reason in REASONS},
+        counterfactuals=Counter(n=0, n_without_swap=0, n_without_neutral=0)
+        if counterfactuals is not None
+        else None,
+    )
     with (
         _table(out, "caption", "category", "words", "passed_over") as write,
         _table(counterfactuals, "caption", "category", "gender_swap", "neutral") as write_others,
     ):
-        for caption in file.captions:
+        for caption in audit.file.captions:
             if caption is None:
-                n_empty += 1
+                audit.n_empty += 1
                 continue
             reading = classify(caption)
-            counts[reading.category] += 1
-            deciding[reading.category].update(set(reading.words))
+            audit.counts[reading.category] += 1
+            audit.words[reading.category].update(set(reading.words))
             for word, reason in reading.passed_over:
-                passed_over[reason][word] += 1
+                audit.passed_over[reason][word] += 1
             notes = "; ".join(f"{word} ({reason})" for word, reason in reading.passed_over)
             write([caption, reading.category, " ".join(reading.words), notes])
-            if counterfactuals is not None and reading.category in ("male", "female", "both"):
+            if audit.counterfactuals is not None and reading.category in GENDERED:
                 swap, neutral = swap_gender(caption), neutralise(caption)
                 write_others([caption, reading.category, swap or "", neutral or ""])
-                written["n"] += 1
-                written["n_without_swap"] += not swap
-                written["n_without_neutral"] += not neutral
-        if not counts:
+                audit.counterfactuals.update(
+                    n=1, n_without_swap=int(not swap), n_without_neutral=int(not neutral)
+                )
+        if not len(audit):
             raise DataError(f"{path} holds no caption; needed at least one")
-    return CaptionAudit(
-        file,
-        counts={name: counts[name] for name in CATEGORIES},
-        words={name: _ranked(found) for name, found in deciding.items()},
-        passed_over={reason: _ranked(found) for reason, found in passed_over.items()},
-        n_empty=n_empty,
-        counterfactuals=None if counterfactuals is None else written,
-    )
+    return audit
 
 
 @contextmanager
@@ -218,15 +215,11 @@ def _table(path: str | Path | None, *columns: str) -> Iterator[Callable[[Sequenc
         yield lambda row: writer.writerow([harmless(cell) for cell in row])
 
 
-def _ranked(words: Counter[str]) -> dict[str, int]:
+def _first(words: Counter[str], n: int) -> dict[str, int]:
     """The most frequent first, equal ones in alphabetical order."""
-    return dict(sorted(words.items(), key=lambda item: (-item[1], item[0])))
+    return dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))[:n])
 
 
-def _first(words: Mapping[str, int], n: int) -> dict[str, int]:
-    return dict(islice(words.items(), n))
-
-
-def _shown(words: Mapping[str, int]) -> str:
+def _shown(words: Counter[str]) -> str:
     first = [f"{word} {n:,}" for word, n in _first(words, _SHOWN).items()]
     return ", ".join(first + ["..."] * (len(words) > _SHOWN))

@@ -103,13 +103,14 @@ class _Reader(Text):
         return before[-1:] in (["no"], ["without"])
 
     def _reason_of_noun(self, place: int) -> str:
-        if self.lower[place] in self.lists.before and self._token(place + 1) in self.lists.names:
+        is_before_name = self._token(place + 1) in self.lists.names
+        if is_before_name and self.lower[place] in self.lists.caution["before"]:
             return "place"  # Santa Barbara
         return "thing" if self.words[place].endswith("'s") and self._owns_thing(place) else ""
 
     def _titles_and_names(self) -> Iterator[tuple[int, str, str]]:
         """Yield place, gender and reason of each title and name; no reason if it is a person's."""
-        lists = self.lists
+        lists, caution = self.lists, self.lists.caution
         for place, token in enumerate(self.tokens):
             if token in lists.titles:
                 if self.is_capital(place + 1):
@@ -117,37 +118,37 @@ class _Reader(Text):
             elif gender := lists.names.get(token):
                 yield place, gender, self._reason_of_name(place)
             elif gender := lists.names.get(token.removesuffix("'s")):
-                is_thing = self._token(place - 1) in lists.before or self._owns_thing(place)
+                is_thing = self._token(place - 1) in caution["before"] or self._owns_thing(place)
                 yield place, gender, "thing" if is_thing else ""
 
     def _unknown_names(self) -> Iterator[str]:
         """Yield the words that only their capital makes look like names."""
-        lists = self.lists
+        lists, caution = self.lists, self.lists.caution
         for place, (word, token) in enumerate(zip(self.words, self.tokens, strict=True)):
             may_be_name = self.is_capital(place) and not word.isupper() and self._is_name_at(place)
-            is_place = self._token(place - 1) in lists.after_place | lists.before
+            is_place = self._token(place - 1) in caution["after_place"] | caution["before"]
             is_listed = token.removesuffix("'s") in lists.names or token in lists.titles
-            is_word = word.lower() in lists.captions.known or token in lists.after
+            is_word = word.lower() in lists.captions.known or token in caution["after"]
             if self.is_cased() and may_be_name and not (is_place or is_listed or is_word):
                 yield word
 
     def _reason_of_name(self, place: int) -> str:
         """Reason why a name is not a person's; empty if it is."""
-        tokens, lists = self.tokens, self.lists
+        tokens, lists, caution = self.tokens, self.lists, self.lists.caution
         token, last = tokens[place], self._token(place - 1)
         end = place + 1
-        while self.is_capital(end) and tokens[end] not in lists.after:
+        while self.is_capital(end) and tokens[end] not in caution["after"]:
             end += 1  # Martin Luther King Street
-        is_before_thing = self._token(end) in lists.after or tokens[end - 1].endswith("'s")
-        if last in lists.before or is_before_thing:
+        is_before_thing = self._token(end) in caution["after"] or tokens[end - 1].endswith("'s")
+        if last in caution["before"] or is_before_thing:
             return "thing"
         is_wide = token in lists.wide
-        if (is_wide or token in lists.places) and last in lists.after_place:
+        if (is_wide or token in caution["places"]) and last in caution["after_place"]:
             return "place"
         is_capital = self.is_cased() and self.is_capital(place)
         if is_wide and not is_capital:
             return "word"
-        if token in lists.words and not (is_capital and self._is_name_at(place)):
+        if token in caution["words"] and not (is_capital and self._is_name_at(place)):
             return "word"
         if self._is_author(place):
             return "author"
@@ -164,7 +165,7 @@ class _Reader(Text):
         if last == "of":
             return second_last in ("style", "manner")
         is_after_comma = first > 1 and self._is_before_comma(first - 2)
-        return last == "by" and (second_last in self.lists.works or is_after_comma)
+        return last == "by" and (second_last in self.lists.caution["works"] or is_after_comma)
 
     def _owns_thing(self, place: int) -> bool:
         """Whether a word in 's only names the owner of a thing: "a woman's hat".
@@ -175,7 +176,7 @@ class _Reader(Text):
         for step, word in enumerate(self.lower[place + 1 : place + 1 + _REACH]):
             if word in FUNCTION_WORDS:
                 return step > 0 and word != "as"
-            if word in self.lists.body or word in self.lists.captions.known:
+            if word in self.lists.caution["body"] or word in self.lists.captions.known:
                 return False
         return True
 

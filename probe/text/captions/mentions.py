@@ -115,7 +115,7 @@ def _reasons_of_nouns(text: Text, places: list[int], words: CaptionWords) -> dic
         token = tokens[place]
         if is_cased and _is_name(text, place, words):
             reasons[place] = "name"
-        elif token in words.collectives and text.at(place + 1) == "of":
+        elif token in words.context["collectives"] and text.at(place + 1) == "of":
             reasons[place] = "group"
         elif _is_of_thing(tokens, place, words):
             reasons[place] = "thing"
@@ -129,7 +129,9 @@ def _is_name(text: Text, place: int, words: CaptionWords) -> bool:
     if not place or not text.is_capital(place):
         return False
     is_after_capital = place > 1 and text.is_capital(place - 1)
-    return is_after_capital or (text.is_capital(place + 1) and text.at(place) not in words.titles)
+    return is_after_capital or (
+        text.is_capital(place + 1) and text.at(place) not in words.context["titles"]
+    )
 
 
 def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:
@@ -149,9 +151,9 @@ def _is_of_thing(tokens: list[str], place: int, words: CaptionWords) -> bool:
 
 
 def _is_animal(tokens: list[str], place: int, words: CaptionWords) -> bool:
-    if tokens[place] not in words.animals:
+    if tokens[place].removesuffix("'s") not in words.context["animals"]:
         return False
-    if place and tokens[place - 1] in words.not_animals_after:
+    if place and tokens[place - 1] in words.context["not_animals_after"]:
         return False
     around = tokens[max(0, place - 1) : place + _REACH]
     return not any(start <= min(1, place) for start, _ in phrases_in(around, words.phrases))
@@ -167,39 +169,31 @@ def _assign_to_animals(
     """Give kin and pronouns that belong to an animal the reason "animal"."""
     known = [(place, words.known[tokens[place]]) for place in places if place not in reasons]
     is_sure = any(not word.is_pronoun and not word.of_animals_too for _, word in known)
-    is_wild = any(tokens[place] not in words.pets for place in animals)
+    is_pet = {at: tokens[at].removesuffix("'s") in words.context["pets"] for at in animals}
+    is_animal_alone = not is_sure and not all(is_pet.values())
     for place, word in known:
-        if word.of_animals_too and (
-            _is_kin_of_animal(tokens, place, set(animals), words) or (is_wild and not is_sure)
-        ):
+        is_kin = word.of_animals_too and _is_kin_of_animal(tokens, place, is_pet, words)
+        if is_kin or (word.of_animals_too and is_animal_alone):
             reasons[place] = "animal"
     people = [(p, w) for p, w in known if p not in reasons and not w.is_pronoun]
     first = min([*animals, *(place for place, reason in reasons.items() if reason == "animal")])
     for place, word in known:
-        if word.is_pronoun and first < place and not _has_owner(place, word, people):
+        owners = (p for p, other in people if other.group in ("neutral", word.group))
+        if word.is_pronoun and first < place and not any(p < place for p in owners):
             reasons[place] = "animal"
 
 
 def _is_kin_of_animal(
-    tokens: list[str], place: int, animals: set[int], words: CaptionWords
+    tokens: list[str], place: int, is_pet: dict[int, bool], words: CaptionWords
 ) -> bool:
-    for step in range(1, _REACH + 1):  # a mother and her small giraffe
-        if place + step in animals:
-            if step == 1 or tokens[place + step] not in words.pets:
-                return True
-            return "and" not in tokens[place + 1 : place + step]
-        if place + step >= len(tokens) or tokens[place + step] not in words.steps:
-            break
-    for step in range(1, _REACH + 1):  # a giraffe and its mother
-        if place - step in animals:
-            between = tokens[place - step + 1 : place]
-            is_pet = tokens[place - step] in words.pets
-            return not is_pet or not between or not _OWNING.isdisjoint(between)
-        if place - step < 0 or tokens[place - step] not in words.steps:
-            break
+    """Whether a word stands beside an animal; beside a pet, only if nobody else owns it."""
+    for direction in (1, -1):  # a mother and her small giraffe, a giraffe and its mother
+        for at in range(place + direction, place + direction * (_REACH + 1), direction):
+            if at in is_pet:
+                between = tokens[min(place, at) + 1 : max(place, at)]
+                is_owned = not _OWNING.isdisjoint(between)
+                joins = "and" not in between if direction == 1 else is_owned
+                return not is_pet[at] or not between or joins
+            if not 0 <= at < len(tokens) or tokens[at] not in words.context["steps"]:
+                break
     return False
-
-
-def _has_owner(place: int, pronoun: Word, people: list[tuple[int, Word]]) -> bool:
-    """Whether a person before a pronoun may be its antecedent."""
-    return any(p < place and word.group in ("neutral", pronoun.group) for p, word in people)

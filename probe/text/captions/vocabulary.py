@@ -87,14 +87,8 @@ class CaptionWords:
     """Word of a person -> things that it describes when they follow it: "passenger" -> "train"."""
     phrases: Phrases
     """Phrases that mean no person: "man made"."""
-    collectives: frozenset[str]
-    animals: frozenset[str]
-    pets: frozenset[str]
-    not_animals_after: frozenset[str]
-    steps: frozenset[str]
-    """Words between an animal and its kin or young: "a giraffe and her baby"."""
-    titles: frozenset[str]
-    """Words before a person's name: "Queen Victoria"."""
+    context: Mapping[str, frozenset[str]]
+    """Other lists of ``[context]`` in captions.toml: titles, animals, ..."""
 
     @staticmethod
     @lru_cache(maxsize=1)
@@ -124,11 +118,8 @@ class CaptionWords:
             senses=senses | {f"{word}'s": sense for word, sense in senses.items()},
             attributive=_attributive({}, data["attributive"], "things"),
             phrases=_phrases(context["phrases"]),
-            animals=_with_possessive(context["animals"]),
-            pets=_with_possessive(context["pets"]),
-            **{
-                name: frozenset(context[name].split())
-                for name in ("collectives", "not_animals_after", "steps", "titles")
+            context={
+                name: frozenset(text.split()) for name, text in context.items() if name != "phrases"
             },
         )
 
@@ -148,17 +139,8 @@ class GenderWords:
     wide: frozenset[str]
     """Names of the longer lists alone: they count only with a capital, and not where they could be
     places."""
-    words: frozenset[str]
-    """Names that are words too."""
-    places: frozenset[str]
-    """Names that are places too."""
-    after_place: frozenset[str]
-    before: frozenset[str]
-    after: frozenset[str]
-    body: frozenset[str]
-    """Parts of the body, which show their owner: "a woman's face"."""
-    works: frozenset[str]
-    """Words before "by" and an author: "painted by Greta"."""
+    caution: Mapping[str, frozenset[str]]
+    """The lists of ``[caution]`` in gender_words.toml: which names are not a person's, and where."""
     nobody: Phrases
     """Phrases for an empty scene."""
     givers: frozenset[str]
@@ -173,27 +155,31 @@ class GenderWords:
         nouns = {noun: Word(gender) for noun, gender in _by_gender(data["nouns"]).items()}
         nouns |= {f"{noun}'s": word for noun, word in nouns.items()}
         titles = {fold(title): gender for title, gender in _by_gender(data["titles"]).items()}
+        all_titles = shipped.context["titles"].union(titles, _SHORT_TITLES)
         names: dict[str, str] = {}
         for entry in data["given_names"]:
             names |= {fold(name): gender for name, gender in _by_gender(entry).items()}
         texts = [path.read_text("utf-8") for path in _NAMES]
         wide = _by_gender(dict(zip(GENDERS, texts, strict=True)))
         wide = {name: gender for name, gender in wide.items() if name not in names}
-        lists = ("words", "places", "after_place", "before", "after", "body", "works")
         return GenderWords(
             captions=replace(
                 shipped,
                 known=nouns | dict(shipped.known),
                 attributive=_attributive(shipped.attributive, data["things"], "next"),
-                titles=frozenset((*shipped.titles, *titles, *_SHORT_TITLES)),
+                context={**shipped.context, "titles": all_titles},
             ),
             titles=titles,
             hints=_by_gender(data["hints"]),
             names={name: of for name, of in (names | wide).items() if name not in shipped.known},
             wide=frozenset(wide),
+            caution={
+                name: frozenset(map(fold, text.split()))
+                for name, text in caution.items()
+                if name != "nobody"
+            },
             nobody=_phrases(caution["nobody"]),
-            givers=frozenset((*titles, *shipped.titles, *_SHORT_TITLES, *names)),
-            **{name: frozenset(map(fold, caution[name].split())) for name in lists},
+            givers=all_titles | names.keys(),
         )
 
     def without(self, words: Iterable[str]) -> GenderWords:
@@ -263,7 +249,3 @@ def _phrases(text: str) -> dict[str, tuple[tuple[str, ...], ...]]:
         if tokens := tuple(phrase.split()):
             found[tokens[0]] = (*found.get(tokens[0], ()), tokens)
     return found
-
-
-def _with_possessive(text: str) -> frozenset[str]:
-    return frozenset(form for word in text.split() for form in (word, f"{word}'s"))
