@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from probe.baselines import BASELINES
-from probe.baselines.method import Material, Method
+from probe.baselines.method import BASELINES, Material, Method
 from probe.baselines.words import SIDES, Lookup, draw_sides
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts

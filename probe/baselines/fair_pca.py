@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from probe.arrays import Double, Float32
-from probe.baselines import BASELINES
-from probe.baselines.method import Material, Method
+from probe.baselines.method import BASELINES, Material, Method
 from probe.baselines.states import RandomSide, edited, explicit_states
 from probe.baselines.words import SIDES
 from probe.errors import DegenerateDataError

@@ -10,6 +10,7 @@ import numpy as np
 
 from probe.arrays import Double, Float32
 from probe.images.intervention import Intervention
+from probe.io.plugins import Registry
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
@@ -63,3 +64,7 @@ class Method:
 
 Builder = Callable[[Material], Method]
 """Fits a method; equal material gives equal methods."""
+
+BASELINES: Registry[Builder] = Registry("baseline", "probe.baselines")
+"""Every method by its name in tables. Names that end in ``-lookup`` act on open prompts only, see
+`probe.baselines.words.Lookup`."""

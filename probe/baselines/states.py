@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 
 from probe.arrays import Double, Float32
-from probe.baselines import BASELINES
-from probe.baselines.method import Builder, Material, Method
+from probe.baselines.method import BASELINES, Builder, Material, Method
 from probe.baselines.words import SIDES, Lookup, draw_sides
 from probe.images.intervention import Condition, Intervention
 from probe.latent.erasure import CalibratedProjection

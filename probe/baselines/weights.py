@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from probe.baselines import BASELINES
-from probe.baselines.method import Material, Method, Trial
+from probe.baselines.method import BASELINES, Material, Method, Trial
 from probe.errors import DataError
 from probe.images.denoising import encode_images, prediction_target, training_scheduler
 from probe.images.intervention import Condition, Intervention

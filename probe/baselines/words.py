@@ -6,8 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from probe.baselines import BASELINES
-from probe.baselines.method import Material, Method
+from probe.baselines.method import BASELINES, Material, Method
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
 from probe.text.lexicon import Lexicon

@@ -147,12 +147,10 @@ def _groups(file: TomlTable) -> dict[str, tuple[str, ...]]:
         raise file.wrong("groups", f"has {len(table.data)} groups", "at least two")
     for group in table.data:
         if not group.strip() or group in (*_RESERVED, *_KEYS):
-            raise table.wrong(
-                group,
-                "is the name of a group",
-                f"another name: {either(_RESERVED)} is reserved, and keys such as pairs stand "
-                "above [groups]",
+            needed = (
+                f"another name than {either(_RESERVED)}; keys such as pairs stand above [groups]"
             )
+            raise table.wrong(group, "is the name of a group", needed)
     groups = {group: table.strings(group) for group in table.data}
     file.distinct("groups", [word for words in groups.values() for word in words])
     return groups
@@ -193,11 +191,8 @@ def _templates(file: TomlTable, *, has_targets: bool) -> tuple[str, ...]:
     for index, template in enumerate(templates):
         slots = re.findall(r"\{(.*?)\}", template)
         if sorted(slots) not in _SLOTS:
-            raise file.wrong(
-                f"templates[{index}]",
-                f"is {template!r} with the slots {slots}",
-                "{word}, {target} or one of each",
-            )
+            found = f"is {template!r} with the slots {slots}"
+            raise file.wrong(f"templates[{index}]", found, "{word}, {target} or one of each")
     with_words = [template for template in templates if "{word}" in template]
     if not any(has_targets or "{target}" not in template for template in with_words):
         needed = "at least one" if has_targets else "one without {target}, as there are no targets"

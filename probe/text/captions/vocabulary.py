@@ -140,7 +140,7 @@ class GenderWords:
     """Names of the longer lists alone: they count only with a capital, and not where they could be
     places."""
     caution: Mapping[str, frozenset[str]]
-    """The lists of ``[caution]`` in gender_words.toml: which names are not a person's, and where."""
+    """The lists of ``[caution]`` in gender_words.toml: when a name is not a person's."""
     nobody: Phrases
     """Phrases for an empty scene."""
     givers: frozenset[str]
