@@ -47,8 +47,8 @@ class Evidence:
         quality, shares = files.json("quality"), files.table("shares")
         study, config = Intersections(), run.config.evaluate
         is_current = study.stale(run) is None
-        clip = evaluators.clip_folder(run)
-        classifier = evaluators.classifier_folder(run)
+        clip = evaluators.evaluator_folder(run, "clip")
+        classifier = evaluators.evaluator_folder(run, "classifier")
         return cls(
             run=run,
             quality=quality,

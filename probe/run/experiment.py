@@ -12,15 +12,12 @@ from probe.run import pipeline
 from probe.run.compare.stage import CompareMethods
 from probe.run.concept.study import ConceptStudy
 from probe.run.config import Config
-from probe.run.create import start, start_imported
 from probe.run.export import ExportResult, PublishResult, export_embeddings, publish_correction
-from probe.run.folder import Run, check_run
-from probe.run.info import Inventory, take_inventory
+from probe.run.folder import Run, check_run, locked
 from probe.run.inspect_prompt import Inspection, inspect_prompt
-from probe.run.lock import locked
-from probe.run.new_settings import change_settings, kept_settings
-from probe.run.pipeline import Outcome, bring_up_to_date, require, require_model
+from probe.run.pipeline import Inventory, Outcome, bring_up_to_date, require, require_model
 from probe.run.registry import PROBE, STAGES, Result, Stage, studies
+from probe.run.settings import change_settings, kept_settings, start, start_imported
 from probe.run.stages.visualize import Draw, DrawNamed, Render, Report, Visualize, VisualizeResult
 from probe.run.study import StudyResult
 from probe.text.prompt_files import PromptFile
@@ -35,14 +32,12 @@ class Experiment:
 
     Every stage reads its inputs from the folder and writes its outputs there. A file carries the
     hash of what it was made from: a stage whose outputs carry the hash of today's settings and
-    inputs is up to date and is skipped. A stage may be interrupted at any moment: files are whole
-    or absent, and the same call resumes. `create`, `from_vectors` and `open` make the object.
+    inputs is skipped. A stage may be interrupted at any moment: files are whole or absent, and the
+    same call resumes. `create`, `from_vectors` and `open` make the object.
 
-    Methods raise `StageError` if a stage that they require is not up to date, or the run has no
-    model and they need one; `OptionError` for a setting or name that is not allowed; `DataError`,
-    `ModelError` or `ArtifactError` for files, models and runs that cannot be used. Settings that a
-    method changes are checked before any work, and written to ``config.toml`` only if the method
-    succeeds.
+    Methods raise `StageError` if a stage that they require is not up to date, or the run lacks the
+    model that they need, and another `ProbeError` for what cannot be used. Settings that a method
+    changes are checked before any work, and written to ``config.toml`` only if it succeeds.
     """
 
     def __init__(self, run: Run) -> None:
@@ -76,8 +71,6 @@ class Experiment:
             Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
         prompts : PromptFile, optional
             The user's prompts, as `probe.text.prompt_files.read_prompts` reads them.
-        device : str
-        progress : callable, optional
         """
         start(
             Path(folder), model=model, seed=seed, lexicon=lexicon, encoder=encoder, prompts=prompts
@@ -118,10 +111,7 @@ class Experiment:
         return self._run.config
 
     def set(self, table: str, **settings: Any) -> Experiment:
-        """Change settings of a table of ``config.toml``; returns the experiment itself.
-
-        A file that a setting names is copied into the run.
-        """
+        """Change settings of a table of ``config.toml``; returns the experiment itself."""
         changed = change_settings(self._run, {table: settings})
         if changed is not self._run:
             with locked(self.folder, is_shared=table == "train"), self._kept(changed):
@@ -223,8 +213,7 @@ class Experiment:
     ) -> Outcome:
         """Study a concept of the package (``"gender"``, ``"age"``, ...), or of a TOML file.
 
-        Settings are those of `ProbeConfig`; ``draw`` is `figures.concept.draw_concept`. The file is
-        copied into the run.
+        Settings are those of `ProbeConfig`; ``draw`` is `figures.concept.draw_concept`.
         """
         study = ConceptStudy(name_or_path)
         changed = change_settings(self._run, {PROBE: settings})
@@ -281,7 +270,7 @@ class Experiment:
     def info(self) -> Inventory:
         """List the stages and studies, up to date or not, and the files with their provenance."""
         of_run = (*ConceptStudy.kept(self._run), *CompareMethods.kept(self._run))
-        return take_inventory(self._run, (*studies(), *of_run))
+        return pipeline.take_inventory(self._run, (*studies(), *of_run))
 
     def _do(self, stage: Stage, settings: Mapping[str, Any] | None = None) -> Outcome:
         """Bring a stage up to date with other settings, which are kept if it succeeds."""

@@ -1,8 +1,9 @@
-"""A run: its folder, settings and model, and the progress of its work."""
+"""An opened run: its folder and lock, settings, model, and the progress of its work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from probe.errors import ArtifactError, DataError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
+from probe.io.files import exclusive, remove_orphans
 from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
@@ -115,6 +117,25 @@ class Run:
     def hashes(self, *names: str) -> str:
         """The content of files of this run, to be hashed into what is made from them."""
         return ", ".join(f"{name}={hash_file(self.folder / name)}" for name in names)
+
+
+@contextmanager
+def locked(folder: Path, *, is_shared: bool = False) -> Iterator[None]:
+    """Lock a run for this process, and remove temporary files that dead processes left.
+
+    ``is_shared`` says that the processes of a launcher share the work: the first one locks for all.
+    """
+    if distributed.world_size() > 1 and not is_shared:
+        raise StageError(
+            f"{distributed.world_size()} processes were launched but only `moesd-probe train` "
+            "shares its work out; run this command without a launcher"
+        )
+    if not distributed.is_first():
+        yield
+        return
+    with exclusive(folder):
+        remove_orphans(folder)
+        yield
 
 
 def load_lexicon(path: Path | None) -> Lexicon:

@@ -58,22 +58,9 @@ def make_images(
 def make_both_sides(run: Run, plan: GenerationPlan, folder: str, *, label: str) -> pd.DataFrame:
     """Make the images of a plan with the base and the corrected model of a trained run.
 
-    Images that the run has already are copied from there, and equal images are labelled once.
-
-    Parameters
-    ----------
-    run : Run
-    plan : GenerationPlan
-    folder : str
-        Relative to the run folder; gets a folder a side.
-    label : str
-        What the images show, in the name of the progress.
-
-    Returns
-    -------
-    DataFrame
-        One row a side and image: the plan's columns, ``key``, ``side``, and one column an
-        attribute and one its ``_confidence``.
+    They go to ``folder`` of the run; those that the run has already are copied, and equal images
+    are labelled once. Returns a row a side and image: the plan's columns, ``key``, ``side``, and
+    one column an attribute and one its ``_confidence``.
     """
     from probe.moesd.model import MoESD
 

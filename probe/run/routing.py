@@ -77,12 +77,7 @@ def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
 def target_of(run: Run) -> Target:
     """Read what the setting ``target`` asks for: the shares of (female, male), by subject.
 
-    Raises
-    ------
-    OptionError
-        If it is a number outside 0 to 1.
-    DataError
-        If the table cannot be read, or names a subject that the run has no images of.
+    A table may name only subjects that the run has.
     """
     from probe.moesd.targets import Target
 

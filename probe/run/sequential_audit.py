@@ -84,23 +84,9 @@ def audit_until_settled(
     at the confidence ``1 - 0.05 / n_subjects``: by Bonferroni the probability of any wrong verdict
     is at most 0.05.
 
-    Parameters
-    ----------
-    run : Run
-        Trained, if the corrected model is audited.
-    band : Band
-        Shares of the run's ``female`` value that count as fair.
-    side : str, default="corrected"
-        ``"base"`` or ``"corrected"``.
-    n_max : int, default=200
-        Images of a subject after which it stays open.
-    n_batch : int, default=8
-
-    Raises
-    ------
-    OptionError
-        If there is no such side, a number of images is below 1, or the run's routing makes the
-        images of a prompt depend on one another.
+    ``band`` holds the shares of the run's ``female`` value that count as fair, ``side`` is one of
+    `SIDES`, and a subject stays open after ``n_max`` images. A routing that makes the images of a
+    prompt depend on one another is refused.
     """
     if side not in SIDES:
         raise OptionError(f"side is {side!r}; needed one of {', '.join(SIDES)}")

@@ -26,11 +26,10 @@ from probe.run.config import FILE, Config
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.experiment import Experiment
 from probe.run.files import MOESD, QUALITY
-from probe.run.folder import Run
-from probe.run.lock import locked
-from probe.run.new_settings import change_settings
+from probe.run.folder import Run, locked
 from probe.run.pipeline import require
 from probe.run.registry import settings_tables
+from probe.run.settings import change_settings
 
 FOLDER = "sweeps"
 SWEPT = ("train", "generate")

@@ -39,7 +39,7 @@ def examples_made_from(run: Run) -> str:
     return hash_parts(
         "examples",
         run.revision,
-        evaluators.evaluators_line(run, evaluators.classifier_folder(run)),
+        evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "classifier")),
         repr(training_lexicon(run)),
         f"n={config.train.n_examples} seed={config.train.seed}",
         settings_line(_generation(run), without=_OF_OTHER_IMAGES),

@@ -16,7 +16,7 @@ from probe.io.artifacts import read_tensors
 from probe.moesd.config import TrainConfig
 from probe.moesd.loop import Loop
 from probe.run import Experiment
-from probe.run.lock import locked
+from probe.run.folder import locked
 
 MAIN = "from cli.main import main; main()"
 SETTINGS = {

@@ -82,7 +82,10 @@ class Bench:
     def made_from(self) -> str:
         """Hash of what all methods share."""
         run, config = self.run, self.run.config
-        folders = evaluators.classifier_folder(run), evaluators.clip_folder(run)
+        folders = (
+            evaluators.evaluator_folder(run, "classifier"),
+            evaluators.evaluator_folder(run, "clip"),
+        )
         return hash_parts(
             "bench",
             run.revision,

@@ -26,13 +26,6 @@ def measure_drift(run: Run, labels: pd.DataFrame, extractor: FeatureExtractor) -
     Drift is how much changes, not how good the images are: there are no real images to compare
     with. An effective correction has some.
 
-    Parameters
-    ----------
-    run : Run
-    labels : DataFrame
-        As `probe.run.evaluation.labels.label_images` returns it.
-    extractor : FeatureExtractor
-
     Returns
     -------
     dict

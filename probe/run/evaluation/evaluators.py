@@ -19,22 +19,25 @@ SUBJECT_SEEN = "subject_seen"
 """What tables call the subject that a classifier sees; ``subject`` is the one asked for."""
 
 
-def classifier_folder(run: Run) -> Path:
-    """Find the attribute classifier of a run."""
-    return _folder(run, run.config.evaluate.classifier, "classifier", "an image classifier")
+def evaluator_folder(run: Run, name: str) -> Path:
+    """Find the ``classifier``, the ``clip`` or the vision model of ``features`` of a run.
 
-
-def clip_folder(run: Run) -> Path:
-    """Find the CLIP that scores a run's images."""
-    return _folder(run, run.config.evaluate.clip, "clip", "a CLIP model")
-
-
-def features_folder(run: Run) -> Path:
-    """Find the vision model in whose features drift is measured."""
+    Features are CLIP's unless the settings name a model.
+    """
     from probe.text.checkpoints import resolve_model
 
-    chosen = run.config.evaluate.features
-    return resolve_model(chosen) if chosen else clip_folder(run)
+    if chosen := getattr(run.config.evaluate, name):
+        return resolve_model(chosen)
+    if name == "features":
+        return evaluator_folder(run, "clip")
+    folder = run.model_folder / name
+    if not folder.is_dir():
+        what = "an image classifier" if name == "classifier" else "a CLIP model"
+        raise ModelError(
+            f"model {run.config.model} ships no {name}; needed {what} to look at its images: set "
+            f"`{name}` under [evaluate] in {run.folder / 'config.toml'} to a folder or a hub id"
+        )
+    return folder
 
 
 def evaluators_line(run: Run, *folders: Path) -> str:
@@ -86,7 +89,7 @@ def load_whole_classifier(run: Run) -> AttributeClassifier:
     """
     from probe.images.attributes import load_classifier
 
-    folder, config = classifier_folder(run), run.config.evaluate
+    folder, config = evaluator_folder(run, "classifier"), run.config.evaluate
     if folder not in run.classifiers:
         run.classifiers[folder] = load_classifier(folder, device=run.device)
     classifier: AttributeClassifier = run.classifiers[folder]
@@ -110,14 +113,14 @@ def load_clip(run: Run) -> ClipScorer:
     """Open the CLIP that scores images against prompts."""
     from probe.images.quality.clip_score import ClipScorer
 
-    return ClipScorer.load(clip_folder(run), device=run.device)
+    return ClipScorer.load(evaluator_folder(run, "clip"), device=run.device)
 
 
 def load_features(run: Run) -> FeatureExtractor:
     """Open the model in whose features drift is measured."""
     from probe.images.quality.features import FeatureExtractor
 
-    return FeatureExtractor.load(features_folder(run), device=run.device)
+    return FeatureExtractor.load(evaluator_folder(run, "features"), device=run.device)
 
 
 def column(name: str) -> str:
@@ -129,17 +132,3 @@ def _detector(run: Run) -> str:
     """The detector's name, or the path of its weights."""
     faces: str = run.config.evaluate.faces
     return faces if faces in ("", "mediapipe") else str(run.path(faces))
-
-
-def _folder(run: Run, chosen: str, part: str, what: str) -> Path:
-    from probe.text.checkpoints import resolve_model
-
-    if chosen:
-        return resolve_model(chosen)
-    folder = run.model_folder / part
-    if not folder.is_dir():
-        raise ModelError(
-            f"model {run.config.model} ships no {part}; needed {what} to look at its images: set "
-            f"`{part}` under [evaluate] in {run.folder / 'config.toml'} to a folder or a hub id"
-        )
-    return folder

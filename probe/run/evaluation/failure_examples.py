@@ -40,24 +40,10 @@ def worst_pictures(
     - ``overfit``: images of held-out occupations that gained less than the training occupations did
       on average, those that gained least first, that show the corrected model's commonest value.
 
-    One image of each occupation is chosen before a second one of any.
-
-    Parameters
-    ----------
-    labels : DataFrame
-        As `probe.run.evaluation.labels.label_images` returns it.
-    attribute, values : str, sequence of str
-        The attribute that fairness is about, and all its values.
-    asked : mapping of str to str
-        Kind of explicit prompt -> the value that it asks for; ``female`` among the kinds.
-    n_pictures : int
-        Pairs of each failure at most.
-
-    Returns
-    -------
-    DataFrame
-        `COLUMNS`, one row a pair, the worst first. ``share_SIDE`` is the share of the value that
-        ``female`` prompts ask for among the ``n`` neutral images of the subject (NaN of objects).
+    One image of each occupation is chosen before a second one of any. ``asked`` says which value
+    each kind of explicit prompt asks for. Returns `COLUMNS`, one row a pair, the worst first, at
+    most ``n_pictures`` of each failure; ``share_SIDE`` is the share of the value that ``female``
+    prompts ask for among the ``n`` neutral images of the subject (NaN of objects).
     """
     pairs = _pair(labels, attribute)
     jobs = _jobs(labels, attribute, values, asked["female"], pairs)

@@ -66,7 +66,10 @@ def subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]
 
 
 def _seen_by(run: Run) -> str:
-    folders = evaluators.classifier_folder(run), evaluators.clip_folder(run)
+    folders = (
+        evaluators.evaluator_folder(run, "classifier"),
+        evaluators.evaluator_folder(run, "clip"),
+    )
     return evaluators.evaluators_line(run, *folders) + evaluators.faces_line(run)
 
 

@@ -156,7 +156,9 @@ class Evaluate(Stage):
 
         config, read = run.config.evaluate, []
         if config.features:
-            read.append(evaluators.evaluators_line(run, evaluators.features_folder(run)))
+            read.append(
+                evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "features"))
+            )
         if config.calibration:
             read += [calibration_line(run), "by split"]
         return hash_parts(

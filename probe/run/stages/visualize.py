@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from probe.io.artifacts import atomic, hash_parts, read_json, write_json
 from probe.run.files import COMPARISON, EVALUATION, FIT, GATE, MAP, SUBJECTS, correction_files
@@ -15,20 +14,13 @@ from probe.run.registry import STUDIES, Record, Stage
 MARK = "figures/provenance.json"
 PAGE = "report.html"
 
+Draw = Callable[..., list[Path]]
+"""Run folder, and ``progress``, to the files of its figures."""
 Render = Callable[[Path], str]
 """Run folder to HTML; refuses a run whose figures are missing or old."""
 
 DrawNamed = Callable[[Path, str], list[Path]]
 """Run folder and name of a figure, or of a concept's files, to the files of the figure."""
-
-
-class Draw(Protocol):
-    """Draws all figures of a run folder and returns the files it wrote."""
-
-    def __call__(
-        self, run: Path, /, *, progress: Callable[[int, int], None] | None = None
-    ) -> list[Path]:
-        """Write the figures into ``run/figures``."""
 
 
 @dataclass(frozen=True)
