@@ -86,11 +86,19 @@ def test_every_measured_figure_has_an_interval(compared):
             assert found["low"] <= found["value"] <= found["high"], (of["name"], key)
         assert of["n_trainable"] >= 0
     assert set(figures_of(compared)["noise_floor"]) >= {"mad"}
+    bench = Bench(Run(compared, Experiment.open(compared).config), n_images=8)
+    lengths = np.linalg.norm(features := making.read_row(bench, "base").features, axis=1)
+    np.testing.assert_allclose(lengths, np.sqrt(features.shape[1]), rtol=1e-5)  # as `kid` needs
 
 
 def test_base_and_moesd_score_what_evaluate_says_of_them(compared):
     quality = read_json(compared / "evaluation/quality.json", kind="quality")[0]
     for name, side in (("base", "base"), ("moesd", "corrected")):
+        ours, run = (
+            read_metadata(compared / folder / name).set_index("file_name")["key"]
+            for folder in ("comparison", "images")
+        )
+        assert ours.equals(run)  # copied, and not generated again
         found, known = by_name(compared)[name], quality[side]
         for split, key in (("trained", "mad_trained"), ("held_out", "mad_held_out")):
             assert found[key]["value"] == known[split]["mad"]["value"]
@@ -159,13 +167,6 @@ def test_an_interrupted_comparison_goes_on_to_the_same_bytes(compared, finished_
             assert (folder / path).read_bytes() == (compared / path).read_bytes()
 
 
-def test_pictures_of_the_run_are_copied_and_not_made_again(compared):
-    for name, side in (("base", "base"), ("moesd", "moesd")):
-        ours = read_metadata(compared / "comparison" / name).set_index("file_name")["key"]
-        known = read_metadata(compared / "images" / side).set_index("file_name")["key"]
-        assert ours.equals(known)
-
-
 def test_other_noise_makes_every_picture_anew(compared, run):
     outcome = Experiment.open(run).set("generate", seed=99).compare("explicit-mixing")
     assert "other settings" in outcome.why
@@ -197,12 +198,6 @@ def test_trials_are_of_training_occupations_and_of_noise_that_no_test_sees(compa
     assert not list((compared / "comparison").rglob("trial"))  # removed when a method is made
 
 
-def test_info_lists_what_a_comparison_left(compared):
-    kinds = {entry.path: entry.kind for entry in Experiment.open(compared).info().files}
-    assert kinds["comparison/methods.json"] == "comparison"
-    assert kinds["comparison/moesd/labels.parquet"] == "labels"
-
-
 def test_a_comparison_by_other_settings_is_old_in_info_and_on_the_page(run):
     assert Experiment.open(run).info().stages["compare methods"] is None
     shutil.rmtree(run / "comparison/base")  # the figures are of today, though images are gone
@@ -221,14 +216,11 @@ def test_a_comparison_by_other_settings_is_old_in_info_and_on_the_page(run):
         ({"n_images": 1}, "n_images is 1; needed at least 2"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(compared, arguments, said):
+def test_what_cannot_be_compared_is_refused(compared, run, arguments, said):
     with pytest.raises(ValueError, match=said):
         Experiment.open(compared).compare(
             *arguments.get("names", ()), n_images=arguments.get("n_images")
         )
-
-
-def test_a_comparison_builds_on_a_training_that_is_up_to_date(run):
     with pytest.raises(StageError, match="compare methods requires train"):
         Experiment.open(run).set("train", width=5).compare("moesd")
 
@@ -254,13 +246,6 @@ def test_the_command_prints_the_table_or_json(run):
     result = CliRunner().invoke(main, ["compare", "methods", str(run), "--only", "moesd", "--json"])
     assert [of["name"] for of in json.loads(result.stdout)["methods"]] == ["base", "moesd"]
     assert "explicit-mixing" not in (run / "figures/methods.csv").read_text()
-
-
-def test_features_have_the_length_that_the_kernel_expects(compared):
-    bench = Bench(Run(compared, Experiment.open(compared).config), n_images=8)
-    features = making.read_row(bench, "base").features
-    lengths = np.linalg.norm(features, axis=1)
-    np.testing.assert_allclose(lengths, np.sqrt(features.shape[1]), rtol=1e-5)
 
 
 def test_a_variant_with_the_runs_own_settings_is_the_runs_own_correction(run):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
 FOLDER = "comparison"
 REFERENCE = "reference"
+TRIAL = "trial"
+"""Images that a method looks at while it is made, in its folder; removed afterwards."""
 N_TRIAL = 6
 """Images of each training occupation that a method may look at for each of its settings."""
 
@@ -100,28 +101,6 @@ class Bench:
         """Folder of a method's images and labels."""
         return self.run.folder / FOLDER / name
 
-    def make(
-        self,
-        plan: GenerationPlan,
-        folder: Path,
-        intervention: Intervention | None,
-        *,
-        reuse: Path | None = None,
-        known: dict[str, torch.Tensor] | None = None,
-        label: str = "",
-    ) -> pd.DataFrame:
-        """Generate the images of a plan that are not there, with the settings of the run."""
-        return make_images(
-            self.run,
-            self.pipeline,
-            plan,
-            folder,
-            intervention=intervention,
-            reuse=reuse,
-            known=known,
-            label=label,
-        )
-
     def material(self, name: str) -> Material:
         """What a method may learn from; its trial images are in its own folder."""
         from probe.baselines.method import Material
@@ -132,13 +111,9 @@ class Bench:
             lexicon=self.run.lexicon,
             prompts=PromptSet.build(self._training_words).select(split=["trained", ""]),
             examples=self._examples,
-            try_out=lambda intervention: self._try_out(intervention, self.folder(name) / "trial"),
+            try_out=lambda intervention: self._try_out(intervention, self.folder(name) / TRIAL),
             seed=self.run.config.train.seed,
         )
-
-    def clean(self, name: str) -> None:
-        """Remove the trial images of a method that has been made."""
-        shutil.rmtree(self.folder(name) / "trial", ignore_errors=True)
 
     def _examples(self) -> tuple[Float32, list[str]]:
         """The images that the experts are trained on, generated if they are not there."""
@@ -154,8 +129,14 @@ class Bench:
         from probe.baselines.method import Trial
 
         config = self.run.config.evaluate
-        table = self.make(
-            self._trial_plan, folder, intervention, known=self.known, label="trial images"
+        table = make_images(
+            self.run,
+            self.pipeline,
+            self._trial_plan,
+            folder,
+            intervention=intervention,
+            known=self.known,
+            label="trial images",
         )
         seen = self.classifier.label([folder / name for name in table["file_name"]])
         values = self.classifier.attributes[config.attribute]

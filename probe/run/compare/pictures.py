@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pandas as pd
 
 from probe.arrays import Float32
 from probe.images.intervention import Intervention
-from probe.images.plan import GenerationPlan
+from probe.images.plan import METADATA, GenerationPlan
 from probe.io.artifacts import (
     hash_parts,
     read_json,
@@ -23,11 +24,12 @@ from probe.io.artifacts import (
     write_table,
     write_tensors,
 )
-from probe.run.compare.material import REFERENCE, Bench, reference_plan
+from probe.run.compare.material import REFERENCE, TRIAL, Bench, reference_plan
 from probe.run.compare.methods import BASE, all_methods
 from probe.run.evaluation import evaluators
 from probe.run.evaluation.labels import subjects_by_clip
 from probe.run.folder import stale_files
+from probe.run.images import make_images
 
 LABELS, FEATURES, ROW = "labels.parquet", "features.safetensors", "method.json"
 N_TIMED = 8
@@ -79,8 +81,7 @@ def make_row(bench: Bench, name: str) -> None:
     row: dict[str, Any] = {}
     if name == REFERENCE:
         plan = reference_plan(bench.plan, seed=bench.run.config.generate.seed)
-        folder, label = bench.folder(name), "images to compare with"
-        table = bench.make(plan, folder, None, known=bench.known, label=label)
+        table = _generate(bench, plan, bench.folder(name), label="images to compare with")
     else:
         table, row = _make_method(bench, name)
     run, folder, made_from = bench.run, bench.folder(name), row_made_from(bench, name)
@@ -99,7 +100,7 @@ def _make_method(bench: Bench, name: str) -> tuple[pd.DataFrame, dict[str, Any]]
     entry, start = all_methods()[name], time.perf_counter()
     method = entry.build(bench)
     seconds = time.perf_counter() - start if method.n_trainable else 0.0
-    bench.clean(name)
+    shutil.rmtree(bench.folder(name) / TRIAL, ignore_errors=True)
     row = {
         "n_trainable": method.n_trainable,
         "train_seconds": seconds if entry.is_trained else None,
@@ -107,15 +108,20 @@ def _make_method(bench: Bench, name: str) -> tuple[pd.DataFrame, dict[str, Any]]
         "seconds_per_image": _time_images(bench, method.intervention),
     }
     reuse = bench.folder(BASE) if name != BASE else bench.run.folder / "images" / "base"
-    table = bench.make(
+    table = _generate(
+        bench,
         bench.plan,
         bench.folder(name),
-        method.intervention,
-        reuse=reuse if (reuse / "metadata.jsonl").is_file() else None,
-        known=bench.known,
+        intervention=method.intervention,
+        reuse=reuse if (reuse / METADATA).is_file() else None,
         label=f"images of {name}",
     )
     return table, row
+
+
+def _generate(bench: Bench, plan: GenerationPlan, folder: Path, **options: Any) -> pd.DataFrame:
+    options = {"known": bench.known, **options}
+    return make_images(bench.run, bench.pipeline, plan, folder, **options)
 
 
 def _time_images(bench: Bench, intervention: Intervention) -> dict[str, float]:
@@ -127,7 +133,7 @@ def _time_images(bench: Bench, intervention: Intervention) -> dict[str, float]:
     for _ in range(N_REPEATS):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             start = time.perf_counter()
-            bench.make(plan, Path(folder), intervention)
+            _generate(bench, plan, Path(folder), intervention=intervention, known=None)
             found.append((time.perf_counter() - start) / len(plan))
     return {"value": float(np.median(found)), "low": min(found), "high": max(found)}
 
