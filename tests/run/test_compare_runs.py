@@ -45,6 +45,11 @@ def test_a_run_and_its_copy_differ_in_nothing(finished_run, tmp_path):
     assert {of["value"] for of in found["differences"]} == {0.0}
     assert {of["p_holm"] for of in found["differences"]} == {1.0}
     assert not any(found["missing"].values())
+    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
+    for side in ("base", "corrected"):
+        for figure in ("value", "floor"):
+            known = pytest.approx(quality[side]["mad"][figure])
+            assert found["runs"][0][side]["all"][figure] == known
 
 
 def test_the_difference_is_that_of_the_paired_counts(finished_run, tmp_path):
@@ -61,15 +66,6 @@ def test_the_difference_is_that_of_the_paired_counts(finished_run, tmp_path):
     assert found["value"] < 0  # the second is fairer
 
 
-def test_a_run_scores_what_evaluate_says_of_it(finished_run, tmp_path):
-    found = compare_runs([finished_run, other(finished_run, tmp_path / "copy")])
-    quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
-    for side in ("base", "corrected"):
-        known = quality[side]["mad"]
-        assert found["runs"][0][side]["all"]["value"] == pytest.approx(known["value"])
-        assert found["runs"][0][side]["all"]["floor"] == pytest.approx(known["floor"])
-
-
 def test_holm_is_over_all_differences(finished_run, tmp_path):
     second = other(finished_run, tmp_path / "fair", fair)
     third = other(finished_run, tmp_path / "copy")
@@ -80,22 +76,16 @@ def test_holm_is_over_all_differences(finished_run, tmp_path):
     assert adjusted[p.argmin()] == pytest.approx(min(1.0, len(p) * p.min()))
 
 
-def test_subjects_that_a_run_lacks_are_left_out_and_told(finished_run, tmp_path):
-    less = other(finished_run, tmp_path / "less", lambda table: table[table["subject"] != "nurse"])
-    result = compare_runs([less, finished_run])
-    assert result["missing"] == {"less": ["nurse"], "run": []}
-    assert result["n_subjects"] == 5
-    assert "left out, because less does not have them: nurse" in runs_table(result)
-
-
-def test_a_subject_that_a_run_has_on_one_side_only_is_left_out_and_told(finished_run, tmp_path):
+@pytest.mark.parametrize("sides", [("base", "moesd"), ("moesd",)])
+def test_subjects_that_a_run_lacks_on_a_side_are_left_out_and_named(finished_run, tmp_path, sides):
     def without(table):
-        return table[(table["side"] == "base") | (table["subject"] != "nurse")]
+        return table[~table["side"].isin(sides) | (table["subject"] != "nurse")]
 
-    half = other(finished_run, tmp_path / "half", without)
-    found = compare_runs([finished_run, half])
-    assert found["missing"]["half"] == ["nurse"]
+    found = compare_runs([other(finished_run, tmp_path / "less", without), finished_run])
+    assert found["missing"] == {"less": ["nurse"], "run": []}
+    assert found["n_subjects"] == 5
     assert {of["n"] for of in found["differences"] if of["split"] == "all"} == {5}
+    assert "left out, because less does not have them: nurse" in runs_table(found)
 
 
 def test_runs_of_one_name_are_told_apart(finished_run, tmp_path):

@@ -25,6 +25,12 @@ def swept(finished_run, tmp_path_factory):
     return Path(run), run_sweep(run, parse_axes(["train.width=2,32"]))
 
 
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A copy of a run, to be changed."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
 # Axes
 
 
@@ -138,19 +144,7 @@ def test_the_table_says_which_variants_are_on_the_front(swept):
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_done_is_read_not_made(swept):
-    run, result = swept
-    before = {path: path.stat().st_mtime_ns for path in (run / "sweeps/width").rglob("*.png")}
-    again = run_sweep(run, parse_axes(["train.width=2,32"]))
-    assert again.to_json() == result.to_json()
-    assert {
-        path: path.stat().st_mtime_ns for path in (run / "sweeps/width").rglob("*.png")
-    } == before
-
-
-@pytest.mark.slow
-def test_a_sweep_of_the_guidance_keeps_the_correction(finished_run, tmp_path):
-    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
+def test_a_sweep_of_the_guidance_keeps_the_correction(run):
     run_sweep(run, parse_axes(["generate.guidance_scale=1,3"]), n_images=2)
     weights = (run / "moesd/experts.safetensors").read_bytes()
     for value in ("1.0", "3.0"):
@@ -159,36 +153,29 @@ def test_a_sweep_of_the_guidance_keeps_the_correction(finished_run, tmp_path):
         assert Config.read(folder).generate.n_images == 2
 
 
-def test_a_sweep_needs_a_fit(finished_run, tmp_path):
-    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
-    (run / "latent/direction.safetensors").unlink()
-    with pytest.raises(StageError, match="sweep requires fit"):
-        run_sweep(run, parse_axes(["train.width=2"]))
-    assert not (run / "sweeps").exists()
-
-
 @pytest.mark.parametrize(
     ("axis", "name", "said"),
     [
         ("train.width=0,2", None, "width is 0; needed at least 1"),
         ("train.width=2", "../out", "a sweep cannot be called '../out'"),
+        ("train.width=2", None, "sweep requires fit"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_is_made(finished_run, axis, name, said):
-    with pytest.raises(ValueError, match=said):
-        run_sweep(finished_run, parse_axes([axis]), name=name)
-    assert not (finished_run / "sweeps").exists()
+def test_what_cannot_be_swept_is_refused_before_anything_is_made(run, axis, name, said):
+    (run / "latent/direction.safetensors").unlink()
+    with pytest.raises((ValueError, StageError), match=said):
+        run_sweep(run, parse_axes([axis]), name=name)
+    assert not (run / "sweeps").exists()
 
 
 @pytest.mark.slow
 def test_the_command_draws_what_it_found(swept):
     run, result = swept
+    before = {path: path.stat().st_mtime_ns for path in (run / "sweeps").rglob("*.png")}
     arguments = ["sweep", str(run), "--over", "train.width=2,32"]
     shown = CliRunner().invoke(main, arguments)
     assert shown.exit_code == 0, shown.output
     assert shown.stdout.splitlines()[-1] == f"figure: {run / 'figures/sweeps/width.png'}"
     told = CliRunner().invoke(main, [*arguments, "--json"])
     assert json.loads(told.stdout) == result.to_json()
-    wrong = CliRunner().invoke(main, ["sweep", str(run), "--over", "width"])
-    assert wrong.exit_code != 0
-    assert "needed one like" in wrong.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in (run / "sweeps").rglob("*.png")}
