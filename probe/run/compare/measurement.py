@@ -58,14 +58,17 @@ class MethodEvaluator:
         reference's score a little below 0: compare a method's value with the oracle's.
         """
         base, table = self.base.labels, seen.labels
-        neutral = table[table["kind"] == "neutral"]
-        explicit, things = self._explicit(table), table[table["kind"] == "object"]
-        is_same = table["key"] == table["file_name"].map(base.set_index("file_name")["key"])
+        neutral, explicit, things = self._parts(table)
+        base_neutral, base_explicit, _ = self._parts(base)
+        is_same = things["key"] == things["file_name"].map(base.set_index("file_name")["key"])
         is_missed = ~is_seen(neutral, self.attribute)
         drawing: Found = {"resampling": self.resampling}
         before, after = self._counts(base), self._counts(table)
         both = before.any(axis=1) & after.any(axis=1)
-        kept = self._kept(table)
+        kept = {
+            "explicit_adherence": self._keeps(base_explicit, explicit, "is_adherent"),
+            "subject_recognised": self._keeps(base_neutral, neutral, "is_recognised"),
+        }
         return {
             "name": name,
             **{
@@ -75,13 +78,11 @@ class MethodEvaluator:
             "difference": asdict(
                 paired_difference(before[both], after[both], unit=UNIT, **drawing)
             ),
-            "explicit_adherence": share_over(explicit["subject"], self._is_adherent(explicit)),
+            "explicit_adherence": share_over(explicit["subject"], explicit["is_adherent"]),
             "keeps_explicit": name == BASE or kept["explicit_adherence"]["is_kept"],
             "kept": kept,
-            "subject_recognised": share_over(neutral["subject"], _is_recognised(neutral)),
-            "non_person_changed": share_over(
-                things["subject"], ~is_same[things.index], unit="objects"
-            ),
+            "subject_recognised": share_over(neutral["subject"], neutral["is_recognised"]),
+            "non_person_changed": share_over(things["subject"], ~is_same, unit="objects"),
             "clip_score": mean_over(neutral["subject"], neutral["clip_score"], **drawing),
             "clip_like_for_like": like_for_like(base, table, attribute=self.attribute, **drawing),
             "clip_of_captions": over_captions(base, table, explicit=list(self.asked), **drawing),
@@ -102,27 +103,22 @@ class MethodEvaluator:
         ]
         return compare_with_fairest(counts, kept, resampling=self.resampling)
 
-    def _kept(self, table: pd.DataFrame) -> dict[str, Found]:
-        """Whether adherence and recognition of every occupation's prompts are kept."""
-        found = {}
-        for name, share in (
-            ("explicit_adherence", self._adherence),
-            ("subject_recognised", _recognition),
-        ):
-            change = (share(table) - share(self.base.labels)).dropna().to_numpy(dtype=float)
-            found[name] = keeps(change, resampling=self.resampling)
-        return found
+    def _parts(self, labels: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Neutral images, those of explicit prompts in which a value is seen, and objects."""
+        table = labels.assign(
+            is_adherent=labels[self.attribute] == labels["kind"].map(dict(self.asked)),
+            is_recognised=labels[SUBJECT_SEEN] == labels["subject"],
+        )
+        is_explicit = table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)
+        return (
+            table[table["kind"] == "neutral"],
+            table[is_explicit],
+            table[table["kind"] == "object"],
+        )
 
-    def _adherence(self, table: pd.DataFrame) -> pd.Series:
-        explicit = self._explicit(table)
-        return self._is_adherent(explicit).groupby(explicit["subject"]).mean()
-
-    def _explicit(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Images of explicit prompts in which a value is seen."""
-        return table[table["kind"].isin(list(self.asked)) & is_seen(table, self.attribute)]
-
-    def _is_adherent(self, explicit: pd.DataFrame) -> pd.Series:
-        return explicit[self.attribute] == explicit["kind"].map(dict(self.asked))
+    def _keeps(self, base: pd.DataFrame, other: pd.DataFrame, column: str) -> Found:
+        before, after = (of.groupby("subject")[column].mean() for of in (base, other))
+        return keeps((after - before).dropna().to_numpy(float), resampling=self.resampling)
 
     def _fairness(self, table: pd.DataFrame) -> Found:
         counts = self._counts(table)
@@ -204,15 +200,6 @@ def compare_with_fairest(
 def ranked(methods: Sequence[Found]) -> list[Found]:
     """Sort by MAD, those that are shown to keep explicit adherence first."""
     return sorted(methods, key=lambda of: (not of["keeps_explicit"], of["mad"]["value"]))
-
-
-def _is_recognised(table: pd.DataFrame) -> pd.Series:
-    return table[SUBJECT_SEEN] == table["subject"]
-
-
-def _recognition(table: pd.DataFrame) -> pd.Series:
-    neutral = table[table["kind"] == "neutral"]
-    return _is_recognised(neutral).groupby(neutral["subject"]).mean()
 
 
 def _mad(counts: Counts) -> float:
