@@ -36,17 +36,10 @@ from probe.run.folder import Run
 pytestmark = pytest.mark.slow
 
 SOME = ("moesd", "explicit-mixing", "leace-lookup")
-MEASURED = {
-    "mad",
-    "mad_trained",
-    "mad_held_out",
-    "explicit_adherence",
-    "subject_recognised",
-    "non_person_changed",
-    "clip_score",
-    "kid",
-    "seconds_per_image",
-}
+MEASURED = (
+    *("mad", "mad_trained", "mad_held_out", "explicit_adherence", "subject_recognised"),
+    *("non_person_changed", "clip_score", "kid", "seconds_per_image"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -209,24 +202,18 @@ def test_a_comparison_by_other_settings_is_old_in_info_and_on_the_page(run):
     assert Experiment.open(run).info().stages["compare methods"] is not None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"names": ["nosuch"]}, "no method is called 'nosuch'; choose from base, moesd"),
-        ({"n_images": 1}, "n_images is 1; needed at least 2"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(compared, run, arguments, said):
-    with pytest.raises(ValueError, match=said):
-        Experiment.open(compared).compare(
-            *arguments.get("names", ()), n_images=arguments.get("n_images")
-        )
+def test_what_cannot_be_compared_is_refused(run):
+    experiment = Experiment.open(run)
+    with pytest.raises(ValueError, match="no method is called 'nosuch'; choose from base, moesd"):
+        experiment.compare("nosuch")
+    with pytest.raises(ValueError, match="n_images is 1; needed at least 2"):
+        experiment.compare(n_images=1)
     with pytest.raises(StageError, match="compare methods requires train"):
-        Experiment.open(run).set("train", width=5).compare("moesd")
+        experiment.set("train", width=5).compare("moesd")
 
 
 def test_the_table_says_what_is_fairest_and_what_cannot_be_told_apart(compared):
-    figures = json.loads(json.dumps(figures_of(compared)))
+    figures = figures_of(compared)
     rows = [{"name": name, "is_less_fair": name == "b"} for name in "ab"]
     figures["fairest"] = {"fairest": "moesd", "differences": rows, "n_pairs": 3}
     last = methods_table(figures).splitlines()[-3:]
