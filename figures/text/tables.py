@@ -168,8 +168,8 @@ def winners(found: Found) -> list[str]:
     aside = f"(base and the oracle, {ORACLE}, aside)"
     if tested["fairest"] is None:
         return [
-            "no method is shown to keep explicit adherence and recognition, so none is called the "
-            f"fairest {aside}"
+            "no method is shown to keep explicit adherence and recognition, which takes at least "
+            f"29 occupations, so none is called the fairest {aside}"
         ]
     less, same = (
         [of["name"] for of in tested["differences"] if of["is_less_fair"] is is_less]

@@ -81,7 +81,7 @@ def test_every_study_leaves_its_files_and_says_what_it_found(studied):
         assert (studied / STUDIES[outcome.stage].file).is_file()
 
 
-def test_tables_of_axes_and_erasers_begin_with_what_changes_nothing(studied):
+def test_axes_are_compared_with_each_other_and_erasers_with_none(studied):
     table, _ = read_table(studied / "latent/directions.parquet", kind="directions")
     assert table["estimator"].tolist() == list(ESTIMATORS)
     cosines = table.set_index("estimator")[[f"cosine_{name}" for name in ESTIMATORS]].to_numpy()
