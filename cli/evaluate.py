@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,12 +168,12 @@ def evaluate(
         text, found = _evaluate(run, settings, device)
     lines, is_kept = [text], True
     if bounds:
-        from probe.audit.release_gate import check_bounds, verdicts_json, write_junit
+        from probe.audit.release_gate import check_bounds, write_junit
 
         verdicts = check_bounds(found, bounds)
         if (path := gate.get("junit")) is not None:
             write_junit(path, verdicts, source=str(found.get("source") or found.get("model")))
-        found |= {"gate": verdicts_json(verdicts)}
+        found |= {"gate": [asdict(verdict) for verdict in verdicts]}
         lines += [verdict.line() for verdict in verdicts]
         is_kept = all(verdict.is_kept for verdict in verdicts)
     echo_json(found) if as_json else click.echo("\n".join(lines))

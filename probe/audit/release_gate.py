@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from probe.audit.measures import MEASURES
 from probe.errors import DataError, OptionError
 from probe.io.files import atomic
 from probe.io.lines import nearest
@@ -33,13 +34,7 @@ class Bound:
 
     @classmethod
     def parse(cls, text: str, side: str = ABOVE) -> Bound:
-        """Read ``mad=0.15``.
-
-        Raises
-        ------
-        OptionError
-            If it is anything else.
-        """
+        """Read ``mad=0.15``; anything else is an `OptionError`."""
         figure, _, limit = text.partition("=")
         try:
             return cls(figure.strip(), _number(limit), side)
@@ -51,7 +46,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a bound."""
+    """Whether a figure keeps within a bound."""
 
     figure: str
     """Where the figure was found."""
@@ -60,20 +55,26 @@ class Verdict:
     value: float
     low: float
     high: float
+    worst: float
+    """The confidence limit on the side of the bound, moved by what missing labels could change."""
     is_kept: bool
+    n_missing: int = 0
+    """Images without a label."""
     unit: str = ""
     """What the interval is over, if the figure says it, and ``n``, how many of them."""
     n: int = 0
 
     def line(self) -> str:
         """One line: kept or not, and by which number."""
-        limit, number = ("upper", self.high) if self.side == ABOVE else ("lower", self.low)
-        needed = "at most" if self.side == ABOVE else "at least"
+        limit, needed = ("upper", "at most") if self.side == ABOVE else ("lower", "at least")
         over = f" over {self.n} {self.unit}" if self.n else ""
+        missing = ""
+        if self.n_missing:
+            missing = f", whatever the {self.n_missing:,} images without a label show,"
         return (
             f"{'kept' if self.is_kept else 'FAILED'}: {self.figure} = {self.value:.3f} "
-            f"[{self.low:.3f}, {self.high:.3f}]{over}; the {limit} limit is {number:.3f}, needed "
-            f"{needed} {self.limit:g}"
+            f"[{self.low:.3f}, {self.high:.3f}]{over}; the {limit} limit{missing} is "
+            f"{self.worst:.3f}, needed {needed} {self.limit:g}"
         )
 
 
@@ -82,11 +83,6 @@ def read_policy(path: Path) -> list[Bound]:
 
     Each entry is a figure and a number; a figure with points in its name stands in quotes
     (``"held_out.mad" = 0.2``), or in a table of its own (``[fail_above.held_out]``).
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is not TOML, or holds anything else.
     """
     policy = TomlTable.read(path, "policy")
     policy.refuse_unknown((ABOVE, BELOW))
@@ -101,7 +97,10 @@ def read_policy(path: Path) -> list[Bound]:
 
 
 def check_bounds(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
-    """Check figures against bounds.
+    """Check figures against bounds, in their order.
+
+    A fairness measure is decided by its worst case: its confidence limit is moved by as much as the
+    images without a label could change the figure.
 
     Parameters
     ----------
@@ -110,15 +109,11 @@ def check_bounds(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
         a side is that of the corrected model.
     bounds : sequence of Bound
 
-    Returns
-    -------
-    list of Verdict
-        In the order of the bounds.
-
     Raises
     ------
     OptionError
-        If there is no such figure, or it has no interval.
+        If there is no such figure, it has no interval, or labels are missing and nothing bounds
+        what they could change.
     """
     return [_check(found, bound) for bound in bounds]
 
@@ -144,11 +139,6 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], *, source: str) -> None
         ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
 
 
-def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Every verdict as a dictionary."""
-    return [asdict(verdict) for verdict in verdicts]
-
-
 def _check(found: Found, bound: Bound) -> Verdict:
     name = bound.figure
     figure = _at(found, name)
@@ -157,23 +147,53 @@ def _check(found: Found, bound: Bound) -> Verdict:
     if figure is None:
         known = sorted(_names(found))
         raise OptionError(
-            f"there is no figure {bound.figure!r}{nearest(bound.figure, known)}; known are "
-            f"{', '.join(known[:40])}"
+            f"there is no figure {name!r}{nearest(name, known)}; known are {', '.join(known[:40])}"
         )
     value, low, high = (float(figure[key]) for key in ("value", "low", "high"))
-    is_kept = high <= bound.limit if bound.side == ABOVE else low >= bound.limit
+    extremes, n_missing = _missing_labels(found, name)
+    if bound.side == ABOVE:
+        worst = high + max(0.0, extremes.get("high", value) - value)
+        is_kept = worst <= bound.limit
+    else:
+        worst = low - max(0.0, value - extremes.get("low", value))
+        is_kept = worst >= bound.limit
     unit, n = str(figure.get("unit", "")), int(figure.get("n", 0))
-    return Verdict(name, bound.side, bound.limit, value, low, high, is_kept, unit, n)
+    return Verdict(
+        name, bound.side, bound.limit, value, low, high, worst, is_kept, n_missing, unit, n
+    )
+
+
+def _missing_labels(found: Found, name: str) -> tuple[Found, int]:
+    """What a fairness measure could be, whatever the images without a label show; their number."""
+    *above, measure = name.split(".")
+    if measure not in MEASURES:
+        return {}, 0
+    here = _inside(found, above)
+    if "bounds" in here:  # an audit has the bounds beside the figure, a run has them by side
+        missing, bounds = here.get("missing", {}), here["bounds"]
+    else:
+        missing = found.get("missing", {})
+        missing = missing.get(above[0], missing) if above else missing
+        bounds = _inside(missing.get("bounds", {}), above[1:])
+    n_missing = int(missing.get("total", 0))
+    if n_missing and measure not in bounds:
+        raise OptionError(
+            f"{n_missing} images have no label, and nothing bounds what {name} would be with them; "
+            "use a figure with bounds, as mad, or label them"
+        )
+    return (bounds[measure], n_missing) if n_missing else ({}, 0)
+
+
+def _inside(found: Any, path: Sequence[str]) -> Found:
+    for part in path:
+        found = found.get(part, {}) if isinstance(found, Mapping) else {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _at(found: Found, name: str) -> Found | None:
     """The figure at a place such as ``corrected.held_out.mad``; None if there is none."""
-    here: Any = found
-    for part in name.split("."):
-        if not isinstance(here, Mapping) or part not in here:
-            return None
-        here = here[part]
-    return here if isinstance(here, Mapping) and here.keys() >= _KEYS else None
+    here = _inside(found, name.split("."))
+    return here if here.keys() >= _KEYS else None
 
 
 def _names(found: Found, above: str = "") -> Iterator[str]:

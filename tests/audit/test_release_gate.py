@@ -13,7 +13,7 @@ from probe.audit.release_gate import ABOVE, BELOW, Bound, check_bounds, read_pol
 from probe.errors import DataError
 
 FIGURE = {"value": 0.10, "low": 0.08, "high": 0.14, "floor": 0.03}
-SOURCE = {"mad": FIGURE, "bounds": {"mad": {"low": 0.0, "high": 1.0}}}
+SOURCE = {"mad": FIGURE, "bounds": {"mad": {"low": 0.0, "high": 0.4}}, "missing": {"total": 0}}
 RUN = {
     "base": {"mad": FIGURE | {"high": 0.5}},
     "corrected": {"mad": FIGURE, "held_out": {"mad": FIGURE | {"high": 0.2}}},
@@ -51,6 +51,30 @@ def test_in_a_run_the_corrected_model_is_meant():
         "corrected.held_out.mad",
     ]
     assert [verdict.is_kept for verdict in verdicts] == [True, False, False]
+
+
+@pytest.mark.parametrize(("side", "worst"), [(ABOVE, 0.14 + 0.3), (BELOW, 0.08 - 0.1)])
+def test_the_limit_is_moved_by_what_missing_labels_could_change(side, worst):
+    source = SOURCE | {"missing": {"total": 7}, "calibrated": {"mad": FIGURE}}
+    [verdict] = check_bounds(source, [Bound("mad", 0.14, side)])
+    assert (verdict.worst, verdict.is_kept) == (pytest.approx(worst), False)
+    assert "whatever the 7 images without a label show" in verdict.line()
+    with pytest.raises(ValueError, match=r"nothing bounds what calibrated.mad would be"):
+        check_bounds(source, [Bound("calibrated.mad", 0.2)])
+
+
+def test_in_a_run_missing_labels_are_counted_by_side_and_split():
+    bounds = {"mad": {"low": 0.1, "high": 0.1}, "held_out": {"mad": {"low": 0.05, "high": 0.3}}}
+    run = RUN | {"missing": {"corrected": {"total": 2, "bounds": bounds}, "base": {"total": 0}}}
+    verdicts = check_bounds(run, [Bound(name, 0.5) for name in ("mad", "held_out.mad", "base.mad")])
+    assert [verdict.worst for verdict in verdicts] == pytest.approx([0.14, 0.4, 0.5])
+
+
+def test_images_that_nobody_labelled_do_not_pass_the_gate(tmp_path):
+    """4,000 of 4,400 images of each subject without a label: MAD is anything from 0 to 0.455."""
+    path = tmp_path / "counts.csv"
+    path.write_text("subject,woman,man,undetected\n" + "nurse,200,200,4000\ncook,190,210,4000\n")
+    assert call("--counts", path, "--fail-above", "mad=0.15").exit_code == 3
 
 
 def test_a_figure_that_is_not_there_is_no_pass():

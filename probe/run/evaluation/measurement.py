@@ -196,11 +196,12 @@ class Measurement:
             neutral = self._neutral(side)
             n_missing = (~is_seen(neutral, self.attribute)).astype(int)
             by_subject = pd.Series(n_missing).groupby(neutral["subject"].to_numpy()).sum()
-            n_missing = by_subject[self.subjects("all")].to_numpy()
-            found[name] = {
-                **count_missing(neutral[self.attribute]),
-                "bounds": bound_figures(self.counts(side, "all"), n_missing),
-            }
+            whole, *parts = (
+                bound_figures(self.counts(side, split), by_subject[self.subjects(split)].to_numpy())
+                for split in SPLITS
+            )
+            bounds = whole | dict(zip(SPLITS[1:], parts, strict=True))
+            found[name] = {**count_missing(neutral[self.attribute]), "bounds": bounds}
         limits = (found[name]["bounds"]["mad"] for name in SIDES.values())
         known = set(self.subjects("all"))
         everybody = dict.fromkeys(self._neutral("base")["subject"])
