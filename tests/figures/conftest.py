@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +26,15 @@ from probe.stats.resampling import Resampling
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
+PLANTED = Path(__file__).parent / "planted"
+"""Tables and JSON files of the studies and of `compare methods`, by their short names."""
 N_IMAGES = 40
 HOSTILE_PROMPT = "a photo of <script>alert('x')</script> & \"friends\""
-FAITHFUL = {
-    **{"trustworthiness": 0.9, "trustworthiness_low": 0.88, "trustworthiness_high": 0.92},
-    **{"kept": 0.6, "kept_low": 0.55, "kept_high": 0.65, "chance": 0.02},
-    **{"n_neighbors": 15, "n": 780},
-}
 THRESHOLDS = {"neutral_below": 0.02, "explicit_above": 0.18}
-FIT = {
-    "share_correlation": {"r": -0.9, "p": 1e-9, "low": -0.94, "high": -0.84, "n": 40},
-    "gap": {"value": 0.63, "low": 0.61, "high": 0.65},
-    "maps": dict.fromkeys(("pca", "umap"), FAITHFUL),
-}
 
 
-def _provenance(kind: str) -> Provenance:
-    return Provenance(
-        kind=kind, model="tinytown", revision="0123456789abcdef", seed=7, made_from=f"of-{kind}"
-    )
+def _planted(name: str) -> Any:
+    return json.loads((PLANTED / f"{name}.json").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -58,18 +47,24 @@ def tables() -> dict[str, pd.DataFrame]:
     measured = _measured(labels)
     shares = measured.shares()
     shares = shares[shares["attribute"] == "gender"]
-    return {
+    seen = shares[(shares["side"] == "base") & (shares["value"] == "woman")]
+    likely = seen["share"].clip(0.05, 0.95)
+    gate = _gate(maps, rng)
+    studies = {
+        path.stem: pd.read_csv(path, keep_default_na=False, na_values=["nan"])
+        for path in PLANTED.glob("*.csv")
+    }
+    return studies | {
         "map": maps,
         "subjects": _subjects(maps),
-        "gate": _gate(maps, rng),
+        "gate": gate,
         "labels": labels,
         "shares": shares,
         "fairness": measured.fairness(),
-        **_challenge(_gate(maps, rng)),
-        **_studies(maps, shares, rng),
-        "level_figures": _level_figures(),
-        "cells": _cells(),
-        "methods": _methods_table(),
+        "challenge": gate.assign(category="names"),
+        "maps": maps.assign(supervised_x=maps["umap_x"], supervised_y=-maps["umap_y"]),
+        "mixture": seen.assign(read=likely**0.8),
+        "prediction": seen.assign(predicted=likely, low=0.02, high=0.98),
     }
 
 
@@ -125,7 +120,7 @@ def sketch() -> Callable[[Path], None]:
 @pytest.fixture
 def faithfulness() -> dict[str, Any]:
     """How faithful the maps are, by method."""
-    return FIT["maps"]
+    return dict(_planted("fit")["maps"])
 
 
 @pytest.fixture
@@ -148,133 +143,17 @@ def _write_run(folder: Path, tables: dict[str, pd.DataFrame], quality: dict[str,
     config.write(folder)
     all_figures()  # their modules add the sources of studies
     for name, source in SOURCES.items():
-        made = _provenance(source.kind)
+        of = f"of-{source.kind}"
+        made = Provenance(source.kind, "tinytown", "0123456789abcdef", seed=7, made_from=of)
         if name in ("cells", "intersections"):
             made = replace(made, made_from=Intersections().made_from(Run(folder, config)))
         if name in tables:
             table = {"map": places, "gate": gate}.get(name, tables[name])
             write_table(folder / source.path, table, made)
         else:
-            write_json(folder / source.path, quality if name == "quality" else _json(name), made)
+            planted = {"quality": quality, "moesd": THRESHOLDS | {"kind": "trained"}}
+            write_json(folder / source.path, planted.get(name) or _planted(name), made)
     return folder
-
-
-def _json(name: str) -> dict[str, Any]:
-    """What a stage or study wrote beside its tables."""
-    faithful = {name: {"faithfulness": FAITHFUL} for name in ("umap", "supervised")}
-    return {
-        "fit": FIT,
-        "moesd": THRESHOLDS | {"kind": "trained"},
-        "maps_found": {"lines": ["a map"], "figures": faithful},
-        "methods_found": _comparison(),
-        "intersections": {
-            "lines": ["cells"],
-            "figures": _intersections(),
-            "tables": ["evaluation/cells.parquet"],
-        },
-    }[name]
-
-
-def _around(value: float, half: float, **others: Any) -> dict[str, Any]:
-    """Return an interval that is as wide on both sides."""
-    return {"value": value, "low": value - half, "high": value + half, **others}
-
-
-def _rows(columns: str, rows: Iterable[tuple[Any, ...]], **others: Any) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=columns.split()).assign(**others)
-
-
-def _level_figures() -> pd.DataFrame:
-    """Fairer where no gender is stated; a hint is changed, too, and the rest is not."""
-    rows = []
-    levels = ("none", "name", "pronoun", "hint", "adjective", "noun")
-    for split, level in product(("all", "trained", "held_out"), levels):
-        changed = {"none": 0.9, "hint": 0.4}.get(level, 0.0)
-        found = {("opened", ""): changed, ("changed", ""): changed, ("mad", "base"): 0.35}
-        found[("mad", "moesd")] = 0.35 - 0.2 * changed
-        if level != "none":
-            found |= {("adherent", "base"): 0.9, ("adherent", "moesd"): 0.9 - 0.1 * changed}
-        if changed:
-            found[("relabelled", "")] = 0.45
-        for (measure, side), value in found.items():
-            floor = 0.19 if (measure, level) == ("mad", "none") else float("nan")
-            row = {"level": level, "split": split, "measure": measure, "side": side}
-            rows.append(row | _around(value, 0.06, n=160, floor=floor, p=float("nan")))
-    return pd.DataFrame(rows)
-
-
-def _cells() -> pd.DataFrame:
-    """Two intersections; in the second a cell is harmed, and all are small."""
-    rows = []
-    values = [("woman", "man"), ("young", "old"), ("light", "dark")]
-    for name, of in (("gender x age", values[:2]), ("gender x age x skin", values)):
-        cells = [", ".join(cell) for cell in product(*of)]
-        for side, (number, cell) in product(("base", "moesd"), enumerate(cells)):
-            share = (0.6 + 0.8 * number / (len(cells) - 1)) / len(cells)
-            row = {"intersection": name, "side": side, "cell": cell, "fair": 1 / len(cells)}
-            row |= {"share": share, "low": 0.6 * share, "high": 1.5 * share, "n": 1600}
-            row |= {"count": round(1600 * share), "change": 0.01, "p_holm": 0.3}
-            is_harmed = side == "moesd" and number == 5
-            rows.append(row | {"is_small": len(cells) > 4, "is_harmed": is_harmed})
-    return pd.DataFrame(rows)
-
-
-def _intersections() -> dict[str, Any]:
-    """What the study of intersections tells of `_cells`."""
-    hidden = {"value": 0.031, "low": 0.012, "high": 0.055}
-    worst = {"cell": "woman, young", "share": 0.15, "low": 0.09, "high": 0.225, "fair": 0.25}
-    side = {"n": 1600, "hidden": hidden, "worst": worst, "n_small": 0}
-    small = {**side, "worst": None, "n_small": 8}
-    harm = {"value": 0.02, "low": 0.005, "high": 0.04, "p_holm": 0.004, "is_harmed": True}
-    asked = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 48, "n_small": 0, "worst": worst}
-    return {
-        "intersections": {
-            "gender x age": {"base": side, "moesd": side},
-            "gender x age x skin": {"base": small, "moesd": small},
-        },
-        "harm_to_others": {"age": harm},
-        "asked": {"base": asked, "moesd": {**asked, "worst": None, "n_small": 4}},
-    }
-
-
-def _methods() -> list[dict[str, Any]]:
-    """Four methods, of which the last loses explicit prompts."""
-    methods = []
-    for number, name in enumerate(("base", "moesd", "explicit-mixing", "leace")):
-        keeps, mad = name != "leace", _around(0.35 - 0.1 * number, 0.04)
-        kept = {name: {"is_kept": keeps} for name in ("explicit_adherence", "subject_recognised")}
-        methods.append(
-            {
-                **{"name": name, "keeps_explicit": keeps, "kept": kept, "kid": None},
-                **{"mad": mad | {"floor": 0.06}, "mad_trained": mad, "mad_held_out": mad},
-                "explicit_adherence": _around(1.0 if keeps else 0.6, 0.02),
-                "subject_recognised": _around(0.98, 0.01),
-                "non_person_changed": _around(0.0, 0.02),
-                "clip_score": _around(66.0 - number, 0.5),
-                "n_trainable": 1000 * number,
-                "train_seconds": 12.0 if number == 1 else None,
-                "seconds_per_image": _around(0.04, 0.01),
-            }
-        )
-    return methods
-
-
-def _comparison() -> dict[str, Any]:
-    """What `compare methods` writes about them."""
-    sizes = {"per_subject": 40, "per_method": 2400, "subjects": 40}
-    about: dict[str, Any] = {"attribute": "gender", "value": "woman", "model": "tinytown"}
-    about["fairest"] = {"fairest": "moesd", "differences": [], "n_pairs": 1}
-    return {"methods": _methods(), "noise_floor": {"mad": 0.062}, "n_images": sizes, **about}
-
-
-def _methods_table() -> pd.DataFrame:
-    shown = ("mad", "explicit_adherence", "clip_score")
-    rows = [
-        {"name": of["name"], "keeps_explicit": of["keeps_explicit"], "figure": figure}
-        | {"floor": float("nan"), **of[figure]}
-        for of, figure in product(_methods(), shown)
-    ]
-    return pd.DataFrame(rows)
 
 
 def _map(prompts: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -369,87 +248,12 @@ def _measured(labels: pd.DataFrame) -> Measurement:
 
 
 def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """What `evaluate` prints."""
     quality = _measured(tables["labels"]).quality()
     quality["difference"]["sensitivity"] = {"holds_up_to": 0.125, "holds_up_to_unlike": 0.05}
-    return quality | {"drift": _drift(), "model": "tinytown"}
-
-
-def _drift() -> dict[str, Any]:
-    """How far the images move, in features that are named."""
-    over = {"unit": "occupations", "n": 40}
+    drift = {"value": 0.4, "low": 0.3, "high": 0.5, "unit": "occupations", "n": 40}
     named = {"features": "Dinov2Model (mine/dino)", "n_pairs": 800}
-    return named | {name: _around(0.4, 0.1, **over) for name in DRIFT}
-
-
-def _studies(
-    maps: pd.DataFrame, shares: pd.DataFrame, rng: np.random.Generator
-) -> dict[str, pd.DataFrame]:
-    """What `probe` writes: stable axes, an association, erasure that hides, a bias in layer 1."""
-    names = ["pairs", "pca", "lda"]
-    cosines = {f"cosine_{name}": [1.0, 0.9, 0.5] for name in names}
-    association = [("WEAT", 1.5, 1.2, 1.7, 0.0004), ("ECT", -0.7, -0.9, -0.4, 0.02)]
-    erasure = pd.DataFrame({"eraser": ["none", "leace"], "chance": 0.5, "n": 480})
-    for column, value in (
-        *(("linear", (1.0, 0.52)), ("nearest", (1.0, 0.93))),
-        *(("clusters_accuracy", (0.8, 0.6)), ("kept_occupation", (1.0, 0.99))),
-    ):
-        name = column.removesuffix("_accuracy")
-        high = np.minimum(value, 0.95) + 0.05
-        limits = {f"{name}_low": np.array(value) - 0.05, f"{name}_high": high}
-        erasure = erasure.assign(**{column: value}, **limits)
-    places = product(range(3), ("residual", "attention", "mlp"), ("start", "subject", "end"))
-    cells = _rows(
-        "layer site position", (of for of in places if of[0] or of[1] == "residual"), n=40
-    )
-    is_biased = (cells["layer"] > 0) & (cells["position"] == "end")
-    value = np.where(is_biased, 0.9, 0.05) + rng.normal(0, 0.01, len(cells))
-    of_heads = product((1, 2, 3, 4), ("head",), range(4), ("direct", "patching"))
-    heads = _rows("layer site head measure", of_heads)
-    seen = shares[(shares["side"] == "base") & (shares["value"] == "woman")]
-    likely = seen["share"].clip(0.05, 0.95)
-    return {
-        "directions": pd.DataFrame({"estimator": names, **cosines, "n_subjects": 28}).assign(
-            correlation=-0.9, correlation_low=-0.95, correlation_high=-0.8
-        ),
-        "association": _rows(
-            "measure value low high p_holm", association, n=40, unit="occupations"
-        ),
-        "erasure": erasure,
-        "trace": cells.assign(measure="correlation", **_around(-value, 0.05), control=0.12),
-        "patching": cells.assign(measure="patching", **_around(value, 0.05), control=0.0),
-        "heads": heads.assign(value=rng.uniform(-0.1, 0.4, len(heads))),
-        "maps": maps.assign(supervised_x=maps["umap_x"], supervised_y=-maps["umap_y"]),
-        "mixture": seen.assign(read=likely**0.8),
-        "prediction": seen.assign(predicted=likely, low=0.02, high=0.98),
-    }
-
-
-def _challenge(gate: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What the study of the gate writes."""
-    limits = {"low": 0.7, "high": 0.95, "n": 120}
-    gates, measures = (("trained", 0.9), ("closed", 0.75)), ("class", "treatment")
-    categories = product(("seen", "blind"), ("names", "hard"), gates, measures)
-    levels = (("none", 0.9), ("noun", 0.8))
-    levels = product(("seen", "fresh"), levels, ("opened", "shift", "bias_score_left"))
-    return {
-        "challenge": gate.assign(category="names"),
-        "categories": _rows(
-            "set category gate value measure",
-            ((of, f"{of}: {name}", *gate, measure) for of, name, gate, measure in categories),
-            **limits,
-        ),
-        "reliability": _rows(
-            "probability right", [(0.45, 0.5), (0.85, 0.8)], low=0.4, high=0.9, n=30
-        ),
-        "roc": _rows(
-            "threshold false_alarms hits", [(1.0, 0.0, 0.0), (0.5, 0.0, 0.5), (0.0, 1.0, 1.0)]
-        ),
-        "levels": _rows(
-            "set level value measure",
-            ((of, *level, measure) for of, level, measure in levels),
-            **limits,
-        ),
-    }
+    return quality | {"drift": named | dict.fromkeys(DRIFT, drift), "model": "tinytown"}
 
 
 def _draw_images(folder: Path, labels: pd.DataFrame) -> None:
