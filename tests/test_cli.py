@@ -211,25 +211,6 @@ def test_the_seed_of_a_run_reaches_every_stage(started):
 # Exit codes
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["nosuch", "RUN"],
-        ["fit"],
-        ["fit", "RUN", "--nosuch"],
-        ["fit", "RUN", "--strength", "much"],
-        ["fit", "RUN", "--seed", "-1"],
-        ["inspect", "RUN"],
-        ["embed", "RUN", "--model", "tinytown", "--lexicon", "/nosuch/file.toml"],
-    ],
-)
-def test_wrong_usage_exits_with_2(arguments):
-    result = call(*arguments)
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert "Error: " in result.stderr
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_process_that_is_killed_or_stopped_goes_on_where_it_was(run, finished_run):

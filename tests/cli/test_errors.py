@@ -85,6 +85,11 @@ def test_ctrl_c_exits_with_130_and_says_how_to_resume(finished_run, fit_raises):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["nosuch", "RUN"], "No such command 'nosuch'"),
+        (["fit"], "Missing argument 'RUN'"),
+        (["fit", "RUN", "--nosuch"], "No such option"),
+        (["fit", "RUN", "--strength", "much"], "strength is 'much'"),
+        (["fit", "RUN", "--seed", "-1"], "seed is -1"),
         (["evaluate", "RUN", "--fail-above", "mad=abc"], "the bound is 'mad=abc'"),
         (["evaluate", "RUN", "--fail-below", "mad"], "the bound is 'mad'"),
         (["evaluate", "RUN", "--fail-above", "mda=0.2"], "there is no figure 'mda'"),

@@ -84,12 +84,3 @@ def test_a_correction_that_does_nothing_stays_on_the_diagonal(tables):
     same = tables["gate"].assign(bias_score_corrected=tables["gate"]["bias_score"])
     for dots in bias_scores.bias_score_shift(same).axes[0].collections:
         np.testing.assert_allclose(*dots.get_offsets().T)
-
-
-def test_drawing_does_not_modify_the_data(tables, faithfulness):
-    before = {name: table.copy() for name, table in tables.items()}
-    maps.prompt_map(tables["map"], faithfulness)
-    maps.shift_arrows(tables["map"])
-    bias_scores.bias_score_against_share(tables["subjects"], interval=(-1, -1))
-    for name, table in tables.items():
-        pd.testing.assert_frame_equal(table, before[name])

@@ -1,4 +1,4 @@
-"""The page as a reader meets it: opened from disk in a browser without a network."""
+"""The page, opened from disk in a browser without a network."""
 
 from __future__ import annotations
 
@@ -89,15 +89,19 @@ def reader(browser: Any, report: Path) -> Iterator[Reader]:
     reader.close()
 
 
-def test_the_page_opens_without_complaint_and_asks_for_nothing(reader):
+def test_without_scripts_the_page_shows_its_images(browser, report):
+    reader = Reader(browser, report, java_script_enabled=False)
+    assert reader.page.locator("details.still img").is_visible()
+    assert not reader.page.locator("#explorer").is_visible()
+    reader.close()
+
+
+def test_the_page_opens_without_complaint_asks_for_nothing_and_is_small(reader, report):
+    assert report.stat().st_size <= LARGEST_PAGE == 8_000_000
     assert reader.page.title() == "The bias of tinytown, and its correction"
     assert reader.page.locator("#map-plot .scatterlayer").count() == 1
     images = reader.page.locator("img").evaluate_all("all => all.map(i => [i.alt, i.complete])")
     assert all(alt for alt, _ in images)
-
-
-def test_the_page_is_small_enough_to_be_mailed(report):
-    assert report.stat().st_size <= LARGEST_PAGE == 8_000_000
 
 
 def test_the_search_finds_a_prompt_and_tells_what_is_known_of_it(reader, tables):
@@ -111,9 +115,6 @@ def test_the_search_finds_a_prompt_and_tells_what_is_known_of_it(reader, tables)
     first = tables["map"][tables["map"]["prompt"].str.contains("nurse")].iloc[0]
     assert first["prompt"] in reader.texts("#prompt-detail dd")[0]
     assert reader.texts("#prompt-detail dd")[2].startswith(first["subject"])
-
-
-def test_a_search_that_finds_nothing_says_so(reader):
     reader.page.get_by_label("Find a prompt").fill("zeppelin")
     assert reader.texts("#prompt-count")[0].startswith("0 of ")
     assert reader.texts("#prompt-results button") == []
@@ -305,13 +306,6 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(browser, report, lett
     if letters:
         reader.page.add_style_tag(content=f"* {{ {letters} !important; }}")
     assert reader.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    reader.close()
-
-
-def test_without_scripts_the_page_shows_its_pictures(browser, report):
-    reader = Reader(browser, report, java_script_enabled=False)
-    assert reader.page.locator("details.still img").is_visible()
-    assert not reader.page.locator("#explorer").is_visible()
     reader.close()
 
 

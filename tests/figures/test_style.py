@@ -7,7 +7,6 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 
-from figures.gate import gate_confusion
 from figures.style import (
     COLUMN,
     OKABE_ITO,
@@ -28,16 +27,11 @@ def one_line() -> StyledFigure:
     return figure
 
 
-def test_drawing_leaves_the_settings_of_matplotlib_as_they_were():
+def test_drawing_leaves_the_settings_of_matplotlib_and_pyplot_as_they_were():
     matplotlib.get_backend()  # settles the backend, which is not ours to choose
     before = dict(matplotlib.rcParams)
     one_line().savefig(io.BytesIO(), format="pdf")
     assert dict(matplotlib.rcParams) == before
-
-
-def test_pyplot_knows_nothing_of_our_figures(tables):
-    gate_confusion(tables["gate"], routes={"route_trained": "trained"})
-    one_line()
     assert pyplot.get_fignums() == []
 
 
@@ -77,13 +71,6 @@ def test_a_notebook_shows_a_figure_at_a_hundred_dots_an_inch():
     data, metadata = DisplayFormatter().format(one_line())
     assert data["image/png"].startswith(b"\x89PNG")
     assert metadata["image/png"] == {"width": 340, "height": 270}
-
-
-def test_a_pdf_embeds_truetype_fonts_and_no_type_3():
-    page = io.BytesIO()
-    one_line().savefig(page, format="pdf")
-    assert b"/Type3" not in page.getvalue()
-    assert b"/FontFile2" in page.getvalue()
 
 
 def test_known_names_keep_their_colour_and_others_get_distinct_ones():

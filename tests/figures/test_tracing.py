@@ -77,15 +77,8 @@ def test_every_site_has_a_panel_and_every_cell_its_signed_value(trace):
         "residual stream",
         "MLP output",
     )
-    minus = "\N{MINUS SIGN}"
-    assert written(residual) == [
-        "0.00",
-        "0.00",
-        f"{minus}0.05",
-        f"{minus}0.60",
-        "0.10",
-        f"{minus}0.90",
-    ]
+    signed = "0.00 0.00 -0.05 -0.60 0.10 -0.90".replace("-", "\N{MINUS SIGN}")
+    assert written(residual) == signed.split()
     assert len(written(mlp)) == 4  # there is no MLP before the first layer
 
 
@@ -130,19 +123,6 @@ def test_heads_have_a_panel_a_kind_on_one_scale_around_zero(heads):
         assert frames(axes) == [(best["head"], best["layer"] - 1)]
 
 
-def test_one_kind_of_heads_has_one_panel(heads):
-    assert len(panels_of(tracing.head_map(heads[heads["measure"] == "patching"]))) == 1
-
-
 def test_a_measure_that_is_not_there_is_a_bad_option(trace):
     with pytest.raises(ValueError, match=r"holds no 'gap'; it has \['correlation'\]"):
         tracing.trace_map(trace, measure="gap")
-
-
-def test_drawing_does_not_modify_the_data(trace, patching, heads):
-    before = [table.copy() for table in (trace, patching, heads)]
-    tracing.trace_map(trace)
-    tracing.patching_map(patching)
-    tracing.head_map(heads)
-    for table, old in zip((trace, patching, heads), before, strict=True):
-        pd.testing.assert_frame_equal(table, old)
