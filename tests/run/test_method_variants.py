@@ -26,17 +26,13 @@ def with_training(run: Run, **settings: object) -> Run:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("place", ["nowhere", "start"])
-def test_every_variant_can_be_trained_whatever_the_runs_own_training_was(run, name, place):
-    """`made_from` builds the variant's settings, before anything is made."""
-    assert all_methods()[name].made_from(with_training(run, token_place=place))
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_other_lessons_of_the_gate_make_a_variant_stale(run, name, monkeypatch):
-    before = all_methods()[name].made_from(run)
+def test_every_variant_can_be_trained_and_other_lessons_make_it_stale(run, name, monkeypatch):
+    made_from = all_methods()[name].made_from
+    for place in ("nowhere", "start"):
+        assert made_from(with_training(run, token_place=place))  # its settings are allowed
+    before = made_from(run)
     monkeypatch.setattr(train, "_taught", lambda: ["other lessons"])
-    assert all_methods()[name].made_from(run) != before
+    assert made_from(run) != before
 
 
 def test_a_setting_that_a_variant_replaces_does_not_make_it_stale(run):
