@@ -31,7 +31,7 @@ def test_every_variant_can_be_trained_and_other_lessons_make_it_stale(run, name,
     for place in ("nowhere", "start"):
         assert made_from(with_training(run, token_place=place))  # its settings are allowed
     before = made_from(run)
-    monkeypatch.setattr(train, "_taught", lambda: ["other lessons"])
+    monkeypatch.setattr(train, "_lessons", lambda: ["other lessons"])
     assert made_from(run) != before
 
 
