@@ -22,7 +22,6 @@ from probe.baselines.states import (
 from probe.baselines.words import Lookup
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition
-from probe.latent.erasure import CalibratedProjection
 
 NEUTRAL, SAID, THING = "a photo of a nurse", "a photo of a male nurse", "a photo of a car"
 
@@ -138,14 +137,6 @@ def test_debias_vl_projects_every_state_by_the_published_matrix(material):
     matrix = np.linalg.inv(np.eye(z.shape[1]) + 500 * difference.T @ difference / len(difference))
     before, after = corrected(debias_vl(material).intervention, material, [NEUTRAL, THING])
     np.testing.assert_allclose(after.numpy(), before.numpy() @ matrix, atol=1e-5)
-
-
-def test_debias_vl_knows_no_occupation_that_is_held_out(material):
-    assert set(material.prompts.table["split"]) == {"trained", ""}
-    male, female = material.prompts.pairs()
-    z = material.encoder.embed(material.prompts.prompts)
-    fitted = CalibratedProjection().fit(z[male], z[female])
-    assert debias_vl(material).n_trainable == fitted.basis_.size + fitted.shrinkage_.size
 
 
 # Steering

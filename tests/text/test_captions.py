@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,6 +58,31 @@ def test_the_captions_of_coco_are_counted_as_they_were_by_others(real_data):
     # "person" (skiers, pedestrians, someone), so the count is higher.
     assert 4123 < found["neutral_person"] < 4123 * 1.2
     assert spent < 3  # processor seconds; 0.3 on the machine that this was written on
+
+
+@pytest.mark.real
+def test_every_sentence_of_winogender_is_classified_by_its_pronoun(real_data):
+    table = pd.read_csv(real_data / "winogender" / "all_sentences.tsv", sep="\t")
+    genders = table["sentid"].str.split(".").str[3]
+    found = [classify(sentence).category for sentence in table["sentence"]]
+    assert len(table) == 720
+    assert found == genders.replace({"neutral": "neutral_person"}).tolist()
+
+
+@pytest.mark.real
+def test_almost_every_sentence_of_winobias_is_classified_by_its_pronoun(real_data):
+    found = {}
+    for path in (real_data / "winobias").glob("*_stereotyped_type?.txt.*"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            marks = set(re.findall(r"\[(\w+)\]", line.lower()))
+            sentence = re.sub(r"^\s*\d+\s+|[\[\]]", "", line)
+            found[sentence] = "female" if marks & {"she", "her", "hers"} else "male"
+    others = [(classify(sentence).category, gender) for sentence, gender in found.items()]
+    others = [category for category, gender in others if category != gender]
+    assert len(found) > 3000
+    # eight name a second gender, as in "she is a very generous man" and "his mother"
+    assert len(others) <= 8
+    assert set(others) <= {"both"}
 
 
 # Words
@@ -206,14 +233,3 @@ def test_no_word_of_one_gender_is_its_own_counterpart():
     for word, meaning in CaptionWords.load().known.items():
         assert word == word.lower()
         assert word not in (meaning.swapped, meaning.neutral)
-
-
-def test_a_word_that_is_about_things_or_has_senses_is_a_known_word():
-    words = CaptionWords.load()
-    unknown = {word for word in words.attributive if word not in words.known}
-    # possessives without an apostrophe, and words that are only ever passed over
-    assert unknown <= {
-        "mens", "womens", "childs", "childrens", "kids'", "ladies'", "boys'", "girls'", "witch",
-        "superhero",
-    }  # fmt: skip
-    assert set(words.senses) <= set(words.known)

@@ -192,13 +192,6 @@ def test_a_concept_whose_templates_reach_no_group_is_refused(tmp_path):
         Concept.load(path)
 
 
-def test_what_is_no_toml_is_refused_with_the_line(load):
-    with pytest.raises(DataError, match=r"mine\.toml is not TOML .*line 1, column 8"):
-        load('"age"', "age")
-    with pytest.raises(DataError, match=r"is not TOML .*line 9"):
-        load("pairs =", "groups.pairs =")
-
-
 def test_an_unknown_name_and_a_missing_file_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"no concept 'gendr' \(did you mean 'gender'\?\)"):
         Concept.load("gendr")

@@ -72,11 +72,6 @@ def test_twelve_occupations_are_held_out_over_the_whole_range_of_shares(lexicon)
     assert abs(shares[held_out].mean() - shares[~held_out].mean()) < 0.05
 
 
-def test_every_template_is_used_by_occupations_and_enough_of_them(lexicon):
-    assert len(lexicon.neutral_templates) >= 6
-    assert all("{subject}" in template for template in lexicon.neutral_templates)
-
-
 def test_no_neutral_template_and_no_occupation_says_a_gender(lexicon):
     gendered = {
         word for pair in (*lexicon.pairs, *lexicon.adjectives) for word in vars(pair).values()
@@ -115,28 +110,9 @@ def test_articles_go_by_sound(noun, expected):
     assert with_article(noun) == expected
 
 
-def test_a_template_gets_the_articles_that_its_words_need():
-    template = "a photo of a {person} working as a {subject}"
-    assert fill(template, person="elder", subject="clerk") == (
-        "a photo of an elder working as a clerk"
-    )
-
-
 @given(word=st.text("{}abc ", min_size=1))
 def test_braces_in_a_word_are_left_alone(word):
     assert fill("the {subject}", subject=word) == f"the {word}"
-
-
-@pytest.mark.parametrize("value", ["1.3", "-0.1", "nan", "true", '"0.5"', "90"])
-def test_an_impossible_share_is_refused_with_file_entry_value_and_range(changed, tmp_path, value):
-    with pytest.raises(DataError) as caught:
-        changed("share_women = 0.02", f"share_women = {value}")
-    message = str(caught.value)
-    shown = {"true": "True", '"0.5"': "'0.5'"}.get(value, value)
-    assert str(tmp_path / "mine.toml") in message
-    assert f"occupation 'carpenter': share_women is {shown}" in message
-    assert "a number from 0 to 1" in message
-    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -153,6 +129,7 @@ def test_an_impossible_share_is_refused_with_file_entry_value_and_range(changed,
             'objects = ["nurse"',
             "objects has 'nurse' twice",
         ),
+        ("share_women = 0.02", "share_women = 1.3", "is 1.3; needed a number from 0 to 1"),
         ("held_out = false", "held_out = 0", "held_out is 0; needed true or false"),
         ('female = "woman"', "", "pair[0].female is missing"),
         ('female = "woman"', 'female = "man"', "needed two different words"),
@@ -167,8 +144,3 @@ def test_a_wrong_entry_is_refused_by_name(changed, old, new, said):
         changed(old, new)
     assert said in str(caught.value)
     assert "correct the file" in str(caught.value)
-
-
-def test_a_missing_lexicon_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"none\.toml cannot be read: No such file"):
-        Lexicon.load(tmp_path / "none.toml")

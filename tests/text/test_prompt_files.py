@@ -45,11 +45,6 @@ def test_a_list_holds_a_prompt_a_line(written):
     assert found.summary() == "5 prompts from a.txt; left out: 0 empty, 0 repeated"
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_prompt(written):
-    found = read_prompts(written("a.txt", b"\xef\xbb\xbfa nurse\r\na cook\r\n"))
-    assert found.prompts == ["a nurse", "a cook"]
-
-
 def test_empty_lines_are_skipped_and_repeated_prompts_kept_once_and_both_counted(written):
     found = read_prompts(written("a.txt", "a nurse\n\n \t\na cook\na nurse\n\na nurse"))
     assert found.prompts == ["a nurse", "a cook"]
@@ -76,20 +71,19 @@ def test_every_table_gives_back_what_was_written_to_it(tmp_path_factory, prompts
     assert read_prompts(folder / "a.txt").prompts == prompts
 
 
-def test_a_line_break_within_quotes_stays_in_the_prompt(written):
-    found = read_prompts(written("a.csv", 'prompt,kind\n"a nurse\nat work",1\na cook,2\n'))
-    assert found.prompts == ["a nurse\nat work", "a cook"]
-
-
-def test_lines_of_json_may_be_strings(written):
-    assert read_prompts(written("a.jsonl", '"a nurse"\n\n"a cook"\n')).prompts == [
-        "a nurse",
-        "a cook",
-    ]
-
-
-def test_pairs_of_surrogates_in_json_are_one_character(written):
-    assert read_prompts(written("a.jsonl", '"a \\ud83d\\ude80"\n')).prompts == ["a 🚀"]
+@pytest.mark.parametrize(
+    ("name", "content", "prompts"),
+    [
+        ("a.csv", 'prompt,kind\n"a nurse\nat work",1\na cook,2\n', ["a nurse\nat work", "a cook"]),
+        ("a.jsonl", '"a nurse"\n\n"a cook"\n', ["a nurse", "a cook"]),
+        ("a.jsonl", '"a \\ud83d\\ude80"\n', ["a 🚀"]),
+        ("a.txt", b"\xef\xbb\xbfa nurse\r\na cook\r\n", ["a nurse", "a cook"]),
+    ],
+)
+def test_quotes_json_and_byte_order_marks_are_read_as_their_standards_say(
+    written, name, content, prompts
+):
+    assert read_prompts(written(name, content)).prompts == prompts
 
 
 def test_attributes_are_numbers_if_all_of_them_are(written):
@@ -104,15 +98,17 @@ def test_attributes_are_numbers_if_all_of_them_are(written):
     assert table["gap"].isna().tolist() == [True, False]
 
 
-def test_the_only_column_with_a_usual_name_is_taken_and_said(written):
-    found = read_prompts(written("a.csv", "source,Caption,id\ncoco,a nurse,1\n"))
-    assert found.prompts == ["a nurse"]
-    assert "from column 'Caption' of a.csv" in found.summary()
-
-
-def test_the_only_column_of_text_is_taken_and_said(written):
-    found = read_prompts(written("a.tsv", "id\tjob\tshare\n1\ta nurse\t0.9\n"))
-    assert (found.prompts, found.column) == (["a nurse"], "job")
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        ("source,Caption,id\ncoco,a nurse,1\n", "Caption"),  # the only one with a usual name
+        ("id,job,share\n1,a nurse,0.9\n", "job"),  # the only one of text
+    ],
+)
+def test_the_column_that_can_be_meant_is_taken_and_said(written, content, column):
+    found = read_prompts(written("a.csv", content))
+    assert (found.prompts, found.column) == (["a nurse"], column)
+    assert f"from column {column!r} of a.csv" in found.summary()
 
 
 def test_a_named_column_is_taken_and_one_called_prompt_is_kept_beside_it(written):
