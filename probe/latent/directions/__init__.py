@@ -8,7 +8,6 @@ from probe.latent.directions.axis import (
     as_pairs,
     as_vector,
     rounding,
-    separated_pairs,
 )
 
 __all__ = [
@@ -19,5 +18,4 @@ __all__ = [
     "as_pairs",
     "as_vector",
     "rounding",
-    "separated_pairs",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,14 +53,35 @@ class AxisEstimator(BaseEstimator, ABC):
     direction_: Double
     n_features_in_: int
 
-    @abstractmethod
-    def fit(self, male: Matrix, female: Matrix) -> AxisEstimator:
-        """Learn the axis from aligned rows, both of shape (n_pairs, n_features)."""
+    def fit(self, male: Matrix, female: Matrix) -> Self:
+        """Learn the axis from aligned rows, both of shape (n_pairs, n_features).
+
+        Raises
+        ------
+        ShapeError
+            If the two sides differ in shape.
+        DataError
+            If a value is not finite or there is no pair.
+        DegenerateDataError
+            If the differences vanish on average, or the estimator finds no axis in them.
+        """
+        male, female, difference, floor = separated_pairs(male, female)
+        axis = self._axis(male, female, difference, floor)
+        self.direction_ = axis / np.linalg.norm(axis)
+        self.n_features_in_ = male.shape[1]
+        return self
 
     def result(self, *, concept: str, encoder: str) -> BiasDirection:
         """Return the fitted axis as a result that can be kept."""
         check_is_fitted(self)
         return BiasDirection(vector=self.direction_, concept=concept, encoder=encoder)
+
+    @abstractmethod
+    def _axis(self, male: Double, female: Double, difference: Double, floor: float) -> Double:
+        """Return the axis, of any length, of pairs with this mean difference.
+
+        Lengths up to ``floor`` are rounding.
+        """
 
 
 class PairDirection(AxisEstimator):
@@ -72,8 +94,6 @@ class PairDirection(AxisEstimator):
     ----------
     direction_ : ndarray of shape (n_features,)
         Unit vector from female to male.
-    gap_ : float
-        Distance between the two group means, in embedding units.
     n_features_in_ : int
         Width of the embeddings.
 
@@ -83,23 +103,8 @@ class PairDirection(AxisEstimator):
     Embeddings*, NeurIPS 2016, for axes of paired differences.
     """
 
-    def fit(self, male: Matrix, female: Matrix) -> PairDirection:
-        """Learn the axis from aligned rows, both of shape (n_pairs, n_features).
-
-        Raises
-        ------
-        ShapeError
-            If the two sides differ in shape.
-        DataError
-            If a value is not finite or there is no pair.
-        DegenerateDataError
-            If the differences vanish on average, so that no axis stands out.
-        """
-        male, female, difference, _ = separated_pairs(male, female)
-        self.gap_ = float(np.linalg.norm(difference))
-        self.direction_: Double = difference / self.gap_
-        self.n_features_in_ = male.shape[1]
-        return self
+    def _axis(self, male: Double, female: Double, difference: Double, floor: float) -> Double:
+        return difference
 
 
 def as_vector(direction: BiasDirection | Vector) -> Double:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from probe.arrays import Double, Mask, Matrix
+from probe.arrays import Double, Mask
 from probe.errors import DegenerateDataError
-from probe.latent.directions import AxisEstimator, PairDirection, separated_pairs
+from probe.latent.directions import AxisEstimator, PairDirection
 from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
 
 
@@ -17,42 +17,29 @@ class PrincipalDirection(AxisEstimator):
     varies most: the first right singular vector of the matrix of differences. Unlike their mean,
     it also answers to pairs whose differences point the opposite way.
 
-    Attributes
-    ----------
-    direction_ : ndarray of shape (n_features,)
-        Unit vector, on the side to which the differences point on average (male).
-    n_features_in_ : int
-        Width of the embeddings.
-
     References
     ----------
     Bolukbasi et al., *Man is to Computer Programmer as Woman is to Homemaker? Debiasing Word
     Embeddings*, NeurIPS 2016, section 5.1.
     """
 
-    def fit(self, male: Matrix, female: Matrix) -> PrincipalDirection:
-        """Learn the axis as `PairDirection.fit` does.
-
-        A component at a right angle to the mean difference has no male side and is refused.
-        """
-        male, female, mean, floor = separated_pairs(male, female)
-        difference = male - female
-        n_pairs, n_features = difference.shape
+    def _axis(self, male: Double, female: Double, difference: Double, floor: float) -> Double:
+        differences = male - female
+        n_pairs, n_features = differences.shape
         # the leading vector of the smaller of the two Gram matrices
         if n_pairs < n_features:
-            axis = difference.T @ np.linalg.eigh(difference @ difference.T)[1][:, -1]
+            axis = differences.T @ np.linalg.eigh(differences @ differences.T)[1][:, -1]
         else:
-            axis = np.linalg.eigh(difference.T @ difference)[1][:, -1]
+            axis = np.linalg.eigh(differences.T @ differences)[1][:, -1]
         axis /= np.linalg.norm(axis)
-        if abs(side := float(mean @ axis)) <= floor:
+        if abs(side := float(difference @ axis)) <= floor:
             raise DegenerateDataError(
                 f"the first component of {n_pairs} pair differences is at a right angle to their "
                 "mean, so neither side is male; needed differences that agree: use the pair "
                 "direction, or check that the sides of some pairs are not swapped"
             )
-        self.direction_ = axis * np.sign(side)
-        self.n_features_in_ = n_features
-        return self
+        oriented: Double = axis * np.sign(side)
+        return oriented
 
 
 class DiscriminantDirection(AxisEstimator):
@@ -72,12 +59,8 @@ class DiscriminantDirection(AxisEstimator):
 
     Attributes
     ----------
-    direction_ : ndarray of shape (n_features,)
-        Unit vector; positive is male.
     shrinkage_ : float
         The share that was used.
-    n_features_in_ : int
-        Width of the embeddings.
 
     References
     ----------
@@ -87,20 +70,16 @@ class DiscriminantDirection(AxisEstimator):
     def __init__(self, *, shrinkage: float | None = None) -> None:
         self.shrinkage = shrinkage
 
-    def fit(self, male: Matrix, female: Matrix) -> DiscriminantDirection:
-        """Learn the axis as `PairDirection.fit` does; one pair is too few."""
-        male, female, mean, _ = separated_pairs(male, female)
+    def _axis(self, male: Double, female: Double, difference: Double, floor: float) -> Double:
         within = np.concatenate([male - male.mean(axis=0), female - female.mean(axis=0)])
         self.shrinkage_ = choose_shrinkage(within, self.shrinkage)
-        axis = solve_covariance(within, mean[:, None], shrinkage=self.shrinkage_)[:, 0]
-        if not (length := float(np.linalg.norm(axis))) > 0.0:
+        axis = solve_covariance(within, difference[:, None], shrinkage=self.shrinkage_)[:, 0]
+        if not axis.any():
             raise DegenerateDataError(
                 "the groups differ only where neither varies, so the covariance has no inverse "
                 "there; needed more pairs, or a shrinkage above 0"
             )
-        self.direction_ = axis / length
-        self.n_features_in_ = male.shape[1]
-        return self
+        return axis
 
 
 class LogisticDirection(AxisEstimator):
@@ -117,25 +96,14 @@ class LogisticDirection(AxisEstimator):
         Inverse strength of the penalty; the smaller, the nearer the axis is to the mean
         difference.
 
-    Attributes
-    ----------
-    direction_ : ndarray of shape (n_features,)
-        Unit vector; positive is male.
-    n_features_in_ : int
-        Width of the embeddings.
     """
 
     def __init__(self, *, C: float = 1.0) -> None:
         self.C = C
 
-    def fit(self, male: Matrix, female: Matrix) -> LogisticDirection:
-        """Learn the axis as `PairDirection.fit` does."""
-        male, female, *_ = separated_pairs(male, female)
+    def _axis(self, male: Double, female: Double, difference: Double, floor: float) -> Double:
         is_male = np.arange(2 * len(male)) < len(male)
-        axis, _ = fit_logistic(np.concatenate([male, female]), is_male, C=self.C)
-        self.direction_ = axis / np.linalg.norm(axis)
-        self.n_features_in_ = male.shape[1]
-        return self
+        return fit_logistic(np.concatenate([male, female]), is_male, C=self.C)[0]
 
 
 class SpanDirection(AxisEstimator):
@@ -148,13 +116,9 @@ class SpanDirection(AxisEstimator):
 
     Attributes
     ----------
-    direction_ : ndarray of shape (n_features,)
-        Unit vector; positive is male.
     basis_ : ndarray of shape (rank, n_features)
         Orthonormal rows of the plane; ``z - z @ basis_.T @ basis_`` is DebiasVL's projection P0.
         Of means on one line through the origin there is one row.
-    n_features_in_ : int
-        Width of the embeddings.
 
     References
     ----------
@@ -162,17 +126,13 @@ class SpanDirection(AxisEstimator):
     section 3, the orthogonal projection ``P0 = I - A (A^T A)^-1 A^T``.
     """
 
-    def fit(self, male: Matrix, female: Matrix) -> SpanDirection:
-        """Learn the axis as `PairDirection.fit` does."""
-        male, female, _, floor = separated_pairs(male, female)
+    def _axis(self, male: Double, female: Double, difference: Double, floor: float) -> Double:
         means = np.stack([male.mean(axis=0), female.mean(axis=0)])
         left, singular, basis = np.linalg.svd(means, full_matrices=False)
         is_kept = singular > floor
         self.basis_: Double = basis[is_kept]
-        axis = ((np.array([1.0, -1.0]) @ left[:, is_kept]) / singular[is_kept]) @ self.basis_
-        self.direction_ = axis / np.linalg.norm(axis)
-        self.n_features_in_ = male.shape[1]
-        return self
+        axis: Double = np.array([1.0, -1.0]) @ left[:, is_kept] / singular[is_kept] @ self.basis_
+        return axis
 
 
 def fit_logistic(

@@ -80,15 +80,8 @@ class AffineEraser(TransformerMixin, BaseEstimator, ABC):
 class MeanGapEraser(AffineEraser):
     """Remove the direction that joins two group means.
 
-    Parameters
-    ----------
-    strength : float, default=1.0
-        Share of the gap to remove, from 0 (identity) to 1 (means coincide).
-
     Attributes
     ----------
-    groups_ : ndarray of shape (2,)
-        Names of the groups, in order.
     direction_ : ndarray of shape (n_features,)
         Unit vector from the mean of the first group to that of the second.
     center_ : ndarray of shape (n_features,)
@@ -97,8 +90,6 @@ class MeanGapEraser(AffineEraser):
         The direction.
     gap_ : float
         Distance between the means before erasure, in embedding units.
-    n_features_in_ : int
-        Width of the embeddings.
     """
 
     def fit(self, X: Matrix, y: Vector) -> MeanGapEraser:
@@ -124,17 +115,22 @@ class MeanGapEraser(AffineEraser):
 
 
 def mean_axes(means: Double, *, floor: float) -> Double:
-    """Return orthonormal axes, shape (rank, n_features), that span the differences of means.
+    """Return orthonormal axes, shape (rank, n_features), that span the differences of means."""
+    return principal_axes(means - means.mean(axis=0), floor=floor)
 
-    The axis on which the means differ most comes first. Means that coincide are refused.
+
+def principal_axes(deviations: Double, *, floor: float) -> Double:
+    """Return orthonormal axes in which deviations vary, those in which they vary most first.
+
+    Deviations that are only rounding are refused.
     """
-    centered = means - means.mean(axis=0)
-    if np.linalg.norm(centered, axis=1).max() <= floor:
+    if np.linalg.norm(deviations, axis=1).max() <= floor:
         raise DegenerateDataError(
-            f"the means of {len(means)} groups coincide; needed groups that differ on average"
+            f"the {len(deviations)} group means, or the rows of all pairs, coincide; needed groups "
+            "and pairs that differ: check that both sides are not the same"
         )
-    _, singular, basis = np.linalg.svd(centered, full_matrices=False)
-    own = singular[0] * max(centered.shape) * np.finfo(np.float64).eps
+    _, singular, basis = np.linalg.svd(deviations, full_matrices=False)
+    own = singular[0] * max(deviations.shape) * np.finfo(np.float64).eps
     kept: Double = basis[singular > max(floor, own)]
     return kept
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from probe.arrays import Double, Matrix, Vector
+from probe.arrays import Matrix, Vector
 from probe.errors import DegenerateDataError
 from probe.latent.erasure.affine import (
     AffineEraser,
     MeanGapEraser,
     mean_axes,
     pair_deviations,
+    principal_axes,
 )
 from probe.latent.erasure.calibrated import shrinking_directions
 from probe.latent.erasure.leace import LeaceEraser
@@ -27,21 +28,12 @@ class HardDebiasEraser(AffineEraser):
     neutralises, ``x - strength * (x on the subspace)``, about the origin as published: a constant
     shift of the space matters. Lengths are not made 1 again; words are not equalised.
 
-    Parameters
-    ----------
-    strength : float, default=1.0
-        Share of the component to remove, from 0 (identity) to 1.
-
     Attributes
     ----------
-    groups_ : ndarray of shape (n_groups,)
-        Names of the groups, in order.
     center_ : ndarray of shape (n_features,)
         The origin.
     probes_, moves_ : ndarray of shape (n_groups - 1, n_features)
         Orthonormal rows, the same in both: the subspace.
-    n_features_in_ : int
-        Width of the embeddings.
 
     References
     ----------
@@ -71,7 +63,7 @@ class HardDebiasEraser(AffineEraser):
         if pairs is None:
             basis = mean_axes(means, floor=floor)
         else:
-            basis = _principal(pair_deviations(rows, pairs)[0], floor)
+            basis = principal_axes(pair_deviations(rows, pairs)[0], floor=floor)
         self.center_ = np.zeros(rows.shape[1])
         self.probes_ = self.moves_ = basis[: len(means) - 1]
         return self
@@ -94,16 +86,12 @@ class CalibratedEraser(AffineEraser):
 
     Attributes
     ----------
-    groups_ : ndarray of shape (n_groups,)
-        Names of the groups, in order.
     center_ : ndarray of shape (n_features,)
         The origin.
     probes_ : ndarray of shape (rank, n_features)
         The directions of ``moves_``, each times the share that it shrinks by, in [0, 1).
     moves_ : ndarray of shape (rank, n_features)
         Orthonormal rows: the directions that shrink, strongest first.
-    n_features_in_ : int
-        Width of the embeddings.
 
     References
     ----------
@@ -144,16 +132,3 @@ ERASERS: dict[str, type[Any]] = {
     "calibrated": CalibratedEraser,
 }
 """Every eraser by its short name; ``mean-gap`` takes two groups, the others any number."""
-
-
-def _principal(deviations: Double, floor: float) -> Double:
-    """Orthonormal rows in which deviations vary, those in which they vary most first."""
-    if np.linalg.norm(deviations, axis=1).max() <= floor:
-        raise DegenerateDataError(
-            f"the {len(deviations)} paired rows equal the mean of their pair; needed pairs that "
-            "differ: check that both sides are not the same"
-        )
-    _, singular, basis = np.linalg.svd(deviations, full_matrices=False)
-    own = singular[0] * max(deviations.shape) * np.finfo(np.float64).eps
-    kept: Double = basis[singular > max(floor, own)]
-    return kept

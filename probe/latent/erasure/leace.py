@@ -35,16 +35,12 @@ class LeaceEraser(AffineEraser):
 
     Attributes
     ----------
-    groups_ : ndarray of shape (n_groups,)
-        Names of the groups, in order.
     center_ : ndarray of shape (n_features,)
         Mean of all rows; it does not move.
     probes_, moves_ : ndarray of shape (rank, n_features)
         Functionals of a row, and the directions in which it moves; rank at most n_groups - 1.
     shrinkage_ : float
         The share that was used.
-    n_features_in_ : int
-        Width of the embeddings.
 
     References
     ----------

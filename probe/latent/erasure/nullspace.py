@@ -34,8 +34,6 @@ class NullspaceEraser(AffineEraser):
 
     Attributes
     ----------
-    groups_ : ndarray of shape (n_groups,)
-        Names of the groups, in order.
     center_ : ndarray of shape (n_features,)
         Mean of all rows; it does not move. The paper projects about the origin instead, which
         moves all rows by one more constant.
@@ -44,8 +42,6 @@ class NullspaceEraser(AffineEraser):
     accuracies_ : ndarray of shape (n_rounds,)
         Balanced accuracy of the classifiers of each round on the fitted rows, the last being that
         of what is left. It has ``max_rounds + 1`` entries if the rounds ran out.
-    n_features_in_ : int
-        Width of the embeddings.
 
     References
     ----------
