@@ -19,7 +19,6 @@ from probe.latent.directions.estimators import (
     DiscriminantDirection,
     LogisticDirection,
     PrincipalDirection,
-    SpanDirection,
 )
 
 every = pytest.mark.parametrize("name", ESTIMATORS)
@@ -39,7 +38,7 @@ def fit(name, male, female):
     return ESTIMATORS[name]().fit(male, female).direction_
 
 
-@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "span"])
+@every
 def test_a_planted_axis_is_found_through_noise(name):
     male, female, axis = planted(seed=1, n_pairs=400)
     # The discriminant has noise of 0.22 a row in each of 5 other columns against a step of 1, over
@@ -74,7 +73,7 @@ def test_the_scale_of_the_space_does_not_matter(name, scale):
     np.testing.assert_allclose(scaled, fit(name, male, female), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "span"])
+@every
 @pytest.mark.parametrize("shift", [-10.0, 0.1, 3.0])
 def test_a_constant_shift_of_the_space_does_not_matter(name, shift):
     male, female, _ = planted(seed=3, n_pairs=12)
@@ -236,33 +235,6 @@ def test_a_strong_penalty_turns_the_logistic_axis_into_the_pair_direction():
     male, female, _ = planted(seed=13, noise=0.4)
     fitted = LogisticDirection(C=1e-6).fit(male, female).direction_
     assert fitted @ fit("pairs", male, female) > 1 - 1e-6
-
-
-def test_the_axis_of_the_plane_is_the_pair_direction_less_its_part_along_the_midpoint():
-    male, female, _ = planted(seed=14, n_pairs=4, n_features=20)
-    male, female = male + 0.3 * np.eye(20)[0], female + 0.3 * np.eye(20)[0]
-    sides = male.mean(axis=0), female.mean(axis=0)
-    difference, middle = sides[0] - sides[1], sides[0] + sides[1]
-    expected = difference - (difference @ middle) / (middle @ middle) * middle
-    axis = SpanDirection().fit(male, female).direction_
-    np.testing.assert_allclose(axis, expected / np.linalg.norm(expected), atol=1e-12)
-    assert sides[0] @ axis == pytest.approx(-(sides[1] @ axis))
-    assert axis @ fit("pairs", male, female) < 0.999
-
-
-def test_the_basis_of_the_span_is_the_projection_of_the_paper():
-    male, female, _ = planted(seed=15, n_pairs=1, n_features=20)
-    A = np.concatenate([male, female]).T
-    published = np.eye(20) - A @ np.linalg.inv(A.T @ A) @ A.T
-    basis = SpanDirection().fit(male, female).basis_
-    assert basis.shape == (2, 20)
-    np.testing.assert_allclose(np.eye(20) - basis.T @ basis, published, atol=1e-10)
-
-
-def test_means_on_one_line_through_the_origin_span_a_line():
-    fitted = SpanDirection().fit(np.array([[3.0, 4.0]]), np.array([[1.5, 2.0]]))
-    np.testing.assert_allclose(np.abs(fitted.basis_), [[0.6, 0.8]])
-    np.testing.assert_allclose(fitted.direction_, [0.6, 0.8])
 
 
 @pytest.mark.real

@@ -106,35 +106,6 @@ class LogisticDirection(AxisEstimator):
         return fit_logistic(np.concatenate([male, female]), is_male, C=self.C)[0]
 
 
-class SpanDirection(AxisEstimator):
-    """Take the axis that separates the sides in the plane of DebiasVL's orthogonal projection.
-
-    That projection removes the span of prompts that state only the attribute. The prompts of pairs
-    state more, which must not be removed, so each side enters by its mean. In the plane of the two
-    means the axis is the w with ``<w, mean male> = 1`` and ``<w, mean female> = -1``: the pair
-    direction less its component along the midpoint. A constant shift of the space matters.
-
-    Attributes
-    ----------
-    basis_ : ndarray of shape (rank, n_features)
-        Orthonormal rows of the plane; ``z - z @ basis_.T @ basis_`` is DebiasVL's projection P0.
-        Of means on one line through the origin there is one row.
-
-    References
-    ----------
-    Chuang et al., *Debiasing Vision-Language Models via Biased Prompts*, arXiv 2302.00070,
-    section 3, the orthogonal projection ``P0 = I - A (A^T A)^-1 A^T``.
-    """
-
-    def _axis(self, male: Double, female: Double, difference: Double, floor: float) -> Double:
-        means = np.stack([male.mean(axis=0), female.mean(axis=0)])
-        left, singular, basis = np.linalg.svd(means, full_matrices=False)
-        is_kept = singular > floor
-        self.basis_: Double = basis[is_kept]
-        axis: Double = np.array([1.0, -1.0]) @ left[:, is_kept] / singular[is_kept] @ self.basis_
-        return axis
-
-
 def fit_logistic(
     rows: Double, is_member: Mask, *, C: float, n_features: int | None = None
 ) -> tuple[Double, Double]:
@@ -162,6 +133,5 @@ ESTIMATORS: dict[str, type[AxisEstimator]] = {
     "pca": PrincipalDirection,
     "lda": DiscriminantDirection,
     "logistic": LogisticDirection,
-    "span": SpanDirection,
 }
 """Every estimator of a bias axis by its short name; all fit with their defaults."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from probe.latent.directions import BiasDirection
     from probe.latent.erasure import CalibratedProjection
 
-ESTIMATORS = ("pairs", "pca", "lda", "logistic", "span")
+ESTIMATORS = ("pairs", "pca", "lda", "logistic")
 """Names of `probe.latent.directions.estimators.ESTIMATORS`, known without importing it."""
 CONCEPT = "gender"
 
@@ -29,7 +29,7 @@ class FitConfig(Resampled, Settings):
     """How the bias direction is estimated and measured."""
 
     estimator: str = setting(
-        "pairs", "Which axis: pairs, pca, lda, logistic or span.", choices=ESTIMATORS
+        "pairs", "Which axis: pairs, pca, lda or logistic.", choices=ESTIMATORS
     )
     strength: float = setting(500.0, "Lambda of the calibrated projection.", minimum=0)
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
