@@ -22,6 +22,7 @@ from probe.io.artifacts import (
     write_table,
     write_tensors,
 )
+from probe.io.files import remove_orphans
 from probe.io.memory_mapped import map_tensors, write_in_parts
 from probe.io.progress import Progress
 from probe.text.prompts import PromptSet
@@ -144,6 +145,7 @@ class EmbeddingStore:
             made_from=prompt_set.hash,
         )
         with exclusive(self.folder):
+            remove_orphans(self.folder)
             prompts = prompt_set.prompts
             keys = _row_keys(prompts, provenance.revision)
             there = [_keys(path, kind) for path, kind in self._files()]

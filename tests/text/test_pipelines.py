@@ -48,7 +48,8 @@ class Case:
 
     folder: object
     states: dict
-    pooled: dict
+    pooled: frozenset = frozenset()
+    """Encoders whose pooled output conditions the images."""
 
 
 def tokenizers(parts):
@@ -70,7 +71,7 @@ def stable_diffusion(lay_out, part):
     )
     with torch.no_grad():
         states, _ = pipeline.encode_prompt(PROMPTS, "cpu", 1, do_classifier_free_guidance=False)
-    return Case(lay_out("StableDiffusionPipeline", **parts), {"text_encoder": states}, {})
+    return Case(lay_out("StableDiffusionPipeline", **parts), {"text_encoder": states})
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +100,13 @@ def sdxl(lay_out, make_clip, clip_tokenizer, clips):
         **{"vae": None, "unet": None, "scheduler": None, "add_watermarker": False},
     )
     with torch.no_grad():
-        states, _, pooled, _ = pipeline.encode_prompt(
+        states, *_ = pipeline.encode_prompt(
             PROMPTS, device="cpu", do_classifier_free_guidance=False
         )
     return Case(
         lay_out("StableDiffusionXLPipeline", **parts),
         {"text_encoder": states[..., :768], "text_encoder_2": states[..., 768:]},
-        {"text_encoder_2": pooled},
+        frozenset({"text_encoder_2"}),
     )
 
 
@@ -116,7 +117,7 @@ def sd3(lay_out, clips, make_t5):
     parts = {"text_encoder": clips[0], "text_encoder_2": clips[1], "text_encoder_3": t5}
     pipeline = plain_pipeline("StableDiffusion3Pipeline", parts, **NO_IMAGES)
     with torch.no_grad():
-        states, _, pooled, _ = pipeline.encode_prompt(
+        states, *_ = pipeline.encode_prompt(
             PROMPTS, None, None, device="cpu", do_classifier_free_guidance=False
         )
     of_clips, of_t5 = states[:, :77], states[:, 77:]
@@ -127,7 +128,7 @@ def sd3(lay_out, clips, make_t5):
             "text_encoder_2": of_clips[..., 768:2048],
             "text_encoder_3": of_t5,
         },
-        {"text_encoder": pooled[:, :768], "text_encoder_2": pooled[:, 768:]},
+        frozenset({"text_encoder", "text_encoder_2"}),
     )
 
 
@@ -141,35 +142,27 @@ def flux(lay_out, make_clip, clip_tokenizer, t5):
     parts = {"text_encoder": make_clip("sd15", clip_tokenizer), "text_encoder_2": t5}
     pipeline = plain_pipeline("FluxPipeline", parts, **NO_IMAGES)
     with torch.no_grad():
-        states, pooled, _ = pipeline.encode_prompt(PROMPTS, device="cpu")
+        states, *_ = pipeline.encode_prompt(PROMPTS, device="cpu")
     folder = lay_out("FluxPipeline", **parts)
-    return Case(folder, {"text_encoder_2": states}, {"text_encoder": pooled})
+    return Case(folder, {"text_encoder_2": states}, frozenset({"text_encoder"}))
 
 
-def captioned(class_name, lay_out, t5, **others):
+DEEP_FLOYD = ("unet", "scheduler", "safety_checker", "feature_extractor", "watermarker")
+CAPTIONED = {
+    "PixArtAlphaPipeline": NO_IMAGES,
+    "PixArtSigmaPipeline": NO_IMAGES,
+    "IFPipeline": dict.fromkeys(DEEP_FLOYD) | {"requires_safety_checker": False},
+}
+
+
+@pytest.fixture(scope="module", params=CAPTIONED)
+def captioned(request, lay_out, t5):
+    """A pipeline whose one T5 reads prompts as captions, in lower case."""
     parts = {"text_encoder": t5}
-    pipeline = plain_pipeline(class_name, parts, **others)
+    pipeline = plain_pipeline(request.param, parts, **CAPTIONED[request.param])
     with torch.no_grad():
         states = pipeline.encode_prompt(PROMPTS, do_classifier_free_guidance=False, device="cpu")[0]
-    return Case(lay_out(class_name, **parts), {"text_encoder": states}, {})
-
-
-@pytest.fixture(scope="module")
-def pixart_alpha(lay_out, t5):
-    return captioned("PixArtAlphaPipeline", lay_out, t5, **NO_IMAGES)
-
-
-@pytest.fixture(scope="module")
-def pixart_sigma(lay_out, t5):
-    return captioned("PixArtSigmaPipeline", lay_out, t5, **NO_IMAGES)
-
-
-@pytest.fixture(scope="module")
-def deep_floyd(lay_out, t5):
-    others = dict.fromkeys(
-        ("unet", "scheduler", "safety_checker", "feature_extractor", "watermarker")
-    )
-    return captioned("IFPipeline", lay_out, t5, **others, requires_safety_checker=False)
+    return Case(lay_out(request.param, **parts), {"text_encoder": states})
 
 
 @pytest.fixture(scope="module")
@@ -186,26 +179,24 @@ def hunyuan(lay_out, bert, t5):
             )[0]
             for number, name in enumerate(parts)
         }
-    return Case(lay_out("HunyuanDiTPipeline", **parts), states, {})
+    return Case(lay_out("HunyuanDiTPipeline", **parts), states)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "sd15",
-        "sd21",
-        "sdxl",
-        "sd3",
-        "flux",
-        "pixart_alpha",
-        "pixart_sigma",
-        "deep_floyd",
-        "hunyuan",
-    ],
-)
+@pytest.mark.parametrize("name", ["sd15", "sd21", "sdxl", "sd3", "flux", "hunyuan"])
 def test_states_are_those_of_the_pipeline(request, name):
-    case = request.getfixturevalue(name)
-    for slot in case.states.keys() | case.pooled.keys():
+    check_states(request.getfixturevalue(name))
+
+
+def test_states_are_those_of_a_pipeline_that_reads_captions(captioned):
+    check_states(captioned)
+    encoder = TextEncoder.load(captioned.folder)
+    assert torch.equal(encoder.tokenize(["A Nurse "]), encoder.tokenize(["a nurse"]))
+    plain = TextEncoder.load(captioned.folder / "text_encoder")
+    assert not torch.equal(plain.tokenize(["A Nurse "]), plain.tokenize(["a nurse"]))
+
+
+def check_states(case):
+    for slot in case.states.keys() | case.pooled:
         encoder = TextEncoder.load(case.folder, encoder=slot)
         gives = {"states": slot in case.states, "pooled": slot in case.pooled}
         expected = "both" if all(gives.values()) else "pooled" if gives["pooled"] else "states"
@@ -269,10 +260,3 @@ def test_t5_that_sees_its_padding_is_embedded_with_it(sd3):
     np.testing.assert_allclose(encoder.embed(PROMPTS), unit(mean), atol=1e-6)
     alone = TextEncoder.load(sd3.folder / "text_encoder_3").embed(PROMPTS)
     assert np.abs(encoder.embed(PROMPTS) - alone).max() > 1e-3
-
-
-def test_pixart_lowercases_its_captions(pixart_alpha):
-    encoder = TextEncoder.load(pixart_alpha.folder)
-    assert torch.equal(encoder.tokenize(["A Nurse "]), encoder.tokenize(["a nurse"]))
-    plain = TextEncoder.load(pixart_alpha.folder / "text_encoder")
-    assert not torch.equal(plain.tokenize(["A Nurse "]), plain.tokenize(["a nurse"]))
