@@ -8,10 +8,7 @@ from typing import Literal, get_args
 from probe.errors import OptionError
 from probe.io.settings import Settings, seed_setting, setting
 
-SIDES = ("text", "unet", "both")
-STYLES = ("adapter", "lora")
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
-PRECISIONS = ("fp32", "bf16", "fp16")
 OBJECTIVES = ("latent", "diffusion", "both", "counterfactual", "mixture")
 DISTILLED = ("counterfactual", "mixture")
 """Objectives that learn from the image model's own predictions instead of images."""
@@ -27,7 +24,9 @@ MAX_EXAMPLES = 1500
 class TrainConfig(Settings):
     """Settings of the training: experts, special token, loop, objective and gate."""
 
-    side: str = setting("text", "Where experts are inserted: text, unet, or both.", choices=SIDES)
+    side: str = setting(
+        "text", "Where experts are inserted: text, unet, or both.", choices=("text", "unet", "both")
+    )
     width: int = setting(32, "Bottleneck width of each expert on the text states.", minimum=1)
     unet_width: int = setting(
         0,
@@ -41,7 +40,9 @@ class TrainConfig(Settings):
         maximum=3,
     )
     style: str = setting(
-        "adapter", "Form of an expert: adapter, or lora (low-rank, linear).", choices=STYLES
+        "adapter",
+        "Form of an expert: adapter, or lora (low-rank, linear).",
+        choices=("adapter", "lora"),
     )
     token_place: str = setting(
         "subject",
@@ -49,7 +50,9 @@ class TrainConfig(Settings):
         choices=TOKEN_PLACES,
     )
     precision: str = setting(
-        "fp32", "Arithmetic of the forward pass: fp32, bf16 or fp16.", choices=PRECISIONS
+        "fp32",
+        "Arithmetic of the forward pass: fp32, bf16 or fp16.",
+        choices=("fp32", "bf16", "fp16"),
     )
     accumulate: int = setting(
         1, "Batches per step (gradient accumulation), divided among the processes.", minimum=1

@@ -114,8 +114,8 @@ class CalibratedRouting(Intervention):
                 return correction.experts.mix(marked, weights.to(marked))
 
             target = unguided(np.asarray(self._targets([prompt])), self._guidance_scale)
-            found = calibrate_strengths(self._pipeline, states_at, counterfactuals, target[:, 0])
-            self._known[prompt] = states_at(found.weights)[0]
+            weights = calibrate_strengths(self._pipeline, states_at, counterfactuals, target[:, 0])
+            self._known[prompt] = states_at(weights)[0]
         return self._known[prompt]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,8 @@ def train_moesd(
             encoder, prompts, vectors, direction=direction, projection=projection, config=config
         )
     moesd = _untrained(encoder, prompts, gate, pipeline, config)
-    objectives = _objectives(
-        moesd,
-        prompts,
-        vectors,
-        config,
-        examples=examples,
-        pipeline=pipeline,
-        counterfactuals=counterfactuals or Counterfactuals(),
-    )
+    words = counterfactuals or Counterfactuals()
+    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, words)
     loop = Loop(
         moesd.weights(),
         config,
@@ -98,7 +91,10 @@ def train_moesd(
         checkpoint=checkpoint,
         progress=progress,
     )
-    with _gradient_checkpointing(pipeline if config.checkpointing else None):
+    with ExitStack() as stack:
+        if config.checkpointing and pipeline is not None:
+            pipeline.unet.enable_gradient_checkpointing()
+            stack.callback(pipeline.unet.disable_gradient_checkpointing)
         for make, n_steps in objectives:
             loop.run(make, n_steps)
     loop.finish()
@@ -131,7 +127,6 @@ def _objectives(
     prompts: PromptSet,
     vectors: Float32,
     config: TrainConfig,
-    *,
     examples: Path | None,
     pipeline: Any,
     counterfactuals: Counterfactuals,
@@ -146,52 +141,25 @@ def _objectives(
     rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
     skewed, subjects = (table[name].iloc[rows].tolist() for name in ("prompt", "subject"))
     neutral = table["prompt"][is_training].tolist()
-    size, seed = config.batch_size, config.seed
-    taught = (moesd, neutral, counterfactuals, pipeline)
-
-    def latent() -> Objective:
-        return LatentObjective(moesd, skewed, vectors[rows])
+    batches: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
+    distilled = (moesd, neutral, counterfactuals, pipeline)
 
     def diffusion() -> Objective:
-        return DiffusionObjective(
-            moesd,
-            skewed,
-            subjects,
-            Examples.read(Path(str(examples)), limit=config.n_examples, seed=seed),
-            pipeline,
-            batch_size=size,
-            seed=seed,
-        )
+        read = Examples.read(Path(str(examples)), limit=config.n_examples, seed=config.seed)
+        return DiffusionObjective(moesd, skewed, subjects, read, pipeline, **batches)
 
-    def predictions(make: Callable[..., Objective]) -> Objective:
-        return make(*taught, n_prompts=config.n_examples, batch_size=size, seed=seed)
-
-    makers: dict[str, tuple[Callable[[], Objective] | None, ...]] = {
-        "latent": (latent, None),
-        "diffusion": (None, diffusion),
-        "both": (latent, diffusion),
-        "counterfactual": (
-            lambda: CounterfactualStates(moesd, neutral, counterfactuals),
-            lambda: predictions(counterfactual_predictions),
-        ),
-        "mixture": (
-            lambda: MixtureStates(*taught, seed=seed),
-            lambda: predictions(mixture_predictions),
-        ),
+    first: dict[str, Callable[[], Objective]] = {
+        "latent": lambda: LatentObjective(moesd, skewed, vectors[rows]),
+        "counterfactual": lambda: CounterfactualStates(moesd, neutral, counterfactuals),
+        "mixture": lambda: MixtureStates(*distilled, seed=config.seed),
     }
-    n_steps = config.latent_steps, config.diffusion_steps
-    steps = zip(makers[config.objective], n_steps, strict=True)
-    return [(make, n) for make, n in steps if make is not None]
-
-
-@contextmanager
-def _gradient_checkpointing(pipeline: Any) -> Iterator[None]:
-    """Enable gradient checkpointing of the U-Net, if a pipeline is given."""
-    if pipeline is None:
-        yield
-        return
-    pipeline.unet.enable_gradient_checkpointing()
-    try:
-        yield
-    finally:
-        pipeline.unet.disable_gradient_checkpointing()
+    second: dict[str, Callable[[], Objective]] = {
+        "diffusion": diffusion,
+        "counterfactual": lambda: counterfactual_predictions(
+            *distilled, n_prompts=config.n_examples, **batches
+        ),
+        "mixture": lambda: mixture_predictions(*distilled, n_prompts=config.n_examples, **batches),
+    }
+    first["both"], second["both"] = first["latent"], second["diffusion"]
+    phases = ((first, config.latent_steps), (second, config.diffusion_steps))
+    return [(of[config.objective], n) for of, n in phases if config.objective in of]

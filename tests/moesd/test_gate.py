@@ -83,7 +83,7 @@ def test_the_trained_gate_learns_what_it_is_shown(town, gate, reading):
     truth = true_classes(
         town.prompts, gate.bias_score(town.vectors), neutral_below=gate.neutral_below
     )
-    assert (replace(gate, open_above=0.0).classify(reading) == truth)[training].mean() > 0.9
+    assert (replace(gate, open_above=0.0).decide(reading).classes == truth)[training].mean() > 0.9
 
 
 @pytest.mark.parametrize("reads", ["pooled", "bias_score"])
@@ -91,7 +91,7 @@ def test_a_gate_that_reads_no_words_decides_on_the_pooled_states(town, by_rate, 
     found = by_rate[1.0] if reads == "bias_score" else fit(town, gate_reads=reads, gate_list=False)
     bare = Reading(town.vectors)
     read = found.read(town.encoder, town.prompts.prompts, town.vectors)
-    assert (found.classify(bare) == found.classify(read)).all()
+    assert (found.decide(bare).classes == found.decide(read).classes).all()
 
 
 def test_the_list_says_what_this_encoder_cannot_know(town, gate):
@@ -102,8 +102,8 @@ def test_the_list_says_what_this_encoder_cannot_know(town, gate):
     ]  # fmt: skip
     silent = ["a photo of a nurse", "the clerk said it was late", "a cook in Virginia"]
     assert gate.has_list
-    assert (gate.classify(gate.read(town.encoder, said)) == "explicit").all()
-    assert "explicit" not in gate.classify(gate.read(town.encoder, silent))
+    assert (gate.decide(gate.read(town.encoder, said)).classes == "explicit").all()
+    assert "explicit" not in gate.decide(gate.read(town.encoder, silent)).classes
 
 
 def test_a_gate_learns_with_half_the_names_so_that_the_list_is_not_all_it_knows():
@@ -164,9 +164,9 @@ def test_words_say_a_gender_a_person_or_nobody(prompt, flags):
 
 def test_readings_without_what_the_gate_needs_are_refused(town, gate, reading):
     with pytest.raises(ShapeError, match="looks words up"):
-        gate.classify(replace(reading, flags=None))
+        gate.decide(replace(reading, flags=None))
     with pytest.raises(ShapeError, match="reads words"):
-        gate.classify(Reading(town.vectors))
+        gate.decide(Reading(town.vectors))
 
 
 def test_vectors_of_another_width_are_refused(gate):

@@ -61,7 +61,7 @@ def answered(minilm):
         gate.bias_score(reading.z), neutral_below=gate.neutral_below, explicit_above=np.inf
     )
     truth = np.where(asked["kind"] == "person", by_bias_score, asked["kind"])
-    route = gate.classify(reading)
+    route = gate.decide(reading).classes
     return asked.assign(is_right=route == truth, is_treated=is_treated_right(truth, route))
 
 

@@ -154,10 +154,6 @@ class Gate:
         best = np.where(is_abstained, np.where(p[:, 0] >= p[:, 3], 0, 3), best)
         return Decision(np.asarray(CLASSES)[best], is_abstained)
 
-    def classify(self, reading: Reading, *, kind: GateKind | None = None) -> Labels:
-        """Name the class of each prompt, shape (n_prompts,); see `decide`."""
-        return self.decide(reading, kind=kind).classes
-
 
 def gate_features(reading: Reading, bias_scores: Double, reads: Reads, *, has_list: bool) -> Matrix:
     """Return the classifier's input, shape (n_prompts, n_gate_features)."""

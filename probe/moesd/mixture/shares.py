@@ -34,18 +34,6 @@ class EstimatedShares:
     the counterfactuals have no effect, and the shares are undefined."""
 
 
-@dataclass(frozen=True, eq=False)
-class Strengths:
-    """Calibrated strength of each prompt's experts, and the shares that result."""
-
-    weights: torch.Tensor
-    """Shape (n_prompts, 2), in the order of `DIRECTIONS`; one of each row is 0."""
-    before: Double
-    """Shape (n_prompts,): predicted share of the first value without an expert."""
-    after: Double
-    """Shape (n_prompts,): predicted share with the experts at these weights."""
-
-
 @torch.no_grad()
 def estimate_shares(
     pipeline: Any,
@@ -111,13 +99,13 @@ def calibrate_strengths(
     *,
     n_noises: int = 4,
     seed: int = 0,
-) -> Strengths:
+) -> torch.Tensor:
     """Find the strengths of experts at which the denoiser predicts the wanted shares.
 
     At pure noise the share of the first value is ``<v - v_2, v_1 - v_2> / |v_1 - v_2|^2``. It
     increases with the strength of the expert of the first value, so the strength is bisected
-    between 0 and `MAX_STRENGTH`; if that does not suffice, it is used, and ``after`` shows the
-    remaining gap. This takes 12 predictions per prompt and noise.
+    between 0 and `MAX_STRENGTH`; if that does not suffice, it is used. This takes 11 predictions
+    per prompt and noise.
 
     Parameters
     ----------
@@ -131,6 +119,11 @@ def calibrate_strengths(
         Wanted shares of the first value, without guidance.
     n_noises : int
         Noises per prompt, the same for all prompts.
+
+    Returns
+    -------
+    Tensor of shape (n_prompts, 2)
+        Weights of the experts of the two values; one of each row is 0.
     """
     if len(counterfactuals) != 2 or counterfactuals.shape[1] != len(target):
         raise ShapeError(
@@ -157,8 +150,7 @@ def calibrate_strengths(
         return ((predict(states_at(weights)) - second) * difference).sum(dim=1) / squared
 
     wanted = torch.as_tensor(target, dtype=torch.float64).to(squared)
-    before = share(torch.zeros(len(target), 2))
-    is_first = before < wanted
+    is_first = share(torch.zeros(len(target), 2)) < wanted
     chosen = torch.stack([is_first, ~is_first], dim=1).float().cpu()
     low, high = torch.zeros(len(target)), torch.full((len(target),), MAX_STRENGTH)
     for _ in range(_N_HALVINGS):
@@ -167,8 +159,7 @@ def calibrate_strengths(
         is_beyond = torch.where(is_first, reached > wanted, reached < wanted).cpu()
         high = torch.where(is_beyond, middle, high)
         low = torch.where(is_beyond, low, middle)
-    weights = chosen * ((low + high) / 2)[:, None]
-    return Strengths(weights, before.cpu().numpy(), share(weights).cpu().numpy())
+    return chosen * ((low + high) / 2)[:, None]
 
 
 def guided(shares: Double, guidance_scale: float) -> Double:

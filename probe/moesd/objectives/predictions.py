@@ -44,16 +44,9 @@ class DistilledPredictions:
     """Match the predictions under corrected prompts to those of a teacher.
 
     ``mean |v(x_t, E(x)) - v*(x_t)|^2`` over the latents x_t and predictions v* of stored
-    trajectories, from pure noise down to where gender is decided. No images are needed.
-
-    Parameters
-    ----------
-    states : Tensor of shape (n_prompts, n_tokens, n_features)
-        Of neutral prompts with the special token.
-    prompts : int Tensor of shape (n,)
-        Row of ``states`` for each stored prediction.
-    toward_male : bool Tensor of shape (n,)
-        The expert for each stored prediction.
+    trajectories, from pure noise down to where gender is decided. No images are needed. For each
+    stored prediction, ``rows`` is the row of its neutral prompt with the special token in
+    ``states``, shape (n_prompts, n_tokens, n_features), and ``toward_male`` its expert.
     """
 
     pace = 1.0
@@ -65,17 +58,15 @@ class DistilledPredictions:
         unet: Any,
         states: torch.Tensor,
         trajectories: Trajectories,
-        prompts: torch.Tensor,
+        rows: torch.Tensor,
         toward_male: torch.Tensor,
         *,
         batch_size: int,
         rng: torch.Generator,
     ) -> None:
         self.name, self.rng, self.trajectories = name, rng, trajectories
-        self._experts, self._unet, self._states = experts, unet, states
-        self._prompts, self._toward_male = prompts, toward_male
-        self._batch_size = batch_size
-        unet.requires_grad_(False)
+        self._experts, self._unet, self._states = experts, unet.requires_grad_(False), states
+        self._rows, self._toward_male, self._batch_size = rows, toward_male, batch_size
         self.parameters = list(experts.parameters())
 
     def skip(self) -> None:
@@ -85,14 +76,14 @@ class DistilledPredictions:
     def loss(self) -> torch.Tensor:
         """Compute the loss of one batch, drawn with replacement."""
         drawn, bank = self._draw(), self.trajectories
-        states = self._experts(self._states[self._prompts[drawn]], self._toward_male[drawn])
+        states = self._experts(self._states[self._rows[drawn]], self._toward_male[drawn])
         predicted = self._unet(
             bank.latents[drawn], bank.times[drawn], encoder_hidden_states=states
         ).sample
         return functional.mse_loss(predicted, bank.predictions[drawn])
 
     def _draw(self) -> torch.Tensor:
-        return torch.randint(len(self._prompts), (self._batch_size,), generator=self.rng)
+        return torch.randint(len(self._rows), (self._batch_size,), generator=self.rng)
 
 
 def counterfactual_predictions(
@@ -187,16 +178,16 @@ def follow_trajectories(
 ) -> Trajectories:
     """Denoise from pure noise under each chosen prompt, without guidance, and store each step.
 
-    Parameters
-    ----------
-    states : Tensor of shape (n_prompts, n_tokens, n_features)
-    chosen : int Tensor of shape (n_trajectories,)
-        Row of the states for each trajectory.
-    seed : int
-        Of the noise.
-    predict : callable, optional
-        Replaces the denoiser's own prediction.
+    ``chosen`` is the row of each trajectory in ``states``, shape (n_prompts, n_tokens, n_features).
     """
+    if predict is None:
+
+        def predict(latents: torch.Tensor, time: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            predicted: torch.Tensor = pipeline.unet(
+                latents, time, encoder_hidden_states=states[rows]
+            ).sample
+            return predicted
+
     rng = torch.Generator().manual_seed(seed)
     stored: list[tuple[torch.Tensor, ...]] = []
     for rows in chosen.split(_BATCH):
@@ -209,11 +200,7 @@ def follow_trajectories(
             if time < end:
                 break
             scaled = scheduler.scale_model_input(latents, time)
-            predicted = (
-                pipeline.unet(scaled, time, encoder_hidden_states=states[rows]).sample
-                if predict is None
-                else predict(scaled, time, rows)
-            )
+            predicted = predict(scaled, time, rows)
             stored.append((scaled, time.to(scaled.device).expand(len(rows)), rows, predicted))
             latents = scheduler.step(predicted, time, latents).prev_sample
     return Trajectories(*(torch.cat(column) for column in zip(*stored, strict=True)))

@@ -88,7 +88,7 @@ class MixtureStates:
             steps = (weights[:, 0] - weights[:, 1]).to(difference)
             return self._states + steps[:, None, None] * difference
 
-        self.found = calibrate_strengths(
+        self.weights = calibrate_strengths(
             pipeline,
             states_at,
             counterfactuals.states(*words),
@@ -96,7 +96,7 @@ class MixtureStates:
             n_noises=_N_NOISES,
             seed=seed,
         )
-        self._targets = states_at(self.found.weights)
+        self._targets = states_at(self.weights)
         self._scale = functional.mse_loss(self._states, self._targets)
         self.parameters = list(correction.experts.parameters())
 

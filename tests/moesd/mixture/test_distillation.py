@@ -92,7 +92,7 @@ def test_the_mixture_loss_starts_at_one_and_falls(town, pipeline):
     moesd, prompts = three(town)
     objective = MixtureStates(moesd, prompts, Counterfactuals(), pipeline, seed=0)
     assert objective.loss().item() == pytest.approx(1.0, rel=1e-5)
-    assert (objective.found.weights > 0).sum(dim=1).tolist() == [1, 1, 1]
+    assert (objective.weights > 0).sum(dim=1).tolist() == [1, 1, 1]
     steps(objective, 14, 2e-2)
     assert objective.loss().item() < 0.85
 
