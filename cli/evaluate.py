@@ -18,8 +18,7 @@ from cli.options import (
     option_group,
     settings_of,
 )
-from cli.output import echo_json, given, open_run
-from cli.progress import ProgressBar
+from cli.output import ProgressBar, echo_json, given, open_run
 
 if TYPE_CHECKING:
     from probe.audit.audit import Audit

@@ -21,8 +21,7 @@ from cli.options import (
     settings_of,
     start_options,
 )
-from cli.output import echo_answer, echo_json, echo_outcome, given, open_run
-from cli.progress import ProgressBar
+from cli.output import ProgressBar, echo_answer, echo_json, echo_outcome, given, open_run
 from cli.results import card, export, info, inspect, plan, prompts, publish
 from cli.studies import compare, concept, probe, sweep
 from probe import __version__

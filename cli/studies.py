@@ -15,8 +15,7 @@ from cli.options import (
     run_argument,
     settings_of,
 )
-from cli.output import echo_json, echo_outcome, given, open_run
-from cli.progress import ProgressBar
+from cli.output import ProgressBar, echo_json, echo_outcome, given, open_run
 
 if TYPE_CHECKING:
     from probe.run.pipeline import Outcome

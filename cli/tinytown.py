@@ -16,7 +16,7 @@ from cli.options import FOLDER
 @click.option("--n-images", default=200, help="Images of each subject to measure.")
 def main(out: Path, work: Path, n_images: int) -> None:
     """Train every model of tinytown and measure it; run the same command again to resume."""
-    from cli.progress import ProgressBar
+    from cli.output import ProgressBar
     from probe.io.artifacts import atomic
     from probe.text.lexicon import Lexicon
     from probe.tinytown import card

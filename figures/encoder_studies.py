@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import Normalize
 
-from figures.heat import draw_heat
-from figures.marks import legend_below
+from figures.marks import draw_heat, legend_below
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (

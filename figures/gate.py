@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.colors import Normalize
 
-from figures.heat import draw_heat
-from figures.marks import legend_below
+from figures.marks import draw_heat, legend_below
 from figures.registry import run_figure
 from figures.sources import RunFiles
 from figures.style import (

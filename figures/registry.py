@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 ORDER = (
     *("maps", "bias_scores", "gate", "images", "fairness", "tradeoff", "failures"),
     *("encoder_studies", "tracing", "challenge", "levels", "prediction"),
-    "intersections",
 )
 """Modules whose figures come first in the report, in this order; those of others follow."""
 OTHER = "deeper"

@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.patches import Patch
 
-from figures.heat import draw_heat
-from figures.marks import color_bar
+from figures.marks import color_bar, draw_heat
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (

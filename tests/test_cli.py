@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from cli.progress import ProgressBar
+from cli.output import ProgressBar
 from probe.run.config import Config
 
 STAGES = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]

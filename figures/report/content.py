@@ -1,17 +1,21 @@
-"""Values of the report's templates, collected from a run."""
+"""Values of the report's templates and scripts, collected from a run."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
 
 from figures.drawing import drawable
 from figures.gate import GATES, ROUTES
 from figures.registry import OTHER, all_figures
-from figures.report.data import page_data
 from figures.report.optional import intersections, methods, missing_sections
 from figures.report.pictures import drawn_figure, image_pairs
 from figures.sources import SOURCES, RunFiles
+from figures.style import GROUP_COLORS, OKABE_ITO
 from figures.text.sentences import classifier_error, equivalence, finding, limits, missing_faces
 from figures.text.tables import failure_rows, split_blocks
 from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
@@ -40,6 +44,19 @@ NAVIGATION = {
     "limits": "What cannot be concluded",
 }
 """Sections of the page in order; those without content are left out."""
+PLACES = ("pca_x", "pca_y", "umap_x", "umap_y", "corrected_x", "corrected_y")
+"""A prompt's places on the maps."""
+N_PROMPTS = 4000
+"""Prompts on the page; of more, as many, evenly spaced in the order of the run."""
+DIGITS = 5
+"""Decimals of a number on the page; coordinates and bias scores are of order one or ten."""
+SYMBOLS = {
+    "female": "triangle-up",
+    "male": "triangle-down",
+    "neutral": "circle",
+    "object": "square",
+}
+"""Plotly's name for the marker of a group."""
 
 
 def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
@@ -122,6 +139,46 @@ def subject_shares(files: RunFiles) -> list[dict[str, Any]]:
     return rows
 
 
+def page_data(files: RunFiles, *, pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Collect what the map, the gate explorer, the trace and the images show."""
+    prompts = prompt_table(files)
+    config = files.json("moesd")
+    return {
+        "n_prompts": len(prompts),
+        "prompts": _columns(_thinned(prompts)),
+        "gate": {
+            "neutral_below": config["neutral_below"],
+            "explicit_above": config["explicit_above"],
+            "route": ROUTES[config["kind"]],
+        },
+        "trace": _trace(files),
+        "pairs": pairs,
+        "style": {
+            "colors": GROUP_COLORS,
+            "symbols": SYMBOLS,
+            "share": [[0, OKABE_ITO["blue"]], [0.5, "#B9C4CB"], [1, OKABE_ITO["vermillion"]]],
+        },
+    }
+
+
+def prompt_table(files: RunFiles) -> DataFrame:
+    """Join a prompt's place on the maps with what the gate says of it, one row a prompt."""
+    places = files.table("map")
+    places = places[["prompt", "group", "subject", "split", "share_women", *PLACES]]
+    answers = files.table("gate").drop_duplicates("prompt")
+    keys = ["prompt", "bias_score", "bias_score_corrected", "is_abstained"]
+    keys += ["route_truth", "route_closed", "route_trained"]
+    return places.merge(answers[keys], on="prompt", how="left", validate="many_to_one")
+
+
+def safe_json(data: Any) -> Markup:
+    """Write JSON that no HTML parser takes for an end of the script that holds it."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
 def _gates(gate: DataFrame, route: str) -> dict[str, Any]:
     """Share of prompts that each gate routes correctly, and errors of the one that is used."""
     right = [gate["route_truth"] == gate[column] for column in GATES]
@@ -134,3 +191,21 @@ def _gates(gate: DataFrame, route: str) -> dict[str, Any]:
         "n_mistakes": len(wrong),
         "n_prompts": len(gate),
     }
+
+
+def _thinned(table: DataFrame) -> DataFrame:
+    n = min(N_PROMPTS, len(table))
+    return table.iloc[np.linspace(0, len(table) - 1, n).round().astype(int)]
+
+
+def _trace(files: RunFiles) -> dict[str, list[Any]] | None:
+    if not files.has("trace"):
+        return None
+    names = ["layer", "site", "position", "measure", "value", "low", "high", "n"]
+    return _columns(files.table("trace")[names])
+
+
+def _columns(table: DataFrame) -> dict[str, list[Any]]:
+    """Columns of values that JSON knows: rounded numbers, text, and None for what is missing."""
+    plain = table.round(DIGITS).astype(object)
+    return {str(name): column.tolist() for name, column in plain.where(table.notna(), None).items()}

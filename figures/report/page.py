@@ -10,8 +10,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from figures.report.content import content
-from figures.report.data import safe_json
+from figures.report.content import content, safe_json
 from figures.report.pictures import N_PAIRS
 from figures.sources import RunFiles
 from figures.text.tables import rate, sizes

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figures.intersections import cell_shares
+from figures.fairness import cell_shares
 from probe.io.artifacts import read_table
 
 

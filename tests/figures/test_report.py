@@ -15,8 +15,7 @@ from jinja2 import Environment, PackageLoader
 
 from figures.registry import all_figures
 from figures.report import optional, render_report
-from figures.report.content import subject_shares
-from figures.report.data import page_data, safe_json
+from figures.report.content import page_data, safe_json, subject_shares
 from figures.report.page import FILTERS, content_policy
 from figures.sources import SOURCES, RunFiles
 from figures.text.sentences import finding
@@ -339,7 +338,7 @@ def test_the_scripts_read_every_prompt_with_its_place_and_answers(sketched_run, 
 
 
 def test_of_many_prompts_the_scripts_read_as_many_evenly_chosen(sketched_run, monkeypatch):
-    monkeypatch.setattr("figures.report.data.N_PROMPTS", 10)
+    monkeypatch.setattr("figures.report.content.N_PROMPTS", 10)
     data = page_data(RunFiles(sketched_run), pairs=[])
     assert len(data["prompts"]["prompt"]) == 10 < data["n_prompts"]
 
