@@ -15,11 +15,6 @@ from cli.output import ProgressBar
 from probe.run.config import Config
 
 STAGES = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
-OTHERS = "run probe concept sweep compare inspect export info prompts plan publish card"
-COMMANDS = [*STAGES, *OTHERS.split()]
-COMPARISONS = ["compare methods", "compare runs"]
-ABOUT = {"prompts": " FILE", "plan": "", "evaluate": " [RUN]"}
-"""What a command is about, if not a run."""
 
 
 def call(*arguments):
@@ -58,20 +53,6 @@ def shown(finished_run, tmp_path_factory):
 
 
 # Output
-
-
-def test_every_command_of_the_design_is_there():
-    assert list(main.commands) == COMMANDS
-
-
-@pytest.mark.parametrize(
-    "command", [*(name for name in COMMANDS if name != "compare"), *COMPARISONS]
-)
-def test_help_is_one_sentence_and_the_options(command):
-    result = call(*command.split(), "--help")
-    assert result.exit_code == 0
-    about = ABOUT.get(command, " RUN")
-    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS]{about}")
 
 
 def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):

@@ -14,7 +14,6 @@ from figures.cards.section import BEGIN, END, bias_section, plain
 from probe.errors import DataError
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
-from probe.run.folder import Run
 from probe.stats.notation import interval
 
 FRONT = """\
@@ -220,15 +219,6 @@ def test_what_came_with_the_data_is_no_markup(evidence):
     told = r"&lt;script&gt;x&lt;/script&gt; \`c\` \[d\](e) &lt;!-- moesd-probe:end --&gt;"
     assert row.startswith(rf"| a\|b {told} | held out |")
     assert plain("# a\n  *b*") == r"\# a \*b\*"
-
-
-def test_tinytown_is_called_a_laboratory_model(evidence):
-    run = evidence.run
-    config = replace(run.config, model="tinytown")
-    text = bias_section(replace(evidence, run=Run(run.folder, config)))
-    assert "laboratory model" in text
-    assert "Anything about Stable Diffusion" in text
-    assert "laboratory model" not in bias_section(evidence)
 
 
 def test_intersections_of_older_pictures_are_left_out(evidence):

@@ -1,58 +1,19 @@
-"""A figure is registered in one place, and everything else finds it there."""
+"""A figure is registered in one place; `tests/run/test_registry.py` finds one everywhere else."""
 
 from __future__ import annotations
-
-import shutil
-import sys
-from pathlib import Path
 
 import pytest
 
 from figures import registry
-from figures.drawing import draw, drawable
-from figures.report import render_report
+from figures.drawing import drawable
 from figures.report.content import NAVIGATION
 from figures.sources import SOURCES, RunFiles, add_source
 
-MODULE = """
-from figures.registry import table_figure
-from figures.style import StyledFigure, styled
 
-
-@table_figure("throwaway", reads="subjects", caption="A caption <of it>.", alt="One point.")
-@styled
-def throwaway(table):
-    figure = StyledFigure(figsize=(3.4, 2.7))
-    figure.subplots().scatter(table["share_women"], table["bias_score"])
-    return figure
-"""
-
-
-@pytest.fixture
-def throwaway(tmp_path, monkeypatch):
-    (tmp_path / "throwaway_figures.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_FIGURES", dict(registry._FIGURES))
-    monkeypatch.delitem(sys.modules, "throwaway_figures", raising=False)
-    __import__("throwaway_figures")
-
-
-def test_a_figure_of_a_module_elsewhere_is_drawn_and_is_in_the_report(
-    throwaway, sketched_run, tmp_path
-):
-    run = Path(shutil.copytree(sketched_run, tmp_path / "run"))
-    assert "throwaway.png" in {path.name for path in draw(run, "throwaway", ["png"])}
-    page = render_report(run)
-    section = page[page.index('aria-labelledby="deeper"') :]
-    assert "A caption &lt;of it&gt;." in section
-    assert 'alt="One point."' in section
-
-
-def test_two_figures_of_one_name_are_refused(throwaway):
+def test_two_figures_of_one_name_are_refused():
     registry.all_figures()
-    text = {"caption": "", "alt": ""}
     with pytest.raises(ValueError, match="two figures are named 'map'"):
-        registry.table_figure("map", reads="map", **text)(lambda table: None)
+        registry.table_figure("map", reads="map", caption="", alt="")(lambda table: None)
 
 
 def test_every_figure_reads_files_that_are_known_and_has_a_caption_and_a_section():
