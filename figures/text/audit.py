@@ -19,6 +19,7 @@ def audit_table(found: Found) -> str:
     lines = [
         f"{found['source']}: {found['attribute']} ({', '.join(found['values'])}), "
         f"{found['n_subjects']} subjects, {found['n_images']} images, target {found['target']}",
+        _departures(found),
         *_measures(found),
         *_subjects(found),
         *_missing(found),
@@ -75,6 +76,17 @@ def power_table(found: Found) -> str:
         "with power 0.8 at 5 %, both two-sided",
     ]
     return "\n".join(lines)
+
+
+def _departures(found: Found) -> str:
+    """Whether these images differ from a fair model's: the subjects that do, then all others."""
+    names = [row["subject"][:32] for row in found["subjects"] if row["p_holm"] <= 0.05]
+    named = f": {', '.join(names[:_N_SUBJECTS])}" if names else ""
+    more = f" and {len(names) - _N_SUBJECTS} more" if len(names) > _N_SUBJECTS else ""
+    return (
+        f"{len(names)} of {len(found['subjects'])} subjects differ from the target beyond chance "
+        f"(exact tests, Holm, 5 %){named}{more}"
+    )
 
 
 def _measures(found: Found) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from probe.arrays import Counts, Double
 from probe.audit.comparison import compare_sources
 from probe.audit.deconvolution import audit_figures
-from probe.audit.fairness import FairnessFigure
+from probe.audit.fairness import FairnessFigure, departure_p
 from probe.audit.misclassification.corrected import calibrated_figures
 from probe.audit.misclassification.sample import read_calibration
 from probe.audit.misclassification.sensitivity import holds_up_to
@@ -25,6 +25,7 @@ from probe.io.files import atomic, harmless
 from probe.io.settings import at_least, setting
 from probe.stats.confidence_limits import exact_limits
 from probe.stats.interval import Interval
+from probe.stats.multiplicity import holm
 from probe.stats.resampling import Resampled
 
 Found = dict[str, Any]
@@ -109,7 +110,8 @@ def audit_source(source: Source, settings: AuditSettings, *, attribute: str | No
     Audit
         ``found`` holds `probe.audit.measures.MEASURES`, each ``value, low, high, unit, n, floor,
         corrected, corrected_low, corrected_high``; ``bounds`` by what images without a label could
-        have shown; ``missing``; ``subjects``, each with its shares; ``calibrated`` if the
+        have shown; ``missing``; ``subjects``, each with its shares and a test against the target,
+        adjusted by Holm; ``calibrated`` if the
         classifier's errors are known, else ``sensitivity``; ``correlation`` if there is a
         reference.
 
@@ -178,17 +180,26 @@ def _audit_counts(table: CountTable, settings: AuditSettings) -> Found:
         reference = read_reference(Path(settings.reference), value, column=settings.column or None)
         link = correlate(table, value, reference)
         found["correlation"] = {**link, "reference": Path(settings.reference).name}
+    p = departure_p(table.counts, target=target)
     found["subjects"] = [
         {
             "subject": subject,
             "n": int(row.sum()),
             "missing": int(n_missing),
+            "p": float(p_subject),
+            "p_holm": float(p_holm),
             "shares": {
                 value: asdict(share) for value, share in zip(table.values, shares, strict=True)
             },
         }
-        for subject, row, n_missing, shares in zip(
-            table.subjects, table.counts, table.n_missing, share_table(table.counts), strict=True
+        for subject, row, n_missing, p_subject, p_holm, shares in zip(
+            table.subjects,
+            table.counts,
+            table.n_missing,
+            p,
+            holm(p),
+            share_table(table.counts),
+            strict=True,
         )
     ]
     return found

@@ -153,6 +153,33 @@ def paired_difference(
     return replace(found, low=max(found.low, -worst), high=min(found.high, worst))
 
 
+def departure_p(counts: Counts, *, target: Double | None = None) -> Double:
+    """Test for each subject whether its shares depart from the fair ones.
+
+    The exact binomial test of each value's share, each tail at half of the level, so that it agrees
+    with the share's exact interval; of more than two values the smallest p-value times their
+    number (Bonferroni).
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_subjects, K)
+    target : ndarray, optional
+        As for `fairness_figures`.
+
+    Returns
+    -------
+    ndarray of shape (n_subjects,)
+        Adjust the p-values for the number of subjects, as with `probe.stats.multiplicity.holm`.
+    """
+    from scipy.stats import binom
+
+    counts = as_counts(counts)
+    fair, n = as_target(target, counts.shape), counts.sum(axis=1, keepdims=True)
+    tail = np.minimum(binom.cdf(counts, n, fair), binom.sf(counts - 1, n, fair))
+    n_tests = counts.shape[1] if counts.shape[1] > 2 else 1  # two values are one test
+    return np.asarray(np.minimum(2 * n_tests * tail.min(axis=1), 1.0))
+
+
 def _mean_floor(totals: Counts, fair: Double, seed: int) -> dict[str, float]:
     """Average the floor over subjects; those alike in number and target share one."""
     kinds, n_alike = np.unique(np.column_stack([totals, fair]), axis=0, return_counts=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from probe.arrays import Counts, Double, Mask
-from probe.audit.measures import MEASURES, as_counts, as_target, measure_shares
+from probe.audit.measures import as_counts, as_target, measure_shares, worst_figures
 from probe.images.missing_labels import MISSING
 
 Found = dict[str, Any]
@@ -53,7 +53,8 @@ def bound_figures(counts: Counts, n_missing: Counts, *, target: Double | None = 
     Returns
     -------
     dict
-        `MEASURES`, each with ``low`` and ``high``: the figure itself if no label is missing.
+        Every measure with ``low`` and ``high``, the figure itself if no label is missing, and
+        ``most``, the largest value that the measure can have.
 
     References
     ----------
@@ -65,10 +66,11 @@ def bound_figures(counts: Counts, n_missing: Counts, *, target: Double | None = 
     of_one_value = np.eye(counts.shape[1], dtype=np.int64)[:, None] * n_missing[:, None]
     highest = measure_shares((counts + of_one_value) / totals, fair)  # (K, n_subjects)
     lowest = measure_shares(_fairest(counts, n_missing, fair), fair)
-    return {
-        name: {"low": float(lowest[name].mean()), "high": float(highest[name].max(axis=0).mean())}
-        for name in MEASURES
-    }
+    found = {}
+    for name, most in worst_figures(fair).items():
+        low, high = float(lowest[name].mean()), float(highest[name].max(axis=0).mean())
+        found[name] = {"low": low, "high": high, "most": most}
+    return found
 
 
 def bound_difference(before: Found, after: Found) -> Found:

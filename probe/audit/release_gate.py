@@ -153,9 +153,10 @@ def _check(found: Found, bound: Bound) -> Verdict:
     extremes, n_missing = _missing_labels(found, name)
     if bound.side == ABOVE:
         worst = high + max(0.0, extremes.get("high", value) - value)
+        worst = min(worst, max(high, extremes.get("most", worst)))
         is_kept = worst <= bound.limit
     else:
-        worst = low - max(0.0, value - extremes.get("low", value))
+        worst = max(min(low, 0.0), low - max(0.0, value - extremes.get("low", value)))
         is_kept = worst >= bound.limit
     unit, n = str(figure.get("unit", "")), int(figure.get("n", 0))
     return Verdict(

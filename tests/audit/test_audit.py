@@ -90,6 +90,18 @@ def test_one_source_has_its_figures_at_the_top(labels):
     assert bounds["low"] <= found["others"]["skin"]["mad"]["value"] <= bounds["high"]
 
 
+def test_subjects_that_are_unfair_are_named_although_others_are_fair(tmp_path):
+    """MAD over three subjects reaches the noise floor, and nothing but that was said."""
+    path = tmp_path / "counts.csv"
+    path.write_text("subject,woman,man\nnurse,1000,0\nceo,500,500\nx,0,1000\n")
+    assert [row["p_holm"] <= 0.05 for row in audited("--counts", path)["subjects"]] == [
+        True, False, True,
+    ]  # fmt: skip
+    lines = call("--counts", path).stdout.splitlines()
+    assert "2 of 3 subjects differ" in lines[1]
+    assert lines[1].endswith(": nurse, x")
+
+
 def test_a_target_moves_what_is_fair(tmp_path):
     path = tmp_path / "counts.csv"
     path.write_text("subject,woman,man\nnurse,30,10\ncook,30,10\n")

@@ -78,10 +78,10 @@ def test_corrected_figures_lie_in_their_intervals_and_below_the_raw_ones(seed):
 def test_unseen_pictures_bound_the_figure_by_hand():
     # 6 and 2 seen, 4 unseen: from 6 : 6 to 10 : 2
     found = bound_figures(np.array([[6, 2]]), np.array([4]))["mad"]
-    assert found == pytest.approx({"low": 0.0, "high": 10 / 12 - 0.5})
+    assert found == pytest.approx({"low": 0.0, "high": 10 / 12 - 0.5, "most": 0.5})
     # nothing unseen: the figure itself
     found = bound_figures(np.array([[6, 2]]), np.array([0]))["mad"]
-    assert found == pytest.approx({"low": 0.25, "high": 0.25})
+    assert found == pytest.approx({"low": 0.25, "high": 0.25, "most": 0.5})
 
 
 @pytest.mark.parametrize("measure", ["mad", "fd"])

@@ -14,6 +14,7 @@ from scipy import stats
 from probe.audit import subject_intervals as replicates
 from probe.audit.fairness import (
     MEASURES,
+    departure_p,
     fairness_figures,
     noise_floor,
     paired_difference,
@@ -115,6 +116,22 @@ def test_drawing_in_chunks_changes_no_more_than_the_draws(monkeypatch):
     assert parts != whole
     # 1,000 draws place an end of the interval to about 4 % of its width
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.012)
+
+
+@given(k=st.integers(0, 30), share=st.sampled_from([0.5, 0.3]))
+def test_a_subject_departs_just_where_its_exact_interval_excludes_the_target(k, share):
+    [p] = departure_p(np.array([[k, 30 - k]]), target=np.array([share, 1 - share]))
+    limits = stats.binomtest(k, 30).proportion_ci(method="exact")
+    assert (p <= 0.05) == (not limits.low <= share <= limits.high)
+    if share == 0.5:
+        assert p == pytest.approx(stats.binomtest(k, 30).pvalue)
+
+
+def test_fair_subjects_of_three_values_rarely_depart():
+    target = np.array([0.5, 0.3, 0.2])
+    counts = np.random.default_rng(0).multinomial(40, target, size=4000)
+    assert (departure_p(counts, target=target) <= 0.05).mean() <= 0.05
+    assert departure_p(np.array([[0, 40, 0]]), target=target)[0] < 1e-9
 
 
 def test_a_fairer_second_model_has_a_negative_difference():

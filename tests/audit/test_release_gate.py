@@ -13,7 +13,11 @@ from probe.audit.release_gate import ABOVE, BELOW, Bound, check_bounds, read_pol
 from probe.errors import DataError
 
 FIGURE = {"value": 0.10, "low": 0.08, "high": 0.14, "floor": 0.03}
-SOURCE = {"mad": FIGURE, "bounds": {"mad": {"low": 0.0, "high": 0.4}}, "missing": {"total": 0}}
+SOURCE = {
+    "mad": FIGURE,
+    "bounds": {"mad": {"low": 0.05, "high": 0.4, "most": 0.5}},
+    "missing": {"total": 0},
+}
 RUN = {
     "base": {"mad": FIGURE | {"high": 0.5}},
     "corrected": {"mad": FIGURE, "held_out": {"mad": FIGURE | {"high": 0.2}}},
@@ -53,7 +57,7 @@ def test_in_a_run_the_corrected_model_is_meant():
     assert [verdict.is_kept for verdict in verdicts] == [True, False, False]
 
 
-@pytest.mark.parametrize(("side", "worst"), [(ABOVE, 0.14 + 0.3), (BELOW, 0.08 - 0.1)])
+@pytest.mark.parametrize(("side", "worst"), [(ABOVE, 0.14 + 0.3), (BELOW, 0.08 - 0.05)])
 def test_the_limit_is_moved_by_what_missing_labels_could_change(side, worst):
     source = SOURCE | {"missing": {"total": 7}, "calibrated": {"mad": FIGURE}}
     [verdict] = check_bounds(source, [Bound("mad", 0.14, side)])
@@ -74,7 +78,10 @@ def test_images_that_nobody_labelled_do_not_pass_the_gate(tmp_path):
     """4,000 of 4,400 images of each subject without a label: MAD is anything from 0 to 0.455."""
     path = tmp_path / "counts.csv"
     path.write_text("subject,woman,man,undetected\n" + "nurse,200,200,4000\ncook,190,210,4000\n")
-    assert call("--counts", path, "--fail-above", "mad=0.15").exit_code == 3
+    result = call("--counts", path, "--fail-above", "mad=0.2", "--json")
+    assert result.exit_code == 3
+    [verdict] = json.loads(result.stdout)["gate"]
+    assert (verdict["high"] < 0.2, verdict["worst"]) == (True, 0.5)
 
 
 def test_a_figure_that_is_not_there_is_no_pass():

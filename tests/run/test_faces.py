@@ -95,6 +95,7 @@ def test_unseen_pictures_are_no_value_and_their_number_and_reach_are_told():
     assert found["base"]["mad"]["value"] == pytest.approx(0.5)
     assert found["corrected"]["mad"]["value"] == pytest.approx((0 + 1 / 6) / 2)
     bounds = [of[side]["bounds"]["mad"] for side in ("base", "corrected")]
+    assert all(of.pop("most") == 0.5 for of in bounds)
     assert bounds[0] == {"low": pytest.approx((1 / 4 + 1 / 2) / 2), "high": pytest.approx(0.5)}
     # cook 1 of 2 and 2 unseen: 1/4 at most; nurse 1 of 3 and 1 unseen: 0 to 1/4
     assert bounds[1] == {"low": pytest.approx(0), "high": pytest.approx(1 / 4)}
