@@ -127,9 +127,9 @@ def label_images(
 
     An image that cannot be opened counts as unreadable, and the first reasons are kept as notes. A
     value like "no face" and an image without a face count as undetected; a value below the wanted
-    confidence and several faces alike (`probe.images.faces.face.seen_face`) as ambiguous.
+    confidence and several faces alike (`probe.images.faces.face.crop_face`) as ambiguous.
     """
-    from probe.images.faces.face import seen_face
+    from probe.images.faces.face import crop_face
     from probe.images.reading import open_image
 
     if not 0.0 <= min_confidence <= 1.0:
@@ -151,7 +151,7 @@ def label_images(
         if faces is not None:
             found = faces.find(list(opened.values()), names=[images.name(row) for row in opened])
             for row, of_image in zip(list(opened), found, strict=True):
-                face = seen_face(opened[row], of_image, margin=face_margin)
+                face = crop_face(opened[row], of_image, margin=face_margin)
                 if isinstance(face, str):  # why there is none
                     del opened[row]
                     for of_attribute in codes.values():

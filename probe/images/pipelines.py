@@ -98,7 +98,7 @@ def declared_name(path: Path, key: str) -> str:
     try:
         return str(json.loads(path.read_bytes())[key])
     except (OSError, ValueError, LookupError, TypeError):
-        return ""  # the checks that follow say what is wrong with the file
+        return ""  # later checks name what is wrong with the file
 
 
 def generation_settings(folder: Path) -> GenerationSettings:

@@ -1,1 +1,1 @@
-"""Room 2, where the bias stands: bias axes, what removes them, associations, maps."""
+"""Gender bias in embeddings: directions, erasers, association tests, tracing, maps, prediction."""

@@ -25,7 +25,7 @@ class PrincipalPlane:
     """The plane of largest variance, on which other embeddings can be placed."""
 
     center: Double
-    """Shape (n_features,): the mean, which stands at the origin of the map."""
+    """Shape (n_features,): the mean, which is the origin of the map."""
     axes: Double
     """Shape (2, n_features): orthonormal rows, the first has the larger variance."""
 
@@ -174,7 +174,7 @@ def map_faithfulness(
     z : ndarray of shape (n, n_features)
         Embeddings.
     places : ndarray of shape (n, 2)
-        Where the same rows stand on the map; compared by distance.
+        Coordinates of the same rows on the map; compared by distance.
     n_neighbors : int, default=15
         Size k of a neighbourhood; less than half of n is used at most.
     resampling : Resampling

@@ -18,7 +18,7 @@ from probe.errors import DataError, ModelError
 from probe.images.attributes import AttributeClassifier
 from probe.images.faces.classifier import FaceClassifier
 from probe.images.faces.detectors import Boxes, detector_line, open_detector
-from probe.images.faces.face import Face, seen_face
+from probe.images.faces.face import Face, crop_face
 from probe.images.reading import open_image
 
 HEAD = "file_name,left,top,width,height"
@@ -66,7 +66,7 @@ def test_the_largest_face_is_cut_out_as_a_square_with_its_margin():
     picture = Image.fromarray(
         np.arange(100 * 200, dtype=np.uint32).reshape(100, 200) % 251
     ).convert("L")
-    face = seen_face(picture, [Face(50, 40, 20, 16), Face(0, 0, 9, 9)], margin=0.25)
+    face = crop_face(picture, [Face(50, 40, 20, 16), Face(0, 0, 9, 9)], margin=0.25)
     assert face.size == (30, 30)  # 20 and a quarter of it on each side
     wanted = np.asarray(picture)[33:63, 45:75]  # around (60, 48)
     np.testing.assert_array_equal(np.asarray(face), wanted)
@@ -83,7 +83,7 @@ def test_the_largest_face_is_cut_out_as_a_square_with_its_margin():
 )
 def test_a_face_at_the_edge_is_whole_as_far_as_the_picture_goes(face, size, corner):
     pixels = np.random.default_rng(0).integers(0, 256, (100, 200, 3), dtype=np.uint8)
-    seen = np.asarray(seen_face(Image.fromarray(pixels), [face], margin=0.25))
+    seen = np.asarray(crop_face(Image.fromarray(pixels), [face], margin=0.25))
     left, top = corner
     np.testing.assert_array_equal(seen, pixels[top : top + size[1], left : left + size[0]])
 
@@ -91,9 +91,9 @@ def test_a_face_at_the_edge_is_whole_as_far_as_the_picture_goes(face, size, corn
 def test_no_face_is_undetected_and_a_second_one_of_half_the_area_is_ambiguous():
     picture = Image.new("RGB", (100, 100))
     first = Face(0, 0, 20, 20)
-    assert seen_face(picture, [], margin=0.25) == "undetected"
-    assert seen_face(picture, [Face(50, 50, 10, 20), first], margin=0.25) == "ambiguous"
-    assert seen_face(picture, [Face(50, 50, 10, 19.9), first], margin=0.25).size == (30, 30)
+    assert crop_face(picture, [], margin=0.25) == "undetected"
+    assert crop_face(picture, [Face(50, 50, 10, 20), first], margin=0.25) == "ambiguous"
+    assert crop_face(picture, [Face(50, 50, 10, 19.9), first], margin=0.25).size == (30, 30)
 
 
 def test_faces_and_not_what_is_around_them_are_looked_at_and_nothing_is_lost(tmp_path):
@@ -277,7 +277,7 @@ def test_mediapipe_finds_the_face_of_an_astronaut_and_none_of_a_cat(tmp_path):
     (face,) = found[0]
     np.testing.assert_allclose((face.left, face.top, face.width), (175, 75, 100), atol=15)
     assert face.score > 0.8
-    seen = [seen_face(*of, margin=0.25) for of in zip(pictures, found, strict=True)]
+    seen = [crop_face(*of, margin=0.25) for of in zip(pictures, found, strict=True)]
     assert seen[1:] == ["ambiguous", "undetected"]
     assert 130 < seen[0].width == seen[0].height < 170
     again = detector.find(pictures, names=["a", "b", "c"])

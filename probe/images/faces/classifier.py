@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.images.faces.face import FaceDetector, seen_face
+from probe.images.faces.face import FaceDetector, crop_face
 from probe.io.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FaceClassifier:
-    """A classifier of the largest face of each image, see `probe.images.faces.face.seen_face`.
+    """A classifier of the largest face of each image, see `probe.images.faces.face.crop_face`.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class FaceClassifier:
 
         opened = [open_image(file) for file in files]
         found = self._detector.find(opened, names=[str(file) for file in files])
-        seen = [seen_face(*of, margin=self._margin) for of in zip(opened, found, strict=True)]
+        seen = [crop_face(*of, margin=self._margin) for of in zip(opened, found, strict=True)]
         faces: list[Image] = [face for face in seen if not isinstance(face, str)]
         rows = [row for row, face in enumerate(seen) if not isinstance(face, str)]
         reasons = [face if isinstance(face, str) else "" for face in seen]

@@ -43,7 +43,7 @@ class FaceDetector(Protocol):
         """Find the faces of each of some upright RGB images with their file names."""
 
 
-def seen_face(image: Image, faces: Sequence[Face], *, margin: float) -> Image | str:
+def crop_face(image: Image, faces: Sequence[Face], *, margin: float) -> Image | str:
     """Crop the largest of an image's faces, as a square with a margin.
 
     Without a face the result is ``"undetected"``, and ``"ambiguous"`` if the second largest has at

@@ -1,4 +1,4 @@
-"""How well images show what their prompts say."""
+"""CLIP scores: how well images match their prompts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _logger = logging.getLogger("probe")
 
 
 class ClipScorer:
-    """A frozen CLIP that says how well an image and a prompt go together.
+    """A frozen CLIP that scores how well an image matches a prompt.
 
     ``100 * max(cos(image, text), 0)`` of the projected embeddings.
 

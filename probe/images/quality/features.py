@@ -29,7 +29,7 @@ class FeatureExtractor:
     Attributes
     ----------
     name : str
-        What stands beside each figure: the kind of model and its folder's name. Figures in
+        The kind of model and its folder's name, printed with each figure. Figures in
         different features cannot be compared.
     """
 
@@ -54,7 +54,7 @@ class FeatureExtractor:
         )
         name = f"{type(model).__name__} ({folder.parent.name}/{folder.name})"
         extractor = cls(model, name, _size(folder, settings), (norm[0], norm[1]))
-        with opening(folder):  # what is no vision model says so here, not after hours
+        with opening(folder):  # a model without vision is refused here, not after hours
             extractor.extract([Image.new("RGB", extractor._size[::-1])])
         return extractor
 

@@ -47,7 +47,7 @@ def weat(
     observed one, which counts itself; see `probe.stats.permutation.split_sums_p` for how all
     9.1e9 splits of 18 and 18 words are counted.
 
-    With ``target_clusters`` this is SEAT, of words that stand in sentences: sentences of one word
+    With ``target_clusters`` this is SEAT, of words in sentences: sentences of one word
     are near copies of one another, so the test and the interval move words with all their
     sentences.
 

@@ -50,7 +50,7 @@ def rnd(
     attributes : ndarray of shape (n_attributes, n_features)
         Embeddings of the attribute words, independent of one another: average near copies first.
     target_clusters : pair of array-like, of shape (n_x,) and (n_y,), optional
-        What each row is a near copy of, e.g. the word that stands in several templates. Clusters
+        What each row is a near copy of, e.g. a word in several templates. Clusters
         are split and drawn whole.
     permutations : Resampling
         Random splits, if there are more than 100,000.
@@ -234,7 +234,7 @@ def ripa(
     attributes : ndarray of shape (n_attributes, n_features)
         Embeddings of the attribute words; not normalised, as their lengths belong to the measure.
     pair_clusters : array-like of shape (n_pairs,), optional
-        What each pair is a near copy of, e.g. the word pair that stands in several templates.
+        What each pair is a near copy of, e.g. a word pair in several templates.
         Clusters are swapped and drawn whole.
     permutations, resampling : Resampling
         Of the test, and of the interval.

@@ -20,7 +20,7 @@ class AssociationResult(Interval):
 
     The interval is over all sets of words, whose clusters are drawn anew. ``n`` counts the
     clusters of target words or pairs, which the test permutes. Test and interval answer different
-    questions; whether there is an association, the test decides.
+    questions; the test decides whether there is an association.
     """
 
     p: float

@@ -15,7 +15,7 @@ class PrincipalDirection(AxisEstimator):
 
     Every pair is centred at its own mean, and the axis is the direction in which what is left
     varies most: the first right singular vector of the matrix of differences. Unlike their mean,
-    it also answers to pairs whose differences point the opposite way.
+    it also reflects pairs whose differences point the opposite way.
 
     References
     ----------
@@ -87,8 +87,8 @@ class LogisticDirection(AxisEstimator):
 
     The rows are centred and divided by one number, their standard deviation over all features,
     so that neither the place nor the scale of the space matters; the penalty is ``||w||^2 / 2C``.
-    It is needed: where there are fewer prompts than dimensions the groups can always be told
-    apart, and without it the weights would have no limit.
+    It is needed: where there are fewer prompts than dimensions the groups can always be
+    separated, and without it the weights would grow without limit.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The calibrated projection, and the bias score that it gives a prompt."""
+"""The calibrated projection, and the bias score of a prompt under it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class LeaceEraser(AffineEraser):
     loss, does better than one that ignores the row.
 
     It is the successor of R-LACE (Ravfogel et al., *Linear Adversarial Concept Erasure*, ICML
-    2022), whose relaxed game looks by gradient steps for an orthogonal projection with the same
+    2022), whose relaxed game searches by gradient steps for an orthogonal projection with the same
     aim, and reaches it up to a tolerance.
 
     Parameters

@@ -24,7 +24,7 @@ class ClusterAlignment(Interval):
     """
 
     chance: float
-    """Mean share by chance, if the words were dealt to the two sides at random; above 1/2, as the
+    """Mean share by chance, if words were assigned to the two sides at random; above 1/2, as the
     better of the two ways to name the clusters counts."""
     p: float
     """Probability of this share or more by chance: that of a permutation of whole words."""
@@ -43,8 +43,8 @@ def clusters_left(
     to each other. The words are split in two halves by their bias score before erasure (n,), and
     in two clusters by k-means of their rows ``z`` (n, n_features) after it.
 
-    ``words`` (n,) names the word of each row, where a word stands in several prompts: its rows are
-    near copies, so their scores are averaged, and they are permuted and drawn together.
+    ``words`` (n,) names the word of each row, where a word is in several prompts: its rows are near
+    copies, so their scores are averaged, and they are permuted and drawn together.
 
     References
     ----------
@@ -93,7 +93,7 @@ def clusters_left(
 
 
 def _aligned_by_chance(hits: Double, sizes: Counts, permutations: Resampling) -> Double:
-    """Numbers of aligned rows when whole words are dealt to the two sides at random."""
+    """Numbers of aligned rows when whole words are assigned to the two sides at random."""
     n, n_rows, better = len(sizes), int(sizes.sum()), []
     for mask in random_splits(n, n // 2, permutations.n, permutations.rng()):
         aligned = mask @ hits + (1 - mask) @ (sizes - hits)

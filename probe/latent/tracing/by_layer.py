@@ -55,9 +55,7 @@ def trace(
     prompts: PromptSet,
     *,
     sites: Sequence[str] = ("residual", "attention", "mlp"),
-    layers: Sequence[int] | None = None,
     positions: Sequence[str] = ("start", "person", "subject", "end"),
-    shrinkage: float = 0.01,
     resampling: Resampling = BOOTSTRAP,
     batch_size: int = 256,
 ) -> pd.DataFrame:
@@ -75,7 +73,7 @@ def trace(
       mean. 0 means no gap, 1 that the states differ in gender only. Its control is 0.
     - ``correlation``: Pearson's r of the neutral prompts' mean place on the axis of the other
       occupations with the share of women; negative where the states follow the labour market. Its
-      control is the mean of ``|r|`` when the shares are dealt out at random.
+      control is the mean of ``|r|`` when the shares are permuted at random.
 
     Where the states of all prompts are the same, as at the start of a causal encoder, the accuracy
     is 1/2 and the rest 0.
@@ -85,10 +83,8 @@ def trace(
     encoder : TextEncoder
     prompts : PromptSet
         Male and female prompts in pairs, and neutral ones.
-    sites, layers, positions, batch_size
+    sites, positions, batch_size
         As for `probe.text.recording.record`; ``"person"`` is of explicit prompts only.
-    shrinkage : float, default=0.01
-        Of the probe; see `probe.latent.tracing.probes.held_out_scores`.
     resampling : Resampling
 
     Returns
@@ -111,13 +107,12 @@ def trace(
 
     explicit, neutral = prompts.select(group=["male", "female"]), prompts.select(group="neutral")
     design = make_design(explicit, neutral, seed=resampling.seed)
-    record_at = partial(record, encoder, sites=sites, layers=layers, batch_size=batch_size)
+    record_at = partial(record, encoder, sites=sites, batch_size=batch_size)
     of_neutral = [name for name in positions if name not in ("person", "between")]
     return trace_recordings(
         record_at(explicit, positions=positions),
         record_at(neutral, positions=of_neutral),
         design,
-        shrinkage=shrinkage,
         resampling=resampling,
     )
 
@@ -127,7 +122,6 @@ def trace_recordings(
     neutral: Recording,
     design: Design,
     *,
-    shrinkage: float = 0.01,
     resampling: Resampling = BOOTSTRAP,
 ) -> pd.DataFrame:
     """Measure the bias in recorded states of the prompts of the design; see `trace`.
@@ -145,7 +139,6 @@ def trace_recordings(
             explicit.at(site, layer, position),
             neutral.at(site, layer, position) if position in neutral.positions else None,
             design,
-            shrinkage=shrinkage,
         )
         for layer, site, position in places
     ]
@@ -170,7 +163,7 @@ def where_it_appears(
         Which of its measures. The control of ``"accuracy"`` has a spread of its own, which only
         the band of ``"selectivity"`` counts.
     site : str, default="residual"
-        Where to look.
+        Site of the states.
     """
     rows = table[(table["measure"] == measure) & (table["site"] == site)]
     if rows.empty:

@@ -35,9 +35,7 @@ class Cell:
     None where they were not recorded."""
 
 
-def measure_cell(
-    explicit: Matrix, neutral: Matrix | None, design: Design, *, shrinkage: float
-) -> Cell:
+def measure_cell(explicit: Matrix, neutral: Matrix | None, design: Design) -> Cell:
     """Measure the states of the explicit and neutral prompts of a design at one place."""
     n, (male, female) = design.n_subjects, design.pairs
     X = as_embeddings(explicit)
@@ -45,7 +43,7 @@ def measure_cell(
     if spread == 0.0:
         place = None if neutral is None else np.zeros(n)
         return Cell(np.full(n, 0.5), np.full(n, 0.5), np.zeros((n, n)), place)
-    scores = held_out_scores(X, design.labels, design.explicit_groups, shrinkage=shrinkage)
+    scores = held_out_scores(X, design.labels, design.explicit_groups)
     answers = np.sign(np.where(np.abs(scores) > _TIE, scores * design.labels, 0.0))
     correct = group_means(answers / 2 + 0.5, design.explicit_groups)
     differences = group_means(X[male] - X[female], design.explicit_groups[male])

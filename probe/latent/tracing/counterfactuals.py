@@ -26,7 +26,7 @@ the first may be 1 for "all of them"."""
 
 @dataclass(frozen=True, eq=False)
 class Counterfactuals:
-    """Pairs of prompts whose words stand at the same tokens."""
+    """Pairs of prompts whose words are at the same tokens."""
 
     male_ids: torch.Tensor
     """Shape (n_pairs, n_tokens); so are the female ones."""
@@ -75,7 +75,7 @@ def find_counterfactuals(encoder: TextEncoder, prompts: PromptSet) -> Counterfac
     fits = np.ones(len(male), dtype=bool)
     for mask in roles.values():
         fits &= (mask[male] == mask[female]).all(axis=1)
-    reasons[~fits] = "the words stand at different tokens"
+    reasons[~fits] = "the words are at different tokens"
     for row in np.flatnonzero(lengths[male] != lengths[female]):
         reasons[row] = f"{lengths[male[row]]} and {lengths[female[row]]} tokens"
     reasons[(ids[male] == ids[female]).all(dim=1).numpy()] = "the same tokens"

@@ -31,7 +31,7 @@ class Design:
     share_women: Double
     """Shape (n_subjects,)."""
     shuffled: Double
-    """Shape (n_shuffles, n_subjects): the same shares, dealt out at random."""
+    """Shape (n_shuffles, n_subjects): the same shares in random order."""
 
     @property
     def n_subjects(self) -> int:
@@ -88,7 +88,7 @@ def _control_signs(n_kinds: int, rng: np.random.Generator) -> Double:
             "least 2 pairs: add one to the lexicon"
         )
     n_controls = 2 ** (n_kinds - 1) - 1
-    # Each number is a control task: its binary digits say which of the other pairs swap.
+    # Each number is a control task: its binary digits are the other pairs that swap.
     if n_controls <= _MOST_CONTROLS:
         numbers = np.arange(1, n_controls + 1)
     else:

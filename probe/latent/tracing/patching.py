@@ -28,7 +28,7 @@ class Patching:
     table: pd.DataFrame
     """A row for each cell, of `COLUMNS`; see `patch_states`."""
     left_out: pd.DataFrame
-    """Columns ``male``, ``female``, ``reason``: pairs whose words stand at different tokens."""
+    """Columns ``male``, ``female``, ``reason``: pairs whose words are at different tokens."""
     n_pairs: int
     """Pairs that were used."""
 
