@@ -211,15 +211,18 @@ def _flag(name: str) -> str:
 def _read_bounds(gate: Options) -> list[Bound]:
     if not gate:
         return []
-    from probe.audit.release_gate import ABOVE, BELOW, Bound, read_policy
+    from figures.text.terms import BOUNDED
+    from probe.audit.release_gate import ABOVE, BELOW, Bound, check_names, read_policy
     from probe.errors import DataError, OptionError
 
     bounds = [Bound.parse(text, ABOVE) for text in gate.get("fail_above", ())]
     bounds += [Bound.parse(text, BELOW) for text in gate.get("fail_below", ())]
     try:
-        return bounds + (read_policy(gate["policy"]) if "policy" in gate else [])
+        bounds += read_policy(gate["policy"]) if "policy" in gate else []
     except DataError as error:
         raise OptionError(str(error)) from error
+    check_names(bounds, BOUNDED)
+    return bounds
 
 
 def _evaluate(run: Path, settings: Options, device: str) -> tuple[str, Options]:

@@ -31,6 +31,12 @@ DRIFT = {
 }
 """Of the neutral images, from the base model to the corrected one; see `measure_drift`."""
 
+BOUNDED = (
+    *(*MEASURES, *EFFECTS, *FAILURES, *DRIFT),
+    *("clip_score_like_for_like", "clip_score_of_captions", "composition"),
+)
+"""Last parts of the names of all figures that the release gate can bound."""
+
 PACKAGES = ("moesd-probe", "torch", "diffusers", "transformers", "numpy", "scikit-learn")
 """Packages whose version a result may depend on."""
 

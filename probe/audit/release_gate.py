@@ -96,6 +96,16 @@ def read_policy(path: Path) -> list[Bound]:
     return bounds
 
 
+def check_names(bounds: Sequence[Bound], known: Sequence[str]) -> None:
+    """Refuse a figure whose name does not end like any that is measured, before any work."""
+    for bound in bounds:
+        if (name := bound.figure.rpartition(".")[2]) not in known:
+            raise OptionError(
+                f"there is no figure {bound.figure!r}{nearest(name, known)}; known are "
+                f"{', '.join(known)}"
+            )
+
+
 def check_bounds(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
     """Check figures against bounds, in their order.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,15 @@ from probe.stats.resampling import Resampling
 MARGINS = {"clip_margin": 1.0, "recognition_margin": 0.05}
 
 
+COLUMNS = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
+ASKED = {"female": "woman", "male": "man"}
+
+
+def measurement(rows, asked=ASKED):
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return Measurement(table, {"gender": ["woman", "man"]}, "gender", asked, Resampling(500))
+
+
 def measured(change, n_subjects=12, noise=0.2):
     """Base scores of 25 and corrected ones of 25 + change, a little otherwise by subject."""
     rng = np.random.default_rng(0)
@@ -29,9 +40,7 @@ def measured(change, n_subjects=12, noise=0.2):
                 seen = subject if side == "base" or index else "other"
                 rows.append((side, "neutral", subject, seen, score + index, "woman"))
             rows.append((side, "object", subject, subject, 99.0 if side == "base" else 0.0, None))
-    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
-    table = pd.DataFrame(rows, columns=columns)
-    return Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, Resampling(500))
+    return measurement(rows, asked={})
 
 
 def test_a_small_planted_change_is_equivalent_and_a_large_one_is_not():
@@ -64,9 +73,7 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
         for index in range(10)
         for who in ["woman" if index < n_women else "man"]
     ]
-    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
-    table = pd.DataFrame(rows, columns=columns)
-    measured = Measurement(table, {"gender": ["woman", "man"]}, "gender", {}, Resampling(500))
+    measured = measurement(rows, asked={})
     change = comparable_quality(measured, **MARGINS)
     like = change["clip_score_like_for_like"]
     assert change["clip_score"]["value"] == pytest.approx(-1.2, abs=0.1)
@@ -77,15 +84,13 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
     told = equivalence({"difference": change, "attribute": "gender"})
     assert "Among images that show the same gender" in told
     assert "(12 occupations)" in told
-    missing = table.assign(gender="undetected", clip_score=0.0)
-    both = Measurement(
-        pd.concat([table, missing]), measured.attributes, "gender", {}, Resampling(500)
-    )
+    missing = measured.labels.assign(gender="undetected", clip_score=0.0)
+    both = replace(measured, labels=pd.concat([measured.labels, missing]))
     assert comparable_quality(both, **MARGINS)["clip_score_like_for_like"] == like
 
 
 def of_all_kinds(of_neutral, of_explicit, of_objects, n_subjects=12, n_objects=8):
-    """A table of both sides: scores of 60, and what the corrected ones gain, with some noise."""
+    """Scores of 60 on both sides, and what the corrected ones gain, with some noise."""
     rng = np.random.default_rng(0)
     rows = []
     for kind, change, n in (
@@ -99,13 +104,10 @@ def of_all_kinds(of_neutral, of_explicit, of_objects, n_subjects=12, n_objects=8
             gain = change + (change != 0) * rng.normal(0, 0.1)
             for side, score in (("base", 60.0), ("moesd", 60.0 + gain)):
                 rows += [(side, kind, subject, subject, score, "woman")] * 2
-    columns = ["side", "kind", "subject", "subject_seen", "clip_score", "gender"]
-    return pd.DataFrame(rows, columns=columns)
+    return measurement(rows)
 
 
-def change_over_captions(table, **options):
-    values, asked = {"gender": ["woman", "man"]}, {"female": "woman", "male": "man"}
-    measured = Measurement(table, values, "gender", asked, Resampling(500))
+def change_over_captions(measured, **options):
     return comparable_quality(measured, **(MARGINS | options)).get("clip_score_of_captions")
 
 
@@ -121,23 +123,22 @@ def test_over_captions_of_all_kinds_each_counts_as_often_as_it_comes():
 
 
 def test_prompts_that_are_left_alone_change_nothing_and_have_no_spread():
-    table = of_all_kinds(-3.0, 0.0, 0.0)
-    found = change_over_captions(table)
-    alone = comparable_quality(
-        Measurement(table, {"gender": ["woman"]}, "gender", {}, Resampling(500)), **MARGINS
-    )["clip_score"]
+    measured = of_all_kinds(-3.0, 0.0, 0.0)
+    found = change_over_captions(measured)
+    alone = comparable_quality(measured, **MARGINS)["clip_score"]
     share = CAPTIONS["neutral"] / 30_000
     for end in ("value", "low", "high"):
         assert found[end] == pytest.approx(share * alone[end])
     # 8 objects that do not change are 8 signs
     assert found["p_equivalent"] == 2.0**-8
-    assert change_over_captions(table, clip_margin=0.4)["p_equivalent"] > 2.0**-8
+    assert change_over_captions(measured, clip_margin=0.4)["p_equivalent"] > 2.0**-8
 
 
 def test_captions_of_kinds_that_were_not_drawn_are_not_spoken_of():
-    table = of_all_kinds(-3.0, 0.5, 1.0)
-    assert change_over_captions(table[table["kind"] != "object"]) is None
-    assert change_over_captions(table[~table["kind"].isin(["female", "male"])]) is None
+    measured = of_all_kinds(-3.0, 0.5, 1.0)
+    for kinds in (["object"], ["female", "male"]):
+        kept = measured.labels[~measured.labels["kind"].isin(kinds)]
+        assert change_over_captions(replace(measured, labels=kept)) is None
 
 
 def test_a_single_subject_is_not_tested():

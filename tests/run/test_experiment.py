@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,6 @@ from probe.io.files import _host
 from probe.moesd.config import TrainConfig
 from probe.run import Experiment
 from probe.run.config import Config
-from probe.run.registry import settings_tables
 from probe.run.stages.embed import EmbedConfig
 from probe.run.stages.evaluate import EvaluateConfig
 from probe.run.stages.fit import FitConfig
@@ -30,11 +29,6 @@ from probe.text.lexicon import Lexicon
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
 
 
-def contents(folder):
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
 @pytest.fixture
 def walk(drawing):
     """Does all stages of a folder."""
@@ -43,12 +37,6 @@ def walk(drawing):
         return Experiment.open(folder).run(*drawing, **options)
 
     return walk
-
-
-@pytest.fixture
-def run(finished_run, tmp_path):
-    """A finished run that a test may spoil."""
-    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 def quality_of(folder):
@@ -81,13 +69,6 @@ def test_settings_survive_the_way_through_the_file(config, tmp_path_factory):
     assert Config.read(folder) == config
 
 
-def test_the_file_explains_every_setting():
-    lines = Config("tinytown").to_toml().splitlines()
-    for stage in settings_tables().values():
-        for item in fields(stage):
-            assert f"# {item.metadata['help']}" in lines
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -115,35 +96,24 @@ def test_a_wrong_setting_is_named(run, old, new, message):
         Experiment.open(run)
 
 
-def test_a_run_without_a_model_is_refused(run):
-    path = run / "config.toml"
-    path.write_text("schema = 2\n")
-    with pytest.raises(ArtifactError, match="names no model"):
-        Experiment.open(run)
+def test_a_new_run_takes_guidance_and_steps_from_the_model_and_one_seed(tmp_path, model_folder):
+    config = Experiment.create(tmp_path / "run", model=str(model_folder), seed=11).config
+    assert (config.generate.guidance_scale, config.generate.n_steps) == (2.0, 1)
+    stages = [config.fit, config.train, config.generate, config.evaluate]
+    assert {stage.seed for stage in stages} == {11}
 
 
-def test_a_folder_that_is_no_run_says_how_to_start_one(tmp_path):
+def test_what_is_no_run_is_refused(tmp_path, model_folder):
     with pytest.raises(ArtifactError, match="it is no run; start one with `moesd-probe embed"):
         Experiment.open(tmp_path)
-
-
-def test_a_file_is_no_run(tmp_path, model_folder):
+    (tmp_path / "config.toml").write_text("schema = 2\n")
+    with pytest.raises(ArtifactError, match="names no model"):
+        Experiment.open(tmp_path)
     (tmp_path / "run").write_text("")
     with pytest.raises(ArtifactError, match="is a file; RUN must be a folder"):
         Experiment.open(tmp_path / "run")
     with pytest.raises(ArtifactError, match="is a file; needed a folder"):
         Experiment.create(tmp_path / "run", model=str(model_folder))
-
-
-def test_a_new_run_takes_guidance_and_steps_from_the_model(tmp_path, model_folder):
-    config = Experiment.create(tmp_path / "run", model=str(model_folder)).config
-    assert (config.generate.guidance_scale, config.generate.n_steps) == (2.0, 1)
-
-
-def test_a_seed_reaches_every_stage_that_draws(tmp_path, model_folder):
-    config = Experiment.create(tmp_path / "run", model=str(model_folder), seed=11).config
-    stages = [config.fit, config.train, config.generate, config.evaluate]
-    assert {stage.seed for stage in stages} == {11}
 
 
 @pytest.mark.parametrize("setting", ["features", "faces"])
@@ -156,16 +126,11 @@ def test_a_judge_that_cannot_be_opened_is_none_to_go_on_with(run, tmp_path, sett
     assert not Experiment.open(run).evaluate().was_made
 
 
-def test_an_unknown_setting_changes_nothing(run):
-    before = (run / "config.toml").read_text()
-    with pytest.raises(ValueError, match="fit has no setting 'strenght'"):
-        Experiment.open(run).fit(strenght=3.0)
-    assert (run / "config.toml").read_text() == before
-
-
-def test_an_unknown_stage_has_no_settings(run):
+def test_settings_of_no_stage_and_no_study_are_refused(finished_run):
     with pytest.raises(ValueError, match="there are no settings of 'report'; known are embed"):
-        Experiment.open(run).set("report", size=3)
+        Experiment.open(finished_run).set("report", size=3)
+    with pytest.raises(ValueError, match="no study has a setting 'n_boots'"):
+        Experiment.open(finished_run).probe(n_boots=3)
 
 
 def test_notes_in_the_settings_stay_when_nothing_changes(run, model_folder):
@@ -178,7 +143,7 @@ def test_notes_in_the_settings_stay_when_nothing_changes(run, model_folder):
 # The road
 
 
-def test_a_finished_run_holds_every_file_of_the_design(finished_run):
+def test_a_finished_run_holds_every_file_of_the_design(finished_run, contents):
     names = contents(finished_run).keys()
     assert {
         "config.toml",
@@ -226,20 +191,20 @@ def test_a_changed_setting_makes_its_stage_and_what_builds_on_it_anew(
     assert made == ROAD[ROAD.index(first) :]
 
 
-def test_going_back_to_the_old_settings_gives_the_old_bytes(run, finished_run, walk):
+def test_going_back_to_the_old_settings_gives_the_old_bytes(run, finished_run, walk, contents):
     Experiment.open(run).evaluate(n_bootstrap=50)
     Experiment.open(run).set("evaluate", n_bootstrap=100)
     walk(run)
     assert contents(run) == contents(finished_run)
 
 
-@pytest.mark.parametrize("stage", ["fit", "train", "generate", "evaluate"])
+@pytest.mark.parametrize("stage", ["fit", "train", "generate", "evaluate", "inspect"])
 def test_a_stage_before_its_predecessor_names_the_command(tmp_path, model_folder, stage):
     experiment = Experiment.create(tmp_path / "run", model=str(model_folder))
     with pytest.raises(
         StageError, match=f"{stage} requires embed, but .* run `moesd-probe embed .*` first"
     ):
-        getattr(experiment, stage)()
+        getattr(experiment, stage)(*["a prompt"] * (stage == "inspect"))
 
 
 def test_a_stage_after_an_outdated_one_names_it(run):
@@ -248,25 +213,16 @@ def test_a_stage_after_an_outdated_one_names_it(run):
         experiment.generate()
 
 
-def test_inspecting_needs_a_trained_gate(tmp_path, model_folder):
-    experiment = Experiment.create(tmp_path / "run", model=str(model_folder))
-    with pytest.raises(StageError, match="inspect requires embed"):
-        experiment.inspect("a photo of a nurse")
-
-
-def test_a_lost_picture_is_made_again_with_the_same_bytes(run, finished_run):
-    victim = run / "images/moesd/nurse/neutral-00003.png"
-    victim.unlink()
-    outcome = Experiment.open(run).generate()
-    assert outcome.was_made
-    assert outcome.why == "images/moesd/nurse/neutral-00003.png is missing"
-    assert contents(run / "images") == contents(finished_run / "images")
-
-
-def test_a_lost_figure_is_drawn_again(run, finished_run, walk):
-    (run / "figures/sketch.txt").unlink()
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [("images/moesd/nurse/neutral-00003.png", "generate"), ("figures/sketch.txt", "visualize")],
+)
+def test_a_lost_file_is_made_again_with_the_same_bytes(
+    run, finished_run, walk, name, stage, contents
+):
+    (run / name).unlink()
     outcomes = {outcome.stage: outcome for outcome in walk(run)}
-    assert outcomes["visualize"].why == "figures/sketch.txt is missing"
+    assert outcomes[stage].why == f"{name} is missing"
     assert contents(run) == contents(finished_run)
 
 
@@ -296,7 +252,7 @@ DEATHS = (  # file, at which of its writes, whether before or after it takes its
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_at_any_write_and_started_again_a_run_ends_with_the_same_files(
-    tmp_path, model_folder, small_lexicon, finished_run, monkeypatch, walk
+    tmp_path, model_folder, small_lexicon, finished_run, monkeypatch, walk, contents
 ):
     folder = tmp_path / "run"
     Experiment.create(folder, model=str(model_folder), seed=3, lexicon=small_lexicon)
@@ -322,7 +278,7 @@ def test_killed_at_any_write_and_started_again_a_run_ends_with_the_same_files(
     assert contents(folder) == contents(finished_run)
 
 
-def test_what_a_killed_process_left_half_written_is_swept_up(run, finished_run, walk):
+def test_what_a_killed_process_left_half_written_is_swept_up(run, finished_run, walk, contents):
     orphan = run / "images/base/nurse" / f".tmp-{_host()}-{os.getpid()}-0badcafe-a.png"
     orphan.write_bytes(b"half")
     walk(run)
@@ -387,14 +343,6 @@ def test_a_lexicon_that_leaves_nothing_to_train_or_to_prove_is_refused(
 # What stands in the files
 
 
-def test_fit_says_what_the_issue_asks_for(finished_run):
-    found = Experiment.open(finished_run).fit().to_json()
-    assert found["share_correlation"].keys() == {"r", "p", "low", "high", "n"}
-    assert found["share_correlation"]["n"] == 6
-    assert found["gap"].keys() >= {"value", "low", "high"}
-    assert found["gap"]["low"] < found["gap"]["value"] < found["gap"]["high"]
-
-
 def test_the_direction_is_fitted_on_the_training_occupations_alone(finished_run):
     from probe.latent.directions import PairDirection
     from probe.text.embeddings import EmbeddingStore
@@ -412,21 +360,17 @@ def test_the_direction_is_fitted_on_the_training_occupations_alone(finished_run)
     assert experiment.fit().result.n_pairs == len(male)
 
 
-def test_training_pictures_are_balanced_and_of_no_held_out_occupation(finished_run):
-    table = read_metadata(finished_run / EXAMPLES)
-    lexicon = Lexicon.load(finished_run / "lexicon.toml")
-    training = {job.name for job in lexicon.occupations if not job.held_out}
-    counts = table.groupby(["subject", "value"]).size().unstack()
-    assert set(table["subject"]) <= training
-    assert (counts["woman"] == counts["man"]).all()
-    assert set(table["prompt"]) == {f"a photo of a {subject}" for subject in counts.index}
-    assert all((finished_run / EXAMPLES / name).is_file() for name in table["file_name"])
-
-
-def test_training_pictures_show_what_was_asked_for(finished_run, model_folder):
+def test_training_images_are_balanced_show_what_was_asked_and_no_held_out_occupation(
+    finished_run, model_folder
+):
     from probe.images.attributes import AttributeClassifier
 
     table = read_metadata(finished_run / EXAMPLES)
+    lexicon = Lexicon.load(finished_run / "lexicon.toml")
+    counts = table.groupby(["subject", "value"]).size().unstack()
+    assert set(table["subject"]) <= {job.name for job in lexicon.occupations if not job.held_out}
+    assert (counts["woman"] == counts["man"]).all()
+    assert set(table["prompt"]) == {f"a photo of a {subject}" for subject in counts.index}
     files = [finished_run / EXAMPLES / name for name in table["file_name"]]
     seen = AttributeClassifier.load(model_folder / "classifier").label(files)
     assert seen["gender"].tolist() == table["value"].tolist()
@@ -448,36 +392,14 @@ def test_pictures_change_where_the_gate_opens_and_nowhere_else(finished_run):
     assert not changed.all()
 
 
-def test_labels_have_one_row_a_picture_and_the_columns_of_the_contract(finished_run):
-    labels, _ = read_table(finished_run / "evaluation/labels.parquet", kind="labels")
-    n_pictures = 6 * 8 + 6 * 2 * 2 + 2 * 2
-    assert labels["side"].value_counts().to_dict() == {"base": n_pictures, "moesd": n_pictures}
-    assert {
-        "side", "kind", "subject", "split", "seed", "prompt", "file_name", "clip_score",
-        "gender", "gender_confidence", "subject_seen", "subject_seen_confidence",
-    } <= set(labels.columns)  # fmt: skip
-
-
-def test_evaluate_says_what_the_issue_asks_for(finished_run):
-    found = quality_of(finished_run)
-    for side in ("base", "corrected"):
-        for figures in (found[side], found[side]["trained"], found[side]["held_out"]):
-            for measure in ("mad", "fd", "kl"):
-                assert figures[measure].keys() == {"value", "low", "high", "floor", "unit", "n"}
-        for share in ("explicit_adherence", "subject_recognised", "clip_score"):
-            assert {"value", "low", "high"} <= found[side][share].keys()
-    assert found["difference"]["mad"].keys() == {"value", "low", "high", "p", "unit", "n"}
-    assert found["failures"].keys() == {
-        "gate_missed", "overcorrected", "explicit_changed", "non_person_changed", "overfit",
-    }  # fmt: skip
-    assert found["n_images"] == {"base": 48, "corrected": 48, "per_subject": 8}
-
-
 def test_the_figures_follow_from_the_labels(finished_run):
     labels, _ = read_table(finished_run / "evaluation/labels.parquet", kind="labels")
+    n_images = 6 * 8 + 6 * 2 * 2 + 2 * 2
+    assert labels["side"].value_counts().to_dict() == {"base": n_images, "moesd": n_images}
     neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
     share = (neutral["gender"] == "woman").groupby(neutral["subject"]).mean()
     found = quality_of(finished_run)
+    assert found["n_images"] == {"base": 48, "corrected": 48, "per_subject": 8}
     assert found["base"]["mad"]["value"] == pytest.approx((share - 0.5).abs().mean())
     recognised = (neutral["subject_seen"] == neutral["subject"]).mean()
     assert found["base"]["subject_recognised"]["value"] == pytest.approx(recognised)
@@ -538,28 +460,26 @@ def test_where_the_classifier_knows_no_subjects_clip_recognises_them(
     assert recognised == pytest.approx((neutral["subject_seen"] == neutral["subject"]).mean())
 
 
-def test_an_untouched_prompt_stays_where_it_is(finished_run):
-    found = Experiment.open(finished_run).inspect("a photo of a woman working as a nurse")
-    assert found.route == "explicit"
-    assert found.expert == "base"
+def test_inspection_shows_which_expert_moves_a_prompt_and_that_an_explicit_one_stays(finished_run):
+    experiment = Experiment.open(finished_run)
+    explicit = "a photo of a woman working as a nurse"
+    found = experiment.inspect(explicit)
+    assert (found.route, found.expert) == ("explicit", "base")
     assert found.shift == pytest.approx(0.0, abs=1e-6)
     before, after = (
         [of["prompt"] for of in near] for near in (found.nearest_before, found.nearest_after)
     )
     assert before == after
-    assert "a photo of a woman working as a nurse" not in before
+    assert explicit not in before
     assert sum(found.probabilities.values()) == pytest.approx(1.0)
-
-
-def test_a_skewed_prompt_is_moved_by_an_expert(finished_run):
     table, _ = read_table(finished_run / "moesd/gate.parquet", kind="gate")
     row = table[table["route_trained"].str.endswith("skewed")].iloc[0]
-    found = Experiment.open(finished_run).inspect(row["prompt"])
+    found = experiment.inspect(row["prompt"])
     assert found.route == row["route_trained"]
     assert found.expert.startswith("toward-")
     assert found.shift > 0
-    assert found.bias_score == pytest.approx(row["bias_score"], abs=1e-5)
-    assert found.bias_score_corrected == pytest.approx(row["bias_score_corrected"], abs=1e-5)
+    for name in ("bias_score", "bias_score_corrected"):
+        assert getattr(found, name) == pytest.approx(row[name], abs=1e-5)
 
 
 def test_info_lists_every_file_and_stage(finished_run):
@@ -579,7 +499,7 @@ def test_info_says_what_waits_for_what(run):
     assert found.stages["generate"] == found.stages["evaluate"] == "waits for train"
 
 
-def test_no_file_carries_a_time_or_a_place(finished_run, tmp_path):
+def test_no_file_carries_a_time_or_a_place(finished_run, tmp_path, contents):
     for name, content in contents(finished_run).items():
         if name != "config.toml" and name.endswith((".json", ".jsonl", ".csv", ".html")):
             assert str(finished_run).encode() not in content

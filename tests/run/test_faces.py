@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -135,8 +134,7 @@ def test_no_failure_is_shown_by_a_picture_without_a_face():
 
 
 @pytest.mark.slow
-def test_a_run_looks_at_faces_once_they_are_asked_for(finished_run, tmp_path, monkeypatch):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_a_run_looks_at_faces_once_they_are_asked_for(run, finished_run, monkeypatch):
     labels = run / "evaluation/labels.parquet"
     before, quality = labels.read_bytes(), (run / "evaluation/quality.json").read_bytes()
     monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
@@ -176,11 +174,8 @@ def test_a_run_knows_its_faces_by_what_finds_them_and_takes_no_boxes(tmp_path):
 
 
 @pytest.mark.slow
-def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(
-    finished_run, tmp_path, monkeypatch
-):
+def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(run, monkeypatch):
     monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
-    run = shutil.copytree(finished_run, tmp_path / "run")
     experiment = Experiment.open(run).set("evaluate", faces="mediapipe")
     experiment.evaluate()
     experiment.probe("levels")

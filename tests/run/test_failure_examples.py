@@ -1,4 +1,4 @@
-"""Which pictures show each failure worst."""
+"""Which images show each failure worst."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -12,62 +14,39 @@ AFTER = {"cook": 10, "baker": 6, "nurse": 14, "guard": 20}
 UNTOUCHED = "cook"
 
 
-def pictures(side, women):
+def images(side, women):
+    """20 neutral images and one of each gender a job, and 4 of a car."""
     rows = []
-    for subject, split in JOBS.items():
+
+    def add(kind, subject, name, **values):
+        row = {"side": side, "kind": kind, "subject": subject, "split": JOBS.get(subject, "")}
+        row |= {"file_name": f"{subject}/{name}.png", "key": f"{subject}-{name}"}
+        rows.append(row | {"subject_seen": subject} | values)
+
+    for subject in JOBS:
+        is_changed = side == "moesd" and subject != UNTOUCHED
         for index in range(N):
-            key = f"{subject}-{index}"
-            if side == "moesd" and subject != UNTOUCHED:
-                key += "-corrected"
-            rows.append(
-                {
-                    "side": side,
-                    "kind": "neutral",
-                    "subject": subject,
-                    "split": split,
-                    "file_name": f"{subject}/neutral-{index}.png",
-                    "key": key,
-                    "gender": "woman" if index < women[subject] else "man",
-                    "subject_seen": "cook" if subject == "guard" and index < 5 else subject,
-                    "clip_score": 20.0 + index,
-                }
-            )
+            values = {"gender": "woman" if index < women[subject] else "man"}
+            values["clip_score"] = 20.0 + index
+            if subject == "guard" and index < 5:
+                values["subject_seen"] = "cook"
+            if is_changed:
+                values["key"] = f"{subject}-{index}-corrected"
+            add("neutral", subject, f"neutral-{index}", **values)
         for kind, value in (("female", "woman"), ("male", "man")):
-            changed = side == "moesd" and (subject, kind) == ("nurse", "male")
-            rows.append(
-                {
-                    "side": side,
-                    "kind": kind,
-                    "subject": subject,
-                    "split": split,
-                    "file_name": f"{subject}/{kind}.png",
-                    "key": f"{subject}-{kind}{'-corrected' if changed else ''}",
-                    "gender": "woman" if changed else value,
-                    "subject_seen": subject,
-                    "clip_score": 30.0,
-                }
-            )
+            values = {"gender": value, "clip_score": 30.0}
+            if side == "moesd" and (subject, kind) == ("nurse", "male"):
+                values |= {"gender": "woman", "key": "changed"}
+            add(kind, subject, kind, **values)
     for index in range(4):
-        rows.append(
-            {
-                "side": side,
-                "kind": "object",
-                "subject": "car",
-                "split": "",
-                "file_name": f"car/object-{index}.png",
-                "key": f"car-{index}",
-                "gender": "man",
-                "subject_seen": "car",
-                "clip_score": 10.0,
-            }
-        )
+        add("object", "car", f"object-{index}", gender="man", clip_score=10.0)
     return rows
 
 
 @pytest.fixture(scope="module")
 def measured():
     return Measurement(
-        labels=pd.DataFrame([*pictures("base", BEFORE), *pictures("moesd", AFTER)]),
+        labels=pd.DataFrame([*images("base", BEFORE), *images("moesd", AFTER)]),
         attributes={"gender": ["woman", "man"], "subject_seen": [*JOBS, "car"]},
         attribute="gender",
         asked={"female": "woman", "male": "man"},
@@ -85,19 +64,15 @@ def mad(women, split=None):
     return sum(abs(women[job] / N - 0.5) for job in jobs) / len(jobs)
 
 
-@pytest.mark.parametrize(("side", "women"), [("base", BEFORE), ("corrected", AFTER)])
-def test_mad_is_that_of_the_planted_counts(quality, side, women):
-    assert quality[side]["mad"]["value"] == pytest.approx(mad(women))
-    for split in ("trained", "held_out"):
-        assert quality[side][split]["mad"]["value"] == pytest.approx(mad(women, split))
-
-
-def test_differences_are_corrected_minus_base(quality):
-    found = quality["difference"]
-    assert found["mad"]["value"] == pytest.approx(mad(AFTER) - mad(BEFORE))
-    for split in ("trained", "held_out"):
-        expected = mad(AFTER, split) - mad(BEFORE, split)
-        assert found[split]["mad"]["value"] == pytest.approx(expected)
+@pytest.mark.parametrize("split", [None, "trained", "held_out"])
+def test_mad_and_its_difference_are_those_of_the_planted_counts(quality, split):
+    base, corrected, difference = (
+        (quality[name] if split is None else quality[name][split])["mad"]["value"]
+        for name in ("base", "corrected", "difference")
+    )
+    assert base == pytest.approx(mad(BEFORE, split))
+    assert corrected == pytest.approx(mad(AFTER, split))
+    assert difference == pytest.approx(mad(AFTER, split) - mad(BEFORE, split))
 
 
 def test_every_planted_failure_is_found(quality):
@@ -112,12 +87,9 @@ def test_every_planted_failure_is_found(quality):
     assert found["overfit"] == pytest.approx(expected)
 
 
-def test_explicit_prompts_are_adherence_where_the_value_is_the_asked_one(quality):
+def test_adherence_is_of_explicit_recognition_and_clip_score_of_neutral_prompts(quality):
     assert quality["base"]["explicit_adherence"]["value"] == 1.0
     assert quality["corrected"]["explicit_adherence"]["value"] == 7 / 8
-
-
-def test_recognition_and_clip_score_are_about_neutral_prompts_only(quality):
     for side in ("base", "corrected"):
         assert quality[side]["subject_recognised"]["value"] == pytest.approx(1 - 5 / (4 * N))
         assert quality[side]["clip_score"]["value"] == pytest.approx(20 + (N - 1) / 2)
@@ -132,8 +104,6 @@ def test_shares_of_a_subject_sum_to_one_for_every_attribute(measured):
 
 
 def test_the_order_of_the_pictures_does_not_matter(measured, quality):
-    from dataclasses import replace
-
     shuffled = measured.labels.sample(frac=1, random_state=1)
     again = replace(measured, labels=shuffled).quality()
     assert again["base"]["mad"]["value"] == quality["base"]["mad"]["value"]

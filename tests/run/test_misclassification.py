@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -21,8 +20,7 @@ def call(*words):
     return CliRunner().invoke(main, ["evaluate", *map(str, words)])
 
 
-def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(run, tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text(SAMPLE)
     found = json.loads(call(run, "--calibration", sample, "--json").stdout)
@@ -73,25 +71,6 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(fini
     )
 
 
-def test_a_sample_that_is_none_leaves_the_one_that_the_run_has(finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
-    good, bad, other = (tmp_path / name for name in ("good.csv", "bad.csv", "notes.md"))
-    good.write_text(SAMPLE)
-    bad.write_text("true,seen\nwoman,womn\nman,man\n")
-    other.write_text("# notes\n")
-    assert call(run, "--calibration", good).exit_code == 0
-    for path, said in (
-        (bad, r"bad.csv, line 2, holds 'womn'"),
-        (other, "of no format that is read"),
-    ):
-        refused = call(run, "--calibration", path)
-        assert refused.exit_code == 1
-        assert said in refused.stderr
-        assert len(refused.stderr.splitlines()) == 1
-    assert (run / "calibration.csv").read_text() == SAMPLE
-    assert call(run).stdout.startswith("evaluate: skipped (")
-
-
 def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run):
     quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
     assert quality["calibration"] is None
@@ -113,13 +92,7 @@ def test_the_sentence_says_what_was_found(alike, unlike, value, said):
     assert classifier_error({"base": {}, "corrected": {}, "difference": change}).startswith(said)
 
 
-def test_of_more_than_two_values_nothing_is_said():
-    sides = {name: {"sensitivity": None} for name in ("base", "corrected", "difference")}
-    assert classifier_error({**sides, "calibration": None}) == ""
-
-
-def test_a_sample_that_is_missing_or_wrong_is_one_line(finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_a_sample_that_is_missing_or_wrong_is_one_line(run, tmp_path):
     before = (run / "evaluation/quality.json").read_bytes()
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("true,seen\nwoman,womn\nman,man\n")
@@ -135,6 +108,8 @@ def test_a_sample_that_is_missing_or_wrong_is_one_line(finished_run, tmp_path):
     good = tmp_path / "good.csv"
     good.write_text(SAMPLE)
     assert call(run, "--calibration", good).exit_code == 0
+    assert call(run, "--calibration", wrong).exit_code == 1
+    assert (run / "calibration.csv").read_text() == SAMPLE
     (run / "calibration.csv").unlink()
     found = call(run)
     assert "do without by --calibration ''" in found.stderr

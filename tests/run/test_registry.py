@@ -18,7 +18,6 @@ from figures import registry as figures
 from figures.sources import SOURCES
 from probe.audit.sources import READERS, read_source
 from probe.baselines import BASELINES
-from probe.errors import OptionError
 from probe.images.attributes import ARCHITECTURES, load_classifier
 from probe.images.pipelines import FAMILIES, load_pipeline
 from probe.io.plugins import Registry
@@ -58,19 +57,19 @@ def option_of(name, command="probe"):
     return next((each for each in options if each.name == name), None)
 
 
-def test_a_registered_study_is_a_choice_with_help_and_options(throwaway):
+def test_a_registered_study_is_a_choice_with_help_options_and_bounds(throwaway, tmp_path):
     assert option_of("norm_order") is not None
     shown = call("probe", "--help").output
     assert "lengths" in shown
     assert "--norm-order INTEGER" in shown
     assert "[new run: 2; >= 1]" in shown
+    refused = call("probe", tmp_path, "--norm-order", 0)
+    assert refused.exit_code == 2
+    assert "norm_order is 0; needed at least 1" in refused.stderr
 
 
-def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(
-    throwaway, finished_run, tmp_path
-):
+def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(throwaway, run):
     option_of("norm_order")
-    run = shutil.copytree(finished_run, tmp_path / "run")
     done = call("probe", run, "--only", "lengths", "--norm-order", 3, "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["lengths"]["n"] > 0
@@ -82,13 +81,6 @@ def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(
     assert call("report", run).exit_code == 0
     assert "Distance between the male and the female prompt" in (run / "report.html").read_text()
     assert Experiment.open(run).set("lengths", norm_order=1).info().stages["lengths"] is not None
-
-
-def test_a_value_outside_the_bounds_of_a_registered_setting_is_wrong_usage(throwaway, tmp_path):
-    option_of("norm_order")
-    refused = call("probe", tmp_path, "--norm-order", 0)
-    assert refused.exit_code == 2
-    assert "norm_order is 0; needed at least 1" in refused.stderr
 
 
 def test_an_installed_plugin_is_found_by_the_command_line(tmp_path):
@@ -138,8 +130,3 @@ def test_a_stage_comes_after_all_that_it_requires():
     assert [stage.name for stage in pipeline(["train"])] == names[:3]
     depths = [len(pipeline(study.requires)) for study in studies()]
     assert depths == sorted(depths)
-
-
-def test_a_setting_of_no_study_is_refused(finished_run):
-    with pytest.raises(OptionError, match="no study has a setting 'n_boots'"):
-        Experiment.open(finished_run).probe(n_boots=3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -19,11 +18,6 @@ from probe.stats.sequential import OPEN, UNFAIR, Band
 
 def call(*arguments):
     return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
-
-
-@pytest.fixture
-def run(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 def test_pictures_are_made_until_shares_are_settled(run):
@@ -102,7 +96,3 @@ def test_what_makes_no_sense_is_refused(run, arguments, code):
     result = call(run, *arguments)
     assert result.exit_code == code, result.output
     assert not (run / "audit").exists()
-
-
-def test_a_run_is_needed():
-    assert call("--until-settled", "0.4:0.6").exit_code == 2

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
+from figures.text.terms import BOUNDED
+from probe.audit.release_gate import Bound, _names, check_names
 from probe.errors import ArtifactError, DataError, OptionError, StageError
+from probe.images.attributes import AttributeClassifier
 from probe.run import Experiment
 from probe.run.stages import generate
 
 TABLE = 'values = ["woman", "man"]\n[subjects]\nnurse = [0.25, 0.75]\n'
-
-
-@pytest.fixture
-def run(finished_run: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished_run, tmp_path / "run"))
 
 
 @pytest.fixture
@@ -27,11 +27,6 @@ def no_work(monkeypatch):
         raise AssertionError("worked")
 
     monkeypatch.setattr(generate.Generate, "make", work)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ def table(tmp_path: Path) -> Path:
     ],
 )
 def test_a_wrong_target_is_refused_before_any_picture_and_changes_nothing(
-    run, no_work, table, target, error, message
+    run, no_work, table, target, error, message, contents
 ):
     table.write_text(TABLE.replace("nurse", "nurs"))
     before = contents(run)
@@ -61,14 +56,14 @@ def test_a_wrong_target_is_refused_before_any_picture_and_changes_nothing(
     assert contents(run) == before
 
 
-def test_a_wrong_attribute_is_refused_before_any_work_and_changes_nothing(run):
+def test_a_wrong_attribute_is_refused_before_any_work_and_changes_nothing(run, contents):
     before = contents(run)
     with pytest.raises(DataError, match="but not 'mood'"):
         Experiment.open(run).evaluate(attribute="mood")
     assert contents(run) == before
 
 
-def test_settings_of_a_stage_whose_requirement_is_unmet_are_not_kept(run):
+def test_settings_of_a_stage_whose_requirement_is_unmet_are_not_kept(run, contents):
     (run / "latent/direction.safetensors").unlink()
     before = contents(run)
     with pytest.raises(StageError, match="requires fit"):
@@ -78,7 +73,9 @@ def test_settings_of_a_stage_whose_requirement_is_unmet_are_not_kept(run):
     assert contents(run) == before
 
 
-def test_a_command_that_fails_half_way_takes_its_settings_and_files_back(run, table, monkeypatch):
+def test_a_command_that_fails_half_way_takes_its_settings_and_files_back(
+    run, table, monkeypatch, contents
+):
     experiment = Experiment.open(run).set("generate", routing="stratified", target=str(table))
     before = contents(run)
 
@@ -134,7 +131,7 @@ def test_a_setting_of_the_file_may_not_lead_out_of_the_run(run, tmp_path, stage,
         Experiment.open(run)
 
 
-def test_run_checks_every_setting_before_it_makes_the_first_stage(run, drawing):
+def test_run_checks_every_setting_before_it_makes_the_first_stage(run, drawing, contents):
     config = Experiment.open(run).config
     config = config.with_settings("generate", {"routing": "stratified", "target": "0.5"})
     config = config.with_settings("train", {"latent_steps": 3})
@@ -143,3 +140,31 @@ def test_run_checks_every_setting_before_it_makes_the_first_stage(run, drawing):
     with pytest.raises(DataError, match=r"there is no target .*nosuch\.toml"):
         Experiment.open(run).run(*drawing)
     assert contents(run) == before
+
+
+def test_a_bound_on_an_unknown_figure_is_refused_before_any_work(run, contents):
+    (run / "evaluation/quality.json").unlink()
+    before = contents(run)
+    refused = CliRunner().invoke(main, ["evaluate", str(run), "--fail-above", "trained.mda=0.2"])
+    assert refused.exit_code == 2
+    assert "there is no figure 'trained.mda' (did you mean 'mad'?)" in refused.stderr
+    assert contents(run) == before
+
+
+def test_every_figure_of_a_run_can_be_bounded(finished_run):
+    quality = json.loads((finished_run / "evaluation/quality.json").read_text())
+    bounds = [Bound(name, 0.0) for name in _names(quality)]
+    assert len(bounds) > 20
+    check_names(bounds, BOUNDED)
+
+
+def test_evaluate_opens_its_classifier_once(run, monkeypatch):
+    load, opened = AttributeClassifier.load, []
+
+    def counted(folder, **options):
+        opened.append(folder)
+        return load(folder, **options)
+
+    monkeypatch.setattr(AttributeClassifier, "load", counted)
+    assert Experiment.open(run).evaluate(n_bootstrap=50).was_made
+    assert len(opened) == 1

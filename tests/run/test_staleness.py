@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,6 @@ from probe.io.artifacts import read_table
 from probe.run import Experiment
 from probe.run.stages import train
 from probe.text.prompt_files import read_prompts
-
-
-@pytest.fixture
-def run(finished_run: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished_run, tmp_path / "run"))
 
 
 def correction(run: Path) -> dict[str, bytes]:

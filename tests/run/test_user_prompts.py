@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,22 +43,15 @@ def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
     experiment, _, _ = made
     places, _ = read_table(experiment.folder / PLACES, kind="places")
     mapped, _ = read_table(experiment.folder / "latent/map.parquet", kind="map")
-    assert places["prompt"].tolist() == [
-        "a photo of a nurse",
-        "a wizard in a hat",
-        "a photo of a carpenter",
-    ]
+    names = ["a photo of a nurse", "a wizard in a hat", "a photo of a carpenter"]
+    assert places["prompt"].tolist() == names
+    assert places["id"].tolist() == [1, 2, 3]
+    assert places["group_in_file"].tolist() == ["known", "new", "known"]
+    assert not {"group", "pair", "split"} & set(places.columns)
     mapped = mapped.set_index("prompt").loc[places["prompt"].iloc[[0, 2]]]
     for column in ("bias_score", "projection"):  # batches of other sizes round otherwise
         np.testing.assert_allclose(places[column].iloc[[0, 2]], mapped[column], atol=1e-6)
     assert abs(places["bias_score"].iloc[0] - places["bias_score"].iloc[2]) > 1e-4
-
-
-def test_attributes_are_kept_beside_the_places(made):
-    places, _ = read_table(made[0].folder / PLACES, kind="places")
-    assert places["id"].tolist() == [1, 2, 3]
-    assert places["group_in_file"].tolist() == ["known", "new", "known"]
-    assert not {"group", "pair", "split"} & set(places.columns)
 
 
 def test_embed_says_how_many_there_are_and_does_nothing_twice(made):
@@ -71,24 +66,17 @@ def test_other_prompts_are_embedded_and_placed_anew_and_the_direction_stays(
     made, tmp_path, model_folder
 ):
     experiment, _, _ = made
-    direction = (experiment.folder / "latent/direction.safetensors").read_bytes()
+    folder = shutil.copytree(experiment.folder, tmp_path / "run")
+    direction = (folder / "latent/direction.safetensors").read_bytes()
     (tmp_path / "other.txt").write_text("a witch\n", encoding="utf-8")
     changed = Experiment.create(
-        experiment.folder, model=str(model_folder), prompts=read_prompts(tmp_path / "other.txt")
+        folder, model=str(model_folder), prompts=read_prompts(tmp_path / "other.txt")
     )
     assert "other settings or inputs" in changed.embed().why
     assert changed.fit().was_made
-    places, _ = read_table(experiment.folder / PLACES, kind="places")
+    places, _ = read_table(folder / PLACES, kind="places")
     assert places["prompt"].tolist() == ["a witch"]
-    assert (experiment.folder / "latent/direction.safetensors").read_bytes() == direction
-    (tmp_path / "mine.csv").write_text(USER_PROMPTS, encoding="utf-8")
-    again = Experiment.create(
-        experiment.folder,
-        model=str(model_folder),
-        prompts=read_prompts(tmp_path / "mine.csv", column="caption"),
-    )
-    assert again.embed().was_made
-    assert again.fit().was_made
+    assert (folder / "latent/direction.safetensors").read_bytes() == direction
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.safetensors", "a.parquet", "a.jsonl"])
