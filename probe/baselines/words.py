@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from probe.baselines.method import BASELINES, Material, Method
+from probe.baselines.method import BASELINES, Method
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
 from probe.text.lexicon import Lexicon
@@ -102,13 +102,7 @@ class PromptIntervention(Intervention):
         ]
 
 
-@BASELINES.register("explicit-mixing")
-def explicit_mixing(material: Material) -> Method:
-    """Use the lexicon's words; nothing is learned."""
-    return Method(ExplicitMixing(Lookup(material.lexicon)))
-
-
-@BASELINES.register("prompt-intervention")
-def prompt_intervention(material: Material) -> Method:
-    """Use the lexicon's words; nothing is learned."""
-    return Method(PromptIntervention(Lookup(material.lexicon)))
+BASELINES.add("explicit-mixing", lambda material: Method(ExplicitMixing(Lookup(material.lexicon))))
+BASELINES.add(
+    "prompt-intervention", lambda material: Method(PromptIntervention(Lookup(material.lexicon)))
+)

@@ -147,9 +147,7 @@ def _groups(file: TomlTable) -> dict[str, tuple[str, ...]]:
         raise file.wrong("groups", f"has {len(table.data)} groups", "at least two")
     for group in table.data:
         if not group.strip() or group in (*_RESERVED, *_KEYS):
-            needed = (
-                f"another name than {either(_RESERVED)}; keys such as pairs stand above [groups]"
-            )
+            needed = f"another name than {either(_RESERVED)}; keys stand above [groups]"
             raise table.wrong(group, "is the name of a group", needed)
     groups = {group: table.strings(group) for group in table.data}
     file.distinct("groups", [word for words in groups.values() for word in words])
@@ -163,23 +161,18 @@ def _pairs(file: TomlTable, groups: Mapping[str, tuple[str, ...]]) -> tuple[tupl
     if len(pairs) == 1:
         raise file.wrong("pairs", "has one pair only", "at least two, or none: one has no spread")
     group_of, order = _group_of(groups), list(groups)
-    joined: list[list[str]] = []
     for index, pair in enumerate(pairs):
         key = f"pairs[{index}]"
         if not isinstance(pair, list) or len(pair) != 2:
             raise file.wrong(key, shown(pair), "a list of two words")
-        for word in map(str, pair):
-            if word not in group_of:
-                known = f"has {word!r}, which is in no group{nearest(word, group_of)}"
-                raise file.wrong(key, known, "words of the groups")
-        joined.append([group_of[word] for word in pair])
-        first, second = joined[-1]
-        if joined[-1] != joined[0] or order.index(first) >= order.index(second):
-            raise file.wrong(
-                key,
-                f"joins {first!r} and {second!r}",
-                "pairs of the same two groups, in the order of [groups]",
-            )
+        if unknown := [word for word in map(str, pair) if word not in group_of]:
+            found = f"has {unknown[0]!r}, which is in no group{nearest(unknown[0], group_of)}"
+            raise file.wrong(key, found, "words of the groups")
+        first, second = (group_of[word] for word in pair)
+        is_like_first = [first, second] == [group_of[word] for word in pairs[0]]
+        if not is_like_first or order.index(first) >= order.index(second):
+            needed = "pairs of the same two groups, in the order of [groups]"
+            raise file.wrong(key, f"joins {first!r} and {second!r}", needed)
     file.distinct("pairs", [word for pair in pairs for word in pair])
     return tuple((first, second) for first, second in pairs)
 

@@ -6,14 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.baselines import fair_pca
-from probe.baselines.fair_pca import FairImagen, FairPCA
 from probe.baselines.method import Trial
 from probe.baselines.states import (
     STRENGTHS,
+    FairImagen,
+    FairPCA,
     Steering,
     debias_vl,
     explicit_states,
+    fair_pca,
     leace,
     leace_lookup,
     steering,
@@ -95,7 +96,7 @@ def test_fair_imagen_puts_the_mean_of_the_drawn_group_back(material):
 
 
 def test_fair_imagen_draws_both_groups(material):
-    method = fair_pca.build(material).intervention
+    method = fair_pca(material).intervention
     routes = {of.route for of in method.conditions([NEUTRAL] * 20, range(20))}
     assert routes == {"female", "male"}
 

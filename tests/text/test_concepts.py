@@ -160,7 +160,7 @@ def test_gender_points_to_male_as_every_direction_does():
         ('"youthful"]\n', '"Old"]\n', "groups has 'old' twice", "each name once"),
         ('    "aged"', '    "old"', "groups.old has 'old' twice", "each name once"),
         ("young = [", "neutral = [", "groups.neutral", "another name"),
-        ("young = [", "pairs = [", "groups.pairs", "keys such as pairs stand above [groups]"),
+        ("young = [", "pairs = [", "groups.pairs", "keys stand above [groups]"),
         ("a {target}", "a person", "templates[2] is 'a person' with the slots []", "{word}, {tar"),
         ("a {target}", "{word}, a {word}", "the slots ['word', 'word']", "one of each"),
         ("old = 0.25", "old = 1.25", "targets.auditor.old is 1.25", "a number from 0 to 1"),

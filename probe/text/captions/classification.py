@@ -165,14 +165,13 @@ def audit_captions(
     DataError
         If the file cannot be read, a row is damaged, or there is no caption.
     """
+    written = Counter(n=0, n_without_swap=0, n_without_neutral=0)
     audit = CaptionAudit(
         open_captions(path, column=column),
         counts=Counter(dict.fromkeys(CATEGORIES, 0)),
         words={category: Counter() for category in CATEGORIES},
         passed_over={reason: Counter() for reason in REASONS},
-        counterfactuals=Counter(n=0, n_without_swap=0, n_without_neutral=0)
-        if counterfactuals is not None
-        else None,
+        counterfactuals=None if counterfactuals is None else written,
     )
     with (
         _table(out, "caption", "category", "words", "passed_over") as write,

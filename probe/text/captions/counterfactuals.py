@@ -6,9 +6,10 @@ from probe.text.captions.mentions import Mention
 from probe.text.captions.rewriting import (
     Draft,
     describes,
+    ends_noun_phrase,
     in_case_of,
     is_adverb,
-    is_owner,
+    is_participle,
     plural_verb,
 )
 from probe.text.captions.vocabulary import FUNCTION_WORDS, GRAMMAR
@@ -143,8 +144,10 @@ def _owns(draft: Draft, place: int) -> bool:
     a child", "gives her dog a bath".
     """
     following = draft.next(place)
-    if not is_owner(following, draft.next(place + 1) if following else ""):
+    if ends_noun_phrase(following):
         return False
+    if is_participle(following) and draft.next(place + 1) in {"", *FUNCTION_WORDS}:
+        return False  # "watch her eating at home", but "her sleeping baby"
     if draft.at(place - 1) not in GRAMMAR["giving"]:
         return True
     before = [mention for mention in draft.gendered if mention.place < place]

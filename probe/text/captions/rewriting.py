@@ -103,15 +103,6 @@ def ends_noun_phrase(following: str) -> bool:
     return not following or following in FUNCTION_WORDS or is_adverb(following)
 
 
-def is_owner(following: str, after_that: str) -> bool:
-    """Whether "her" before two words is possessive ("her dog") and not an object ("beside her")."""
-    if ends_noun_phrase(following):
-        return False
-    if is_participle(following):
-        return bool(after_that) and after_that not in FUNCTION_WORDS  # "her sleeping baby"
-    return True
-
-
 def describes(following: str) -> bool:
     """Whether "male" before a word is an adjective ("a male cook") and not a noun."""
     is_verb = is_participle(following) or following in GRAMMAR["auxiliaries"]
