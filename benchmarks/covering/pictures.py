@@ -30,7 +30,7 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
                     drifts.append(frechet_drift(a, b, range(n)))
                 hits = sum(found.low <= true <= found.high for found in kernels)
                 yield row("KID", n, name, hits / n_trials)
-                yield row("Fréchet drift, at as many pictures", n, name, held(drifts))
+                yield row("Fréchet drift, at as many images", n, name, held(drifts))
     for size in (5, 20):
         yield from copies(n_trials, size)
 
@@ -49,8 +49,8 @@ def copies(n_trials: int, size: int) -> Iterator[dict[str, Any]]:
             kernels.append(kid(base, after, seed=trial, **of))
             drifts.append(frechet_drift(base, after, subjects))
         name = f"{size} near copies a subject, shift 0.5, paired"
-        yield row("KID, at as many pictures", n, name, held(kernels))
-        yield row("Fréchet drift, at as many pictures", n, name, held(drifts))
+        yield row("KID, at as many images", n, name, held(kernels))
+        yield row("Fréchet drift, at as many images", n, name, held(drifts))
 
 
 def _sets(

@@ -29,7 +29,7 @@ class LevelsConfig(Settings):
 
     n_level_images: int = setting(
         4,
-        "Pictures of each occupation and level of specificity; half of each gender where asked.",
+        "Images of each occupation and level of specificity; half of each gender where asked.",
         minimum=2,
     )
     level_words: str = setting(
@@ -43,7 +43,7 @@ class LevelsConfig(Settings):
         if self.n_level_images % 2:
             raise OptionError(
                 f"n_level_images is {self.n_level_images}; needed an even number, as half of the "
-                "pictures of a level ask for each gender"
+                "images of a level ask for each gender"
             )
 
 
@@ -53,7 +53,7 @@ class Levels(Study):
 
     name = "levels"
     about = (
-        "pictures under prompts that specify the gender more and more: what the correction gains "
+        "images under prompts that specify the gender more and more: what the correction gains "
         "where none is given, and disturbs where one is"
     )
     requires = ("evaluate",)
