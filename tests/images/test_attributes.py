@@ -98,13 +98,6 @@ def test_files_images_and_arrays_get_the_same_labels(tmp_path, classifier, pictu
         assert classifier.label(given).equals(expected)
 
 
-def test_the_size_of_a_batch_does_not_matter(classifier, pictures):
-    whole, parts = classifier.label(pictures), classifier.label(pictures, batch_size=4)
-    assert whole["age"].equals(parts["age"])
-    # batched products sum in another order
-    np.testing.assert_allclose(whole["age_confidence"], parts["age_confidence"], rtol=1e-5)
-
-
 def test_labels_without_a_colon_are_one_attribute(tmp_path):
     classifier = AttributeClassifier.load(save_classifier(tmp_path, ["Male", "Female"]))
     assert classifier.attributes == {"label": ["Male", "Female"]}

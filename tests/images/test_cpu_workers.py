@@ -84,16 +84,6 @@ def test_a_compiled_denoiser_is_not_copied(pipeline_folder):
     assert streams.pipeline is pipeline
 
 
-def test_each_piece_runs_on_one_other_thread_in_turn_and_gives_what_it_returns():
-    def piece(number):
-        return lambda: (number, threading.get_ident())
-
-    results = list(run_in_threads(piece(number) for number in range(5)))
-    assert [number for number, _ in results] == list(range(5))
-    assert len({thread for _, thread in results}) == 1
-    assert threading.get_ident() not in {thread for _, thread in results}
-
-
 def test_the_next_piece_is_prepared_while_one_runs():
     is_prepared = threading.Event()
 

@@ -242,25 +242,6 @@ def test_a_correction_that_does_nothing_computes_nothing(pipeline, plan, base, t
     assert contents(tmp_path) == contents(base)
 
 
-class StopError(Exception):
-    pass
-
-
-@pytest.mark.parametrize("after", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
-def test_an_interrupted_generation_ends_with_the_same_bytes(pipeline, plan, base, tmp_path, after):
-    def stop(done, total):
-        if done >= 4 * after:
-            raise StopError
-
-    with pytest.raises(StopError):
-        make(pipeline, plan, tmp_path, progress=stop)
-    assert not (tmp_path / "metadata.jsonl").exists()
-    victim = next(tmp_path.rglob("*.png"))  # a batch of which a part is missing is made whole
-    victim.unlink()
-    make(pipeline, plan, tmp_path)
-    assert contents(tmp_path) == contents(base)
-
-
 def test_other_settings_make_other_pictures_in_place(pipeline, plan, base, tmp_path):
     make(pipeline, plan, tmp_path, n_steps=1)
     keys = read_metadata(tmp_path)["key"]
