@@ -67,7 +67,6 @@ def measure_pictures(
     *,
     n_images: int = 200,
     seed: int = 7,
-    guidance_scale: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Generate images and measure bias, prompt adherence and recognition; see `summarize`."""
@@ -77,7 +76,7 @@ def measure_pictures(
         load_pipeline(model),
         plan,
         folder,
-        guidance_scale=guidance_scale or defaults.guidance_scale,
+        guidance_scale=defaults.guidance_scale,
         n_steps=defaults.n_steps,
         revision=model_revision(model),
         progress=progress,
@@ -86,10 +85,8 @@ def measure_pictures(
     for name in ("classifier", "second_classifier"):
         seen = AttributeClassifier.load(model / name).label(paths)
         table[f"gender_{name}"], table[f"subject_{name}"] = seen["gender"], seen["subject"]
-    return summarize(table, lexicon) | {
-        "n_images": n_images,
-        "guidance_scale": guidance_scale or defaults.guidance_scale,
-    }
+    made_with = {"n_images": n_images, "guidance_scale": defaults.guidance_scale}
+    return summarize(table, lexicon) | made_with
 
 
 def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:

@@ -171,12 +171,13 @@ def attribute_loss(
 
 
 def _targets(scenes: list[Scene], labels: list[str]) -> dict[str, torch.Tensor]:
+    """Number each scene's value within its attribute; -100 where it has none."""
     targets = {}
     for attribute in ("gender", "age", "skin", "subject"):
-        values = [lab.split(":")[1] for lab in labels if lab.startswith(f"{attribute}:")]
-        index = {value: position for position, value in enumerate(values)}
+        values = [label for label in labels if label.startswith(f"{attribute}:")]
+        own = [f"{attribute}:{getattr(scene, attribute)}" for scene in scenes]
         targets[attribute] = torch.tensor(
-            [index.get(getattr(scene, attribute), -100) for scene in scenes]
+            [values.index(label) if label in values else -100 for label in own]
         )
     return targets
 

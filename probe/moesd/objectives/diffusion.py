@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -15,19 +15,6 @@ from probe.moesd.unet_experts import RoutedUNet
 
 HIGH_NOISE = 0.4
 """Only time steps above this share of the schedule are trained on: gender is decided early."""
-
-
-class _Batch(NamedTuple):
-    """One batch of sets; the images of a set share prompt, time and noise."""
-
-    prompts: torch.Tensor
-    """Shape (n_sets,): row of the prompt."""
-    rows: torch.Tensor
-    """Shape (n_sets, n_values): rows of the images."""
-    times: torch.Tensor
-    """Shape (n_sets, 1)."""
-    noise: torch.Tensor
-    """Shape (n_sets, 1, channels, height, width)."""
 
 
 class DiffusionObjective:
@@ -125,7 +112,8 @@ class DiffusionObjective:
         """Draw a batch that another process computes."""
         self._draw()
 
-    def _draw(self) -> _Batch:
+    def _draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Draw sets: their prompts, image rows, times (n_sets, 1) and noise (n_sets, 1, ...)."""
         n_timesteps, rng = self._scheduler.config.num_train_timesteps, self.rng
         prompts = torch.randint(len(self._subjects), (self._n_sets,), generator=rng)
         rows = torch.stack(
@@ -137,7 +125,7 @@ class DiffusionObjective:
         least = int(HIGH_NOISE * n_timesteps)
         times = torch.randint(least, n_timesteps, (self._n_sets, 1), generator=rng)
         noise = torch.randn(self._n_sets, 1, *self._latents.shape[1:], generator=rng)
-        return _Batch(prompts, rows, times, noise)
+        return prompts, rows, times, noise
 
     def _set_routes(self, routes: list[str]) -> None:
         if self._routed is not None:

@@ -187,19 +187,13 @@ def test_an_encoder_that_is_read_before_its_last_layer_may_be_offloaded(benches)
 @pytest.mark.parametrize(
     "name",
     [
-        "DDPMScheduler",
-        "DPMSolverMultistepScheduler",
-        "EulerAncestralDiscreteScheduler",
-        "EulerDiscreteScheduler",
-        "HeunDiscreteScheduler",
-        "LMSDiscreteScheduler",
-        "PNDMScheduler",
-        "UniPCMultistepScheduler",
+        "DDPM", "DPMSolverMultistep", "EulerAncestralDiscrete", "EulerDiscrete", "HeunDiscrete",
+        "LMSDiscrete", "PNDM", "UniPCMultistep",
     ],
-)
-def test_any_scheduler_will_do(bench, name):
+)  # fmt: skip
+def test_a_correction_works_with_any_scheduler(bench, name):
     before = bench.pipeline.scheduler
-    bench.pipeline.scheduler = getattr(diffusers, name).from_config(before.config)
+    bench.pipeline.scheduler = getattr(diffusers, f"{name}Scheduler").from_config(before.config)
     try:
         plain = bench.draw(num_inference_steps=4)
         with bench.moesd.attach(bench.pipeline):
