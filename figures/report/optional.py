@@ -12,9 +12,9 @@ from probe.errors import ProbeError
 from probe.run.compare.measurement import ranked
 from probe.run.compare.stage import CompareMethods
 from probe.run.config import Config
-from probe.run.evaluation.drift import MIN_SUBJECTS
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.measurement import SIDES
+from probe.run.evaluation.side_effects import MIN_SUBJECTS
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
 

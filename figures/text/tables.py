@@ -9,8 +9,8 @@ from figures.text.sentences import classifier_error, equivalence, missing_faces
 from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
 from probe.run.compare.measurement import ranked
 from probe.run.compare.methods import ORACLE
-from probe.run.evaluation.drift import MIN_SUBJECTS
 from probe.run.evaluation.measurement import SIDES
+from probe.run.evaluation.side_effects import MIN_SUBJECTS
 from probe.run.registry import Result
 from probe.stats.notation import interval, number, over, p_value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -164,6 +164,12 @@ def stale_files(run: Run, made_from: str, *names: str) -> str | None:
         if read_provenance(path).made_from != made_from:
             return f"{name} was made with other settings or inputs"
     return None
+
+
+def missing_file(run: Run, names: Iterable[str]) -> str | None:
+    """Say which file of a run is missing; None if there is none."""
+    absent = (name for name in names if not (run.folder / name).is_file())
+    return next((f"{name} is missing" for name in absent), None)
 
 
 def check_run(run: Run) -> None:

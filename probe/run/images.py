@@ -18,8 +18,6 @@ from probe.run.routing import intervention as chosen_intervention
 if TYPE_CHECKING:
     import torch
 
-_PIECE = 500  # images that are classified between two reports of progress
-
 
 def make_images(
     run: Run,
@@ -82,14 +80,9 @@ def make_both_sides(run: Run, plan: GenerationPlan, folder: str, *, label: str) 
         )
         sides.append(table.assign(side=side))
     images = pd.concat(sides, ignore_index=True)
-    distinct, pieces = images.drop_duplicates("key"), []
-    progress = run.progress_on(f"looking at images of {label}")
-    for start in range(0, len(distinct), _PIECE):
-        rows = distinct.iloc[start : start + _PIECE]
-        names = zip(rows["side"], rows["file_name"], strict=True)
-        files = [run.folder / folder / side / name for side, name in names]
-        seen = classifier.label(files).rename(columns=evaluators.column)
-        pieces.append(seen.assign(key=rows["key"].to_numpy()))
-        if progress is not None:
-            progress(start + len(rows), len(distinct))
-    return images.merge(pd.concat(pieces), on="key", how="left")
+    distinct = images.drop_duplicates("key")
+    names = zip(distinct["side"], distinct["file_name"], strict=True)
+    files = [run.folder / folder / side / name for side, name in names]
+    seen = classifier.label(files, progress=run.progress_on(f"looking at images of {label}"))
+    seen = seen.rename(columns=evaluators.column).assign(key=distinct["key"].to_numpy())
+    return images.merge(seen, on="key", how="left")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,6 @@ from probe.run.images import make_images
 from probe.run.routing import intervention
 from probe.stats.mean import mean_interval
 from probe.stats.sequential import FAIR, OPEN, UNFAIR, Band, SequentialAudit
-
-if TYPE_CHECKING:
-    import torch
 
 SIDES = {"base": "base", "corrected": "moesd"}
 """Side as results name it -> its folder."""
@@ -99,19 +96,20 @@ def audit_until_settled(
             "prompt; a sequential audit needs independent images: generate a fixed number "
             "(`generate RUN --n-images N`, then `evaluate RUN`), or audit --side base"
         )
-    value, look = run.config.evaluate.female, _Look(run, SIDES[side])
+    value, attribute = run.config.evaluate.female, run.config.evaluate.attribute
+    look = _look_at(run, SIDES[side])
     table = GenerationPlan.build(run.lexicon, n_images=n_max, seed=run.config.generate.seed).table
     neutral = table[table["kind"] == "neutral"].groupby("subject", sort=False)
     images = {str(name): rows for name, rows in neutral}
     n_made, found = dict.fromkeys(images, 0), dict.fromkeys(images, SequentialAudit.start())
-    confidence, attribute = 1 - ERROR / len(images), run.config.evaluate.attribute
+    confidence = 1 - ERROR / len(images)
     progress, n_all = run.progress_on(f"auditing the {side} model"), n_max * len(images)
     for start in range(0, n_max, n_batch):
         still = [name for name, audit in found.items() if audit.verdict == OPEN]
         if not still:
             break
         rows = pd.concat([images[name].iloc[start : start + n_batch] for name in still])
-        labels = look.at(rows, f"{start:05d}-{n_batch}")
+        labels = look(rows, f"{start:05d}-{n_batch}")
         for name, of_subject in labels.groupby("subject"):
             n_hits = int((of_subject[attribute] == value).sum())
             n_seen = int(is_seen(of_subject, attribute).sum())
@@ -122,34 +120,31 @@ def audit_until_settled(
     return StoppedAudit(side, value, band, n_max, found, n_made, confidence)
 
 
-class _Look:
-    """Makes and labels the images of a round."""
+def _look_at(run: Run, side: str) -> Callable[[pd.DataFrame, str], pd.DataFrame]:
+    """Return a function that makes the images of a round, unless a folder has them, and labels."""
+    classifier, pipeline = evaluators.load_classifier(run), run.load_pipeline()
+    method, known = None, dict[str, Any]()
+    if side != "base":
+        from probe.moesd.model import MoESD
 
-    def __init__(self, run: Run, side: str) -> None:
-        self._run, self._side = run, side
-        self._classifier, self._pipeline = evaluators.load_classifier(run), run.load_pipeline()
-        self._known: dict[str, torch.Tensor] = {}
-        self._intervention = None
-        if side != "base":
-            from probe.moesd.model import MoESD
+        moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+        method = intervention(run, moesd, pipeline)
 
-            moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
-            self._intervention = intervention(run, moesd, self._pipeline)
-
-    def at(self, rows: pd.DataFrame, name: str) -> pd.DataFrame:
-        """Make the images of a round, where no other folder has them, and label them."""
-        run, folder = self._run, self._run.folder / "audit" / self._side / name
-        others = [run.folder / "images" / self._side, *sorted(folder.parent.glob("*-*"))]
+    def look(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+        folder = run.folder / "audit" / side / name
+        others = [run.folder / "images" / side, *sorted(folder.parent.glob("*-*"))]
         table = make_images(
             run,
-            self._pipeline,
+            pipeline,
             GenerationPlan(rows.reset_index(drop=True)),
             folder,
-            intervention=self._intervention,
+            intervention=method,
             reuse=[of for of in others if of != folder and (of / METADATA).is_file()] or None,
-            known=self._known,
+            known=known,
             label="images of this round",
         )
-        seen = self._classifier.label([folder / file for file in table["file_name"]])
+        seen = classifier.label([folder / file for file in table["file_name"]])
         attribute = run.config.evaluate.attribute
         return table.assign(**{attribute: seen[attribute].to_numpy()})
+
+    return look

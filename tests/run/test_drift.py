@@ -13,7 +13,7 @@ from figures.text.tables import evaluation_table
 from probe.images.quality.features import FeatureExtractor
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
-from probe.run.evaluation.drift import MIN_SUBJECTS, measure_drift
+from probe.run.evaluation.side_effects import MIN_SUBJECTS, measure_drift
 from probe.run.files import LABELS
 from probe.run.folder import Run
 

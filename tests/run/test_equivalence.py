@@ -11,8 +11,8 @@ from scipy.stats import ttest_1samp, ttest_ind
 
 from figures.text.sentences import equivalence
 from probe.errors import DegenerateDataError
-from probe.run.evaluation.equivalence import CAPTIONS, comparable_quality
 from probe.run.evaluation.measurement import Measurement
+from probe.run.evaluation.side_effects import CAPTIONS, comparable_quality
 from probe.stats.equivalence import equivalence_p
 from probe.stats.mean import mean_interval, mean_test
 from probe.stats.resampling import Resampling

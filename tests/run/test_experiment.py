@@ -412,9 +412,9 @@ def test_the_figures_follow_from_the_labels(finished_run):
 
 def test_pieces_of_an_evaluation_are_kept_until_it_is_whole(run, finished_run, monkeypatch):
     from probe.images.attributes import AttributeClassifier
-    from probe.run.evaluation import labels as labelling
+    from probe.run.evaluation import evaluators
 
-    monkeypatch.setattr(labelling, "_PIECE", 30)
+    monkeypatch.setattr(evaluators, "_PIECE", 30)
     label, looked_at = AttributeClassifier.label, []
 
     def watched(self, images, **options):

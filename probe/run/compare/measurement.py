@@ -17,8 +17,8 @@ from probe.errors import DegenerateDataError
 from probe.images.quality.kid import kid
 from probe.run.compare.methods import BASE, ORACLE
 from probe.run.compare.pictures import Seen
-from probe.run.evaluation.equivalence import like_for_like, over_captions
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
+from probe.run.evaluation.side_effects import like_for_like, over_captions
 from probe.stats.equivalence import noninferiority_p
 from probe.stats.mean import mean_test
 from probe.stats.resampling import Resampling
@@ -153,7 +153,7 @@ def keeps(change: np.ndarray, *, margin: float = MARGIN, resampling: Resampling)
     """Test whether a share is kept: its mean change over occupations is certainly above -margin.
 
     A share changes by at most 1, which decides where nothing differs: see `noninferiority_p`, whose
-    ``bounds`` are those of the tests of `probe.run.evaluation.equivalence`. Of fewer than two
+    ``bounds`` are those of the tests of `probe.run.evaluation.side_effects`. Of fewer than two
     occupations nothing is known: ``is_kept`` alone, False.
     """
     if len(change) < 2:

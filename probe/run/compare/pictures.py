@@ -27,7 +27,6 @@ from probe.io.artifacts import (
 from probe.run.compare.material import REFERENCE, TRIAL, Bench, reference_plan
 from probe.run.compare.methods import BASE, all_methods
 from probe.run.evaluation import evaluators
-from probe.run.evaluation.labels import subjects_by_clip
 from probe.run.folder import stale_files
 from probe.run.images import make_images
 
@@ -153,7 +152,9 @@ def _look(bench: Bench, name: str, table: pd.DataFrame) -> tuple[pd.DataFrame, F
         files = [bench.folder(name) / of for of in new["file_name"]]
         seen = bench.classifier.label(files).rename(columns=evaluators.column)
         if evaluators.SUBJECT not in bench.classifier.attributes:
-            seen[evaluators.SUBJECT_SEEN] = subjects_by_clip(bench.run, files, bench.clip)
+            seen[evaluators.SUBJECT_SEEN] = evaluators.subjects_by_clip(
+                bench.run, files, bench.clip
+            )
         seen["clip_score"] = bench.clip.score(files, new["prompt"].tolist())
         parts.append(seen.set_index(new.index))
         embedded = bench.clip.embed(files)

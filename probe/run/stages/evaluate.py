@@ -93,9 +93,9 @@ class Evaluate(Stage):
 
     def stale(self, run: Run) -> str | None:
         """Compare the hash of the labels, and of what is measured on them."""
-        from probe.run.evaluation.labels import labels_made_from
+        from probe.run.evaluation import evaluators
 
-        return stale_files(run, labels_made_from(run), LABELS) or stale_files(
+        return stale_files(run, evaluators.labels_made_from(run), LABELS) or stale_files(
             run, self.made_from(run), FAIRNESS, SHARES, QUALITY
         )
 
@@ -103,17 +103,15 @@ class Evaluate(Stage):
         """Write the labels, if they are not up to date, and what follows from them."""
         from probe.io.artifacts import write_json, write_table
         from probe.run.evaluation import evaluators
-        from probe.run.evaluation.drift import measure_drift
-        from probe.run.evaluation.equivalence import comparable_quality
-        from probe.run.evaluation.labels import label_images
         from probe.run.evaluation.measurement import SIDES, Measurement
         from probe.run.evaluation.misclassification import classifier_error, load_calibration
+        from probe.run.evaluation.side_effects import comparable_quality, measure_drift
 
         config, made_from = run.config.evaluate, self.made_from(run)
         # All are opened before any is used, so that a wrong one is reported before the long work.
         classifier, extractor = evaluators.load_classifier(run), evaluators.load_features(run)
         known = load_calibration(run, classifier.attributes)
-        labels = label_images(run, classifier)
+        labels = evaluators.label_images(run, classifier)
         measured = Measurement(
             labels=labels,
             attributes={
@@ -151,7 +149,6 @@ class Evaluate(Stage):
     def made_from(self, run: Run) -> str:
         """Hash the settings and what the labels are made from."""
         from probe.run.evaluation import evaluators
-        from probe.run.evaluation.labels import labels_made_from
         from probe.run.evaluation.misclassification import calibration_line
 
         config, read = run.config.evaluate, []
@@ -165,6 +162,6 @@ class Evaluate(Stage):
             "evaluate: every interval over subjects",
             INTERVALS,
             settings_line(config, without=("features", "calibration", "faces", "face_margin")),
-            labels_made_from(run),
+            evaluators.labels_made_from(run),
             *read,
         )

@@ -9,7 +9,7 @@ from probe.errors import OptionError
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import MOESD, SIDES, correction_files
-from probe.run.folder import Run, lexicon_line, stale_files
+from probe.run.folder import Run, lexicon_line, missing_file, stale_files
 from probe.run.registry import Record, Stage, register
 from probe.run.routing import ROUTERS, intervention, names_table, target_line, target_of
 
@@ -96,12 +96,12 @@ class Generate(Stage):
         if why := stale_files(run, made_from, *(_mark(side) for side in SIDES)):
             return why
         for side in SIDES:
-            folder = run.folder / "images" / side
-            if not (folder / METADATA).is_file():
-                return f"images/{side}/{METADATA} does not exist yet"
-            for name in read_metadata(folder)["file_name"]:
-                if not (folder / name).is_file():
-                    return f"images/{side}/{name} is missing"
+            folder = f"images/{side}"
+            if why := missing_file(run, [f"{folder}/{METADATA}"]):
+                return why
+            names = read_metadata(run.folder / folder)["file_name"]
+            if why := missing_file(run, (f"{folder}/{name}" for name in names)):
+                return why
         return None
 
     def make(self, run: Run) -> None:

@@ -63,9 +63,8 @@ class Train(Stage):
     def stale(self, run: Run) -> str | None:
         """Look at every file, and whether the map shows the corrected prompts."""
         made_from = self.made_from(run)
-        if why := stale_files(run, made_from, *correction_files(run.config), GATE):
-            return why
-        return stale_map(run, completed=made_from)
+        why = stale_files(run, made_from, *correction_files(run.config), GATE)
+        return why or stale_map(run, completed=made_from)
 
     def make(self, run: Run) -> None:
         """Write the correction unless it is up to date, its gate's table and the completed map."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from probe.io.artifacts import atomic, hash_parts, read_json, write_json
 from probe.run.files import COMPARISON, EVALUATION, FIT, GATE, MAP, SUBJECTS, correction_files
-from probe.run.folder import Run, stale_files
+from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import STUDIES, Record, Stage
 
 MARK = "figures/provenance.json"
@@ -52,12 +52,8 @@ class Visualize(Stage):
 
     def stale(self, run: Run) -> str | None:
         """Look at the mark, and whether each figure is there."""
-        if why := stale_files(run, self.made_from(run), MARK):
-            return why
-        for name in self.result(run).files:
-            if not (run.folder / name).is_file():
-                return f"{name} is missing"
-        return None
+        why = stale_files(run, self.made_from(run), MARK)
+        return why or missing_file(run, self.result(run).files)
 
     def make(self, run: Run) -> None:
         """Draw, then mark."""
@@ -104,9 +100,8 @@ class Report(Stage):
         path = run.folder / PAGE
         if not path.is_file():
             return f"{PAGE} does not exist yet"
-        if path.read_text(encoding="utf-8") != self._render(run.folder):
-            return f"{PAGE} was made from other results"
-        return None
+        is_same = path.read_text(encoding="utf-8") == self._render(run.folder)
+        return None if is_same else f"{PAGE} was made from other results"
 
     def make(self, run: Run) -> None:
         """Write the page."""
