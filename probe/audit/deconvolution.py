@@ -64,17 +64,6 @@ def deconvolved_figures(counts: Counts, *, target: Double | None = None) -> dict
     half of them fair and half at 0.02 or 0.98 (truth 0.240, observed 0.301), about half of the
     bias is taken out.
 
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, K)
-    target : ndarray of shape (K,) or (n_subjects, K), optional
-        As for `probe.audit.fairness.fairness_figures`.
-
-    Returns
-    -------
-    dict of str to float
-        Keys are `probe.audit.measures.MEASURES`.
-
     References
     ----------
     Kiefer and Wolfowitz, *Consistency of the maximum likelihood estimator in the presence of

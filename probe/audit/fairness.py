@@ -154,22 +154,11 @@ def paired_difference(
 
 
 def departure_p(counts: Counts, *, target: Double | None = None) -> Double:
-    """Test for each subject whether its shares depart from the fair ones.
+    """Test for each subject whether its shares depart from the fair ones, shape (n_subjects,).
 
     The exact binomial test of each value's share, each tail at half of the level, so that it agrees
     with the share's exact interval; of more than two values the smallest p-value times their
-    number (Bonferroni).
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, K)
-    target : ndarray, optional
-        As for `fairness_figures`.
-
-    Returns
-    -------
-    ndarray of shape (n_subjects,)
-        Adjust the p-values for the number of subjects, as with `probe.stats.multiplicity.holm`.
+    number (Bonferroni). The p-values are not adjusted for the number of subjects.
     """
     from scipy.stats import binom
 

@@ -42,19 +42,9 @@ def bound_figures(counts: Counts, n_missing: Counts, *, target: Double | None = 
     value, for each subject the one that makes it least fair. No assumption is made on why they
     have no label.
 
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, K)
-    n_missing : ndarray of int, shape (n_subjects,)
-        Images of each subject without a label.
-    target : ndarray of shape (K,) or (n_subjects, K), optional
-        Fair shares; 1/K each by default.
-
-    Returns
-    -------
-    dict
-        Every measure with ``low`` and ``high``, the figure itself if no label is missing, and
-        ``most``, the largest value that the measure can have.
+    The counts have the shape (n_subjects, K), and ``n_missing`` images of each subject no label.
+    Every measure has ``low`` and ``high``, the figure itself if no label is missing, and ``most``,
+    the largest value that it can have.
 
     References
     ----------

@@ -133,21 +133,6 @@ def test_the_same_seed_gives_the_same_bytes(labels):
     assert "18 images show no value" in text
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("RUN", "--counts", "FILE"),
-        ("--labels", "FILE", "--counts", "FILE"),
-        ("RUN", "--target", "parity"),
-    ],
-)
-def test_exactly_one_source_is_needed(arguments, labels):
-    result = call(*(labels if word == "FILE" else word for word in arguments))
-    assert result.exit_code == 2
-    assert result.stdout == ""
-
-
 def test_the_table_of_shares_runs_nothing_in_a_spreadsheet(tmp_path):
     path, table = tmp_path / "labels.csv", tmp_path / "shares.csv"
     path.write_text('subject,gender\n"=HYPERLINK(""x"",""y"")",@man\n"a ""b"", c",woman\n')
@@ -238,10 +223,4 @@ def test_numbers_of_pictures_and_subjects_are_planned_without_a_source(labels):
     needed = [row["n_subjects"] for row in found["subjects"]]
     assert needed == sorted(needed, reverse=True)
     assert "images of one subject" in call("--power", "--difference", 0.1).stdout
-    for wrong in (
-        ["--power"],
-        ["--difference", 0.1],
-        ["--power", "--difference", 0.1, "--labels", labels],
-    ):
-        assert call(*wrong).exit_code == 2
     assert call("--labels", labels, "--margin", 0.1).exit_code == 2

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from probe.audit import subject_intervals as replicates
 from probe.audit.fairness import (
     MEASURES,
     departure_p,
@@ -106,16 +105,6 @@ def test_a_single_subject_has_the_interval_of_its_images():
     figure = fairness_figures(np.array([[160, 40]]), resampling=Resampling(20_000))["mad"]
     error = math.sqrt(0.8 * 0.2 / 200)  # far from fair, |p - 1/2| varies as p does
     assert (figure.high - figure.low) / 2 == pytest.approx(1.96 * error, rel=0.05)
-
-
-def test_drawing_in_chunks_changes_no_more_than_the_draws(monkeypatch):
-    counts = draw(np.random.default_rng(0))
-    whole = fairness_figures(counts, resampling=Resampling(1000))["mad"]
-    monkeypatch.setattr(replicates, "CHUNK_SIZE", 10_000)  # 8 chunks, the last one of them short
-    parts = fairness_figures(counts, resampling=Resampling(1000))["mad"]
-    assert parts != whole
-    # 1,000 draws place an end of the interval to about 4 % of its width
-    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.012)
 
 
 @given(k=st.integers(0, 30), share=st.sampled_from([0.5, 0.3]))

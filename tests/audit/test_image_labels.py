@@ -102,12 +102,6 @@ def test_pictures_that_cannot_be_opened_are_counted_by_name(tmp_path):
     assert "unreadable: 1 more" in told
 
 
-def test_a_file_that_is_named_and_missing_is_counted(tmp_path):
-    save(tmp_path / "a.png")
-    describe(tmp_path, [{"file_name": name, "subject": "nurse"} for name in ("a.png", "b.png")])
-    assert seen(tmp_path).missing["unreadable"].tolist() == [1]
-
-
 def test_if_no_picture_can_be_opened_that_is_said(tmp_path):
     (tmp_path / "nurse").mkdir()
     (tmp_path / "nurse" / "a.png").touch()

@@ -22,6 +22,7 @@ from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
 
 VALUES = ["woman", "man"]
+THREE = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.0, 0.1, 0.9]])
 
 
 @given(share=st.floats(0, 1), sensitivity=st.floats(0.6, 1), specificity=st.floats(0.6, 1))
@@ -34,25 +35,23 @@ def test_two_values_have_the_published_formula(share, sensitivity, specificity):
 
 
 def test_more_values_are_solved_as_well():
-    rates = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.0, 0.1, 0.9]])
     true = np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0]])
-    np.testing.assert_allclose(rogan_gladen(true @ rates, rates), true, atol=1e-12)
+    np.testing.assert_allclose(rogan_gladen(true @ THREE, THREE), true, atol=1e-12)
 
 
 @given(seen=st.lists(st.integers(0, 20), min_size=3, max_size=3).filter(any))
 def test_of_more_values_the_estimate_is_the_most_likely_share_of_a_fine_grid(seen):
     """Clipping and renormalising is not: of [0, 0, 1] seen it made [0.036, 0, 0.964]."""
-    rates = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.0, 0.1, 0.9]])
     q = np.array(seen) / sum(seen)
     steps = np.linspace(0, 1, 101)
     grid = np.array([(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1 + 1e-9])
 
     def likelihood(shares):
         with np.errstate(divide="ignore"):
-            logs = np.log(np.maximum(shares @ rates, 0))
+            logs = np.log(np.maximum(shares @ THREE, 0))
         return np.where(q > 0, q * np.where(q > 0, logs, 0.0), 0.0).sum(axis=-1)
 
-    found = rogan_gladen(q, rates)
+    found = rogan_gladen(q, THREE)
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1.0)
     assert likelihood(found) >= likelihood(np.maximum(grid, 0.0)).max() - 1e-5

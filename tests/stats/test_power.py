@@ -40,10 +40,10 @@ def test_subjects_have_the_power_of_the_t_test():
     assert 0.79 < power < 0.83
 
 
-def test_more_pictures_need_fewer_subjects_but_never_fewer_than_their_spread_asks():
-    needed = [subjects_needed(0.05, n_images=n, spread=0.1) for n in (10, 100, 1000, 10_000)]
+def test_more_images_need_fewer_subjects_but_never_fewer_than_their_spread_asks():
+    needed = [subjects_needed(0.05, n_images=n, spread=0.1) for n in (10, 100, 10_000, 10**9)]
     assert needed == sorted(needed, reverse=True)
-    assert needed[-1] >= subjects_needed(0.05, n_images=10**9, spread=0.1) > 30
+    assert needed[-1] > 30
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,8 @@ def test_verdicts_are_right_and_come_early(ends, share):
 @pytest.mark.parametrize("n_batch", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_an_audit_that_is_continued_covers_the_share_at_every_step(n_batch):
     """The intersection of all intervals so far is narrower, and covers as often as the sequence."""
+    unseen = SequentialAudit.start().continued(0, 0, Band(0.4, 0.6))
+    assert (unseen.verdict, unseen.n, unseen.low, unseen.high) == (OPEN, 0, 0.0, 1.0)
     share, n_wrong = 0.3, 0
     for hits in np.diff(paths(share, 160, n_paths=300), prepend=0, axis=1):
         audit = SequentialAudit.start()
@@ -110,11 +112,6 @@ def test_an_audit_that_is_continued_covers_the_share_at_every_step(n_batch):
         assert audit.high <= plain[1]
         n_wrong += not audit.low <= share <= audit.high
     assert n_wrong / 300 <= 0.05
-
-
-def test_an_audit_without_a_value_seen_stays_open():
-    audit = SequentialAudit.start().continued(0, 0, Band(0.4, 0.6))
-    assert (audit.verdict, audit.n, audit.low, audit.high) == (OPEN, 0, 0.0, 1.0)
 
 
 def test_forty_sequences_at_95_percent_are_wrong_somewhere_and_at_bonferronis_level_rarely():

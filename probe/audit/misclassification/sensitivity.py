@@ -26,24 +26,9 @@ def holds_up_to(
     stretches noise. Error that is the same both ways only hides unfairness; what breaks a
     conclusion is error one way.
 
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, 2)
-    figure : FairnessFigure
-        MAD of the counts, with its interval and floor.
-    target : ndarray, optional
-        As for `probe.audit.fairness.fairness_figures`.
-
-    Returns
-    -------
-    float or None
-        The largest x for which the conclusion stands at every pair, from 0 to 0.45 in steps of
-        0.005; None if the figure is not above chance to begin with.
-
-    Raises
-    ------
-    ShapeError
-        If the attribute has not two values: then there are too many ways to err.
+    ``figure`` is MAD of the counts, shape (n_subjects, 2), with its interval and floor. The largest
+    x for which the conclusion stands at every pair goes from 0 to 0.45 in steps of 0.005; it is
+    None if the figure is not above chance to begin with.
     """
     mad, kept = _mad_by_error(as_counts(counts), target)
     if figure.low <= figure.floor:

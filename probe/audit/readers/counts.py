@@ -34,29 +34,13 @@ _PAIR = re.compile(r"\s*([^:,]+?)\s*:\s*([^,]*?)\s*(?:,|$)")
 def read_counts(
     path: str | Path, *, attribute: str = "value", values: Sequence[str] | None = None
 ) -> CountTable:
-    """Read counts by subject and value.
+    """Read counts by subject and value from a table, or from Fair-Diffusion's ``.txt``.
 
     Three forms: *long*, columns ``subject``, ``value`` (or any other name) and ``count``; *wide*,
     ``subject`` and a column a value; and, as ``.txt``, that of Fair-Diffusion's results: a line
     with the subject, then one with ``man: 166, woman: 84, except: 0``. Values that mean that
-    nothing was seen ("except", "undetected", "ambiguous", ...) are kept apart.
-
-    Parameters
-    ----------
-    path : path
-        ``.csv``, ``.tsv``, ``.jsonl``, ``.parquet`` or ``.txt``.
-    attribute : str, default="value"
-        What the values are values of, where the file does not say.
-    values : sequence of str, optional
-        All values, also those that never occur; any other is refused.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or a count is negative, a fraction, no number or above
-        `MAX_COUNT`; the row is named.
-    ValueError
-        If the file is of another kind, or a value is named twice or by nothing.
+    nothing was seen ("except", "undetected", "ambiguous", ...) are kept apart. Where ``values``
+    are named, these are all of them, in this order; any other is refused.
     """
     path = Path(path)
     check_values(values)

@@ -38,8 +38,8 @@ def read_labels(
     to show, ``seed``, if there is one, the noise that it started from; of the others each is an
     attribute, but for those that describe the file or hold more than `MAX_VALUES` values. An
     empty field, "undetected" and "none" count as undetected, "ambiguous", "unclear" and "unknown"
-    as ambiguous. A ``.csv`` may be separated by commas or by semicolons. Rows are read one by one,
-    and a few bytes of each are kept, so a file may be larger than memory.
+    as ambiguous. Rows are read one by one, and a few bytes of each are kept, so a file may be
+    larger than memory.
 
     Parameters
     ----------
@@ -49,14 +49,6 @@ def read_labels(
     values : sequence of str, optional
         All values of the attribute, also those that never occur; any other label is refused.
         Needs ``attribute``, or a file that has only one.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or it is not clear what its columns mean; a row that cannot be
-        understood is named.
-    ValueError
-        If the file is of another kind, or a value is named twice or by nothing.
     """
     path = Path(path)
     check_values(values)
