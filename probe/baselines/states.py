@@ -137,20 +137,18 @@ class OnlyOpen(Intervention):
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Take the method's conditions for open prompts."""
-        rows = [row for row, prompt in enumerate(prompts) if self._lookup.is_open(prompt)]
-        asked = self._method.conditions([prompts[i] for i in rows], [seeds[i] for i in rows])
-        result = [Condition(prompt) for prompt in prompts]
-        for row, condition in zip(rows, asked, strict=True):
-            result[row] = condition
-        return result
+        return [
+            condition if self._lookup.is_open(prompt) else Condition(prompt)
+            for prompt, condition in zip(
+                prompts, self._method.conditions(prompts, seeds), strict=True
+            )
+        ]
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
         """Edit the states of open prompts."""
-        rows = [row for row, of in enumerate(conditions) if self._lookup.is_open(of.prompt)]
-        result = states.clone()
-        if rows:
-            result[rows] = self._method.correct([conditions[i] for i in rows], states[rows])
-        return result
+        is_open = torch.tensor([self._lookup.is_open(of.prompt) for of in conditions])
+        corrected = self._method.correct(conditions, states)
+        return torch.where(is_open[:, None, None].to(states.device), corrected, states)
 
 
 def behind_lookup(build: Builder) -> Builder:

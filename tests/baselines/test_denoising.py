@@ -153,6 +153,7 @@ def test_a_balanced_model_is_left_as_it_is(material):
     assert method.chosen == {"n_rounds": 0}
     unet = material.pipeline.unet
     for name, edited in method.intervention._weights.items():
+        assert name.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))
         torch.testing.assert_close(edited, unet.get_parameter(name).detach(), atol=1e-5, rtol=1e-4)
 
 
@@ -165,12 +166,6 @@ def test_the_fairest_round_is_kept(material):
 
     tried = type(material)(**{**vars(material), "try_out": try_out})
     assert uce(tried).chosen == {"n_rounds": 2}
-
-
-def test_only_projections_of_the_prompt_are_edited(material):
-    names = set(uce(material).intervention._weights)
-    assert names
-    assert all(name.endswith(("attn2.to_k.weight", "attn2.to_v.weight")) for name in names)
 
 
 # Other weights

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probe.text.captions.classification import CATEGORIES, classify
+from probe.text.captions.counterfactuals import neutralise, swap_gender
+from probe.text.captions.gender import read_gender
 from probe.text.captions.mentions import REASONS
 from probe.text.captions.vocabulary import CaptionWords
 
@@ -222,8 +224,12 @@ def test_every_word_is_counted_or_passed_over_and_the_category_follows_from_thos
 
 @settings(max_examples=30)
 @given(text=st.text(max_size=60))
-def test_any_text_has_a_category(text):
+def test_any_text_can_be_read_and_rewritten(text):
     assert category(text) in CATEGORIES
+    for counterfactual in (swap_gender(text), neutralise(text)):
+        assert counterfactual is None or isinstance(counterfactual, str)
+    found = read_gender(text)
+    assert len(found.words) == len(found.genders)
 
 
 # The file of words

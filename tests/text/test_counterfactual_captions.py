@@ -6,7 +6,7 @@ import csv
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.text.captions.classification import classify
@@ -159,13 +159,6 @@ def test_a_neutral_counterfactual_says_no_gender(first, place):
     counterfactual = neutralise(f"The {first} {place}, and he or she waves.")
     assert classify(counterfactual).category in ("neutral_person", "no_person")
     assert swap_gender(counterfactual) is None
-
-
-@settings(max_examples=30)
-@given(text=st.text(max_size=60))
-def test_any_text_has_counterfactuals_or_none(text):
-    for counterfactual in (swap_gender(text), neutralise(text)):
-        assert counterfactual is None or isinstance(counterfactual, str)
 
 
 # Other people's lists

@@ -97,13 +97,6 @@ def test_a_name_is_read_with_its_gender_whatever_its_capital(name, is_capital):
     assert found.genders == (LISTS.names[name],)
 
 
-@given(st.text(max_size=60))
-def test_any_text_can_be_read(text):
-    found = read_gender(text)
-    assert len(found.words) == len(found.genders)
-    assert set(found.genders) <= set(GENDERS)
-
-
 @given(st.lists(st.sampled_from(["a", "man", "Maria", "in", "Virginia's", "his", "Rose", "nurse"])))
 def test_a_caption_that_says_a_gender_to_captions_says_it_here(words):
     prompt = " ".join(words).replace("Virginia's", "dog's")
@@ -111,11 +104,12 @@ def test_a_caption_that_says_a_gender_to_captions_says_it_here(words):
     assert set(said) <= {word.lower() for word in read_gender(prompt).words}
 
 
-def test_no_name_of_both_genders_month_or_city_stands_on_the_list():
+def test_no_name_of_both_genders_month_city_or_english_word_stands_on_the_list():
     both = "alex sam robin kim jordan taylor jamie casey morgan jean andrea simone leslie chris"
     months = "april may june august january summer autumn winter"
     cities = "paris london berlin rome madrid nairobi boston chicago dallas"
     assert not set(LISTS.names) & set(f"{both} {months} {cities}".split())
+    assert not LISTS.wide & {"art", "major", "canon", "deco", "queen", "mercy", "sunny"}
 
 
 def test_the_lists_hold_names_of_both_genders_from_many_places():
@@ -127,11 +121,6 @@ def test_the_lists_hold_names_of_both_genders_from_many_places():
     assert min(counts) > 7000
     assert LISTS.caution["words"] | LISTS.caution["places"] <= CURATED
     assert len(CURATED) < 2200
-
-
-@pytest.mark.parametrize("word", ["art", "major", "canon", "deco", "queen", "mercy", "sunny"])
-def test_an_english_word_with_a_capital_is_no_name_of_the_wide_list(word):
-    assert word not in LISTS.wide
 
 
 @pytest.mark.parametrize(
@@ -173,6 +162,4 @@ def test_lists_without_a_word_are_the_same_lists_otherwise():
 
 
 def test_accents_and_capitals_are_no_difference():
-    assert [fold(word) for word in ("José", "Łukasz", "SØREN", "Ağaç")] == [
-        "jose", "lukasz", "soren", "agac",
-    ]  # fmt: skip
+    assert [*map(fold, ("José", "Łukasz", "SØREN", "Ağaç"))] == ["jose", "lukasz", "soren", "agac"]

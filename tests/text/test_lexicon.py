@@ -58,15 +58,10 @@ def test_occupations_are_those_of_winobias(lexicon, real_data):
     assert {job.name for job in lexicon.occupations} == published
 
 
-def test_there_are_forty_occupations_and_ten_things(lexicon):
-    assert len(lexicon.occupations) == 40
-    assert len(lexicon.objects) == 10
-
-
 def test_twelve_occupations_are_held_out_over_the_whole_range_of_shares(lexicon):
     shares = np.array([job.share_women for job in lexicon.occupations])
     held_out = np.array([job.held_out for job in lexicon.occupations])
-    assert held_out.sum() == 12
+    assert (len(lexicon.objects), len(shares), held_out.sum()) == (10, 40, 12)
     thirds = np.digitize(shares[held_out], np.quantile(shares, [1 / 3, 2 / 3]))
     assert np.bincount(thirds, minlength=3).min() >= 3
     assert abs(shares[held_out].mean() - shares[~held_out].mean()) < 0.05
@@ -82,32 +77,16 @@ def test_no_neutral_template_and_no_occupation_says_a_gender(lexicon):
 
 
 @pytest.mark.parametrize(
-    ("noun", "expected"),
+    "expected",
     [
-        ("nurse", "a nurse"),
-        ("auditor", "an auditor"),
-        ("CEO", "a CEO"),
-        ("MP", "an MP"),
-        ("hour", "an hour"),
-        ("house", "a house"),
-        ("unicorn", "a unicorn"),
-        ("umbrella", "an umbrella"),
-        ("unimportant clerk", "an unimportant clerk"),
-        ("European", "a European"),
-        ("old engineer", "an old engineer"),
-        ("Müller", "a Müller"),
-        ("unidentified man", "an unidentified man"),
-        ("urologist", "a urologist"),
-        ("usher", "an usher"),
-        ("ukulele player", "a ukulele player"),
-        ("once-famous actor", "a once-famous actor"),
-        ("X-ray", "an X-ray"),
-        ("SUV", "an SUV"),
-        ("MAN", "a MAN"),
+        "a nurse", "an auditor", "a CEO", "an MP", "an hour", "a house", "a unicorn", "an umbrella",
+        "an unimportant clerk", "a European", "an old engineer", "a Müller", "an unidentified man",
+        "a urologist", "an usher", "a ukulele player", "a once-famous actor", "an X-ray", "an SUV",
+        "a MAN",
     ],
-)
-def test_articles_go_by_sound(noun, expected):
-    assert with_article(noun) == expected
+)  # fmt: skip
+def test_articles_go_by_sound(expected):
+    assert with_article(expected.partition(" ")[2]) == expected
 
 
 @given(word=st.text("{}abc ", min_size=1))

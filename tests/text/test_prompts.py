@@ -60,15 +60,9 @@ def test_a_pair_differs_in_one_word_only(prompts):
 @given(seed=st.integers(0, 2**32 - 1))
 def test_pairs_are_found_in_any_order_of_rows(seed):
     shuffled = PromptSet(PromptSet.build(SMALL).table.sample(frac=1, random_state=seed))
-    male, female = shuffled.pairs()
-    assert [shuffled.prompts[row] for row in male] == [
-        "a man working as an auditor",
-        "a male auditor",
-    ]
-    assert [shuffled.prompts[row] for row in female] == [
-        "a woman working as an auditor",
-        "a female auditor",
-    ]
+    male, female = ([shuffled.prompts[row] for row in rows] for rows in shuffled.pairs())
+    assert male == ["a man working as an auditor", "a male auditor"]
+    assert female == ["a woman working as an auditor", "a female auditor"]
 
 
 def test_a_prompt_without_its_counterfactual_is_refused(prompts):

@@ -98,18 +98,17 @@ class CaptionAudit:
                 "share": {"value": share.value, "low": share.low, "high": share.high},
                 "words": _first(self.words[category], _KEPT),
             }
-        found: dict[str, Any] = {
+        written = self.counterfactuals
+        return {
             "source": self.file.path.name,
             "column": self.file.column,
             "layout": self.file.layout,
             "n": len(self),
             "n_empty": self.n_empty,
             "categories": categories,
+            **({} if written is None else {"counterfactual": dict(written)}),
+            "passed_over": {of: _first(words, _KEPT) for of, words in self.passed_over.items()},
         }
-        if self.counterfactuals is not None:
-            found["counterfactual"] = dict(self.counterfactuals)
-        reasons = self.passed_over.items()
-        return found | {"passed_over": {of: _first(words, _KEPT) for of, words in reasons}}
 
 
 def classify(caption: str) -> CaptionReading:

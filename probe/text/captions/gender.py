@@ -85,12 +85,12 @@ class _Reader(Text):
             for place, word in enumerate(self.lower):
                 if word in lists.hints:
                     found.setdefault(place, (lists.hints[word], ""))
-        counted = [place for place in sorted(found) if not found[place][1]]
-        passed = [place for place in sorted(found) if found[place][1]]
+        in_order = [(words[place], *found[place]) for place in sorted(found)]
+        passed = [(word, reason) for word, _, reason in in_order if reason]
         return GenderReading(
-            tuple(words[place] for place in counted),
-            tuple(found[place][0] for place in counted),
-            (*((words[at], found[at][1]) for at in passed), *((of, "absent") for of in absent)),
+            tuple(word for word, _, reason in in_order if not reason),
+            tuple(gender for _, gender, reason in in_order if not reason),
+            (*passed, *((word, "absent") for word in absent)),
             tuple(people),
             tuple(self._unknown_names()),
         )
