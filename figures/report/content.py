@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +122,8 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
 def subject_shares(files: RunFiles) -> list[dict[str, Any]]:
     """List occupations by labour share, with the share of the value in both sides' images.
 
-    Each has its ``subject``, ``split``, ``labour`` (NaN where it is unknown), and ``base`` and
-    ``moesd`` with ``value, low, high, n``.
+    Each has ``subject``, ``split``, ``labour`` (NaN where it is unknown), ``base`` and ``moesd``
+    with ``value, low, high, n``, and their ``change``.
     """
     quality, shares = files.json("quality"), files.table("shares")
     chosen = (shares["attribute"] == quality["attribute"]) & (shares["value"] == quality["value"])
@@ -135,8 +136,27 @@ def subject_shares(files: RunFiles) -> list[dict[str, Any]]:
         sides = own[["value", "low", "high", "n"]].to_dict("index")
         if len(sides) == len(SIDES):  # a side may show no face of a subject
             known = {"split": own["split"].iloc[0], "labour": own["labour"].iloc[0]}
-            rows.append({"subject": subject, **known, **sides})
+            change = share_change(sides["base"], sides["moesd"])
+            rows.append({"subject": subject, **known, **sides, "change": change})
     return rows
+
+
+def share_change(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Return the change of a share, ``value`` of ``n`` images, with Newcombe's interval.
+
+    It treats the two samples as independent. Images from equal noise are not, which makes the
+    interval conservative where they agree.
+
+    References
+    ----------
+    Newcombe, *Interval estimation for the difference between independent proportions*,
+    Statistics in Medicine 17 (1998), method 10.
+    """
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    counts = (item for of in (after, before) for item in (round(of["value"] * of["n"]), of["n"]))
+    low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff")
+    return {"value": after["value"] - before["value"], "low": float(low), "high": float(high)}
 
 
 def page_data(files: RunFiles, *, pairs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader
 
 from figures.registry import all_figures
 from figures.report import optional, render_report
-from figures.report.content import page_data, safe_json, subject_shares
+from figures.report.content import page_data, safe_json, share_change, subject_shares
 from figures.report.page import FILTERS, content_policy
 from figures.sources import SOURCES, RunFiles
 from figures.text.sentences import finding
@@ -319,6 +319,13 @@ def test_the_finding_says_what_the_interval_says(quality, low, high, verb):
     before, after = finding(told, model="some-model", n_subjects=40)
     assert "some-model" in before
     assert verb in after
+
+
+def test_the_change_of_a_share_has_the_interval_of_newcombes_paper():
+    # Newcombe (1998), table II, case (a), method 10: 56/70 against 48/80.
+    found = share_change({"value": 0.6, "n": 80}, {"value": 0.8, "n": 70})
+    assert found["value"] == pytest.approx(0.2)
+    assert (found["low"], found["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 
 def test_occupations_are_listed_once_by_labour_share(sketched_run, tables):
