@@ -67,7 +67,7 @@ def read_vectors(
     path = Path(path)
     read = _chosen(path, READERS)
     if read is read_table:
-        found, matrix = read_table(path, column if names is None else None)
+        found, matrix = read_table(path, column, wants_names=names is None)
     else:
         found, matrix = read(path)
     if names is None and found is None:
@@ -98,18 +98,18 @@ def write_vectors(vectors: NamedVectors, path: str | Path) -> None:
         If the format is unknown.
     """
     path = Path(path)
-    write = _chosen(path, _WRITERS)
-    if path.suffix.lower() == ".npy":
-        if broken := [name for name in vectors.names if set(name) & set("\r\n\ufeff")]:
-            raise DataError(
-                f"a file of names cannot hold the name {broken[0]!r}; export to .parquet, .jsonl, "
-                ".npz or .safetensors"
-            )
-        path.unlink(missing_ok=True)  # an old matrix must not get the new names
-        with atomic(_names_beside(path)) as beside:
-            beside.write_bytes("".join(f"{name}\n" for name in vectors.names).encode())
+    write, is_npy = _chosen(path, _WRITERS), path.suffix.lower() == ".npy"
+    if is_npy and (broken := [name for name in vectors.names if set(name) & set("\r\n\ufeff")]):
+        raise DataError(
+            f"a file of names cannot hold the name {broken[0]!r}; export to .parquet, .jsonl, .npz "
+            "or .safetensors"
+        )
     with atomic(path) as temporary:
         write(temporary, vectors)
+        if is_npy:
+            path.unlink(missing_ok=True)  # an old matrix must not get the new names
+            with atomic(_names_beside(path)) as beside:
+                beside.write_bytes("".join(f"{name}\n" for name in vectors.names).encode())
 
 
 def _write_npy(path: Path, vectors: NamedVectors) -> None:

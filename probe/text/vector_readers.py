@@ -74,8 +74,8 @@ def read_safetensors(path: Path) -> Raw:
     return names if isinstance(names, list) else None, _only_matrix(path, arrays)
 
 
-def read_table(path: Path, column: str | None = None) -> Raw:
-    """Read a table with a column of number lists; names are a column of text if it has one."""
+def read_table(path: Path, column: str | None = None, *, wants_names: bool = True) -> Raw:
+    """Read a column of number lists, and the names in a column of text if there is one."""
     table = Records.read(path)
     rows = ((place, row) for place, row in table.rows if any(value is not None for value in row))
     head = next(rows, None)
@@ -90,7 +90,7 @@ def read_table(path: Path, column: str | None = None) -> Raw:
             f"meant {_VECTOR_COLUMNS[0]!r}"
         )
     is_named = not set(NAME_COLUMNS).isdisjoint(name.lower() for name in table.columns)
-    has_names = column is not None or is_named or bool(table.texts)
+    has_names = wants_names and (column is not None or is_named or bool(table.texts))
     place_of_names = table.column(column, known=NAME_COLUMNS, what="the names") if has_names else 0
     n_features = len(head[1][lists[0]])
     names, numbers = [], []

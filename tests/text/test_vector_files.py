@@ -159,6 +159,9 @@ def test_sentence_embeddings_are_read_as_pandas_and_datasets_save_them(tmp_path)
         vectors = read_vectors(tmp_path / name)
         assert vectors.names == ("a nurse", "b", "c")
         np.testing.assert_array_equal(vectors.matrix, rows)
+    two = frame.assign(code=["p", "q", "r"], label=["s", "t", "u"]).drop(columns="text")
+    two.to_parquet(tmp_path / "d.parquet")
+    assert read_vectors(tmp_path / "d.parquet", names=["x", "y", "z"]).names == ("x", "y", "z")
     frame[["id", "embedding"]].to_parquet(tmp_path / "c.parquet")
     assert read_vectors(tmp_path / "c.parquet", names=["x", "y", "z"]).names == ("x", "y", "z")
     with pytest.raises(DataError, match="holds no names"):
@@ -209,6 +212,8 @@ def test_an_export_that_fails_leaves_what_stood_there(tmp_path):
     assert path.read_text() == "kept"
     with pytest.raises(ArtifactError, match="cannot write"):
         write_vectors(vectors, path / "inside.parquet")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        write_vectors(NamedVectors(("a", "b"), vectors.matrix, "made"), path / "inside.npy")
 
 
 @given(row=st.lists(finite, min_size=2, max_size=5), words=st.lists(odd_text, max_size=3))
