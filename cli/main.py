@@ -109,7 +109,7 @@ def embed(
     with ProgressBar() as bar:
         outcome = _start(run, bar, device, seed=seed, prompts=own, **given(start)).embed()
     if own is not None and not as_json:
-        click.echo(own.summary())
+        click.echo(own.summary)
     echo_outcome(outcome, as_json)
 
 

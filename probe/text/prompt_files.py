@@ -28,14 +28,10 @@ class PromptFile:
     table: pd.DataFrame
     """Column ``prompt``, then the other columns of the file; an attribute that is called
     ``prompt`` without being the prompts is renamed ``prompt_in_file``."""
-    source: str
-    """Name of the file, without its folder."""
     column: str
     """Column of the prompts; empty for a plain list."""
-    n_empty: int
-    """Number of rows left out because they have no prompt."""
-    n_duplicates: int
-    """Number of rows left out because an earlier one has the same prompt."""
+    summary: str
+    """One line: number of prompts, source, and rows left out."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -53,14 +49,6 @@ class PromptFile:
         table = self.table.rename(columns={name: f"{name}_in_file" for name in COLUMNS[1:]})
         given = {"template": "", "pair": -1, "split": "", "share_women": float("nan")}
         return PromptSet(table.assign(group="given", subject=table["prompt"], **given))
-
-    def summary(self) -> str:
-        """One line: number of prompts, source, and rows left out."""
-        place = f"column {self.column!r} of {self.source}" if self.column else self.source
-        return (
-            f"{len(self)} prompts from {place}; left out: {self.n_empty} empty, "
-            f"{self.n_duplicates} repeated"
-        )
 
 
 def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
@@ -104,12 +92,13 @@ def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
         for i, name in enumerate(found.columns)
         if i != index
     }
+    name = "" if path.suffix.lower() == ".txt" else found.columns[index]
+    place = f"column {name!r} of {path.name}" if name else path.name
     return PromptFile(
         pd.DataFrame({"prompt": list(rows), **attributes}),
-        source=path.name,
-        column="" if path.suffix.lower() == ".txt" else found.columns[index],
-        n_empty=n_empty,
-        n_duplicates=n_duplicates,
+        column=name,
+        summary=f"{len(rows)} prompts from {place}; left out: {n_empty} empty, "
+        f"{n_duplicates} repeated",
     )
 
 

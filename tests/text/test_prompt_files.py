@@ -42,14 +42,13 @@ def test_a_list_holds_a_prompt_a_line(written):
     found = read_prompts(written("a.txt", "\n".join(PROMPTS) + "\n"))
     assert found.prompts == PROMPTS
     assert found.table.columns.tolist() == ["prompt"]
-    assert found.summary() == "5 prompts from a.txt; left out: 0 empty, 0 repeated"
+    assert found.summary == "5 prompts from a.txt; left out: 0 empty, 0 repeated"
 
 
 def test_empty_lines_are_skipped_and_repeated_prompts_kept_once_and_both_counted(written):
     found = read_prompts(written("a.txt", "a nurse\n\n \t\na cook\na nurse\n\na nurse"))
     assert found.prompts == ["a nurse", "a cook"]
-    assert (found.n_empty, found.n_duplicates) == (3, 2)
-    assert "left out: 3 empty, 2 repeated" in found.summary()
+    assert "left out: 3 empty, 2 repeated" in found.summary
 
 
 @given(prompts=texts)
@@ -108,7 +107,7 @@ def test_attributes_are_numbers_if_all_of_them_are(written):
 def test_the_column_that_can_be_meant_is_taken_and_said(written, content, column):
     found = read_prompts(written("a.csv", content))
     assert (found.prompts, found.column) == (["a nurse"], column)
-    assert f"from column {column!r} of a.csv" in found.summary()
+    assert f"from column {column!r} of a.csv" in found.summary
 
 
 def test_a_named_column_is_taken_and_one_called_prompt_is_kept_beside_it(written):
@@ -185,7 +184,7 @@ def test_more_rows_than_a_chunk_are_read_in_order(written):
     prompts = [f"prompt {number % 20_001}" for number in range(25_000)]
     found = read_prompts(written("a.txt", "\n".join(prompts)))
     assert found.prompts == prompts[:20_001]
-    assert found.n_duplicates == 4_999
+    assert "4999 repeated" in found.summary
 
 
 @pytest.mark.slow
@@ -211,6 +210,6 @@ def test_a_million_lines_need_less_than_half_a_gigabyte(tmp_path):
 def test_real_tables_are_read_without_being_told_the_column(real_data):
     captions = read_prompts(real_data / "uce" / "coco_30k.csv")
     assert captions.column == "prompt"
-    assert len(captions) + captions.n_duplicates == 30_000
+    assert 29_000 < len(captions) <= 30_000
     sentences = read_prompts(real_data / "winogender" / "all_sentences.tsv")
     assert (sentences.column, len(sentences)) == ("sentence", 720)
