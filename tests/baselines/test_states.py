@@ -20,7 +20,6 @@ from probe.baselines.states import (
     steering,
     steering_lookup,
 )
-from probe.baselines.words import Lookup
 from probe.errors import DegenerateDataError
 from probe.images.intervention import Condition
 
@@ -173,9 +172,3 @@ def test_the_direction_points_from_men_to_women(material):
     moved = method.correct([Condition("any", "female")], states)[0, 1]
     # the pooled states here are normalised and those of the method are not
     assert torch.cosine_similarity(moved, gap, dim=0) > 0.9
-
-
-def test_lookups_know_held_out_occupations_by_name(lexicon):
-    held_out = [job.name for job in lexicon.occupations if job.held_out]
-    assert held_out
-    assert all(Lookup(lexicon).is_open(f"a photo of a {name}") for name in held_out)

@@ -85,6 +85,18 @@ T5 = {
 }
 
 
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
+    """Write text or bytes to a file."""
+
+    def write(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def make_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Part]:
     """Build a CLIP text encoder of a true configuration."""

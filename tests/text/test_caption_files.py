@@ -17,18 +17,6 @@ LISTED = ["A man and his dog.", "A woman.", "A man.", "Some people.", "A cow."]
 
 
 @pytest.fixture
-def written(tmp_path):
-    """Write text to a file."""
-
-    def write(name, text):
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
-@pytest.fixture
 def listed(written):
     return written("a.txt", "\n".join(LISTED) + "\n")
 

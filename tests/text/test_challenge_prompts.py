@@ -1,7 +1,5 @@
 import re
 
-import pytest
-
 from probe.text.challenge_prompts import (
     CHALLENGES,
     KINDS,
@@ -13,16 +11,7 @@ from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
 SUBJECTS = subjects_by_split(PromptSet.build(Lexicon.load()))
-
-
-@pytest.fixture(scope="module")
-def challenge():
-    return PromptTemplates.load()
-
-
-@pytest.fixture(scope="module")
-def lessons():
-    return PromptTemplates.load(LESSONS)
+TESTED, TAUGHT = PromptTemplates.load(), PromptTemplates.load(LESSONS)
 
 
 def templates(wordings):
@@ -34,28 +23,28 @@ def templates(wordings):
     }
 
 
-def test_no_template_of_the_challenge_is_taught_or_in_the_lexicon(challenge, lessons):
+def test_no_template_of_the_challenge_is_taught_or_in_the_lexicon():
     lexicon = Lexicon.load()
-    known = templates(lessons) | {*lexicon.neutral_templates, *lexicon.explicit_templates}
-    assert not templates(challenge) & known
+    known = templates(TAUGHT) | {*lexicon.neutral_templates, *lexicon.explicit_templates}
+    assert not templates(TESTED) & known
 
 
-def test_no_name_noun_or_thing_of_the_challenge_is_taught(challenge, lessons):
+def test_no_name_noun_or_thing_of_the_challenge_is_taught():
     taught = {
         word.lower()
-        for prompt in lessons.prompts(SUBJECTS, split="trained")["prompt"]
+        for prompt in TAUGHT.prompts(SUBJECTS, split="trained")["prompt"]
         for word in re.findall(r"[\w-]+", prompt)
     }
     for side in ("male", "female"):
         for slot in ("name", "noun"):
-            assert not {word.lower() for word in challenge.words[side][slot]} & taught
+            assert not {word.lower() for word in TESTED.words[side][slot]} & taught
     for slot in ("thing", "place", "season"):
-        assert not {word.lower() for word in challenge.words["any"][slot]} & taught
+        assert not {word.lower() for word in TESTED.words["any"][slot]} & taught
 
 
-def test_no_prompt_of_the_challenge_is_taught_and_no_held_out_occupation(challenge, lessons):
-    taught = lessons.prompts(SUBJECTS, split="trained")
-    assert not set(taught["prompt"]) & set(challenge.prompts(SUBJECTS, split="held_out")["prompt"])
+def test_no_prompt_of_the_challenge_is_taught_and_no_held_out_occupation():
+    taught = TAUGHT.prompts(SUBJECTS, split="trained")
+    assert not set(taught["prompt"]) & set(TESTED.prompts(SUBJECTS, split="held_out")["prompt"])
     assert set(taught["subject"]) <= {"", *SUBJECTS["trained"]}
 
 
@@ -66,8 +55,8 @@ def test_every_slot_of_every_template_has_words():
         assert not table["prompt"].str.contains("[{}]").any()
 
 
-def test_every_category_and_kind_is_there_and_genders_are_equally_many(challenge):
-    table = challenge.prompts(SUBJECTS, split="held_out")
+def test_every_category_and_kind_is_there_and_genders_are_equally_many():
+    table = TESTED.prompts(SUBJECTS, split="held_out")
     assert set(table["kind"]) == set(KINDS)
     assert {"paraphrases", "negations", "names"} == set(table.loc[table["is_hard"], "category"])
     explicit = table[table["kind"] == "explicit"]
@@ -77,8 +66,8 @@ def test_every_category_and_kind_is_there_and_genders_are_equally_many(challenge
     assert table["prompt"].is_unique
 
 
-def test_explicit_prompts_of_the_two_genders_differ_in_words_of_gender_alone(challenge):
-    table = challenge.prompts(SUBJECTS, split="held_out")
+def test_explicit_prompts_of_the_two_genders_differ_in_words_of_gender_alone():
+    table = TESTED.prompts(SUBJECTS, split="held_out")
     explicit = table[(table["kind"] == "explicit") & (table["category"] == "paraphrases")]
     for _, pair in explicit.groupby(["template", "subject"]):
         swap = {"woman": "man", "girl": "boy", "female": "male"}
@@ -86,15 +75,15 @@ def test_explicit_prompts_of_the_two_genders_differ_in_words_of_gender_alone(cha
         assert words[0] == words[1]
 
 
-def test_a_fraction_of_the_occupations_begins_with_another_one_each_time(lessons):
-    table = lessons.prompts(SUBJECTS, split="trained", every=2)
+def test_a_fraction_of_the_occupations_begins_with_another_one_each_time():
+    table = TAUGHT.prompts(SUBJECTS, split="trained", every=2)
     of = table[table["subject"] != ""].groupby("template")["subject"].nunique()
     assert of.max() == -(-len(SUBJECTS["trained"]) // 2)
     assert set(table["subject"]) == {"", *SUBJECTS["trained"]}
 
 
-def test_levels_rise_and_come_in_pairs(challenge):
-    table = challenge.by_level(SUBJECTS)
+def test_levels_rise_and_come_in_pairs():
+    table = TESTED.by_level(SUBJECTS)
     order = table["level"].drop_duplicates().tolist()
     assert order == ["none", "name", "pronoun", "hint", "adjective", "noun"]
     counts = table.groupby(["level", "gender"]).size()

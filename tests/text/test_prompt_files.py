@@ -26,18 +26,6 @@ texts = st.lists(
 )
 
 
-@pytest.fixture
-def written(tmp_path):
-    """Write text or bytes to a file."""
-
-    def write(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
-
-
 def test_a_list_holds_a_prompt_a_line(written):
     found = read_prompts(written("a.txt", "\n".join(PROMPTS) + "\n"))
     assert found.prompts == PROMPTS
