@@ -13,7 +13,7 @@ from figures.sources import RunFiles
 from probe.io.artifacts import Provenance, hash_parts, read_provenance
 from probe.run.config import Config
 from probe.run.evaluation import evaluators
-from probe.run.folder import Run, lexicon_line
+from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
 from probe.text.checkpoints import model_revision
 
@@ -73,7 +73,7 @@ class Evidence:
     @property
     def prompt_set(self) -> str:
         """Hash of the words that the prompts are made of; equal sets have equal prompts."""
-        return hash_parts("prompt set", lexicon_line(self.run.lexicon))
+        return hash_parts("prompt set", repr(self.run.lexicon))
 
     def size(self, split: str) -> tuple[int, int]:
         """Occupations of a split, and images of them by each model."""

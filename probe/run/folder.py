@@ -150,11 +150,6 @@ def load_lexicon(path: Path | None) -> Lexicon:
     return lexicon
 
 
-def lexicon_line(lexicon: Lexicon) -> str:
-    """All words of a lexicon, to be hashed with what is made of them."""
-    return repr(lexicon)
-
-
 def stale_files(run: Run, made_from: str, *names: str) -> str | None:
     """Say which file is missing or was made from something else; None if there is none."""
     for name in names:

@@ -1,22 +1,40 @@
-"""Make the images of a plan with the models of a run, and label them."""
+"""The images that a run makes with its models: of a plan, of both sides, and to train on."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from probe.errors import DataError
 from probe.images.intervention import Intervention
-from probe.images.plan import METADATA, GenerationPlan
+from probe.images.plan import METADATA, GenerationPlan, write_metadata
+from probe.io.artifacts import atomic, hash_parts, read_json, write_json
+from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.files import MOESD, SIDES
-from probe.run.folder import Run
+from probe.run.folder import Run, stale_files
 from probe.run.routing import intervention as chosen_intervention
+from probe.text.lexicon import Lexicon
+from probe.text.templates import fill
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import StableDiffusionPipeline
+
+EXAMPLES = "moesd/examples"
+_MARK = f"{EXAMPLES}/provenance.json"
+
+_CANDIDATES = "moesd/candidates"
+_SPARE = 1.2  # a model that obeys 95 % of its prompts loses one image in ten to the checks
+
+_OF_OTHER_IMAGES = ("n_images", "seed", "batch_size", "routing", "strength", "target")
 
 
 def make_images(
@@ -86,3 +104,115 @@ def make_both_sides(run: Run, plan: GenerationPlan, folder: str, *, label: str) 
     seen = classifier.label(files, progress=run.progress_on(f"looking at images of {label}"))
     seen = seen.rename(columns=evaluators.column).assign(key=distinct["key"].to_numpy())
     return images.merge(seen, on="key", how="left")
+
+
+def examples_made_from(run: Run) -> str:
+    """Hash everything the training images depend on."""
+    config = run.config
+    return hash_parts(
+        "examples",
+        run.revision,
+        evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "classifier")),
+        repr(training_lexicon(run)),
+        f"n={config.train.n_examples} seed={config.train.seed}",
+        settings_line(_generation(run), without=_OF_OTHER_IMAGES),
+        f"{config.evaluate.attribute} {config.evaluate.female} {config.evaluate.male}",
+    )
+
+
+def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
+    """Make the training images of a run, an imagefolder with the neutral prompts they answer.
+
+    Images are made from explicit prompts (``source_prompt``, "a photo of a woman working as a
+    carpenter") for every occupation that is not held out. An image is kept if the classifier sees
+    the gender and, where it knows subjects, the occupation that were asked for; then as many women
+    as men of each occupation. That none is left is a `DataError`.
+    """
+    made_from, folder = examples_made_from(run), run.folder / EXAMPLES
+    if stale_files(run, made_from, _MARK) is None:
+        shutil.rmtree(run.folder / _CANDIDATES, ignore_errors=True)
+        return folder
+    (run.folder / _MARK).unlink(missing_ok=True)
+    lexicon, seed = training_lexicon(run), run.config.train.seed
+    n_occupations = sum(not job.held_out for job in lexicon.occupations)
+    n_wanted = max(1, run.config.train.n_examples // (2 * max(1, n_occupations)))
+    candidates = make_images(
+        run,
+        pipeline,
+        GenerationPlan.examples(lexicon, n_images=round(_SPARE * n_wanted + 0.5), seed=seed),
+        run.folder / _CANDIDATES,
+        config=_generation(run),
+        reuse=folder if (folder / METADATA).exists() else None,
+        label="training images",
+    )
+    kept = _balanced(_as_asked(run, candidates), n_wanted)
+    if kept.empty:
+        raise DataError(
+            f"of {len(candidates)} training images none shows each gender in an occupation as "
+            "its prompt asks; use the objective latent, which needs no images, or another model"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in kept["file_name"]:
+        with atomic(folder / name) as temporary:
+            shutil.copyfile(run.folder / _CANDIDATES / name, temporary)
+    neutral = run.lexicon.neutral_templates[0]
+    prompts = [fill(neutral, subject=subject) for subject in kept["subject"]]
+    columns = ["file_name", "prompt", "source_prompt", "subject", "value", "seed", "key"]
+    write_metadata(folder, kept.assign(prompt=prompts, source_prompt=kept["prompt"])[columns])
+    provenance = run.provenance("examples", made_from, seed=seed)
+    write_json(run.folder / _MARK, {"n_made": len(candidates), "n_kept": len(kept)}, provenance)
+    shutil.rmtree(run.folder / _CANDIDATES)
+    return folder
+
+
+def n_examples(run: Run) -> int:
+    """Count the images that the training saw; 0 if its objective needs none."""
+    if not run.config.train.needs_pictures or not (run.folder / _MARK).exists():
+        return 0
+    return int(read_json(run.folder / _MARK, kind="examples")[0]["n_kept"])
+
+
+def training_lexicon(run: Run) -> Lexicon:
+    """The words of a run in which every occupation that the training may not see is held out.
+
+    Where only some occupations are asked for, they are spread evenly over the order of labour
+    shares.
+    """
+    n_wanted, lexicon = run.config.train.n_occupations, run.lexicon
+    seen = sorted(
+        (job for job in lexicon.occupations if not job.held_out), key=attrgetter("share_women")
+    )
+    if not 0 < n_wanted < len(seen):
+        return lexicon
+    places = np.linspace(0, len(seen) - 1, n_wanted).round().astype(int)
+    chosen = {seen[place].name for place in places}
+    jobs = (replace(job, held_out=job.name not in chosen) for job in lexicon.occupations)
+    return replace(lexicon, occupations=tuple(jobs))
+
+
+def _generation(run: Run) -> Any:
+    """How training images are made: as all others, but for a guidance of their own."""
+    guidance = run.config.train.guidance_scale or run.config.generate.guidance_scale
+    return replace(run.config.generate, guidance_scale=guidance)
+
+
+def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
+    config = run.config.evaluate
+    labels = evaluators.load_whole_classifier(run).label(
+        [run.folder / _CANDIDATES / name for name in candidates["file_name"]],
+        progress=run.progress_on("looking at training images"),
+    )
+    asked = candidates["kind"].map({"female": config.female, "male": config.male})
+    is_kept = labels[config.attribute].to_numpy() == asked.to_numpy()
+    if evaluators.SUBJECT in labels:
+        is_kept &= labels[evaluators.SUBJECT].to_numpy() == candidates["subject"].to_numpy()
+    return candidates.assign(value=asked)[is_kept]
+
+
+def _balanced(images: pd.DataFrame, n_wanted: int) -> pd.DataFrame:
+    """Keep the first images of each subject, as many of each value, at most ``n_wanted``."""
+    if images["value"].nunique() < 2:
+        return images.head(0)
+    cells = images.groupby(["subject", "value"])
+    n_each = cells.size().unstack(fill_value=0).min(axis=1).clip(upper=n_wanted)
+    return images[cells.cumcount() < images["subject"].map(n_each)]

@@ -51,13 +51,10 @@ class StoppedAudit:
         interval = None
         if len(saved) > 1:
             interval = asdict(mean_interval(saved, bounds=(0.0, 1.0), unit="occupations"))
-        return {
-            "side": self.side,
-            "value": self.value,
+        named = {name: getattr(self, name) for name in ("side", "value", "confidence", "n_max")}
+        return named | {
             "band": asdict(self.band),
-            "confidence": self.confidence,
             "family_confidence": 1 - ERROR,
-            "n_max": self.n_max,
             "n_images": sum(self.made.values()),
             "saving": float(saved.mean()),
             "saving_interval": interval,

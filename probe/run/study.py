@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Tables: TypeAlias = Mapping[str, Any]
-"""Data frames by kind, see `Study.kind`."""
+"""Data frames by the names of their files, without folder and suffix."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,7 @@ class Study(StudyStage):
 
     @abstractmethod
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
-        """Return those of ``tables`` that this run has, by kind, and what was found."""
-
-    def kind(self, table: str) -> str:
-        """Return the kind of a table: the name of its file, without folder and suffix."""
-        return PurePath(table).stem
+        """Return those of ``tables`` that this run has, and what was found."""
 
     def make(self, run: Run) -> None:
         """Write the tables, then the result; remove tables that are not written any more."""
@@ -71,12 +67,15 @@ class Study(StudyStage):
             raise DataError(f"the study {self.name} cannot be done on {run.folder}: {why}")
         made_from, seed = self.made_from(run), run.config.probe.seed
         tables, found = self.compute(run)
-        written = [path for path in self.tables if self.kind(path) in tables]
-        for path in written:
-            made = run.provenance(self.kind(path), made_from, seed=seed)
-            write_table(run.folder / path, tables[self.kind(path)], made)
-        for path in set(self.tables) - set(written):
-            (run.folder / path).unlink(missing_ok=True)
+        written = []
+        for path in self.tables:
+            kind = PurePath(path).stem
+            if kind in tables:
+                made = run.provenance(kind, made_from, seed=seed)
+                write_table(run.folder / path, tables[kind], made)
+                written.append(path)
+            else:
+                (run.folder / path).unlink(missing_ok=True)
         data = {"lines": found.lines, "figures": found.figures, "tables": written}
         write_json(run.folder / self.file, data, run.provenance("study", made_from, seed=seed))
 

@@ -19,11 +19,11 @@ from probe.io.files import _host
 from probe.moesd.config import TrainConfig
 from probe.run import Experiment
 from probe.run.config import Config
+from probe.run.images import EXAMPLES
 from probe.run.stages.embed import EmbedConfig
 from probe.run.stages.evaluate import EvaluateConfig
 from probe.run.stages.fit import FitConfig
 from probe.run.stages.generate import GenerateConfig
-from probe.run.training_examples import FOLDER as EXAMPLES
 from probe.text.lexicon import Lexicon
 
 ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]

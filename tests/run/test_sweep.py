@@ -14,8 +14,8 @@ from probe.io.artifacts import read_json, read_table, read_tensors
 from probe.run import Experiment
 from probe.run.config import Config
 from probe.run.folder import Run
+from probe.run.images import training_lexicon
 from probe.run.sweep import on_front, parse_axes, run_sweep, variant_name
-from probe.run.training_examples import training_lexicon
 
 
 @pytest.fixture(scope="module")

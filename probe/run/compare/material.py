@@ -16,7 +16,7 @@ from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
-from probe.run.folder import Run, lexicon_line
+from probe.run.folder import Run
 from probe.run.images import make_images
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
@@ -90,7 +90,7 @@ class Bench:
         return hash_parts(
             "bench",
             run.revision,
-            lexicon_line(run.lexicon),
+            repr(run.lexicon),
             settings_line(config.generate, without=("n_images", "batch_size", "routing")),
             f"n={self.n_images}",
             evaluators.evaluators_line(run, *folders) + evaluators.faces_line(run),
@@ -118,7 +118,7 @@ class Bench:
     def _examples(self) -> tuple[Float32, list[str]]:
         """The images that the experts are trained on, generated if they are not there."""
         from probe.moesd.examples import Examples
-        from probe.run.training_examples import make_examples
+        from probe.run.images import make_examples
 
         config = self.run.config.train
         folder = make_examples(self.run, self.pipeline)
@@ -155,7 +155,7 @@ class Bench:
     @cached_property
     def _training_words(self) -> Lexicon:
         """The lexicon in which everything that no training may see is held out."""
-        from probe.run.training_examples import training_lexicon
+        from probe.run.images import training_lexicon
 
         return training_lexicon(self.run)
 

@@ -109,7 +109,7 @@ def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
 
 
 def _examples(run: Run) -> str:
-    from probe.run.training_examples import examples_made_from
+    from probe.run.images import examples_made_from
 
     return examples_made_from(run)
 

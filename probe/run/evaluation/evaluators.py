@@ -12,7 +12,7 @@ from probe.errors import DataError, ModelError
 from probe.images.plan import read_metadata
 from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.run.files import LABELS, SIDES
-from probe.run.folder import Run, lexicon_line, stale_files
+from probe.run.folder import Run, stale_files
 from probe.text.templates import fill
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def labels_made_from(run: Run) -> str:
     return hash_parts(
         "labels",
         _seen_by(run),
-        lexicon_line(run.lexicon),
+        repr(run.lexicon),
         run.hashes(*(f"images/{side}/metadata.jsonl" for side in SIDES)),
     )
 

@@ -99,11 +99,7 @@ def _pair(labels: pd.DataFrame, attribute: str) -> pd.DataFrame:
 
 
 def _jobs(
-    labels: pd.DataFrame,
-    attribute: str,
-    values: Sequence[str],
-    value: str,
-    pairs: pd.DataFrame,
+    labels: pd.DataFrame, attribute: str, values: Sequence[str], value: str, pairs: pd.DataFrame
 ) -> pd.DataFrame:
     """Counts and shares of each occupation, and whether all its images were left alone."""
     neutral = labels[(labels["kind"] == "neutral") & is_seen(labels, attribute)]

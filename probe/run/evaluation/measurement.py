@@ -53,7 +53,14 @@ class Measurement:
         """Every figure, as ``evaluate --json`` prints it."""
         fairness = self.fairness()
         sides = {name: self._side(side, fairness) for side, name in SIDES.items()}
-        differences = {split: self._difference(split) for split in SPLITS}
+        differences = {
+            split: paired_difference(
+                *(self.counts(side, split) for side in SIDES),
+                resampling=self.resampling,
+                unit="occupations",
+            )
+            for split in SPLITS
+        }
         n_images = {name: len(self._neutral(side)) for side, name in SIDES.items()}
         n_subjects = self._neutral("base")["subject"].nunique()
         return {
@@ -92,10 +99,7 @@ class Measurement:
             for attribute, values in self.attributes.items():
                 if attribute not in table:
                     continue
-                subjects, counts = count_labels(
-                    table["subject"].tolist(), table[attribute].tolist(), values=values
-                )
-                for subject, of_subject in zip(subjects, counts, strict=True):
+                for subject, of_subject in zip(*_counted(table, attribute, values), strict=True):
                     if not (n := int(of_subject.sum())):
                         continue  # nothing was seen in any of its images
                     for value, count in zip(values, of_subject.tolist(), strict=True):
@@ -111,10 +115,10 @@ class Measurement:
 
         None at all is refused with a `DegenerateDataError`.
         """
-        sides = [self._neutral(side) for side in SIDES]
-        known = [set(of.loc[is_seen(of, self.attribute), "subject"]) for of in sides]
+        table, other = (self._neutral(side) for side in SIDES)
+        known = (set(of.loc[is_seen(of, self.attribute), "subject"]) for of in (table, other))
         both = set.intersection(*known)
-        table = sides[0] if split == "all" else sides[0][sides[0]["split"] == split]
+        table = table if split == "all" else table[table["split"] == split]
         if len(table) and both.isdisjoint(table["subject"]):
             which = {"trained": "trained ", "held_out": "held-out "}.get(split, "")
             raise DegenerateDataError(
@@ -125,14 +129,10 @@ class Measurement:
 
     def counts(self, side: str, split: str) -> Counts:
         """Images by subject and value, (n_subjects, n_values); the same rows for both sides."""
-        table = self._neutral(side)
-        subjects, counts = count_labels(
-            table["subject"].tolist(),
-            table[self.attribute].tolist(),
-            values=self.attributes[self.attribute],
+        subjects, counts = _counted(
+            self._neutral(side), self.attribute, self.attributes[self.attribute]
         )
-        order = [subjects.index(subject) for subject in self.subjects(split)]
-        return counts[order]
+        return counts[[subjects.index(subject) for subject in self.subjects(split)]]
 
     def _side(self, side: str, fairness: pd.DataFrame) -> Found:
         rows = fairness[fairness["side"] == side].set_index(["split", "measure"])
@@ -154,14 +154,6 @@ class Measurement:
                 neutral["subject"], neutral["clip_score"], resampling=self.resampling
             ),
         }
-
-    def _difference(self, split: str) -> Any:
-        return paired_difference(
-            self.counts("base", split),
-            self.counts("moesd", split),
-            resampling=self.resampling,
-            unit="occupations",
-        )
 
     def _failures(self, differences: Mapping[str, Any]) -> Found:
         values = list(self.attributes[self.attribute])
@@ -220,3 +212,10 @@ class Measurement:
 
     def _neutral(self, side: str) -> pd.DataFrame:
         return self.labels[(self.labels["side"] == side) & (self.labels["kind"] == "neutral")]
+
+
+def _counted(
+    table: pd.DataFrame, attribute: str, values: Sequence[str]
+) -> tuple[list[str], Counts]:
+    """Images by subject and value of an attribute."""
+    return count_labels(table["subject"].tolist(), table[attribute].tolist(), values=values)

@@ -9,7 +9,7 @@ from probe.errors import OptionError
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import MOESD, SIDES, correction_files
-from probe.run.folder import Run, lexicon_line, missing_file, stale_files
+from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import Record, Stage, register
 from probe.run.routing import ROUTERS, intervention, names_table, target_line, target_of
 
@@ -147,7 +147,7 @@ class Generate(Stage):
         return hash_parts(
             "generate",
             settings_line(run.config.generate),
-            lexicon_line(run.lexicon),
+            repr(run.lexicon),
             run.revision,
             run.hashes(*correction_files(run.config)),
             target_line(run),

@@ -90,7 +90,7 @@ class Train(Stage):
         import numpy as np
 
         from probe.io.artifacts import read_table
-        from probe.run.training_examples import n_examples
+        from probe.run.images import n_examples
 
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
@@ -128,8 +128,8 @@ def train_correction(
     its state in the run.
     """
     from probe.moesd.training import train_moesd
+    from probe.run.images import make_examples, training_lexicon
     from probe.run.routing import counterfactuals_of
-    from probe.run.training_examples import make_examples, training_lexicon
     from probe.text.prompts import PromptSet
 
     config = run.config.train
@@ -165,7 +165,7 @@ def _lessons() -> list[str]:
 
 
 def _inputs(run: Run) -> tuple[str, str]:
-    from probe.run.training_examples import examples_made_from
+    from probe.run.images import examples_made_from
 
     examples = examples_made_from(run) if run.config.train.needs_pictures else ""
     return run.hashes(*EMBEDDED, DIRECTION), examples
