@@ -8,15 +8,7 @@ from hypothesis import strategies as st
 from probe.errors import DataError, ShapeError
 from probe.latent.erasure import bias_score
 from probe.moesd.config import TrainConfig
-from probe.moesd.gate import (
-    CLASSES,
-    Reading,
-    classify_bias_score,
-    count_features,
-    fit_gate,
-    fitting,
-    true_classes,
-)
+from probe.moesd.gate import CLASSES, Reading, classify_bias_score, fit_gate, fitting, true_classes
 from probe.moesd.gate.fitting import explicit_threshold, opening_threshold
 from probe.moesd.gate.reading import read_flags
 from probe.text.challenge_prompts import LESSONS, PromptTemplates
@@ -74,17 +66,6 @@ def test_the_gates_bias_score_is_the_projections_bias_score_from_the_midpoint(to
         gate.bias_score(town.vectors)[training & (group == g)].mean() for g in ("male", "female")
     ]
     assert sum(means) == pytest.approx(0.0, abs=1e-6)
-
-
-def test_the_inputs_of_the_classifier_are_as_many_as_the_plan_counts(town, gate):
-    encoder = town.encoder
-    n = count_features(
-        "words",
-        has_list=True,
-        n_features=encoder.n_features,
-        n_layers=encoder.model.config.num_hidden_layers,
-    )
-    assert gate.classifier.weights.shape == (3, n)
 
 
 def test_labels_come_from_construction_and_bias_score(town):

@@ -40,6 +40,12 @@ def test_the_gate_and_the_training_are_those_of_train():
     )
 
 
+def test_the_gate_is_counted_as_it_is_trained(moesd, pipeline_folder):
+    trained = moesd.gate.classifier
+    n = trained.weights.size + trained.intercepts.size
+    assert plan_training(pipeline_folder).trainable["gate"] == n
+
+
 def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
     config = TrainConfig(side="both", style="lora", width=5, unet_width=3)
     plan, (text_width, unet_width) = plan_training(pipeline_folder, config), (32, 16)
