@@ -110,8 +110,9 @@ _GATE: dict[str, Options] = {
     "fail_above": {
         "metavar": "FIGURE=NUMBER",
         "multiple": True,
-        "help": "Exit with 3 if the upper confidence limit of a figure is larger, as in mad=0.15; "
-        "may be repeated. In a run, figures are the corrected model's.",
+        "help": "Exit with 3 if the upper confidence limit of a figure is larger, as in mad=0.15, "
+        "taking images without a label at their worst; may be repeated. In a run, figures are the "
+        "corrected model's.",
     },
     "fail_below": {
         "metavar": "FIGURE=NUMBER",

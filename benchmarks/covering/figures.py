@@ -11,9 +11,8 @@ from scipy import stats
 from covering import N, row
 from covering.shares import RATES
 from probe.audit.deconvolution import audit_figures
-from probe.audit.fairness import MEASURES
 from probe.audit.intersections.cells import cell_shifts, divide_unfairness
-from probe.audit.measures import measure_shares
+from probe.audit.measures import MEASURES, measure_shares
 from probe.audit.misclassification.corrected import (
     calibrated_difference,
     calibrated_figures,

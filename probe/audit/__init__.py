@@ -1,1 +1,1 @@
-"""Fairness of anybody's pictures, labels or counts: figures, and what cannot be concluded."""
+"""Fairness of images, labels or counts from any source: figures, and what cannot be concluded."""

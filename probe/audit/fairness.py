@@ -13,7 +13,6 @@ from probe.audit.measures import (
     as_counts,
     as_pair,
     as_target,
-    count_labels,
     measure_shares,
     noise_floor,
     worst_figures,
@@ -21,16 +20,6 @@ from probe.audit.measures import (
 from probe.audit.subject_intervals import interval_over_subjects
 from probe.stats.interval import Interval, TestedInterval
 from probe.stats.resampling import BOOTSTRAP, Resampling
-
-__all__ = [
-    "MEASURES",
-    "FairnessFigure",
-    "Interval",
-    "count_labels",
-    "fairness_figures",
-    "noise_floor",
-    "paired_difference",
-]
 
 
 @dataclass(frozen=True)

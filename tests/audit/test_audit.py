@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cli.main import main
-from probe.audit.fairness import MEASURES
+from probe.audit.measures import MEASURES
 
 FIELDS = {"value", "low", "high", "floor", "corrected", "corrected_low", "corrected_high"} | {
     "unit",

@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from probe.audit.fairness import (
-    MEASURES,
-    departure_p,
-    fairness_figures,
-    noise_floor,
-    paired_difference,
-)
-from probe.audit.measures import measure_shares
+from probe.audit.fairness import departure_p, fairness_figures, paired_difference
+from probe.audit.measures import MEASURES, measure_shares, noise_floor
 from probe.audit.subject_intervals import shrunken_shares
 from probe.errors import ShapeError
 from probe.stats.resampling import Resampling

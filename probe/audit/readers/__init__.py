@@ -1,1 +1,1 @@
-"""Readers of the label, count, picture and target files that people have."""
+"""Readers of the label, count, image and target files that people have."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from probe.arrays import Float32
-from probe.audit.fairness import count_labels
+from probe.audit.measures import count_labels
 from probe.images.plan import GenerationPlan
 from probe.io.artifacts import hash_parts
 from probe.io.settings import settings_line

@@ -11,7 +11,8 @@ import pandas as pd
 
 from probe.arrays import Counts
 from probe.audit.failures import mean_over, share_over
-from probe.audit.fairness import count_labels, fairness_figures, paired_difference
+from probe.audit.fairness import fairness_figures, paired_difference
+from probe.audit.measures import count_labels
 from probe.audit.missing_label_bounds import is_seen
 from probe.errors import DegenerateDataError
 from probe.images.quality.kid import kid

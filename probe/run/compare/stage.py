@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probe.audit.fairness import noise_floor
+from probe.audit.measures import noise_floor
 from probe.errors import OptionError
 from probe.io.artifacts import hash_parts, read_json, write_json, write_table
 from probe.io.settings import settings_line

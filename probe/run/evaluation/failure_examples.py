@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from probe.audit import failures
-from probe.audit.fairness import count_labels
+from probe.audit.measures import count_labels
 from probe.audit.missing_label_bounds import is_seen
 from probe.run.files import SIDES
 

@@ -10,11 +10,8 @@ import pandas as pd
 
 from probe.arrays import Counts
 from probe.audit import failures
-from probe.audit.fairness import (
-    count_labels,
-    fairness_figures,
-    paired_difference,
-)
+from probe.audit.fairness import fairness_figures, paired_difference
+from probe.audit.measures import count_labels
 from probe.audit.missing_label_bounds import (
     bound_difference,
     bound_figures,

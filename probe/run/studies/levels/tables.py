@@ -11,7 +11,8 @@ import pandas as pd
 
 from probe.arrays import Mask
 from probe.audit.failures import share_over
-from probe.audit.fairness import count_labels, fairness_figures, paired_difference
+from probe.audit.fairness import fairness_figures, paired_difference
+from probe.audit.measures import count_labels
 from probe.audit.missing_label_bounds import is_seen
 from probe.images.plan import GenerationPlan, planned_rows
 from probe.run.evaluation.measurement import SPLITS
