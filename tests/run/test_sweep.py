@@ -25,12 +25,6 @@ def swept(finished_run, tmp_path_factory):
     return Path(run), run_sweep(run, parse_axes(["train.width=2,32"]))
 
 
-@pytest.fixture
-def run(finished_run, tmp_path):
-    """A copy of a run, to be changed."""
-    return Path(shutil.copytree(finished_run, tmp_path / "run"))
-
-
 # Axes
 
 
