@@ -25,9 +25,6 @@ def swept(finished_run, tmp_path_factory):
     return Path(run), run_sweep(run, parse_axes(["train.width=2,32"]))
 
 
-# Axes
-
-
 def test_values_are_of_the_settings_type():
     axes = parse_axes(["train.width=8, 16", "generate.guidance_scale=1,7.5"])
     assert axes == {"train.width": (8, 16), "generate.guidance_scale": (1.0, 7.5)}
