@@ -1,6 +1,7 @@
 # The public face of the package: what `from probe import ...` offers.
 
 from .errors import ProbeError as ProbeError
+from .images.quality.frechet import fid as fid
 from .images.quality.kid import kid as kid
 from .latent.directions import PairDirection as PairDirection
 from .latent.erasure import CalibratedProjection as CalibratedProjection

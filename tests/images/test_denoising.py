@@ -11,7 +11,7 @@ from PIL import Image
 from probe.errors import ArtifactError
 from probe.images.denoising import decode, decoded_together, denoise, denoised_together, encode
 from probe.images.generation import GenerationPlan, generate
-from probe.images.intervention import Condition, Intervention
+from probe.images.intervention import Intervention
 from probe.images.pipelines import load_pipeline
 
 CPU = torch.device("cpu")
@@ -158,33 +158,6 @@ def test_a_full_disk_stops_the_generation_in_one_line(pipeline, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert "\n" not in str(caught.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-class StopError(Exception):
-    pass
-
-
-class Breaking(Intervention):
-    """Fails at the second batch."""
-
-    def conditions(self, prompts, seeds):
-        return [Condition(prompt) for prompt in prompts]
-
-    def denoising(self, pipeline, conditions):
-        if hasattr(self, "began"):
-            raise StopError
-        self.began = True
-        return super().denoising(pipeline, conditions)
-
-
-def test_an_error_of_the_denoiser_leaves_the_batch_before_whole(pipeline, tmp_path):
-    with pytest.raises(StopError):
-        make(pipeline, make_plan(9), tmp_path, intervention=Breaking())
-    assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        *(f"00{number}.png" for number in range(4)),
-        "cook",
-    ]
-    assert is_whole(tmp_path)
 
 
 @pytest.mark.usefixtures("two_cores")
