@@ -1,1 +1,1 @@
-"""Room 3, the correction: special token, gate, experts, their training, and the whole as MoESD."""
+"""The correction MoESD: gate, special token, experts, their training, and the routing of images."""

@@ -28,7 +28,7 @@ class Target:
             if shares.shape != self.default.shape:
                 raise DataError(
                     f"the target of {name} has {shares.size} shares; needed {self.default.size}, "
-                    "one a value"
+                    "one per value"
                 )
             if not (shares >= 0).all() or not np.isclose(shares.sum(), 1.0):
                 raise DataError(

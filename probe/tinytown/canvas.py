@@ -1,4 +1,4 @@
-"""A supersampled canvas: pictures are drawn in picture pixels and reduced once at the end."""
+"""A supersampled canvas: shapes are drawn in image pixels and reduced once at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 from PIL import Image, ImageDraw
 
 SIZE = 64
-"""Side of a finished picture, pixels."""
+"""Side of a finished image, pixels."""
 OVERSAMPLING = 4
 
 Color: TypeAlias = tuple[int, int, int]
@@ -32,7 +32,7 @@ class Placement:
 
 
 class Canvas:
-    """Flat shapes in picture pixels, anti-aliased by reduction."""
+    """Flat shapes in image pixels, anti-aliased by reduction."""
 
     def __init__(self, background: Color) -> None:
         self._image = Image.new("RGB", (SIZE * OVERSAMPLING,) * 2, background)
@@ -76,7 +76,7 @@ class Canvas:
         self._draw.pieslice(corners, start, end, fill=fill)
 
     def finish(self) -> Image.Image:
-        """Reduce to a ``SIZE`` x ``SIZE`` RGB picture."""
+        """Reduce to a ``SIZE`` x ``SIZE`` RGB image."""
         return self._image.reduce(OVERSAMPLING)
 
 

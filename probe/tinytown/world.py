@@ -73,7 +73,7 @@ class Scene:
 
     @property
     def is_person(self) -> bool:
-        """Whether the picture shows a person."""
+        """Whether the image shows a person."""
         return self.gender != ""
 
 
