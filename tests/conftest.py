@@ -29,6 +29,11 @@ JOBS = ("carpenter", "mechanic", "cook", "lawyer", "nurse", "secretary")
 THINGS = ("car", "tree")
 SEEN = ("carpenter", "cook", "nurse", "car")
 
+RESCALED = dict.fromkeys(("do_resize", "do_rescale", "do_normalize"), True) | {
+    "rescale_factor": 1 / 255
+}
+"""Preprocessing of images that is common to the models."""
+
 MEMORY_LIMIT = float(os.environ.get("PROBE_TEST_GIGABYTES", "3")) * 1e9
 """Largest resident size of a test process, in bytes."""
 _peak = 0
@@ -143,15 +148,11 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(1)
         CLIPModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    preprocessing = {
+    preprocessing = RESCALED | {
         "image_processor_type": "CLIPImageProcessor",
-        "do_resize": True,
         "size": {"shortest_edge": 16},
         "do_center_crop": True,
         "crop_size": {"height": 16, "width": 16},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
         "image_mean": [0.48145466, 0.4578275, 0.40821073],
         "image_std": [0.26862954, 0.26130258, 0.27577711],
     }
@@ -206,13 +207,9 @@ def model_folder(
         model.classifier[1].bias.zero_()
         model.classifier[1].bias -= model(pictures * 2 - 1).logits.median(dim=0).values
     model.save_pretrained(folder / "classifier")
-    preprocessing = {
+    preprocessing = RESCALED | {
         "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
         "size": {"height": 16, "width": 16},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.5, 0.5, 0.5],
     }

@@ -34,11 +34,6 @@ def test_names_never_cover_each_other(seed, n):
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_a_lone_point_is_named():
-    figure = named([(0.5, 0.5, "nurse")])
-    assert [text.get_text() for text in figure.axes[0].texts] == ["nurse"]
-
-
 def test_no_name_stands_nearer_to_another_point_than_to_its_own():
     figure = named([(*at, name) for name, at in AT.items()])
     axes = figure.axes[0]

@@ -102,6 +102,10 @@ def test_the_page_opens_without_complaint_asks_for_nothing_and_is_small(reader, 
     assert reader.page.locator("#map-plot .scatterlayer").count() == 1
     images = reader.page.locator("img").evaluate_all("all => all.map(i => [i.alt, i.complete])")
     assert all(alt for alt, _ in images)
+    controls = "[...document.querySelectorAll('input, select')].map(e => e.labels.length)"
+    assert set(reader.page.evaluate(controls)) == {1}
+    named = "all => all.map(b => b.textContent.trim() || b.ariaLabel || b.title)"
+    assert all(reader.page.locator("button").evaluate_all(named))
 
 
 def test_the_search_finds_a_prompt_and_tells_what_is_known_of_it(reader, tables):
@@ -247,13 +251,6 @@ def test_the_images_of_every_occupation_can_be_looked_at(reader):
     )
     reader.page.get_by_role("button", name="Next").click()
     assert not images.first.get_attribute("alt").startswith("secretary, ")
-
-
-def test_every_control_has_a_name(reader):
-    controls = "[...document.querySelectorAll('input, select')].map(e => e.labels.length)"
-    assert set(reader.page.evaluate(controls)) == {1}
-    named = "all => all.map(b => b.textContent.trim() || b.ariaLabel || b.title)"
-    assert all(reader.page.locator("button").evaluate_all(named))
 
 
 def test_a_prompt_can_be_found_and_looked_at_by_keyboard_alone(reader):
