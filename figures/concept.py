@@ -34,12 +34,8 @@ def draw_concept(run: Path, stem: str) -> list[Path]:
 def concept_places(table: DataFrame) -> Figure:
     """Draw the targets on each axis, with intervals, below the words that define it.
 
-    Parameters
-    ----------
-    table : DataFrame
-        One row a word or target and axis: ``kind`` (word, target), ``name``, ``group`` of a word,
-        ``toward`` of the axis, ``place, low, high`` in embedding units; the limits are NaN where
-        nothing can be resampled.
+    A row is a word or target and an axis: ``kind`` (word, target), ``name``, ``group`` of a word,
+    ``toward`` of the axis, and ``place, low, high`` (NaN where nothing can be resampled).
     """
     directions = list(dict.fromkeys(table["toward"]))
     groups = [group for group in dict.fromkeys(table["group"]) if group]

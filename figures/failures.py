@@ -76,16 +76,9 @@ def failure_grid(
 ) -> Figure:
     """Draw a row a failure: its rate, and its worst pairs, base beside corrected.
 
-    Parameters
-    ----------
-    data : DataFrame
-        One row a pair, as `probe.run.evaluation.failure_examples.worst_pictures` selects them.
-    pairs : two sequences of ndarray of shape (height, width, 3)
-        Images of the base and of the corrected model, in the order of the rows.
-    found : mapping of str to mapping
-        By failure ``value``, ``low``, ``high`` and, unless it is no share, ``n``.
-    value : str
-        What the shares of an occupation are of.
+    A row of ``data`` is a pair, as `worst_pictures` selects them; ``pairs`` are the images of the
+    base and of the corrected model in that order. ``found`` has a failure's ``value, low, high``
+    and, unless it is no share, ``n``; ``value`` is what the shares of an occupation are of.
     """
     names = [name for name in FAILURES if name in found]
     wide = (WIDE[0] - _NAMES - N_PAIRS * _GAP) / N_PAIRS

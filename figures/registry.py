@@ -58,24 +58,7 @@ _FIGURES: dict[str, RunFigure] = {}
 def run_figure(
     name: str, *, reads: tuple[str, ...], caption: str, alt: str, section: str = OTHER
 ) -> Callable[[Recipe], Recipe]:
-    """Register a function from the files of a run to a figure and its data.
-
-    Parameters
-    ----------
-    name : str
-        Name of the figure and of its files.
-    reads : tuple of str
-        Files that it is made from, by their names in `figures.sources.SOURCES`.
-    caption, alt : str
-        Text under the figure, and its form for readers who do not see it.
-    section : str, default="deeper"
-        Section of the report.
-
-    Raises
-    ------
-    ValueError
-        If another figure has that name.
-    """
+    """Register a function from the files of a run to a figure and its data; see `RunFigure`."""
 
     def register(recipe: Recipe) -> Recipe:
         if name in _FIGURES:

@@ -9,7 +9,16 @@ import numpy as np
 
 from figures.drawing import write_table_figure
 from figures.marks import draw_ends, legend_below, name_points
-from figures.style import GREY, MIDDLE, OKABE_ITO, SIDE_COLORS, WIDE, StyledFigure, styled
+from figures.style import (
+    GREY,
+    MIDDLE,
+    OKABE_ITO,
+    SIDE_COLORS,
+    SIDE_LABELS,
+    WIDE,
+    StyledFigure,
+    styled,
+)
 from probe.io.artifacts import read_table
 
 if TYPE_CHECKING:
@@ -48,12 +57,8 @@ def sweep_curve(table: DataFrame) -> Figure:
     """Draw fairness and what it costs against the one setting that varies.
 
     Left: MAD of the base model and of the corrected one, with intervals, for both groups of
-    occupations, above the noise floor. Right: what is followed and recognised.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a variant, side and figure, as `probe.run.sweep.run_sweep` writes it.
+    occupations, above the noise floor. Right: what is followed and recognised. ``table`` has a row
+    for each variant, side and figure, as `probe.run.sweep.run_sweep` writes it.
     """
     (setting,) = _settings(table)
     figure = StyledFigure(figsize=WIDE, layout="constrained")
@@ -61,25 +66,23 @@ def sweep_curve(table: DataFrame) -> Figure:
     places = _places(left, table[setting])
     _places(right, table[setting])
     is_ordered = not _are_names(table[setting])
-    for side, rows in (("base", _side(table, "base")), ("moesd", _side(table, "corrected"))):
+    for side, name in SIDE_LABELS.items():
         for split, (label, marker, line) in SPLITS.items():
-            found = rows[rows["figure"] == f"mad_{split}"]
+            found = _rows(table, name, f"mad_{split}")
             drawn = line if is_ordered else "none"
             style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": drawn}
             style |= {"markerfacecolor": "white"} if side == "base" else {}
-            said = f"{'base' if side == 'base' else 'corrected'}, {label}"
-            draw_ends(left, places, found, shift=SHIFTS[side, split], label=said, **style)
+            style |= {"label": f"{name}, {label}"}
+            draw_ends(left, places, found, shift=SHIFTS[side, split], **style)
     floor = table.loc[table["figure"] == "mad", "floor"].min()
-    label = "a fair model, by chance"
-    left.axhline(floor, color=GREY, linewidth=0.6, linestyle=":", label=label)
+    chance = {"linestyle": ":", "label": "a fair model, by chance"}
+    left.axhline(floor, color=GREY, linewidth=0.6, **chance)
     left.set(ylabel="MAD", xlabel=_title(setting), ylim=(0, None))
     for name, label, marker, color, shift in (
         ("subject_recognised", "occupation recognised", "^", "blue", -1.2),
         ("explicit_adherence", "explicit followed", "D", "orange", 1.2),
     ):
-        found = _side(table, "corrected")
-        found = found[found["figure"] == name]
-        drawn = "-" if is_ordered else "none"
+        found, drawn = _rows(table, "corrected", name), "-" if is_ordered else "none"
         style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": drawn}
         draw_ends(right, places, found, shift=shift, label=label, **style)
     least = min(LEAST_SHARE, right.get_ylim()[0])
@@ -95,16 +98,10 @@ def sweep_front(table: DataFrame) -> Figure:
 
     A filled point is on the front: no other variant has at most as many weights and at most its
     MAD. Whiskers are intervals; the dashed line is the base model.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As for `sweep_curve`.
     """
     figure = StyledFigure(figsize=(MIDDLE[0], MIDDLE[1] * 1.3), layout="constrained")
     axes = figure.subplots()
-    rows = _side(table, "corrected")
-    rows = rows[rows["figure"] == "mad"].sort_values("n_trainable", kind="stable")
+    rows = _rows(table, "corrected", "mad").sort_values("n_trainable", kind="stable")
     weights = rows["n_trainable"].to_numpy(float)
     if weights.max() >= 10 * weights.min():
         axes.set_xscale("log")
@@ -112,16 +109,9 @@ def sweep_front(table: DataFrame) -> Figure:
     front = rows[rows["on_front"]]
     color = SIDE_COLORS["moesd"]
     axes.step(front["n_trainable"], front["value"], where="post", color=color, zorder=2)
-    axes.scatter(
-        weights,
-        rows["value"],
-        facecolor=np.where(rows["on_front"], color, "white"),
-        edgecolor=color,
-        s=22,
-        zorder=3,
-    )
-    base = _side(table, "base")
-    before = float(base.loc[base["figure"] == "mad", "value"].mean())
+    faces = np.where(rows["on_front"], color, "white")
+    axes.scatter(weights, rows["value"], facecolor=faces, edgecolor=color, s=22, zorder=3)
+    before = float(_rows(table, "base", "mad")["value"].mean())
     axes.axhline(before, color=SIDE_COLORS["base"], linestyle="--", label="base")
     axes.set(xlabel="trained weights", ylabel="MAD, corrected", ylim=(0, 1.08 * before))
     names = zip(front["n_trainable"], front["value"], front["variant"], strict=True)
@@ -143,8 +133,8 @@ def _settings(table: DataFrame) -> list[str]:
     return [column for column in columns if table[column].nunique() > 1] or columns[:1]
 
 
-def _side(table: DataFrame, side: str) -> DataFrame:
-    return table[table["side"] == side]
+def _rows(table: DataFrame, side: str, figure: str) -> DataFrame:
+    return table[(table["side"] == side) & (table["figure"] == figure)]
 
 
 def _title(setting: str) -> str:
@@ -158,7 +148,7 @@ def _are_names(column: Series) -> bool:
 
 
 def _places(axes: Axes, column: Series) -> Vector:
-    """Where the values of a setting stand on the x axis: by size if they are no names or seeds."""
+    """Places of the values of a setting on the x axis: by size unless they are names or seeds."""
     values = list(dict.fromkeys(column))
     if _are_names(column):
         places = np.arange(len(values), dtype=float)
