@@ -14,8 +14,6 @@ from typing import Any, BinaryIO
 from probe.errors import DataError
 from probe.io.files import one_line
 
-BOM = "\ufeff"
-
 _OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 

@@ -94,13 +94,6 @@ class TomlTable:
             raise self.wrong(key, shown(found), f"a list of {n} numbers")
         return [float(number) for number in found]
 
-    def one_of(self, key: str, allowed: Iterable[str]) -> str:
-        """One of a few strings."""
-        found, allowed = self.data.get(key), list(allowed)
-        if found not in allowed:
-            raise self.wrong(key, shown(found), either(allowed))
-        return str(found)
-
     def flag(self, key: str, default: bool) -> bool:
         """A truth value; the default if the key is absent."""
         found = self.data.get(key, default)

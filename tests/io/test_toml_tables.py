@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.errors import DataError
+from probe.audit.release_gate import read_policy
+from probe.errors import ArtifactError, DataError
 from probe.io.toml_tables import TomlTable, either
+from probe.run.config import Config
+from probe.text.concepts import Concept
+from probe.text.lexicon import Lexicon
+from probe.text.prompt_files import read_prompts
 
 DATA = {
     "name": "x",
@@ -32,7 +37,6 @@ def test_values_are_read_by_their_keys(table):
     assert table.numbers("shares", 2) == [0.25, 1.0]
     assert table.flag("flag", False)
     assert table.flag("other", True)
-    assert table.one_of("name", ("x", "y")) == "x"
     assert [entry.data["share"] for entry in table.tables("entry")] == [1, 3]
 
 
@@ -43,7 +47,6 @@ def test_values_are_read_by_their_keys(table):
         (lambda t: t.string("other"), "other is missing; needed a string"),
         (lambda t: t.number("flag"), "flag is True; needed a number"),
         (lambda t: t.numbers("shares", 3), r"shares is \[0.25, 1\]; needed a list of 3 numbers"),
-        (lambda t: t.one_of("name", ("y", "z")), "name is 'x'; needed y or z"),
         (
             lambda t: t.table("below").number("share", 0, 1),
             "below.share is 2; needed a number from",
@@ -72,3 +75,29 @@ def test_a_number_is_within_its_bounds_or_refused(value):
 
 def test_alternatives_are_joined_by_or():
     assert [either(names) for names in ("a", "ab", "abc")] == ["a", "a or b", "a, b or c"]
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("read", "error"),
+    [
+        (Lexicon.load, DataError),
+        (Concept.load, DataError),
+        (read_policy, DataError),
+        (lambda path: Config.read(path.parent), ArtifactError),
+    ],
+)
+def test_deeply_nested_toml_is_refused_by_name(tmp_path, read, error):
+    path = tmp_path / "config.toml"
+    path.write_text(f"a = {DEEP}")
+    with pytest.raises(error, match=r"config.toml is not TOML .*recursion"):
+        read(path)
+
+
+def test_a_deeply_nested_line_is_refused_by_number(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"prompt": "a nurse"}}\n{DEEP}\n')
+    with pytest.raises(DataError, match=r"line 2, is not JSON .*recursion"):
+        read_prompts(path)
