@@ -12,13 +12,13 @@ from probe.run import pipeline
 from probe.run.compare.stage import CompareMethods
 from probe.run.concept.study import ConceptStudy
 from probe.run.config import Config
-from probe.run.export import ExportResult, PublishResult, export_embeddings, publish_correction
+from probe.run.export import export_embeddings, publish_correction
 from probe.run.folder import Run, check_run, locked
-from probe.run.inspect_prompt import Inspection, inspect_prompt
+from probe.run.inspect_prompt import inspect_prompt
 from probe.run.pipeline import Inventory, Outcome, bring_up_to_date, require, require_model
-from probe.run.registry import PROBE, STAGES, Result, Stage, studies
+from probe.run.registry import PROBE, STAGES, Answer, Result, Stage, studies
 from probe.run.settings import change_settings, kept_settings, start, start_imported
-from probe.run.stages.visualize import Draw, DrawNamed, Render, Report, Visualize, VisualizeResult
+from probe.run.stages.visualize import Draw, DrawNamed, Render, Report, Visualize, drawn
 from probe.run.study import StudyResult
 from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
@@ -154,12 +154,12 @@ class Experiment:
         """Draw the figures with ``draw``: `figures.drawing.draw`."""
         return self._do(Visualize(draw))
 
-    def draw(self, draw: Callable[[Path], list[Path]]) -> VisualizeResult:
+    def draw(self, draw: Callable[[Path], list[Path]]) -> Answer:
         """Draw some figures, or in another style; no stage is marked as done."""
         require_model(self._run, "visualize")
         with locked(self.folder):
             files = draw(self.folder)
-        return VisualizeResult.of(self.folder, files)
+        return drawn(self.folder, files)
 
     def report(self, render: Render) -> Outcome:
         """Write the page with ``render``: `figures.report.render_report`."""
@@ -247,17 +247,17 @@ class Experiment:
                 draw(self.folder, "methods")
             return outcome
 
-    def inspect(self, prompt: str, *, share: bool = False) -> Inspection:
+    def inspect(self, prompt: str, *, share: bool = False) -> Answer:
         """Show what the gate does with a prompt; ``share`` loads the image model too."""
         require(self._run, "inspect", ("train",))
         return inspect_prompt(self._run, prompt, share=share)
 
-    def export(self, path: str | Path) -> ExportResult:
+    def export(self, path: str | Path) -> Answer:
         """Write the embeddings of all prompts; see `probe.text.vector_files.write_vectors`."""
         require(self._run, "export", ("embed",), needs_model=False)
         return export_embeddings(self._run, Path(path))
 
-    def publish(self, folder: str | Path, compose: Callable[[Path], str]) -> PublishResult:
+    def publish(self, folder: str | Path, compose: Callable[[Path], str]) -> Answer:
         """Write the correction with the card of `figures.cards.correction_card` to a new folder."""
         require(self._run, "publish", ("evaluate",))
         return publish_correction(self._run, Path(folder), compose)

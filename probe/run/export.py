@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,40 +13,14 @@ from probe.io.files import atomic
 from probe.run.files import EMBEDDINGS, QUALITY, correction_files
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_vectors
-from probe.run.registry import Record
+from probe.run.registry import Answer
 from probe.run.user_prompts import USER_PROMPTS
 
 CARD = "README.md"
 FIGURES = "figures.json"
 
 
-@dataclass(frozen=True)
-class ExportResult(Record):
-    """Where the embeddings are, and how many."""
-
-    path: str
-    n_prompts: int
-    """Prompts, or names of imported vectors."""
-    n_features: int
-
-    def summary(self) -> str:
-        """One line."""
-        return f"{self.path}: {self.n_prompts} prompts, {self.n_features} features each"
-
-
-@dataclass(frozen=True)
-class PublishResult(Record):
-    """Which files were written."""
-
-    folder: str
-    files: tuple[str, ...]
-
-    def summary(self) -> str:
-        """One line."""
-        return f"{self.folder}: {', '.join(self.files)}"
-
-
-def export_embeddings(run: Run, path: Path) -> ExportResult:
+def export_embeddings(run: Run, path: Path) -> Answer:
     """Write each prompt of a run with its embedding, the user's prompts last.
 
     Imported vectors are written as they came.
@@ -70,10 +43,12 @@ def export_embeddings(run: Run, path: Path) -> ExportResult:
         matrix = matrix[[rows[name] for name in names]]
         vectors = NamedVectors(names, matrix, run.folder.name)
     write_vectors(vectors, path)
-    return ExportResult(str(path), len(vectors), vectors.n_features)
+    n, width = vectors.matrix.shape
+    text = f"{path}: {n} prompts, {width} features each"
+    return Answer(text, {"path": str(path), "n_prompts": n, "n_features": width})
 
 
-def publish_correction(run: Run, folder: Path, compose: Callable[[Path], str]) -> PublishResult:
+def publish_correction(run: Run, folder: Path, compose: Callable[[Path], str]) -> Answer:
     """Write the correction, its model card, and the figures behind the card, to a new folder.
 
     ``compose`` makes the text of the card from the run folder; see `figures.cards`.
@@ -88,4 +63,5 @@ def publish_correction(run: Run, folder: Path, compose: Callable[[Path], str]) -
             shutil.copyfile(run.folder / source, temporary)
     with atomic(folder / CARD) as temporary:
         temporary.write_text(card, encoding="utf-8")
-    return PublishResult(str(folder), (*sources, CARD))
+    names = [*sources, CARD]
+    return Answer(f"{folder}: {', '.join(names)}", {"folder": str(folder), "files": names})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,7 +17,7 @@ from probe.io.artifacts import Provenance, hash_parts, read_provenance, read_tab
 from probe.io.memory_mapped import map_tensors, write_in_parts
 from probe.run.config import IMPORT
 from probe.run.folder import Run
-from probe.run.registry import Record
+from probe.run.registry import Answer
 from probe.text.vectors import NamedVectors
 
 VECTORS = "embeddings/vectors.safetensors"
@@ -25,20 +25,6 @@ NAMES = "embeddings/names.parquet"
 """Each name, and the hash of the name and its row."""
 
 _BLOCK = 4096  # rows that are looked at together
-
-
-@dataclass(frozen=True)
-class ImportResult(Record):
-    """How many vectors the run holds, and how wide they are."""
-
-    source: str
-    """Name of the file that they came from, without its folder."""
-    n_vectors: int
-    n_features: int
-
-    def summary(self) -> str:
-        """One line."""
-        return f"{self.n_vectors} vectors of {self.n_features} features from {self.source}"
 
 
 def stale_import(run: Run) -> str | None:
@@ -59,9 +45,11 @@ def refuse_import(run: Run) -> NoReturn:
     raise StageError(f"{stale_import(run)}; {_again(run)}")
 
 
-def count_import(run: Run) -> ImportResult:
+def count_import(run: Run) -> Answer:
     """Count the imported vectors."""
-    return ImportResult(_source(run), *_matrix(run).shape)
+    (n, width), source = _matrix(run).shape, _source(run)
+    text = f"{n} vectors of {width} features from {source}"
+    return Answer(text, {"source": source, "n_vectors": n, "n_features": width})
 
 
 def keep_vectors(folder: Path, vectors: NamedVectors) -> None:

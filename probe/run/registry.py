@@ -36,6 +36,22 @@ class Record:
         return data
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A result as its text for people and its data for programs."""
+
+    text: str
+    data: dict[str, Any]
+
+    def summary(self) -> str:
+        """Return the text."""
+        return self.text
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the data."""
+        return self.data
+
+
 class Stage(ABC):
     """One step of a run, from files to files."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Tables: TypeAlias = Mapping[str, Any]
-"""Data frames by the names of their files, without folder and suffix."""
+"""Data frames by kind, see `Study.kind`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class Study(StudyStage):
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return those of ``tables`` that this run has, and what was found."""
 
+    def kind(self, table: str) -> str:
+        """Return the kind of a table: the name of its file, without folder and suffix."""
+        return PurePath(table).stem
+
     def make(self, run: Run) -> None:
         """Write the tables, then the result; remove tables that are not written any more."""
         from probe.io.artifacts import write_json, write_table
@@ -69,7 +73,7 @@ class Study(StudyStage):
         tables, found = self.compute(run)
         written = []
         for path in self.tables:
-            kind = PurePath(path).stem
+            kind = self.kind(path)
             if kind in tables:
                 made = run.provenance(kind, made_from, seed=seed)
                 write_table(run.folder / path, tables[kind], made)

@@ -463,23 +463,23 @@ def test_where_the_classifier_knows_no_subjects_clip_recognises_them(
 def test_inspection_shows_which_expert_moves_a_prompt_and_that_an_explicit_one_stays(finished_run):
     experiment = Experiment.open(finished_run)
     explicit = "a photo of a woman working as a nurse"
-    found = experiment.inspect(explicit)
-    assert (found.route, found.expert) == ("explicit", "base")
-    assert found.shift == pytest.approx(0.0, abs=1e-6)
+    found = experiment.inspect(explicit).data
+    assert (found["route"], found["expert"]) == ("explicit", "base")
+    assert found["shift"] == pytest.approx(0.0, abs=1e-6)
     before, after = (
-        [of["prompt"] for of in near] for near in (found.nearest_before, found.nearest_after)
+        [of["prompt"] for of in near] for near in (found["nearest_before"], found["nearest_after"])
     )
     assert before == after
     assert explicit not in before
-    assert sum(found.probabilities.values()) == pytest.approx(1.0)
+    assert sum(found["probabilities"].values()) == pytest.approx(1.0)
     table, _ = read_table(finished_run / "moesd/gate.parquet", kind="gate")
     row = table[table["route_trained"].str.endswith("skewed")].iloc[0]
-    found = experiment.inspect(row["prompt"])
-    assert found.route == row["route_trained"]
-    assert found.expert.startswith("toward-")
-    assert found.shift > 0
+    found = experiment.inspect(row["prompt"]).data
+    assert found["route"] == row["route_trained"]
+    assert found["expert"].startswith("toward-")
+    assert found["shift"] > 0
     for name in ("bias_score", "bias_score_corrected"):
-        assert getattr(found, name) == pytest.approx(row[name], abs=1e-5)
+        assert found[name] == pytest.approx(row[name], abs=1e-5)
 
 
 def test_info_lists_every_file_and_stage(finished_run):

@@ -56,7 +56,7 @@ def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
 
 def test_embed_says_how_many_there_are_and_does_nothing_twice(made):
     experiment, embedded, _ = made
-    assert embedded.result.n_user_prompts == 3
+    assert embedded.result.data["n_user_prompts"] == 3
     assert ", 3 prompts of your own, " in embedded.result.summary()
     assert not experiment.embed().was_made
     assert not experiment.fit().was_made
@@ -89,7 +89,7 @@ def test_an_export_holds_every_prompt_once_with_the_bits_of_the_store(made, tmp_
     assert vectors.names == tuple(
         dict.fromkeys([*store.prompt_set.prompts, *own.prompt_set.prompts])
     )
-    assert (written.n_prompts, written.n_features) == vectors.matrix.shape
+    assert (written.data["n_prompts"], written.data["n_features"]) == vectors.matrix.shape
     n_store = len(store.prompt_set)
     np.testing.assert_array_equal(vectors.matrix[:n_store], store.vectors())
     np.testing.assert_array_equal(vectors.matrix[n_store:], own.vectors(["a wizard in a hat"]))

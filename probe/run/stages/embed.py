@@ -8,7 +8,7 @@ from probe.errors import ArtifactError
 from probe.io.settings import Settings, setting
 from probe.run.files import EMBEDDED, EMBEDDINGS
 from probe.run.folder import Run, stale_files
-from probe.run.registry import Record, Result, Stage, register
+from probe.run.registry import Answer, Result, Stage, register
 
 
 @dataclass(frozen=True)
@@ -22,26 +22,6 @@ class EmbedConfig(Settings):
     prompts: str = setting(
         "", "Prompts of your own, placed on the axis too; none if empty.", names_file=bool
     )
-
-
-@dataclass(frozen=True)
-class EmbedResult(Record):
-    """Number of prompts in the store, and width of their embeddings."""
-
-    n_prompts: int
-    n_occupations: int
-    n_objects: int
-    n_features: int
-    n_user_prompts: int
-    """Prompts of the user's own, beside the others."""
-
-    def summary(self) -> str:
-        """One line."""
-        own = f", {self.n_user_prompts} prompts of your own" if self.n_user_prompts else ""
-        return (
-            f"{self.n_prompts} prompts about {self.n_occupations} occupations and "
-            f"{self.n_objects} objects{own}, {self.n_features} features each"
-        )
 
 
 @register
@@ -105,10 +85,13 @@ class Embed(Stage):
         if run.config.is_imported:
             return count_import(run)
         store, own = EmbeddingStore.open(run.folder / EMBEDDINGS), user_prompts(run)
-        return EmbedResult(
-            n_prompts=len(store.prompt_set),
-            n_occupations=len(run.lexicon.occupations),
-            n_objects=len(run.lexicon.objects),
-            n_features=store.vectors().shape[1],
-            n_user_prompts=0 if own is None else len(own),
-        )
+        found = {
+            "n_prompts": len(store.prompt_set),
+            "n_occupations": len(run.lexicon.occupations),
+            "n_objects": len(run.lexicon.objects),
+            "n_features": store.vectors().shape[1],
+            "n_user_prompts": 0 if own is None else len(own),
+        }
+        text = "{n_prompts} prompts about {n_occupations} occupations and {n_objects} objects"
+        text += ", {n_user_prompts} prompts of your own" if own is not None else ""
+        return Answer((text + ", {n_features} features each").format(**found), found)

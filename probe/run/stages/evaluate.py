@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import FAIRNESS, LABELS, QUALITY, SHARES
 from probe.run.folder import INTERVALS, Run, stale_files
-from probe.run.registry import Stage, register
+from probe.run.registry import Answer, Stage, register
 from probe.stats.resampling import Resampled
 
 if TYPE_CHECKING:
@@ -57,22 +57,6 @@ class EvaluateConfig(Resampled, Settings):
     )
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
     seed: int = seed_setting("Seed of the resamples.")
-
-
-@dataclass(frozen=True)
-class EvaluateResult:
-    """Everything that ``evaluate --json`` prints; `figures.text.tables` writes it in words."""
-
-    quality: dict[str, Any]
-
-    def summary(self) -> str:
-        """One line."""
-        base, corrected = (self.quality[side]["mad"]["value"] for side in ("base", "corrected"))
-        return f"MAD {base:.3f} before and {corrected:.3f} after the correction"
-
-    def to_json(self) -> dict[str, Any]:
-        """Every figure."""
-        return self.quality
 
 
 @register
@@ -140,11 +124,14 @@ class Evaluate(Stage):
         quality = {**figures, **errors, "drift": drift, "model": run.config.model}
         write_json(run.folder / QUALITY, quality, made("quality"))
 
-    def result(self, run: Run) -> EvaluateResult:
-        """Read the figures."""
+    def result(self, run: Run) -> Answer:
+        """Read the figures; `figures.text.evaluation` writes them in words."""
         from probe.io.artifacts import read_json
 
-        return EvaluateResult(read_json(run.folder / QUALITY, kind="quality")[0])
+        quality = read_json(run.folder / QUALITY, kind="quality")[0]
+        base, corrected = (quality[side]["mad"]["value"] for side in ("base", "corrected"))
+        text = f"MAD {base:.3f} before and {corrected:.3f} after the correction"
+        return Answer(text, quality)
 
     def made_from(self, run: Run) -> str:
         """Hash the settings and what the labels are made from."""

@@ -10,7 +10,7 @@ from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import MOESD, SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
-from probe.run.registry import Record, Stage, register
+from probe.run.registry import Answer, Stage, register
 from probe.run.routing import ROUTERS, intervention, names_table, target_line, target_of
 
 if TYPE_CHECKING:
@@ -56,23 +56,6 @@ class GenerateConfig(Settings):
                 f"target is {self.target!r} but routing is top1, which can only meet parity; "
                 "choose the routing calibrated, stratified or minimal"
             )
-
-
-@dataclass(frozen=True)
-class GenerateResult(Record):
-    """How many images there are, and how many the correction leaves as they were."""
-
-    n_images: int
-    """Images of each side."""
-    n_unchanged: int
-    """Images that both sides share, bit for bit."""
-
-    def summary(self) -> str:
-        """One line."""
-        return (
-            f"{self.n_images} images of each model; the correction leaves {self.n_unchanged} as "
-            "they were"
-        )
 
 
 @register
@@ -132,7 +115,7 @@ class Generate(Stage):
             provenance = run.provenance("images", made_from, seed=config.seed)
             write_json(run.folder / _mark(side), {"n_images": len(table)}, provenance)
 
-    def result(self, run: Run) -> GenerateResult:
+    def result(self, run: Run) -> Answer:
         """Compare the keys of both sides."""
         from probe.images.plan import read_metadata
 
@@ -140,7 +123,9 @@ class Generate(Stage):
             read_metadata(run.folder / "images" / side).set_index("file_name")["key"]
             for side in SIDES
         )
-        return GenerateResult(len(base), int((base == corrected.reindex(base.index)).sum()))
+        n_same = int((base == corrected.reindex(base.index)).sum())
+        text = f"{len(base)} images of each model; the correction leaves {n_same} as they were"
+        return Answer(text, {"n_images": len(base), "n_unchanged": n_same})
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""

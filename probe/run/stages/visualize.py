@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from probe.io.artifacts import atomic, hash_parts, read_json, write_json
 from probe.run.files import COMPARISON, EVALUATION, FIT, GATE, MAP, SUBJECTS, correction_files
 from probe.run.folder import Run, missing_file, stale_files
-from probe.run.registry import STUDIES, Record, Stage
+from probe.run.registry import STUDIES, Answer, Stage
 
 MARK = "figures/provenance.json"
 PAGE = "report.html"
@@ -23,22 +22,12 @@ DrawNamed = Callable[[Path, str], list[Path]]
 """Run folder and name of a figure, or of a concept's files, to the files of the figure."""
 
 
-@dataclass(frozen=True)
-class VisualizeResult(Record):
-    """Which files were drawn."""
-
-    files: list[str]
-    """Relative to the run folder."""
-
-    @classmethod
-    def of(cls, folder: Path, files: Iterable[Path]) -> VisualizeResult:
-        """Name the files of a run folder."""
-        return cls(sorted(path.relative_to(folder).as_posix() for path in files))
-
-    def summary(self) -> str:
-        """One line."""
-        names = sorted({Path(name).stem for name in self.files})
-        return f"{len(names)} figures, {len(self.files)} files: {', '.join(names)}"
+def drawn(folder: Path, files: Collection[Path]) -> Answer:
+    """Name the files of figures of a run folder."""
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
+    figures = sorted({path.stem for path in files})
+    text = f"{len(figures)} figures, {len(names)} files: {', '.join(figures)}"
+    return Answer(text, {"files": names})
 
 
 class Visualize(Stage):
@@ -53,18 +42,18 @@ class Visualize(Stage):
     def stale(self, run: Run) -> str | None:
         """Look at the mark, and whether each figure is there."""
         why = stale_files(run, self.made_from(run), MARK)
-        return why or missing_file(run, self.result(run).files)
+        return why or missing_file(run, self._files(run))
 
     def make(self, run: Run) -> None:
         """Draw, then mark."""
         (run.folder / MARK).unlink(missing_ok=True)
         files = self._draw(run.folder, progress=run.progress_on("figures"))
         made = run.provenance("figures", self.made_from(run))
-        write_json(run.folder / MARK, {"files": VisualizeResult.of(run.folder, files).files}, made)
+        write_json(run.folder / MARK, drawn(run.folder, files).data, made)
 
-    def result(self, run: Run) -> VisualizeResult:
+    def result(self, run: Run) -> Answer:
         """Read the mark."""
-        return VisualizeResult(read_json(run.folder / MARK, kind="figures")[0]["files"])
+        return drawn(run.folder, [run.folder / name for name in self._files(run)])
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
@@ -73,17 +62,8 @@ class Visualize(Stage):
         always = (MAP, SUBJECTS, FIT, GATE, *correction_files(run.config), *EVALUATION)
         return hash_parts("figures", run.hashes(*always, *done))
 
-
-@dataclass(frozen=True)
-class ReportResult(Record):
-    """The page and its size."""
-
-    path: str
-    n_bytes: int
-
-    def summary(self) -> str:
-        """One line."""
-        return f"{self.path} ({self.n_bytes / 1e6:.1f} MB, needs no other file)"
+    def _files(self, run: Run) -> list[str]:
+        return list(read_json(run.folder / MARK, kind="figures")[0]["files"])
 
 
 class Report(Stage):
@@ -108,7 +88,9 @@ class Report(Stage):
         with atomic(run.folder / PAGE) as temporary:
             temporary.write_text(self._render(run.folder), encoding="utf-8")
 
-    def result(self, run: Run) -> ReportResult:
+    def result(self, run: Run) -> Answer:
         """Look at the page."""
         path = run.folder / PAGE
-        return ReportResult(str(path), path.stat().st_size)
+        n_bytes = path.stat().st_size
+        text = f"{path} ({n_bytes / 1e6:.1f} MB, needs no other file)"
+        return Answer(text, {"path": str(path), "n_bytes": n_bytes})
