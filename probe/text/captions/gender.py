@@ -92,7 +92,7 @@ class _Reader(Text):
             tuple(gender for _, gender, reason in in_order if not reason),
             (*passed, *((word, "absent") for word in absent)),
             tuple(people),
-            tuple(self._unknown_names()),
+            tuple(self._unknown_names()) if self.is_cased() else (),
         )
 
     def _is_absent(self, place: int) -> bool:
@@ -124,12 +124,12 @@ class _Reader(Text):
     def _unknown_names(self) -> Iterator[str]:
         """Yield the words that only their capital makes look like names."""
         lists, caution = self.lists, self.lists.caution
+        before_place = caution["after_place"] | caution["before"]
         for place, (word, token) in enumerate(zip(self.words, self.tokens, strict=True)):
             may_be_name = self.is_capital(place) and not word.isupper() and self._is_name_at(place)
-            is_place = self._token(place - 1) in caution["after_place"] | caution["before"]
             is_listed = token.removesuffix("'s") in lists.names or token in lists.titles
             is_word = word.lower() in lists.captions.known or token in caution["after"]
-            if self.is_cased() and may_be_name and not (is_place or is_listed or is_word):
+            if may_be_name and not (self._token(place - 1) in before_place or is_listed or is_word):
                 yield word
 
     def _reason_of_name(self, place: int) -> str:
