@@ -13,7 +13,7 @@ from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable, either, shown
 
 if TYPE_CHECKING:
-    from probe.text.concept_prompts import ConceptPrompts
+    from probe.text.prompts import ConceptPrompts
     from probe.text.vectors import NamedVectors
 
 FOLDER = Path(__file__).parent.parent / "data" / "concepts"
@@ -90,7 +90,7 @@ class Concept:
 
     def prompts(self) -> ConceptPrompts:
         """Put the words and targets into every template that fits: a table for an encoder."""
-        from probe.text.concept_prompts import ConceptPrompts  # pandas
+        from probe.text.prompts import ConceptPrompts  # pandas
 
         return ConceptPrompts.build(self)
 

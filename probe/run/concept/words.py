@@ -15,11 +15,10 @@ from probe.run.files import EMBEDDINGS
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_rows, imported_vectors
 from probe.text.concepts import Concept
-from probe.text.prompts import COLUMNS, PromptSet
+from probe.text.prompts import COLUMNS, ConceptPrompts, PromptSet
 from probe.text.vectors import listed
 
 if TYPE_CHECKING:
-    from probe.text.concept_prompts import ConceptPrompts
     from probe.text.embeddings import EmbeddingStore
 
 STORE = "embeddings/concepts"
