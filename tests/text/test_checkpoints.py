@@ -136,18 +136,15 @@ def test_a_pipeline_without_a_text_encoder_is_refused(folder):
     assert "has no text_encoder" in refusal(TextEncoder.load, folder)
 
 
-@pytest.mark.parametrize("name", ["model_index.json", "text_encoder/config.json"])
-def test_a_damaged_configuration_is_refused(folder, name):
-    (folder / name).write_text('{"half": ')
-    assert str(folder) in refusal(TextEncoder.load, folder)
-
-
+@pytest.mark.parametrize(
+    "name", ["model_index.json", "text_encoder/config.json", "text_encoder/model.safetensors"]
+)
 @pytest.mark.parametrize("kept", [0, 5, 0.5, 0.99])
-def test_truncated_weights_are_refused(folder, kept):
-    path = folder / "text_encoder" / "model.safetensors"
-    content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    assert f"{folder / 'text_encoder'} cannot be opened" in refusal(TextEncoder.load, folder)
+def test_a_truncated_file_is_refused(folder, name, kept):
+    content = (folder / name).read_bytes()
+    size = int(kept * len(content)) if isinstance(kept, float) else kept
+    (folder / name).write_bytes(content[:size])
+    assert str((folder / name).parent) in refusal(TextEncoder.load, folder)
 
 
 def test_missing_weights_are_refused_and_not_made_up(folder):

@@ -46,18 +46,6 @@ def test_residuals_are_the_hidden_states_of_transformers(tinytown, explicit):
         np.testing.assert_allclose(states[:, 1], expected[rows, end], atol=1e-5)
 
 
-def test_the_shape_says_layers_prompts_positions_features(tinytown, explicit):
-    kept = record(tinytown, explicit, positions=("start", "person", "subject", "end"))
-    n = len(explicit)
-    assert {site: states.shape for site, states in kept.states.items()} == {
-        "residual": (5, n, 4, 96),
-        "attention": (4, n, 4, 96),
-        "mlp": (4, n, 4, 96),
-    }
-    assert kept.layers["mlp"] == (1, 2, 3, 4)
-    assert kept.encoder == f"tinytown@{tinytown.revision}"
-
-
 def test_the_embedding_of_the_person_is_that_of_the_word(tinytown, explicit):
     kept = record(tinytown, explicit, sites=["residual"], layers=[0], positions=["person"])
     states = kept.at("residual", 0, "person")
