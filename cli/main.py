@@ -191,7 +191,7 @@ def visualize(
 @run_argument
 @json_option
 def report(run: Path, as_json: bool) -> None:
-    """Gather everything about RUN on one page, RUN/report.html."""
+    """Write everything about RUN on one page, RUN/report.html."""
     from figures.report import render_report
 
     with ProgressBar() as bar:
@@ -208,7 +208,7 @@ def report(run: Path, as_json: bool) -> None:
 @device_option
 @json_option
 def run_all(run: Path, device: str, as_json: bool, **options: Any) -> None:
-    """Do every stage that is not up to date, and say why for each."""
+    """Run every stage that is not up to date, and give the reason for each."""
     from figures.drawing import draw
     from figures.report import render_report
     from figures.text.tables import summary_of

@@ -72,12 +72,12 @@ def info(run: Path, as_json: bool) -> None:
 def prompts(
     file: Path, column: str | None, out: Path | None, counterfactuals: Path | None, as_json: bool
 ) -> None:
-    """Say who is in the captions of FILE: men, women, both, people, nobody.
+    """Count who appears in the captions of FILE: male, female, both, people, nobody.
 
     FILE is txt, csv, tsv, jsonl or parquet, or in the layout of LAION, OpenImages (narratives),
-    Flickr or COCO. Needs no run and no model: the words decide, and are shown. In CSV that is
-    written, a cell that begins with = + - @ gets an apostrophe before it, so that no spreadsheet
-    runs it as a formula.
+    Flickr or COCO. Only the words are analysed: no run and no model is needed. In written CSV, a
+    cell that begins with = + - @ gets an apostrophe before it, so that no spreadsheet runs it as
+    a formula.
     """
     from probe.text.captions.classification import audit_captions
 

@@ -117,5 +117,5 @@ def _metadata(path: Path, name: str, provenance: Provenance) -> dict[str, Any]:
         return {"Software": software, "Title": name, "Description": origin}
     if path.suffix == ".svg":
         return {"Creator": software, "Title": name, "Description": origin, "Date": None}
-    untold = {"Producer": None, "CreationDate": None}
-    return {"Title": name, "Subject": origin, "Creator": software, **untold}
+    no_time = {"Producer": None, "CreationDate": None}
+    return {"Title": name, "Subject": origin, "Creator": software, **no_time}
