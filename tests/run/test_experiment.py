@@ -133,43 +133,14 @@ def test_settings_of_no_stage_and_no_study_are_refused(finished_run):
         Experiment.open(finished_run).probe(n_boots=3)
 
 
-def test_notes_in_the_settings_stay_when_nothing_changes(run, model_folder):
+# The road
+
+
+def test_nothing_is_done_twice_and_notes_in_the_settings_stay(run, walk, model_folder):
     path = run / "config.toml"
     path.write_text("# mine\n" + path.read_text())
     Experiment.create(run, model=str(model_folder), seed=3)
     assert path.read_text().startswith("# mine")
-
-
-# The road
-
-
-def test_a_finished_run_holds_every_file_of_the_design(finished_run, contents):
-    names = contents(finished_run).keys()
-    assert {
-        "config.toml",
-        "embeddings/prompts.parquet",
-        "embeddings/states.safetensors",
-        "latent/direction.safetensors",
-        "latent/fit.json",
-        "latent/map.parquet",
-        "latent/subjects.parquet",
-        "moesd/config.json",
-        "moesd/token.safetensors",
-        "moesd/gate.safetensors",
-        "moesd/experts.safetensors",
-        "moesd/gate.parquet",
-        "images/base/metadata.jsonl",
-        "images/moesd/metadata.jsonl",
-        "evaluation/labels.parquet",
-        "evaluation/fairness.parquet",
-        "evaluation/shares.parquet",
-        "evaluation/quality.json",
-        "report.html",
-    } <= names
-    assert not [name for name in names if ".tmp-" in name or "candidates" in name]
-
-
-def test_nothing_is_done_twice(run, walk):
     stamps = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
     told = []
     outcomes = walk(run, on_outcome=told.append)
@@ -482,13 +453,17 @@ def test_inspection_shows_which_expert_moves_a_prompt_and_that_an_explicit_one_s
         assert found[name] == pytest.approx(row[name], abs=1e-5)
 
 
-def test_info_lists_every_file_and_stage(finished_run):
+def test_info_lists_every_file_and_stage_and_no_file_carries_a_place(finished_run, contents):
     found = Experiment.open(finished_run).info()
     assert found.stages == dict.fromkeys(ROAD[:5])
-    assert {entry["path"] for entry in found.files} >= {
-        "embeddings/states.safetensors", "latent/fit.json", "evaluation/quality.json",
-    }  # fmt: skip
+    names = {entry["path"] for entry in found.files}
+    assert names >= {"embeddings/states.safetensors", "latent/fit.json", "evaluation/quality.json"}
     assert {entry["revision"] for entry in found.files} == {found.revision}
+    for name, content in contents(finished_run).items():
+        assert ".tmp-" not in name
+        assert "candidates" not in name
+        if name != "config.toml" and name.endswith((".json", ".jsonl", ".csv", ".html")):
+            assert str(finished_run).encode() not in content
 
 
 def test_info_says_what_waits_for_what(run):
@@ -497,9 +472,3 @@ def test_info_says_what_waits_for_what(run):
     assert found.stages["fit"] is None
     assert "other settings or inputs" in found.stages["train"]
     assert found.stages["generate"] == found.stages["evaluate"] == "waits for train"
-
-
-def test_no_file_carries_a_time_or_a_place(finished_run, tmp_path, contents):
-    for name, content in contents(finished_run).items():
-        if name != "config.toml" and name.endswith((".json", ".jsonl", ".csv", ".html")):
-            assert str(finished_run).encode() not in content

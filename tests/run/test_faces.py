@@ -48,24 +48,20 @@ def call(*words):
 def table_of(*sides):
     """Neutral pictures: of each side, subject -> values seen, in the order of their files."""
     rows = [
-        {
-            "side": side,
-            "kind": "neutral",
-            "subject": subject,
-            "split": "trained" if subject == "cook" else "held_out",
-            "seed": index,
-            "prompt": subject,
-            "file_name": f"{subject}/{index}.png",
-            "key": f"{subject}-{index}{side if subject == 'cook' else ''}",
-            "gender": value,
-            "subject_seen": subject,
-            "clip_score": 20.0 + index,
-        }
+        (side, subject, index, value, f"{subject}-{index}{side if subject == 'cook' else ''}")
         for side, of in zip(("base", "moesd"), sides, strict=True)
         for subject, values in of.items()
         for index, value in enumerate(values)
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["side", "subject", "seed", "gender", "key"])
+    return table.assign(
+        kind="neutral",
+        split=np.where(table["subject"] == "cook", "trained", "held_out"),
+        prompt=table["subject"],
+        subject_seen=table["subject"],
+        file_name=table["subject"] + "/" + table["seed"].astype(str) + ".png",
+        clip_score=20.0 + table["seed"],
+    )
 
 
 W, M, N, A = "woman", "man", "undetected", "ambiguous"

@@ -98,10 +98,3 @@ def test_things_that_changed_are_shown_by_how_far_their_score_falls():
     assert found["subject"].tolist() == ["tree", "car"]
     assert (found["clip_base"] - found["clip_moesd"]).tolist() == [4.0, 0.5]
     assert found["n"].isna().all()
-
-
-def test_a_correction_without_a_failure_shows_none():
-    jobs = [("mover", "trained", 0, 10, 20), ("pilot", "held_out", 20, 10, 20)]
-    others = [("car/object-00000.png", "object", "man", "man", 0.0)]
-    table = labels(jobs, others)
-    assert all(chosen(table, name).empty for name in FAILURES)

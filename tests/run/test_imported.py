@@ -98,15 +98,6 @@ def test_a_planted_axis_is_found_and_what_leans_along_it(run, files):
     assert (places["low"] < places["high"]).all()
 
 
-def test_what_was_converted_is_said_in_both_forms(files):
-    np.save(files / "half.npy", np.eye(3, dtype=np.float16))
-    (files / "half.names.txt").write_text("a\nb\nc\n", encoding="utf-8")
-    said = call("embed", files / "half", "--import", files / "half.npy")
-    assert "converted from float16 to float32" in said.stdout
-    told = call("embed", files / "half", "--import", files / "half.npy", "--json")
-    assert json.loads(told.stdout)["notes"] == said.stdout.splitlines()[1:]
-
-
 def test_vectors_go_out_bit_for_bit_as_they_came(run, files):
     assert call("export", run, files / "out.npz").exit_code == 0
     back, came = read_vectors(files / "out.npz"), read_vectors(files / "planted.npz")
@@ -177,7 +168,6 @@ def test_prompts_and_words_are_refused_where_nothing_can_embed_them(run, files, 
             "--import takes no model, lexicon or prompts",
         ),
         (["--names", "mine.toml"], "--names names the rows of --import, which is not given"),
-        (["--column", "x"], "--column names a column of a file, and none is given"),
         (["--import", "nowhere.npz"], "does not exist"),
     ],
 )
@@ -201,14 +191,6 @@ def test_other_vectors_and_models_are_refused_in_both_orders(
     before = contents(model)
     assert "is a run of" in refusal(call("embed", model, "--import", files / "planted.npz"))
     assert contents(model) == before
-
-
-def test_an_import_that_was_killed_before_its_settings_goes_on(run, files, contents):
-    before = contents(run)
-    (run / "config.toml").unlink()
-    (run / NAMES).unlink()
-    assert call("embed", run, "--import", files / "planted.npz").exit_code == 0
-    assert contents(run) == before
 
 
 def flip(path, name, vectors):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from probe.io import distributed
@@ -11,7 +11,7 @@ from probe.io.settings import settings_line
 from probe.moesd.config import TrainConfig
 from probe.run.files import DIRECTION, EMBEDDED, GATE, MOESD, correction_files
 from probe.run.folder import Run, stale_files
-from probe.run.registry import Record, Stage, register
+from probe.run.registry import Answer, Stage, register
 from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
 
 if TYPE_CHECKING:
@@ -23,32 +23,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT = f"{MOESD}/checkpoint.safetensors"
 _CHANCE = 0.25
-
-
-@dataclass(frozen=True)
-class TrainResult(Record):
-    """Accuracy of the gate, and the bias score that remains after the correction."""
-
-    gate_accuracy: dict[str, dict[str, float]]
-    """By gate (``closed``, ``trained``) and split: share of prompts in their true class."""
-    bias_score_left: dict[str, float]
-    """By split: RMS bias score of neutral person prompts after, over before; 0 is none."""
-    n_examples: int
-    """Images the training saw."""
-    abstained: dict[str, float]
-    """By split: share of prompts for which the trained gate was not sure enough to open."""
-
-    def summary(self) -> str:
-        """One line a split."""
-        lines = [f"trained on {self.n_examples} images; chance is {_CHANCE:.0%} for the gate"]
-        for split, left in self.bias_score_left.items():
-            lines.append(
-                f"{split.replace('_', ' ')} occupations: gate right in "
-                f"{self.gate_accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
-                f"{self.gate_accuracy['closed'][split]:.1%}; unsure and left alone "
-                f"{self.abstained[split]:.1%}), bias score left {left:.1%}"
-            )
-        return "\n".join(lines)
 
 
 @register
@@ -85,8 +59,12 @@ class Train(Stage):
             complete_map(run, corrected, made_from=made_from)
         distributed.barrier()
 
-    def result(self, run: Run) -> TrainResult:
-        """Read the gate's table."""
+    def result(self, run: Run) -> Answer:
+        """Read the gate's table.
+
+        By split: the accuracy of both gates, the share of prompts for which the trained gate was
+        not sure enough to open, and the RMS bias score of neutral prompts after, over before.
+        """
         import numpy as np
 
         from probe.io.artifacts import read_table
@@ -94,7 +72,8 @@ class Train(Stage):
 
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
-        left, abstained = {}, {}
+        left, abstained, n = {}, {}, n_examples(run)
+        lines = [f"trained on {n} images; chance is {_CHANCE:.0%} for the gate"]
         for split in ("trained", "held_out"):
             rows = table[table["split"] == split]
             if rows.empty:
@@ -105,7 +84,14 @@ class Train(Stage):
             neutral = rows[rows["group"] == "neutral"]
             before = np.sqrt((neutral["bias_score"] ** 2).mean())
             left[split] = float(np.sqrt((neutral["bias_score_corrected"] ** 2).mean()) / before)
-        return TrainResult(accuracy, left, n_examples(run), abstained)
+            lines.append(
+                f"{split.replace('_', ' ')} occupations: gate right in "
+                f"{accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
+                f"{accuracy['closed'][split]:.1%}; unsure and left alone "
+                f"{abstained[split]:.1%}), bias score left {left[split]:.1%}"
+            )
+        found = {"gate_accuracy": accuracy, "bias_score_left": left, "n_examples": n}
+        return Answer("\n".join(lines), found | {"abstained": abstained})
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
