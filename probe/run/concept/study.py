@@ -13,8 +13,13 @@ import pandas as pd
 from probe.errors import DataError
 from probe.io.artifacts import atomic, hash_parts, write_tensors
 from probe.io.settings import settings_line
-from probe.run.concept.axes import ConceptAxis, concept_axes, pair_agreement
-from probe.run.concept.measures import association_table, correlations
+from probe.run.concept.axes import (
+    ConceptAxis,
+    association_table,
+    concept_axes,
+    correlations,
+    pair_agreement,
+)
 from probe.run.concept.words import ConceptWords, concept_hash, gather_words
 from probe.run.files import DIRECTION
 from probe.run.folder import INTERVALS, Run, stale_files
