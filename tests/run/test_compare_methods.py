@@ -28,7 +28,7 @@ from probe.io.artifacts import (
     write_tensors,
 )
 from probe.run import Experiment
-from probe.run.compare import pictures as making
+from probe.run.compare import rows as making
 from probe.run.compare.material import Bench, reference_plan
 from probe.run.compare.methods import all_methods
 from probe.run.folder import Run

@@ -17,7 +17,7 @@ from probe.audit.missing_label_bounds import is_seen
 from probe.errors import DegenerateDataError
 from probe.images.quality.kid import kid
 from probe.run.compare.methods import BASE, ORACLE
-from probe.run.compare.pictures import Seen
+from probe.run.compare.rows import Seen
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.side_effects import like_for_like, over_captions
 from probe.stats.equivalence import noninferiority_p

@@ -138,7 +138,7 @@ def all_methods() -> dict[str, Entry]:
     """Return every method by name: ours, then every baseline that is registered.
 
     ``moesd-text, -unet, -both``: experts on that side, routing top1; ``-mixture``: likewise,
-    trained without pictures; ``-calibrated`` and ``-stratified``: counterfactual experts with that
+    trained without images; ``-calibrated`` and ``-stratified``: counterfactual experts with that
     routing.
     """
     from probe.baselines import BASELINES

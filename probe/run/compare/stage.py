@@ -15,7 +15,7 @@ from probe.io.settings import settings_line
 from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import MethodEvaluator
 from probe.run.compare.methods import BASE, all_methods
-from probe.run.compare.pictures import make_row, read_row, row_made_from, stale_row
+from probe.run.compare.rows import make_row, read_row, row_made_from, stale_row
 from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import StudyStage

@@ -1,4 +1,4 @@
-"""Attributes taken together in the pictures of a run, and prompts that ask for them together."""
+"""Attributes taken together in the images of a run, and prompts that ask for them together."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 LEVEL_WORDS = ("seen", "fresh")
 """Names of `probe.text.challenge_prompts.CHALLENGES` with levels, known without importing it."""
 FOLDER = "levels"
-"""Folder of the pictures."""
+"""Folder of the images."""
 
 
 @dataclass(frozen=True)
 class LevelsConfig(Settings):
-    """Which pictures are made at each level of specificity."""
+    """Which images are generated at each level of specificity."""
 
     n_level_images: int = setting(
         4,
@@ -49,7 +49,7 @@ class LevelsConfig(Settings):
 
 @register
 class Levels(Study):
-    """Make pictures at each level of specificity with both models, and measure them."""
+    """Generate images at each level of specificity with both models, and measure them."""
 
     name = "levels"
     about = (
@@ -71,10 +71,10 @@ class Levels(Study):
         return hash_parts(super().made_from(run), words)
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
-        """Return what is seen in each pair of pictures, and the figures of each level."""
+        """Return what is seen in each pair of images, and the figures of each level."""
         from probe.io.artifacts import read_table
         from probe.run.images import make_both_sides
-        from probe.run.studies.levels.tables import measure_levels, pair_pictures, plan_levels
+        from probe.run.studies.levels.tables import measure_levels, pair_images, plan_levels
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
         settings, asked = run.config.levels, run.config.evaluate
@@ -85,7 +85,7 @@ class Levels(Study):
             seed=run.config.generate.seed,
         )
         images = make_both_sides(run, plan, FOLDER, label="levels")
-        pairs = pair_pictures(images, asked.attribute)
+        pairs = pair_images(images, asked.attribute)
         pairs["is_open"] = _opened(run, pairs["prompt"])
         shares, _ = read_table(run.folder / SHARES, kind="shares")
         values = shares.loc[shares["attribute"] == asked.attribute, "value"]

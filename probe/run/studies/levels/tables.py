@@ -46,7 +46,7 @@ def plan_levels(prompts: pd.DataFrame, *, n_images: int, seed: int) -> Generatio
     return GenerationPlan(pd.concat(tables, ignore_index=True))
 
 
-def pair_pictures(images: pd.DataFrame, attribute: str) -> pd.DataFrame:
+def pair_images(images: pd.DataFrame, attribute: str) -> pd.DataFrame:
     """Put both models' images of one prompt and noise side by side: ``seen_SIDE``, ``key_SIDE``.
 
     Pairs of `probe.run.images.make_both_sides` without a label on one side are left out.
@@ -75,7 +75,7 @@ def measure_levels(
     corrected. ``changed``: share of images that are not the base model's, bit for bit, and
     ``relabelled``: share of these in which another gender is seen.
 
-    ``pairs`` are those of `pair_pictures`, with ``is_open``: whether the gate has the prompt
+    ``pairs`` are those of `pair_images`, with ``is_open``: whether the gate has the prompt
     corrected. ``words`` has the value that shows each gender asked for. Return one row a level,
     split, measure and side (empty unless it is one side's), with a 95 % interval; ``n`` counts the
     images of a side, or prompts. ``floor`` and ``p`` are NaN where there is none.
