@@ -70,7 +70,7 @@ def bias_card(run: Path, path: Path | None = None) -> CardResult:
 
     evidence = Evidence.gather(run)
     section, results = bias_section(evidence), _eval_results(evidence)
-    was_updated = path is not None and path.exists()
+    was_updated = path is not None and (path.exists() or path.is_symlink())
     if path is not None and was_updated:
         card = _updated(path, section, results, model=evidence.model)
     else:
@@ -159,6 +159,8 @@ def _updated(path: Path, section: str, results: list[EvalResult], *, model: str)
 
     if path.is_dir():
         raise DataError(f"{path} is a folder; needed a file, e.g. {path / 'README.md'}")
+    if path.is_symlink():
+        raise DataError(f"{path} is a symbolic link to {path.readlink()}; name that file itself")
     try:
         card = ModelCard.load(path)
     except Exception as error:  # whatever its YAML parser raises, which is no dependency of ours

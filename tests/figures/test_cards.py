@@ -193,9 +193,14 @@ def test_a_card_that_cannot_be_updated_is_refused_and_left_alone(
     assert existing.read_bytes() == data
 
 
-def test_a_folder_is_no_place_for_a_card(finished_run, tmp_path):
+def test_links_and_folders_are_no_place_for_a_card(finished_run, existing, tmp_path):
     with pytest.raises(DataError, match="is a folder; needed a file"):
         bias_card(finished_run, tmp_path)
+    link = tmp_path / "link.md"
+    link.symlink_to(existing)
+    with pytest.raises(DataError, match="is a symbolic link"):
+        bias_card(finished_run, link)
+    assert existing.read_text() == CARD
 
 
 def test_a_run_that_was_not_evaluated_says_which_command_to_run(finished_run, tmp_path):
