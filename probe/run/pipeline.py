@@ -13,7 +13,6 @@ from probe.run.registry import (
     PROBE,
     STUDIES,
     ProbeConfig,
-    Record,
     Result,
     Stage,
     StudyStage,
@@ -53,7 +52,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Inventory(Record):
+class Inventory:
     """Stages and files of a run."""
 
     model: str
@@ -62,6 +61,10 @@ class Inventory(Record):
     """By stage: None if it is up to date, otherwise why not."""
     files: list[dict[str, Any]]
     """``path`` of each file, and the fields of its `Provenance`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every field."""
+        return asdict(self)
 
     def summary(self) -> str:
         """Two tables."""

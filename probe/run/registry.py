@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any, Protocol, TypeVar
 
@@ -25,15 +25,6 @@ class Result(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Return the same for programs."""
-
-
-class Record:
-    """Base of results that are small dataclasses: their JSON is their fields."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return every field."""
-        data: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
-        return data
 
 
 @dataclass(frozen=True)

@@ -328,7 +328,7 @@ def test_the_direction_is_fitted_on_the_training_occupations_alone(finished_run)
 
     arrays, _ = read_tensors(finished_run / "latent/direction.safetensors", kind="direction")
     np.testing.assert_array_equal(arrays["vector"], expected)
-    assert experiment.fit().result.n_pairs == len(male)
+    assert experiment.fit().result.data["n_pairs"] == len(male)
 
 
 def test_training_images_are_balanced_show_what_was_asked_and_no_held_out_occupation(

@@ -9,7 +9,7 @@ from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import DIRECTION, EMBEDDED, EMBEDDINGS, FIT, MAP, SUBJECTS
 from probe.run.folder import Run, stale_files
-from probe.run.registry import Record, Stage, register
+from probe.run.registry import Answer, Stage, register
 from probe.stats.resampling import Resampled, Resampling
 
 if TYPE_CHECKING:
@@ -34,30 +34,6 @@ class FitConfig(Resampled, Settings):
     strength: float = setting(500.0, "Lambda of the calibrated projection.", minimum=0)
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
     seed: int = seed_setting("Seed of the resamples and of the map.")
-
-
-@dataclass(frozen=True)
-class FitResult(Record):
-    """Correlation of the bias score with labour shares, and the gap between the groups."""
-
-    share_correlation: dict[str, float]
-    """``r, p, low, high, n`` of Pearson's correlation; negative when the encoder is biased."""
-    gap: dict[str, float]
-    """``value, low, high``: male minus female prompts on the direction, in embedding units."""
-    n_pairs: int
-    """Pairs of prompts behind the direction; held-out occupations are not among them."""
-    maps: dict[str, dict[str, float]]
-    """By method (``pca``, ``umap``), the figures of `MapFaithfulness`."""
-
-    def summary(self) -> str:
-        """Both figures with their intervals."""
-        r, gap = self.share_correlation, self.gap
-        return (
-            f"bias score against women's share of {r['n']} occupations: r = {r['r']:.3f} "
-            f"[{r['low']:.3f}, {r['high']:.3f}], p = {r['p']:.2g}\n"
-            f"male minus female prompts on the direction: {gap['value']:.3f} "
-            f"[{gap['low']:.3f}, {gap['high']:.3f}], from {self.n_pairs} pairs"
-        )
 
 
 @register
@@ -145,11 +121,24 @@ class Fit(Stage):
         write_tensors(run.folder / DIRECTION, arrays, run.provenance("direction", made_from))
         place_user_prompts(run, place)
 
-    def result(self, run: Run) -> FitResult:
-        """Read the figures."""
+    def result(self, run: Run) -> Answer:
+        """Read the figures.
+
+        Pearson's ``share_correlation`` is negative when the encoder is biased; the ``gap`` is that
+        of male minus female prompts on the direction, in embedding units, which is fitted on
+        ``n_pairs`` pairs; ``maps`` holds the figures of `MapFaithfulness` by method.
+        """
         from probe.io.artifacts import read_json
 
-        return FitResult(**read_json(run.folder / FIT, kind="fit")[0])
+        found = read_json(run.folder / FIT, kind="fit")[0]
+        r, gap = found["share_correlation"], found["gap"]
+        text = (
+            f"bias score against women's share of {r['n']} occupations: r = {r['r']:.3f} "
+            f"[{r['low']:.3f}, {r['high']:.3f}], p = {r['p']:.2g}\n"
+            f"male minus female prompts on the direction: {gap['value']:.3f} "
+            f"[{gap['low']:.3f}, {gap['high']:.3f}], from {found['n_pairs']} pairs"
+        )
+        return Answer(text, found)
 
     def made_from(self, run: Run) -> str:
         """Hash the settings and inputs of the figures."""
