@@ -48,15 +48,14 @@ def test_evaluate_gives_it_with_intervals_n_and_the_features_it_is_in(finished_r
     assert drift["features"] in summary
 
 
-def test_pictures_that_were_left_alone_have_not_drifted(opened, labels, extractor):
+def test_images_left_alone_have_not_drifted_and_few_occupations_get_no_figure(
+    opened, labels, extractor
+):
     base = labels[labels["side"] == "base"]
     found = measure_drift(opened, pd.concat([base, base.assign(side="moesd")]), extractor)
     assert found["unmoved"]["value"] == 1.0
     for name in ("frechet", "kernel", "cosine"):
         assert found[name]["value"] == pytest.approx(0.0, abs=1e-9)
-
-
-def test_too_few_occupations_get_no_figure(opened, labels, extractor):
     names = labels.loc[labels["kind"] == "neutral", "subject"].unique()[: MIN_SUBJECTS - 1]
     found = measure_drift(opened, labels[labels["subject"].isin(names)], extractor)
     assert not set(FIGURES) & set(found)

@@ -34,28 +34,24 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(run,
     for side, name in SIDES.items():
         rows = women[women["side"] == side].set_index("subject")
         known = found[name]["calibrated"]
+        formula = np.clip((rows["share"] - 0.2) / 0.75, 0, 1)
         by_subject = {row["subject"]: row["shares"]["woman"] for row in known["subjects"]}
         assert set(by_subject) == set(rows.index)
-        formula = np.clip((rows["share"] - 0.2) / 0.75, 0, 1)
         for subject, share in formula.items():
             of = by_subject[subject]
             assert of["value"] == pytest.approx(share)
             assert of["low"] <= of["value"] <= of["high"]
-        truth[name] = np.abs(formula - 0.5).mean()
-        split = rows["split"].to_numpy()
-        for part in SPLITS[1:]:
-            truth[name, part] = np.abs(formula[split == part] - 0.5).mean()
-            of = known[part]["mad"]
-            assert of["value"] == pytest.approx(truth[name, part])
-            assert of["low"] <= of["value"] <= of["high"]
-            assert of["floor"] > found[name][part]["mad"]["floor"]
-        assert known["mad"]["value"] == pytest.approx(truth[name])
-        assert found[name]["mad"]["value"] == pytest.approx(np.abs(rows["share"] - 0.5).mean())
-        assert known["mad"]["floor"] > found[name]["mad"]["floor"]
-    difference = found["difference"]["calibrated"]["mad"]
-    assert difference["value"] == pytest.approx(truth["corrected"] - truth["base"])
-    for part in SPLITS[1:]:
-        of = found["difference"]["calibrated"][part]["mad"]
+        for part in SPLITS:
+            is_in = rows["split"].isin([part] if part != "all" else SPLITS)
+            truth[name, part] = np.abs(formula[is_in] - 0.5).mean()
+            of, seen = (each if part == "all" else each[part] for each in (known, found[name]))
+            assert of["mad"]["value"] == pytest.approx(truth[name, part])
+            assert of["mad"]["low"] <= of["mad"]["value"] <= of["mad"]["high"]
+            assert of["mad"]["floor"] > seen["mad"]["floor"]
+            assert seen["mad"]["value"] == pytest.approx(np.abs(rows["share"][is_in] - 0.5).mean())
+    change = found["difference"]["calibrated"]
+    for part in SPLITS:
+        of = (change if part == "all" else change[part])["mad"]
         assert of["value"] == pytest.approx(truth["corrected", part] - truth["base", part])
         assert of["low"] <= of["value"] <= of["high"]
     told = call(run).stdout

@@ -14,19 +14,10 @@ from probe.audit.release_gate import Bound, _names, check_names
 from probe.errors import ArtifactError, DataError, OptionError, StageError
 from probe.images.attributes import AttributeClassifier
 from probe.run import Experiment
+from probe.run.registry import STAGES
 from probe.run.stages import generate
 
 TABLE = 'values = ["woman", "man"]\n[subjects]\nnurse = [0.25, 0.75]\n'
-
-
-@pytest.fixture
-def no_work(monkeypatch):
-    """Fail where a model is opened or a stage makes anything."""
-
-    def work(*arguments: object, **options: object) -> None:
-        raise AssertionError("worked")
-
-    monkeypatch.setattr(generate.Generate, "make", work)
 
 
 @pytest.fixture
@@ -37,29 +28,28 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("target", "error", "message"),
+    ("stage", "settings", "error", "message"),
     [
-        ("junk", OptionError, r"target is 'junk'; there is no such file"),
-        ("1.5", OptionError, "target is 1.5; needed a number from 0 to 1"),
-        ("TABLE", DataError, "names the subject 'nurs'"),
+        ("generate", {"target": "junk"}, OptionError, "target is 'junk'; there is no such file"),
+        ("generate", {"target": "1.5"}, OptionError, "target is 1.5; needed a number from 0 to 1"),
+        ("generate", {"target": "TABLE"}, DataError, "names the subject 'nurs'"),
+        ("evaluate", {"attribute": "mood"}, DataError, "but not 'mood'"),
     ],
 )
-def test_a_wrong_target_is_refused_before_any_picture_and_changes_nothing(
-    run, no_work, table, target, error, message, contents
+def test_a_wrong_setting_is_refused_before_any_work_and_changes_nothing(
+    run, monkeypatch, table, stage, settings, error, message, contents
 ):
+    def work(*arguments: object, **options: object) -> None:
+        raise AssertionError("worked")
+
+    monkeypatch.setattr(type(STAGES[stage]), "make", work)
     table.write_text(TABLE.replace("nurse", "nurs"))
+    if stage == "generate":
+        settings = {"routing": "stratified", **settings}
+    settings = {name: str(table) if of == "TABLE" else of for name, of in settings.items()}
     before = contents(run)
     with pytest.raises(error, match=message):
-        Experiment.open(run).generate(
-            routing="stratified", target=str(table) if target == "TABLE" else target
-        )
-    assert contents(run) == before
-
-
-def test_a_wrong_attribute_is_refused_before_any_work_and_changes_nothing(run, contents):
-    before = contents(run)
-    with pytest.raises(DataError, match="but not 'mood'"):
-        Experiment.open(run).evaluate(attribute="mood")
+        getattr(Experiment.open(run), stage)(**settings)
     assert contents(run) == before
 
 
