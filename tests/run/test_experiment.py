@@ -150,16 +150,12 @@ def test_nothing_is_done_twice_and_notes_in_the_settings_stay(run, walk, model_f
 
 
 @pytest.mark.parametrize(
-    ("stage", "setting", "first"),
-    [("evaluate", {"n_bootstrap": 50}, "evaluate"), ("generate", {"n_images": 9}, "generate")],
+    ("stage", "setting"), [("evaluate", {"n_bootstrap": 50}), ("generate", {"n_images": 9})]
 )
-def test_a_changed_setting_makes_its_stage_and_what_builds_on_it_anew(
-    run, walk, stage, setting, first
-):
+def test_a_changed_setting_makes_its_stage_and_what_builds_on_it_anew(run, walk, stage, setting):
     Experiment.open(run).set(stage, **setting)
-    outcomes = walk(run)
-    made = [outcome.stage for outcome in outcomes if outcome.was_made]
-    assert made == ROAD[ROAD.index(first) :]
+    made = [outcome.stage for outcome in walk(run) if outcome.was_made]
+    assert made == ROAD[ROAD.index(stage) :]
 
 
 def test_going_back_to_the_old_settings_gives_the_old_bytes(run, finished_run, walk, contents):

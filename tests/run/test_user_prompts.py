@@ -5,13 +5,11 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from probe.errors import StageError
 from probe.io.artifacts import read_table
 from probe.run import Experiment
-from probe.run.user_prompts import FILES, PLACES
+from probe.run.user_prompts import PLACES
 from probe.text.embeddings import EmbeddingStore
 from probe.text.prompt_files import read_prompts
 from probe.text.vector_files import read_vectors
@@ -93,14 +91,3 @@ def test_an_export_holds_every_prompt_once_with_the_bits_of_the_store(made, tmp_
     n_store = len(store.prompt_set)
     np.testing.assert_array_equal(vectors.matrix[:n_store], store.vectors())
     np.testing.assert_array_equal(vectors.matrix[n_store:], own.vectors(["a wizard in a hat"]))
-
-
-def test_nothing_is_exported_before_it_is_embedded(tmp_path, model_folder):
-    fresh = Experiment.create(tmp_path / "fresh", model=str(model_folder))
-    with pytest.raises(StageError, match="export requires embed"):
-        fresh.export(tmp_path / "a.npy")
-
-
-def test_a_run_without_own_prompts_has_no_files_of_them(finished_run):
-    assert not [name for name in (*FILES, PLACES) if (finished_run / name).exists()]
-    assert pd.read_parquet(finished_run / "embeddings/prompts.parquet")["group"].nunique() == 4
