@@ -136,35 +136,19 @@ def sweep(
         click.echo(f"\n{result.summary()}\nfigure: {files[1]}")
 
 
-class MethodsCommand(click.Command):
-    """A command whose help lists every method that is installed."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the names of the methods, and what their endings mean."""
-        from probe.run.compare.methods import all_methods
-
-        with formatter.section("Methods"):
-            formatter.write_text(", ".join(all_methods()))
-            formatter.write_paragraph()
-            formatter.write_text(
-                "moesd is the correction of RUN; moesd-text, -unet and -both have experts there; "
-                "-calibrated and -stratified are routings. -lookup corrects only prompts that name "
-                "an occupation and no gender. explicit-mixing is the oracle."
-            )
-
-
 @click.group()
 def compare() -> None:
     """Compare methods on one run, or runs with each other."""
 
 
-@compare.command(cls=MethodsCommand)
+@compare.command()
 @run_argument
 @click.option(
     "--only",
     multiple=True,
     metavar="NAME",
-    help="Only this method, beside the base; may be given several times. All if not given.",
+    help="Only this method, beside the base; may be given several times. All if not given. The "
+    "message about an unknown name lists all names.",
 )
 @click.option(
     "--n-images",
@@ -178,7 +162,10 @@ def methods(
 ) -> None:
     """Compare MoESD with other methods on the prompts and seeds of RUN.
 
-    Images go to RUN/comparison/NAME, each made once. Requires `train`.
+    Images go to RUN/comparison/NAME, each made once. Requires `train`. moesd is the correction of
+    RUN; moesd-text, -unet and -both have experts there; -calibrated and -stratified are routings.
+    -lookup corrects only prompts that name an occupation and no gender. explicit-mixing is the
+    oracle.
     """
     from figures.drawing import draw
 

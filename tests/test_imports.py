@@ -34,9 +34,9 @@ def test_importing_probe_imports_nothing_heavy():
     assert imported_by("import probe") == set()
 
 
-@pytest.mark.parametrize("command", ["", "run", "train", "probe"])
+@pytest.mark.parametrize("command", ["", "run", "train", "probe", "compare methods"])
 def test_help_imports_nothing_heavy(command):
-    arguments = [command, "--help"] if command else ["--help"]
+    arguments = [*command.split(), "--help"]
     code = f"from cli.main import main\nmain({arguments}, standalone_mode=False)"
     assert imported_by(code) <= set(LIGHT)
 
