@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import torch
 
-from probe.arrays import Float32
+from probe.arrays import Double, Float32
 from probe.errors import ModelError
+from probe.images.intervention import Intervention
+from probe.moesd.calls import image_seeds, observed
 from probe.moesd.correction import Correction
+from probe.moesd.gate import Decision
+from probe.moesd.router import PREDICTED
+from probe.moesd.routing import routed
 from probe.moesd.unet_experts import RoutedUNet
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import KNOWN
@@ -24,15 +31,17 @@ _TOLERANCE = 1e-2  # weights in half precision against the same in single
 
 
 class Attachment:
-    """A correction attached to a running pipeline.
+    """A correction attached to a running pipeline, routed as its router says.
 
-    ``encode_prompt`` is overridden on this one object, and experts of the U-Net are added as hooks;
-    weights, tokenizer and classes are not changed. Any scheduler, guidance, negative prompts and
-    offloading work. The experts act on the states of the pipeline's own text encoder, with its
+    On this one object ``encode_prompt`` is overridden, and its class is replaced by a subclass of
+    the same name whose ``__call__`` notes guidance scale and generators; experts of the U-Net are
+    added as hooks. Weights and tokenizer are not changed. Any scheduler, guidance, negative prompts
+    and offloading work. The experts act on the states of the pipeline's own text encoder, with its
     LoRAs and textual inversions; the gate reads the encoder it was fitted on, without them (a LoRA
     fused into the weights is invisible to it). With several text encoders (Stable Diffusion XL and
     3) the states of the first are corrected; those of the others, and the pooled vector, are not.
 
+    An image's route depends on its prompt and its seed; see `probe.moesd.calls.image_seeds`.
     Prompts given as embeddings, whose words are unknown, and ``clip_skip``, whose states are of
     another layer, are not corrected; the logger ``probe`` warns.
     A second attachment, and a correction that does not fit (see `check_fit`), are refused.
@@ -42,12 +51,17 @@ class Attachment:
         if "encode_prompt" in vars(pipeline):
             raise ValueError("a correction is attached to this pipeline already; detach it first")
         check_fit(pipeline, correction)
-        self._pipeline, self._correction = pipeline, correction
-        self._plain = pipeline.encode_prompt
+        kept = {name.name: getattr(correction, name.name) for name in fields(Correction)}
+        self._pipeline, self._correction = pipeline, _OnPipeline(**kept, pipeline=pipeline)
+        self._plain, self._class = pipeline.encode_prompt, type(pipeline)
         self._routed = None
         if correction.unet_experts is not None:
             self._routed = RoutedUNet(pipeline.unet, correction.unet_experts)
+        self._methods: dict[float, Intervention] = {}
+        self._n_calls = 0
+        self._call: Mapping[str, Any] = {}
         pipeline.encode_prompt = self._encode_prompt
+        pipeline.__class__ = observed(type(pipeline), self._note)
         setattr(pipeline, _MARK, self)
 
     def detach(self) -> None:
@@ -58,6 +72,7 @@ class Attachment:
             )
         if self._routed is not None:
             self._routed.detach()
+        self._pipeline.__class__ = self._class
         del self._pipeline.encode_prompt
         delattr(self._pipeline, _MARK)
 
@@ -67,6 +82,11 @@ class Attachment:
     def __exit__(self, *error: object) -> None:
         if vars(self._pipeline).get(_MARK) is self:
             self.detach()
+
+    def _note(self, call: Mapping[str, Any]) -> None:
+        """Note the arguments of a call of the pipeline, and nothing after it."""
+        self._call = call
+        self._n_calls += bool(call) and call.get("generator") is None
 
     def _encode_prompt(
         self, prompt: str | list[str] | None = None, *args: Any, **kwargs: Any
@@ -83,37 +103,69 @@ class Attachment:
             return (conditioning, *rest)
         prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
         n_each = len(conditioning) // len(prompts)
-        z = self._pooled(prompts, conditioning[::n_each])
-        decision = self._correction.decide(prompts, z)
-        routes = self._correction.routes_of(decision)
-        self._set_routes([route for route in routes for _ in range(n_each)])
-        rows = np.flatnonzero(decision.is_open)
-        if not len(rows):
-            return (conditioning, *rest)
-        with _lora_scaled(self._pipeline, kwargs.get("lora_scale")):
-            states, _ = self._correction.encode_weighted(
-                _converted_prompts(self._pipeline, [prompts[row] for row in rows]),
-                decision.weights[rows],
-                encoder=_pipeline_encoder(self._pipeline, self._correction.encoder),
-            )
-        corrected = conditioning.clone()
+        self._correction.read(prompts, conditioning[::n_each])
+        images = [prompt for prompt in prompts for _ in range(n_each)]
+        seeds = image_seeds(self._call.get("generator"), len(images), n_calls=self._n_calls)
+        method, encoder = self._method(), self._correction.encoder
+        conditions = method.conditions(images, seeds)
+        self._set_routes([condition.route for condition in conditions])
+        distinct = list(dict.fromkeys(conditions))
         # With several encoders the states of the first have the first features of the first tokens.
-        _, n_tokens, n_features = states.shape
-        ours = corrected.unflatten(0, (len(prompts), n_each))[:, :, :n_tokens, :n_features]
-        ours[torch.from_numpy(rows)] = states.unsqueeze(1).to(ours)
+        part = (slice(None), slice(encoder.max_tokens), slice(encoder.n_features))
+        states = conditioning[[conditions.index(condition) for condition in distinct]][part]
+        with _lora_scaled(self._pipeline, kwargs.get("lora_scale")):
+            found = method.correct(distinct, states)
+        corrected = conditioning.clone()
+        corrected[part] = found[[distinct.index(condition) for condition in conditions]]
         return (corrected, *rest)
 
-    def _pooled(self, prompts: list[str], conditioning: torch.Tensor) -> Float32:
-        """Pool prompts as the encoder that the gate was fitted on encodes them."""
-        encoder = self._correction.encoder
-        if _has_adapters(self._pipeline, encoder):
-            return encoder.embed(prompts)
-        states = conditioning[:, : encoder.max_tokens, : encoder.n_features]
-        return self._correction.pool(prompts, states)
+    def _method(self) -> Intervention:
+        """Return the intervention at the guidance of the call, or at the pipeline's default."""
+        scale = self._call.get("guidance_scale")
+        if scale is None:
+            scale = inspect.signature(self._class.__call__).parameters["guidance_scale"].default
+        if scale not in self._methods:
+            self._methods[scale] = routed(self._correction, self._pipeline, guidance_scale=scale)
+        return self._methods[scale]
 
     def _set_routes(self, routes: list[str]) -> None:
         if self._routed is not None:
             self._routed.set_routes(routes)
+
+
+@dataclass(frozen=True, eq=False)
+class _OnPipeline(Correction):
+    """A correction that encodes by a pipeline's encoder, and whose gate reads its own encoder's."""
+
+    pipeline: Any = None
+    z: dict[str, Float32] = field(default_factory=dict)
+    """Pooled states of the prompts of the call."""
+
+    def read(self, prompts: Sequence[str], conditioning: torch.Tensor) -> None:
+        """Pool prompts as the encoder that the gate was fitted on encodes them."""
+        if _has_adapters(self.pipeline, self.encoder):
+            z = self.encoder.embed(prompts)
+        else:
+            states = conditioning[:, : self.encoder.max_tokens, : self.encoder.n_features]
+            z = super().pool(prompts, states)
+        self.z.clear()
+        self.z.update(zip(prompts, z, strict=True))
+
+    def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
+        return np.stack([self.z[prompt] for prompt in prompts])
+
+    def decide(self, prompts: Sequence[str], z: Float32 | None = None) -> Decision:
+        return super().decide(prompts, np.stack([self.z[prompt] for prompt in prompts]))
+
+    def routes(self, prompts: Sequence[str]) -> list[str]:
+        return self.routes_of(self.decide(prompts))
+
+    def encode_weighted(
+        self, prompts: Sequence[str], weights: Double, *, encoder: TextEncoder | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        converted = _converted_prompts(self.pipeline, list(prompts))
+        encoder = _pipeline_encoder(self.pipeline, self.encoder)
+        return super().encode_weighted(converted, weights, encoder=encoder)
 
 
 def check_fit(pipeline: Any, correction: Correction) -> None:
@@ -121,7 +173,8 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
 
     The token states of its first text encoder must condition the images; that encoder must have the
     width, vocabulary and weights of the one of the training, beside textual inversions and LoRAs;
-    and the experts in the U-Net must fit.
+    and the experts in the U-Net must fit. A router that asks the denoiser for shares needs the
+    U-Net of Stable Diffusion v1 or v2.
     """
     name = type(pipeline).__name__
     known = KNOWN.get(name, {}).get("text_encoder")
@@ -135,6 +188,12 @@ def check_fit(pipeline: Any, correction: Correction) -> None:
         raise ModelError(
             f"a {name} has no text_encoder with encode_prompt; needed a text-to-image pipeline of "
             "diffusers with all of its parts"
+        )
+    kind, unet = correction.router.kind, getattr(pipeline, "unet", None)
+    if kind in PREDICTED and (unet is None or unet.config.addition_embed_type):
+        raise ModelError(
+            f"the router {kind!r} asks the denoiser for shares, and a {name} cannot be asked; "
+            "needed a pipeline of Stable Diffusion v1.x or v2.x, or another router"
         )
     _check_encoder(encoder, correction)
     _check_vocabulary(pipeline.tokenizer, correction)

@@ -7,9 +7,10 @@ from typing import Literal, get_args
 
 from probe.errors import OptionError
 from probe.io.settings import Settings, seed_setting, setting
+from probe.moesd.router import SERVED
 
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
-OBJECTIVES = ("latent", "diffusion", "both", "counterfactual", "mixture")
+OBJECTIVES = tuple(SERVED)
 DISTILLED = ("counterfactual", "mixture")
 """Objectives that learn from the image model's own predictions instead of images."""
 GateKind = Literal["trained", "closed-form"]
@@ -63,7 +64,7 @@ class TrainConfig(Settings):
     objective: str = setting(
         "both",
         "Training objective: latent, diffusion, both in turn, counterfactual (each expert produces "
-        "one gender, for generate --routing stratified or minimal), or mixture (each expert "
+        "one gender, for every routing but top1), or mixture (each expert "
         "balances the shares that the denoiser predicts).",
         choices=OBJECTIVES,
     )

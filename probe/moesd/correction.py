@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional
 from probe.arrays import Double, Float32
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Decision, Gate
+from probe.moesd.router import Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
@@ -27,6 +28,12 @@ class Correction:
     experts: Experts
     """Experts on the text states; the identity if only the U-Net has experts."""
     unet_experts: UNetExperts | None = None
+    objective: str = "both"
+    """What the experts were trained for; see `probe.moesd.router.SERVED`."""
+    router: Router = field(default_factory=Router)
+
+    def __post_init__(self) -> None:
+        self.router.check(self.objective, has_unet=self.unet_experts is not None)
 
     def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
         """Correct the states of the prompts that open the gate.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,14 @@ import torch
 
 from probe.arrays import Float32
 from probe.errors import ArtifactError
-from probe.images.intervention import Intervention, StateCorrection
+from probe.images.intervention import Intervention
 from probe.io.artifacts import Provenance, read_json, read_tensors, write_json, write_tensors
 from probe.moesd.attach import Attachment
 from probe.moesd.correction import Correction
 from probe.moesd.experts import DIRECTIONS, Experts
 from probe.moesd.gate import CLASSES, FLAGS, Gate, KindClassifier
-from probe.moesd.routing import Top1Routing
+from probe.moesd.router import Router
+from probe.moesd.routing import routed
 from probe.moesd.token import TOKEN, SpecialToken
 from probe.moesd.unet_experts import UNetExperts
 from probe.text.captions.gender import NOTHING, read_gender
@@ -38,6 +39,9 @@ _GATE_SETTINGS = (
 
 class MoESD(Correction):
     """A trained correction for one text encoder.
+
+    `intervention` and `attach` route images as the field ``router`` says, so that the same prompt
+    and seed give the same image; ``replace(moesd, router=Router("stratified"))`` changes it.
 
     References
     ----------
@@ -123,11 +127,9 @@ class MoESD(Correction):
                 weights |= {f"{part}.{name}": w for name, w in module.named_parameters()}
         return weights
 
-    def intervention(self) -> Intervention:
-        """Return the correction as `probe.images.generation.generate` takes it."""
-        if self.unet_experts is None:
-            return StateCorrection(self)
-        return Top1Routing(self, self.unet_experts)
+    def intervention(self, pipeline: Any = None, *, guidance_scale: float = 1.0) -> Intervention:
+        """Return the correction as `probe.images.generation.generate` takes it; see `routed`."""
+        return routed(self, pipeline, guidance_scale=guidance_scale)
 
     def attach(self, pipeline: Any) -> Attachment:
         """Correct every prompt that a pipeline is called with, until detached; see `Attachment`.
@@ -166,6 +168,8 @@ class MoESD(Correction):
             **{name: getattr(gate, name) for name in _GATE_SETTINGS},
             "flags": list(FLAGS),
             "temperature": gate.classifier.temperature,
+            "objective": self.objective,
+            "router": asdict(self.router),
             "unet": None
             if unet is None
             else {name: getattr(unet, name) for name in _UNET_SETTINGS},
@@ -181,7 +185,7 @@ class MoESD(Correction):
         Raises
         ------
         ArtifactError
-            If a file is missing or damaged, or the encoder is another one.
+            If a file is missing or damaged, the encoder is another one, or no router is saved.
         """
         folder = Path(folder)
         config, provenance = read_json(folder / "config.json", kind="moesd")
@@ -191,6 +195,7 @@ class MoESD(Correction):
                 f"{folder} was trained on {provenance.model!r} at {provenance.revision} but the "
                 f"encoder is {encoder.id!r} at {encoder.revision}; train it again on this encoder"
             )
+        router = Router.from_config(config)
         token, _ = read_tensors(folder / "token.safetensors", kind="token")
         arrays, _ = read_tensors(folder / "gate.safetensors", kind="gate-weights")
         experts = Experts(config["n_features"], width=config["width"], style=config["style"])
@@ -208,6 +213,8 @@ class MoESD(Correction):
             gate=_make_gate(arrays, config),
             experts=experts,
             unet_experts=unet_experts,
+            objective=config["objective"],
+            router=router,
         )
 
     @classmethod

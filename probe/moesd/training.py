@@ -26,6 +26,7 @@ from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.objectives.predictions import counterfactual_predictions, mixture_predictions
 from probe.moesd.objectives.states import CounterfactualStates, MixtureStates
+from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
@@ -62,7 +63,8 @@ def train_moesd(
     pipeline : StableDiffusionPipeline, optional
         The image model; needed by every objective but the latent one.
     counterfactuals : Counterfactuals, optional
-        The words of each value, for the objectives ``counterfactual`` and ``mixture``.
+        The words of each value, for the objectives ``counterfactual`` and ``mixture`` and for the
+        routers that ask the denoiser for shares.
     gate : Gate, optional
         A gate that `fit_gate` returned for the same encoder, prompts and settings.
     checkpoint : Checkpoint, optional
@@ -81,8 +83,8 @@ def train_moesd(
         gate = fit_gate(
             encoder, prompts, vectors, direction=direction, projection=projection, config=config
         )
-    moesd = _untrained(encoder, prompts, gate, pipeline, config)
     words = counterfactuals or Counterfactuals()
+    moesd = _untrained(encoder, prompts, gate, pipeline, config, words)
     objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, words)
     loop = Loop(
         moesd.weights(),
@@ -105,7 +107,12 @@ def train_moesd(
 
 
 def _untrained(
-    encoder: TextEncoder, prompts: PromptSet, gate: Gate, pipeline: Any, config: TrainConfig
+    encoder: TextEncoder,
+    prompts: PromptSet,
+    gate: Gate,
+    pipeline: Any,
+    config: TrainConfig,
+    counterfactuals: Counterfactuals,
 ) -> MoESD:
     subjects = tuple(dict.fromkeys(prompts.table["subject"]))
     token = SpecialToken.start(encoder, subjects, stands=config.token_place)
@@ -119,7 +126,8 @@ def _untrained(
             style=config.style,
         )
     experts.to(encoder.device).requires_grad_(config.has_text)
-    return MoESD(encoder, token, gate, experts, unet_experts)
+    router = Router(SERVED[config.objective][0], words=counterfactuals.words)
+    return MoESD(encoder, token, gate, experts, unet_experts, config.objective, router)
 
 
 def _objectives(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from probe.errors import DataError
+from probe.io.artifacts import read_json, write_json
 from probe.io.files import atomic
+from probe.moesd.router import Router
 from probe.run.files import EMBEDDINGS, QUALITY, correction_files
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_vectors
 from probe.run.registry import Answer
+from probe.run.routing import router_of
 from probe.run.user_prompts import USER_PROMPTS
 
 CARD = "README.md"
@@ -51,7 +55,8 @@ def export_embeddings(run: Run, path: Path) -> Answer:
 def publish_correction(run: Run, folder: Path, compose: Callable[[Path], str]) -> Answer:
     """Write the correction, its model card, and the figures behind the card, to a new folder.
 
-    ``compose`` makes the text of the card from the run folder; see `figures.cards`.
+    Its router is the one that the images of the figures were made with. ``compose`` makes the text
+    of the card from the run folder; see `figures.cards`.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; needed a new or an empty folder")
@@ -61,6 +66,9 @@ def publish_correction(run: Run, folder: Path, compose: Callable[[Path], str]) -
     for name, source in sources.items():
         with atomic(folder / name) as temporary:
             shutil.copyfile(run.folder / source, temporary)
+    config, made = read_json(folder / "config.json", kind="moesd")
+    router = router_of(run, Router.from_config(config))
+    write_json(folder / "config.json", config | {"router": asdict(router)}, made)
     with atomic(folder / CARD) as temporary:
         temporary.write_text(card, encoding="utf-8")
     names = [*sources, CARD]

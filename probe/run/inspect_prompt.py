@@ -9,7 +9,6 @@ import numpy as np
 from probe.run.files import EMBEDDINGS, MOESD
 from probe.run.folder import Run
 from probe.run.registry import Answer
-from probe.run.routing import read_base_shares
 from probe.stats.notation import number, percent
 
 N_NEIGHBOURS = 5
@@ -25,18 +24,21 @@ def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Answer:
     ``share``, of women in the base model's images, as the denoiser indicates it.
     """
     from probe.moesd.model import MoESD
+    from probe.moesd.routing import base_shares
     from probe.text.embeddings import EmbeddingStore
 
     moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
     explained = moesd.explain(prompt)
     read = None
     if share:
-        [[read, _]] = read_base_shares(run, moesd, run.load_pipeline(), [prompt]).tolist()
+        scale = run.config.generate.guidance_scale
+        found = base_shares(moesd, run.load_pipeline(), [prompt], guidance_scale=scale)
+        read = float(found[0, 0])
     store = EmbeddingStore.open(run.folder / EMBEDDINGS)
     for name in ("before", "after"):
         explained[f"nearest_{name}"] = _nearest(store, explained.pop(name), but=prompt)
-    found = explained | {"share": read}
-    return Answer(_text(found), found)
+    answer = explained | {"share": read}
+    return Answer(_text(answer), answer)
 
 
 def _text(found: Found) -> str:

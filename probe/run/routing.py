@@ -1,13 +1,12 @@
-"""Which expert gets each image: the intervention that the settings of a run ask for."""
+"""Which expert corrects each image: the router that the settings of a run ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.arrays import Double
 from probe.errors import DataError, OptionError
 from probe.io.files import hash_file
 from probe.io.lines import nearest
@@ -17,61 +16,35 @@ if TYPE_CHECKING:
     from probe.images.intervention import Intervention
     from probe.moesd.mixture.counterfactuals import Counterfactuals
     from probe.moesd.model import MoESD
+    from probe.moesd.router import Router
     from probe.moesd.targets import Target
     from probe.text.lexicon import Lexicon
 
-ROUTERS = ("top1", "stratified", "minimal", "calibrated")
-"""Routings of images to experts; see `intervention`."""
+OWN = "default"
+"""The setting ``routing`` that leaves the choice to the correction."""
+
+
+def router_of(run: Run, own: Router | None = None) -> Router:
+    """Make the router of the settings ``routing``, ``strength`` and ``target``.
+
+    ``own`` is the router saved with the correction; without it, the default of the run's objective
+    takes its place. One that the run's experts cannot serve is refused.
+    """
+    from probe.moesd.router import SERVED, Router
+
+    config, train = run.config.generate, run.config.train
+    kind = config.routing
+    if kind == OWN:
+        kind = own.kind if own is not None else SERVED[train.objective][0]
+    router = Router(kind, target_of(run), config.strength, counterfactuals_of(run.lexicon).words)
+    router.check(train.objective, has_unet=train.has_unet)
+    return router
 
 
 def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
-    """Build the intervention of the settings ``routing``, ``strength`` and ``target``.
-
-    ``top1``: the gate chooses one expert per prompt. ``stratified``: the seed of each image chooses
-    its expert. ``minimal``: likewise, but only for the images that the base model's shares lack, as
-    estimated from the denoiser. ``calibrated``: one expert per prompt, at the strength that the
-    estimated shares require. Experts in the U-Net can only serve ``top1`` at strength 0 or 1.
-    """
-    from probe.images.intervention import Intervention
-    from probe.moesd.routing import (
-        CalibratedRouting,
-        PartialCorrection,
-        StratifiedRouting,
-        full_allocation,
-        minimal_allocation,
-        refuse_unet_experts,
-    )
-
-    config = run.config.generate
-    strength = config.strength
-    if strength == 0:
-        return Intervention()
-    if strength < 1:
-        refuse_unet_experts(moesd)
-    target = target_of(run)
-
-    def allocate(prompts: Sequence[str]) -> list[Double]:
-        asked = [target.of(prompt) for prompt in prompts]
-        if config.routing == "stratified":
-            return [full_allocation(shares, strength=strength) for shares in asked]
-        base = read_base_shares(run, moesd, pipeline, prompts)
-        return [
-            minimal_allocation(shares, drawn, strength=strength)
-            for shares, drawn in zip(asked, base, strict=True)
-        ]
-
-    if config.routing in ("stratified", "minimal"):
-        return StratifiedRouting(moesd, allocate)
-    whole = moesd.intervention()
-    if config.routing == "calibrated":
-        whole = CalibratedRouting(
-            moesd,
-            pipeline,
-            counterfactuals_of(run.lexicon),
-            lambda prompts: [target.of(prompt) for prompt in prompts],
-            guidance_scale=config.guidance_scale,
-        )
-    return whole if strength == 1 else PartialCorrection(whole, strength)
+    """Build the intervention of a correction with the router of a run's settings."""
+    routed = replace(moesd, router=router_of(run, moesd.router))
+    return routed.intervention(pipeline, guidance_scale=run.config.generate.guidance_scale)
 
 
 def target_of(run: Run) -> Target:
@@ -119,16 +92,6 @@ def counterfactuals_of(lexicon: Lexicon) -> Counterfactuals:
 
     first = lexicon.adjectives[0]
     return Counterfactuals((first.female, first.male))
-
-
-def read_base_shares(run: Run, moesd: MoESD, pipeline: Any, prompts: Sequence[str]) -> Double:
-    """Estimate from the denoiser the base model's share of each value, (n_prompts, K)."""
-    from probe.moesd.mixture.shares import estimate_shares, guided
-
-    encoder, words = moesd.encoder, counterfactuals_of(run.lexicon)
-    counterfactuals = words.states(encoder, moesd.token, prompts)
-    found = estimate_shares(pipeline, encoder.states(prompts), counterfactuals)
-    return guided(found.shares, run.config.generate.guidance_scale)
 
 
 def _check_subjects(target: Target, name: str, lexicon: Lexicon) -> None:

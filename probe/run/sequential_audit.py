@@ -22,9 +22,6 @@ from probe.stats.sequential import FAIR, OPEN, UNFAIR, Band, SequentialAudit
 
 SIDES = {"base": "base", "corrected": "moesd"}
 """Side as results name it -> its folder."""
-DEPENDENT = ("stratified", "minimal")
-"""Routings that spread experts evenly over the seeds of a prompt: its images are no independent
-draws, which a confidence sequence assumes."""
 ERROR = 0.05
 """Probability that any verdict of an audit is wrong, at most."""
 
@@ -79,20 +76,13 @@ def audit_until_settled(
     is at most 0.05.
 
     ``band`` holds the shares of the run's ``female`` value that count as fair, ``side`` is one of
-    `SIDES`, and a subject stays open after ``n_max`` images. A routing that makes the images of a
-    prompt depend on one another is refused.
+    `SIDES`, and a subject stays open after ``n_max`` images. Images are independent draws with any
+    router: a route depends on the image's own seed, and the seeds of a plan are random numbers.
     """
     if side not in SIDES:
         raise OptionError(f"side is {side!r}; needed one of {', '.join(SIDES)}")
     if n_max < 1 or n_batch < 1:
         raise OptionError(f"n_max is {n_max} and n_batch {n_batch}; needed at least 1")
-    routing = run.config.generate.routing
-    if side == "corrected" and routing in DEPENDENT:
-        raise OptionError(
-            f"the routing is {routing!r}, which spreads experts evenly over the images of a "
-            "prompt; a sequential audit needs independent images: generate a fixed number "
-            "(`generate RUN --n-images N`, then `evaluate RUN`), or audit --side base"
-        )
     value, attribute = run.config.evaluate.female, run.config.evaluate.attribute
     look = _look_at(run, SIDES[side])
     table = GenerationPlan.build(run.lexicon, n_images=n_max, seed=run.config.generate.seed).table

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,8 @@ from probe.errors import ArtifactError
 from probe.images.pipelines import load_pipeline
 from probe.moesd.gate import CLASSES
 from probe.moesd.model import MoESD
+from probe.moesd.router import Router
+from probe.moesd.targets import Target
 from probe.text.encoder import TextEncoder
 
 
@@ -44,6 +48,35 @@ def test_what_is_saved_is_loaded_again(town, moesd, provenance, tmp_path):
         again.gate.probabilities(reading), moesd.gate.probabilities(reading)
     )
     assert again.gate.open_above == moesd.gate.open_above
+
+
+def test_a_correction_is_loaded_with_its_objective_and_router(moesd, provenance, tmp_path):
+    target = Target(np.array([0.5, 0.5]), {"nurse": np.array([0.25, 0.75])})
+    router = Router("stratified", target, strength=0.5, words=("woman", "man"))
+    made = replace(moesd, objective="counterfactual", router=router)
+    made.save(tmp_path, provenance)
+    again = MoESD.load(tmp_path, moesd.encoder)
+    assert again.objective == "counterfactual"
+    assert repr(again.router) == repr(router)
+
+
+@pytest.mark.parametrize(
+    ("found", "other", "named"),
+    [
+        ('"router"', '"other"', "no router .*'router'.* train it again"),
+        ('"kind": "top1"', '"kind": "fifth"', "no router .*'fifth'.* train it again"),
+        ('"objective": "latent"', '"objective": "counterfactual"', "serve only bernoulli"),
+    ],
+)
+def test_a_correction_without_a_router_that_its_experts_serve_is_refused(
+    moesd, provenance, tmp_path, found, other, named
+):
+    moesd.save(tmp_path, provenance)
+    path = tmp_path / "config.json"
+    assert found in path.read_text()
+    path.write_text(path.read_text().replace(found, other))
+    with pytest.raises(ArtifactError, match=named):
+        MoESD.load(tmp_path, moesd.encoder)
 
 
 @pytest.mark.parametrize(

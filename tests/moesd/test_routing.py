@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,16 +7,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from probe.errors import ShapeError
+from probe.errors import OptionError, ShapeError
 from probe.moesd.experts import DIRECTIONS
-from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.routing import (
-    CalibratedRouting,
-    StratifiedRouting,
-    draw_stratified,
-    full_allocation,
-    minimal_allocation,
-)
+from probe.moesd.router import ROUTERS, SERVED, Router
+from probe.moesd.routing import full_allocation, minimal_allocation
+from probe.moesd.targets import Target
 
 HALF = np.array([0.5, 0.5])
 strengths = st.floats(0.0, 1.0)
@@ -56,41 +53,74 @@ def test_of_two_values_only_the_expert_of_the_missing_one_gets_images():
     np.testing.assert_allclose(minimal_allocation(HALF, np.array([0.2, 0.8])), [0.625, 0.375, 0.0])
 
 
-def test_a_strength_that_is_no_share_and_a_target_of_other_values_are_refused():
-    with pytest.raises(ValueError, match=r"strength is 1\.5"):
-        full_allocation(HALF, strength=1.5)
+def test_a_target_of_other_values_is_refused():
     with pytest.raises(ShapeError, match="the target has 3 shares and the base 2"):
         minimal_allocation(np.ones(3) / 3, np.ones(2) / 2)
 
 
-# Stratified draws
+# Draws
 
 
-@given(st.integers(0, 2**31), share_pairs(), st.integers(1, 300))
-def test_images_drawn_together_meet_the_shares_within_a_few_images(seed, shares, n):
-    seeds = np.random.default_rng(seed).choice(2**32, size=n, replace=False).tolist()
-    strata = draw_stratified(["a photo of a nurse"] * n, seeds, {"a photo of a nurse": shares[0]})
+@given(st.text(max_size=9), st.integers(0, 2**64 - 301), share_pairs(), st.integers(1, 300))
+def test_any_run_of_consecutive_seeds_is_spread_evenly(prompt, first, shares, n):
+    draw = Router("stratified").draw
+    strata = [draw(prompt, seed, shares[0]) for seed in range(first, first + n)]
     counts = np.bincount(strata, minlength=len(shares[0]))
     # An interval of a golden-ratio sequence is off by less than 1 + log2(n) images at each end.
     assert (np.abs(counts - n * shares[0]) <= 2 + 2 * np.log2(n + 1)).all()
     assert counts[shares[0] == 0].sum() == 0
 
 
-def test_an_image_drawn_alone_is_a_fair_draw_by_its_seed():
-    shares = {"p": np.array([0.3, 0.7])}
-    alone = [int(draw_stratified(["p"], [seed], shares)[0]) for seed in range(2000)]
-    # Four standard deviations of 2,000 independent draws.
-    assert abs(np.mean(alone) - 0.7) < 4 * np.sqrt(0.21 / 2000)
+@pytest.mark.parametrize("kind", ["bernoulli", "stratified"])
+def test_random_seeds_give_independent_draws(kind):
+    shares, rng = np.array([0.3, 0.7]), np.random.default_rng(0)
+    seeds = rng.integers(2**32, size=(200, 50)).tolist()
+    n_second = [sum(Router(kind).draw("p", seed, shares) for seed in row) for row in seeds]
+    # Means and variances of 200 binomial counts, within four of their standard errors.
+    assert abs(np.mean(n_second) - 35) < 4 * np.sqrt(10.5 / 200)
+    assert abs(np.var(n_second) - 10.5) < 4 * 10.5 * np.sqrt(2 / 200)
 
 
-def test_more_images_change_no_earlier_stratum_and_a_repeated_seed_gets_the_same():
-    shares = {"p": HALF, "q": np.array([0.2, 0.8])}
-    seeds = list(range(40))
-    few = draw_stratified(["p"] * 20, seeds[:20], shares)
-    many = draw_stratified(["p", "q"] * 40, np.repeat(seeds, 2).tolist(), shares)
-    assert few.tolist() == many[::2][:20].tolist()
-    twice = draw_stratified(["p"] * 4, [5, 6, 5, 6], shares)
-    assert twice[:2].tolist() == twice[2:].tolist()
+def test_bernoulli_draws_of_consecutive_seeds_vary_as_independent_ones():
+    n_second = [
+        sum(Router("bernoulli").draw(prompt, seed, HALF) for seed in range(50))
+        for prompt in map(str, range(200))
+    ]
+    assert abs(np.var(n_second) - 12.5) < 4 * 12.5 * np.sqrt(2 / 200)
+
+
+# Routers
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"kind": "by-hope"}, "routing is 'by-hope'; needed one of top1"),
+        ({"strength": 1.5}, r"strength is 1\.5"),
+        ({"target": Target(np.array([0.4, 0.6]))}, "top1, which can only meet the target parity"),
+    ],
+)
+def test_a_router_that_makes_no_sense_is_refused(settings, named):
+    with pytest.raises(OptionError, match=named):
+        Router(**settings)
+
+
+@pytest.mark.parametrize("objective", SERVED)
+def test_a_router_that_experts_cannot_serve_is_refused(moesd, objective):
+    for kind in ROUTERS:
+        if kind in SERVED[objective]:
+            assert replace(moesd, objective=objective, router=Router(kind)).router.kind == kind
+        else:
+            with pytest.raises(OptionError, match=f"{kind!r} but experts .* {objective!r} serve"):
+                replace(moesd, objective=objective, router=Router(kind))
+
+
+@pytest.mark.parametrize("kind", ROUTERS)
+def test_the_route_of_an_image_does_not_depend_on_the_batch(moesd, opened, kind, pipeline):
+    method = routed_by(moesd, kind).intervention(pipeline)
+    together = method.conditions([opened] * 40, range(40))
+    alone = [method.conditions([opened], [seed])[0] for seed in range(40)]
+    assert together == alone == method.conditions([opened] * 40, range(39, -1, -1))[::-1]
 
 
 # Interventions
@@ -106,8 +136,13 @@ def closed(moesd, town):
     return next(prompt for prompt in town.prompts.prompts if not moesd.opened([prompt]))
 
 
+def routed_by(moesd, kind, **settings):
+    objective = "both" if kind == "top1" else "counterfactual"
+    return replace(moesd, objective=objective, router=Router(kind, **settings))
+
+
 def test_half_the_images_of_an_open_prompt_go_to_each_expert(moesd, opened):
-    method = StratifiedRouting(moesd, lambda prompts: [full_allocation(HALF)] * len(prompts))
+    method = routed_by(moesd, "stratified").intervention()
     conditions = method.conditions([opened] * 40, range(40))
     routes = [condition.route for condition in conditions]
     assert sorted(set(routes)) == sorted(DIRECTIONS)
@@ -115,8 +150,12 @@ def test_half_the_images_of_an_open_prompt_go_to_each_expert(moesd, opened):
     assert {condition.prompt for condition in conditions} == {opened}
 
 
-def test_closed_prompts_and_images_left_to_the_base_model_stay_bit_for_bit(moesd, opened, closed):
-    method = StratifiedRouting(moesd, lambda prompts: [np.array([0.5, 0.5, 0.0])] * len(prompts))
+@pytest.mark.parametrize("kind", ["bernoulli", "stratified"])
+def test_closed_prompts_and_images_left_to_the_base_model_stay_bit_for_bit(
+    moesd, opened, closed, kind
+):
+    target = Target(np.array([1.0, 0.0]))
+    method = routed_by(moesd, kind, target=target, strength=0.5).intervention()
     prompts = [opened] * 8 + [closed] * 8
     conditions = method.conditions(prompts, range(16))
     assert not any(condition.route for condition in conditions[8:])
@@ -127,25 +166,17 @@ def test_closed_prompts_and_images_left_to_the_base_model_stay_bit_for_bit(moesd
         assert torch.equal(corrected[row], states[row]) == (condition.route == "")
 
 
-def test_shares_are_not_asked_for_where_no_prompt_opens(moesd, closed):
-    def refuse(prompts):
-        raise AssertionError(prompts)
-
-    method = StratifiedRouting(moesd, refuse)
+@pytest.mark.parametrize("kind", ["calibrated", "minimal"])
+def test_the_denoiser_is_not_asked_where_no_prompt_opens(moesd, closed, kind):
+    method = routed_by(moesd, kind).intervention(pipeline=None)
     states = moesd.encoder.states([closed])
-    assert method.correct(method.conditions([closed], [1]), states) is states
+    assert torch.equal(method.correct(method.conditions([closed], [1]), states), states)
 
 
 def test_calibrated_routing_moves_open_prompts_along_one_expert_and_no_others(
     moesd, opened, closed, pipeline
 ):
-    method = CalibratedRouting(
-        moesd,
-        pipeline,
-        Counterfactuals(),
-        lambda prompts: [HALF] * len(prompts),
-        guidance_scale=1.5,
-    )
+    method = routed_by(moesd, "calibrated").intervention(pipeline, guidance_scale=1.5)
     conditions = method.conditions([opened, closed, opened], [1, 2, 3])
     assert conditions[0] == conditions[2]
     states = moesd.encoder.states([opened, closed, opened])

@@ -11,9 +11,8 @@ from probe.images.generation import GenerationPlan, generate
 from probe.images.plan import read_metadata
 from probe.moesd.config import TrainConfig
 from probe.moesd.gate import CLASSES
-from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
-from probe.moesd.routing import CalibratedRouting, StratifiedRouting
+from probe.moesd.router import Router
 from probe.text.lexicon import Lexicon
 
 BRIEF = TrainConfig(
@@ -74,13 +73,10 @@ def test_routes_agree_with_the_gate(town, trained):
     assert trained.routes([]) == []
 
 
-def test_routings_that_would_ignore_experts_in_the_unet_are_refused(trained, pipeline):
-    def make_calibrated():
-        return CalibratedRouting(trained, pipeline, Counterfactuals(), list, guidance_scale=1.0)
-
-    for make in (make_calibrated, lambda: StratifiedRouting(trained, list)):
-        with pytest.raises(OptionError, match=r"experts in the U-Net.*train with --side"):
-            make()
+@pytest.mark.parametrize("settings", [{"kind": "calibrated"}, {"strength": 0.5}])
+def test_routers_that_would_ignore_experts_in_the_unet_are_refused(trained, settings):
+    with pytest.raises(OptionError, match=r"experts in the U-Net.*train with --side"):
+        replace(trained, router=Router(**settings))
 
 
 def test_what_is_saved_is_loaded_again_and_an_earlier_file_goes(

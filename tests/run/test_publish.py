@@ -46,3 +46,12 @@ def test_a_folder_that_holds_something_is_not_written_into(finished_run, tmp_pat
     with pytest.raises(DataError, match="is not empty"):
         Experiment.open(finished_run).publish(tmp_path, correction_card)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_published_correction_has_the_router_of_its_figures(run, tmp_path):
+    experiment = Experiment.open(run)
+    experiment.generate(strength=0.5)
+    experiment.evaluate()
+    experiment.publish(tmp_path / "hub", correction_card)
+    published, ours = (MoESD.from_pretrained(of) for of in (tmp_path / "hub", run / "moesd"))
+    assert (published.router.strength, ours.router.strength) == (0.5, 1.0)

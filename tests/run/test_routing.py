@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,15 +10,12 @@ from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS
+from probe.moesd.router import ROUTERS, SERVED, Router
+from probe.moesd.routing import base_shares
 from probe.moesd.training import train_moesd
 from probe.run.config import Config
 from probe.run.folder import Run
-from probe.run.routing import (
-    intervention,
-    read_base_shares,
-    target_line,
-    target_of,
-)
+from probe.run.routing import intervention, router_of, target_line, target_of
 from probe.run.stages.generate import GenerateConfig
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
@@ -41,9 +40,17 @@ def moesd(pipeline_folder):
     )
 
 
-def run_that_sends(routing, folder, **settings):
-    config = Config(str(folder), {"generate": GenerateConfig(routing=routing, **settings)})
-    return Run(folder, config)
+@pytest.fixture
+def producers(moesd):
+    return replace(moesd, objective="counterfactual", router=Router("bernoulli"))
+
+
+def run_that_sends(routing, folder, objective="both", **settings):
+    tables = {
+        "generate": GenerateConfig(routing=routing, **settings),
+        "train": TrainConfig(objective=objective),
+    }
+    return Run(folder, Config(str(folder), tables))
 
 
 def opened(moesd):
@@ -51,19 +58,32 @@ def opened(moesd):
     return moesd.opened(prompts)[0]
 
 
-def test_a_lean_sends_every_picture_of_a_prompt_the_same_way(moesd, tmp_path):
+def test_a_correction_is_routed_as_it_was_trained_unless_another_router_is_asked_for(
+    moesd, tmp_path
+):
+    calibrated = replace(moesd.router, kind="calibrated")
+    assert router_of(run_that_sends("default", tmp_path), calibrated).kind == "calibrated"
+    assert router_of(run_that_sends("default", tmp_path)).kind == "top1"
+    assert router_of(run_that_sends("top1", tmp_path), calibrated).kind == "top1"
+    for objective, served in SERVED.items():
+        run = run_that_sends("default", tmp_path, objective)
+        assert router_of(run).kind == served[0]
+
+
+def test_top1_sends_every_picture_of_a_prompt_the_same_way(moesd, tmp_path):
     method = intervention(run_that_sends("top1", tmp_path), moesd, None)
     assert len(set(method.conditions([opened(moesd)] * 9, range(9)))) == 1
 
 
 def test_minimal_routing_sends_what_the_shares_that_are_read_off_the_denoiser_lack(
-    moesd, tmp_path, pipeline_folder
+    producers, tmp_path, pipeline_folder
 ):
-    run, prompt = run_that_sends("minimal", tmp_path), opened(moesd)
-    pipeline = load_pipeline(pipeline_folder)
-    [base] = read_base_shares(run, moesd, pipeline, [prompt])
+    run = run_that_sends("minimal", tmp_path, "counterfactual")
+    prompt, pipeline = opened(producers), load_pipeline(pipeline_folder)
+    scale = run.config.generate.guidance_scale
+    [base] = base_shares(producers, pipeline, [prompt], guidance_scale=scale)
     np.testing.assert_allclose(base.sum(), 1.0)
-    method = intervention(run, moesd, pipeline)
+    method = intervention(run, producers, pipeline)
     routes = [c.route for c in method.conditions([prompt] * 200, range(200))]
     missing = int(base[0] > 0.5)
     sent = (0.5 - base[missing]) / (1 - base[missing])
@@ -85,16 +105,19 @@ def test_half_strength_moves_states_half_as_far(moesd, tmp_path, pipeline_folder
 
 
 @pytest.mark.parametrize(("target", "share"), [("parity", 0.5), ("0.25", 0.25)])
-def test_stratified_routing_meets_the_target_image_by_image(moesd, tmp_path, target, share):
-    method = intervention(run_that_sends("stratified", tmp_path, target=target), moesd, None)
-    routes = [c.route for c in method.conditions([opened(moesd)] * 80, range(80))]
+def test_stratified_routing_meets_the_target_image_by_image(producers, tmp_path, target, share):
+    run = run_that_sends("stratified", tmp_path, "counterfactual", target=target)
+    method = intervention(run, producers, None)
+    routes = [c.route for c in method.conditions([opened(producers)] * 80, range(80))]
     assert set(routes) == set(DIRECTIONS)
     assert abs(routes.count(DIRECTIONS[0]) - 80 * share) <= 3
 
 
-@pytest.mark.parametrize("routing", ["top1", "stratified", "minimal", "calibrated"])
+@pytest.mark.parametrize("routing", ROUTERS)
 def test_at_strength_0_every_picture_is_the_base_models(moesd, tmp_path, routing):
-    method = intervention(run_that_sends(routing, tmp_path, strength=0.0), moesd, None)
+    objective = "both" if routing == "top1" else "counterfactual"
+    moesd = replace(moesd, objective=objective, router=Router(routing))
+    method = intervention(run_that_sends(routing, tmp_path, objective, strength=0.0), moesd, None)
     prompt = opened(moesd)
     conditions = method.conditions([prompt] * 5, range(5))
     states = moesd.encoder.states([prompt] * 5)
@@ -149,8 +172,7 @@ def test_an_edited_table_makes_the_pictures_stale(tmp_path):
     [
         ({"strength": 1.2}, "strength is 1.2; needed at most 1"),
         ({"strength": -0.1}, "strength is -0.1"),
-        ({"target": "labour"}, "target is 'labour' but routing is top1"),
-        ({"routing": "by-hope"}, "routing is 'by-hope'; needed one of top1"),
+        ({"routing": "by-hope"}, "routing is 'by-hope'; needed one of default, top1"),
     ],
 )
 def test_settings_that_cannot_be_met_are_refused(settings, named):

@@ -65,14 +65,6 @@ def test_an_audit_of_more_pictures_continues_with_those_of_an_earlier_one(run, m
         assert audit.n_hits >= first.subjects[name].n_hits
 
 
-@pytest.mark.parametrize("routing", ["stratified", "minimal"])
-def test_pictures_that_depend_on_one_another_are_refused(run, routing):
-    config = Experiment.open(run).config.with_settings("generate", {"routing": routing})
-    with pytest.raises(ValueError, match="needs independent images"):
-        audit_until_settled(Run(run, config), band=Band(0.4, 0.6))
-    assert not (run / "audit").exists()
-
-
 def test_an_audit_that_is_settled_at_once_makes_no_more(run):
     # every share lies outside of a band that nothing can lie in, as soon as it is known
     found = Experiment.open(run).audit_until_settled(0.0, 1e-9, n_max=64)

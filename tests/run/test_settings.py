@@ -33,6 +33,8 @@ def table(tmp_path: Path) -> Path:
         ("generate", {"target": "junk"}, OptionError, "target is 'junk'; there is no such file"),
         ("generate", {"target": "1.5"}, OptionError, "target is 1.5; needed a number from 0 to 1"),
         ("generate", {"target": "TABLE"}, DataError, "names the subject 'nurs'"),
+        ("generate", {"routing": "bernoulli"}, OptionError, "experts of the objective 'both' serve"),
+        ("generate", {"routing": "top1", "target": "0.3"}, OptionError, "only meet .* parity"),
         ("evaluate", {"attribute": "mood"}, DataError, "but not 'mood'"),
     ],
 )
@@ -45,7 +47,7 @@ def test_a_wrong_setting_is_refused_before_any_work_and_changes_nothing(
     monkeypatch.setattr(type(STAGES[stage]), "make", work)
     table.write_text(TABLE.replace("nurse", "nurs"))
     if stage == "generate":
-        settings = {"routing": "stratified", **settings}
+        settings = {"routing": "calibrated", **settings}
     settings = {name: str(table) if of == "TABLE" else of for name, of in settings.items()}
     before = contents(run)
     with pytest.raises(error, match=message):
@@ -66,7 +68,7 @@ def test_settings_of_a_stage_whose_requirement_is_unmet_are_not_kept(run, conten
 def test_a_command_that_fails_half_way_takes_its_settings_and_files_back(
     run, table, monkeypatch, contents
 ):
-    experiment = Experiment.open(run).set("generate", routing="stratified", target=str(table))
+    experiment = Experiment.open(run).set("generate", routing="calibrated", target=str(table))
     before = contents(run)
 
     def fail(self: object, run: object) -> None:
@@ -85,7 +87,7 @@ def test_a_run_with_files_of_the_user_is_complete_when_moved(run, table, tmp_pat
     rows = [("woman", "woman")] * 9 + [("woman", "man")] + [("man", "man")] * 10
     sample.write_text("true,seen\n" + "\n".join(map(",".join, rows)) + "\n")
     experiment = Experiment.open(run)
-    experiment.generate(routing="stratified", target=str(table))
+    experiment.generate(routing="calibrated", target=str(table))
     experiment.evaluate(calibration=str(sample))
     table.unlink()
     sample.unlink()
@@ -115,7 +117,7 @@ def test_a_setting_of_the_file_may_not_lead_out_of_the_run(run, tmp_path, stage,
     (run / "link.toml").symlink_to(outside)
     experiment = Experiment.open(run)
     value = str(outside) if place == "ABSOLUTE" else place
-    settings = {setting: value} | ({"routing": "stratified"} if setting == "target" else {})
+    settings = {setting: value} | ({"routing": "calibrated"} if setting == "target" else {})
     experiment.config.with_settings(stage, settings).write(run)
     with pytest.raises(ArtifactError, match="outside the run folder"):
         Experiment.open(run)
@@ -123,7 +125,7 @@ def test_a_setting_of_the_file_may_not_lead_out_of_the_run(run, tmp_path, stage,
 
 def test_run_checks_every_setting_before_it_makes_the_first_stage(run, drawing, contents):
     config = Experiment.open(run).config
-    config = config.with_settings("generate", {"routing": "stratified", "target": "0.5"})
+    config = config.with_settings("generate", {"routing": "calibrated", "target": "0.5"})
     config = config.with_settings("train", {"latent_steps": 3})
     config.with_settings("generate", {"target": "nosuch.toml"}).write(run)
     before = contents(run)

@@ -129,7 +129,7 @@ _OURS: Mapping[str, Entry] = {
     "moesd-both": _variant(side="both", objective="both"),
     "moesd-mixture": _variant(side="text", objective="mixture"),
     "moesd-calibrated": _variant("calibrated", side="text", objective="counterfactual"),
-    "moesd-stratified": _variant("stratified", side="text", objective="counterfactual"),
+    "moesd-bernoulli": _variant("bernoulli", side="text", objective="counterfactual"),
     "reweighting": Entry(_reweighting, _files),
 }
 
@@ -138,7 +138,7 @@ def all_methods() -> dict[str, Entry]:
     """Return every method by name: ours, then every baseline that is registered.
 
     ``moesd-text, -unet, -both``: experts on that side, routing top1; ``-mixture``: likewise,
-    trained without images; ``-calibrated`` and ``-stratified``: counterfactual experts with that
+    trained without images; ``-calibrated`` and ``-bernoulli``: counterfactual experts with that
     routing.
     """
     from probe.baselines import BASELINES

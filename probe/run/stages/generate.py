@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from probe.errors import OptionError
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
+from probe.moesd.router import ROUTERS
 from probe.run.files import MOESD, SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import Answer, Stage, register
-from probe.run.routing import ROUTERS, intervention, names_table, target_line, target_of
+from probe.run.routing import OWN, intervention, names_table, router_of, target_line
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +32,13 @@ class GenerateConfig(Settings):
         0, "Images denoised together; 0 lets the model's size decide.", minimum=0
     )
     routing: str = setting(
-        "top1",
-        "Routing of images to experts: top1 (each prompt's expert), stratified (the expert its "
-        "seed draws), minimal (likewise, only as many as the base model is short of) or calibrated "
-        "(each prompt's expert, as strong as the denoiser says is needed).",
-        choices=ROUTERS,
+        OWN,
+        "Routing of images to experts: default (that of the training objective), top1 (each "
+        "prompt's expert), calibrated (likewise, as strong as the denoiser says is needed), "
+        "bernoulli (the expert that each image's seed draws), stratified (likewise, spread evenly "
+        "over consecutive seeds) or minimal (likewise, only as many as the base model is short "
+        "of). Each objective serves some of them.",
+        choices=(OWN, *ROUTERS),
     )
     strength: float = setting(
         1.0, "Share of the correction that is applied; 0 is the base.", minimum=0, maximum=1
@@ -49,14 +51,6 @@ class GenerateConfig(Settings):
     )
     seed: int = seed_setting("Seed of the noise.")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.routing == "top1" and self.target != "parity":
-            raise OptionError(
-                f"target is {self.target!r} but routing is top1, which can only meet parity; "
-                "choose the routing calibrated, stratified or minimal"
-            )
-
 
 @register
 class Generate(Stage):
@@ -68,8 +62,8 @@ class Generate(Stage):
     settings = GenerateConfig
 
     def check(self, run: Run) -> None:
-        """Read the target."""
-        target_of(run)
+        """Read the target, and refuse a router that the experts cannot serve."""
+        router_of(run)
 
     def stale(self, run: Run) -> str | None:
         """Look at the mark of each side, and whether each of its images is there."""

@@ -97,7 +97,7 @@ class Train(Stage):
         """Hash of the settings and inputs."""
         # What the images were made with is in the hash of the images.
         settings = settings_line(run.config.train, without=("guidance_scale",))
-        return hash_parts("train", settings, *_inputs(run), *_lessons())
+        return hash_parts("train, with router", settings, *_inputs(run), *_lessons())
 
 
 def train_correction(

@@ -1,0 +1,124 @@
+"""The router of a correction: which expert corrects which image. It is saved with the experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from probe.arrays import Double
+from probe.errors import ArtifactError, OptionError, ProbeError
+from probe.io.files import hash_parts
+from probe.moesd.targets import Target
+
+ROUTERS = ("top1", "calibrated", "bernoulli", "stratified", "minimal")
+_PRODUCERS = ("bernoulli", "stratified", "minimal", "calibrated")
+_BALANCERS = ("top1", "calibrated")
+SERVED: Mapping[str, tuple[str, ...]] = {
+    "latent": _BALANCERS,
+    "diffusion": _BALANCERS,
+    "both": _BALANCERS,
+    "counterfactual": _PRODUCERS,
+    "mixture": _BALANCERS,
+}
+"""Objective -> the routers that its experts can serve, its default one first. An expert that
+produces one value turns a prompt's bias round if it gets all images of the prompt (``top1``); one
+that shifts shares does not produce its value in each image that is drawn for it."""
+PREDICTED = ("calibrated", "minimal")
+"""Routers that ask the denoiser for the base model's shares."""
+_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 times the golden ratio's fraction, odd
+
+
+@dataclass(frozen=True, eq=False)
+class Router:
+    """Decide which expert corrects each image of a prompt that opens the gate.
+
+    ``top1``: the prompt's expert, by its bias score (the paper's). ``calibrated``: one expert for a
+    prompt, as strong as the denoiser says is needed for the target. ``bernoulli``: each image's
+    seed draws its expert with the target's shares, independently. ``stratified``: likewise, but the
+    draws of consecutive seeds are spread evenly. ``minimal``: as ``stratified``, but only as many
+    images as the base model is short of. The route of an image depends on its prompt and its own
+    seed, and on no other image.
+    """
+
+    kind: str = "top1"
+    target: Target = field(default_factory=lambda: Target.parity(2))
+    """Shares to reach, in the order of `words`; with ``top1`` always parity."""
+    strength: float = 1.0
+    """Share of the correction that is applied, from 0 (the base model) to 1."""
+    words: tuple[str, ...] = ("female", "male")
+    """The word that states each value, by which the denoiser is asked for shares."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ROUTERS:
+            raise OptionError(f"routing is {self.kind!r}; needed one of {', '.join(ROUTERS)}")
+        if not 0.0 <= self.strength <= 1.0:
+            raise OptionError(f"strength is {self.strength}; needed a number from 0 to 1")
+        asked = (self.target.default, *self.target.by_subject.values())
+        if self.kind == "top1" and any((shares != shares[0]).any() for shares in asked):
+            raise OptionError(
+                "the routing is top1, which can only meet the target parity; choose another "
+                f"routing for this target: {', '.join(ROUTERS[1:])}"
+            )
+
+    def check(self, objective: str, *, has_unet: bool) -> None:
+        """Refuse experts that cannot serve this router by an `OptionError`."""
+        if self.kind not in (served := SERVED[objective]):
+            raise OptionError(
+                f"the routing is {self.kind!r} but experts of the objective {objective!r} serve "
+                f"only {', '.join(served)}; choose one of these, or train with another objective"
+            )
+        if has_unet and not (self.strength == 0 or (self.kind == "top1" and self.strength == 1)):
+            raise OptionError(
+                "the correction has experts in the U-Net, which only routing top1 at strength 1 "
+                "uses; train with --side text for another routing or strength"
+            )
+
+    def draw(self, prompt: str, seed: int, shares: Double) -> int:
+        """Draw the stratum of an image, k with probability ``shares[k]``.
+
+        A number u from [0, 1) is drawn, and the stratum is the part of [0, 1) that contains it.
+        ``bernoulli``: u is a hash of prompt and seed. Otherwise ``u = frac(h + seed * phi)``, with
+        h a hash of the prompt and phi the golden ratio, so that the counts of any n consecutive
+        seeds are off by O(log n) images rather than by ``sqrt(n w (1 - w))``. Seeds that are
+        random numbers, as those of a `GenerationPlan`, give independent draws.
+
+        References
+        ----------
+        Niederreiter, *Random Number Generation and Quasi-Monte Carlo Methods*, SIAM 1992, chapter
+        3; Knuth, *The Art of Computer Programming*, volume 3, section 6.4 (multiplicative hashing).
+        """
+        if self.kind == "bernoulli":
+            number = _hashed(prompt, str(int(seed)))
+        else:
+            number = (_hashed(prompt) + int(seed) * _GOLDEN) % 2**64
+        place = (number >> 11) / 2**53  # below 1, however it is rounded
+        stratum = int(np.searchsorted(np.cumsum(shares), place, side="right"))
+        # Rounding may leave the last edge just below the number.
+        return min(stratum, int(np.flatnonzero(shares)[-1]))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Router:
+        """Read the router that ``config.json`` of a correction holds, and check that it serves."""
+        try:
+            found = config["router"]
+            default, by_subject = (found["target"][name] for name in ("default", "by_subject"))
+            target = Target(
+                np.array(default, float),
+                {name: np.array(shares, float) for name, shares in by_subject.items()},
+            )
+            router = cls(found["kind"], target, found["strength"], tuple(found["words"]))
+            router.check(config["objective"], has_unet=config["unet"] is not None)
+        except (KeyError, TypeError, AttributeError, ValueError, ProbeError) as error:
+            raise ArtifactError(
+                f"the correction has no router that this version can use ({error}); it was saved "
+                "by another version: train it again"
+            ) from error
+        return router
+
+
+def _hashed(*parts: str) -> int:
+    """Hash text to 64 bits, alike on every machine."""
+    return int(hash_parts("route", *parts)[:16], 16)
