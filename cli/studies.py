@@ -163,7 +163,7 @@ def methods(
     """Compare MoESD with other methods on the prompts and seeds of RUN.
 
     Images go to RUN/comparison/NAME, each made once. Requires `train`. moesd is the correction of
-    RUN; moesd-text, -unet and -both have experts there; -calibrated and -stratified are routings.
+    RUN; moesd-text, -unet and -both have experts there; -calibrated and -bernoulli are routings.
     -lookup corrects only prompts that name an occupation and no gender. explicit-mixing is the
     oracle.
     """

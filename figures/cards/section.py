@@ -13,6 +13,7 @@ from figures.text.sentences import classifier_error, equivalence, finding, limit
 from figures.text.tables import failure_rows, rate, sizes, split_blocks
 from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
 from probe.run.evaluation.measurement import SIDES
+from probe.run.routing import router_in_use
 from probe.stats.notation import interval, number, p_value
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def bias_section(evidence: Evidence) -> Markdown:
         n_trained=evidence.size("trained")[0],
         n_held_out=evidence.size("held_out")[0],
         generate=config.generate,
+        routing=router_in_use(evidence.run).kind,
         train=config.train,
         target=public_name(config.generate.target),
         settings=config.evaluate,

@@ -12,12 +12,11 @@ import numpy as np
 from probe.errors import DataError
 from probe.io.artifacts import read_json, write_json
 from probe.io.files import atomic
-from probe.moesd.router import Router
 from probe.run.files import EMBEDDINGS, QUALITY, correction_files
 from probe.run.folder import Run
 from probe.run.imported_vectors import imported_vectors
 from probe.run.registry import Answer
-from probe.run.routing import router_of
+from probe.run.routing import router_in_use
 from probe.run.user_prompts import USER_PROMPTS
 
 CARD = "README.md"
@@ -67,8 +66,7 @@ def publish_correction(run: Run, folder: Path, compose: Callable[[Path], str]) -
         with atomic(folder / name) as temporary:
             shutil.copyfile(run.folder / source, temporary)
     config, made = read_json(folder / "config.json", kind="moesd")
-    router = router_of(run, Router.from_config(config))
-    write_json(folder / "config.json", config | {"router": asdict(router)}, made)
+    write_json(folder / "config.json", config | {"router": asdict(router_in_use(run))}, made)
     with atomic(folder / CARD) as temporary:
         temporary.write_text(card, encoding="utf-8")
     names = [*sources, CARD]

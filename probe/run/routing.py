@@ -10,6 +10,7 @@ import numpy as np
 from probe.errors import DataError, OptionError
 from probe.io.files import hash_file
 from probe.io.lines import nearest
+from probe.run.files import MOESD
 from probe.run.folder import Run
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ def router_of(run: Run, own: Router | None = None) -> Router:
     router = Router(kind, target_of(run), config.strength, counterfactuals_of(run.lexicon).words)
     router.check(train.objective, has_unet=train.has_unet)
     return router
+
+
+def router_in_use(run: Run) -> Router:
+    """Return the router that the images of a trained run are made with."""
+    from probe.io.artifacts import read_json
+    from probe.moesd.router import Router
+
+    saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
+    return router_of(run, Router.from_config(saved))
 
 
 def intervention(run: Run, moesd: MoESD, pipeline: Any) -> Intervention:
