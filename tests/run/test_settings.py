@@ -33,7 +33,7 @@ def table(tmp_path: Path) -> Path:
         ("generate", {"target": "junk"}, OptionError, "target is 'junk'; there is no such file"),
         ("generate", {"target": "1.5"}, OptionError, "target is 1.5; needed a number from 0 to 1"),
         ("generate", {"target": "TABLE"}, DataError, "names the subject 'nurs'"),
-        ("generate", {"routing": "bernoulli"}, OptionError, "experts of the objective 'both' serve"),
+        ("generate", {"routing": "bernoulli"}, OptionError, "objective 'both' serve"),
         ("generate", {"routing": "top1", "target": "0.3"}, OptionError, "only meet .* parity"),
         ("evaluate", {"attribute": "mood"}, DataError, "but not 'mood'"),
     ],
