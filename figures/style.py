@@ -78,9 +78,9 @@ EFFECT_COLORS = LinearSegmentedColormap.from_list(
 """Colour map of an effect, from -1 (against it) to 1, white at none."""
 
 
-def _settings(*names: str) -> dict[str, Any]:
+def _settings(*names: str) -> Any:
     """Settings of matplotlib in our style files, the later of which win."""
-    settings: dict[str, Any] = {}
+    settings: Any = {}  # matplotlib types its settings by every name
     for name in names:
         path = Path(__file__).with_name(f"{name}.mplstyle")
         settings |= rc_params_from_file(path, use_default_template=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from figures.cards.evidence import Evidence, hub_id
 from figures.cards.section import BEGIN, END, Markdown, bias_section, plain, render
@@ -83,7 +83,7 @@ def bias_card(run: Path, path: Path | None = None) -> CardResult:
             if was_updated:
                 shutil.copymode(path, temporary)
     index = eval_results_to_model_index(evidence.model, results)
-    return CardResult(str(card), section, index, path and str(path), was_updated)
+    return CardResult(str(card), section, index, str(path) if path else None, was_updated)
 
 
 def correction_card(run: Path) -> str:
@@ -162,7 +162,7 @@ def _updated(path: Path, section: str, results: list[EvalResult], *, model: str)
     if path.is_symlink():
         raise DataError(f"{path} is a symbolic link to {path.readlink()}; name that file itself")
     try:
-        card = ModelCard.load(path)
+        card: Any = ModelCard.load(path)
     except Exception as error:  # whatever its YAML parser raises, which is no dependency of ours
         raise DataError(
             f"{path} is no model card ({one_line(error)}); correct it, or name another file"
@@ -179,4 +179,4 @@ def _updated(path: Path, section: str, results: list[EvalResult], *, model: str)
     others = [of for of in card.data.eval_results or [] if of.dataset_type != DATASET]
     card.data.eval_results = [*others, *results]
     card.data.model_name = card.data.model_name or model
-    return card
+    return cast("ModelCard", card)
