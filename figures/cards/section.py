@@ -9,8 +9,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from figures.cards.evidence import Evidence, public_name
-from figures.text.sentences import classifier_error, equivalence, finding, limits, missing_faces
-from figures.text.tables import failure_rows, rate, sizes, split_blocks
+from figures.text.sentences import (
+    classifier_error,
+    equivalence,
+    finding,
+    limits,
+    missing_faces,
+    other_effects,
+)
+from figures.text.tables import attribute_rows, failure_rows, rate, sizes, split_blocks
 from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
 from probe.run.evaluation.measurement import SIDES
 from probe.run.routing import router_in_use
@@ -58,6 +65,8 @@ def bias_section(evidence: Evidence) -> Markdown:
         effects=EFFECTS,
         equivalence=equivalence(quality),
         failures=failure_rows(quality),
+        other_effects=other_effects(quality),
+        attributes=[cells for cells, _ in attribute_rows(quality)],
         drift=DRIFT,
         intersections=_intersections(evidence),
         values=evidence.values,

@@ -17,8 +17,15 @@ from figures.report.optional import intersections, methods, missing_sections
 from figures.report.pictures import drawn_figure, image_pairs
 from figures.sources import SOURCES, RunFiles
 from figures.style import GROUP_COLORS, OKABE_ITO
-from figures.text.sentences import classifier_error, equivalence, finding, limits, missing_faces
-from figures.text.tables import failure_rows, split_blocks
+from figures.text.sentences import (
+    classifier_error,
+    equivalence,
+    finding,
+    limits,
+    missing_faces,
+    other_effects,
+)
+from figures.text.tables import attribute_rows, failure_rows, split_blocks
 from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
 from probe.io.artifacts import hash_file, read_provenance
 from probe.run.files import SIDES
@@ -104,6 +111,8 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "measures": measures_of(values.nunique()),
         "splits": splits,
         "failures": failure_rows(quality),
+        "other_effects": other_effects(quality),
+        "attributes": [cells for cells, _ in attribute_rows(quality)],
         "config": config,
         "subject_shares": subject_shares(files),
         "pictures": shown,

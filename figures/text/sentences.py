@@ -61,6 +61,27 @@ def equivalence(quality: Quality) -> str:
     return " ".join(sentences)
 
 
+def other_effects(quality: Quality) -> str:
+    """State which occupations moved away from even, and what else differs where gender flipped."""
+    moved, sentences = quality["failures"].get("moved_away"), []
+    if moved is not None:
+        away = moved["subjects"]
+        sure = [of["subject"] for of in away if of["p_holm"] <= 0.05]
+        names = f": {', '.join(of['subject'] for of in away)}" if away else ""
+        beyond = f"beyond chance: {', '.join(sure)}" if sure else "none of them beyond chance"
+        tested = f"; {beyond} (exact paired test of each occupation, Holm)" if away else ""
+        n = f"{len(away)} of {moved['n']} occupations"
+        sentences.append(f"{n} moved further from even{names}{tested}.")
+    if (others := quality.get("other_attributes")) is not None:
+        n_pairs = next(iter(others["flipped"].values()))["n_images"]
+        differ = [f"{name} in {interval(of)}" for name, of in others["flipped"].items()]
+        sentences.append(
+            f"In the {n_pairs} pairs whose perceived {quality['attribute']} changed, another "
+            f"label changed too: {', '.join(differ)}."
+        )
+    return " ".join(sentences)
+
+
 def classifier_error(quality: Quality) -> str:
     """State MAD corrected for misclassification, or the error rate up to which MAD changes.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from figures.text.sentences import classifier_error, equivalence, missing_faces
+from figures.text.sentences import classifier_error, equivalence, missing_faces, other_effects
 from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
 from probe.run.compare.measurement import ranked
 from probe.run.compare.methods import ORACLE
@@ -68,8 +68,13 @@ def evaluation_table(quality: Found) -> str:
     change = quality["difference"]["mad"]
     lines = aligned(rows, n_left=5)
     lines.append(f"difference of MAD: {interval(change)}, {p_value(change['p'])}")
-    sentences = missing_faces(quality), classifier_error(quality), equivalence(quality)
+    sentences = (of(quality) for of in (missing_faces, classifier_error, equivalence))
     lines += filter(None, sentences)
+    if changes := attribute_rows(quality):
+        head = ["share of other attributes", *SIDES.values(), "change", "p by Holm", "over"]
+        shown = [cells for cells, row in changes if not row["within"] or row["p_holm"] <= 0.05]
+        lines += aligned([head, *shown])
+    lines += filter(None, [other_effects(quality)])
     rows = [["failures of the correction, 0 is best", "rate", "over"]]
     rows += [[f"{name}: {text}", rate(of), sizes(of)] for name, text, of in failure_rows(quality)]
     return "\n".join([*lines, *aligned(rows, n_left=3), *_drift(quality["drift"])])
@@ -78,6 +83,17 @@ def evaluation_table(quality: Found) -> str:
 def rate(found: Found) -> str:
     """Write the rate of a failure, or that nothing could fail."""
     return "nothing to count" if found.get("n") == 0 else interval(found)
+
+
+def attribute_rows(quality: Found) -> list[tuple[list[str], Found]]:
+    """Write the change of every share of the other attributes, each beside its figures."""
+    rows = []
+    for of in (quality.get("other_attributes") or {}).get("changes", ()):
+        among = f", among {of['within']}" if of["within"] else ""
+        means = (number(of[side]) for side in SIDES.values())
+        name = f"{of['attribute']}: {of['shown']}{among}"
+        rows.append(([name, *means, interval(of), p_value(of["p_holm"]), sizes(of)], of))
+    return rows
 
 
 def failure_rows(quality: Found) -> list[tuple[str, str, Found]]:

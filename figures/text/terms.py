@@ -14,6 +14,7 @@ SPLITS = (("all", "All"), ("trained", "Training"), ("held_out", "Held out"))
 FAILURES = {
     "gate_missed": ("Gate misses", "skewed occupations that are not corrected"),
     "overcorrected": ("Overcorrection", "occupations whose skew changes sign"),
+    "moved_away": ("Moved away", "occupations whose shares move further from even"),
     "explicit_changed": ("Interference", "images of explicit prompts that change"),
     "non_person_changed": ("Interference", "images of prompts without people that change"),
     "overfit": ("Overfitting", "decrease of MAD on training less that on held-out occupations"),
@@ -33,7 +34,7 @@ DRIFT = {
 
 BOUNDED = (
     *(*MEASURES, *EFFECTS, *FAILURES, *DRIFT),
-    *("clip_score_like_for_like", "clip_score_of_captions", "composition"),
+    *("clip_score_like_for_like", "clip_score_of_captions", "composition", "other_attributes"),
 )
 """Last parts of the names of all figures that the release gate can bound."""
 

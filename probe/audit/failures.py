@@ -14,10 +14,13 @@ from probe.arrays import Counts, Double, Indices, Mask
 from probe.stats.confidence_limits import exact_limits
 from probe.stats.interval import Interval
 from probe.stats.mean import mean_interval
+from probe.stats.multiplicity import holm
 from probe.stats.proportion import binomial_interval, proportion_interval
 from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
+
+_ROUNDING = 1e-9  # shares that are equal but for rounding
 
 
 def share_over(
@@ -99,6 +102,44 @@ def turns(
     before, after = _sides(base_hits, n_base, fair), _sides(corrected_hits, n_corrected, fair)
     result: Mask = before * after < 0
     return result
+
+
+def moved_away(pairs: pd.DataFrame, fair: float) -> Found:
+    """Share of the subjects whose share of a value moved further from the fair share.
+
+    Had the correction no effect, either image of a pair could be the base model's: of the m pairs
+    that differ, Binomial(m, 1/2) would show the value on the corrected side. The p-value of a
+    subject is the exact probability that its distance grows by at least as much as it did.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        One row a pair of images from equal noise: ``subject``, and whether ``base`` and
+        ``corrected`` show the value.
+    fair : float
+
+    Returns
+    -------
+    dict
+        The share with its interval over subjects, 0 if all move towards the fair share or stay, and
+        ``subjects``: who moved away, with their shares, n, p, and ``p_holm`` over all subjects.
+    """
+    from scipy.stats import binom
+
+    rows = []
+    for subject, of in pairs.groupby("subject", sort=False):
+        n, before, after = len(of), int(of["base"].sum()), int(of["corrected"].sum())
+        m = int((of["base"] != of["corrected"]).sum())
+        both, k = (before + after - m) // 2, np.arange(m + 1)
+        grown = np.abs((both + k) / n - fair) - np.abs((both + m - k) / n - fair)
+        growth = abs(after / n - fair) - abs(before / n - fair)
+        p = float(min(1.0, binom.pmf(k, m, 0.5)[grown >= growth - _ROUNDING].sum()))
+        known = {"subject": str(subject), "base": before / n, "corrected": after / n, "n": n}
+        rows.append(known | {"p": p, "is_away": growth > _ROUNDING})
+    table = pd.DataFrame(rows)
+    away = table.assign(p_holm=holm(table["p"].to_numpy()))[table["is_away"]]
+    found = _share_of_subjects(table["is_away"].to_numpy())
+    return found | {"subjects": away.drop(columns="is_away").to_dict("records")}
 
 
 def overfit(trained: Interval, held_out: Interval) -> Found:

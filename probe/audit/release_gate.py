@@ -150,11 +150,9 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], *, source: str) -> None
 
 
 def _check(found: Found, bound: Bound) -> Verdict:
-    name = bound.figure
-    figure = _at(found, name)
-    if figure is None and (figure := _at(found, f"{_SIDE}.{name}")) is not None:
-        name = f"{_SIDE}.{name}"
-    if figure is None:
+    places = (bound.figure, f"{_SIDE}.{bound.figure}", f"failures.{bound.figure}")
+    name = next((place for place in places if _at(found, place) is not None), bound.figure)
+    if (figure := _at(found, name)) is None:
         known = sorted(_names(found))
         raise OptionError(
             f"there is no figure {name!r}{nearest(name, known)}; known are {', '.join(known[:40])}"

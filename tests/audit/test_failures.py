@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +72,41 @@ def test_a_smaller_gain_on_held_out_occupations_is_overfitting():
     assert found["value"] == pytest.approx(0.1)
     assert found["low"] == pytest.approx(0.1 - np.hypot(0.08, 0.04))
     assert found["high"] == pytest.approx(0.1 + np.hypot(0.1, 0.05))
+
+
+def pairs(*cells):
+    """Pairs of (subject, shown by neither, by base alone, by corrected alone, by both)."""
+    kinds = [(False, False), (True, False), (False, True), (True, True)]
+    rows = [
+        (subject, *kind) for subject, *n in cells for kind, k in zip(kinds, n, strict=True)
+        for _ in range(k)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["subject", "base", "corrected"])
+
+
+def test_who_moved_away_from_even_is_named_and_tested_by_the_pairs_that_differ():
+    cells = [("cook", 10, 0, 10, 0), ("pilot", 4, 0, 6, 10), ("nurse", 0, 9, 1, 10)]
+    found = failures.moved_away(pairs(*cells), 0.5)
+    assert (found["value"], found["n"]) == (1 / 3, 3)  # the cook reaches even, the nurse nears it
+    [pilot] = found["subjects"]
+    assert (pilot["subject"], pilot["base"], pilot["corrected"]) == ("pilot", 0.5, 0.8)
+    assert pilot["p"] == pytest.approx(2**-6)  # all 6 differ one way; away from even is up alone
+    assert pilot["p_holm"] == pytest.approx(3 * 2**-6)
+
+
+@given(
+    both=st.integers(0, 30),
+    m=st.integers(0, 12),
+    neither=st.integers(0, 30),
+    fair=st.sampled_from([0.5, 0.25]),
+)
+def test_a_correction_without_effect_moves_away_beyond_chance_in_one_case_of_twenty(
+    both, m, neither, fair
+):
+    chance = 0.0
+    for k in range(m + 1):
+        if both + m + neither:
+            found = failures.moved_away(pairs(("cook", neither, m - k, k, both)), fair)
+            if any(of["p"] <= 0.05 for of in found["subjects"]):
+                chance += binom.pmf(k, m, 0.5)
+    assert chance <= 0.05 + 1e-12

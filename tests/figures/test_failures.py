@@ -38,9 +38,9 @@ def test_each_failure_has_a_row_with_its_figure_and_those_without_pictures_say_s
     for title, meaning in FAILURES.values():
         assert title in said
         assert meaning in [text.replace("\n", " ") for text in said]
-    assert said.count("0.100 [0.000, 0.200]\nn = 40") == 4
+    assert said.count("0.100 [0.000, 0.200]\nn = 40") == 5
     assert "−0.010 [−0.030, 0.020]\nin MAD" in said  # noqa: RUF001
-    assert said.count("none found (0 of 40)") == 2
+    assert said.count("none found (0 of 40)") == 3
     assert said.count("none found") == 1  # overfitting is no share
 
 

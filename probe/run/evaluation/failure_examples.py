@@ -12,7 +12,10 @@ from probe.audit.measures import count_labels
 from probe.audit.missing_label_bounds import is_seen
 from probe.run.files import SIDES
 
-FAILURES = ("gate_missed", "overcorrected", "explicit_changed", "non_person_changed", "overfit")
+FAILURES = (
+    *("gate_missed", "overcorrected", "moved_away"),
+    *("explicit_changed", "non_person_changed", "overfit"),
+)
 """Keys of the failures that ``evaluate`` measures."""
 COLUMNS = (
     *("failure", "kind", "subject", "split", "prompt", "seed", "file_name"),
@@ -34,6 +37,8 @@ def worst_pictures(
       first, that show the occupation's most frequent value.
     - ``overcorrected``: images that changed sides with their occupation, whose bias changed its
       sign; those that moved most first.
+    - ``moved_away``: images of occupations that moved further from even, those that moved most
+      first, that show the corrected model's commonest value.
     - ``explicit_changed``: changed images of explicit prompts, those that lost the value asked for
       first, then by the fall of the CLIP score.
     - ``non_person_changed``: changed images of objects, by the fall of the CLIP score.
@@ -64,6 +69,7 @@ def worst_pictures(
         & (neutral["seen_moesd"] != neutral["seen_base"])
         & is_seen(neutral, "seen_moesd")
     )
+    shows_most = neutral[neutral["seen_moesd"] == neutral["most_moesd"]]
     other = pairs[pairs["key_base"] != pairs["key_moesd"]]
     explicit = other[other["kind"].isin(list(asked))]
     wanted = explicit["kind"].map(dict(asked))
@@ -74,11 +80,10 @@ def worst_pictures(
             off_base[is_missed & jobs["is_untouched"]],
         ),
         "overcorrected": _of_jobs(neutral[flipped], moved[turned]),
+        "moved_away": _of_jobs(shows_most, -gain[gain < -1e-9]),
         "explicit_changed": _by_fall(explicit.assign(lost=lost)),
         "non_person_changed": _by_fall(other[other["kind"] == "object"].assign(lost=False)),
-        "overfit": _of_jobs(
-            neutral[neutral["seen_moesd"] == neutral["most_moesd"]], -gain[is_overfit]
-        ),
+        "overfit": _of_jobs(shows_most, -gain[is_overfit]),
     }
     tables = [of.head(n_pictures).assign(failure=name) for name, of in chosen.items()]
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]

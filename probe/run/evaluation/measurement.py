@@ -164,11 +164,17 @@ class Measurement:
         is_explicit, is_object = kinds["kind"].isin(list(self.asked)), kinds["kind"] == "object"
         is_untouched = is_same[is_neutral].groupby(kinds["subject"][is_neutral]).all()
         subjects = self.subjects("all")
+        seen = self._neutral("base"), self._neutral("moesd")
+        shown = [of[is_seen(of, self.attribute)].set_index("file_name") for of in seen]
+        is_value = [of[self.attribute] == values[column] for of in shown]
+        pairs = pd.concat(is_value, axis=1, keys=list(SIDES.values()), join="inner")
+        pairs = pairs.astype(bool).assign(subject=shown[0]["subject"])
         return {
             "gate_missed": failures.gate_missed(
                 before[:, column], n[0], is_untouched.loc[subjects].to_numpy(), fair
             ),
             "overcorrected": failures.overcorrected(before[:, column], after[:, column], *n, fair),
+            "moved_away": failures.moved_away(pairs, fair),
             "explicit_changed": failures.share_over(
                 kinds.loc[is_explicit, "subject"], ~is_same[is_explicit]
             ),

@@ -89,6 +89,7 @@ class Evaluate(Stage):
         from probe.run.evaluation import evaluators
         from probe.run.evaluation.measurement import SIDES, Measurement
         from probe.run.evaluation.misclassification import classifier_error, load_calibration
+        from probe.run.evaluation.other_attributes import other_attributes
         from probe.run.evaluation.side_effects import comparable_quality, measure_drift
 
         config, made_from = run.config.evaluate, self.made_from(run)
@@ -122,6 +123,7 @@ class Evaluate(Stage):
         )
         drift = measure_drift(run, labels, extractor)
         quality = {**figures, **errors, "drift": drift, "model": run.config.model}
+        quality["other_attributes"] = other_attributes(measured)
         write_json(run.folder / QUALITY, quality, made("quality"))
 
     def result(self, run: Run) -> Answer:
@@ -146,7 +148,7 @@ class Evaluate(Stage):
         if config.calibration:
             read += [calibration_line(run), "by split"]
         return hash_parts(
-            "evaluate: every interval over subjects",
+            "evaluate: other attributes",
             INTERVALS,
             settings_line(config, without=("features", "calibration", "faces", "face_margin")),
             evaluators.labels_made_from(run),
