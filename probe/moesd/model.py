@@ -89,10 +89,11 @@ class MoESD(Correction):
         -------
         dict
             ``prompt``, ``bias_score``, ``neutral_below``, ``explicit_above``, ``route`` (one of the
-            four classes), ``is_abstained``, ``words`` (gendered words found, if the gate looks
-            words up), ``passed_over`` (gendered words that do not count, with the reason),
-            ``expert``, ``probabilities`` by class, ``bias_score_corrected``, ``shift`` (distance
-            between the embeddings ``before`` and ``after``).
+            four classes), ``is_abstained``, ``left_alone`` (empty, or why whatever the
+            gate says: `probe.text.captions.left_alone.reason_to_leave`), ``words`` (gendered words
+            found, if the gate looks words up), ``passed_over`` (gendered words that do not count,
+            with the reason), ``expert``, ``probabilities`` by class, ``bias_score_corrected``,
+            ``shift`` (distance between the embeddings ``before`` and ``after``).
         """
         states = self.encoder.states([prompt])
         corrected, ids = self._corrected([prompt], states)
@@ -109,6 +110,7 @@ class MoESD(Correction):
             "explicit_above": self.gate.explicit_above,
             "route": route,
             "is_abstained": self.gate.kind == "trained" and bool(row["is_abstained"]),
+            "left_alone": self.gate.read(self.encoder, [prompt], before).left_alone[0],
             "words": list(found.words),
             "passed_over": list(found.passed_over),
             "expert": dict(zip(CLASSES[1:3], DIRECTIONS, strict=True)).get(route, "base"),

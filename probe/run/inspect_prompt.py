@@ -44,7 +44,8 @@ def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Answer:
 def _text(found: Found) -> str:
     probabilities = found["probabilities"].items()
     chances = ", ".join(f"{name} {percent(p)}" for name, p in probabilities)
-    unsure = ", unsure: left alone" if found["is_abstained"] else ""
+    reason = found["left_alone"] or ("unsure" if found["is_abstained"] else "")
+    left = f", left alone: {reason}" if reason else ""
     lines = [
         f"prompt      {found['prompt']}",
         f"bias score  {number(found['bias_score'], 4)} ({_place(found)})",
@@ -52,7 +53,7 @@ def _text(found: Found) -> str:
     if found["share"] is not None:
         share = f"{percent(found['share'], 0)} women, estimated from the denoiser"
         lines.append(f"share       {share}")
-    lines.append(f"gate        {found['route']} ({chances}){unsure}")
+    lines.append(f"gate        {found['route']} ({chances}){left}")
     if found["words"] or found["passed_over"]:
         passed = [f"not {word} ({why})" for word, why in found["passed_over"]]
         lines.append(f"words       {', '.join([*found['words'], *passed])}")

@@ -205,3 +205,16 @@ def test_a_stated_rate_moves_the_size_to_where_it_is_kept():
         found = explicit_threshold(sizes, is_explicit, above=0.05, false_alarm=rate)
         assert found == expected
         assert (sizes[is_explicit] <= found).mean() <= rate
+
+
+@pytest.mark.parametrize("kind", ["trained", "closed-form"])
+def test_what_is_to_be_left_alone_closes_the_gate_and_changes_nothing_else(gate, reading, kind):
+    free = gate.decide(reading, kind=kind)
+    rows = np.arange(len(reading)) % 3 == 0
+    reasons = tuple("another language: una" if row else "" for row in rows)
+    left = gate.decide(replace(reading, left_alone=reasons), kind=kind)
+    assert free.is_open[rows].any()
+    assert (left.classes[rows] == "explicit").all()
+    assert not left.is_abstained[rows].any()
+    for name in ("classes", "is_abstained"):
+        np.testing.assert_array_equal(getattr(left, name)[~rows], getattr(free, name)[~rows])

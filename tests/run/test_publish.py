@@ -1,4 +1,9 @@
 import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,3 +60,15 @@ def test_a_published_correction_has_the_router_of_its_figures(run, tmp_path):
     experiment.publish(tmp_path / "hub", correction_card)
     published, ours = (MoESD.from_pretrained(of) for of in (tmp_path / "hub", run / "moesd"))
     assert (published.router.strength, ours.router.strength) == (0.5, 1.0)
+
+
+def test_the_code_of_the_card_runs_as_it_stands_in_a_fresh_process(
+    published, model_folder, tmp_path
+):
+    folder = shutil.copytree(published, tmp_path / "hub")
+    (folder / model_folder.name).symlink_to(model_folder)  # a card names no path of a machine
+    [code] = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    assert repr(model_folder.name) in code
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Path(folder, "nurse.png").is_file()

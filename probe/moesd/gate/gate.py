@@ -138,21 +138,23 @@ class Gate:
         )
 
     def decide(self, reading: Reading, *, kind: GateKind | None = None) -> Decision:
-        """Decide about prompts, with the gate's own kind by default."""
+        """Decide about prompts, with the gate's own kind by default.
+
+        Prompts that are to be left alone (`Reading.left_alone`) count as explicit.
+        """
+        is_left = np.array(reading.left_alone or [""] * len(reading)) != ""
         if (kind or self.kind) == "closed-form":
-            return Decision(
-                classify_bias_score(
-                    self.bias_score(reading.z),
-                    neutral_below=self.neutral_below,
-                    explicit_above=self.explicit_above,
-                ),
-                np.zeros(len(reading), bool),
+            classes = classify_bias_score(
+                self.bias_score(reading.z),
+                neutral_below=self.neutral_below,
+                explicit_above=self.explicit_above,
             )
+            return Decision(np.where(is_left, CLASSES[0], classes), np.zeros(len(reading), bool))
         p = self.probabilities(reading)
         best = p.argmax(axis=1)
         is_abstained = np.isin(best, (1, 2)) & (p[:, 1:3].max(axis=1) < self.open_above)
         best = np.where(is_abstained, np.where(p[:, 0] >= p[:, 3], 0, 3), best)
-        return Decision(np.asarray(CLASSES)[best], is_abstained)
+        return Decision(np.asarray(CLASSES)[np.where(is_left, 0, best)], is_abstained & ~is_left)
 
 
 def gate_features(reading: Reading, bias_scores: Double, reads: Reads, *, has_list: bool) -> Matrix:

@@ -11,6 +11,7 @@ import torch
 from probe.arrays import Float32
 from probe.moesd.config import Reads
 from probe.text.captions.gender import read_gender
+from probe.text.captions.left_alone import reason_to_leave
 from probe.text.captions.vocabulary import GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.layers import entering_states
@@ -32,6 +33,8 @@ class Reading:
     """Shape (n_prompts, n_word_features), see `read_words`; None if the gate does not use them."""
     flags: Float32 | None = None
     """Shape (n_prompts, 3), see `FLAGS`; None if the gate has no word list."""
+    left_alone: tuple[str, ...] = ()
+    """Why each prompt is left alone whatever the gate says, or empty: see `reason_to_leave`."""
 
     def __len__(self) -> int:
         return len(self.z)
@@ -47,10 +50,16 @@ def read_prompts(
     lists: GenderWords | None = None,
 ) -> Reading:
     """Read prompts for a gate; ``z`` are their pooled states, L2-normalised, where known."""
+    tokenizer = encoder.tokenizer
+
+    def is_token(word: str) -> bool:
+        return len(pieces := tokenizer.tokenize(word)) == 1 and pieces[0] != tokenizer.unk_token
+
     return Reading(
         encoder.embed(prompts) if z is None else z,
         read_words(encoder, prompts) if reads == "words" else None,
         read_flags(prompts, lists) if has_list else None,
+        tuple(reason_to_leave(prompt, is_token) for prompt in prompts),
     )
 
 
