@@ -56,6 +56,11 @@ class Router:
             raise OptionError(f"routing is {self.kind!r}; needed one of {', '.join(ROUTERS)}")
         if not 0.0 <= self.strength <= 1.0:
             raise OptionError(f"strength is {self.strength}; needed a number from 0 to 1")
+        if self.target.default.size != len(self.words):
+            raise OptionError(
+                f"the target has {self.target.default.size} shares and the words are "
+                f"{list(self.words)}; needed one share per word"
+            )
         asked = (self.target.default, *self.target.by_subject.values())
         if self.kind == "top1" and any((shares != shares[0]).any() for shares in asked):
             raise OptionError(
@@ -102,6 +107,10 @@ class Router:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Router:
         """Read the router that ``config.json`` of a correction holds, and check that it serves."""
+        if "router" not in config:
+            raise ArtifactError(
+                "the correction was saved by an earlier version, without a router; train it again"
+            )
         try:
             found = config["router"]
             default, by_subject = (found["target"][name] for name in ("default", "by_subject"))
@@ -113,8 +122,7 @@ class Router:
             router.check(config["objective"], has_unet=config["unet"] is not None)
         except (KeyError, TypeError, AttributeError, ValueError, ProbeError) as error:
             raise ArtifactError(
-                f"the correction has no router that this version can use ({error}); it was saved "
-                "by another version: train it again"
+                f"the router of the correction cannot be used ({error}); train it again"
             ) from error
         return router
 

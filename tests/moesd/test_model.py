@@ -63,8 +63,8 @@ def test_a_correction_is_loaded_with_its_objective_and_router(moesd, provenance,
 @pytest.mark.parametrize(
     ("found", "other", "named"),
     [
-        ('"router"', '"other"', "no router .*'router'.* train it again"),
-        ('"kind": "top1"', '"kind": "fifth"', "no router .*'fifth'.* train it again"),
+        ('"router"', '"other"', "earlier version, without a router; train it again"),
+        ('"kind": "top1"', '"kind": "fifth"', "router .*'fifth'.* train it again"),
         ('"objective": "latent"', '"objective": "counterfactual"', "serve only bernoulli"),
     ],
 )
