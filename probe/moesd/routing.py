@@ -15,7 +15,7 @@ from probe.images.intervention import Condition, Intervention, StateCorrection
 from probe.moesd.correction import Correction
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.shares import calibrate_strengths, estimate_shares, guided, unguided
+from probe.moesd.mixture.shares import calibrate_strengths, estimate_shares
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
 
 _ROUTES = ("", *DIRECTIONS)  # the base model, then the experts
@@ -116,7 +116,7 @@ class CalibratedRouting(Intervention):
             def states_at(weights: torch.Tensor) -> torch.Tensor:
                 return correction.encode_weighted([prompt], weights.double().numpy())[0].to(like)
 
-            target = unguided(router.target.of(prompt)[None], self._guidance_scale)
+            target = router.shift(self._guidance_scale).invert(router.target.of(prompt)[None])
             found = calibrate_strengths(
                 self._pipeline, states_at, counterfactuals.to(like), target[:, 0]
             )
@@ -236,4 +236,4 @@ def base_shares(
         encoder.states(prompts).to(device, dtype),
         words.states(encoder, correction.token, prompts).to(device, dtype),
     )
-    return guided(found.shares, guidance_scale)
+    return correction.router.shift(guidance_scale).apply(found.shares)

@@ -37,7 +37,8 @@ def router_of(run: Run, own: Router | None = None) -> Router:
     kind = config.routing
     if kind == OWN:
         kind = own.kind if own is not None else SERVED[train.objective][0]
-    router = Router(kind, target_of(run), config.strength, counterfactuals_of(run.lexicon).words)
+    words = counterfactuals_of(run.lexicon).words
+    router = Router(kind, target_of(run), config.strength, words, config.measured_guidance())
     router.check(train.objective, has_unet=train.has_unet)
     return router
 

@@ -16,13 +16,19 @@ from cli.main import main
 from figures.drawing import build
 from figures.sources import RunFiles
 from probe import Experiment
-from probe.errors import DataError, StageError
+from probe.errors import DataError, OptionError, StageError
 from probe.images.plan import read_metadata
 from probe.io.artifacts import read_table, write_table
 from probe.latent.directions.estimators import ESTIMATORS
 from probe.latent.maps import neighbor_map
+from probe.run.config import Config
+from probe.run.folder import Run
 from probe.run.registry import STUDIES, studies
+from probe.run.routing import router_of
 from probe.run.stages import fit
+from probe.run.stages.generate import GenerateConfig
+from probe.run.studies.mixture import fit_guidance
+from probe.stats.share_shift import ShareShift
 from probe.text.embeddings import EmbeddingStore
 
 QUICK = {"n_bootstrap": 50, "n_level_images": 2}
@@ -167,6 +173,26 @@ def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied)
     plain = table["read_plain"] / (1 - table["read_plain"])
     scale = Experiment.open(studied).config.generate.guidance_scale
     np.testing.assert_allclose(np.log(odds), scale * np.log(plain), rtol=1e-6)
+
+
+def test_the_study_measures_a_planted_shift_of_guidance_on_occupations_left_out():
+    plain = np.linspace(0.1, 0.9, 12)
+    share = ShareShift(1.4, (0.5, 0.0)).apply(np.stack([plain, 1 - plain], axis=1))[:, 0]
+    table = pd.DataFrame({"read_plain": plain, "share": share, "n": 10**6})
+    found = fit_guidance(table)
+    assert (found["slope"], found["intercept"]) == pytest.approx((1.4, 0.5), abs=1e-3)
+    assert found["error"]["fitted"] < 1e-3 < 0.05 < found["error"]["unchanged"]
+    assert fit_guidance(table.assign(read_plain=0.0)) == {}
+
+
+def test_the_measured_shift_of_guidance_is_that_of_the_router(studied):
+    run = Run(studied, Config.read(studied))
+    assert router_of(run).shift(3.0) == ShareShift(3.0)
+    measured = {"guidance_slope": 1.2, "guidance_intercept": 0.4}
+    run = Run(studied, run.config.with_settings("generate", measured))
+    assert router_of(run).shift(3.0) == ShareShift(1.2, (0.4, 0.0))
+    with pytest.raises(OptionError, match="without a guidance_slope"):
+        GenerateConfig(guidance_intercept=0.4)
 
 
 def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from probe.errors import OptionError
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.moesd.router import ROUTERS
@@ -15,6 +16,8 @@ from probe.run.routing import OWN, intervention, names_table, router_of, target_
 
 if TYPE_CHECKING:
     import torch
+
+    from probe.stats.share_shift import ShareShift
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,31 @@ class GenerateConfig(Settings):
         "the labour market), a share of women, or a table by subject (TOML), copied into RUN.",
         names_file=names_table,
     )
+    guidance_slope: float = setting(
+        0.0,
+        "Slope of the log-odds under guidance, with which the routings calibrated and minimal "
+        "predict shares; the study mixture measures it. 0 takes the guidance scale.",
+        minimum=0,
+    )
+    guidance_intercept: float = setting(
+        0.0, "What guidance adds to the log-odds of women; from the same study."
+    )
     seed: int = seed_setting("Seed of the noise.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.guidance_intercept and not self.guidance_slope:
+            raise OptionError(
+                f"guidance_intercept is {self.guidance_intercept:g} without a guidance_slope; set "
+                "both as the study mixture measured them"
+            )
+
+    def measured_guidance(self) -> ShareShift | None:
+        """Return how guidance shifts shares, if it was measured."""
+        from probe.stats.share_shift import ShareShift
+
+        slope, intercept = self.guidance_slope, self.guidance_intercept
+        return ShareShift(slope, (intercept, 0.0)) if slope else None
 
 
 @register

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probe.errors import DegenerateDataError
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
@@ -16,6 +17,8 @@ from probe.text.templates import fill
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_LEAST = 0.005  # an estimated share of 0 has no log-odds
 
 
 @register
@@ -59,8 +62,11 @@ class Mixture(Study):
             f"they are off by {interval(error)} on average, and on the right side of one half for "
             f"{interval(right, 2)} of occupations",
         ]
+        guidance = fit_guidance(table)
+        lines += _guidance_lines(guidance, run.config.generate.guidance_scale)
         correlation = {"read": r, "bias_score": r_text}
-        figures = {"correlation": correlation, "error": error, "right_side": right}
+        figures: dict[str, Any] = {"correlation": correlation, "error": error, "right_side": right}
+        figures["guidance"] = guidance
         return {"mixture": table}, StudyResult(lines, figures)
 
 
@@ -68,7 +74,8 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     """Ask the denoiser about the prompt of the images, one row a subject."""
     import pandas as pd
 
-    from probe.moesd.mixture.shares import estimate_shares, guided
+    from probe.moesd.mixture.shares import estimate_shares
+    from probe.moesd.router import guidance_law
     from probe.moesd.token import SpecialToken
     from probe.run.routing import counterfactuals_of
 
@@ -78,6 +85,50 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     explicit = counterfactuals.states(encoder, token, prompts)
     seed = run.config.probe.seed
     found = estimate_shares(pipeline, encoder.states(prompts), explicit, seed=seed)
-    drawn = guided(found.shares, run.config.generate.guidance_scale)
+    config = run.config.generate
+    shift = config.measured_guidance() or guidance_law(config.guidance_scale)
+    drawn = shift.apply(found.shares)
     shares = {"read_plain": found.shares[:, 0], "read": drawn[:, 0]}
     return pd.DataFrame({**shares, "explained": found.explained, "sensitivity": found.sensitivity})
+
+
+def fit_guidance(table: pd.DataFrame) -> dict[str, Any]:
+    """Fit how guidance shifts the estimated shares; errors are of occupations left out of the fit.
+
+    Estimated shares of 0 and 1 are moved by `_LEAST`. The result is empty if all are equal.
+    """
+    from probe.stats.share_shift import ShareShift, fit_share_shift
+
+    plain = np.clip(table["read_plain"].to_numpy(), _LEAST, 1 - _LEAST)
+    shares, share = np.stack([plain, 1 - plain], axis=1), table["share"].to_numpy()
+    n_images = table["n"].to_numpy()
+    women = np.rint(share * n_images)
+    counts = np.stack([women, n_images - women], axis=1).astype(np.intp)
+    rows = np.arange(len(table))
+    try:
+        whole = fit_share_shift(shares, counts)
+        others = [fit_share_shift(shares[rows != row], counts[rows != row]) for row in rows]
+    except DegenerateDataError:
+        return {}
+    fitted = [shift.apply(shares[[row]])[0, 0] for row, shift in enumerate(others)]
+    predicted = {"fitted": np.array(fitted), "unchanged": ShareShift().apply(shares)[:, 0]}
+    return {
+        "slope": whole.slope,
+        "intercept": whole.intercepts[0],
+        "n": len(table),
+        "n_images": int(n_images.sum()),
+        "error": {name: float(np.abs(of - share).mean()) for name, of in predicted.items()},
+    }
+
+
+def _guidance_lines(found: dict[str, Any], guidance_scale: float) -> list[str]:
+    if not found:
+        return []
+    return [
+        f"guidance {guidance_scale:g} multiplies their log-odds by {found['slope']:.2f} and adds "
+        f"{found['intercept']:.2f} ({found['n']} occupations, {found['n_images']} images); this "
+        f"is off by {found['error']['fitted']:.3f} on occupations left out of the fit, no change "
+        f"by {found['error']['unchanged']:.3f}: for calibrated and minimal routing, set "
+        f"generate.guidance_slope = {found['slope']:.3g} and generate.guidance_intercept = "
+        f"{found['intercept']:.3g}"
+    ]

@@ -9,10 +9,10 @@ from probe.moesd.mixture.shares import (
     MAX_STRENGTH,
     calibrate_strengths,
     estimate_shares,
-    guided,
     mixture_weights,
-    unguided,
 )
+from probe.moesd.router import guidance_law
+from probe.stats.share_shift import ShareShift
 
 PULL = 0.4  # by which an expert at weight 1 moves a share
 
@@ -68,11 +68,11 @@ def test_weights_beyond_the_parts_end_at_the_nearest_one():
 
 
 @given(st.floats(0.001, 0.999), st.floats(1.0, 10.0))
-def test_guidance_multiplies_the_log_odds(share, scale):
-    [[first, second]] = guided(np.array([[share, 1 - share]]), scale)
+def test_the_law_of_guidance_multiplies_the_log_odds(share, scale):
+    [[first, second]] = guidance_law(scale).apply(np.array([[share, 1 - share]]))
     expected = scale * np.log(share / (1 - share))
     np.testing.assert_allclose(np.log(first / second), expected, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(guided(np.array([[share, 1 - share]]), 0.0), [[share, 1 - share]])
+    assert guidance_law(0.0) == ShareShift()
 
 
 def pulled(shares):
@@ -114,9 +114,3 @@ def test_counterfactuals_must_be_two_of_each_prompt(exact):
     _, counterfactuals = exact.states(0.9)
     with pytest.raises(ShapeError, match="needed"):
         calibrate_strengths(exact, pulled([0.9]), counterfactuals, np.array([0.5, 0.5]))
-
-
-@given(share=st.floats(0.01, 0.99), scale=st.floats(0.5, 10))
-def test_guidance_sharpens_what_it_would_flatten_to_the_same_shares(share, scale):
-    shares = np.array([[share, 1 - share]])
-    np.testing.assert_allclose(guided(unguided(shares, scale), scale), shares, atol=1e-9)
