@@ -90,9 +90,9 @@ def attribute_rows(quality: Found) -> list[tuple[list[str], Found]]:
     rows = []
     for of in (quality.get("other_attributes") or {}).get("changes", ()):
         among = f", among {of['within']}" if of["within"] else ""
-        means = (number(of[side]) for side in SIDES.values())
-        name = f"{of['attribute']}: {of['shown']}{among}"
-        rows.append(([name, *means, interval(of), p_value(of["p_holm"]), sizes(of)], of))
+        cells = [f"{of['attribute']}: {of['shown']}{among}", number(of["before"])]
+        cells += [number(of["after"]), interval(of), p_value(of["p_holm"]), sizes(of)]
+        rows.append((cells, of))
     return rows
 
 

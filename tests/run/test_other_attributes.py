@@ -44,7 +44,7 @@ def test_a_planted_loss_is_found_paired_over_occupations():
     found = other_attributes(measured(LOST))
     rows = {(row["shown"], row["within"]): row for row in found["changes"]}
     old, change = rows["old", ""], -np.array(LOST) / N
-    assert (old["base"], old["value"]) == (0.5, pytest.approx(change.mean()))
+    assert (old["before"], old["value"]) == (0.5, pytest.approx(change.mean()))
     limits = ttest_1samp(change, 0.0).confidence_interval()  # the interval is never narrower
     assert old["low"] <= limits.low
     assert limits.low == pytest.approx(old["low"], abs=0.01)
@@ -70,7 +70,7 @@ def test_images_without_a_label_are_left_out():
     found = other_attributes(measured(LOST, missing=4))
     [old] = [row for row in found["changes"] if (row["shown"], row["within"]) == ("old", "")]
     assert old["value"] == pytest.approx(-np.mean(LOST) / (N - 4))
-    assert old["base"] == pytest.approx(10 / 16)
+    assert old["before"] == pytest.approx(10 / 16)
 
 
 def test_a_classifier_that_knows_no_other_attribute_gives_no_figure():

@@ -9,13 +9,13 @@ from itertools import product
 
 import numpy as np
 
-from probe.arrays import Codes, Counts, Double
+from probe.arrays import Codes, Counts
 from probe.audit.intersections.information import entropy
 from probe.audit.measures import as_pair
-from probe.audit.subject_intervals import interval_over_subjects
 from probe.errors import DataError
 from probe.stats.confidence_limits import student
-from probe.stats.interval import Interval
+from probe.stats.interval import Interval, TestedInterval
+from probe.stats.mean import mean_test
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
@@ -59,19 +59,11 @@ class Division:
 
 
 @dataclass(frozen=True)
-class Shift:
-    """How the share of one cell moves, on average over subjects."""
+class Shift(TestedInterval):
+    """How the share of one cell moves, after minus before, on average over subjects."""
 
-    before: float
-    after: float
-    value: float
-    """After minus before."""
-    low: float
-    """Lower limit of the 95 % interval over subjects."""
-    high: float
-    p: float
-    """Two-sided; at most 0.05 just where the interval excludes 0."""
-    n_subjects: int
+    before: float = 0.0
+    after: float = 0.0
 
 
 def count_cells(
@@ -142,35 +134,22 @@ def divide_unfairness(counts: Counts, attributes: Mapping[str, Sequence[str]]) -
 
 
 def cell_shifts(
-    before: Counts, after: Counts, *, resampling: Resampling = BOOTSTRAP
+    before: Counts, after: Counts, *, resampling: Resampling = BOOTSTRAP, unit: str = "subjects"
 ) -> list[Shift]:
     """Compare the share of every cell between two models on the same subjects.
 
-    ``mean_s(after_s - before_s)`` of a cell's share among the images of subject s, with the
-    interval of `probe.audit.subject_intervals.interval_over_subjects`. The counts have the shape
-    (n_subjects, n_cells); the p-values are not adjusted.
+    ``mean_s(after_s - before_s)`` of a cell's share among the images of subject s, paired over
+    subjects as `probe.stats.mean.mean_test` does; of a single subject nothing is known. The counts
+    have the shape (n_subjects, n_cells); the p-values are not adjusted.
     """
-    tables = as_pair(before, after)
-    shares = [counts / counts.sum(axis=1, keepdims=True) for counts in tables]
-    cells = [str(cell) for cell in range(before.shape[1])]
-
-    def change(drawn: Sequence[Double], _: Double) -> dict[str, Double]:
-        return dict(zip(cells, np.moveaxis(drawn[1] - drawn[0], -1, 0), strict=True))
-
-    fair = np.full(before.shape, 1 / before.shape[1])
-    found = interval_over_subjects(tables, fair, change, resampling=resampling)
-    return [
-        Shift(
-            before=float(shares[0][:, cell].mean()),
-            after=float(shares[1][:, cell].mean()),
-            value=found[name].value,
-            low=max(found[name].low, -1.0),
-            high=min(found[name].high, 1.0),
-            p=found[name].p,
-            n_subjects=len(before),
-        )
-        for cell, name in enumerate(cells)
-    ]
+    shares = [counts / counts.sum(axis=1, keepdims=True) for counts in as_pair(before, after)]
+    shifts = []
+    for old, new in zip(*(table.T for table in shares), strict=True):
+        known = TestedInterval(float(new[0] - old[0]), -1.0, 1.0, unit, 1)
+        if len(old) > 1:
+            known = mean_test(new - old, bounds=(-1.0, 1.0), resampling=resampling, unit=unit)
+        shifts.append(Shift(**vars(known), before=float(old.mean()), after=float(new.mean())))
+    return shifts
 
 
 def _hidden_limits(counts: Counts) -> tuple[float, float] | None:
