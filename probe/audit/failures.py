@@ -105,24 +105,15 @@ def turns(
 
 
 def moved_away(pairs: pd.DataFrame, fair: float) -> Found:
-    """Share of the subjects whose share of a value moved further from the fair share.
+    """Share of all subjects whose share of a value moved further from the fair share.
 
-    Had the correction no effect, either image of a pair could be the base model's: of the m pairs
-    that differ, Binomial(m, 1/2) would show the value on the corrected side. The p-value of a
-    subject is the exact probability that its distance grows by at least as much as it did.
+    ``pairs`` has a row a pair of images from equal noise: ``subject``, and whether ``base`` and
+    ``corrected`` show the value. Had the correction no effect, either image could be the base
+    model's: of m pairs that differ, Binomial(m, 1/2) would show the value on the corrected side.
+    The p-value of a subject is the exact probability that its distance grows by at least as much.
 
-    Parameters
-    ----------
-    pairs : DataFrame
-        One row a pair of images from equal noise: ``subject``, and whether ``base`` and
-        ``corrected`` show the value.
-    fair : float
-
-    Returns
-    -------
-    dict
-        The share with its interval over subjects, 0 if all move towards the fair share or stay, and
-        ``subjects``: who moved away, with their shares, n, p, and ``p_holm`` over all subjects.
+    Returns the share, 0 if all stay or move towards the fair share, and ``subjects``: who moved
+    away, with both shares, n pairs, p, and ``p_holm`` over all subjects.
     """
     from scipy.stats import binom
 

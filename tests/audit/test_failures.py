@@ -77,10 +77,8 @@ def test_a_smaller_gain_on_held_out_occupations_is_overfitting():
 def pairs(*cells):
     """Pairs of (subject, shown by neither, by base alone, by corrected alone, by both)."""
     kinds = [(False, False), (True, False), (False, True), (True, True)]
-    rows = [
-        (subject, *kind) for subject, *n in cells for kind, k in zip(kinds, n, strict=True)
-        for _ in range(k)
-    ]  # fmt: skip
+    rows = [row for name, *n in cells for kind, k in zip(kinds, n, strict=True)
+            for row in [(name, *kind)] * k]  # fmt: skip
     return pd.DataFrame(rows, columns=["subject", "base", "corrected"])
 
 
