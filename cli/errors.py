@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cli.options import Command
 from probe import __version__
 from probe.errors import OptionError, ProbeError
 
@@ -17,6 +18,8 @@ DEBUG = "--debug"
 
 class OneLineErrors(click.Group):
     """A group whose commands report an expected error in one line, without a traceback."""
+
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Commands in the order of their definition, which is that of the stages."""

@@ -13,12 +13,13 @@ import click
 if TYPE_CHECKING:
     from probe.io.settings import Settings
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
+_OWN_SUFFIXES = (".xml", ".md")  # no stage writes such a file: one that exists is a command's own
 
 run_argument = click.argument("run", type=FOLDER)
 json_option = click.option(
@@ -72,7 +73,7 @@ Tables = Mapping[str, type["Settings"]]
 
 def settings_of(
     *tables: str | Callable[[], Tables], only: Sequence[str] = ()
-) -> Callable[[Command], Command]:
+) -> Callable[[Function], Function]:
     """Derive an option from each setting, or from ``only`` some, of tables of ``config.toml``.
 
     The command must be a `SettingsCommand`: the options are derived when they are first needed,
@@ -80,7 +81,7 @@ def settings_of(
     or by a function that returns tables by name.
     """
 
-    def decorate(command: Command) -> Command:
+    def decorate(command: Function) -> Function:
         wanted = vars(command).setdefault("settings_of", [])
         wanted.insert(0, (tables, tuple(only)))
         return command
@@ -88,7 +89,59 @@ def settings_of(
     return decorate
 
 
-class SettingsCommand(click.Command):
+class Command(click.Command):
+    """A command that never overwrites what it reads, and takes a single value once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an option that is given again: only its last value would count."""
+        flags = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
+        for param in self.get_params(ctx):
+            n = sum(flag in param.opts for flag in flags)
+            if isinstance(param, click.Option) and not (param.multiple or param.is_flag) and n > 1:
+                raise click.UsageError(f"{param.opts[0]} is given {n} times; needed once", ctx)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Refuse an output that is an input, lies in a folder that is one, or is a run's file."""
+        named: dict[Path, str] = {}
+        for param in sorted(self.get_params(ctx), key=lambda param: param.type is OUTPUT):
+            value, name = ctx.params.get(param.name or ""), param.opts[-1]
+            if param.type is OUTPUT and value is not None:
+                _refuse_overwriting(value, name, named)
+            for path in value if isinstance(value, tuple) else (value,):
+                if isinstance(path, str | Path) and path != "":
+                    named[Path(path)] = name
+        return super().invoke(ctx)
+
+
+def _refuse_overwriting(output: Path, name: str, named: Mapping[Path, str]) -> None:
+    place = output.resolve()
+    for path, other in named.items():
+        if path.resolve() == place or (output.exists() and path.exists() and output.samefile(path)):
+            raise click.UsageError(
+                f"{name} and {other} name the same file, {output}: {name} would overwrite it; "
+                "name another file"
+            )
+    if not output.is_file() or place.suffix in _OWN_SUFFIXES:
+        return
+    folders = {path.resolve() for path, other in named.items() if other == "--images"}
+    for folder in place.parents:
+        is_run = _holds_run(folder / "config.toml")
+        if is_run or folder in folders:
+            whose = f"the run {folder}" if is_run else f"{folder}, which is read"
+            raise click.UsageError(
+                f"{name} would overwrite a file of {whose}: {output}; name another file"
+            )
+
+
+def _holds_run(settings: Path) -> bool:
+    if not settings.is_file():
+        return False
+    lines = settings.read_text(encoding="utf-8", errors="replace").splitlines()
+    return all(any(line.startswith(f"{key} =") for line in lines) for key in ("schema", "model"))
+
+
+class SettingsCommand(Command):
     """A command with options that are derived from settings."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

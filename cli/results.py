@@ -12,6 +12,7 @@ from cli.options import (
     FILE,
     FOLDER,
     OUTPUT,
+    Command,
     SettingsCommand,
     device_option,
     json_option,
@@ -38,7 +39,7 @@ def inspect(run: Path, prompt: str, share: bool, device: str, as_json: bool) -> 
     echo_answer(open_run(run, None, device).inspect(prompt, share=share), as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @run_argument
 @click.argument("file", type=OUTPUT)
 @json_option
@@ -55,7 +56,7 @@ def info(run: Path, as_json: bool) -> None:
     echo_answer(open_run(run, None).info(), as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=FILE)
 @click.option("--column", help="Column that holds the captions; needed only if several could.")
 @click.option(
@@ -128,11 +129,11 @@ def publish(run: Path, folder: Path, as_json: bool) -> None:
     echo_answer(open_run(run, None).publish(folder, correction_card), as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @run_argument
 @click.option(
     "--out",
-    type=FOLDER,
+    type=OUTPUT,
     help="Write the card here. In a file that exists, the text between the lines "
     "<!-- moesd-probe:begin --> and <!-- moesd-probe:end --> is replaced, and our results in its "
     "model-index; comments in its front matter are lost.",

@@ -1,0 +1,97 @@
+"""No command overwrites what it reads, or a file of a run; no option is given twice in vain."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+
+LABELS = "subject,gender\nnurse,woman\nnurse,man\ncook,man\n"
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def labels(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text(LABELS)
+    return path
+
+
+@pytest.mark.parametrize("link", ["itself", "hard link", "another spelling"])
+@pytest.mark.parametrize("option", ["--table", "--junit"])
+def test_an_input_is_never_overwritten(labels, tmp_path, option, link):
+    target = labels
+    if link == "hard link":
+        (target := tmp_path / "same.csv").hardlink_to(labels)
+    elif link == "another spelling":
+        target = tmp_path / "x" / ".." / "labels.csv"
+        (tmp_path / "x").mkdir()
+    result = call("evaluate", "--labels", labels, "--fail-above", "mad=1", option, target)
+    assert result.exit_code == 2
+    assert f"{option} would overwrite" in result.stderr
+    assert "name another file" in result.stderr
+    assert labels.read_text() == LABELS
+
+
+def test_what_an_option_names_as_text_is_an_input_too(labels, tmp_path):
+    target = tmp_path / "target.csv"
+    target.write_text("subject,woman,man\nnurse,0.5,0.5\ncook,0.5,0.5\n")
+    result = call("evaluate", "--labels", labels, "--target", target, "--table", target)
+    assert result.exit_code == 2
+    assert target.read_text().startswith("subject,woman")
+
+
+def test_two_outputs_do_not_share_a_file(tmp_path):
+    captions, out = tmp_path / "captions.txt", tmp_path / "out.csv"
+    captions.write_text("a photo of a man\n")
+    assert call("prompts", captions, "--out", captions).exit_code == 2
+    result = call("prompts", captions, "--out", out, "--counterfactuals", out)
+    assert result.exit_code == 2
+    assert "--counterfactuals and --out name the same file" in result.stderr
+    assert captions.read_text() == "a photo of a man\n"
+
+
+@pytest.mark.parametrize("name", ["embeddings/states.safetensors", "config.toml"])
+def test_a_file_of_a_run_is_never_overwritten(finished_run, labels, tmp_path, name):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    content = (run / name).read_bytes()
+    commands = (
+        ("export", run, run / name),
+        ("evaluate", run, "--fail-above", "mad=1", "--junit", run / name),
+        ("evaluate", "--labels", labels, "--table", run / name),
+        ("card", run, "--out", run / name),
+    )
+    for command in commands:
+        result = call(*command)
+        assert result.exit_code == 2, command
+        assert f"would overwrite a file of the run {run}" in result.stderr
+    assert (run / name).read_bytes() == content
+
+
+def test_images_that_are_audited_are_never_overwritten(tmp_path):
+    folder = tmp_path / "images"
+    (folder / "nurse").mkdir(parents=True)
+    (folder / "nurse" / "0.png").write_bytes(b"an image")
+    result = call("evaluate", "--images", folder, "--table", folder / "nurse" / "0.png")
+    assert result.exit_code == 2
+    assert (folder / "nurse" / "0.png").read_bytes() == b"an image"
+
+
+def test_results_may_be_written_again(labels, tmp_path):
+    table = tmp_path / "shares.csv"
+    for _ in range(2):
+        assert call("evaluate", "--labels", labels, "--table", table).exit_code == 0
+
+
+def test_an_option_that_takes_one_value_is_given_once(labels):
+    result = call("evaluate", "--labels", labels, "--against", labels, f"--against={labels}")
+    assert result.exit_code == 2
+    assert "--against is given 2 times; needed once" in result.stderr
+    call_twice = ("--fail-above", "mad=1", "--fail-above", "fd=2")
+    assert call("evaluate", "--labels", labels, *call_twice).exit_code == 0
