@@ -21,7 +21,6 @@ from cli.options import (
 from cli.output import ProgressBar, echo_json, given, open_run
 
 if TYPE_CHECKING:
-    from probe.audit.audit import Audit
     from probe.audit.release_gate import Bound
     from probe.audit.sources import Source
 
@@ -36,8 +35,9 @@ _N_MAX = 200
 _AUDIT: dict[str, Options] = {
     "images": {
         "type": click.Path(exists=True, file_okay=False, path_type=Path),
-        "help": "Images in place of RUN: a folder with metadata.jsonl, or with a sub-folder a "
-        "subject. Seen by --classifier, or by --clip with --values.",
+        "help": "Images in place of RUN: a folder with metadata.jsonl, metadata.csv or "
+        "labels.csv, or with a sub-folder a subject. Seen by --classifier, or by --clip with "
+        "--values.",
     },
     "min_confidence": {
         "type": click.FloatRange(0, 1),
@@ -49,8 +49,23 @@ _AUDIT: dict[str, Options] = {
     },
     "counts": {
         "type": FILE,
-        "help": "Counts in place of RUN: by subject and value, long, wide, or Fair-Diffusion's "
-        "txt.",
+        "help": "Counts in place of RUN: by subject and value, long, wide (shares with n "
+        "too), or Fair-Diffusion's txt.",
+    },
+    "by": {
+        "metavar": "COLUMN,...",
+        "help": "Measure the images of each model, setting, ... on their own, and compare all "
+        "pairs of groups (Holm).",
+    },
+    "where": {
+        "metavar": "COLUMN=VALUE",
+        "multiple": True,
+        "help": "Read these rows of the table only, as in model=sd15; may be repeated.",
+    },
+    "map": {
+        "metavar": "VALUE=VALUE",
+        "multiple": True,
+        "help": "Count a value as another, as in females=woman; may be repeated.",
     },
     "values": {"help": "All values of the attribute, as in woman,man; others are refused."},
     "target": {
@@ -63,7 +78,7 @@ _AUDIT: dict[str, Options] = {
     },
     "margin": {
         "type": click.FloatRange(0, 1, min_open=True),
-        "help": "Largest difference of --against that does not matter.  [default: 0.05]",
+        "help": "Largest difference of --against or --by that does not matter.  [default: 0.05]",
     },
     "reference": {
         "type": FILE,
@@ -127,11 +142,15 @@ _GATE: dict[str, Options] = {
     "junit": {"type": OUTPUT, "help": "Write the verdicts to this file, as JUnit XML."},
 }
 _NEEDED = {
-    **{"min_confidence": "images", "margin": "against", "column": "reference"},
-    **{"max_images": "until_settled", "side": "until_settled"},
-    **{"difference": "power", "spread": "power", "power": "difference"},
+    **{"min_confidence": ("images",), "margin": ("against", "by"), "column": ("reference",)},
+    **{"value": ("against", "reference")},
+    **{"max_images": ("until_settled",), "side": ("until_settled",)},
+    **{"difference": ("power",), "spread": ("power",), "power": ("difference",)},
 }
-"""Options that are of no use without another one."""
+"""Options that are of no use without another one, or one of several."""
+_OF_TABLES = ("attribute", "calibration", "n_bootstrap", "seed")
+_OF_IMAGES = (*_OF_TABLES, "classifier", "clip", "faces", "face_margin")
+"""Settings that an audit without a run obeys."""
 
 
 @click.command(cls=SettingsCommand)
@@ -185,13 +204,13 @@ def _check(run: Path | None, *groups: Options) -> None:
     """Refuse options that do not go together."""
     source, stopping, power, gate, settings = groups
     chosen = {name for group in groups for name in group}
-    for name, other in _NEEDED.items():
-        if name in chosen and other not in chosen:
-            raise click.UsageError(f"{_flag(name)} needs {_flag(other)}")
+    for name, others in _NEEDED.items():
+        if name in chosen and chosen.isdisjoint(others):
+            raise click.UsageError(f"{_flag(name)} needs {' or '.join(map(_flag, others))}")
     if set(gate) == {"junit"}:
         raise click.UsageError("--junit reports on bounds, and none is given")
     if power:
-        if run is not None or source or gate:
+        if run is not None or source or gate or settings:
             raise click.UsageError("--power plans an audit and looks at nothing: give it alone")
         return
     if sum(name in source for name in SOURCES) + (run is not None) != 1:
@@ -200,9 +219,17 @@ def _check(run: Path | None, *groups: Options) -> None:
         raise click.UsageError(f"{_flag(next(iter(source)))} is for what is audited without RUN")
     if stopping and (run is None or gate or settings):
         raise click.UsageError("--until-settled needs RUN and takes its settings from there")
-    for name in ("faces", "face_margin"):
-        if name in settings and run is None and "images" not in source:
-            raise click.UsageError(f"{_flag(name)} is for --images, or RUN")
+    if {"by", "against"} <= chosen:
+        raise click.UsageError("--by compares groups of one source: leave --against out")
+    obeyed = _OF_IMAGES if "images" in source else _OF_TABLES
+    for name in settings if run is None else ():
+        if name not in obeyed:
+            whose = "--images, or RUN" if name in _OF_IMAGES else "RUN"
+            raise click.UsageError(f"{_flag(name)} is for {whose}")
+    if "labels" in source or "counts" in source:
+        origin = click.get_current_context().get_parameter_source("device")
+        if origin is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError("--device is for --images, or RUN")
 
 
 def _flag(name: str) -> str:
@@ -236,8 +263,10 @@ def _evaluate(run: Path, settings: Options, device: str) -> tuple[str, Options]:
 
 
 def _audit(options: Options, settings: Options, device: str) -> tuple[str, Options]:
-    from figures.text.audit import audit_table
-    from probe.audit.audit import AuditSettings, audit_source
+    from figures.text.audit import audit_table, groups_table
+    from probe.audit.audit import AuditSettings, audit_source, write_shares
+    from probe.audit.groups import audit_groups, compare_groups
+    from probe.audit.tables import LabelTable
 
     kind = next(name for name in SOURCES if name in options)
     source = _source(kind, options[kind], options, settings, device)
@@ -245,24 +274,38 @@ def _audit(options: Options, settings: Options, device: str) -> tuple[str, Optio
     chosen: Options = {name: str(options[name]) for name in own if name in options}
     chosen |= {name: settings[name] for name in shared if name in settings}
     how = AuditSettings(**chosen)
-    audit: Audit = audit_source(source, how, attribute=settings.get("attribute"))
-    if "against" in options:
-        other = _source(kind, options["against"], options, settings, device)
-        audit = audit.against(source, other, how, margin=options.get("margin", 0.05))
+    attribute, margin = settings.get("attribute"), options.get("margin", 0.05)
+    if "by" in options and isinstance(source, LabelTable):
+        audits = audit_groups(source, how, attribute=attribute)
+        found: Options = {
+            **{"source": source.source, "by": options["by"], "notes": list(source.notes)},
+            "groups": [{"group": name, **of.to_json()} for name, of in audits.items()],
+            "differences": compare_groups(source, audits, how, margin=margin),
+        }
+    else:
+        audits = {"": audit_source(source, how, attribute=attribute)}
+        if "against" in options:
+            other = _source(kind, options["against"], options, settings, device)
+            audits[""] = audits[""].against(source, other, how, margin=margin)
+        found = audits[""].to_json()
     if "table" in options:
-        audit.write_shares(options["table"])
-    found = audit.to_json()
-    return audit_table(found), found
+        write_shares(options["table"], audits)
+    return (groups_table if "groups" in found else audit_table)(found), found
 
 
 def _source(kind: str, path: Path, options: Options, settings: Options, device: str) -> Source:
     from probe.audit.image_labels import label_folder
+    from probe.audit.readers.selection import Selection
     from probe.audit.sources import read_source
 
     named, attribute = options.get("values"), settings.get("attribute")
     values = [value.strip() for value in named.split(",")] if named else None
+    selection = Selection.parse(options.get("where", ()), options.get("by"), options.get("map", ()))
     if kind != "images":
-        return read_source(**{kind: path}, attribute=attribute, values=values)
+        labels, counts = (path if kind == name else None for name in ("labels", "counts"))
+        return read_source(
+            labels=labels, counts=counts, attribute=attribute, values=values, selection=selection
+        )
     names = ("classifier", "clip", "faces", "face_margin")
     with ProgressBar() as bar:
         return label_folder(
@@ -271,6 +314,7 @@ def _source(kind: str, path: Path, options: Options, settings: Options, device: 
             values=values,
             min_confidence=options.get("min_confidence", 0.0),
             device=device,
+            selection=selection,
             progress=bar,
             **{name: settings.get(name) for name in names},
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from figures.text.tables import aligned
 from figures.text.terms import measures_of
-from probe.stats.notation import bracketed, interval, number, p_value, percent
+from probe.stats.notation import bracketed, interval, number, over, p_value, percent
 
 Found = Mapping[str, Any]
 
@@ -19,12 +19,14 @@ def audit_table(found: Found) -> str:
     lines = [
         f"{found['source']}: {found['attribute']} ({', '.join(found['values'])}), "
         f"{found['n_subjects']} subjects, {found['n_images']} images, target {found['target']}",
+        *found["notes"],
         _departures(found),
         *_measures(found),
         *_subjects(found),
         *_missing(found),
         *_error(found),
         *_against(found),
+        *_intersection(found),
     ]
     if (link := found.get("correlation")) is not None:
         r = interval(link | {"value": link["r"]})
@@ -37,7 +39,35 @@ def audit_table(found: Found) -> str:
         "values are perceived, not anyone's identity; intervals are 95 % over subjects; the noise "
         "floor is the score of a fair model with as many images, and its bias is corrected in part"
     )
-    return "\n".join([*lines, *found["notes"]])
+    return "\n".join(lines)
+
+
+def groups_table(found: Found) -> str:
+    """Write an audit by groups: a row a group, and a row a pair of them."""
+    groups = found["groups"]
+    head = groups[0]
+    rows = [[found["by"], "subjects", "differ", "images", "no value", "MAD", "noise floor"]]
+    for of in groups:
+        differ = sum(row["p_holm"] <= 0.05 for row in of["subjects"])
+        sizes = (of["n_subjects"], differ, of["n_images"], of["missing"]["total"])
+        mad = of["mad"]
+        rows.append([of["group"], *map(str, sizes), interval(mad), number(mad["floor"])])
+    pairs = [["second minus first", "over", "difference of MAD", "p", "p by Holm"]]
+    for of in found["differences"]:
+        name = f"{of['second']} - {of['first']}"
+        pairs.append([name, over(of), interval(of), p_value(of["p"]), p_value(of["p_holm"])])
+    lines = [
+        f"{found['source']}: {head['attribute']} ({', '.join(head['values'])}), "
+        f"{len(groups)} groups, target {head['target']}",
+        *found["notes"],
+        *(f"{of['group']}: {note}" for of in groups for note in of["notes"]),
+        *aligned(rows),
+        *(["", *aligned(pairs)] if len(pairs) > 1 else ["no two groups have 2 subjects in common"]),
+        *(f"{of['group']}: {line}" for of in groups for line in _intersection(of)),
+        "differ: subjects that differ from the target beyond chance (exact tests, Holm, 5 %); "
+        "values are perceived, not anyone's identity; intervals are 95 % over subjects",
+    ]
+    return "\n".join(lines)
 
 
 def sequential_table(found: Found) -> str:
@@ -147,7 +177,14 @@ def _against(found: Found) -> list[str]:
     mad = other["difference"]["mad"]
     same = "equivalent" if mad["p_equivalent"] < 0.05 else "not shown to be equivalent"
     n_different = sum(row["p_holm"] < 0.05 for row in other["subjects"])
-    lines = [
+    lines = []
+    if n_missing := other["n_missing"]:
+        low, high = (number(other["bounds"]["mad"][key]) for key in ("low", "high"))
+        lines.append(
+            f"{n_missing} images of {other['source']} show no value; whatever they show, its MAD "
+            f"is between {low} and {high}"
+        )
+    lines += [
         f"MAD of {other['source']} minus this: {interval(mad)}, {p_value(mad['p'])}; within "
         f"{mad['margin']:g}: {same} ({p_value(mad['p_equivalent'])})",
         f"share of {other['value']} differs in {n_different} of {len(other['subjects'])} subjects "
@@ -158,3 +195,18 @@ def _against(found: Found) -> list[str]:
         more = f" and {n_more} more" if n_more > 0 else ""
         lines.append(f"in one of the two only: {', '.join(missing[:_N_SUBJECTS])}{more}")
     return lines
+
+
+def _intersection(found: Found) -> list[str]:
+    """The combination of values that is shown least, and those that are surely too few."""
+    if (of := found.get("intersection")) is None:
+        return []
+    about = f"{' x '.join(of['attributes'])}, {of['n_images']} images with all labels"
+    if (worst := of["worst"]) is None:
+        return [f"{about}: too few images to say which combination is missing"]
+    share = interval(worst | {"value": worst["share"]})
+    gone = [" ".join(cell["values"]) for cell in of["cells"] if cell["is_missing"]]
+    return [
+        f"{about}: least {' '.join(worst['values'])}, {share}, fair "
+        f"{number(worst['fair'])}; below the fair share beyond chance: {', '.join(gone) or 'none'}"
+    ]

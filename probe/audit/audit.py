@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from probe.arrays import Counts, Double
 from probe.audit.comparison import compare_sources
 from probe.audit.deconvolution import audit_figures
 from probe.audit.fairness import FairnessFigure, departure_p
+from probe.audit.intersections.cells import divide_unfairness, measure_cells, worst_cell
 from probe.audit.misclassification.corrected import calibrated_figures
 from probe.audit.misclassification.sample import read_calibration
 from probe.audit.misclassification.sensitivity import holds_up_to
 from probe.audit.missing_label_bounds import bound_figures
 from probe.audit.readers.shares import PARITY, correlate, parse_target, read_reference
 from probe.audit.sources import Source
-from probe.audit.tables import CountTable
+from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError
 from probe.io.files import atomic, harmless
 from probe.io.settings import at_least, setting
@@ -77,22 +79,6 @@ class Audit:
         """Everything; further attributes under ``others``."""
         return self.found | ({"others": self.others} if self.others else {})
 
-    def write_shares(self, path: Path) -> None:
-        """Write each subject's shares with their intervals as CSV, one row a subject and value.
-
-        A text that a spreadsheet would run as a formula is preceded by an apostrophe.
-        """
-        names = ("subject", "attribute", "value", "count", "n", "share", "low", "high")
-        with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(names)
-            for row in self.found["subjects"]:
-                for value, share in row["shares"].items():
-                    texts = map(harmless, (row["subject"], self.found["attribute"], value))
-                    count = round(share["value"] * row["n"])
-                    limits = (f"{share[key]:.6g}" for key in ("value", "low", "high"))
-                    writer.writerow([*texts, count, row["n"], *limits])
-
 
 def audit_source(source: Source, settings: AuditSettings, *, attribute: str | None = None) -> Audit:
     """Audit counts, or each attribute of labels.
@@ -103,7 +89,8 @@ def audit_source(source: Source, settings: AuditSettings, *, attribute: str | No
     settings : AuditSettings
     attribute : str, optional
         The one that stands at the top; the only one or ``gender`` if not given. The target and
-        the reference are about this one, and the others are measured against parity.
+        the reference are about this one, and the others are measured against parity. Of several
+        (``gender,race``) the first, and their intersection.
 
     Returns
     -------
@@ -113,7 +100,7 @@ def audit_source(source: Source, settings: AuditSettings, *, attribute: str | No
         have shown; ``missing``; ``subjects``, each with its shares and a test against the target,
         adjusted by Holm; ``calibrated`` if the
         classifier's errors are known, else ``sensitivity``; ``correlation`` if there is a
-        reference.
+        reference; ``intersection`` of several attributes.
 
     Raises
     ------
@@ -122,9 +109,11 @@ def audit_source(source: Source, settings: AuditSettings, *, attribute: str | No
     """
     if isinstance(source, CountTable):
         return Audit(_audit_counts(source, settings))
-    if attribute is None:
-        attribute = _only_attribute(source.source, list(source.values))
+    chosen = [name.strip() for name in attribute.split(",")] if attribute else []
+    attribute = chosen[0] if chosen else _only_attribute(source.source, list(source.values))
     found = _audit_counts(source.count(attribute), settings)
+    if len(chosen) > 1:
+        found["intersection"] = _intersection(source, chosen)
     plain = AuditSettings(n_bootstrap=settings.n_bootstrap, seed=settings.seed)
     others = {
         name: _audit_counts(source.count(name), plain)
@@ -132,6 +121,26 @@ def audit_source(source: Source, settings: AuditSettings, *, attribute: str | No
         if name != attribute and len(values) > 1
     }
     return Audit(found, others)
+
+
+def write_shares(path: Path, audits: Mapping[str, Audit]) -> None:
+    """Write each subject's shares with their intervals as CSV, one row a subject and value.
+
+    Audits of groups have a column with the group's name; a single one has the name "". A text that
+    a spreadsheet would run as a formula is preceded by an apostrophe.
+    """
+    names = ("subject", "attribute", "value", "count", "n", "share", "low", "high")
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names if "" in audits else ("group", *names))
+        for group, audit in audits.items():
+            for row in audit.found["subjects"]:
+                for value, share in row["shares"].items():
+                    about = (row["subject"], audit.found["attribute"], value)
+                    texts = map(harmless, about if "" in audits else (group, *about))
+                    count = round(share["value"] * row["n"])
+                    limits = (f"{share[key]:.6g}" for key in ("value", "low", "high"))
+                    writer.writerow([*texts, count, row["n"], *limits])
 
 
 def share_table(counts: Counts) -> list[list[Interval]]:
@@ -152,6 +161,23 @@ def _only_attribute(source: str, known: list[str]) -> str:
     raise DataError(
         f"{source} has the attributes {', '.join(known)}; say with --attribute which one is meant"
     )
+
+
+def _intersection(source: LabelTable, names: Sequence[str]) -> Found:
+    """Shares of the combinations of several attributes, in the images that show all of them."""
+    attributes = {name: source.values[name] for name in names}
+    counts = source.count_cells(names)
+    if not counts.sum():
+        raise DataError(f"{source.source}: no image has a label of every one of {', '.join(names)}")
+    cells = measure_cells(counts, attributes)
+    worst, hidden = worst_cell(cells), divide_unfairness(counts, attributes).hidden
+    return {
+        "attributes": list(names),
+        "n_images": int(counts.sum()),
+        "cells": [asdict(cell) | {"is_missing": cell.is_missing} for cell in cells],
+        "worst": None if worst is None else asdict(worst),
+        "hidden": asdict(hidden),
+    }
 
 
 def _audit_counts(table: CountTable, settings: AuditSettings) -> Found:

@@ -10,6 +10,7 @@ import numpy as np
 from probe.arrays import Counts, Double
 from probe.audit.fairness import paired_difference
 from probe.audit.measures import MEASURES, as_target, measure_shares
+from probe.audit.missing_label_bounds import bound_difference, bound_figures
 from probe.audit.readers.shares import parse_target
 from probe.audit.sources import Source
 from probe.audit.tables import CountTable, LabelTable
@@ -61,8 +62,9 @@ def compare_sources(
 
     ``difference`` holds every measure, second minus first; ``subjects`` a test of each subject's
     share of a value (the first one if not given), with its p-value as it is and by Holm;
-    ``missing`` the subjects of one source only. Where both are labels with seeds, images of equal
-    seed are compared with each other.
+    ``missing`` the subjects of one source only; ``n_missing`` the images of the second source
+    without a value, and ``bounds`` what its measures could be with them. Where both are labels with
+    seeds, images of equal seed are compared with each other.
     """
     from probe.stats.multiplicity import holm
 
@@ -78,10 +80,18 @@ def compare_sources(
         name: compare_figures(a, b, measure=name, margin=margin, target=fair, resampling=resampling)
         for name in MEASURES
     }
+    bounds = [bound_figures(side.counts, side.n_missing, target=fair) for side in (a, b)]
+    n_missing = [int(side.n_missing.sum()) for side in (a, b)]
     return {
         "source": b.source,
         "value": chosen,
-        "difference": {name: asdict(found) for name, found in difference.items()},
+        "difference": {
+            **{name: asdict(found) for name, found in difference.items()},
+            "bounds": {name: bound_difference(*(of[name] for of in bounds)) for name in MEASURES},
+            "missing": {"total": sum(n_missing)},
+        },
+        "n_missing": n_missing[1],
+        "bounds": bounds[1],
         "subjects": [
             {**asdict(test), "p_holm": float(p)} for test, p in zip(tests, adjusted, strict=True)
         ],

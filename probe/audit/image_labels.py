@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from probe.audit.readers.image_folders import ImageFolder, find_images
 from probe.audit.readers.labels import SUBJECTS
+from probe.audit.readers.selection import Selection
 from probe.audit.tables import LabelTable
 from probe.errors import DataError, OptionError
 from probe.images.missing_labels import AMBIGUOUS, MISSING, UNREADABLE, missing_reason
+from probe.io.files import hash_file
 from probe.io.progress import NamedProgress
 
 if TYPE_CHECKING:
@@ -90,6 +93,7 @@ def label_folder(
     faces: str | None = None,
     face_margin: float | None = None,
     device: str = "cpu",
+    selection: Selection | None = None,
     progress: NamedProgress | None = None,
 ) -> LabelTable:
     """Label the images of a folder by a classifier, or by a CLIP that tells values apart.
@@ -104,11 +108,12 @@ def label_folder(
     if face_margin is not None and not faces:
         raise OptionError("--face-margin is for --faces")
     return label_images(
-        find_images(folder),
+        find_images(folder, selection),
         _open_classifier(classifier, clip, attribute, values, device),
         min_confidence=min_confidence,
         faces=open_detector(faces) if faces else None,
         face_margin=FACE_MARGIN if face_margin is None else face_margin,
+        renamed=selection.renamed if selection else {},
         progress=progress,
     )
 
@@ -121,33 +126,43 @@ def label_images(
     faces: FaceDetector | None = None,
     face_margin: float = FACE_MARGIN,
     batch_size: int = 128,
+    renamed: Mapping[str, str] = MappingProxyType({}),
     progress: NamedProgress | None = None,
 ) -> LabelTable:
     """Label every image of a folder, or the face that is found in it.
 
     An image that cannot be opened counts as unreadable, and the first reasons are kept as notes. A
     value like "no face" and an image without a face count as undetected; a value below the wanted
-    confidence and several faces alike (`probe.images.faces.face.crop_face`) as ambiguous.
+    confidence and several faces alike (`probe.images.faces.face.crop_face`) as ambiguous. Files
+    of the same content count once a subject.
     """
     from probe.images.faces.face import crop_face
     from probe.images.reading import open_image
 
     if not 0.0 <= min_confidence <= 1.0:
         raise OptionError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")
-    seen_values = {
-        attribute: [value for value in values if missing_reason(value) is None]
+    if unknown := set(renamed) - {name for of in classifier.attributes.values() for name in of}:
+        raise DataError(f"the classifier has no value {min(unknown)!r} for --map to rename")
+    new = {
+        attribute: dict.fromkeys(renamed.get(value, value) for value in values)
         for attribute, values in classifier.attributes.items()
         if attribute not in SUBJECTS  # what a classifier takes the subject for is no trait of it
     }
+    seen_values = {
+        attribute: [value for value in values if missing_reason(value) is None]
+        for attribute, values in new.items()
+    }
     codes = {name: np.full(len(images), _missing_code(UNREADABLE)) for name in seen_values}
-    problems: list[str] = []
+    problems: dict[int, str] = {}
+    contents: dict[tuple[str, str], int] = {}
     for start in range(0, len(images), batch_size):
         opened: dict[int, Image] = {}
         for row, file in enumerate(images.files[start : start + batch_size], start):
             try:
                 opened[row] = open_image(file)
+                contents.setdefault((images.subjects[row], hash_file(file)), row)
             except DataError as error:
-                problems.append(str(error))
+                problems[row] = str(error)
         if faces is not None:
             found = faces.find(list(opened.values()), names=[images.name(row) for row in opened])
             for row, of_image in zip(list(opened), found, strict=True):
@@ -163,20 +178,22 @@ def label_images(
             for attribute, values in seen_values.items():
                 labels = zip(seen[attribute], seen[f"{attribute}_confidence"], strict=True)
                 codes[attribute][list(opened)] = [
-                    _code(value, confidence, values, min_confidence) for value, confidence in labels
+                    _code(renamed.get(value, value), confidence, values, min_confidence)
+                    for value, confidence in labels
                 ]
         if progress is not None:
             progress("labelling images", min(start + batch_size, len(images)), len(images))
     if len(problems) == len(images):
-        raise DataError(f"none of {len(images)} images can be opened; the first: {problems[0]}")
+        first = next(iter(problems.values()))
+        raise DataError(f"none of {len(images)} images can be opened; the first: {first}")
     subjects = {name: place for place, name in enumerate(dict.fromkeys(images.subjects))}
     notes = [] if faces is None else [_face_note(faces.name, face_margin)]
-    notes += [f"unreadable: {problem}" for problem in problems[:_N_PROBLEMS]]
+    notes += [f"unreadable: {problem}" for problem in list(problems.values())[:_N_PROBLEMS]]
     if len(problems) > _N_PROBLEMS:
         notes.append(f"unreadable: {len(problems) - _N_PROBLEMS} more")
-    if n_repeated := len(images) - len(set(images.files)):
-        notes.append(f"{n_repeated} images are named more than once and count each time")
-    return LabelTable(
+    if n_again := len(images) - len(problems) - len(contents):
+        notes.append(f"{n_again} images are copies of others of their subject; each counts once")
+    table = LabelTable(
         source=images.source,
         subjects=list(subjects),
         rows=np.array([subjects[name] for name in images.subjects]),
@@ -184,7 +201,9 @@ def label_images(
         codes=codes,
         seeds=images.seeds,
         notes=(*images.notes, *notes),
+        groups=images.groups,
     )
+    return table.take(np.array(sorted({*problems, *contents.values()}))) if n_again else table
 
 
 def _open_classifier(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -116,7 +116,7 @@ def check_bounds(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
     ----------
     found : mapping
         What ``evaluate --json`` prints, of a run or of another source. In a run a figure without
-        a side is that of the corrected model.
+        a side is that of the corrected model; of groups, every one is checked.
     bounds : sequence of Bound
 
     Raises
@@ -125,6 +125,12 @@ def check_bounds(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
         If there is no such figure, it has no interval, or labels are missing and nothing bounds
         what they could change.
     """
+    if "groups" in found:
+        return [
+            replace(verdict, figure=f"{group['group']}: {verdict.figure}")
+            for group in found["groups"]
+            for verdict in check_bounds(group, bounds)
+        ]
     return [_check(found, bound) for bound in bounds]
 
 

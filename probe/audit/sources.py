@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from probe.audit.readers.counts import read_counts
+from probe.audit.readers.counts import read_count_rows
 from probe.audit.readers.labels import read_labels
+from probe.audit.readers.selection import Selection
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import OptionError
 from probe.io.plugins import Registry
@@ -26,6 +27,7 @@ def read_source(
     counts: Path | None = None,
     attribute: str | None = None,
     values: Sequence[str] | None = None,
+    selection: Selection | None = None,
 ) -> Source:
     """Read labels or counts, whichever is named.
 
@@ -38,9 +40,10 @@ def read_source(
     """
     path = counts if labels is None else labels
     if path is not None and path.suffix in READERS:
+        if selection is not None and selection != Selection():
+            raise OptionError(f"--by, --where and --map are not for {path.suffix}; leave them out")
         return READERS[path.suffix](path, attribute=attribute, values=values)
-    if labels is not None and counts is None:
-        return read_labels(labels, attribute=attribute, values=values)
-    if counts is not None and labels is None:
-        return read_counts(counts, attribute=attribute or "value", values=values)
-    raise OptionError("name labels or counts; needed exactly one of them")
+    if path is None or (labels is not None and counts is not None):
+        raise OptionError("name labels or counts; needed exactly one of them")
+    read = read_count_rows if labels is None else read_labels
+    return read(path, attribute=attribute, values=values, selection=selection)

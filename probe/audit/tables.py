@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,7 +72,7 @@ class CountTable:
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """One row an image: its subject, and the value of each attribute that is perceived in it."""
+    """A row an image, or several: subject, and the value of each attribute that is perceived."""
 
     source: str
     subjects: list[str]
@@ -86,29 +86,77 @@ class LabelTable:
     seeds: list[str] | None = None
     """Seed of each image, where it is known; equal seeds make images of two sources a pair."""
     notes: tuple[str, ...] = ()
+    weights: Counts | None = None
+    """Images that each row stands for, shape (n_rows,); one each if None."""
+    groups: Sequence[str] | None = None
+    """Name of each row's group, where there are several."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def noted(self, *notes: str) -> LabelTable:
+        """The same with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def label(self, attribute: str, row: int) -> str:
+        """The value of a row, or why it has none."""
+        code = self.codes[attribute][row]
+        return self.values[attribute][code] if code >= 0 else MISSING[-1 - code]
+
+    def take(self, rows: Codes) -> LabelTable:
+        """The same of some rows, and of the subjects that they have."""
+        kept, codes = np.unique(self.rows[rows], return_inverse=True)
+        return replace(
+            self,
+            subjects=[self.subjects[row] for row in kept],
+            rows=codes,
+            codes={name: of[rows] for name, of in self.codes.items()},
+            seeds=self.seeds and [self.seeds[row] for row in rows],
+            weights=None if self.weights is None else self.weights[rows],
+            groups=self.groups and [self.groups[row] for row in rows],
+        )
+
+    def split(self) -> dict[str, LabelTable]:
+        """The rows of each group, in the order of the groups' first rows."""
+        places: dict[str, list[int]] = {}
+        for row, group in enumerate(self.groups or ()):
+            places.setdefault(group, []).append(row)
+        return {
+            group: replace(self.take(np.array(rows)), groups=None, source=group)
+            for group, rows in places.items()
+        }
+
+    def count_cells(self, attributes: Sequence[str]) -> Counts:
+        """Count the images with a value of every attribute, shape (n_subjects, *n_values)."""
+        codes = np.stack([self.codes[self._known(name)] for name in attributes])
+        is_seen = (codes >= 0).all(axis=0)
+        sizes = [len(self.values[name]) for name in attributes]
+        counts = np.zeros((len(self.subjects), *sizes), dtype=np.int64)
+        weights = 1 if self.weights is None else self.weights[is_seen]
+        np.add.at(counts, (self.rows[is_seen], *codes[:, is_seen]), weights)
+        return counts
+
     def count(self, attribute: str) -> CountTable:
         """Count one attribute; `DataError` if there is none of the name."""
-        if attribute not in self.values:
-            known = ", ".join(self.values)
-            raise DataError(f"{self.source} has no attribute {attribute!r}; it has {known}")
-        codes, n = self.codes[attribute], len(self.subjects)
-        values, is_seen = self.values[attribute], codes >= 0
-        counts = np.zeros((n, len(values)), dtype=np.int64)
-        np.add.at(counts, (self.rows[is_seen], codes[is_seen]), 1)
-        missing = {
-            reason: np.bincount(self.rows[codes == -1 - place], minlength=n)
-            for place, reason in enumerate(MISSING)
-        }
+        codes, n = self.codes[self._known(attribute)], len(self.subjects)
+        missing = {}
+        for place, reason in enumerate(MISSING):
+            chosen = codes == -1 - place
+            weights = None if self.weights is None else self.weights[chosen]
+            found = np.bincount(self.rows[chosen], weights, minlength=n)
+            missing[reason] = found.astype(np.int64)
         return CountTable(
             self.source,
             attribute,
             self.subjects,
-            values,
-            counts,
+            self.values[attribute],
+            self.count_cells([attribute]),
             {reason: found for reason, found in missing.items() if found.any()},
             self.notes,
         )
+
+    def _known(self, attribute: str) -> str:
+        if attribute not in self.values:
+            known = ", ".join(self.values)
+            raise DataError(f"{self.source} has no attribute {attribute!r}; it has {known}")
+        return attribute

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,9 +154,11 @@ def _of_one_width(path: Path, columns: list[str], records: Iterator[Row]) -> Ite
         yield place, record or nothing
 
 
-def _objects(path: Path) -> tuple[list[str], Iterator[Row]]:
-    """Rows of a JSONL file; its columns are those of its first `CHUNK` rows."""
-    records = _json_records(path)
+def _objects(
+    path: Path, read: Callable[[Path], Iterator[tuple[str, Any]]]
+) -> tuple[list[str], Iterator[Row]]:
+    """Rows of a file of JSON objects; its columns are those of its first `CHUNK` rows."""
+    records = _json_records(path, read(path))
     head = list(islice(records, CHUNK))
     columns = list(dict.fromkeys(name for _, record in head for name in record))
     return columns, (
@@ -162,15 +166,36 @@ def _objects(path: Path) -> tuple[list[str], Iterator[Row]]:
     )
 
 
-def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, value in read_json_lines(path):
+def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    return ((f"line {number}", value) for number, value in read_json_lines(path))
+
+
+def _json_list(path: Path) -> Iterator[tuple[str, Any]]:
+    """Items of a JSON file that holds one list."""
+    text = "\n".join(line for _, line in read_lines(path))
+    try:
+        found = json.loads(text)
+        if "\\ud" in text.lower():  # half of a surrogate pair cannot be written as UTF-8
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON ({one_line(error)}); correct it") from error
+    if not isinstance(found, list):
+        raise DataError(
+            f"{path} is a JSON {type(found).__name__}; needed a list of objects, one a row"
+        )
+    return ((f"item {number}", value) for number, value in enumerate(found, 1))
+
+
+def _json_records(
+    path: Path, values: Iterator[tuple[str, Any]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, value in values:
         record = {"prompt": value} if isinstance(value, str) else {} if value is None else value
         if not isinstance(record, dict):
             raise DataError(
-                f"{path}, line {number}, is a JSON {type(record).__name__}; "
-                "needed an object or a string"
+                f"{path}, {place}, is a JSON {type(record).__name__}; needed an object or a string"
             )
-        yield f"line {number}", record
+        yield place, record
 
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:
@@ -217,12 +242,22 @@ _READERS: dict[str, Callable[[Path], tuple[list[str], Iterator[Row]]]] = {
     ".txt": _plain,
     ".csv": lambda path: _delimited(path, _separator(path)),
     ".tsv": lambda path: _delimited(path, "\t"),
-    ".jsonl": _objects,
+    ".jsonl": lambda path: _objects(path, _json_lines),
+    ".json": lambda path: _objects(path, _json_list),
     ".parquet": _parquet,
 }
 
 SUFFIXES = tuple(_READERS)
 """Suffixes of files of rows."""
+
+
+def text_of(value: object) -> str:
+    """What a field says: nothing for null and NaN, whole numbers without a point."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def _is_text(value: object) -> bool:

@@ -78,5 +78,5 @@ def test_what_cannot_be_understood_is_refused(tmp_path, text, name, message):
 def test_values_that_are_named_come_in_their_order_and_others_are_refused(tmp_path):
     table = counts(tmp_path, FORMS["wide.csv"], values=["woman", "man", "other"])
     np.testing.assert_array_equal(table.counts, [[7, 3, 0], [0, 5, 0]])
-    with pytest.raises(DataError, match=r"counts 'woman' \(did you mean 'women'\?\); needed only"):
+    with pytest.raises(DataError, match=r"'woman' \(did you mean 'women'\?\); needed one of man"):
         counts(tmp_path, FORMS["wide.csv"], values=["man", "women"])

@@ -168,7 +168,7 @@ def test_links_and_names_that_lead_out_of_the_folder_are_refused(tmp_path):
     [
         ('{"file_name": "a.png"}', "line 1, names no subject"),
         ('{"subject": "nurse"}', "line 1, names no file"),
-        ("[1]", "line 1, names no file"),
+        ("[1]", "line 1, is a JSON list; needed an object"),
         ("{", "line 1, is not JSON"),
         ("[" * 100_000, "line 1, is not JSON"),
         (r'{"file_name": "a\u0000.png", "subject": "nurse"}', "line 1, names a file with a NUL"),

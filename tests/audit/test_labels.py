@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probe.audit.readers import labels as label_files
 from probe.audit.readers.labels import read_labels
+from probe.audit.readers.values import MAX_VALUES
 from probe.errors import DataError, DegenerateDataError
 
 
@@ -147,4 +147,4 @@ def test_rows_are_kept_in_a_few_bytes(tmp_path):
     # 33 million rows of a file of 1 GB are 270 MB
     assert held <= 8 * n
     assert table.count("gender").counts.sum() == n
-    assert label_files.MAX_VALUES < 50 == len(table.subjects)
+    assert MAX_VALUES < 50 == len(table.subjects)

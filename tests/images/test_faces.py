@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -52,12 +53,16 @@ def boxes(tmp_path, *rows, head=HEAD, name="boxes.csv"):
     return path
 
 
+NUMBERS = count()
+
+
 def portrait(path, *, face=230, around=10, at=(60, 20, 20, 20), size=(100, 60), **options):
-    """A bright or a dark face in front of something else."""
+    """A bright or a dark face in front of something else; no two files have the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.new("RGB", size, (around,) * 3)
     left, top, width, height = at
     picture.paste((face,) * 3, (left, top, left + width, top + height))
+    picture.putpixel((0, 0), (next(NUMBERS) % 256, around, around))
     picture.save(path, **options)
     return path
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from probe.audit.readers.labels import SUBJECTS
+from probe.audit.readers.labels import FILE_COLUMNS, SEEDS, SUBJECTS
+from probe.audit.readers.selection import Selection
 from probe.errors import DataError
-from probe.io.lines import read_json_lines
+from probe.io.records import Records, text_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-METADATA = "metadata.jsonl"
+METADATA = ("metadata.jsonl", "metadata.csv", "labels.csv")
+"""Tables of a folder's images, the first of which is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,8 @@ class ImageFolder:
     seeds: list[str] | None
     """Noise that each started from, where it is known."""
     notes: tuple[str, ...] = ()
+    groups: list[str] | None = None
+    """Name of each image's group, where there are several."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -40,10 +45,10 @@ class ImageFolder:
         return Path(os.path.relpath(self.files[row], self.folder)).as_posix()
 
 
-def find_images(folder: str | Path) -> ImageFolder:
+def find_images(folder: str | Path, selection: Selection | None = None) -> ImageFolder:
     """Find the images of a folder, in the order of its metadata or of the names.
 
-    Either it follows the imagefolder convention, with a ``metadata.jsonl`` that gives each
+    Either it follows the imagefolder convention, with one of `METADATA` that gives each
     ``file_name`` its ``subject`` (and, if known, its ``seed``), or it holds a sub-folder for each
     subject, with its name. Of a folder that `probe.images.generation` made, only the images
     whose prompt says nothing of gender are taken. A file outside of the folder is refused, be it
@@ -52,12 +57,15 @@ def find_images(folder: str | Path) -> ImageFolder:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; name one that holds images")
-    path = folder / METADATA
-    found = _described(folder, path) if path.is_file() else _by_sub_folder(folder)
+    selection = selection or Selection()
+    path = next((path for name in METADATA if (path := folder / name).is_file()), None)
+    if path is None:
+        selection.refuse_unknown(folder, ("subject",))
+    found = _by_sub_folder(folder) if path is None else _described(folder, path, selection)
     if not len(found):
         raise DataError(
-            f"{folder} holds no images; needed a {METADATA}, or a sub-folder for each subject "
-            f"with files that end in {', '.join(SUFFIXES)}"
+            f"{folder} holds no images; needed {' or '.join(METADATA)}, or a sub-folder for each "
+            f"subject with files that end in {', '.join(SUFFIXES)}"
         )
     root = folder.resolve()
     for file in found.files:
@@ -76,33 +84,46 @@ def _is_inside(file: Path, root: Path) -> bool:
         return False
 
 
-def _described(folder: Path, path: Path) -> ImageFolder:
-    rows = [_row(path, number, row) for number, row in read_json_lines(path) if row is not None]
-    is_ours = all("kind" in row for row in rows)
-    kept = [row for row in rows if row["kind"] == "neutral"] if is_ours else rows
+def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
+    table = Records.read(path)
+    columns = [name.lower() for name in table.columns]
+    rows = [
+        (place, row)
+        for place, row in selection.rows(path, table.columns, table.rows)
+        if any(cell is not None for cell in row)
+    ]
+    kinds = [row[columns.index("kind")] for _, row in rows] if "kind" in columns else []
+    kept = rows
+    if rows and len(kinds) == len(rows) and all(kind is not None for kind in kinds):  # ours
+        kept = [row for row, kind in zip(rows, kinds, strict=True) if kind == "neutral"]
     notes = [f"left out: {len(rows) - len(kept)} images of other kinds than neutral"]
-    has_seeds = bool(kept) and all(row.get("seed") is not None for row in kept)
+    files = [_cell(path, place, columns, row, FILE_COLUMNS) for place, row in kept]
+    seed = next((columns.index(name) for name in SEEDS if name in columns), None)
+    seeds = [text_of(row[seed]) for _, row in kept] if seed is not None else []
     return ImageFolder(
         folder=folder,
-        files=[folder / row["file_name"] for row in kept],
-        subjects=[row["subject"] for row in kept],
-        seeds=[str(row["seed"]) for row in kept] if has_seeds else None,
+        files=[folder / name for name in files],
+        subjects=[_cell(path, place, columns, row, SUBJECTS) for place, row in kept],
+        seeds=seeds if seeds and all(seeds) else None,
         notes=tuple(notes) if len(kept) < len(rows) else (),
+        groups=[selection.group(table.columns, row) for _, row in kept] if selection.by else None,
     )
 
 
-def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
-    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
-        raise DataError(f"{path}, line {number}, names no file; needed a key `file_name`")
-    if "\0" in row["file_name"]:
-        raise DataError(f"{path}, line {number}, names a file with a NUL byte; correct it")
-    name = next((name for name in SUBJECTS if isinstance(row.get(name), str)), None)
-    if name is None or not row[name].strip():
-        raise DataError(
-            f"{path}, line {number}, names no subject; needed a key `subject`: what the image "
-            "was to show"
-        )
-    return {**row, "subject": row[name].strip()}
+def _cell(
+    path: Path, place: str, columns: Sequence[str], row: Sequence[Any], names: Sequence[str]
+) -> str:
+    """The first filled cell of a row under one of some names."""
+    for name in names:
+        if name in columns and isinstance(text := row[columns.index(name)], str) and text.strip():
+            if "\0" in text:
+                raise DataError(f"{path}, {place}, names a file with a NUL byte; correct it")
+            return text.strip()
+    what = "subject" if "subject" in names else "file"
+    raise DataError(
+        f"{path}, {place}, names no {what}; needed a column or key `{names[0]}`"
+        + (": what the image was to show" if what == "subject" else "")
+    )
 
 
 def _by_sub_folder(folder: Path) -> ImageFolder:
