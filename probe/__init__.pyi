@@ -19,6 +19,7 @@ from .text.captions.counterfactuals import swap_gender as swap_gender
 from .text.concepts import Concept as Concept
 from .text.encoder import TextEncoder as TextEncoder
 from .text.lexicon import Lexicon as Lexicon
+from .text.prompts import ConceptPrompts as ConceptPrompts
 from .text.prompts import PromptSet as PromptSet
 from .text.vector_files import read_vectors as read_vectors
 

@@ -13,7 +13,6 @@ from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable, either, shown
 
 if TYPE_CHECKING:
-    from probe.text.prompts import ConceptPrompts
     from probe.text.vectors import NamedVectors
 
 FOLDER = Path(__file__).parent.parent / "data" / "concepts"
@@ -87,12 +86,6 @@ class Concept:
             targets=targets,
             source=path.name,
         )
-
-    def prompts(self) -> ConceptPrompts:
-        """Put the words and targets into every template that fits: a table for an encoder."""
-        from probe.text.prompts import ConceptPrompts  # pandas
-
-        return ConceptPrompts.build(self)
 
     def names_in(self, vectors: NamedVectors) -> dict[str, str]:
         """Find the words and targets among the names of imported vectors.

@@ -22,6 +22,7 @@ from probe.stats.resampling import Resampling
 from probe.text.concepts import Concept
 from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
+from probe.text.prompts import ConceptPrompts
 from probe.text.vectors import NamedVectors
 
 AGE = """\
@@ -180,7 +181,7 @@ def test_groups_at_the_same_place_have_no_axis():
 
 def test_the_axis_of_a_model_is_that_of_all_its_pairs_of_prompts(run, tmp_path, model_folder):
     outcome = run.concept(tmp_path / "age.toml")
-    prompts = Concept.load(tmp_path / "age.toml").prompts()
+    prompts = ConceptPrompts.build(Concept.load(tmp_path / "age.toml"))
     z = TextEncoder.load(str(model_folder)).embed(prompts.prompts)
     first, second = prompts.pairs()
     arrays, _ = read_tensors(run.folder / "latent/concepts/age.safetensors", kind="axes")

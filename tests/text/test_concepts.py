@@ -8,6 +8,7 @@ import pytest
 from probe.errors import DataError
 from probe.text.concepts import FOLDER, Concept, concept_names
 from probe.text.lexicon import Lexicon
+from probe.text.prompts import ConceptPrompts
 from probe.text.vector_files import read_vectors
 from probe.text.vectors import NamedVectors
 
@@ -66,14 +67,14 @@ def test_a_file_becomes_a_concept(load):
 def test_name_and_groups_are_enough(tmp_path):
     path = tmp_path / "few.toml"
     path.write_text('name = "k"\n[groups]\na = ["x"]\nb = ["y"]\nc = ["z"]\n')
-    prompts = Concept.load(path).prompts()
+    prompts = ConceptPrompts.build(Concept.load(path))
     assert prompts.prompts == ["x", "y", "z"]
     with pytest.raises(DataError, match=r"concept 'k' has no pairs; add pairs to few\.toml"):
         prompts.pairs()
 
 
 def test_the_table_says_what_each_prompt_is(load):
-    prompts = load().prompts()
+    prompts = ConceptPrompts.build(load())
     columns = ["prompt", "group", "word", "pair", "target", "share_old"]
     assert prompts.table[columns].fillna(-1).to_numpy().tolist() == [
         ["a photo of a young person", "young", "young", 0, "", -1.0],
@@ -106,7 +107,7 @@ def test_a_shipped_concept_has_every_prompt_once_and_counterfactuals_that_differ
     name,
 ):
     concept = Concept.load(name)
-    prompts = concept.prompts()
+    prompts = ConceptPrompts.build(concept)
     assert concept.source == f"{name}.toml"
     assert len(set(prompts.prompts)) == len(prompts)
     assert sum(map(len, prompts.groups().values())) < len(prompts)
@@ -129,7 +130,7 @@ def test_no_neutral_prompt_of_a_shipped_concept_says_a_word_of_a_group():
     for name in concept_names():
         concept = Concept.load(name)
         said = {word.casefold() for words in concept.groups.values() for word in words}
-        prompts = concept.prompts()
+        prompts = ConceptPrompts.build(concept)
         for rows in prompts.targets().values():
             for row in rows:
                 assert not said & set(prompts.prompts[row].casefold().split())

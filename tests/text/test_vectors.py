@@ -64,7 +64,7 @@ def test_torch_is_not_imported_by_reading_writing_and_concepts(tmp_path):
 import sys
 from pathlib import Path
 import numpy as np
-from probe import Concept, read_vectors
+from probe import Concept, ConceptPrompts, read_vectors
 from probe.text.prompt_files import read_prompts
 from probe.text.vector_files import write_vectors
 from probe.text.vectors import NamedVectors
@@ -77,7 +77,7 @@ for name in ("a.npy", "a.npz", "a.safetensors", "a.parquet", "a.jsonl"):
     write_vectors(vectors, folder / name)
     assert read_vectors(folder / name).hash == vectors.hash
 concept.names_in(vectors)
-concept.prompts().table.to_csv(folder / "a.csv")
+ConceptPrompts.build(concept).table.to_csv(folder / "a.csv")
 read_prompts(folder / "a.csv", column="prompt")
 assert not [name for name in ("torch", "transformers", "sklearn") if name in sys.modules]
 """

@@ -79,7 +79,7 @@ def _imported(run: Run, concept: Concept) -> ConceptWords:
 
 
 def _embedded(run: Run, concept: Concept) -> ConceptWords:
-    prompts = concept.prompts()
+    prompts = ConceptPrompts.build(concept)
     z, table = _embed(run, prompts), prompts.table
     rows_of = {
         word: np.flatnonzero((table["group"] == group) & (table["word"] == word))
