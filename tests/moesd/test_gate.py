@@ -218,3 +218,13 @@ def test_what_is_to_be_left_alone_closes_the_gate_and_changes_nothing_else(gate,
     assert not left.is_abstained[rows].any()
     for name in ("classes", "is_abstained"):
         np.testing.assert_array_equal(getattr(left, name)[~rows], getattr(free, name)[~rows])
+
+
+def test_a_gate_of_another_language_leaves_its_prompts_to_the_classifier(town, gate):
+    assert gate.is_english
+    assert gate.read(town.encoder, ["una enfermera"]).left_alone == ("another language: una",)
+    other = replace(gate, is_english=False)
+    assert other.read(town.encoder, ["una enfermera"]).left_alone == ()
+    table = town.prompts.table
+    spanish = replace(town.prompts, table=table.assign(prompt="una " + table["prompt"]))
+    assert not fit(town, prompts=spanish, **SKEW).is_english

@@ -11,7 +11,7 @@ from probe.latent.directions import BiasDirection
 from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
 from probe.moesd.gate.gate import CLASSES, Gate, KindClassifier, Labels, gate_features, true_classes
-from probe.moesd.gate.reading import read_prompts
+from probe.moesd.gate.reading import read_prompts, reasons_to_leave
 from probe.text.captions.gender import read_gender
 from probe.text.captions.vocabulary import GENDERS, GenderWords
 from probe.text.challenge_prompts import KINDS, LESSONS, PromptTemplates, subjects_by_split
@@ -50,6 +50,7 @@ def fit_gate(
     table = prompts.table
     training = (table["split"] != "held_out").to_numpy()
     group = table["group"].to_numpy(dtype=str)
+    reasons = reasons_to_leave(encoder, table.loc[training, "prompt"].tolist())
     axis = projection.removed(direction.vector[None])[0]
     raw = z @ axis
     midpoint = float(
@@ -102,6 +103,7 @@ def fit_gate(
         reads=config.gate_reads,
         has_list=config.gate_list,
         kind=config.gate_kind,
+        is_english=sum(map(bool, reasons)) <= len(reasons) / 2,
     )
 
 

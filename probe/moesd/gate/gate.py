@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from probe.arrays import Double, Float32, Mask, Matrix
 from probe.errors import ShapeError
 from probe.io.settings import one_of
 from probe.moesd.config import GATE_KINDS, READS, GateKind, Reads
-from probe.moesd.gate.reading import Reading, read_prompts
+from probe.moesd.gate.reading import Reading, read_prompts, reasons_to_leave
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
@@ -98,6 +98,8 @@ class Gate:
     has_list: bool = False
     """Whether the trained gate also uses word flags."""
     kind: GateKind = "trained"
+    is_english: bool = True
+    """Whether the lexicon that it was fitted on is English: what is not is then left alone."""
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, GATE_KINDS)
@@ -107,7 +109,9 @@ class Gate:
         self, encoder: TextEncoder, prompts: Sequence[str], z: Float32 | None = None
     ) -> Reading:
         """Read prompts in this gate's form; ``z`` are their pooled states, where known."""
-        return read_prompts(encoder, prompts, reads=self.reads, has_list=self.has_list, z=z)
+        reading = read_prompts(encoder, prompts, reads=self.reads, has_list=self.has_list, z=z)
+        reasons = reasons_to_leave(encoder, prompts) if self.is_english else ()
+        return replace(reading, left_alone=reasons)
 
     def bias_score(self, z: Float32) -> Double:
         """Return the bias score, ``<z - Pz, d>`` minus the midpoint, shape (n_prompts,).

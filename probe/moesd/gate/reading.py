@@ -50,17 +50,21 @@ def read_prompts(
     lists: GenderWords | None = None,
 ) -> Reading:
     """Read prompts for a gate; ``z`` are their pooled states, L2-normalised, where known."""
+    return Reading(
+        encoder.embed(prompts) if z is None else z,
+        read_words(encoder, prompts) if reads == "words" else None,
+        read_flags(prompts, lists) if has_list else None,
+    )
+
+
+def reasons_to_leave(encoder: TextEncoder, prompts: Sequence[str]) -> tuple[str, ...]:
+    """By prompt, `reason_to_leave` with the tokens of an encoder."""
     tokenizer = encoder.tokenizer
 
     def is_token(word: str) -> bool:
         return len(pieces := tokenizer.tokenize(word)) == 1 and pieces[0] != tokenizer.unk_token
 
-    return Reading(
-        encoder.embed(prompts) if z is None else z,
-        read_words(encoder, prompts) if reads == "words" else None,
-        read_flags(prompts, lists) if has_list else None,
-        tuple(reason_to_leave(prompt, is_token) for prompt in prompts),
-    )
+    return tuple(reason_to_leave(prompt, is_token) for prompt in prompts)
 
 
 def read_flags(prompts: Sequence[str], lists: GenderWords | None = None) -> Float32:
