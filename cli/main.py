@@ -36,6 +36,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 
+_TRAINING = ("recipe", "objective", "n_examples")
+"""Settings of the training that `run` has, too."""
+
+
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="moesd-probe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -202,7 +206,7 @@ def report(run: Path, as_json: bool) -> None:
 @main.command("run", cls=SettingsCommand)
 @run_argument
 @start_options
-@settings_of("train", only=["objective", "n_examples"])
+@settings_of("train", only=_TRAINING)
 @settings_of("generate", only=["n_images"])
 @run_seed_option
 @device_option
@@ -213,7 +217,7 @@ def run_all(run: Path, device: str, as_json: bool, **options: Any) -> None:
     from figures.report import render_report
     from figures.text.tables import summary_of
 
-    training = given({name: options.pop(name) for name in ("objective", "n_examples")})
+    training = given({name: options.pop(name) for name in _TRAINING})
     images = given({"n_images": options.pop("n_images")})
     with ProgressBar() as bar:
         experiment = _start(run, bar, device, **options)

@@ -21,7 +21,7 @@ from cli.options import (
 )
 from cli.output import echo_answer, echo_json, given, open_run
 
-_PLANNED = ("side", "width", "unet_width", "n_experts", "style", "batch_size")
+_PLANNED = ("recipe", "side", "width", "unet_width", "n_experts", "style", "batch_size")
 
 
 @click.command()
@@ -111,7 +111,7 @@ def plan(model: str, resolution: int | None, as_json: bool, **settings: Any) -> 
     from probe.moesd.config import TrainConfig
     from probe.moesd.plan import plan_training
 
-    config = TrainConfig(**given(settings))
+    config = TrainConfig(**TrainConfig.completed(given(settings)))
     echo_answer(plan_training(model, config, resolution=resolution), as_json)
 
 

@@ -157,7 +157,7 @@ def lora(
     unet, scheduler = material.pipeline.unet, training_scheduler(material.pipeline)
     generator = torch.Generator().manual_seed(material.seed)
     pixels, prompts = material.examples()
-    clean = encode_images(material.pipeline.vae, pixels)
+    clean = encode_images(material.pipeline.vae, [pixels])
     row_of = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
     states = material.encoder.states(list(row_of)).to(unet.device)
     rows = torch.tensor([row_of[prompt] for prompt in prompts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 images of 64 x 64, 6 of 512 x 512
+_PIXELS = 64 * 64 * 64  # encoded at a time: 64 images of 64 x 64, 1 of 512 x 512
 
 # glibc's malloc maps arrays beyond 32 MB anew each time: for 100 images of 64 x 64, clearing their
 # pages takes up to a third of the decoder's time. With one thread, torch convolves fewer than
@@ -87,10 +89,17 @@ def decode(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> list[Ima
 
 
 @torch.no_grad()
-def encode_images(vae: Any, pixels: Float32) -> torch.Tensor:
-    """Encode images of shape (n, 3, height, width), from -1 to 1, as scaled mean latents."""
-    batches = torch.from_numpy(pixels).split(64)
-    latents = torch.cat([vae.encode(of.to(vae.device)).latent_dist.mean for of in batches])
+def encode_images(vae: Any, batches: Iterable[Float32]) -> torch.Tensor:
+    """Encode images as scaled mean latents, as many at a time as fit in a few GB of memory.
+
+    Batches have shape (n, 3, height, width), with values from -1 to 1.
+    """
+    parts = (
+        part
+        for batch in batches
+        for part in torch.from_numpy(batch).split(max(1, _PIXELS // batch[0, 0].size))
+    )
+    latents = torch.cat([vae.encode(part.to(vae.device)).latent_dist.mean for part in parts])
     scaled: torch.Tensor = latents * vae.config.scaling_factor
     return scaled
 

@@ -74,6 +74,11 @@ class Settings:
         for item in fields(self):
             check_value(item, getattr(self, item.name))
 
+    @classmethod
+    def completed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add what given values imply for other settings."""
+        return values
+
 
 def check_value(item: Field[Any], value: Any) -> None:
     """Refuse a value outside the bounds or the choices of its setting."""

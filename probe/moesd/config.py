@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
 
 from probe.errors import OptionError
-from probe.io.settings import Settings, seed_setting, setting
+from probe.io.settings import Settings, one_of, seed_setting, setting
 from probe.moesd.router import SERVED
 
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
@@ -19,19 +20,44 @@ Reads = Literal["pooled", "bias_score", "words"]
 READS: tuple[Reads, ...] = get_args(Reads)
 MAX_EXAMPLES = 1500
 """The paper's budget of training images."""
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "recommended": {},
+    "paper": {
+        "side": "unet",
+        "unet_width": 0,
+        "n_experts": 3,
+        "style": "adapter",
+        "token_place": "subject",
+        "objective": "noise",
+        "diffusion_steps": 300,
+    },
+}
+"""Settings of each recipe; those that only another one names have their defaults."""
 
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
     """Settings of the training: experts, special token, loop, objective and gate."""
 
+    recipe: str = setting(
+        "recommended",
+        "Recipe, which sets side, objective and others (docs/training.md): recommended, or paper. "
+        "Settings given beside it win; in this file, all stand below.",
+        choices=tuple(RECIPES),
+    )
+    examples: str = setting(
+        "",
+        "Folder of images and captions to train on, copied into RUN; the model's own images if "
+        "empty.",
+        names_file=bool,
+    )
     side: str = setting(
         "text", "Where experts are inserted: text, unet, or both.", choices=("text", "unet", "both")
     )
     width: int = setting(32, "Bottleneck width of each expert on the text states.", minimum=1)
     unet_width: int = setting(
         0,
-        "Bottleneck width of each U-Net expert; 0: half the widest block (640 for SD v1.5).",
+        "Bottleneck width of each U-Net expert; 0: three experts are 5.6 % of the U-Net (640 for SD v1.5).",
         minimum=0,
     )
     n_experts: int = setting(
@@ -63,14 +89,14 @@ class TrainConfig(Settings):
     )
     objective: str = setting(
         "both",
-        "Training objective: latent, diffusion, both in turn, counterfactual (each expert produces "
-        "one gender, for every routing but top1), or mixture (each expert "
-        "balances the shares that the denoiser predicts).",
+        "Training objective: latent, diffusion, both in turn, noise (the paper's, with the token), "
+        "counterfactual (each expert produces one gender, for every routing but top1), or mixture "
+        "(each expert balances the shares that the denoiser predicts).",
         choices=OBJECTIVES,
     )
     n_examples: int = setting(
         1400,
-        f"Training images of the diffusion objective, at most {MAX_EXAMPLES}.",
+        f"Training images of the objectives diffusion and noise, at most {MAX_EXAMPLES}.",
         minimum=2,
         maximum=MAX_EXAMPLES,
     )
@@ -81,8 +107,10 @@ class TrainConfig(Settings):
         0.0, "Guidance scale of the training images; 0: that of `generate`.", minimum=0
     )
     latent_steps: int = setting(100, "Steps of the latent objective.", minimum=1)
-    diffusion_steps: int = setting(100, "Steps of the diffusion objective.", minimum=1)
-    batch_size: int = setting(48, "Images per step of the diffusion objective.", minimum=1)
+    diffusion_steps: int = setting(
+        100, "Steps on images or on the denoiser's predictions.", minimum=1
+    )
+    batch_size: int = setting(48, "Images per step.", minimum=1)
     learning_rate: float = setting(
         1e-3, "Initial learning rate; it follows a cosine to 0.", minimum=0
     )
@@ -134,6 +162,24 @@ class TrainConfig(Settings):
                 "token_place to 'subject'"
             )
 
+    @classmethod
+    def completed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add the settings of the recipe that values name; settings among them win."""
+        if (name := values.get("recipe")) is None:
+            return values
+        one_of("recipe", name, tuple(RECIPES))
+        of_any = {each for recipe in RECIPES.values() for each in recipe}
+        defaults = {item.name: item.default for item in fields(cls) if item.name in of_any}
+        return {**defaults, **RECIPES[name], **values}
+
+    @property
+    def recipe_line(self) -> str:
+        """The recipe, with every setting of it that has another value."""
+        of_recipe = self.completed({"recipe": self.recipe})
+        own = {name: getattr(self, name) for name in of_recipe}
+        other = [f"{name} = {own[name]!r}" for name in own if own[name] != of_recipe[name]]
+        return " with ".join([self.recipe, *filter(None, [", ".join(other)])])
+
     @property
     def has_unet(self) -> bool:
         """Whether the U-Net has experts."""
@@ -152,7 +198,7 @@ class TrainConfig(Settings):
     @property
     def needs_pictures(self) -> bool:
         """Whether training images are needed."""
-        return self.objective in ("diffusion", "both")
+        return self.objective in ("diffusion", "both", "noise")
 
     @property
     def needs_image_model(self) -> bool:

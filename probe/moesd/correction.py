@@ -31,6 +31,8 @@ class Correction:
     objective: str = "both"
     """What the experts were trained for; see `probe.moesd.router.SERVED`."""
     router: Router = field(default_factory=Router)
+    recipe: str = ""
+    """Recipe of its training, with the settings that are not the recipe's."""
 
     def __post_init__(self) -> None:
         self.router.check(self.objective, has_unet=self.unet_experts is not None)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageOps
 
 from probe.arrays import Float32
 from probe.errors import DataError
-from probe.images.plan import read_metadata
+from probe.images.denoising import latent_shape
+from probe.images.plan import METADATA, read_metadata
 from probe.moesd.config import MAX_EXAMPLES
+from probe.text.captions.classification import GENDERED, classify
+from probe.text.captions.counterfactuals import neutralise
+from probe.text.prompt_files import PROMPT_NAMES
+
+_BATCH = 64  # images read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +40,37 @@ class Examples:
 
         An `ArtifactError` says that there is none, a `DataError` that it cannot be balanced.
         """
-        table = read_metadata(folder)
+        return cls.balanced(read_metadata(folder), folder, limit=limit, seed=seed)
+
+    @classmethod
+    def read_pairs(cls, folder: Path, *, without: Sequence[str]) -> Examples:
+        """Choose pairs of a user's images and captions: at most 1,500, balanced.
+
+        Captions are in ``metadata.jsonl`` (``text``, ``caption`` or another usual name), or in the
+        only JSON file of the folder, as COCO's: the first of each image. Without a column ``value``,
+        a caption that says one gender gives the value and is made neutral, and others are left
+        out. So are captions that name a word of ``without``: held-out occupations. Without a
+        column ``subject``, values are balanced over all pairs.
+        """
+        table = _captions(folder)
+        if "value" not in table:
+            table["value"] = [classify(caption).category for caption in table["prompt"]]
+            table = table[table["value"].isin(GENDERED[:2])]
+            table = table.assign(prompt=[neutralise(of) for of in table["prompt"]])
+        hidden = rf"(?i)\b(?:{'|'.join(map(re.escape, without))})s?\b" if without else "(?!)"
+        table = table[table["prompt"].notna() & ~table["prompt"].fillna("").str.contains(hidden)]
+        if "subject" not in table:
+            table = table.assign(subject="")
+        columns = ["file_name", "prompt", "subject", "value"]
+        return cls.balanced(table[columns].reset_index(drop=True), folder)
+
+    @classmethod
+    def balanced(
+        cls, table: pd.DataFrame, folder: Path, *, limit: int = MAX_EXAMPLES, seed: int = 0
+    ) -> Examples:
+        """Choose equally many images of each value of a subject; see `read`."""
         counts = table.groupby(["subject", "value"]).size().unstack(fill_value=0)
-        smallest = counts.min(axis=1) if counts.shape[1] > 1 else counts.iloc[:, 0] * 0
+        smallest = counts.min(axis=1) if counts.shape[1] > 1 else counts.sum(axis=1) * 0
         usable = smallest[smallest > 0]
         if usable.empty:
             raise DataError(
@@ -55,14 +93,60 @@ class Examples:
     def __len__(self) -> int:
         return len(self.table)
 
-    def pixels(self) -> Float32:
-        """Read the images, shape (n, 3, height, width), from -1 to 1."""
-        root = self.folder.resolve()
+    def path(self, name: str) -> Path:
+        """Return the file of an image, which must be in the folder."""
+        path = (self.folder / name).resolve()
+        if not path.is_relative_to(self.folder.resolve()):
+            raise DataError(f"{name!r} lies outside {self.folder}; correct the captions' file")
+        if not path.is_file():
+            raise DataError(f"{self.folder} has no image {name!r}, which its captions name")
+        return path
+
+    def pixels(self, rows: slice = slice(None), *, size: tuple[int, int] | None = None) -> Float32:
+        """Read images, shape (n, 3, height, width), from -1 to 1.
+
+        Images that are not of ``size``, width and height, are scaled and cropped to it.
+        """
         images = []
-        for name in self.table["file_name"]:
-            path = (root / name).resolve()
-            if not path.is_relative_to(root):
-                raise DataError(f"{name!r} lies outside {self.folder}; correct metadata.jsonl")
-            with Image.open(path) as image:
-                images.append(np.asarray(image.convert("RGB"), dtype=np.float32) / 127.5 - 1)
+        for name in self.table["file_name"][rows]:
+            with Image.open(self.path(name)) as image:
+                colours = image.convert("RGB")
+                if size is not None and colours.size != size:
+                    colours = ImageOps.fit(colours, size)
+                images.append(np.asarray(colours, dtype=np.float32) / 127.5 - 1)
         return np.stack(images).transpose(0, 3, 1, 2)
+
+    def batches(self, pipeline: Any) -> Iterator[Float32]:
+        """Read the images part by part, in the size of a pipeline; see `pixels`."""
+        _, height, width = latent_shape(pipeline)
+        size = width * pipeline.vae_scale_factor, height * pipeline.vae_scale_factor
+        for start in range(0, len(self), _BATCH):
+            yield self.pixels(slice(start, start + _BATCH), size=size)
+
+
+def _captions(folder: Path) -> pd.DataFrame:
+    """Read file names and captions (``prompt``) of a folder, in either layout."""
+    files = [path for path in folder.glob("*.json") if path.is_file()]
+    if (folder / METADATA).is_file():
+        table = read_metadata(folder)
+        name = next((name for name in PROMPT_NAMES if name in table), None)
+        if name is None:
+            raise DataError(
+                f"{folder / METADATA} has the columns {list(table)}; needed one of captions, such "
+                "as 'text'"
+            )
+        return table.assign(prompt=table[name])
+    if len(files) != 1:
+        raise DataError(
+            f"{folder} has no {METADATA} and {len(files)} JSON files; needed images with one of them"
+        )
+    try:
+        data = json.loads(files[0].read_text(encoding="utf-8"))
+        names = {image["id"]: image["file_name"] for image in data["images"]}
+        pairs = [(names[of["image_id"]], of["caption"]) for of in data["annotations"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{files[0]} is no file of captions like COCO's ({error!r}); needed 'images' with id "
+            "and file_name, and 'annotations' with image_id and caption"
+        ) from error
+    return pd.DataFrame(pairs, columns=["file_name", "prompt"]).drop_duplicates("file_name")

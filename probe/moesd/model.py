@@ -165,6 +165,7 @@ class MoESD(Correction):
             (folder / _UNET_FILE).unlink(missing_ok=True)  # of an earlier correction
         config = {
             **{name: getattr(experts, name) for name in ("n_features", "width", "style")},
+            "recipe": self.recipe,
             "subjects": list(token.subjects),
             "token_place": token.stands,
             "classes": list(CLASSES),
@@ -218,6 +219,7 @@ class MoESD(Correction):
             unet_experts=unet_experts,
             objective=config["objective"],
             router=router,
+            recipe=config.get("recipe", ""),
         )
 
     @classmethod

@@ -21,6 +21,7 @@ SERVED: Mapping[str, tuple[str, ...]] = {
     "latent": _BALANCERS,
     "diffusion": _BALANCERS,
     "both": _BALANCERS,
+    "noise": _BALANCERS,
     "counterfactual": _PRODUCERS,
     "mixture": _BALANCERS,
 }

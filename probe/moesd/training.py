@@ -24,6 +24,7 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.moesd.objectives.latent import LatentObjective
+from probe.moesd.objectives.noise import NoiseObjective
 from probe.moesd.objectives.predictions import counterfactual_predictions, mixture_predictions
 from probe.moesd.objectives.states import CounterfactualStates, MixtureStates
 from probe.moesd.router import SERVED, Router
@@ -57,7 +58,7 @@ def train_moesd(
     vectors : ndarray of shape (n_prompts, n_features)
         Their pooled states, L2-normalised.
     examples : Path, optional
-        An imagefolder for the diffusion objective: ``metadata.jsonl`` with ``file_name``,
+        An imagefolder for the objectives on images: ``metadata.jsonl`` with ``file_name``,
         ``prompt``, ``subject``, ``value``, and ``source_prompt`` where the prompt that an image was
         made from is known.
     pipeline : StableDiffusionPipeline, optional
@@ -127,7 +128,8 @@ def _untrained(
         )
     experts.to(encoder.device).requires_grad_(config.has_text)
     router = Router(SERVED[config.objective][0], words=counterfactuals.words)
-    return MoESD(encoder, token, gate, experts, unet_experts, config.objective, router)
+    of_training = config.objective, router, config.recipe_line
+    return MoESD(encoder, token, gate, experts, unet_experts, *of_training)
 
 
 def _objectives(
@@ -152,9 +154,11 @@ def _objectives(
     batches: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
     distilled = (moesd, neutral, counterfactuals, pipeline)
 
+    def read() -> Examples:
+        return Examples.read(Path(str(examples)), limit=config.n_examples, seed=config.seed)
+
     def diffusion() -> Objective:
-        read = Examples.read(Path(str(examples)), limit=config.n_examples, seed=config.seed)
-        return DiffusionObjective(moesd, skewed, subjects, read, pipeline, **batches)
+        return DiffusionObjective(moesd, skewed, subjects, read(), pipeline, **batches)
 
     first: dict[str, Callable[[], Objective]] = {
         "latent": lambda: LatentObjective(moesd, skewed, vectors[rows]),
@@ -163,6 +167,7 @@ def _objectives(
     }
     second: dict[str, Callable[[], Objective]] = {
         "diffusion": diffusion,
+        "noise": lambda: NoiseObjective(moesd, read(), pipeline, **batches),
         "counterfactual": lambda: counterfactual_predictions(
             *distilled, n_prompts=config.n_examples, **batches
         ),

@@ -13,6 +13,8 @@ from probe.errors import ModelError, ShapeError
 from probe.io.artifacts import hash_parts
 from probe.moesd.experts import DIRECTIONS, make_adapter
 
+PAPER_SHARE = 0.056
+"""Weights of the paper's experts over those of the U-Net."""
 BASE = "base"
 """The expert that both directions share."""
 _CROSS_ATTENTION = ".attn2"  # diffusers' name of it in every block that has one
@@ -62,9 +64,9 @@ class UNetExperts(nn.Module):
     def start(
         cls, unet: Any, *, width: int = 0, n_experts: int = 3, style: str = "adapter"
     ) -> UNetExperts:
-        """Make untrained experts on a U-Net's device; width 0 is half of its widest block."""
+        """Make untrained experts on a U-Net's device; see `paper_width` for the width 0."""
         sites = cross_attentions(unet)
-        width = width or max(1, max(sites.values()) // 2)
+        width = width or paper_width(unet, sites)
         return cls(sites, width=width, n_experts=n_experts, style=style).to(unet.device)
 
     @property
@@ -174,6 +176,16 @@ class RoutedUNet:
             here = rows.to(states.device) + first
             routed[here] += self._experts.shift(name, site, states[here])
         return routed
+
+
+def paper_width(unet: Any, sites: Mapping[str, int]) -> int:
+    """Return the largest width at which three adapters are at most `PAPER_SHARE` of the U-Net.
+
+    An adapter of width w at a site of width n has ``2 n w + w + 3 n`` weights. 640 for SD v1.5.
+    """
+    n_weights = sum(weight.numel() for weight in _uncompiled(unet).parameters())
+    total = sum(sites.values())
+    return max(1, int((PAPER_SHARE * n_weights / 3 - 3 * total) // (2 * total + len(sites))))
 
 
 def cross_attentions(unet: Any) -> dict[str, int]:

@@ -110,6 +110,7 @@ class Config:
                 f"there are no settings of {table!r}; known are {', '.join(self.tables)}"
             )
         old = self.tables[table]
+        settings = type(old).completed(settings)
         changed = replace(old, **typed_settings(type(old), table, settings))
         return replace(self, tables={**self.tables, table: changed})
 

@@ -15,7 +15,7 @@ import pandas as pd
 from probe.errors import DataError
 from probe.images.intervention import Intervention
 from probe.images.plan import METADATA, GenerationPlan, write_metadata
-from probe.io.artifacts import atomic, hash_parts, read_json, write_json
+from probe.io.artifacts import atomic, hash_file, hash_parts, read_json, write_json
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.files import MOESD, SIDES
@@ -109,6 +109,8 @@ def make_both_sides(run: Run, plan: GenerationPlan, folder: str, *, label: str) 
 def examples_made_from(run: Run) -> str:
     """Hash everything the training images depend on."""
     config = run.config
+    if config.train.examples:  # its name is a hash of its content
+        return config.train.examples
     return hash_parts(
         "examples",
         run.revision,
@@ -126,8 +128,11 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     Images are made from explicit prompts (``source_prompt``, "a photo of a woman working as a
     carpenter") for every occupation that is not held out. An image is kept if the classifier sees
     the gender and, where it knows subjects, the occupation that were asked for; then as many women
-    as men of each occupation. That none is left is a `DataError`.
+    as men of each occupation. That none is left is a `DataError`. The user's images are returned as
+    they are.
     """
+    if given := run.config.train.examples:
+        return run.path(given)
     made_from, folder = examples_made_from(run), run.folder / EXAMPLES
     if stale_files(run, made_from, _MARK) is None:
         shutil.rmtree(run.folder / _CANDIDATES, ignore_errors=True)
@@ -165,8 +170,30 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     return folder
 
 
+def keep_examples(run: Run, folder: Path) -> str:
+    """Copy the pairs that a training uses into the run; returns the folder's name there."""
+    from probe.moesd.examples import Examples
+
+    held_out = [job.name for job in run.lexicon.occupations if job.held_out]
+    examples = Examples.read_pairs(folder, without=held_out)
+    paths = [examples.path(name) for name in examples.table["file_name"]]
+    rows = repr(examples.table.to_dict("records"))
+    name = f"examples-{hash_parts(rows, *(hash_file(path) for path in paths))}"
+    if not (run.folder / name / METADATA).is_file():
+        files = [f"{number:05d}{path.suffix.lower()}" for number, path in enumerate(paths)]
+        for path, file in zip(paths, files, strict=True):
+            with atomic(run.folder / name / file) as temporary:
+                shutil.copyfile(path, temporary)
+        write_metadata(run.folder / name, examples.table.assign(file_name=files))
+    return name
+
+
 def n_examples(run: Run) -> int:
     """Count the images that the training saw; 0 if its objective needs none."""
+    if (given := run.config.train.examples) and run.config.train.needs_pictures:
+        from probe.moesd.examples import Examples
+
+        return len(Examples.read(run.path(given), limit=run.config.train.n_examples))
     if not run.config.train.needs_pictures or not (run.folder / _MARK).exists():
         return 0
     return int(read_json(run.folder / _MARK, kind="examples")[0]["n_kept"])

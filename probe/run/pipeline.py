@@ -57,6 +57,8 @@ class Inventory:
 
     model: str
     revision: str
+    recipe: str
+    """Of the training, with the settings that are not the recipe's."""
     stages: dict[str, str | None]
     """By stage: None if it is up to date, otherwise why not."""
     files: list[dict[str, Any]]
@@ -73,7 +75,7 @@ class Inventory:
         for of in self.files:
             seed = "" if of["seed"] is None else str(of["seed"])
             files.append((of["path"], of["kind"], seed, of["made_from"], of["version"]))
-        head = f"model {self.model}, revision {self.revision}"
+        head = f"model {self.model}, revision {self.revision}, recipe {self.recipe}"
         return "\n".join([head, "", *_aligned(stages), *_aligned(files)])
 
 
@@ -166,7 +168,8 @@ def take_inventory(run: Run, studies: Iterable[StudyStage]) -> Inventory:
         name = path.relative_to(run.folder).as_posix()
         if path.suffix in _CARRIERS and not name.startswith(_UNFINISHED):
             files.append({"path": name, **asdict(read_provenance(path))})
-    return Inventory(run.config.model, run.revision, found, files)
+    recipe = run.config.train.recipe_line
+    return Inventory(run.config.model, run.revision, recipe, found, files)
 
 
 def _unmet(run: Run, requires: Sequence[str]) -> str | None:

@@ -97,6 +97,8 @@ def change_settings(run: Run, tables: Mapping[str, Mapping[str, Any]]) -> Run:
             if name not in values:
                 continue
             path, copy = Path(value), f"{name}{Path(value).suffix.lower()}"
+            if is_kept_folder(run, value):
+                continue
             if path.is_file():
                 config = config.with_settings(table, {name: copy})
                 if path.resolve() != (run.folder / copy).resolve():
@@ -113,6 +115,11 @@ def change_settings(run: Run, tables: Mapping[str, Mapping[str, Any]]) -> Run:
         if table in STAGES:
             STAGES[table].check(changed)
     return changed
+
+
+def is_kept_folder(run: Run, name: str) -> bool:
+    """Whether a setting names a folder that was copied into the run."""
+    return Path(name).name == name and (run.folder / name).is_dir()
 
 
 @contextmanager

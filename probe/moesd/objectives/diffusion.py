@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from probe.errors import DataError
 from probe.images.denoising import encode_images, prediction_target, training_scheduler
 from probe.moesd.correction import Correction
 from probe.moesd.examples import Examples
@@ -65,11 +66,16 @@ class DiffusionObjective:
         self._n_sets = max(1, batch_size // table["value"].nunique())
         known = [row for row, subject in enumerate(subjects) if subject in self._rows]
         self._subjects = [subjects[row] for row in known]
+        if not known:
+            raise DataError(
+                f"no image of {examples.folder} has a skewed occupation of the training as its "
+                "subject; name the subjects in its captions' file, or choose the objective 'noise'"
+            )
         chosen = [prompts[row] for row in known]
         correction.token.vector.requires_grad_(False)
         with torch.no_grad():
             self._states = correction.token.encode(encoder, chosen)
-            self._latents = encode_images(pipeline.vae, examples.pixels())
+            self._latents = encode_images(pipeline.vae, examples.batches(pipeline))
             self._explicit = None
             if "source_prompt" in table:
                 self._explicit = encoder.states(table["source_prompt"].tolist())

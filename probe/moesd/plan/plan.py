@@ -58,7 +58,8 @@ class TrainingPlan:
     """Of one image through the U-Net."""
     flops_backward: int
     flops_step: int
-    """Of a step: per image the frozen model's prediction, the corrected one, and its gradient."""
+    """Of a step: per image the corrected prediction and its gradient, and the frozen model's
+    prediction unless the objective is ``noise``."""
 
     @property
     def n_trainable(self) -> int:
@@ -173,7 +174,8 @@ def plan_training(
         batch_size=config.batch_size,
         flops_forward=costs.forward_flops,
         flops_backward=costs.backward_flops,
-        flops_step=config.batch_size * (2 * costs.forward_flops + costs.backward_flops),
+        flops_step=config.batch_size
+        * ((2 - (config.objective == "noise")) * costs.forward_flops + costs.backward_flops),
     )
 
 

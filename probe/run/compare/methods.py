@@ -54,9 +54,9 @@ def _variant(routing: str = "top1", **settings: Any) -> Entry:
 
     def changed(run: Run) -> Run:
         own = dict(settings)
-        if own["objective"] in DISTILLED:  # which have no token
+        if own.get("objective") in DISTILLED:  # which have no token
             own |= {"token_place": "subject"}
-        elif own["side"] == "unet" and not run.config.train.has_token:
+        elif own.get("side") == "unet" and not run.config.train.has_token:
             own["objective"] = "diffusion"  # the latent objective has nothing to train
         # The target of the run's settings may be one that this routing cannot reach.
         whole = {"routing": routing, "strength": 1.0, "target": "parity"}
@@ -127,6 +127,7 @@ _OURS: Mapping[str, Entry] = {
     "moesd-text": _variant(side="text", objective="both"),
     "moesd-unet": _variant(side="unet", objective="both"),
     "moesd-both": _variant(side="both", objective="both"),
+    "moesd-paper": _variant(recipe="paper"),
     "moesd-mixture": _variant(side="text", objective="mixture"),
     "moesd-calibrated": _variant("calibrated", side="text", objective="counterfactual"),
     "moesd-bernoulli": _variant("bernoulli", side="text", objective="counterfactual"),
@@ -137,9 +138,9 @@ _OURS: Mapping[str, Entry] = {
 def all_methods() -> dict[str, Entry]:
     """Return every method by name: ours, then every baseline that is registered.
 
-    ``moesd-text, -unet, -both``: experts on that side, routing top1; ``-mixture``: likewise,
-    trained without images; ``-calibrated`` and ``-bernoulli``: counterfactual experts with that
-    routing.
+    ``moesd-text, -unet, -both``: experts on that side, routing top1; ``-paper``: its recipe;
+    ``-mixture``: trained without images; ``-calibrated`` and ``-bernoulli``: counterfactual
+    experts with that routing.
     """
     from probe.baselines import BASELINES
 
