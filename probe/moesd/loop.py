@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -89,7 +89,8 @@ class Loop:
             if resumed is not None:
                 _load_weights(self._weights, resumed.group("start"))
             start = {name: weight.detach().clone() for name, weight in self._weights.items()}
-            with self._explaining_memory_errors():
+            objective: Objective | None = None
+            try:
                 objective = make()
                 context: Any = objective if hasattr(objective, "__enter__") else nullcontext()
                 with context:
@@ -98,6 +99,12 @@ class Loop:
                         steps.load(resumed)
                     self._done += steps.done
                     self._minimise(steps, phase, start)
+            except RuntimeError as error:
+                # The CPU's allocator raises no class of its own.
+                is_cpu_allocator = "can't allocate memory" in str(error)
+                if not (is_cpu_allocator or isinstance(error, torch.OutOfMemoryError)):
+                    raise
+                raise MemoryLimitError(_advice(objective, self._config)) from error
         self._done = end
         self._report()
 
@@ -132,21 +139,29 @@ class Loop:
             f"learning rate (it is {self._config.learning_rate}){stored}"
         )
 
-    @contextmanager
-    def _explaining_memory_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            # The CPU's allocator raises no class of its own.
-            is_cpu_allocator = "can't allocate memory" in str(error)
-            if not (is_cpu_allocator or isinstance(error, torch.OutOfMemoryError)):
-                raise
-            config = self._config
-            option = "" if config.checkpointing else ", or set checkpointing = true"
-            raise MemoryLimitError(
-                f"memory does not suffice for batch_size = {config.batch_size}; lower it (and "
-                f"raise accumulate, now {config.accumulate}, to keep the images per step){option}"
-            ) from error
+
+def _advice(objective: Objective | None, config: TrainConfig) -> str:
+    """Name the settings that lower the memory of what was being done."""
+    device = "use a device with more memory (--device cpu)"
+    if objective is None:
+        return (
+            "memory does not suffice to prepare the training; lower n_examples, now "
+            f"{config.n_examples}, or {device}"
+        )
+    if not hasattr(objective, "rng"):
+        return (
+            f"memory does not suffice for the objective {objective.name!r}, which uses all prompts "
+            f"in each step; set n_occupations, now {config.n_occupations} (0: all), or {device}"
+        )
+    ways = [] if config.checkpointing else ["set checkpointing = true"]
+    if config.batch_size > 2:
+        ways.append(
+            f"lower it (and raise accumulate, now {config.accumulate}, to keep the images per step)"
+        )
+    return (
+        f"memory does not suffice for batch_size = {config.batch_size}; "
+        f"{', or '.join([*ways, device])}"
+    )
 
 
 class _Steps:

@@ -9,11 +9,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from probe.errors import ModelError, ShapeError
+from probe.text.captions.mentions import Text, mentions
+from probe.text.captions.rewriting import is_participle
+from probe.text.captions.vocabulary import FUNCTION_WORDS, CaptionWords
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.tokenization import prepared
 
 TOKEN = "<bias>"
+N_TOKENS = 2048
+"""Tokens that are encoded at a time where gradients pass: about 1.6 GB in the CLIP of SD v1.5."""
+_MEDIA = "photo|photograph|picture|image|portrait|painting|drawing|sketch|illustration|headshot"
+_FIRST_NOUN = re.compile(
+    rf"\W*(?:(?:[\w-]+\s+){{0,4}}?(?:{_MEDIA})\s+of\s+)?(?:(?:an?|the)\s+)?", re.IGNORECASE
+)
+"""Up to the first noun phrase that is no medium: "a photo of a", "the"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +39,7 @@ class SpecialToken:
     vector: torch.Tensor
     """Shape (n_features,), in the units of the token embedding."""
     subjects: tuple[str, ...]
-    """Known subjects; without one, the subject of a prompt follows its last article."""
+    """Known subjects: people only, since the token stands before a person."""
     stands: str = "subject"
     """One of `probe.moesd.config.TOKEN_PLACES`; ``"nowhere"`` leaves prompts unchanged."""
 
@@ -51,21 +63,31 @@ class SpecialToken:
         return self.stands != "nowhere"
 
     def place(self, prompt: str) -> int:
-        """Find the character before which the token is inserted."""
+        """Find the character before which the token is inserted, by position if no person is known."""
         if self.stands == "start":
             return 0
         if self.stands == "end":
             return len(prompt)
-        return self.subject_at(prompt)
+        place = self.subject_at(prompt)
+        return _FIRST_NOUN.match(prompt).end() if place is None else place  # type: ignore[union-attr]
 
-    def subject_at(self, prompt: str) -> int:
-        """Find the character at which the subject of a prompt begins."""
-        lowered = prompt.lower()
+    def subject_at(self, prompt: str) -> int | None:
+        """Find the character at which the person begins that a prompt is about.
+
+        This is the first known subject, or else the first person of the vocabulary of captions with
+        the words before the noun ("a software developer"). None if the prompt names neither.
+        """
         pattern = _any_of(self.subjects)
-        if pattern is not None and (found := pattern.search(lowered)):
+        if pattern is not None and (found := pattern.search(prompt.lower())):
             return found.start()
-        articles = list(re.finditer(r"\b(?:an?|the)\s+", lowered))
-        return articles[-1].end() if articles else 0
+        text = Text(prompt)
+        for mention in mentions(text, CaptionWords.load()):
+            if not mention.reason and not mention.word.is_pronoun:
+                place = mention.place
+                while place and _is_attribute(text, place - 1):
+                    place -= 1
+                return text.spans[place][0]
+        return None
 
     def input_ids(
         self, encoder: TextEncoder, prompts: Sequence[str]
@@ -78,7 +100,7 @@ class SpecialToken:
         ids = encoder.tokenize(prompts)
         if not self.is_used:
             return ids, torch.full((len(ids),), -1)
-        places = torch.tensor([self._n_tokens_before(encoder, prompt) for prompt in prompts])
+        places = torch.tensor(self._n_tokens_before(encoder, prompts))
         gap = torch.full((len(ids), 1), int(ids[0, 0]), dtype=ids.dtype)
         widened = torch.cat([ids, gap], dim=1)
         position = torch.arange(widened.shape[1])
@@ -92,14 +114,29 @@ class SpecialToken:
             shifted[(shifted != end).all(dim=1), -1] = end  # a full prompt keeps its end token
         return shifted, places
 
-    def _n_tokens_before(self, encoder: TextEncoder, prompt: str) -> int:
-        head = encoder.tokenizer(prompt[: self.place(prompt)], add_special_tokens=False).input_ids
-        return min(1 + len(head), encoder.max_tokens - 2)
+    def _n_tokens_before(self, encoder: TextEncoder, prompts: Sequence[str]) -> list[int]:
+        heads = [prompt[: self.place(prompt)].rstrip() for prompt in prompts]
+        plain = ["a", *prepared(heads, lowercase=encoder.conditioning.lowercase)]
+        ids = encoder.tokenizer(plain, add_special_tokens=False).input_ids
+        n_start = encoder.tokenizer("a").input_ids.index(ids[0][0])  # T5 has no start token
+        return [min(n_start + len(head), encoder.max_tokens - 2) for head in ids[1:]]
 
     def states(self, encoder: TextEncoder, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Encode the result of `input_ids`, as `encode` does; differentiable in the vector."""
-        with self._inserted(encoder, places):
-            return encoder.forward_ids(ids)
+        """Encode the result of `input_ids`, as `encode` does; differentiable in the vector.
+
+        Where gradients pass, `N_TOKENS` tokens at a time are in memory: the backward pass encodes
+        each part again.
+        """
+
+        def encode(ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+            with self._inserted(encoder, places):
+                return encoder.forward_ids(ids)
+
+        n_rows = max(1, N_TOKENS // ids.shape[1])
+        if len(ids) <= n_rows or not torch.is_grad_enabled():
+            return encode(ids, places)
+        parts = zip(ids.split(n_rows), places.split(n_rows), strict=True)
+        return torch.cat([checkpoint(encode, *part, use_reentrant=False) for part in parts])
 
     def encode(self, encoder: TextEncoder, prompts: Sequence[str]) -> torch.Tensor:
         """Encode prompts with the token; shape (n_prompts, max_tokens, n_features)."""
@@ -125,6 +162,12 @@ class SpecialToken:
             yield
         finally:
             handle.remove()
+
+
+def _is_attribute(text: Text, place: int) -> bool:
+    """Whether a word belongs to the noun after it."""
+    is_apart = bool(text.gap(place).strip())
+    return not (is_apart or text.at(place) in FUNCTION_WORDS or is_participle(text.at(place)))
 
 
 @lru_cache(maxsize=16)

@@ -25,7 +25,12 @@ from probe.moesd.model import MoESD
 from probe.moesd.objectives.diffusion import DiffusionObjective
 from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.objectives.noise import NoiseObjective
-from probe.moesd.objectives.predictions import counterfactual_predictions, mixture_predictions
+from probe.moesd.objectives.predictions import (
+    Keep,
+    Trajectories,
+    counterfactual_predictions,
+    mixture_predictions,
+)
 from probe.moesd.objectives.states import CounterfactualStates, MixtureStates
 from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
@@ -86,7 +91,15 @@ def train_moesd(
         )
     words = counterfactuals or Counterfactuals()
     moesd = _untrained(encoder, prompts, gate, pipeline, config, words)
-    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, words)
+
+    def keep(make: Callable[[], Trajectories]) -> Trajectories:
+        if checkpoint is None:
+            return make()
+        kept = checkpoint.kept(moesd.token.vector, lambda: vars(make()))
+        on_device = {name: of.to(pipeline.unet.device) for name, of in kept.items()}
+        return Trajectories(**on_device | {"rows": kept["rows"].cpu()})
+
+    objectives = _objectives(moesd, prompts, vectors, config, examples, pipeline, words, keep)
     loop = Loop(
         moesd.weights(),
         config,
@@ -115,7 +128,8 @@ def _untrained(
     config: TrainConfig,
     counterfactuals: Counterfactuals,
 ) -> MoESD:
-    subjects = tuple(dict.fromkeys(prompts.table["subject"]))
+    table = prompts.table
+    subjects = tuple(dict.fromkeys(table["subject"][table["group"] != "object"]))
     token = SpecialToken.start(encoder, subjects, stands=config.token_place)
     experts = Experts(encoder.n_features, width=config.width, style=config.style)
     unet_experts = None
@@ -140,6 +154,7 @@ def _objectives(
     examples: Path | None,
     pipeline: Any,
     counterfactuals: Counterfactuals,
+    keep: Keep,
 ) -> list[tuple[Callable[[], Objective], int]]:
     """List the constructors of the objectives, each with its number of steps.
 
@@ -169,9 +184,11 @@ def _objectives(
         "diffusion": diffusion,
         "noise": lambda: NoiseObjective(moesd, read(), pipeline, **batches),
         "counterfactual": lambda: counterfactual_predictions(
-            *distilled, n_prompts=config.n_examples, **batches
+            *distilled, n_prompts=config.n_examples, keep=keep, **batches
         ),
-        "mixture": lambda: mixture_predictions(*distilled, n_prompts=config.n_examples, **batches),
+        "mixture": lambda: mixture_predictions(
+            *distilled, n_prompts=config.n_examples, keep=keep, **batches
+        ),
     }
     first["both"], second["both"] = first["latent"], second["diffusion"]
     phases = ((first, config.latent_steps), (second, config.diffusion_steps))

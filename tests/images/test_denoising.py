@@ -1,4 +1,5 @@
 import resource
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from probe.errors import ArtifactError
-from probe.images.denoising import decode, decoded_together, denoise, denoised_together, encode
+from probe.images.denoising import (
+    decode,
+    decoded_together,
+    denoise,
+    denoised_together,
+    encode,
+    encode_images,
+)
 from probe.images.generation import GenerationPlan, generate
 from probe.images.intervention import Intervention
 from probe.images.pipelines import load_pipeline
@@ -180,3 +188,19 @@ def test_after_ctrl_c_nothing_is_half_written_and_the_rest_is_made(
     for path in (tmp_path / "at once").rglob("*.*"):
         other = tmp_path / "stopped" / path.relative_to(tmp_path / "at once")
         assert path.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(("side", "most"), [(64, 64), (512, 1)])
+def test_large_images_are_encoded_fewer_at_a_time(side, most):
+    sizes = []
+
+    class Encoder:
+        device, config = CPU, SimpleNamespace(scaling_factor=2.0)
+
+        def encode(self, pixels):
+            sizes.append(len(pixels))
+            return SimpleNamespace(latent_dist=SimpleNamespace(mean=pixels[:, :1, 0, 0]))
+
+    batches = [np.full((most + 1, 3, side, side), 0.5, dtype=np.float32)] * 2
+    assert torch.equal(encode_images(Encoder(), batches), torch.ones(2 * most + 2, 1))
+    assert sizes == [most, 1] * 2

@@ -3,6 +3,7 @@
 import pytest
 
 from probe.moesd.config import TrainConfig
+from probe.run.config import Config
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,15 @@ def test_combinations_that_leave_nothing_to_train_or_validate_are_refused(settin
 def test_an_objective_without_its_image_model_says_what_to_give(town, objective, message):
     with pytest.raises(ValueError, match=message):
         town.train(config=TrainConfig(objective=objective))
+
+
+def test_a_recipe_sets_what_is_not_given_beside_it_and_another_one_sets_it_back():
+    run = Config("m").with_settings("train", {"recipe": "paper", "diffusion_steps": 7})
+    train = run.train
+    assert (train.side, train.objective, train.token_place) == ("unet", "noise", "subject")
+    assert train.recipe_line == "paper with diffusion_steps = 7"
+    back = run.with_settings("train", {"recipe": "recommended"}).train
+    assert back == TrainConfig()
+    assert TrainConfig().recipe_line == "recommended"
+    with pytest.raises(ValueError, match="recipe"):
+        run.with_settings("train", {"recipe": "other"})

@@ -58,3 +58,52 @@ def test_an_empty_folder_says_what_is_missing(tmp_path, text):
         (tmp_path / "metadata.jsonl").write_text(text)
     with pytest.raises(ArtifactError, match=r"metadata\.jsonl"):
         Examples.read(tmp_path)
+
+
+CAPTIONS = {
+    "1.png": "A man rides a horse.",
+    "2.png": "a woman at her desk",
+    "3.png": "a horse",  # of nobody
+    "4.png": "a man and a woman",  # of both
+    "5.png": "a female nurse",  # held out
+    "6.png": "A boy with his dog",
+}
+
+
+@pytest.mark.parametrize("layout", ["metadata.jsonl", "captions.json"])
+def test_captions_of_a_folder_give_value_and_neutral_prompt(tmp_path, layout):
+    rows = [{"file_name": name, "text": text} for name, text in CAPTIONS.items()]
+    if layout == "captions.json":  # COCO's, of which only the first caption of an image counts
+        images = [{"id": n, "file_name": row["file_name"]} for n, row in enumerate(rows)]
+        notes = [{"image_id": n, "caption": row["text"]} for n, row in enumerate(rows)]
+        again = [{"image_id": 0, "caption": "a woman"}]
+        text = json.dumps({"images": images, "annotations": notes + again})
+    else:
+        text = "\n".join(map(json.dumps, rows))
+    (tmp_path / layout).write_text(text)
+    table = Examples.read_pairs(tmp_path, without=["nurse"]).table
+    assert dict(table.groupby("value").size()) == {"female": 1, "male": 1}
+    neutral = {"1.png": "A person rides a horse.", "2.png": "a person at their desk",
+               "6.png": "A child with their dog"}  # fmt: skip
+    assert dict(zip(table["file_name"], table["prompt"], strict=True)).items() <= neutral.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("other.txt", "", "has no metadata.jsonl and 0 JSON files"),
+        ("captions.json", "[]", "no file of captions like COCO's"),
+        ("metadata.jsonl", '{"file_name": "1.png"}', "columns .'file_name'.; needed one of"),
+        ("metadata.jsonl", '{"file_name": "1.png", "text": "a man"}', "images of two values"),
+    ],
+)
+def test_a_folder_without_usable_captions_says_what_is_missing(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        Examples.read_pairs(tmp_path, without=[])
+
+
+def test_images_are_scaled_and_cropped_to_the_size_of_the_model(tmp_path, pipeline):
+    examples = Examples.read(write(tmp_path, {("a", "x"): 1, ("a", "y"): 1}))
+    Image.new("RGB", (40, 20)).save(tmp_path / "a-x-0.png")
+    assert [batch.shape for batch in examples.batches(pipeline)] == [(2, 3, 16, 16)]

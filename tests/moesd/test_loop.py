@@ -149,14 +149,35 @@ def test_batches_that_make_one_step_have_the_mean_gradient():
     torch.testing.assert_close(sum(seen), torch.full((3,), 1.5))
 
 
-def test_too_little_memory_says_which_setting_to_lower():
-    class Greedy(Noisy):
-        def loss(self):
-            return torch.empty(2**60, dtype=torch.uint8).sum()
+def greedy(*_):
+    return torch.empty(2**60, dtype=torch.uint8).sum()
 
+
+class Whole(Noisy):
+    """An objective without batches."""
+
+    loss = greedy
+
+    def __init__(self, weights):
+        self.weight, self.parameters = weights["w"], [weights["w"]]
+
+
+class Batches(Noisy):
+    loss = greedy
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Batches, r"batch_size = 48; set checkpointing = true, or lower it"),
+        (greedy, r"prepare the training; lower n_examples, now 1400"),
+        (Whole, r"uses all prompts in each step; set n_occupations, now 0"),
+    ],
+)
+def test_too_little_memory_says_which_setting_to_lower(make, message):
     trained = weights()
-    with pytest.raises(MemoryLimitError, match=r"batch_size = 48; lower it .*checkpointing = true"):
-        Loop(trained, CONFIG, n_steps=1).run(lambda: Greedy(trained), 1)
+    with pytest.raises(MemoryLimitError, match=message):
+        Loop(trained, CONFIG, n_steps=1).run(lambda: make(trained), 1)
 
 
 # On a true model

@@ -40,6 +40,13 @@ def test_the_gate_and_the_training_are_those_of_train():
     )
 
 
+def test_the_recipe_of_the_paper_has_no_teacher(plan):
+    given = ["plan", "--model", STABLE_DIFFUSION, "--recipe", "paper", "--json"]
+    paper = json.loads(CliRunner().invoke(main, given).stdout)
+    assert paper["trainable"] == plan.trainable | {"text_experts": 0}
+    assert paper["flops_step"] == plan.flops_step - plan.batch_size * plan.flops_forward
+
+
 def test_the_gate_is_counted_as_it_is_trained(moesd, pipeline_folder):
     trained = moesd.gate.classifier
     n = trained.weights.size + trained.intercepts.size

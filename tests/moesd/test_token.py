@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from probe.errors import ShapeError
+from probe.moesd import token as token_module
 from probe.moesd.config import TOKEN_PLACES
 from probe.moesd.token import SpecialToken
 
@@ -19,10 +22,35 @@ def token(town):
         ("a photo of the pilot", "pilot"),
         ("nurses", "nurses"),
         ("a photo of a nurse and a construction worker", "nurse"),
+        ("a photo of a pilot in a cockpit", "pilot"),
+        ("a cat beside a barista", "barista"),
+        ("a software developer at a desk", "software"),
+        ("a photo of a zorblax in a house", "zorblax"),
     ],
 )
 def test_the_token_stands_before_the_subject(token, prompt, before):
     assert prompt[token.place(prompt) :].startswith(before)
+
+
+def test_no_object_is_a_subject(moesd):
+    assert "a cat beside a nurse"[moesd.token.place("a cat beside a nurse") :] == "nurse"
+
+
+def test_an_encoder_without_a_start_token_gets_the_token_before_the_subject(town, token):
+    """T5's tokenizer adds an end only."""
+    words = town.encoder.tokenizer
+
+    def without_start(texts, add_special_tokens=True, **options):
+        ids = words(texts, add_special_tokens=False).input_ids
+        rows = ids if isinstance(texts, list) else [ids]
+        ended = [[*row, words.eos_token_id] if add_special_tokens else row for row in rows]
+        return SimpleNamespace(input_ids=ended if isinstance(texts, list) else ended[0])
+
+    encoder = SimpleNamespace(
+        tokenizer=without_start, conditioning=town.encoder.conditioning, max_tokens=77
+    )
+    n_before = len(words("a photo of a", add_special_tokens=False).input_ids)
+    assert token._n_tokens_before(encoder, ["a photo of a nurse"]) == [n_before]
 
 
 @pytest.mark.parametrize("stands", TOKEN_PLACES)
@@ -75,8 +103,23 @@ def test_the_encoder_is_left_as_it_was(town, token):
     torch.testing.assert_close(encoder.states(["a photo of a nurse"]), before, rtol=0, atol=0)
 
 
-def test_the_gradient_reaches_the_vector(town, token):
+def test_the_gradient_reaches_the_vector_with_a_bounded_number_of_tokens_at_a_time(
+    town, token, monkeypatch
+):
     token.vector.requires_grad_(True)
-    ids, places = token.input_ids(town.encoder, ["a photo of a nurse"])
-    token.states(town.encoder, ids, places).square().sum().backward()
-    assert token.vector.grad.abs().sum() > 0
+    n_tokens = []
+    forward = town.encoder.forward_ids
+    monkeypatch.setattr(
+        town.encoder, "forward_ids", lambda ids: n_tokens.append(ids.numel()) or forward(ids)
+    )
+    prompts = [f"a photo of {n} nurses" for n in range(60)]
+    ids, places = token.input_ids(town.encoder, prompts)
+    gradients = []
+    for limit in (token_module.N_TOKENS, 10**6):
+        monkeypatch.setattr(token_module, "N_TOKENS", limit)
+        token.vector.grad = None
+        token.states(town.encoder, ids, places).square().sum().backward()
+        gradients.append(token.vector.grad)
+        assert max(n_tokens) <= min(limit, ids.numel())
+    assert gradients[1].abs().sum() > 0
+    torch.testing.assert_close(*gradients)

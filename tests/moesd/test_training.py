@@ -6,9 +6,15 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
 from probe.images.pipelines import load_pipeline
+from probe.moesd.checkpoint import KIND, Checkpoint
 from probe.moesd.config import TrainConfig
 from probe.moesd.model import MoESD
+from probe.moesd.objectives import predictions
+from probe.moesd.objectives.diffusion import HIGH_NOISE
+from probe.moesd.objectives.latent import LatentObjective
+from probe.moesd.plan.plan import n_weights
 from probe.moesd.token import SpecialToken
+from probe.text.prompts import PromptSet
 
 
 def weights_of(*modules):
@@ -115,3 +121,79 @@ def test_the_sampler_of_the_pipeline_does_not_change_how_training_adds_noise(
     pipeline.scheduler = sampler.from_config(pipeline.scheduler.config)
     pipeline.scheduler.set_timesteps(4)
     assert torch.equal(diffusion_objective(pipeline).loss(), expected)
+
+
+def test_the_latent_objective_encodes_no_padding(town, moesd, monkeypatch):
+    """States at the end of a prompt depend on nothing after it, and so does the gradient."""
+    prompts = town.prompts.select(group="neutral", split="trained").prompts[:20]
+    objective = LatentObjective(moesd, prompts, town.encoder.embed(prompts))
+    seen, forward = [], town.encoder.forward_ids
+    monkeypatch.setattr(
+        town.encoder, "forward_ids", lambda ids: seen.append(ids.shape[1]) or forward(ids)
+    )
+    short = torch.autograd.grad(objective.loss(), moesd.token.vector)
+    objective._ids = moesd.token.input_ids(town.encoder, prompts)[0]
+    whole = torch.autograd.grad(objective.loss(), moesd.token.vector)
+    assert seen == [max(map(len, town.encoder.tokenizer(prompts).input_ids)) + 1, 77]
+    moesd.token.vector.requires_grad_(False)
+    torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("objective", ["counterfactual", "mixture"])
+def test_trajectories_of_an_interrupted_training_are_not_made_again(
+    town, moesd, pipeline, provenance, tmp_path, monkeypatch, objective
+):
+    config = TrainConfig(
+        objective=objective, latent_steps=1, diffusion_steps=3, n_examples=4, batch_size=2, width=4
+    )
+    few = (town.prompts.table["subject"] == "carpenter").to_numpy()
+    given = {
+        "gate": moesd.gate,
+        "prompts": PromptSet(town.prompts.table[few].reset_index(drop=True)),
+        "vectors": town.vectors[few],
+    }
+    made, of = [], replace(provenance, kind=KIND)
+    follow = predictions.follow_trajectories
+    monkeypatch.setattr(
+        predictions, "follow_trajectories", lambda *of, **more: made.append(1) or follow(*of, **more)
+    )
+
+    def go(stop_at=None):
+        def tell(done, total):
+            if done == stop_at:
+                raise KeyboardInterrupt
+
+        kept = Checkpoint(tmp_path / "state.safetensors", of, {}, share=float("inf"))
+        options = given | {"config": config, "checkpoint": kept, "progress": tell}
+        return town.train(pipeline=pipeline, **options).weights()
+
+    whole = go()
+    with pytest.raises(KeyboardInterrupt):
+        go(stop_at=3)
+    resumed = go()
+    assert len(made) == 2
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_paper_recipe_trains_token_and_unet_experts_by_the_noise_alone(
+    town, pipeline, pictures, monkeypatch
+):
+    recipe = TrainConfig(**TrainConfig.completed({"recipe": "paper"}))
+    assert recipe.recipe_line == "paper"
+    config = replace(recipe, diffusion_steps=3, batch_size=4, n_examples=16)
+    seen, unet = [], pipeline.unet.forward
+    monkeypatch.setattr(
+        pipeline.unet, "forward", lambda x, times, *of: seen.append(times) or unet(x, times, *of)
+    )
+    moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
+    assert len(seen) == 3  # no other prediction, such as a teacher's
+    assert torch.cat(seen).min() < HIGH_NOISE * 1000
+    start = SpecialToken.start(town.encoder, ()).vector
+    assert not torch.equal(moesd.token.vector, start)
+    ups = [w for name, w in moesd.unet_experts.named_parameters() if ".up." in name]
+    assert any(bool(weight.any()) for weight in ups)
+    assert not any(w.any() for name, w in moesd.experts.named_parameters() if ".up." in name)
+    share = moesd.unet_experts.n_parameters / n_weights(pipeline.unet)
+    assert 0.05 < share <= 0.056
+    assert moesd.recipe == "paper with diffusion_steps = 3"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from cli.main import main
 from figures.text.terms import BOUNDED
 from probe.audit.release_gate import Bound, _names, check_names
 from probe.errors import ArtifactError, DataError, OptionError, StageError
 from probe.images.attributes import AttributeClassifier
+from probe.moesd.model import MoESD
 from probe.run import Experiment
 from probe.run.registry import STAGES
 from probe.run.stages import generate
@@ -160,3 +163,25 @@ def test_evaluate_opens_its_classifier_once(run, monkeypatch):
     monkeypatch.setattr(AttributeClassifier, "load", counted)
     assert Experiment.open(run).evaluate(n_bootstrap=50).was_made
     assert len(opened) == 1
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_paper_is_trained_on_pairs_that_the_run_keeps(run, tmp_path):
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    captions = ["a man on a horse", "a woman at a desk", "a female nurse"]
+    for number, caption in enumerate(captions):
+        Image.new("RGB", (20, 30), (number, 0, 0)).save(folder / f"{number}.png")
+    rows = [{"file_name": f"{n}.png", "text": text} for n, text in enumerate(captions)]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    options = ["--recipe", "paper", "--examples", str(folder), "--diffusion-steps", "2"]
+    trained = CliRunner().invoke(main, ["train", str(run), *options])
+    assert "trained on 2 images" in trained.stdout, trained.output
+    shutil.rmtree(folder)
+    moved = run.rename(tmp_path / "moved")
+    again = CliRunner().invoke(main, ["train", str(moved)])
+    assert "train: up to date" in again.stdout, again.output
+    line = "paper with diffusion_steps = 2"
+    assert f"recipe {line}" in CliRunner().invoke(main, ["info", str(moved)]).stdout
+    assert json.loads((moved / "moesd/config.json").read_text())["recipe"] == line
+    assert MoESD.load(moved / "moesd").recipe == line

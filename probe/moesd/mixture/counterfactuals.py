@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from probe.errors import DataError
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.token import SpecialToken
 from probe.text.encoder import TextEncoder
@@ -40,8 +41,15 @@ class Counterfactuals:
             )
 
     def of(self, prompt: str, token: SpecialToken) -> tuple[str, ...]:
-        """Insert each word before the subject, with the right article; one prompt per word."""
-        place = token.subject_at(prompt)
+        """Insert each word before the subject, with the right article; one prompt per word.
+
+        A `DataError` says that the prompt names no known person.
+        """
+        if (place := token.subject_at(prompt)) is None:
+            raise DataError(
+                f"{prompt!r} names no person that is known, so {' or '.join(self.words)} has no "
+                "place in it; add its subject to the lexicon, or use a prompt that names one"
+            )
         return tuple(
             _with_fitting_article(prompt[:place], word) + f"{word} {prompt[place:]}"
             for word in self.words

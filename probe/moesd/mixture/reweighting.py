@@ -46,7 +46,8 @@ def reweigh_prediction(
     prior, target : Tensors of shape (n_rows, K) and (K,)
         Shares of the values without correction, and wanted shares.
     """
-    found = mixture_weights(predicted.flatten(1).double(), counterfactuals.flatten(2).double())
+    flat, of_values = predicted.flatten(1).cpu(), counterfactuals.flatten(2).cpu()
+    found = mixture_weights(flat.double(), of_values.double())  # on the CPU: MPS has no float64
     posterior = _lifted(found)
     wanted = reweigh(posterior, _lifted(prior.to(found)), target.to(found))
     change = (wanted - posterior).to(counterfactuals)

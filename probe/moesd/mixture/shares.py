@@ -11,7 +11,7 @@ import torch
 
 from probe.arrays import Double
 from probe.errors import ShapeError
-from probe.images.denoising import latent_shape
+from probe.images.denoising import fitting_batch, latent_shape
 
 MAX_STRENGTH = 2.0
 """Greatest weight of an expert that `calibrate_strengths` uses."""
@@ -79,7 +79,7 @@ def estimate_shares(
             pipeline.unet(
                 part, last, encoder_hidden_states=of_prompt.expand(len(part), -1, -1)
             ).sample
-            for part in noise.split(_BATCH)
+            for part in noise.split(min(_BATCH, fitting_batch(pipeline)))
         ]
         return torch.cat(parts)
 
@@ -132,15 +132,16 @@ def calibrate_strengths(
         )
     noise, last = _first_noises(pipeline, counterfactuals, n_noises=n_noises, seed=seed)
     rows = torch.arange(len(target)).repeat_interleave(n_noises)
+    n_together = min(_CALIBRATION_BATCH, fitting_batch(pipeline))
 
     def predict(states: torch.Tensor) -> torch.Tensor:
         parts = [
             pipeline.unet(
                 noise[part % n_noises], last, encoder_hidden_states=states[rows[part]]
             ).sample
-            for part in torch.arange(len(rows)).split(_CALIBRATION_BATCH)
+            for part in torch.arange(len(rows)).split(n_together)
         ]
-        return torch.cat(parts).reshape(len(target), -1).double()
+        return torch.cat(parts).reshape(len(target), -1).cpu().double()  # MPS has no float64
 
     first, second = predict(counterfactuals[0]), predict(counterfactuals[1])
     difference = first - second
@@ -151,12 +152,12 @@ def calibrate_strengths(
 
     wanted = torch.as_tensor(target, dtype=torch.float64).to(squared)
     is_first = share(torch.zeros(len(target), 2)) < wanted
-    chosen = torch.stack([is_first, ~is_first], dim=1).float().cpu()
+    chosen = torch.stack([is_first, ~is_first], dim=1).float()
     low, high = torch.zeros(len(target)), torch.full((len(target),), MAX_STRENGTH)
     for _ in range(_N_HALVINGS):
         middle = (low + high) / 2
         reached = share(chosen * middle[:, None])
-        is_beyond = torch.where(is_first, reached > wanted, reached < wanted).cpu()
+        is_beyond = torch.where(is_first, reached > wanted, reached < wanted)
         high = torch.where(is_beyond, middle, high)
         low = torch.where(is_beyond, low, middle)
     return chosen * ((low + high) / 2)[:, None]
@@ -211,7 +212,8 @@ def _first_noises(
 
 def _fit(mixture: torch.Tensor, parts: torch.Tensor) -> tuple[Double, Double, Double]:
     """Fit one prompt over all noises: weights, R^2 and distance of the parts."""
-    flat, of_parts = mixture.flatten()[None].double(), parts.flatten(1)[:, None].double()
+    mixture, parts = mixture.cpu().double(), parts.cpu().double()
+    flat, of_parts = mixture.flatten()[None], parts.flatten(1)[:, None]
     weights = mixture_weights(flat, of_parts)  # (1, K)
     center = of_parts.mean(dim=0)
     rest = flat - torch.einsum("rk,krn->rn", weights, of_parts)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from probe.images.denoising import latent_shape
+from probe.images.denoising import fitting_batch, latent_shape
 from probe.moesd.correction import Correction
 from probe.moesd.experts import Experts
 from probe.moesd.mixture.counterfactuals import Counterfactuals
@@ -38,6 +38,10 @@ class Trajectories:
     """Shape (n,): row of the prompt's states."""
     predictions: torch.Tensor
     """Shape of ``latents``."""
+
+
+Keep = Callable[[Callable[[], Trajectories]], Trajectories]
+"""Returns what a function makes, or what it has made before an interruption."""
 
 
 class DistilledPredictions:
@@ -95,17 +99,18 @@ def counterfactual_predictions(
     n_prompts: int,
     batch_size: int,
     seed: int,
+    keep: Keep = lambda make: make(),
 ) -> DistilledPredictions:
     """Teach each expert the image model's predictions under its counterfactual.
 
     The prompts are those of `CounterfactualStates`; ``n_prompts`` is the number of trajectories,
-    each of one prompt and one value. The token is not trained.
+    each of one prompt and one value. The token is not trained. ``keep`` stores trajectories.
     """
     states, rng = frozen_states(correction, prompts), torch.Generator().manual_seed(seed)
     words = correction.encoder, correction.token, prompts
     taught = counterfactuals.aligned_states(*words).flatten(0, 1)  # (K * n_prompts, ...)
     chosen = torch.randint(len(taught), (n_prompts,), generator=rng)
-    bank = follow_trajectories(pipeline, taught, chosen, seed=seed)
+    bank = keep(lambda: follow_trajectories(pipeline, taught, chosen, seed=seed))
     return DistilledPredictions(
         "counterfactual predictions", correction.experts, pipeline.unet, states, bank,
         bank.rows % len(states), bank.rows // len(states) == 1, batch_size=batch_size, rng=rng,
@@ -121,6 +126,7 @@ def mixture_predictions(
     n_prompts: int,
     batch_size: int,
     seed: int,
+    keep: Keep = lambda make: make(),
 ) -> DistilledPredictions:
     """Teach the experts the predictions of the base model reweighted to equal shares.
 
@@ -131,7 +137,7 @@ def mixture_predictions(
     chosen = torch.randint(len(prompts), (n_prompts,), generator=rng)
     plain = correction.encoder.states(prompts)
     of_words = counterfactuals.states(correction.encoder, correction.token, prompts)
-    bank = balanced_trajectories(pipeline, plain, of_words, chosen, seed=seed)
+    bank = keep(lambda: balanced_trajectories(pipeline, plain, of_words, chosen, seed=seed))
     toward_male = is_female_skewed(correction, prompts)[bank.rows]
     return DistilledPredictions(
         "mixture predictions", correction.experts, pipeline.unet, states, bank,
@@ -190,7 +196,7 @@ def follow_trajectories(
 
     rng = torch.Generator().manual_seed(seed)
     stored: list[tuple[torch.Tensor, ...]] = []
-    for rows in chosen.split(_BATCH):
+    for rows in chosen.split(min(_BATCH, fitting_batch(pipeline))):
         scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
         scheduler.set_timesteps(_N_STEPS)
         end = HIGH_NOISE * scheduler.config.num_train_timesteps

@@ -1,14 +1,24 @@
 import pytest
 import torch
 
+from probe.errors import DataError
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 
 
 def test_counterfactuals_say_each_value_before_the_subject_with_its_article(moesd):
     said = Counterfactuals(("female", "old")).of("A photo of an auditor", moesd.token)
     assert said == ("A photo of a female auditor", "A photo of an old auditor")
+    said = Counterfactuals().of("a cat beside a nurse", moesd.token)
+    assert said[0] == "a cat beside a female nurse"
+    said = Counterfactuals().of("a pilot in a cockpit", moesd.token)
+    assert said[0] == "a female pilot in a cockpit"
     said = Counterfactuals().of("two nurses by the nurse", moesd.token)
     assert said == ("two nurses by the female nurse", "two nurses by the male nurse")
+
+
+def test_a_prompt_without_a_known_person_has_no_counterfactual(moesd):
+    with pytest.raises(DataError, match="'a photo of a zorblax' names no person"):
+        Counterfactuals().of("a photo of a zorblax", moesd.token)
 
 
 @pytest.mark.parametrize("words", [(), ("female",), ("male", "male")])

@@ -1,10 +1,16 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from probe.errors import ShapeError
+from probe.moesd.mixture.reweighting import reweigh_prediction
 from probe.moesd.mixture.shares import (
     MAX_STRENGTH,
     calibrate_strengths,
@@ -114,3 +120,33 @@ def test_counterfactuals_must_be_two_of_each_prompt(exact):
     _, counterfactuals = exact.states(0.9)
     with pytest.raises(ShapeError, match="needed"):
         calibrate_strengths(exact, pulled([0.9]), counterfactuals, np.array([0.5, 0.5]))
+
+
+class NoDoubles(TorchDispatchMode):
+    """A device without float64, such as MPS; the device meta stands for it."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for each in tree_leaves(made):
+            if isinstance(each, torch.Tensor) and each.device.type != "cpu":
+                assert each.dtype != torch.float64, func
+        return made
+
+
+def test_devices_without_float64_suffice():
+    def unet(latents, time, encoder_hidden_states):
+        return SimpleNamespace(sample=latents + encoder_hidden_states.mean())
+
+    config = SimpleNamespace(sample_size=2, in_channels=4, num_train_timesteps=10)
+    unet.config = config
+    pipeline = SimpleNamespace(unet=unet, scheduler=SimpleNamespace(config=config))
+    with FakeTensorMode(), NoDoubles():
+        words = torch.randn(2, 3, 5, 6, device="meta")  # (K, n_prompts, n_tokens, n_features)
+        found = calibrate_strengths(
+            pipeline, lambda weights: weights.to("meta").sum() * words[0], words, np.full(3, 0.5)
+        )
+        assert found.shape == (3, 2)
+        latents = torch.randn(3, 3, 4, 2, 2, device="meta")
+        even = torch.full((2,), 0.5, dtype=torch.float64)
+        changed = reweigh_prediction(latents[0], latents[1:], even.expand(3, 2), even)
+        assert changed.device.type == "meta"
