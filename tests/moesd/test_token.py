@@ -46,11 +46,14 @@ def test_an_encoder_without_a_start_token_gets_the_token_before_the_subject(town
         ended = [[*row, words.eos_token_id] if add_special_tokens else row for row in rows]
         return SimpleNamespace(input_ids=ended if isinstance(texts, list) else ended[0])
 
+    without_start.eos_token_id = words.eos_token_id
+    ids = torch.tensor([without_start("a photo of a nurse").input_ids])
     encoder = SimpleNamespace(
-        tokenizer=without_start, conditioning=town.encoder.conditioning, max_tokens=77
-    )
+        tokenizer=without_start, tokenize=lambda _: ids, max_tokens=ids.shape[1],
+        conditioning=town.encoder.conditioning,
+    )  # fmt: skip
     n_before = len(words("a photo of a", add_special_tokens=False).input_ids)
-    assert token._n_tokens_before(encoder, ["a photo of a nurse"]) == [n_before]
+    assert token.input_ids(encoder, ["a photo of a nurse"])[1].tolist() == [n_before]
 
 
 @pytest.mark.parametrize("stands", TOKEN_PLACES)
