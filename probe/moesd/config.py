@@ -57,7 +57,7 @@ class TrainConfig(Settings):
     width: int = setting(32, "Bottleneck width of each expert on the text states.", minimum=1)
     unet_width: int = setting(
         0,
-        "Bottleneck width of each U-Net expert; 0: three experts are 5.6 % of the U-Net (640 for SD v1.5).",
+        "Bottleneck width of each U-Net expert; 0: three are 5.6 % of the U-Net (640 for SD v1.5).",
         minimum=0,
     )
     n_experts: int = setting(

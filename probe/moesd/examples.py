@@ -47,10 +47,9 @@ class Examples:
         """Choose pairs of a user's images and captions: at most 1,500, balanced.
 
         Captions are in ``metadata.jsonl`` (``text``, ``caption`` or another usual name), or in the
-        only JSON file of the folder, as COCO's: the first of each image. Without a column ``value``,
-        a caption that says one gender gives the value and is made neutral, and others are left
-        out. So are captions that name a word of ``without``: held-out occupations. Without a
-        column ``subject``, values are balanced over all pairs.
+        only JSON file, as COCO's (the first of each image). Without a column ``value``, a caption
+        that says one gender gives the value and is made neutral, and others are left out. So are
+        captions with a word of ``without``. Without a column ``subject``, all have the same.
         """
         table = _captions(folder)
         if "value" not in table:
@@ -138,7 +137,7 @@ def _captions(folder: Path) -> pd.DataFrame:
         return table.assign(prompt=table[name])
     if len(files) != 1:
         raise DataError(
-            f"{folder} has no {METADATA} and {len(files)} JSON files; needed images with one of them"
+            f"{folder} has no {METADATA} and {len(files)} JSON files; needed one of captions"
         )
     try:
         data = json.loads(files[0].read_text(encoding="utf-8"))

@@ -142,26 +142,16 @@ class Loop:
 
 def _advice(objective: Objective | None, config: TrainConfig) -> str:
     """Name the settings that lower the memory of what was being done."""
-    device = "use a device with more memory (--device cpu)"
     if objective is None:
-        return (
-            "memory does not suffice to prepare the training; lower n_examples, now "
-            f"{config.n_examples}, or {device}"
-        )
-    if not hasattr(objective, "rng"):
-        return (
-            f"memory does not suffice for the objective {objective.name!r}, which uses all prompts "
-            f"in each step; set n_occupations, now {config.n_occupations} (0: all), or {device}"
-        )
-    ways = [] if config.checkpointing else ["set checkpointing = true"]
-    if config.batch_size > 2:
-        ways.append(
-            f"lower it (and raise accumulate, now {config.accumulate}, to keep the images per step)"
-        )
-    return (
-        f"memory does not suffice for batch_size = {config.batch_size}; "
-        f"{', or '.join([*ways, device])}"
-    )
+        what, way = "to prepare the training", f"lower n_examples, now {config.n_examples}"
+    elif not hasattr(objective, "rng"):
+        what = f"for {objective.name!r}, which uses all prompts in each step"
+        way = f"set n_occupations, now {config.n_occupations} (0: all)"
+    else:
+        what = f"for batch_size = {config.batch_size}"
+        way = f"lower it (and raise accumulate, now {config.accumulate})"
+        way += "" if config.checkpointing else ", set checkpointing = true"
+    return f"memory does not suffice {what}; {way}, or use a device with more (--device cpu)"
 
 
 class _Steps:

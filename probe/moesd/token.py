@@ -63,7 +63,10 @@ class SpecialToken:
         return self.stands != "nowhere"
 
     def place(self, prompt: str) -> int:
-        """Find the character before which the token is inserted, by position if no person is known."""
+        """Find the character before which the token is inserted.
+
+        Where no person is known, this is the first noun phrase after "a photo of".
+        """
         if self.stands == "start":
             return 0
         if self.stands == "end":

@@ -22,9 +22,8 @@ from probe.moesd.gate import CLASSES, Gate, fit_gate, true_classes
 from probe.moesd.loop import Loop, Objective
 from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
-from probe.moesd.objectives.diffusion import DiffusionObjective
+from probe.moesd.objectives.diffusion import DiffusionObjective, NoiseObjective
 from probe.moesd.objectives.latent import LatentObjective
-from probe.moesd.objectives.noise import NoiseObjective
 from probe.moesd.objectives.predictions import (
     Keep,
     Trajectories,

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.io import distributed
 from probe.io.progress import NamedProgress
 from probe.run import pipeline
 from probe.run.compare.stage import CompareMethods
@@ -18,13 +17,7 @@ from probe.run.folder import Run, check_run, locked
 from probe.run.inspect_prompt import inspect_prompt
 from probe.run.pipeline import Inventory, Outcome, bring_up_to_date, require, require_model
 from probe.run.registry import PROBE, STAGES, Answer, Result, Stage, studies
-from probe.run.settings import (
-    change_settings,
-    is_kept_folder,
-    kept_settings,
-    start,
-    start_imported,
-)
+from probe.run.settings import change_settings, kept_settings, start, start_imported
 from probe.run.stages.visualize import Draw, DrawNamed, Render, Report, Visualize, drawn
 from probe.run.study import StudyResult
 from probe.text.prompt_files import PromptFile
@@ -134,15 +127,7 @@ class Experiment:
         return self._do(STAGES["fit"], settings)
 
     def train(self, **settings: Any) -> Outcome:
-        """Train the correction; settings of `TrainConfig`.
-
-        Image-caption pairs of the folder ``examples`` are copied into the run.
-        """
-        if (given := settings.get("examples")) and not is_kept_folder(self._run, given):
-            from probe.run.images import keep_examples
-
-            with locked(self.folder, is_shared=True), distributed.first_before_others():
-                settings["examples"] = keep_examples(self._run, Path(given))
+        """Train the correction; settings of `TrainConfig`. ``examples`` are copied into the run."""
         return self._do(STAGES["train"], settings)
 
     def generate(self, **settings: Any) -> Outcome:
@@ -289,7 +274,8 @@ class Experiment:
 
     def _do(self, stage: Stage, settings: Mapping[str, Any] | None = None) -> Outcome:
         """Bring a stage up to date with other settings, which are kept if it succeeds."""
-        changed = change_settings(self._run, {stage.name: settings}) if settings else self._run
+        kept = stage.imported(self._run, settings or {})
+        changed = change_settings(self._run, {stage.name: kept}) if kept else self._run
         with locked(self.folder, is_shared=stage.name == "train"):
             require(changed, stage.name, stage.requires, needs_model=stage.needs_model)
             with self._kept(changed):

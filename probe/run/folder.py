@@ -161,6 +161,11 @@ def stale_files(run: Run, made_from: str, *names: str) -> str | None:
     return None
 
 
+def is_kept_folder(run: Run, name: str) -> bool:
+    """Whether a setting names a folder that was copied into the run."""
+    return Path(name).name == name and (run.folder / name).is_dir()
+
+
 def missing_file(run: Run, names: Iterable[str]) -> str | None:
     """Say which file of a run is missing; None if there is none."""
     absent = (name for name in names if not (run.folder / name).is_file())

@@ -110,7 +110,7 @@ def examples_made_from(run: Run) -> str:
     """Hash everything the training images depend on."""
     config = run.config
     if config.train.examples:  # its name is a hash of its content
-        return config.train.examples
+        return str(config.train.examples)
     return hash_parts(
         "examples",
         run.revision,

@@ -7,7 +7,7 @@ derived from here. A plugin registers studies in the same way; see `probe.io.plu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any, Protocol, TypeVar
@@ -58,6 +58,10 @@ class Stage(ABC):
 
     def check(self, run: Any) -> None:  # noqa: B027
         """Refuse settings that cannot be used with this run, before any work."""
+
+    def imported(self, run: Any, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Copy folders that settings name into the run; returns settings that name the copies."""
+        return settings
 
     @abstractmethod
     def stale(self, run: Any) -> str | None:

@@ -18,7 +18,7 @@ from probe.io.files import atomic
 from probe.io.settings import file_settings
 from probe.run.config import FILE, IMPORT, Config
 from probe.run.files import EMBEDDED
-from probe.run.folder import Run, load_lexicon, locked
+from probe.run.folder import Run, is_kept_folder, load_lexicon, locked
 from probe.run.imported_vectors import VECTORS, keep_vectors
 from probe.run.pipeline import require_model
 from probe.run.registry import STAGES
@@ -115,11 +115,6 @@ def change_settings(run: Run, tables: Mapping[str, Mapping[str, Any]]) -> Run:
         if table in STAGES:
             STAGES[table].check(changed)
     return changed
-
-
-def is_kept_folder(run: Run, name: str) -> bool:
-    """Whether a setting names a folder that was copied into the run."""
-    return Path(name).name == name and (run.folder / name).is_dir()
 
 
 @contextmanager

@@ -169,8 +169,8 @@ class Batches(Noisy):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (Batches, r"batch_size = 48; set checkpointing = true, or lower it"),
-        (greedy, r"prepare the training; lower n_examples, now 1400"),
+        (Batches, r"batch_size = 48; lower it .*checkpointing = true, or use a device"),
+        (greedy, r"prepare the training; lower n_examples, now 1400, or use a device"),
         (Whole, r"uses all prompts in each step; set n_occupations, now 0"),
     ],
 )

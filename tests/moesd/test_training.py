@@ -155,7 +155,9 @@ def test_trajectories_of_an_interrupted_training_are_not_made_again(
     made, of = [], replace(provenance, kind=KIND)
     follow = predictions.follow_trajectories
     monkeypatch.setattr(
-        predictions, "follow_trajectories", lambda *of, **more: made.append(1) or follow(*of, **more)
+        predictions,
+        "follow_trajectories",
+        lambda *of, **more: made.append(1) or follow(*of, **more),
     )
 
     def go(stop_at=None):

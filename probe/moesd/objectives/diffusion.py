@@ -1,4 +1,4 @@
-"""The diffusion objective: denoise balanced images under corrected neutral prompts."""
+"""The objectives on images: denoise balanced images under corrected neutral prompts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class DiffusionObjective:
     time, so that the experts see no other difference than the value. They learn the prediction
     under which every value is equally likely.
 
-    The target of an image is its noise (or velocity), as in the paper. If the examples record the
-    prompt they were made from, the frozen model's prediction under that prompt replaces it: its
-    expectation is the same, with less variance.
+    The target of an image is its noise (or velocity). If the examples record the prompt they were
+    made from, the frozen model's prediction under that prompt replaces it: its expectation is the
+    same, with less variance.
 
     The objective is a context manager: experts are in the U-Net until it is exited.
 
@@ -53,9 +53,6 @@ class DiffusionObjective:
         batch_size: int,
         seed: int,
     ) -> None:
-        self._correction, self._unet = correction, pipeline.unet
-        self._scheduler = training_scheduler(pipeline)
-        self.rng = torch.Generator().manual_seed(seed)
         encoder, table = correction.encoder, examples.table
         self._rows = {
             str(subject): [
@@ -75,19 +72,34 @@ class DiffusionObjective:
         correction.token.vector.requires_grad_(False)
         with torch.no_grad():
             self._states = correction.token.encode(encoder, chosen)
-            self._latents = encode_images(pipeline.vae, examples.batches(pipeline))
             self._explicit = None
             if "source_prompt" in table:
                 self._explicit = encoder.states(table["source_prompt"].tolist())
-        self._toward_male = torch.from_numpy(correction.gate.bias_score(encoder.embed(chosen)) < 0)
+        self._prepare(correction, chosen, examples, pipeline, seed)
+
+    def _prepare(
+        self,
+        correction: Correction,
+        prompts: Sequence[str],
+        examples: Examples,
+        pipeline: Any,
+        seed: int,
+    ) -> None:
+        self._correction, self._unet = correction, pipeline.unet.requires_grad_(False)
+        self._scheduler = training_scheduler(pipeline)
+        self.rng = torch.Generator().manual_seed(seed)
+        self._latents = encode_images(pipeline.vae, examples.batches(pipeline))
+        bias_scores = correction.gate.bias_score(correction.encoder.embed(prompts))
+        self._toward_male = torch.from_numpy(bias_scores < 0)
         modules: list[torch.nn.Module] = [correction.experts]
-        self._unet.requires_grad_(False)
-        self._routed, self._routes = None, [""] * len(chosen)
+        self._routed, self._routes = None, [""] * len(prompts)
         if (experts := correction.unet_experts) is not None:
             modules.append(experts)
             self._routed = RoutedUNet(self._unet, experts)
             self._routes = [experts.route(bool(is_male)) for is_male in self._toward_male]
-        self.parameters = [w for of in modules for w in of.parameters() if w.requires_grad]
+        self.parameters: list[torch.Tensor] = [
+            weight for of in modules for weight in of.parameters() if weight.requires_grad
+        ]
 
     def __enter__(self) -> DiffusionObjective:
         return self
@@ -118,7 +130,7 @@ class DiffusionObjective:
         """Draw a batch that another process computes."""
         self._draw()
 
-    def _draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _draw(self) -> tuple[torch.Tensor, ...]:
         """Draw sets: their prompts, image rows, times (n_sets, 1) and noise (n_sets, 1, ...)."""
         n_timesteps, rng = self._scheduler.config.num_train_timesteps, self.rng
         prompts = torch.randint(len(self._subjects), (self._n_sets,), generator=rng)
@@ -136,3 +148,54 @@ class DiffusionObjective:
     def _set_routes(self, routes: list[str]) -> None:
         if self._routed is not None:
             self._routed.set_routes(routes)
+
+
+class NoiseObjective(DiffusionObjective):
+    """The objective of the paper: predict the noise (or velocity) of image-caption pairs.
+
+    ``mean |prediction(x_t, caption) - target|^2`` over pairs, noises and all time steps, with the
+    special token in the caption and the expert of the caption's bias score. Token and experts are
+    trained together; there is no teacher, and no set of images shares its noise.
+
+    References
+    ----------
+    *MoESD*, arXiv 2407.11002.
+    """
+
+    name = "noise"
+
+    def __init__(
+        self,
+        correction: Correction,
+        examples: Examples,
+        pipeline: Any,
+        *,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        captions, token = examples.table["prompt"].tolist(), correction.token
+        self._prepare(correction, captions, examples, pipeline, seed)
+        self._ids, self._places = token.input_ids(correction.encoder, captions)
+        self._batch_size = batch_size
+        token.vector.requires_grad_(token.is_used)
+        self.parameters += [token.vector] * token.is_used
+
+    def loss(self) -> torch.Tensor:
+        """Compute the loss of one batch, drawn with replacement."""
+        rows, times, noise = (each.to(self._latents.device) for each in self._draw())
+        clean, of = self._latents[rows], rows.cpu()
+        token, encoder = self._correction.token, self._correction.encoder
+        states = token.states(encoder, self._ids[of], self._places[of])
+        states = self._correction.experts(states, self._toward_male[of])
+        self._set_routes([self._routes[row] for row in of])
+        noised = self._scheduler.add_noise(clean, noise, times)
+        predicted = self._unet(noised, times, states).sample
+        target = prediction_target(self._scheduler, clean, noise, times)
+        return functional.mse_loss(predicted, target)
+
+    def _draw(self) -> tuple[torch.Tensor, ...]:
+        """Draw pairs, their time steps, (batch_size,) each, and their noise."""
+        n, rng = self._batch_size, self.rng
+        rows = torch.randint(len(self._latents), (n,), generator=rng)
+        times = torch.randint(self._scheduler.config.num_train_timesteps, (n,), generator=rng)
+        return rows, times, torch.randn(n, *self._latents.shape[1:], generator=rng)

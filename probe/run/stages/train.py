@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.io import distributed
@@ -10,7 +12,7 @@ from probe.io.files import hash_file, hash_parts
 from probe.io.settings import settings_line
 from probe.moesd.config import TrainConfig
 from probe.run.files import DIRECTION, EMBEDDED, GATE, MOESD, correction_files
-from probe.run.folder import Run, stale_files
+from probe.run.folder import Run, is_kept_folder, locked, stale_files
 from probe.run.registry import Answer, Stage, register
 from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
 
@@ -33,6 +35,15 @@ class Train(Stage):
     about = "Train the gate, the token and the experts that correct RUN's model."
     requires = ("fit",)
     settings = TrainConfig
+
+    def imported(self, run: Run, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Copy image-caption pairs into the run."""
+        if not (given := settings.get("examples")) or is_kept_folder(run, given):
+            return settings
+        from probe.run.images import keep_examples
+
+        with locked(run.folder, is_shared=True), distributed.first_before_others():
+            return {**settings, "examples": keep_examples(run, Path(given))}
 
     def stale(self, run: Run) -> str | None:
         """Look at every file, and whether the map shows the corrected prompts."""
