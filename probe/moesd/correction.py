@@ -61,12 +61,17 @@ class Correction:
         """Ask the gate; ``z`` are the prompts' pooled states, where known."""
         return self.gate.decide(self.gate.read(self.encoder, prompts, z))
 
-    def opened(self, prompts: Sequence[str]) -> list[str]:
-        """List the prompts that open the gate, in their order."""
+    def opened(self, prompts: Sequence[str], *, naming_a_person: bool = False) -> list[str]:
+        """List the prompts that open the gate, in their order.
+
+        ``naming_a_person`` leaves out those of which no counterfactual can be made.
+        """
         if not prompts:
             return []
         is_open = self.decide(prompts).is_open
-        return [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
+        opened = [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
+        known = self.token.subject_at if naming_a_person else len
+        return [prompt for prompt in opened if known(prompt) is not None]
 
     @torch.no_grad()
     def encode_weighted(

@@ -93,7 +93,8 @@ class CalibratedRouting(Intervention):
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Mark the prompts that open the gate."""
-        opened = set(self._correction.opened(list(dict.fromkeys(prompts))))
+        distinct = list(dict.fromkeys(prompts))
+        opened = set(self._correction.opened(distinct, naming_a_person=True))
         return [Condition(prompt, "calibrated" if prompt in opened else "") for prompt in prompts]
 
     def correct(self, conditions: Sequence[Condition], states: torch.Tensor) -> torch.Tensor:
@@ -140,7 +141,9 @@ class SampledRouting(Intervention):
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
         """Draw each image's route from its prompt and seed."""
-        opened = self._correction.opened(list(dict.fromkeys(prompts)))
+        is_asked = self._correction.router.kind == "minimal"
+        distinct = list(dict.fromkeys(prompts))
+        opened = self._correction.opened(distinct, naming_a_person=is_asked)
         shares = {prompt: self._allocation(prompt) for prompt in opened}
         draw = self._correction.router.draw
         return [

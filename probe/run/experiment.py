@@ -60,7 +60,6 @@ class Experiment:
 
         Parameters
         ----------
-        folder : path
         model : str
             ``"tinytown"``, a folder or a hub id.
         seed : int, optional
@@ -274,8 +273,8 @@ class Experiment:
 
     def _do(self, stage: Stage, settings: Mapping[str, Any] | None = None) -> Outcome:
         """Bring a stage up to date with other settings, which are kept if it succeeds."""
-        kept = stage.imported(self._run, settings or {})
-        changed = change_settings(self._run, {stage.name: kept}) if kept else self._run
+        given = {stage.name: stage.imported(self._run, settings)} if settings else {}
+        changed = change_settings(self._run, given)
         with locked(self.folder, is_shared=stage.name == "train"):
             require(changed, stage.name, stage.requires, needs_model=stage.needs_model)
             with self._kept(changed):

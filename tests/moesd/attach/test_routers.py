@@ -23,7 +23,8 @@ def routed_by(bench, kind, **settings):
     objective = "both" if kind == "top1" else "counterfactual"
     unet = bench.moesd.unet_experts if kind == "top1" and not settings else None
     router = Router(kind, **settings)
-    return replace(bench.moesd, unet_experts=unet, objective=objective, router=router)
+    token = replace(bench.moesd.token, subjects=tuple(bench.prompts))  # known, whatever they name
+    return replace(bench.moesd, token=token, unet_experts=unet, objective=objective, router=router)
 
 
 def attached(pipeline, moesd, prompts, seeds, **options):
