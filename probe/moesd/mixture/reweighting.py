@@ -100,7 +100,8 @@ class Reweighting(Intervention):
     References
     ----------
     Elkan, *The foundations of cost-sensitive learning*, IJCAI 2001, theorem 2 (change of the base
-    rate of a posterior). Its use on a denoiser's mixture is ours; see docs/mixture.md.
+    rate of a posterior). Its use on a denoiser's mixture is ours; see docs/mixture.md, also for
+    FairT2I (arXiv 2502.03826), which replaces the weights of the same decomposition.
     """
 
     def __init__(
