@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -285,7 +285,7 @@ def _audit(options: Options, settings: Options, device: str) -> tuple[str, Optio
     else:
         audits = {"": audit_source(source, how, attribute=attribute)}
         if "against" in options:
-            other = _source(kind, options["against"], options, settings, device)
+            other = _source(kind, options["against"], options, settings, device, is_strict=False)
             audits[""] = audits[""].against(source, other, how, margin=margin)
         found = audits[""].to_json()
     if "table" in options:
@@ -293,7 +293,15 @@ def _audit(options: Options, settings: Options, device: str) -> tuple[str, Optio
     return (groups_table if "groups" in found else audit_table)(found), found
 
 
-def _source(kind: str, path: Path, options: Options, settings: Options, device: str) -> Source:
+def _source(
+    kind: str,
+    path: Path,
+    options: Options,
+    settings: Options,
+    device: str,
+    *,
+    is_strict: bool = True,
+) -> Source:
     from probe.audit.image_labels import label_folder
     from probe.audit.readers.selection import Selection
     from probe.audit.sources import read_source
@@ -301,6 +309,7 @@ def _source(kind: str, path: Path, options: Options, settings: Options, device: 
     named, attribute = options.get("values"), settings.get("attribute")
     values = [value.strip() for value in named.split(",")] if named else None
     selection = Selection.parse(options.get("where", ()), options.get("by"), options.get("map", ()))
+    selection = replace(selection, is_strict=is_strict)
     if kind != "images":
         labels, counts = (path if kind == name else None for name in ("labels", "counts"))
         return read_source(

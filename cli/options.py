@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import Field, fields
 from functools import cached_property
 from pathlib import Path
@@ -102,32 +103,33 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Refuse an output that is an input, lies in a folder that is one, or is a run's file."""
-        named: dict[Path, str] = {}
+        """Refuse an output that is an input, an image that is read, or a file of a run."""
+        seen: dict[Path, str] = {}
         for param in sorted(self.get_params(ctx), key=lambda param: param.type is OUTPUT):
             value, name = ctx.params.get(param.name or ""), param.opts[-1]
             if param.type is OUTPUT and value is not None:
-                _refuse_overwriting(value, name, named)
-            for path in value if isinstance(value, tuple) else (value,):
-                if isinstance(path, str | Path) and path != "":
-                    named[Path(path)] = name
+                _refuse_overwriting(value, name, seen, ctx.params.get("images"))
+            values = value if isinstance(value, tuple) else (value,)
+            seen |= {Path(path): name for path in values if isinstance(path, str | Path)}
         return super().invoke(ctx)
 
 
-def _refuse_overwriting(output: Path, name: str, named: Mapping[Path, str]) -> None:
-    place = output.resolve()
-    for path, other in named.items():
-        if path.resolve() == place or (output.exists() and path.exists() and output.samefile(path)):
+def _refuse_overwriting(
+    output: Path, name: str, seen: Mapping[Path, str], images: Path | None
+) -> None:
+    place, is_file = output.resolve(), output.is_file()
+    for path, other in seen.items():
+        is_same = path.resolve() == place
+        with suppress(OSError):  # one of the two does not exist
+            is_same |= output.samefile(path)
+        if is_same:
             raise click.UsageError(
                 f"{name} and {other} name the same file, {output}: {name} would overwrite it; "
                 "name another file"
             )
-    if not output.is_file() or place.suffix in _OWN_SUFFIXES:
-        return
-    folders = {path.resolve() for path, other in named.items() if other == "--images"}
-    for folder in place.parents:
+    for folder in place.parents if is_file and place.suffix not in _OWN_SUFFIXES else ():
         is_run = _holds_run(folder / "config.toml")
-        if is_run or folder in folders:
+        if is_run or (images is not None and folder == images.resolve()):
             whose = f"the run {folder}" if is_run else f"{folder}, which is read"
             raise click.UsageError(
                 f"{name} would overwrite a file of {whose}: {output}; name another file"
@@ -135,10 +137,8 @@ def _refuse_overwriting(output: Path, name: str, named: Mapping[Path, str]) -> N
 
 
 def _holds_run(settings: Path) -> bool:
-    if not settings.is_file():
-        return False
-    lines = settings.read_text(encoding="utf-8", errors="replace").splitlines()
-    return all(any(line.startswith(f"{key} =") for line in lines) for key in ("schema", "model"))
+    text = settings.read_text("utf-8", errors="replace") if settings.is_file() else ""
+    return "\nschema = " in text and "\nmodel = " in text
 
 
 class SettingsCommand(Command):

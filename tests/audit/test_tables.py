@@ -287,6 +287,14 @@ def test_an_image_that_is_named_again_counts_once(tmp_path):
         read_labels(write(tmp_path, text + "a.png,nurse,man\n"))
 
 
+def test_two_raters_of_an_image_are_told_apart_by_the_user(tmp_path):
+    text = "file_name,rater,subject,gender\na,1,x,woman\na,2,x,man\nb,1,x,man\nb,2,x,man\n"
+    path = write(tmp_path, text)
+    with pytest.raises(DataError, match="rows 1 and 2 give one image different labels"):
+        read_labels(path)
+    assert len(read_labels(path, selection=Selection.parse(where=["rater=2"]))) == 2
+
+
 def test_the_same_name_in_another_model_or_subject_is_another_image(tmp_path):
     text = "file_name,model,subject,gender\n" + "".join(
         f"0.png,{model},{subject},woman\n" for model in "ab" for subject in "xy"
@@ -318,6 +326,17 @@ def test_a_folder_may_have_its_table_as_csv(folder):
     assert (chosen.subjects, chosen.groups) == (["ceo"], ["y"])
 
 
+def test_images_are_measured_by_groups(folder, model_folder):
+    for i in range(4):
+        Image.new("RGB", (16, 16), (60 * i, 0, 0)).save(folder / f"{i}.png")
+    lines = [f"{i}.png,{'xy'[i % 2]},{'nurse' if i < 2 else 'ceo'}" for i in range(4)]
+    write(folder, "\n".join(["file_name,model,subject", *lines]), "metadata.csv")
+    options = ("--images", folder, "--classifier", model_folder, "--attribute", "gender")
+    found = audited(*options, "--by", "model")
+    assert [of["n_images"] + of["missing"]["total"] for of in found["groups"]] == [2, 2]
+    assert "for --map to rename" in call(*options, "--map", "x=woman").stderr
+
+
 # A second source, and options without effect
 
 
@@ -327,6 +346,7 @@ def test_images_without_a_label_in_the_second_source_are_told_and_bound_the_gate
     options = ("--counts", first, "--against", second)
     text = call(*options).stdout
     assert "1800 images of second.csv show no value; whatever they show, its MAD is" in text
+    assert call(*options, "--map", "woman=w").exit_code == 0
     found = audited(*options)["against"]
     assert found["n_missing"] == 1800
     assert found["bounds"]["mad"]["high"] == pytest.approx(0.45)

@@ -28,10 +28,14 @@ MAKERS = (
 """Columns that say what made an image: groups, and no attributes."""
 _DESCRIBE = (
     *MAKERS,
-    *("prompt", "negative_prompt", "template", "language", "rater", "annotator", "source"),
-    *("dataset", "key", "kind", "side", "split", "count", "id", "image_id", "case_number", "index"),
-    *("batch", "run", "date", "url", "width", "height"),
+    *("prompt", "negative_prompt", "template", "language", "source", "dataset", "kind", "side"),
+    *("split", "run", "batch"),
 )
+_ASIDE = (
+    *("rater", "annotator", "key", "count", "id", "image_id", "case_number", "index", "date"),
+    *("url", "width", "height"),
+)
+"""Columns that are no attributes, and that do not make an image another one."""
 
 
 def read_labels(
@@ -92,7 +96,9 @@ def gather(
     )
     weight = None if count is None else head.index(count)
     others = [i for i in range(len(head)) if i not in (*chosen.values(), weight)]
-    identity = [i for i in others if i in (subject, file) or describes(head[i])]
+    identity = [
+        i for i in others if i in (subject, file) or head[i].lower() in (*_DESCRIBE, *SEEDS)
+    ]
     if weight is not None:
         identity = [i for i in range(len(head)) if i != weight]
     used = (*selection.by, *selection.where)
@@ -215,7 +221,7 @@ def subject_name(path: Path, place: str, value: object) -> str:
 
 def describes(name: str) -> bool:
     """Whether a column describes an image or its file, and not who is seen in it."""
-    return name.lower() in (*_DESCRIBE, *SEEDS, *FILE_COLUMNS)
+    return name.lower() in (*_DESCRIBE, *_ASIDE, *SEEDS, *FILE_COLUMNS)
 
 
 def _attribute_columns(

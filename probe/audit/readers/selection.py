@@ -11,8 +11,6 @@ from probe.errors import DataError, OptionError
 from probe.io.lines import nearest
 from probe.io.records import Row, text_of
 
-_MAX_KNOWN = 40  # values of a column that a message may name
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -24,6 +22,8 @@ class Selection:
     """Columns whose values are groups, each measured on its own."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Value of an attribute -> the value that it is counted as."""
+    is_strict: bool = True
+    """Whether every value to rename must occur."""
 
     @classmethod
     def parse(
@@ -46,15 +46,14 @@ class Selection:
         for place, row in rows:
             cells = {i: text_of(row[i]) for i in places}
             for i, cell in cells.items():
-                if len(known[i]) < _MAX_KNOWN or cell in places[i]:
-                    known[i].setdefault(cell)
+                known[i].setdefault(cell)
             if all(cells[i] in values for i, values in places.items()):
                 yield place, row
         for i, values in places.items():
             if absent := [value for value in values if value not in known[i]]:
                 raise DataError(
                     f"{path}: {columns[i]} is never {absent[0]!r}{nearest(absent[0], known[i])}; "
-                    f"it is {', '.join(known[i])}"
+                    f"it is {', '.join(list(known[i])[:40])}"
                 )
 
     def refuse_unknown(self, path: Path, columns: Sequence[str]) -> None:
@@ -71,7 +70,7 @@ class Selection:
         used = {label for column in columns for label in column.used}
         known = [value for column in columns for value in column.known]
         for label in self.renamed:
-            if label not in used:
+            if label not in used and self.is_strict:
                 raise DataError(
                     f"{path} has no value {label!r}{nearest(label, known)} for --map to rename; "
                     f"it has {', '.join(known)}"
