@@ -265,7 +265,7 @@ def _evaluate(run: Path, settings: Options, device: str) -> tuple[str, Options]:
 def _audit(options: Options, settings: Options, device: str) -> tuple[str, Options]:
     from figures.text.audit import audit_table, groups_table
     from probe.audit.audit import AuditSettings, audit_source, write_shares
-    from probe.audit.groups import audit_groups, compare_groups
+    from probe.audit.groups import audit_groups
     from probe.audit.tables import LabelTable
 
     kind = next(name for name in SOURCES if name in options)
@@ -276,11 +276,11 @@ def _audit(options: Options, settings: Options, device: str) -> tuple[str, Optio
     how = AuditSettings(**chosen)
     attribute, margin = settings.get("attribute"), options.get("margin", 0.05)
     if "by" in options and isinstance(source, LabelTable):
-        audits = audit_groups(source, how, attribute=attribute)
+        audits, pairs = audit_groups(source, how, attribute=attribute, margin=margin)
         found: Options = {
             **{"source": source.source, "by": options["by"], "notes": list(source.notes)},
             "groups": [{"group": name, **of.to_json()} for name, of in audits.items()],
-            "differences": compare_groups(source, audits, how, margin=margin),
+            "differences": pairs,
         }
     else:
         audits = {"": audit_source(source, how, attribute=attribute)}

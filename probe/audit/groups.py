@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import combinations
 from typing import Any
@@ -20,36 +19,39 @@ MAX_GROUPS = 30
 
 
 def audit_groups(
-    source: LabelTable, settings: AuditSettings, *, attribute: str | None = None
-) -> Mapping[str, Audit]:
-    """Audit each group of a source on its own, by the group's name."""
+    source: LabelTable,
+    settings: AuditSettings,
+    *,
+    attribute: str | None = None,
+    margin: float = 0.05,
+) -> tuple[dict[str, Audit], list[dict[str, Any]]]:
+    """Audit each group of a source, and compare MAD of every pair over their common subjects.
+
+    Returns
+    -------
+    dict of str to Audit
+        By the name of the group.
+    list of dict
+        For each pair with at least 2 common subjects ``first``, ``second``, the fields of
+        `probe.audit.comparison.SourceDifference` (second minus first) and ``p_holm``, adjusted
+        for all pairs.
+    """
     groups = source.split()
     if not 2 <= len(groups) <= MAX_GROUPS:
         raise DataError(
             f"{source.source} has {len(groups)} groups ({'; '.join(list(groups)[:3])}); needed 2 "
             f"to {MAX_GROUPS}: name other columns with --by, or choose rows with --where"
         )
-    return {
+    audits = {
         name: audit_source(replace(group, notes=()), settings, attribute=attribute)
         for name, group in groups.items()
     }
-
-
-def compare_groups(
-    source: LabelTable, audits: Mapping[str, Audit], settings: AuditSettings, *, margin: float
-) -> list[dict[str, Any]]:
-    """Compare MAD of every pair of groups over the subjects that both have, second minus first.
-
-    Each entry has ``first``, ``second``, the fields of
-    `probe.audit.comparison.SourceDifference` and ``p_holm``, adjusted for all pairs. Pairs with
-    fewer than 2 common subjects are left out.
-    """
-    attribute = next(iter(audits.values())).found["attribute"]
-    tables = {name: of.count(attribute).with_images() for name, of in source.split().items()}
-    names, pairs = list(combinations(tables, 2)), []
+    pairs, names = [], list(combinations(groups, 2))
     for first, second in names:
-        if len(set(tables[first].subjects) & set(tables[second].subjects)) > 1:
-            a, b, _ = align(tables[first], tables[second])
+        tables = [groups[of].count(audits[of].found["attribute"]) for of in (first, second)]
+        subjects = [set(table.with_images().subjects) for table in tables]
+        if len(set.intersection(*subjects)) > 1:
+            a, b, _ = align(*tables)
             found = compare_figures(
                 a,
                 b,
@@ -59,4 +61,4 @@ def compare_groups(
             )
             pairs.append({"first": first, "second": second, **asdict(found)})
     adjusted = holm(np.array([pair["p"] for pair in pairs])) if pairs else np.zeros(0)
-    return [{**pair, "p_holm": float(p)} for pair, p in zip(pairs, adjusted, strict=True)]
+    return audits, [{**pair, "p_holm": float(p)} for pair, p in zip(pairs, adjusted, strict=True)]

@@ -98,11 +98,6 @@ class LabelTable:
         """The same with more notes."""
         return replace(self, notes=(*self.notes, *notes))
 
-    def label(self, attribute: str, row: int) -> str:
-        """The value of a row, or why it has none."""
-        code = self.codes[attribute][row]
-        return self.values[attribute][code] if code >= 0 else MISSING[-1 - code]
-
     def take(self, rows: Codes) -> LabelTable:
         """The same of some rows, and of the subjects that they have."""
         kept, codes = np.unique(self.rows[rows], return_inverse=True)

@@ -57,6 +57,7 @@ def test_a_total_is_no_value_and_no_subject(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("job,n\na,0\n", "no column of values besides job, n"),
         ("job,sex,race,n\na,f,all,2\na,f,b,2\n", "rows of totals beside several attributes"),
         ("job,woman,man,person\na,9,1,10\nb,2,8,10\n", "'person' is the sum of all others"),
         (f"job,woman,man\n{JOBS}everybody,150,150\n", "'everybody' is the sum of all others"),

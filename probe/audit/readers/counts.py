@@ -96,10 +96,12 @@ def _long(
     ]
     done = {*named, *kept, *map(columns.index, selection.where)}
     others = [i for i in range(len(columns)) if i not in done]
+    if not others:
+        raise DataError(f"{path} has no column of values besides {', '.join(columns)}; add one")
     texts = [i for i in others if rows and not any(is_number(text_of(row[i])) for _, row in rows)]
     keys = {tuple(text_of(row[i]) for i in kept) for _, row in rows}
     repeats = len(keys) < len(rows) and not any(_PREFIX.search(columns[i]) for i in others)
-    if named and others and (texts or repeats):
+    if named and (texts or repeats):
         kept += others
         is_unnamed = [columns[i] for i in others] == ["value"]
         names = {"value": attribute or "value"} if is_unnamed else {}

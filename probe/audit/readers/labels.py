@@ -12,6 +12,7 @@ from probe.audit.readers.selection import Selection
 from probe.audit.readers.values import MAX_VALUES, Values
 from probe.audit.tables import LabelTable
 from probe.errors import DataError, OptionError
+from probe.images.missing_labels import MISSING
 from probe.io.lines import nearest
 from probe.io.records import Records, Row, text_of
 
@@ -166,7 +167,10 @@ def _once(path: Path, table: LabelTable, images: array[int], mixed: Sequence[str
             )
         if (again := frame.duplicated("image")).any():
             row = int(again.argmax())
-            labels = " ".join(repr(table.label(name, row)) for name in table.codes)
+            labels = " ".join(
+                repr((*table.values[name], *MISSING[::-1])[of[row]])
+                for name, of in table.codes.items()
+            )
             raise DataError(
                 f"{path} counts {labels} of {table.subjects[table.rows[row]]!r} a second time; add "
                 "the two up, delete one, or measure each with --by and the name of a column"

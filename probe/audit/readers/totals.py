@@ -50,7 +50,8 @@ def without_totals(
             "count": [row[-1] for _, row in rows],
         }
     )
-    if len(labels) > 1 and frame["value"].str.casefold().str.split(", ").map(_has_total).any():
+    named = {text_of(row[i]).casefold() for _, row in rows for i in labels}
+    if len(labels) > 1 and not named.isdisjoint(TOTALS):
         raise DataError(f"{path} has rows of totals beside several attributes; delete those rows")
     for what, across in (("value", "subject"), ("subject", "value")):
         totals = set()
@@ -80,7 +81,3 @@ def without_totals(
                 "delete it"
             )
     return [rows[i] for i in frame.index]
-
-
-def _has_total(labels: list[str]) -> bool:
-    return not set(TOTALS).isdisjoint(labels)
