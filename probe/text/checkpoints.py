@@ -27,19 +27,11 @@ _LEFT = ("*.fp16.*", "*.non_ema.*", "onnx/*", "openvino/*")
 
 
 def resolve_model(model: str | Path) -> Path:
-    """Find the folder of a model.
+    """Find the folder of a model; `ModelError` if it does not exist or cannot be fetched.
 
-    Parameters
-    ----------
-    model : str or Path
-        ``"tinytown"``, a folder, or a hub id such as
-        ``"stable-diffusion-v1-5/stable-diffusion-v1-5"``, which is looked up in the local Hugging
-        Face cache first and then fetched, unless ``HF_HUB_OFFLINE`` is set.
-
-    Raises
-    ------
-    ModelError
-        If the model does not exist or cannot be fetched.
+    ``model`` is ``"tinytown"``, a folder, or a hub id such as
+    ``"stable-diffusion-v1-5/stable-diffusion-v1-5"``, which is looked up in the local Hugging Face
+    cache first and then fetched, unless ``HF_HUB_OFFLINE`` is set.
     """
     if model == "tinytown":
         if missing := _missing_parts(TINYTOWN):
@@ -70,11 +62,6 @@ def model_revision(folder: Path | str) -> str:
     It is the commit, for a snapshot in the Hugging Face cache; otherwise a hash of all
     configuration and weights, without README and cards. Of a file over 64 MiB, the size and 256
     evenly spaced blocks are hashed: any training changes them, and large checkpoints open quickly.
-
-    Raises
-    ------
-    ModelError
-        If the folder has neither.
     """
     folder = Path(folder).absolute()
     if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
@@ -101,13 +88,6 @@ def choose_encoder(folder: Path, encoder: str | None = None) -> str:
 
     ``encoder`` is a part of a pipeline such as ``"text_encoder_2"``; its first one by default. For
     a transformers folder, which is itself the text encoder, the name is ``""``.
-
-    Raises
-    ------
-    ModelError
-        If the folder is no model, or a pipeline without a text encoder.
-    ValueError
-        If there is no such text encoder.
     """
     if not any((folder / name).is_file() for name in ("model_index.json", "config.json")):
         raise ModelError(

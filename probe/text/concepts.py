@@ -92,12 +92,7 @@ class Concept:
 
         A word matches the name that equals it; else the first that equals it without regard to
         case and with ``_`` as a space, as word2vec writes phrases. The result maps each word and
-        target that was found to its name in the file.
-
-        Raises
-        ------
-        DataError
-            If no word of a group is found, or two words match the same name.
+        target that was found to its name in the file; `DataError` if a group has no word there.
         """
         loose = {_loose(name): name for name in reversed(vectors.names)}
         exact = {name: name for name in vectors.names}

@@ -50,13 +50,7 @@ class EmbeddingStore:
 
     @classmethod
     def open(cls, folder: str | Path) -> EmbeddingStore:
-        """Open a store that has been filled, and check that its files belong together.
-
-        Raises
-        ------
-        ArtifactError
-            If a file is missing or truncated, or the two do not belong together.
-        """
+        """Open a store that has been filled, and check that its files belong together."""
         store = cls(Path(folder))
         keys, provenance = store._read_states()
         if not np.array_equal(keys, _row_keys(store.prompt_set.prompts, provenance.revision)):
@@ -76,18 +70,9 @@ class EmbeddingStore:
         return self._read_states()[1]
 
     def vectors(self, prompts: Sequence[str] | None = None) -> Float32:
-        """Look up embeddings, of shape (n_prompts, n_features).
+        """Look up embeddings, of shape (n_prompts, n_features), of prompts that the store has.
 
-        Parameters
-        ----------
-        prompts : sequence of str, optional
-            Any that the store has. Without them, all rows are given in the order of
-            `prompt_set`: memory-mapped, read-only.
-
-        Raises
-        ------
-        DataError
-            If a prompt has not been embedded.
+        Without ``prompts``, all rows in the order of `prompt_set`: memory-mapped, read-only.
         """
         vectors: Float32 = map_tensors(self._states, kind="states")[0]["vectors"]
         if prompts is None:
@@ -108,34 +93,14 @@ class EmbeddingStore:
         *,
         progress: Progress | None = None,
     ) -> int:
-        """Fill the store with the rows of a prompt set, in its order.
+        """Fill the store with the rows of a prompt set, in its order; return how many were encoded.
 
         Rows that the folder has already, made by the same revision of the encoder, are reused. The
         others are encoded in alphabetical order, so that common beginnings are computed once, in
         chunks that are written one by one: after an interruption, even a kill, the same call
         resumes with the next chunk, and the files end up with the same bytes. Memory is needed for
-        a chunk and for the prompts, not for all states.
-
-        Parameters
-        ----------
-        encoder : TextEncoder
-        prompt_set : PromptSet
-        progress : callable, optional
-            Called with (done, total) of the prompts that had to be encoded.
-
-        Returns
-        -------
-        int
-            How many prompts were encoded by this call.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder cannot be written to, or a file in it is truncated.
-        BusyError
-            If another process is filling the same store.
-        ModelError
-            If the encoder gives a NaN or an infinity.
+        a chunk and for the prompts, not for all states. ``progress`` is called with (done, total)
+        of the prompts that had to be encoded.
         """
         provenance = Provenance(
             kind="states",

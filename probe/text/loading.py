@@ -34,15 +34,8 @@ def load_parts(
     """Load a text encoder and its tokenizer from transformers, in float32.
 
     ``encoder`` is as for `probe.text.checkpoints.choose_encoder`; ``allow_pickle`` opens weights
-    that exist only as pickle, which can run code.
-
-    Raises
-    ------
-    ModelError
-        If a part is missing, damaged, a pickle or does not fit its configuration, or the embedding
-        has no row for some id of the tokenizer.
-    ValueError
-        If the pipeline has no such text encoder.
+    that exist only as pickle, which can run code. `ModelError` if a part is missing or damaged, or
+    the parts do not fit each other.
     """
     weights, words, class_name = _find(folder, choose_encoder(folder, encoder))
     if not allow_pickle:

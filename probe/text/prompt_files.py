@@ -59,15 +59,7 @@ def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
     string; its columns are the keys of the first 10,000 lines. Text is UTF-8. Prompts keep their
     spaces; empty and repeated ones are skipped. A column of numbers becomes numeric. The column of
     the prompts is, by default, the only one with a usual name (see `PROMPT_NAMES`), else the only
-    one of text.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is not UTF-8, has a NUL byte or a damaged row (with its line),
-        has no prompt, or several columns could be meant.
-    ValueError
-        If the file is of another kind, or a column is named of a file without columns.
+    one of text. `DataError`, with the line, if a row is damaged.
     """
     import pandas as pd
 

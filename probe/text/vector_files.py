@@ -86,16 +86,8 @@ def write_vectors(vectors: NamedVectors, path: str | Path) -> None:
     """Write vectors so that `read_vectors` returns them bit for bit.
 
     The suffix chooses the format: ``.npy``, ``.npz``, ``.safetensors``, ``.parquet`` or ``.jsonl``.
-    The names of an ``.npy`` file are written to ``STEM.names.txt`` beside it.
-
-    Raises
-    ------
-    DataError
-        If a name contains a line break, which an ``.npy`` file's names cannot have.
-    ArtifactError
-        If the file cannot be written.
-    ValueError
-        If the format is unknown.
+    The names of an ``.npy`` file are written to ``STEM.names.txt`` beside it, one a line, so that
+    none may have a line break.
     """
     path = Path(path)
     write, is_npy = _chosen(path, _WRITERS), path.suffix.lower() == ".npy"

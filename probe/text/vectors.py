@@ -73,13 +73,7 @@ class NamedVectors:
         return {name: row for row, name in enumerate(self.names)}
 
     def rows(self, names: Sequence[str]) -> Indices:
-        """Find rows by their exact names.
-
-        Raises
-        ------
-        DataError
-            If a name is missing.
-        """
+        """Find rows by their exact names; `DataError` if one is missing."""
         if missing := [name for name in names if name not in self.row_of]:
             raise DataError(
                 f"{self.source} has no vector for {missing[0]!r}"
@@ -88,22 +82,13 @@ class NamedVectors:
         return np.array([self.row_of[name] for name in names], dtype=np.intp)
 
     def select(self, names: Sequence[str]) -> NamedVectors:
-        """Keep some rows, in the order of the names given.
-
-        Raises
-        ------
-        DataError
-            If a name is missing or repeated, or there are none.
-        """
+        """Keep some rows, in the order of the names given."""
         return NamedVectors(tuple(names), self.matrix[self.rows(names)], self.source, self.notes)
 
     def unit(self) -> Float32:
         """Rows divided by their Euclidean norm, of shape (n_rows, n_features).
 
-        Raises
-        ------
-        DegenerateDataError
-            If a row is zero and so has no direction; `select` rows without it.
+        `DegenerateDataError` if a row is zero and so has no direction.
         """
         wide = self.matrix.astype(np.float64)  # squares of float32 can overflow and underflow
         norms = np.linalg.norm(wide, axis=1, keepdims=True)

@@ -158,11 +158,6 @@ def audit_captions(
     ``counterfactuals`` has one row a caption that says a gender: ``caption``, ``category``,
     ``gender_swap`` (see `swap_gender`) and ``neutral`` (see `neutralise`). A cell that a
     spreadsheet would take for a formula gets an apostrophe before it.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, a row is damaged, or there is no caption.
     """
     written = Counter(n=0, n_without_swap=0, n_without_neutral=0)
     audit = CaptionAudit(

@@ -36,13 +36,8 @@ def reason_to_leave(prompt: str, is_token: Callable[[str], bool]) -> str:
     5. It means one person, by an office: "the CEO of Apple", "a photo of Apple's CEO". The name
        must begin with a capital, and the phrase be what the prompt shows.
 
-    A foreign noun without an article, which the tokenizer knows, is not recognised.
-
-    Parameters
-    ----------
-    prompt : str
-    is_token : callable
-        Whether a word is one token of the encoder, and not the unknown one.
+    A foreign noun without an article, which the tokenizer knows, is not recognised. ``is_token``
+    says whether a word is one token of the encoder, and not the unknown one.
 
     Examples
     --------

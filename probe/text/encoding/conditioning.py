@@ -122,17 +122,10 @@ _SENTENCE: dict[str, Pooling] = {"mean": "mean", "cls": "first"}
 
 
 def known_conditioning(folder: Path, encoder: str | None = None) -> Conditioning:
-    """Look up the conditioning of a text encoder.
+    """Look up the conditioning of a text encoder; `ModelError` if it is not known.
 
     The pooling of a text encoder alone is its family's, or that of ``1_Pooling/config.json``
     (sentence-transformers; a ``Dense`` module is not applied).
-
-    Raises
-    ------
-    ModelError
-        If the pipeline's class or the pooling of a sentence encoder is unknown.
-    ValueError
-        If the pipeline has no such text encoder.
     """
     if slot := choose_encoder(folder, encoder):
         name = str(read_config(folder / "model_index.json").get("_class_name"))

@@ -53,13 +53,7 @@ class Architecture:
         return len(self.layers)
 
     def points(self, site: str) -> tuple[Point, ...]:
-        """All points of a site, in the order of the layers.
-
-        Raises
-        ------
-        ValueError
-            If there is no such site.
-        """
+        """All points of a site, in the order of the layers."""
         if site not in (*SITES, HEADS):
             raise ValueError(f"site {site!r} is not there; choose from {[*SITES, HEADS]}")
         first = 0 if site == "residual" else 1
@@ -84,13 +78,7 @@ class Architecture:
 
 
 def find_architecture(model: Any) -> Architecture:
-    """Find the layers of a text encoder and their parts.
-
-    Raises
-    ------
-    ModelError
-        If its parts have unknown names.
-    """
+    """Find the layers of a text encoder and their parts, by the names in `PARTS`."""
     layers: tuple[Any, ...] = tuple(find_layers(model))
     for attention, mlp in PARTS:
         try:

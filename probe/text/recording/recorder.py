@@ -35,13 +35,7 @@ class Recording:
     """Encoder id and revision."""
 
     def at(self, site: str, layer: int, position: str) -> Float32:
-        """States at one place, shape (n_prompts, n_features).
-
-        Raises
-        ------
-        ValueError
-            If that site, layer or position was not recorded.
-        """
+        """States at one place, shape (n_prompts, n_features)."""
         if layer not in self.layers.get(site, ()) or position not in self.positions:
             raise ValueError(
                 f"nothing was recorded at {site!r}, layer {layer}, position {position!r}; there "
@@ -82,19 +76,6 @@ def record(
         Of `POSITIONS`; of a role of several tokens, the last one.
     batch_size : int, default=256
         Prompts that are encoded at a time.
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    ValueError
-        If a site, layer or position does not exist.
-    DataError
-        If a prompt has no token of a role, such as a neutral prompt's person.
-    ModelError
-        If the layers of the encoder are not found.
     """
     check_no_string("prompts", prompts if not isinstance(prompts, PromptSet) else ())
     texts = prompts.prompts if isinstance(prompts, PromptSet) else list(prompts)

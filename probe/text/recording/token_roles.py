@@ -31,14 +31,8 @@ def token_roles(encoder: TextEncoder, prompts: PromptSet | Sequence[str]) -> dic
 
     Plain strings have only a start and an end, because their subject is unknown. The result has a
     mask of shape (n_prompts, n_tokens) for each of `ROLES` and for ``"all"``, every token of the
-    prompt without its padding; ``n_tokens`` is that of the longest prompt.
-
-    Raises
-    ------
-    ModelError
-        If the tokenizer has no offsets of its tokens in the text.
-    DataError
-        If a prompt does not match its template, or its subject was cut off.
+    prompt without its padding; ``n_tokens`` is that of the longest prompt. `DataError` if a prompt
+    does not match its template, or its subject was cut off.
     """
     texts = prompts.prompts if isinstance(prompts, PromptSet) else list(prompts)
     if not encoder.tokenizer.is_fast:
