@@ -9,16 +9,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from figures.cards.evidence import Evidence, public_name
-from figures.text.sentences import (
-    classifier_error,
-    equivalence,
-    finding,
-    limits,
-    missing_faces,
-    other_effects,
-)
-from figures.text.tables import attribute_rows, failure_rows, rate, sizes, split_blocks
-from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
+from figures.text.sentences import finding, limits
+from figures.text.tables import evaluation_parts, rate, sizes, split_blocks
+from figures.text.terms import DRIFT, measures_of, versions
 from probe.run.evaluation.measurement import SIDES
 from probe.run.routing import router_in_use
 from probe.stats.notation import interval, number, p_value
@@ -60,13 +53,7 @@ def bias_section(evidence: Evidence) -> Markdown:
         finding=finding(quality, model=evidence.model, n_subjects=n_subjects),
         measures=measures_of(len(evidence.values)),
         splits=split_blocks(quality, evidence.fairness),
-        missing=missing_faces(quality),
-        classifier_error=classifier_error(quality),
-        effects=EFFECTS,
-        equivalence=equivalence(quality),
-        failures=failure_rows(quality),
-        other_effects=other_effects(quality),
-        attributes=[cells for cells, _ in attribute_rows(quality)],
+        **evaluation_parts(quality),
         drift=DRIFT,
         intersections=_intersections(evidence),
         values=evidence.values,

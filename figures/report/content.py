@@ -17,16 +17,9 @@ from figures.report.optional import intersections, methods, missing_sections
 from figures.report.pictures import drawn_figure, image_pairs
 from figures.sources import SOURCES, RunFiles
 from figures.style import GROUP_COLORS, OKABE_ITO
-from figures.text.sentences import (
-    classifier_error,
-    equivalence,
-    finding,
-    limits,
-    missing_faces,
-    other_effects,
-)
-from figures.text.tables import attribute_rows, failure_rows, split_blocks
-from figures.text.terms import DRIFT, EFFECTS, measures_of, versions
+from figures.text.sentences import finding, limits
+from figures.text.tables import evaluation_parts, split_blocks
+from figures.text.terms import DRIFT, measures_of, versions
 from probe.io.artifacts import hash_file, read_provenance
 from probe.run.files import SIDES
 from probe.stats.proportion import binomial_interval
@@ -102,17 +95,11 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
         "is_tinytown": made.model == "tinytown",
         "finding": finding(quality, model=made.model, n_subjects=splits[0]["n_subjects"]),
         "quality": quality,
-        "classifier_error": classifier_error(quality),
-        "equivalence": equivalence(quality),
-        "missing": missing_faces(quality),
-        "effects": EFFECTS,
+        **evaluation_parts(quality),
         "drift_measures": DRIFT,
         "fit": fit,
         "measures": measures_of(values.nunique()),
         "splits": splits,
-        "failures": failure_rows(quality),
-        "other_effects": other_effects(quality),
-        "attributes": [cells for cells, _ in attribute_rows(quality)],
         "config": config,
         "subject_shares": subject_shares(files),
         "pictures": shown,

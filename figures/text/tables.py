@@ -85,6 +85,19 @@ def rate(found: Found) -> str:
     return "nothing to count" if found.get("n") == 0 else interval(found)
 
 
+def evaluation_parts(quality: Found) -> dict[str, Any]:
+    """Sentences and rows of an evaluation that report and model card share."""
+    return {
+        "missing": missing_faces(quality),
+        "classifier_error": classifier_error(quality),
+        "equivalence": equivalence(quality),
+        "other_effects": other_effects(quality),
+        "attributes": [cells for cells, _ in attribute_rows(quality)],
+        "failures": failure_rows(quality),
+        "effects": EFFECTS,
+    }
+
+
 def attribute_rows(quality: Found) -> list[tuple[list[str], Found]]:
     """Write the change of every share of the other attributes, each beside its figures."""
     rows = []
