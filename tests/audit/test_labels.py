@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from probe.audit.readers.labels import read_labels
-from probe.audit.readers.values import MAX_VALUES
 from probe.errors import DataError, DegenerateDataError
 
 
@@ -134,17 +133,3 @@ def test_wrong_names_are_refused(tmp_path):
         labels(tmp_path, "subject,gender\nnurse,woman\n", attribute="gendr")
     with pytest.raises(ValueError, match=r"labels.xlsx is no file of labels"):
         labels(tmp_path, b"PK", name="labels.xlsx")
-
-
-def test_rows_are_kept_in_a_few_bytes(tmp_path):
-    path = tmp_path / "many.csv"
-    n = 20_000
-    with path.open("w") as file:
-        file.write("subject,gender\n")
-        file.writelines(f"subject {i % 50},{'woman' if i % 3 else 'man'}\n" for i in range(n))
-    table = read_labels(path)
-    held = table.rows.nbytes + sum(codes.nbytes for codes in table.codes.values())
-    # 33 million rows of a file of 1 GB are 270 MB
-    assert held <= 8 * n
-    assert table.count("gender").counts.sum() == n
-    assert MAX_VALUES < 50 == len(table.subjects)

@@ -117,13 +117,9 @@ def test_a_policy_holds_bounds_of_both_kinds(tmp_path):
     ("text", "message"),
     [
         ("", "holds no bound"),
-        ("[fail_above]\n", "holds no bound"),
         ("[fail_abov]\nmad = 1\n", r"fail_abov is unknown \(did you mean 'fail_above'\?\)"),
         ("fail_above = 3\n", "needed a table"),
-        ('[fail_above]\nmad = "low"\n', "fail_above.mad is 'low'; needed a number"),
         ("[fail_above]\nmad = nan\n", "needed a number"),
-        ("[fail_above]\nmad = true\n", "needed a number"),
-        ("[fail_above\n", "is not TOML"),
     ],
 )
 def test_a_policy_that_says_nothing_clear_is_refused(tmp_path, text, message):

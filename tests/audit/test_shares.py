@@ -21,12 +21,11 @@ def table(tmp_path, text):
     return path
 
 
-def test_parity_is_no_target():
+def test_parity_is_no_target_and_a_distribution_is_arranged_as_the_values_are():
     assert parse("parity") is None
-
-
-def test_a_distribution_is_arranged_as_the_values_are():
     np.testing.assert_array_equal(parse("man=0.7, woman=0.3"), [0.3, 0.7])
+    with pytest.raises(ValueError, match="needed parity, a distribution"):
+        parse("equal")
 
 
 def test_a_table_is_arranged_as_the_counts_are(tmp_path):
@@ -62,8 +61,3 @@ def test_a_distribution_that_is_none_is_refused(text, message):
 def test_a_table_that_does_not_fit_is_refused(tmp_path, rows, message):
     with pytest.raises(DataError, match=message):
         parse(table(tmp_path, "subject,woman,man\n" + rows))
-
-
-def test_what_is_neither_is_refused():
-    with pytest.raises(ValueError, match="needed parity, a distribution"):
-        parse("equal")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +32,6 @@ from probe.io.artifacts import (
     write_table,
     write_tensors,
 )
-from probe.io.files import remove_orphans
 
 PROVENANCE = Provenance(kind="states", model="tinytown", revision="ab12", seed=7, made_from="cd34")
 ARRAYS = {"vectors": np.arange(6, dtype=np.float32).reshape(2, 3), "ids": np.array([3, 1, 2])}
@@ -194,22 +192,6 @@ def test_a_successful_write_replaces_the_file_and_keeps_the_suffix_while_writing
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert names(path.parent) == ["a.png"]
-
-
-def test_a_killed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    script = """
-import os, signal, sys
-from probe.io.files import atomic
-with atomic(sys.argv[1]) as temporary:
-    temporary.write_text("half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    assert run_python(script, path).returncode == -signal.SIGKILL
-    assert path.read_text() == "old"
-    remove_orphans(tmp_path)
-    assert names(tmp_path) == ["a.txt"]
 
 
 def test_a_full_disk_loses_nothing_and_says_so_in_one_line(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import string
 from collections.abc import Callable
@@ -141,20 +140,6 @@ def lay_out(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return make
-
-
-@pytest.fixture(scope="session")
-def true_clip_tokenizer(real_data: Path) -> CLIPTokenizer:
-    """The tokenizer of CLIP, of 49408 ids."""
-    text = gzip.decompress((real_data / "clip_bpe" / "bpe_simple_vocab_16e6.txt.gz").read_bytes())
-    merges = [tuple(line.split()) for line in text.decode().split("\n")[1:48895]]
-    codes = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes that stand for themselves
-    letters = [chr(code) for code in codes] + [chr(256 + n) for n in range(256 - len(codes))]
-    words = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(
-        {word: number for number, word in enumerate(words)}, merges, model_max_length=77
-    )
 
 
 @pytest.fixture(scope="session")

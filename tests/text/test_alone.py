@@ -33,12 +33,6 @@ def unit(vectors):
     return torch.nn.functional.normalize(vectors, dim=1)
 
 
-# CLIP
-
-
-# T5
-
-
 @pytest.fixture(scope="module")
 def t5(make_t5):
     return make_t5()
@@ -51,9 +45,6 @@ def test_t5_is_embedded_by_the_mean_over_its_words(t5):
             words = t5.tokenizer(prompt, return_tensors="pt")
             mean = t5.model(**words).last_hidden_state.mean(dim=1)
         np.testing.assert_allclose(row, unit(mean)[0], atol=1e-6)
-
-
-# SigLIP
 
 
 @pytest.mark.slow
@@ -78,9 +69,6 @@ def test_siglip_is_read_at_the_last_position_of_the_padded_prompt(siglip, whole,
     np.testing.assert_allclose(apart, expected, atol=1e-6)
 
 
-# BERT and sentence encoders
-
-
 @pytest.mark.slow
 def test_bert_is_masked_and_takes_the_mean_over_its_words(bert):
     encoder = TextEncoder.load(bert.folder)
@@ -93,37 +81,43 @@ def test_bert_is_masked_and_takes_the_mean_over_its_words(bert):
     np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
 
 
+@pytest.fixture
+def sentence_encoder(bert, tmp_path):
+    """The folder of a sentence encoder with a configuration of its pooling."""
+
+    def lay_out(config):
+        folder = shutil.copytree(bert.folder, tmp_path / "sentences")
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return lay_out
+
+
 OLD = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [OLD, {"pooling_mode": "cls"}])
-def test_a_sentence_encoder_that_pools_at_its_first_token_is_read_there(bert, config, tmp_path):
-    folder = shutil.copytree(bert.folder, tmp_path / "sentences")
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
-    encoder = TextEncoder.load(folder)
+def test_a_sentence_encoder_that_pools_at_its_first_token_is_read_there(
+    bert, sentence_encoder, config
+):
+    encoder = TextEncoder.load(sentence_encoder(config))
     with torch.no_grad():
         plain = bert.model(**words_of(bert.tokenizer, 512)).last_hidden_state
     np.testing.assert_allclose(encoder.embed(PROMPTS), unit(plain[:, 0]), atol=1e-6)
-    assert (
-        np.abs(encoder.embed(PROMPTS) - TextEncoder.load(bert.folder).embed(PROMPTS)).max() > 0.01
-    )
+    by_mean = TextEncoder.load(bert.folder).embed(PROMPTS)
+    assert np.abs(encoder.embed(PROMPTS) - by_mean).max() > 0.01
 
 
 @pytest.mark.parametrize("mode", ["lasttoken", ["cls", "mean"]])
 def test_a_sentence_encoder_that_pools_otherwise_is_refused_until_the_caller_says_how(
-    bert, mode, tmp_path
+    sentence_encoder, mode
 ):
-    folder = shutil.copytree(bert.folder, tmp_path / "sentences")
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": mode}))
+    folder = sentence_encoder({"pooling_mode": mode})
     with pytest.raises(ModelError, match=r"pools by .*; needed one of mean, cls"):
         TextEncoder.load(folder)
     TextEncoder.load(folder, conditioning=Conditioning(pooling="mean", masked=True))
-
-
-# A tokenizer of another model
 
 
 def test_a_tokenizer_with_more_ids_than_the_embedding_has_rows_is_refused(t5, tmp_path):

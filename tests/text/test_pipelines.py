@@ -208,19 +208,6 @@ def check_states(case):
 # Stable Diffusion v1.x and v2.x
 
 
-def test_the_true_end_is_pooled_where_the_configuration_says_two(make_clip, true_clip_tokenizer):
-    part = make_clip("sd15", true_clip_tokenizer)
-    encoder = TextEncoder.load(part.folder)
-    assert encoder.model.config.eos_token_id == 2
-    known = [49406, 320, 1125, 539, 320, 2368, 49407]  # as openai/CLIP prints them
-    assert encoder.tokenizer("a photo of a cat").input_ids == known
-    ids, states = encoder.tokenize(PROMPTS), encoder.states(PROMPTS)
-    at_end = states[range(4), [row.index(49407) for row in ids.tolist()]]
-    assert torch.equal(encoder.pool(states, ids), at_end)
-    assert_equal(at_end, part.model(ids).pooler_output)
-    np.testing.assert_allclose(encoder.embed(PROMPTS), unit(at_end), atol=1e-6)
-
-
 def test_padding_conditions_the_image_as_no_mask_hides_it(sd15):
     plain = TextEncoder.load(sd15.folder)
     masked = TextEncoder.load(sd15.folder, conditioning=Conditioning(masked=True))

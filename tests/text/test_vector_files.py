@@ -63,18 +63,6 @@ def array(tmp_path):
     return save
 
 
-@pytest.fixture
-def text(tmp_path):
-    """Write a text or binary file."""
-
-    def write(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
-
-
 @pytest.mark.parametrize("kind", ["float16", "float64", ">f4"])
 def test_other_floats_become_float32_and_the_notes_say_so(array, kind):
     matrix = np.random.default_rng(0).standard_normal((3, 4)).astype(kind)
@@ -122,9 +110,9 @@ def test_npz_needs_one_matrix_and_no_pickled_names(tmp_path):
     assert read_vectors(tmp_path / "a.npz").names == ("a",)
 
 
-def test_names_come_from_a_list_a_text_file_or_a_column(array, tmp_path, text):
+def test_names_come_from_a_list_a_text_file_or_a_column(array, tmp_path, written):
     path = array(np.eye(3, dtype=np.float32))
-    table = text("labels.csv", "id,name,code\n1,Man,/m/1\n2,Woman,/m/2\n3,Infant bed,/m/3\n")
+    table = written("labels.csv", "id,name,code\n1,Man,/m/1\n2,Woman,/m/2\n3,Infant bed,/m/3\n")
     assert read_vectors(path).names == ("a", "b", "c")
     assert read_vectors(path, names=["x", "y", "z"]).names == ("x", "y", "z")
     assert read_vectors(path, names=table).names == ("Man", "Woman", "Infant bed")
@@ -169,36 +157,19 @@ def test_sentence_embeddings_are_read_as_pandas_and_datasets_save_them(tmp_path)
 
 
 @pytest.mark.parametrize("rows", [[[1.0, 2.0], [3.0]], [[1.0, 2.0], None]])
-def test_ragged_tables_are_refused_by_row(tmp_path, text, rows):
+def test_ragged_tables_are_refused_by_row(tmp_path, written, rows):
     frame = pd.DataFrame({"name": ["a", "b"], "vector": rows})
     frame.to_parquet(tmp_path / "a.parquet")
     lines = [json.dumps({"name": n, "vector": r}) for n, r in zip("ab", rows, strict=True)]
-    for path in (tmp_path / "a.parquet", text("a.jsonl", "\n".join(lines))):
+    for path in (tmp_path / "a.parquet", written("a.jsonl", "\n".join(lines))):
         with pytest.raises(DataError, match="2, has no list of 2 numbers"):
             read_vectors(path)
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ('{"name": "a", "vector": [1, 2]}\n{"name": ', "line 2, is not JSON"),
-        ('{"name": "a", "vector": [1, 2]}\n\n[1]', "line 3, is a JSON list"),
-        ('{"name": "a", "vector": [1, 2]}\n{"vector": [1, 2]}', "the name of row 1"),
-        ('{"name": "a", "vector": [1, null]}', "in the rows of 'a'"),
-        ('{"name": "a"}', "0 columns of number lists"),
-        ('{"name": "a", "x": [1, 2], "y": [1, 2]}', "2 columns of number lists"),
-        ("\n\n", "holds no rows"),
-    ],
-)
-def test_damaged_json_is_refused_by_line(text, content, said):
-    with pytest.raises(DataError, match=said):
-        read_vectors(text("a.jsonl", content))
-
-
-def test_an_unknown_format_and_a_missing_file_are_refused(text):
+def test_an_unknown_format_and_a_missing_file_are_refused(written):
     for name in ("a.hdf5", "a.txt.gz", "a.pkl"):
         with pytest.raises(ValueError, match=f"format of {name} is unknown; needed a name that"):
-            read_vectors(text(name, "x"))
+            read_vectors(written(name, "x"))
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_vectors("nowhere.npy")
 
@@ -231,59 +202,60 @@ def test_names_with_spaces_are_read_from_glove_unless_they_end_in_a_number(
     np.testing.assert_array_equal(bits(vectors.matrix), bits(expected))
 
 
-def test_word2vec_text_and_glove_are_recognised_by_their_first_line(text):
+def test_word2vec_text_and_glove_are_recognised_by_their_first_line(written):
     rows = "the 0.5 1\nof -1 2e-3\n"
     for content in ("2 2\n" + rows, rows, "2 2\n" + rows.replace("\n", " \n"), "\ufeff" + rows):
-        vectors = read_vectors(text("a.txt", content))
+        vectors = read_vectors(written("a.txt", content))
         assert vectors.names == ("the", "of")
         np.testing.assert_array_equal(vectors.matrix, np.array([[0.5, 1], [-1, 2e-3]], np.float32))
-    assert read_vectors(text("b.txt", "12\t0.5\t1\n7 8\t1\t2\n")).names == ("12", "7 8")
+    assert read_vectors(written("b.txt", "12\t0.5\t1\n7 8\t1\t2\n")).names == ("12", "7 8")
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("3 2\na 1 2\nb 3 4\n", "holds 2 vectors; needed 3 rows"),
-        ("2 2\na 1 2\nb 3\n", "line 3, has 1 numbers; needed 2"),
-        ("2 2\na 1 2\nb 3 4 5\n", "line 3, has 3 numbers; needed 2"),
-        ("a 1 2\n\nb 1 x\n", "line 3, could not convert string to float: 'x'"),
-        ("a 1 2\nb 1 nan\n", "NaN, infinity .* in the rows of 'b'"),
-        (b"a 1 2\ncaf\xe9 1 2\n", "line 2, is not UTF-8"),
-        ("2 2\n", "holds 0 vectors; needed 2 rows"),
-        ("", "is empty"),
-    ],
-)
-def test_damaged_text_is_refused_by_line(text, content, said):
-    with pytest.raises(DataError, match=said) as caught:
-        read_vectors(text("a.txt", content))
-    assert "\n" not in str(caught.value)
-
-
-def test_word2vec_binary_is_read_with_and_without_line_breaks(text):
+def test_word2vec_binary_is_read_with_and_without_line_breaks(written):
     rows = np.array([[1, 2], [3, 4]], "<f4")
     for end in (b"", b"\n"):
         content = b"2 2\n" + b"".join(
             name + b" " + row.tobytes() + end
             for name, row in zip((b"caf\xc3\xa9", b"of"), rows, strict=True)
         )
-        vectors = read_vectors(text("a.bin", content))
+        vectors = read_vectors(written("a.bin", content))
         assert vectors.names == ("café", "of")
         np.testing.assert_array_equal(vectors.matrix, rows)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("name", "content", "said"),
     [
-        (b"2 2\na " + bytes(8) + b"b " + bytes(7), "is truncated: .* ends within row 2"),
-        (b"9999999999999 300\na ", "is truncated"),
-        (b"1 2\n\xff " + bytes(8), "row 1: its name is not UTF-8"),
-        (b"\xba\x16\x4f\x2f" + bytes(40), "no word2vec binary; a model of fastText or PyTorch"),
-        (b"", "is empty"),
+        ("a.jsonl", '{"name": "a", "vector": [1, 2]}\n{"name": ', "line 2, is not JSON"),
+        ("a.jsonl", '{"name": "a", "vector": [1, 2]}\n\n[1]', "line 3, is a JSON list"),
+        ("a.jsonl", '{"name": "a", "vector": [1, 2]}\n{"vector": [1, 2]}', "the name of row 1"),
+        ("a.jsonl", '{"name": "a", "vector": [1, null]}', "in the rows of 'a'"),
+        ("a.jsonl", '{"name": "a"}', "0 columns of number lists"),
+        ("a.jsonl", '{"name": "a", "x": [1, 2], "y": [1, 2]}', "2 columns of number lists"),
+        ("a.jsonl", "\n\n", "holds no rows"),
+        ("a.txt", "3 2\na 1 2\nb 3 4\n", "holds 2 vectors; needed 3 rows"),
+        ("a.txt", "2 2\na 1 2\nb 3\n", "line 3, has 1 numbers; needed 2"),
+        ("a.txt", "2 2\na 1 2\nb 3 4 5\n", "line 3, has 3 numbers; needed 2"),
+        ("a.txt", "a 1 2\n\nb 1 x\n", "line 3, could not convert string to float: 'x'"),
+        ("a.txt", "a 1 2\nb 1 nan\n", "NaN, infinity .* in the rows of 'b'"),
+        ("a.txt", b"a 1 2\ncaf\xe9 1 2\n", "line 2, is not UTF-8"),
+        ("a.txt", "2 2\n", "holds 0 vectors; needed 2 rows"),
+        ("a.txt", "", "is empty"),
+        ("a.bin", b"2 2\na " + bytes(8) + b"b " + bytes(7), "is truncated: .* ends within row 2"),
+        ("a.bin", b"9999999999999 300\na ", "is truncated"),
+        ("a.bin", b"1 2\n\xff " + bytes(8), "row 1: its name is not UTF-8"),
+        (
+            "a.bin",
+            b"\xba\x16\x4f\x2f" + bytes(40),
+            "no word2vec binary; a model of fastText",
+        ),
+        ("a.bin", b"", "is empty"),
     ],
 )
-def test_a_damaged_binary_is_refused(text, content, said):
-    with pytest.raises(DataError, match=said):
-        read_vectors(text("a.bin", content))
+def test_a_damaged_file_is_refused_by_line_or_row(written, name, content, said):
+    with pytest.raises(DataError, match=said) as caught:
+        read_vectors(written(name, content))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.real

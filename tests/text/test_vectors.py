@@ -59,26 +59,18 @@ def test_the_hash_is_of_names_and_numbers():
     assert vectors.hash != named(np.arange(1, 13).reshape(4, 3)).hash
 
 
-def test_torch_is_not_imported_by_reading_writing_and_concepts(tmp_path):
+def test_torch_is_not_imported_by_reading_and_writing_vectors(tmp_path):
     script = f"""
 import sys
-from pathlib import Path
 import numpy as np
 from probe import Concept, ConceptPrompts, read_vectors
-from probe.text.prompt_files import read_prompts
 from probe.text.vector_files import write_vectors
 from probe.text.vectors import NamedVectors
-folder = Path({str(tmp_path)!r})
-concept = Concept.load("gender")
-names = tuple(word for words in concept.groups.values() for word in words)
-rows = np.random.default_rng(0).standard_normal((len(names), 4)).astype(np.float32)
-vectors = NamedVectors(names, rows, "made")
-for name in ("a.npy", "a.npz", "a.safetensors", "a.parquet", "a.jsonl"):
-    write_vectors(vectors, folder / name)
-    assert read_vectors(folder / name).hash == vectors.hash
-concept.names_in(vectors)
-ConceptPrompts.build(concept).table.to_csv(folder / "a.csv")
-read_prompts(folder / "a.csv", column="prompt")
+ConceptPrompts.build(Concept.load("gender"))
+for suffix in ("npy", "npz", "safetensors", "parquet", "jsonl"):
+    path = {str(tmp_path)!r} + "/a." + suffix
+    write_vectors(NamedVectors(("a", "b"), np.eye(2, dtype=np.float32), "made"), path)
+    read_vectors(path)
 assert not [name for name in ("torch", "transformers", "sklearn") if name in sys.modules]
 """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -81,7 +81,6 @@ class PrefixTree:
             place = np.where(local >= start, local - (start - len(above)), column)
             ends = np.flatnonzero(wanted[start:stop])
             yield Pack(
-                nodes=nodes,
                 tokens=self.tokens[nodes],
                 depths=self.depths[nodes],
                 ancestors=np.where(local < 0, np.int32(-1), place),
@@ -93,8 +92,6 @@ class PrefixTree:
 class Pack:
     """Some nodes of a prefix tree with all their ancestors, renumbered; depth-first."""
 
-    nodes: Indices
-    """Their numbers in the tree, of shape (n,)."""
     tokens: Indices
     """Shape (n,)."""
     depths: Indices
