@@ -65,8 +65,8 @@ def main(debug: bool) -> None:
 @click.option(
     "--prompts",
     type=FILE,
-    help="Prompts of your own (txt, csv, tsv, jsonl, parquet), copied into RUN; `fit` places "
-    "them on the axis.",
+    help="Prompts of your own (txt, csv, tsv, json, jsonl, parquet), copied into RUN; `fit` "
+    "places them on the axis.",
 )
 @click.option(
     "--column", help="Column of --prompts or of --names; needed only if several could be meant."
