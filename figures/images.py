@@ -46,14 +46,8 @@ def image_pairs(
 
     The perceived value of each image is shown by its first letters and a colour.
 
-    Parameters
-    ----------
-    sides : two ndarrays of shape (n_subjects, n_seeds, height, width, 3)
-        Images of the base and of the corrected model.
-    labels : two ndarrays of shape (n_subjects, n_seeds)
-        Perceived values of an attribute.
-    subjects : sequence of str
-        Name of each subject.
+    ``sides`` are the images of the base and of the corrected model, (n_subjects, n_seeds, height,
+    width, 3), and ``labels`` their perceived values, (n_subjects, n_seeds).
     """
     n_subjects, n_seeds, height, width = sides[0].shape[:4]
     ratio = height / width

@@ -156,17 +156,9 @@ def name_points(
     """Write names beside points, each at the first place where it covers nothing else.
 
     No name is as near to another point as to its own; one for which no place is free is left out.
-    The limits of the axes must be set before.
-
-    Parameters
-    ----------
-    axes : Axes
-    points : iterable of (x, y, name)
-        In data coordinates, the most important first.
-    others : iterable of (x, y)
-        Points without a name.
-    obstacles : iterable of (x, y)
-        What else no name may cover, such as points of a line.
+    Points are (x, y, name) in data coordinates, the most important first; ``others`` have no name,
+    and ``obstacles`` are what else no name may cover, such as points of a line. The limits of the
+    axes must be set before.
     """
     width, height = _size_in_points(axes)
     scaled = axes.transScale.transform  # a logarithm, where the axis has one

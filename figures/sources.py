@@ -50,18 +50,9 @@ SOURCES = {
 
 
 def add_source(name: str, *, path: str = "", kind: str = "", stage: str = "probe") -> str:
-    """Add a file that a run may lack, and return its name.
+    """Add a file that a run may lack, and return its short name, a key of `SOURCES`.
 
-    Parameters
-    ----------
-    name : str
-        Short name, a key of `SOURCES`.
-    path : str, default="latent/NAME.parquet"
-        Relative to the run folder.
-    kind : str, default=name
-        Kind in its provenance.
-    stage : str, default="probe"
-        Command that writes it.
+    By default it is ``latent/NAME.parquet``, and the kind in its provenance is its name.
     """
     SOURCES[name] = Source(path or f"latent/{name}.parquet", kind or name, stage, is_optional=True)
     return name
@@ -75,15 +66,7 @@ class RunFiles:
     _read: dict[str, Any] = field(default_factory=dict)
 
     def require(self, *names: str) -> None:
-        """Check that files exist and were made from one model.
-
-        Raises
-        ------
-        StageError
-            If the run or a file is missing: the message names the stage that writes it.
-        ArtifactError
-            If two files were made from different models.
-        """
+        """Check that files exist and were made from one model; errors name what to run."""
         first: tuple[str, Provenance] | None = None
         for name in names:
             path = self.path(name)

@@ -1,5 +1,4 @@
 import json
-import os
 import resource
 import shutil
 import signal
@@ -86,18 +85,11 @@ def test_json_is_all_there_is_on_standard_output(shown, command):
     found = json.loads(result.stdout)
     assert isinstance(found, dict)
     assert result.stderr == ""
+    assert len(call(command, shown[0]).stdout.splitlines()) > 1
     if command == "run":
         assert list(found) == STAGES
         assert found["evaluate"]["base"]["mad"]["floor"] > 0
         assert not any(stage["stage"]["was_made"] for stage in found.values())
-
-
-@pytest.mark.parametrize("command", STAGES)
-def test_a_command_that_is_up_to_date_says_so_and_what_was_found(shown, command):
-    result = call(command, shown[0])
-    first, *rest = result.stdout.splitlines()
-    assert first.startswith(f"{command}: skipped (")
-    assert rest
 
 
 def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown):
@@ -218,39 +210,13 @@ def test_a_process_that_is_killed_or_stopped_goes_on_where_it_was(run, finished_
 # Bad input: one line, exit code 1, files unchanged
 
 
-def model_without_index(folder):
-    folder.mkdir()
-
-
-def pickled_model(folder):
-    path = folder / "text_encoder" / "model.safetensors"
-    path.rename(path.with_name("pytorch_model.bin"))
-
-
-def truncated_model(folder):
-    path = folder / "text_encoder" / "model.safetensors"
+def test_a_model_that_cannot_be_opened_leaves_no_embeddings(pipeline_folder, tmp_path):
+    model, run = shutil.copytree(pipeline_folder, tmp_path / "model"), tmp_path / "run"
+    path = model / "text_encoder" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:20_000])
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (None, "unknown model"),
-        (model_without_index, "has no model_index.json"),
-        (pickled_model, "is a pickle"),
-        (truncated_model, "text_encoder cannot be opened"),
-    ],
-)
-def test_a_model_that_cannot_be_opened_leaves_no_embeddings(
-    pipeline_folder, tmp_path, damage, message
-):
-    model = tmp_path / "model" if damage else "nosuch"
-    if damage not in (None, model_without_index):
-        shutil.copytree(pipeline_folder, model)
-    if damage:
-        damage(model)
-    assert message in refusal(call("embed", tmp_path / "run", "--model", model))
-    assert not (tmp_path / "run" / "embeddings" / "states.safetensors").exists()
+    assert "text_encoder cannot be opened" in refusal(call("embed", run, "--model", model))
+    assert not (run / "embeddings" / "states.safetensors").exists()
+    assert "unknown model" in refusal(call("embed", tmp_path / "new", "--model", "nosuch"))
 
 
 def test_a_new_run_needs_a_model(tmp_path):
@@ -331,12 +297,6 @@ def test_a_run_that_is_a_file_is_refused(tmp_path, model_folder):
     assert "is a file; needed a folder" in line
     assert "is a file; RUN must be a folder" in refusal(call("fit", path))
     assert path.read_text() == "mine"
-
-
-@pytest.mark.skipif(not os.access("/sys", os.F_OK), reason="needs a file system without writing")
-def test_a_read_only_place_is_refused(model_folder):
-    line = refusal(call("embed", "/sys/run", "--model", model_folder))
-    assert line.startswith("moesd-probe: error: cannot write /sys/run")
 
 
 def test_an_unknown_device_is_refused(tmp_path, model_folder):

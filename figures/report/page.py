@@ -26,14 +26,8 @@ SCRIPTS = ("common.js", "map.js", "table.js", "gate.js", "trace.js", "pairs.js")
 def render_report(run: Path) -> str:
     """Compose the page as text; it needs no other file and no network.
 
-    The same run and package versions give the same text.
-
-    Raises
-    ------
-    StageError
-        If a required stage has not been run, or the figures are older than the results.
-    ArtifactError
-        If a file cannot be read, belongs to another model, or the page grows too large.
+    The same run and package versions give the same text. Figures that are missing or older than the
+    results are refused.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -137,14 +137,7 @@ def missing_faces(quality: Quality) -> str:
 def limits(model: str, attribute: str, values: Sequence[str]) -> list[str]:
     """List what cannot be concluded from a run, a sentence or two each.
 
-    Parameters
-    ----------
-    model : str
-        As the user named it.
-    attribute : str
-        What fairness is about.
-    values : sequence of str
-        All that the classifier distinguishes.
+    ``values`` are all that the classifier distinguishes of the attribute.
     """
     known = f"{len(values)} values ({', '.join(values)})"
     binary = "binary here: " if len(values) == 2 else ""

@@ -63,21 +63,9 @@ class AttributeClassifier:
     ) -> pd.DataFrame:
         """Classify every attribute of each image.
 
-        Parameters
-        ----------
-        images : sequence of paths or PIL images, or ndarray of shape (n, height, width, channels)
-            Arrays hold bytes, or floats from 0 to 1.
-        batch_size : int, default=256
-            Images in memory at once.
-        progress : callable, optional
-            Called with (done, total) images after each batch.
-
-        Returns
-        -------
-        DataFrame of n rows
-            For each attribute a column of its name (the most probable value) and one
-            ``<attribute>_confidence`` (its probability among the attribute's values, from 1/K to
-            1).
+        Returns for each attribute a column of its name (the most probable value) and one
+        ``<attribute>_confidence`` (its probability among the attribute's values, from 1/K to 1).
+        ``progress`` is called with (done, total) images after each batch.
         """
         import pandas as pd
 

@@ -59,34 +59,13 @@ def generate(
     on a CPU; otherwise each is decoded and written while the next is denoised. After an error or
     Ctrl-C, running parts are finished.
 
-    Parameters
-    ----------
-    pipeline : StableDiffusionPipeline
-        See `probe.images.pipelines.load_pipeline`.
-    plan : GenerationPlan
-    folder : Path
-        An imagefolder: PNGs and ``metadata.jsonl``, which is written last.
-    guidance_scale : float
-        1 is no guidance.
-    n_steps : int
-        Denoising steps.
-    revision : str
-        Of the pipeline's weights.
-    intervention : Intervention, optional
-        The base model without it. The noise is the same.
-    batch_size : int, optional
-        Images in memory at once; by default as many as fit in a few GB.
-    reuse : Path or sequence of Path, optional
-        Folders whose images are copied where the key is the same.
-    known : dict of str to Tensor, optional
-        States of prompts that were encoded before; new ones are added.
-    progress : callable, optional
-        Called with (images done, all images).
+    ``folder`` becomes an imagefolder: PNGs and ``metadata.jsonl``, which is written last. A
+    ``guidance_scale`` of 1 is no guidance; ``revision`` is that of the pipeline's weights. The base
+    model generates where there is no ``intervention``, from the same noise. By default the
+    ``batch_size`` is what fits in a few GB. Images of the folders ``reuse`` are copied where the
+    key is the same. ``known`` has states of prompts that were encoded before; new ones are added.
 
-    Returns
-    -------
-    DataFrame
-        The plan's table and a column ``key``.
+    Returns the plan's table with a column ``key``.
     """
     if n_steps < 1 or guidance_scale < 0:
         raise ValueError(

@@ -41,12 +41,7 @@ def load_pipeline(model: str | Path, *, device: str = "cpu") -> StableDiffusionP
 
     A checker would replace images by black ones, in which no attribute can be classified.
 
-    Parameters
-    ----------
-    model : str or Path
-        As for `probe.text.checkpoints.resolve_model`.
-    device : str
-        Device of the weights, e.g. ``"cuda"``.
+    ``model`` is as for `probe.text.checkpoints.resolve_model`.
     """
     folder = resolve_model(model)
     if (load := FAMILIES.get(declared_name(folder / INDEX, "_class_name"))) is not None:

@@ -86,19 +86,10 @@ def neighbor_map(
 ) -> NeighborMap:
     """Map embeddings of shape (n, n_features) by UMAP.
 
-    Parameters
-    ----------
-    z : ndarray of shape (n, n_features)
-        At least 3 rows that differ; compared by cosine.
-    labels : array-like of shape (n,), optional
-        Label of each row, which the map then separates (supervised UMAP): such a map is no
-        evidence that the embeddings contain the labels.
-    label_weight : float, default=0.5
-        Weight of the labels, from 0 (the embeddings alone) to 1 (the labels alone).
-    seed : int, default=0
-        Seed; the same seed gives the same map, bit for bit on one machine.
-    n_neighbors : int, default=15
-        Size of a neighbourhood; at most n - 1 are used.
+    At least 3 rows must differ; they are compared by cosine. ``labels`` (n,) are classes which the
+    map then separates (supervised UMAP): such a map is no evidence that the embeddings contain
+    them. ``label_weight`` is from 0 (the embeddings alone) to 1 (the labels alone). The same seed
+    gives the same map, bit for bit on one machine.
 
     References
     ----------
@@ -169,15 +160,8 @@ def map_faithfulness(
     ``1 - 2 / (n k (2n - 3k - 1)) sum_i sum_{j false} (r(i, j) - k)``, over the neighbours on the
     map that were none before.
 
-    Parameters
-    ----------
-    z : ndarray of shape (n, n_features)
-        Embeddings.
-    places : ndarray of shape (n, 2)
-        Coordinates of the same rows on the map; compared by distance.
-    n_neighbors : int, default=15
-        Size k of a neighbourhood; less than half of n is used at most.
-    resampling : Resampling
+    ``places`` (n, 2) are the coordinates of the rows of ``z`` on the map, compared by distance. Of
+    ``n_neighbors`` less than half of n are used at most.
 
     References
     ----------

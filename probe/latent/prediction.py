@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from probe.arrays import Counts, Double, Vector
-from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.errors import DataError, DegenerateDataError
 from probe.stats.beta_binomial import draw_shares, posterior, share_of_logit
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import BOOTSTRAP, Resampling, chunks, percentile_limits, resampled_rows
@@ -117,10 +117,10 @@ class SharePredictor(BaseEstimator):
         Raises
         ------
         DataError
-            If there are fewer than 6 subjects, a bias score is not finite, the counts are not
-            whole numbers, or all subjects have the same bias score.
+            If there are fewer than 6 subjects, a bias score is not finite, or all subjects have
+            the same bias score.
         """
-        bias_scores, women, images = _checked(bias_score, n_women, n_images)
+        bias_scores = as_finite(bias_score, "bias_score")
         if len(bias_scores) < MIN_LEARNT:
             raise DataError(
                 f"a prediction needs at least {MIN_LEARNT} subjects to fit, got {len(bias_scores)}"
@@ -132,7 +132,7 @@ class SharePredictor(BaseEstimator):
             )
         # On standard units the search and the priors do not depend on the encoder's scale.
         self._center, self._scale = float(bias_scores.mean()), float(bias_scores.std())
-        peak, covariance = posterior((bias_scores - self._center) / self._scale, women, images)
+        peak, covariance = posterior((bias_scores - self._center) / self._scale, n_women, n_images)
         rng = np.random.default_rng(self.seed)
         moves = rng.multivariate_normal(np.zeros(3), covariance, size=self.n_draws)
         # Student's t in place of the normal, as in any regression of few subjects
@@ -186,8 +186,7 @@ class SharePredictor(BaseEstimator):
 
         The coverage is somewhat too high where images are few, as their shares are coarse.
         """
-        bias_scores, women, images = _checked(bias_score, n_women, n_images)
-        seen = women / images
+        seen = n_women / n_images
         if len(seen) < MIN_CALIBRATED:
             raise DataError(
                 f"a calibration needs at least {MIN_CALIBRATED} subjects, got {len(seen)}"
@@ -197,7 +196,7 @@ class SharePredictor(BaseEstimator):
                 f"all {len(seen)} subjects have the same share of women, {seen[0]:.4g}; needed "
                 "subjects that differ"
             )
-        found = self.predict(bias_scores, n_images=images)
+        found = self.predict(bias_score, n_images=n_images)
         is_inside = (found.low <= seen) & (seen <= found.high)
         coverage = binomial_interval(int(is_inside.sum()), len(seen))
         draws = [
@@ -224,23 +223,3 @@ def _r2(seen: Double, predicted: Double) -> Double:
     with np.errstate(divide="ignore", invalid="ignore"):
         r2: Double = 1 - ((seen - predicted) ** 2).sum(axis=1) / spread
     return r2
-
-
-def _checked(
-    bias_score: Vector, n_women: Counts, n_images: Counts
-) -> tuple[Double, Counts, Counts]:
-    """Check one bias score and two whole counts a subject."""
-    bias_scores = as_finite(bias_score, "bias_score")
-    women, images = np.asarray(n_women), np.asarray(n_images)
-    if not women.shape == images.shape == bias_scores.shape:
-        raise ShapeError(
-            f"there are {len(bias_scores)} bias scores, and n_women and n_images have the shapes "
-            f"{women.shape} and {images.shape}; needed one each"
-        )
-    is_whole = np.issubdtype(women.dtype, np.integer) and np.issubdtype(images.dtype, np.integer)
-    if not is_whole or (images < 1).any() or (women < 0).any() or (women > images).any():
-        raise DataError(
-            "n_women and n_images must be whole numbers, n_images at least 1 and n_women from 0 to "
-            "n_images: drop subjects without an image"
-        )
-    return bias_scores, women, images

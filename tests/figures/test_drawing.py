@@ -88,19 +88,6 @@ def test_an_unknown_figure_or_format_is_answered_with_the_known_ones(run):
         draw(run, "bias_score", style="loud")
 
 
-def test_a_figure_for_a_talk_leaves_those_of_the_paper_alone(drawn):
-    before = {path.name: hash_file(path) for path in (drawn / "figures").iterdir()}
-    paths = draw(drawn, "bias_score", formats=["png"], style="talk")
-    assert [path.relative_to(drawn).as_posix() for path in paths] == [
-        "figures/talk/bias_score.png",
-        "figures/talk/bias_score.csv",
-    ]
-    after = {path.name: hash_file(path) for path in (drawn / "figures").iterdir() if path.is_file()}
-    assert after == before
-    assert hash_file(paths[0]) != before["bias_score.png"]
-    assert hash_file(paths[1]) == before["bias_score.csv"]
-
-
 def test_an_svg_is_the_same_every_time_and_says_what_it_was_made_from(run):
     (path, _) = draw(run, "bias_score", formats=["svg"])
     first = path.read_text(encoding="utf-8")

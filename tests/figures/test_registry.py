@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from figures import registry
-from figures.drawing import drawable
 from figures.report.content import NAVIGATION
-from figures.sources import SOURCES, RunFiles, add_source
+from figures.sources import SOURCES
 
 
 def test_two_figures_of_one_name_are_refused():
@@ -21,12 +20,3 @@ def test_every_figure_reads_files_that_are_known_and_has_a_caption_and_a_section
         assert set(figure.reads) <= set(SOURCES)
         assert figure.caption.endswith(".")
         assert figure.section in NAVIGATION
-
-
-def test_a_figure_of_a_study_that_was_not_run_is_left_out(sketched_run, monkeypatch):
-    monkeypatch.setattr(registry, "_FIGURES", dict(registry._FIGURES))
-    monkeypatch.setitem(SOURCES, "absent", SOURCES["map"])  # removed again after the test
-    absent = add_source("absent")
-    registry.table_figure("later", reads=absent, caption="c.", alt="a")(lambda table: None)
-    assert "map" in drawable(RunFiles(sketched_run))
-    assert "later" not in drawable(RunFiles(sketched_run))

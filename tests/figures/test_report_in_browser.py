@@ -179,34 +179,6 @@ def test_a_heading_sorts_the_table_by_mouse_and_by_keyboard(reader):
     assert sorted(reader.texts("#subject-shares tbody th")) == sorted(before)
 
 
-def test_the_navigation_leads_to_every_section(reader):
-    links = reader.page.locator("nav a")
-    assert links.count() == reader.page.locator("section").count() - 1
-    for link in links.all():
-        link.focus()
-        reader.page.keyboard.press("Enter")
-        heading = reader.page.locator(link.get_attribute("href"))
-        top = heading.bounding_box()["y"]  # a part of a pixel above the window is within it
-        assert -1 < top < DESK["height"], heading.inner_text()
-
-
-def test_the_methods_can_be_sorted_and_scrolled_by_keyboard(reader):
-    names = "#methods-table tbody th"
-    assert reader.texts(names)[0] == "explicit-mixing"
-    reader.page.get_by_role("button", name="CLIP score", exact=True).focus()
-    reader.page.keyboard.press("Enter")
-    assert [text.split()[0] for text in reader.texts(names)] == [
-        "leace", "explicit-mixing", "moesd", "base"
-    ]  # fmt: skip
-    region = reader.page.get_by_role("region", name="Methods compared")
-    region.evaluate("e => e.scrollLeft = 0")
-    region.focus()
-    reader.page.keyboard.press("ArrowRight")
-    reader.page.wait_for_function("e => e.scrollLeft > 0", arg=region.element_handle())
-    first = reader.page.locator(names).first
-    assert first.bounding_box()["x"] >= region.bounding_box()["x"]  # the names stay in sight
-
-
 def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
     table, config = RunFiles(drawn_run).table("gate"), RunFiles(drawn_run).json("moesd")
 
@@ -230,15 +202,6 @@ def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
     np.testing.assert_array_equal(told(), expected(0.1))
     reader.page.get_by_role("button", name="Reset", exact=True).click()
     np.testing.assert_array_equal(told(), expected(config["neutral_below"]))
-
-
-def test_the_trace_is_a_table_of_layers_by_tokens(reader, tables):
-    trace = tables["trace"]
-    cells = trace[trace["site"] == "residual"]
-    assert len(reader.texts("#trace-table tbody td")) == len(cells)
-    assert reader.texts("#trace-table tbody th") == ["2", "1", "0"]
-    reader.page.get_by_label("Read from").select_option("mlp")
-    assert reader.texts("#trace-table tbody th") == ["2", "1"]
 
 
 def test_the_images_of_every_occupation_can_be_looked_at(reader):

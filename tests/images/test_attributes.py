@@ -98,11 +98,6 @@ def test_files_images_and_arrays_get_the_same_labels(tmp_path, classifier, pictu
         assert classifier.label(given).equals(expected)
 
 
-def test_labels_without_a_colon_are_one_attribute(tmp_path):
-    classifier = AttributeClassifier.load(save_classifier(tmp_path, ["Male", "Female"]))
-    assert classifier.attributes == {"label": ["Male", "Female"]}
-
-
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

@@ -51,13 +51,6 @@ def test_parts_follow_each_other_cover_the_batch_and_none_is_small(cut, least, n
     assert max(sizes) <= 2 * least
 
 
-@pytest.mark.parametrize(
-    ("n", "sizes"), [(39, [39]), (40, [20, 20]), (80, [20] * 4), (75, [25] * 3)]
-)
-def test_parts_are_even_in_number_where_they_stay_large(n, sizes):
-    assert [part.stop - part.start for part in denoised_together(n, CPU)] == sizes
-
-
 def test_on_an_accelerator_a_batch_stays_whole():
     assert denoised_together(100, torch.device("cuda")) == [slice(0, 100)]
 

@@ -129,14 +129,6 @@ def test_faces_and_not_what_is_around_them_are_looked_at_and_nothing_is_lost(tmp
     assert any("boxes of boxes.csv, with a margin of 0" in note for note in found["notes"])
 
 
-def test_a_subject_without_any_face_is_left_out_by_name_and_number(tmp_path):
-    folder = tmp_path / "pictures"
-    for name in ("nurse/none0.png", "nurse/none1.png", "cook/0.png", "cook/1.png"):
-        portrait(folder / name)
-    table = label_images(find_images(folder), Brightness(), faces=Whole())
-    assert "nurse (2 images)" in table.count("light").with_images().notes[-1]
-
-
 def test_a_photograph_is_seen_upright_and_boxes_are_of_the_upright_one(tmp_path):
     upright = Image.open(portrait(tmp_path / "a" / "upright.png", face=230))
     tag = 0x0112

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -70,13 +68,6 @@ def test_pictures_of_several_sizes_need_a_crop(tmp_path, clip_folder):
         Preprocessor.load(tmp_path)(pictures)
 
 
-def test_a_damaged_preprocessing_is_one_line_that_names_the_folder(tmp_path):
-    (tmp_path / "preprocessor_config.json").write_text('{"size": ')
-    with pytest.raises(ModelError, match=str(tmp_path)) as caught:
-        Preprocessor.load(tmp_path)
-    assert "\n" not in str(caught.value)
-
-
 def test_what_is_transparent_is_seen_on_white():
     picture = np.dstack([noise(0), np.zeros((16, 16), dtype=np.uint8)])
     picture[:, 8:, 3] = 255
@@ -98,18 +89,6 @@ def test_more_than_8_bits_are_refused_and_not_clipped(tmp_path):
     Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(path)
     with pytest.raises(DataError, match=r"deep\.png has the mode I;16; needed 8 bits"):
         open_image(path)
-
-
-def test_of_16_bit_colours_the_upper_8_are_seen(tmp_path):
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
-    pixels = chunk(b"IDAT", zlib.compress(b"\0" + bytes.fromhex("12ff34ff56ff") * 2))
-    path = tmp_path / "deep.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
-    assert open_image(path).getpixel((0, 0)) == (0x12, 0x34, 0x56)
 
 
 @pytest.fixture(scope="module")

@@ -21,19 +21,8 @@ if TYPE_CHECKING:
 class FaceClassifier:
     """A classifier of the largest face of each image, see `probe.images.faces.face.crop_face`.
 
-    Parameters
-    ----------
-    classifier : AttributeClassifier
-    detector : FaceDetector
-    margin : float
-        Around a face, as a share of its size.
-    whole : str
-        The attribute that is classified in the whole image, if the classifier has it.
-
-    Attributes
-    ----------
-    attributes : dict of str to list of str
-        The classifier's.
+    ``margin`` is added around a face, as a share of its size. ``whole`` is an attribute that is
+    classified in the whole image, if the classifier has it.
     """
 
     def __init__(
@@ -55,7 +44,7 @@ class FaceClassifier:
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Classify every attribute of each image's face; parameters of `AttributeClassifier.label`.
+        """Classify every attribute of each image's face, as `AttributeClassifier.label` does.
 
         Without a face, or with several, the value is ``"undetected"`` or ``"ambiguous"`` and the
         confidence NaN.

@@ -26,14 +26,7 @@ COLUMNS = ("file_name", "left", "top", "width", "height")
 
 
 def open_detector(chosen: str) -> FaceDetector:
-    """Open a face detector.
-
-    Parameters
-    ----------
-    chosen : str
-        ``"mediapipe"``, weights of MediaPipe's face detector (``.tflite``), or boxes of another
-        detector (a table, see `Boxes`).
-    """
+    """Open ``"mediapipe"``, a ``.tflite`` file of its detector's weights, or a table of `Boxes`."""
     if chosen == MEDIAPIPE:
         return MediaPipeDetector()
     path = Path(chosen)
@@ -61,11 +54,8 @@ def detector_line(chosen: str) -> str:
 class Boxes:
     """Boxes of faces, one per row, by the image's file name.
 
-    Parameters
-    ----------
-    path : path
-        A table with the columns `COLUMNS`, in pixels of the upright image. A row with only a
-        ``file_name`` means that the image has no face. Errors name the row.
+    The table has the columns `COLUMNS`, in pixels of the upright image. A row with only a
+    ``file_name`` means that the image has no face. Errors name the row.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -34,11 +34,6 @@ def shipped_weights() -> Path:
 class MediaPipeDetector:
     """BlazeFace, run by MediaPipe on the CPU without network access.
 
-    Parameters
-    ----------
-    weights : path, optional
-        A ``.tflite`` file of MediaPipe's face detector; the shipped one by default.
-
     References
     ----------
     Bazarevsky et al., *BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs*, 2019.

@@ -65,25 +65,11 @@ class ClipScorer:
         batch_size: int = 256,
         progress: Progress | None = None,
     ) -> npt.NDArray[np.float64]:
-        """Score each image against its prompt. A repeated prompt is encoded once.
+        """Score each image against its prompt, from 0 (unrelated) to 100 (the same direction).
 
-        Parameters
-        ----------
-        images : sequence of paths or PIL images, or ndarray of shape (n, height, width, channels)
-            Images; arrays hold bytes, or floats from 0 to 1.
-        prompts : sequence of n str
-            What each image is to show. Prompts that are too long are cut off, which the logger
-            ``probe`` announces.
-        batch_size : int, default=256
-            How many images or prompts are encoded at a time.
-        progress : callable, optional
-            Called with (done, total) images after each batch.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            From 0 (unrelated) to 100 (the same direction). Only scores of the same CLIP can be
-            compared.
+        Only scores of the same CLIP can be compared. A repeated prompt is encoded once, and one
+        that is too long is cut off, which the logger ``probe`` announces. ``progress`` is called
+        with (done, total) images after each batch.
         """
         check_images(images)
         if len(images) != len(prompts):

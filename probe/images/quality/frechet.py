@@ -29,11 +29,7 @@ class Moments:
     @classmethod
     def of(cls, features: Matrix) -> Moments:
         """Take the moments of features of shape (n, d)."""
-        rows = np.asarray(features, dtype=np.float64)
-        if rows.ndim != 2 or not len(rows):
-            raise ShapeError(f"features have the shape {rows.shape}; needed (n_images, n_features)")
-        if not np.isfinite(rows).all():
-            raise DataError("features hold something that is not finite; extract them again")
+        rows = as_features(features)
         mean = rows.mean(axis=0)
         return cls(len(rows), mean, (rows - mean).T @ (rows - mean))
 
@@ -154,3 +150,27 @@ def _joined(groups: Iterable[Moments]) -> Moments:
     for group in rest:
         joined = joined + group
     return joined
+
+
+def paired_distances(before: Matrix, after: Matrix) -> Double:
+    """Compute ``1 - cos`` of the features (n_pairs, d) of each pair: 0 (equal direction) to 2."""
+    a, b = as_features(before), as_features(after)
+    if a.shape != b.shape:
+        raise ShapeError(f"features have the shapes {a.shape} and {b.shape}; needed pairs")
+    lengths = [np.linalg.norm(of, axis=1) for of in (a, b)]
+    if min(of.min(initial=1.0) for of in lengths) == 0.0:
+        raise DegenerateDataError("features of an image are all 0 and have no direction")
+    # of equal images it must be 0, and rounding would leave a trace
+    cosines = np.minimum((a * b).sum(axis=1) / (lengths[0] * lengths[1]), 1.0)
+    found: Double = np.where((a == b).all(axis=1), 0.0, 1.0 - cosines)
+    return found
+
+
+def as_features(features: Matrix) -> Double:
+    """Check features of shape (n_images, n_features), and return them in double precision."""
+    rows: Double = np.asarray(features, dtype=np.float64)
+    if rows.ndim != 2 or not len(rows):
+        raise ShapeError(f"features have the shape {rows.shape}; needed (n_images, n_features)")
+    if not np.isfinite(rows).all():
+        raise DataError("features hold something that is not finite; extract them again")
+    return rows

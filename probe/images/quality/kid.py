@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from probe.arrays import Double, Indices, Matrix
-from probe.errors import DataError, DegenerateDataError, ShapeError
+from probe.errors import DegenerateDataError, ShapeError
+from probe.images.quality.frechet import as_features
 from probe.stats.confidence_limits import student, widened
 from probe.stats.interval import Interval
 
@@ -66,7 +67,7 @@ def kid(
     ----------
     Bińkowski, Sutherland, Arbel, Gretton, *Demystifying MMD GANs*, ICLR 2018, section 4.
     """
-    a, b = (_checked(of) for of in (features_a, features_b))
+    a, b = (as_features(of) for of in (features_a, features_b))
     if a.shape[1] != b.shape[1]:
         raise ShapeError(f"features are {a.shape[1]} and {b.shape[1]} wide; needed one extractor")
     if is_paired and len(a) != len(b):
@@ -113,17 +114,6 @@ def _units(
         )
     codes = np.unique([*subjects_a, *subjects_b], return_inverse=True)[1]
     return codes[:n_a], codes[n_a:]
-
-
-def _checked(features: Matrix) -> Double:
-    rows: Double = np.asarray(features, dtype=np.float64)
-    if rows.ndim != 2:
-        raise ShapeError(f"features have the shape {rows.shape}; needed (n_images, n_features)")
-    if not np.isfinite(rows).all():
-        raise DataError("features hold something that is not finite; extract them again")
-    if len(rows) < 4:
-        raise DegenerateDataError(f"there are {len(rows)} images; needed at least 4 to halve")
-    return rows
 
 
 def _cubic(a: Double, b: Double) -> Double:

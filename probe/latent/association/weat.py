@@ -14,7 +14,7 @@ from probe.latent.association.word_sets import (
     as_unit_sets,
 )
 from probe.latent.labels import Labels
-from probe.stats.permutation import MAX_SUMS, Alternative, split_sums_p
+from probe.stats.permutation import MAX_SUMS, split_sums_p
 from probe.stats.resampling import (
     BOOTSTRAP,
     PERMUTATIONS,
@@ -34,7 +34,6 @@ def weat(
     target_clusters: tuple[Labels, Labels] | None = None,
     attribute_clusters: tuple[Labels, Labels] | None = None,
     ddof: int = 1,
-    alternative: Alternative = "greater",
     permutations: Resampling = PERMUTATIONS,
     max_sums: int = MAX_SUMS,
     resampling: Resampling = BOOTSTRAP,
@@ -63,8 +62,6 @@ def weat(
         Likewise for the attributes.
     ddof : int, default=1
         Of the standard deviation: 1 as Caliskan et al. print it, 0 as in WEFE.
-    alternative : {"greater", "less", "two-sided"}, default="greater"
-        What counts as extreme: X is nearer to A than Y is, less near, or either.
     permutations : Resampling
         Random splits where they are too many to count.
     max_sums : int, default=2**18
@@ -87,8 +84,6 @@ def weat(
         If a set is empty, not finite, or of another width.
     DegenerateDataError
         If a row is zero, or every target has the same association, so that the scale is zero.
-    ValueError
-        If an option is out of range.
 
     References
     ----------
@@ -114,7 +109,7 @@ def weat(
     p = split_sums_p(
         by_cluster,
         int(codes[0].max()) + 1,
-        alternative=alternative,
+        alternative="greater",
         permutations=permutations,
         max_sums=max_sums,
     )

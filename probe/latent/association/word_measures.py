@@ -64,13 +64,6 @@ def rnd(
         they are nearer to Y. ``by_word`` is the difference of distances of each attribute; ``n``
         counts the clusters of X and Y.
 
-    Raises
-    ------
-    ShapeError, DataError
-        If a set is empty, not finite, or of another width.
-    ValueError
-        If an option is out of range.
-
     References
     ----------
     Garg, Schiebinger, Jurafsky, Zou, *Word embeddings quantify 100 years of gender and ethnic
@@ -150,15 +143,6 @@ def ect(
         From -1 to 1. 1 means that X and Y rank all attributes alike: no bias; 0 that the two
         rankings have nothing in common. ``by_word`` is the difference of the two cosines of each
         attribute, positive if it is nearer to X; ``n`` counts the clusters of X and Y.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If a set is empty, not finite, of another width, or holds too few attributes.
-    DegenerateDataError
-        If a mean is zero, or all attributes are as near to a mean.
-    ValueError
-        If an option is out of range.
 
     References
     ----------
@@ -245,13 +229,6 @@ def ripa(
         In embedding units. 0 means no association; positive that attributes are nearer to X.
         ``by_word`` is the value of each attribute; ``n`` counts clusters of pairs. The value
         depends strongly on the pairs: read the interval first.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If a set is empty, not finite, of another width, or the pairs are not aligned.
-    DegenerateDataError
-        If the two words of a pair have the same embedding.
 
     References
     ----------

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _GROUP = ""  # among the labels of the rows, the one to erase
+_N_FOLDS = 5
 _NOTHING = 1e-12  # of the size of the embeddings
 
 
@@ -35,7 +36,6 @@ def erasure_table(
     keep: Mapping[str, Labels] | None = None,
     pairs: Vector | None = None,
     clusters: Labels | None = None,
-    n_folds: int = 5,
     resampling: Resampling = BOOTSTRAP,
 ) -> pd.DataFrame:
     """Measure how much of a concept each eraser of `ERASERS` leaves, and what else is lost.
@@ -48,21 +48,9 @@ def erasure_table(
     The linear probe is Fisher's linear discriminant with a covariance shrunk by Ledoit and Wolf's
     estimate. The nearest-neighbour probe names the label of the nearest row.
 
-    Parameters
-    ----------
-    z : ndarray of shape (n, n_features)
-        Embeddings.
-    groups : array-like of shape (n,)
-        The concept to erase: group of each row.
-    keep : mapping of str to array-like of shape (n,), optional
-        What should survive, by name: for example the occupation of each row.
-    pairs : ndarray of int, shape (n,), optional
-        Pair of each row; a negative number is none. Given to the erasers that can use it.
-    clusters : array-like of shape (n,), optional
-        What the intervals draw whole, for example the occupation.
-    n_folds : int, default=5
-        Number of folds, at least 2.
-    resampling : Resampling
+    ``groups`` (n,) are the concept to erase, ``keep`` names what should survive, e.g. the
+    occupation of each row. ``pairs`` (n,) numbers the pair of each row, negative for none, for the
+    erasers that can use it. The intervals draw ``clusters`` (n,) whole.
 
     Returns
     -------
@@ -77,7 +65,7 @@ def erasure_table(
     Raises
     ------
     DataError
-        If a group has too few rows for the folds, or a fold leaves an eraser nothing to erase.
+        If a group has fewer than 10 rows, or a fold leaves an eraser nothing to erase.
     """
     import pandas as pd
 
@@ -87,10 +75,10 @@ def erasure_table(
     for name, values in (keep or {}).items():
         labels[name] = as_codes(values, n_rows=len(z), name=name)[0]
     erasers = {k: v() for k, v in ERASERS.items() if len(names) == 2 or k != "mean-gap"}
-    _check_folds(codes, n_folds)
+    _check_folds(codes)
     if pairs is not None:
         pair_codes(pairs, n_rows=len(z))  # refuses what are no pairs
-    slots = _slots(labels, pairs, n_slots=2 * n_folds, seed=resampling.seed)
+    slots = _slots(labels, pairs, n_slots=2 * _N_FOLDS, seed=resampling.seed)
     together: dict[str, Any] = {}
     if clusters is not None:
         together["clusters"] = as_codes(clusters, n_rows=len(z), name="clusters")[0]
@@ -174,13 +162,11 @@ def _slots(labels: dict[str, Codes], pairs: Vector | None, *, n_slots: int, seed
     return slots[units]
 
 
-def _check_folds(codes: Codes, n_folds: int) -> None:
-    if n_folds < 2:
-        raise ValueError(f"n_folds is {n_folds}; needed at least 2")
-    if (smallest := int(np.bincount(codes).min())) < 2 * n_folds:
+def _check_folds(codes: Codes) -> None:
+    if (smallest := int(np.bincount(codes).min())) < 2 * _N_FOLDS:
         raise DataError(
-            f"the smallest group has {smallest} rows; needed {2 * n_folds} for {n_folds} folds "
-            "of two halves: add rows or ask for fewer folds"
+            f"the smallest group has {smallest} rows; needed {2 * _N_FOLDS} for {_N_FOLDS} folds "
+            "of two halves: add rows"
         )
 
 

@@ -31,20 +31,9 @@ def band(value: Double, draws: Double, *, n: int) -> tuple[Double, Double]:
     beside the normal distribution. For the means of 30 cells of independent normal values, 1,000
     simulations missed a cell in 7 % with 40 occupations and in 12 % with 10.
 
-    Parameters
-    ----------
-    value : ndarray of shape (n_cells,)
-        The estimates.
-    draws : ndarray of shape (n_draws, n_cells)
-        Their bootstrap draws, of the same samples in every cell. A draw that is not finite counts
-        as the estimate.
-    n : int
-        How many occupations each sample drew.
-
-    Returns
-    -------
-    low, high : ndarray of shape (n_cells,)
-        A cell whose draws do not vary has both at its value.
+    ``value`` (n_cells,) are the estimates and ``draws`` (n_draws, n_cells) their bootstrap draws,
+    of the same samples of ``n`` occupations in every cell; a draw that is not finite counts as the
+    estimate. A cell whose draws do not vary has both limits at its value.
 
     References
     ----------

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from probe.arrays import Double, Matrix
-from probe.errors import DataError, ShapeError
 from probe.latent.directions import as_embeddings
 
 Groups: TypeAlias = npt.NDArray[np.intp]
@@ -23,32 +22,18 @@ def held_out_scores(X: Matrix, Y: Matrix, groups: Groups, *, shrinkage: float = 
     groups and all targets, and nothing is fitted again. With targets -1 and 1 of equal number the
     sign of the score is the answer of a linear discriminant.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n, n_features)
-        States.
-    Y : ndarray of shape (n, n_targets)
-        Targets, one probe each; the intercept is not penalised. The result has the same shape.
-    groups : ndarray of int, shape (n,)
-        Rows of a group are left out together.
-    shrinkage : float, default=0.01
-        The penalty, as a share of the mean eigenvalue of ``X^T X`` over its rank; it makes the
-        probe unique where there are fewer rows than features.
+    ``X`` (n, n_features) are states and ``Y`` (n, n_targets) the targets of one probe each; the
+    result has the shape of Y. The intercept is not penalised. ``shrinkage`` is the penalty, as a
+    share of the mean eigenvalue of ``X^T X`` over its rank; it makes the probe unique where there
+    are fewer rows than features.
 
     References
     ----------
     Cook and Weisberg, *Residuals and Influence in Regression* (1982), section 3.6, for the
     deletion of several rows.
     """
-    if not 0 < shrinkage < np.inf:
-        raise ValueError(f"shrinkage is {shrinkage}; needed a positive number")
     X = as_embeddings(X)
     targets: Double = np.asarray(Y, dtype=np.float64)
-    if targets.ndim != 2 or len(targets) != len(X) or len(groups) != len(X):
-        raise ShapeError(
-            f"X has {len(X)} rows, Y the shape {targets.shape} and groups {len(groups)} rows; "
-            "needed the same rows in all three"
-        )
     rows = group_rows(groups)
     centered = X - X.mean(axis=0)
     n, n_features = X.shape
@@ -69,10 +54,7 @@ def held_out_scores(X: Matrix, Y: Matrix, groups: Groups, *, shrinkage: float = 
 
 def group_rows(groups: Groups) -> Groups:
     """Return the rows of each group, shape (n_groups, size of the largest), filled up with -1."""
-    groups = np.asarray(groups)
     sizes = np.bincount(groups)
-    if len(sizes) < 2 or not sizes.all():
-        raise DataError(f"there are {np.count_nonzero(sizes)} groups of rows; needed at least 2")
     order = np.argsort(groups, kind="stable")
     place = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     rows = np.full((len(sizes), sizes.max()), -1)

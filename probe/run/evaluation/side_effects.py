@@ -49,8 +49,7 @@ def measure_drift(run: Run, labels: pd.DataFrame, extractor: FeatureExtractor) -
         ``1 - cos`` of a pair) and ``unmoved`` (share of the pairs that are the same image). No
         figure is given for fewer than `MIN_SUBJECTS` occupations.
     """
-    from probe.images.quality.drift import paired_distances
-    from probe.images.quality.frechet import frechet_drift
+    from probe.images.quality.frechet import frechet_drift, paired_distances
     from probe.images.quality.kid import kid
 
     config = run.config.evaluate

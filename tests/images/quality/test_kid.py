@@ -113,7 +113,7 @@ def test_it_equals_torchmetrics_on_the_whole_sets():
     [
         (drawn(1)[0], drawn(1), ShapeError, "n_images, n_features"),
         (drawn(1), drawn(1, d=5), ShapeError, "6 and 5 wide"),
-        (drawn(1, n=3), drawn(1), DegenerateDataError, "3 images"),
+        (drawn(1, n=3), drawn(1), DegenerateDataError, "of 3 subjects"),
         (np.full((5, 6), np.nan), drawn(1), DataError, "not finite"),
     ],
 )
