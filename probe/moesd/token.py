@@ -26,6 +26,7 @@ _FIRST_NOUN = re.compile(
     rf"\W*(?:(?:[\w-]+\s+){{0,4}}?(?:{_MEDIA})\s+of\s+)?(?:(?:an?|the)\s+)?", re.IGNORECASE
 )
 """Up to the first noun phrase that is no medium: "a photo of a", "the"."""
+_DETERMINERS = FUNCTION_WORDS | {"two", "three", "four", "five", "many", "several"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,7 @@ class SpecialToken:
 def _is_attribute(text: Text, place: int) -> bool:
     """Whether a word belongs to the noun after it."""
     is_apart = bool(text.gap(place).strip())
-    return not (is_apart or text.at(place) in FUNCTION_WORDS or is_participle(text.at(place)))
+    return not (is_apart or text.at(place) in _DETERMINERS or is_participle(text.at(place)))
 
 
 @lru_cache(maxsize=16)

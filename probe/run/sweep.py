@@ -26,7 +26,7 @@ from probe.run.config import FILE, Config
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.experiment import Experiment
 from probe.run.files import MOESD, QUALITY
-from probe.run.folder import Run, locked
+from probe.run.folder import Run, is_kept_folder, locked
 from probe.run.pipeline import require
 from probe.run.registry import settings_tables
 from probe.run.settings import change_settings
@@ -226,10 +226,11 @@ def _prefixed(progress: NamedProgress | None, variant: str) -> NamedProgress | N
 def _evaluate(folder: Path, run: Run, progress: NamedProgress | None) -> dict[str, Any]:
     """Make and measure a variant, starting with the files of its run; those it has stay."""
     with locked(folder):
-        for table in run.config.tables.values():
-            for name in file_settings(table).values():
-                _copy(run.path(name), folder / name)
-        for name in REUSED:
+        named = [name for of in run.config.tables.values() for name in file_settings(of).values()]
+        folders = [name for name in named if is_kept_folder(run, name)]
+        for name in set(named) - set(folders):
+            _copy(run.path(name), folder / name)
+        for name in (*REUSED, *folders):
             for source in sorted((run.folder / name).rglob("*")):
                 target = folder / source.relative_to(run.folder)
                 if source.is_file() and not source.name.startswith(".") and not target.exists():

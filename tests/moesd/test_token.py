@@ -25,6 +25,7 @@ def token(town):
         ("a photo of a pilot in a cockpit", "pilot"),
         ("a cat beside a barista", "barista"),
         ("a software developer at a desk", "software"),
+        ("a photo of two pilots", "pilots"),
         ("a photo of a zorblax in a house", "zorblax"),
     ],
 )

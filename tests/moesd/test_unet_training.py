@@ -29,13 +29,6 @@ def ups(module):
     return [w for name, w in module.named_parameters() if ".up." in name]
 
 
-def test_experts_in_the_unet_alone_leave_those_on_the_states_the_identity(town, pipeline, pictures):
-    config = replace(BRIEF, side="unet", objective="diffusion")
-    moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
-    assert all(bool((weight == 0).all()) for weight in ups(moesd.experts))
-    assert any(bool((weight != 0).any()) for weight in ups(moesd.unet_experts))
-
-
 @pytest.fixture(scope="module")
 def low_rank(town, pipeline, pictures):
     """Low-rank experts on both sides, trained."""

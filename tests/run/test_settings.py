@@ -19,6 +19,7 @@ from probe.moesd.model import MoESD
 from probe.run import Experiment
 from probe.run.registry import STAGES
 from probe.run.stages import generate
+from probe.run.sweep import parse_axes, run_sweep
 
 TABLE = 'values = ["woman", "man"]\n[subjects]\nnurse = [0.25, 0.75]\n'
 
@@ -180,8 +181,10 @@ def test_the_recipe_of_the_paper_is_trained_on_pairs_that_the_run_keeps(run, tmp
     shutil.rmtree(folder)
     moved = run.rename(tmp_path / "moved")
     again = CliRunner().invoke(main, ["train", str(moved)])
-    assert "train: up to date" in again.stdout, again.output
+    assert "train: skipped" in again.stdout, again.output
     line = "paper with diffusion_steps = 2"
     assert f"recipe {line}" in CliRunner().invoke(main, ["info", str(moved)]).stdout
     assert json.loads((moved / "moesd/config.json").read_text())["recipe"] == line
     assert MoESD.load(moved / "moesd").recipe == line
+    swept = run_sweep(moved, parse_axes(["train.diffusion_steps=2"]))  # reads them from the run
+    assert len(swept.table["variant"].unique()) == 1

@@ -123,7 +123,8 @@ class Bench:
         config = self.run.config.train
         folder = make_examples(self.run, self.pipeline)
         examples = Examples.read(folder, limit=config.n_examples, seed=config.seed)
-        return examples.pixels(), examples.table["prompt"].tolist()
+        pixels = np.concatenate(list(examples.batches(self.pipeline)))
+        return pixels, examples.table["prompt"].tolist()
 
     def _try_out(self, intervention: Intervention, folder: Path) -> Trial:
         from probe.baselines.method import Trial
