@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 from probe.audit.comparison import align, compare_figures, compare_shares, paired_images
-from probe.audit.fairness import paired_difference
 from probe.audit.readers.labels import read_labels
 from probe.audit.tables import CountTable
 from probe.errors import DataError
@@ -20,14 +19,6 @@ def table(counts, *, subjects=None, values=("woman", "man"), source="a"):
     counts = np.array(counts)
     names = subjects or [f"subject {i}" for i in range(len(counts))]
     return CountTable(source, "gender", names, list(values), counts, {})
-
-
-def test_the_difference_is_that_of_the_library():
-    a, b = [[18, 2], [3, 17], [15, 5]], [[11, 9], [9, 11], [9, 11]]
-    found, plain = compare_figures(table(a), table(b)), paired_difference(np.array(a), np.array(b))
-    assert (found.value, found.low, found.high, found.p) == (
-        plain.value, plain.low, plain.high, plain.p
-    )  # fmt: skip
 
 
 def test_equivalence_is_two_one_sided_t_tests():

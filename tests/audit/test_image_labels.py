@@ -100,11 +100,8 @@ def test_pictures_that_cannot_be_opened_are_counted_by_name(tmp_path):
     assert "cut.png cannot be read as an image" in told
     assert "deep.png has the mode I;16; needed 8 bits a channel" in told
     assert "unreadable: 1 more" in told
-
-
-def test_if_no_picture_can_be_opened_that_is_said(tmp_path):
-    (tmp_path / "nurse").mkdir()
-    (tmp_path / "nurse" / "a.png").touch()
+    for path in tmp_path.glob("nurse/[!e]*"):
+        path.unlink()
     with pytest.raises(DataError, match="none of 1 images can be opened"):
         seen(tmp_path)
 
@@ -168,8 +165,6 @@ def test_links_and_names_that_lead_out_of_the_folder_are_refused(tmp_path):
     [
         ('{"file_name": "a.png"}', "line 1, names no subject"),
         ('{"subject": "nurse"}', "line 1, names no file"),
-        ("[1]", "line 1, is a JSON list; needed an object"),
-        ("{", "line 1, is not JSON"),
         ("[" * 100_000, "line 1, is not JSON"),
         (r'{"file_name": "a\u0000.png", "subject": "nurse"}', "line 1, names a file with a NUL"),
     ],
@@ -193,8 +188,7 @@ def test_zero_shot_is_the_choice_of_clip_with_its_probability(clip_folder):
     images = [Image.fromarray(picture) for picture in pictures]
     scorer = ClipScorer.load(clip_folder)
     labels = ZeroShot(scorer, "gender", ["woman", "man", "x"]).label(images)
-    prompts = ["a photo of a woman", "a photo of a man", "a photo of a x"]
-    prompts[2] = "a photo of an x"  # the letter is spoken "ex"
+    prompts = ["a photo of a woman", "a photo of a man", "a photo of an x"]
     chosen = scorer.weigh(images, prompts).argmax(axis=1)
     assert labels["gender"].tolist() == [["woman", "man", "x"][best] for best in chosen]
     assert labels["gender_confidence"].between(1 / 3, 1).all()

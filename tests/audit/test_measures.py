@@ -95,9 +95,11 @@ def test_the_floor_of_a_thousand_million_images_is_the_normal_one(share):
     assert found["mad"] == pytest.approx(spread * math.sqrt(2 / math.pi), rel=1e-4)
 
 
-def test_one_image_is_never_fair():
+def test_one_image_is_never_fair_and_none_has_no_floor():
     assert noise_floor(1) == pytest.approx(measured([1.0, 0.0]))
     assert noise_floor(1, 4) == pytest.approx(measured([1.0, 0.0, 0.0, 0.0]))
+    with pytest.raises(ValueError, match="n_images is 0"):
+        noise_floor(0)
 
 
 @pytest.mark.parametrize("target", [[0.5, 0.5], [0.3, 0.7], [1 / 3] * 3, [0.2, 0.3, 0.5]])
@@ -134,11 +136,6 @@ def test_a_target_that_holds_no_shares_is_refused(target):
 def test_what_is_no_table_of_counts_is_refused(counts, error, message):
     with pytest.raises(error, match=message):
         as_counts(np.array(counts))
-
-
-def test_no_image_has_no_floor():
-    with pytest.raises(ValueError, match="n_images is 0"):
-        noise_floor(0)
 
 
 def test_labels_are_counted_by_subject():

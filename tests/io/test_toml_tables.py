@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from probe.audit.release_gate import read_policy
 from probe.errors import ArtifactError, DataError
-from probe.io.toml_tables import TomlTable, either
+from probe.io.toml_tables import TomlTable
 from probe.run.config import Config
 from probe.text.concepts import Concept
 from probe.text.lexicon import Lexicon
@@ -71,10 +71,6 @@ def test_a_number_is_within_its_bounds_or_refused(value):
     else:
         with pytest.raises(DataError, match="a number from 0 to 1"):
             table.number("x", 0, 1)
-
-
-def test_alternatives_are_joined_by_or():
-    assert [either(names) for names in ("a", "ab", "abc")] == ["a", "a or b", "a, b or c"]
 
 
 DEEP = "[" * 100_000

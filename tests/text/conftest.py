@@ -124,6 +124,12 @@ def make_t5(
 
 
 @pytest.fixture(scope="session")
+def t5(make_t5: Callable[..., Part]) -> Part:
+    """The encoder of t5-v1_1-small."""
+    return make_t5()
+
+
+@pytest.fixture(scope="session")
 def lay_out(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Lay a pipeline's folder out as diffusers does, without the parts that are no text."""
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
 from transformers import SiglipTextModel
 
 from probe.errors import ModelError
@@ -29,22 +30,13 @@ def words_of(tokenizer, length):
     )
 
 
-def unit(vectors):
-    return torch.nn.functional.normalize(vectors, dim=1)
-
-
-@pytest.fixture(scope="module")
-def t5(make_t5):
-    return make_t5()
-
-
 def test_t5_is_embedded_by_the_mean_over_its_words(t5):
     encoder = TextEncoder.load(t5.folder)
     for prompt, row in zip(PROMPTS, encoder.embed(PROMPTS), strict=True):
         with torch.no_grad():
             words = t5.tokenizer(prompt, return_tensors="pt")
             mean = t5.model(**words).last_hidden_state.mean(dim=1)
-        np.testing.assert_allclose(row, unit(mean)[0], atol=1e-6)
+        np.testing.assert_allclose(row, normalize(mean)[0], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -63,7 +55,7 @@ def test_siglip_is_read_at_the_last_position_of_the_padded_prompt(siglip, whole,
         plain = siglip.model.text_model(ids)
     assert_equal(encoder.states(PROMPTS), plain.last_hidden_state)
     assert_equal(encoder.pool(encoder.states(PROMPTS), ids), plain.last_hidden_state[:, -1])
-    expected = unit(plain.last_hidden_state[:, -1])
+    expected = normalize(plain.last_hidden_state[:, -1])
     np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
     apart = [encoder.embed([prompt])[0] for prompt in PROMPTS]
     np.testing.assert_allclose(apart, expected, atol=1e-6)
@@ -77,7 +69,7 @@ def test_bert_is_masked_and_takes_the_mean_over_its_words(bert):
         plain = bert.model(**words).last_hidden_state
     assert_equal(encoder.states(PROMPTS), plain)
     mask = words.attention_mask.unsqueeze(2)
-    expected = unit((plain * mask).sum(dim=1) / mask.sum(dim=1))
+    expected = normalize((plain * mask).sum(dim=1) / mask.sum(dim=1))
     np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
 
 
@@ -105,7 +97,7 @@ def test_a_sentence_encoder_that_pools_at_its_first_token_is_read_there(
     encoder = TextEncoder.load(sentence_encoder(config))
     with torch.no_grad():
         plain = bert.model(**words_of(bert.tokenizer, 512)).last_hidden_state
-    np.testing.assert_allclose(encoder.embed(PROMPTS), unit(plain[:, 0]), atol=1e-6)
+    np.testing.assert_allclose(encoder.embed(PROMPTS), normalize(plain[:, 0]), atol=1e-6)
     by_mean = TextEncoder.load(bert.folder).embed(PROMPTS)
     assert np.abs(encoder.embed(PROMPTS) - by_mean).max() > 0.01
 

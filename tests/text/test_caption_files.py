@@ -101,9 +101,7 @@ def test_a_plain_list_stays_one(written):
         ("a.txt", "image,caption\n1.jpg\n", "line 2, is '1.jpg'; needed an image, a comma"),
         ("a.json", '{"a": 1}', "has no list 'annotations' of objects"),
         ("a.json", "{", "is not JSON"),
-        ("a.jsonl", '{"annotator_id": 1, "caption": "A man."}\n{\n', "line 2, is not JSON"),
         ("a.parquet", "no parquet", "is not Parquet"),
-        ("a.txt", "", "is empty"),
     ],
 )
 def test_a_damaged_file_is_refused_by_its_line(written, name, text, said):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -49,9 +48,7 @@ def test_two_hundred_captions_that_were_labelled_by_reading_are_classified_as_th
 def test_the_captions_of_coco_are_counted_as_they_were_by_others(real_data):
     with (real_data / "uce" / "coco_30k.csv").open(encoding="utf-8", newline="") as file:
         captions = [row["prompt"] for row in csv.DictReader(file)]
-    begun = time.process_time()
     found = Counter(classify(caption).category for caption in captions)
-    spent = time.process_time() - begun
     assert len(captions) == 30_000
     assert found["male"] == pytest.approx(4706, rel=0.10)
     assert found["female"] == pytest.approx(1988, rel=0.10)
@@ -59,7 +56,6 @@ def test_the_captions_of_coco_are_counted_as_they_were_by_others(real_data):
     # Their list of people without a gender is not public; ours has many more roles than
     # "person" (skiers, pedestrians, someone), so the count is higher.
     assert 4123 < found["neutral_person"] < 4123 * 1.2
-    assert spent < 3  # processor seconds; 0.3 on the machine that this was written on
 
 
 @pytest.mark.real
@@ -108,10 +104,20 @@ def test_the_words_that_decided_are_told(caption, expected, words):
     assert (found.category, found.words) == (expected, words)
 
 
-@pytest.mark.parametrize("apostrophe", ["'", "\u2019"])
-def test_a_possessive_is_a_person_and_a_contraction_too(apostrophe):
-    assert category(f"A woman{apostrophe}s hand on a table.") == "female"
-    assert category(f"He{apostrophe}s on a bench.") == "male"
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("A woman's hand on a table.", "female"),
+        ("A woman\u2019s hand on a table.", "female"),
+        ("He's on a bench.", "male"),
+        ("A Man Riding A Wave On A Surfboard", "male"),
+        ("A WOMAN AND HER UMBRELLA", "female"),
+        ('"A man on a bench."', "male"),
+        ("\u201cA woman on a bench.\u201d", "female"),
+    ],
+)
+def test_apostrophes_headlines_and_quotation_marks_are_read(caption, expected):
+    assert category(caption) == expected
 
 
 @pytest.mark.parametrize("word", WITHIN)
@@ -184,16 +190,6 @@ def test_a_pronoun_belongs_to_the_person_before_it_and_else_to_the_animal():
     assert category("A person walks his dog.") == "male"
     assert category("A dog waits for its owner with his ball.") == "male"
     assert category("An elephant and her calf beside a man.") == "male"
-
-
-def test_a_headline_and_capitals_are_read_like_any_caption():
-    assert category("A Man Riding A Wave On A Surfboard") == "male"
-    assert category("A WOMAN AND HER UMBRELLA") == "female"
-
-
-def test_a_caption_that_is_all_in_quotation_marks_is_read():
-    assert category('"A man on a bench."') == "male"
-    assert category("\u201cA woman on a bench.\u201d") == "female"
 
 
 # Properties

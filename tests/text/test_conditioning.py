@@ -98,14 +98,11 @@ def test_a_refiner_has_its_second_encoder_first(two, tmp_path):
     assert torch.equal(encoder.states(PROMPTS), expected)
 
 
-def test_an_encoder_that_is_not_there_is_a_bad_option(two, clip_folder):
+def test_an_encoder_that_is_not_there_or_has_no_tokenizer_is_refused(two, clip_folder, tmp_path):
     with pytest.raises(ValueError, match=r"'text_encoder_3'; choose from \['text_encoder', 'te"):
         TextEncoder.load(two, encoder="text_encoder_3")
     with pytest.raises(ValueError, match="it is one itself: leave encoder out"):
         TextEncoder.load(clip_folder, encoder="text_encoder")
-
-
-def test_an_encoder_without_its_tokenizer_is_refused(two, tmp_path):
     folder = renamed(two, "StableDiffusionXLPipeline", tmp_path, tokenizer_2=[None, None])
     with pytest.raises(ModelError, match="has no tokenizer_2; needed it for its text_encoder_2"):
         TextEncoder.load(folder, encoder="text_encoder_2")

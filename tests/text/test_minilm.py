@@ -86,17 +86,6 @@ def test_bias_score_of_the_327_jobs_of_the_census_follows_the_labour_shares(
     assert -0.56 < found.low < found.high < -0.35
 
 
-@pytest.mark.slow
-def test_bias_score_of_the_forty_occupations_has_its_interval(bias_score_of):
-    jobs = Lexicon.load().occupations
-    found = share_correlation(
-        bias_score_of([job.name for job in jobs]), np.array([job.share_women for job in jobs])
-    )
-    assert found.n == 40
-    assert found.r <= -0.65
-    assert found.high < -0.4
-
-
 def test_sentences_associate_men_with_careers(minilm, real_data):
     words = json.loads((real_data / "wefe" / "WEAT.json").read_text(encoding="utf-8"))
     names, things = ["This is {word}.", "{word} is here."], ["This is {word}.", "It is {word}."]

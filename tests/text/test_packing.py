@@ -94,10 +94,3 @@ def test_each_distinct_prefix_goes_through_the_first_layer_once(model):
     packed(model, sequences)
     hook.remove()
     assert rows == [7]
-
-
-def test_progress_counts_distinct_sequences(model):
-    calls = []
-    sequences = [[10, token, 11] for token in (1, 2, 1, 3)]
-    packed(model, sequences, pack_size=3, progress=lambda *call: calls.append(call))
-    assert calls == [(1, 3), (3, 3)]  # 7 nodes in 3 packs, the first of which ends nothing

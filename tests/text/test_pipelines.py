@@ -8,6 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
 from transformers import CLIPTextModelWithProjection
 
 from probe.text.encoder import TextEncoder
@@ -28,10 +29,6 @@ def words_of(tokenizer, length):
     return tokenizer(
         PROMPTS, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     )
-
-
-def unit(vectors):
-    return torch.nn.functional.normalize(vectors, dim=1)
 
 
 def ends(ids, tokenizer):
@@ -133,11 +130,6 @@ def sd3(lay_out, clips, make_t5):
 
 
 @pytest.fixture(scope="module")
-def t5(make_t5):
-    return make_t5()
-
-
-@pytest.fixture(scope="module")
 def flux(lay_out, make_clip, clip_tokenizer, t5):
     parts = {"text_encoder": make_clip("sd15", clip_tokenizer), "text_encoder_2": t5}
     pipeline = plain_pipeline("FluxPipeline", parts, **NO_IMAGES)
@@ -233,7 +225,7 @@ def test_a_mask_is_that_of_the_tokenizer_also_where_the_end_is_the_padding(sd15)
 def test_sdxl_is_embedded_by_the_state_that_conditions_at_the_first_end(sdxl, slot):
     encoder = TextEncoder.load(sdxl.folder, encoder=slot)
     first = ends(encoder.tokenize(PROMPTS), encoder.tokenizer)
-    expected = unit(sdxl.states[slot][range(4), first])
+    expected = normalize(sdxl.states[slot][range(4), first])
     np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
 
 
@@ -244,6 +236,6 @@ def test_t5_that_sees_its_padding_is_embedded_with_it(sd3):
     encoder = TextEncoder.load(sd3.folder, encoder="text_encoder_3")
     mask = words_of(encoder.tokenizer, 256).attention_mask.unsqueeze(2)
     mean = (sd3.states["text_encoder_3"] * mask).sum(dim=1) / mask.sum(dim=1)
-    np.testing.assert_allclose(encoder.embed(PROMPTS), unit(mean), atol=1e-6)
+    np.testing.assert_allclose(encoder.embed(PROMPTS), normalize(mean), atol=1e-6)
     alone = TextEncoder.load(sd3.folder / "text_encoder_3").embed(PROMPTS)
     assert np.abs(encoder.embed(PROMPTS) - alone).max() > 1e-3

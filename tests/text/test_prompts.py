@@ -81,10 +81,9 @@ def test_select_keeps_what_matches_every_condition(prompts):
 
 
 def test_the_held_out_subjects_are_in_no_trained_prompt(prompts):
-    trained = set(prompts.select(split="trained").table["subject"])
-    held_out = set(prompts.select(split="held_out").table["subject"])
-    assert (len(trained), len(held_out)) == (28, 12)
-    assert not trained & held_out
+    splits = ("trained", "held_out")
+    trained, held_out = (set(prompts.select(split=of).table["subject"]) for of in splits)
+    assert (len(trained), len(held_out), len(trained & held_out)) == (28, 12, 0)
 
 
 @pytest.mark.parametrize(
