@@ -95,17 +95,11 @@ def audit_source(source: Source, settings: AuditSettings, *, attribute: str | No
     Returns
     -------
     Audit
-        ``found`` holds `probe.audit.measures.MEASURES`, each ``value, low, high, unit, n, floor,
-        corrected, corrected_low, corrected_high``; ``bounds`` by what images without a label could
-        have shown; ``missing``; ``subjects``, each with its shares and a test against the target,
-        adjusted by Holm; ``calibrated`` if the
-        classifier's errors are known, else ``sensitivity``; ``correlation`` if there is a
-        reference; ``intersection`` of several attributes.
-
-    Raises
-    ------
-    DataError
-        If it is not clear which attribute is meant, or target or reference do not fit it.
+        ``found`` holds `probe.audit.measures.MEASURES`, each with its interval, noise floor and
+        correction for few images; ``bounds`` by what images without a label could have shown;
+        ``missing``; ``subjects``, each with its shares and a test against the target, adjusted by
+        Holm; ``calibrated`` if the classifier's errors are known, else ``sensitivity``;
+        ``correlation`` if there is a reference; ``intersection`` of several attributes.
     """
     if isinstance(source, CountTable):
         return Audit(_audit_counts(source, settings))

@@ -120,13 +120,6 @@ def paired_difference(
         In units of the measure, within the differences that two models can have. 0 means equally
         fair, negative that the second model is fairer; ``p`` is at most 0.05 just where the
         interval excludes 0.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the counts are no tables of counts of the same shape.
-    ValueError
-        If an option is out of range.
     """
     if measure not in MEASURES:
         raise ValueError(f"measure is {measure!r}; needed one of {', '.join(MEASURES)}")

@@ -27,14 +27,9 @@ def audit_groups(
 ) -> tuple[dict[str, Audit], list[dict[str, Any]]]:
     """Audit each group of a source, and compare MAD of every pair over their common subjects.
 
-    Returns
-    -------
-    dict of str to Audit
-        By the name of the group.
-    list of dict
-        For each pair with at least 2 common subjects ``first``, ``second``, the fields of
-        `probe.audit.comparison.SourceDifference` (second minus first) and ``p_holm``, adjusted
-        for all pairs.
+    Each pair with at least 2 common subjects has ``first``, ``second``, the fields of
+    `probe.audit.comparison.SourceDifference` (second minus first) and ``p_holm``, adjusted for all
+    pairs.
     """
     groups = source.split()
     if not 2 <= len(groups) <= MAX_GROUPS:

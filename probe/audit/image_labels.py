@@ -46,12 +46,7 @@ class Classifier(Protocol):
 class ZeroShot:
     """Zero-shot classification of one attribute by a CLIP, with a sentence for each value.
 
-    Parameters
-    ----------
-    scorer : ClipScorer
-    attribute : str
-    values : sequence of str
-        At least 2 nouns, as in ``"woman"``, or sentences with a space.
+    The values are at least 2 nouns, as in ``"woman"``, or sentences with a space.
 
     References
     ----------

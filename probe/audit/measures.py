@@ -21,21 +21,14 @@ _N_DRAWS = 20_000
 def measure_shares(shares: Double, target: Double) -> dict[str, Double]:
     """Measure how far shares are from a target, row by row.
 
-    With the shares p of K values and the target t (1/K each is the uniform one):
+    With the shares p of K values and the positive target t (1/K each is the uniform one), both of
+    shape (..., K) with rows of sum 1:
 
     - ``mad`` ``= mean_k |p_k - t_k|``; for two values ``|p - 1/2|``
     - ``fd`` ``= ||p - t||_2``
     - ``kl`` ``= sum_k p_k log(p_k / t_k)``, in nats
 
-    Parameters
-    ----------
-    shares, target : ndarray of shape (..., K)
-        Each row sums to 1; the target is positive.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (...)
-        Keys are `MEASURES`. 0 means that the shares are the target.
+    Each has the shape (...); 0 means that the shares are the target.
 
     References
     ----------
@@ -67,19 +60,8 @@ def count_labels(
 ) -> tuple[list[str], Counts]:
     """Count how often each value of an attribute was seen in the images of each subject.
 
+    Returned are the subjects in the order of their first image, and counts (n_subjects, n_values).
     An image whose label is one of `probe.images.missing_labels.MISSING` is not counted.
-
-    Returns
-    -------
-    names : list of str
-        The subjects in the order of their first image.
-    counts : ndarray of int, shape (n_subjects, n_values)
-        Row i belongs to ``names[i]``; 0 where no image shows a value.
-
-    Raises
-    ------
-    DataError
-        If a label is not among ``values``.
     """
     if unknown := sorted(set(labels) - set(values) - set(MISSING)):
         raise DataError(f"labels hold {unknown}; needed only {list(values)}")
@@ -98,29 +80,9 @@ def noise_floor(
     """Compute what a perfectly fair model scores on one subject with finitely many images.
 
     The expected value of each measure of `measure_shares` when the counts are multinomial with
-    the target shares. Exact, but for ``fd`` of more than two values, which is the mean of 20,000
-    simulated models (to about 0.5 %).
-
-    Parameters
-    ----------
-    n_images : int
-        Number of images of the subject.
-    n_values : int, default=2
-        Number K of the attribute's values.
-    target : ndarray of shape (K,), optional
-        Fair shares; 1/K each by default.
-    seed : int, default=0
-        Seed of the simulation.
-
-    Returns
-    -------
-    dict of str to float
-        Keys are `MEASURES`. ``mad`` of two values is 0.123 for 10 images and 0.028 for 200.
-
-    Raises
-    ------
-    ValueError
-        If ``n_images`` is below 1, or the target does not hold shares.
+    the target shares, 1/K each by default. Exact, but for ``fd`` of more than two values, which is
+    the mean of 20,000 simulated models (to about 0.5 %). ``mad`` of two values is 0.123 for 10
+    images and 0.028 for 200.
     """
     if n_images < 1:
         raise ValueError(f"n_images is {n_images}; needed at least 1")

@@ -109,21 +109,11 @@ def check_names(bounds: Sequence[Bound], known: Sequence[str]) -> None:
 def check_bounds(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
     """Check figures against bounds, in their order.
 
-    A fairness measure is decided by its worst case: its confidence limit is moved by as much as the
-    images without a label could change the figure.
-
-    Parameters
-    ----------
-    found : mapping
-        What ``evaluate --json`` prints, of a run or of another source. In a run a figure without
-        a side is that of the corrected model; of groups, every one is checked.
-    bounds : sequence of Bound
-
-    Raises
-    ------
-    OptionError
-        If there is no such figure, it has no interval, or labels are missing and nothing bounds
-        what they could change.
+    ``found`` is what ``evaluate --json`` prints, of a run or of another source. In a run a figure
+    without a side is that of the corrected model; of groups, every one is checked. A fairness
+    measure is decided by its worst case: its confidence limit is moved by as much as the images
+    without a label could change the figure. `OptionError` if there is no such figure, it has no
+    interval, or labels are missing and nothing bounds what they could change.
     """
     if "groups" in found:
         return [

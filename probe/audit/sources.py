@@ -29,15 +29,7 @@ def read_source(
     values: Sequence[str] | None = None,
     selection: Selection | None = None,
 ) -> Source:
-    """Read labels or counts, whichever is named.
-
-    Raises
-    ------
-    ValueError
-        If not exactly one of them is, or its file is of another kind.
-    DataError
-        If the file is not what it must be.
-    """
+    """Read labels or counts, whichever is named; `OptionError` if not exactly one of them is."""
     path = counts if labels is None else labels
     if path is not None and path.suffix in READERS:
         if selection is not None and selection != Selection():

@@ -31,8 +31,9 @@ def interval_over_subjects(
 ) -> dict[str, TestedInterval]:
     """Return the means of figures over subjects, with studentised two-level bootstrap intervals.
 
-    Subjects are drawn with replacement, the same for all tables, then the images of each from
-    `shrunken_shares`. Every replicate's mean is measured in its own standard error
+    Row i of each table, (n_subjects, K), is the same subject, whose fair shares are row i of
+    ``fair``. Subjects are drawn with replacement, the same for all tables, then the images of each
+    from `shrunken_shares`. Every replicate's mean is measured in its own standard error
     (`probe.stats.mean.studentised_interval`), which the long tail of a figure such as KL
     needs; the interval is never narrower than Student's, and of a figure that is about a square
     (`SQUARES`), whose error grows with it, the limit away from 0 is no nearer than Student's for
@@ -42,17 +43,6 @@ def interval_over_subjects(
     The interval covers the figure that subjects like these have at these numbers of images. Of
     a single subject only the images are drawn. The p-value against 0 is of the same bootstrap,
     so that it is at most 0.05 just where the interval excludes 0.
-
-    Parameters
-    ----------
-    tables : sequence of ndarray of int, shape (n_subjects, K)
-        Row i of each is the same subject.
-    fair : ndarray of shape (n_subjects, K)
-    figure : callable
-        What is averaged over subjects.
-    resampling : Resampling
-    unit : str, default="subjects"
-        What the rows are.
 
     References
     ----------

@@ -126,20 +126,10 @@ def studentised_interval(
     units are few. The p-value is the larger one of the two tests, so that it is at most 0.05 just
     where the interval excludes ``null``; it is never below ``2 / (n_bootstrap + 1)``.
 
-    Parameters
-    ----------
-    value, spread : float
-        Mean of the units and their standard deviation. Without spread the limits are the value,
-        and p is that of the sign-flip test, ``2^(1 - n)``.
-    n : int
-        Number of units, at least 2.
-    moved, spreads : ndarray of shape (n_draws,)
-        Mean of each replicate minus what it estimates, and the standard deviation of its units.
-        Replicates without spread are left out; without any draw the interval is Student's.
-    null : float, default=0
-        Value to test.
-    unit : str, optional
-        What a unit is, in the plural.
+    ``moved`` and ``spreads``, (n_draws,), are the mean of each replicate minus what it estimates,
+    and the standard deviation of its units. Replicates without spread are left out; without any
+    draw the interval is Student's. If the units themselves have no ``spread``, the limits are the
+    value, and p is that of the sign-flip test, ``2^(1 - n)``.
 
     References
     ----------

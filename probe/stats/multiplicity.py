@@ -10,20 +10,11 @@ from probe.stats.validation import as_finite
 
 
 def holm(p_values: Vector) -> Double:
-    """Adjust p-values so that the chance of any false alarm stays below the level.
+    """Adjust p-values, (m,), so that the chance of any false alarm stays below the level.
 
     With the p-values in ascending order, ``max_{j <= i} min(1, (m - j + 1) p_(j))``, by
-    statsmodels. Valid under any dependence of the tests; never weaker than Bonferroni.
-
-    Parameters
-    ----------
-    p_values : ndarray of shape (m,)
-        P-values of one family of tests, from 0 to 1.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        Adjusted p-values, in the order given: reject those up to the level.
+    statsmodels, in the order given: reject those up to the level. Valid under any dependence of the
+    tests; never weaker than Bonferroni.
 
     References
     ----------

@@ -17,25 +17,12 @@ _N_IMAGES = (10, 20, 50, 100, 200)
 
 
 def plan_audit(difference: float, *, spread: float | None = None) -> dict[str, Any]:
-    """Count what a difference takes to be detected.
+    """Count the images and subjects that it takes to detect a difference.
 
-    Parameters
-    ----------
-    difference : float
-        Of one subject's share from 1/2, and of MAD between two models.
-    spread : float, optional
-        Standard deviation over subjects of the change of MAD; as large as the difference if not
-        given, which is our choice: some subjects change twice as much, some not at all.
-
-    Returns
-    -------
-    dict
-        ``images_per_subject``, and ``subjects`` needed at several numbers of images.
-
-    Raises
-    ------
-    ValueError
-        If no share can differ by this much, or more than `MOST` are needed.
+    Of one subject's share from 1/2 by its images, and of MAD between two models by subjects.
+    ``spread`` is the standard deviation over subjects of the change of MAD; as large as the
+    difference if not given, which is our choice: some subjects change twice as much, some not at
+    all.
     """
     chosen = difference if spread is None else spread
     n_images = images_needed(difference)

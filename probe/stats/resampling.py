@@ -16,13 +16,7 @@ CHUNK_SIZE = 4_000_000
 
 @dataclass(frozen=True)
 class Resampling:
-    """Number and seed of the resamples of a bootstrap, or of the permutations of a test.
-
-    Raises
-    ------
-    ValueError
-        If ``n`` is below 1 or the seed is negative.
-    """
+    """Number and seed of the resamples of a bootstrap, or of the permutations of a test."""
 
     n: int = 2000
     seed: int = 0

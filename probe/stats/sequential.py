@@ -79,26 +79,8 @@ def confidence_sequence(
 
     is below ``1 / (1 - confidence)``. It is the ratio of the likelihood under a Beta(1/2, 1/2)
     mixture to that under p, a martingale of mean 1 if p is true, and so by Ville's inequality it
-    ever reaches that bound with probability ``1 - confidence`` at most.
-
-    Parameters
-    ----------
-    hits, n : ndarray of int, of the same shape
-        Hits among the first n images.
-    confidence : float, default=0.95
-        Probability that all intervals of one sequence hold the share.
-
-    Returns
-    -------
-    low, high : ndarray of the same shape
-        From 0 to 1; without an image, 0 and 1.
-
-    Raises
-    ------
-    DataError
-        If the hits are not between 0 and n.
-    ValueError
-        If the confidence is not between 0 and 1.
+    ever reaches that bound with probability ``1 - confidence`` at most. Hits, images and the limits
+    have one shape; without an image, the limits are 0 and 1.
 
     References
     ----------

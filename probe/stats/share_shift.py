@@ -49,25 +49,10 @@ class ShareShift:
 def fit_share_shift(shares: Double, counts: Counts) -> ShareShift:
     """Fit a shift by maximum likelihood: a multinomial regression on the log shares.
 
-    Parameters
-    ----------
-    shares : ndarray of shape (n_subjects, K)
-        Shares without the setting, e.g. of `smoothed_shares`. 0 is not allowed.
-    counts : ndarray of int, shape (n_subjects, K)
-        Images of each value under the setting.
-
-    Returns
-    -------
-    ShareShift
-        With a weak normal prior (standard deviation 1, around the identity; our choice), so that
-        few counts, or counts that a line separates, have a sensible fit.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes differ.
-    DegenerateDataError
-        If all subjects have the same shares, which leaves the slope open.
+    ``shares`` are those without the setting, none of them 0 (see `smoothed_shares`), ``counts`` the
+    images of each value under it, both (n_subjects, K). A weak normal prior (standard deviation 1,
+    around the identity; our choice) gives few counts, or counts that a line separates, a sensible
+    fit.
     """
     from scipy.optimize import minimize
 
@@ -101,12 +86,7 @@ def fit_share_shift(shares: Double, counts: Counts) -> ShareShift:
 
 
 def smoothed_shares(counts: Counts) -> Double:
-    """Estimate shares that are never 0: half an image more for each value.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, K)
-    """
+    """Estimate shares that are never 0: half an image more for each value."""
     raised = counts + 0.5
     result: Double = raised / raised.sum(axis=1, keepdims=True)
     return result

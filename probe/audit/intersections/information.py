@@ -33,26 +33,12 @@ SHUFFLES = Resampling(999)
 def dependence(
     codes: Codes, strata: Codes | None = None, *, permutations: Resampling = SHUFFLES
 ) -> Dependence:
-    """Measure how far K attributes depend on each other.
+    """Measure how far K attributes depend on each other, in nats; 0 means independent.
 
     The total correlation ``sum_k H(X_k) - H(X_1, ..., X_K)``, which for two attributes is their
-    mutual information. With strata, its mean over them, weighted by their images: dependence
-    that the stratum does not explain. The p-value is that of permuting all attributes but the
-    first, within the strata.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n_images, K)
-        Number of each attribute's value, from 0; K is at least 2.
-    strata : ndarray of int, shape (n_images,), optional
-        Stratum of each image, e.g. its subject.
-    permutations : Resampling
-        Number of permutations and their seed.
-
-    Returns
-    -------
-    Dependence
-        In nats. 0 means independent; two values that say each other score ln 2 at equal shares.
+    mutual information, of codes (n_images, K) from 0. With strata, (n_images,), e.g. the subjects,
+    its mean over them, weighted by their images: dependence that the stratum does not explain. The
+    p-value is that of permuting all attributes but the first, within the strata.
 
     References
     ----------

@@ -28,22 +28,12 @@ _N_EM, _EM_STEP = 500, 1e-5
 
 
 def rogan_gladen(seen: Double, rates: Double) -> Double:
-    """Estimate the true shares behind the shares that a classifier sees.
+    """Estimate the true shares behind the shares that a classifier sees, (..., K).
 
-    The maximum of the multinomial likelihood ``sum_j seen_j log(p @ rates)_j`` over shares p. It
-    is the solution of ``p @ rates = seen`` where that is a share, for two values ``(q +
-    specificity - 1) / (sensitivity + specificity - 1)``; elsewhere it is found by EM.
-
-    Parameters
-    ----------
-    seen : ndarray of shape (..., K)
-    rates : ndarray of shape (..., K, K)
-        How often true value i is seen as value j.
-
-    Returns
-    -------
-    ndarray of shape (..., K)
-        Not negative, rows sum to 1.
+    The maximum of the multinomial likelihood ``sum_j seen_j log(p @ rates)_j`` over shares p, where
+    ``rates``, (..., K, K), say how often true value i is seen as value j. It is the solution of ``p
+    @ rates = seen`` where that is a share, for two values ``(q + specificity - 1) / (sensitivity +
+    specificity - 1)``; elsewhere it is found by EM.
 
     References
     ----------
@@ -73,28 +63,10 @@ def calibrated_figures(
 ) -> dict[str, FairnessFigure]:
     """Measure the fairness of the corrected shares.
 
-    Subjects and their images are drawn anew by
-    `probe.audit.subject_intervals.interval_over_subjects`. The classifier's rates, which are the
-    same for all subjects, are drawn by themselves (`limits_by_rates`), and their contribution to
-    the interval is added in squares.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_subjects, K)
-        What the classifier saw.
-    calibration : Calibration
-    target, resampling, unit
-        As for `probe.audit.fairness.fairness_figures`.
-
-    Returns
-    -------
-    dict of str to FairnessFigure
-        Keys are `MEASURES`. A correction makes noise larger, and with it figure and floor.
-
-    Raises
-    ------
-    DegenerateDataError
-        As `usable_rates`.
+    As `probe.audit.fairness.fairness_figures`, whose options these are. The classifier's rates,
+    which are the same for all subjects, are drawn by themselves (`limits_by_rates`), and their
+    contribution to the interval is added in squares. A correction makes noise larger, and with it
+    figure and floor. A classifier that `usable_rates` refuses is a `DegenerateDataError`.
     """
     counts = as_counts(counts)
     fair, totals = as_target(target, counts.shape), counts.sum(axis=1)
@@ -130,19 +102,9 @@ def calibrated_difference(
     """Compare the fairness of two models on the same subjects, by corrected shares.
 
     As `probe.audit.fairness.paired_difference`, whose options these are, with what the rates
-    contribute to the interval as in `calibrated_figures`. One set of rates serves both models:
-    that the classifier errs alike on what a correction draws is an assumption that the labelled
-    sample must earn, by holding images of both.
-
-    Returns
-    -------
-    Interval
-        Second model minus first; negative means that the second is fairer.
-
-    Raises
-    ------
-    DegenerateDataError
-        As `usable_rates`.
+    contribute to the interval as in `calibrated_figures`; negative means that the second model is
+    fairer. One set of rates serves both models: that the classifier errs alike on what a correction
+    draws is an assumption that the labelled sample must earn, by holding images of both.
     """
     tables = as_pair(before, after)
     fair = as_target(target, tables[0].shape)
@@ -191,12 +153,10 @@ def calibrated_share(
 def usable_rates(calibration: Calibration) -> Double:
     """Return the rates of a classifier, (K, K), if its labelled sample supports a correction.
 
-    Raises
-    ------
-    DegenerateDataError
-        If the classifier is hardly better than a guess, or its sample is too small to exclude
-        that: for each two values, the lower 95 % limits of how often either is seen for itself,
-        in images that truly show one and are seen as one of the two, must sum to more than 1.
+    `DegenerateDataError` if the classifier is hardly better than a guess, or its sample is too
+    small to exclude that: for each two values, the lower 95 % limits of how often either is seen
+    for itself, in images that truly show one and are seen as one of the two, must sum to more
+    than 1.
     """
     rates, counts = calibration.rates, calibration.confusion
     # the smallest singular value of two values is about sensitivity + specificity - 1

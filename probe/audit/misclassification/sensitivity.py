@@ -43,13 +43,9 @@ def difference_holds_up_to(
     """Give the error rates up to which a change of MAD keeps its sign, whatever they are.
 
     As `holds_up_to`, of the conclusion that the interval of the ``difference``, MAD of ``after``
-    minus that of ``before``, does not reach 0. A classifier may err alike in the images of both
-    models, or have other rates for each: a correction may change what confuses it.
-
-    Returns
-    -------
-    (alike, unlike) : tuple of float, or None
-        ``unlike`` is never the larger; None if the interval reaches 0 to begin with.
+    minus that of ``before``, does not reach 0. A classifier may err ``alike`` in the images of both
+    models, or have other rates for each (``unlike``, never the larger): a correction may change
+    what confuses it. None if the interval reaches 0 to begin with.
     """
     (mad_before, kept), (mad_after, _) = (
         _mad_by_error(as_counts(of), None) for of in (before, after)

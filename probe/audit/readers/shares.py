@@ -24,19 +24,11 @@ Shares = dict[str, dict[str, str]]
 
 
 def parse_target(text: str, *, subjects: Sequence[str], values: Sequence[str]) -> Double | None:
-    """Read a target as the command line takes it; None for parity.
+    """Read a target as the command line takes it, (n_values,) or (n_subjects, n_values).
 
-    Parameters
-    ----------
-    text : str
-        ``parity``; one distribution, as in ``woman=0.3,man=0.7``; or a table of shares: a file
-        (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with a column ``subject`` and one a value.
-    subjects, values : sequence of str
-        Rows and columns of the counts.
-
-    Returns
-    -------
-    ndarray of shape (n_values,) or (n_subjects, n_values), or None
+    ``parity``, which is None; one distribution, as in ``woman=0.3,man=0.7``; or a table of
+    shares: a file (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with a column ``subject`` and one
+    a value.
     """
     if text == PARITY:
         return None
