@@ -18,6 +18,7 @@ from probe.run.imported_vectors import imported_vectors
 from probe.run.registry import Answer
 from probe.run.routing import router_in_use
 from probe.run.user_prompts import USER_PROMPTS
+from probe.text.vectors import NamedVectors
 
 CARD = "README.md"
 FIGURES = "figures.json"
@@ -30,7 +31,6 @@ def export_embeddings(run: Run, path: Path) -> Answer:
     """
     from probe.text.embeddings import EmbeddingStore
     from probe.text.vector_files import write_vectors
-    from probe.text.vectors import NamedVectors
 
     if run.config.is_imported:
         vectors = imported_vectors(run)

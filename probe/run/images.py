@@ -49,10 +49,7 @@ def make_images(
     config: Any = None,
     label: str = "",
 ) -> pd.DataFrame:
-    """Make images with `probe.images.generation.generate` and the settings of a run.
-
-    ``config`` is a `GenerateConfig` in place of the run's; progress is reported under ``label``.
-    """
+    """Make images with `probe.images.generation.generate` and the settings of a run."""
     from probe.images.generation import generate
 
     config = run.config.generate if config is None else config
@@ -75,8 +72,7 @@ def make_both_sides(run: Run, plan: GenerationPlan, folder: str, *, label: str) 
     """Make the images of a plan with the base and the corrected model of a trained run.
 
     They go to ``folder`` of the run; those that the run has already are copied, and equal images
-    are labelled once. Returns a row a side and image: the plan's columns, ``key``, ``side``, and
-    one column an attribute and one its ``_confidence``.
+    are labelled once. One row a side and image: the plan's columns, ``key``, ``side`` and labels.
     """
     from probe.moesd.model import MoESD
 
@@ -128,8 +124,7 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     Images are made from explicit prompts (``source_prompt``, "a photo of a woman working as a
     carpenter") for every occupation that is not held out. An image is kept if the classifier sees
     the gender and, where it knows subjects, the occupation that were asked for; then as many women
-    as men of each occupation. That none is left is a `DataError`. The user's images are returned as
-    they are.
+    as men of each occupation. The user's images are returned as they are.
     """
     if given := run.config.train.examples:
         return run.path(given)
@@ -200,10 +195,9 @@ def n_examples(run: Run) -> int:
 
 
 def training_lexicon(run: Run) -> Lexicon:
-    """The words of a run in which every occupation that the training may not see is held out.
+    """The words of a run with all but the training occupations held out.
 
-    Where only some occupations are asked for, they are spread evenly over the order of labour
-    shares.
+    Where only some are asked for, they are spread evenly over the order of labour shares.
     """
     n_wanted, lexicon = run.config.train.n_occupations, run.lexicon
     seen = sorted(

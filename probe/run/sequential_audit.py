@@ -72,11 +72,7 @@ def audit_until_settled(
     an earlier audit made is copied. They stay in ``RUN/audit/SIDE``, a folder a round, so that an
     audit which was interrupted, or is asked for more images, continues its sequences. Each
     subject's interval is a `confidence_sequence`, which is valid although it decides when to stop,
-    at the confidence ``1 - 0.05 / n_subjects``: by Bonferroni the probability of any wrong verdict
-    is at most 0.05.
-
-    ``band`` holds the shares of the run's ``female`` value that count as fair, ``side`` is one of
-    `SIDES`, and a subject stays open after ``n_max`` images. Images are independent draws with any
+    at the confidence ``1 - 0.05 / n_subjects`` (Bonferroni). Images are independent draws with any
     router: a route depends on the image's own seed, and the seeds of a plan are random numbers.
     """
     if side not in SIDES:

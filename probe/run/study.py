@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from probe.errors import DataError
+from probe.io.artifacts import hash_parts, read_json, read_table, write_json, write_table
 from probe.io.settings import settings_line
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import INTERVALS, Run, stale_files
@@ -65,8 +66,6 @@ class Study(StudyStage):
 
     def make(self, run: Run) -> None:
         """Write the tables, then the result; remove tables that are not written any more."""
-        from probe.io.artifacts import write_json, write_table
-
         if why := self.unmet(run):
             raise DataError(f"the study {self.name} cannot be done on {run.folder}: {why}")
         made_from, seed = self.made_from(run), run.config.probe.seed
@@ -97,8 +96,6 @@ class Study(StudyStage):
 
     def made_from(self, run: Run) -> str:
         """Hash the settings and everything that is read."""
-        from probe.io.artifacts import hash_parts
-
         lines = []
         for name in ("probe", *([self.name] if self.settings else []), *self.reads_settings):
             table, _, chosen = name.partition(".")
@@ -107,8 +104,6 @@ class Study(StudyStage):
         return hash_parts(f"study of {self.name}", INTERVALS, *lines, run.hashes(*self.inputs))
 
     def _read(self, run: Run) -> dict[str, Any]:
-        from probe.io.artifacts import read_json
-
         return dict(read_json(run.folder / self.file, kind="study")[0])
 
 
@@ -117,8 +112,6 @@ def base_shares(run: Run) -> pd.DataFrame:
 
     Columns: ``subject, split, share_women, bias_score, n, share, low, high``.
     """
-    from probe.io.artifacts import read_table
-
     subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
     shares, _ = read_table(run.folder / SHARES, kind="shares")
     config = run.config.evaluate

@@ -109,19 +109,8 @@ def run_sweep(
 
     Each variant is an ordinary run in ``RUN/sweeps/NAME/VARIANT`` that starts with what RUN has
     made; ``sweep.parquet`` and ``sweep.json`` in ``RUN/sweeps/NAME`` have the figures of all.
-
-    Parameters
-    ----------
-    folder : Path
-        The run; its fit must be up to date.
-    axes : mapping of str to sequence
-        Values by ``stage.setting``, as of `parse_axes`.
-    name : str, optional
-        Of the sweep; the settings' names if not given.
-    n_images : int, optional
-        Images of a subject, if not the run's own number.
-    on_line : callable, optional
-        Called with one line a variant, as soon as it is measured.
+    ``axes`` are the values by ``stage.setting``; NAME is made of the settings' names if not given;
+    ``on_line`` is called with one line a variant, as soon as it is measured.
     """
     name = "-".join(label.split(".")[1] for label in axes) if name is None else name
     if not re.fullmatch(r"\w[\w-]*", name):

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from cli.main import main
 from figures.text.tables import runs_table
 from probe.audit.fairness import paired_difference
 from probe.errors import ArtifactError, DataError
@@ -115,9 +113,7 @@ def test_runs_that_cannot_be_compared_are_refused(finished_run, tmp_path):
         compare_runs([finished_run, age])
 
 
-def test_the_command_prints_json(finished_run, tmp_path):
+def test_the_command_prints_json(finished_run, tmp_path, done):
     second = other(finished_run, tmp_path / "fair", fair)
-    arguments = ["compare", "runs", str(finished_run), str(second), "--json"]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout) == compare_runs([finished_run, second])
+    found = json.loads(done("compare", "runs", finished_run, second, "--json"))
+    assert found == compare_runs([finished_run, second])

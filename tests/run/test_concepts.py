@@ -6,11 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.main import main
 from figures.concept import N_SHOWN, concept_places
 from probe.errors import DataError, DegenerateDataError, StageError
 from probe.io.artifacts import read_table, read_tensors
@@ -43,18 +41,6 @@ red = ["red", "scarlet"]
 green = ["green", "olive"]
 blue = ["blue"]
 """
-
-
-def call(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def refusal(result, code=1):
-    """The one line that a refused command leaves on standard error."""
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1
-    return result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -252,10 +238,9 @@ def test_the_axis_is_compared_with_that_of_the_run_once_there_is_one(run):
 
 
 @pytest.mark.parametrize("name", ["age", "religion", "skin_tone"])
-def test_every_shipped_concept_goes_through_the_command(run, name):
-    result = call("concept", run.folder, name, "--n-bootstrap", 20)
-    assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(f"concept {name}: made")
+def test_every_shipped_concept_goes_through_the_command(run, name, done):
+    told = done("concept", run.folder, name, "--n-bootstrap", 20)
+    assert told.startswith(f"concept {name}: made")
     for suffix in ("pdf", "png", "csv"):
         assert (run.folder / f"figures/concepts/{name}.{suffix}").stat().st_size > 0
 
@@ -263,26 +248,19 @@ def test_every_shipped_concept_goes_through_the_command(run, name):
 # What is refused
 
 
-def test_a_concept_that_there_is_not_is_refused_and_nothing_is_written(run, tmp_path, model_folder):
+def test_an_unknown_or_wrong_concept_is_refused_and_nothing_is_written(
+    run, tmp_path, model_folder, refusal
+):
     before = sorted(run.folder.rglob("*"))
-    assert "age, gender, religion, skin_tone" in refusal(call("concept", run.folder, "agee"))
-    assert "nothere.toml" in refusal(call("concept", run.folder, "nothere.toml"))
+    assert "age, gender, religion, skin_tone" in refusal("concept", run.folder, "agee")
+    assert "nothere.toml" in refusal("concept", run.folder, "nothere.toml")
+    for name, message in (('"!!!"', "cannot be that of a file"), ('"age', "is not TOML")):
+        (tmp_path / "bad.toml").write_text(AGE.replace('"age"', name, 1), encoding="utf-8")
+        assert message in refusal("concept", run.folder, tmp_path / "bad.toml")
     assert sorted(run.folder.rglob("*")) == before
     experiment = Experiment.create(tmp_path / "new", model=str(model_folder))
     with pytest.raises(StageError, match=r"concept requires embed.*`moesd-probe embed"):
         experiment.concept("age")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"), [('"!!!"', "cannot be that of a file"), ('"age', "is not TOML")]
-)
-def test_a_wrong_concept_is_refused_in_one_line_and_nothing_is_written(
-    run, tmp_path, name, message
-):
-    (tmp_path / "bad.toml").write_text(AGE.replace('"age"', name, 1), encoding="utf-8")
-    before = sorted(run.folder.rglob("*"))
-    assert message in refusal(call("concept", run.folder, tmp_path / "bad.toml"))
-    assert sorted(run.folder.rglob("*")) == before
 
 
 def test_a_zero_vector_of_a_word_is_named(tmp_path):

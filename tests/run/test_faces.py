@@ -7,9 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from cli.main import main
 from figures.text.sentences import missing_faces
 from probe.audit.missing_label_bounds import seen_on_both
 from probe.errors import DataError, DegenerateDataError
@@ -37,12 +35,6 @@ class SomeHaveNone:
         rests = [int(np.asarray(picture).sum()) % 7 for picture in pictures]
         faces = [Face(0, 0, 64, 64), Face(0, 0, 64, 63)]
         return [faces[: {0: 0, 1: 2}.get(rest, 1)] for rest in rests]
-
-
-def call(*words):
-    result = CliRunner().invoke(main, ["evaluate", *map(str, words)])
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def table_of(*sides):
@@ -130,11 +122,11 @@ def test_no_failure_is_shown_by_a_picture_without_a_face():
 
 
 @pytest.mark.slow
-def test_a_run_looks_at_faces_once_they_are_asked_for(run, finished_run, monkeypatch):
+def test_a_run_looks_at_faces_once_they_are_asked_for(run, finished_run, monkeypatch, done):
     labels = run / "evaluation/labels.parquet"
     before, quality = labels.read_bytes(), (run / "evaluation/quality.json").read_bytes()
     monkeypatch.setattr(detectors, "open_detector", lambda _chosen: SomeHaveNone())
-    found = json.loads(call(run, "--faces", "--json"))
+    found = json.loads(done("evaluate", run, "--faces", "--json"))
     table = read_table(labels, kind="labels")[0]
     plain = read_table(finished_run / "evaluation/labels.parquet", kind="labels")[0]
     is_face = ~table["gender"].isin([N, A])
@@ -144,11 +136,11 @@ def test_a_run_looks_at_faces_once_they_are_asked_for(run, finished_run, monkeyp
     neutral = table[(table["kind"] == "neutral") & (table["side"] == "base")]
     assert found["missing"]["base"]["undetected"] == int((neutral["gender"] == N).sum())
     assert found["missing"]["base"]["ambiguous"] == int((neutral["gender"] == A).sum())
-    told = call(run)
+    told = done("evaluate", run)
     assert told.startswith("evaluate: skipped (")
     assert "Attributes are read from detected faces" in told
-    assert call(run, "--face-margin", "0.5").startswith("evaluate: made")
-    assert call(run, "--faces", "").startswith("evaluate: made")
+    assert done("evaluate", run, "--face-margin", "0.5").startswith("evaluate: made")
+    assert done("evaluate", run, "--faces", "").startswith("evaluate: made")
     assert (labels.read_bytes(), (run / "evaluation/quality.json").read_bytes()) == (
         before,
         quality,

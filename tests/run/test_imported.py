@@ -9,9 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from cli.main import main
 from probe.errors import StageError
 from probe.io.artifacts import read_json, read_table, read_tensors
 from probe.run import Experiment
@@ -30,19 +28,6 @@ male = ["he", "king", "son", "uncle", "lad"]
 female = ["she", "queen", "daughter", "aunt", "lass"]
 [targets]
 """
-
-
-def call(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def refusal(result, code=1):
-    """The one line that a refused command leaves on standard error."""
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert code == 2 or len(lines) == 1
-    return lines[-1]
 
 
 def planted(strength, seed=0, width=40):
@@ -70,16 +55,13 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def run(files):
-    result = call("embed", files / "run", "--import", files / "planted.npz")
-    assert result.exit_code == 0, result.output
+def run(files, done):
+    done("embed", files / "run", "--import", files / "planted.npz")
     return files / "run"
 
 
-def test_a_planted_axis_is_found_and_what_leans_along_it(run, files):
-    result = call("concept", run, files / "mine.toml", "--json")
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
+def test_a_planted_axis_is_found_and_what_leans_along_it(run, files, done):
+    found = json.loads(done("concept", run, files / "mine.toml", "--json"))
     vectors, axis = planted(1.0)
     arrays, _ = read_tensors(run / "latent/concepts/gender.safetensors", kind="axes")
     assert arrays["vectors"][0] @ axis > 0.95
@@ -98,129 +80,111 @@ def test_a_planted_axis_is_found_and_what_leans_along_it(run, files):
     assert (places["low"] < places["high"]).all()
 
 
-def test_vectors_go_out_bit_for_bit_as_they_came(run, files):
-    assert call("export", run, files / "out.npz").exit_code == 0
+def test_vectors_go_out_bit_for_bit_as_they_came(run, files, done):
+    done("export", run, files / "out.npz")
     back, came = read_vectors(files / "out.npz"), read_vectors(files / "planted.npz")
     assert back.names == came.names
     assert back.matrix.tobytes() == came.matrix.tobytes()
 
 
-def test_info_lists_the_vectors_and_the_concepts_looked_at(run, files):
-    call("concept", run, files / "mine.toml")
-    text = call("info", run).stdout
+def test_info_lists_the_vectors_and_the_concepts_looked_at(run, files, done):
+    done("concept", run, files / "mine.toml")
+    text = done("info", run)
     assert text.startswith("model import:planted.npz, revision ")
     assert "embed           up to date" in text
     assert "concept gender  up to date" in text
     assert "embeddings/vectors.safetensors" in text
     with (run / "concepts/gender.toml").open("a", encoding="utf-8") as file:
         file.write("\nnew = { female = 0.5 }")
-    assert "was made with other settings or inputs" in call("info", run).stdout
+    assert "was made with other settings or inputs" in done("info", run)
 
 
-def test_the_same_command_does_nothing_twice_and_gives_the_same_bytes(run, files, contents):
-    made = call("concept", run, files / "mine.toml").stdout
+def test_the_same_command_does_nothing_twice_and_gives_the_same_bytes(run, files, contents, done):
+    made = done("concept", run, files / "mine.toml")
     assert made.startswith("concept gender: made")
     kept, _ = read_json(run / "latent/concepts/gender.json", kind="study")
     assert kept["lines"] == made.splitlines()[1:]
     before = contents(run)
-    assert call("concept", run, files / "mine.toml").stdout.startswith("concept gender: skipped")
-    assert call("embed", run, "--import", files / "planted.npz").exit_code == 0
-    assert call("embed", run).stdout.endswith("22 vectors of 40 features from planted.npz\n")
+    assert done("concept", run, files / "mine.toml").startswith("concept gender: skipped")
+    done("embed", run, "--import", files / "planted.npz")
+    assert done("embed", run).endswith("22 vectors of 40 features from planted.npz\n")
     assert contents(run) == before
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ["fit", "--strength", "3"],
-        ["train", "--n-examples", "10"],
-        ["generate", "--n-images", "1"],
-        ["evaluate"],
-        ["visualize"],
-        ["report"],
-        ["run"],
-        ["probe"],
-        ["inspect", "a prompt"],
-    ],
+    "name", ["fit", "train", "generate", "evaluate", "visualize", "report", "run", "probe"]
 )
-def test_what_needs_a_model_is_refused_and_changes_nothing(run, arguments, contents):
+def test_what_needs_a_model_is_refused_and_changes_nothing(run, name, contents, refusal):
     before = contents(run)
-    name, *rest = arguments
-    line = refusal(call(name, run, *rest))
+    line = refusal(name, run)
     assert f"imported vectors and no model, which {name} needs" in line
     assert f"moesd-probe concept {run} gender" in line
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("option", ["--lexicon", "--prompts"])
-def test_prompts_and_words_are_refused_where_nothing_can_embed_them(run, files, option, contents):
+def test_prompts_are_refused_where_nothing_can_embed_them(run, files, contents, refusal):
     (files / "x.txt").write_text("a cat\n", encoding="utf-8")
     before = contents(run)
-    assert "no encoder" in refusal(call("embed", run, option, files / "x.txt"))
+    assert "no encoder" in refusal("embed", run, "--prompts", files / "x.txt")
     assert contents(run) == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--import", "planted.npz", "--model", "tinytown"],
-            "--import takes no model, lexicon or prompts",
-        ),
+        (["--import", "planted.npz", "--model", "tinytown"], "--import takes no model, lexicon"),
         (["--names", "mine.toml"], "--names names the rows of --import, which is not given"),
         (["--import", "nowhere.npz"], "does not exist"),
     ],
 )
-def test_options_that_do_not_go_together_are_wrong_usage(files, monkeypatch, arguments, message):
+def test_options_that_do_not_go_together_are_wrong_usage(
+    files, monkeypatch, arguments, message, refusal
+):
     monkeypatch.chdir(files)
-    assert message in refusal(call("embed", "new", *arguments), code=2)
+    assert message in refusal("embed", "new", *arguments, code=2)
     assert not (files / "new").exists()
 
 
 def test_other_vectors_and_models_are_refused_in_both_orders(
-    run, files, finished_run, tmp_path, contents
+    run, files, finished_run, tmp_path, contents, refusal
 ):
     before = contents(run)
-    write_vectors(planted(1.0, seed=1)[0], files / "other" / "planted.npz")
     for source in (files / "other/planted.npz", files / "other.npz"):
         write_vectors(planted(1.0, seed=1)[0], source)
-        assert "start a new run" in refusal(call("embed", run, "--import", source))
-    assert "start a new run" in refusal(call("embed", run, "--model", "tinytown"))
+        assert "start a new run" in refusal("embed", run, "--import", source)
+    assert "start a new run" in refusal("embed", run, "--model", "tinytown")
     assert contents(run) == before
     model = shutil.copytree(finished_run, tmp_path / "model")
     before = contents(model)
-    assert "is a run of" in refusal(call("embed", model, "--import", files / "planted.npz"))
+    assert "is a run of" in refusal("embed", model, "--import", files / "planted.npz")
     assert contents(model) == before
 
 
-def flip(path, name, vectors):
-    """Change a bit of one vector in the file."""
-    content = bytearray(path.read_bytes())
-    content[-4 * vectors.matrix.shape[1] * (len(vectors) - vectors.row_of[name])] ^= 1
-    path.write_bytes(content)
-
-
-def test_a_damaged_vector_is_named_and_the_others_stay_usable(run, files):
+def test_a_damaged_vector_is_named_and_the_others_stay_usable(run, files, done, refusal):
     vectors, _ = planted(1.0)
-    flip(run / VECTORS, "king", vectors)
-    line = refusal(call("concept", run, files / "mine.toml"))
+    content = bytearray((run / VECTORS).read_bytes())
+    content[-4 * vectors.matrix.shape[1] * (len(vectors) - vectors.row_of["king"])] ^= 1
+    (run / VECTORS).write_bytes(content)
+    line = refusal("concept", run, files / "mine.toml")
     assert "the vector of 'king' is damaged (1 of 22 are)" in line
     assert "--import planted.npz" in line
     text = CONCEPT.replace('["king", "queen"], ', "").replace(', "king"', "")
     (files / "less.toml").write_text(text.replace('"queen", ', ""), encoding="utf-8")
-    assert call("concept", run, files / "less.toml").exit_code == 0
-    assert call("embed", run, "--import", files / "planted.npz").exit_code == 0
-    assert call("concept", run, files / "mine.toml").exit_code == 0
+    done("concept", run, files / "less.toml")
+    done("embed", run, "--import", files / "planted.npz")
+    done("concept", run, files / "mine.toml")
 
 
 @pytest.mark.parametrize("name", [VECTORS, NAMES])
-def test_a_lost_or_truncated_file_is_named_and_can_be_imported_again(run, files, name, contents):
+def test_a_lost_or_truncated_file_is_named_and_can_be_imported_again(
+    run, files, name, contents, done, refusal
+):
     before = contents(run)
     for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"x")):
         damage(run / name)
-        assert name in refusal(call("concept", run, files / "mine.toml"))
-        assert "--import planted.npz" in refusal(call("embed", run))
-        assert call("embed", run, "--import", files / "planted.npz").exit_code == 0
+        assert name in refusal("concept", run, files / "mine.toml")
+        assert "--import planted.npz" in refusal("embed", run)
+        done("embed", run, "--import", files / "planted.npz")
         assert contents(run) == before
 
 
@@ -255,14 +219,14 @@ print(*[name for name in heavy if name in sys.modules])
 
 
 @pytest.mark.real
-def test_the_known_axis_of_real_embeddings_comes_out_of_the_command(real_data, tmp_path):
+def test_the_known_axis_of_real_embeddings_comes_out_of_the_command(real_data, tmp_path, done):
     folder = real_data / "detic"
     named = ["--names", folder / "oid_categories.csv"]
     source = folder / "oid_clip_a+cname.npy"
-    assert call("embed", tmp_path / "run", "--import", source, *named).exit_code == 0
-    result = call("concept", tmp_path / "run", "gender")
-    assert "mean cosine between the differences of two pairs: 0.650" in result.stdout
-    assert "'gentleman'" in result.stdout  # is missing, and said to be
+    done("embed", tmp_path / "run", "--import", source, *named)
+    told = done("concept", tmp_path / "run", "gender")
+    assert "mean cosine between the differences of two pairs: 0.650" in told
+    assert "'gentleman'" in told  # is missing, and said to be
     targets = ["Dress", "Skirt", "Miniskirt", "Tiara", "Human beard", "Tie", "Chair", "Car"]
     (tmp_path / "clothes.toml").write_text(
         f'name = "clothes"\ntargets = {targets}\npairs = [["Man", "Woman"], ["Boy", "Girl"]]\n'

@@ -12,7 +12,6 @@ import pytest
 
 from figures.drawing import build
 from figures.sources import RunFiles
-from probe.errors import DataError
 from probe.io.artifacts import read_table
 from probe.run import Experiment
 from probe.run.folder import Run
@@ -87,12 +86,6 @@ def test_prompts_say_every_attribute_in_one_order(studied):
     by_cell = plan.groupby(["asked_gender", "asked_age", "asked_skin"])
     assert by_cell["seed"].apply(tuple).nunique() == 1  # the same noise for every cell
     assert by_cell["subject"].apply(tuple).nunique() == 1
-
-
-def test_a_classifier_of_gender_alone_is_refused_by_what_it_lacks(finished_run, tmp_path):
-    folder = shutil.copytree(finished_run, tmp_path / "run")
-    with pytest.raises(DataError, match="no attribute of people beside gender"):
-        Experiment.open(Path(folder)).probe("intersections")
 
 
 def test_a_correction_that_leaves_old_dark_women_out_is_flagged_and_an_even_one_is_not():

@@ -6,13 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probe.images.plan import GenerationPlan
 from probe.run.studies.levels.study import LEVEL_WORDS, LevelsConfig
 from probe.run.studies.levels.tables import measure_levels, plan_levels
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
 from probe.text.challenge_prompts import CHALLENGES, PromptTemplates
-from probe.text.lexicon import Lexicon
 
 SUBJECTS = {"trained": ["nurse", "carpenter"], "held_out": ["cook"]}
 LEVELS = ["none", "name", "pronoun", "hint", "adjective", "noun"]
@@ -65,25 +63,9 @@ def test_every_level_has_as_many_pictures_of_each_occupation_and_gender(words):
     assert (asked.groupby(["level", "subject", "asked"]).size() == 2).all()
     assert set(asked["asked"]) == {"male", "female"}
     assert (table.loc[table["level"] == "none", "asked"] == "").all()
-
-
-def test_pictures_of_an_occupation_share_their_noise_whatever_is_asked():
-    prompts = PromptTemplates.load().by_level(SUBJECTS)
-    table = plan_levels(prompts, n_images=4, seed=7).table
-    noises = table.groupby(["subject", "level", "asked"])["seed"].agg(
-        lambda seeds: tuple(seeds)[:2]
-    )
+    seeds = table.groupby(["subject", "level", "asked"])["seed"]
+    noises = seeds.agg(lambda of: tuple(of)[:2])  # of a subject the same, whatever is asked
     assert (noises.groupby("subject").nunique() == 1).all()
-
-
-def test_a_prompt_of_the_run_itself_has_the_noise_that_it_has_there():
-    lexicon = Lexicon.load()
-    own = GenerationPlan.build(lexicon, n_images=8, seed=7).table
-    subjects = {"trained": [job.name for job in lexicon.occupations]}
-    table = plan_levels(PromptTemplates.load().by_level(subjects), n_images=4, seed=7).table
-    both = table.merge(own, on=["prompt", "seed"])
-    of_jobs = both.groupby("level")["subject_x"].nunique()
-    assert of_jobs["none"] == of_jobs["noun"] == len(lexicon.occupations)
 
 
 @pytest.mark.parametrize("n", [0, 3])
@@ -119,6 +101,7 @@ def test_what_is_asked_for_and_shown_is_adherence_and_what_is_lost_is_told():
     assert ("all", "relabelled", "") not in kept.index
     lost = measured(pairs("noun", asked, after=("man", "man")))
     assert lost.loc[("all", "adherent", "moesd"), "value"] == 0.5
+    assert lost["value"].between(lost["low"], lost["high"]).all()
     change = lost.loc[("all", "adherence_difference", "")]
     assert change["value"] == -0.5
     # 4 occupations that all change alike: 60 % of others may have been missed, at any change
@@ -126,11 +109,3 @@ def test_what_is_asked_for_and_shown_is_adherence_and_what_is_lost_is_told():
     bound = pytest.approx(binomial_interval(0, 4).high)  # where nothing differs
     change = kept.loc[("all", "adherence_difference", "")]
     assert (-change["low"], change["high"]) == (bound, bound)
-
-
-def test_every_figure_has_an_interval_around_it_and_a_number():
-    table = pairs("hint", ("female", "male"), seen=("woman", "woman"), after=("woman", "man"))
-    found = measured(table)
-    assert (found["low"] <= found["value"]).all()
-    assert (found["value"] <= found["high"]).all()
-    assert (found["n"] > 0).all()

@@ -6,9 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from cli.main import main
 from figures.text.sentences import classifier_error
 from probe.io.artifacts import read_json, read_table
 from probe.run.evaluation.measurement import SIDES, SPLITS
@@ -16,14 +14,10 @@ from probe.run.evaluation.measurement import SIDES, SPLITS
 SAMPLE = "true,seen,count\nwoman,woman,95\nwoman,man,5\nman,man,80\nman,woman,20\n"
 
 
-def call(*words):
-    return CliRunner().invoke(main, ["evaluate", *map(str, words)])
-
-
-def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(run, tmp_path):
+def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(run, tmp_path, done):
     sample = tmp_path / "sample.csv"
     sample.write_text(SAMPLE)
-    found = json.loads(call(run, "--calibration", sample, "--json").stdout)
+    found = json.loads(done("evaluate", run, "--calibration", sample, "--json"))
     sample.unlink()  # the run has its own
     assert (run / "calibration.csv").read_text() == SAMPLE
     assert found["calibration"]["n"] == 200
@@ -54,41 +48,24 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(run,
         of = (change if part == "all" else change[part])["mad"]
         assert of["value"] == pytest.approx(truth["corrected", part] - truth["base", part])
         assert of["low"] <= of["value"] <= of["high"]
-    told = call(run).stdout
+    told = done("evaluate", run)
     assert told.startswith("evaluate: skipped (")
     assert "By occupations, training: MAD " in told
     assert "; held-out: MAD " in told
     assert "Corrected for misclassification (200 labelled images): MAD " in told
-    kept = call(run, "--fail-above", "calibrated.mad=0.5")
-    assert "kept: corrected.calibrated.mad = " in kept.stdout
-    assert (
-        "corrected.calibrated.held_out.mad = "
-        in call(run, "--fail-above", "calibrated.held_out.mad=0.5").stdout
-    )
+    for name in ("calibrated.mad", "calibrated.held_out.mad"):
+        kept = done("evaluate", run, "--fail-above", f"{name}=0.5")
+        assert f"kept: corrected.{name} = " in kept
 
 
-def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run):
+def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run, done):
     quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
     assert quality["calibration"] is None
     assert set(quality["difference"]["sensitivity"]) == {"holds_up_to", "holds_up_to_unlike"}
-    assert classifier_error(quality) in call(finished_run).stdout
+    assert classifier_error(quality) in done("evaluate", finished_run)
 
 
-@pytest.mark.parametrize(
-    ("alike", "unlike", "value", "said"),
-    [
-        (0.12, 0.04, -0.2, "The decrease of MAD holds for classifier error rates up to 12.0"),
-        (0.12, 0.04, 0.2, "The increase of MAD holds for"),
-        (None, None, -0.1, "The difference of MAD is within chance"),
-    ],
-)
-def test_the_sentence_says_what_was_found(alike, unlike, value, said):
-    found = {"holds_up_to": alike, "holds_up_to_unlike": unlike}
-    change = {"mad": {"value": value}, "sensitivity": found}
-    assert classifier_error({"base": {}, "corrected": {}, "difference": change}).startswith(said)
-
-
-def test_a_sample_that_is_missing_or_wrong_is_one_line(run, tmp_path):
+def test_a_sample_that_is_missing_or_wrong_is_one_line(run, tmp_path, call, done, refusal):
     before = (run / "evaluation/quality.json").read_bytes()
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("true,seen\nwoman,womn\nman,man\n")
@@ -97,17 +74,14 @@ def test_a_sample_that_is_missing_or_wrong_is_one_line(run, tmp_path):
         (missing, 2, "there is no such file"),
         (wrong, 1, "did you mean"),
     ):
-        found = call(run, "--calibration", sample)
-        assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (code, "", 1)
-        assert message in found.stderr
+        assert message in refusal("evaluate", run, "--calibration", sample, code=code)
         assert not (run / "calibration.csv").exists()
     good = tmp_path / "good.csv"
     good.write_text(SAMPLE)
-    assert call(run, "--calibration", good).exit_code == 0
-    assert call(run, "--calibration", wrong).exit_code == 1
+    done("evaluate", run, "--calibration", good)
+    refusal("evaluate", run, "--calibration", wrong)
     assert (run / "calibration.csv").read_text() == SAMPLE
     (run / "calibration.csv").unlink()
-    found = call(run)
-    assert "do without by --calibration ''" in found.stderr
-    assert call(run, "--calibration", "").exit_code == 0
+    assert "do without by --calibration ''" in call("evaluate", run).stderr
+    done("evaluate", run, "--calibration", "")
     assert (run / "evaluation/quality.json").read_bytes() == before

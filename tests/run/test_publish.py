@@ -6,9 +6,7 @@ import sys
 
 import pytest
 import torch
-from click.testing import CliRunner
 
-from cli.main import main
 from figures.cards import correction_card
 from probe.errors import DataError
 from probe.moesd.model import MoESD
@@ -16,11 +14,10 @@ from probe.run import Experiment
 
 
 @pytest.fixture(scope="module")
-def published(finished_run, tmp_path_factory):
+def published(finished_run, tmp_path_factory, done):
     folder = tmp_path_factory.mktemp("hub") / "correction"
-    result = CliRunner().invoke(main, ["publish", str(finished_run), str(folder), "--json"])
-    assert result.exit_code == 0, result.output
-    assert set(json.loads(result.stdout)["files"]) == {path.name for path in folder.iterdir()}
+    found = json.loads(done("publish", finished_run, folder, "--json"))
+    assert set(found["files"]) == {path.name for path in folder.iterdir()}
     return folder
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from cli.main import main
 from figures import registry as figures
@@ -44,10 +43,6 @@ def throwaway(monkeypatch):
             vars(command).pop("_derived", None)
 
 
-def call(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
 def option_of(name, command="probe"):
     """The option of a command, derived anew: commands derive their options once."""
     vars(main.commands[command]).pop("_derived", None)
@@ -57,28 +52,28 @@ def option_of(name, command="probe"):
     return next((each for each in options if each.name == name), None)
 
 
-def test_a_registered_study_is_a_choice_with_help_options_and_bounds(throwaway, tmp_path):
+def test_a_registered_study_is_a_choice_with_help_options_and_bounds(
+    throwaway, tmp_path, call, refusal
+):
     assert option_of("norm_order") is not None
     shown = call("probe", "--help").output
     assert "lengths" in shown
     assert "--norm-order INTEGER" in shown
     assert "[new run: 2; >= 1]" in shown
-    refused = call("probe", tmp_path, "--norm-order", 0)
-    assert refused.exit_code == 2
-    assert "norm_order is 0; needed at least 1" in refused.stderr
+    refused = refusal("probe", tmp_path, "--norm-order", 0, code=2)
+    assert "norm_order is 0; needed at least 1" in refused
 
 
-def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(throwaway, run):
+def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(throwaway, run, call, done):
     option_of("norm_order")
-    done = call("probe", run, "--only", "lengths", "--norm-order", 3, "--json")
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["lengths"]["n"] > 0
+    told = done("probe", run, "--only", "lengths", "--norm-order", 3, "--json")
+    assert json.loads(told)["lengths"]["n"] > 0
     assert "[lengths]\n# Order of the norm.\nnorm_order = 3\n" in (run / "config.toml").read_text()
     assert Experiment.open(run).info().stages["lengths"] is None
     assert "visualize" not in call("visualize", run, "--figure", "lengths").stderr
     assert (run / "figures/lengths.png").is_file()
-    assert call("visualize", run).exit_code == 0
-    assert call("report", run).exit_code == 0
+    done("visualize", run)
+    done("report", run)
     assert "Distance between the male and the female prompt" in (run / "report.html").read_text()
     assert Experiment.open(run).set("lengths", norm_order=1).info().stages["lengths"] is not None
 

@@ -4,40 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from probe.errors import DataError, ProbeError
 from probe.images.pipelines import load_pipeline
-from probe.latent.directions import PairDirection
-from probe.latent.erasure import CalibratedProjection
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS
+from probe.moesd.model import MoESD
 from probe.moesd.router import ROUTERS, SERVED, Router
 from probe.moesd.routing import base_shares
-from probe.moesd.training import train_moesd
 from probe.run.config import Config
 from probe.run.folder import Run
 from probe.run.routing import intervention, router_of, target_line, target_of
 from probe.run.stages.generate import GenerateConfig
-from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
-from probe.text.prompts import PromptSet
 
 
 @pytest.fixture(scope="module")
-def moesd(pipeline_folder):
-    encoder, prompts = TextEncoder.load(pipeline_folder), PromptSet.build(Lexicon.load())
-    subjects = list(dict.fromkeys(prompts.table["subject"]))
-    prompts = prompts.select(subject=[*subjects[:12], *subjects[-4:]])
-    vectors = encoder.embed(prompts.prompts)
-    male, female = prompts.pairs()
-    direction = PairDirection().fit(vectors[male], vectors[female])
-    return train_moesd(
-        encoder,
-        prompts,
-        vectors,
-        direction=direction.result(concept="gender", encoder=encoder.revision),
-        projection=CalibratedProjection().fit(vectors[male], vectors[female]),
-        config=TrainConfig(objective="latent", latent_steps=1, width=4),
-    )
+def moesd(finished_run):
+    return MoESD.load(finished_run / "moesd")
 
 
 @pytest.fixture
@@ -127,33 +109,17 @@ def test_at_strength_0_every_picture_is_the_base_models(moesd, tmp_path, routing
 
 def test_a_dialled_correction_leaves_closed_prompts_alone_bit_for_bit(moesd, tmp_path):
     method = intervention(run_that_sends("top1", tmp_path, strength=0.3), moesd, None)
-    said = [
-        f"a photo of a {word} {job}" for word in ("male", "female") for job in ("cook", "nurse")
-    ]
+    said = [f"a photo of a {of} {job}" for of in ("male", "female") for job in ("cook", "nurse")]
     closed = sorted(set(said) - set(moesd.opened(said)))
-    states = moesd.encoder.states(closed)
     assert closed
-    assert torch.equal(
-        method.correct(method.conditions(closed, range(len(closed))), states), states
-    )
+    states, conditions = moesd.encoder.states(closed), method.conditions(closed, range(len(closed)))
+    assert torch.equal(method.correct(conditions, states), states)
 
 
 def test_the_labour_market_is_a_target(tmp_path):
     target = target_of(run_that_sends("stratified", tmp_path, target="labour"))
     for job in Lexicon.load().occupations:
         assert target.of(f"a photo of a {job.name}")[0] == pytest.approx(job.share_women)
-
-
-def test_a_target_for_a_subject_that_the_run_has_not_is_refused_with_the_nearest(tmp_path):
-    table = tmp_path / "target.toml"
-    table.write_text(
-        'values = ["woman", "man"]\n[subjects]\nNurse = [0.4, 0.6]\nnurze = [0.5, 0.5]\n'
-    )
-    run = run_that_sends("stratified", tmp_path, target=str(table))
-    with pytest.raises(DataError, match=r"names the subject 'nurze' \(did you mean 'nurse'\?\)"):
-        target_of(run)
-    with pytest.raises(ProbeError, match="there is no target"):
-        target_of(run_that_sends("stratified", tmp_path, target="hope"))
 
 
 def test_an_edited_table_makes_the_pictures_stale(tmp_path):
@@ -165,16 +131,3 @@ def test_an_edited_table_makes_the_pictures_stale(tmp_path):
     table.write_text('values = ["man", "woman"]\ndefault = [0.4, 0.6]\n')
     np.testing.assert_allclose(target_of(run).of("a nurse"), [0.6, 0.4])
     assert target_line(run) != before
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"strength": 1.2}, "strength is 1.2; needed at most 1"),
-        ({"strength": -0.1}, "strength is -0.1"),
-        ({"routing": "by-hope"}, "routing is 'by-hope'; needed one of default, top1"),
-    ],
-)
-def test_settings_that_cannot_be_met_are_refused(settings, named):
-    with pytest.raises(ValueError, match=named):
-        GenerateConfig(**settings)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from cli.main import main
 from figures.text.audit import sequential_table
 from probe.images.plan import read_metadata
 from probe.run import Experiment, sequential_audit
@@ -16,15 +14,10 @@ from probe.run.sequential_audit import audit_until_settled
 from probe.stats.sequential import OPEN, UNFAIR, Band
 
 
-def call(*arguments):
-    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
-
-
-def test_pictures_are_made_until_shares_are_settled(run):
+def test_pictures_are_made_until_shares_are_settled(run, done):
     asked = ("--until-settled", "0.45:0.55", "--max-images", 16, "--side", "base", "--json")
-    result = call(run, *asked)
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
+    told = done("evaluate", run, *asked)
+    found = json.loads(told)
     names = {row["subject"] for row in found["subjects"]}
     assert len(names) == 6
     for row in found["subjects"]:
@@ -41,7 +34,7 @@ def test_pictures_are_made_until_shares_are_settled(run):
     first = read_metadata(run / "audit" / "base" / "00000-8").set_index("file_name")["key"]
     kept = read_metadata(run / "images" / "base").set_index("file_name")["key"]
     assert (first == kept[first.index]).all()
-    assert call(run, *asked).stdout == result.stdout
+    assert done("evaluate", run, *asked) == told
     assert found["confidence"] == pytest.approx(1 - 0.05 / 6)
     assert found["family_confidence"] == 0.95
 
@@ -76,15 +69,14 @@ def test_an_audit_that_is_settled_at_once_makes_no_more(run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    "arguments",
     [
-        (("--until-settled", "0.6:0.4"), 2),
-        (("--until-settled", "fair"), 2),
-        (("--max-images", 8), 2),
-        (("--until-settled", "0.4:0.6", "--fail-above", "mad=1"), 2),
+        ("--until-settled", "0.6:0.4"),
+        ("--until-settled", "fair"),
+        ("--max-images", 8),
+        ("--until-settled", "0.4:0.6", "--fail-above", "mad=1"),
     ],
 )
-def test_what_makes_no_sense_is_refused(run, arguments, code):
-    result = call(run, *arguments)
-    assert result.exit_code == code, result.output
+def test_what_makes_no_sense_is_refused(run, arguments, refusal):
+    refusal("evaluate", run, *arguments, code=2)
     assert not (run / "audit").exists()

@@ -7,14 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from cli.main import main
 from figures.text.terms import BOUNDED
 from probe.audit.release_gate import Bound, _names, check_names
-from probe.errors import ArtifactError, DataError, OptionError, StageError
-from probe.images.attributes import AttributeClassifier
+from probe.errors import ArtifactError, DataError, OptionError, ProbeError, StageError
 from probe.moesd.model import MoESD
 from probe.run import Experiment
 from probe.run.registry import STAGES
@@ -36,10 +33,13 @@ def table(tmp_path: Path) -> Path:
     [
         ("generate", {"target": "junk"}, OptionError, "target is 'junk'; there is no such file"),
         ("generate", {"target": "1.5"}, OptionError, "target is 1.5; needed a number from 0 to 1"),
-        ("generate", {"target": "TABLE"}, DataError, "names the subject 'nurs'"),
+        ("generate", {"target": "TABLE"}, DataError, r"subject 'nurs' \(did you mean 'nurse'"),
+        ("generate", {"strength": 1.2}, OptionError, "strength is 1.2; needed at most 1"),
         ("generate", {"routing": "bernoulli"}, OptionError, "objective 'both' serve"),
         ("generate", {"routing": "top1", "target": "0.3"}, OptionError, "only meet .* parity"),
         ("evaluate", {"attribute": "mood"}, DataError, "but not 'mood'"),
+        ("evaluate", {"faces": "notes.md"}, ProbeError, r"notes\.md"),
+        ("evaluate", {"features": "nosuch"}, ProbeError, "nosuch"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_any_work_and_changes_nothing(
@@ -138,12 +138,11 @@ def test_run_checks_every_setting_before_it_makes_the_first_stage(run, drawing, 
     assert contents(run) == before
 
 
-def test_a_bound_on_an_unknown_figure_is_refused_before_any_work(run, contents):
+def test_a_bound_on_an_unknown_figure_is_refused_before_any_work(run, contents, refusal):
     (run / "evaluation/quality.json").unlink()
     before = contents(run)
-    refused = CliRunner().invoke(main, ["evaluate", str(run), "--fail-above", "trained.mda=0.2"])
-    assert refused.exit_code == 2
-    assert "there is no figure 'trained.mda' (did you mean 'mad'?)" in refused.stderr
+    line = refusal("evaluate", run, "--fail-above", "trained.mda=0.2", code=2)
+    assert "there is no figure 'trained.mda' (did you mean 'mad'?)" in line
     assert contents(run) == before
 
 
@@ -154,20 +153,8 @@ def test_every_figure_of_a_run_can_be_bounded(finished_run):
     check_names(bounds, BOUNDED)
 
 
-def test_evaluate_opens_its_classifier_once(run, monkeypatch):
-    load, opened = AttributeClassifier.load, []
-
-    def counted(folder, **options):
-        opened.append(folder)
-        return load(folder, **options)
-
-    monkeypatch.setattr(AttributeClassifier, "load", counted)
-    assert Experiment.open(run).evaluate(n_bootstrap=50).was_made
-    assert len(opened) == 1
-
-
 @pytest.mark.slow
-def test_the_recipe_of_the_paper_is_trained_on_pairs_that_the_run_keeps(run, tmp_path):
+def test_the_recipe_of_the_paper_is_trained_on_pairs_that_the_run_keeps(run, tmp_path, done):
     folder = tmp_path / "pairs"
     folder.mkdir()
     captions = ["a man on a horse", "a woman at a desk", "a female nurse"]
@@ -175,15 +162,13 @@ def test_the_recipe_of_the_paper_is_trained_on_pairs_that_the_run_keeps(run, tmp
         Image.new("RGB", (20, 30), (number, 0, 0)).save(folder / f"{number}.png")
     rows = [{"file_name": f"{n}.png", "text": text} for n, text in enumerate(captions)]
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    options = ["--recipe", "paper", "--examples", str(folder), "--diffusion-steps", "2"]
-    trained = CliRunner().invoke(main, ["train", str(run), *options])
-    assert "trained on 2 images" in trained.stdout, trained.output
+    options = ("--recipe", "paper", "--examples", folder, "--diffusion-steps", 2)
+    assert "trained on 2 images" in done("train", run, *options)
     shutil.rmtree(folder)
     moved = run.rename(tmp_path / "moved")
-    again = CliRunner().invoke(main, ["train", str(moved)])
-    assert "train: skipped" in again.stdout, again.output
+    assert "train: skipped" in done("train", moved)
     line = "paper with diffusion_steps = 2"
-    assert f"recipe {line}" in CliRunner().invoke(main, ["info", str(moved)]).stdout
+    assert f"recipe {line}" in done("info", moved)
     assert json.loads((moved / "moesd/config.json").read_text())["recipe"] == line
     assert MoESD.load(moved / "moesd").recipe == line
     swept = run_sweep(moved, parse_axes(["train.diffusion_steps=2"]))  # reads them from the run

@@ -47,12 +47,6 @@ def test_another_seed_of_the_map_changes_the_map_and_trains_nothing(run, monkeyp
     assert not experiment.generate().was_made
 
 
-def test_another_direction_makes_the_correction_stale(run):
-    experiment = Experiment.open(run)
-    experiment.fit(estimator="pca")
-    assert "other settings or inputs" in experiment.info().stages["train"]
-
-
 @pytest.mark.parametrize("study", ["directions", "association", "tracing"])
 def test_more_resamples_of_fit_leave_a_study_up_to_date(run, study):
     experiment = Experiment.open(run)

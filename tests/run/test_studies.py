@@ -9,23 +9,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from sklearn.neighbors import NearestNeighbors
 
-from cli.main import main
 from figures.drawing import build
 from figures.sources import RunFiles
 from probe import Experiment
 from probe.errors import DataError, OptionError, StageError
 from probe.images.plan import read_metadata
 from probe.io.artifacts import read_table, write_table
-from probe.latent.directions.estimators import ESTIMATORS
 from probe.latent.maps import neighbor_map
 from probe.run.config import Config
 from probe.run.folder import Run
 from probe.run.registry import STUDIES, studies
 from probe.run.routing import router_of
-from probe.run.stages import fit
+from probe.run.stages.fit import ESTIMATORS
 from probe.run.stages.generate import GenerateConfig
 from probe.run.studies.mixture import fit_guidance
 from probe.stats.share_shift import ShareShift
@@ -66,10 +63,6 @@ def many(run: Path) -> Path:
 def run(studied: Path, tmp_path: Path) -> Path:
     """A copy of it, to be changed."""
     return Path(shutil.copytree(studied, tmp_path / "run"))
-
-
-def test_the_names_known_without_imports_are_the_true_ones():
-    assert tuple(ESTIMATORS) == fit.ESTIMATORS
 
 
 def test_every_study_leaves_its_files_and_says_what_it_found(studied):
@@ -298,15 +291,9 @@ def test_tinytowns_pairs_are_patched(tmp_path):
 
 
 def test_the_command_prints_json_alone_and_before_fit_says_what_to_do(
-    studied, tmp_path, model_folder
+    studied, tmp_path, model_folder, done, refusal
 ):
-    arguments = ["probe", str(studied), "--only", "association", "--json"]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    assert list(json.loads(result.stdout)) == ["association"]
-    run = str(tmp_path / "run")
-    assert CliRunner().invoke(main, ["embed", run, "--model", str(model_folder)]).exit_code == 0
-    result = CliRunner().invoke(main, ["probe", run])
-    assert result.exit_code == 1
-    assert "association requires fit" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    told = done("probe", studied, "--only", "association", "--json")
+    assert list(json.loads(told)) == ["association"]
+    done("embed", tmp_path / "run", "--model", model_folder)
+    assert "association requires fit" in refusal("probe", tmp_path / "run")

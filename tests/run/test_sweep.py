@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.main import main
 from probe.errors import StageError
 from probe.io.artifacts import read_json, read_table, read_tensors
 from probe.run import Experiment
@@ -160,13 +158,11 @@ def test_what_cannot_be_swept_is_refused_before_anything_is_made(run, axis, name
 
 
 @pytest.mark.slow
-def test_the_command_draws_what_it_found(swept):
+def test_the_command_draws_what_it_found(swept, done):
     run, result = swept
     before = {path: path.stat().st_mtime_ns for path in (run / "sweeps").rglob("*.png")}
-    arguments = ["sweep", str(run), "--over", "train.width=2,32"]
-    shown = CliRunner().invoke(main, arguments)
-    assert shown.exit_code == 0, shown.output
-    assert shown.stdout.splitlines()[-1] == f"figure: {run / 'figures/sweeps/width.png'}"
-    told = CliRunner().invoke(main, [*arguments, "--json"])
-    assert json.loads(told.stdout) == result.to_json()
+    arguments = ("sweep", run, "--over", "train.width=2,32")
+    last = done(*arguments).splitlines()[-1]
+    assert last == f"figure: {run / 'figures/sweeps/width.png'}"
+    assert json.loads(done(*arguments, "--json")) == result.to_json()
     assert before == {path: path.stat().st_mtime_ns for path in (run / "sweeps").rglob("*.png")}

@@ -34,13 +34,16 @@ def made(tmp_path_factory, model_folder, small_lexicon):
         prompts=read_prompts(folder / "mine.csv", column="caption"),
     )
     experiment.set("fit", n_bootstrap=50)
-    return experiment, experiment.embed(), experiment.fit()
+    assert experiment.embed().result.data["n_user_prompts"] == 3
+    experiment.fit()
+    return experiment
 
 
 def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
-    experiment, _, _ = made
-    places, _ = read_table(experiment.folder / PLACES, kind="places")
-    mapped, _ = read_table(experiment.folder / "latent/map.parquet", kind="map")
+    assert not made.embed().was_made
+    assert not made.fit().was_made
+    places, _ = read_table(made.folder / PLACES, kind="places")
+    mapped, _ = read_table(made.folder / "latent/map.parquet", kind="map")
     names = ["a photo of a nurse", "a wizard in a hat", "a photo of a carpenter"]
     assert places["prompt"].tolist() == names
     assert places["id"].tolist() == [1, 2, 3]
@@ -52,19 +55,10 @@ def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
     assert abs(places["bias_score"].iloc[0] - places["bias_score"].iloc[2]) > 1e-4
 
 
-def test_embed_says_how_many_there_are_and_does_nothing_twice(made):
-    experiment, embedded, _ = made
-    assert embedded.result.data["n_user_prompts"] == 3
-    assert ", 3 prompts of your own, " in embedded.result.summary()
-    assert not experiment.embed().was_made
-    assert not experiment.fit().was_made
-
-
 def test_other_prompts_are_embedded_and_placed_anew_and_the_direction_stays(
     made, tmp_path, model_folder
 ):
-    experiment, _, _ = made
-    folder = shutil.copytree(experiment.folder, tmp_path / "run")
+    folder = shutil.copytree(made.folder, tmp_path / "run")
     direction = (folder / "latent/direction.safetensors").read_bytes()
     (tmp_path / "other.txt").write_text("a witch\n", encoding="utf-8")
     changed = Experiment.create(
@@ -79,11 +73,10 @@ def test_other_prompts_are_embedded_and_placed_anew_and_the_direction_stays(
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.safetensors", "a.parquet", "a.jsonl"])
 def test_an_export_holds_every_prompt_once_with_the_bits_of_the_store(made, tmp_path, name):
-    experiment, _, _ = made
-    written = experiment.export(tmp_path / name)
+    written = made.export(tmp_path / name)
     vectors = read_vectors(tmp_path / name)
-    store = EmbeddingStore.open(experiment.folder / "embeddings")
-    own = EmbeddingStore.open(experiment.folder / "embeddings/user_prompts")
+    store = EmbeddingStore.open(made.folder / "embeddings")
+    own = EmbeddingStore.open(made.folder / "embeddings/user_prompts")
     assert vectors.names == tuple(
         dict.fromkeys([*store.prompt_set.prompts, *own.prompt_set.prompts])
     )

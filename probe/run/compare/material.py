@@ -17,7 +17,7 @@ from probe.io.artifacts import hash_parts
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run
-from probe.run.images import make_images
+from probe.run.images import make_examples, make_images, training_lexicon
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
@@ -83,17 +83,13 @@ class Bench:
     def made_from(self) -> str:
         """Hash of what all methods share."""
         run, config = self.run, self.run.config
-        folders = (
-            evaluators.evaluator_folder(run, "classifier"),
-            evaluators.evaluator_folder(run, "clip"),
-        )
         return hash_parts(
             "bench",
             run.revision,
             repr(run.lexicon),
             settings_line(config.generate, without=("n_images", "batch_size", "routing")),
             f"n={self.n_images}",
-            evaluators.evaluators_line(run, *folders) + evaluators.faces_line(run),
+            evaluators.seen_by(run),
             f"{config.evaluate.attribute} {config.evaluate.female}",
         )
 
@@ -118,7 +114,6 @@ class Bench:
     def _examples(self) -> tuple[Float32, list[str]]:
         """The images that the experts are trained on, generated if they are not there."""
         from probe.moesd.examples import Examples
-        from probe.run.images import make_examples
 
         config = self.run.config.train
         folder = make_examples(self.run, self.pipeline)
@@ -156,8 +151,6 @@ class Bench:
     @cached_property
     def _training_words(self) -> Lexicon:
         """The lexicon in which everything that no training may see is held out."""
-        from probe.run.images import training_lexicon
-
         return training_lexicon(self.run)
 
     @cached_property
@@ -170,10 +163,7 @@ class Bench:
 
 
 def reference_plan(plan: GenerationPlan, *, seed: int) -> GenerationPlan:
-    """Plan images to compare with: explicit prompts in place of neutral ones, by other noise.
-
-    As many as the neutral images of each occupation, women and men in turn, and the objects'.
-    """
+    """Plan images by other noise; explicit prompts, in turn, take the place of neutral ones."""
     table = plan.table
     explicit = table.groupby(["subject", "kind"])["prompt"].unique()
     neutral = table[table["kind"] == "neutral"].reset_index(drop=True)

@@ -153,9 +153,8 @@ class MethodEvaluator:
 def keeps(change: np.ndarray, *, margin: float = MARGIN, resampling: Resampling) -> Found:
     """Test whether a share is kept: its mean change over occupations is certainly above -margin.
 
-    A share changes by at most 1, which decides where nothing differs: see `noninferiority_p`, whose
-    ``bounds`` are those of the tests of `probe.run.evaluation.side_effects`. Of fewer than two
-    occupations nothing is known: ``is_kept`` alone, False.
+    A share changes by at most 1, which decides where nothing differs: see `noninferiority_p`. Of
+    fewer than two occupations nothing is known: ``is_kept`` alone, False.
     """
     if len(change) < 2:
         return {"is_kept": False}
@@ -174,9 +173,8 @@ def compare_with_fairest(
     of each paired difference is multiplied by the number of all pairs of the methods (Bonferroni):
     the probability of any wrong claim that a method is less fair is at most 5 %.
 
-    ``counts`` are the images of every method, (n_subjects, K), with the same subjects in each row;
-    candidates are the methods that keep what must be kept. The result has ``fairest``, None without
-    a candidate, and ``differences`` of MAD, each other candidate minus the fairest.
+    ``counts``: images of every method, (n_subjects, K), of the same subjects. ``differences`` are
+    of MAD, each other candidate minus ``fairest``, which is None without a candidate.
     """
     n_pairs = len(counts) * (len(counts) - 1) // 2
     found: Found = {"fairest": None, "differences": [], "n_pairs": n_pairs}

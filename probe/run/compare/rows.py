@@ -73,10 +73,7 @@ def read_row(bench: Bench, name: str) -> Seen:
 
 
 def make_row(bench: Bench, name: str) -> None:
-    """Generate and measure the images of a method, or of the reference; the row is written last.
-
-    What is left of an interrupted command is used.
-    """
+    """Generate and measure the images of a method, or of the reference; the row is written last."""
     row: dict[str, Any] = {}
     if name == REFERENCE:
         plan = reference_plan(bench.plan, seed=bench.run.config.generate.seed)

@@ -17,6 +17,7 @@ from probe.errors import DataError, OptionError
 from probe.io.artifacts import read_json, read_table
 from probe.run.evaluation.measurement import SIDES, SPLITS
 from probe.run.files import QUALITY, SHARES
+from probe.stats.multiplicity import holm
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 Found = dict[str, Any]
@@ -26,22 +27,11 @@ UNIT = "occupations"
 def compare_runs(folders: Sequence[str | Path], *, resampling: Resampling = BOOTSTRAP) -> Found:
     """Compare the fairness of evaluated runs, each with each, on the subjects that all share.
 
-    Returns
-    -------
-    dict
-        ``runs``: MAD of each side and split on the shared subjects, with interval and noise floor.
-        ``differences``: for each pair of runs, side and split, the paired difference of MAD
-        (negative: the second is fairer) with ``p`` and ``p_holm``, adjusted over all differences.
-        ``missing``: by run, the subjects of others that it does not have. Splits are those of the
-        first run.
-
-    Raises
-    ------
-    ValueError, ArtifactError, DataError
-        If there are not 2 evaluated runs of one attribute with at least 2 shared subjects.
+    ``runs``: MAD of each side and split on the shared subjects, with interval and noise floor.
+    ``differences``: for each pair of runs, side and split, the paired difference of MAD (negative:
+    the second is fairer) with ``p`` and ``p_holm``, adjusted over all differences. ``missing``: by
+    run, the subjects of others that it does not have. Splits are those of the first run.
     """
-    from probe.stats.multiplicity import holm
-
     paths = [Path(folder) for folder in folders]
     if len(paths) < 2 or len({path.resolve() for path in paths}) < len(paths):
         raise OptionError(f"got {len(paths)} runs; needed at least 2, each once")

@@ -26,11 +26,7 @@ RESULT = f"{FOLDER}/methods.json"
 
 
 class CompareMethods(StudyStage):
-    """A study that makes and measures methods: those named, or all, and always the base.
-
-    ``n_images`` of each occupation are generated, or as many as ``generate`` makes; ``on_line`` is
-    called with one line when a method is done.
-    """
+    """A study that makes and measures methods: those named, or all, and always the base."""
 
     name = "compare methods"
     requires = ("train",)

@@ -141,9 +141,7 @@ def association_table(
 ) -> pd.DataFrame:
     """Test how the targets are associated with each axis's group against all others.
 
-    ``WEAT``: targets whose figures are mostly of the group, against the rest; positive if they are
-    nearer to it. ``RND``: negative if the targets are nearer to the group. ``ECT``: 1 if both sides
-    rank the targets alike. ``RIPA``, of pairs: positive if the targets are nearer to the group.
+    WEAT sets the targets whose figures are mostly of the group against the rest; RIPA is of pairs.
     Measures with too few words are left out.
     """
     return tests_table(

@@ -37,18 +37,7 @@ _FEW = 5  # pairs or words whose resamples are mostly the same
 
 
 class ConceptStudy(Study):
-    """Fit the axes of a concept, and place its words and targets on them.
-
-    Parameters
-    ----------
-    name_or_path : str or Path
-        A shipped concept, by its name, or a user's, by the path of its TOML.
-
-    Raises
-    ------
-    DataError
-        If there is no such concept, or its file is not what it must be.
-    """
+    """Fit the axes of a concept, shipped or of a TOML file; place its words and targets on them."""
 
     requires = ("embed",)
     needs_model = False

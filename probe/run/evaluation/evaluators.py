@@ -13,6 +13,7 @@ from probe.images.plan import read_metadata
 from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.run.files import LABELS, SIDES
 from probe.run.folder import Run, stale_files
+from probe.text.checkpoints import model_revision, resolve_model
 from probe.text.templates import fill
 
 if TYPE_CHECKING:
@@ -32,12 +33,7 @@ _PIECE = 500  # images; a piece that is done is not done again
 
 
 def evaluator_folder(run: Run, name: str) -> Path:
-    """Find the ``classifier``, the ``clip`` or the vision model of ``features`` of a run.
-
-    Features are CLIP's unless the settings name a model.
-    """
-    from probe.text.checkpoints import resolve_model
-
+    """Find the ``classifier``, the ``clip`` or the model of ``features`` (CLIP's if not named)."""
     if chosen := getattr(run.config.evaluate, name):
         return resolve_model(chosen)
     if name == "features":
@@ -54,8 +50,6 @@ def evaluator_folder(run: Run, name: str) -> Path:
 
 def evaluators_line(run: Run, *folders: Path) -> str:
     """Which weights look at the images, to be hashed with what they say."""
-    from probe.text.checkpoints import model_revision
-
     return ", ".join(
         run.revision if folder.is_relative_to(run.model_folder) else model_revision(folder)
         for folder in folders
@@ -63,10 +57,7 @@ def evaluators_line(run: Run, *folders: Path) -> str:
 
 
 def faces_line(run: Run) -> str:
-    """Which faces the classifier is shown, to be hashed with what it says; empty if none.
-
-    A setting that names boxes is refused with a `DataError`: they are of certain images.
-    """
+    """Which faces the classifier is shown, to be hashed with what it says; empty if none."""
     from probe.images.faces.detectors import detector_line, is_boxes
 
     config = run.config.evaluate
@@ -78,6 +69,12 @@ def faces_line(run: Run) -> str:
             "mediapipe, or to the weights of its face detector (.tflite)"
         )
     return f", {detector_line(_detector(run))} margin={config.face_margin}"
+
+
+def seen_by(run: Run) -> str:
+    """Which models look at the images, and at which faces, to be hashed with what they see."""
+    folders = (evaluator_folder(run, name) for name in ("classifier", "clip"))
+    return evaluators_line(run, *folders) + faces_line(run)
 
 
 def load_classifier(run: Run) -> Classifier:
@@ -94,11 +91,7 @@ def load_classifier(run: Run) -> Classifier:
 
 
 def load_whole_classifier(run: Run) -> AttributeClassifier:
-    """Open the classifier, shown whole images, unless a copy of the run has opened it.
-
-    One that lacks the attribute, or one of the two values that prompts ask for, is refused with a
-    `DataError`.
-    """
+    """Open the classifier, shown whole images, unless a copy of the run has opened it."""
     from probe.images.attributes import load_classifier
 
     folder, config = evaluator_folder(run, "classifier"), run.config.evaluate
@@ -144,22 +137,18 @@ def labels_made_from(run: Run) -> str:
     """Hash everything the labels depend on: the images and which models look at them."""
     return hash_parts(
         "labels",
-        _seen_by(run),
+        seen_by(run),
         repr(run.lexicon),
         run.hashes(*(f"images/{side}/metadata.jsonl" for side in SIDES)),
     )
 
 
 def label_images(run: Run, classifier: Classifier) -> pd.DataFrame:
-    """Label and score all images of both sides, and keep what was seen.
+    """Label and score all images of both sides, and keep what was seen; one row an image.
 
-    Returns
-    -------
-    DataFrame
-        One row an image: ``side``, ``kind``, ``subject``, ``split``, ``seed``, ``prompt``,
-        ``file_name``, ``key``, one column an attribute and one its ``_confidence``,
-        ``clip_score``. Where faces are looked at, an image without a clear one has
-        ``"undetected"`` or ``"ambiguous"`` in place of a value.
+    Columns: ``side, kind, subject, split, seed, prompt, file_name, key``, one an attribute and one
+    its ``_confidence``, ``clip_score``. Where faces are looked at, an image without a clear one has
+    ``"undetected"`` or ``"ambiguous"`` in place of a value.
     """
     made_from = labels_made_from(run)
     if stale_files(run, made_from, LABELS) is not None:
@@ -184,23 +173,15 @@ def _detector(run: Run) -> str:
     return faces if faces in ("", "mediapipe") else str(run.path(faces))
 
 
-def _seen_by(run: Run) -> str:
-    folders = (
-        evaluator_folder(run, "classifier"),
-        evaluator_folder(run, "clip"),
-    )
-    return evaluators_line(run, *folders) + faces_line(run)
-
-
 def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame:
     """What is seen in each distinct image, by its key; in pieces that are written one by one."""
     # The same key is the same image: of those that the correction left alone, one is enough.
     distinct = table.drop_duplicates("key").reset_index(drop=True)
-    seen_by = _seen_by(run)
+    models = seen_by(run)
     clip, pieces = load_clip(run), []
     for start in range(0, len(distinct), _PIECE):
         rows = distinct.iloc[start : start + _PIECE]
-        made_from = hash_parts(seen_by, *rows["key"])
+        made_from = hash_parts(models, *rows["key"])
         path = run.folder / _PIECES / f"{made_from}.parquet"
         if not path.exists():
             files = [

@@ -108,10 +108,7 @@ class Measurement:
         return pd.DataFrame(rows)
 
     def subjects(self, split: str) -> list[str]:
-        """Subjects of neutral images of which something was seen on both sides; rows of `counts`.
-
-        None at all is refused with a `DegenerateDataError`.
-        """
+        """Subjects whose neutral images show something on both sides; rows of `counts`."""
         table, other = (self._neutral(side) for side in SIDES)
         known = (set(of.loc[is_seen(of, self.attribute), "subject"]) for of in (table, other))
         both = set.intersection(*known)

@@ -30,10 +30,7 @@ def calibration_line(run: Run) -> str:
 
 
 def load_calibration(run: Run, attributes: Mapping[str, list[str]]) -> Calibration | None:
-    """Read the run's labelled sample for the attribute that fairness is about.
-
-    A sample that is damaged or too small is refused before any image is labelled.
-    """
+    """Read the run's labelled sample; one that is damaged or too small is refused."""
     config = run.config.evaluate
     if not config.calibration:
         return None
@@ -45,16 +42,11 @@ def load_calibration(run: Run, attributes: Mapping[str, list[str]]) -> Calibrati
 def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
     """Correct the figures of a run for misclassification, or say how large its errors may be.
 
-    Returns
-    -------
-    dict
-        ``base``, ``corrected`` and ``difference``, each to stand beside the figures as they were
-        seen, and ``calibration``, what is known of the classifier. With a sample each holds
-        ``calibrated``: every measure, for all occupations and by split, and the ``subjects`` with
-        their shares; of the difference ``mad``. Without one the difference holds ``sensitivity``:
-        the error rates up to which MAD differs, if they are equal on both sides (``holds_up_to``)
-        and if each side has its own (``holds_up_to_unlike``); None if MAD does not differ, or the
-        attribute has more than two values.
+    With a sample, ``base``, ``corrected`` and ``difference`` each hold ``calibrated``: the measures
+    of all occupations and of each split, and the ``subjects`` with their shares. Without one the
+    difference holds ``sensitivity``: the error rates up to which MAD differs, if they are equal on
+    both sides (``holds_up_to``) and if each side has its own (``holds_up_to_unlike``); None if MAD
+    does not differ, or the attribute has more than two values.
     """
     counts = {name: measured.counts(side, "all") for side, name in SIDES.items()}
     drawn: Found = {"resampling": measured.resampling, "unit": "occupations"}

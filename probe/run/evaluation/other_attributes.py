@@ -23,23 +23,14 @@ Found = dict[str, Any]
 def other_attributes(measured: Measurement) -> Found | None:
     """Measure how every other attribute's shares change in the neutral images, corrected less base.
 
-    The changes are paired over occupations: overall, and among the images that show one value of
-    the corrected attribute, over the occupations that have such images on both sides.
-
-    Returns
-    -------
-    dict or None
-        ``value``, the largest change of an overall share in either direction, 0 if none changes,
-        with the lower limit of that share; ``high`` is the largest limit of all of them: that no
-        share changes by more can be claimed without adjustment (an intersection-union test).
-        ``changes`` has one row a value, overall (``within`` is empty) and by value of the corrected
-        attribute, with ``p_holm`` adjusted over all rows. ``flipped`` is, by attribute, the share
-        of pairs from equal noise whose label differs, of those in which the corrected attribute
-        does. None if the classifier knows no other attribute, or there are not two occupations.
-
-    References
-    ----------
-    Berger, *Multiparameter hypothesis testing and acceptance sampling*, Technometrics 24 (1982).
+    ``changes`` are paired over occupations: one row a value, overall (``within`` is empty) and
+    among the images that show one value of the corrected attribute, over the occupations that have
+    such images on both sides; ``p_holm`` is adjusted over all rows. ``value`` is the largest change
+    of an overall share in either direction, with the lower limit of that share. ``high`` is the
+    largest limit of all: that no share changes by more can be claimed without adjustment, by an
+    intersection-union test (Berger, Technometrics 24, 1982). ``flipped``: by attribute, of the
+    pairs from equal noise in which the corrected attribute differs, the share whose label does too.
+    None if the classifier knows no other attribute, or there are not two occupations.
     """
     neutral = measured.labels[measured.labels["kind"] == "neutral"]
     aside = (measured.attribute, SUBJECT_SEEN)

@@ -11,11 +11,14 @@ import pandas as pd
 
 from probe.audit.failures import mean_over, share_over
 from probe.audit.missing_label_bounds import is_seen
+from probe.images.quality.kid import kid
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.measurement import Measurement
 from probe.run.files import SIDES
 from probe.run.folder import Run
 from probe.stats.equivalence import equivalence_p
+from probe.stats.interval import joined_limits
+from probe.stats.mean import mean_interval
 from probe.stats.resampling import Resampling
 
 if TYPE_CHECKING:
@@ -39,18 +42,11 @@ def measure_drift(run: Run, labels: pd.DataFrame, extractor: FeatureExtractor) -
     """Compare the base model's neutral images with the corrected ones from the same noise.
 
     Drift is how much changes, not how good the images are: there are no real images to compare
-    with. An effective correction has some.
-
-    Returns
-    -------
-    dict
-        ``features`` (of which model), ``n_pairs``, and each with ``value, low, high``, ``unit``
-        and ``n``: ``frechet`` (see `frechet_drift`), ``kernel`` (see `kid`), ``cosine`` (mean
-        ``1 - cos`` of a pair) and ``unmoved`` (share of the pairs that are the same image). No
-        figure is given for fewer than `MIN_SUBJECTS` occupations.
+    with. An effective correction has some. ``frechet`` (see `frechet_drift`), ``kernel`` (see
+    `kid`), ``cosine`` (mean ``1 - cos`` of a pair) and ``unmoved`` (share of the pairs that are the
+    same image) are left out for fewer than `MIN_SUBJECTS` occupations.
     """
     from probe.images.quality.frechet import frechet_drift, paired_distances
-    from probe.images.quality.kid import kid
 
     config = run.config.evaluate
     keys = labels[labels["kind"] == "neutral"].pivot(
@@ -67,14 +63,8 @@ def measure_drift(run: Run, labels: pd.DataFrame, extractor: FeatureExtractor) -
     base, corrected = _features(run, keys, extractor)
     cosine = mean_over(subjects, paired_distances(base, corrected), resampling=config.resampling)
     del cosine["n_images"]
-    kernel = kid(
-        base,
-        corrected,
-        subjects_a=subjects,
-        subjects_b=subjects,
-        is_paired=True,
-        seed=config.seed,
-    )
+    paired: Found = {"subjects_a": subjects, "subjects_b": subjects, "is_paired": True}
+    kernel = kid(base, corrected, seed=config.seed, **paired)
     over = {"unit": "occupations", "n": len(names)}
     return found | {
         "frechet": asdict(frechet_drift(base, corrected, subjects)) | over,
@@ -93,8 +83,6 @@ def comparable_quality(
     ``subject_recognised``, each an interval with ``p_equivalent`` (Schuirmann's two one-sided
     tests) and ``margin``; nothing if there is a single subject.
     """
-    from probe.stats.mean import mean_interval
-
     neutral = measured.labels[measured.labels["kind"] == "neutral"]
     scores = neutral.assign(is_recognised=neutral[SUBJECT_SEEN] == neutral["subject"])
     means = scores.groupby(["side", "subject"])[["clip_score", "is_recognised"]].mean()
@@ -111,24 +99,13 @@ def comparable_quality(
         interval = mean_interval(rows, bounds=bounds, unit="occupations", resampling=resampling)
         p = equivalence_p(rows, margin, bounds=bounds)
         found[name] = {**asdict(interval), "p_equivalent": p, "margin": margin}
-    base, corrected = (measured.labels[measured.labels["side"] == side] for side in SIDES)
-    if like := like_for_like(
-        base,
-        corrected,
-        attribute=measured.attribute,
-        resampling=resampling,
-        margin=clip_margin,
-    ):
-        found["clip_score_like_for_like"] = like
-    if mixed := over_captions(
-        base,
-        corrected,
-        explicit=list(measured.asked),
-        resampling=resampling,
-        margin=clip_margin,
-    ):
-        found["clip_score_of_captions"] = mixed
-    return found
+    sides = [measured.labels[measured.labels["side"] == side] for side in SIDES]
+    options: Found = {"resampling": resampling, "margin": clip_margin}
+    changes = {
+        "clip_score_like_for_like": like_for_like(*sides, attribute=measured.attribute, **options),
+        "clip_score_of_captions": over_captions(*sides, explicit=list(measured.asked), **options),
+    }
+    return found | {name: change for name, change in changes.items() if change}
 
 
 def over_captions(
@@ -146,9 +123,6 @@ def over_captions(
     kinds that say a gender. With a margin, equivalence is tested too. None if fewer than two
     occupations or objects have images of all kinds on both sides.
     """
-    from probe.stats.interval import joined_limits
-    from probe.stats.mean import mean_interval
-
     kinds = dict.fromkeys(explicit, "explicit") | {"neutral": "neutral", "object": "object"}
     before, after = (
         table.groupby([table["kind"].map(kinds), "subject"])["clip_score"].mean()
@@ -191,7 +165,6 @@ def like_for_like(
     show a value on both sides. See `probe.images.quality.composition.decompose_change`.
     """
     from probe.images.quality.composition import decompose_change
-    from probe.stats.mean import mean_interval
 
     before, after = (
         table[(table["kind"] == "neutral") & is_seen(table, attribute)].rename(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from probe.io.artifacts import read_json, write_json, write_table
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import FAIRNESS, LABELS, QUALITY, SHARES
@@ -85,7 +86,6 @@ class Evaluate(Stage):
 
     def make(self, run: Run) -> None:
         """Write the labels, if they are not up to date, and what follows from them."""
-        from probe.io.artifacts import write_json, write_table
         from probe.run.evaluation import evaluators
         from probe.run.evaluation.measurement import SIDES, Measurement
         from probe.run.evaluation.misclassification import classifier_error, load_calibration
@@ -128,8 +128,6 @@ class Evaluate(Stage):
 
     def result(self, run: Run) -> Answer:
         """Read the figures; `figures.text.evaluation` writes them in words."""
-        from probe.io.artifacts import read_json
-
         quality = read_json(run.folder / QUALITY, kind="quality")[0]
         base, corrected = (quality[side]["mad"]["value"] for side in ("base", "corrected"))
         text = f"MAD {base:.3f} before and {corrected:.3f} after the correction"

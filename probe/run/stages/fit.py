@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from probe.io.artifacts import (
+    read_json,
+    read_provenance,
+    read_table,
+    read_tensors,
+    write_json,
+    write_table,
+    write_tensors,
+)
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import DIRECTION, EMBEDDED, EMBEDDINGS, FIT, MAP, SUBJECTS
@@ -60,7 +69,6 @@ class Fit(Stage):
         """Write the direction, its figures, the subjects, and the map if it is not up to date."""
         import numpy as np
 
-        from probe.io.artifacts import write_json, write_table, write_tensors
         from probe.latent.directions.estimators import ESTIMATORS
         from probe.latent.erasure import CalibratedProjection, bias_score
         from probe.run.user_prompts import place_user_prompts
@@ -128,8 +136,6 @@ class Fit(Stage):
         of male minus female prompts on the direction, in embedding units, which is fitted on
         ``n_pairs`` pairs; ``maps`` holds the figures of `MapFaithfulness` by method.
         """
-        from probe.io.artifacts import read_json
-
         found = read_json(run.folder / FIT, kind="fit")[0]
         r, gap = found["share_correlation"], found["gap"]
         text = (
@@ -171,7 +177,6 @@ def vectors(run: Run) -> Float32:
 
 def read_direction(run: Run) -> tuple[BiasDirection, CalibratedProjection]:
     """Read the fitted direction and projection."""
-    from probe.io.artifacts import read_tensors
     from probe.latent.directions import BiasDirection
     from probe.latent.erasure import CalibratedProjection
 
@@ -187,7 +192,6 @@ def read_direction(run: Run) -> tuple[BiasDirection, CalibratedProjection]:
 
 def complete_map(run: Run, corrected: Float32, *, made_from: str) -> None:
     """Put the places of the corrected prompts, rows of (n_prompts, n_features), on the map."""
-    from probe.io.artifacts import read_table, write_table
     from probe.latent.maps import principal_plane
 
     table, provenance = read_table(run.folder / MAP, kind="map")
@@ -201,8 +205,6 @@ def complete_map(run: Run, corrected: Float32, *, made_from: str) -> None:
 
 def stale_map(run: Run, *, completed: str | None) -> str | None:
     """Say why the map is not that of the fit, or not completed by a certain training."""
-    from probe.io.artifacts import read_provenance
-
     path = run.folder / MAP
     if not path.exists():
         return f"{MAP} does not exist yet"

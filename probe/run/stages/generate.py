@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probe.errors import OptionError
+from probe.io.artifacts import write_json
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.moesd.router import ROUTERS
@@ -111,7 +112,6 @@ class Generate(Stage):
     def make(self, run: Run) -> None:
         """Write the images of both sides; what is there already is not made again."""
         from probe.images.plan import GenerationPlan
-        from probe.io.artifacts import write_json
         from probe.moesd.model import MoESD
         from probe.run.images import make_images
 

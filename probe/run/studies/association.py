@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from probe.arrays import Float32
 from probe.errors import DataError
+from probe.io.artifacts import read_table
 from probe.run.files import EMBEDDED, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
@@ -43,7 +44,6 @@ class Association(Study):
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the table of measures."""
-        from probe.io.artifacts import read_table
         from probe.latent.association import ect, ripa, rnd, weat
         from probe.stats.correlation import share_regression
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from probe.io.artifacts import read_table
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
@@ -25,7 +26,6 @@ class Prediction(Study):
 
     def unmet(self, run: Run) -> str | None:
         """Count the occupations."""
-        from probe.io.artifacts import read_table
         from probe.latent.prediction import MIN_CALIBRATED, MIN_LEARNT
 
         subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")

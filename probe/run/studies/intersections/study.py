@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from probe.io.artifacts import read_table
 from probe.run.files import EVALUATION, LABELS, SHARES
 from probe.run.folder import Run
 from probe.run.registry import register
@@ -44,7 +45,6 @@ class Intersections(Study):
         import pandas as pd
 
         from probe.audit.missing_label_bounds import is_seen, seen_on_both
-        from probe.io.artifacts import read_table
         from probe.run.images import make_both_sides
         from probe.run.studies.intersections import tables as of
 
@@ -75,7 +75,6 @@ class Intersections(Study):
 
 def _attributes(run: Run) -> dict[str, list[str]]:
     """Attributes of people that the labels hold, with their values, the run's own first."""
-    from probe.io.artifacts import read_table
     from probe.run.evaluation.evaluators import SUBJECT_SEEN
 
     shares, _ = read_table(run.folder / SHARES, kind="shares")

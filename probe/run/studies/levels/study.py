@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from probe.errors import OptionError
+from probe.io.artifacts import read_table
 from probe.io.files import hash_file, hash_parts
 from probe.io.settings import Settings, setting
 from probe.run.files import EVALUATION, MOESD, SHARES
@@ -72,7 +73,6 @@ class Levels(Study):
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return what is seen in each pair of images, and the figures of each level."""
-        from probe.io.artifacts import read_table
         from probe.run.images import make_both_sides
         from probe.run.studies.levels.tables import measure_levels, pair_images, plan_levels
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split

@@ -32,8 +32,7 @@ def plan_levels(prompts: pd.DataFrame, *, n_images: int, seed: int) -> Generatio
 
     Where the level says a gender, one half of the images ask for each, from the same noise. Image i
     of an occupation starts from the noise of image i of the run. ``prompts`` are those of
-    `PromptTemplates.by_level`; the plan has the columns ``level``, ``asked`` (a gender, or empty)
-    and ``split`` too.
+    `PromptTemplates.by_level`.
     """
     tables = []
     for (level, subject, split), of in prompts.groupby(["level", "subject", "split"], sort=False):
@@ -76,9 +75,8 @@ def measure_levels(
     ``relabelled``: share of these in which another gender is seen.
 
     ``pairs`` are those of `pair_images`, with ``is_open``: whether the gate has the prompt
-    corrected. ``words`` has the value that shows each gender asked for. Return one row a level,
-    split, measure and side (empty unless it is one side's), with a 95 % interval; ``n`` counts the
-    images of a side, or prompts. ``floor`` and ``p`` are NaN where there is none.
+    corrected. ``words`` has the value that shows each gender asked for. One row a level, split,
+    measure and side (empty unless it is one side's); ``n`` counts the images of a side, or prompts.
     """
     rows: list[Found] = []
     for level, of_level in pairs.groupby("level", sort=False):

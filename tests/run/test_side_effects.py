@@ -1,7 +1,8 @@
-"""Comparable quality: said only where it is shown."""
+"""Side effects: comparable quality, said only where it is shown, and drift of the images."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,20 @@ import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
 from figures.text.sentences import equivalence
+from figures.text.tables import evaluation_table
 from probe.errors import DegenerateDataError
+from probe.images.quality.features import FeatureExtractor
+from probe.io.artifacts import read_json, read_table
+from probe.run import Experiment
 from probe.run.evaluation.measurement import Measurement
-from probe.run.evaluation.side_effects import CAPTIONS, comparable_quality
+from probe.run.evaluation.side_effects import (
+    CAPTIONS,
+    MIN_SUBJECTS,
+    comparable_quality,
+    measure_drift,
+)
+from probe.run.files import LABELS
+from probe.run.folder import Run
 from probe.stats.equivalence import equivalence_p
 from probe.stats.mean import mean_test
 from probe.stats.resampling import Resampling
@@ -187,3 +199,56 @@ def test_alike_bounded_differences_are_as_equivalent_as_their_interval_says():
     for margin in (0.05, 0.08, 0.09, 0.2):  # p at most 0.025: the 95 % interval lies within
         p = equivalence_p(nothing, margin, bounds=(-1.0, 1.0))
         assert (p <= 0.025) == (found.high < margin)
+
+
+# Drift
+
+
+DRIFT = ("frechet", "kernel", "cosine", "unmoved")
+
+
+@pytest.fixture
+def labels(finished_run):
+    return read_table(finished_run / LABELS, kind="labels")[0]
+
+
+def test_evaluate_gives_it_with_intervals_n_and_the_features_it_is_in(finished_run, labels):
+    drift = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]["drift"]
+    neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
+    assert drift["n_pairs"] == len(neutral)
+    assert drift["features"].startswith("CLIPModel")
+    for name in DRIFT:
+        assert drift[name]["low"] <= drift[name]["value"] <= drift[name]["high"]
+        assert (drift[name]["unit"], drift[name]["n"]) == ("occupations", 6)
+    summary = evaluation_table(Experiment.open(finished_run).evaluate().result.to_json())
+    assert "drift from base to corrected (not quality)" in summary
+    assert drift["features"] in summary
+
+
+def test_images_left_alone_have_not_drifted_and_few_occupations_get_no_figure(finished_run, labels):
+    opened = Run(finished_run, Experiment.open(finished_run).config)
+    extractor = FeatureExtractor.load(opened.model_folder / "clip")
+    base = labels[labels["side"] == "base"]
+    found = measure_drift(opened, pd.concat([base, base.assign(side="moesd")]), extractor)
+    assert found["unmoved"]["value"] == 1.0
+    for name in ("frechet", "kernel", "cosine"):
+        assert found[name]["value"] == pytest.approx(0.0, abs=1e-9)
+    names = labels.loc[labels["kind"] == "neutral", "subject"].unique()[: MIN_SUBJECTS - 1]
+    found = measure_drift(opened, labels[labels["subject"].isin(names)], extractor)
+    assert not set(DRIFT) & set(found)
+
+
+def test_the_features_can_be_those_of_any_vision_model_and_are_named(run, model_folder, done):
+    quality = run / "evaluation" / "quality.json"
+    labels, before = (run / LABELS).read_bytes(), quality.read_bytes()
+
+    def drift(features):
+        return json.loads(done("evaluate", run, "--features", features, "--json"))["drift"]
+
+    assert drift(model_folder / "classifier")["features"] == "ResNetModel (whole/classifier)"
+    told = done("evaluate", run)
+    assert told.startswith("evaluate: skipped (")
+    assert "features ResNetModel (whole/classifier)" in told
+    assert (run / LABELS).read_bytes() == labels  # the pictures were not looked at again
+    assert drift("")["features"] == "CLIPModel (whole/clip)"
+    assert quality.read_bytes() == before
