@@ -107,15 +107,10 @@ def test_a_run_with_files_of_the_user_is_complete_when_moved(run, table, tmp_pat
 
 @pytest.mark.parametrize("place", ["../outside", "ABSOLUTE", "link.toml"])
 @pytest.mark.parametrize(
-    ("stage", "setting"),
-    [
-        ("embed", "lexicon"),
-        ("embed", "prompts"),
-        ("generate", "target"),
-        ("evaluate", "calibration"),
-    ],
+    "name", ["embed.lexicon", "embed.prompts", "generate.target", "evaluate.calibration"]
 )
-def test_a_setting_of_the_file_may_not_lead_out_of_the_run(run, tmp_path, stage, setting, place):
+def test_a_setting_of_the_file_may_not_lead_out_of_the_run(run, tmp_path, name, place):
+    stage, setting = name.split(".")
     outside = tmp_path / "outside"
     outside.write_text(TABLE)
     (run / "link.toml").symlink_to(outside)

@@ -93,9 +93,6 @@ def test_a_scorer_that_expects_a_gender_is_told_apart_from_worse_pictures():
     assert like["low"] < 0 < like["high"]
     assert like["p_equivalent"] < 0.001
     assert like["composition"]["value"] == pytest.approx(-1.2, abs=0.1)
-    told = equivalence({"difference": change, "attribute": "gender"})
-    assert "Among images that show the same gender" in told
-    assert "(12 occupations)" in told
     missing = measured.labels.assign(gender="undetected", clip_score=0.0)
     both = replace(measured, labels=pd.concat([measured.labels, missing]))
     assert comparable_quality(both, **MARGINS)["clip_score_like_for_like"] == like
@@ -130,8 +127,6 @@ def test_over_captions_of_all_kinds_each_counts_as_often_as_it_comes():
     assert found["value"] == pytest.approx(shares @ [-3.0, 0.5, 1.0], abs=0.05)
     assert list(found["kinds"].values()) == pytest.approx(shares)
     assert (found["n"], found["n_objects"]) == (12, 8)
-    told = equivalence({"difference": {"clip_score": found, "clip_score_of_captions": found}})
-    assert "16% about people without a gender, 23% with a gender, 61% without people" in told
 
 
 def test_prompts_that_are_left_alone_change_nothing_and_have_no_spread():
