@@ -20,6 +20,7 @@ from figures.text.terms import DRIFT
 from probe.io.artifacts import Provenance, write_json, write_table
 from probe.run.config import Config
 from probe.run.evaluation.measurement import Measurement
+from probe.run.evaluation.other_attributes import other_attributes
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
 from probe.stats.resampling import Resampling
@@ -253,6 +254,11 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
     quality["difference"]["sensitivity"] = {"holds_up_to": 0.125, "holds_up_to_unlike": 0.05}
     drift = {"value": 0.4, "low": 0.3, "high": 0.5, "unit": "occupations", "n": 40}
     named = {"features": "Dinov2Model (mine/dino)", "n_pairs": 800}
+    labels = tables["labels"].assign(age="young")
+    labels.loc[labels["side"].eq("base") & labels["seed"].mod(2).eq(0), "age"] = "<old>"
+    measured = _measured(labels)
+    others = replace(measured, attributes={**measured.attributes, "age": ["young", "<old>"]})
+    quality["other_attributes"] = other_attributes(others)
     return quality | {"drift": named | dict.fromkeys(DRIFT, drift), "model": "tinytown"}
 
 

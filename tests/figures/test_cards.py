@@ -11,6 +11,7 @@ from cli.main import main
 from figures.cards import bias_card
 from figures.cards.evidence import Evidence
 from figures.cards.section import BEGIN, END, bias_section, plain
+from figures.text.tables import attribute_rows
 from probe.errors import DataError
 from probe.io.artifacts import read_json, read_table
 from probe.run import Experiment
@@ -224,6 +225,24 @@ def test_what_came_with_the_data_is_no_markup(evidence):
     told = r"&lt;script&gt;x&lt;/script&gt; \`c\` \[d\](e) &lt;!-- moesd-probe:end --&gt;"
     assert row.startswith(rf"| a\|b {told} | held out |")
     assert plain("# a\n  *b*") == r"\# a \*b\*"
+
+
+def test_the_changes_of_other_attributes_are_in_the_card(evidence):
+    old = {"attribute": "age", "shown": "<b>", "within": "", "before": 0.3, "after": 0.2}
+    old |= {
+        "value": -0.1,
+        "low": -0.2,
+        "high": -0.05,
+        "p_holm": 0.01,
+        "unit": "occupations",
+        "n": 6,
+    }
+    flipped = {"age": {"value": 0.5, "low": 0.4, "high": 0.6, "n_images": 10}}
+    found = {"other_attributes": {"changes": [old], "flipped": flipped}}
+    text = bias_section(replace(evidence, quality=evidence.quality | found))
+    [(cells, _)] = attribute_rows(found)
+    assert f"| {plain(cells[0])} | {' | '.join(cells[1:])} |\n\n" in text
+    assert plain("moved further from even") in text
 
 
 def test_intersections_of_older_pictures_are_left_out(evidence):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from figures.report.content import page_data, safe_json, share_change, subject_s
 from figures.report.page import content_policy
 from figures.sources import SOURCES, RunFiles
 from figures.text.sentences import finding
+from figures.text.tables import attribute_rows
 from figures.text.tables import split_blocks as splits
 from figures.text.terms import DRIFT
 from probe.errors import StageError
@@ -171,6 +173,15 @@ def test_the_figures_on_the_page_are_those_of_the_run(page, quality):
         assert percent(quality[side]["explicit_adherence"]["value"]) in page
     assert interval(quality["difference"]["held_out"]["mad"]) in page
     assert "error rates up to 12.5\N{NO-BREAK SPACE}%" in text_of(page, "fairness")
+
+
+def test_the_changes_of_other_attributes_are_on_the_page(page, quality):
+    rows = attribute_rows(quality)
+    assert len(rows) == 2 * 3  # overall, and within each gender
+    for cells, _ in rows:
+        assert f'<th scope="row">{escape(cells[0])}</th>' in page
+        assert all(escape(cell) in page for cell in cells[1:])
+    assert "moved further from even" in page
 
 
 def test_drift_stands_beside_its_intervals_and_whose_features_it_is_in(page, quality):
