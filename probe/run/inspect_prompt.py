@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from probe.run.files import EMBEDDINGS, MOESD
 from probe.run.folder import Run
 from probe.run.registry import Answer
+from probe.run.routing import router_of
 from probe.stats.notation import number, percent
 
 N_NEIGHBOURS = 5
@@ -32,7 +34,8 @@ def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Answer:
     read = None
     if share:
         scale = run.config.generate.guidance_scale
-        found = base_shares(moesd, run.load_pipeline(), [prompt], guidance_scale=scale)
+        routed = replace(moesd, router=router_of(run, moesd.router))  # measured guidance too
+        found = base_shares(routed, run.load_pipeline(), [prompt], guidance_scale=scale)
         read = float(found[0, 0])
     store = EmbeddingStore.open(run.folder / EMBEDDINGS)
     for name in ("before", "after"):
