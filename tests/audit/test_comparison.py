@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -45,12 +43,6 @@ def test_models_at_the_margin_are_called_equivalent_as_rarely_as_said():
         n_called += found.p_equivalent < 0.05
     # 5 % and three standard errors of 1.8 points
     assert n_called / 150 <= 0.104
-
-
-@pytest.mark.parametrize("margin", [0.0, -0.1, math.nan])
-def test_a_margin_is_positive(margin):
-    with pytest.raises(ValueError, match="needed a positive number"):
-        compare_figures(table([[1, 2], [2, 1]]), table([[1, 2], [2, 1]]), margin=margin)
 
 
 def test_shares_are_compared_by_fishers_test():

@@ -46,12 +46,6 @@ def test_a_fair_model_leans_in_at_most_one_case_of_twenty(n, fair):
     assert binom.pmf(hits[leaning], n, fair).sum() <= 0.05 + 1e-12
 
 
-def test_lean_is_seen_on_both_sides():
-    assert failures.is_skewed(np.array([0, 6, 10, 14, 20]), np.full(5, 20), 0.5).tolist() == [
-        True, False, False, False, True,
-    ]  # fmt: skip
-
-
 def test_a_gate_misses_what_leans_and_stays_as_it_was():
     hits, untouched = np.array([0, 20, 10, 19]), np.array([True, False, True, True])
     found = failures.gate_missed(hits, N, untouched, 0.5)

@@ -14,7 +14,6 @@ from scipy import stats
 from probe.audit.fairness import departure_p, fairness_figures, paired_difference
 from probe.audit.measures import MEASURES, measure_shares, noise_floor
 from probe.audit.subject_intervals import shrunken_shares
-from probe.errors import ShapeError
 from probe.stats.resampling import Resampling
 
 tables = arrays(np.int64, (4, 3), elements=st.integers(0, 20)).map(
@@ -70,20 +69,27 @@ def test_every_figure_lies_in_its_interval(counts, seed):
         assert figure.value <= figure.high + 1e-12
 
 
-@pytest.mark.parametrize(("n_images", "spread"), [(10, 2.0), (20, 0.5), (20, 50.0)])
-def test_the_interval_holds_the_truth_as_often_as_it_says(n_images, spread):
+@pytest.mark.parametrize(
+    ("measure", "n_subjects", "n_images", "spread"),
+    [
+        ("mad", 40, 10, 2.0),
+        ("mad", 40, 20, 0.5),
+        ("mad", 40, 20, 50.0),
+        ("kl", 10, 200, 20.0),  # a long tail: Student's interval holds it 9 times in 10
+    ],
+)
+def test_the_interval_holds_the_truth_as_often_as_it_says(measure, n_subjects, n_images, spread):
     outcomes = np.arange(n_images + 1)
     weights = stats.betabinom.pmf(outcomes, n_images, spread, spread)
-    truth = weights @ np.abs(outcomes / n_images - 0.5)
-    rng = np.random.default_rng(7)
-    n_trials, hits = 120, 0
+    shares = np.stack([outcomes, n_images - outcomes], axis=1) / n_images
+    truth = weights @ measure_shares(shares, np.full(2, 0.5))[measure]
+    rng, hits, n_trials = np.random.default_rng(7), 0, 150
     for seed in range(n_trials):
-        figure = fairness_figures(
-            draw(rng, n_images=n_images, spread=spread), resampling=Resampling(200, seed)
-        )["mad"]
+        counts = draw(rng, n_subjects=n_subjects, n_images=n_images, spread=spread)
+        figure = fairness_figures(counts, resampling=Resampling(200, seed))[measure]
         hits += figure.low <= truth <= figure.high
-    # 95 % within 3 standard errors of 2 points
-    assert hits / n_trials >= 0.89
+    # 95 % within 2 standard errors of 1.8 points
+    assert hits / n_trials >= 0.915
 
 
 @pytest.mark.parametrize("target", [None, np.array([0.2, 0.8])])
@@ -152,13 +158,6 @@ def test_five_subjects_that_all_improve_have_an_interval_and_a_p_that_agree():
     assert found.p <= 0.05  # sign flips of 5 subjects never go below 0.0625
 
 
-def test_a_model_does_not_differ_from_itself():
-    counts = draw(np.random.default_rng(1))
-    found = paired_difference(counts, counts)
-    assert (found.value, found.p) == (0.0, 1.0)
-    assert found.low < 0 < found.high
-
-
 def test_models_that_do_not_differ_are_told_apart_as_often_as_chance():
     rng = np.random.default_rng(9)
     n_trials, n_small, n_covered = 120, 0, 0
@@ -177,14 +176,6 @@ def test_models_that_do_not_differ_are_told_apart_as_often_as_chance():
     assert n_covered / n_trials >= 0.89
 
 
-def test_a_comparison_says_what_is_wrong_with_its_input():
-    counts = np.array([[3, 1], [2, 2]])
-    with pytest.raises(ShapeError, match=r"\(2, 2\) and \(1, 2\)"):
-        paired_difference(counts, counts[:1])
-    with pytest.raises(ValueError, match="measure is 'max'; needed one of mad, fd"):
-        paired_difference(counts, counts, measure="max")
-
-
 def test_shares_that_scatter_by_chance_alone_are_drawn_together():
     counts = np.array([[4, 6], [6, 4], [5, 5], [5, 5]])
     np.testing.assert_allclose(shrunken_shares(counts), 0.5)
@@ -201,22 +192,6 @@ def test_shrunken_shares_scatter_as_the_true_ones():
     found = shrunken_shares(np.stack([first, 10 - first], axis=1))[:, 0]
     # posterior means of Beta(5, 5): 10 / (10 + 10) of the way, and a picture more: 10 / 11 of that
     assert found.std() == pytest.approx((first / 10).std() / 2 * 10 / 11, rel=0.05)
-
-
-def test_kl_of_ten_subjects_is_held_as_often_as_it_says():
-    # its squares have a long tail: the setting that Student's interval holds 9 times in 10
-    hits_by_n = np.arange(201)
-    weights = stats.betabinom.pmf(hits_by_n, 200, 20, 20)
-    shares = np.stack([hits_by_n / 200, 1 - hits_by_n / 200], axis=1)
-    truth = float(weights @ measure_shares(shares, np.full(2, 0.5))["kl"])
-    rng, hits, n_trials = np.random.default_rng(4), 0, 150
-    for seed in range(n_trials):
-        first = rng.binomial(200, rng.beta(20, 20, 10))
-        counts = np.stack([first, 200 - first], axis=1)
-        figure = fairness_figures(counts, resampling=Resampling(200, seed))["kl"]
-        hits += figure.low <= truth <= figure.high
-    # 95 % within 2 standard errors of 1.8 points
-    assert hits / n_trials >= 0.915
 
 
 def test_subjects_that_are_all_alike_are_not_known_to_be():

@@ -44,19 +44,13 @@ HALF, ROOT = math.log(2), math.sqrt(2)
         ([0.75, 0.25], None, 0.25, 0.25 * ROOT, 0.75 * math.log(1.5) - 0.25 * HALF),
         ([0.5, 0.25, 0.25, 0.0], None, 0.125, 0.25 * ROOT, 0.5 * HALF),
         ([0.5, 0.5], [0.8, 0.2], 0.3, 0.3 * ROOT, -0.5 * math.log(0.64)),
+        ([0.5, 0.3, 0.2], [0.5, 0.3, 0.2], 0.0, 0.0, 0.0),
         ([1.0, 0.0], None, 0.5, 0.5 * ROOT, HALF),
         ([1.0, 0.0, 0.0, 0.0, 0.0], None, 8 / 25, math.sqrt(4 / 5), math.log(5)),
     ],
 )
 def test_measures_worked_by_hand(shares, target, mad, fd, kl):
     assert measured(shares, target) == pytest.approx({"mad": mad, "fd": fd, "kl": kl})
-
-
-@given(counts=tables)
-def test_shares_that_are_the_target_score_zero(counts):
-    shares = (counts + 1) / (counts + 1).sum(axis=1, keepdims=True)
-    for found in measure_shares(shares, shares).values():
-        np.testing.assert_allclose(found, 0.0, atol=1e-15)
 
 
 @given(counts=tables, seed=st.integers(0, 2**32 - 1))
@@ -95,16 +89,10 @@ def test_the_floor_of_a_thousand_million_images_is_the_normal_one(share):
     assert found["mad"] == pytest.approx(spread * math.sqrt(2 / math.pi), rel=1e-4)
 
 
-def test_one_image_is_never_fair_and_none_has_no_floor():
-    assert noise_floor(1) == pytest.approx(measured([1.0, 0.0]))
-    assert noise_floor(1, 4) == pytest.approx(measured([1.0, 0.0, 0.0, 0.0]))
-    with pytest.raises(ValueError, match="n_images is 0"):
-        noise_floor(0)
-
-
+@pytest.mark.parametrize("n", [1, 5])
 @pytest.mark.parametrize("target", [[0.5, 0.5], [0.3, 0.7], [1 / 3] * 3, [0.2, 0.3, 0.5]])
-def test_the_floor_is_the_mean_over_all_outcomes(target):
-    n, k = 5, len(target)
+def test_the_floor_is_the_mean_over_all_outcomes(n, target):
+    k = len(target)
     outcomes = np.array([c for c in product(range(n + 1), repeat=k) if sum(c) == n])
     weights = stats.multinomial.pmf(outcomes, n, target)
     exact = measure_shares(outcomes / n, np.broadcast_to(target, outcomes.shape))

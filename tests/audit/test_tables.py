@@ -65,9 +65,12 @@ def test_a_total_is_no_value_and_no_subject(tmp_path, text):
         ("job,woman,man,n\nnurse,90,20,100\n", "counts 90, 20 of 100 images"),
         ("job,woman,n\nnurse,101,100\n", "counts 101 of 100 images"),
         ("job,woman,n,images\nnurse,1,2,2\n", "n, images, which all look like the number"),
+        ("job,woman,n\nnurse,0.905,100\nceo,0.5,100\n", "share 0.905 of 100 images, which is no"),
+        ("job,woman,man\nnurse,0.9,0.1\n", "or shares beside a column n"),
+        ("job,artist,woman,man\nx,y,1,2\n", "artist holds no counts; group the rows by it with"),
     ],
 )
-def test_a_total_that_is_none_is_refused(tmp_path, text, message):
+def test_what_counts_no_images_or_is_no_total_is_refused(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read_counts(write(tmp_path, text))
 
@@ -83,29 +86,18 @@ def test_images_beyond_the_counted_ones_show_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "values"),
+    ("text", "named", "values"),
     [
-        ("job,n_women,n\nnurse,90,100\nceo,20,100\n", ["women", "not women"]),
-        ("job,female_ratio,n\nnurse,0.9,100\nceo,0.2,100\n", ["female", "not female"]),
-        ("job,woman,man,n\nnurse,0.90,0.10,100\nceo,0.20,0.80,100\n", ["woman", "man"]),
+        ("job,n_women,n\nnurse,90,100\nceo,20,100\n", None, ["women", "not women"]),
+        ("job,n_women,n\nnurse,90,100\nceo,20,100\n", ["women", "man"], ["women", "man"]),
+        ("job,female_ratio,n\nnurse,0.9,100\nceo,0.2,100\n", None, ["female", "not female"]),
+        ("job,woman,man,n\nnurse,0.90,0.10,100\nceo,0.20,0.80,100\n", None, ["woman", "man"]),
     ],
 )
-def test_one_count_or_shares_beside_the_number_of_images(tmp_path, text, values):
-    table = read_counts(write(tmp_path, text))
+def test_one_count_or_shares_beside_the_number_of_images(tmp_path, text, named, values):
+    table = read_counts(write(tmp_path, text), values=named)
     assert table.values == values
     np.testing.assert_array_equal(table.counts, [[90, 10], [20, 80]])
-
-
-def test_the_second_value_of_a_single_count_may_be_named(tmp_path):
-    path = write(tmp_path, "job,n_women,n\nnurse,90,100\n")
-    assert read_counts(path, values=["man", "women"]).counts.tolist() == [[10, 90]]
-
-
-def test_a_share_that_is_no_number_of_images_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"share 0.905 of 100 images, which is no whole number"):
-        read_counts(write(tmp_path, "job,woman,n\nnurse,0.905,100\nceo,0.5,100\n"))
-    with pytest.raises(DataError, match="or shares beside a column n"):
-        read_counts(write(tmp_path, "job,woman,man\nnurse,0.9,0.1\n"))
 
 
 # Spellings
@@ -232,11 +224,6 @@ def test_rows_of_several_models_are_no_counts_of_one(tmp_path):
         read_counts(path)
     one = read_count_rows(path, selection=Selection.parse(where=["model=b"]))
     assert one.count("value").counts.tolist() == [[3, 7], [4, 6]]
-
-
-def test_a_column_of_text_is_no_count(tmp_path):
-    with pytest.raises(DataError, match="artist holds no counts; group the rows by it with --by"):
-        read_counts(write(tmp_path, "job,artist,woman,man\nx,somebody,1,2\n"))
 
 
 def test_intersections_come_from_labels_and_from_counts(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from probe.stats.power import images_needed, plan_audit, subjects_needed
+from probe.stats.power import images_needed, subjects_needed
 
 
 def exact_power(n, true):
@@ -22,11 +22,6 @@ def test_images_are_the_fewest_that_reach_the_power(difference):
     n = images_needed(difference)
     assert all(exact_power(more, 0.5 + difference) >= 0.8 for more in range(n, n + 40))
     assert exact_power(n - 1, 0.5 + difference) < 0.8
-
-
-def test_the_normal_formula_is_near():
-    # (1.96 * 0.5 + 0.84 * 0.49)^2 / 0.1^2 = 194; an exact test is a little more careful
-    assert 194 <= images_needed(0.1) <= 215
 
 
 def test_subjects_have_the_power_of_the_t_test():
@@ -44,16 +39,3 @@ def test_more_images_need_fewer_subjects_but_never_fewer_than_their_spread_asks(
     needed = [subjects_needed(0.05, n_images=n, spread=0.1) for n in (10, 100, 10_000, 10**9)]
     assert needed == sorted(needed, reverse=True)
     assert needed[-1] > 30
-
-
-@pytest.mark.parametrize(
-    ("difference", "message"),
-    [
-        (0.0, "needed a number above 0 and up to 0.5"),
-        (0.6, "needed a number above 0 and up to 0.5"),
-        (1e-4, "needs more than 100000 images"),
-    ],
-)
-def test_differences_that_no_audit_detects_are_refused(difference, message):
-    with pytest.raises(ValueError, match=message):
-        plan_audit(difference, spread=1.0)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 from scipy.special import beta
 
 from probe.errors import DataError
@@ -51,13 +50,6 @@ def test_the_ends_are_where_the_martingale_reaches_its_bound(n, data):
             assert martingale == pytest.approx(20.0, rel=1e-6)
 
 
-def test_the_martingale_has_mean_one():
-    n, p = 12, 0.3
-    k = np.arange(n + 1)
-    ratio = beta(0.5 + k, 0.5 + n - k) / beta(0.5, 0.5) / (p**k * (1 - p) ** (n - k))
-    assert stats.binom.pmf(k, n, p) @ ratio == pytest.approx(1.0)
-
-
 def along(ends, hits):
     """The ends along paths of hits, each (n_paths, n)."""
     n = np.arange(hits.shape[1])
@@ -70,14 +62,6 @@ def test_coverage_holds_under_the_worst_stopping(ends, share):
     # stop at the first moment at which the interval misses the truth, if there is one
     is_ever_wrong = ((low > share) | (high < share)).any(axis=1)
     assert is_ever_wrong.mean() <= 0.05
-
-
-def test_looking_again_and_again_at_a_usual_interval_is_wrong_far_more_often():
-    n = 400
-    hits, total = paths(0.5, n)[:, 9:], np.arange(10, n + 1)
-    half = 1.96 * np.sqrt(hits / total * (1 - hits / total) / total)
-    is_ever_wrong = (np.abs(hits / total - 0.5) > half).any(axis=1)
-    assert is_ever_wrong.mean() > 0.25
 
 
 @pytest.mark.parametrize("share", [0.05, 0.15, 0.5, 0.95])
@@ -123,12 +107,6 @@ def test_forty_sequences_at_95_percent_are_wrong_somewhere_and_at_bonferronis_le
         wrong[confidence] = is_wrong.reshape(50, 40).any(axis=1).mean()
     assert wrong[0.95] > 0.4
     assert wrong[1 - 0.05 / 40] <= 0.1  # 5 % and two standard errors of 50 families
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.6, 0.4), (0.5, 0.5), (-0.1, 0.5), (0.5, 1.1)])
-def test_a_band_that_is_none_is_refused(low, high):
-    with pytest.raises(ValueError, match="needed 0 <= low < high <= 1"):
-        Band(low, high)
 
 
 def test_wrong_numbers_are_refused():
