@@ -151,27 +151,12 @@ def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
     }  # fmt: skip
 
 
-def test_export_says_what_it_wrote(finished_run, tmp_path):
-    result = call("export", finished_run, tmp_path / "a.npz")
-    assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(f"{tmp_path / 'a.npz'}: ")
-    found = json.loads(call("export", finished_run, tmp_path / "b.npz", "--json").stdout)
-    assert set(found) == {"path", "n_prompts", "n_features"}
-
-
-@pytest.fixture
-def started(tmp_path, model_folder, small_lexicon):
-    """A run of which only the first stage has been done."""
+def test_the_seed_of_a_run_reaches_every_stage(tmp_path, model_folder, small_lexicon):
     run, given = tmp_path / "started", ["--model", model_folder, "--lexicon", small_lexicon]
-    result = call("embed", run, *given, "--seed", "7")
-    assert result.stdout.startswith("embed: made (")
-    return run
-
-
-def test_the_seed_of_a_run_reaches_every_stage(started):
-    config = Config.read(started)
+    assert call("embed", run, *given, "--seed", "7").stdout.startswith("embed: made (")
+    config = Config.read(run)
     assert {config.fit.seed, config.train.seed, config.generate.seed} == {7}
-    assert call("embed", started).stdout.startswith("embed: skipped (")  # the model is known
+    assert call("embed", run).stdout.startswith("embed: skipped (")  # the model is known
 
 
 # Exit codes

@@ -45,11 +45,6 @@ def test_opening_a_run_imports_no_torch():
     assert "torch" not in imported_by("import probe.run.experiment")
 
 
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="nosuch"):
-        probe.nosuch  # noqa: B018
-
-
 @pytest.mark.parametrize("name", probe.__all__)
 def test_every_public_name_exists_and_is_used_in_the_documentation(name):
     assert getattr(probe, name) is not None

@@ -163,15 +163,6 @@ def test_only_the_section_and_our_results_change_in_a_card_that_exists(
     assert [path.name for path in existing.parent.iterdir()] == ["README.md"]
 
 
-@pytest.mark.parametrize("front", ["", "---\nlicense: mit\n---\n"])
-def test_a_card_without_results_gets_ours(finished_run, existing, front):
-    existing.write_text(front + BODY.format(BEGIN, END))
-    bias_card(finished_run, existing)
-    card = ModelCard.load(existing)
-    assert len(card.data.eval_results) == 6
-    assert ("license" in front) == (card.data.license == "mit")
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

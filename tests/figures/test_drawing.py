@@ -68,17 +68,6 @@ def test_another_process_gives_the_same_bytes(drawn):
     assert after == before
 
 
-def test_one_figure_and_one_format_can_be_asked_for(run):
-    told = []
-    paths = draw(run, "bias_score", formats=["png"], progress=lambda *at: told.append(at))
-    assert [path.name for path in paths] == ["bias_score.png", "bias_score.csv"]
-    assert sorted(path.name for path in (run / "figures").iterdir()) == [
-        "bias_score.csv",
-        "bias_score.png",
-    ]
-    assert told == [(1, 1)]
-
-
 def test_an_unknown_figure_or_format_is_answered_with_the_known_ones(run):
     with pytest.raises(ValueError, match="no figure is named 'chart'; choose from map, "):
         draw(run, "chart")

@@ -35,13 +35,3 @@ def test_both_sides_stand_at_their_shares(tables):
     for bars, side in zip(axes.containers, ("base", "moesd"), strict=True):
         drawn = np.asarray(bars.lines[0].get_xdata(), dtype=float)
         np.testing.assert_allclose(drawn, table.loc[table["side"] == side, "share"])
-
-
-def test_the_bars_have_the_height_of_mad_and_show_its_noise_floor(tables):
-    table = tables["fairness"]
-    (axes,) = fairness.fairness_bars(table).axes
-    rows = table[table["measure"] == "mad"]
-    heights = sorted(patch.get_height() for patch in axes.patches)
-    np.testing.assert_allclose(heights, np.sort(rows["value"]))
-    floors = [line[0, 1] for marks in axes.collections for line in marks.get_segments()]
-    assert set(rows["floor"]) <= set(floors)

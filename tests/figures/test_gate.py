@@ -40,14 +40,6 @@ def test_the_confusion_counts_as_scikit_learn_does(tables):
         np.testing.assert_array_equal(counts, expected)
 
 
-def test_the_confusion_figure_writes_every_count(tables):
-    panels = gate.gate_confusion(tables["gate"], routes=ROUTES).axes
-    for axes, route in zip(panels, ROUTES, strict=True):
-        written = [int(text.get_text()) for text in axes.texts]
-        counts = gate.confusion(tables["gate"], route)
-        assert written == counts[::-1].to_numpy().ravel().tolist()  # drawn upwards
-
-
 def test_a_class_that_the_gate_never_gives_still_has_a_column():
     table = pd.DataFrame({"route_truth": ["neutral", "explicit"], "answer": ["neutral"] * 2})
     counts = gate.confusion(table, "answer")

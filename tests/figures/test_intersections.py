@@ -31,8 +31,3 @@ def test_cells_of_which_nothing_is_claimed_are_hollow(cells):
 def test_a_harmed_cell_is_starred(cells):
     marks = [[text.get_text() for text in axes.texts] for axes in cell_shares(cells).axes]
     assert marks == [[], ["*"]]
-
-
-def test_a_single_intersection_has_the_figure_for_itself(cells):
-    figure = cell_shares(cells[cells["intersection"] == "gender x age"])
-    assert len(figure.axes) == 1

@@ -63,13 +63,6 @@ def test_the_regression_line_is_that_of_least_squares():
     np.testing.assert_allclose(line.get_ydata(), [1.0, -1.0])
 
 
-def test_held_out_occupations_are_drawn_hollow(tables):
-    axes = bias_scores.bias_score_against_share(tables["subjects"], interval=(-1, -1)).axes[0]
-    hollow = next(dots for dots in axes.collections if dots.get_label() == "held out")
-    np.testing.assert_allclose(hollow.get_facecolor(), [[1, 1, 1, 1]])
-    assert len(hollow.get_offsets()) == 12
-
-
 def test_each_arrow_joins_the_means_of_an_occupation_before_and_after(tables):
     table = tables["map"]
     arrows = maps.shift_arrows(table).axes[0].collections

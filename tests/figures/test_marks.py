@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from figures.marks import draw_ends, group_order, name_points
+from figures.marks import draw_ends, name_points
 from figures.style import COLUMN, StyledFigure, styled
 
 AT = {"nurse": (0.5, 0.5), "cook": (0.5, 0.54), "guard": (0.52, 0.46)}
@@ -48,11 +48,6 @@ def test_no_name_stands_nearer_to_another_point_than_to_its_own():
         }
         assert min(apart, key=apart.get) == text.get_text()
     assert axes.texts
-
-
-def test_usual_groups_come_first_and_unknown_ones_after():
-    groups = pd.Series(["object", "tall", "male", "neutral", "female", "short"])
-    assert group_order(groups) == ["female", "male", "neutral", "object", "short", "tall"]
 
 
 def test_what_is_moved_apart_stays_where_it_is_in_the_data_and_widens_no_axes():

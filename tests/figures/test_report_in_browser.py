@@ -149,18 +149,6 @@ def test_a_script_that_is_not_of_the_package_does_not_run(reader):
     assert "Content Security Policy" in reader.complaints.pop()
 
 
-def test_the_map_has_an_arrow_an_occupation_that_can_be_hidden(reader, tables):
-    arrows = "document.getElementById('map-plot').data.filter(t => t.name === 'before → after')"
-    n_jobs = tables["subjects"]["subject"].nunique()
-    assert reader.page.evaluate(f"{arrows}[0].x.length") == 3 * n_jobs
-    reader.page.get_by_label("Arrows").uncheck()
-    assert reader.page.evaluate(f"{arrows}.length") == 0
-    reader.page.get_by_label("Arrows").check()
-    reader.page.get_by_label("UMAP").check()
-    assert reader.page.evaluate(f"{arrows}.length") == 0
-    assert reader.page.get_by_label("Arrows").is_disabled()
-
-
 def test_a_heading_sorts_the_table_by_mouse_and_by_keyboard(reader):
     column = "#subject-shares tbody td:nth-child(4)"
 

@@ -37,10 +37,3 @@ def test_files_of_two_models_are_not_mixed(run):
     write_table(path, table, replace(made, model="another"))
     with pytest.raises(ArtifactError, match="'another'"):
         RunFiles(run).require("map", "shares")
-
-
-def test_what_a_caller_does_to_a_table_reaches_nobody_else(run):
-    files = RunFiles(run)
-    table = files.table("map")
-    table["bias_score"] = 0.0
-    assert files.table("map")["bias_score"].abs().sum() > 0

@@ -10,10 +10,8 @@ from matplotlib.colors import to_rgb
 from figures.style import (
     COLUMN,
     OKABE_ITO,
-    WIDTHS,
     StyledFigure,
     colors_for,
-    fitting_width,
     in_style,
     points,
     styled,
@@ -53,12 +51,6 @@ def test_a_style_lasts_as_long_as_its_block_and_as_the_figures_built_in_it():
         one_line().savefig(content, format="png", dpi=100, metadata={"Software": None})
     assert points(8) == 8
     assert plain.getvalue() == after.getvalue() != loud.getvalue()
-
-
-def test_a_width_is_the_least_that_fits():
-    assert [fitting_width(inches) for inches in WIDTHS] == list(WIDTHS)
-    found = [fitting_width(inches) for inches in (1.0, 3.41, 20.0)]
-    assert found == list(WIDTHS)
 
 
 def test_a_notebook_shows_a_figure_at_a_hundred_dots_an_inch():

@@ -89,13 +89,6 @@ def test_colour_is_the_size_of_the_value(trace):
     assert mesh.get_clim() == (0.0, 1.0)
 
 
-def test_positions_are_in_the_order_in_which_they_are_read(trace):
-    axes = panels_of(tracing.trace_map(trace))[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["start", "end"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1", "2"]
-    assert axes.get_ylim()[0] < axes.get_ylim()[1]  # layers rise
-
-
 def test_the_first_cell_that_clears_its_control_is_framed(trace):
     residual, mlp = panels_of(tracing.trace_map(trace))
     assert frames(residual) == [(1, 1)]  # -0.5 is beyond -0.2 at layer 1, end
@@ -121,8 +114,3 @@ def test_heads_have_a_panel_a_kind_on_one_scale_around_zero(heads):
         assert -low == high == pytest.approx(own["value"].abs().max())
         best = rows.loc[rows["value"].idxmax()]
         assert frames(axes) == [(best["head"], best["layer"] - 1)]
-
-
-def test_a_measure_that_is_not_there_is_a_bad_option(trace):
-    with pytest.raises(ValueError, match=r"holds no 'gap'; it has \['correlation'\]"):
-        tracing.trace_map(trace, measure="gap")

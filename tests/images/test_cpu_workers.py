@@ -6,7 +6,6 @@ import torch
 
 from probe.images.cpu_workers import CpuWorkers, independent_copy, run_in_threads
 from probe.images.denoising import denoise, encode
-from probe.images.pipelines import load_pipeline
 
 HOW = {"guidance_scale": 3.0, "n_steps": 2}
 
@@ -71,17 +70,6 @@ def test_the_cores_are_given_back_after_an_error(pipeline, kind):
     with pytest.raises(kind):
         list(CpuWorkers(pipeline, n_parts=2).run([fail]))
     assert torch.get_num_threads() == 2
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("two_cores")
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # the import of the compiler
-def test_a_compiled_denoiser_is_not_copied(pipeline_folder):
-    pipeline = load_pipeline(pipeline_folder)
-    pipeline.unet.compile()  # it compiles when it is called
-    streams = CpuWorkers(pipeline, n_parts=4)
-    assert streams.n == 1
-    assert streams.pipeline is pipeline
 
 
 def test_the_next_piece_is_prepared_while_one_runs():

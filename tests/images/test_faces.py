@@ -172,18 +172,6 @@ def test_wrong_boxes_are_told_in_one_line(tmp_path, head, row, says):
     assert "\n" not in str(error.value)
 
 
-def test_boxes_may_be_jsonl_with_more_columns(tmp_path):
-    lines = [
-        {"file_name": "a.png", "score": 0.9, "left": 1, "top": 2, "width": 3.5, "height": 4},
-        {"file_name": "b.png"},
-    ]
-    path = tmp_path / "boxes.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    picture = Image.new("RGB", (9, 9))
-    found = open_detector(str(path)).find([picture] * 2, names=["./a.png", "b.png"])
-    assert found == [[Face(1, 2, 3.5, 4)], []]
-
-
 def test_a_classifier_that_is_shown_the_whole_picture_as_a_face_sees_what_it_saw(
     model_folder, tmp_path
 ):

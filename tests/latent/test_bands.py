@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from probe.errors import DegenerateDataError
 from probe.latent.tracing.bands import band, occupation_draws, shares_of_difference
 from probe.stats.resampling import Resampling
 
@@ -54,11 +53,3 @@ def test_shares_are_sums_over_sums_and_the_whole_is_one():
     # The same share in every pair has no spread; 3/4 is the same in all samples, of one occupation.
     np.testing.assert_allclose(table["low"], table["value"])
     assert table["n"].tolist() == [4, 4, 2, 4]
-
-
-def test_pairs_that_do_not_differ_leave_nothing_to_share():
-    draws = occupation_draws(3, resampling=Resampling(5, 0))
-    with pytest.raises(DegenerateDataError, match="do not differ on the bias axis"):
-        shares_of_difference(
-            np.zeros((1, 3)), np.ones((1, 3), dtype=bool), np.zeros(3), np.arange(3), draws
-        )

@@ -82,12 +82,6 @@ def test_maps_say_what_is_wrong_with_their_input():
         neighbor_map(np.ones((6, 3)))
     with pytest.raises(DataError, match=r"at least 3 rows and 2 features, got shape \(2, 3\)"):
         neighbor_map(np.eye(3)[:2])
-    with pytest.raises(DataError, match=r"got shape \(0, 3\)"):
-        neighbor_map(np.ones((0, 3)))
-    with pytest.raises(ShapeError, match="n_features"):
-        neighbor_map(np.ones(3))
-    with pytest.raises(DataError, match="not finite"):
-        neighbor_map(np.array([[0.0, 1.0], [np.nan, 1.0], [1.0, 1.0]]))
 
 
 def clusters_of(seed=0, *, n=60, n_features=8, n_clusters=3, noise=0.05):
@@ -152,14 +146,6 @@ def test_labels_pull_the_map_apart_and_weight_0_leaves_it_alone():
     np.testing.assert_array_equal(named.coordinates, told)
     untold = neighbor_map(z, labels=label, label_weight=0.0, seed=1).coordinates
     np.testing.assert_array_equal(untold, plain)
-
-
-def test_a_map_says_what_is_wrong_with_its_labels_and_its_new_rows(cluster_map):
-    found, z, _ = cluster_map
-    with pytest.raises(ShapeError, match=r"labels have shape \(3,\); needed one of each of 60"):
-        neighbor_map(z, labels=[0, 1, 2])
-    with pytest.raises(ShapeError, match="5 features but 8 were needed"):
-        found.place(np.ones((2, 5)))
 
 
 # What a map keeps

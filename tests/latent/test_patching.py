@@ -13,7 +13,7 @@ import torch
 from probe.errors import DataError, DegenerateDataError
 from probe.latent.directions import PairDirection
 from probe.latent.tracing.counterfactuals import align, axis_of, patched_scores
-from probe.latent.tracing.patching import COLUMNS, patch_states
+from probe.latent.tracing.patching import patch_states
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording.architecture import SITES, find_architecture
@@ -83,18 +83,6 @@ def test_patching_identical_prompts_does_nothing(tinytown, said):
     scores = patched_scores(tinytown, architecture, same, masks, axis_of(tinytown, said, None))
     np.testing.assert_array_equal(scores.male, scores.female)
     np.testing.assert_array_equal(scores.patched, np.broadcast_to(scores.female, (13, 1, 24)))
-
-
-def test_the_table_says_where_how_much_and_of_how_many(patching):
-    table = patching.table
-    assert tuple(table.columns) == COLUMNS
-    assert len(table) == (5 + 4 + 4) * 5
-    assert (table["measure"] == "patching").all()
-    assert (table["n"] == patching.n_pairs).all()
-    assert patching.n_pairs == 24
-    assert patching.left_out.empty
-    assert (table["low"] <= table["value"]).all()
-    assert (table["value"] <= table["high"]).all()
 
 
 def test_pairs_without_a_role_do_not_count_for_it(tinytown, said):

@@ -191,8 +191,6 @@ def test_a_correlation_is_placed_without_the_bias_of_rows_drawn_twice():
 
 def test_what_is_wrong_with_words_is_said():
     x, y, a = word_sets(5, 4, 3, 5)
-    with pytest.raises(ShapeError, match="attributes: embeddings have 2 features but 6"):
-        rnd(x, y, E1)
     with pytest.raises(ShapeError, match="4 words and targets_y 3; needed pairs"):
         ripa(x, y, a)
     with pytest.raises(DegenerateDataError, match="differences of the pairs: 4 of 4"):

@@ -78,11 +78,6 @@ def test_a_prompt_that_is_too_long_is_cut_off_and_announced(scorer, pictures, ca
     assert "1 of 2 prompts are longer than the 77 tokens of CLIP" in caplog.text
 
 
-def test_one_string_is_not_taken_for_a_list_of_letters(scorer, pictures):
-    with pytest.raises(DataError, match="is the string 'nurse'"):
-        scorer.score(pictures, "nurse")
-
-
 def test_every_picture_needs_a_prompt(scorer, pictures):
     with pytest.raises(ShapeError, match="5 images and 1 prompts"):
         scorer.score(pictures, ["a nurse"])
