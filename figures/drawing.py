@@ -39,15 +39,6 @@ def draw(
     Figures in another style than ``paper`` go into ``run/figures/STYLE``. The same run gives the
     same bytes. Nothing is drawn unless every required file exists; figures of studies that were
     not run are left out. ``progress`` is called with the number of figures done and their total.
-
-    Raises
-    ------
-    OptionError
-        If the name, a format or the style is unknown.
-    StageError
-        If a stage that the figure needs has not been run.
-    ArtifactError
-        If a file cannot be read or written, or belongs to another model.
     """
     formats, known = list(formats), all_figures()
     if name is not None and name not in known:

@@ -54,16 +54,8 @@ class CardResult:
 def bias_card(run: Path, path: Path | None = None) -> CardResult:
     """Compose the bias card of a run that has been evaluated; without a network.
 
-    Parameters
-    ----------
-    path : Path, optional
-        Written if there is no such file. If there is one, the text between its markers and our
-        results in its front matter are replaced; comments in the front matter are lost.
-
-    Raises
-    ------
-    DataError
-        If the path is a folder, or a file that is no model card or has no place for the section.
+    The card is written to ``path`` if there is no such file. If there is one, the text between its
+    markers and our results in its front matter are replaced; comments in the front matter are lost.
     """
     from huggingface_hub import ModelCard, ModelCardData
     from huggingface_hub.repocard_data import eval_results_to_model_index

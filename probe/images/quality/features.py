@@ -26,11 +26,8 @@ class FeatureExtractor:
     Of a CLIPModel the projected embedding, of unit length; of any other model that ``AutoModel``
     opens (DINOv2, ViT, ResNet) the pooled output, as it is.
 
-    Attributes
-    ----------
-    name : str
-        The kind of model and its folder's name, printed with each figure. Figures in
-        different features cannot be compared.
+    ``name`` is the kind of model and its folder's name, printed with each figure: figures in
+    different features cannot be compared.
     """
 
     def __init__(self, model: Any, name: str, size: tuple[int, int], norm: tuple[Any, Any]) -> None:

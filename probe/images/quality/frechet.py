@@ -107,17 +107,9 @@ def frechet_drift(before: Matrix, after: Matrix, subjects: Sequence[object]) -> 
     sets. It says how the figure varies at this number of images; the figure's upward bias is in
     the interval too, so only figures of equal numbers of images compare.
 
-    Parameters
-    ----------
-    before, after : ndarray of shape (n_pairs, d)
-        Row i of both starts from the same noise.
-    subjects : sequence of shape (n_pairs,)
-        What each pair is to show.
-
-    Returns
-    -------
-    Interval
-        In squared units of the features; 0 means the same mean and covariance.
+    Row i of ``before`` and ``after`` (n_pairs, d) starts from the same noise and is of the i-th of
+    the ``subjects``. The result is in squared units of the features; 0 means the same mean and
+    covariance.
     """
     if len(before) != len(after) or len(subjects) != len(before):
         raise ShapeError(
