@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from probe.io.artifacts import read_table
 from probe.run import Experiment
 from probe.run.stages import train
 from probe.text.prompt_files import read_prompts
-
-
-def correction(run: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (run / "moesd").iterdir() if path.is_file()}
 
 
 def test_more_resamples_of_fit_leave_the_correction_up_to_date(run):
@@ -32,16 +26,13 @@ def test_user_prompts_leave_the_correction_up_to_date(run, tmp_path):
     assert [experiment.train().was_made, experiment.generate().was_made] == [False, False]
 
 
-def test_another_seed_of_the_map_changes_the_map_and_trains_nothing(run, monkeypatch):
-    def train_correction(*arguments: object, **options: object) -> None:
-        raise AssertionError("trained")
-
-    monkeypatch.setattr(train, "train_correction", train_correction)
-    before = correction(run)
+def test_another_seed_of_the_map_changes_the_map_and_trains_nothing(run, monkeypatch, contents):
+    monkeypatch.delattr(train, "train_correction")
+    before = contents(run / "moesd")
     experiment = Experiment.open(run)
     assert experiment.fit(seed=9).was_made
     assert experiment.train().was_made
-    assert correction(run) == before
+    assert contents(run / "moesd") == before
     places, _ = read_table(run / "latent/map.parquet", kind="map")
     assert places["corrected_x"].notna().all()
     assert not experiment.generate().was_made

@@ -122,7 +122,7 @@ def test_the_table_says_which_variants_are_on_the_front(swept):
     run, result = swept
     table, _ = read_table(run / "sweeps/width" / "sweep.parquet", kind="sweep")
     # variants, sides and figures; failures are the corrected side's alone
-    assert len(table) == 2 * (2 * 6 + 5)
+    assert len(table) == 2 * (2 * 6 + 6)
     failed = table[table["figure"] == "overcorrected"]
     assert (failed["side"] == "corrected").all()
     assert failed["value"].between(0, 1).all()
