@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from probe.arrays import Counts, Double
-from probe.audit.readers.labels import read_rows
+from probe.audit.readers.labels import read_frame
 from probe.errors import DataError
 from probe.images.missing_labels import missing_reason
 from probe.io.lines import nearest
@@ -44,19 +44,16 @@ def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
 
     Rows in which nothing was seen are left out, as they are from the counts.
     """
-    columns, rows = read_rows(path)
-    names = [name.lower() for name in columns]
-    if "true" not in names or "seen" not in names:
+    frame = read_frame(path).rename(columns=str.lower)
+    if "true" not in frame or "seen" not in frame:
         raise DataError(
-            f"{path} has the columns {', '.join(columns)}; needed `true` and `seen`, and "
+            f"{path} has the columns {', '.join(frame.columns)}; needed `true` and `seen`, and "
             "if you like `count`"
         )
-    true, seen = names.index("true"), names.index("seen")
-    number = names.index("count") if "count" in names else None
+    numbers = frame["count"] if "count" in frame else ["1"] * len(frame)
     code = {value: place for place, value in enumerate(values)}
     confusion = np.zeros((len(code), len(code)), dtype=np.int64)
-    for place, row in rows:
-        pair = [str(row[column] or "").strip() for column in (true, seen)]
+    for place, *pair, count in zip(frame.index, frame["true"], frame["seen"], numbers, strict=True):
         if any(value not in code and missing_reason(value) for value in pair):
             continue
         for value in pair:
@@ -65,18 +62,12 @@ def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
                     f"{path}, {place}, holds {value!r}{nearest(value, code)}; needed one of "
                     f"{', '.join(code)}"
                 )
-        count = 1 if number is None else _count(path, place, row[number])
-        confusion[code[pair[0]], code[pair[1]]] += count
+        if not count.isdigit():
+            raise DataError(f"{path}, {place}, has the count {count!r}; needed a whole number")
+        confusion[code[pair[0]], code[pair[1]]] += int(count)
     if (empty := np.flatnonzero(confusion.sum(axis=1) == 0)).size:
         raise DataError(
             f"{path} holds no image that truly shows {values[empty[0]]!r}; needed some of each "
             "value"
         )
     return Calibration(list(values), confusion)
-
-
-def _count(path: Path, place: str, value: object) -> int:
-    text = str(value).strip()
-    if not text.isdigit():
-        raise DataError(f"{path}, {place}, has the count {text!r}; needed a whole number")
-    return int(text)

@@ -7,24 +7,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from probe.audit.readers.labels import (
     SUFFIXES,
     describes,
     gather,
-    read_rows,
+    read_frame,
     subject_column,
 )
 from probe.audit.readers.selection import Selection
-from probe.audit.readers.totals import TOTALS, without_totals
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError, OptionError
 from probe.images.missing_labels import UNDETECTED, missing_reason
 from probe.io.lines import is_number, read_lines
-from probe.io.records import Row, text_of
+from probe.io.records import Row
 
 MAX_COUNT = 10**9
 """Larger counts are refused: nobody made so many images of a subject, and they overflow."""
 
+TOTALS = ("total", "totals", "n_total", "all", "sum", "overall")
+"""Names of what sums the others."""
+
+_ENOUGH = {"value": 2, "subject": 3}  # others that a sum has if it is no coincidence
 _COUNTS = ("count", "counts", "n", "n_images", "images", "number", *TOTALS)
 _PREFIX = re.compile(r"(?i)^(?:n|num|number|count|share|ratio|frac|fraction)_(?:of_)?|"
                      r"_(?:count|n|share|ratio)$")  # fmt: skip
@@ -57,74 +62,125 @@ def read_count_rows(
     ("except", "undetected", "ambiguous", ...) are kept apart. Where ``values`` are named, these
     are all of them, in this order; any other is refused.
     """
-    path, selection, notes = Path(path), selection or Selection(), list[str]()
-    suffix = path.suffix.lower()
+    path, selection, suffix = Path(path), selection or Selection(), Path(path).suffix.lower()
     if suffix == ".txt":
-        head, rows = ["subject", attribute or "value", _COUNTS[0]], list(_alternating(path))
-        selection.refuse_unknown(path, head)
+        rows = list(_alternating(path))
+        frame = pd.DataFrame(
+            [row for _, row in rows],
+            index=[place for place, _ in rows],
+            columns=["subject", attribute or "value", "count"],
+        )
+        frame = selection.select(path, frame)
     elif suffix in SUFFIXES:
-        head, rows = _long(path, attribute, values, selection)
+        frame = _long(path, attribute, values, selection)
     else:
         needed = ", ".join((*SUFFIXES, ".txt"))
         raise OptionError(f"{path.name} is no file of counts; needed one of {needed}")
-    if not rows:
+    if frame.empty:
         raise DataError(f"{path} holds no counts; needed at least one subject")
-    rows = without_totals(path, head, rows, selection, is_closed=values is not None, notes=notes)
+    frame, notes = _without_totals(path, frame, selection, is_closed=values is not None)
     found = replace(selection, where={})
-    return gather(path, head, rows, attribute, values, found, count=head[-1]).noted(*notes)
+    return gather(path, frame, attribute, values, found, count=frame.columns[-1]).noted(*notes)
 
 
 def _long(
     path: Path, attribute: str | None, values: Sequence[str] | None, selection: Selection
-) -> tuple[list[str], list[Row]]:
+) -> pd.DataFrame:
     """Rows of a table in long form, whose last column is the count."""
-    columns, read = read_rows(path)
+    frame = read_frame(path)
+    columns = list(frame.columns)
     subject = subject_column(path, columns)
-    rows = list(selection.rows(path, columns, read))
-    named = [i for i, name in enumerate(columns) if name.lower() in _COUNTS]
+    frame = selection.select(path, frame)
+    named = [name for name in columns if name.lower() in _COUNTS]
     if len(named) > 1:
         raise DataError(
-            f"{path} has the columns {', '.join(columns[i] for i in named)}, which all look like "
-            "the number of images; delete all but one"
+            f"{path} has the columns {', '.join(named)}, which all look like the number of images; "
+            "delete all but one"
         )
     kept = [
-        i
-        for i, name in enumerate(columns)
-        if i == subject
-        or name in selection.by
-        or (describes(name) and i not in named and name not in (values or ()))
+        name
+        for name in columns
+        if name in (subject, *selection.by)
+        or (describes(name) and name not in named and name not in (values or ()))
     ]
-    done = {*named, *kept, *map(columns.index, selection.where)}
-    others = [i for i in range(len(columns)) if i not in done]
+    others = [name for name in columns if name not in (*named, *kept, *selection.where)]
     if not others:
         raise DataError(f"{path} has no column of values besides {', '.join(columns)}; add one")
-    texts = [i for i in others if rows and not any(is_number(text_of(row[i])) for _, row in rows)]
-    keys = {tuple(text_of(row[i]) for i in kept) for _, row in rows}
-    repeats = len(keys) < len(rows) and not any(_PREFIX.search(columns[i]) for i in others)
+    texts = [name for name in others if len(frame) and not frame[name].map(is_number).any()]
+    repeats = frame[kept].duplicated().any() and not any(map(_PREFIX.search, others))
+    totals: list[int | None] = [None] * len(frame)
+    if named:
+        totals = [_whole(path, place, cell) for place, cell in frame[named[0]].items()]
     if named and (texts or repeats):
-        kept += others
-        is_unnamed = [columns[i] for i in others] == ["value"]
-        names = {"value": attribute or "value"} if is_unnamed else {}
-        return [*(names.get(columns[i], columns[i]) for i in kept), columns[named[0]]], [
-            (place, [*(row[i] for i in kept), _whole(path, place, row[named[0]])])
-            for place, row in rows
-        ]
+        found = frame[[*kept, *others]].assign(**{named[0]: totals})
+        return found.rename(columns={"value": attribute or "value"} if others == ["value"] else {})
     if texts:
         raise DataError(
-            f"{path}: {columns[texts[0]]} holds no counts; group the rows by it with --by, choose "
-            "some with --where, or, if each row is an image, read the file with --labels"
+            f"{path}: {texts[0]} holds no counts; group the rows by it with --by, choose some with "
+            "--where, or, if each row is an image, read the file with --labels"
         )
-    return [*(columns[i] for i in kept), attribute or "value", _COUNTS[0]], [
-        (place, [*(row[i] for i in kept), value, count])
-        for place, row in rows
-        for value, count in _wide(
-            path,
-            place,
-            {columns[i]: text_of(row[i]) for i in others},
-            _whole(path, place, row[named[0]]) if named else None,
-            values,
-        ).items()
+    rows, places = [], []
+    each = (frame.index, frame[kept].to_numpy(), frame[others].to_dict("records"))
+    for place, cells, written, total in zip(*each, totals, strict=True):
+        counts = _wide(path, place, written, total, values)
+        rows += [[*cells, value, count] for value, count in counts.items()]
+        places += [place] * len(counts)
+    return pd.DataFrame(rows, index=places, columns=[*kept, attribute or "value", "count"])
+
+
+def _without_totals(
+    path: Path, frame: pd.DataFrame, selection: Selection, *, is_closed: bool
+) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out rows of counts that are named totals, with a note; the last column is the count.
+
+    `DataError` if one is named a total and is none, or is the sum of all others without the name.
+    With ``is_closed`` the user has named all values, and none of them is a total.
+    """
+    subject = subject_column(path, frame.columns)
+    labels = [
+        name
+        for name in frame.columns[:-1]
+        if name != subject and name not in selection.by and not describes(name)
     ]
+    if len(labels) > 1 and frame[labels].map(str.casefold).isin(TOTALS).any(axis=None):
+        raise DataError(f"{path} has rows of totals beside several attributes; delete those rows")
+    left = pd.DataFrame(
+        {
+            "group": selection.groups(frame),
+            "subject": frame[subject].to_numpy(),
+            "value": [", ".join(cells) for cells in frame[labels].to_numpy()],
+            "count": frame.iloc[:, -1].to_numpy(),
+        }
+    )
+    notes = []
+    for what, across in (("value", "subject"), ("subject", "value")):
+        totals = set()
+        for group, of in left.groupby("group"):
+            table = of.pivot_table("count", what, across, "sum", fill_value=0)
+            is_value = [what == "subject" or missing_reason(name) is None for name in table.index]
+            # a total of values may leave out what was not seen
+            is_sum = (2 * table == table.sum()).all(axis=1)
+            is_sum |= (2 * table == table[is_value].sum()).all(axis=1)
+            is_clear = sum(is_value) > _ENOUGH[what] and len(table.columns) > 1
+            for name in table.index[is_sum & (table.sum(axis=1) > 0)]:
+                if name.casefold() in TOTALS:
+                    totals.add((group, name))
+                elif is_clear and not (what == "value" and is_closed):
+                    advice = ", or name all values with --values" if what == "value" else ""
+                    raise DataError(
+                        f"{path}: the {what} {name!r} is the sum of all others and seems to be a "
+                        f"total; name it total, delete it{advice}"
+                    )
+        keys = zip(left["group"], left[what], strict=True)
+        left = left[[key not in totals for key in keys]]
+        if totals:
+            notes.append(f"left out, because it sums the others: {min(totals)[1]}")
+        if wrong := [name for name in left[what] if name.casefold() in TOTALS]:
+            raise DataError(
+                f"{path}: the {what} {wrong[0]!r} is not the sum of the others; correct it, or "
+                "delete it"
+            )
+    return frame.iloc[left.index], notes
 
 
 def _wide(

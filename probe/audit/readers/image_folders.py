@@ -6,12 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from probe.audit.readers.labels import FILE_COLUMNS, SEEDS, SUBJECTS
+import numpy as np
+import pandas as pd
+
+from probe.audit.readers.labels import FILE_COLUMNS, SEEDS, SUBJECTS, read_frame
 from probe.audit.readers.selection import Selection
 from probe.errors import DataError
-from probe.io.records import Records, text_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 METADATA = ("metadata.jsonl", "metadata.csv", "labels.csv")
@@ -85,45 +86,37 @@ def _is_inside(file: Path, root: Path) -> bool:
 
 
 def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
-    table = Records.read(path)
-    columns = [name.lower() for name in table.columns]
-    rows = [
-        (place, row)
-        for place, row in selection.rows(path, table.columns, table.rows)
-        if any(cell is not None for cell in row)
-    ]
-    kinds = [row[columns.index("kind")] for _, row in rows] if "kind" in columns else []
-    kept = rows
-    if rows and len(kinds) == len(rows) and all(kind is not None for kind in kinds):  # ours
-        kept = [row for row, kind in zip(rows, kinds, strict=True) if kind == "neutral"]
-    notes = [f"left out: {len(rows) - len(kept)} images of other kinds than neutral"]
-    files = [_cell(path, place, columns, row, FILE_COLUMNS) for place, row in kept]
-    seed = next((columns.index(name) for name in SEEDS if name in columns), None)
-    seeds = [text_of(row[seed]) for _, row in kept] if seed is not None else []
+    chosen = selection.select(path, read_frame(path))
+    frame = chosen.rename(columns=str.lower)
+    is_kept = np.ones(len(frame), dtype=bool)
+    if "kind" in frame and (frame["kind"] != "").all():  # ours
+        is_kept = (frame["kind"] == "neutral").to_numpy()
+    kept, n_others = frame[is_kept], int((~is_kept).sum())
+    seeds: list[str] = next((kept[name].tolist() for name in SEEDS if name in kept), [])
     return ImageFolder(
         folder=folder,
-        files=[folder / name for name in files],
-        subjects=[_cell(path, place, columns, row, SUBJECTS) for place, row in kept],
+        files=[folder / name for name in _filled(path, kept, FILE_COLUMNS, "file")],
+        subjects=_filled(path, kept, SUBJECTS, "subject"),
         seeds=seeds if seeds and all(seeds) else None,
-        notes=tuple(notes) if len(kept) < len(rows) else (),
-        groups=[selection.group(table.columns, row) for _, row in kept] if selection.by else None,
+        notes=(f"left out: {n_others} images of other kinds than neutral",) if n_others else (),
+        groups=selection.groups(chosen[is_kept]) if selection.by else None,
     )
 
 
-def _cell(
-    path: Path, place: str, columns: Sequence[str], row: Sequence[Any], names: Sequence[str]
-) -> str:
-    """The first filled cell of a row under one of some names."""
-    for name in names:
-        if name in columns and isinstance(text := row[columns.index(name)], str) and text.strip():
-            if "\0" in text:
-                raise DataError(f"{path}, {place}, names a file with a NUL byte; correct it")
-            return text.strip()
-    what = "subject" if "subject" in names else "file"
-    raise DataError(
-        f"{path}, {place}, names no {what}; needed a column or key `{names[0]}`"
-        + (": what the image was to show" if what == "subject" else "")
-    )
+def _filled(path: Path, frame: pd.DataFrame, names: Sequence[str], what: str) -> list[str]:
+    """The first filled cell of each row under one of some names."""
+    found = []
+    present = frame[[name for name in names if name in frame]].to_numpy()
+    for place, cells in zip(frame.index, present, strict=True):
+        if not (text := next(filter(None, cells), "")):
+            raise DataError(
+                f"{path}, {place}, names no {what}; needed a column or key `{names[0]}`"
+                + (": what the image was to show" if what == "subject" else "")
+            )
+        if "\0" in text:
+            raise DataError(f"{path}, {place}, names a file with a NUL byte; correct it")
+        found.append(text)
+    return found
 
 
 def _by_sub_folder(folder: Path) -> ImageFolder:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from probe.arrays import Mask
 from probe.audit.readers.selection import Selection
-from probe.audit.readers.values import MAX_VALUES, Values
+from probe.audit.readers.values import MAX_VALUES, check_spellings, number_values
 from probe.audit.tables import LabelTable
 from probe.errors import DataError, OptionError
 from probe.images.missing_labels import MISSING
 from probe.io.lines import nearest
-from probe.io.records import Records, Row, text_of
+from probe.io.records import Records, text_of
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 SUBJECTS = ("subject", "subjects", "occupation", "profession", "job", "concept")
@@ -53,7 +54,6 @@ def read_labels(
     which counts once. Of the others each is an attribute, but for those that describe the image or
     its file (``model``, ``setting``, ...) or hold more than `MAX_VALUES` values. An empty field,
     "undetected" and "none" count as undetected, "ambiguous", "both" and "unknown" as ambiguous.
-    Rows are read one by one, and a few bytes of each are kept, so a file may be larger than memory.
 
     Parameters
     ----------
@@ -69,13 +69,12 @@ def read_labels(
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise OptionError(f"{path.name} is no file of labels; needed one of {', '.join(SUFFIXES)}")
-    return gather(path, *read_rows(path), attribute, values, selection or Selection())
+    return gather(path, read_frame(path), attribute, values, selection or Selection())
 
 
 def gather(
     path: Path,
-    head: Sequence[str],
-    rows: Iterable[Row],
+    frame: pd.DataFrame,
     attribute: str | None,
     values: Sequence[str] | None,
     selection: Selection,
@@ -84,6 +83,7 @@ def gather(
 ) -> LabelTable:
     """Gather rows of labels, or of counts with the number of images in a column ``count``."""
     check_values(values)
+    head = list(frame.columns)
     subject = subject_column(path, head)
     chosen = _attribute_columns(path, head, subject, attribute, (*selection.by, count))
     if values is not None and len(chosen) > 1:
@@ -91,96 +91,86 @@ def gather(
             f"{path} has the attributes {', '.join(chosen)}; say with --attribute which one has "
             f"the values {', '.join(values)}"
         )
-    seed, file = (
-        next((i for i, name in enumerate(head) if name.lower() in known), None)
-        for known in (SEEDS, FILE_COLUMNS)
-    )
-    weight = None if count is None else head.index(count)
-    others = [i for i in range(len(head)) if i not in (*chosen.values(), weight)]
-    identity = [
-        i for i in others if i in (subject, file) or head[i].lower() in (*_DESCRIBE, *SEEDS)
-    ]
-    if weight is not None:
-        identity = [i for i in range(len(head)) if i != weight]
-    used = (*selection.by, *selection.where)
-    makers = [i for i in others if head[i].lower() in MAKERS and head[i] not in used]
-    subjects: dict[str, int] = {}
-    of_rows, weights, images = array("i"), array("q"), array("q")
-    seeds, groups, first, mixed = list[str](), list[str](), dict[int, object](), set[int]()
-    is_certain = attribute is not None or count is not None
-    columns = {
-        name: Values(path, name, values, renamed=selection.renamed, is_certain=is_certain)
-        for name in chosen
+    frame = selection.select(path, frame)
+    check_subjects(path, frame[subject])
+    numbered = {
+        name: number_values(path, frame[name], values, selection.renamed) for name in chosen
     }
-    for place, row in selection.rows(path, head, rows):
-        name = subject_name(path, place, row[subject])
-        of_rows.append(subjects.setdefault(name, len(subjects)))
-        for label, column in list(columns.items()):
-            if not column.add(text_of(row[chosen[label]]), place):
-                del columns[label]
-        mixed |= {i for i in makers if first.setdefault(i, row[i]) != row[i]}
-        if weight is not None or file is not None:
-            is_named = file is None or text_of(row[file])
-            images.append(hash(tuple(text_of(row[i]) for i in identity) if is_named else place))
-        if weight is not None:
-            weights.append(row[weight])
-        if seed is not None:
-            seeds.append(text_of(row[seed]))
-        if selection.by:
-            groups.append(selection.group(head, row))
-    if not columns:
+    if attribute is None and count is None and values is None:
+        numbered = {name: of for name, of in numbered.items() if len(of[0]) <= MAX_VALUES}
+    if not numbered:
         raise DataError(
             f"{path}: every column holds more than {MAX_VALUES} values; name the attribute with "
             "--attribute"
         )
-    selection.refuse_unused(path, columns.values())
-    of_row = np.frombuffer(weights, dtype=np.int64) if weights else None
+    known = {name: of for name, (of, _) in numbered.items()}
+    selection.refuse_unused(path, frame[[*known]], [value for of in known.values() for value in of])
+    seed, file = (
+        next((name for name in head if name.lower() in names), None)
+        for names in (SEEDS, FILE_COLUMNS)
+    )
+    others = [name for name in head if name not in (*chosen, count)]
+    used = (*selection.by, *selection.where)
+    mixed = [
+        name
+        for name in others
+        if name.lower() in MAKERS and name not in used and frame[name].nunique() > 1
+    ]
+    codes, subjects = pd.factorize(frame[subject])
+    weights = None if count is None else frame[count].to_numpy(dtype=np.int64)
     table = LabelTable(
         source=path.name,
         subjects=list(subjects),
-        rows=np.frombuffer(of_rows, dtype=np.int32),
-        values={name: list(column.known) for name, column in columns.items()},
-        codes={name: np.frombuffer(of.codes, dtype=np.int32) for name, of in columns.items()},
-        seeds=None if seed is None else seeds,
-        notes=tuple(note for column in columns.values() for note in column.check(of_row)),
-        weights=of_row,
-        groups=groups or None,
+        rows=codes,
+        values=known,
+        codes={name: of for name, (_, of) in numbered.items()},
+        seeds=None if seed is None else frame[seed].tolist(),
+        weights=weights,
+        groups=selection.groups(frame) if selection.by else None,
     )
-    names = [head[i] for i in sorted(mixed)]
-    notes = _notes(chosen, columns, is_named=attribute is not None, mixed=names)
-    return _once(path, table.noted(*notes), images, names)
-
-
-def _once(path: Path, table: LabelTable, images: array[int], mixed: Sequence[str]) -> LabelTable:
-    """Count each image once; of counts, refuse what is counted twice."""
-    if not images:
+    for name, (of_column, of_rows) in numbered.items() if values is None else ():
+        table = table.noted(*check_spellings(path, name, of_column, of_rows, weights))
+    table = table.noted(*_notes(chosen, known, is_named=attribute is not None, mixed=mixed))
+    if count is not None:
+        _refuse_counted_twice(path, table, frame.drop(columns=count), mixed)
         return table
-    import pandas as pd
-
-    frame = pd.DataFrame({"image": np.frombuffer(images, dtype=np.int64), **table.codes})
-    again, same = frame.duplicated("image"), frame.duplicated()
-    if table.weights is not None:
-        if mixed:
-            raise DataError(
-                f"{path} has rows of every {' and '.join(mixed)}; measure each with --by "
-                f"{','.join(mixed)}, or choose one with --where {mixed[0]}=VALUE"
-            )
-        if (again := frame.duplicated("image")).any():
-            row = int(again.argmax())
-            labels = " ".join(
-                repr((*table.values[name], *MISSING[::-1])[of[row]])
-                for name, of in table.codes.items()
-            )
-            raise DataError(
-                f"{path} counts {labels} of {table.subjects[table.rows[row]]!r} a second time; add "
-                "the two up, delete one, or measure each with --by and the name of a column"
-            )
+    if file is None:
         return table
+    identity = [
+        name for name in others if name in (subject, file) or name.lower() in (*_DESCRIBE, *SEEDS)
+    ]
+    return _once(path, table, frame[identity], (frame[file] != "").to_numpy())
+
+
+def _refuse_counted_twice(
+    path: Path, table: LabelTable, frame: pd.DataFrame, mixed: Sequence[str]
+) -> None:
+    if mixed:
+        raise DataError(
+            f"{path} has rows of every {' and '.join(mixed)}; measure each with --by "
+            f"{','.join(mixed)}, or choose one with --where {mixed[0]}=VALUE"
+        )
+    if (again := frame.duplicated().to_numpy()).any():
+        row = int(again.argmax())
+        labels = " ".join(
+            repr((*table.values[name], *MISSING[::-1])[of[row]]) for name, of in table.codes.items()
+        )
+        raise DataError(
+            f"{path} counts {labels} of {table.subjects[table.rows[row]]!r} a second time; add "
+            "the two up, delete one, or measure each with --by and the name of a column"
+        )
+
+
+def _once(path: Path, table: LabelTable, images: pd.DataFrame, is_named: Mask) -> LabelTable:
+    """Count each image once; ``images`` tells them apart where they are named."""
+    again = images.duplicated().to_numpy() & is_named
+    same = images.assign(**table.codes).duplicated().to_numpy() & is_named
     if (differ := again & ~same).any():
         row = int(differ.argmax())
+        first = int((images == images.iloc[row]).all(axis=1).to_numpy().argmax())
         raise DataError(
-            f"{path}: rows {int((frame['image'] == frame['image'][row]).argmax()) + 1} and "
-            f"{row + 1} give one image different labels; keep one, or choose rows with --where"
+            f"{path}: rows {first + 1} and {row + 1} give one image different labels; keep one, or "
+            "choose rows with --where"
         )
     if not same.any():
         return table
@@ -188,12 +178,17 @@ def _once(path: Path, table: LabelTable, images: array[int], mixed: Sequence[str
     return table.take(np.flatnonzero(~same)).noted(note)
 
 
-def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
-    """Read the columns of a table, and its rows with their places but for empty lines."""
+def read_frame(path: Path) -> pd.DataFrame:
+    """Read a table as text: a row a row but for empty lines, whose places are the index."""
     records = Records.read(path)
-    return records.columns, (
-        (place, row) for place, row in records.rows if any(cell is not None for cell in row)
-    )
+    rows = [
+        (place, [text_of(cell) for cell in row])
+        for place, row in records.rows
+        if any(cell is not None for cell in row)
+    ]
+    cells, places = [row for _, row in rows], [place for place, _ in rows]
+    frame = pd.DataFrame(cells, index=places, columns=records.columns, dtype=object)
+    return frame.loc[:, ~frame.columns.duplicated()]
 
 
 def check_values(values: Sequence[str] | None) -> None:
@@ -204,11 +199,11 @@ def check_values(values: Sequence[str] | None) -> None:
         )
 
 
-def subject_column(path: Path, columns: Sequence[str]) -> int:
+def subject_column(path: Path, columns: Sequence[str]) -> str:
     """Find the column of subjects, by its name; `DataError` if none or several have such one."""
-    found = [i for i, name in enumerate(columns) if name.lower() in SUBJECTS]
+    found = [name for name in columns if name.lower() in SUBJECTS]
     if len(found) != 1:
-        named = ", ".join(columns[i] for i in found) or "none of them"
+        named = ", ".join(found) or "none of them"
         raise DataError(
             f"{path} has the columns {', '.join(columns)}, and {named} is called as subjects are; "
             "needed one column `subject`: rename it"
@@ -216,11 +211,10 @@ def subject_column(path: Path, columns: Sequence[str]) -> int:
     return found[0]
 
 
-def subject_name(path: Path, place: str, value: object) -> str:
-    """Name of a row's subject; `DataError` if it has none."""
-    if not (name := text_of(value)):
-        raise DataError(f"{path}, {place}, names no subject; fill it in, or delete the row")
-    return name
+def check_subjects(path: Path, subjects: pd.Series) -> None:
+    """Refuse a row without a subject."""
+    if (unnamed := subjects[(subjects == "").to_numpy()].index).size:
+        raise DataError(f"{path}, {unnamed[0]}, names no subject; fill it in, or delete the row")
 
 
 def describes(name: str) -> bool:
@@ -231,28 +225,28 @@ def describes(name: str) -> bool:
 def _attribute_columns(
     path: Path,
     columns: Sequence[str],
-    subject: int,
+    subject: str,
     wanted: str | None,
     not_these: Sequence[str | None],
-) -> Mapping[str, int]:
-    """Places of the attributes that are wanted, or else of all columns that could be one."""
+) -> list[str]:
+    """The attributes that are wanted, or else of all columns that could be one."""
     if wanted is not None:
         names = [name.strip() for name in wanted.split(",")]
         for name in names:
-            if name not in columns or name in (columns[subject], *not_these):
+            if name not in columns or name in (subject, *not_these):
                 raise DataError(
                     f"{path} has no column {name!r}{nearest(name, columns)} of labels; its columns "
                     f"are {', '.join(columns)}"
                 )
-        return {name: columns.index(name) for name in names}
-    found = {
-        name: i
-        for i, name in enumerate(columns)
-        if i != subject
+        return list(dict.fromkeys(names))
+    found = [
+        name
+        for name in columns
+        if name != subject
         and name not in not_these
         and not describes(name)
         and not name.endswith(("_confidence", "score"))
-    }
+    ]
     if not found:
         raise DataError(f"{path} has no column of labels besides {', '.join(columns)}; add one")
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from probe.audit.readers.values import Values
+import numpy as np
+import pandas as pd
+
 from probe.errors import DataError, OptionError
 from probe.io.lines import nearest
-from probe.io.records import Row, text_of
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,21 @@ class Selection:
             raise OptionError(f"--by is {by!r}; needed columns, each once, as in model,setting")
         return cls(kept, columns, dict(_pairs("--map", renamed, "females=woman")))
 
-    def rows(self, path: Path, columns: Sequence[str], rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows that are kept; `DataError` if a column or a value does not occur."""
-        self.refuse_unknown(path, columns)
-        places = {columns.index(name): values for name, values in self.where.items()}
-        known: dict[int, dict[str, None]] = {i: {} for i in places}
-        for place, row in rows:
-            cells = {i: text_of(row[i]) for i in places}
-            for i, cell in cells.items():
-                known[i].setdefault(cell)
-            if all(cells[i] in values for i, values in places.items()):
-                yield place, row
-        for i, values in places.items():
-            if absent := [value for value in values if value not in known[i]]:
+    def select(self, path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that are kept; `DataError` if a column or a value does not occur."""
+        self.refuse_unknown(path, frame.columns)
+        is_kept = np.ones(len(frame), dtype=bool)
+        for name, values in self.where.items():
+            known = frame[name].unique().tolist()
+            if absent := [value for value in values if value not in known]:
                 raise DataError(
-                    f"{path}: {columns[i]} is never {absent[0]!r}{nearest(absent[0], known[i])}; "
-                    f"it is {', '.join(list(known[i])[:40])}"
+                    f"{path}: {name} is never {absent[0]!r}{nearest(absent[0], known)}; it is "
+                    f"{', '.join(known[:40])}"
                 )
+            is_kept &= frame[name].isin(values).to_numpy()
+        return frame[is_kept]
 
-    def refuse_unknown(self, path: Path, columns: Sequence[str]) -> None:
+    def refuse_unknown(self, path: Path, columns: Iterable[str]) -> None:
         """Refuse a column that a table does not have."""
         for name in (*self.where, *self.by):
             if name not in columns:
@@ -65,20 +62,18 @@ class Selection:
                     f"{', '.join(columns)}"
                 )
 
-    def refuse_unused(self, path: Path, columns: Collection[Values]) -> None:
-        """Refuse a value to rename that does not occur."""
-        used = {label for column in columns for label in column.used}
-        known = [value for column in columns for value in column.known]
-        for label in self.renamed:
-            if label not in used and self.is_strict:
+    def refuse_unused(self, path: Path, labels: pd.DataFrame, known: Sequence[str]) -> None:
+        """Refuse a value to rename that does not occur in columns of labels."""
+        for label in self.renamed if self.is_strict else ():
+            if not (labels == label).any(axis=None):
                 raise DataError(
                     f"{path} has no value {label!r}{nearest(label, known)} for --map to rename; "
                     f"it has {', '.join(known)}"
                 )
 
-    def group(self, columns: Sequence[str], row: Sequence[object]) -> str:
-        """Name of the group of a row."""
-        return ", ".join(text_of(row[columns.index(name)]) or "(none)" for name in self.by)
+    def groups(self, frame: pd.DataFrame) -> list[str]:
+        """Name of the group of each row."""
+        return [", ".join(row) for row in frame[[*self.by]].replace("", "(none)").to_numpy()]
 
 
 def _pairs(option: str, texts: Sequence[str], example: str) -> list[tuple[str, str]]:

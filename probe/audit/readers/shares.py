@@ -11,7 +11,7 @@ import numpy as np
 
 from probe.arrays import Double
 from probe.audit.readers.counts import read_counts
-from probe.audit.readers.labels import SUFFIXES, read_rows, subject_column, subject_name
+from probe.audit.readers.labels import SUFFIXES, check_subjects, read_frame, subject_column
 from probe.audit.tables import CountTable
 from probe.errors import DataError, OptionError
 from probe.io.lines import is_number, nearest
@@ -99,16 +99,13 @@ def correlate(table: CountTable, value: str, reference: dict[str, float]) -> dic
 
 
 def _read_shares(path: Path) -> Shares:
-    columns, rows = read_rows(path)
-    subject = subject_column(path, columns)
-    table: Shares = {}
-    for place, row in rows:
-        name = subject_name(path, place, row[subject])
-        if name in table:
-            raise DataError(f"{path}, {place}, names {name!r} a second time; delete one row")
-        cells = zip(columns, map(str, row), strict=True)
-        table[name] = {column: cell for column, cell in cells if column != columns[subject]}
-    return table
+    frame = read_frame(path)
+    subject = subject_column(path, frame.columns)
+    check_subjects(path, frame[subject])
+    if (again := frame[frame[subject].duplicated().to_numpy()]).size:
+        place, name = again.index[0], again[subject].iloc[0]
+        raise DataError(f"{path}, {place}, names {name!r} a second time; delete one row")
+    return {row.pop(subject): row for row in frame.to_dict("records")}
 
 
 def _by_subject(path: Path, subjects: Sequence[str], values: Sequence[str]) -> Double:
