@@ -9,8 +9,7 @@ import numpy as np
 from scipy import stats
 
 from covering import N, held, row
-from probe.stats.auc import auc_interval
-from probe.stats.calibration import calibration_error
+from probe.stats.classification import auc_interval, calibration_error
 from probe.stats.resampling import Resampling
 
 PROMPTS = 12

@@ -146,18 +146,14 @@ def test_a_bound_that_is_kept_exits_with_0_and_one_that_is_not_with_3(counts, tm
     assert kept.exit_code == 0
     assert "kept: mad = 0.06" in kept.stdout
     # 0.0625 is below 0.1, but its interval is not
-    failed = call("--counts", counts, "--fail-above", "mad=0.1", "--junit", tmp_path / "a.xml")
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[fail_above]\nmad = 0.1\n[fail_below]\nmad = 0.0\n")
+    bounds = ("--policy", policy, "--fail-above", "fd=2", "--junit", tmp_path / "a.xml")
+    failed = call("--counts", counts, *bounds)
     assert failed.exit_code == 3
     assert "FAILED: mad = 0.06" in failed.stdout
     assert (tmp_path / "a.xml").read_text().count("<failure") == 1
-
-
-def test_the_gate_stands_in_the_json(counts, tmp_path):
-    policy = tmp_path / "policy.toml"
-    policy.write_text("[fail_above]\nmad = 0.1\n[fail_below]\nmad = 0.0\n")
-    result = call("--counts", counts, "--policy", policy, "--fail-above", "fd=2", "--json")
-    assert result.exit_code == 3
-    gate = json.loads(result.stdout)["gate"]
+    gate = json.loads(call("--counts", counts, *bounds, "--json").stdout)["gate"]
     assert [(row["figure"], row["side"], row["is_kept"]) for row in gate] == [
         ("fd", ABOVE, True),
         ("mad", ABOVE, False),

@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import beta
 
 from probe.errors import DataError
-from probe.stats.sequential import (
-    OPEN,
-    Band,
-    SequentialAudit,
-    confidence_sequence,
-)
+from probe.stats.sequential import OPEN, Band, SequentialAudit, confidence_sequence
 
 N_SIMULATIONS = 2_000
 N_MAX = 500

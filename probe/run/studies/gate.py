@@ -52,7 +52,7 @@ class GateChallenge(Study):
 
         from probe.moesd.evaluation import classify_with_truth, correct_levels, summarise_levels
         from probe.moesd.model import MoESD
-        from probe.stats.calibration import calibration_bins
+        from probe.stats.classification import calibration_bins
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
         drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
@@ -132,8 +132,7 @@ def _opening(answers: pd.DataFrame) -> tuple[Any, Any]:
 
 def _by_set(answers: pd.DataFrame, **drawing: Any) -> dict[str, Any]:
     """Measure each set as a whole: calibration, AUC, and the share of false alarms."""
-    from probe.stats.auc import auc_interval
-    from probe.stats.calibration import calibration_error
+    from probe.stats.classification import auc_interval, calibration_error
 
     found: dict[str, Any] = {key: {} for key in TITLES}
     for name, of in answers.groupby("set", sort=False):
