@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probe.arrays import Counts, Double
-from probe.errors import DataError, OptionError
+from probe.errors import OptionError
 
 FAIR, UNFAIR, OPEN = "within", "outside", "open"
 """The share is within the band; it is outside; the images do not say."""
@@ -90,11 +90,7 @@ def confidence_sequence(
     """
     from scipy.special import betaln, xlog1py, xlogy
 
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence is {confidence}; needed a number between 0 and 1")
     k, total = np.broadcast_arrays(np.asarray(hits, dtype=np.float64), np.asarray(n, np.float64))
-    if (k < 0).any() or (k > total).any():
-        raise DataError("there are more hits than images, or fewer than none; needed 0 <= k <= n")
     mixture = betaln(0.5 + k, 0.5 + total - k) - betaln(0.5, 0.5)
     bound = -math.log(1 - confidence)
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import beta
 
-from probe.errors import DataError
 from probe.stats.sequential import OPEN, Band, SequentialAudit, confidence_sequence
 
 N_SIMULATIONS = 2_000
@@ -102,10 +101,3 @@ def test_forty_sequences_at_95_percent_are_wrong_somewhere_and_at_bonferronis_le
         wrong[confidence] = is_wrong.reshape(50, 40).any(axis=1).mean()
     assert wrong[0.95] > 0.4
     assert wrong[1 - 0.05 / 40] <= 0.1  # 5 % and two standard errors of 50 families
-
-
-def test_wrong_numbers_are_refused():
-    with pytest.raises(DataError, match="needed 0 <= k <= n"):
-        confidence_sequence(np.array([3]), np.array([2]))
-    with pytest.raises(ValueError, match="confidence is 95"):
-        confidence_sequence(np.array([1]), np.array([2]), confidence=95)

@@ -9,13 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from probe.audit.readers.labels import (
-    SUFFIXES,
-    describes,
-    gather,
-    read_frame,
-    subject_column,
-)
+from probe.audit.readers.labels import SUFFIXES, describes, gather, read_frame, subject_column
 from probe.audit.readers.selection import Selection
 from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError, OptionError
