@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,17 @@ from probe.run.inspect_prompt import inspect_prompt
 from probe.run.pipeline import Inventory, Outcome, bring_up_to_date, require, require_model
 from probe.run.registry import PROBE, STAGES, Answer, Result, Stage, studies
 from probe.run.settings import change_settings, kept_settings, start, start_imported
-from probe.run.stages.visualize import Draw, DrawNamed, Render, Report, Visualize, drawn
+from probe.run.stages.report import Render
+from probe.run.stages.visualize import Draw, DrawNamed, drawn
 from probe.run.study import StudyResult
 from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
 
 if TYPE_CHECKING:
     from probe.run.sequential_audit import StoppedAudit
+
+OnOutcome = Callable[[Outcome], None]
+"""Called with each outcome as soon as it is known."""
 
 
 class Experiment:
@@ -151,7 +156,7 @@ class Experiment:
 
     def visualize(self, draw: Draw) -> Outcome:
         """Draw the figures with ``draw``: `figures.drawing.draw`."""
-        return self._do(Visualize(draw))
+        return self._show("visualize", draw=draw)
 
     def draw(self, draw: Callable[[Path], list[Path]]) -> Answer:
         """Draw some figures, or in another style; no stage is marked as done."""
@@ -162,37 +167,34 @@ class Experiment:
 
     def report(self, render: Render) -> Outcome:
         """Write the page with ``render``: `figures.report.render_report`."""
-        return self._do(Report(render))
+        return self._show("report", render=render)
 
     def run(
         self,
         draw: Draw,
         render: Render,
         *,
-        on_outcome: Callable[[Outcome], None] | None = None,
+        on_outcome: OnOutcome | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Outcome]:
-        """Do every stage that is not up to date, in order, with other settings by table.
-
-        ``on_outcome`` is called with each outcome as soon as it is known.
-        """
+        """Do every stage that is not up to date, in order, with other settings by table."""
         require_model(self._run, "run")
         outcomes: list[Outcome] = []
+        self._run = replace(self._run, functions={"draw": draw, "render": render})
         changed = change_settings(self._run, settings or {})
         with locked(self.folder):
             pipeline.check_stale(changed)
             with self._kept(changed):
-                for stage in (*pipeline.stages_of(self._run), Visualize(draw), Report(render)):
+                for stage in pipeline.stages_of(self._run, with_figures=True):
                     _add(outcomes, bring_up_to_date(stage, self._run), on_outcome)
         return outcomes
 
     def probe(
-        self, *names: str, on_outcome: Callable[[Outcome], None] | None = None, **settings: Any
+        self, *names: str, on_outcome: OnOutcome | None = None, **settings: Any
     ) -> list[Outcome]:
         """Do the named studies of `probe.run.registry.STUDIES`, or all that the run allows.
 
-        Settings are those of `ProbeConfig` and of the studies. Without names, the outcome of a
-        study that the run does not allow gives the reason.
+        Without names, the outcome of a study that the run does not allow gives the reason.
         """
         require_model(self._run, PROBE)
         changed = change_settings(self._run, pipeline.by_table(settings))
@@ -210,10 +212,7 @@ class Experiment:
     def concept(
         self, name_or_path: str | Path, draw: DrawNamed | None = None, **settings: Any
     ) -> Outcome:
-        """Study a concept of the package (``"gender"``, ``"age"``, ...), or of a TOML file.
-
-        Settings are those of `ProbeConfig`; ``draw`` is `figures.concept.draw_concept`.
-        """
+        """Study a concept of the package (``"gender"``, ``"age"``, ...), or of a TOML file."""
         study = ConceptStudy(name_or_path)
         changed = change_settings(self._run, {PROBE: settings})
         with locked(self.folder):
@@ -234,9 +233,8 @@ class Experiment:
     ) -> Outcome:
         """Compare MoESD with other methods on the same prompts, noise, evaluators and examples.
 
-        Methods are those of `probe.run.compare.methods.all_methods`; all if none is named. They
-        make ``n_images`` of each occupation, or as many as ``generate``. ``draw`` is
-        `figures.drawing.draw`; ``on_line`` is called with one line when a method is done.
+        All methods if none is named. They make ``n_images`` of each occupation, or as many as
+        ``generate``. ``on_line`` is called with one line when a method is done.
         """
         stage = CompareMethods(names, n_images=n_images, on_line=on_line)
         with locked(self.folder):
@@ -271,6 +269,10 @@ class Experiment:
         of_run = (*ConceptStudy.kept(self._run), *CompareMethods.kept(self._run))
         return pipeline.take_inventory(self._run, (*studies(), *of_run))
 
+    def _show(self, name: str, **functions: Callable[..., Any]) -> Outcome:
+        """Bring a stage up to date that shows results by a function of `figures`."""
+        return Experiment(replace(self._run, functions=functions))._do(STAGES[name])
+
     def _do(self, stage: Stage, settings: Mapping[str, Any] | None = None) -> Outcome:
         """Bring a stage up to date with other settings, which are kept if it succeeds."""
         given = {stage.name: stage.imported(self._run, settings)} if settings else {}
@@ -292,9 +294,7 @@ class Experiment:
             raise
 
 
-def _add(
-    outcomes: list[Outcome], outcome: Outcome, on_outcome: Callable[[Outcome], None] | None
-) -> None:
+def _add(outcomes: list[Outcome], outcome: Outcome, on_outcome: OnOutcome | None) -> None:
     outcomes.append(outcome)
     if on_outcome is not None:
         on_outcome(outcome)

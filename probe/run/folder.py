@@ -40,6 +40,8 @@ class Run:
     progress: NamedProgress | None = field(default=None, repr=False)
     sources: Mapping[str, Path] = field(default_factory=dict)
     """Files that settings name and that are not copied into the folder yet, by their name there."""
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    """Functions of `figures`, which the run does not import: ``draw`` and ``render``."""
     classifiers: dict[Path, Any] = field(default_factory=dict, repr=False)
     """Image classifiers that are open, by their folder; shared by copies with other settings."""
 
@@ -54,6 +56,12 @@ class Run:
                 "file inside it: give the file as an option of the command, which copies it"
             )
         return path
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Return the function of `figures` that the caller gave for a stage."""
+        if name not in self.functions:
+            raise ValueError(f"the stage needs the function {name!r} of `figures`")
+        return self.functions[name]
 
     @cached_property
     def model_folder(self) -> Path:

@@ -79,9 +79,14 @@ class Inventory:
         return "\n".join([head, "", *_aligned(stages), *_aligned(files)])
 
 
-def stages_of(run: Run) -> list[Stage]:
+def stages_of(run: Run, *, with_figures: bool = False) -> list[Stage]:
     """Return the stages that a run has, in order; those of imported vectors need no model."""
-    return [stage for stage in pipeline() if not (run.config.is_imported and stage.needs_model)]
+    return [
+        stage
+        for stage in pipeline()
+        if not (run.config.is_imported and stage.needs_model)
+        and (with_figures or not stage.needs_figures)
+    ]
 
 
 def check_stale(run: Run) -> None:

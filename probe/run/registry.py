@@ -53,6 +53,8 @@ class Stage(ABC):
     """Stages that it builds on; what they require is required too."""
     needs_model: bool = True
     """Whether it cannot be done in a run of imported vectors."""
+    needs_figures: bool = False
+    """Whether it shows results by a function of `figures`, which the caller of a run gives."""
     settings: type[Settings] | None = None
     """Its table of ``config.toml``, if it has one."""
 

@@ -31,7 +31,7 @@ from probe.run.stages.generate import GenerateConfig
 from probe.text.embeddings import EmbeddingStore
 from probe.text.lexicon import Lexicon
 
-ROAD = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
+ORDER = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
 
 
 @pytest.fixture
@@ -124,9 +124,11 @@ def test_nothing_is_done_twice_and_notes_in_the_settings_stay(run, walk, model_f
     Experiment.create(run, model=str(model_folder), seed=3)
     assert path.read_text().startswith("# mine")
     stamps = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
-    told = []
-    outcomes = walk(run, on_outcome=told.append)
-    assert [outcome.stage for outcome in outcomes] == ROAD == [outcome.stage for outcome in told]
+    reported = []
+    outcomes = walk(run, on_outcome=reported.append)
+    assert (
+        [outcome.stage for outcome in outcomes] == ORDER == [outcome.stage for outcome in reported]
+    )
     assert not any(outcome.was_made for outcome in outcomes)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.is_file())
 
@@ -137,7 +139,7 @@ def test_a_changed_setting_makes_its_stage_and_what_builds_on_it_anew_and_back_a
     for n_images in (9, 8):
         Experiment.open(run).set("generate", n_images=n_images)
         made = [outcome.stage for outcome in walk(run) if outcome.was_made]
-        assert made == ROAD[ROAD.index("generate") :]
+        assert made == ORDER[ORDER.index("generate") :]
     assert contents(run) == contents(finished_run)
 
 
@@ -383,7 +385,7 @@ def test_inspection_shows_which_expert_moves_a_prompt_and_that_an_explicit_one_s
 
 def test_info_lists_every_file_and_stage_and_no_file_carries_a_place(finished_run, contents):
     found = Experiment.open(finished_run).info()
-    assert found.stages == dict.fromkeys(ROAD[:5])
+    assert found.stages == dict.fromkeys(ORDER[:5])
     names = {entry["path"] for entry in found.files}
     assert names >= {"embeddings/states.safetensors", "latent/fit.json", "evaluation/quality.json"}
     assert {entry["revision"] for entry in found.files} == {found.revision}

@@ -121,7 +121,10 @@ def test_no_two_things_share_a_name():
 
 def test_a_stage_comes_after_all_that_it_requires():
     names = [stage.name for stage in pipeline()]
-    assert names == ["embed", "fit", "train", "generate", "evaluate"]
+    assert names == [
+        *("embed", "fit", "train", "generate", "evaluate"),
+        *("visualize", "report"),
+    ]
     assert [stage.name for stage in pipeline(["train"])] == names[:3]
     depths = [len(pipeline(study.requires)) for study in studies()]
     assert depths == sorted(depths)

@@ -1,23 +1,19 @@
-"""The last two stages: figures and the page, by functions of `figures` that the caller gives."""
+"""Stage 6: every figure, by the function of `figures` that the caller gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from probe.io.artifacts import atomic, hash_parts, read_json, write_json
+from probe.io.artifacts import hash_parts, read_json, write_json
 from probe.run.files import COMPARISON, EVALUATION, FIT, GATE, MAP, SUBJECTS, correction_files
 from probe.run.folder import Run, missing_file, stale_files
-from probe.run.registry import STUDIES, Answer, Stage
+from probe.run.registry import STUDIES, Answer, Stage, register
 
 MARK = "figures/provenance.json"
-PAGE = "report.html"
 
 Draw = Callable[..., list[Path]]
 """Run folder, and ``progress``, to the files of its figures."""
-Render = Callable[[Path], str]
-"""Run folder to HTML; refuses a run whose figures are missing or old."""
-
 DrawNamed = Callable[[Path, str], list[Path]]
 """Run folder and name of a figure, or of a concept's files, to the files of the figure."""
 
@@ -30,14 +26,14 @@ def drawn(folder: Path, files: Collection[Path]) -> Answer:
     return Answer(text, {"files": names})
 
 
+@register
 class Visualize(Stage):
     """Draw every figure."""
 
     name = "visualize"
+    about = "Draw every figure."
     requires = ("evaluate",)
-
-    def __init__(self, draw: Draw) -> None:
-        self._draw = draw
+    needs_figures = True
 
     def stale(self, run: Run) -> str | None:
         """Look at the mark, and whether each figure is there."""
@@ -47,7 +43,7 @@ class Visualize(Stage):
     def make(self, run: Run) -> None:
         """Draw, then mark."""
         (run.folder / MARK).unlink(missing_ok=True)
-        files = self._draw(run.folder, progress=run.progress_on("figures"))
+        files = run.function("draw")(run.folder, progress=run.progress_on("figures"))
         made = run.provenance("figures", self.made_from(run))
         write_json(run.folder / MARK, drawn(run.folder, files).data, made)
 
@@ -64,33 +60,3 @@ class Visualize(Stage):
 
     def _files(self, run: Run) -> list[str]:
         return list(read_json(run.folder / MARK, kind="figures")[0]["files"])
-
-
-class Report(Stage):
-    """Compose the page; it is up to date if composing it again gives the same page."""
-
-    name = "report"
-    requires = ("evaluate",)
-
-    def __init__(self, render: Render) -> None:
-        self._render = render
-
-    def stale(self, run: Run) -> str | None:
-        """Compare the page with what would be written."""
-        path = run.folder / PAGE
-        if not path.is_file():
-            return f"{PAGE} does not exist yet"
-        is_same = path.read_text(encoding="utf-8") == self._render(run.folder)
-        return None if is_same else f"{PAGE} was made from other results"
-
-    def make(self, run: Run) -> None:
-        """Write the page."""
-        with atomic(run.folder / PAGE) as temporary:
-            temporary.write_text(self._render(run.folder), encoding="utf-8")
-
-    def result(self, run: Run) -> Answer:
-        """Look at the page."""
-        path = run.folder / PAGE
-        n_bytes = path.stat().st_size
-        text = f"{path} ({n_bytes / 1e6:.1f} MB, needs no other file)"
-        return Answer(text, {"path": str(path), "n_bytes": n_bytes})
