@@ -10,6 +10,8 @@ import numpy as np
 from probe.errors import DataError, OptionError
 from probe.io.files import hash_file
 from probe.io.lines import nearest
+from probe.moesd.router import SERVED, Router
+from probe.moesd.targets import Target
 from probe.run.files import MOESD
 from probe.run.folder import Run
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from probe.images.intervention import Intervention
     from probe.moesd.mixture.counterfactuals import Counterfactuals
     from probe.moesd.model import MoESD
-    from probe.moesd.router import Router
-    from probe.moesd.targets import Target
     from probe.text.lexicon import Lexicon
 
 OWN = "default"
@@ -31,8 +31,6 @@ def router_of(run: Run, own: Router | None = None) -> Router:
     ``own`` is the router saved with the correction; without it, the default of the run's objective
     takes its place. One that the run's experts cannot serve is refused.
     """
-    from probe.moesd.router import SERVED, Router
-
     config, train = run.config.generate, run.config.train
     kind = config.routing
     if kind == OWN:
@@ -46,7 +44,6 @@ def router_of(run: Run, own: Router | None = None) -> Router:
 def router_in_use(run: Run) -> Router:
     """Return the router that the images of a trained run are made with."""
     from probe.io.artifacts import read_json
-    from probe.moesd.router import Router
 
     saved, _ = read_json(run.folder / MOESD / "config.json", kind="moesd")
     return router_of(run, Router.from_config(saved))
@@ -63,8 +60,6 @@ def target_of(run: Run) -> Target:
 
     A table may name only subjects that the run has.
     """
-    from probe.moesd.targets import Target
-
     name, words = run.config.generate.target, run.config.evaluate
     if name == "parity":
         return Target.parity(2)

@@ -14,11 +14,10 @@ from probe.run.files import MOESD, SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import Answer, Stage, register
 from probe.run.routing import OWN, intervention, names_table, router_of, target_line
+from probe.stats.share_shift import ShareShift
 
 if TYPE_CHECKING:
     import torch
-
-    from probe.stats.share_shift import ShareShift
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,6 @@ class GenerateConfig(Settings):
 
     def measured_guidance(self) -> ShareShift | None:
         """Return how guidance shifts shares, if it was measured."""
-        from probe.stats.share_shift import ShareShift
-
         slope, intercept = self.guidance_slope, self.guidance_intercept
         return ShareShift(slope, (intercept, 0.0)) if slope else None
 

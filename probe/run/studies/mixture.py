@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.errors import DegenerateDataError
+from probe.moesd.router import guidance_law
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables, base_shares
 from probe.stats.notation import bracketed, interval
+from probe.stats.share_shift import ShareShift, fit_share_shift
 from probe.text.templates import fill
 
 if TYPE_CHECKING:
@@ -75,7 +77,6 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     from probe.moesd.mixture.shares import estimate_shares
-    from probe.moesd.router import guidance_law
     from probe.moesd.token import SpecialToken
     from probe.run.routing import counterfactuals_of
 
@@ -97,8 +98,6 @@ def fit_guidance(table: pd.DataFrame) -> dict[str, Any]:
 
     Estimated shares of 0 and 1 are moved by `_LEAST`. The result is empty if all are equal.
     """
-    from probe.stats.share_shift import ShareShift, fit_share_shift
-
     plain = np.clip(table["read_plain"].to_numpy(), _LEAST, 1 - _LEAST)
     shares, share = np.stack([plain, 1 - plain], axis=1), table["share"].to_numpy()
     n_images = table["n"].to_numpy()
