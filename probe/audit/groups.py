@@ -41,9 +41,10 @@ def audit_groups(
         name: audit_source(replace(group, notes=()), settings, attribute=attribute)
         for name, group in groups.items()
     }
+    counted = {of: group.count(audits[of].found["attribute"]) for of, group in groups.items()}
     pairs, names = [], list(combinations(groups, 2))
     for first, second in names:
-        tables = [groups[of].count(audits[of].found["attribute"]) for of in (first, second)]
+        tables = [counted[first], counted[second]]
         subjects = [set(table.with_images().subjects) for table in tables]
         if len(set.intersection(*subjects)) > 1:
             a, b, _ = align(*tables)
