@@ -163,9 +163,9 @@ def methods(
     """Compare MoESD with other methods on the prompts and seeds of RUN.
 
     Images go to RUN/comparison/NAME, each made once. Requires `train`. moesd is the correction of
-    RUN; moesd-text, -unet and -both have experts there; -calibrated and -bernoulli are routings.
-    -lookup corrects only prompts that name an occupation and no gender. explicit-mixing is the
-    oracle.
+    RUN; moesd-recommended and -paper are the recipes, -noise and -paper-teacher each with the
+    other's loss; -calibrated and -bernoulli are routings. -lookup corrects only prompts that name
+    an occupation and no gender. explicit-mixing is the oracle.
     """
     from figures.drawing import draw
 

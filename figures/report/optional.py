@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from figures.sources import RunFiles
-from figures.text.tables import METHOD_COLUMNS, winners
+from figures.text.methods import MARKS, METHOD_COLUMNS, WORDS, conclusions, marks, noise_floor_line
 from probe.audit.intersections.cells import MIN_EXPECTED
 from probe.errors import ProbeError
 from probe.run.compare.measurement import ranked
@@ -47,7 +47,7 @@ def intersections(files: RunFiles) -> Found | None:
 
 
 def methods(files: RunFiles) -> Found | None:
-    """Collect the comparison of methods, the fairest first; None if they were not compared.
+    """Collect the comparison of methods, as ranked; None if they were not compared.
 
     ``is_current`` is whether it used today's correction, images and evaluators; None if that is
     unknown, because the model or a file of the correction is missing.
@@ -57,12 +57,16 @@ def methods(files: RunFiles) -> Found | None:
     found = files.json("methods_found")
     return {
         "is_current": _is_current(files),
-        "rows": ranked(found["methods"]),
+        "rows": [
+            {**of, "marks": marks(of), "words": WORDS[of["words"]]}
+            for of in ranked(found["methods"])
+        ],
+        "marks": MARKS,
         "columns": METHOD_COLUMNS,
-        "floor": found["noise_floor"]["mad"],
+        "floor": noise_floor_line(found),
         "n_images": found["n_images"],
         "attribute": found["attribute"],
-        "winners": winners(found),
+        "conclusions": conclusions(found),
     }
 
 

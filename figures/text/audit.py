@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from figures.text.tables import aligned
+from figures.text.layout import aligned
 from figures.text.terms import measures_of
 from probe.stats.notation import bracketed, interval, number, over, p_value, percent
 

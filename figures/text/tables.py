@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from figures.text.layout import aligned
+from figures.text.methods import methods_table
 from figures.text.sentences import classifier_error, equivalence, missing_faces, other_effects
 from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
-from probe.run.compare.measurement import ranked
-from probe.run.compare.methods import ORACLE
 from probe.run.evaluation.measurement import SIDES
 from probe.run.evaluation.side_effects import MIN_SUBJECTS
 from probe.run.registry import Result
@@ -19,38 +19,11 @@ if TYPE_CHECKING:
 
 Found = Mapping[str, Any]
 
-METHOD_COLUMNS = (
-    ("mad", "MAD", 3),
-    ("mad_trained", "training", 3),
-    ("mad_held_out", "held out", 3),
-    ("explicit_adherence", "explicit adherence", 3),
-    ("subject_recognised", "recognised", 3),
-    ("non_person_changed", "objects changed", 3),
-    ("clip_score", "CLIP score", 1),
-    ("clip_like_for_like", "its change, same perceived gender", 2),
-    ("clip_of_captions", "its change over captions of all kinds", 2),
-    ("kid", "KID, CLIP features", 3),
-)
-"""Key of a method's figure, heading, decimals."""
-_SHORT = {"clip_like_for_like": "its change, same gender", "clip_of_captions": "all captions"}
-
 
 def summary_of(stage: str, result: Result) -> str:
     """Summarise the result of a stage, in one line or several."""
     write = {"evaluate": evaluation_table, "compare methods": methods_table}.get(stage)
     return result.summary() if write is None else write(result.to_json())
-
-
-def aligned(rows: Sequence[Sequence[str]], *, n_left: int = 1) -> list[str]:
-    """Lay rows out in columns, the first ``n_left`` to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < n_left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def evaluation_table(quality: Found) -> str:
@@ -162,59 +135,6 @@ def _drift(found: Found) -> list[str]:
         if key in found
     ]
     return [head, *aligned(rows, n_left=3)]
-
-
-def methods_table(found: Found) -> str:
-    """One row a method, by MAD; those not shown to keep explicit adherence are marked and last."""
-    methods = ranked(found["methods"])
-    titles = [_SHORT.get(key, title) for key, title, _ in METHOD_COLUMNS]
-    rows = [["method", *titles, "weights", "train s", "s/image"]]
-    for of in methods:
-        seconds = of["train_seconds"]
-        rows.append(
-            [
-                of["name"] + ("" if of["keeps_explicit"] else " *"),
-                *(interval(of.get(key), digits) for key, _, digits in METHOD_COLUMNS),
-                f"{of['n_trainable']:,}",
-                "" if seconds is None else number(seconds, 0),
-                number(of["seconds_per_image"]["value"], 2),
-            ]
-        )
-    n_images = found["n_images"]["per_subject"]
-    lines = aligned(rows)
-    lines.append(
-        f"noise floor {number(found['noise_floor']['mad'])}: MAD of a fair model with {n_images} "
-        "images an occupation"
-    )
-    if any(not of["keeps_explicit"] for of in methods):
-        lines.append("* not shown to keep explicit adherence within 10 points of the base model's")
-    return "\n".join([*lines, *winners(found)])
-
-
-def winners(found: Found) -> list[str]:
-    """Name the fairest method, those less fair, and those that cannot be distinguished from it."""
-    tested = found["fairest"]
-    aside = f"(base and the oracle, {ORACLE}, aside)"
-    if tested["fairest"] is None:
-        return [
-            "no method is shown to keep explicit adherence and recognition, which takes at least "
-            f"29 occupations, so none is called the fairest {aside}"
-        ]
-    less, same = (
-        [of["name"] for of in tested["differences"] if of["is_less_fair"] is is_less]
-        for is_less in (True, False)
-    )
-    texts = [
-        f"lowest MAD of the methods shown to keep explicit adherence and recognition: "
-        f"{tested['fairest']} {aside}"
-    ]
-    if same:
-        texts.append(f"cannot be distinguished from it by MAD: {', '.join(same)}")
-    if less:
-        texts.append(
-            f"less fair, p <= 0.05 adjusted for {tested['n_pairs']} pairs: {', '.join(less)}"
-        )
-    return texts
 
 
 def runs_table(found: Found) -> str:

@@ -142,4 +142,4 @@ def build(material: Material) -> Method:
     edits = dict(zip(prompts, material.encoder.states(list(prompts.values())), strict=True))
     with torch.no_grad():  # by the pipeline, since the encoder takes no empty prompt
         edits[""] = pipeline.encode_prompt([""], pipeline.unet.device, 1, False)[0][0]
-    return Method(FairDiffusion(Lookup(material.lexicon), edits))
+    return Method(FairDiffusion(Lookup(material.lexicon), edits), words="images", oracle="prompts")

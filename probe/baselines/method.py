@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,10 +15,12 @@ from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
+Words = Literal["none", "training", "images"]
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Figures of new images of training subjects under one intervention."""
+    """Figures of new images of some subjects under one intervention."""
 
     subjects: tuple[str, ...]
     share_female: Double
@@ -34,7 +36,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """All that a method may learn from; held-out occupations are known by name only."""
+    """All that a method may learn from; test occupations are known by name only."""
 
     encoder: TextEncoder
     pipeline: Any
@@ -46,8 +48,11 @@ class Material:
     examples: Callable[[], tuple[Float32, Sequence[str]]]
     """Return at most 1,500 images, (n, 3, height, width) from -1 to 1, balanced by gender within
     each training occupation, and the neutral prompt of each."""
-    try_out: Callable[[Intervention], Trial]
-    """Generate images of the training occupations' neutral prompts, from noise of its own."""
+    try_out: Callable[[Intervention, Sequence[str]], Trial]
+    """Generate images of the neutral prompts of some occupations, from noise of its own. Test
+    occupations are refused."""
+    validation: tuple[str, ...]
+    """Occupations on which settings are chosen; the training occupations if there are no others."""
     seed: int = 0
 
 
@@ -56,10 +61,19 @@ class Method:
     """A fitted method."""
 
     intervention: Intervention
+    _: KW_ONLY
+    words: Words
+    """Where it uses prompts with a gendered word: nowhere, in ``training`` (fitting included), or
+    for the ``images`` that it makes."""
+    oracle: Literal["", "prompts", "words"] = ""
+    """What it knows and no user does: ``prompts``: which are open, by a list with the test
+    occupations; ``words``: this, and the gender is stated in them."""
     n_trainable: int = 0
     """Number of learned weights, by gradient steps or in closed form."""
+    n_examples: int = 0
+    """Number of image-caption pairs that it learned from."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
-    """Settings chosen on training subjects."""
+    """Settings chosen on validation occupations."""
 
 
 Builder = Callable[[Material], Method]

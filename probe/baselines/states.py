@@ -22,7 +22,7 @@ Edit = Callable[[Float32], npt.NDArray[Any]]
 """Rows of shape (n, n_features) -> edited rows of the same shape."""
 
 STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
-"""Tried on training subjects; 1 is the mean difference between a woman's and a man's prompt."""
+"""Tried on validation occupations; 1 is the mean difference of a woman's and a man's prompt."""
 
 
 class EditedStates(Intervention):
@@ -157,7 +157,7 @@ def behind_lookup(build: Builder) -> Builder:
     def build_gated(material: Material) -> Method:
         method = build(material)
         gated = OnlyOpen(method.intervention, Lookup(material.lexicon))
-        return replace(method, intervention=gated)
+        return replace(method, intervention=gated, oracle="prompts")
 
     return build_gated
 
@@ -193,7 +193,7 @@ def leace(material: Material) -> Method:
     """
     eraser = LeaceEraser().fit(*explicit_states(material))
     n_weights = int(eraser.probes_.size + eraser.moves_.size + eraser.center_.size)
-    return Method(EditedStates(eraser.transform), n_trainable=n_weights)
+    return Method(EditedStates(eraser.transform), words="training", n_trainable=n_weights)
 
 
 leace_lookup = BASELINES.add("leace-lookup", behind_lookup(leace))
@@ -211,15 +211,17 @@ def debias_vl(material: Material) -> Method:
     z = material.encoder.embed(material.prompts.prompts)
     projection = CalibratedProjection(strength=500.0).fit(z[male], z[female])
     n_weights = int(projection.basis_.size + projection.shrinkage_.size)
-    return Method(EditedStates(projection.transform, first=0), n_trainable=n_weights)
+    return Method(
+        EditedStates(projection.transform, first=0), words="training", n_trainable=n_weights
+    )
 
 
 @BASELINES.register("steering")
 def steering(material: Material) -> Method:
     """Use the mean difference of pairs, at the fairest strength that keeps the subject.
 
-    Of `STRENGTHS`, the fairest on new images of training subjects among those that recognise at
-    most one percentage point fewer subjects than the weakest.
+    Of `STRENGTHS`, the fairest on new images of validation occupations among those that recognise
+    at most one percentage point fewer subjects than the weakest.
 
     Li, Shen, Torr, Tresp, Gu, *Self-Discovering Interpretable Diffusion Latent Directions for
     Responsible Text-to-Image Generation*, CVPR 2024, section 4.2: a direction of each value is
@@ -233,11 +235,19 @@ def steering(material: Material) -> Method:
         means.append(material.encoder.pool(states, ids).mean(dim=0))
     direction = means[0] - means[1]
     methods = {strength: Steering(direction, strength=strength) for strength in STRENGTHS}
-    trials = {strength: material.try_out(method) for strength, method in methods.items()}
+    trials = {
+        strength: material.try_out(method, material.validation)
+        for strength, method in methods.items()
+    }
     least = trials[STRENGTHS[0]].recognised - 0.01
     allowed = [strength for strength in STRENGTHS if trials[strength].recognised >= least]
     best = min(allowed, key=lambda strength: trials[strength].mad)
-    return Method(methods[best], n_trainable=direction.numel(), chosen={"strength": best})
+    return Method(
+        methods[best],
+        words="training",
+        n_trainable=direction.numel(),
+        chosen={"strength": best},
+    )
 
 
 steering_lookup = BASELINES.add("steering-lookup", behind_lookup(steering))
@@ -254,4 +264,4 @@ def fair_pca(material: Material) -> Method:
     """
     pca = FairPCA().fit(*explicit_states(material))
     n_weights = int(pca.basis_.size + pca.center_.size + pca.removed_means_.size)
-    return Method(FairImagen(pca), n_trainable=n_weights)
+    return Method(FairImagen(pca), words="training", n_trainable=n_weights)

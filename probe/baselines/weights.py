@@ -90,7 +90,8 @@ def uce(material: Material) -> Method:
     The value of an occupation's state c becomes ``W c + sum_k w_k |W c| u_k``, u_k being the unit
     value of the same prompt with gender k stated. The weights w_k start at 0; each round adds
     `STEP` times the missing share (and subtracts half of `STEP` for a gender that is too frequent),
-    until every training occupation is balanced. The fairest round is kept.
+    until every training occupation is balanced. The round that is fairest on the validation
+    occupations is kept.
 
     Gandikota et al. (see `edit_projection`), section 4.2, and their code. All key and value
     projections are edited. Concepts are the training occupations; gendered words and objects are
@@ -117,7 +118,7 @@ def uce(material: Material) -> Method:
         if name.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))
     }
     weights = torch.zeros(len(subjects), 2)
-    rounds: list[tuple[Trial, EditedWeights]] = []
+    rounds: list[tuple[float, EditedWeights]] = []
     for _ in range(N_ROUNDS + 1):  # the first is the base model
         method = EditedWeights(
             {
@@ -127,14 +128,19 @@ def uce(material: Material) -> Method:
                 for name, of in projections.items()
             }
         )
-        rounds.append((material.try_out(method), method))
-        step = _step(rounds[-1][0], subjects)
+        trial = material.try_out(method, subjects)
+        step = _step(trial, subjects)
+        if set(material.validation) != set(subjects):
+            trial = material.try_out(method, material.validation)
+        rounds.append((trial.mad, method))
         if not step.any():
             break
         weights += step
-    best = min(range(len(rounds)), key=lambda row: rounds[row][0].mad)
+    best = min(range(len(rounds)), key=lambda row: rounds[row][0])
     n_weights = sum(of.numel() for of in projections.values())
-    return Method(rounds[best][1], n_trainable=n_weights, chosen={"n_rounds": best})
+    return Method(
+        rounds[best][1], words="training", n_trainable=n_weights, chosen={"n_rounds": best}
+    )
 
 
 @BASELINES.register("lora")
@@ -187,7 +193,12 @@ def lora(
             + layer.get_delta_weight(_NAME).detach()
             for name, layer in layers.items()
         }
-    return Method(EditedWeights(merged), n_trainable=sum(of.numel() for of in parameters))
+    return Method(
+        EditedWeights(merged),
+        words="none",
+        n_trainable=sum(of.numel() for of in parameters),
+        n_examples=len(prompts),
+    )
 
 
 def _values(

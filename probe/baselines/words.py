@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
-from probe.baselines.method import BASELINES, Method
+from probe.baselines.method import BASELINES, Material, Method
 from probe.images.intervention import Condition, Intervention
 from probe.io.artifacts import hash_parts
 from probe.text.lexicon import Lexicon
@@ -60,27 +59,24 @@ def draw_sides(prompts: Sequence[str], seeds: Sequence[int], *, name: str) -> li
 
 
 class ExplicitMixing(Intervention):
-    """Alternate a woman and a man in every open prompt.
+    """State a gender in every open prompt, drawn for each image.
 
     An oracle: it knows which prompts are neutral ones about people, and which words state a gender.
     What it leaves is explicit prompts that the model does not follow, which no text-side method can
-    correct. The alternation is exact, so that a perfect model scores 0 rather than the noise floor.
+    correct.
     """
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
 
     def conditions(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Condition]:
-        """Alternate within each open prompt, in the order of the images."""
-        seen: Counter[str] = Counter()
-        result = []
-        for prompt in prompts:
-            text = prompt
-            if self._lookup.is_open(prompt):
-                text = self._lookup.explicit(prompt, SIDES[seen[prompt] % 2])
-            seen[prompt] += 1
-            result.append(Condition(text))
-        return result
+        """Draw a side for every image of an open prompt."""
+        sides = draw_sides(prompts, seeds, name="explicit-mixing")
+        is_open = self._lookup.is_open
+        return [
+            Condition(self._lookup.explicit(prompt, side) if is_open(prompt) else prompt)
+            for prompt, side in zip(prompts, sides, strict=True)
+        ]
 
 
 class PromptIntervention(Intervention):
@@ -102,7 +98,13 @@ class PromptIntervention(Intervention):
         ]
 
 
-BASELINES.add("explicit-mixing", lambda material: Method(ExplicitMixing(Lookup(material.lexicon))))
-BASELINES.add(
-    "prompt-intervention", lambda material: Method(PromptIntervention(Lookup(material.lexicon)))
-)
+@BASELINES.register("explicit-mixing")
+def explicit_mixing(material: Material) -> Method:
+    """State a gender in open prompts: the oracle."""
+    return Method(ExplicitMixing(Lookup(material.lexicon)), words="images", oracle="words")
+
+
+@BASELINES.register("prompt-intervention")
+def prompt_intervention(material: Material) -> Method:
+    """Append a phrase to open prompts; nothing is learned."""
+    return Method(PromptIntervention(Lookup(material.lexicon)), words="none", oracle="prompts")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,8 @@ def material(pipeline_folder: Path, lexicon: Lexicon) -> Material:
     rng = np.random.default_rng(0)
     pixels = rng.uniform(-1, 1, (4 * len(seen), 3, 16, 16)).astype(np.float32)
 
-    def try_out(intervention: Intervention) -> Trial:
-        return Trial(tuple(seen), np.full(len(seen), 0.5), 1.0)
+    def try_out(intervention: Intervention, subjects: Sequence[str]) -> Trial:
+        return Trial(tuple(subjects), np.full(len(subjects), 0.5), 1.0)
 
     return Material(
         encoder=TextEncoder.load(pipeline_folder),
@@ -39,6 +39,7 @@ def material(pipeline_folder: Path, lexicon: Lexicon) -> Material:
         prompts=prompts,
         examples=lambda: (pixels, [f"a photo of a {name}" for name in seen for _ in range(4)]),
         try_out=try_out,
+        validation=("a validation occupation",),
     )
 
 

@@ -151,11 +151,12 @@ def test_steering_moves_every_state_by_the_strength_along_the_direction():
     assert torch.equal(moved[1], -moved[0])
 
 
-def test_steering_is_as_strong_as_training_subjects_bear(material):
+def test_steering_is_as_strong_as_validation_subjects_bear(material):
     """Fairer with every strength, but from the fourth on the subject is lost."""
     seen = iter(range(len(STRENGTHS)))
 
-    def try_out(intervention):
+    def try_out(intervention, subjects):
+        assert subjects == material.validation
         row = next(seen)
         return Trial(("nurse",), np.array([0.1 * row]), 1.0 if row < 3 else 0.9)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from probe.baselines import BASELINES
 from probe.baselines.words import (
@@ -70,15 +71,17 @@ def test_the_phrase_is_appended_to_open_prompts_alone():
     assert [of.prompt for of in made] == [prompts[0] + PHRASE, *prompts[1:]]
 
 
-def test_the_oracle_asks_for_as_many_women_as_men_of_every_occupation():
-    plan = GenerationPlan.build(SHIPPED, n_images=6, seed=0).table
-    made = ExplicitMixing(Lookup(SHIPPED)).conditions(
-        plan["prompt"].tolist(), plan["seed"].tolist()
-    )
+def test_the_oracle_draws_a_gender_for_each_image_by_itself():
+    plan = GenerationPlan.build(SHIPPED, n_images=100, seed=0).table
+    prompts, seeds = plan["prompt"].tolist(), plan["seed"].tolist()
+    oracle = ExplicitMixing(Lookup(SHIPPED))
+    made = oracle.conditions(prompts, seeds)
+    assert oracle.conditions(prompts[7:8], seeds[7:8]) == made[7:8]
     said = plan.assign(said=[of.prompt for of in made])
     neutral = said[said["kind"] == "neutral"]
-    women = neutral["said"].str.contains("woman").groupby(neutral["subject"]).mean()
-    assert (women == 0.5).all()
+    women = neutral["said"].str.contains("woman").groupby(neutral["subject"]).sum()
+    statistic = ((women - 50) ** 2 / 25).sum()  # 0 if genders alternate
+    assert 0.001 < chi2(len(women)).cdf(statistic) < 0.999
     others = said[said["kind"] != "neutral"]
     assert (others["said"] == others["prompt"]).all()
 

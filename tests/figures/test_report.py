@@ -217,10 +217,12 @@ def test_methods_are_ranked_and_those_that_lose_explicit_prompts_come_last(page)
     section = text_of(page, "methods")
     assert "Perhaps out of date:" in section  # the correction has no weights here
     names = re.findall(r'<th scope="row">([\w-]+)', section)
-    assert names == ["explicit-mixing", "moesd", "base", "leace"]
-    assert section.count("<small>not shown to keep explicit adherence") == 1
+    assert names == ["base", "explicit-mixing", "moesd", "leace"]
+    marked = re.findall(r'<th scope="row">([\w-]+) ([*‡])</th>', section)
+    assert marked == [("explicit-mixing", "‡"), ("leace", "*")]
     assert interval({"value": 0.25, "low": 0.21, "high": 0.29}) in section
-    assert "Lowest MAD of the methods shown to keep explicit adherence" in section
+    assert "Best baseline: leace" in section
+    assert "fairer than it" in section.lower()
 
 
 def test_figures_without_the_classifiers_errors_stand_beside_those_of_every_split(quality, tables):

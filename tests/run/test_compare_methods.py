@@ -6,8 +6,10 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import figures.tradeoff  # noqa: F401 - registers its sources
@@ -16,6 +18,7 @@ from figures.sources import RunFiles
 from probe.baselines import BASELINES
 from probe.baselines.weights import lora
 from probe.errors import StageError
+from probe.images.intervention import Intervention
 from probe.images.plan import read_metadata
 from probe.io.artifacts import (
     read_json,
@@ -127,6 +130,32 @@ def test_the_oracles_neutral_pictures_are_judged_by_the_prompt_that_was_asked_fo
     assert (shared["clip_score"].to_numpy() != other["clip_score"].to_numpy()).all()
 
 
+def test_recognition_in_trials_is_seen_by_clip_if_the_classifier_knows_no_subjects(
+    compared, tmp_path, monkeypatch
+):
+    """It was 1 without a look, so that no setting was ever refused."""
+    run = Run(compared, Experiment.open(compared).config)
+    bench, n = Bench(run, n_images=2), 6
+    job = bench._validation[0]
+
+    class GenderOnly:
+        attributes = MappingProxyType({"gender": ["woman", "man"]})
+
+        def label(self, files):
+            return pd.DataFrame({"gender": ["woman"] * len(files)})
+
+    monkeypatch.setitem(vars(bench), "classifier", GenderOnly())
+    monkeypatch.setattr(
+        "probe.run.evaluation.evaluators.subjects_by_clip",
+        lambda _run, files, _clip: [job] + ["something else"] * (len(files) - 1),
+    )
+    trial = bench._try_out(tmp_path / "trial", Intervention(), [job])
+    assert trial.recognised == pytest.approx(1 / n)
+    held_out = next(job.name for job in run.lexicon.occupations if job.held_out)
+    with pytest.raises(ValueError, match=f"{held_out!r} is a test occupation"):
+        bench._try_out(tmp_path / "trial", Intervention(), [held_out])
+
+
 def test_what_is_up_to_date_is_not_made_again_and_another_method_costs_its_own_images(run):
     before = pictures(run)
     assert not Experiment.open(run).compare(*SOME).was_made
@@ -175,7 +204,7 @@ def test_the_reference_is_balanced_and_it_and_trials_have_noise_that_no_test_see
     by_subject = people.groupby("subject")["kind"].value_counts().unstack()
     assert (by_subject[["female", "male"]] == 100).all(axis=None)
     assert plan.table["seed"].is_unique
-    trial = bench._trial_plan.table
+    trial = bench._trial_plan(bench._validation).table
     held_out = {job.name for job in bench.run.lexicon.occupations if job.held_out}
     assert set(trial["kind"]) == {"neutral"}
     assert not set(trial["subject"]) & held_out
@@ -213,16 +242,16 @@ def test_the_command_prints_the_table_or_json(run, done):
 
 
 def test_a_variant_with_the_runs_own_settings_is_the_runs_own_correction(run):
-    Experiment.open(run).compare("moesd", "moesd-text")
+    Experiment.open(run).compare("moesd", "moesd-recommended")
     own, trained = (
-        read_metadata(run / "comparison" / name)["key"] for name in ("moesd", "moesd-text")
+        read_metadata(run / "comparison" / name)["key"] for name in ("moesd", "moesd-recommended")
     )
     assert own.equals(trained)
     of = by_name(run)
     assert of["moesd"]["train_seconds"] is None  # it was trained before
     assert of["base"]["train_seconds"] == 0
-    assert of["moesd-text"]["train_seconds"] > 0
-    assert of["moesd"]["n_trainable"] == of["moesd-text"]["n_trainable"] > 0
+    assert of["moesd-recommended"]["train_seconds"] > 0
+    assert of["moesd"]["n_trainable"] == of["moesd-recommended"]["n_trainable"] > 0
 
 
 def test_every_method_runs(finished_run, tmp_path, monkeypatch):

@@ -35,14 +35,14 @@ def test_every_variant_can_be_trained_and_other_lessons_make_it_stale(opened, na
 
 
 def test_a_setting_that_a_variant_replaces_does_not_make_it_stale(opened):
-    made_from = all_methods()["moesd-text"].made_from
+    made_from = all_methods()["moesd-recommended"].made_from
     assert made_from(with_training(opened, objective="diffusion")) == made_from(opened)
     assert made_from(with_training(opened, width=5)) != made_from(opened)
 
 
 @pytest.mark.slow
 def test_methods_are_compared_after_a_training_without_token(run):
-    names = "moesd", "moesd-unet", "moesd-mixture", "moesd-calibrated", "reweighting"
+    names = "moesd", "moesd-paper", "moesd-mixture", "moesd-calibrated", "reweighting"
     experiment = Experiment.open(run)
     experiment.train(token_place="nowhere")
     found = experiment.compare(*names, n_images=2).result.to_json()

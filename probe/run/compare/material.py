@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ REFERENCE = "reference"
 TRIAL = "trial"
 """Images that a method looks at while it is made, in its folder; removed afterwards."""
 N_TRIAL = 6
-"""Images of each training occupation that a method may look at for each of its settings."""
+"""Images of each occupation that a method may look at for each of its settings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,8 @@ class Bench:
             lexicon=self.run.lexicon,
             prompts=PromptSet.build(self._training_words).select(split=["trained", ""]),
             examples=self._examples,
-            try_out=lambda intervention: self._try_out(intervention, self.folder(name) / TRIAL),
+            try_out=partial(self._try_out, self.folder(name) / TRIAL),
+            validation=self._validation,
             seed=self.run.config.train.seed,
         )
 
@@ -121,44 +123,55 @@ class Bench:
         pixels = np.concatenate(list(examples.batches(self.pipeline)))
         return pixels, examples.table["prompt"].tolist()
 
-    def _try_out(self, intervention: Intervention, folder: Path) -> Trial:
+    def _try_out(self, folder: Path, intervention: Intervention, subjects: Sequence[str]) -> Trial:
         from probe.baselines.method import Trial
 
         config = self.run.config.evaluate
         table = make_images(
             self.run,
             self.pipeline,
-            self._trial_plan,
+            self._trial_plan(subjects),
             folder,
             intervention=intervention,
             known=self.known,
             label="trial images",
         )
-        seen = self.classifier.label([folder / name for name in table["file_name"]])
+        files = [folder / name for name in table["file_name"]]
+        seen = self.classifier.label(files)
         values = self.classifier.attributes[config.attribute]
-        subjects, counts = count_labels(
+        names, counts = count_labels(
             table["subject"].tolist(), seen[config.attribute].tolist(), values=values
         )
         n_seen = counts.sum(axis=1)
         known = np.flatnonzero(n_seen)
         shares = counts[known, values.index(config.female)] / n_seen[known]
-        recognised = 1.0  # a classifier that knows no subjects refuses no setting
-        if evaluators.SUBJECT in seen:
-            is_recognised = seen[evaluators.SUBJECT].to_numpy() == table["subject"].to_numpy()
-            recognised = float(is_recognised.mean())
-        return Trial(tuple(subjects[row] for row in known), shares, recognised)
+        of_images = (
+            seen[evaluators.SUBJECT].tolist()
+            if evaluators.SUBJECT in seen
+            else evaluators.subjects_by_clip(self.run, files, self.clip)
+        )
+        recognised = float(np.mean(np.array(of_images) == table["subject"].to_numpy()))
+        return Trial(tuple(names[row] for row in known), shares, recognised)
 
     @cached_property
     def _training_words(self) -> Lexicon:
         """The lexicon in which everything that no training may see is held out."""
         return training_lexicon(self.run)
 
-    @cached_property
-    def _trial_plan(self) -> GenerationPlan:
+    @property
+    def _validation(self) -> tuple[str, ...]:
+        return tuple(job.name for job in self._training_words.occupations if not job.held_out)
+
+    def _trial_plan(self, subjects: Sequence[str]) -> GenerationPlan:
+        if tested := [
+            job.name
+            for job in self.run.lexicon.occupations
+            if job.held_out and job.name in subjects
+        ]:
+            raise ValueError(f"{tested[0]!r} is a test occupation; needed others to try a method")
         seed = int(hash_parts("trials", str(self.run.config.train.seed))[:8], 16)
         table = GenerationPlan.build(self.run.lexicon, n_images=N_TRIAL, seed=seed).table
-        trained = [job.name for job in self._training_words.occupations if not job.held_out]
-        is_wanted = (table["kind"] == "neutral") & table["subject"].isin(trained)
+        is_wanted = (table["kind"] == "neutral") & table["subject"].isin(subjects)
         return GenerationPlan(table[is_wanted].reset_index(drop=True))
 
 

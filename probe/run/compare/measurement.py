@@ -19,9 +19,13 @@ from probe.images.quality.kid import kid
 from probe.run.compare.methods import BASE, ORACLE
 from probe.run.compare.rows import Seen
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
+from probe.run.evaluation.measurement import Measurement
+from probe.run.evaluation.other_attributes import other_attributes
 from probe.run.evaluation.side_effects import like_for_like, over_captions
+from probe.run.files import SIDES
 from probe.stats.equivalence import noninferiority_p
 from probe.stats.mean import mean_test
+from probe.stats.multiplicity import holm
 from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
@@ -45,8 +49,10 @@ class MethodEvaluator:
 
     base: Seen
     reference: Seen
+    attributes: Mapping[str, Sequence[str]]
+    """Attributes that the classifier sees, with their values."""
     attribute: str
-    values: Sequence[str]
+    """The one that fairness is about."""
     asked: Mapping[str, str]
     """Kind of explicit prompt -> the value that it asks for."""
     resampling: Resampling
@@ -83,6 +89,7 @@ class MethodEvaluator:
             "keeps_explicit": name == BASE or kept["explicit_adherence"]["is_kept"],
             "kept": kept,
             "subject_recognised": share_over(neutral["subject"], neutral["is_recognised"]),
+            "other_attributes": self._other_attributes(table),
             "non_person_changed": share_over(things["subject"], ~is_same, unit="objects"),
             "clip_score": mean_over(neutral["subject"], neutral["clip_score"], **drawing),
             "clip_like_for_like": like_for_like(base, table, attribute=self.attribute, **drawing),
@@ -93,16 +100,34 @@ class MethodEvaluator:
         }
 
     def compared(self, seen: Mapping[str, Seen], methods: Sequence[Found]) -> Found:
-        """Compare the methods with the fairest one; see `compare_with_fairest`."""
-        counts = {
-            name: self._counts(of.labels) for name, of in seen.items() if name not in (BASE, ORACLE)
-        }
-        kept = [
+        """Compare methods with the best baseline, on test occupations; base and oracle aside.
+
+        The candidates are not ours, and are shown to keep explicit prompts and recognition.
+        The best is chosen on validation occupations, or on the training's if there are none.
+        """
+        from probe.baselines import BASELINES
+
+        candidates = [
             of["name"]
             for of in methods
-            if of["name"] in counts and all(test["is_kept"] for test in of["kept"].values())
+            if of["name"] in BASELINES
+            and of["name"] != ORACLE
+            and all(test["is_kept"] for test in of["kept"].values())
         ]
-        return compare_with_fairest(counts, kept, resampling=self.resampling)
+        splits = set(self.base.labels["split"])
+        tested_on = "held_out" if "held_out" in splits else "trained"
+        tested, chosen_on = (
+            {
+                name: self._counts(of.labels[of.labels["split"] == split])
+                for name, of in seen.items()
+                if name not in (BASE, ORACLE)
+            }
+            for split in (tested_on, "trained")
+        )
+        found = compare_with_best_baseline(
+            tested, chosen_on, candidates, resampling=self.resampling
+        )
+        return {**found, "tested_on": "held-out", "chosen_on": "training"}
 
     def _parts(self, labels: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Neutral images, those of explicit prompts in which a value is seen, and objects."""
@@ -130,7 +155,18 @@ class MethodEvaluator:
         """Neutral images by subject and value; rows in the order of the plan, 0 if none seen."""
         neutral = table[table["kind"] == "neutral"]
         labels = neutral[self.attribute].tolist()
-        return count_labels(neutral["subject"].tolist(), labels, values=self.values)[1]
+        return count_labels(
+            neutral["subject"].tolist(), labels, values=self.attributes[self.attribute]
+        )[1]
+
+    def _other_attributes(self, table: pd.DataFrame) -> Found | None:
+        """The largest change of the share of a value of another attribute, base to method."""
+        sides = zip((self.base.labels, table), SIDES, strict=True)
+        labels = pd.concat([of.assign(side=side) for of, side in sides], ignore_index=True)
+        measured = Measurement(labels, self.attributes, self.attribute, self.asked, self.resampling)
+        if (found := other_attributes(measured)) is None:
+            return None
+        return {key: found[key] for key in ("value", "low", "high", "unit", "n")}
 
     def _kid(self, seen: Seen) -> Found | None:
         """Distance of neutral images to the reference's; None if they are too few."""
@@ -164,41 +200,52 @@ def keeps(change: np.ndarray, *, margin: float = MARGIN, resampling: Resampling)
     return {**asdict(found), "margin": margin, "p_noninferior": p, "is_kept": p <= LEVEL}
 
 
-def compare_with_fairest(
-    counts: Mapping[str, Counts], candidates: Sequence[str], *, resampling: Resampling
+def compare_with_best_baseline(
+    counts: Mapping[str, Counts],
+    chosen_on: Mapping[str, Counts],
+    candidates: Sequence[str],
+    *,
+    resampling: Resampling,
 ) -> Found:
-    """Compare the fairest of some methods with each of the others.
+    """Compare the best baseline with every other method.
 
-    The fairest is the candidate with the lowest MAD. It is chosen from the data, so the p-value
-    of each paired difference is multiplied by the number of all pairs of the methods (Bonferroni):
-    the probability of any wrong claim that a method is less fair is at most 5 %.
+    The best baseline is the candidate with the lowest MAD on ``chosen_on``, images of other
+    subjects than those of ``counts``, so that the choice does not bias the tests.
 
     ``counts``: images of every method, (n_subjects, K), of the same subjects. ``differences`` are
-    of MAD, each other candidate minus ``fairest``, which is None without a candidate.
+    of MAD, each other method minus ``best``, with ``p_holm`` adjusted over all of them; ``best`` is
+    None without a candidate.
     """
-    n_pairs = len(counts) * (len(counts) - 1) // 2
-    found: Found = {"fairest": None, "differences": [], "n_pairs": n_pairs}
-    mad = {name: _mad(counts[name]) for name in candidates if counts[name].any()}
-    ordered = sorted(mad, key=lambda name: mad[name])
-    if not ordered:
-        return found
-    fairest = found["fairest"] = ordered[0]
-    for name in ordered[1:]:
-        both = counts[fairest].any(axis=1) & counts[name].any(axis=1)
-        if not both.any():
-            continue
-        pair = (counts[of][both] for of in (fairest, name))
-        change = paired_difference(*pair, resampling=resampling.for_tests(n_pairs), unit=UNIT)
-        p = min(1.0, change.p * n_pairs)
-        is_less_fair = p <= LEVEL and change.value > 0
-        row = {"name": name, **asdict(change), "p_adjusted": p, "is_less_fair": is_less_fair}
-        found["differences"].append(row)
-    return found
+    mad = {name: _mad(chosen_on[name]) for name in candidates if chosen_on[name].any()}
+    best = min(mad, key=lambda name: mad[name]) if mad else None
+    pairs = {}
+    if best is not None:
+        for name in counts:
+            both = counts[best].any(axis=1) & counts[name].any(axis=1)
+            if name != best and both.any():
+                pairs[name] = (counts[best][both], counts[name][both])
+    enough = resampling.for_tests(len(pairs)) if pairs else resampling
+    changes = {
+        name: asdict(paired_difference(*pair, resampling=enough, unit=UNIT))
+        for name, pair in pairs.items()
+    }
+    adjusted = holm(np.array([of["p"] for of in changes.values()])) if changes else ()
+    return {
+        "best": best,
+        "differences": [
+            {"name": name, **change, "p_holm": float(p)}
+            for (name, change), p in zip(changes.items(), adjusted, strict=True)
+        ],
+    }
 
 
 def ranked(methods: Sequence[Found]) -> list[Found]:
-    """Sort by MAD, those that are shown to keep explicit adherence first."""
-    return sorted(methods, key=lambda of: (not of["keeps_explicit"], of["mad"]["value"]))
+    """Sort by use of gendered words, none first; then those that keep explicit prompts; by MAD."""
+
+    def key(of: Found) -> tuple[bool, bool, float]:
+        return of["words"] != "none", not of["keeps_explicit"], of["mad"]["value"]
+
+    return sorted(methods, key=key)
 
 
 def _mad(counts: Counts) -> float:

@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from probe.images.intervention import Intervention
-from probe.moesd.config import DISTILLED
+from probe.moesd.router import PREDICTED
 from probe.run.files import MOESD, correction_files
 from probe.run.folder import Run
+from probe.run.routing import OWN
 
 if TYPE_CHECKING:
     from probe.baselines.method import Method
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 BASE = "base"
 ORACLE = "explicit-mixing"
 """It knows which prompts are neutral and states the gender in them: no method, but a bound."""
+RECOMMENDED, PAPER = "moesd-recommended", "moesd-paper"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Entry:
 def _base(bench: Bench) -> Method:
     from probe.baselines.method import Method
 
-    return Method(Intervention())
+    return Method(Intervention(), words="none")
 
 
 def _baseline(name: str, bench: Bench) -> Method:
@@ -49,15 +51,11 @@ def _run_correction(bench: Bench) -> Method:
     return _routed(bench, bench.run, _load(bench))
 
 
-def _variant(routing: str = "top1", **settings: Any) -> Entry:
-    """A correction that is trained here, behind the run's gate, with some settings of its own."""
+def _variant(recipe: str, *, routing: str = OWN, **settings: Any) -> Entry:
+    """A correction of a recipe, with other settings if named, behind the run's gate."""
 
     def changed(run: Run) -> Run:
-        own = dict(settings)
-        if own.get("objective") in DISTILLED:  # which have no token
-            own |= {"token_place": "subject"}
-        elif own.get("side") == "unet" and not run.config.train.has_token:
-            own["objective"] = "diffusion"  # the latent objective has nothing to train
+        own = {"recipe": recipe, **settings}
         # The target of the run's settings may be one that this routing cannot reach.
         whole = {"routing": routing, "strength": 1.0, "target": "parity"}
         config = run.config.with_settings("train", own).with_settings("generate", whole)
@@ -87,7 +85,8 @@ def _reweighting(bench: Bench) -> Method:
     from probe.run.routing import counterfactuals_of
 
     target = np.array([0.5, 0.5])
-    return Method(Reweighting(_load(bench), counterfactuals_of(bench.run.lexicon), target))
+    reweighting = Reweighting(_load(bench), counterfactuals_of(bench.run.lexicon), target)
+    return Method(reweighting, words="images")
 
 
 def _load(bench: Bench) -> MoESD:
@@ -98,14 +97,21 @@ def _load(bench: Bench) -> MoESD:
 
 def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
     from probe.baselines.method import Method
-    from probe.run.routing import intervention
+    from probe.run.images import n_examples
+    from probe.run.routing import intervention, router_of
 
     counted = [moesd.token.vector.numel()] if moesd.token.is_used else []
     if run.config.train.has_text:  # without, its experts are identities that nothing trains
         counted.append(moesd.experts.n_parameters)
     if moesd.unet_experts is not None:
         counted.append(moesd.unet_experts.n_parameters)
-    return Method(intervention(run, moesd, bench.pipeline), n_trainable=sum(counted))
+    asks = router_of(run, moesd.router).kind in PREDICTED
+    return Method(
+        intervention(run, moesd, bench.pipeline),
+        words="images" if asks else "training",
+        n_trainable=sum(counted),
+        n_examples=n_examples(run),
+    )
 
 
 def _examples(run: Run) -> str:
@@ -124,13 +130,13 @@ def _files(run: Run) -> str:
 _OURS: Mapping[str, Entry] = {
     BASE: Entry(_base, lambda run: ""),
     "moesd": Entry(_run_correction, _files, is_trained=False),
-    "moesd-text": _variant(side="text", objective="both"),
-    "moesd-unet": _variant(side="unet", objective="both"),
-    "moesd-both": _variant(side="both", objective="both"),
-    "moesd-paper": _variant(recipe="paper"),
-    "moesd-mixture": _variant(side="text", objective="mixture"),
-    "moesd-calibrated": _variant("calibrated", side="text", objective="counterfactual"),
-    "moesd-bernoulli": _variant("bernoulli", side="text", objective="counterfactual"),
+    RECOMMENDED: _variant("recommended"),
+    PAPER: _variant("paper"),
+    "moesd-noise": _variant("recommended", objective="noise"),
+    "moesd-paper-teacher": _variant("paper", objective="diffusion"),
+    "moesd-mixture": _variant("recommended", objective="mixture"),
+    "moesd-calibrated": _variant("recommended", routing="calibrated", objective="counterfactual"),
+    "moesd-bernoulli": _variant("recommended", routing="bernoulli", objective="counterfactual"),
     "reweighting": Entry(_reweighting, _files),
 }
 
@@ -138,9 +144,10 @@ _OURS: Mapping[str, Entry] = {
 def all_methods() -> dict[str, Entry]:
     """Return every method by name: ours, then every baseline that is registered.
 
-    ``moesd-text, -unet, -both``: experts on that side, routing top1; ``-paper``: its recipe;
-    ``-mixture``: trained without images; ``-calibrated`` and ``-bernoulli``: counterfactual
-    experts with that routing.
+    ``moesd`` is the run's own correction; ``moesd-recommended`` and ``moesd-paper`` are those of
+    the recipes. ``-noise`` is the recommended one with the loss of the paper's, and
+    ``-paper-teacher`` the paper's with the teacher's loss. ``-mixture``: trained without images;
+    ``-calibrated`` and ``-bernoulli``: counterfactual experts with that routing.
     """
     from probe.baselines import BASELINES
 

@@ -53,7 +53,9 @@ def row_made_from(bench: Bench, name: str) -> str:
     """Hash of everything that a method's images, or those of the reference, are made from."""
     if name == REFERENCE:
         return hash_parts(REFERENCE, bench.made_from)
-    return hash_parts("method", name, bench.made_from, all_methods()[name].made_from(bench.run))
+    return hash_parts(
+        "method and costs", name, bench.made_from, all_methods()[name].made_from(bench.run)
+    )
 
 
 def stale_row(bench: Bench, name: str) -> str | None:
@@ -98,18 +100,22 @@ def _make_method(bench: Bench, name: str) -> tuple[pd.DataFrame, dict[str, Any]]
     seconds = time.perf_counter() - start if method.n_trainable else 0.0
     shutil.rmtree(bench.folder(name) / TRIAL, ignore_errors=True)
     row = {
+        "words": method.words,
+        "oracle": method.oracle,
         "n_trainable": method.n_trainable,
+        "n_examples": method.n_examples,
         "train_seconds": seconds if entry.is_trained else None,
         "chosen": dict(method.chosen),
         "seconds_per_image": _time_images(bench, method.intervention),
     }
-    reuse = bench.folder(BASE) if name != BASE else bench.run.folder / "images" / "base"
+    folder = bench.run.folder / "images"
+    reuse = [folder / "base"] if name == BASE else [bench.folder(BASE), folder / "moesd"]
     table = _generate(
         bench,
         bench.plan,
         bench.folder(name),
         intervention=method.intervention,
-        reuse=reuse if (reuse / METADATA).is_file() else None,
+        reuse=[path for path in reuse if (path / METADATA).is_file()],
         label=f"images of {name}",
     )
     return table, row

@@ -16,6 +16,7 @@ from probe.run.compare.material import FOLDER, REFERENCE, Bench
 from probe.run.compare.measurement import MethodEvaluator
 from probe.run.compare.methods import BASE, all_methods
 from probe.run.compare.rows import make_row, read_row, row_made_from, stale_row
+from probe.run.evaluation import evaluators
 from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.registry import StudyStage
@@ -77,12 +78,13 @@ class CompareMethods(StudyStage):
                 if self._on_line is not None:
                     self._on_line(f"{name}: made")
         config = run.config.evaluate
-        values = bench.classifier.attributes[config.attribute]
+        known = bench.classifier.attributes
+        attributes = {evaluators.column(name): values for name, values in known.items()}
         evaluator = MethodEvaluator(
             base=read_row(bench, BASE),
             reference=read_row(bench, REFERENCE),
+            attributes=attributes,
             attribute=config.attribute,
-            values=values,
             asked={"female": config.female, "male": config.male},
             resampling=config.resampling,
         )
@@ -93,8 +95,8 @@ class CompareMethods(StudyStage):
             of["difference"]["p_holm"] = float(p)
         figures = {
             "methods": methods,
-            "fairest": evaluator.compared(seen, methods),
-            "noise_floor": noise_floor(bench.n_images, len(values)),
+            "best_baseline": evaluator.compared(seen, methods),
+            "noise_floor": noise_floor(bench.n_images, len(attributes[config.attribute])),
             "n_images": {
                 "per_subject": bench.n_images,
                 "per_method": len(bench.plan),
@@ -122,7 +124,7 @@ class CompareMethods(StudyStage):
         of_runs = ("features", "calibration", "clip_margin", "recognition_margin")
         of_rows = ("faces", "face_margin")
         settings = settings_line(bench.run.config.evaluate, without=(*of_runs, *of_rows))
-        return hash_parts("compare, one margin", INTERVALS, settings, *self.names, *rows)
+        return hash_parts("compare, best baseline", INTERVALS, settings, *self.names, *rows)
 
 
 def _table(methods: Sequence[dict[str, Any]]) -> pd.DataFrame:
