@@ -30,6 +30,8 @@ produces one value turns a prompt's bias round if it gets all images of the prom
 that shifts shares does not produce its value in each image that is drawn for it."""
 PREDICTED = ("calibrated", "minimal")
 """Routers that ask the denoiser for the base model's shares."""
+MIN_EXPLAINED = 0.3
+"""Default of `Router.min_explained`; docs/mixture.md has the measurement."""
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 times the golden ratio's fraction, odd
 
 
@@ -54,6 +56,9 @@ class Router:
     """The word that states each value, by which the denoiser is asked for shares."""
     guidance: ShareShift | None = None
     """How guidance shifts the predicted shares, as measured; None: `guidance_law`."""
+    min_explained: float = MIN_EXPLAINED
+    """What explicit prompts must explain of the denoiser's neutral predictions (median R^2) for the
+    routers of `PREDICTED`, which refuse a model otherwise; 0: nothing."""
 
     def __post_init__(self) -> None:
         if self.kind not in ROUTERS:
@@ -84,6 +89,20 @@ class Router:
                 "the correction has experts in the U-Net, which only routing top1 at strength 1 "
                 "uses; train with --side text for another routing or strength"
             )
+
+    def check_explained(self, explained: Double, objective: str) -> None:
+        """Refuse a denoiser whose predictions explicit prompts do not explain (R^2 of prompts)."""
+        if (median := float(np.median(explained))) >= self.min_explained:
+            return
+        others = [kind for kind in SERVED[objective] if kind not in PREDICTED]
+        instead = f"choose another routing (generate --routing {'|'.join(others)})"
+        if not others:
+            instead = "train with another objective"
+        raise OptionError(
+            f"the routing {self.kind!r} asks the denoiser for shares, but explicit prompts explain "
+            f"{median:.2f} of its neutral predictions (median of {len(explained)} prompts); needed "
+            f"{self.min_explained:g}: {instead}, or lower generate.min_explained"
+        )
 
     def shift(self, guidance_scale: float) -> ShareShift:
         """Return how guidance shifts the shares that the denoiser predicts."""
@@ -129,7 +148,8 @@ class Router:
             measured = found["guidance"] and ShareShift(
                 found["guidance"]["slope"], tuple(found["guidance"]["intercepts"])
             )
-            router = cls(found["kind"], target, found["strength"], tuple(found["words"]), measured)
+            words, explained = tuple(found["words"]), found.get("min_explained", MIN_EXPLAINED)
+            router = cls(found["kind"], target, found["strength"], words, measured, explained)
             router.check(config["objective"], has_unet=config["unet"] is not None)
         except (KeyError, TypeError, AttributeError, ValueError, ProbeError) as error:
             raise ArtifactError(

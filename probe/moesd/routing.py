@@ -15,9 +15,11 @@ from probe.images.intervention import Condition, Intervention, StateCorrection
 from probe.moesd.correction import Correction
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.mixture.counterfactuals import Counterfactuals
-from probe.moesd.mixture.shares import calibrate_strengths, estimate_shares
+from probe.moesd.mixture.shares import EstimatedShares, calibrate_strengths, estimate_shares
 from probe.moesd.unet_experts import RoutedUNet, UNetExperts
+from probe.text.templates import fill
 
+_N_CHECKED = 12  # prompts by which a denoiser is checked
 _ROUTES = ("", *DIRECTIONS)  # the base model, then the experts
 
 
@@ -108,6 +110,8 @@ class CalibratedRouting(Intervention):
         return corrected
 
     def _weights(self, prompt: str, like: torch.Tensor) -> Double:
+        if not self._known:
+            check_explained(self._correction, self._pipeline)
         if prompt not in self._known:
             correction, router = self._correction, self._correction.router
             counterfactuals = self._counterfactuals.states(
@@ -171,6 +175,8 @@ class SampledRouting(Intervention):
         target = router.target.of(prompt)
         if router.kind != "minimal":
             return full_allocation(target, strength=router.strength)
+        if not self._known:
+            check_explained(self._correction, self._pipeline)
         if prompt not in self._known:
             [base] = base_shares(
                 self._correction, self._pipeline, [prompt], guidance_scale=self._guidance_scale
@@ -232,11 +238,32 @@ def base_shares(
     correction: Correction, pipeline: Any, prompts: Sequence[str], *, guidance_scale: float
 ) -> Double:
     """Estimate from the denoiser the base model's share of each value, (n_prompts, K)."""
+    found = _estimated(correction, pipeline, prompts, n_noises=16)
+    return correction.router.shift(guidance_scale).apply(found.shares)
+
+
+def check_explained(correction: Correction, pipeline: Any) -> None:
+    """Refuse a denoiser that cannot be asked for shares; see `Router.min_explained`.
+
+    It is asked about some of the subjects that the token knows, the training occupations among
+    them: a single prompt with even shares is explained by nothing, though its estimate is right.
+    """
+    router, subjects = correction.router, correction.token.subjects
+    if router.min_explained and subjects:
+        rows = np.linspace(0, len(subjects) - 1, min(_N_CHECKED, len(subjects))).astype(int)
+        prompts = [fill("a photo of a {subject}", subject=subjects[row]) for row in rows]
+        found = _estimated(correction, pipeline, prompts, n_noises=4)
+        router.check_explained(found.explained, correction.objective)
+
+
+def _estimated(
+    correction: Correction, pipeline: Any, prompts: Sequence[str], *, n_noises: int
+) -> EstimatedShares:
     encoder, words = correction.encoder, Counterfactuals(correction.router.words)
     device, dtype = pipeline._execution_device, pipeline.unet.dtype
-    found = estimate_shares(
+    return estimate_shares(
         pipeline,
         encoder.states(prompts).to(device, dtype),
         words.states(encoder, correction.token, prompts).to(device, dtype),
+        n_noises=n_noises,
     )
-    return correction.router.shift(guidance_scale).apply(found.shares)

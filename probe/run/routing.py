@@ -36,7 +36,9 @@ def router_of(run: Run, own: Router | None = None) -> Router:
     if kind == OWN:
         kind = own.kind if own is not None else SERVED[train.objective][0]
     words = counterfactuals_of(run.lexicon).words
-    router = Router(kind, target_of(run), config.strength, words, config.measured_guidance())
+    measured = config.measured_guidance()
+    target, least = target_of(run), config.min_explained
+    router = Router(kind, target, config.strength, words, measured, least)
     router.check(train.objective, has_unet=train.has_unet)
     return router
 

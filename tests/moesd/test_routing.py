@@ -9,9 +9,12 @@ from hypothesis.extra.numpy import arrays
 
 from probe.errors import OptionError, ShapeError
 from probe.moesd.experts import DIRECTIONS
+from probe.moesd.mixture.counterfactuals import Counterfactuals
+from probe.moesd.mixture.shares import estimate_shares
 from probe.moesd.router import ROUTERS, SERVED, Router
 from probe.moesd.routing import full_allocation, minimal_allocation
 from probe.moesd.targets import Target
+from probe.text.templates import with_article
 
 HALF = np.array([0.5, 0.5])
 strengths = st.floats(0.0, 1.0)
@@ -139,7 +142,8 @@ def closed(moesd, town):
 
 def routed_by(moesd, kind, **settings):
     objective = "both" if kind == "top1" else "counterfactual"
-    return replace(moesd, objective=objective, router=Router(kind, **settings))
+    router = Router(kind, **{"min_explained": 0.0, **settings})
+    return replace(moesd, objective=objective, router=router)
 
 
 def test_half_the_images_of_an_open_prompt_go_to_each_expert(moesd, opened):
@@ -192,3 +196,28 @@ def test_calibrated_routing_moves_open_prompts_along_one_expert_and_no_others(
         for adapter in moesd.experts.adapters.values()
     ]
     assert max(along).item() == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["calibrated", "minimal"])
+def test_a_denoiser_that_explicit_prompts_explain_too_little_is_refused(
+    moesd, opened, pipeline, kind
+):
+    subjects = moesd.token.subjects[:3]
+    moesd = replace(moesd, token=replace(moesd.token, subjects=subjects))
+    prompts = [f"a photo of {with_article(subject)}" for subject in subjects]
+    words = Counterfactuals().states(moesd.encoder, moesd.token, prompts)
+    states = moesd.encoder.states(prompts)
+    explained = np.median(estimate_shares(pipeline, states, words, n_noises=4).explained)
+    assert 0 < explained < 1
+    for least, is_refused in ((0.99 * explained, False), (min(1, 1.01 * explained), True)):
+        method = routed_by(moesd, kind, min_explained=least).intervention(pipeline)
+
+        def make(method=method):
+            return method.correct(method.conditions([opened], [1]), moesd.encoder.states([opened]))
+
+        if is_refused:
+            named = f"explain {explained:.2f} of .* needed .*--routing bernoulli.stratified"
+            with pytest.raises(OptionError, match=named):
+                make()
+        else:
+            make()

@@ -1,15 +1,19 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from probe.images.pipelines import load_pipeline
+from probe.images.plan import read_metadata
 from probe.moesd.config import TrainConfig
 from probe.moesd.experts import DIRECTIONS
 from probe.moesd.model import MoESD
 from probe.moesd.router import ROUTERS, SERVED, Router
 from probe.moesd.routing import base_shares
+from probe.run import Experiment
 from probe.run.config import Config
 from probe.run.folder import Run
 from probe.run.routing import intervention, router_of, target_line, target_of
@@ -29,7 +33,7 @@ def producers(moesd):
 
 def run_that_sends(routing, folder, objective="both", **settings):
     tables = {
-        "generate": GenerateConfig(routing=routing, **settings),
+        "generate": GenerateConfig(routing=routing, min_explained=0.0, **settings),
         "train": TrainConfig(objective=objective),
     }
     return Run(folder, Config(str(folder), tables))
@@ -131,3 +135,29 @@ def test_an_edited_table_makes_the_pictures_stale(tmp_path):
     table.write_text('values = ["man", "woman"]\ndefault = [0.4, 0.6]\n')
     np.testing.assert_allclose(target_of(run).of("a nurse"), [0.6, 0.4])
     assert target_line(run) != before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["recommended", "paper"])
+def test_what_train_saves_attached_makes_the_images_that_evaluate_measures(run, recipe):
+    """One command from the training to the corrected pipeline, and the same images bit for bit."""
+    experiment = Experiment.open(run).set("generate", batch_size=1, n_images=2)
+    experiment.train(recipe=recipe, unet_width=2, diffusion_steps=2)
+    experiment.generate()
+    config = experiment.config.generate
+    table = read_metadata(run / "images/moesd")
+    base = read_metadata(run / "images/base").set_index("file_name")["key"]
+    moved = table[table["key"] != table["file_name"].map(base)]
+    same = table.drop(moved.index)
+    assert len(moved) and len(same)
+    pipeline = load_pipeline(experiment.config.model)
+    with MoESD.load(run / "moesd").attach(pipeline):
+        for row in pd.concat([moved.head(6), same.head(6)]).itertuples():
+            [image] = pipeline(
+                row.prompt,
+                guidance_scale=config.guidance_scale,
+                num_inference_steps=config.n_steps,
+                generator=torch.Generator().manual_seed(row.seed),
+            ).images
+            with Image.open(run / "images/moesd" / row.file_name) as kept:
+                np.testing.assert_array_equal(np.asarray(image), np.asarray(kept))

@@ -9,7 +9,7 @@ from probe.errors import OptionError
 from probe.io.artifacts import write_json
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
-from probe.moesd.router import ROUTERS
+from probe.moesd.router import MIN_EXPLAINED, ROUTERS
 from probe.run.files import MOESD, SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import Answer, Stage, register
@@ -60,6 +60,13 @@ class GenerateConfig(Settings):
     )
     guidance_intercept: float = setting(
         0.0, "What guidance adds to the log-odds of women; from the same study."
+    )
+    min_explained: float = setting(
+        MIN_EXPLAINED,
+        "What explicit prompts must explain of the denoiser's neutral predictions (median R^2); "
+        "the routings calibrated and minimal refuse a model of which they explain less.",
+        minimum=0,
+        maximum=1,
     )
     seed: int = seed_setting("Seed of the noise.")
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.errors import DegenerateDataError
-from probe.moesd.router import guidance_law
+from probe.moesd.router import MIN_EXPLAINED, guidance_law
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables, base_shares
-from probe.stats.notation import bracketed, interval
+from probe.stats.notation import bracketed, interval, number
 from probe.stats.share_shift import ShareShift, fit_share_shift
 from probe.text.templates import fill
 
@@ -64,11 +64,16 @@ class Mixture(Study):
             f"they are off by {interval(error)} on average, and on the right side of one half for "
             f"{interval(right, 2)} of occupations",
         ]
+        explained = float(table["explained"].median())
+        lines.append(
+            f"explicit prompts explain a median of {number(explained, 2)} of the denoiser's "
+            f"neutral predictions; the routings calibrated and minimal need {MIN_EXPLAINED:g}"
+        )
         guidance = fit_guidance(table)
         lines += _guidance_lines(guidance, run.config.generate.guidance_scale)
         correlation = {"read": r, "bias_score": r_text}
         figures: dict[str, Any] = {"correlation": correlation, "error": error, "right_side": right}
-        figures["guidance"] = guidance
+        figures |= {"guidance": guidance, "explained": explained}
         return {"mixture": table}, StudyResult(lines, figures)
 
 

@@ -22,7 +22,7 @@ GIVEN = {"guidance_scale": 3.0, "num_inference_steps": 2, "output_type": "np"}
 def routed_by(bench, kind, **settings):
     objective = "both" if kind == "top1" else "counterfactual"
     unet = bench.moesd.unet_experts if kind == "top1" and not settings else None
-    router = Router(kind, **settings)
+    router = Router(kind, min_explained=0.0, **settings)
     token = replace(bench.moesd.token, subjects=tuple(bench.prompts))  # known, whatever they name
     return replace(bench.moesd, token=token, unet_experts=unet, objective=objective, router=router)
 
