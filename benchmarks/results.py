@@ -25,7 +25,7 @@ import click
 import numpy as np
 import pandas as pd
 from attach import compare as time_attached
-from results_page import CSV, ORACLE, RECOMMENDED, write_pages
+from results_page import BASE, CSV, ORACLE, PAPER, RECOMMENDED, write_pages
 
 from probe.audit.measures import noise_floor
 from probe.errors import BusyError
@@ -33,7 +33,7 @@ from probe.images.plan import GenerationPlan
 from probe.io.files import atomic
 from probe.run import Experiment
 from probe.run.compare.material import FOLDER, Bench
-from probe.run.compare.methods import BASE, all_methods
+from probe.run.compare.methods import all_methods
 from probe.run.compare.rows import Seen, make_row, read_row, stale_row
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.run.evaluation.side_effects import CAPTIONS, over_captions
@@ -41,9 +41,11 @@ from probe.run.folder import Run, locked
 from probe.stats.resampling import Resampling
 from probe.text.lexicon import SPLITS
 
-LEFT_OUT = ("moesd",)  # the run's own correction is the recommended one
+LEFT_OUT = ("moesd", "moesd-mixture")  # the run's own correction is the recommended one
+WHOLE = (BASE, RECOMMENDED, PAPER)
+"""Methods that have images of the training occupations too."""
 SAME_FOR_ALL = (BASE, ORACLE, "prompt-intervention", "fair-diffusion")
-"""Methods that learn nothing: their images are those of the first split and seed."""
+"""Methods that learn nothing: their images are those of any other split and seed."""
 OF_SEED = ("lora",)
 """Baselines that are trained with a seed; images of others may equal those of the first seed."""
 PROMPT = "a photo of a man working as a nurse"  # at which the gate is closed
@@ -145,7 +147,7 @@ def methods(run: Run, names: Sequence[str], n_images: int) -> Iterator[dict[str,
     """Make and measure one method after the other, the base first."""
     whole, part = PartBench(run, n_images), PartBench(run, n_images, splits=SPLITS[1:])
     for name in (BASE, *(name for name in names if name != BASE)):
-        bench = whole if name == BASE or name.startswith("moesd-") else part
+        bench = whole if name in WHOLE else part
         if stale_row(bench, name) is not None:
             link_images(run.folder, name)
             make_row(bench, name)
@@ -154,19 +156,16 @@ def methods(run: Run, names: Sequence[str], n_images: int) -> Iterator[dict[str,
 
 
 def link_images(folder: Path, name: str) -> None:
-    """Link images that may be the same; those of another key are made anew."""
-    own = folder.name
-    first = f"{own.split('-seed-')[0]}-seed-0"
-    if name in SAME_FOR_ALL:
-        first = "split-1-seed-0"
-    elif name.startswith("moesd-") or name in OF_SEED:
+    """Link images of other runs that may be the same; those of another key are made anew."""
+    others = "split-*" if name in SAME_FOR_ALL else f"{folder.name.split('-seed-')[0]}-seed-0"
+    if name.startswith("moesd-") or name in OF_SEED:
         return
-    source = folder.parent / first / FOLDER / name
-    for image in source.rglob("*.png") if first != own else ():
-        target = folder / FOLDER / name / image.relative_to(source)
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(image, target)
+    for source in sorted(folder.parent.glob(f"{others}/{FOLDER}/{name}")):
+        for image in source.rglob("*.png"):
+            target = folder / FOLDER / name / image.relative_to(source)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(image, target)
 
 
 def costs(seen: Seen) -> dict[str, Any]:

@@ -48,8 +48,7 @@ def write_pages(csv: Path) -> None:
 
 def read(csv: Path) -> pd.DataFrame:
     """Read the CSV, and add what follows from its columns, in the units of the page."""
-    table = pd.read_csv(csv, keep_default_na=False, na_values=[""])
-    table["oracle"] = table["oracle"].fillna("")
+    table = pd.read_csv(csv, converters={"oracle": str, "words": str})
     base = table[table["method"] == BASE].set_index(["split", "seed"])
     of_base = base.loc[pd.MultiIndex.from_frame(table[["split", "seed"]])]
     for group in ("test", "train"):
@@ -68,7 +67,8 @@ def readme_block(table: pd.DataFrame | None) -> str:
     if table is None:
         return NOT_MEASURED
     rows = _targets(table, {"`recommended`": RECOMMENDED, "`paper`": PAPER})
-    return "\n".join([sizes(table), "", *rows])
+    where = "[docs/results.md](docs/results.md) has all methods."
+    return "\n".join([f"{sizes(table)} {where}", "", *rows])
 
 
 def page(table: pd.DataFrame) -> str:
@@ -206,17 +206,16 @@ def differences(table: pd.DataFrame, best: str, names: list[str]) -> dict[str, s
 
 
 def _losses(table: pd.DataFrame) -> list[str]:
-    rows = [["experts", "loss", "MAD, times the base's", "training occupations", "recognised"]]
-    rows[0] += ["explicit", "other attributes"]
+    rows = [["experts", "loss", "MAD, times the base's", "recognised, points"]]
+    rows[0] += ["explicit, points", "other attributes, points", "all captions, %"]
     for experts, loss, name in (
         ("text states (`recommended`)", "teacher", RECOMMENDED),
         ("text states", "noise", "moesd-noise"),
         ("U-Net", "teacher", "moesd-paper-teacher"),
         ("U-Net (`paper`)", "noise", PAPER),
     ):
-        columns = ("mad_test_ratio", "mad_train_ratio")
-        points = ("recognised_points", "explicit_points", "others_points")
-        found = [figure(of_splits(table, name, column), 2) for column in (*columns, *points)]
+        columns = ("mad_test_ratio", "recognised_points", "explicit_points", "others_points")
+        found = [figure(of_splits(table, name, each), 2) for each in (*columns, "captions_percent")]
         rows.append([experts, loss, *found])
     return _markdown(rows)
 

@@ -149,7 +149,8 @@ def test_what_train_saves_attached_makes_the_images_that_evaluate_measures(run, 
     base = read_metadata(run / "images/base").set_index("file_name")["key"]
     moved = table[table["key"] != table["file_name"].map(base)]
     same = table.drop(moved.index)
-    assert len(moved) and len(same)
+    assert len(moved)
+    assert len(same)
     pipeline = load_pipeline(experiment.config.model)
     with MoESD.load(run / "moesd").attach(pipeline):
         for row in pd.concat([moved.head(6), same.head(6)]).itertuples():
