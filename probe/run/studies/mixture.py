@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.errors import DegenerateDataError
-from probe.moesd.router import MIN_EXPLAINED, guidance_law
+from probe.moesd.router import guidance_law
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
@@ -64,10 +64,10 @@ class Mixture(Study):
             f"they are off by {interval(error)} on average, and on the right side of one half for "
             f"{interval(right, 2)} of occupations",
         ]
-        explained = float(table["explained"].median())
+        explained, least = float(table["explained"].median()), run.config.generate.min_explained
         lines.append(
             f"explicit prompts explain a median of {number(explained, 2)} of the denoiser's "
-            f"neutral predictions; the routings calibrated and minimal need {MIN_EXPLAINED:g}"
+            f"neutral predictions; the routings calibrated and minimal need {least:g}"
         )
         guidance = fit_guidance(table)
         lines += _guidance_lines(guidance, run.config.generate.guidance_scale)
