@@ -63,11 +63,13 @@ def _prompts(n: int) -> PromptSet:
     prompts = (
         template.replace("{subject}", f"{age}{skin}{who} working as a {job} and a {other}")
         for template, age, skin, who, job, other in itertools.product(
-            lexicon.neutral_templates, ages, skins, people, jobs, jobs
+            lexicon.templates["train"].neutral, ages, skins, people, jobs, jobs
         )
     )
     table = pd.DataFrame({"prompt": list(itertools.islice(prompts, n))})
-    for column, value in zip(COLUMNS[1:], ("neutral", "", "", -1, "trained", 0.5), strict=True):
+    for column, value in zip(
+        COLUMNS[1:], ("neutral", "", "", -1, "train", "train", 0.5), strict=True
+    ):
         table[column] = value
     return PromptSet(table)
 

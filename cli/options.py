@@ -63,6 +63,12 @@ start_options = stacked(
         help="Lexicon of words and templates (TOML), copied into RUN; the shipped one if not "
         "given.",
     ),
+    click.option(
+        "--split",
+        type=click.IntRange(0),
+        help="Random split of the occupations into training, validation and test, 1, 2, ...; 0 "
+        "takes the lexicon's own.",
+    ),
 )
 run_seed_option = click.option(
     "--seed",

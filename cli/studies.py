@@ -100,6 +100,12 @@ def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any
 )
 @click.option("--name", help="Name of the sweep; the settings' names if not given.")
 @settings_of("generate", only=["n_images"])
+@click.option(
+    "--test",
+    "on_test",
+    is_flag=True,
+    help="Measure on occupations for testing, too: not to choose a setting by.",
+)
 @device_option
 @json_option
 def sweep(
@@ -107,10 +113,13 @@ def sweep(
     axes: tuple[str, ...],
     name: str | None,
     n_images: int | None,
+    on_test: bool,
     device: str,
     as_json: bool,
 ) -> None:
     """Train, generate and measure RUN again and again with other settings.
+
+    Figures are of validation occupations, which settings may be chosen by.
 
     Every variant is a run of its own in RUN/sweeps/NAME, which begins with what RUN has made, so
     that nothing is made twice. Seeds (train.seed=1,2,3), data sizes (train.n_examples=50,150,500),
@@ -125,6 +134,7 @@ def sweep(
             parse_axes(axes),
             name=name,
             n_images=n_images,
+            on_test=on_test,
             device=device,
             progress=bar,
             on_line=None if as_json else bar.echo,

@@ -23,6 +23,7 @@ from figures.style import (
     styled,
 )
 from probe.stats.notation import bracketed
+from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -60,8 +61,8 @@ def bias_score_against_share(subjects: DataFrame, *, interval: tuple[float, floa
     """Draw each occupation's bias score against women's share in the labour market.
 
     The line is the least-squares fit, and ``r`` Pearson's with its ``interval``. Bias score is
-    positive towards male, so a biased encoder has a negative ``r``. Held-out occupations are
-    hollow; those furthest from the middle of the cloud are named.
+    positive towards male, so a biased encoder has a negative ``r``. Occupations never seen
+    are hollow; those furthest from the middle of the cloud are named.
     """
     from scipy.stats import linregress
 
@@ -70,8 +71,8 @@ def bias_score_against_share(subjects: DataFrame, *, interval: tuple[float, floa
     share, bias_score = subjects[["share_women", "bias_score"]].to_numpy(float).T
     fit = linregress(share, bias_score)
     label = f"r = {bracketed(fit.rvalue, *interval, digits=2)}"
-    held_out = subjects["split"].to_numpy() == "held_out"
-    for rows, face, name in ((~held_out, GREY, "trained on"), (held_out, "white", "held out")):
+    for (split, name), face in zip(SPLIT_NAMES.items(), (GREY, "0.85", "white"), strict=True):
+        rows = (subjects["split"] == split).to_numpy()
         if rows.any():
             style = {"color": face, "edgecolor": "0.3", "linewidth": 0.7, "label": name}
             axes.scatter(share[rows], bias_score[rows], s=14, **style)

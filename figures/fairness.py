@@ -21,6 +21,7 @@ from figures.style import (
     styled,
 )
 from probe.audit.failures import fair_counts
+from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from figures.registry import Drawing
 
-SPLITS = {"all": "all", "trained": "training", "held_out": "held out"}
+SPLITS = {"all": "all", **SPLIT_NAMES}
 """Groups of occupations."""
 
 # Read by the report.
@@ -47,7 +48,7 @@ def subject_shares(
 
     Subjects are sorted by their labour share, which a tick marks; bars are 95 % intervals. The
     shaded band is the noise floor: 95 % of the shares that a fair model, with the share
-    ``target``, would show with as many images. Names in italics with a star are held out.
+    ``target``, would show with as many images. Names in italics with a star were never seen.
     """
     names = sorted(shares["subject"].unique(), key=lambda name: (labour_shares[name], name))
     height = {name: i for i, name in enumerate(names)}
@@ -77,13 +78,13 @@ def subject_shares(
             label=SIDE_LABELS[side],
             zorder=3,
         )
-    held_out = set(shares.loc[shares["split"] == "held_out", "subject"])
-    axes.set_yticks(range(len(names)), [f"{n} *" if n in held_out else n for n in names])
+    unseen = set(shares.loc[shares["split"] == "test", "subject"])
+    axes.set_yticks(range(len(names)), [f"{n} *" if n in unseen else n for n in names])
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
-        label.set_fontstyle("italic" if name in held_out else "normal")
+        label.set_fontstyle("italic" if name in unseen else "normal")
     axes.tick_params(axis="y", length=0)
     axes.set(
-        xlabel=f"share of images perceived as {value}" + (" (* held out)" if held_out else ""),
+        xlabel=f"share of images perceived as {value}" + (" (* never seen)" if unseen else ""),
         xlim=(-0.02, 1.02),
         ylim=(-0.7, len(names) - 0.3),
     )

@@ -121,7 +121,7 @@ def load_images(folder: Path, rows: DataFrame) -> list[np.ndarray]:
     reads=("labels", "subjects", "quality"),
     section="pictures",
     caption="Pairs of images: the same noise, by the base and by the corrected model. Subjects "
-    "are spread evenly over the labour shares, with * for held out, and the seeds are the first "
+    "are spread evenly over the labour shares, with * for never seen, and the seeds are the first "
     "ones: none is selected. The letter in an image is the perceived attribute, by the classifier.",
     alt="A grid of generated images, two rows a subject: base above corrected.",
 )
@@ -143,16 +143,16 @@ def _image_grid(files: RunFiles) -> Drawing:
     images = [stack.reshape(*shape, *stack.shape[1:]) for stack in stacks]
     perceived = [rows[attribute].astype(str).to_numpy().reshape(shape) for rows in sides]
     split = data.drop_duplicates("subject").set_index("subject")["split"]
-    names = [f"{name}\N{NO-BREAK SPACE}*" if split[name] == "held_out" else name for name in chosen]
+    names = [f"{name}\N{NO-BREAK SPACE}*" if split[name] == "test" else name for name in chosen]
     return image_pairs(images, perceived, subjects=names), data
 
 
 def _spread_subjects(subjects: DataFrame, present: set[str]) -> list[str]:
-    """Select four training and two held-out subjects, evenly spread over the labour shares."""
+    """Select four training and two testing subjects, evenly spread over the labour shares."""
     subjects = subjects[subjects["subject"].isin(present) & subjects["share_women"].notna()]
     subjects = subjects.sort_values(["share_women", "subject"], ignore_index=True)
     chosen: set[int] = set()
-    for split, n in (("trained", 4), ("held_out", 2)):
+    for split, n in (("train", 4), ("test", 2)):
         rows = subjects.index[subjects["split"] == split].to_numpy()
         if len(rows):
             chosen |= set(rows[np.linspace(0, len(rows) - 1, n).round().astype(int)])

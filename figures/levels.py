@@ -20,13 +20,13 @@ from figures.style import (
     StyledFigure,
     styled,
 )
+from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-SPLITS = {"trained": "training occupations", "held_out": "held-out occupations"}
 EMBEDDING_PANELS = {
     "opened": "share of prompts corrected",
     "shift": "shift of the embedding",
@@ -80,13 +80,13 @@ def specificity_levels(table: DataFrame) -> Figure:
     "occupation. Middle: unfairness, with the noise floor where no gender is stated (dotted). "
     "Right: changes by the correction, intended at the level none and interference elsewhere. 95 "
     "% intervals over occupations; where no image differs, an occupation counts as one trial.",
-    alt="Three columns of panels by level, training occupations above held-out ones.",
+    alt="Three columns of panels by level, occupations trained on above others.",
 )
 @styled
 def levels_in_pictures(table: DataFrame) -> Figure:
     """Draw fairness, adherence and changes by level, from the least to the most explicit."""
     names = list(dict.fromkeys(table["level"]))
-    splits = [split for split in SPLITS if split in set(table["split"])] or ["all"]
+    splits = [split for split in SPLIT_NAMES if split in set(table["split"])] or ["all"]
     figure = StyledFigure(figsize=(WIDE[0], 0.9 + 1.6 * len(splits)), layout="constrained")
     grid = figure.subplots(len(splits), len(PANELS), sharex=True, sharey="col", squeeze=False)
     for split, row in zip(splits, grid, strict=True):
@@ -102,7 +102,7 @@ def levels_in_pictures(table: DataFrame) -> Figure:
                     _draw(axes, rows[rows["side"] == side], names, offset, *style)
             axes.set(ylabel=PANELS[panel], ylim=(-0.03, 1.03))
         _draw_floor(row[1], of, names)
-        row[0].set_title(SPLITS.get(split, ""))
+        row[0].set_title(SPLIT_NAMES.get(split, ""))
     for axes in grid[:, 1]:
         axes.set_ylim(-0.02, 0.53)
     for axes in grid[-1]:

@@ -128,9 +128,9 @@ def _shift(files: RunFiles) -> Drawing:
         add_source("maps"),
         add_source("maps_found", path="latent/maps.json", kind="study"),
     ),
-    caption="UMAP of the prompts, fitted without the held-out occupations, which were then placed "
-    "on it: unsupervised, and supervised by the groups. The second separates the groups by "
-    "construction; where held-out prompts fall on it is the test.",
+    caption="UMAP of the prompts, fitted without the occupations never seen, which were then "
+    "placed on it: unsupervised, and supervised by the groups. The second separates the groups by "
+    "construction; where the prompts never seen fall on it is the test.",
     alt="Two scatter plots of prompts, coloured by group.",
 )
 def _supervised_map(files: RunFiles) -> Drawing:

@@ -37,15 +37,15 @@ def denoiser_shares(table: DataFrame) -> Figure:
     reads=add_source("prediction"),
     caption="Share of women in the base model's images against the share predicted from the bias "
     "score of the text alone, fitted on the training occupations. Bars: 95 % prediction intervals "
-    "of the held-out occupations.",
+    "of the occupations never seen.",
     alt="Scatter plot of observed against predicted shares with the diagonal.",
 )
 @styled
 def predicted_shares(table: DataFrame) -> Figure:
     """Draw the observed share of women against the share predicted from the text."""
-    held_out = table[table["split"] == "held_out"]
+    unseen = table[table["split"] == "test"]
     label = "share of women predicted from the text"
-    return _against_observed(table, "predicted", label, held_out, "fitted on")
+    return _against_observed(table, "predicted", label, unseen, "fitted on")
 
 
 def _against_observed(
@@ -56,13 +56,13 @@ def _against_observed(
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
     for split, color, name in (
-        ("trained", GREY, trained),
-        ("held_out", OKABE_ITO["green"], "held out"),
+        ("train", GREY, trained),
+        ("test", OKABE_ITO["green"], "never seen"),
     ):
         bars = with_interval[with_interval["split"] == split]
         axes.vlines(bars[x], bars["low"], bars["high"], color=color, alpha=0.4)
         rows = table[table["split"] == split]
-        face = "white" if split == "held_out" else color
+        face = "white" if split == "test" else color
         axes.scatter(
             rows[x], rows["share"], color=face, edgecolor=color, s=14, label=name, zorder=3
         )

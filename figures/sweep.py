@@ -20,6 +20,8 @@ from figures.style import (
     styled,
 )
 from probe.io.artifacts import read_table
+from probe.run.sweep import scored_figure
+from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,15 +30,7 @@ if TYPE_CHECKING:
 
     from probe.arrays import Vector
 
-SPLITS = {
-    "trained": ("training occupations", "o", "-"),
-    "held_out": ("held-out occupations", "s", "--"),
-}
-"""Split, its name, marker and line."""
-SHIFTS = {
-    **{("base", "trained"): -2.4, ("base", "held_out"): -0.8},
-    **{("moesd", "trained"): 0.8, ("moesd", "held_out"): 2.4},
-}
+SHIFTS = {("base", 0): -2.4, ("base", 1): -0.8, ("moesd", 0): 0.8, ("moesd", 1): 2.4}
 """Points by which what belongs to one place is moved apart, so that no interval hides another."""
 LEAST_SHARE = 0.9
 """Where the axis of shares begins at the latest, so that one image of a thousand makes no cliff."""
@@ -56,9 +50,10 @@ def draw_sweep(run: Path, name: str) -> list[Path]:
 def sweep_curve(table: DataFrame) -> Figure:
     """Draw fairness and what it costs against the one setting that varies.
 
-    Left: MAD of the base model and of the corrected one, with intervals, for both groups of
-    occupations, above the noise floor. Right: what is followed and recognised. ``table`` has a row
-    for each variant, side and figure, as `probe.run.sweep.run_sweep` writes it.
+    Left: MAD of the base model and of the corrected one, with intervals, for occupations trained
+    on and those of the split that is scored, above the noise floor. Right: what is followed and
+    recognised. ``table`` has a row for each variant, side and figure, as
+    `probe.run.sweep.run_sweep` writes it.
     """
     (setting,) = _settings(table)
     figure = StyledFigure(figsize=WIDE, layout="constrained")
@@ -67,13 +62,14 @@ def sweep_curve(table: DataFrame) -> Figure:
     _places(right, table[setting])
     is_ordered = not _are_names(table[setting])
     for side, name in SIDE_LABELS.items():
-        for split, (label, marker, line) in SPLITS.items():
-            found = _rows(table, name, f"mad_{split}")
+        groups = zip(("mad_train", scored_figure(table)), "os", ("-", "--"), strict=True)
+        for number, (mad, marker, line) in enumerate(groups):
+            found, label = _rows(table, name, mad), SPLIT_NAMES[mad.removeprefix("mad_")]
             drawn = line if is_ordered else "none"
             style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": drawn}
             style |= {"markerfacecolor": "white"} if side == "base" else {}
             style |= {"label": f"{name}, {label}"}
-            draw_ends(left, places, found, shift=SHIFTS[side, split], **style)
+            draw_ends(left, places, found, shift=SHIFTS[side, number], **style)
     floor = table.loc[table["figure"] == "mad", "floor"].min()
     chance = {"linestyle": ":", "label": "a fair model, by chance"}
     left.axhline(floor, color=GREY, linewidth=0.6, **chance)
@@ -101,7 +97,8 @@ def sweep_front(table: DataFrame) -> Figure:
     """
     figure = StyledFigure(figsize=(MIDDLE[0], MIDDLE[1] * 1.3), layout="constrained")
     axes = figure.subplots()
-    rows = _rows(table, "corrected", "mad").sort_values("n_trainable", kind="stable")
+    scored = scored_figure(table)
+    rows = _rows(table, "corrected", scored).sort_values("n_trainable", kind="stable")
     weights = rows["n_trainable"].to_numpy(float)
     if weights.max() >= 10 * weights.min():
         axes.set_xscale("log")
@@ -111,9 +108,13 @@ def sweep_front(table: DataFrame) -> Figure:
     axes.step(front["n_trainable"], front["value"], where="post", color=color, zorder=2)
     faces = np.where(rows["on_front"], color, "white")
     axes.scatter(weights, rows["value"], facecolor=faces, edgecolor=color, s=22, zorder=3)
-    before = float(_rows(table, "base", "mad")["value"].mean())
+    before = float(_rows(table, "base", scored)["value"].mean())
     axes.axhline(before, color=SIDE_COLORS["base"], linestyle="--", label="base")
-    axes.set(xlabel="trained weights", ylabel="MAD, corrected", ylim=(0, 1.08 * before))
+    axes.set(
+        xlabel="trained weights",
+        ylabel=f"MAD, {SPLIT_NAMES[scored.removeprefix('mad_')]}, corrected",
+        ylim=(0, 1.08 * before),
+    )
     names = zip(front["n_trainable"], front["value"], front["variant"], strict=True)
     x, y = front["n_trainable"].to_numpy(float), front["value"].to_numpy()
     on_line = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import resource
 import shutil
 import sys
@@ -219,14 +220,17 @@ def model_folder(
 
 @pytest.fixture(scope="session")
 def small_lexicon(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lexicon file of six occupations, two of them held out, and two objects."""
+    """A lexicon file of six occupations, two of them for testing, and two objects to test on."""
     from probe.text.lexicon import DEFAULT
 
     text = DEFAULT.read_text(encoding="utf-8")
     head, *entries = text.split("[[occupation]]")
     kept = [entry for entry in entries if entry.split('"')[1] in JOBS]
-    objects = next(line for line in head.splitlines() if line.startswith("objects"))
-    head = head.replace(objects, f"objects = {json.dumps(list(THINGS))}")
+    kept = [
+        entry.replace("train", "validation") if '"mechanic"' in entry else entry for entry in kept
+    ]
+    head = re.sub(r"(?s)test_pool = \[.*?\]", 'test_pool = ["cook", "lawyer", "nurse"]', head)
+    head = re.sub(r'(?m)^test = \["car".*', f"test = {json.dumps(THINGS)}", head)
     path = tmp_path_factory.mktemp("lexicon") / "small.toml"
     path.write_text("[[occupation]]".join([head, *kept]), encoding="utf-8")
     return path

@@ -60,7 +60,7 @@ def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):
     assert [line.split(":")[0] for line in lines[:7]] == STAGES
     assert all("skipped (its settings and inputs are those" in line for line in lines[:5])
     assert lines[5] == "visualize: made (figures/provenance.json does not exist yet)"
-    assert any(line.startswith("MAD, held out") for line in lines)
+    assert any(line.startswith("MAD, never seen") for line in lines)
     assert lines[-1].startswith(str(folder / "report.html"))
     assert result.stderr == ""
 

@@ -96,8 +96,7 @@ def correction_card(run: Path) -> str:
         front_matter=Markdown(data.to_yaml()),
         model=evidence.model,
         model_literal=Markdown(repr(evidence.model)),
-        n_trained=evidence.size("trained")[0],
-        n_held_out=evidence.size("held_out")[0],
+        groups=evidence.groups,
         revision=evidence.run.revision,
         settings=asdict(config.train),
         bias=bias_section(evidence),
@@ -117,6 +116,8 @@ def _eval_results(evidence: Evidence) -> list[EvalResult]:
     quality = evidence.quality
     found = []
     for split, title in SPLITS:
+        if split != "all" and split not in quality["base"]:
+            continue
         n_subjects, n_images = evidence.size(split)
         about = f"Neutral prompts about {n_subjects} occupations"
         for side in SIDES.values():

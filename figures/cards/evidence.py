@@ -16,6 +16,7 @@ from probe.run.evaluation import evaluators
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
 from probe.text.checkpoints import model_revision
+from probe.text.lexicon import SPLIT_NAMES
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -56,7 +57,7 @@ class Evidence:
             fairness=files.table("fairness"),
             counts=shares[shares["attribute"] == quality["attribute"]],
             intersections=study.result(run).figures if is_current else None,
-            classifier=_evaluator(config.classifier, classifier, "classifier"),
+            classifier=_evaluator(config.classifier, classifier, classifier.name.replace("_", " ")),
             clip=_evaluator(config.clip, clip, "CLIP"),
         )
 
@@ -74,6 +75,13 @@ class Evidence:
     def prompt_set(self) -> str:
         """Hash of the words that the prompts are made of; equal sets have equal prompts."""
         return hash_parts("prompt set", repr(self.run.lexicon))
+
+    @property
+    def groups(self) -> str:
+        """Number of occupations trained on, for validation, and never seen."""
+        known = set(self.fairness["split"])
+        found = [f"{self.size(of)[0]} {name}" for of, name in SPLIT_NAMES.items() if of in known]
+        return ", ".join(found)
 
     def size(self, split: str) -> tuple[int, int]:
         """Occupations of a split, and images of them by each model."""

@@ -15,6 +15,7 @@ from figures.text.terms import DRIFT, measures_of, versions
 from probe.run.evaluation.measurement import SIDES
 from probe.run.routing import router_in_use
 from probe.stats.notation import interval, number, p_value
+from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -58,11 +59,10 @@ def bias_section(evidence: Evidence) -> Markdown:
         intersections=_intersections(evidence),
         values=evidence.values,
         occupations=_occupations(evidence),
-        template=evidence.run.lexicon.neutral_templates[0],
+        template=evidence.run.lexicon.templates[config.generate.scored_on].neutral[0],
         n_subjects=n_subjects,
         n_images=n_images,
-        n_trained=evidence.size("trained")[0],
-        n_held_out=evidence.size("held_out")[0],
+        groups=evidence.groups,
         generate=config.generate,
         routing=router_in_use(evidence.run).kind,
         train=config.train,
@@ -93,7 +93,7 @@ def _occupations(evidence: Evidence) -> list[dict[str, Any]]:
         rows.append(
             {
                 "subject": str(subject),
-                "split": "held out" if cells["split"].iloc[0] == "held_out" else "training",
+                "split": SPLIT_NAMES[cells["split"].iloc[0]],
                 "counts": [int(cells.loc[place, "count"]) for place in places],
                 "shares": [
                     {"value": of["share"], "low": of["low"], "high": of["high"]} for of in shares

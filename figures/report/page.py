@@ -16,6 +16,7 @@ from figures.sources import RunFiles
 from figures.text.tables import rate, sizes
 from probe.errors import ArtifactError
 from probe.stats.notation import interval, number, p_value, percent
+from probe.text.lexicon import SPLIT_NAMES
 
 LARGEST_PAGE = 8_000_000
 """Bytes of the page at most, so that it can be mailed and opens at once."""
@@ -39,6 +40,7 @@ def render_report(run: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
+    environment.globals["split_names"] = SPLIT_NAMES
     scripts = [_plotly(), "\n".join(_text(name) for name in SCRIPTS)]
     template, files = environment.get_template("report.html.j2"), RunFiles(Path(run))
     for n_pairs in N_PAIRS:

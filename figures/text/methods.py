@@ -8,13 +8,13 @@ from typing import Any
 from figures.text.layout import aligned
 from probe.run.compare.measurement import LEVEL, ranked
 from probe.stats.notation import interval, number
+from probe.text.lexicon import SPLIT_NAMES
 
 Found = Mapping[str, Any]
 
 METHOD_COLUMNS = (
     ("mad", "MAD", 3),
-    ("mad_trained", "training", 3),
-    ("mad_held_out", "held out", 3),
+    *((f"mad_{split}", name, 3) for split, name in SPLIT_NAMES.items()),
     ("explicit_adherence", "explicit adherence", 3),
     ("subject_recognised", "recognised", 3),
     ("other_attributes", "other attributes, largest change", 3),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from probe.stats.notation import interval, number, p_value, percent
+from probe.text.lexicon import SPLIT_NAMES
 
 Quality = Mapping[str, Any]
 """What `evaluate` writes."""
@@ -22,16 +23,29 @@ def finding(quality: Quality, *, model: str, n_subjects: int) -> tuple[str, str]
         f"average (MAD, 95 % interval over occupations). A perfectly fair model would score "
         f"{number(base['mad']['floor'])} with as many images."
     )
-    missing = change.get("held_out")
-    held_out = f"; held-out occupations: {interval(missing['mad'])}" if missing else ""
+    unseen = change.get("test")
+    others = f"; occupations never seen: {interval(unseen['mad'])}" if unseen else ""
     after = (
         f"With the correction MAD {_verb(change['mad'])} {interval(corrected['mad'])}, a "
         f"difference of {interval(change['mad'])} ({p_value(change['mad']['p'])}, paired over "
-        f"occupations{held_out}). The occupation is recognised in "
+        f"occupations{others}). The occupation is recognised in "
         f"{percent(corrected['subject_recognised']['value'])} of the images instead of "
         f"{percent(base['subject_recognised']['value'])}."
     )
     return before, after
+
+
+def classifiers(quality: Quality) -> str:
+    """Name the classifier that scored, and the one that selected training images."""
+    names = quality.get("classifiers", {"scores": "", "selects": ""})
+    if not names["scores"]:
+        return ""
+    scores = f"Images are scored by {names['scores']}"
+    if not names["selects"]:
+        return f"{scores}."
+    if names["selects"] == names["scores"]:
+        return f"{scores}, which also selected training images: its errors may flatter."
+    return f"{scores}; {names['selects']} selected training images."
 
 
 def equivalence(quality: Quality) -> str:
@@ -93,7 +107,7 @@ def classifier_error(quality: Quality) -> str:
         floor = number(base["calibrated"]["mad"]["floor"])
         splits = [
             f"{name}: {_calibrated(*(side['calibrated'][split] for side in sides))}"
-            for split, name in (("trained", "training"), ("held_out", "held-out"))
+            for split, name in SPLIT_NAMES.items()
             if split in base["calibrated"]
         ]
         return (
@@ -151,7 +165,7 @@ def limits(model: str, attribute: str, values: Sequence[str]) -> list[str]:
         "those of its training data, and puts everybody into one of them. Its errors are in every "
         "result.",
         "That occupations outside this list behave alike. The intervals cover the choice of seeds "
-        "and of occupations like these; held-out occupations come from the same list.",
+        "and of occupations like these; those never seen come from the same list.",
         "That other templates behave alike. The images were made from one neutral template.",
         "That an even split is right. Labour shares, even shares and other targets are choices of "
         "people; the measures here take even shares as the target.",

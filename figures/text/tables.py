@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from figures.text.layout import aligned
 from figures.text.methods import methods_table
-from figures.text.sentences import classifier_error, equivalence, missing_faces, other_effects
+from figures.text.sentences import (
+    classifier_error,
+    classifiers,
+    equivalence,
+    missing_faces,
+    other_effects,
+)
 from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
 from probe.run.evaluation.measurement import SIDES
 from probe.run.evaluation.side_effects import MIN_SUBJECTS
 from probe.run.registry import Result
 from probe.stats.notation import interval, number, over, p_value
+from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,7 +48,7 @@ def evaluation_table(quality: Found) -> str:
     change = quality["difference"]["mad"]
     lines = aligned(rows, n_left=5)
     lines.append(f"difference of MAD: {interval(change)}, {p_value(change['p'])}")
-    sentences = (of(quality) for of in (missing_faces, classifier_error, equivalence))
+    sentences = (of(quality) for of in (missing_faces, classifiers, classifier_error, equivalence))
     lines += filter(None, sentences)
     if changes := attribute_rows(quality):
         head = ["share of other attributes", *SIDES.values(), "change", "p by Holm", "over"]
@@ -62,6 +69,7 @@ def evaluation_parts(quality: Found) -> dict[str, Any]:
     """Sentences and rows of an evaluation that report and model card share."""
     return {
         "missing": missing_faces(quality),
+        "classifiers": classifiers(quality),
         "classifier_error": classifier_error(quality),
         "equivalence": equivalence(quality),
         "other_effects": other_effects(quality),
@@ -91,7 +99,7 @@ def failure_rows(quality: Found) -> list[tuple[str, str, Found]]:
 def split_blocks(quality: Found, fairness: DataFrame) -> list[dict[str, Any]]:
     """List the fairness of both sides and their paired difference of MAD, by split.
 
-    A lexicon without held-out occupations has one split, all.
+    Those without images are left out.
     """
     sides = quality["base"], quality["corrected"], quality["difference"]
     blocks = []
@@ -118,8 +126,8 @@ def split_blocks(quality: Found, fairness: DataFrame) -> list[dict[str, Any]]:
 
 def sizes(found: Found) -> str:
     """Write what an interval is over, e.g. ``40 occupations, 640 images``."""
-    if "n_trained" in found:  # overfitting compares two groups
-        return f"{found['n_trained']} and {found['n_held_out']} {found['unit']}"
+    if "n_train" in found:  # overfitting compares two groups
+        return f"{found['n_train']} and {found['n_others']} {found['unit']}"
     counted = {"n_images": "images", "n_pairs": "pairs"}
     units = [f"{found[key]:,} {name}" for key, name in counted.items() if key in found]
     return ", ".join(filter(None, [over(found), *units]))
@@ -145,7 +153,7 @@ def runs_table(found: Found) -> str:
             table.append([of["name"], side, interval(of[side]["all"]), str(found["n_subjects"])])
     changes = [["second minus first", "side", "over", "difference of MAD", "p", "p by Holm"]]
     for of in found["differences"]:
-        name, split = f"{of['second']} - {of['first']}", of["split"].replace("_", " ")
+        name, split = f"{of['second']} - {of['first']}", SPLIT_NAMES.get(of["split"], of["split"])
         changes.append(
             [name, of["side"], split, interval(of), p_value(of["p"]), p_value(of["p_holm"])]
         )

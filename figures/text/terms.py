@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from probe.text.lexicon import SPLIT_NAMES
+
 MEASURES = {
     "mad": ("MAD", "mean distance of the shares from even"),
     "fd": ("FD", "Euclidean distance of the shares from even"),
     "kl": ("KL", "relative entropy to the even shares, in nats"),
 }
 """Fairness measures by key, as in `probe.audit.measures.MEASURES`: name and meaning."""
-SPLITS = (("all", "All"), ("trained", "Training"), ("held_out", "Held out"))
+SPLITS = (("all", "All"), *((of, name.capitalize()) for of, name in SPLIT_NAMES.items()))
 FAILURES = {
     "gate_missed": ("Gate misses", "skewed occupations that are not corrected"),
     "overcorrected": ("Overcorrection", "occupations whose skew changes sign"),
     "moved_away": ("Moved away", "occupations whose shares move further from even"),
     "explicit_changed": ("Interference", "images of explicit prompts that change"),
     "non_person_changed": ("Interference", "images of prompts without people that change"),
-    "overfit": ("Overfitting", "decrease of MAD on training less that on held-out occupations"),
+    "overfit": ("Overfitting", "decrease of MAD on training less that on other occupations"),
 }
 EFFECTS = {
     "subject_recognised": "Occupation recognised",

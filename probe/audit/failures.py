@@ -133,27 +133,27 @@ def moved_away(pairs: pd.DataFrame, fair: float) -> Found:
     return found | {"subjects": away.drop(columns="is_away").to_dict("records")}
 
 
-def overfit(trained: Interval, held_out: Interval) -> Found:
-    """How much more the training occupations gained than the held-out ones.
+def overfit(train: Interval, others: Interval) -> Found:
+    """How much more the training occupations gained than others.
 
-    ``(MAD_corrected - MAD_base)`` of the held-out occupations minus that of the training ones: 0
-    if what was learned carries over, positive if it does less on occupations that were not seen.
+    ``(MAD_corrected - MAD_base)`` of the other occupations minus that of the training ones: 0 if
+    what was learned carries over, positive if it does less on occupations that were not seen.
 
     References
     ----------
     Zou and Donner, *Construction of confidence limits about effect measures*, Statistics in
     Medicine 27 (2008): the interval of a difference from those of two independent estimates.
     """
-    value = held_out.value - trained.value
-    below = math.hypot(held_out.value - held_out.low, trained.high - trained.value)
-    above = math.hypot(held_out.high - held_out.value, trained.value - trained.low)
+    value = others.value - train.value
+    below = math.hypot(others.value - others.low, train.high - train.value)
+    above = math.hypot(others.high - others.value, train.value - train.low)
     return {
         "value": value,
         "low": value - below,
         "high": value + above,
-        "unit": trained.unit,
-        "n_trained": trained.n,
-        "n_held_out": held_out.n,
+        "unit": train.unit,
+        "n_train": train.n,
+        "n_others": others.n,
     }
 
 

@@ -27,7 +27,7 @@ class Bound:
     """A figure and the number that it may not pass."""
 
     figure: str
-    """Its place in ``evaluate --json``, e.g. ``mad``, ``held_out.mad`` or ``base.fd``."""
+    """Its place in ``evaluate --json``, e.g. ``mad``, ``test.mad`` or ``base.fd``."""
     limit: float
     side: str = ABOVE
     """`ABOVE`: fails if the upper confidence limit is larger. `BELOW`: if the lower is smaller."""
@@ -82,7 +82,7 @@ def read_policy(path: Path) -> list[Bound]:
     """Read bounds from a TOML file with the tables ``[fail_above]`` and ``[fail_below]``.
 
     Each entry is a figure and a number; a figure with points in its name stands in quotes
-    (``"held_out.mad" = 0.2``), or in a table of its own (``[fail_above.held_out]``).
+    (``"test.mad" = 0.2``), or in a table of its own (``[fail_above.test]``).
     """
     policy = TomlTable.read(path, "policy")
     policy.refuse_unknown((ABOVE, BELOW))
@@ -196,7 +196,7 @@ def _inside(found: Any, path: Sequence[str]) -> Found:
 
 
 def _at(found: Found, name: str) -> Found | None:
-    """The figure at a place such as ``corrected.held_out.mad``; None if there is none."""
+    """The figure at a place such as ``corrected.test.mad``; None if there is none."""
     here = _inside(found, name.split("."))
     return here if here.keys() >= _KEYS else None
 

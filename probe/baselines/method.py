@@ -44,7 +44,7 @@ class Material:
     lexicon: Lexicon
     """All words, as a user of the method knows them."""
     prompts: PromptSet
-    """Prompts of training occupations, and of objects."""
+    """Prompts for training, of occupations and of objects."""
     examples: Callable[[], tuple[Float32, Sequence[str]]]
     """Return at most 1,500 images, (n, 3, height, width) from -1 to 1, balanced by gender within
     each training occupation, and the neutral prompt of each."""

@@ -95,14 +95,14 @@ def uce(material: Material) -> Method:
 
     Gandikota et al. (see `edit_projection`), section 4.2, and their code. All key and value
     projections are edited. Concepts are the training occupations; gendered words and objects are
-    preserved, never a held-out occupation.
+    preserved, all of them for training.
     """
     table, lexicon = material.prompts.table, material.lexicon
     subjects = list(dict.fromkeys(table.loc[table["group"] == "neutral", "subject"]))
     adjectives = lexicon.adjectives[0]
 
     def states(names: Sequence[str]) -> torch.Tensor:
-        prompts = [fill(lexicon.neutral_templates[0], subject=name) for name in names]
+        prompts = [fill(lexicon.templates["train"].neutral[0], subject=name) for name in names]
         return material.encoder.states(prompts).to(material.pipeline.unet.device)
 
     concepts = states(subjects)
@@ -111,7 +111,7 @@ def uce(material: Material) -> Method:
         for word in (adjectives.female, adjectives.male)
     ]
     people = [word for pair in lexicon.pairs for word in (pair.female, pair.male)]
-    kept = states([*people, *lexicon.objects]).flatten(0, 1)
+    kept = states([*people, *lexicon.objects["train"]]).flatten(0, 1)
     projections = {
         name: parameter.detach()
         for name, parameter in material.pipeline.unet.named_parameters()

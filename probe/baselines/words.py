@@ -18,7 +18,7 @@ PHRASE = ", diverse genders"
 class Lookup:
     """The look-up table of methods without a gate.
 
-    A prompt is *open* if it names an occupation of the lexicon, held out or not, and contains none
+    A prompt is *open* if it names an occupation of the lexicon, of any split, and contains none
     of its gendered words (pairs and adjectives). Names, pronouns and paraphrases are not found.
     """
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from probe.errors import ArtifactError, DataError
 from probe.io.artifacts import atomic, hash_parts
-from probe.text.lexicon import Lexicon
+from probe.text.lexicon import SPLITS, Lexicon
 from probe.text.templates import fill
 
 COLUMNS = ("kind", "subject", "prompt", "seed", "file_name")
@@ -37,9 +37,13 @@ class GenerationPlan:
         return len(self.table)
 
     @classmethod
-    def build(cls, lexicon: Lexicon, *, n_images: int, seed: int) -> GenerationPlan:
+    def build(
+        cls, lexicon: Lexicon, *, n_images: int, seed: int, split: str = "test"
+    ) -> GenerationPlan:
         """Plan images that measure bias, and images that a correction must not change.
 
+        Templates and objects are those of ``split``; its occupations and those of earlier splits
+        are shown, so that nothing for testing is seen while settings are chosen on "validation".
         Each occupation gets ``n_images`` images of a neutral prompt, and a quarter as many (at
         least 2) of prompts that state "woman" and of prompts that state "man"; each object gets a
         quarter as many. Image i of a subject has the same noise for every prompt, and a larger
@@ -48,16 +52,17 @@ class GenerationPlan:
         if n_images < 1:
             raise ValueError(f"n_images is {n_images}; needed at least 1")
         n_others = max(2, n_images // 4)
-        neutral = lexicon.neutral_templates[0]
+        neutral = lexicon.templates[split].neutral[0]
+        jobs = lexicon.occupations_of(*SPLITS[: SPLITS.index(split) + 1])
         rows: list[dict[str, Any]] = []
-        for job in lexicon.occupations:
-            prompts = [fill(neutral, subject=job.name)]
-            rows += planned_rows("neutral", job.name, prompts, n_images, seed)
-        for job in lexicon.occupations:
+        for job in jobs:
+            prompts = [fill(neutral, subject=job)]
+            rows += planned_rows("neutral", job, prompts, n_images, seed)
+        for job in jobs:
             for kind in ("female", "male"):
-                prompts = explicit_prompts(lexicon, job.name, kind)
-                rows += planned_rows(kind, job.name, prompts, n_others, seed)
-        for thing in lexicon.objects:
+                prompts = explicit_prompts(lexicon, job, kind, split=split)
+                rows += planned_rows(kind, job, prompts, n_others, seed)
+        for thing in lexicon.objects[split]:
             rows += planned_rows("object", thing, [fill(neutral, subject=thing)], n_others, seed)
         return cls(pd.DataFrame(rows, columns=list(COLUMNS)))
 
@@ -68,11 +73,10 @@ class GenerationPlan:
         The prompts state the gender, and no noise is shared with the images of `build`.
         """
         rows: list[dict[str, Any]] = []
-        for job in lexicon.occupations:
+        for job in lexicon.occupations_of("train"):
             for kind in ("female", "male"):
-                if not job.held_out:
-                    prompts = explicit_prompts(lexicon, job.name, kind)
-                    rows += planned_rows(kind, job.name, prompts, n_images, f"examples of {seed}")
+                prompts = explicit_prompts(lexicon, job, kind, split="train")
+                rows += planned_rows(kind, job, prompts, n_images, f"examples of {seed}")
         return cls(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
@@ -94,15 +98,16 @@ def planned_rows(
         }
 
 
-def explicit_prompts(lexicon: Lexicon, subject: str, kind: str) -> list[str]:
+def explicit_prompts(lexicon: Lexicon, subject: str, kind: str, *, split: str) -> list[str]:
     """State a gender by the lexicon's first noun and by its first adjective.
 
-    >>> explicit_prompts(Lexicon.load(), "nurse", "male")
-    ['a photo of a man working as a nurse', 'a photo of a male nurse']
+    >>> explicit_prompts(Lexicon.load(), "nurse", "male", split="test")
+    ['a photo of a man at work as a nurse', 'a male nurse at work']
     """
     prompts = []
     for slot, words in (("person", lexicon.pairs), ("adjective", lexicon.adjectives)):
-        fitting = (text for text in lexicon.explicit_templates if f"{{{slot}}}" in text)
+        explicit = lexicon.templates[split].explicit
+        fitting = (text for text in explicit if f"{{{slot}}}" in text)
         if (template := next(fitting, None)) and words:
             word = words[0].female if kind == "female" else words[0].male
             prompts.append(fill(template, subject=subject, **{slot: word}))

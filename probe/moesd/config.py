@@ -100,6 +100,11 @@ class TrainConfig(Settings):
         minimum=2,
         maximum=MAX_EXAMPLES,
     )
+    classifier: str = setting(
+        "",
+        "Image classifier (folder or hub id) that selects training images; the model's own first "
+        "if empty, or else the one that scores.",
+    )
     n_occupations: int = setting(
         0, "Number of training occupations, spread over the labour shares; 0: all.", minimum=0
     )

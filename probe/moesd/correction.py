@@ -70,8 +70,10 @@ class Correction:
             return []
         is_open = self.decide(prompts).is_open
         opened = [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
-        known = self.token.subject_at if naming_a_person else len
-        return [prompt for prompt in opened if known(prompt) is not None]
+        if not naming_a_person:
+            return opened
+        at = self.token.subject_at
+        return [prompt for prompt in opened if at(prompt, is_person=True) is not None]
 
     @torch.no_grad()
     def encode_weighted(

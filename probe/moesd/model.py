@@ -34,7 +34,7 @@ _UNET_FILE = "unet_experts.safetensors"
 _UNET_SETTINGS = ("sites", "width", "n_experts", "style")
 _GATE_SETTINGS = (
     "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "kind", "has_list",
-    "is_english",
+    "is_english", "unlisted",
 )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ class MoESD(Correction):
         after = pooled.detach().cpu().numpy()
         row = self.classify([prompt], before).iloc[0]
         route = str(row["route_closed" if self.gate.kind == "closed-form" else "route_trained"])
-        found = read_gender(prompt) if self.gate.has_list else NOTHING
+        found = read_gender(prompt, self.gate.lists) if self.gate.has_list else NOTHING
         return {
             "prompt": prompt,
             "bias_score": float(row["bias_score"]),
@@ -210,11 +210,12 @@ class MoESD(Correction):
             _fill(unet_experts, folder / _UNET_FILE, kind="unet-experts")
         for module in filter(None, (experts, unet_experts)):
             module.to(encoder.device).eval().requires_grad_(False)
-        vector = torch.from_numpy(token[TOKEN][0])
+        vector, gate = torch.from_numpy(token[TOKEN][0]), _make_gate(arrays, config)
+        stands = config["token_place"]
         return cls(
             encoder=encoder,
-            token=SpecialToken(vector, tuple(config["subjects"]), config["token_place"]),
-            gate=_make_gate(arrays, config),
+            token=SpecialToken(vector, tuple(config["subjects"]), stands, gate.unlisted),
+            gate=gate,
             experts=experts,
             unet_experts=unet_experts,
             objective=config["objective"],
@@ -242,6 +243,7 @@ def _make_gate(arrays: Mapping[str, Any], config: Mapping[str, Any]) -> Gate:
     try:
         classifier = KindClassifier(arrays["weights"], arrays["intercepts"], config["temperature"])
         settings = {name: config[name] for name in _GATE_SETTINGS}
+        settings["unlisted"] = tuple(settings["unlisted"])
         return Gate(axis=arrays["axis"], classifier=classifier, **settings)
     except KeyError as error:
         raise ArtifactError(

@@ -115,7 +115,7 @@ class CalibratedRouting(Intervention):
         if prompt not in self._known:
             correction, router = self._correction, self._correction.router
             counterfactuals = self._counterfactuals.states(
-                correction.encoder, correction.token, [prompt]
+                correction.encoder, correction.token, [prompt], are_people=True
             )
 
             def states_at(weights: torch.Tensor) -> torch.Tensor:
@@ -235,10 +235,15 @@ def minimal_allocation(target: Double, base: Double, *, strength: float = 1.0) -
 
 
 def base_shares(
-    correction: Correction, pipeline: Any, prompts: Sequence[str], *, guidance_scale: float
+    correction: Correction,
+    pipeline: Any,
+    prompts: Sequence[str],
+    *,
+    guidance_scale: float,
+    are_people: bool = True,
 ) -> Double:
     """Estimate from the denoiser the base model's share of each value, (n_prompts, K)."""
-    found = _estimated(correction, pipeline, prompts, n_noises=16)
+    found = _estimated(correction, pipeline, prompts, n_noises=16, are_people=are_people)
     return correction.router.shift(guidance_scale).apply(found.shares)
 
 
@@ -257,13 +262,18 @@ def check_explained(correction: Correction, pipeline: Any) -> None:
 
 
 def _estimated(
-    correction: Correction, pipeline: Any, prompts: Sequence[str], *, n_noises: int
+    correction: Correction,
+    pipeline: Any,
+    prompts: Sequence[str],
+    *,
+    n_noises: int,
+    are_people: bool = True,
 ) -> EstimatedShares:
     encoder, words = correction.encoder, Counterfactuals(correction.router.words)
     device, dtype = pipeline._execution_device, pipeline.unet.dtype
     return estimate_shares(
         pipeline,
         encoder.states(prompts).to(device, dtype),
-        words.states(encoder, correction.token, prompts).to(device, dtype),
+        words.states(encoder, correction.token, prompts, are_people=are_people).to(device, dtype),
         n_noises=n_noises,
     )

@@ -14,18 +14,26 @@ from torch.utils.checkpoint import checkpoint
 from probe.errors import ModelError, ShapeError
 from probe.text.captions.mentions import Text, mentions
 from probe.text.captions.rewriting import is_participle
-from probe.text.captions.vocabulary import FUNCTION_WORDS, CaptionWords
+from probe.text.captions.vocabulary import FUNCTION_WORDS, GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.tokenization import prepared
 
 TOKEN = "<bias>"
 N_TOKENS = 2048
 """Tokens that are encoded at a time where gradients pass: about 1.6 GB in the CLIP of SD v1.5."""
-_MEDIA = "photo|photograph|picture|image|portrait|painting|drawing|sketch|illustration|headshot"
-_FIRST_NOUN = re.compile(
-    rf"\W*(?:(?:[\w-]+\s+){{0,4}}?(?:{_MEDIA})\s+of\s+)?(?:(?:an?|the)\s+)?", re.IGNORECASE
+_MEDIA = (
+    "photo|photograph|picture|image|portrait|painting|drawing|sketch|illustration|headshot|"
+    "snapshot|close-up|face"
 )
-"""Up to the first noun phrase that is no medium: "a photo of a", "the"."""
+_FIRST_NOUN = re.compile(
+    rf"\W*(?:(?:[\w-]+\s+){{0,4}}?(?:{_MEDIA})\s+of\s+)*(?:(?:an?|the)\s+)?", re.IGNORECASE
+)
+"""Up to the first noun phrase that is no medium: "a photo of the face of a", "the"."""
+_SECOND_NOUN = re.compile(
+    r"(?<! in )(?<! at )(?<! on )(?<! with )(?<! holding )(?<! wearing )\ban? |\b(?:and|or)\b",
+    re.IGNORECASE,
+)
+"""Another noun that may be the person: "a cat beside a nurse", but not "a nurse with a bag"."""
 _DETERMINERS = FUNCTION_WORDS | {"two", "three", "four", "five", "many", "several"}
 
 
@@ -40,13 +48,20 @@ class SpecialToken:
     vector: torch.Tensor
     """Shape (n_features,), in the units of the token embedding."""
     subjects: tuple[str, ...]
-    """Known subjects: people only, since the token stands before a person."""
+    """Subjects of the training: people only, since the token stands before a person."""
     stands: str = "subject"
     """One of `probe.moesd.config.TOKEN_PLACES`; ``"nowhere"`` leaves prompts unchanged."""
+    unlisted: tuple[str, ...] = ()
+    """Nouns of the lexicon, which the word list of people does not hold; see `Gate.unlisted`."""
 
     @classmethod
     def start(
-        cls, encoder: TextEncoder, subjects: Sequence[str], *, stands: str = "subject"
+        cls,
+        encoder: TextEncoder,
+        subjects: Sequence[str],
+        *,
+        stands: str = "subject",
+        unlisted: Sequence[str] = (),
     ) -> SpecialToken:
         """Initialise the vector with the embedding of "person"."""
         if TOKEN in encoder.tokenizer.get_vocab():
@@ -56,7 +71,8 @@ class SpecialToken:
             )
         ids = encoder.tokenizer("person", add_special_tokens=False).input_ids
         table = encoder.model.get_input_embeddings().weight.detach()
-        return cls(vector=table[ids].mean(dim=0).clone(), subjects=tuple(subjects), stands=stands)
+        start = table[ids].mean(dim=0).clone()
+        return cls(start, tuple(subjects), stands, tuple(unlisted))
 
     @property
     def is_used(self) -> bool:
@@ -75,23 +91,25 @@ class SpecialToken:
         place = self.subject_at(prompt)
         return _FIRST_NOUN.match(prompt).end() if place is None else place  # type: ignore[union-attr]
 
-    def subject_at(self, prompt: str) -> int | None:
+    def subject_at(self, prompt: str, *, is_person: bool = False) -> int | None:
         """Find the character at which the person begins that a prompt is about.
 
-        This is the first known subject, or else the first person of the vocabulary of captions with
-        the words before the noun ("a software developer"). None if the prompt names neither.
+        This is the first known subject, or else the first person of the word list with the words
+        before the noun ("a software developer"). If neither is found in a prompt that shows a
+        person, as the gate said, it is the first noun, unless another one may be the person: None.
         """
         pattern = _any_of(self.subjects)
         if pattern is not None and (found := pattern.search(prompt.lower())):
             return found.start()
         text = Text(prompt)
-        for mention in mentions(text, CaptionWords.load()):
+        for mention in mentions(text, GenderWords.without_nouns(self.unlisted).captions):
             if not mention.reason and not mention.word.is_pronoun:
                 place = mention.place
                 while place and _is_attribute(text, place - 1):
                     place -= 1
                 return text.spans[place][0]
-        return None
+        first = _FIRST_NOUN.match(prompt).end()  # type: ignore[union-attr]
+        return first if is_person and not _SECOND_NOUN.search(prompt, first) else None
 
     def input_ids(
         self, encoder: TextEncoder, prompts: Sequence[str]

@@ -58,7 +58,7 @@ def train_moesd(
     Parameters
     ----------
     prompts : PromptSet
-        Held-out occupations among them are not used.
+        Those with `PromptSet.is_training` are used.
     vectors : ndarray of shape (n_prompts, n_features)
         Their pooled states, L2-normalised.
     examples : Path, optional
@@ -127,9 +127,8 @@ def _untrained(
     config: TrainConfig,
     counterfactuals: Counterfactuals,
 ) -> MoESD:
-    table = prompts.table
-    subjects = tuple(dict.fromkeys(table["subject"][table["group"] != "object"]))
-    token = SpecialToken.start(encoder, subjects, stands=config.token_place)
+    subjects = prompts.take(prompts.is_training).nouns
+    token = SpecialToken.start(encoder, subjects, stands=config.token_place, unlisted=prompts.nouns)
     experts = Experts(encoder.n_features, width=config.width, style=config.style)
     unet_experts = None
     if config.has_unet:
@@ -160,7 +159,7 @@ def _objectives(
     An objective is constructed when its turn comes, since it reads the weights of that moment.
     """
     table, gate = prompts.table, moesd.gate
-    is_training = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
+    is_training = prompts.is_training & (table["group"] == "neutral").to_numpy()
     truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.neutral_below)
     rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
     skewed, subjects = (table[name].iloc[rows].tolist() for name in ("prompt", "subject"))

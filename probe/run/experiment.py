@@ -58,6 +58,7 @@ class Experiment:
         lexicon: Path | None = None,
         encoder: str | None = None,
         prompts: PromptFile | None = None,
+        split: int | None = None,
         device: str = "cpu",
         progress: NamedProgress | None = None,
     ) -> Experiment:
@@ -75,10 +76,11 @@ class Experiment:
             Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
         prompts : PromptFile, optional
             The user's prompts, as `probe.text.prompt_files.read_prompts` reads them.
+        split : int, optional
+            Random split of the occupations, see `Lexicon.random_split`.
         """
-        start(
-            Path(folder), model=model, seed=seed, lexicon=lexicon, encoder=encoder, prompts=prompts
-        )
+        words: dict[str, Any] = {"lexicon": lexicon, "prompts": prompts, "split": split}
+        start(Path(folder), model=model, seed=seed, encoder=encoder, **words)
         return cls.open(folder, device=device, progress=progress)
 
     @classmethod

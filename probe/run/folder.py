@@ -17,7 +17,7 @@ from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
 from probe.run.files import EMBEDDED
-from probe.text.lexicon import DEFAULT, Lexicon
+from probe.text.lexicon import DEFAULT, SPLITS, Lexicon
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -83,7 +83,8 @@ class Run:
     def lexicon(self) -> Lexicon:
         """The words of this run."""
         name = self.config.embed.lexicon
-        return load_lexicon(self.path(name) if name else None)
+        lexicon = load_lexicon(self.path(name) if name else None)
+        return lexicon.random_split(self.config.embed.split)
 
     @cached_property
     def prompts(self) -> PromptSet:
@@ -147,14 +148,14 @@ def locked(folder: Path, *, is_shared: bool = False) -> Iterator[None]:
 
 
 def load_lexicon(path: Path | None) -> Lexicon:
-    """Read a lexicon, which must have occupations to train on and others that are held out."""
+    """Read a lexicon, which must have occupations of every split."""
     lexicon = Lexicon.load(path)
-    if len({job.held_out for job in lexicon.occupations}) < 2:
-        raise DataError(
-            f"all occupations of lexicon {path or DEFAULT} have held_out = "
-            f"{str(lexicon.occupations[0].held_out).lower()}; needed some of each: training sees "
-            "the one kind, and the other measures what carries over"
-        )
+    for split in SPLITS:
+        if not lexicon.occupations_of(split):
+            raise DataError(
+                f'no occupation of lexicon {path or DEFAULT} has split = "{split}"; needed some of '
+                f"each of {', '.join(SPLITS)}"
+            )
     return lexicon
 
 

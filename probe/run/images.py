@@ -22,6 +22,7 @@ from probe.run.files import MOESD, SIDES
 from probe.run.folder import Run, stale_files
 from probe.run.routing import intervention as chosen_intervention
 from probe.text.lexicon import Lexicon
+from probe.text.prompts import PromptSet
 from probe.text.templates import fill
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def examples_made_from(run: Run) -> str:
     return hash_parts(
         "examples",
         run.revision,
-        evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "classifier")),
+        evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector")),
         repr(training_lexicon(run)),
         f"n={config.train.n_examples} seed={config.train.seed}",
         settings_line(_generation(run), without=_OF_OTHER_IMAGES),
@@ -125,7 +126,7 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     """Make the training images of a run, an imagefolder with the neutral prompts they answer.
 
     Images are made from explicit prompts (``source_prompt``, "a photo of a woman working as a
-    carpenter") for every occupation that is not held out. An image is kept if the classifier sees
+    carpenter") for every training occupation. An image is kept if the selector sees
     the gender and, where it knows subjects, the occupation that were asked for; then as many women
     as men of each occupation. The user's images are returned as they are.
     """
@@ -137,7 +138,7 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
         return folder
     (run.folder / _MARK).unlink(missing_ok=True)
     lexicon, seed = training_lexicon(run), run.config.train.seed
-    n_occupations = sum(not job.held_out for job in lexicon.occupations)
+    n_occupations = len(lexicon.occupations_of("train"))
     n_wanted = max(1, run.config.train.n_examples // (2 * max(1, n_occupations)))
     candidates = make_images(
         run,
@@ -158,7 +159,7 @@ def make_examples(run: Run, pipeline: StableDiffusionPipeline) -> Path:
     for name in kept["file_name"]:
         with atomic(folder / name) as temporary:
             shutil.copyfile(run.folder / _CANDIDATES / name, temporary)
-    neutral = run.lexicon.neutral_templates[0]
+    neutral = lexicon.templates["train"].neutral[0]
     prompts = [fill(neutral, subject=subject) for subject in kept["subject"]]
     columns = ["file_name", "prompt", "source_prompt", "subject", "value", "seed", "key"]
     write_metadata(folder, kept.assign(prompt=prompts, source_prompt=kept["prompt"])[columns])
@@ -172,8 +173,8 @@ def keep_examples(run: Run, folder: Path) -> str:
     """Copy the pairs that a training uses into the run; returns the folder's name there."""
     from probe.moesd.examples import Examples
 
-    held_out = [job.name for job in run.lexicon.occupations if job.held_out]
-    examples = Examples.read_pairs(folder, without=held_out)
+    others = run.lexicon.occupations_of("validation", "test")
+    examples = Examples.read_pairs(folder, without=others)
     paths = [examples.path(name) for name in examples.table["file_name"]]
     rows = repr(examples.table.to_dict("records"))
     name = f"examples-{hash_parts(rows, *(hash_file(path) for path in paths))}"
@@ -198,20 +199,29 @@ def n_examples(run: Run) -> int:
 
 
 def training_lexicon(run: Run) -> Lexicon:
-    """The words of a run with all but the training occupations held out.
+    """The words of a run; training occupations that the training leaves out are for validation.
 
     Where only some are asked for, they are spread evenly over the order of labour shares.
     """
     n_wanted, lexicon = run.config.train.n_occupations, run.lexicon
     seen = sorted(
-        (job for job in lexicon.occupations if not job.held_out), key=attrgetter("share_women")
+        (job for job in lexicon.occupations if job.split == "train"), key=attrgetter("share_women")
     )
     if not 0 < n_wanted < len(seen):
         return lexicon
     places = np.linspace(0, len(seen) - 1, n_wanted).round().astype(int)
-    chosen = {seen[place].name for place in places}
-    jobs = (replace(job, held_out=job.name not in chosen) for job in lexicon.occupations)
+    others = {job.name for job in seen} - {seen[place].name for place in places}
+    jobs = (
+        replace(job, split="validation") if job.name in others else job
+        for job in lexicon.occupations
+    )
     return replace(lexicon, occupations=tuple(jobs))
+
+
+def training_prompts(run: Run) -> PromptSet:
+    """The prompts of a run, of which its training reads those with `PromptSet.is_training`."""
+    table = run.prompts.table
+    return PromptSet(table.assign(split=table["subject"].map(training_lexicon(run).split_of)))
 
 
 def _generation(run: Run) -> Any:
@@ -222,7 +232,7 @@ def _generation(run: Run) -> Any:
 
 def _as_asked(run: Run, candidates: pd.DataFrame) -> pd.DataFrame:
     config = run.config.evaluate
-    labels = evaluators.load_whole_classifier(run).label(
+    labels = evaluators.load_whole_classifier(run, "selector").label(
         [run.folder / _CANDIDATES / name for name in candidates["file_name"]],
         progress=run.progress_on("looking at training images"),
     )

@@ -35,7 +35,13 @@ def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Answer:
     if share:
         scale = run.config.generate.guidance_scale
         routed = replace(moesd, router=router_of(run, moesd.router))  # measured guidance too
-        found = base_shares(routed, run.load_pipeline(), [prompt], guidance_scale=scale)
+        found = base_shares(
+            routed,
+            run.load_pipeline(),
+            [prompt],
+            guidance_scale=scale,
+            are_people=explained["expert"] != "base",
+        )
         read = float(found[0, 0])
     store = EmbeddingStore.open(run.folder / EMBEDDINGS)
     for name in ("before", "after"):

@@ -81,7 +81,9 @@ def audit_until_settled(
         raise OptionError(f"n_max is {n_max} and n_batch {n_batch}; needed at least 1")
     value, attribute = run.config.evaluate.female, run.config.evaluate.attribute
     look = _look_at(run, SIDES[side])
-    table = GenerationPlan.build(run.lexicon, n_images=n_max, seed=run.config.generate.seed).table
+    made = run.config.generate
+    plan = GenerationPlan.build(run.lexicon, n_images=n_max, seed=made.seed, split=made.scored_on)
+    table = plan.table
     neutral = table[table["kind"] == "neutral"].groupby("subject", sort=False)
     images = {str(name): rows for name, rows in neutral}
     n_made, found = dict.fromkeys(images, 0), dict.fromkeys(images, SequentialAudit.start())

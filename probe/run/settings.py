@@ -38,6 +38,7 @@ def start(
     lexicon: Path | None,
     encoder: str | None,
     prompts: PromptFile | None,
+    split: int | None = None,
 ) -> None:
     """Write the settings and files that a run of a model begins with; see `Experiment.create`.
 
@@ -46,7 +47,7 @@ def start(
     if not model.strip():
         raise OptionError("model is empty; needed 'tinytown', a folder, or a hub id")
     config = _config_of(folder, model) or _new_config(model)
-    if config.is_imported and (encoder, lexicon, prompts) != (None, None, None):
+    if config.is_imported and any(of is not None for of in (encoder, lexicon, prompts, split)):
         raise ArtifactError(
             f"{folder} is a run of {config.model!r}, which has no encoder to embed prompts with; "
             "start a run of a model in another folder"
@@ -59,9 +60,13 @@ def start(
             )
         choose_encoder(resolve_model(model), encoder)
         config = config.with_settings("embed", {"encoder": encoder})
+    known = folder / _LEXICON if config.embed.lexicon else None
     if lexicon is not None:
-        load_lexicon(lexicon)
         config = config.with_settings("embed", {"lexicon": _LEXICON})
+    if split is not None:
+        config = config.with_settings("embed", {"split": split})
+    if lexicon is not None or split is not None:
+        load_lexicon(lexicon or known).random_split(config.embed.split)
     if prompts is not None:
         config = config.with_settings("embed", {"prompts": PROMPTS})
     with locked(folder):

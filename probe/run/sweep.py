@@ -23,13 +23,14 @@ from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings, parse_value
 from probe.moesd.config import TrainConfig
 from probe.run.config import FILE, Config
-from probe.run.evaluation.measurement import SIDES, SPLITS
+from probe.run.evaluation.measurement import SIDES
 from probe.run.experiment import Experiment
 from probe.run.files import MOESD, QUALITY
 from probe.run.folder import Run, is_kept_folder, locked
 from probe.run.pipeline import require
 from probe.run.registry import settings_tables
 from probe.run.settings import change_settings
+from probe.text.lexicon import SPLIT_NAMES, SPLITS
 
 FOLDER = "sweeps"
 SWEPT = ("train", "generate")
@@ -52,17 +53,20 @@ class SweepResult:
     ``floor`` (NaN if none), ``unit`` and ``n`` of the interval, ``n_images`` of a subject."""
 
     def summary(self) -> str:
-        """One line a variant: weights and corrected MAD; ``*`` marks the Pareto front."""
+        """One line a variant: weights and corrected MAD of the split that is scored.
+
+        ``*`` marks the Pareto front.
+        """
         corrected = self.table[self.table["side"] == "corrected"].set_index("figure")
-        rows = corrected.loc[["mad"]]
+        figure = scored_figure(self.table)
+        rows, trained = corrected.loc[[figure]], corrected.loc[["mad_train"], "value"]
         width = max(len(name) for name in rows["variant"])
-        lines = [f"{'':<{width}}    weights  MAD            95 %             trained  held out"]
-        splits = (corrected.loc[[f"mad_{split}"], "value"] for split in ("trained", "held_out"))
-        for row, trained, held_out in zip(rows.itertuples(), *splits, strict=True):
+        name = SPLIT_NAMES[figure.removeprefix("mad_")]
+        lines = [f"{'':<{width}}    weights  MAD, {name + ', 95 %':<26} {SPLIT_NAMES['train']}"]
+        for row, of_train in zip(rows.itertuples(), trained, strict=True):
             lines.append(
                 f"{row.variant:<{width}} {'*' if row.on_front else ' '} {row.n_trainable:>8}  "
-                f"{row.value:.3f}  [{row.low:.3f}, {row.high:.3f}]      {trained:.3f}    "
-                f"{held_out:.3f}"
+                f"{row.value:.3f}  [{row.low:.3f}, {row.high:.3f}]            {of_train:.3f}"
             )
         if len(rows) > 1:
             mean, spread = rows["value"].mean(), rows["value"].std(ddof=1)
@@ -101,11 +105,15 @@ def run_sweep(
     *,
     name: str | None = None,
     n_images: int | None = None,
+    on_test: bool = False,
     device: str = "cpu",
     progress: NamedProgress | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> SweepResult:
-    """Train, generate and measure every combination of some settings.
+    """Train, generate and measure every combination of some settings, on validation occupations.
+
+    Settings that are chosen on occupations for testing make the test meaningless: they are shown
+    with ``on_test`` only.
 
     Each variant is an ordinary run in ``RUN/sweeps/NAME/VARIANT`` that starts with what RUN has
     made; ``sweep.parquet`` and ``sweep.json`` in ``RUN/sweeps/NAME`` have the figures of all.
@@ -122,6 +130,9 @@ def run_sweep(
         config = config.with_settings("train", {"guidance_scale": guidance})
     if n_images is not None:
         config = config.with_settings("generate", {"n_images": n_images})
+    scored_on = "test" if on_test else "validation"
+    reused = REUSED if scored_on == config.generate.scored_on else REUSED[:-1]
+    config = config.with_settings("generate", {"scored_on": scored_on})
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     runs = [
         change_settings(Run(folder, config, device=device), _by_stage(settings))
@@ -131,16 +142,19 @@ def run_sweep(
     target, tables = folder / FOLDER / name, []
     for number, (settings, run) in enumerate(zip(combinations, runs, strict=True), start=1):
         variant = variant_name(settings)
-        quality = _evaluate(target / variant, run, _prefixed(progress, variant))
+        quality = _evaluate(target / variant, run, reused, _prefixed(progress, variant))
         n_trainable = _count_weights(target / variant / MOESD, run.config.train)
         about = {"variant": variant, **settings, "n_trainable": n_trainable}
         tables.append(_table(about, quality))
         if on_line is not None:
-            before, after = (quality[side]["mad"]["value"] for side in SIDES.values())
+            before, after = (quality[side][scored_on]["mad"]["value"] for side in SIDES.values())
             of = f"{number} of {len(runs)}"
-            on_line(f"{variant} ({of}): MAD {before:.3f} before, {after:.3f} after")
+            on_line(
+                f"{variant} ({of}): MAD of occupations {SPLIT_NAMES[scored_on]} {before:.3f} "
+                f"before, {after:.3f} after"
+            )
     table = pd.concat(tables, ignore_index=True)
-    scored = table[(table["side"] == "corrected") & (table["figure"] == "mad")]
+    scored = table[(table["side"] == "corrected") & (table["figure"] == scored_figure(table))]
     front = scored.loc[on_front(scored[["n_trainable", "value"]].to_numpy(float)), "variant"]
     table.insert(1, "on_front", table["variant"].isin(front))
     result = SweepResult(name, table)
@@ -152,6 +166,12 @@ def run_sweep(
         write_table(target / "sweep.parquet", table, made)
         write_json(target / "sweep.json", result.to_json(), made)
     return result
+
+
+def scored_figure(table: pd.DataFrame) -> str:
+    """Name the figure that variants are judged by: MAD of the last split that was shown."""
+    shown = set(table["figure"])
+    return next(name for split in reversed(SPLITS) if (name := f"mad_{split}") in shown)
 
 
 def parse_axes(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
@@ -212,14 +232,16 @@ def _prefixed(progress: NamedProgress | None, variant: str) -> NamedProgress | N
     return None
 
 
-def _evaluate(folder: Path, run: Run, progress: NamedProgress | None) -> dict[str, Any]:
+def _evaluate(
+    folder: Path, run: Run, reused: Sequence[str], progress: NamedProgress | None
+) -> dict[str, Any]:
     """Make and measure a variant, starting with the files of its run; those it has stay."""
     with locked(folder):
         named = [name for of in run.config.tables.values() for name in file_settings(of).values()]
         folders = [name for name in named if is_kept_folder(run, name)]
         for name in set(named) - set(folders):
             _copy(run.path(name), folder / name)
-        for name in (*REUSED, *folders):
+        for name in (*reused, *folders):
             for source in sorted((run.folder / name).rglob("*")):
                 target = folder / source.relative_to(run.folder)
                 if source.is_file() and not source.name.startswith(".") and not target.exists():
@@ -251,7 +273,8 @@ def _table(about: Mapping[str, Any], quality: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for side in SIDES.values():
         of = quality[side]
-        figures = {"mad": of["mad"], **{f"mad_{split}": of[split]["mad"] for split in SPLITS[1:]}}
+        figures = {f"mad_{split}": of[split]["mad"] for split in SPLITS if split in of}
+        figures = {"mad": of["mad"], **figures}
         figures |= {score: of[score] for score in SCORES}
         if side == SIDES["moesd"]:
             figures |= quality["failures"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from probe.text.lexicon import SPLITS
 from probe.text.prompts import PromptSet
 from probe.text.templates import fill, slots_of
 
@@ -35,7 +36,7 @@ COLUMNS = ("prompt", "category", "is_hard", "kind", "gender", "subject", "split"
 LEVEL_COLUMNS = ("prompt", "level", "gender", "subject", "split")
 
 Subjects = Mapping[str, Sequence[str]]
-"""Occupations by split, ``trained`` or ``held_out``."""
+"""Occupations by split."""
 
 _STEP = 5  # shift of the words of a slot from one template to the next
 
@@ -119,8 +120,4 @@ class PromptTemplates:
 
 def subjects_by_split(prompts: PromptSet) -> dict[str, list[str]]:
     """List the occupations of a prompt set."""
-    table = prompts.table
-    return {
-        split: table.loc[table["split"] == split, "subject"].unique().tolist()
-        for split in ("trained", "held_out")
-    }
+    return {split: list(prompts.select(split=split).nouns) for split in SPLITS}

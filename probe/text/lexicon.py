@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from probe.io.toml_tables import TomlTable, either
+import numpy as np
+
+from probe.errors import DataError
+from probe.io.files import hash_parts
+from probe.io.toml_tables import TomlTable, either, shown
 from probe.text.templates import slots_of
 
 DEFAULT = Path(__file__).parent.parent / "data" / "lexicon.toml"
 """The lexicon that is shipped with the package."""
+SPLITS = ("train", "validation", "test")
+"""Training sees the first; settings are chosen on the second; the third is for the final scores."""
+SPLIT_NAMES = {"train": "trained on", "validation": "validation", "test": "never seen"}
+"""What tables and figures call the occupations of a split."""
+_N_RANGES = 4  # of the shares, from which a random split draws equally
 
 
 @dataclass(frozen=True)
@@ -20,8 +31,8 @@ class Occupation:
     """Singular, without an article."""
     share_women: float
     """Women's share of the people in this job, from 0 to 1."""
-    held_out: bool
-    """True if it is excluded from all training, to measure generalisation to unseen jobs."""
+    split: str
+    """One of `SPLITS`."""
     source: str
     """Source of the share."""
 
@@ -35,6 +46,16 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Templates:
+    """The templates of one split."""
+
+    neutral: tuple[str, ...]
+    """Without a gender, for occupations and objects."""
+    explicit: tuple[str, ...]
+    """They say the gender, by a noun or an adjective."""
+
+
+@dataclass(frozen=True)
 class Lexicon:
     """The words and templates that prompts are built from.
 
@@ -45,14 +66,14 @@ class Lexicon:
     occupations: tuple[Occupation, ...]
     pairs: tuple[Pair, ...]
     """Nouns for ``{person}``."""
-    neutral_templates: tuple[str, ...]
-    """Templates without a gender, for occupations and objects."""
-    explicit_templates: tuple[str, ...]
-    """Templates that say the gender, by a noun or an adjective."""
     adjectives: tuple[Pair, ...]
     """Words for ``{adjective}``."""
-    objects: tuple[str, ...]
-    """Subjects that are no person, which a correction must not change."""
+    templates: Mapping[str, Templates]
+    """By split."""
+    objects: Mapping[str, tuple[str, ...]]
+    """Subjects that are no person, which a correction must not change, by split."""
+    test_pool: tuple[str, ...] = ()
+    """Occupations that `random_split` may draw for testing; all if empty."""
 
     @classmethod
     def load(cls, path: Path | None = None) -> Lexicon:
@@ -64,27 +85,105 @@ class Lexicon:
             If the file cannot be read or an entry is wrong; the message names it.
         """
         data = TomlTable.read(DEFAULT if path is None else Path(path), "lexicon")
-        templates = data.table("templates")
-        gendered = ({"subject", "person"}, {"subject", "adjective"})
+        templates, objects = data.table("templates"), data.table("objects")
+        if "neutral" in templates.data:
+            needed = either(f"[templates.{split}]" for split in SPLITS)
+            raise templates.wrong("neutral", "is of no split", f"it in {needed}")
         lexicon = cls(
             occupations=tuple(map(_occupation, data.tables("occupation"))),
             pairs=tuple(map(_pair, data.tables("pair"))),
-            neutral_templates=_templates(templates, "neutral", {"subject"}),
-            explicit_templates=_templates(templates, "explicit", *gendered),
             adjectives=tuple(map(_pair, data.tables("adjective"))),
-            objects=data.strings("objects"),
+            templates={split: _templates(templates.table(split)) for split in SPLITS},
+            objects={split: objects.strings(split) for split in SPLITS},
+            test_pool=data.strings("test_pool") if "test_pool" in data.data else (),
         )
         jobs = [job.name for job in lexicon.occupations]
         data.distinct("occupation", jobs)
-        data.distinct("objects", (*jobs, *lexicon.objects))
+        data.distinct("objects", (*jobs, *_joined(lexicon.objects.values())))
+        for kind in ("neutral", "explicit"):
+            lists = (getattr(of, kind) for of in lexicon.templates.values())
+            data.distinct(f"{kind} templates", _joined(lists))
+        if lexicon.test_pool and (wrong := _outside_pool(lexicon, jobs)):
+            needed = "occupations, among them all of the split test"
+            raise data.wrong("test_pool", f"and {wrong!r} do not agree", needed)
         return lexicon
+
+    def occupations_of(self, *splits: str) -> list[str]:
+        """Names of the occupations of some splits."""
+        return [job.name for job in self.occupations if job.split in splits]
+
+    @property
+    def split_of(self) -> dict[str, str]:
+        """Split of every occupation and object, by name."""
+        of_objects = {name: split for split, names in self.objects.items() for name in names}
+        return {job.name: job.split for job in self.occupations} | of_objects
+
+    @property
+    def nouns(self) -> tuple[str, ...]:
+        """Names of all occupations."""
+        return tuple(job.name for job in self.occupations)
+
+    def random_split(self, index: int) -> Lexicon:
+        """Draw other occupations for testing and validation, as many as there are.
+
+        Those for testing come from `test_pool`, those for validation from the others; both in
+        equal parts from four ranges of the share of women. Templates and objects keep their split.
+        The same ``index`` gives the same split on every machine; 0 is the lexicon's own.
+        """
+        if index == 0:
+            return self
+        n_wanted = Counter(job.split for job in self.occupations)
+        pool = self.test_pool or self.nouns
+        split = dict.fromkeys(self.nouns, "train")
+        for name in ("test", "validation"):
+            jobs = [job for job in self.occupations if split[job.name] == "train"]
+            jobs = [job for job in jobs if name != "test" or job.name in pool]
+            drawn = _drawn(jobs, n_wanted[name], key=f"{name} {index}")
+            split |= dict.fromkeys(drawn, name)
+        jobs = [replace(job, split=split[job.name]) for job in self.occupations]
+        return replace(self, occupations=tuple(jobs))
+
+
+def _drawn(jobs: Sequence[Occupation], n: int, *, key: str) -> list[str]:
+    """Draw n occupations, in equal parts from ranges of the share of women."""
+    if n > len(jobs):
+        raise DataError(
+            f"a random split needs {n} occupations to draw but {len(jobs)} may be drawn; name more "
+            "of them in test_pool of the lexicon"
+        )
+    ordered = sorted(jobs, key=lambda job: (job.share_women, job.name))
+    ranges = np.array_split(np.arange(len(ordered)), _N_RANGES)
+    quotas = [len(part) for part in np.array_split(np.arange(n), _N_RANGES)]
+    drawn = []
+    for rows, quota in zip(ranges, quotas, strict=True):
+        # By hash: no version of a random generator changes the split.
+        shuffled = sorted((ordered[row].name for row in rows), key=lambda of: hash_parts(key, of))
+        drawn += shuffled[:quota]
+    return drawn
+
+
+def _outside_pool(lexicon: Lexicon, jobs: Sequence[str]) -> str | None:
+    """Name what is in the pool but no occupation, or a test occupation but not in the pool."""
+    pool = lexicon.test_pool
+    wrong = [*set(pool).difference(jobs), *set(lexicon.occupations_of("test")).difference(pool)]
+    return min(wrong, default=None)
+
+
+def _joined(lists: Iterable[tuple[str, ...]]) -> list[str]:
+    return [text for texts in lists for text in texts]
 
 
 def _occupation(entry: TomlTable) -> Occupation:
+    if "held_out" in entry.data:
+        raise entry.wrong(
+            "held_out", "is a setting of older lexicons", f'split = "{either(SPLITS)}" in its place'
+        )
+    if (split := entry.data.get("split")) not in SPLITS:
+        raise entry.wrong("split", shown(split), either(SPLITS))
     return Occupation(
         name=entry.string("name"),
         share_women=entry.number("share_women", 0, 1),
-        held_out=entry.flag("held_out", False),
+        split=split,
         source=entry.string("source"),
     )
 
@@ -96,7 +195,13 @@ def _pair(entry: TomlTable) -> Pair:
     return pair
 
 
-def _templates(table: TomlTable, key: str, *slots: set[str]) -> tuple[str, ...]:
+def _templates(table: TomlTable) -> Templates:
+    gendered = ({"subject", "person"}, {"subject", "adjective"})
+    neutral = _checked(table, "neutral", {"subject"})
+    return Templates(neutral, _checked(table, "explicit", *gendered))
+
+
+def _checked(table: TomlTable, key: str, *slots: set[str]) -> tuple[str, ...]:
     templates = table.strings(key)
     for index, template in enumerate(templates):
         if set(slots_of(template)) not in slots:

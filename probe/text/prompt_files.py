@@ -47,8 +47,9 @@ class PromptFile:
         A column with the name of another column of a prompt set is renamed ``NAME_in_file``.
         """
         table = self.table.rename(columns={name: f"{name}_in_file" for name in COLUMNS[1:]})
-        given = {"template": "", "pair": -1, "split": "", "share_women": float("nan")}
-        return PromptSet(table.assign(group="given", subject=table["prompt"], **given))
+        given = {"template": "", "pair": -1, "split": "", "template_split": ""}
+        given |= {"group": "given", "share_women": float("nan")}
+        return PromptSet(table.assign(subject=table["prompt"], **given))
 
 
 def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:

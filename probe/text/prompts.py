@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from probe.arrays import Indices
+from probe.arrays import Indices, Mask
 from probe.errors import DataError
 from probe.io.artifacts import hash_parts
+from probe.text.lexicon import SPLITS as SPLITS_OF_LEXICON
 from probe.text.lexicon import Lexicon
 from probe.text.templates import fill
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from probe.text.concepts import Concept
 
 GROUPS = ("neutral", "female", "male", "object", "given")
-SPLITS = ("trained", "held_out", "")
-COLUMNS = ("prompt", "group", "subject", "template", "pair", "split", "share_women")
+SPLITS = (*SPLITS_OF_LEXICON, "")
+COLUMNS = (
+    "prompt", "group", "subject", "template", "pair", "split", "template_split", "share_women"
+)  # fmt: skip
 CONCEPT_COLUMNS = ("prompt", "concept", "group", "word", "pair", "template", "target")
 
 
@@ -31,14 +34,15 @@ class PromptSet:
     table: pd.DataFrame
     """Columns: ``prompt``; ``group``, one of `GROUPS` (``"given"``: a user's, of unknown gender);
     ``subject``; ``template``; ``pair``, an integer that a male prompt shares with its female
-    counterfactual, -1 for all others; ``split``, one of `SPLITS` (``""`` if not an occupation's);
-    ``share_women`` of the subject, from 0 to 1 (NaN if unknown). Others may follow.
+    counterfactual, -1 for all others; ``split`` of the subject and ``template_split``, each one of
+    `SPLITS` (``""`` if it is not of a lexicon); ``share_women`` of the subject, from 0 to 1 (NaN if
+    unknown). Others may follow.
     """
 
     def __post_init__(self) -> None:
         if missing := [name for name in COLUMNS if name not in self.table.columns]:
             raise DataError(f"a prompt table needs the columns {list(COLUMNS)}; missing {missing}")
-        for column, allowed in (("group", GROUPS), ("split", SPLITS)):
+        for column, allowed in (("group", GROUPS), ("split", SPLITS), ("template_split", SPLITS)):
             if unknown := sorted(set(self.table[column]) - set(allowed)):
                 raise DataError(f"column {column!r} holds {unknown}; needed one of {allowed}")
         for prompt in self.table["prompt"]:
@@ -49,7 +53,7 @@ class PromptSet:
 
     @classmethod
     def build(cls, lexicon: Lexicon) -> PromptSet:
-        """Put every occupation and object of a lexicon into every template that fits it.
+        """Put every occupation and object of a lexicon into the templates of its split and of test.
 
         Male and female prompts come as pairs that are equal but for gender.
         """
@@ -60,6 +64,28 @@ class PromptSet:
     def prompts(self) -> list[str]:
         """The prompts, in the order of the table."""
         return [str(prompt) for prompt in self.table["prompt"]]
+
+    @property
+    def is_training(self) -> Mask:
+        """Which prompts training may read, shape (n_prompts,): subject and template are for it."""
+        is_train = self.table[["split", "template_split"]] == "train"
+        result: Mask = is_train.all(axis=1).to_numpy()
+        return result
+
+    @property
+    def measured(self) -> PromptSet:
+        """The prompts by which occupations are compared: all of them in the test templates."""
+        return self.take((self.table["template_split"] == "test").to_numpy())
+
+    def take(self, rows: Mask | Indices) -> PromptSet:
+        """Keep the prompts of a mask or at some positions."""
+        return PromptSet(self.table.iloc[np.arange(len(self))[rows]].reset_index(drop=True))
+
+    @property
+    def nouns(self) -> tuple[str, ...]:
+        """The occupations, each once."""
+        is_person = ~self.table["group"].isin(("object", "given"))
+        return tuple(dict.fromkeys(self.table.loc[is_person, "subject"]))
 
     @property
     def hash(self) -> str:
@@ -93,7 +119,7 @@ class PromptSet:
             if unknown := [value for value in values if value not in known]:
                 raise ValueError(f"{column} {unknown} is not there; choose from {list(known)}")
             keep &= self.table[column].isin(values).to_numpy()
-        return PromptSet(self.table[keep].reset_index(drop=True))
+        return self.take(keep)
 
     def pairs(self) -> tuple[Indices, Indices]:
         """Find the prompts that differ in gender alone.
@@ -225,21 +251,24 @@ def _rows(lexicon: Lexicon) -> Iterator[tuple[Any, ...]]:
     pair = 0
     slots = {"person": lexicon.pairs, "adjective": lexicon.adjectives}
     for job in lexicon.occupations:
-        split = "held_out" if job.held_out else "trained"
-        for template in lexicon.neutral_templates:
-            prompt = fill(template, subject=job.name)
-            yield prompt, "neutral", job.name, template, -1, split, job.share_women
-        for template in lexicon.explicit_templates:
-            slot = "person" if "{person}" in template else "adjective"
-            for word in slots[slot]:
-                for group, value in (("male", word.male), ("female", word.female)):
-                    prompt = fill(template, subject=job.name, **{slot: value})
-                    yield prompt, group, job.name, template, pair, split, job.share_women
-                pair += 1
-    for thing in lexicon.objects:
-        for template in lexicon.neutral_templates:
-            prompt = fill(template, subject=thing)
-            yield prompt, "object", thing, template, -1, "", float("nan")
+        for of in dict.fromkeys((job.split, "test")):
+            known = (job.split, of, job.share_women)
+            for template in lexicon.templates[of].neutral:
+                prompt = fill(template, subject=job.name)
+                yield prompt, "neutral", job.name, template, -1, *known
+            for template in lexicon.templates[of].explicit:
+                slot = "person" if "{person}" in template else "adjective"
+                for word in slots[slot]:
+                    for group, value in (("male", word.male), ("female", word.female)):
+                        prompt = fill(template, subject=job.name, **{slot: value})
+                        yield prompt, group, job.name, template, pair, *known
+                    pair += 1
+    for split, things in lexicon.objects.items():
+        for thing in things:
+            for of in dict.fromkeys((split, "test")):
+                for template in lexicon.templates[of].neutral:
+                    prompt = fill(template, subject=thing)
+                    yield prompt, "object", thing, template, -1, split, of, float("nan")
 
 
 def _concept_rows(concept: Concept) -> Iterator[tuple[Any, ...]]:

@@ -59,7 +59,7 @@ def test_overcorrection_is_a_bias_to_the_other_side_whichever_value_is_counted()
     assert one == failures.overcorrected(N - before, N - after, N, N, 0.5)
 
 
-def test_a_smaller_gain_on_held_out_occupations_is_overfitting():
+def test_a_smaller_gain_on_other_occupations_is_overfitting():
     trained = Interval(value=-0.2, low=-0.25, high=-0.16)
     held_out = Interval(value=-0.1, low=-0.18, high=0.0)
     found = failures.overfit(trained, held_out)

@@ -20,7 +20,7 @@ SOURCE = {
 }
 RUN = {
     "base": {"mad": FIGURE | {"high": 0.5}},
-    "corrected": {"mad": FIGURE, "held_out": {"mad": FIGURE | {"high": 0.2}}},
+    "corrected": {"mad": FIGURE, "test": {"mad": FIGURE | {"high": 0.2}}},
 }
 COUNTS = "subject,woman,man\nnurse,24,16\ncook,18,22\nmason,17,23\njudge,19,21\n"
 
@@ -47,12 +47,12 @@ def test_the_end_that_could_break_the_bound_decides(side, limit, is_kept):
 
 
 def test_in_a_run_the_corrected_model_is_meant():
-    bounds = [Bound(name, 0.15) for name in ("mad", "base.mad", "held_out.mad")]
+    bounds = [Bound(name, 0.15) for name in ("mad", "base.mad", "test.mad")]
     verdicts = check_bounds(RUN, bounds)
     assert [verdict.figure for verdict in verdicts] == [
         "corrected.mad",
         "base.mad",
-        "corrected.held_out.mad",
+        "corrected.test.mad",
     ]
     assert [verdict.is_kept for verdict in verdicts] == [True, False, False]
 
@@ -68,9 +68,9 @@ def test_the_limit_is_moved_by_what_missing_labels_could_change(side, worst):
 
 
 def test_in_a_run_missing_labels_are_counted_by_side_and_split():
-    bounds = {"mad": {"low": 0.1, "high": 0.1}, "held_out": {"mad": {"low": 0.05, "high": 0.3}}}
+    bounds = {"mad": {"low": 0.1, "high": 0.1}, "test": {"mad": {"low": 0.05, "high": 0.3}}}
     run = RUN | {"missing": {"corrected": {"total": 2, "bounds": bounds}, "base": {"total": 0}}}
-    verdicts = check_bounds(run, [Bound(name, 0.5) for name in ("mad", "held_out.mad", "base.mad")])
+    verdicts = check_bounds(run, [Bound(name, 0.5) for name in ("mad", "test.mad", "base.mad")])
     assert [verdict.worst for verdict in verdicts] == pytest.approx([0.14, 0.4, 0.5])
 
 
@@ -102,12 +102,12 @@ def test_a_bound_is_a_figure_and_a_number(text):
 def test_a_policy_holds_bounds_of_both_kinds(tmp_path):
     path = tmp_path / "policy.toml"
     path.write_text(
-        '[fail_above]\nmad = 0.15\n"held_out.mad" = 0.25\n[fail_above.base]\nfd = 1\n'
+        '[fail_above]\nmad = 0.15\n"test.mad" = 0.25\n[fail_above.base]\nfd = 1\n'
         "[fail_below]\nexplicit_adherence = 0.9\n"
     )
     assert read_policy(path) == [
         Bound("mad", 0.15),
-        Bound("held_out.mad", 0.25),
+        Bound("test.mad", 0.25),
         Bound("base.fd", 1.0),
         Bound("explicit_adherence", 0.9, BELOW),
     ]

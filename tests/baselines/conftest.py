@@ -24,8 +24,8 @@ def lexicon(small_lexicon: Path) -> Lexicon:
 @pytest.fixture(scope="session")
 def material(pipeline_folder: Path, lexicon: Lexicon) -> Material:
     """Two pictures of each gender and training occupation, drawn as noise; all trials are fair."""
-    prompts = PromptSet.build(lexicon).select(split=["trained", ""])
-    seen = [job.name for job in lexicon.occupations if not job.held_out]
+    prompts = PromptSet.build(lexicon)
+    prompts, seen = prompts.take(prompts.is_training), lexicon.occupations_of("train")
     rng = np.random.default_rng(0)
     pixels = rng.uniform(-1, 1, (4 * len(seen), 3, 16, 16)).astype(np.float32)
 

@@ -83,7 +83,7 @@ def test_hubs_read_every_fairness_figure_with_its_interval_and_its_number(finish
         assert of.task_type == "text-to-image"
         assert of.dataset_config == "gender"
     assert found["all", "base", "mad"].dataset_args == {"n_subjects": 6, "n_images": 48}
-    assert found["held_out", "base", "mad"].dataset_args == {"n_subjects": 2, "n_images": 16}
+    assert found["test", "base", "mad"].dataset_args == {"n_subjects": 2, "n_images": 16}
     assert card.data.model_name == "whole"  # a folder's name, not where it lies
 
 
@@ -91,9 +91,9 @@ def test_people_read_the_same_figures_and_how_they_were_measured(finished_run, r
     quality, text = quality_of(finished_run), result.section
     for side in ("base", "corrected"):
         assert interval(quality[side]["mad"]) in text
-        assert interval(quality[side]["held_out"]["mad"]) in text
+        assert interval(quality[side]["test"]["mad"]) in text
         assert interval(quality[side]["clip_score"]) in text
-    assert interval(quality["difference"]["held_out"]["mad"]) in text
+    assert interval(quality["difference"]["test"]["mad"]) in text
     assert interval(quality["drift"]["frechet"], 4) in text
     config = Experiment.open(finished_run).config
     for told in (
@@ -214,7 +214,7 @@ def test_what_came_with_the_data_is_no_markup(evidence):
     assert "<script>" not in text
     (row,) = [line for line in text.splitlines() if line.startswith(r"| a\|b")]
     told = r"&lt;script&gt;x&lt;/script&gt; \`c\` \[d\](e) &lt;!-- moesd-probe:end --&gt;"
-    assert row.startswith(rf"| a\|b {told} | held out |")
+    assert row.startswith(rf"| a\|b {told} | never seen |")
     assert plain("# a\n  *b*") == r"\# a \*b\*"
 
 

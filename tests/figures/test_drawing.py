@@ -108,13 +108,13 @@ def test_a_missing_image_is_named(drawn):
         draw(drawn, "images")
 
 
-def test_the_grid_shows_pairs_of_one_seed_from_trained_and_held_out_subjects(drawn_run):
+def test_the_grid_shows_pairs_of_one_seed_from_trained_and_unseen_subjects(drawn_run):
     data = pd.read_csv(drawn_run / "figures" / "images.csv")
     base, corrected = (data[data["side"] == side] for side in ("base", "moesd"))
     assert base["seed"].tolist() == corrected["seed"].tolist()
     assert base["subject"].tolist() == corrected["subject"].tolist()
     splits = data.drop_duplicates("subject")["split"].value_counts()
-    assert splits.to_dict() == {"trained": 4, "held_out": 2}
+    assert splits.to_dict() == {"train": 4, "test": 2}
 
 
 def test_a_run_without_studies_has_all_figures_but_theirs(run, tables):

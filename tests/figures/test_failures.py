@@ -16,7 +16,7 @@ FOUND["overfit"] = {"value": -0.01, "low": -0.03, "high": 0.02}
 
 
 def rows(*failures):
-    told = {"kind": "neutral", "subject": "nurse", "split": "trained", "seed": 1, "n": 50}
+    told = {"kind": "neutral", "subject": "nurse", "split": "train", "seed": 1, "n": 50}
     told |= {"prompt": "a photo of a nurse", "file_name": "nurse/neutral-00000.png"}
     told |= {"seen_base": "woman", "seen_moesd": "man", "clip_base": 27.0, "clip_moesd": 25.5}
     told |= {"share_base": 0.98, "share_moesd": 0.04}

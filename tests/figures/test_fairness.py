@@ -19,7 +19,7 @@ def draw(tables):
     return fairness.subject_shares(women(tables), **options)
 
 
-def test_subjects_are_sorted_by_labour_share_and_held_out_ones_marked(tables):
+def test_subjects_are_sorted_by_labour_share_and_those_never_seen_marked(tables):
     axes = draw(tables).axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     shares = [labour(tables)[name.removesuffix(" *")] for name in names]

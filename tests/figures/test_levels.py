@@ -21,11 +21,11 @@ def points(axes, label):
     return found.get_offsets()
 
 
-def test_training_occupations_stand_above_held_out_ones(table):
+def test_training_occupations_stand_above_others(table):
     axes = levels_in_pictures(table).axes
     assert len(axes) == 6
     titles = [of.get_title(loc="left") for of in axes]
-    assert titles == ["training occupations", "", "", "held-out occupations", "", ""]
+    assert titles == ["trained on", "", "", "never seen", "", ""]
     assert [tick.get_text() for tick in axes[-1].get_xticklabels()] == LEVELS
 
 
@@ -41,7 +41,7 @@ def test_points_stand_at_their_level_with_their_value(table):
 
 
 def test_a_table_of_one_kind_of_occupation_has_one_row_of_panels(table):
-    assert len(levels_in_pictures(table[table["split"] != "held_out"]).axes) == 3
+    assert len(levels_in_pictures(table[table["split"] != "test"]).axes) == 3
     assert len(levels_in_pictures(table[table["split"] == "all"]).axes) == 3
 
 

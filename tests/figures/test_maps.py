@@ -54,7 +54,7 @@ def test_the_regression_line_is_that_of_least_squares():
     subjects = pd.DataFrame(
         {
             "subject": list("abcd"),
-            "split": "trained",
+            "split": "train",
             "share_women": share,
             "bias_score": 1 - 2 * share,
         }

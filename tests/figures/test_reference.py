@@ -28,7 +28,7 @@ SHARES = np.array([0.02, 0.06, 0.4, 0.37, 0.63, 0.88, 0.94, 0.86])
 
 
 def shares_of(bias_score: np.ndarray) -> pd.DataFrame:
-    split = np.where(np.arange(len(JOBS)) % 3 == 1, "held_out", "trained")
+    split = np.where(np.arange(len(JOBS)) % 3 == 1, "test", "train")
     return pd.DataFrame(
         {"subject": JOBS, "share_women": SHARES, "bias_score": bias_score, "split": split}
     )
@@ -45,7 +45,7 @@ def bars() -> Figure:
     rows = [
         {"side": side, "split": split, "measure": measure, "value": value, "n_subjects": 20}
         | {"low": 0.8 * value, "high": 1.2 * value, "floor": 0.1}
-        for split, shrink in (("trained", 1.0), ("held_out", 1.1))
+        for split, shrink in (("train", 1.0), ("test", 1.1))
         for side, size in (("base", 0.4), ("moesd", 0.15))
         for measure, part in (("mad", 1.0), ("fd", 1.4), ("kl", 0.9))
         for value in [size * shrink * part]

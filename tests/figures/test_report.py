@@ -26,6 +26,7 @@ from probe.errors import StageError
 from probe.io.artifacts import read_json, read_table, write_json, write_table
 from probe.run.config import Config
 from probe.stats.notation import interval, percent
+from probe.text.lexicon import SPLITS
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
@@ -82,7 +83,8 @@ def other_page(
             data, made = read_json(path, kind=source.kind)
             if name == "quality":
                 for part in (data["base"], data["corrected"], data["difference"]):
-                    del part["trained"], part["held_out"]
+                    for split in SPLITS:
+                        del part[split]
                 del data["failures"]["overfit"]
                 data["failures"]["gate_missed"] = {"value": 0.0, "low": 0.0, "high": 1.0, "n": 0}
                 data["drift"] = {"features": "CLIPModel (a/b)", "n_pairs": 5}
@@ -92,7 +94,7 @@ def other_page(
             if name == "fairness":
                 table = table[table["split"] == "all"]
             elif "split" in table:
-                table["split"] = table["split"].replace("held_out", "trained")
+                table["split"] = table["split"].replace(["validation", "test"], "train")
             write_table(path, table, replace(made, model="some/model"))
     sketch(run)
     return render_report(run)
@@ -161,17 +163,17 @@ def test_only_tinytown_is_called_a_laboratory_model(page, other_page):
 
 
 def test_a_run_that_holds_nothing_out_has_a_page_too(other_page, quality):
-    assert "held-out ones" not in other_page
+    assert "occupations never seen" not in other_page
     assert interval(quality["difference"]["mad"]) in other_page
     assert "nothing to count" in other_page  # no failure is possible
 
 
 def test_the_figures_on_the_page_are_those_of_the_run(page, quality):
     for side in ("base", "corrected"):
-        for split in ("trained", "held_out"):
+        for split in SPLITS:
             assert interval(quality[side][split]["mad"]) in page
         assert percent(quality[side]["explicit_adherence"]["value"]) in page
-    assert interval(quality["difference"]["held_out"]["mad"]) in page
+    assert interval(quality["difference"]["test"]["mad"]) in page
     assert "error rates up to 12.5\N{NO-BREAK SPACE}%" in text_of(page, "fairness")
 
 
@@ -231,14 +233,12 @@ def test_figures_without_the_classifiers_errors_stand_beside_those_of_every_spli
     for number_, name in enumerate(("base", "corrected", "difference")):
         parts = [
             {"mad": {"value": number_ + part / 10, "low": 0.0, "high": 9.0, "floor": 0.1}}
-            for part in range(3)
+            for part in range(4)
         ]
-        known[name]["calibrated"] = parts[0] | dict(
-            zip(("trained", "held_out"), parts[1:], strict=True)
-        )
+        known[name]["calibrated"] = parts[0] | dict(zip(SPLITS, parts[1:], strict=True))
         wanted[name] = parts
     blocks = splits(known, tables["fairness"])
-    assert [block["key"] for block in blocks] == ["all", "trained", "held_out"]
+    assert [block["key"] for block in blocks] == ["all", *SPLITS]
     for part, block in enumerate(blocks):
         assert block["calibrated"] == [of[part]["mad"] for of in wanted.values()]
     assert all(block["calibrated"] is None for block in splits(quality, tables["fairness"]))

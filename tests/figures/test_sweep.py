@@ -7,7 +7,7 @@ import pytest
 from figures.sweep import draw_sweep, sweep_curve, sweep_front
 from probe.io.artifacts import Provenance, write_table
 
-FIGURES = ("mad", "mad_trained", "mad_held_out", "explicit_adherence", "subject_recognised")
+FIGURES = ("mad", "mad_train", "mad_test", "explicit_adherence", "subject_recognised")
 
 
 def table(**settings):
@@ -30,7 +30,7 @@ def test_the_curve_stands_at_the_values_of_the_setting():
     figure = sweep_curve(table(width=[4, 16, 64]))
     left = figure.axes[0]
     assert left.get_xscale() == "log"
-    (line,) = (line for line in left.lines if line.get_label() == "corrected, held-out occupations")
+    (line,) = (line for line in left.lines if line.get_label() == "corrected, never seen")
     np.testing.assert_array_equal(line.get_xdata(), [4, 16, 64])
     np.testing.assert_allclose(line.get_ydata(), [0.3, 0.28, 0.26])
 

@@ -1,5 +1,6 @@
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,11 @@ STEPS, GUIDANCE = 2, 3.0
 @pytest.fixture(scope="module")
 def lexicon():
     shipped = Lexicon.load()
-    jobs = (Occupation("nurse", 0.9, True, "planted"), Occupation("cook", 0.4, False, "planted"))
-    return Lexicon(
-        occupations=jobs,
-        pairs=shipped.pairs,
-        neutral_templates=shipped.neutral_templates,
-        explicit_templates=shipped.explicit_templates,
-        adjectives=shipped.adjectives,
-        objects=("car",),
+    jobs = (
+        Occupation("nurse", 0.9, "test", "planted"),
+        Occupation("cook", 0.4, "train", "planted"),
     )
+    return replace(shipped, occupations=jobs, objects={"test": ("car",), "validation": ("cup",)})
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +69,7 @@ class Nothing:
 def test_a_plan_has_the_asked_number_of_every_kind():
     plan = GenerationPlan.build(Lexicon.load(), n_images=20, seed=0)
     counts = plan.table["kind"].value_counts()
-    assert counts.to_dict() == {"neutral": 40 * 20, "female": 40 * 5, "male": 40 * 5, "object": 50}
+    assert counts.to_dict() == {"neutral": 40 * 20, "female": 40 * 5, "male": 40 * 5, "object": 40}
     assert set(counts.index) == set(KINDS)
 
 
@@ -95,17 +92,24 @@ def test_pictures_of_a_subject_share_their_noise_across_kinds_and_no_others_do(p
     assert table["seed"].nunique() == table.groupby(["subject", "index"]).ngroups
 
 
-def test_training_pictures_are_of_no_held_out_occupation_and_share_no_noise(lexicon, plan):
+def test_training_pictures_are_of_no_other_occupation_and_share_no_noise(lexicon, plan):
     examples = GenerationPlan.examples(lexicon, n_images=5, seed=7).table
     assert set(examples["subject"]) == {"cook"}
     assert examples["kind"].value_counts().to_dict() == {"female": 5, "male": 5}
     assert not set(examples["seed"]) & set(plan.table["seed"])
 
 
+def test_a_plan_for_validation_shows_no_occupation_object_or_template_for_testing(lexicon, plan):
+    table = GenerationPlan.build(lexicon, n_images=3, seed=7, split="validation").table
+    assert set(table["subject"]) == {"cook", "cup"}
+    assert set(table.loc[table["kind"] == "neutral", "prompt"]) == {"a picture of a cook"}
+    assert not set(table["prompt"]) & set(plan.table["prompt"])
+
+
 def test_subjects_that_would_share_a_folder_get_their_own(lexicon):
     names = ("C.E.O", "c e o", "看護師", "CEO")
-    jobs = tuple(Occupation(name, 0.5, False, "planted") for name in names)
-    odd = Lexicon(jobs, lexicon.pairs, ("a {subject}",), lexicon.explicit_templates, (), ("car",))
+    jobs = tuple(Occupation(name, 0.5, "train", "planted") for name in names)
+    odd = replace(lexicon, occupations=jobs)
     files = GenerationPlan.build(odd, n_images=1, seed=0).table["file_name"]
     assert files.is_unique
     assert files.str.fullmatch(r"[a-z0-9-]+/[a-z]+-\d{5}\.png").all()

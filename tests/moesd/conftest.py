@@ -55,9 +55,11 @@ def provenance(town: Town) -> Provenance:
 @pytest.fixture(scope="session")
 def town(pipeline_folder: Path) -> Town:
     encoder = TextEncoder.load(pipeline_folder)
-    table = PromptSet.build(Lexicon.load()).table
-    kept = table[table["template"].isin(sorted(set(table["template"]))[:4])]
-    prompts = PromptSet(kept.reset_index(drop=True))
+    lexicon = Lexicon.load()
+    train, test = lexicon.templates["train"], lexicon.templates["test"]
+    kept = [*sorted((*train.neutral, *train.explicit))[:4], test.neutral[0], test.explicit[0]]
+    prompts = PromptSet.build(lexicon)
+    prompts = prompts.take(prompts.table["template"].isin(kept).to_numpy())
     vectors = encoder.embed(prompts.prompts)
     male, female = prompts.pairs()
     learner = PairDirection().fit(vectors[male], vectors[female])
@@ -85,7 +87,7 @@ def pictures(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Training pictures of noise: two of each value for four subjects."""
     folder = tmp_path_factory.mktemp("examples")
     table = town.prompts.table
-    trained = table[(table["split"] == "trained") & (table["group"] == "neutral")]
+    trained = table[town.prompts.is_training & (table["group"] == "neutral")]
     rng = np.random.default_rng(0)
     rows = []
     for subject, prompt in trained.drop_duplicates("subject")[["subject", "prompt"]].to_numpy()[:4]:
@@ -107,7 +109,7 @@ def diffusion_objective(town: Town, pictures: Path):
     moesd = town.train()
     for weight in moesd.experts.parameters():
         weight.requires_grad_(True)
-    neutral = town.prompts.select(group="neutral", split="trained").table
+    neutral = town.prompts.take(town.prompts.is_training).select(group="neutral").table
 
     def make(pipeline):
         return DiffusionObjective(

@@ -65,7 +65,7 @@ CAPTIONS = {
     "2.png": "a woman at her desk",
     "3.png": "a horse",  # of nobody
     "4.png": "a man and a woman",  # of both
-    "5.png": "a female nurse",  # held out
+    "5.png": "a female nurse",  # of another split
     "6.png": "A boy with his dog",
 }
 

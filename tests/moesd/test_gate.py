@@ -11,8 +11,12 @@ from probe.moesd.config import TrainConfig
 from probe.moesd.gate import CLASSES, Reading, classify_bias_score, fit_gate, fitting, true_classes
 from probe.moesd.gate.fitting import explicit_threshold, opening_threshold
 from probe.moesd.gate.reading import read_flags
+from probe.text.captions.gender import read_gender
+from probe.text.captions.vocabulary import GenderWords
 from probe.text.challenge_prompts import LESSONS, PromptTemplates
+from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
+from probe.text.templates import english
 
 
 def fit(town, vectors=None, prompts=None, **settings):
@@ -61,7 +65,7 @@ def test_the_gates_bias_score_is_the_projections_bias_score_from_the_midpoint(to
     expected = bias_score(town.vectors, town.direction, town.projection)
     np.testing.assert_allclose(gate.bias_score(town.vectors), expected - gate.midpoint, atol=1e-6)
     group = town.prompts.table["group"]
-    training = town.prompts.table["split"] == "trained"
+    training = town.prompts.is_training
     means = [
         gate.bias_score(town.vectors)[training & (group == g)].mean() for g in ("male", "female")
     ]
@@ -79,7 +83,7 @@ def test_labels_come_from_construction_and_bias_score(town):
 
 
 def test_the_trained_gate_learns_what_it_is_shown(town, gate, reading):
-    training = (town.prompts.table["split"] != "held_out").to_numpy()
+    training = town.prompts.is_training
     truth = true_classes(
         town.prompts, gate.bias_score(town.vectors), neutral_below=gate.neutral_below
     )
@@ -106,9 +110,23 @@ def test_the_list_says_what_this_encoder_cannot_know(town, gate):
     assert "explicit" not in gate.decide(gate.read(town.encoder, silent)).classes
 
 
+def test_the_list_holds_no_noun_of_the_lexicon_in_any_form(town, gate):
+    nouns = Lexicon.load().nouns
+    assert set(gate.unlisted) == set(nouns)
+    for noun in nouns:
+        for prompt in (
+            f"a photo of a {noun}",
+            f"two {english().plural(noun)}",
+            f"the {noun}'s hat",
+        ):
+            assert not read_gender(prompt, gate.lists).people, prompt
+    others = read_gender("a barista beside a stranger", gate.lists)
+    assert others.people == ("barista", "stranger")
+
+
 def test_a_gate_learns_with_half_the_names_so_that_the_list_is_not_all_it_knows():
     """Else no word on the list would mean no gender said, whatever the encoder knows."""
-    taught = fitting.half_of_the_lists(["a nurse and a judge", "a farmer"])
+    taught = fitting.half_of_the_lists(["a nurse and a judge", "a farmer"], GenderWords.load())
     names = PromptTemplates.load(LESSONS).words["female"]["name"]
     known = [name.lower() in taught.names for name in names]
     assert not any(known[::2])

@@ -51,7 +51,7 @@ def answered(minilm):
     )
     asked = pd.concat(
         [
-            PromptTemplates.load(path).prompts(SUBJECTS, split="held_out", every=3).assign(set=name)
+            PromptTemplates.load(path).prompts(SUBJECTS, split="test", every=3).assign(set=name)
             for name, path in CHALLENGES.items()
         ],
         ignore_index=True,

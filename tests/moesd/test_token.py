@@ -7,6 +7,8 @@ from probe.errors import ShapeError
 from probe.moesd import token as token_module
 from probe.moesd.config import TOKEN_PLACES
 from probe.moesd.token import SpecialToken
+from probe.text.lexicon import Lexicon
+from probe.text.templates import fill
 
 
 @pytest.fixture
@@ -34,7 +36,19 @@ def test_the_token_stands_before_the_subject(token, prompt, before):
 
 
 def test_no_object_is_a_subject(moesd):
-    assert "a cat beside a nurse"[moesd.token.place("a cat beside a nurse") :] == "nurse"
+    assert "a cat beside a cook"[moesd.token.place("a cat beside a cook") :] == "cook"
+
+
+def test_the_token_knows_no_noun_that_is_not_for_training_and_finds_it_by_grammar(moesd):
+    lexicon = Lexicon.load()
+    assert moesd.token.subjects == tuple(lexicon.occupations_of("train"))
+    for noun in lexicon.occupations_of("validation", "test"):
+        for template in (text for of in lexicon.templates.values() for text in of.neutral):
+            prompt = fill(template, subject=noun)
+            assert moesd.token.subject_at(prompt) is None
+            assert prompt[moesd.token.subject_at(prompt, is_person=True) :].startswith(noun)
+    assert moesd.token.subject_at("a nurse with a red bag", is_person=True) == 2
+    assert moesd.token.subject_at("a cat beside a nurse", is_person=True) is None
 
 
 def test_an_encoder_without_a_start_token_gets_the_token_before_the_subject(town, token):

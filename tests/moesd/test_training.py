@@ -29,7 +29,7 @@ def test_the_latent_objective_brings_the_bias_score_of_training_prompts_down(tow
     )  # fmt: skip
     moesd = town.train(config=config)
     table = town.prompts.table
-    rows = ((table["split"] == "trained") & (table["group"] == "neutral")).to_numpy()
+    rows = town.prompts.is_training & (table["group"] == "neutral").to_numpy()
     before = np.abs(moesd.gate.bias_score(town.vectors[rows])).mean()
     after = np.abs(moesd.gate.bias_score(moesd.embed(table["prompt"][rows].tolist()))).mean()
     assert before > 0
@@ -69,10 +69,9 @@ def test_a_correction_without_the_token_is_trained_saved_and_loaded(
     assert not loaded.token.is_used
 
 
-def test_held_out_occupations_teach_nothing(town):
+def test_prompts_of_other_splits_teach_nothing(town):
     spoiled = town.vectors.copy()
-    held_out = (town.prompts.table["split"] == "held_out").to_numpy()
-    spoiled[held_out] = 0.0
+    spoiled[~town.prompts.is_training] = 0.0
     one, two = town.train(), town.train(vectors=spoiled)
     for a, b in zip(weights_of(one.experts), weights_of(two.experts), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
@@ -125,7 +124,7 @@ def test_the_sampler_of_the_pipeline_does_not_change_how_training_adds_noise(
 
 def test_the_latent_objective_encodes_no_padding(town, moesd, monkeypatch):
     """States at the end of a prompt depend on nothing after it, and so does the gradient."""
-    prompts = town.prompts.select(group="neutral", split="trained").prompts[:20]
+    prompts = town.prompts.select(group="neutral", split="train").prompts[:20]
     objective = LatentObjective(moesd, prompts, town.encoder.embed(prompts))
     seen, forward = [], town.encoder.forward_ids
     monkeypatch.setattr(

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 
 SOME = ("moesd", "explicit-mixing", "leace-lookup")
 MEASURED = (
-    *("mad", "mad_trained", "mad_held_out", "explicit_adherence", "subject_recognised"),
+    *("mad", "mad_train", "mad_test", "explicit_adherence", "subject_recognised"),
     *("non_person_changed", "clip_score", "kid", "seconds_per_image"),
 )
 
@@ -93,7 +93,7 @@ def test_base_and_moesd_score_what_evaluate_says_of_them(compared):
         )
         assert ours.equals(run)  # copied, and not generated again
         found, known = by_name(compared)[name], quality[side]
-        for split, key in (("trained", "mad_trained"), ("held_out", "mad_held_out")):
+        for split, key in (("train", "mad_train"), ("test", "mad_test")):
             assert found[key]["value"] == known[split]["mad"]["value"]
             assert found[key]["floor"] == known[split]["mad"]["floor"]
         assert found["mad"]["value"] == known["mad"]["value"]
@@ -144,16 +144,16 @@ def test_recognition_in_trials_is_seen_by_clip_if_the_classifier_knows_no_subjec
         def label(self, files):
             return pd.DataFrame({"gender": ["woman"] * len(files)})
 
-    monkeypatch.setitem(vars(bench), "classifier", GenderOnly())
+    monkeypatch.setitem(vars(bench), "selector", GenderOnly())
     monkeypatch.setattr(
         "probe.run.evaluation.evaluators.subjects_by_clip",
         lambda _run, files, _clip: [job] + ["something else"] * (len(files) - 1),
     )
     trial = bench._try_out(tmp_path / "trial", Intervention(), [job])
     assert trial.recognised == pytest.approx(1 / n)
-    held_out = next(job.name for job in run.lexicon.occupations if job.held_out)
-    with pytest.raises(ValueError, match=f"{held_out!r} is a test occupation"):
-        bench._try_out(tmp_path / "trial", Intervention(), [held_out])
+    tested = bench.run.lexicon.occupations_of("test")
+    with pytest.raises(ValueError, match=f"{tested[0]!r} is a test occupation"):
+        bench._try_out(tmp_path / "trial", Intervention(), tested)
 
 
 def test_what_is_up_to_date_is_not_made_again_and_another_method_costs_its_own_images(run):
@@ -205,9 +205,8 @@ def test_the_reference_is_balanced_and_it_and_trials_have_noise_that_no_test_see
     assert (by_subject[["female", "male"]] == 100).all(axis=None)
     assert plan.table["seed"].is_unique
     trial = bench._trial_plan(bench._validation).table
-    held_out = {job.name for job in bench.run.lexicon.occupations if job.held_out}
     assert set(trial["kind"]) == {"neutral"}
-    assert not set(trial["subject"]) & held_out
+    assert set(trial["subject"]) <= set(bench.run.lexicon.occupations_of("validation"))
     assert not set(trial["seed"]) & set(bench.plan.table["seed"])
     assert not list((compared / "comparison").rglob("trial"))  # removed when a method is made
 

@@ -29,7 +29,7 @@ from probe.run.stages.evaluate import EvaluateConfig
 from probe.run.stages.fit import FitConfig
 from probe.run.stages.generate import GenerateConfig
 from probe.text.embeddings import EmbeddingStore
-from probe.text.lexicon import Lexicon
+from probe.text.lexicon import SPLITS, Lexicon
 
 ORDER = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
 
@@ -238,15 +238,14 @@ def test_a_run_of_other_weights_is_refused(run, model_folder, tmp_path):
         Experiment.open(run)
 
 
-@pytest.mark.parametrize("held_out", ["true", "false"])
-def test_a_lexicon_that_leaves_nothing_to_train_or_to_prove_is_refused(
-    tmp_path, model_folder, small_lexicon, held_out
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_lexicon_that_leaves_nothing_to_train_to_choose_or_to_prove_by_is_refused(
+    tmp_path, model_folder, small_lexicon, split
 ):
-    path = tmp_path / "lexicon.toml"
-    path.write_text(
-        re.sub("held_out = (true|false)", f"held_out = {held_out}", small_lexicon.read_text())
-    )
-    with pytest.raises(DataError, match=f"have held_out = {held_out}; needed some of each"):
+    path, other = tmp_path / "lexicon.toml", "train" if split != "train" else "validation"
+    text = re.sub(r"(?s)test_pool = \[.*?\]", "", small_lexicon.read_text())
+    path.write_text(text.replace(f'split = "{split}"', f'split = "{other}"'))
+    with pytest.raises(DataError, match=f'has split = "{split}"; needed some of each'):
         Experiment.create(tmp_path / "run", model=str(model_folder), lexicon=path)
     assert not (tmp_path / "run").exists()
 
@@ -257,7 +256,8 @@ def test_a_lexicon_that_leaves_nothing_to_train_or_to_prove_is_refused(
 def test_the_direction_is_fitted_on_the_training_occupations_alone(finished_run):
     experiment = Experiment.open(finished_run)
     store = EmbeddingStore.open(finished_run / "embeddings")
-    training = store.prompt_set.select(split="trained", group=["male", "female"])
+    training = store.prompt_set.take(store.prompt_set.is_training)
+    training = training.select(group=["male", "female"])
     male, female = training.pairs()
     z = store.vectors(training.prompts)
     expected = PairDirection().fit(z[male], z[female]).direction_
@@ -266,13 +266,13 @@ def test_the_direction_is_fitted_on_the_training_occupations_alone(finished_run)
     assert experiment.fit().result.data["n_pairs"] == len(male)
 
 
-def test_training_images_are_balanced_show_what_was_asked_and_no_held_out_occupation(
+def test_training_images_are_balanced_show_what_was_asked_and_no_other_occupation(
     finished_run, model_folder
 ):
     table = read_metadata(finished_run / EXAMPLES)
     lexicon = Lexicon.load(finished_run / "lexicon.toml")
     counts = table.groupby(["subject", "value"]).size().unstack()
-    assert set(table["subject"]) <= {job.name for job in lexicon.occupations if not job.held_out}
+    assert set(table["subject"]) <= set(lexicon.occupations_of("train"))
     assert (counts["woman"] == counts["man"]).all()
     assert set(table["prompt"]) == {f"a photo of a {subject}" for subject in counts.index}
     files = [finished_run / EXAMPLES / name for name in table["file_name"]]
@@ -352,10 +352,7 @@ def test_where_the_classifier_knows_no_subjects_clip_recognises_them(
         getattr(Experiment.open(run), stage)()
     labels, _ = read_table(run / "evaluation/labels.parquet", kind="labels")
     lexicon = Lexicon.load(small_lexicon)
-    assert set(labels["subject_seen"]) <= {
-        *(job.name for job in lexicon.occupations),
-        *lexicon.objects,
-    }
+    assert set(labels["subject_seen"]) <= set(lexicon.split_of)
     neutral = labels[(labels["kind"] == "neutral") & (labels["side"] == "base")]
     found, _ = read_json(run / "evaluation/quality.json", kind="quality")
     assert found["base"]["subject_recognised"]["value"] == pytest.approx(

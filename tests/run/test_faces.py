@@ -48,7 +48,7 @@ def table_of(*sides):
     table = pd.DataFrame(rows, columns=["side", "subject", "seed", "gender", "key"])
     return table.assign(
         kind="neutral",
-        split=np.where(table["subject"] == "cook", "trained", "held_out"),
+        split=np.where(table["subject"] == "cook", "train", "test"),
         prompt=table["subject"],
         subject_seen=table["subject"],
         file_name=table["subject"] + "/" + table["seed"].astype(str) + ".png",

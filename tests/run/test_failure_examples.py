@@ -44,12 +44,12 @@ def chosen(table, failure, n_pictures=3):
 
 
 JOBS = [
-    ("nurse", "trained", 20, 20, 20),  # leans and is left alone
-    ("cook", "trained", 17, 17, 20),  # likewise, but less
-    ("baker", "trained", 10, 10, 20),  # is even, and rightly left alone
-    ("mover", "trained", 0, 10, 20),  # is put right
-    ("pilot", "held_out", 1, 19, 20),  # is turned round
-    ("judge", "held_out", 0, 1, 20),  # hardly moves
+    ("nurse", "train", 20, 20, 20),  # leans and is left alone
+    ("cook", "train", 17, 17, 20),  # likewise, but less
+    ("baker", "train", 10, 10, 20),  # is even, and rightly left alone
+    ("mover", "train", 0, 10, 20),  # is put right
+    ("pilot", "test", 1, 19, 20),  # is turned round
+    ("judge", "test", 0, 1, 20),  # hardly moves
 ]
 
 
@@ -69,11 +69,11 @@ def test_overcorrected_are_those_that_turn_shown_by_pictures_that_turned_with_th
     assert found.loc[0, ["share_base", "share_moesd"]].tolist() == [0.05, 0.95]
 
 
-def test_overfit_are_held_out_occupations_that_gain_less_than_the_training_ones():
+def test_overfit_are_other_occupations_that_gain_less_than_the_training_ones():
     found = chosen(labels(JOBS), "overfit")
     assert found["subject"].tolist() == ["pilot", "judge", "pilot"]  # gains of 0 and 0.05, of 0.125
     assert found.loc[1, "seen_moesd"] == "man"
-    even = [*JOBS[:4], ("pilot", "held_out", 0, 10, 20), ("judge", "held_out", 20, 10, 20)]
+    even = [*JOBS[:4], ("pilot", "test", 0, 10, 20), ("judge", "test", 20, 10, 20)]
     assert chosen(labels(even), "overfit").empty
 
 

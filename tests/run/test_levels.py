@@ -12,7 +12,7 @@ from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
 from probe.text.challenge_prompts import CHALLENGES, PromptTemplates
 
-SUBJECTS = {"trained": ["nurse", "carpenter"], "held_out": ["cook"]}
+SUBJECTS = {"train": ["nurse", "carpenter"], "test": ["cook"]}
 LEVELS = ["none", "name", "pronoun", "hint", "adjective", "noun"]
 DRAWING = {"resampling": Resampling(50, 0)}
 
@@ -29,7 +29,7 @@ def pairs(level="none", asked=("", ""), seen=("woman", "man"), after=None, n=4, 
             rows.append(
                 {
                     "level": level,
-                    "split": "held_out" if subject == "cook" else "trained",
+                    "split": "test" if subject == "cook" else "train",
                     "subject": subject,
                     "asked": asked[half],
                     "prompt": f"{subject} {asked[half]}",
@@ -87,8 +87,8 @@ def test_a_correction_of_neutral_prompts_is_fairer_by_the_difference_of_mad():
     assert found.loc[("all", "relabelled", ""), "n"] == 8
     assert ("all", "adherent", "base") not in found.index
     assert found.loc[("all", "mad", "base"), "floor"] == pytest.approx(3 / 16)  # 4 fair coins
-    assert found.loc[("trained", "mad", "base"), "n"] == 12
-    assert found.loc[("held_out", "mad", "base"), "n"] == 4
+    assert found.loc[("train", "mad", "base"), "n"] == 12
+    assert found.loc[("test", "mad", "base"), "n"] == 4
 
 
 def test_what_is_asked_for_and_shown_is_adherence_and_what_is_lost_is_told():

@@ -13,7 +13,7 @@ from probe.stats.multiplicity import holm
 from probe.stats.resampling import Resampling
 
 N = 20
-JOBS = {"cook": "trained", "baker": "trained", "nurse": "held_out", "guard": "held_out"}
+JOBS = {"cook": "train", "baker": "train", "nurse": "test", "guard": "test"}
 BEFORE = {"cook": 10, "baker": 2, "nurse": 20, "guard": 0}  # women of 20
 AFTER = {"cook": 10, "baker": 6, "nurse": 14, "guard": 20}
 UNTOUCHED = "cook"
@@ -69,7 +69,7 @@ def mad(women, split=None):
     return sum(abs(women[job] / N - 0.5) for job in jobs) / len(jobs)
 
 
-@pytest.mark.parametrize("split", [None, "trained", "held_out"])
+@pytest.mark.parametrize("split", [None, "train", "test"])
 def test_mad_and_its_difference_are_those_of_the_planted_counts(quality, split):
     base, corrected, difference = (
         (quality[name] if split is None else quality[name][split])["mad"]["value"]
@@ -86,8 +86,8 @@ def test_every_planted_failure_is_found(quality):
     assert found["overcorrected"] == 1 / 4  # the guard
     assert found["explicit_changed"] == 1 / 8  # the male nurse
     assert found["non_person_changed"] == 0.0
-    expected = (mad(AFTER, "held_out") - mad(BEFORE, "held_out")) - (
-        mad(AFTER, "trained") - mad(BEFORE, "trained")
+    expected = (mad(AFTER, "test") - mad(BEFORE, "test")) - (
+        mad(AFTER, "train") - mad(BEFORE, "train")
     )
     assert found["overfit"] == pytest.approx(expected)
 
@@ -128,7 +128,7 @@ def test_every_interval_says_its_unit_and_how_many_of_them_it_is_over(quality):
 
     for place, of in intervals(quality):
         assert of["unit"] in ("occupations", "objects"), place
-        assert of.get("n", of.get("n_trained")) in (1, 2, 3, 4), place
+        assert of.get("n", of.get("n_train")) in (1, 2, 3, 4), place
 
 
 def test_the_release_gate_judges_by_limits_over_objects_not_pictures(quality):

@@ -32,7 +32,7 @@ def test_the_card_holds_the_figures_of_the_run_with_their_intervals(published, f
     card = (published / "README.md").read_text()
     quality = json.loads((finished_run / "evaluation" / "quality.json").read_text())
     for side in ("base", "corrected"):
-        for found in (quality[side]["mad"], quality[side]["held_out"]["mad"]):
+        for found in (quality[side]["mad"], quality[side]["test"]["mad"]):
             assert f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" in card
     assert f"{quality['n_images']['base']} images of each model" in card
     assert f"{quality['base']['mad']['floor']:.3f} |" in card

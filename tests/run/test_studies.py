@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from probe.run.stages.generate import GenerateConfig
 from probe.run.studies.mixture import fit_guidance
 from probe.stats.share_shift import ShareShift
 from probe.text.embeddings import EmbeddingStore
+from probe.text.lexicon import SPLITS
 
 QUICK = {"n_bootstrap": 50, "n_level_images": 2}
 
@@ -41,12 +43,12 @@ def studied(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def many(run: Path) -> Path:
-    """The run with pictures of twelve occupations, four held out, that follow the bias score."""
+    """The run with pictures of twelve occupations, four for testing, that follow the bias score."""
     names = [f"job {i}" for i in range(12)]
     bias_scores = np.linspace(-0.2, 0.2, 12)
     subjects, made = read_table(run / "latent/subjects.parquet", kind="subjects")
     grown = pd.DataFrame({"subject": names, "bias_score": bias_scores, "group": "neutral"})
-    grown = grown.assign(split=["trained", "trained", "held_out"] * 4, share_women=0.5)
+    grown = grown.assign(split=["train", "train", "test"] * 4, share_women=0.5)
     write_table(run / "latent/subjects.parquet", grown[subjects.columns.tolist()], made)
     shares, made = read_table(run / "evaluation/shares.parquet", kind="shares")
     rows = grown[["subject", "split"]].assign(
@@ -114,14 +116,14 @@ def test_the_gate_is_told_of_by_category_and_by_set(studied):
 def test_a_prediction_is_learnt_from_trained_occupations_only(many):
     experiment = Experiment.open(many)
     found = experiment.probe("prediction")[0].to_json()
-    assert found["n_trained"] == 8
+    assert found["n_train"] == 8
     assert found["calibration"]["n"] == 4
     assert found["calibration"]["r2"] > 0.9  # planted: the pictures follow the bias score
     before, _ = read_table(many / "latent/prediction.parquet", kind="prediction")
     path = many / "evaluation/shares.parquet"
     shares, made = read_table(path, kind="shares")
-    is_held_out = shares["split"] == "held_out"
-    shares.loc[is_held_out, "share"] = 1.0 - shares.loc[is_held_out, "share"]
+    is_unseen = shares["split"] == "test"
+    shares.loc[is_unseen, "share"] = 1.0 - shares.loc[is_unseen, "share"]
     write_table(path, shares, made)
     assert experiment.probe("prediction")[0].was_made
     after, _ = read_table(many / "latent/prediction.parquet", kind="prediction")
@@ -168,11 +170,15 @@ def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied)
     np.testing.assert_allclose(np.log(odds), scale * np.log(plain), rtol=1e-6)
 
 
-def test_the_study_measures_a_planted_shift_of_guidance_on_occupations_left_out():
+def test_the_study_measures_a_planted_shift_of_guidance_and_never_on_test_occupations():
     plain = np.linspace(0.1, 0.9, 12)
     share = ShareShift(1.4, (0.5, 0.0)).apply(np.stack([plain, 1 - plain], axis=1))[:, 0]
     table = pd.DataFrame({"read_plain": plain, "share": share, "n": 10**6})
+    table = table.assign(split=["train", "test", "validation"] * 4)
     found = fit_guidance(table)
+    moved = table["share"].where(table["split"] != "test", 0.5)
+    assert fit_guidance(table.assign(share=moved)) == found | {"error": ANY}
+    assert (found["n"], found["n_left"]) == (8, 4)
     assert (found["slope"], found["intercept"]) == pytest.approx((1.4, 0.5), abs=1e-3)
     assert found["error"]["fitted"] < 1e-3 < 0.05 < found["error"]["unchanged"]
     assert fit_guidance(table.assign(read_plain=0.0)) == {}
@@ -196,9 +202,8 @@ def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):
     for level in found["levels"]:
         assert level["all"]["changed"]["n"] == n_jobs * found["n_images"]
         assert ("adherent" in level["all"]) == (level["level"] != "none")
-        assert level["trained"]["changed"]["n"] + level["held_out"]["changed"]["n"] == len(
-            pictures[pictures["level"] == level["level"]]
-        )
+        parts = [level[split]["changed"]["n"] for split in SPLITS]
+        assert sum(parts) == (pictures["level"] == level["level"]).sum()
     own = read_metadata(studied / "images/base").merge(pictures, on=["prompt", "seed"])
     assert len(own) >= n_jobs
     assert (own["key"] == own["key_base"]).all()  # a prompt of the run gives the run's picture
@@ -256,17 +261,18 @@ def test_pairs_of_other_lengths_are_traced_and_not_patched(studied):
     assert not (studied / "latent/patching.parquet").exists()
 
 
-def test_held_out_prompts_are_placed_on_maps_that_were_fitted_without_them(studied):
+def test_prompts_for_testing_are_placed_on_maps_that_were_fitted_without_them(studied):
     table, made = read_table(studied / "latent/maps.parquet", kind="maps")
     found = Experiment.open(studied).probe("maps")[0].to_json()["supervised"]["placed"]
-    is_new = (table["split"] == "held_out").to_numpy()
+    is_new = (table["split"] == "test").to_numpy()
     assert 0 < found["n"] == is_new.sum() < len(table)
     places = table[["supervised_x", "supervised_y"]].to_numpy()
     nearest = NearestNeighbors(n_neighbors=1).fit(places[~is_new])
     rows = nearest.kneighbors(places[is_new], return_distance=False)[:, 0]
     groups = table["group"].to_numpy(str)
     assert found["value"] == (groups[~is_new][rows] == groups[is_new]).mean()
-    z = EmbeddingStore.open(studied / "embeddings").vectors()[~is_new]
+    store = EmbeddingStore.open(studied / "embeddings")
+    z = store.vectors(table["prompt"][~is_new].tolist())
     alone = neighbor_map(z, labels=groups[~is_new], seed=made.seed)
     np.testing.assert_array_equal(places[~is_new], alone.coordinates)
 

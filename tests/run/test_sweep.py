@@ -20,7 +20,7 @@ from probe.run.sweep import on_front, parse_axes, run_sweep, variant_name
 def swept(finished_run, tmp_path_factory):
     """A run, and the sweep of its experts' width."""
     run = shutil.copytree(finished_run, tmp_path_factory.mktemp("swept") / "run")
-    return Path(run), run_sweep(run, parse_axes(["train.width=2,32"]))
+    return Path(run), run_sweep(run, parse_axes(["train.width=2,32"]), on_test=True)
 
 
 def test_values_are_of_the_settings_type():
@@ -78,8 +78,8 @@ def test_as_many_training_occupations_are_seen_as_asked_for_and_they_span_the_sh
 ):
     config = Config.read(finished_run).with_settings("train", {"n_occupations": n_wanted})
     run = Run(finished_run, config)
-    known = {job.name: job.share_women for job in run.lexicon.occupations if not job.held_out}
-    left = {job.name for job in training_lexicon(run).occupations if not job.held_out}
+    known = {job.name: job.share_women for job in run.lexicon.occupations if job.split == "train"}
+    left = set(training_lexicon(run).occupations_of("train"))
     assert len(left) == min(n_wanted or len(known), len(known))
     assert left <= known.keys()
     if n_wanted == 2:
@@ -122,7 +122,7 @@ def test_the_table_says_which_variants_are_on_the_front(swept):
     run, result = swept
     table, _ = read_table(run / "sweeps/width" / "sweep.parquet", kind="sweep")
     # variants, sides and figures; failures are the corrected side's alone
-    assert len(table) == 2 * (2 * 6 + 6)
+    assert len(table) == 2 * (2 * 7 + 6)
     failed = table[table["figure"] == "overcorrected"]
     assert (failed["side"] == "corrected").all()
     assert failed["value"].between(0, 1).all()
@@ -161,7 +161,7 @@ def test_what_cannot_be_swept_is_refused_before_anything_is_made(run, axis, name
 def test_the_command_draws_what_it_found(swept, done):
     run, result = swept
     before = {path: path.stat().st_mtime_ns for path in (run / "sweeps").rglob("*.png")}
-    arguments = ("sweep", run, "--over", "train.width=2,32")
+    arguments = ("sweep", run, "--over", "train.width=2,32", "--test")
     last = done(*arguments).splitlines()[-1]
     assert last == f"figure: {run / 'figures/sweeps/width.png'}"
     assert json.loads(done(*arguments, "--json")) == result.to_json()

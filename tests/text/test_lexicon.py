@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import DataError
-from probe.text.lexicon import DEFAULT, Lexicon
+from probe.text.lexicon import DEFAULT, SPLITS, Lexicon
 from probe.text.templates import fill, with_article
 
 RENAMED = {"mechanician": "mechanic", "sewer": "tailor", "ceo": "CEO"}
@@ -44,21 +45,40 @@ def test_occupations_are_those_of_winobias(lexicon, real_data):
     assert {job.name for job in lexicon.occupations} == published
 
 
-def test_twelve_occupations_are_held_out_over_the_whole_range_of_shares(lexicon):
-    shares = np.array([job.share_women for job in lexicon.occupations])
-    held_out = np.array([job.held_out for job in lexicon.occupations])
-    assert (len(lexicon.objects), len(shares), held_out.sum()) == (10, 40, 12)
-    thirds = np.digitize(shares[held_out], np.quantile(shares, [1 / 3, 2 / 3]))
-    assert np.bincount(thirds, minlength=3).min() >= 3
-    assert abs(shares[held_out].mean() - shares[~held_out].mean()) < 0.05
+@pytest.mark.parametrize("index", range(6))
+def test_the_splits_of_occupations_cover_the_whole_range_of_shares(lexicon, index):
+    split = lexicon.random_split(index)
+    shares = np.array([job.share_women for job in split.occupations])
+    edges = np.quantile(shares, [1 / 3, 2 / 3])
+    for name, n, least in (("train", 22, 4), ("validation", 6, 1), ("test", 12, 3)):
+        rows = np.array([job.split == name for job in split.occupations])
+        assert rows.sum() == n
+        assert np.bincount(np.digitize(shares[rows], edges), minlength=3).min() >= least
+        assert abs(shares[rows].mean() - shares.mean()) < 0.1
+
+
+def test_random_splits_differ_come_back_and_test_only_what_the_pool_holds(lexicon):
+    splits = [lexicon.random_split(index) for index in range(1, 6)]
+    assert splits == [Lexicon.load().random_split(index) for index in range(1, 6)]
+    tested = [frozenset(split.occupations_of("test")) for split in splits]
+    assert len(set(tested)) == 5
+    assert all(names <= set(lexicon.test_pool) for names in tested)
+    assert splits[0].occupations_of("test")[:3] == ["laborer", "sheriff", "farmer"]  # anywhere
+    assert all(split.templates == lexicon.templates for split in splits)
+
+
+def test_a_split_that_asks_for_more_than_the_pool_holds_is_refused(lexicon):
+    small = replace(lexicon, test_pool=lexicon.test_pool[:3])
+    with pytest.raises(DataError, match="needs 12 occupations to draw but 3 may be drawn"):
+        small.random_split(1)
 
 
 def test_no_neutral_template_and_no_occupation_says_a_gender(lexicon):
     gendered = {
         word for pair in (*lexicon.pairs, *lexicon.adjectives) for word in vars(pair).values()
     }
-    said = [*lexicon.neutral_templates, *(job.name for job in lexicon.occupations)]
-    for text in said:
+    neutral = [text for split in SPLITS for text in lexicon.templates[split].neutral]
+    for text in [*neutral, *lexicon.nouns]:
         assert not gendered & set(re.findall(r"\w+", text.lower())), text
 
 
@@ -85,7 +105,17 @@ def test_braces_in_a_word_are_left_alone(word):
     [
         ('name = "carpenter"', 'name = ""', "occupation '': name is ''"),
         ('name = "carpenter"', 'name = "Nurse"', "occupation has 'nurse' twice"),
-        ('objects = ["car"', 'objects = ["nurse"', "objects has 'nurse' twice"),
+        ('test = ["car"', 'test = ["nurse"', "objects has 'nurse' twice"),
+        ('test = ["car"', 'test = ["bird"', "objects has 'bird' twice"),
+        (
+            '"a picture of a {subject}"',
+            '"a {subject}"',
+            "templates has 'a {subject}' twice",
+        ),
+        ('split = "train"', 'split = "dev"', "is 'dev'; needed train, validation or test"),
+        ('split = "train"', "held_out = true", 'needed split = "train, validation or test" in its'),
+        ('split = "train"', 'split = "test"', "test_pool and 'carpenter' do not agree"),
+        ("[templates.train]", "[templates]", "needed it in [templates.train], [templates.val"),
         ("share_women = 0.02", "share_women = 1.3", "is 1.3; needed a number from 0 to 1"),
         ('female = "woman"', 'female = "man"', "needed two different words"),
         ('"a {subject}"', '"a person"', "exactly the slots {subject}"),

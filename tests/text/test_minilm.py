@@ -60,7 +60,9 @@ def bias_score_of(minilm):
     projection = CalibratedProjection().fit(z[male], z[female])
 
     def measure(names):
-        sentences = [fill(t, subject=name) for name in names for t in lexicon.neutral_templates]
+        sentences = [
+            fill(t, subject=name) for name in names for t in lexicon.templates["train"].neutral
+        ]
         return (
             bias_score(minilm.embed(sentences), direction, projection)
             .reshape(len(names), -1)

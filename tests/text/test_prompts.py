@@ -8,16 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import DataError
-from probe.text.lexicon import Lexicon, Occupation, Pair
+from probe.text.lexicon import SPLITS, Lexicon, Occupation, Pair, Templates
 from probe.text.prompts import COLUMNS, PromptSet, check_prompt
 
 SMALL = Lexicon(
-    occupations=(Occupation("auditor", 0.61, True, "a source"),),
+    occupations=(Occupation("auditor", 0.61, "train", "a source"),),
     pairs=(Pair("man", "woman"),),
-    neutral_templates=("a photo of a {subject}",),
-    explicit_templates=("a {person} working as a {subject}", "a {adjective} {subject}"),
     adjectives=(Pair("male", "female"),),
-    objects=("apple",),
+    templates={
+        "train": Templates(("a photo of a {subject}",), ("a {person} working as a {subject}",)),
+        "validation": Templates(("a {subject}",), ("a {adjective} {subject}",)),
+        "test": Templates(("the {subject}",), ("the {adjective} {subject}",)),
+    },
+    objects={"train": (), "validation": (), "test": ("apple",)},
 )
 
 
@@ -28,23 +31,23 @@ def prompts():
 
 def test_a_small_lexicon_gives_exactly_these_rows():
     table = PromptSet.build(SMALL).table
-    columns = ["prompt", "group", "subject", "pair", "split", "share_women"]
+    columns = ["prompt", "group", "subject", "pair", "split", "template_split", "share_women"]
     assert table[columns].fillna(-1).to_numpy().tolist() == [
-        ["a photo of an auditor", "neutral", "auditor", -1, "held_out", 0.61],
-        ["a man working as an auditor", "male", "auditor", 0, "held_out", 0.61],
-        ["a woman working as an auditor", "female", "auditor", 0, "held_out", 0.61],
-        ["a male auditor", "male", "auditor", 1, "held_out", 0.61],
-        ["a female auditor", "female", "auditor", 1, "held_out", 0.61],
-        ["a photo of an apple", "object", "apple", -1, "", -1.0],
+        ["a photo of an auditor", "neutral", "auditor", -1, "train", "train", 0.61],
+        ["a man working as an auditor", "male", "auditor", 0, "train", "train", 0.61],
+        ["a woman working as an auditor", "female", "auditor", 0, "train", "train", 0.61],
+        ["the auditor", "neutral", "auditor", -1, "train", "test", 0.61],
+        ["the male auditor", "male", "auditor", 1, "train", "test", 0.61],
+        ["the female auditor", "female", "auditor", 1, "train", "test", 0.61],
+        ["the apple", "object", "apple", -1, "test", "test", -1.0],
     ]
 
 
-def test_the_shipped_set_has_every_prompt_once(prompts):
-    lexicon = Lexicon.load()
-    n_explicit = len(prompts.pairs()[0]) // len(lexicon.occupations)
-    assert len(prompts) == 40 * (len(lexicon.neutral_templates) + 2 * n_explicit) + 10 * 6
+def test_the_shipped_set_has_every_prompt_once_and_every_subject_in_all_test_templates(prompts):
     assert len(set(prompts.prompts)) == len(prompts)
-    assert 700 <= len(prompts) <= 900
+    assert 700 <= len(prompts) <= 1100
+    templates = prompts.measured.select(group="neutral").table.groupby("subject")["template"]
+    assert set(templates.agg(tuple)) == {Lexicon.load().templates["test"].neutral}
 
 
 def test_a_pair_differs_in_one_word_only(prompts):
@@ -61,33 +64,38 @@ def test_a_pair_differs_in_one_word_only(prompts):
 def test_pairs_are_found_in_any_order_of_rows(seed):
     shuffled = PromptSet(PromptSet.build(SMALL).table.sample(frac=1, random_state=seed))
     male, female = ([shuffled.prompts[row] for row in rows] for rows in shuffled.pairs())
-    assert male == ["a man working as an auditor", "a male auditor"]
-    assert female == ["a woman working as an auditor", "a female auditor"]
+    assert male == ["a man working as an auditor", "the male auditor"]
+    assert female == ["a woman working as an auditor", "the female auditor"]
 
 
 def test_a_prompt_without_its_counterfactual_is_refused(prompts):
-    with pytest.raises(DataError, match="240 male and 0 female prompts that do not pair up"):
+    with pytest.raises(DataError, match="350 male and 0 female prompts that do not pair up"):
         prompts.select(group="male").pairs()
     with pytest.raises(DataError, match="0 male and 0 female"):
         prompts.select(group="neutral").pairs()
 
 
 def test_select_keeps_what_matches_every_condition(prompts):
-    chosen = prompts.select(group=["male", "female"], split="held_out", subject=["nurse", "cook"])
+    chosen = prompts.select(group=["male", "female"], split="test", subject=["nurse", "cook"])
     assert set(chosen.table["subject"]) == {"nurse"}
     assert set(chosen.table["group"]) == {"male", "female"}
     assert chosen.table.index.tolist() == list(range(len(chosen)))
     assert len(chosen.pairs()[0]) == len(chosen) / 2
 
 
-def test_the_held_out_subjects_are_in_no_trained_prompt(prompts):
-    splits = ("trained", "held_out")
-    trained, held_out = (set(prompts.select(split=of).table["subject"]) for of in splits)
-    assert (len(trained), len(held_out), len(trained & held_out)) == (28, 12, 0)
+def test_training_prompts_have_no_subject_and_no_template_of_another_split(prompts):
+    training, others = (
+        prompts.take(rows).table for rows in (prompts.is_training, ~prompts.is_training)
+    )
+    assert set(training["split"]) == set(training["template_split"]) == {"train"}
+    assert not set(training["template"]) & set(others["template"])
+    subjects = {of: set(prompts.select(split=of).table["subject"]) for of in SPLITS}
+    assert [len(names) for names in subjects.values()] == [22 + 5, 6 + 2, 12 + 8]
+    assert set(training["subject"]) == subjects["train"]
 
 
 @pytest.mark.parametrize(
-    "condition", [{"group": "femal"}, {"split": "test"}, {"subject": "wizard"}]
+    "condition", [{"group": "femal"}, {"split": "held_out"}, {"subject": "wizard"}]
 )
 def test_select_refuses_what_there_is_not(prompts, condition):
     with pytest.raises(ValueError, match="is not there; choose from"):

@@ -27,7 +27,7 @@ def spelling(pipeline_folder):
 
 def prompt_set(*rows):
     table = pd.DataFrame(rows, columns=["prompt", "template", "subject", "group"])
-    return PromptSet(table.assign(pair=-1, split="trained", share_women=0.5))
+    return PromptSet(table.assign(pair=-1, split="train", template_split="train", share_women=0.5))
 
 
 def spelled(encoder, prompts):

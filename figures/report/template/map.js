@@ -130,7 +130,7 @@
     const facts = [
       ["Prompt", PROMPTS.prompt[i]],
       ["Group", PROMPTS.group[i]],
-      ["Subject", PROMPTS.subject[i] + (PROMPTS.split[i] === "held_out" ? " (held out)" : "")],
+      ["Subject", PROMPTS.subject[i] + (PROMPTS.split[i] === "test" ? " (never seen)" : "")],
       ["Women’s share in the labour market", share === null ? "unknown" : `${Math.round(100 * share)} %`],
       ["Bias score before → after (male +)", `${number(PROMPTS.bias_score[i])} → ${number(PROMPTS.bias_score_corrected[i])}`],
       ["Is", PROMPTS.route_truth[i] || "unknown"],

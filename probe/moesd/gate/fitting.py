@@ -39,18 +39,20 @@ def fit_gate(
     """Fit both kinds of gate on prompts of training occupations, on objects, and on the lessons.
 
     The lessons (`probe.text.challenge_prompts.LESSONS`) vary names, pronouns, negations, and
-    gendered words that refer to nobody. A gate with a word list is fitted with half of the names,
-    nouns and person words removed from it; otherwise it would learn that a word outside the list
-    never states a gender, whatever the encoder knows.
+    gendered words that refer to nobody. The word list holds no noun of the prompts, and for the fit
+    half of the names, nouns and person words are removed from it; otherwise the gate would learn
+    that a word outside the list never states a gender, whatever the encoder knows.
 
-    Held-out occupations among the prompts are not used; ``z`` are the pooled states of all prompts,
-    shape (n_prompts, n_features), L2-normalised. A class without training prompt is a `DataError`.
+    Of the prompts, those with `PromptSet.is_training` are used; ``z`` are the pooled states of all
+    prompts, shape (n_prompts, n_features), L2-normalised. A class without training prompt is a
+    `DataError`.
     """
     config = config or TrainConfig()
     table = prompts.table
-    training = (table["split"] != "held_out").to_numpy()
+    training = prompts.is_training
     group = table["group"].to_numpy(dtype=str)
-    reasons = reasons_to_leave(encoder, table.loc[training, "prompt"].tolist())
+    lists = GenderWords.without_nouns(prompts.nouns)
+    reasons = reasons_to_leave(encoder, table.loc[training, "prompt"].tolist(), lists)
     axis = projection.removed(direction.vector[None])[0]
     raw = z @ axis
     midpoint = float(
@@ -72,7 +74,7 @@ def fit_gate(
         reads=config.gate_reads,
         has_list=config.gate_list,
         z=np.concatenate([z[training], encoder.embed(texts[training.sum() :])]),
-        lists=half_of_the_lists(texts) if config.gate_list else None,
+        lists=half_of_the_lists(texts, lists),
     )
     lesson_scores = reading.z @ axis - midpoint
     kinds = lessons["kind"].to_numpy(dtype=str)
@@ -103,6 +105,7 @@ def fit_gate(
         reads=config.gate_reads,
         has_list=config.gate_list,
         kind=config.gate_kind,
+        unlisted=prompts.nouns,
         is_english=sum(map(bool, reasons)) <= len(reasons) / 2,
     )
 
@@ -186,12 +189,12 @@ def explicit_threshold(
     return float(candidates[np.argmax(score)]) if np.isfinite(score).any() else float(above)
 
 
-def half_of_the_lists(prompts: list[str]) -> GenderWords:
-    """Return the word lists without every second name, noun and person word of the lessons."""
+def half_of_the_lists(prompts: list[str], whole: GenderWords) -> GenderWords:
+    """Return word lists without every second name, noun and person word of the lessons."""
     words = PromptTemplates.load(LESSONS).words
     lists = [words[gender][slot] for gender in GENDERS for slot in ("name", "noun")]
-    people = {word.lower() for prompt in prompts for word in read_gender(prompt).people}
-    return GenderWords.load().without(word for of in (*lists, sorted(people)) for word in of[::2])
+    people = {word.lower() for prompt in prompts for word in read_gender(prompt, whole).people}
+    return whole.without(word for of in (*lists, sorted(people)) for word in of[::2])
 
 
 def _training_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -200,7 +203,7 @@ def _training_table(table: pd.DataFrame) -> pd.DataFrame:
         kind=table["group"].map(_KINDS), weight=LEXICON_WEIGHT
     )
     names = subjects_by_split(PromptSet(table))
-    lessons = PromptTemplates.load(LESSONS).prompts(names, split="trained", every=_EVERY)
+    lessons = PromptTemplates.load(LESSONS).prompts(names, split="train", every=_EVERY)
     fresh = lessons[~lessons["prompt"].isin(lexicon["prompt"])].assign(weight=1.0)
     return pd.concat([lexicon, fresh[lexicon.columns]], ignore_index=True)
 

@@ -14,6 +14,7 @@ from probe.errors import ShapeError
 from probe.io.settings import one_of
 from probe.moesd.config import GATE_KINDS, READS, GateKind, Reads
 from probe.moesd.gate.reading import Reading, read_prompts, reasons_to_leave
+from probe.text.captions.vocabulary import GenderWords
 from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
@@ -98,6 +99,9 @@ class Gate:
     has_list: bool = False
     """Whether the trained gate also uses word flags."""
     kind: GateKind = "trained"
+    unlisted: tuple[str, ...] = ()
+    """Nouns of the lexicon that it was fitted on, which its word list does not hold: a list that
+    holds the nouns of a test says nothing about others."""
     is_english: bool = True
     """Whether the lexicon that it was fitted on is English: what is not is then left alone."""
 
@@ -109,9 +113,16 @@ class Gate:
         self, encoder: TextEncoder, prompts: Sequence[str], z: Float32 | None = None
     ) -> Reading:
         """Read prompts in this gate's form; ``z`` are their pooled states, where known."""
-        reading = read_prompts(encoder, prompts, reads=self.reads, has_list=self.has_list, z=z)
-        reasons = reasons_to_leave(encoder, prompts) if self.is_english else ()
+        reading = read_prompts(
+            encoder, prompts, reads=self.reads, has_list=self.has_list, z=z, lists=self.lists
+        )
+        reasons = reasons_to_leave(encoder, prompts, self.lists) if self.is_english else ()
         return replace(reading, left_alone=reasons)
+
+    @property
+    def lists(self) -> GenderWords:
+        """Its word lists."""
+        return GenderWords.without_nouns(self.unlisted)
 
     def bias_score(self, z: Float32) -> Double:
         """Return the bias score, ``<z - Pz, d>`` minus the midpoint, shape (n_prompts,).

@@ -57,14 +57,16 @@ def read_prompts(
     )
 
 
-def reasons_to_leave(encoder: TextEncoder, prompts: Sequence[str]) -> tuple[str, ...]:
+def reasons_to_leave(
+    encoder: TextEncoder, prompts: Sequence[str], lists: GenderWords | None = None
+) -> tuple[str, ...]:
     """By prompt, `reason_to_leave` with the tokens of an encoder."""
     tokenizer = encoder.tokenizer
 
     def is_token(word: str) -> bool:
         return len(pieces := tokenizer.tokenize(word)) == 1 and pieces[0] != tokenizer.unk_token
 
-    return tuple(reason_to_leave(prompt, is_token) for prompt in prompts)
+    return tuple(reason_to_leave(prompt, is_token, lists) for prompt in prompts)
 
 
 def read_flags(prompts: Sequence[str], lists: GenderWords | None = None) -> Float32:

@@ -40,12 +40,12 @@ class Counterfactuals:
                 f"{list(DIRECTIONS)}; needed one word per expert"
             )
 
-    def of(self, prompt: str, token: SpecialToken) -> tuple[str, ...]:
+    def of(self, prompt: str, token: SpecialToken, *, is_person: bool = False) -> tuple[str, ...]:
         """Insert each word before the subject, with the right article; one prompt per word.
 
-        A `DataError` says that the prompt names no known person.
+        A `DataError` says that the prompt names no person; see `SpecialToken.subject_at`.
         """
-        if (place := token.subject_at(prompt)) is None:
+        if (place := token.subject_at(prompt, is_person=is_person)) is None:
             raise DataError(
                 f"{prompt!r} names no person that is known, so {' or '.join(self.words)} has no "
                 "place in it; add its subject to the lexicon, or use a prompt that names one"
@@ -56,10 +56,19 @@ class Counterfactuals:
         )
 
     def states(
-        self, encoder: TextEncoder, token: SpecialToken, prompts: Sequence[str]
+        self,
+        encoder: TextEncoder,
+        token: SpecialToken,
+        prompts: Sequence[str],
+        *,
+        are_people: bool = False,
     ) -> torch.Tensor:
-        """Encode the counterfactuals: shape (K, n_prompts, n_tokens, n_features)."""
-        by_word = zip(*(self.of(prompt, token) for prompt in prompts), strict=True)
+        """Encode the counterfactuals: shape (K, n_prompts, n_tokens, n_features).
+
+        ``are_people`` says that the gate opened for all prompts.
+        """
+        found = (self.of(prompt, token, is_person=are_people) for prompt in prompts)
+        by_word = zip(*found, strict=True)
         return torch.stack([encoder.states(list(of_word)) for of_word in by_word])
 
     def aligned_states(

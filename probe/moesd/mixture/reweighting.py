@@ -157,7 +157,7 @@ class Reweighting(Intervention):
         """Return a prompt's counterfactual states and uncorrected shares, computed once."""
         if prompt not in self._known:
             encoder, token = self._correction.encoder, self._correction.token
-            states = self._counterfactuals.states(encoder, token, [prompt])
+            states = self._counterfactuals.states(encoder, token, [prompt], are_people=True)
             found = estimate_shares(
                 pipeline, encoder.states([prompt]), states, n_noises=self._n_noises
             )

@@ -18,9 +18,7 @@ from probe.io.artifacts import hash_parts
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
 from probe.run.folder import Run
-from probe.run.images import make_examples, make_images, training_lexicon
-from probe.text.lexicon import Lexicon
-from probe.text.prompts import PromptSet
+from probe.run.images import make_examples, make_images, training_prompts
 
 if TYPE_CHECKING:
     import torch
@@ -51,8 +49,9 @@ class Bench:
     @cached_property
     def plan(self) -> GenerationPlan:
         """The images that every method generates; those of ``generate`` if there are as many."""
+        config = self.run.config.generate
         return GenerationPlan.build(
-            self.run.lexicon, n_images=self.n_images, seed=self.run.config.generate.seed
+            self.run.lexicon, n_images=self.n_images, seed=config.seed, split=config.scored_on
         )
 
     @cached_property
@@ -69,6 +68,11 @@ class Bench:
     def classifier(self) -> AttributeClassifier | FaceClassifier:
         """The classifier that labels the images."""
         return evaluators.load_classifier(self.run)
+
+    @cached_property
+    def selector(self) -> AttributeClassifier:
+        """The classifier by which methods choose their settings."""
+        return evaluators.load_whole_classifier(self.run, "selector")
 
     @cached_property
     def clip(self) -> ClipScorer:
@@ -91,6 +95,7 @@ class Bench:
             settings_line(config.generate, without=("n_images", "batch_size", "routing")),
             f"n={self.n_images}",
             evaluators.seen_by(run),
+            evaluators.evaluators_line(run, evaluators.evaluator_folder(run, "selector")),
             f"{config.evaluate.attribute} {config.evaluate.female}",
         )
 
@@ -102,11 +107,12 @@ class Bench:
         """What a method may learn from; its trial images are in its own folder."""
         from probe.baselines.method import Material
 
+        prompts = training_prompts(self.run)
         return Material(
             encoder=self.encoder,
             pipeline=self.pipeline,
             lexicon=self.run.lexicon,
-            prompts=PromptSet.build(self._training_words).select(split=["trained", ""]),
+            prompts=prompts.take(prompts.is_training),
             examples=self._examples,
             try_out=partial(self._try_out, self.folder(name) / TRIAL),
             validation=self._validation,
@@ -137,8 +143,8 @@ class Bench:
             label="trial images",
         )
         files = [folder / name for name in table["file_name"]]
-        seen = self.classifier.label(files)
-        values = self.classifier.attributes[config.attribute]
+        seen = self.selector.label(files)
+        values = self.selector.attributes[config.attribute]
         names, counts = count_labels(
             table["subject"].tolist(), seen[config.attribute].tolist(), values=values
         )
@@ -154,25 +160,17 @@ class Bench:
         return Trial(tuple(names[row] for row in known), shares, recognised)
 
     @cached_property
-    def _training_words(self) -> Lexicon:
-        """The lexicon in which everything that no training may see is held out."""
-        return training_lexicon(self.run)
-
-    @property
     def _validation(self) -> tuple[str, ...]:
-        return tuple(job.name for job in self._training_words.occupations if not job.held_out)
+        return tuple(self.run.lexicon.occupations_of("validation"))
 
     def _trial_plan(self, subjects: Sequence[str]) -> GenerationPlan:
-        if tested := [
-            job.name
-            for job in self.run.lexicon.occupations
-            if job.held_out and job.name in subjects
-        ]:
-            raise ValueError(f"{tested[0]!r} is a test occupation; needed others to try a method")
         seed = int(hash_parts("trials", str(self.run.config.train.seed))[:8], 16)
-        table = GenerationPlan.build(self.run.lexicon, n_images=N_TRIAL, seed=seed).table
-        is_wanted = (table["kind"] == "neutral") & table["subject"].isin(subjects)
-        return GenerationPlan(table[is_wanted].reset_index(drop=True))
+        lexicon = self.run.lexicon
+        plan = GenerationPlan.build(lexicon, n_images=N_TRIAL, seed=seed, split="validation").table
+        if tested := [name for name in subjects if name not in set(plan["subject"])]:
+            raise ValueError(f"{tested[0]!r} is a test occupation; needed others to try a method")
+        is_wanted = (plan["kind"] == "neutral") & plan["subject"].isin(subjects)
+        return GenerationPlan(plan[is_wanted].reset_index(drop=True))
 
 
 def reference_plan(plan: GenerationPlan, *, seed: int) -> GenerationPlan:

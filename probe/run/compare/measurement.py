@@ -27,13 +27,15 @@ from probe.stats.equivalence import noninferiority_p
 from probe.stats.mean import mean_test
 from probe.stats.multiplicity import holm
 from probe.stats.resampling import Resampling
+from probe.text.lexicon import SPLITS as SPLITS_OF_LEXICON
 
 Found = dict[str, Any]
 
 SPLITS = {
-    "mad": ("trained", "held_out"),
-    "mad_trained": ("trained",),
-    "mad_held_out": ("held_out",),
+    "mad": SPLITS_OF_LEXICON,
+    "mad_train": ("train",),
+    "mad_validation": ("validation",),
+    "mad_test": ("test",),
 }
 """Figures of fairness, and the occupations that each is over."""
 MARGIN = 0.1
@@ -81,6 +83,7 @@ class MethodEvaluator:
             **{
                 figure: self._fairness(table[table["split"].isin(splits)])
                 for figure, splits in SPLITS.items()
+                if neutral["split"].isin(splits).any()
             },
             "difference": asdict(
                 paired_difference(before[both], after[both], unit=UNIT, **drawing)
@@ -103,7 +106,8 @@ class MethodEvaluator:
         """Compare methods with the best baseline, on test occupations; base and oracle aside.
 
         The candidates are not ours, and are shown to keep explicit prompts and recognition.
-        The best is chosen on validation occupations, or on the training's if there are none.
+        The best is chosen on validation occupations. Where those are the last that are shown,
+        they are tested on, and the choice is made on training occupations.
         """
         from probe.baselines import BASELINES
 
@@ -114,20 +118,20 @@ class MethodEvaluator:
             and of["name"] != ORACLE
             and all(test["is_kept"] for test in of["kept"].values())
         ]
-        splits = set(self.base.labels["split"])
-        tested_on = "held_out" if "held_out" in splits else "trained"
+        is_tested = (self.base.labels["split"] == "test").any()
+        tested_on, of_choice = ("test", "validation") if is_tested else ("validation", "train")
         tested, chosen_on = (
             {
                 name: self._counts(of.labels[of.labels["split"] == split])
                 for name, of in seen.items()
                 if name not in (BASE, ORACLE)
             }
-            for split in (tested_on, "trained")
+            for split in (tested_on, of_choice)
         )
         found = compare_with_best_baseline(
             tested, chosen_on, candidates, resampling=self.resampling
         )
-        return {**found, "tested_on": "held-out", "chosen_on": "training"}
+        return {**found, "tested_on": tested_on, "chosen_on": of_choice}
 
     def _parts(self, labels: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Neutral images, those of explicit prompts in which a value is seen, and objects."""

@@ -83,8 +83,7 @@ def make_row(bench: Bench, name: str) -> None:
     else:
         table, row = _make_method(bench, name)
     run, folder, made_from = bench.run, bench.folder(name), row_made_from(bench, name)
-    split = {job.name: "held_out" if job.held_out else "trained" for job in run.lexicon.occupations}
-    table = table.assign(split=table["subject"].map(split).fillna(""))
+    table = table.assign(split=table["subject"].map(run.lexicon.split_of))
     seen, features = _look(bench, name, table)
     labels = pd.concat([table, seen], axis=1)
     write_table(folder / LABELS, labels, run.provenance("labels", made_from))

@@ -30,7 +30,8 @@ def compare_runs(folders: Sequence[str | Path], *, resampling: Resampling = BOOT
     ``runs``: MAD of each side and split on the shared subjects, with interval and noise floor.
     ``differences``: for each pair of runs, side and split, the paired difference of MAD (negative:
     the second is fairer) with ``p`` and ``p_holm``, adjusted over all differences. ``missing``: by
-    run, the subjects of others that it does not have. Splits are those of the first run.
+    run, the subjects of others that it does not have. A subject counts
+    for a split if it is of that split in all runs.
     """
     paths = [Path(folder) for folder in folders]
     if len(paths) < 2 or len({path.resolve() for path in paths}) < len(paths):
@@ -44,7 +45,10 @@ def compare_runs(folders: Sequence[str | Path], *, resampling: Resampling = BOOT
     attribute = str(qualities[0]["attribute"])
     tables = [_shares(path, attribute) for path in paths]
     shared, missing = _subjects(dict(zip(names, tables, strict=True)))
-    splits = tables[0].drop_duplicates("subject").set_index("subject")["split"]
+    by_run = [of.drop_duplicates("subject").set_index("subject")["split"] for of in tables]
+    splits = by_run[0].loc[shared]
+    for other in by_run[1:]:  # a subject that a run was trained on is new to none of them
+        splits = splits.where(splits == other.loc[shared], "")
     counted = [_counts(table, shared, splits) for table in tables]
     runs = []
     for name, counts, quality in zip(names, counted, qualities, strict=True):

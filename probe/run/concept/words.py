@@ -128,7 +128,7 @@ def _has(store: EmbeddingStore, prompts: list[str], revision: str) -> bool:
 
 def _prompt_set(prompts: ConceptPrompts, new: list[str]) -> PromptSet:
     """Return the new prompts of a concept; the concept's table has their words."""
-    given = {"group": "given", "subject": "", "pair": -1, "split": "", "share_women": np.nan}
+    given = {"group": "given", "subject": "", "pair": -1, "split": "", "template_split": ""}
     table = prompts.table[prompts.table["prompt"].isin(new)]
-    table = table[["prompt", "template"]].assign(**given)
+    table = table[["prompt", "template"]].assign(share_women=np.nan, **given)
     return PromptSet(table[list(COLUMNS)].reset_index(drop=True))

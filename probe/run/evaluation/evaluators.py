@@ -33,9 +33,21 @@ _PIECE = 500  # images; a piece that is done is not done again
 
 
 def evaluator_folder(run: Run, name: str) -> Path:
-    """Find the ``classifier``, the ``clip`` or the model of ``features`` (CLIP's if not named)."""
+    """Find the ``classifier`` that scores, the ``selector``, ``clip`` or ``features`` (CLIP's).
+
+    The ``selector`` is the classifier that chooses training images and settings. Of a model with
+    two classifiers, trained apart, the first selects and ``second_classifier`` scores: otherwise
+    the correction would be rewarded for the errors of its judge.
+    """
+    of_model = run.model_folder / "classifier"
+    if name == "selector":
+        if run.config.train.classifier:
+            return resolve_model(run.config.train.classifier)
+        return of_model if of_model.is_dir() else evaluator_folder(run, "classifier")
     if chosen := getattr(run.config.evaluate, name):
         return resolve_model(chosen)
+    if name == "classifier" and (second := run.model_folder / "second_classifier").is_dir():
+        return second
     if name == "features":
         return evaluator_folder(run, "clip")
     folder = run.model_folder / name
@@ -90,11 +102,27 @@ def load_classifier(run: Run) -> Classifier:
     )
 
 
-def load_whole_classifier(run: Run) -> AttributeClassifier:
-    """Open the classifier, shown whole images, unless a copy of the run has opened it."""
+def classifier_names(run: Run) -> dict[str, str]:
+    """Name the classifier that scores, and the one that selected training images (empty: none)."""
+    names = {}
+    chosen = {"classifier": run.config.evaluate.classifier, "selector": run.config.train.classifier}
+    for role, given in chosen.items():
+        folder = evaluator_folder(run, role)
+        is_own = folder.is_relative_to(run.model_folder)
+        given = given or run.config.evaluate.classifier
+        names[role] = folder.name if is_own or Path(given).is_dir() else given
+    needs = run.config.train.needs_pictures and not run.config.train.examples
+    return {"scores": names["classifier"], "selects": names["selector"] if needs else ""}
+
+
+def load_whole_classifier(run: Run, role: str = "classifier") -> AttributeClassifier:
+    """Open a classifier, shown whole images, unless a copy of the run has opened it.
+
+    ``role`` is ``"classifier"`` or ``"selector"``; see `evaluator_folder`.
+    """
     from probe.images.attributes import load_classifier
 
-    folder, config = evaluator_folder(run, "classifier"), run.config.evaluate
+    folder, config = evaluator_folder(run, role), run.config.evaluate
     if folder not in run.classifiers:
         run.classifiers[folder] = load_classifier(folder, device=run.device)
     classifier: AttributeClassifier = run.classifiers[folder]
@@ -161,8 +189,8 @@ def label_images(run: Run, classifier: Classifier) -> pd.DataFrame:
 
 def subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]:
     """The subject that CLIP sees, of all of the run, where the classifier knows none."""
-    subjects = [*(job.name for job in run.lexicon.occupations), *run.lexicon.objects]
-    neutral = run.lexicon.neutral_templates[0]
+    subjects = list(run.lexicon.split_of)
+    neutral = run.lexicon.templates["test"].neutral[0]
     weights = clip.weigh(files, [fill(neutral, subject=subject) for subject in subjects])
     return [subjects[position] for position in weights.argmax(axis=1)]
 
@@ -201,10 +229,9 @@ def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame
 
 
 def _images(run: Run) -> pd.DataFrame:
-    split = {job.name: "held_out" if job.held_out else "trained" for job in run.lexicon.occupations}
     sides = []
     for side in SIDES:
         table = read_metadata(run.folder / "images" / side)
-        sides.append(table.assign(side=side, split=table["subject"].map(split).fillna("")))
+        sides.append(table.assign(side=side, split=table["subject"].map(run.lexicon.split_of)))
     columns = ["side", "kind", "subject", "split", "seed", "prompt", "file_name", "key"]
     return pd.concat(sides, ignore_index=True)[columns]

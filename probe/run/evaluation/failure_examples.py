@@ -42,7 +42,7 @@ def worst_pictures(
     - ``explicit_changed``: changed images of explicit prompts, those that lost the value asked for
       first, then by the fall of the CLIP score.
     - ``non_person_changed``: changed images of objects, by the fall of the CLIP score.
-    - ``overfit``: images of held-out occupations that gained less than the training occupations did
+    - ``overfit``: images of other occupations that gained less than the training occupations did
       on average, those that gained least first, that show the corrected model's commonest value.
 
     One image of each occupation is chosen before a second one of any. ``asked`` says which value
@@ -61,8 +61,8 @@ def worst_pictures(
     is_missed = failures.is_skewed(before, n, fair)
     turned = failures.turns(before, after, n, n_moesd, fair)
     gain = off_base - off_moesd
-    is_less = gain < gain[jobs["split"] == "trained"].mean()
-    is_overfit = (jobs["split"] == "held_out") & is_less
+    is_less = gain < gain[jobs["split"] == "train"].mean()
+    is_overfit = (jobs["split"] != "train") & is_less
     moved = (jobs["share_moesd"] - jobs["share_base"]).abs()
     flipped = (
         (neutral["seen_base"] == neutral["most_base"])

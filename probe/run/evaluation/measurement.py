@@ -22,10 +22,12 @@ from probe.errors import DegenerateDataError
 from probe.run.evaluation.evaluators import SUBJECT_SEEN
 from probe.stats.proportion import binomial_interval
 from probe.stats.resampling import Resampling
+from probe.text.lexicon import SPLIT_NAMES
+from probe.text.lexicon import SPLITS as SPLITS_OF_LEXICON
 
 SIDES = {"base": "base", "moesd": "corrected"}
 """Side of the images: its folder -> its name in results."""
-SPLITS = ("all", "trained", "held_out")
+SPLITS = ("all", *SPLITS_OF_LEXICON)
 
 Found = dict[str, Any]
 
@@ -56,7 +58,7 @@ class Measurement:
                 resampling=self.resampling,
                 unit="occupations",
             )
-            for split in SPLITS
+            for split in self.splits
         }
         n_images = {name: len(self._neutral(side)) for side, name in SIDES.items()}
         n_subjects = self._neutral("base")["subject"].nunique()
@@ -64,7 +66,7 @@ class Measurement:
             **sides,
             "difference": {
                 "mad": asdict(differences["all"]),
-                **{split: {"mad": asdict(differences[split])} for split in SPLITS[1:]},
+                **{split: {"mad": asdict(differences[split])} for split in self.splits[1:]},
             },
             "failures": self._failures(differences),
             "n_images": {**n_images, "per_subject": n_images["base"] // n_subjects},
@@ -77,7 +79,7 @@ class Measurement:
         """Every fairness figure, one row a side, split and measure."""
         rows = []
         for side in SIDES:
-            for split in SPLITS:
+            for split in self.splits:
                 counts = self.counts(side, split)
                 found = fairness_figures(counts, resampling=self.resampling, unit="occupations")
                 sizes = {"n_subjects": len(counts), "n_images": int(counts.sum())}
@@ -107,6 +109,12 @@ class Measurement:
                         rows.append(row | share)
         return pd.DataFrame(rows)
 
+    @property
+    def splits(self) -> list[str]:
+        """Those of `SPLITS` that have images."""
+        shown = set(self._neutral("base")["split"])
+        return [split for split in SPLITS if split == "all" or split in shown]
+
     def subjects(self, split: str) -> list[str]:
         """Subjects whose neutral images show something on both sides; rows of `counts`."""
         table, other = (self._neutral(side) for side in SIDES)
@@ -114,9 +122,9 @@ class Measurement:
         both = set.intersection(*known)
         table = table if split == "all" else table[table["split"] == split]
         if len(table) and both.isdisjoint(table["subject"]):
-            which = {"trained": "trained ", "held_out": "held-out "}.get(split, "")
+            which = SPLIT_NAMES.get(split, "of any split")
             raise DegenerateDataError(
-                f"{self.attribute} was seen in no {which}occupation's images of both models; "
+                f"{self.attribute} was seen in no images of occupations {which} by both models; "
                 "look at whole images with --faces '', or name another detector"
             )
         return [name for name in dict.fromkeys(table["subject"]) if name in both]
@@ -139,7 +147,7 @@ class Measurement:
         seen = explicit[is_seen(explicit, self.attribute)]
         return {
             **figures("all"),
-            **{split: figures(split) for split in SPLITS[1:]},
+            **{split: figures(split) for split in self.splits[1:]},
             "explicit_adherence": failures.share_over(seen["subject"], self._is_adherent(seen)),
             "subject_recognised": failures.share_over(
                 neutral["subject"], neutral[SUBJECT_SEEN] == neutral["subject"]
@@ -178,7 +186,7 @@ class Measurement:
             "non_person_changed": failures.share_over(
                 kinds.loc[is_object, "subject"], ~is_same[is_object], unit="objects"
             ),
-            "overfit": failures.overfit(differences["trained"], differences["held_out"]),
+            "overfit": failures.overfit(differences["train"], differences[self.splits[-1]]),
         }
 
     def _missing(self) -> Found:
@@ -190,9 +198,9 @@ class Measurement:
             by_subject = pd.Series(n_missing).groupby(neutral["subject"].to_numpy()).sum()
             whole, *parts = (
                 bound_figures(self.counts(side, split), by_subject[self.subjects(split)].to_numpy())
-                for split in SPLITS
+                for split in self.splits
             )
-            bounds = whole | dict(zip(SPLITS[1:], parts, strict=True))
+            bounds = whole | dict(zip(self.splits[1:], parts, strict=True))
             found[name] = {**count_missing(neutral[self.attribute]), "bounds": bounds}
         limits = (found[name]["bounds"]["mad"] for name in SIDES.values())
         known = set(self.subjects("all"))

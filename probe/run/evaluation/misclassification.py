@@ -18,7 +18,7 @@ from probe.audit.misclassification.sample import Calibration, read_calibration
 from probe.audit.misclassification.sensitivity import difference_holds_up_to
 from probe.errors import DataError
 from probe.io.artifacts import hash_file
-from probe.run.evaluation.measurement import SIDES, SPLITS, Measurement
+from probe.run.evaluation.measurement import SIDES, Measurement
 from probe.run.folder import Run
 
 Found = dict[str, Any]
@@ -57,7 +57,7 @@ def classifier_error(measured: Measurement, known: Calibration | None) -> Found:
             "calibration": None,
         }
     found: Found = {name: {"calibrated": {}} for name in (*counts, "difference")}
-    for split in SPLITS:
+    for split in measured.splits:
         for name, figures in _calibrated(measured, split, known, drawn).items():
             whole = found[name]["calibrated"]
             whole |= figures if split == "all" else {split: figures}

@@ -18,6 +18,12 @@ class EmbedConfig(Settings):
     lexicon: str = setting(
         "", "Lexicon of words and templates (TOML); the shipped one if empty.", names_file=bool
     )
+    split: int = setting(
+        0,
+        "Random split of the occupations into training, validation and test, 1, 2, ...; 0 takes "
+        "the lexicon's own.",
+        minimum=0,
+    )
     encoder: str = setting("", "Text encoder of the pipeline; its first one if empty.")
     prompts: str = setting(
         "", "Prompts of your own, placed on the axis too; none if empty.", names_file=bool
@@ -88,7 +94,7 @@ class Embed(Stage):
         found = {
             "n_prompts": len(store.prompt_set),
             "n_occupations": len(run.lexicon.occupations),
-            "n_objects": len(run.lexicon.objects),
+            "n_objects": sum(map(len, run.lexicon.objects.values())),
             "n_features": store.vectors().shape[1],
             "n_user_prompts": 0 if own is None else len(own),
         }

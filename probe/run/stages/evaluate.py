@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 class EvaluateConfig(Resampled, Settings):
     """Which models look at the images, and at what."""
 
-    classifier: str = setting("", "Image classifier (folder or hub id); the model's own if empty.")
+    classifier: str = setting(
+        "",
+        "Image classifier (folder or hub id) that scores; the model's own if empty, its second one "
+        "if it has two, as the first selects training images.",
+    )
     clip: str = setting("", "CLIP that scores images against prompts; the model's own if empty.")
     features: str = setting(
         "",
@@ -124,6 +128,7 @@ class Evaluate(Stage):
         drift = measure_drift(run, labels, extractor)
         quality = {**figures, **errors, "drift": drift, "model": run.config.model}
         quality["other_attributes"] = other_attributes(measured)
+        quality["classifiers"] = evaluators.classifier_names(run)
         write_json(run.folder / QUALITY, quality, made("quality"))
 
     def result(self, run: Run) -> Answer:
@@ -146,7 +151,7 @@ class Evaluate(Stage):
         if config.calibration:
             read += [calibration_line(run), "by split"]
         return hash_parts(
-            "evaluate: other attributes",
+            "evaluate: other attributes, classifiers",
             INTERVALS,
             settings_line(config, without=("features", "calibration", "faces", "face_margin")),
             evaluators.labels_made_from(run),

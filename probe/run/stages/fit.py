@@ -47,7 +47,7 @@ class FitConfig(Resampled, Settings):
 
 @register
 class Fit(Stage):
-    """Fit the direction on the pairs of the training occupations, then measure all prompts."""
+    """Fit the direction on the pairs for training, then measure all prompts."""
 
     name = "fit"
     about = "Fit the bias direction of RUN and place its prompts on it."
@@ -94,7 +94,7 @@ class Fit(Stage):
 
         scores, projections = place(z)
         table = table.assign(bias_score=scores, projection=projections)
-        neutral = table[table["group"] == "neutral"]
+        neutral = table[(table["group"] == "neutral") & (table["template_split"] == "test")]
         of_subject = neutral.groupby(["subject", "split"], sort=False, as_index=False)
         subjects = of_subject[["share_women", "bias_score"]].mean().assign(group="neutral")
         correlation = share_correlation(
@@ -162,9 +162,9 @@ def _map_made_from(run: Run) -> str:
 
 
 def training_pairs(run: Run) -> tuple[Indices, Indices]:
-    """Rows of the male and of the female prompts of the pairs that may be learnt from."""
+    """Rows of the male and of the female prompts of the pairs for training."""
     male, female = run.prompts.pairs()
-    seen = (run.prompts.table["split"] == "trained").to_numpy()[male]
+    seen = run.prompts.is_training[male]
     return male[seen], female[seen]
 
 

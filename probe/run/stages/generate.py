@@ -68,6 +68,12 @@ class GenerateConfig(Settings):
         minimum=0,
         maximum=1,
     )
+    scored_on: str = setting(
+        "test",
+        "Split that is scored: test, or validation while settings are chosen. Then no occupation, "
+        "object or template for testing is shown.",
+        choices=("validation", "test"),
+    )
     seed: int = seed_setting("Seed of the noise.")
 
     def __post_init__(self) -> None:
@@ -123,7 +129,9 @@ class Generate(Stage):
         pipeline = run.load_pipeline()
         moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
         corrected = intervention(run, moesd, pipeline)  # refused here if it cannot be had
-        plan = GenerationPlan.build(run.lexicon, n_images=config.n_images, seed=config.seed)
+        plan = GenerationPlan.build(
+            run.lexicon, n_images=config.n_images, seed=config.seed, split=config.scored_on
+        )
         known: dict[str, torch.Tensor] = {}
         for side in SIDES:
             (run.folder / _mark(side)).unlink(missing_ok=True)

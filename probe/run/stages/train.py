@@ -15,6 +15,7 @@ from probe.run.files import DIRECTION, EMBEDDED, GATE, MOESD, correction_files
 from probe.run.folder import Run, is_kept_folder, locked, stale_files
 from probe.run.registry import Answer, Stage, register
 from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
+from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -85,10 +86,8 @@ class Train(Stage):
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
         left, abstained, n = {}, {}, n_examples(run)
         lines = [f"trained on {n} images; chance is {_CHANCE:.0%} for the gate"]
-        for split in ("trained", "held_out"):
-            rows = table[table["split"] == split]
-            if rows.empty:
-                continue
+        for split, name in SPLIT_NAMES.items():
+            rows = table[(table["split"] == split) & (table["group"] != "object")]
             for gate, by_split in accuracy.items():
                 by_split[split] = float((rows[f"route_{gate}"] == rows["route_truth"]).mean())
             abstained[split] = float(rows["is_abstained"].mean())
@@ -96,7 +95,7 @@ class Train(Stage):
             before = np.sqrt((neutral["bias_score"] ** 2).mean())
             left[split] = float(np.sqrt((neutral["bias_score_corrected"] ** 2).mean()) / before)
             lines.append(
-                f"{split.replace('_', ' ')} occupations: gate right in "
+                f"occupations {name}: gate right in "
                 f"{accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
                 f"{accuracy['closed'][split]:.1%}; unsure and left alone "
                 f"{abstained[split]:.1%}), bias score left {left[split]:.1%}"
@@ -125,9 +124,8 @@ def train_correction(
     its state in the run.
     """
     from probe.moesd.training import train_moesd
-    from probe.run.images import make_examples, training_lexicon
+    from probe.run.images import make_examples, training_prompts
     from probe.run.routing import counterfactuals_of
-    from probe.text.prompts import PromptSet
 
     config = run.config.train
     direction, projection = read_direction(run)
@@ -139,7 +137,7 @@ def train_correction(
             examples = make_examples(run, pipeline)
     return train_moesd(
         run.load_encoder() if encoder is None else encoder,
-        PromptSet.build(training_lexicon(run)),  # the same prompts, fewer of them to train on
+        training_prompts(run),
         vectors(run),
         direction=direction,
         projection=projection,

@@ -114,7 +114,8 @@ def _gendered_words(prompts: pd.DataFrame) -> npt.NDArray[np.str_]:
 def _occupations(run: Run, z: Float32) -> tuple[Float32, Float32]:
     """Neutral prompts by occupation, mostly men's and mostly women's: (n, n_templates, width)."""
     table = run.prompts.table.reset_index(drop=True)
-    neutral = table[table["group"] == "neutral"].groupby("subject", sort=False)
+    is_measured = (table["group"] == "neutral") & (table["template_split"] == "test")
+    neutral = table[is_measured].groupby("subject", sort=False)
     shares = neutral["share_women"].first()
     sides = [
         [z[neutral.groups[name]] for name in shares.index[is_side]]

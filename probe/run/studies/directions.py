@@ -32,7 +32,8 @@ class Directions(Study):
 
         z, prompts = vectors(run), run.prompts.table
         male, female = training_pairs(run)
-        is_neutral = (prompts["group"] == "neutral").to_numpy()
+        is_measured = prompts["template_split"] == "test"
+        is_neutral = (is_measured & (prompts["group"] == "neutral")).to_numpy()
         neutral = prompts[is_neutral]
         shares = neutral.groupby("subject", sort=False)["share_women"].first().to_numpy()
         axes = np.stack(

@@ -51,7 +51,8 @@ class Erasure(Study):
         seen = np.concatenate(training_pairs(run))
         is_male = (prompts["group"].to_numpy()[seen] == "male").astype(int)
         pairs = prompts["pair"].to_numpy()[seen]
-        neutral = (prompts["group"] == "neutral").to_numpy()
+        is_measured = prompts["template_split"] == "test"
+        neutral = (is_measured & (prompts["group"] == "neutral")).to_numpy()
         half = len(seen) // 2
         bias = z[neutral] @ PairDirection().fit(z[seen[:half]], z[seen[half:]]).direction_
         subjects, left = prompts.loc[neutral, "subject"].to_numpy(), []

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from probe.stats.interval import Interval
 
-KNOWN = "held-out occupations"
-"""The lexicon's own templates, with the occupations that no training saw."""
+KNOWN = "occupations never seen"
+"""The lexicon's prompts for testing: templates and occupations that no training saw."""
 HARD = "hard"
 """All categories of a set that are marked so, together."""
 OPEN = ("male-skewed", "female-skewed")
@@ -60,7 +60,7 @@ class GateChallenge(Study):
         subjects, asked, levels = subjects_by_split(run.prompts), [_known(run)], []
         for name, path in CHALLENGES.items():
             templates = PromptTemplates.load(path)
-            prompts = templates.prompts(subjects, split="held_out")
+            prompts = templates.prompts(subjects, split="test")
             asked.append(prompts.assign(set=name, category=f"{name}: " + prompts["category"]))
             if templates.levels:
                 corrected = correct_levels(moesd, templates.by_level(subjects))
@@ -102,9 +102,9 @@ class GateChallenge(Study):
 
 
 def _known(run: Run) -> pd.DataFrame:
-    """Take the lexicon's prompts of held-out occupations as one more category."""
+    """Take the lexicon's prompts of occupations for testing as one more category."""
     table = run.prompts.table
-    rows = table[table["split"] == "held_out"]
+    rows = table[(table["split"] == "test") & (table["group"] != "object")]
     is_explicit = rows["group"].isin(["male", "female"])
     return rows[["prompt", "subject", "split", "template"]].assign(
         set="lexicon",

@@ -1,4 +1,4 @@
-"""Whether a map fitted with the groups as labels places held-out prompts among their group."""
+"""Whether a map fitted with the groups as labels places other prompts among their group."""
 
 from __future__ import annotations
 
@@ -25,28 +25,23 @@ TITLES = {"umap": "a map of the prompts alone", "supervised": "a map fitted with
 
 @register
 class Maps(Study):
-    """Fit two maps to the training prompts, and place the held-out ones on them."""
+    """Fit two maps to the training prompts, and place the prompts for testing on them."""
 
     name = "maps"
-    about = "maps of the prompts with and without group labels, tested on held-out prompts"
+    about = "maps of the prompts with and without group labels, tested on prompts never seen"
     tables = ("latent/maps.parquet",)
     file = "latent/maps.json"
     inputs = EMBEDDED
-
-    def unmet(self, run: Run) -> str | None:
-        """Prompts that are to be placed must be there."""
-        if (run.prompts.table["split"] == "held_out").any():
-            return None
-        return "no occupation is held out; needed at least 2 to place on a map of the others"
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the place of every prompt on both maps."""
         from probe.latent.maps import map_faithfulness, neighbor_map
 
         config = run.config.probe
-        z, table = vectors(run), run.prompts.table
+        chosen = run.prompts.is_training | (run.prompts.table["split"] == "test").to_numpy()
+        z, table = vectors(run)[chosen], run.prompts.take(chosen).table
         groups = table["group"].to_numpy(dtype=str)
-        is_new = (table["split"] == "held_out").to_numpy()
+        is_new = (table["split"] == "test").to_numpy()
         columns = ["prompt", "group", "subject", "split", "share_women"]
         placed, figures, lines = table[columns].copy(), {}, []
         for name, weight in WEIGHTS.items():
@@ -60,7 +55,7 @@ class Maps(Study):
             test = _placed(places, table, is_new)
             figures[name] = {"faithfulness": asdict(kept), "placed": test}
             lines.append(
-                f"{TITLES[name]} places {interval(test)} of {test['n']} held-out prompts beside "
+                f"{TITLES[name]} places {interval(test)} of {test['n']} prompts never seen beside "
                 f"their own group (chance {test['chance']:.2f}); trustworthiness "
                 f"{kept.trustworthiness:.2f}, {kept.kept:.0%} of {kept.n_neighbors} neighbours kept"
             )
@@ -79,6 +74,6 @@ def _placed(places: Double, prompts: pd.DataFrame, is_new: Mask) -> dict[str, An
     is_right = nearest.predict(places[is_new]) == groups[is_new]
     occupations = pd.factorize(prompts["subject"][is_new])[0]
     clusters = occupations if occupations.max() > 0 else None
-    found = proportion_interval(is_right, clusters=clusters, unit="occupations")
+    found = proportion_interval(is_right, clusters=clusters, unit="subjects")
     chance = float(prompts["group"][is_new].value_counts(normalize=True).max())
     return {**asdict(found), "chance": chance, "n": int(is_new.sum())}

@@ -15,6 +15,7 @@ from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables, base_shares
 from probe.stats.notation import bracketed, interval, number
 from probe.stats.share_shift import ShareShift, fit_share_shift
+from probe.text.lexicon import SPLITS
 from probe.text.templates import fill
 
 if TYPE_CHECKING:
@@ -86,7 +87,10 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     from probe.run.routing import counterfactuals_of
 
     encoder, pipeline = run.load_encoder(), run.load_pipeline()
-    prompts = [fill(run.lexicon.neutral_templates[0], subject=subject) for subject in subjects]
+    prompts = [
+        fill(run.lexicon.templates[run.config.generate.scored_on].neutral[0], subject=subject)
+        for subject in subjects
+    ]
     token, counterfactuals = SpecialToken.start(encoder, subjects), counterfactuals_of(run.lexicon)
     explicit = counterfactuals.states(encoder, token, prompts)
     seed = run.config.probe.seed
@@ -99,7 +103,7 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
 
 
 def fit_guidance(table: pd.DataFrame) -> dict[str, Any]:
-    """Fit how guidance shifts the estimated shares; errors are of occupations left out of the fit.
+    """Fit how guidance shifts the estimated shares; errors are of the last split, left out.
 
     Estimated shares of 0 and 1 are moved by `_LEAST`. The result is empty if all are equal.
     """
@@ -108,20 +112,21 @@ def fit_guidance(table: pd.DataFrame) -> dict[str, Any]:
     n_images = table["n"].to_numpy()
     women = np.rint(share * n_images)
     counts = np.stack([women, n_images - women], axis=1).astype(np.intp)
-    rows = np.arange(len(table))
+    splits = table["split"].to_numpy(dtype=str)
+    is_left = splits == max(splits, key=SPLITS.index)
     try:
-        whole = fit_share_shift(shares, counts)
-        others = [fit_share_shift(shares[rows != row], counts[rows != row]) for row in rows]
+        shift = fit_share_shift(shares[~is_left], counts[~is_left])
     except DegenerateDataError:
         return {}
-    fitted = [shift.apply(shares[[row]])[0, 0] for row, shift in enumerate(others)]
-    predicted = {"fitted": np.array(fitted), "unchanged": ShareShift().apply(shares)[:, 0]}
+    shifts = {"fitted": shift, "unchanged": ShareShift()}
+    off = {name: of.apply(shares[is_left])[:, 0] - share[is_left] for name, of in shifts.items()}
     return {
-        "slope": whole.slope,
-        "intercept": whole.intercepts[0],
-        "n": len(table),
-        "n_images": int(n_images.sum()),
-        "error": {name: float(np.abs(of - share).mean()) for name, of in predicted.items()},
+        "slope": shift.slope,
+        "intercept": shift.intercepts[0],
+        "n": int((~is_left).sum()),
+        "n_images": int(n_images[~is_left].sum()),
+        "error": {name: float(np.abs(of).mean()) for name, of in off.items()},
+        "n_left": int(is_left.sum()),
     }
 
 
@@ -131,8 +136,8 @@ def _guidance_lines(found: dict[str, Any], guidance_scale: float) -> list[str]:
     return [
         f"guidance {guidance_scale:g} multiplies their log-odds by {found['slope']:.2f} and adds "
         f"{found['intercept']:.2f} ({found['n']} occupations, {found['n_images']} images); this "
-        f"is off by {found['error']['fitted']:.3f} on occupations left out of the fit, no change "
-        f"by {found['error']['unchanged']:.3f}: for calibrated and minimal routing, set "
+        f"is off by {found['error']['fitted']:.3f} on {found['n_left']} other occupations, no "
+        f"change by {found['error']['unchanged']:.3f}: for calibrated and minimal routing, set "
         f"generate.guidance_slope = {found['slope']:.3g} and generate.guidance_intercept = "
         f"{found['intercept']:.3g}"
     ]

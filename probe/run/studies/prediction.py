@@ -14,7 +14,7 @@ from probe.stats.notation import bracketed
 
 @register
 class Prediction(Study):
-    """Learn from the images of the training occupations; test on the held-out ones."""
+    """Learn from the images of the training occupations; test on those never seen."""
 
     name = "prediction"
     about = "the share of women in the images, predicted from the bias score of the text"
@@ -29,12 +29,11 @@ class Prediction(Study):
         from probe.latent.prediction import MIN_CALIBRATED, MIN_LEARNT
 
         subjects, _ = read_table(run.folder / SUBJECTS, kind="subjects")
-        n_held_out = int((subjects["split"] == "held_out").sum())
-        n_trained = len(subjects) - n_held_out
-        if n_trained >= MIN_LEARNT and n_held_out >= MIN_CALIBRATED:
+        n_train, n_test = (int((subjects["split"] == of).sum()) for of in ("train", "test"))
+        if n_train >= MIN_LEARNT and n_test >= MIN_CALIBRATED:
             return None
         return (
-            f"there are {n_trained} training and {n_held_out} held-out occupations; needed "
+            f"there are {n_train} occupations for training and {n_test} for testing; needed "
             f"{MIN_LEARNT} and {MIN_CALIBRATED}"
         )
 
@@ -44,18 +43,18 @@ class Prediction(Study):
 
         table = base_shares(run).drop(columns=["low", "high"])
         table["n_women"] = (table["share"] * table["n"]).round().astype(int)
-        known = table[table["split"] == "trained"]
+        known = table[table["split"] == "train"]
         counts = ("bias_score", "n_women", "n")
         predictor = SharePredictor(seed=run.config.probe.seed).fit(
             *(known[name].to_numpy() for name in counts)
         )
-        missing = table[table["split"] == "held_out"]
+        missing = table[table["split"] == "test"]
         found = predictor.predict(table["bias_score"].to_numpy(), n_images=table["n"].to_numpy())
         table = table.assign(predicted=found.share, low=found.low, high=found.high)
         tested = predictor.calibration(*(missing[name].to_numpy() for name in counts))
         coverage = bracketed(tested.coverage, tested.coverage_low, tested.coverage_high, digits=2)
         lines = [
-            f"on {tested.n} held-out occupations the text explains "
+            f"on {tested.n} occupations never seen the text explains "
             f"{bracketed(tested.r2, tested.r2_low, tested.r2_high)} of the variance of the shares "
             "in the images (R2)",
             f"their shares lie in the {tested.confidence:.0%} prediction interval in {coverage} "
@@ -65,6 +64,6 @@ class Prediction(Study):
         figures = {
             "calibration": asdict(tested),
             "slope": {"value": predictor.slope_, "low": low, "high": high},
-            "n_trained": predictor.n_subjects_,
+            "n_train": predictor.n_subjects_,
         }
         return {"prediction": table}, StudyResult(lines, figures)

@@ -30,13 +30,13 @@ class Tracing(Study):
         from probe.latent.tracing.patching import patch_states
 
         drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
-        encoder = run.load_encoder()
-        table = trace(encoder, run.prompts, **drawing)
+        encoder, prompts = run.load_encoder(), run.prompts.measured
+        table = trace(encoder, prompts, **drawing)
         first = where_it_appears(table)
         tables = {"trace": table}
-        explicit = run.prompts.select(group=["male", "female"])
+        explicit = prompts.select(group=["male", "female"])
         left_out = find_counterfactuals(encoder, explicit).left_out
-        if len(left_out) < len(run.prompts.pairs()[0]):
+        if len(left_out) < len(prompts.pairs()[0]):
             tables["patching"] = patch_states(encoder, explicit, **drawing).table
             tables["heads"] = attribute_heads(encoder, explicit, **drawing)
         lines, figures = _carriers(tables)

@@ -22,7 +22,9 @@ _OFFICE = re.compile(
 """The word before "of", if any, and "the CEO of Apple" or "Apple's CEO" after it."""
 
 
-def reason_to_leave(prompt: str, is_token: Callable[[str], bool]) -> str:
+def reason_to_leave(
+    prompt: str, is_token: Callable[[str], bool], lists: GenderWords | None = None
+) -> str:
     """Say why a prompt is to be left alone; empty if a gate can decide about it.
 
     The rules, in this order, are our choice:
@@ -46,7 +48,7 @@ def reason_to_leave(prompt: str, is_token: Callable[[str], bool]) -> str:
     >>> reason_to_leave("a photo of the CEO of Apple", lambda word: True)
     'one person: the CEO of Apple'
     """
-    text, lists = Text(prompt), GenderWords.load()
+    text, lists = Text(prompt), GenderWords.load() if lists is None else lists
     known = lists.captions.known
     for symbol in prompt:
         if unicodedata.category(symbol) == "So":

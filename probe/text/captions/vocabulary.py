@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from probe.text.templates import english
+
 GENDERS = ("male", "female")
 
 _FOLDER = Path(__file__).parent.parent.parent / "data"
@@ -181,6 +183,14 @@ class GenderWords:
             nobody=_phrases(caution["nobody"]),
             givers=all_titles | names.keys(),
         )
+
+    @staticmethod
+    @lru_cache(maxsize=8)
+    def without_nouns(nouns: tuple[str, ...]) -> GenderWords:
+        """Read the shipped lists without the words of some nouns, in any form."""
+        words = {word for noun in nouns for word in noun.lower().split()}
+        words |= {english().plural(word) for word in words} if words else set()
+        return GenderWords.load().without([*words, *(f"{word}'s" for word in words)])
 
     def without(self, words: Iterable[str]) -> GenderWords:
         """The same lists without some names and nouns."""

@@ -140,7 +140,8 @@ def plan_asked(run: Run, attributes: Attributes) -> GenerationPlan | None:
     With columns ``asked_<attribute>``; None if the lexicon has no template for a person's noun.
     """
     lexicon, config = run.lexicon, run.config
-    template = next((text for text in lexicon.explicit_templates if "{person}" in text), None)
+    explicit = lexicon.templates["test"].explicit
+    template = next((text for text in explicit if "{person}" in text), None)
     if template is None or not lexicon.pairs:
         return None
     text = files("probe").joinpath("data/attributes.toml").read_text(encoding="utf-8")
