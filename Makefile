@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 		--n-examples $(DEMO_EXAMPLES) --seed 7
 
 results: $(VENV)/.installed  # hours; Ctrl-C and the same command resume
-	$(BIN)/python benchmarks/results.py
+	$(BIN)/python benchmarks/results/results.py
 
 test: lint types
 	$(BIN)/python -m pytest

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t as student
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks" / "results"))
 
 import results_page as pages  # noqa: E402
 

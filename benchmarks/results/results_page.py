@@ -12,7 +12,7 @@ from probe.stats.mean import mean_test
 from probe.stats.multiplicity import holm
 from probe.stats.notation import bracketed, number, p_value
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 CSV = ROOT / "docs" / "results.csv"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"

@@ -1,6 +1,6 @@
 """Every target of the correction on tinytown, over random splits and trainings: `make results`.
 
-For each random split of the occupations and each training seed, `python benchmarks/results.py`
+For each random split of the occupations and each training seed, `python benchmarks/results/results.py`
 trains both recipes and fits every baseline of `compare methods`, generates the images of
 occupations that no training has seen, and measures them. It writes docs/results.csv (one row a
 split, seed and method), docs/results.md and the table of the README, which are made from the CSV
@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +26,6 @@ from typing import Any
 import click
 import numpy as np
 import pandas as pd
-from attach import compare as time_attached
 from results_page import BASE, CSV, ORACLE, PAPER, RECOMMENDED, write_pages
 
 from probe.audit.measures import noise_floor
@@ -238,9 +239,11 @@ def _others(before: pd.DataFrame, after: pd.DataFrame, attribute: str) -> float:
 def attached(path: Path, model: str) -> float:
     """Return what an attached correction with a closed gate adds to the time of an image."""
     if not path.is_file():
-        found = time_attached(model, PROMPT, n_steps=20, n_repeats=30)
+        script = Path(__file__).parent.parent / "attach.py"
+        command = [sys.executable, str(script), "--model", model, "--prompt", PROMPT, "--json"]
+        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         with atomic(path) as temporary:
-            temporary.write_text(json.dumps(found))
+            temporary.write_text(found)
     return float(json.loads(path.read_text())["cpu_correction_share"])
 
 
