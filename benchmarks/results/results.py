@@ -1,10 +1,9 @@
 """Every target of the correction on tinytown, over random splits and trainings: `make results`.
 
-For each random split of the occupations and each training seed, `python benchmarks/results/results.py`
-trains both recipes and fits every baseline of `compare methods`, generates the images of
-occupations that no training has seen, and measures them. It writes docs/results.csv (one row a
-split, seed and method), docs/results.md and the table of the README, which are made from the CSV
-alone (`results_page.py`).
+For each random split of the occupations and each training seed, this script trains both recipes
+and fits every baseline of `compare methods`, generates the images of occupations that no training
+has seen, and measures them. It writes docs/results.csv (one row a split, seed and method),
+docs/results.md and the table of the README, which are made from the CSV alone (`results_page.py`).
 
 Run the same command again to resume: a method that is done is not made again, and of the one that
 was interrupted the finished images are kept. Several processes, started in several terminals with
