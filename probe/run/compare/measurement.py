@@ -244,10 +244,13 @@ def compare_with_best_baseline(
 
 
 def ranked(methods: Sequence[Found]) -> list[Found]:
-    """Sort by use of gendered words, none first; then those that keep explicit prompts; by MAD."""
+    """Sort by group, those without gendered words first; then those that keep explicit prompts;
+    by MAD on test occupations, or on all that are shown if there are none.
+    """
 
     def key(of: Found) -> tuple[bool, bool, float]:
-        return of["words"] != "none", not of["keeps_explicit"], of["mad"]["value"]
+        mad = of.get("mad_test") or of["mad"]
+        return of["words"] != "none", not of["keeps_explicit"], mad["value"]
 
     return sorted(methods, key=key)
 
