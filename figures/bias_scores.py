@@ -7,25 +7,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from figures.marks import group_order, legend_below, name_points
+from figures.arrows import arrow_panels
+from figures.marks import group_order, legend_below, name_points, strip
 from figures.registry import run_figure
 from figures.sources import RunFiles
 from figures.style import (
     COLUMN,
+    DARK,
     GREY,
-    GROUP_LINES,
     GROUP_MARKERS,
-    OKABE_ITO,
     StyledFigure,
     colors_for,
+    set_title,
     styled,
 )
 from probe.stats.notation import bracketed
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from pandas import DataFrame
 
     from figures.registry import Drawing
@@ -33,27 +34,39 @@ if TYPE_CHECKING:
 
 N_NAMES = 12
 """Occupations that are named."""
+SIGNS = "(female \N{MINUS SIGN} / male +)"
 
 
 @styled
-def projection_histogram(scores: Mapping[str, Vector]) -> Figure:
-    """Draw one outline a group of signed projections on the bias axis, each of area 1."""
+def projection_strips(scores: Mapping[str, Vector]) -> Figure:
+    """Draw the signed projections on the bias axis, a strip of points a group.
+
+    The band is the range of the objects, about which there is nothing gendered to say.
+    """
     figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
     colors = colors_for(scores)
-    together = np.concatenate([np.asarray(values) for values in scores.values()])
-    edges = np.histogram_bin_edges(together, 30).tolist()
-    for label, values in scores.items():
-        axes.hist(values, edges, density=True, color=colors[label], alpha=0.12, linewidth=0)
-        outline = {"color": colors[label], "linestyle": GROUP_LINES.get(label, "-")}
-        outline |= {"label": f"{label} ({len(values)})"}
-        axes.hist(values, edges, density=True, histtype="step", linewidth=1.1, **outline)
-    axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    axes.set(
-        xlabel="projection on the bias axis (female \N{MINUS SIGN} / male +)", ylabel="density"
-    )
-    legend_below(figure, axes, n_columns=2)
+    for row, (label, values) in enumerate(scores.items()):
+        style = {"marker": GROUP_MARKERS.get(label, "D"), "color": colors[label]}
+        axes.scatter(values, row + strip(len(values)), s=6, alpha=0.6, linewidth=0, **style)
+    names = [f"{label} ({len(values)})" for label, values in scores.items()]
+    axes.set_yticks(range(len(scores)), names)
+    axes.set(ylim=(len(scores) - 0.5, -0.5), xlabel=f"projection on the bias axis {SIGNS}")
+    axes.tick_params(axis="y", length=0)
+    objects = scores.get("object", np.zeros(1))
+    low, high = objects.min(), objects.max()
+    _null_band(axes, low, high)
+    neutral = np.asarray(scores.get("neutral", ()), dtype=float)
+    n_out = np.count_nonzero((neutral < low) | (neutral > high))
+    n = f"{n_out}\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}{len(neutral)}"
+    set_title(figure, f"More biased than any object: {n} prompts that state no gender")
     return figure
+
+
+def _null_band(axes: Axes, low: float, high: float) -> None:
+    """Shade the range of the objects on an axis with a bias, and mark its 0."""
+    axes.axvspan(low, high, color="0.8", alpha=0.5, linewidth=0, zorder=-1)
+    axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
 
 
 @styled
@@ -70,18 +83,21 @@ def bias_score_against_share(subjects: DataFrame, *, interval: tuple[float, floa
     axes = figure.subplots()
     share, bias_score = subjects[["share_women", "bias_score"]].to_numpy(float).T
     fit = linregress(share, bias_score)
-    label = f"r = {bracketed(fit.rvalue, *interval, digits=2)}"
+    label = f"r = {bracketed(fit.rvalue, *interval, digits=2)}".replace(" ", "\N{NO-BREAK SPACE}")
+    repeats = interval[1] < 0 or interval[0] > 0
+    follows = "follow" if repeats else "do not measurably follow"
+    set_title(figure, f"Bias scores of the text encoder {follows} the labour market: {label}")
     for (split, name), face in zip(SPLIT_NAMES.items(), (GREY, "0.85", "white"), strict=True):
         rows = (subjects["split"] == split).to_numpy()
         if rows.any():
             style = {"color": face, "edgecolor": "0.3", "linewidth": 0.7, "label": name}
             axes.scatter(share[rows], bias_score[rows], s=14, **style)
     ends = np.array([0.0, 1.0])
-    axes.plot(ends, fit.intercept + fit.slope * ends, color=OKABE_ITO["vermillion"], label=label)
+    axes.plot(ends, fit.intercept + fit.slope * ends, color=DARK, label="least squares")
     axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     axes.set(
         xlabel="women's share in the labour market",
-        ylabel="bias score in the text encoder (male +)",
+        ylabel=f"bias score {SIGNS}",
         xlim=(-0.03, 1.03),
     )
     room = 0.12 * (np.ptp(bias_score) or 1.0)
@@ -102,37 +118,31 @@ def bias_score_against_share(subjects: DataFrame, *, interval: tuple[float, floa
 
 @styled
 def bias_score_shift(prompts: DataFrame) -> Figure:
-    """Draw every prompt's bias score after the correction against its bias score before.
+    """Draw how the correction moves the mean bias score of each occupation's neutral prompts.
 
-    On the diagonal a prompt is unchanged, on the horizontal axis its bias score is 0, and in the
-    shaded quadrants it has changed sign: the prompt is overcorrected.
+    The band is the range of the prompts about objects; vermilion ends outside it, further out than
+    before.
     """
-    figure = StyledFigure(figsize=COLUMN, layout="constrained")
-    axes = figure.subplots()
-    before, after = prompts[["bias_score", "bias_score_corrected"]].to_numpy(float).T
-    reach = 1.08 * max(np.abs(before).max(), np.abs(after).max(), np.finfo(float).tiny)
-    for corner in ((0.0, -reach), (-reach, 0.0)):
-        axes.add_patch(Rectangle(corner, reach, reach, color="0.94", linewidth=0, zorder=-1))
-    axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    axes.plot([-reach, reach], [-reach, reach], color="0.6", linewidth=0.8, zorder=0)
-    for group, color in colors_for(group_order(prompts["group"])).items():
-        rows = (prompts["group"] == group).to_numpy()
-        axes.scatter(
-            before[rows],
-            after[rows],
-            s=9,
-            marker=GROUP_MARKERS.get(group, "D"),
-            color=color,
-            alpha=0.7 if group == "neutral" else 0.35,
-            linewidth=0,
-            label=group,
-            zorder=3 if group == "neutral" else 2,
+    columns = ["bias_score", "bias_score_corrected"]
+    rows = prompts[prompts["group"] == "neutral"].groupby("subject")[columns].mean()
+    rows = rows.set_axis(["start", "end"], axis=1).rename_axis("name").reset_index()
+    far = rows[["start", "end"]].abs()
+    objects = prompts.loc[prompts["group"] == "object", "bias_score"]
+    low, high = (objects.min(), objects.max()) if len(objects) else (0.0, 0.0)
+    is_out = ~rows[["start", "end"]].apply(lambda of: of.between(low, high))
+    rows = rows.assign(is_worse=is_out["end"] & (far["end"] > far["start"] + 1e-9))
+    figure, (axes,) = arrow_panels({"": rows}, worse="after, further out")
+    _null_band(axes, low, high)
+    axes.set_xlabel(f"bias score {SIGNS}")
+    before, after = is_out.sum()
+    if len(objects):
+        title = f"More biased than any object: {before} of {len(rows)} jobs before, {after} after"
+    else:
+        before, after = far.mean()
+        title = (
+            f"Mean size of the bias score: {before:.2f} before the correction, {after:.2f} after"
         )
-    axes.text(0.97, 0.03, "overcorrected", transform=axes.transAxes, ha="right", color="0.45")
-    axes.text(0.03, 0.94, "overcorrected", transform=axes.transAxes, color="0.45")
-    axes.set(xlabel="bias score before (male +)", ylabel="bias score after", xlim=(-reach, reach))
-    axes.set_ylim(-reach, reach)
-    legend_below(figure, axes)
+    set_title(figure, title)
     return figure
 
 
@@ -140,9 +150,10 @@ def bias_score_shift(prompts: DataFrame) -> Figure:
     "projections",
     reads=("map",),
     section="bias",
-    caption="Projections of the prompts on the bias axis, by group. The spread of the neutral "
-    "prompts beyond that of the objects is what the occupation alone implies about gender.",
-    alt="Histograms of the projection on the bias axis, one outline a group of prompts.",
+    caption="Projections of the prompts on the bias axis, one point a prompt, by group. The spread "
+    "of the neutral prompts beyond that of the objects (band) is what the occupation alone implies "
+    "about gender.",
+    alt="Strips of points on the bias axis, one a group of prompts.",
 )
 def _projections(files: RunFiles) -> Drawing:
     data = files.table("map")[["prompt", "group", "subject", "projection"]]
@@ -150,7 +161,7 @@ def _projections(files: RunFiles) -> Drawing:
         group: data.loc[data["group"] == group, "projection"].to_numpy(float)
         for group in group_order(data["group"])
     }
-    return projection_histogram(scores), data
+    return projection_strips(scores), data
 
 
 @run_figure(
@@ -170,15 +181,15 @@ def _bias_score(files: RunFiles) -> Drawing:
 
 
 @run_figure(
-    "bias_score_shift",
+    "shift",
     reads=("gate",),
     section="shift",
-    caption="Bias score after the correction against bias score before. On the diagonal a prompt "
-    "is unchanged, on the horizontal axis its bias score is 0; in the shaded quadrants its bias "
-    "score has changed sign.",
-    alt="Scatter plot of bias scores after against before, with shaded quadrants.",
+    caption="Bias score of each occupation in the text encoder (mean over its neutral prompts), "
+    "before the correction (circle) and after it (arrow head). The band is the range of prompts "
+    "about objects. Vermilion: outside that range, and further from 0 than before.",
+    alt="An arrow for each occupation from its bias score before to its bias score after.",
 )
-def _bias_score_shift(files: RunFiles) -> Drawing:
+def _shift(files: RunFiles) -> Drawing:
     data = files.table("gate")[
         ["prompt", "group", "subject", "split", "bias_score", "bias_score_corrected"]
     ]

@@ -11,7 +11,8 @@ from figures.gate import gate_confusion
 from figures.marks import draw_values, legend_below
 from figures.registry import run_figure, table_figure
 from figures.sources import RunFiles, add_source
-from figures.style import COLUMN, GREY, MIDDLE, OKABE_ITO, WIDE, StyledFigure, styled
+from figures.style import COLUMN, DARK, GREY, MIDDLE, WIDE, StyledFigure, set_title, styled
+from probe.stats.notation import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from figures.registry import Drawing
 
 GATES = {
-    "trained": ("trained gate", "o", OKABE_ITO["blue"]),
-    "closed": ("closed form", "s", OKABE_ITO["orange"]),
+    "trained": ("trained gate", "o", DARK),
+    "closed": ("closed form", "s", GREY),
 }
 """Name, marker and colour of each gate."""
 SETS = {"seen": ("seen in development", "o"), "fresh": ("fresh", "s"), "blind": ("blind", "^")}
@@ -74,7 +75,19 @@ def challenge_categories(table: DataFrame) -> Figure:
         list(height.values()), ["all hard prompts" if name == "hard" else name for name in height]
     )
     legend_below(figure, drawn[0])
+    set_title(figure, f"Challenge prompts classified correctly: {_in_last_set(rows)}")
     return figure
+
+
+def _in_last_set(rows: DataFrame) -> str:
+    """Share of the prompts of the last set that each gate classifies correctly, in words."""
+    of_set = rows[rows["panel"] == [of for of in SETS if (rows["panel"] == of).any()][-1]]
+    hard = of_set[of_set["name"] == "hard"]  # all but the lexicon's
+    words = []
+    for gate, own in (hard if len(hard) else of_set).groupby("gate", sort=False):
+        share = np.average(own["value"], weights=own["n"])
+        words.append(f"{GATES[str(gate)][0]} {percent(float(share), 0)}")
+    return f"{', '.join(words)} ({SETS[of_set['panel'].iloc[0]][0]})"
 
 
 @styled
@@ -88,12 +101,12 @@ def reliability_and_roc(bins: DataFrame, curve: DataFrame) -> Figure:
     for axes in (left, right):
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
-    color = OKABE_ITO["blue"]
+    color = DARK
     draw_values(left, bins["probability"], bins.rename(columns={"right": "value"}), color=color)
     left.set(xlabel="probability of the predicted class", ylabel="share of prompts in that class")
     right.step(curve["false_alarms"], curve["hits"], where="post", color=color)
     area = float(np.trapezoid(curve["hits"], curve["false_alarms"]))
-    right.text(0.97, 0.05, f"area {area:.3f}", ha="right", va="bottom", color="0.3")
+    set_title(figure, f"Area under the ROC curve of the trained gate: {area:.3f}")
     right.set(xlabel="false positive rate", ylabel="true positive rate")
     return figure
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figures.drawing import write_table_figure
-from figures.style import GREY, OKABE_ITO, StyledFigure, styled
+from figures.style import DARK, FREE_COLORS, GREY, StyledFigure, set_title, styled
 from probe.io.artifacts import read_table
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 N_SHOWN = 30
 """Most targets on one axis; of more, the middle ones are left out."""
-
-_COLORS = ("blue", "vermillion", "green", "purple", "orange", "sky")
 
 
 def draw_concept(run: Path, stem: str) -> list[Path]:
@@ -53,6 +51,10 @@ def concept_places(table: DataFrame) -> Figure:
             f" ({n_out} in the middle left out)" if n_out else ""
         )
         axes.set(xlabel=label, ylim=(-0.8, n + len(groups) - 0.2))
+    targets = table[table["kind"] == "target"]
+    n_sure = ((targets["low"] > 0) | (targets["high"] < 0)).sum()
+    title = f"{n_sure} of {len(targets)} places of targets differ from 0 beyond chance"
+    set_title(figure, title)
     return figure
 
 
@@ -68,7 +70,7 @@ def _shown(rows: DataFrame) -> DataFrame:
 def _draw_targets(axes: Axes, rows: DataFrame) -> int:
     height = np.arange(len(rows))
     axes.hlines(height, rows["low"], rows["high"], color=GREY)
-    axes.scatter(rows["place"], height, color=OKABE_ITO["black"], s=10, zorder=3)
+    axes.scatter(rows["place"], height, color=DARK, s=10, zorder=3)
     axes.set_yticks(height, rows["name"])
     return len(rows)
 
@@ -78,6 +80,6 @@ def _draw_words(axes: Axes, rows: DataFrame, groups: list[str], *, above: int) -
     names = [label.get_text() for label in axes.get_yticklabels()]
     for number, group in enumerate(groups):
         places = rows.loc[rows["group"] == group, "place"]
-        color = OKABE_ITO[_COLORS[number % len(_COLORS)]]
+        color = FREE_COLORS[number % len(FREE_COLORS)]
         axes.scatter(places, np.full(len(places), above + number), marker="|", s=40, color=color)
     axes.set_yticks(np.arange(above + len(groups)), [*names[:above], *groups])

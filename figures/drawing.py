@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
     from figures.registry import Drawing
 
-FORMATS = ("pdf", "png")
-"""Default formats of a figure."""
-ALL_FORMATS = (*FORMATS, "svg")
+_GREY = re.compile(r"#([0-9a-f]{2})\1\1\b")
+
+FORMATS = ("pdf", "png", "svg")
+"""Formats of a figure: for papers, for slides, and for web pages."""
 
 
 def draw(
@@ -34,7 +37,8 @@ def draw(
     style: str = "paper",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Draw one figure of a run, or all, into ``run/figures``, with the data of each as CSV.
+    """Draw one figure of a run, or all, into ``run/figures``, with the data of each as CSV and its
+    caption as text.
 
     Figures in another style than ``paper`` go into ``run/figures/STYLE``. The same run gives the
     same bytes. Nothing is drawn unless every required file exists; figures of studies that were
@@ -43,8 +47,8 @@ def draw(
     formats, known = list(formats), all_figures()
     if name is not None and name not in known:
         raise OptionError(f"no figure is named {name!r}; choose from {', '.join(known)}")
-    if unknown := [entry for entry in formats if entry not in ALL_FORMATS]:
-        raise OptionError(f"formats {unknown} are unknown; choose from {', '.join(ALL_FORMATS)}")
+    if unknown := [entry for entry in formats if entry not in FORMATS]:
+        raise OptionError(f"formats {unknown} are unknown; choose from {', '.join(FORMATS)}")
     files = RunFiles(Path(run))
     names = drawable(files) if name is None else [name]
     files.require(*dict.fromkeys(source for entry in names for source in known[entry].reads))
@@ -54,7 +58,9 @@ def draw(
         with in_style(style):
             figure, data = build(files, entry)
             origin = files.provenance("figure", *known[entry].reads)
-            written += write_figure(folder / entry, figure, data, origin, formats)
+            written += write_figure(
+                folder / entry, figure, data, origin, formats, caption=known[entry].caption
+            )
         if progress is not None:
             progress(done, len(names))
     return written
@@ -76,16 +82,28 @@ def write_figure(
     data: DataFrame,
     provenance: Provenance,
     formats: Iterable[str] = FORMATS,
+    *,
+    caption: str = "",
 ) -> list[Path]:
-    """Write a figure in each format and its data as CSV; the target's suffix is added.
+    """Write a figure in each format, its data as CSV, and its title and caption as text.
 
-    Equal figures give equal bytes: neither time nor machine is recorded.
+    The suffix of ``target`` is added. Equal figures give equal bytes: neither time nor machine is
+    recorded.
     """
     paths = [target.with_name(f"{target.name}.{suffix}") for suffix in formats]
     for path in paths:
         with atomic(path) as temporary:
-            figure.savefig(temporary, metadata=_metadata(path, target.name, provenance))
-    paths.append(target.with_name(f"{target.name}.csv"))
+            is_svg = path.suffix == ".svg"
+            plate: dict[str, Any] = {"facecolor": "none"} if is_svg else {}
+            figure.savefig(temporary, metadata=_metadata(path, target.name, provenance), **plate)
+            if is_svg:
+                temporary.write_text(_themed(temporary.read_text("utf-8")), "utf-8")
+    origin = f"Model: {provenance.model}; drawn by moesd-probe {provenance.version}."
+    title = " ".join(figure.get_suptitle().split("\n")) + "."
+    words = textwrap.fill(" ".join([title, caption, origin]), 100, break_on_hyphens=False)
+    paths += [target.with_name(f"{target.name}.{suffix}") for suffix in ("txt", "csv")]
+    with atomic(paths[-2]) as temporary:
+        temporary.write_text(f"{words}\n", "utf-8")
     data = data.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
     with atomic(paths[-1]) as temporary:
         data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
@@ -98,6 +116,27 @@ def write_table_figure(
     """Write a figure of one table that lies at ``path`` and has its own provenance."""
     origin = Provenance("figure", made.model, made.revision, made.seed, hash_file(path))
     return write_figure(target, figure, data, origin)
+
+
+def _themed(svg: str) -> str:
+    """Let the greys of an SVG follow a dark page; programs without media queries ignore it."""
+    rules = [f".figure{{fill:{_on_dark(0)}}}"]  # letters, which are black
+    for grey in sorted(set(_GREY.findall(svg))):
+        rules += [
+            f'.figure [style*="{part}: #{3 * grey}"]{{{part}:{_on_dark(int(grey, 16))}!important}}'
+            for part in ("fill", "stroke")
+        ]
+    style = f"<style>@media(prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
+    # Hundredths of a point suffice; scales, which are below 10, keep their decimals.
+    head, body = re.sub(r"(\d\d\.\d\d)\d+", r"\1", svg).split("<svg ", 1)
+    return f'{head}<svg class="figure" {body.replace(">", f">{style}", 1)}'
+
+
+def _on_dark(grey: int) -> str:
+    """Colour on a dark page of a grey, 0 to 255."""
+    ink, paper = (0xE9, 0xE5, 0xDB), (0x17, 0x16, 0x13)
+    mixed = (round(a + (b - a) * grey / 255) for a, b in zip(ink, paper, strict=True))
+    return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def _metadata(path: Path, name: str, provenance: Provenance) -> dict[str, Any]:

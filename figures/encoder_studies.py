@@ -11,25 +11,27 @@ from figures.marks import draw_heat, legend_below
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
-    COUNT_COLORS,
+    DARK,
+    EFFECT_COLORS,
     GREY,
     MIDDLE,
     OKABE_ITO,
     WIDE,
     StyledFigure,
+    set_title,
     styled,
 )
-from probe.stats.notation import p_value
+from probe.stats.notation import number, p_value, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
 PROBES = {
-    "linear": ("gender, linear probe", "o", OKABE_ITO["vermillion"]),
-    "nearest": ("gender, nearest neighbour", "s", OKABE_ITO["orange"]),
+    "linear": ("gender, linear probe", "o", DARK),
+    "nearest": ("gender, nearest neighbour", "s", GREY),
     "clusters_accuracy": ("bias of neutral prompts, clusters", "D", OKABE_ITO["purple"]),
-    "kept_occupation": ("occupation, linear probe", "^", OKABE_ITO["blue"]),
+    "kept_occupation": ("occupation, linear probe", "^", OKABE_ITO["green"]),
 }
 """Column of an accuracy, its name, marker and colour; the first three should fall to chance."""
 
@@ -51,15 +53,18 @@ def estimator_agreement(table: DataFrame) -> Figure:
     left, right = figure.subplots(1, 2)
     height = np.arange(len(names))
     left.hlines(height, table["correlation_low"], table["correlation_high"], color=GREY)
-    left.scatter(table["correlation"], height, color=OKABE_ITO["blue"], zorder=3)
+    left.scatter(table["correlation"], height, color=DARK, zorder=3)
     n = table["n_subjects"].max()
     left.set(yticks=height, yticklabels=names, xlabel=f"r with share of women, {n} occupations")
     left.invert_yaxis()
     cosines = table[[f"cosine_{name}" for name in names]].to_numpy(float)
     grid = pandas.DataFrame(cosines, index=names, columns=names)[::-1]  # rows are drawn upwards
-    draw_heat(right, grid, colors=COUNT_COLORS, norm=Normalize(0, 1))
+    draw_heat(right, grid, colors=EFFECT_COLORS, norm=Normalize(-1, 1))
     right.set_aspect("equal")
     right.set_title("cosine of the axes")
+    least, most = number(cosines.min(), 2), number(table["correlation"].abs().max(), 2)
+    r = f"|r| is {number(table['correlation'].abs().min(), 2)} to {most}"
+    set_title(figure, f"Bias axes by different estimators have cosines of at least {least}; {r}")
     return figure
 
 
@@ -78,12 +83,15 @@ def association_measures(table: DataFrame) -> Figure:
     panels = figure.subplots(1, len(table), squeeze=False)[0]
     for axes, row in zip(panels, table.itertuples(), strict=True):
         arms = [[row.value - row.low], [row.high - row.value]]
-        axes.errorbar([row.value], [0], xerr=arms, fmt="o", color=OKABE_ITO["blue"], capsize=2)
+        axes.errorbar([row.value], [0], xerr=arms, fmt="o", color=DARK, capsize=2)
         axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
         axes.margins(x=0.15)
         axes.set(yticks=[], xlabel=f"{row.n} {row.unit}")
         axes.set_title(f"{row.measure}, {p_value(row.p_holm)}")
         axes.spines["left"].set_visible(False)
+    found = table[table["p_holm"] <= 0.05]
+    n = f"{len(found)} of {len(table)} measures"
+    set_title(figure, f"{n} associate occupations with a gender beyond chance (Holm)")
     return figure
 
 
@@ -111,4 +119,8 @@ def erasers(table: DataFrame) -> Figure:
     axes.set(xlabel="accuracy (dashed: chance for gender)", xlim=(-0.02, 1.02))
     axes.invert_yaxis()
     legend_below(figure, axes, n_columns=2)
+    least = table.loc[table["linear"].idxmin()]
+    found = percent(least["linear"], 0)
+    text = f"Least gender left to a linear probe: {found} accuracy after {least['eraser']}"
+    set_title(figure, f"{text} (chance {percent(least['chance'], 0)})")
     return figure

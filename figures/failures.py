@@ -11,7 +11,7 @@ import numpy as np
 from figures.images import load_images
 from figures.registry import run_figure
 from figures.sources import RunFiles
-from figures.style import SIDE_LABELS, WIDE, StyledFigure, points, styled
+from figures.style import SIDE_LABELS, WIDE, StyledFigure, points, set_title, styled
 from figures.text.terms import FAILURES
 from probe.run.config import Config
 from probe.run.evaluation.failure_examples import worst_pictures
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 N_PAIRS = 3
 """Image pairs of each failure."""
 _NAMES = 1.55  # inches at the left
-_HEAD = 0.2  # inches above the first row
+_HEAD = 0.5  # inches above the first row
 _CAPTION = 0.47  # inches below a pair
 _EMPTY = 0.85  # inches of a row without images
 _GAP = 0.12  # inches between two pairs
@@ -74,25 +74,24 @@ def failure_grid(
     found: Mapping[str, Mapping[str, float]],
     value: str,
 ) -> Figure:
-    """Draw a row a failure: its rate, and its worst pairs, base beside corrected.
+    """Draw a row a failure that occurred: its rate, and its worst pairs, base beside corrected.
 
     A row of ``data`` is a pair, as `worst_pictures` selects them; ``pairs`` are the images of the
     base and of the corrected model in that order. ``found`` has a failure's ``value, low, high``
     and, unless it is no share, ``n``; ``value`` is what the shares of an occupation are of.
     """
-    names = [name for name in FAILURES if name in found]
+    known = [name for name in FAILURES if name in found]
+    names = [name for name in known if found[name]["value"] > 0]
     wide = (WIDE[0] - _NAMES - N_PAIRS * _GAP) / N_PAIRS
     ratio = max((of.shape[0] / of.shape[1] for of in pairs[0]), default=1.0)
     places = {name: np.flatnonzero((data["failure"] == name).to_numpy()) for name in names}
     full = max(_EMPTY, ratio * wide / 2 + _CAPTION)
-    rows = [full if len(places[name]) else _EMPTY for name in names]
+    rows = [full if len(places[name]) else _EMPTY for name in names] or [0.0]
     figure = StyledFigure(figsize=(WIDE[0], _HEAD + sum(rows)))
     axes = figure.add_axes((0, 0, 1, 1))
     for name, top in zip(names, _HEAD + np.cumsum([0.0, *rows]), strict=False):
         _describe(axes, top, name, found[name])
         own = places[name]
-        if not len(own):
-            axes.text(_NAMES, top + 0.2, _nothing(found[name]), color="0.4", va="center")
         for column, index in enumerate(own.tolist()):
             left = _NAMES + column * (wide + _GAP)
             for side, images in enumerate(pairs):
@@ -101,12 +100,15 @@ def failure_grid(
                 axes.imshow(images[index], extent=extent, interpolation="nearest", aspect="auto")
             text = _caption(data.iloc[index], value)
             axes.text(left, top + ratio * wide / 2 + 0.02, text, va="top", fontsize=points(_SIZE))
-    for column in range(N_PAIRS):
+    for column in range(N_PAIRS if names else 0):
         for side, label in enumerate(SIDE_LABELS.values()):
             left = _NAMES + column * (wide + _GAP) + side * wide / 2
             axes.text(left, _HEAD - 0.05, label, color="0.4", fontsize=points(_SIZE))
     axes.set(xlim=(0, WIDE[0]), ylim=(figure.get_figheight(), 0))
     axes.axis("off")
+    none = ", ".join(dict.fromkeys(FAILURES[of][0].lower() for of in known if of not in names))
+    text = f"{len(names)} of {len(known)} kinds of failure occurred"
+    set_title(figure, text + (f"; not: {none}" if names and none else ""))
     return figure
 
 
@@ -118,12 +120,6 @@ def _describe(axes: Axes, top: float, name: str, found: Mapping[str, float]) -> 
     unit = f"n = {found['n']}" if "n" in found else "in MAD"
     text = f"{interval(found)}\n{unit}"
     axes.text(0.05, top + 0.45, text, va="top", fontsize=points(7.5))
-
-
-def _nothing(found: Mapping[str, float]) -> str:
-    if "n" not in found:
-        return "none found"
-    return f"none found (0 of {found['n']})" if found["n"] else "none found (nothing to count)"
 
 
 def _caption(row: Any, value: str) -> str:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from figures.marks import legend_below, whiskers
+from figures.arrows import arrow_panels
+from figures.marks import legend_below, spread_evenly, whiskers
 from figures.registry import run_figure, table_figure
 from figures.sources import RunFiles, add_source
 from figures.style import (
     COLUMN,
-    MIDDLE,
     SIDE_COLORS,
     SIDE_LABELS,
     SIDE_MARKERS,
     WIDE,
     StyledFigure,
+    set_title,
     styled,
 )
+from figures.text.terms import plural
 from probe.audit.failures import fair_counts
+from probe.stats.notation import number
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from figures.registry import Drawing
 
-SPLITS = {"all": "all", **SPLIT_NAMES}
+SPLITS = {"all": "in all", **SPLIT_NAMES, "validation": "for validation"}
 """Groups of occupations."""
 
 # Read by the report.
@@ -42,53 +44,51 @@ _MOST = 40  # rows that can still be read on a page
 
 @styled
 def subject_shares(
-    shares: DataFrame, *, labour_shares: Mapping[str, float], value: str, target: float
+    shares: DataFrame, *, value: str, other: str, chance: float, n_shown: int = 0
 ) -> Figure:
-    """Draw the share of one attribute value in each subject's images, base and corrected.
+    """Draw how the share of one attribute value moves in each subject's images, by split.
 
-    Subjects are sorted by their labour share, which a tick marks; bars are 95 % intervals. The
-    shaded band is the noise floor: 95 % of the shares that a fair model, with the share
-    ``target``, would show with as many images. Names in italics with a star were never seen.
+    An arrow leads from the share of the base model to that of the corrected one, whose 95 %
+    interval is the pale bar; it is vermilion where the distance from the ``target`` grows. The band
+    contains 95 % of the shares that a fair model would show with as many images, and ``chance`` is
+    the mean distance of such a model. At 0 all images show ``other``. Of ``n_shown`` subjects, if
+    given, evenly spaced in the order of their shares, the splits are beside one another.
     """
-    names = sorted(shares["subject"].unique(), key=lambda name: (labour_shares[name], name))
-    height = {name: i for i, name in enumerate(names)}
-    figure = StyledFigure(figsize=(MIDDLE[0], 0.9 + 0.15 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    n_images = shares.groupby("subject")["n"].min().reindex(names).to_numpy(int)
-    low, high = (limit / n_images for limit in fair_counts(n_images, target))
-    edges = np.arange(len(names) + 1) - 0.5
-    band: dict[str, Any] = {"step": "post", "color": "0.9", "linewidth": 0, "zorder": 0}
-    low, high = (np.append(limit, limit[-1]) for limit in (low, high))
-    axes.fill_betweenx(edges, low, high, label="fair within noise", **band)
-    axes.axvline(target, color="0.6", linewidth=0.8, zorder=1)
-    labour = [labour_shares[name] for name in names]
-    tick: dict[str, Any] = {"marker": "|", "s": 26, "color": "black", "linewidth": 0.8}
-    axes.scatter(labour, range(len(names)), label="labour market", zorder=2, **tick)
-    for offset, (side, color) in zip((0.17, -0.17), SIDE_COLORS.items(), strict=True):
-        rows = shares[shares["side"] == side]
-        axes.errorbar(
-            rows["share"],
-            rows["subject"].map(height) + offset,
-            xerr=whiskers(rows),
-            fmt="o",
-            markersize=3.2,
-            color=color,
-            markerfacecolor="white" if side == "base" else color,
-            elinewidth=0.8,
-            label=SIDE_LABELS[side],
-            zorder=3,
-        )
-    unseen = set(shares.loc[shares["split"] == "test", "subject"])
-    axes.set_yticks(range(len(names)), [f"{n} *" if n in unseen else n for n in names])
-    for label, name in zip(axes.get_yticklabels(), names, strict=True):
-        label.set_fontstyle("italic" if name in unseen else "normal")
-    axes.tick_params(axis="y", length=0)
-    axes.set(
-        xlabel=f"share of images perceived as {value}" + (" (* never seen)" if unseen else ""),
-        xlim=(-0.02, 1.02),
-        ylim=(-0.7, len(names) - 0.3),
+    target = float(shares["target"].iloc[0])
+    base, corrected = (
+        shares[shares["side"] == side].set_index(["split", "subject"]) for side in SIDE_LABELS
     )
-    legend_below(figure, axes)
+    rows = corrected[["share", "low", "high"]].rename(columns={"share": "end"})
+    rows = rows.join(base[["share", "n"]].rename(columns={"share": "start"}), how="inner")
+    low, high = fair_counts(rows["n"].to_numpy(int), target)
+    far = (rows[["start", "end"]] - target).abs()
+    rows = rows.assign(
+        chance_low=low / rows["n"],
+        chance_high=high / rows["n"],
+        is_worse=far["end"] > far["start"] + 1e-9,
+    ).rename_axis(index={"subject": "name"})
+    panels, splits = {}, [split for split in SPLITS if split in rows.index]
+    for split in splits:
+        own = rows.loc[split].reset_index().sort_values(["start", "name"])
+        shown = own.iloc[spread_evenly(len(own), n_shown // len(splits) or len(own))]
+        n = f"{len(shown)} of {len(own)}" if len(shown) < len(own) else len(own)
+        before, after = 100 * far.loc[split].mean()
+        change = f"{before:.0f} \N{RIGHTWARDS ARROW} {after:.0f} points from even"
+        noun = "job" if len(own) == 1 else "jobs"
+        panels[f"{n} {noun} {SPLITS[split]}: {change}"] = shown
+    size = {"width": WIDE[0], "are_beside": True} if n_shown else {}
+    figure, drawn = arrow_panels(panels, worse="after, further from even", **size)
+    ends = [f"all {plural(other)}", "even", f"all {plural(value)}"]
+    for axes in drawn:
+        axes.axvline(target, color="0.4", linewidth=0.8, zorder=0)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks([0, target, 1], ends)
+    before, after = 100 * far.mean()
+    set_title(
+        figure,
+        f"Average distance from even: {before:.0f} points before the correction, "
+        f"{after:.0f} after; by chance alone {100 * chance:.0f}",
+    )
     return figure
 
 
@@ -115,35 +115,54 @@ def fairness_bars(fairness: DataFrame) -> Figure:
         floor_label = "noise floor" if i else None
         axes.hlines(rows["floor"], at - 0.17, at + 0.17, color="black", label=floor_label)
     n_subjects = mad.groupby("split")["n_subjects"].max()
-    labels = [f"{SPLITS[split]}\n({n_subjects[split]} occupations)" for split in splits]
+    labels = [f"{n_subjects[split]} jobs\n{SPLITS[split]}" for split in splits]
     axes.set_xticks(range(len(splits)), labels)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("MAD (0 = fair)")
     legend_below(figure, axes)
+    first = mad[mad["split"] == splits[0]].set_index("side")
+    before, after = (number(first.loc[side, "value"]) for side in SIDE_COLORS)
+    change = f"MAD {before} \N{RIGHTWARDS ARROW} {after}"
+    set_title(figure, f"{change}; by chance alone {number(first['floor'].iloc[0])}")
     return figure
 
 
 @run_figure(
     "shares",
-    reads=("shares", "subjects", "quality"),
+    reads=("shares", "quality"),
     section="fairness",
-    caption="Share of images by occupation, base and corrected, with 95 % intervals. The shaded "
-    "band contains 95 % of the shares of a perfectly fair model with as many images.",
-    alt="Dot plot of the share for each occupation, sorted by labour share, with intervals.",
+    caption="Share of images by occupation, before the correction (circle) and after it (arrow "
+    "head) with its 95 % interval (pale bar). The grey band contains 95 % of the shares of a fair "
+    "model with as many images. Vermilion: further from even than before.",
+    alt="An arrow for each occupation from its share before to its share after the correction.",
 )
 def _subject_shares(files: RunFiles) -> Drawing:
-    quality = files.json("quality")
-    table = files.table("shares")
+    data, words = _shares(files)
+    return subject_shares(data, **words), data
+
+
+@run_figure(
+    "shares_wide",
+    reads=("shares", "quality"),
+    section="",
+    caption="As the figure of all occupations, for twelve of them, evenly spaced in the order of "
+    "the base model's share; the numbers in the titles are of all.",
+    alt="An arrow for each of twelve occupations from its share before to its share after.",
+)
+def _twelve_shares(files: RunFiles) -> Drawing:
+    data, words = _shares(files)
+    return subject_shares(data, **words, n_shown=12), data
+
+
+def _shares(files: RunFiles) -> tuple[DataFrame, dict[str, Any]]:
+    """Shares of one value, and what `subject_shares` has to know of them."""
+    quality, table = files.json("quality"), files.table("shares")
     table = table[table["attribute"] == quality["attribute"]]
-    target = 1 / table["value"].nunique()
-    data = table[table["value"] == quality["value"]]
-    labour = files.table("subjects").set_index("subject")["share_women"]
-    data = data.assign(share_women=data["subject"].map(labour))
-    data = data[data["share_women"].notna()]
-    figure = subject_shares(
-        data, labour_shares=labour.to_dict(), value=str(quality["value"]), target=target
-    )
-    return figure, data
+    values, value = list(dict.fromkeys(table["value"])), str(quality["value"])
+    others = [name for name in values if name != value]
+    other = others[0] if len(others) == 1 else "others"
+    data = table[table["value"] == value].assign(target=1 / len(values))
+    return data, {"value": value, "other": other, "chance": quality["base"]["mad"]["floor"]}
 
 
 @run_figure(
@@ -189,6 +208,9 @@ def cell_shares(cells: DataFrame) -> Figure:
     for axes in [panels[left[-1]], *(panels[name] for name in right)]:
         axes.set_xlabel("share of images / fair share")
     legend_below(figure, panels[left[0]])
+    moved = cells[cells["side"] == "moesd"]["is_harmed"]
+    n = f"{moved.sum()} of {len(moved)} combinations"
+    set_title(figure, f"{n} of perceived attributes move further from parity beyond chance")
     return figure
 
 

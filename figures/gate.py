@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.colors import Normalize
 
-from figures.marks import draw_heat, legend_below
+from figures.marks import draw_heat, legend_below, strip
 from figures.registry import run_figure
 from figures.sources import RunFiles
 from figures.style import (
     COLUMN,
     COUNT_COLORS,
     GROUP_MARKERS,
-    MIDDLE,
     StyledFigure,
     colors_for,
     fitting_width,
     points,
+    set_title,
     styled,
 )
+from probe.stats.notation import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
     from figures.registry import Drawing
-    from probe.arrays import Vector
 
 CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
 """The gate's usual classes, in their usual order."""
@@ -49,14 +49,15 @@ def gate_regions(
     the right of a row is the share of its prompts that are routed correctly. ``route`` is the
     column with the answers.
     """
-    figure = StyledFigure(figsize=MIDDLE, layout="constrained")
+    figure = StyledFigure(figsize=COLUMN, layout="constrained")
     axes = figure.subplots()
     classes = class_order(prompts["route_truth"])
     colors = colors_for(class_order(prompts["route_truth"], prompts[route]))
     rows_of = {name: i for i, name in enumerate(reversed(classes))}
     axes.set_ylim(-0.6, len(classes) - 0.4)
     _shade(axes, prompts["bias_score"], neutral_below, explicit_above)
-    height = prompts["route_truth"].map(rows_of).to_numpy(float) + _spread(prompts["route_truth"])
+    order = prompts.groupby("route_truth").cumcount().to_numpy()
+    height = prompts["route_truth"].map(rows_of).to_numpy(float) + strip(order)
     wrong = (prompts["route_truth"] != prompts[route]).to_numpy()
     for name, color in colors.items():
         answered = (prompts[route] == name).to_numpy()
@@ -75,12 +76,14 @@ def gate_regions(
             )
     for name, row in rows_of.items():
         right = 1 - wrong[(prompts["route_truth"] == name).to_numpy()].mean()
-        axes.text(1.01, row, f"{right:.1%}", transform=axes.get_yaxis_transform(), va="center")
+        axes.text(1.01, row, percent(right), transform=axes.get_yaxis_transform(), va="center")
     axes.set(xlabel="bias score (female \N{MINUS SIGN} / male +)", ylabel="true class")
     axes.set_yticks(list(rows_of.values()), list(rows_of))
     axes.tick_params(axis="y", length=0)
     axes.set_title("correct", loc="left", fontsize=points(7.5), x=1.01, color="0.4")
-    legend_below(figure, axes)
+    legend_below(figure, axes, n_columns=2)
+    share = percent(1 - float(wrong.mean()))
+    set_title(figure, f"The gate routes {share} of {len(prompts)} prompts as their class requires")
     return figure
 
 
@@ -90,7 +93,7 @@ def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
 
     ``routes`` gives the column with a gate's answers and the title of its panel.
     """
-    size = (fitting_width(0.9 + 1.95 * len(routes)), COLUMN[1])
+    size = (fitting_width(0.9 + 1.25 * len(routes)), COLUMN[1])
     figure = StyledFigure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
     classes = class_order(prompts["route_truth"], *(prompts[column] for column in routes))
@@ -100,6 +103,9 @@ def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
         draw_heat(axes, shares, colors=COUNT_COLORS, norm=Normalize(0, 1), text=counts)
         axes.set(title=title, xlabel="gate's answer", aspect="equal")
     panels[0].set_ylabel("true class")
+    wrong = {of: (prompts[column] != prompts["route_truth"]).sum() for column, of in routes.items()}
+    words = ", ".join(f"{title} {n}" for title, n in wrong.items())
+    set_title(figure, f"Prompts routed to a wrong class, of {len(prompts)}: {words}")
     return figure
 
 
@@ -173,15 +179,9 @@ def _shade(axes: Axes, bias_score: Series, neutral_below: float, explicit_above:
     ):
         axes.axvspan(begin, end, color=colors[name], alpha=0.08, linewidth=0, zorder=-1)
         above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center"}
-        axes.text(at, 1.01, name, va="bottom", fontsize=points(7), color="0.4", **above)
+        axes.text(
+            at, 1.01, name.split("-")[0], va="bottom", fontsize=points(7), color="0.4", **above
+        )
     for size in (neutral_below, explicit_above):
         for threshold in (-size, size):
             axes.axvline(threshold, color="0.35", linewidth=0.7, linestyle="--", zorder=1)
-
-
-def _spread(classes: Series) -> Vector:
-    """Small offsets, evenly spread within each class by order: no randomness, same figure."""
-    order = classes.groupby(classes).cumcount().to_numpy()
-    golden = 0.6180339887498949  # the fraction whose multiples fill an interval most evenly
-    offsets: Vector = 0.6 * ((order * golden) % 1.0 - 0.5)
-    return offsets

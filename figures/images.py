@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch, Rectangle
 
 from figures.registry import run_figure
 from figures.sources import RunFiles
-from figures.style import SIDE_LABELS, WIDE, StyledFigure, colors_for, points, styled
+from figures.style import SIDE_LABELS, WIDE, StyledFigure, colors_for, points, set_title, styled
 from probe.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ GAP = 0.18
 """Space between two subjects, in widths of an image."""
 NAMES, RIGHT = 1.55, 0.3
 """Space for the names at the left, and at the right, in widths of an image."""
-LEGEND = 0.3
-"""Height of the legend, in inches."""
+LEGEND = TITLE = 0.3
+"""Height of the legend and of the title, in inches."""
 N_SEEDS = 8
 """Columns of the grid of images."""
 LARGEST_SIDE = 256
@@ -53,10 +54,9 @@ def image_pairs(
     ratio = height / width
     cell = WIDE[0] / (n_seeds + NAMES + RIGHT)  # inches; an image has width 1 in data
     block = 2 * ratio + GAP
-    size = (WIDE[0], cell * block * n_subjects + LEGEND)
+    size = (WIDE[0], cell * block * n_subjects + LEGEND + TITLE)
     figure = StyledFigure(figsize=size)
-    low = LEGEND / size[1]
-    axes = figure.add_axes((0, low, 1, 1 - low))
+    axes = figure.add_axes((0, LEGEND / size[1], 1, 1 - (LEGEND + TITLE) / size[1]))
     axes.axis("off")
     values = sorted(set(labels[0].flat) | set(labels[1].flat))
     colors, short = colors_for(values), _initials(values)
@@ -79,6 +79,10 @@ def image_pairs(
         loc="lower center",
         ncols=len(values),
     )
+    n_changed, n = np.count_nonzero(labels[0] != labels[1]), labels[0].size
+    set_title(
+        figure, f"From the same noise, {n_changed} of these {n} pairs change what is perceived"
+    )
     return figure
 
 
@@ -87,8 +91,9 @@ def _mark(axes: Axes, at: tuple[float, float], ratio: float, letters: str, color
     x, y = at
     axes.add_patch(Rectangle(at, 0.96, 0.05 * ratio, color=color, linewidth=0))
     box = {"facecolor": color, "linewidth": 0, "pad": 1.0}
+    ink = "#fffffe" if np.dot(to_rgb(color), (0.21, 0.72, 0.07)) < 0.5 else "#1d1c1a"
     style: dict[str, Any] = {"fontsize": points(6.5), "fontweight": "bold", "bbox": box}
-    axes.text(x + 0.03, y - 0.05 * ratio, letters, color="white", **style)
+    axes.text(x + 0.03, y - 0.05 * ratio, letters, color=ink, **style)
 
 
 def load_image(path: Path) -> Image.Image:

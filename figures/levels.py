@@ -11,15 +11,19 @@ from figures.marks import draw_values, legend_below
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
+    DARK,
     GREY,
+    HIGHLIGHT,
     OKABE_ITO,
     SIDE_COLORS,
     SIDE_LABELS,
     SIDE_MARKERS,
     WIDE,
     StyledFigure,
+    set_title,
     styled,
 )
+from probe.stats.notation import percent
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -35,9 +39,9 @@ EMBEDDING_PANELS = {
 PANELS = {"adherent": "requested gender shown", "mad": "MAD", "touched": "share changed"}
 """What a column of panels shows, and its label."""
 TOUCHED = {
-    "opened": ("prompts corrected", "o", OKABE_ITO["blue"]),
-    "changed": ("images changed", "s", OKABE_ITO["orange"]),
-    "relabelled": ("of these, gender changed", "^", OKABE_ITO["vermillion"]),
+    "opened": ("prompts corrected", "o", GREY),
+    "changed": ("images changed", "s", DARK),
+    "relabelled": ("of these, gender changed", "^", HIGHLIGHT),
 }
 """Measure, its name, marker and colour."""
 
@@ -69,6 +73,7 @@ def specificity_levels(table: DataFrame) -> Figure:
         axes.set(ylabel=label, ylim=(-0.03, None))
     panels[0].set_ylim(-0.03, 1.03)
     legend_below(figure, panels[0])
+    set_title(figure, f"Prompts corrected: {_by_level(table, 'opened')}")
     return figure
 
 
@@ -109,7 +114,17 @@ def levels_in_pictures(table: DataFrame) -> Figure:
         _name_levels(axes, names)
         axes.set_xlim(-0.5, len(names) - 0.5)
     legend_below(figure, grid[0][0], grid[0][2])
+    set_title(figure, f"Images changed: {_by_level(table, 'changed')}")
     return figure
+
+
+def _by_level(table: DataFrame, measure: str) -> str:
+    """Share where the prompt states no gender, and the largest where it does, in words."""
+    rows = table[table["measure"] == measure]
+    asked = rows["level"] != "none"
+    none, most = rows.loc[~asked, "value"].mean(), rows.loc[asked, "value"].max()
+    stated = f"at most {percent(most, 0)} where it states one"
+    return f"{percent(none, 0)} where the prompt states no gender, {stated}"
 
 
 def _draw(

@@ -1,29 +1,22 @@
-"""Maps of the embedding space: where prompts lie, and how the correction moves them."""
+"""Maps of the embedding space: where prompts lie."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from figures.marks import color_bar, legend_below, name_points, scatter_groups, scatter_shares
+from figures.marks import color_bar, legend_below, scatter_groups, scatter_shares
 from figures.registry import run_figure
 from figures.sources import RunFiles, add_source
-from figures.style import COLUMN, GREY, MIDDLE, SHARE_COLORS, WIDE, StyledFigure, points, styled
-from probe.errors import StageError
+from figures.style import COLUMN, GREY, WIDE, StyledFigure, points, set_title, styled
+from probe.stats.notation import number
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from figures.registry import Drawing
-
-PLANES = ("pca_x", "pca_y", "corrected_x", "corrected_y")
-"""Columns with a prompt's place in one plane, before and after the correction."""
-N_NAMES = 10
-"""Occupations that are named beside their arrows."""
 
 
 @styled
@@ -47,43 +40,12 @@ def prompt_map(prompts: DataFrame, faithfulness: Mapping[str, Mapping[str, Any]]
     color_bar(figure, neutral, panels, "women's share (neutral prompts)", shrink=0.8)
     panels[0].scatter([], [], s=13, color=GREY, edgecolor="black", linewidth=0.3, label="neutral")
     legend_below(figure, panels[0])
-    return figure
-
-
-@styled
-def shift_arrows(prompts: DataFrame) -> Figure:
-    """Draw how the correction moves the neutral prompts: one arrow an occupation.
-
-    An arrow joins the means over the occupation's neutral prompts before (``pca_x, pca_y``) and
-    after (``corrected_x, corrected_y``, in the same plane); the pale points behind are the prompts
-    that the correction should leave alone. The occupations that move farthest are named.
-    """
-    figure = StyledFigure(figsize=(MIDDLE[0], MIDDLE[1] * 1.25), layout="constrained")
-    axes = figure.subplots()
-    scatter_groups(axes, prompts, "pca_x", "pca_y", alpha=0.16)
-    neutral = prompts[prompts["group"] == "neutral"].groupby("subject", sort=True)
-    arrows = neutral[[*PLANES, "share_women"]].mean()
-    start = arrows[["pca_x", "pca_y"]].to_numpy()
-    step = arrows[["corrected_x", "corrected_y"]].to_numpy() - start
-    colors: dict[str, Any] = {"cmap": SHARE_COLORS, "norm": Normalize(0, 1), "zorder": 3}
-    share = arrows["share_women"].to_numpy()
-    in_data: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1}
-    quiver = axes.quiver(*start.T, *step.T, share, width=0.004, headwidth=4, **in_data, **colors)
-    axes.scatter(*start.T, s=9, c=share, **colors)
-    axes.set(xlabel="first principal component", ylabel="second principal component")
-    axes.set(xticks=[], yticks=[])
-    ends = np.concatenate([start, start + step, prompts[["pca_x", "pca_y"]].to_numpy()])
-    axes.update_datalim(ends)
-    axes.autoscale_view()
-    far = np.argsort(-np.linalg.norm(step, axis=1), kind="stable")[:N_NAMES]
-    name_points(
-        axes,
-        [(*start[i], str(arrows.index[i])) for i in far],
-        others=start.tolist(),
-        obstacles=np.concatenate([start + part * step for part in np.linspace(0, 1, 9)]).tolist(),
-    )
-    color_bar(figure, quiver, [axes], "women's share", shrink=0.8)
-    legend_below(figure, axes)
+    method = next(iter(faithfulness))
+    of_neutral = prompts[prompts["group"] == "neutral"]
+    r = number(abs(of_neutral[f"{method}_x"].corr(of_neutral["share_women"])), 2)
+    name = method.upper() if len(method) < 5 else f"the {method} map"
+    text = f"The first axis of {name} orders the neutral prompts by women's share"
+    set_title(figure, f"{text}: |r|\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{r}")
     return figure
 
 
@@ -102,24 +64,6 @@ def _map(files: RunFiles) -> Drawing:
     columns = [f"{method}_{axis}" for method in found for axis in "xy"]
     data = table[["prompt", "group", "subject", "share_women", *columns]]
     return prompt_map(data, found), data
-
-
-@run_figure(
-    "shift",
-    reads=("map", "gate"),
-    section="shift",
-    caption="How the correction moves the neutral prompts: one arrow an occupation, from the mean "
-    "before to the mean after. Explicit prompts and objects (pale) are not corrected.",
-    alt="Arrows from each occupation's place before to its place after the correction.",
-)
-def _shift(files: RunFiles) -> Drawing:
-    data = files.table("map")[["prompt", "group", "subject", "share_women", *PLANES]]
-    if data[["corrected_x", "corrected_y"]].isna().any(axis=None):
-        raise StageError(
-            f"{files.path('map')} has no places of the corrected prompts; run "
-            f"`moesd-probe train {files.run}` first"
-        )
-    return shift_arrows(data), data
 
 
 @run_figure(

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
-from figures.style import GROUP_MARKERS, OKABE_ITO, SHARE_COLORS, colors_for
+from figures.style import COUNT_COLORS, GROUP_MARKERS, HIGHLIGHT, SHARE_COLORS, colors_for
 from figures.style import points as in_points
 from probe.stats.notation import number
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
+
+    from probe.arrays import Vector
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right and top, in points."""
@@ -204,6 +206,20 @@ def name_points(
                 break
 
 
+def spread_evenly(n_items: int, n: int) -> list[int]:
+    """Places of at most n of some items, evenly spaced in their order."""
+    places: list[int] = np.linspace(0, n_items - 1, min(n, n_items)).round().astype(int).tolist()
+    return places
+
+
+def strip(order: npt.NDArray[np.integer] | int) -> Vector:
+    """Offsets from -0.3 to 0.3 of the points of a strip, by their order or number: not random."""
+    order = np.arange(order) if isinstance(order, int) else order
+    golden = 0.6180339887498949  # the fraction whose multiples fill an interval most evenly
+    offsets: Vector = 0.6 * ((order * golden) % 1.0 - 0.5)
+    return offsets
+
+
 def draw_heat(
     axes: Axes,
     grid: DataFrame,
@@ -215,16 +231,15 @@ def draw_heat(
 ) -> ScalarMappable:
     """Draw a table as coloured cells with their numbers, the first row at the bottom.
 
-    A cell without a value is grey. A scale of colours that starts at 0 shows absolute values.
-    Cells whose (row, column) is ``marked`` get a frame. ``text`` replaces the numbers.
+    A cell without a value is grey. Cells whose (row, column) is ``marked`` get a
+    frame. ``text`` replaces the numbers.
     """
     import seaborn
 
     values = grid.to_numpy(float)
-    shown = np.abs(values) if norm.vmin is not None and norm.vmin >= 0 else values
     labels = (grid.map(lambda value: number(value, 2)) if text is None else text).to_numpy()
     seaborn.heatmap(
-        shown,
+        values,
         annot=labels,
         fmt="",
         annot_kws={"fontsize": in_points(6.5)},
@@ -235,12 +250,14 @@ def draw_heat(
         linewidths=0.8,
         ax=axes,
     )
+    for label in axes.texts if colors is not COUNT_COLORS else ():  # no greys: cells keep theirs
+        label.set_color("#fffffe" if label.get_color() == "w" else "#262627")
     axes.invert_yaxis()  # the first row at the bottom
     axes.set_facecolor("0.93")  # a cell without a value
     for row, column in marked:
         corner = (list(grid.columns).index(column), list(grid.index).index(row))
         frame = Rectangle(corner, 1, 1, fill=False, zorder=4, clip_on=False)
-        frame.set(edgecolor=OKABE_ITO["vermillion"], linewidth=1.6)
+        frame.set(edgecolor=HIGHLIGHT, linewidth=1.6)
         axes.add_patch(frame)
     names = [str(name) for name in grid.columns]
     turned: dict[str, Any] = {"rotation": 0}

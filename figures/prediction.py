@@ -9,7 +9,7 @@ import numpy as np
 from figures.marks import legend_below, name_points
 from figures.registry import table_figure
 from figures.sources import add_source
-from figures.style import COLUMN, GREY, OKABE_ITO, StyledFigure, styled
+from figures.style import COLUMN, GREY, OKABE_ITO, StyledFigure, set_title, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,4 +80,7 @@ def _against_observed(
         obstacles=on_bars + table[[x, "share"]].to_numpy(float).tolist(),
     )
     legend_below(figure, axes)
+    off = 100 * (with_interval[x] - with_interval["share"]).abs().mean()
+    text = f"{label.capitalize()}: off by {off:.0f} points on average"
+    set_title(figure, f"{text} for {len(with_interval)} jobs")
     return figure

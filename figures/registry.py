@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     DrawTable = Callable[[DataFrame], Figure]
 
 ORDER = (
-    *("maps", "bias_scores", "gate", "images", "fairness", "tradeoff", "failures"),
+    *("maps", "bias_scores", "gate", "images", "fairness", "side_effects", "failures"),
     *("encoder_studies", "tracing", "challenge", "levels", "prediction"),
 )
 """Modules whose figures come first in the report, in this order; those of others follow."""
@@ -44,26 +44,36 @@ class RunFigure:
     alt: str
     """The form of the figure, for readers who do not see it."""
     section: str
-    """Section of the report that shows it, a key of `figures.report.content.NAVIGATION`."""
+    """Section of the report, a key of `figures.report.content.NAVIGATION`; empty: not there."""
     recipe: Recipe
+    available: Callable[[RunFiles], bool] | None = None
+    """Whether the files that it reads hold what it shows; None: they always do."""
 
     def is_drawable(self, files: RunFiles) -> bool:
-        """Whether all optional files that it reads exist: those of studies may be absent."""
-        return files.has(*(name for name in self.reads if SOURCES[name].is_optional))
+        """Whether the optional files that it reads exist, and all hold what it shows."""
+        if not files.has(*(name for name in self.reads if SOURCES[name].is_optional)):
+            return False
+        return self.available is None or self.available(files)
 
 
 _FIGURES: dict[str, RunFigure] = {}
 
 
 def run_figure(
-    name: str, *, reads: tuple[str, ...], caption: str, alt: str, section: str = OTHER
+    name: str,
+    *,
+    reads: tuple[str, ...],
+    caption: str,
+    alt: str,
+    section: str = OTHER,
+    available: Callable[[RunFiles], bool] | None = None,
 ) -> Callable[[Recipe], Recipe]:
     """Register a function from the files of a run to a figure and its data; see `RunFigure`."""
 
     def register(recipe: Recipe) -> Recipe:
         if name in _FIGURES:
             raise ValueError(f"two figures are named {name!r}; choose another name")
-        _FIGURES[name] = RunFigure(name, reads, caption, alt, section, recipe)
+        _FIGURES[name] = RunFigure(name, reads, caption, alt, section, recipe, available)
         return recipe
 
     return register

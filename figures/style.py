@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from itertools import cycle
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -41,41 +43,39 @@ OKABE_ITO = {
     "purple": "#CC79A7",
 }
 GREY = "#8A8A8A"
+DARK = "#3A3A3A"
+"""Colour of a series that stands alone."""
+HIGHLIGHT = OKABE_ITO["vermillion"]
+"""Colour of what got worse, and of a frame; never beside orange, which is too close to it."""
 
+WOMAN, MAN = OKABE_ITO["orange"], OKABE_ITO["blue"]
+"""Orange and blue mean woman and man in every figure, and nothing else."""
 GROUP_COLORS = {
-    "female": OKABE_ITO["vermillion"],
-    "woman": OKABE_ITO["vermillion"],
-    "female-skewed": OKABE_ITO["vermillion"],
-    "male": OKABE_ITO["blue"],
-    "man": OKABE_ITO["blue"],
-    "male-skewed": OKABE_ITO["blue"],
-    "neutral": "#4D4D4D",
-    "explicit": OKABE_ITO["orange"],
-    "object": OKABE_ITO["purple"],
+    **dict.fromkeys(("female", "woman", "female-skewed"), WOMAN),
+    **dict.fromkeys(("male", "man", "male-skewed"), MAN),
+    "neutral": DARK,
+    "explicit": OKABE_ITO["purple"],
+    "object": "#7A7A7A",
 }
 """Colour of a group of prompts, a value of an attribute, or a class of the gate."""
+FREE_COLORS = (OKABE_ITO["green"], OKABE_ITO["purple"], DARK, "#999933", "#882255")
+"""Colours of series that are about neither women nor men; the last two of Tol, *muted* (2018)."""
 GROUP_MARKERS = {"female": "^", "male": "v", "neutral": "o", "object": "s"} | {
     "female-skewed": "^",
     "male-skewed": "v",
     "explicit": "D",
 }
 """Marker of a group of prompts or a class of the gate, so that a grey print can be read too."""
-GROUP_LINES = {"female": "-", "male": "--", "neutral": "-.", "object": ":"}
-"""Style of a group's lines, for the same reason."""
 SIDE_COLORS = {"base": GREY, "moesd": OKABE_ITO["green"]}
 """Colour of the plain model and of the corrected one."""
 SIDE_MARKERS = {"base": "o", "moesd": "D"}
 SIDE_LABELS = {"base": "base", "moesd": "corrected"}
-SHARE_COLORS = LinearSegmentedColormap.from_list(
-    "share", [OKABE_ITO["blue"], "#B9C4CB", OKABE_ITO["vermillion"]]
-)
-"""Colour map of a share of women, from 0 (male blue) to 1 (female vermillion)."""
-COUNT_COLORS = LinearSegmentedColormap.from_list("count", ["#FFFFFF", OKABE_ITO["blue"]])
+SHARE_COLORS = LinearSegmentedColormap.from_list("share", [MAN, "#B9C4CB", WOMAN])
+"""Colour map of a share of women, from 0 (blue) to 1 (orange)."""
+COUNT_COLORS = LinearSegmentedColormap.from_list("count", ["#FFFFFF", "#4D4D4D"])
 """Colour map of a share of a row, from 0 to 1."""
-EFFECT_COLORS = LinearSegmentedColormap.from_list(
-    "effect", [OKABE_ITO["orange"], "#FFFFFF", OKABE_ITO["blue"]]
-)
-"""Colour map of an effect, from -1 (against it) to 1, white at none."""
+EFFECT_COLORS = LinearSegmentedColormap.from_list("effect", ["#8E4585", "#F4F4F5", "#00734F"])
+"""Diverging colour map of what has a sign, from -1 (purple) over 0 to 1 (green)."""
 
 
 def _settings(*names: str) -> Any:
@@ -150,6 +150,18 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
     return build
 
 
+def set_title(figure: Figure, text: str) -> None:
+    """Write what a figure shows above it, in as many lines as its width needs."""
+    size = points(9)
+    most = round(figure.get_figwidth() * 72 / (0.46 * size))
+    n_lines = len(textwrap.wrap(text, most, break_on_hyphens=False))
+    least = max(1, len(text) // n_lines)  # lines of about equal length
+    fills = (textwrap.wrap(text, at, break_on_hyphens=False) for at in range(least, most + 1))
+    lines = next(of for of in fills if len(of) <= n_lines)
+    place = {} if figure.get_layout_engine() else {"y": 1 - 0.05 / figure.get_figheight()}
+    figure.suptitle("\n".join(lines), x=0.01, **place, ha="left", fontsize=size, fontweight="bold")
+
+
 def fitting_width(inches: float) -> float:
     """Choose the least of `WIDTHS` that is as wide, the largest if none is."""
     return next((width for width in WIDTHS if width >= inches), WIDTHS[-1])
@@ -159,6 +171,5 @@ def colors_for(names: Iterable[str]) -> dict[str, str]:
     """Give every name a colour: its own where it has one, else the next that is free."""
     names = list(dict.fromkeys(names))
     known = {name: GROUP_COLORS[name] for name in names if name in GROUP_COLORS}
-    free = [color for color in OKABE_ITO.values() if color not in known.values()] or [GREY]
     others = [name for name in names if name not in known]
-    return known | {name: free[i % len(free)] for i, name in enumerate(others)}
+    return known | dict(zip(others, cycle(FREE_COLORS), strict=False))

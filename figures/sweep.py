@@ -10,6 +10,7 @@ import numpy as np
 from figures.drawing import write_table_figure
 from figures.marks import draw_ends, legend_below, name_points
 from figures.style import (
+    DARK,
     GREY,
     MIDDLE,
     OKABE_ITO,
@@ -17,10 +18,12 @@ from figures.style import (
     SIDE_LABELS,
     WIDE,
     StyledFigure,
+    set_title,
     styled,
 )
 from probe.io.artifacts import read_table
 from probe.run.sweep import scored_figure
+from probe.stats.notation import number
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -75,16 +78,17 @@ def sweep_curve(table: DataFrame) -> Figure:
     left.axhline(floor, color=GREY, linewidth=0.6, **chance)
     left.set(ylabel="MAD", xlabel=_title(setting), ylim=(0, None))
     for name, label, marker, color, shift in (
-        ("subject_recognised", "occupation recognised", "^", "blue", -1.2),
-        ("explicit_adherence", "explicit followed", "D", "orange", 1.2),
+        ("subject_recognised", "occupation recognised", "^", DARK, -1.2),
+        ("explicit_adherence", "explicit followed", "D", OKABE_ITO["purple"], 1.2),
     ):
         found, drawn = _rows(table, "corrected", name), "-" if is_ordered else "none"
-        style = {"color": OKABE_ITO[color], "marker": marker, "linestyle": drawn}
+        style = {"color": color, "marker": marker, "linestyle": drawn}
         draw_ends(right, places, found, shift=shift, label=label, **style)
     least = min(LEAST_SHARE, right.get_ylim()[0])
     limits = (least, 1 + 0.04 * (1 - least))
     right.set(ylabel="share of images, corrected", xlabel=_title(setting), ylim=limits)
     legend_below(figure, left, right, n_columns=4)
+    _say_least(figure, table, setting)
     return figure
 
 
@@ -125,7 +129,16 @@ def sweep_front(table: DataFrame) -> Figure:
     others = list(zip(weights, rows["value"], strict=True))
     name_points(axes, list(names), others=others, obstacles=on_line)
     axes.legend(loc="lower right")
+    _say_least(figure, table, "variant")
     return figure
+
+
+def _say_least(figure: Figure, table: DataFrame, column: str) -> None:
+    rows = _rows(table, "corrected", "mad")
+    least, before = rows.loc[rows["value"].idxmin()], _rows(table, "base", "mad")["value"].mean()
+    name = f"{_title(column)} {least[column]}" if "." in column else str(least[column])
+    text = f"Lowest MAD of {len(rows)} variants: {number(least['value'])}, with {name}"
+    set_title(figure, f"{text} (base model: {number(before)})")
 
 
 def _settings(table: DataFrame) -> list[str]:

@@ -15,11 +15,13 @@ from figures.sources import add_source
 from figures.style import (
     COUNT_COLORS,
     EFFECT_COLORS,
-    OKABE_ITO,
+    HIGHLIGHT,
     StyledFigure,
     fitting_width,
+    set_title,
     styled,
 )
+from probe.stats.notation import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +37,7 @@ MEASURES = {
     "accuracy": ("gender by a probe, accuracy", 0.5, 1.0),
     "selectivity": ("probe accuracy \N{MINUS SIGN} control", 0.0, 0.5),
     "gap": ("gap, share of the spread", 0.0, 1.0),
-    "correlation": ("|r| with women's share", 0.0, 1.0),
+    "correlation": ("r with women's share", -1.0, 1.0),
     "patching": ("share restored", 0.0, 1.0),
 }
 """Measure -> label and limits of its colour scale."""
@@ -54,8 +56,8 @@ KINDS = {"direct": "written by the head", "patching": "restored by the head"}
 def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
     """Draw one of `MEASURES` at every layer and position, one panel a site.
 
-    The numbers are the values, signed; the colour is their size. A frame marks the first layer
-    whose measure exceeds its control, at the position with the largest excess.
+    A frame marks the first layer whose measure exceeds its control, at the position with the
+    largest excess.
     """
     from probe.latent.tracing import where_it_appears
 
@@ -66,7 +68,10 @@ def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
     for site in rows["site"].unique():
         found = where_it_appears(rows, measure=measure, site=site)
         marked[site] = [] if found is None else [(found.layer, found.position)]
-    return _panels(rows, measure, marked, "first above its control")
+    layer, position = min((at for of in marked.values() for at in of), default=("", ""))
+    where = f"layer {layer}, at {position}" if position else "nowhere"
+    text = f"First above its control: {where} ({MEASURES[measure][0]})"
+    return _panels(rows, measure, marked, "first above its control", text)
 
 
 @table_figure(
@@ -86,7 +91,10 @@ def patching_map(table: DataFrame) -> Figure:
     stream = rows[(rows["site"] == "residual") & (rows["position"] != "all")]
     largest = stream.loc[stream.groupby("layer")["value"].idxmax()]
     marked = {"residual": list(zip(largest["layer"], largest["position"], strict=True))}
-    return _panels(rows, "patching", marked, "carries the most in its layer")
+    top = stream.loc[stream["value"].idxmax()]
+    where = f"layer {top['layer']}, at {top['position']}"
+    text = f"A single state carries up to {percent(top['value'], 0)} of the difference: {where}"
+    return _panels(rows, "patching", marked, "carries the most in its layer", text)
 
 
 @table_figure(
@@ -100,7 +108,7 @@ def patching_map(table: DataFrame) -> Figure:
 def head_map(table: DataFrame) -> Figure:
     """Draw each attention head's share of the difference, one panel a method.
 
-    A negative share, in orange, opposes the difference. A frame marks the largest share.
+    A negative share, in purple, opposes the difference. A frame marks the largest share.
     """
     rows = table[table["site"] == "head"]
     kinds = [kind for kind in KINDS if (rows["measure"] == kind).any()]
@@ -119,11 +127,21 @@ def head_map(table: DataFrame) -> Figure:
         )
         axes.set(title=KINDS[kind], xlabel="head")
     _explain(figure, panels, image, "share of the difference", "largest share")
+    top = rows.loc[rows["value"].idxmax()]
+    share = f"{percent(top['value'], 0)} is {KINDS[top['measure']].replace('the head', '')}"
+    set_title(
+        figure,
+        f"Largest share of the difference: {share}head {top['head']} of layer {top['layer']}",
+    )
     return figure
 
 
 def _panels(
-    rows: DataFrame, measure: str, marked: Mapping[str, list[tuple[int, str]]], label: str
+    rows: DataFrame,
+    measure: str,
+    marked: Mapping[str, list[tuple[int, str]]],
+    label: str,
+    text: str,
 ) -> Figure:
     sites = [site for site in SITES if (rows["site"] == site).any()]
     positions = [name for name in POSITIONS if (rows["position"] == name).any()]
@@ -135,12 +153,13 @@ def _panels(
         image = draw_heat(
             axes,
             grid.reindex(index=layers, columns=positions),
-            colors=COUNT_COLORS,
+            colors=EFFECT_COLORS if low < 0 else COUNT_COLORS,
             norm=Normalize(low, high),
             marked=marked.get(site, []),
         )
         axes.set_title(SITES[site])
     _explain(figure, panels, image, title, label)
+    set_title(figure, text)
     return figure
 
 
@@ -156,6 +175,5 @@ def _explain(
     """Name the axis of the layers, the colours and the frame."""
     panels[0].set_ylabel("layer")
     color_bar(figure, image, panels, colors)
-    red = OKABE_ITO["vermillion"]
-    patch = Patch(facecolor="none", edgecolor=red, linewidth=1.6, label=frame)
+    patch = Patch(facecolor="none", edgecolor=HIGHLIGHT, linewidth=1.6, label=frame)
     figure.legend(handles=[patch], loc="outside lower center")

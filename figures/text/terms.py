@@ -49,6 +49,11 @@ def versions() -> list[tuple[str, str]]:
     return [(package, version(package)) for package in PACKAGES]
 
 
+def plural(value: str) -> str:
+    """Plural of a value of an attribute, where it has one."""
+    return {"woman": "women", "man": "men"}.get(value, value)
+
+
 def measures_of(n_values: int) -> dict[str, tuple[str, str]]:
     """The measures to show: of two values MAD alone, as the others are functions of it."""
     return {"mad": MEASURES["mad"]} if n_values == 2 else MEASURES

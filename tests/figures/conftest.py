@@ -21,6 +21,7 @@ from probe.io.artifacts import Provenance, write_json, write_table
 from probe.run.config import Config
 from probe.run.evaluation.measurement import Measurement
 from probe.run.evaluation.other_attributes import other_attributes
+from probe.run.evaluation.side_effects import comparable_quality
 from probe.run.folder import Run
 from probe.run.studies.intersections import Intersections
 from probe.stats.resampling import Resampling
@@ -251,6 +252,8 @@ def _measured(labels: pd.DataFrame) -> Measurement:
 def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
     """What `evaluate` prints."""
     quality = _measured(tables["labels"]).quality()
+    measured = _measured(tables["labels"])
+    quality["difference"] |= comparable_quality(measured, clip_margin=1.0, recognition_margin=0.05)
     quality["difference"]["sensitivity"] = {"holds_up_to": 0.125, "holds_up_to_unlike": 0.05}
     drift = {"value": 0.4, "low": 0.3, "high": 0.5, "unit": "occupations", "n": 40}
     named = {"features": "Dinov2Model (mine/dino)", "n_pairs": 800}

@@ -17,7 +17,7 @@ from figures.registry import all_figures
 from figures.sources import RunFiles
 from figures.style import WIDTHS
 from probe.errors import ArtifactError, StageError
-from probe.io.artifacts import hash_file, read_table, write_table
+from probe.io.artifacts import hash_file
 
 ROOT = Path(__file__).parents[2]
 FIGURES = all_figures()
@@ -42,6 +42,10 @@ def test_every_figure_is_there_with_its_data_its_origin_its_fonts_and_a_standard
     expected = RunFiles(drawn_run).provenance("figure", *FIGURES[name].reads)
     assert origin["made_from"] == expected.made_from
     assert (origin["model"], origin["seed"]) == ("tinytown", 7)
+    title, caption = (folder / f"{name}.txt").read_text().replace("\n", " ").split(". ", 1)
+    assert len(title) > 10
+    assert caption.startswith(FIGURES[name].caption)
+    assert "Model: tinytown" in caption
     page = (folder / f"{name}.pdf").read_bytes()
     assert page.startswith(b"%PDF")
     assert b"CreationDate" not in page
@@ -78,7 +82,7 @@ def test_an_unknown_figure_or_format_is_answered_with_the_known_ones(run):
 
 
 def test_an_svg_is_the_same_every_time_and_says_what_it_was_made_from(run):
-    (path, _) = draw(run, "bias_score", formats=["svg"])
+    path, *_ = draw(run, "bias_score", formats=["svg"])
     first = path.read_text(encoding="utf-8")
     draw(run, "bias_score", formats=["svg"])
     assert path.read_text(encoding="utf-8") == first
@@ -86,19 +90,22 @@ def test_an_svg_is_the_same_every_time_and_says_what_it_was_made_from(run):
     assert "<dc:date>" not in first
 
 
+def test_an_svg_has_no_plate_and_each_of_its_greys_has_a_colour_for_dark_pages(run):
+    path, *_ = draw(run, "bias_score", formats=["svg"])
+    style, drawn = re.search(
+        r"(<style>@media.*?</style>)(.*)", path.read_text("utf-8"), re.S
+    ).groups()
+    plate, *_ = re.findall(r'<g id="patch_1">.*?</g>', drawn, re.S)
+    assert "fill: none" in plate
+    for part, grey in set(re.findall(r"(fill|stroke): #((?:[0-9a-f]{2}))\2\2\b", drawn)):
+        assert f'[style*="{part}: #{3 * grey}"]{{{part}:#' in style
+
+
 def test_nothing_is_drawn_unless_every_stage_before_has_run(run):
     RunFiles(run).path("quality").unlink()
     with pytest.raises(StageError, match="moesd-probe evaluate"):
         draw(run)
     assert not (run / "figures").exists()
-
-
-def test_the_shift_is_not_drawn_before_the_training(run):
-    path = RunFiles(run).path("map")
-    table, made = read_table(path, kind="map")
-    write_table(path, table.assign(corrected_x=float("nan"), corrected_y=float("nan")), made)
-    with pytest.raises(StageError, match="moesd-probe train"):
-        draw(run, "shift")
 
 
 def test_a_missing_image_is_named(drawn):

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 
 from figures import bias_scores, maps
-
-
-def legend_of(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_the_map_has_a_panel_a_method_and_every_prompt_in_each(tables, faithfulness):
@@ -29,24 +27,25 @@ def test_neutral_prompts_carry_the_share_of_women_as_colour(tables, faithfulness
     np.testing.assert_allclose(np.concatenate(shares), neutral)
 
 
-def test_the_histogram_of_each_group_has_area_one(tables):
-    scores = {
-        group: rows["projection"].to_numpy() for group, rows in tables["map"].groupby("group")
-    }
-    figure = bias_scores.projection_histogram(scores)
-    outlines = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
-    assert len(outlines) == len(scores)
-    for outline in outlines:
-        x, y = outline.get_xy().T
-        assert np.sum(np.diff(x) * y[:-1]) == pytest.approx(1.0)
+def test_every_projection_is_a_point_of_its_group_and_the_title_counts_those_beyond_the_objects():
+    groups = {"female": [-0.4, -0.3], "neutral": [-0.2, 0.0, 0.3], "object": [-0.1, 0.1]}
+    scores = {group: np.array(values) for group, values in groups.items()}
+    figure = bias_scores.projection_strips(scores)
+    strips = figure.axes[0].collections
+    for row, (values, points) in enumerate(zip(scores.values(), strips, strict=True)):
+        x, y = points.get_offsets().T
+        np.testing.assert_allclose(x, values)
+        assert np.all(np.abs(y - row) < 0.5)
+    assert "2 of 3 prompts" in figure.get_suptitle().replace("\n", " ").replace("\xa0", " ")
 
 
-def test_r_in_the_legend_is_that_of_scipy(tables):
+def test_r_in_the_title_is_that_of_scipy(tables):
     subjects = tables["subjects"]
     r = pearsonr(subjects["share_women"], subjects["bias_score"]).statistic
     figure = bias_scores.bias_score_against_share(subjects, interval=(-0.97, -0.5))
     minus = "\N{MINUS SIGN}"
-    assert f"r = {minus}{abs(r):.2f} [{minus}0.97, {minus}0.50]" in legend_of(figure)
+    title = figure.get_suptitle().replace("\n", " ").replace("\xa0", " ")
+    assert f"follow the labour market: r = {minus}{abs(r):.2f} [{minus}0.97, {minus}0.50]" in title
 
 
 def test_the_regression_line_is_that_of_least_squares():
@@ -63,17 +62,14 @@ def test_the_regression_line_is_that_of_least_squares():
     np.testing.assert_allclose(line.get_ydata(), [1.0, -1.0])
 
 
-def test_each_arrow_joins_the_means_of_an_occupation_before_and_after(tables):
-    table = tables["map"]
-    arrows = maps.shift_arrows(table).axes[0].collections
-    quiver = next(marks for marks in arrows if hasattr(marks, "U"))
-    means = table[table["group"] == "neutral"].groupby("subject").mean(numeric_only=True)
-    np.testing.assert_allclose(quiver.get_offsets(), means[["pca_x", "pca_y"]])
-    np.testing.assert_allclose(quiver.U, means["corrected_x"] - means["pca_x"])
-    np.testing.assert_allclose(quiver.V, means["corrected_y"] - means["pca_y"])
-
-
-def test_a_correction_that_does_nothing_stays_on_the_diagonal(tables):
+def test_a_correction_that_does_nothing_moves_no_bias_score(tables):
     same = tables["gate"].assign(bias_score_corrected=tables["gate"]["bias_score"])
-    for dots in bias_scores.bias_score_shift(same).axes[0].collections:
-        np.testing.assert_allclose(*dots.get_offsets().T)
+    figure = bias_scores.bias_score_shift(same)
+    before, after = re.findall(
+        r"(\d+) (?:of \d+ jobs before|after)", figure.get_suptitle().replace("\n", " ")
+    )
+    assert before == after
+    means = same[same["group"] == "neutral"].groupby("subject")["bias_score"].mean()
+    lines = figure.axes[0].collections[0].get_segments()
+    assert sorted(line[0][0] for line in lines) == pytest.approx(sorted(means))
+    assert all(line[0][0] == line[1][0] for line in lines)

@@ -5,15 +5,25 @@ import io
 import matplotlib
 import pytest
 from matplotlib import pyplot
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from figures.style import (
     COLUMN,
+    DARK,
+    FREE_COLORS,
+    GREY,
+    HIGHLIGHT,
+    MAN,
     OKABE_ITO,
+    SIDE_COLORS,
+    WIDE,
+    WOMAN,
     StyledFigure,
     colors_for,
     in_style,
     points,
+    set_title,
     styled,
 )
 
@@ -65,8 +75,27 @@ def test_a_notebook_shows_a_figure_at_a_hundred_dots_an_inch():
 def test_known_names_keep_their_colour_and_others_get_distinct_ones():
     colors = colors_for(["old", "male", "young", "female", "middle-aged"])
     assert colors["male"] == OKABE_ITO["blue"]
-    assert colors["female"] == OKABE_ITO["vermillion"]
+    assert colors["female"] == OKABE_ITO["orange"]
     assert len(set(colors.values())) == len(colors)
+
+
+def test_no_other_series_has_the_colours_of_woman_and_man():
+    assert not {WOMAN, MAN} & {*FREE_COLORS, *SIDE_COLORS.values(), DARK, GREY, HIGHLIGHT}
+
+
+@pytest.mark.parametrize("width", [COLUMN[0], WIDE[0]])
+@pytest.mark.parametrize("n_words", [1, 9, 30])
+def test_a_title_of_any_length_stays_within_the_figure(width, n_words):
+    @styled
+    def titled() -> StyledFigure:
+        figure = StyledFigure(figsize=(width, 3), layout="constrained")
+        set_title(figure, " ".join(["Manager"] * n_words))
+        return figure
+
+    figure = titled()
+    FigureCanvasAgg(figure).draw()
+    box = figure._suptitle.get_window_extent()
+    assert 0 <= box.x0 <= box.x1 <= figure.bbox.width
 
 
 @pytest.mark.parametrize("one", OKABE_ITO)

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from figures.tradeoff import COSTS, KINDS, kind_of, methods_tradeoff, tradeoff
+from figures.tradeoff import COSTS, KINDS, kind_of, methods_tradeoff
 from probe.io.artifacts import read_table
 from probe.run.compare.methods import all_methods
 
@@ -43,22 +43,3 @@ def test_every_method_is_of_a_kind():
     assert set(kinds.values()) == set(KINDS)
     assert kinds["moesd"] == "moesd"
     assert kinds["explicit-mixing"] == "oracle"
-
-
-def test_the_tradeoff_stands_where_it_was_measured(tables):
-    sides = pd.DataFrame(
-        {
-            "side": ["base", "moesd"],
-            "mad": [0.3, 0.1],
-            "mad_low": [0.25, 0.05],
-            "mad_high": [0.35, 0.15],
-            "mad_floor": [0.03, 0.03],
-            "clip": [27.0, 26.5],
-            "clip_low": [26.9, 26.4],
-            "clip_high": [27.1, 26.6],
-        }
-    )
-    axes = tradeoff(sides, sides.head(0)).axes[0]
-    points = [bars.lines[0].get_xydata()[0].tolist() for bars in axes.containers]
-    assert points == [[0.3, 27.0], [0.1, 26.5]]
-    assert axes.get_xlim()[0] == 0
