@@ -66,13 +66,13 @@ def sweep_curve(table: DataFrame) -> Figure:
     is_ordered = not _are_names(table[setting])
     for side, name in SIDE_LABELS.items():
         groups = zip(("mad_train", scored_figure(table)), "os", ("-", "--"), strict=True)
-        for number, (mad, marker, line) in enumerate(groups):
+        for place, (mad, marker, line) in enumerate(groups):
             found, label = _rows(table, name, mad), SPLIT_NAMES[mad.removeprefix("mad_")]
             drawn = line if is_ordered else "none"
             style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": drawn}
             style |= {"markerfacecolor": "white"} if side == "base" else {}
             style |= {"label": f"{name}, {label}"}
-            draw_ends(left, places, found, shift=SHIFTS[side, number], **style)
+            draw_ends(left, places, found, shift=SHIFTS[side, place], **style)
     floor = table.loc[table["figure"] == "mad", "floor"].min()
     chance = {"linestyle": ":", "label": "a fair model, by chance"}
     left.axhline(floor, color=GREY, linewidth=0.6, **chance)
@@ -134,11 +134,13 @@ def sweep_front(table: DataFrame) -> Figure:
 
 
 def _say_least(figure: Figure, table: DataFrame, column: str) -> None:
-    rows = _rows(table, "corrected", "mad")
-    least, before = rows.loc[rows["value"].idxmin()], _rows(table, "base", "mad")["value"].mean()
+    scored = scored_figure(table)
+    rows, before = (_rows(table, side, scored) for side in ("corrected", "base"))
+    least = rows.loc[rows["value"].idxmin()]
     name = f"{_title(column)} {least[column]}" if "." in column else str(least[column])
-    text = f"Lowest MAD of {len(rows)} variants: {number(least['value'])}, with {name}"
-    set_title(figure, f"{text} (base model: {number(before)})")
+    text = f"Lowest MAD ({SPLIT_NAMES[scored.removeprefix('mad_')]}) of {len(rows)} variants"
+    base = f"base model {number(before['value'].mean())}"
+    set_title(figure, f"{text}: {number(least['value'])}, with {name}; {base}")
 
 
 def _settings(table: DataFrame) -> list[str]:

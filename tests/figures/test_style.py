@@ -89,7 +89,7 @@ def test_a_title_of_any_length_stays_within_the_figure(width, n_words):
     @styled
     def titled() -> StyledFigure:
         figure = StyledFigure(figsize=(width, 3), layout="constrained")
-        set_title(figure, " ".join(["Manager"] * n_words))
+        set_title(figure, " ".join(["managers"] * n_words))
         return figure
 
     figure = titled()
