@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from figures import tracing
+from figures.style import EFFECT_COLORS
 
 
 def cells(measure, values, *, control=0.2):
@@ -82,11 +83,12 @@ def test_every_site_has_a_panel_and_every_cell_its_signed_value(trace):
     assert len(written(mlp)) == 4  # there is no MLP before the first layer
 
 
-def test_colour_is_the_size_of_the_value(trace):
+def test_the_colours_of_what_has_a_sign_diverge_from_0(trace):
     axes = panels_of(tracing.trace_map(trace))[0]
     mesh = axes.collections[0]
-    np.testing.assert_allclose(mesh.get_array(), [[0, 0], [0.05, 0.6], [0.1, 0.9]])
-    assert mesh.get_clim() == (0.0, 1.0)
+    np.testing.assert_allclose(mesh.get_array(), [[0, 0], [-0.05, -0.6], [0.1, -0.9]])
+    assert mesh.get_clim() == (-1.0, 1.0)
+    assert mesh.get_cmap() is EFFECT_COLORS
 
 
 def test_the_first_cell_that_clears_its_control_is_framed(trace):
