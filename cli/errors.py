@@ -9,21 +9,39 @@ from typing import Any
 
 import click
 
-from cli.options import Command
+from cli.help import GroupedCommands
 from probe import __version__
 from probe.errors import OptionError, ProbeError
 
 DEBUG = "--debug"
 
 
-class OneLineErrors(click.Group):
+_BOUNDS = ("--fail-above", "--fail-below", "--policy", "--junit")
+_MOVED = {
+    "probe": {"": "study RUN NAME..."},
+    "evaluate": {
+        **{option: f"audit {option}" for option in ("--images", "--labels", "--counts")},
+        "--until-settled": "audit RUN --sequential LOW HIGH",
+        "--power": "power --difference NUMBER",
+        **{option: f"check RUN {option}" for option in _BOUNDS},
+    },
+}
+"""What commands, and options of them, are called now."""
+
+
+class OneLineErrors(GroupedCommands):
     """A group whose commands report an expected error in one line, without a traceback."""
 
-    command_class = Command
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order of their definition, which is that of the stages."""
-        return list(self.commands)
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the new command where the old name of one is given."""
+        given = {arg.partition("=")[0] for arg in args[1:]} | {""}
+        for option, new in () if ctx.resilient_parsing else _MOVED.get(args[0], {}).items():
+            if option in given:
+                old = f"{args[0]} {option}".rstrip()
+                raise OptionError(f"`{old}` is now `moesd-probe {new}`")
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Accept ``--debug`` anywhere on the command line, but for what follows ``--``."""

@@ -1,268 +1,47 @@
-"""The command `moesd-probe`: the stages of a run; each command calls the library."""
+"""The command `moesd-probe`: its commands in the sections of its help; each calls the library."""
 
 from __future__ import annotations
 
 import os
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.audit import audit, power, prompts
+from cli.check import check
 from cli.errors import OneLineErrors
-from cli.evaluate import evaluate
-from cli.options import (
-    FILE,
-    SettingsCommand,
-    device_option,
-    json_option,
-    run_argument,
-    run_seed_option,
-    settings_of,
-    start_options,
-)
-from cli.output import ProgressBar, echo_answer, echo_json, echo_outcome, given, open_run
-from cli.results import card, export, info, inspect, plan, prompts, publish
-from cli.studies import compare, concept, probe, sweep
+from cli.results import card, export, info, inspect, plan, publish
+from cli.stages import embed, evaluate, fit, generate, report, run_all, train, visualize
+from cli.studies import compare, concept, study, sweep
 from probe import __version__
-from probe.io.distributed import is_first, own_device
-
-if TYPE_CHECKING:
-    from probe.run.experiment import Experiment
 
 # Bars and chatter of the libraries; read when they are first imported.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
+_EPILOG = """\b
+Options: --version, --debug (show the traceback of an error), -h, --help
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 check not passed, 130 Ctrl-C
+"""
 
-_TRAINING = ("recipe", "objective", "n_examples")
-"""Settings of the training that `run` has, too."""
 
-
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG
+)
 @click.version_option(__version__, prog_name="moesd-probe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    """Find, correct and prove gender bias in text-to-image models.
-
-    RUN is a folder that holds everything about one model: settings, embeddings, the correction,
-    images, figures and the report. Start one with `moesd-probe run RUN --model tinytown`.
-
-    \b
-    Exit codes:
-      0    done
-      1    an error in data, files or models
-      2    wrong usage: unknown command, option or value
-      3    `evaluate` found that a bound is not kept
-      130  interrupted by Ctrl-C; run the same command again to resume
+    """Find, correct and prove gender bias in text-to-image models. RUN is a folder with everything
+    about one model; start one with `moesd-probe run RUN --model tinytown`.
     """
 
 
-@main.command()
-@run_argument
-@start_options
-@click.option(
-    "--prompts",
-    type=FILE,
-    help="Prompts of your own (txt, csv, tsv, json, jsonl, parquet), copied into RUN; `fit` "
-    "places them on the axis.",
+main.add_sections(
+    {
+        "Pipeline": (run_all, embed, fit, train, generate, evaluate, visualize, report),
+        "Look closer": (study, concept, inspect, info),
+        "Audit what others made": (audit, power, prompts),
+        "Compare": (compare, sweep),
+        "Ship": (check, plan, export, publish, card),
+    }
 )
-@click.option(
-    "--column", help="Column of --prompts or of --names; needed only if several could be meant."
-)
-@click.option(
-    "--import",
-    "vectors",
-    type=FILE,
-    help="Vectors made elsewhere (npy, npz, safetensors, parquet, jsonl, word2vec, GloVe) in "
-    "place of a model, copied into RUN; look at them with `concept`.",
-)
-@click.option(
-    "--names",
-    type=FILE,
-    help="Names of the rows of --import, one a line or a column, if it does not hold them.",
-)
-@run_seed_option
-@device_option
-@json_option
-def embed(
-    run: Path,
-    seed: int | None,
-    prompts: Path | None,
-    column: str | None,
-    vectors: Path | None,
-    names: Path | None,
-    device: str,
-    as_json: bool,
-    **start: Any,
-) -> None:
-    """Embed every prompt of RUN, starting RUN if it is new."""
-    from probe.text.prompt_files import read_prompts
-
-    if column is not None and vectors is None and prompts is None:
-        raise click.UsageError("--column names a column of a file, and none is given")
-    if names is not None and vectors is None:
-        raise click.UsageError("--names names the rows of --import, which is not given")
-    if vectors is not None:
-        if prompts or given(start):
-            raise click.UsageError("--import takes no model, lexicon or prompts")
-        _import_vectors(run, vectors, names, column, seed, as_json)
-        return
-    own = None if prompts is None else read_prompts(prompts, column=column)
-    with ProgressBar() as bar:
-        outcome = _start(run, bar, device, seed=seed, prompts=own, **given(start)).embed()
-    if own is not None and not as_json:
-        click.echo(own.summary)
-    echo_outcome(outcome, as_json)
-
-
-@main.command(cls=SettingsCommand)
-@run_argument
-@settings_of("fit")
-@json_option
-def fit(run: Path, as_json: bool, **settings: Any) -> None:
-    """Fit the bias direction of RUN and place its prompts on it."""
-    _do_stage("fit", run, "cpu", as_json, settings)
-
-
-@main.command(cls=SettingsCommand)
-@run_argument
-@settings_of("train")
-@device_option
-@json_option
-def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
-    """Train the gate, the token and the experts that correct RUN's model.
-
-    Several processes share the batches of a step: torchrun --nproc-per-node 2 $(which moesd-probe)
-    train RUN --accumulate 2.
-    """
-    _do_stage("train", run, own_device(device), as_json, settings)
-
-
-@main.command(cls=SettingsCommand)
-@run_argument
-@settings_of("generate")
-@device_option
-@json_option
-def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
-    """Make images with the base and the corrected model, from equal noise."""
-    _do_stage("generate", run, device, as_json, settings)
-
-
-main.add_command(evaluate)
-
-
-@main.command()
-@run_argument
-@click.option(
-    "--figure", help="Only this figure, by the name of its files; all that RUN allows if not given."
-)
-@click.option(
-    "--format",
-    "formats",
-    default="",
-    callback=lambda _context, _option, text: [each.strip() for each in text.split(",") if each],
-    help="pdf, png or svg, or several with commas between.  [default: pdf,png]",
-)
-@click.option(
-    "--style",
-    type=click.Choice(("paper", "talk")),
-    help="Style: paper, or talk with heavier lines and type without serifs.  [default: paper]",
-)
-@json_option
-def visualize(
-    run: Path, figure: str | None, formats: list[str], style: str | None, as_json: bool
-) -> None:
-    """Draw the figures of RUN, as PDF and PNG with their data as CSV.
-
-    With an option, only what is asked for is drawn; figures for a talk go into figures/talk.
-    """
-    from figures.drawing import FORMATS, draw
-
-    with ProgressBar() as bar:
-        experiment = open_run(run, bar)
-        if figure is None and not formats and style is None:
-            echo_outcome(experiment.visualize(draw), as_json)
-            return
-
-        options: dict[str, Any] = {"style": style or "paper", "progress": partial(bar, "figures")}
-        answer = experiment.draw(partial(draw, name=figure, formats=formats or FORMATS, **options))
-    echo_answer(answer, as_json)
-
-
-@main.command()
-@run_argument
-@json_option
-def report(run: Path, as_json: bool) -> None:
-    """Write everything about RUN on one page, RUN/report.html."""
-    from figures.report import render_report
-
-    with ProgressBar() as bar:
-        outcome = open_run(run, bar).report(render_report)
-    echo_outcome(outcome, as_json)
-
-
-@main.command("run", cls=SettingsCommand)
-@run_argument
-@start_options
-@settings_of("train", only=_TRAINING)
-@settings_of("generate", only=["n_images"])
-@run_seed_option
-@device_option
-@json_option
-def run_all(run: Path, device: str, as_json: bool, **options: Any) -> None:
-    """Run every stage that is not up to date, and give the reason for each."""
-    from figures.drawing import draw
-    from figures.report import render_report
-    from figures.text.tables import summary_of
-
-    training = given({name: options.pop(name) for name in _TRAINING})
-    images = given({"n_images": options.pop("n_images")})
-    with ProgressBar() as bar:
-        experiment = _start(run, bar, device, **options)
-        outcomes = experiment.run(
-            draw,
-            render_report,
-            on_outcome=None if as_json else lambda of: bar.echo(of.line()),
-            settings={"train": training, "generate": images},
-        )
-    if as_json:
-        echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
-        return
-    summaries = {outcome.stage: summary_of(outcome.stage, outcome.result) for outcome in outcomes}
-    click.echo(f"\n{summaries['evaluate']}\n\n{summaries['report']}")
-
-
-_others = (probe, concept, sweep, compare, inspect, export, info, prompts, plan, publish, card)
-for command in _others:
-    main.add_command(command)
-
-
-def _do_stage(name: str, run: Path, device: str, as_json: bool, settings: dict[str, Any]) -> None:
-    with ProgressBar() as bar:
-        outcome = getattr(open_run(run, bar, device), name)(**given(settings))
-    if is_first():
-        echo_outcome(outcome, as_json)
-
-
-def _start(run: Path, bar: ProgressBar, device: str, **options: Any) -> Experiment:
-    from probe.run.experiment import Experiment
-
-    if (model := options.pop("model", None)) is None:
-        model = open_run(run, bar, device).config.model
-    return Experiment.create(run, model=model, device=device, progress=bar, **options)
-
-
-def _import_vectors(
-    run: Path, path: Path, names: Path | None, column: str | None, seed: int | None, as_json: bool
-) -> None:
-    from probe.run.experiment import Experiment
-    from probe.text.vector_files import read_vectors
-
-    vectors = read_vectors(path, names=names, column=column)
-    outcome = Experiment.from_vectors(run, vectors, seed=seed).embed()
-    if as_json:
-        echo_json({**outcome.to_json(), "notes": list(vectors.notes)})
-    else:
-        click.echo("\n".join([outcome.result.summary(), *vectors.notes]))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cli.help import GENERAL, GroupedOptions, Option
+
 if TYPE_CHECKING:
     from probe.io.settings import Settings
 
@@ -20,12 +22,14 @@ Decorator = Callable[[Any], Any]
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**32 - 1)
 _OWN_SUFFIXES = (".xml", ".md")  # no stage writes such a file: one that exists is a command's own
 
 run_argument = click.argument("run", type=FOLDER)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else there."
 )
+full_option = click.option("--full", is_flag=True, help="Show everything, in more lines.")
 device_option = click.option(
     "--device",
     default="cpu",
@@ -45,58 +49,59 @@ def stacked(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-def option_group(group: Mapping[str, Mapping[str, Any]]) -> Decorator:
+def option_group(title: str, **group: Mapping[str, Any]) -> Decorator:
     """Make options of their parameter names and the arguments of `click.option`."""
     return stacked(
-        *(click.option("--" + name.replace("_", "-"), **each) for name, each in group.items())
+        *(
+            click.option("--" + name.replace("_", "-"), cls=Option, group=title, **each)
+            for name, each in group.items()
+        )
     )
 
 
-start_options = stacked(
-    click.option("--model", help="tinytown, a folder, or a hub id. Needed for a new run only."),
-    click.option(
-        "--encoder", help="Text encoder of a pipeline that has several; its first one if not given."
-    ),
-    click.option(
-        "--lexicon",
-        type=FILE,
-        help="Lexicon of words and templates (TOML), copied into RUN; the shipped one if not "
+start_options = option_group(
+    "Start of a run",
+    model={"help": "tinytown, a folder, or a hub id. Needed for a new run only."},
+    encoder={"help": "Text encoder of a pipeline that has several; its first one if not given."},
+    lexicon={
+        "type": FILE,
+        "help": "Lexicon of words and templates (TOML), copied into RUN; the shipped one if not "
         "given.",
-    ),
-    click.option(
-        "--split",
-        type=click.IntRange(0),
-        help="Random split of the occupations into training, validation and test, 1, 2, ...; 0 "
+    },
+    split={
+        "type": click.IntRange(0),
+        "help": "Random split of the occupations into training, validation and test, 1, 2, ...; 0 "
         "takes the lexicon's own.",
-    ),
+    },
 )
-run_seed_option = click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    help="Seed of the whole run, kept in its settings.",
-)
+run_seed_option = click.option("--seed", type=SEED, help="Seed of the whole run, kept in it.")
 Tables = Mapping[str, type["Settings"]]
 
 
 def settings_of(
-    *tables: str | Callable[[], Tables], only: Sequence[str] = ()
+    *tables: str | Callable[[], Tables],
+    only: Sequence[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
+    in_file: Sequence[str] = (),
 ) -> Callable[[Function], Function]:
     """Derive an option from each setting, or from ``only`` some, of tables of ``config.toml``.
 
     The command must be a `SettingsCommand`: the options are derived when they are first needed,
     because they come from every stage and study that is installed. A table is given by its name,
-    or by a function that returns tables by name.
+    or by a function that returns tables by name. ``groups`` are settings by the title of their
+    group in the help; those ``in_file`` are so rare that they have no option.
     """
+    titles = {name: title for title, names in (groups or {}).items() for name in names}
 
     def decorate(command: Function) -> Function:
         wanted = vars(command).setdefault("settings_of", [])
-        wanted.insert(0, (tables, tuple(only)))
+        wanted.insert(0, (tables, tuple(only), titles, tuple(in_file)))
         return command
 
     return decorate
 
 
-class Command(click.Command):
+class Command(GroupedOptions):
     """A command that never overwrites what it reads, and takes a single value once."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -156,55 +161,41 @@ class SettingsCommand(Command):
         arguments = [each for each in own if isinstance(each, click.Argument)]
         return [*arguments, *self._derived, *(each for each in own if each not in arguments)]
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name the settings that have no option."""
+        for tables, _, _, in_file in vars(self.callback).get("settings_of", ()):
+            if in_file:
+                text = f"RUN/config.toml, [{tables[0]}], also sets {', '.join(in_file)}."
+                formatter.write_paragraph()
+                formatter.write_text(text)
+
     @cached_property
     def _derived(self) -> list[click.Option]:
         from probe.run.registry import settings_tables
 
         known, options = settings_tables(), {}
-        for tables, only in vars(self.callback).get("settings_of", ()):
+        for tables, only, titles, in_file in vars(self.callback).get("settings_of", ()):
             for table in tables:
                 of_table = {table: known[table]} if isinstance(table, str) else table()
                 for kind in of_table.values():
                     for item in fields(kind):
-                        if not only or item.name in only:
-                            options[item.name] = _option(item)
+                        if (not only or item.name in only) and item.name not in in_file:
+                            options[item.name] = _option(item, titles.get(item.name, GENERAL))
         return list(options.values())
 
 
-class SettingType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
-    """Values of one setting, within its bounds."""
-
-    def __init__(self, item: Field[Any]) -> None:
-        self._item = item
-        kinds = {bool: "boolean", int: "integer", float: "float", str: "text"}
-        self.name = kinds[type(item.default)]
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        """Return the choices, if the setting has any."""
-        choices = self._item.metadata["choices"]
-        return f"[{'|'.join(choices)}]" if choices else None
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read a value; one that is not allowed is wrong usage."""
-        from probe.io.settings import parse_value
-
-        if not isinstance(value, str):
-            return value
-        try:
-            return parse_value(self._item, value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _option(item: Field[Any]) -> click.Option:
-    metadata = item.metadata
-    notes = [f"new run: {item.default}"] if item.default != "" else []
-    for name, sign in (("minimum", ">="), ("maximum", "<="), ("below", "<")):
-        if (bound := metadata[name]) and item.name != "seed":
-            notes.append(f"{sign} {bound:,.10g}")
-    about = metadata["help"] + (f"  [{'; '.join(notes)}]" if notes else "")
+def _option(item: Field[Any], group: str) -> Option:
+    metadata, kind = item.metadata, type(item.default)
+    low, high, below = (metadata[name] for name in ("minimum", "maximum", "below"))
+    typed: Any = kind
+    if metadata["choices"]:
+        typed = click.Choice(metadata["choices"])
+    elif {low, high, below} != {None}:
+        of_kind: Any = click.IntRange if kind is int else click.FloatRange
+        typed = of_kind(low, high if below is None else below, max_open=below is not None)
+    about = metadata["help"] + (f"  [new run: {item.default}]" if item.default != "" else "")
+    name = "--" + item.name.replace("_", "-")
     flag: dict[str, Any] = {}
     if metadata["alone"] is not None:
         flag = {"is_flag": False, "flag_value": metadata["alone"]}
-    name = "--" + item.name.replace("_", "-")
-    return click.Option([name], type=SettingType(item), help=about, **flag)
+    return Option([name], type=typed, default=None, help=about, group=group, **flag)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,11 +78,28 @@ def echo_outcome(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         echo_json(outcome.to_json())
         return
-    from figures.text.tables import summary_of
-
     click.echo(outcome.line())
-    if summary := summary_of(outcome.stage, outcome.result):
+    if summary := outcome.result.summary():
         click.echo(summary)
+
+
+def echo_evaluation(run: Path, quality: Mapping[str, Any], *, is_full: bool = False) -> None:
+    """Print what an evaluation of RUN found: with styles on a terminal, plain elsewhere."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from figures.text.result import WARNING, result_table
+    from figures.text.tables import evaluation_table
+    from probe.io.artifacts import read_table
+    from probe.run.files import SHARES
+
+    shares, _ = read_table(run / SHARES, kind="shares")
+    text = Text(result_table(quality, shares))
+    text.highlight_regex(r"(?m)\A.*|^[A-Z]{5,} ", "bold")
+    text.highlight_words([WARNING], "bold red")
+    Console(highlight=False, soft_wrap=True).print(text)
+    if is_full:
+        click.echo(f"\n{evaluation_table(quality)}")
 
 
 def echo_answer(answer: Result, as_json: bool) -> None:

@@ -14,6 +14,16 @@ _TOP = """\
 # Commands
 
 This page is the output of `--help`, written by `make docs`.
+
+## Completion
+
+One line completes commands, options, their values and the names of studies with the tabulator key:
+
+```text
+eval "$(_MOESD_PROBE_COMPLETE=bash_source moesd-probe)"     # bash 4.4 or newer, in ~/.bashrc
+eval "$(_MOESD_PROBE_COMPLETE=zsh_source moesd-probe)"      # zsh, in ~/.zshrc
+_MOESD_PROBE_COMPLETE=fish_source moesd-probe | source      # fish, in ~/.config/fish/config.fish
+```
 """
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.help import ADVANCED
 from cli.options import (
+    Command,
     SettingsCommand,
     Tables,
     device_option,
@@ -15,48 +17,56 @@ from cli.options import (
     run_argument,
     settings_of,
 )
-from cli.output import ProgressBar, echo_json, echo_outcome, given, open_run
+from cli.output import ProgressBar, echo_answer, echo_json, echo_outcome, given, open_run
 
 if TYPE_CHECKING:
     from probe.run.pipeline import Outcome
 
 
-class ProbeCommand(SettingsCommand):
-    """A command whose help lists every study that is installed."""
+class StudyCommand(SettingsCommand):
+    """A command whose help names every study that is installed."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one line a study."""
-        from probe.run.registry import pipeline, studies
+        """Write the names."""
+        formatter.write_paragraph()
+        formatter.write_text(f"Studies: {', '.join(_complete(ctx, None, ''))}.")
 
-        rows = []
-        for study in studies():
-            last = pipeline(study.requires)[-1].name
-            needs = "" if last == "fit" else f" (requires `{last}`)"
-            rows.append((study.name, f"{study.about[0].upper()}{study.about[1:]}{needs}."))
-        with formatter.section("Studies"):
-            formatter.write_dl(rows)
+
+def _complete(context: click.Context, param: click.Parameter | None, incomplete: str) -> list[str]:
+    from probe.run.registry import studies
+
+    return [study.name for study in studies() if study.name.startswith(incomplete)]
 
 
 def _study_tables() -> Tables:
-    from probe.run.registry import PROBE, settings_tables, studies
+    from probe.run.registry import STUDY, settings_tables, studies
 
-    wanted = {PROBE, *(study.name for study in studies())}
+    wanted = {STUDY, *(study.name for study in studies())}
     return {name: kind for name, kind in settings_tables().items() if name in wanted}
 
 
-@click.command(cls=ProbeCommand)
+@click.command(cls=StudyCommand)
 @run_argument
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_complete)
 @click.option(
-    "--only",
-    multiple=True,
-    metavar="NAME",
-    help="Only this study; may be given several times. All that RUN allows if not given.",
+    "--list",
+    "is_list",
+    is_flag=True,
+    help="Only list the studies: what each needs, how long it takes, and whether it is done.",
 )
-@settings_of(_study_tables)
+@settings_of(_study_tables, groups={ADVANCED: ("n_bootstrap", "seed")})
 @device_option
 @json_option
-def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settings: Any) -> None:
-    """Study the text encoder of RUN, and its images."""
+def study(
+    run: Path, names: tuple[str, ...], is_list: bool, device: str, as_json: bool, **settings: Any
+) -> None:
+    """Study RUN: axes, layers, tokens, maps, predictions, hard prompts.
+
+    NAME is a study of `study RUN --list`; without a name, all that RUN allows are done.
+    """
+    if is_list:
+        echo_answer(open_run(run, None).list_studies(), as_json)
+        return
     with ProgressBar() as bar:
 
         def show(outcome: Outcome) -> None:
@@ -64,7 +74,7 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
             echo_outcome(outcome, as_json)
 
         experiment, on_outcome = open_run(run, bar, device), None if as_json else show
-        outcomes = experiment.probe(*only, on_outcome=on_outcome, **given(settings))
+        outcomes = experiment.study(*names, on_outcome=on_outcome, **given(settings))
     if as_json:
         echo_json({outcome.stage: outcome.to_json() for outcome in outcomes})
 
@@ -72,14 +82,15 @@ def probe(run: Path, only: tuple[str, ...], device: str, as_json: bool, **settin
 @click.command(cls=SettingsCommand)
 @run_argument
 @click.argument("concept")
-@settings_of("probe")
+@settings_of("study", groups={ADVANCED: ("n_bootstrap", "seed")})
 @device_option
 @json_option
 def concept(run: Path, concept: str, device: str, as_json: bool, **settings: Any) -> None:
-    """Study any concept in the vectors of RUN: its axes, and where words and targets are on them.
+    """Study any concept in RUN: age, religion, or one of your own.
 
-    CONCEPT is gender, age, skin_tone, religion, or a TOML file of your own: groups of words, and
-    if you like pairs, templates and targets. Needs no model where vectors were imported.
+    Its axes in the vectors of RUN, and where words and targets are on them. CONCEPT is gender, age,
+    skin_tone, religion, or a TOML file of your own: groups of words, and if you like pairs,
+    templates and targets. Needs no model where vectors were imported.
     """
     from figures.concept import draw_concept
 
@@ -117,7 +128,7 @@ def sweep(
     device: str,
     as_json: bool,
 ) -> None:
-    """Train, generate and measure RUN again and again with other settings.
+    """Train and measure RUN again with other settings.
 
     Figures are of validation occupations, which settings may be chosen by.
 
@@ -151,7 +162,7 @@ def compare() -> None:
     """Compare methods on one run, or runs with each other."""
 
 
-@compare.command()
+@compare.command(cls=Command)
 @run_argument
 @click.option(
     "--only",
@@ -178,15 +189,17 @@ def methods(
     an occupation and no gender. explicit-mixing is the oracle.
     """
     from figures.drawing import draw
+    from figures.text.methods import methods_table
 
     with ProgressBar() as bar:
         outcome = open_run(run, bar, device).compare(
             *only, n_images=n_images, draw=draw, on_line=None if as_json else bar.echo
         )
-    echo_outcome(outcome, as_json)
+    found = outcome.to_json()
+    echo_json(found) if as_json else click.echo(f"{outcome.line()}\n{methods_table(found)}")
 
 
-@compare.command()
+@compare.command(cls=Command)
 @click.argument(
     "runs", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path(path_type=Path)
 )

@@ -16,6 +16,7 @@ from probe.io.artifacts import (
     read_table,
 )
 from probe.run.files import FAIRNESS, FIT, GATE, LABELS, MAP, QUALITY, SHARES, SUBJECTS
+from probe.run.registry import STUDY
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,7 +50,7 @@ SOURCES = {
 """Every file that is read, by its short name; figures of studies add theirs with `add_source`."""
 
 
-def add_source(name: str, *, path: str = "", kind: str = "", stage: str = "probe") -> str:
+def add_source(name: str, *, path: str = "", kind: str = "", stage: str = STUDY) -> str:
     """Add a file that a run may lack, and return its short name, a key of `SOURCES`.
 
     By default it is ``latent/NAME.parquet``, and the kind in its provenance is its name.

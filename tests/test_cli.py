@@ -13,6 +13,7 @@ from cli.main import main
 from cli.output import ProgressBar
 from probe.run.config import Config
 
+TITLES = ["PRICE", "UNTOUCHED", "VERDICT"]
 STAGES = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
 
 
@@ -60,9 +61,33 @@ def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):
     assert [line.split(":")[0] for line in lines[:7]] == STAGES
     assert all("skipped (its settings and inputs are those" in line for line in lines[:5])
     assert lines[5] == "visualize: made (figures/provenance.json does not exist yet)"
-    assert any(line.startswith("MAD, never seen") for line in lines)
-    assert lines[-1].startswith(str(folder / "report.html"))
+    assert lines[7] == ""
+    assert lines[8].split()[-9:-6] == ["before", "after", "chance"]
+    assert [line.split()[0] for line in lines if line[:5].isupper()] == TITLES
+    assert lines[-1].startswith(f"Details: --full. Report: {folder / 'report.html'}")
+    assert "\x1b" not in result.stdout
     assert result.stderr == ""
+
+
+def test_full_adds_every_figure_to_the_result(shown):
+    short, full = (call("evaluate", shown[0], *of).stdout for of in ((), ("--full",)))
+    assert full.startswith(short.removesuffix("Details: --full.\n"))
+    assert "failures of the correction, 0 is best" not in short
+    assert "failures of the correction, 0 is best" in full
+
+
+def test_info_begins_with_the_result_and_what_is_out_of_date(shown, tmp_path):
+    run = shutil.copytree(shown[0], tmp_path / "run")
+    text = call("info", run).stdout
+    assert text.splitlines()[0] == call("evaluate", run).stdout.splitlines()[2]
+    assert "up to date: embed, fit, train, generate, evaluate" in text
+    assert "made from" not in text
+    assert "embeddings/prompts.parquet" in call("info", run, "--full").stdout
+    Config.read(run).with_settings("fit", {"strength": 7.0}).write(run)
+    text = call("info", run).stdout
+    assert text.startswith("model ")
+    assert "evaluate" in text
+    assert "waits for fit" in text
 
 
 def test_run_leaves_figures_in_three_formats_and_a_page(shown):

@@ -34,7 +34,7 @@ def test_importing_probe_imports_nothing_heavy():
     assert imported_by("import probe") == set()
 
 
-@pytest.mark.parametrize("command", ["", "run", "train", "probe", "compare methods"])
+@pytest.mark.parametrize("command", ["", "run", "train", "study", "compare methods"])
 def test_help_imports_nothing_heavy(command):
     arguments = [*command.split(), "--help"]
     code = f"from cli.main import main\nmain({arguments}, standalone_mode=False)"

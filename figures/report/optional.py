@@ -81,7 +81,7 @@ def _is_current(files: RunFiles) -> bool | None:
 def missing_sections(files: RunFiles, quality: Mapping[str, Any]) -> list[Found]:
     """List the sections that the report misses: title, reason, and commands that add them."""
     others = set(files.table("shares")["attribute"]) - {SUBJECT_SEEN, quality["attribute"]}
-    study = "moesd-probe probe RUN --only intersections"
+    study = "moesd-probe study RUN intersections"
     found = []
     if "frechet" not in quality["drift"]:
         why = f"images of fewer than {MIN_SUBJECTS} occupations are too few"

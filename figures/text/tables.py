@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from figures.text.layout import aligned
-from figures.text.methods import methods_table
 from figures.text.sentences import (
     classifier_error,
     classifiers,
@@ -17,7 +16,6 @@ from figures.text.sentences import (
 from figures.text.terms import DRIFT, EFFECTS, FAILURES, SPLITS
 from probe.run.evaluation.measurement import SIDES
 from probe.run.evaluation.side_effects import MIN_SUBJECTS
-from probe.run.registry import Result
 from probe.stats.notation import interval, number, over, p_value
 from probe.text.lexicon import SPLIT_NAMES
 
@@ -25,12 +23,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Found = Mapping[str, Any]
-
-
-def summary_of(stage: str, result: Result) -> str:
-    """Summarise the result of a stage, in one line or several."""
-    write = {"evaluate": evaluation_table, "compare methods": methods_table}.get(stage)
-    return result.summary() if write is None else write(result.to_json())
 
 
 def evaluation_table(quality: Found) -> str:

@@ -56,7 +56,7 @@ class Audit:
     """Everything that is found about one source."""
 
     found: Found
-    """As ``evaluate --json`` prints it: `MEASURES` and what goes with them, at the top level."""
+    """As ``audit --json`` prints it: `MEASURES` and what goes with them, at the top level."""
     others: dict[str, Found] = field(default_factory=dict)
     """The same of every further attribute of the source."""
 

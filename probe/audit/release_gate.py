@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from probe.errors import DataError, OptionError
 from probe.io.files import atomic
 from probe.io.lines import nearest
 from probe.io.toml_tables import TomlTable
+from probe.stats.notation import bracketed, number
 
 Found = Mapping[str, Any]
 
@@ -27,7 +30,7 @@ class Bound:
     """A figure and the number that it may not pass."""
 
     figure: str
-    """Its place in ``evaluate --json``, e.g. ``mad``, ``test.mad`` or ``base.fd``."""
+    """Its place in the figures, e.g. ``mad``, ``test.mad`` or ``base.fd``."""
     limit: float
     side: str = ABOVE
     """`ABOVE`: fails if the upper confidence limit is larger. `BELOW`: if the lower is smaller."""
@@ -72,9 +75,9 @@ class Verdict:
         if self.n_missing:
             missing = f", whatever the {self.n_missing:,} images without a label show,"
         return (
-            f"{'kept' if self.is_kept else 'FAILED'}: {self.figure} = {self.value:.3f} "
-            f"[{self.low:.3f}, {self.high:.3f}]{over}; the {limit} limit{missing} is "
-            f"{self.worst:.3f}, needed {needed} {self.limit:g}"
+            f"{'kept' if self.is_kept else 'FAILED'}: {self.figure} = "
+            f"{bracketed(self.value, self.low, self.high)}{over}; the {limit} limit{missing} is "
+            f"{number(self.worst)}, needed {needed} {self.limit:g}"
         )
 
 
@@ -96,6 +99,20 @@ def read_policy(path: Path) -> list[Bound]:
     return bounds
 
 
+def read_figures(path: Path) -> Found:
+    """Read what ``audit --json`` or ``evaluate --json`` printed; ``-`` is standard input."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        found = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        found = error
+    if not isinstance(found, dict):
+        raise DataError(
+            f"{path} holds no figures; needed the output of `moesd-probe audit --json`, or a run"
+        )
+    return found
+
+
 def check_names(bounds: Sequence[Bound], known: Sequence[str]) -> None:
     """Refuse a figure whose name does not end like any that is measured, before any work."""
     for bound in bounds:
@@ -109,8 +126,8 @@ def check_names(bounds: Sequence[Bound], known: Sequence[str]) -> None:
 def check_bounds(found: Found, bounds: Sequence[Bound]) -> list[Verdict]:
     """Check figures against bounds, in their order.
 
-    ``found`` is what ``evaluate --json`` prints, of a run or of another source. In a run a figure
-    without a side is that of the corrected model; of groups, every one is checked. A fairness
+    ``found`` is what ``evaluate --json`` or ``audit --json`` prints. In a run a figure without a
+    side is that of the corrected model; of groups, every one is checked. A fairness
     measure is decided by its worst case: its confidence limit is moved by as much as the images
     without a label could change the figure. `OptionError` if there is no such figure, it has no
     interval, or labels are missing and nothing bounds what they could change.
@@ -129,7 +146,7 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], *, source: str) -> None
     n_failed = sum(not verdict.is_kept for verdict in verdicts)
     counts = {"tests": str(len(verdicts)), "failures": str(n_failed), "errors": "0"}
     root = ElementTree.Element("testsuites", counts)
-    suite = ElementTree.SubElement(root, "testsuite", {"name": "moesd-probe evaluate", **counts})
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "moesd-probe check", **counts})
     for verdict in verdicts:
         name = f"{verdict.figure} {verdict.side} {verdict.limit:g}"
         case = ElementTree.SubElement(
@@ -198,7 +215,8 @@ def _inside(found: Any, path: Sequence[str]) -> Found:
 def _at(found: Found, name: str) -> Found | None:
     """The figure at a place such as ``corrected.test.mad``; None if there is none."""
     here = _inside(found, name.split("."))
-    return here if here.keys() >= _KEYS else None
+    is_figure = all(isinstance(here.get(key), int | float) for key in _KEYS)
+    return here if is_figure else None
 
 
 def _names(found: Found, above: str = "") -> Iterator[str]:

@@ -14,6 +14,7 @@ from probe.errors import DataError, DegenerateDataError, ShapeError
 from probe.latent.directions import as_embeddings
 from probe.latent.labels import Codes, as_codes
 from probe.stats.mean import mean_interval
+from probe.stats.notation import percent
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 _SAME = 1e-12  # cosine distance of equal rows, but for rounding
@@ -145,8 +146,8 @@ class MapFaithfulness:
     def caption(self) -> str:
         """Both figures in a line."""
         return (
-            f"trustworthiness {self.trustworthiness:.2f}, {self.kept:.0%} of {self.n_neighbors} "
-            f"neighbours kept (chance {self.chance:.0%})"
+            f"trustworthiness {self.trustworthiness:.2f}, {percent(self.kept, 0)} of "
+            f"{self.n_neighbors} neighbours kept (chance {percent(self.chance, 0)})"
         )
 
 

@@ -19,6 +19,8 @@ SCHEMA = 2
 """Version of the layout of the file."""
 IMPORT = "import:"
 """What ``model`` begins with in a run of imported vectors; the name of their file follows."""
+_RENAMED = {"probe": "study"}
+"""Tables that had another name, which is still read."""
 
 _HEADER = """\
 # Settings of this run. Edit them, then run `moesd-probe run` again: it updates what they affect.
@@ -77,6 +79,7 @@ class Config:
         if not isinstance(model, str) or not model:
             raise ArtifactError(f'{path} names no model; add a line like model = "tinytown"')
         known = settings_tables()
+        data = {_RENAMED.get(name, name): value for name, value in data.items()}
         if unknown := [name for name in data if name not in known]:
             raise ArtifactError(
                 f"{path} has no use for {unknown[0]!r}; known are schema, model and the tables "

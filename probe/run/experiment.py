@@ -17,7 +17,7 @@ from probe.run.export import export_embeddings, publish_correction
 from probe.run.folder import Run, check_run, locked
 from probe.run.inspect_prompt import inspect_prompt
 from probe.run.pipeline import Inventory, Outcome, bring_up_to_date, require, require_model
-from probe.run.registry import PROBE, STAGES, Answer, Result, Stage, studies
+from probe.run.registry import STAGES, STUDY, Answer, Result, Stage, studies
 from probe.run.settings import change_settings, kept_settings, start, start_imported
 from probe.run.stages.report import Render
 from probe.run.stages.visualize import Draw, DrawNamed, drawn
@@ -191,14 +191,14 @@ class Experiment:
                     _add(outcomes, bring_up_to_date(stage, self._run), on_outcome)
         return outcomes
 
-    def probe(
+    def study(
         self, *names: str, on_outcome: OnOutcome | None = None, **settings: Any
     ) -> list[Outcome]:
         """Do the named studies of `probe.run.registry.STUDIES`, or all that the run allows.
 
         Without names, the outcome of a study that the run does not allow gives the reason.
         """
-        require_model(self._run, PROBE)
+        require_model(self._run, STUDY)
         changed = change_settings(self._run, pipeline.by_table(settings))
         outcomes: list[Outcome] = []
         with locked(self.folder):
@@ -211,12 +211,16 @@ class Experiment:
                     _add(outcomes, outcome, on_outcome)
         return outcomes
 
+    def list_studies(self) -> Answer:
+        """List every study: what it finds, what it requires, how long it takes, and its state."""
+        return pipeline.list_studies(self._run)
+
     def concept(
         self, name_or_path: str | Path, draw: DrawNamed | None = None, **settings: Any
     ) -> Outcome:
         """Study a concept of the package (``"gender"``, ``"age"``, ...), or of a TOML file."""
         study = ConceptStudy(name_or_path)
-        changed = change_settings(self._run, {PROBE: settings})
+        changed = change_settings(self._run, {STUDY: settings})
         with locked(self.folder):
             require(changed, "concept", study.requires, needs_model=False)
             with self._kept(changed):
@@ -265,6 +269,11 @@ class Experiment:
         """Return what ``compose`` makes of the run folder: `figures.cards.bias_card`."""
         require(self._run, "card", ("evaluate",))
         return compose(self.folder)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the evaluation found, as ``evaluate --json`` prints it."""
+        require(self._run, "check", ("evaluate",))
+        return STAGES["evaluate"].result(self._run).to_json()
 
     def info(self) -> Inventory:
         """List the stages and studies, up to date or not, and the files with their provenance."""

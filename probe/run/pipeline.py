@@ -10,11 +10,12 @@ from probe.errors import DataError, OptionError, StageError
 from probe.io.artifacts import read_provenance
 from probe.run.folder import Run
 from probe.run.registry import (
-    PROBE,
     STUDIES,
-    ProbeConfig,
+    STUDY,
+    Answer,
     Result,
     Stage,
+    StudyConfig,
     StudyStage,
     pipeline,
     studies,
@@ -68,15 +69,19 @@ class Inventory:
         """Return every field."""
         return asdict(self)
 
-    def summary(self) -> str:
-        """Two tables."""
-        stages = [(name, why or "up to date") for name, why in self.stages.items()]
-        files = [("file", "kind", "seed", "made from", "version")] if self.files else []
+    def summary(self, *, is_full: bool = False) -> str:
+        """What is out of date, and why; in full, every stage, the revision and every file."""
+        stages = [(name, why) for name, why in self.stages.items() if why is not None]
+        done = ", ".join(name for name, why in self.stages.items() if why is None)
+        head = f"model {self.model}, recipe {self.recipe}"
+        lines = [head, f"up to date: {done or 'nothing'}", *_aligned(stages)]
+        if not is_full:
+            return "\n".join([*lines, f"{len(self.files)} files; list them with --full"])
+        files = [("file", "kind", "seed", "made from", "version")]
         for of in self.files:
             seed = "" if of["seed"] is None else str(of["seed"])
             files.append((of["path"], of["kind"], seed, of["made_from"], of["version"]))
-        head = f"model {self.model}, revision {self.revision}, recipe {self.recipe}"
-        return "\n".join([head, "", *_aligned(stages), *_aligned(files)])
+        return "\n".join([*lines, f"revision {self.revision}", "", *_aligned(files)])
 
 
 def stages_of(run: Run, *, with_figures: bool = False) -> list[Stage]:
@@ -143,9 +148,23 @@ def choose_studies(run: Run, names: Sequence[str]) -> list[tuple[StudyStage, str
     return found
 
 
+def list_studies(run: Run) -> Answer:
+    """List every study: what it finds, what it requires, how long it takes, and its state."""
+    rows, found = [], {}
+    for study in studies():
+        state = _unmet(run, study.requires) or study.unmet(run)
+        if state is None:
+            state = "can be done" if study.stale(run) else "done"
+        found[study.name] = {"about": study.about, "requires": list(study.requires)}
+        found[study.name] |= {"takes": study.takes, "state": state}
+        rows.append((study.name, f"after {study.requires[-1]}", study.takes, state))
+    text = [f"{row}\n  {study.about}" for row, study in zip(_aligned(rows), studies(), strict=True)]
+    return Answer("\n".join([*text, "Times are for tinytown, on one CPU core."]), found)
+
+
 def by_table(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort settings of studies into their tables; one that all studies share is of ``probe``."""
-    owners = {item.name: PROBE for item in fields(ProbeConfig)}
+    """Sort settings of studies into their tables; one that all studies share is of ``study``."""
+    owners = {item.name: STUDY for item in fields(StudyConfig)}
     for study in studies():
         if study.settings is not None:
             owners |= {item.name: study.name for item in fields(study.settings)}

@@ -86,6 +86,8 @@ class StudyStage(Stage):
 
     file: str
     """What it writes last, relative to the run folder."""
+    takes: str = ""
+    """How long it takes on tinytown, on one CPU core, e.g. ``"2 s"``."""
 
     def unmet(self, run: Any) -> str | None:
         """Say what the study needs that the run does not have; None if nothing."""
@@ -93,15 +95,15 @@ class StudyStage(Stage):
 
 
 @dataclass(frozen=True)
-class ProbeConfig(Resampled, Settings):
+class StudyConfig(Resampled, Settings):
     """Settings that all studies share."""
 
     n_bootstrap: int = setting(2000, "Resamples behind each interval.", minimum=1)
     seed: int = seed_setting("Seed of everything that is drawn.")
 
 
-PROBE = "probe"
-"""Table of `ProbeConfig`, and the command that does the studies."""
+STUDY = "study"
+"""Table of `StudyConfig`, and the command that does the studies."""
 
 STAGES: Registry[Stage] = Registry("stage", "probe.run.stages")
 STUDIES: Registry[StudyStage] = Registry("study", "probe.run.studies")
@@ -142,4 +144,4 @@ def settings_tables() -> dict[str, type[Settings]]:
         {step.name: step.settings for step in steps if step.settings is not None}
         for steps in (pipeline(), studies())
     )
-    return {**of_stages, PROBE: ProbeConfig, **of_studies}
+    return {**of_stages, STUDY: StudyConfig, **of_studies}

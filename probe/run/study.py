@@ -13,7 +13,7 @@ from probe.io.artifacts import hash_parts, read_json, read_table, write_json, wr
 from probe.io.settings import settings_line
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import INTERVALS, Run, stale_files
-from probe.run.registry import StudyStage
+from probe.run.registry import STUDY, StudyStage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ class Study(StudyStage):
     """A study of a run.
 
     A subclass decorated with `probe.run.registry.register` in a module of `probe.run.studies`, or
-    in a plugin, is all that a new study needs: it becomes a choice of ``moesd-probe probe --only``,
+    in a plugin, is all that a new study needs: it becomes a name that ``moesd-probe study`` takes,
     and its settings become a table of ``config.toml`` and options of the command.
     """
 
@@ -68,7 +68,7 @@ class Study(StudyStage):
         """Write the tables, then the result; remove tables that are not written any more."""
         if why := self.unmet(run):
             raise DataError(f"the study {self.name} cannot be done on {run.folder}: {why}")
-        made_from, seed = self.made_from(run), run.config.probe.seed
+        made_from, seed = self.made_from(run), run.config.study.seed
         tables, found = self.compute(run)
         written = []
         for path in self.tables:
@@ -97,7 +97,7 @@ class Study(StudyStage):
     def made_from(self, run: Run) -> str:
         """Hash the settings and everything that is read."""
         lines = []
-        for name in ("probe", *([self.name] if self.settings else []), *self.reads_settings):
+        for name in (STUDY, *([self.name] if self.settings else []), *self.reads_settings):
             table, _, chosen = name.partition(".")
             found = getattr(run.config, table)
             lines.append(f"{name}={getattr(found, chosen)}" if chosen else settings_line(found))

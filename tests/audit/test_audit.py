@@ -1,4 +1,4 @@
-"""`evaluate` without a run: published figures, and what the command says."""
+"""`audit`: published figures, and what the command says."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LABELS = "subject,gender,skin,seed\n" + "".join(
 
 
 def call(*arguments):
-    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    return CliRunner().invoke(main, ["audit", *map(str, arguments)])
 
 
 def audited(*arguments):
@@ -196,8 +196,6 @@ def test_errors_of_the_classifier_are_taken_out_or_bounded(tmp_path):
     assert found["n"] == 200
     text = call("--counts", counts, "--calibration", sample).stdout
     assert "corrected for misclassification (200 labelled images)" in text
-    gate = call("--counts", counts, "--calibration", sample, "--fail-above", "calibrated.mad=0.1")
-    assert gate.exit_code == 3
 
 
 def test_a_second_source_is_compared_over_subjects_and_seeds(labels, tmp_path):
@@ -218,9 +216,10 @@ def test_a_second_source_is_compared_over_subjects_and_seeds(labels, tmp_path):
 
 
 def test_numbers_of_pictures_and_subjects_are_planned_without_a_source(labels):
-    found = audited("--power", "--difference", 0.1)
+    planned = ["power", "--difference", "0.1"]
+    found = json.loads(CliRunner().invoke(main, [*planned, "--json"]).stdout)
     assert 194 <= found["images_per_subject"] <= 215
     needed = [row["n_subjects"] for row in found["subjects"]]
     assert needed == sorted(needed, reverse=True)
-    assert "images of one subject" in call("--power", "--difference", 0.1).stdout
+    assert "images of one subject" in CliRunner().invoke(main, planned).stdout
     assert call("--labels", labels, "--margin", 0.1).exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from xml.etree import ElementTree
 
 import pytest
@@ -26,7 +27,14 @@ COUNTS = "subject,woman,man\nnurse,24,16\ncook,18,22\nmason,17,23\njudge,19,21\n
 
 
 def call(*arguments):
-    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    return CliRunner().invoke(main, ["check", *map(str, arguments)])
+
+
+def call_on_counts(path, *bounds):
+    """Audit a file of counts, and check what was printed."""
+    audited = CliRunner().invoke(main, ["audit", "--counts", str(path), "--json"])
+    assert audited.exit_code == 0, audited.output
+    return CliRunner().invoke(main, ["check", "-", *map(str, bounds)], input=audited.stdout)
 
 
 @pytest.fixture
@@ -78,7 +86,7 @@ def test_images_that_nobody_labelled_do_not_pass_the_gate(tmp_path):
     """4,000 of 4,400 images of each subject without a label: MAD is anything from 0 to 0.455."""
     path = tmp_path / "counts.csv"
     path.write_text("subject,woman,man,undetected\n" + "nurse,200,200,4000\ncook,190,210,4000\n")
-    result = call("--counts", path, "--fail-above", "mad=0.2", "--json")
+    result = call_on_counts(path, "--fail-above", "mad=0.2", "--json")
     assert result.exit_code == 3
     [verdict] = json.loads(result.stdout)["gate"]
     assert (verdict["high"] < 0.2, verdict["worst"]) == (True, 0.5)
@@ -142,18 +150,20 @@ def test_junit_has_a_test_case_a_bound(tmp_path):
 
 
 def test_a_bound_that_is_kept_exits_with_0_and_one_that_is_not_with_3(counts, tmp_path):
-    kept = call("--counts", counts, "--fail-above", "mad=0.4")
+    kept = call_on_counts(counts, "--fail-above", "mad=0.4")
     assert kept.exit_code == 0
     assert "kept: mad = 0.06" in kept.stdout
+    assert kept.stdout.splitlines()[-1] == "passed: 1 of 1 bounds are kept"
     # 0.0625 is below 0.1, but its interval is not
     policy = tmp_path / "policy.toml"
     policy.write_text("[fail_above]\nmad = 0.1\n[fail_below]\nmad = 0.0\n")
     bounds = ("--policy", policy, "--fail-above", "fd=2", "--junit", tmp_path / "a.xml")
-    failed = call("--counts", counts, *bounds)
+    failed = call_on_counts(counts, *bounds)
     assert failed.exit_code == 3
     assert "FAILED: mad = 0.06" in failed.stdout
+    assert failed.stdout.splitlines()[-1] == "not passed: 2 of 3 bounds are kept"
     assert (tmp_path / "a.xml").read_text().count("<failure") == 1
-    gate = json.loads(call("--counts", counts, *bounds, "--json").stdout)["gate"]
+    gate = json.loads(call_on_counts(counts, *bounds, "--json").stdout)["gate"]
     assert [(row["figure"], row["side"], row["is_kept"]) for row in gate] == [
         ("fd", ABOVE, True),
         ("mad", ABOVE, False),
@@ -169,3 +179,20 @@ def test_the_gate_judges_the_corrected_model_of_a_run(finished_run, tmp_path):
     wrong = call(finished_run, "--fail-below", "nosuch=0.0001")
     assert wrong.exit_code == 2
     assert "no figure 'nosuch'" in wrong.stderr
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"mad": {"value": null, "low": 0, "high": 0}}'])
+def test_a_file_without_figures_is_refused(tmp_path, text):
+    path = tmp_path / "found.json"
+    path.write_text(text)
+    result = call(path, "--fail-above", "mad=1")
+    assert result.exit_code in (1, 2)
+    assert "Traceback" not in result.stderr
+
+
+def test_a_run_that_is_not_up_to_date_is_not_checked(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "evaluation/quality.json").unlink()
+    result = call(run, "--fail-above", "mad=1")
+    assert result.exit_code == 1
+    assert "check requires evaluate" in result.stderr

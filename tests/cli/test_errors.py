@@ -88,26 +88,25 @@ def test_ctrl_c_exits_with_130_and_says_how_to_resume(finished_run, fit_raises):
         (["nosuch", "RUN"], "No such command 'nosuch'"),
         (["fit"], "Missing argument 'RUN'"),
         (["fit", "RUN", "--nosuch"], "No such option"),
-        (["fit", "RUN", "--strength", "much"], "strength is 'much'"),
-        (["fit", "RUN", "--seed", "-1"], "seed is -1"),
-        (["evaluate", "RUN", "--fail-above", "mad=abc"], "the bound is 'mad=abc'"),
-        (["evaluate", "RUN", "--fail-below", "mad"], "the bound is 'mad'"),
-        (["evaluate", "RUN", "--fail-above", "mda=0.2"], "there is no figure 'mda'"),
-        (["evaluate", "RUN", "--policy", "POLICY"], "fail_over is unknown"),
-        (["evaluate"], "give RUN, or one of --images"),
-        (["evaluate", "RUN", "--target", "parity"], "--target is for what is audited without RUN"),
-        (["evaluate", "RUN", "--side", "base"], "--side needs --until-settled"),
-        (["evaluate", "RUN", "--difference", "0.1"], "--difference needs --power"),
-        (["evaluate", "RUN", "--junit", "a.xml"], "--junit reports on bounds, and none is given"),
-        (["evaluate", "RUN", "--until-settled", "0.6"], "needed two shares"),
-        (["evaluate", "RUN", "--until-settled", "0.6:0.4"], "needed 0 <= low < high <= 1"),
-        (["evaluate", "--power", "--difference", "1e-9"], "needs more than"),
-        (["evaluate", "--power", "--difference", "0.7"], "difference is 0.7"),
-        (["evaluate", "--counts", "POLICY"], "no file of counts"),
-        (["fit", "RUN", "--n-bootstrap", "0"], "n_bootstrap is 0; needed at least 1"),
-        (["fit", "RUN", "--estimator", "nosuch"], "estimator is 'nosuch'"),
-        (["train", "RUN", "--learning-rate", "-1"], "learning_rate is -1"),
-        (["generate", "RUN", "--n-images", "0"], "n_images is 0"),
+        (["fit", "RUN", "--strength", "much"], "'much' is not a valid float"),
+        (["fit", "RUN", "--seed", "-1"], "-1 is not in the range"),
+        (["check", "RUN", "--fail-above", "mad=abc"], "the bound is 'mad=abc'"),
+        (["check", "RUN", "--fail-below", "mad"], "the bound is 'mad'"),
+        (["check", "RUN", "--fail-above", "mda=0.2"], "there is no figure 'mda'"),
+        (["check", "RUN", "--policy", "POLICY"], "fail_over is unknown"),
+        (["audit"], "give one of --images"),
+        (["audit", "RUN", "--target", "parity"], "RUN is for --sequential; `moesd-probe evaluate"),
+        (["audit", "--counts", "POLICY", "--side", "base"], "--side needs --sequential"),
+        (["check", "RUN", "--junit", "a.xml"], "give a bound with --fail-above"),
+        (["audit", "RUN", "--sequential", "0.6"], "requires 2 arguments"),
+        (["audit", "RUN", "--sequential", "0.6", "0.4"], "needed 0 <= low < high <= 1"),
+        (["power", "--difference", "1e-9"], "needs more than"),
+        (["power", "--difference", "0.7"], "difference is 0.7"),
+        (["audit", "--counts", "POLICY"], "no file of counts"),
+        (["fit", "RUN", "--n-bootstrap", "0"], "0 is not in the range x>=1"),
+        (["fit", "RUN", "--estimator", "nosuch"], "'nosuch' is not one of 'pairs'"),
+        (["train", "RUN", "--learning-rate", "-1"], "-1.0 is not in the range x>=0"),
+        (["generate", "RUN", "--n-images", "0"], "0 is not in the range x>=1"),
         (["sweep", "RUN", "--over", "train.width"], "is no axis"),
         (["compare", "methods", "RUN", "--only", "nosuch"], "no method is called 'nosuch'"),
         (["compare", "runs", "RUN"], "needed at least 2"),
@@ -135,8 +134,8 @@ def test_a_wrong_value_exits_with_2_and_changes_no_setting(
 
 
 def test_wrong_bounds_are_refused_before_anything_is_measured(run, monkeypatch):
-    monkeypatch.setattr(Experiment, "evaluate", None)
-    assert call("evaluate", run, "--fail-above", "mad=abc").exit_code == 2
+    monkeypatch.setattr(Experiment, "figures", None)
+    assert call("check", run, "--fail-above", "mad=abc").exit_code == 2
 
 
 def test_an_option_that_is_right_is_kept(run):

@@ -24,17 +24,19 @@ def labels(tmp_path):
 
 
 @pytest.mark.parametrize("link", ["itself", "hard link", "another spelling"])
-@pytest.mark.parametrize("option", ["--table", "--junit"])
-def test_an_input_is_never_overwritten(labels, tmp_path, option, link):
+@pytest.mark.parametrize("is_check", [False, True])
+def test_an_input_is_never_overwritten(labels, tmp_path, is_check, link):
     target = labels
     if link == "hard link":
         (target := tmp_path / "same.csv").hardlink_to(labels)
     elif link == "another spelling":
         target = tmp_path / "x" / ".." / "labels.csv"
         (tmp_path / "x").mkdir()
-    result = call("evaluate", "--labels", labels, "--fail-above", "mad=1", option, target)
+    audit = ("audit", "--labels", labels, "--table", target)
+    check = ("check", labels, "--fail-above", "mad=1", "--junit", target)
+    result = call(*(check if is_check else audit))
     assert result.exit_code == 2
-    assert f"{option} would overwrite" in result.stderr
+    assert f"{'--junit' if is_check else '--table'} would overwrite" in result.stderr
     assert "name another file" in result.stderr
     assert labels.read_text() == LABELS
 
@@ -42,7 +44,7 @@ def test_an_input_is_never_overwritten(labels, tmp_path, option, link):
 def test_what_an_option_names_as_text_is_an_input_too(labels, tmp_path):
     target = tmp_path / "target.csv"
     target.write_text("subject,woman,man\nnurse,0.5,0.5\ncook,0.5,0.5\n")
-    result = call("evaluate", "--labels", labels, "--target", target, "--table", target)
+    result = call("audit", "--labels", labels, "--target", target, "--table", target)
     assert result.exit_code == 2
     assert target.read_text().startswith("subject,woman")
 
@@ -63,8 +65,8 @@ def test_a_file_of_a_run_is_never_overwritten(finished_run, labels, tmp_path, na
     content = (run / name).read_bytes()
     commands = (
         ("export", run, run / name),
-        ("evaluate", run, "--fail-above", "mad=1", "--junit", run / name),
-        ("evaluate", "--labels", labels, "--table", run / name),
+        ("check", run, "--fail-above", "mad=1", "--junit", run / name),
+        ("audit", "--labels", labels, "--table", run / name),
         ("card", run, "--out", run / name),
     )
     for command in commands:
@@ -78,7 +80,7 @@ def test_images_that_are_audited_are_never_overwritten(tmp_path):
     folder = tmp_path / "images"
     (folder / "nurse").mkdir(parents=True)
     (folder / "nurse" / "0.png").write_bytes(b"an image")
-    result = call("evaluate", "--images", folder, "--table", folder / "nurse" / "0.png")
+    result = call("audit", "--images", folder, "--table", folder / "nurse" / "0.png")
     assert result.exit_code == 2
     assert (folder / "nurse" / "0.png").read_bytes() == b"an image"
 
@@ -86,12 +88,12 @@ def test_images_that_are_audited_are_never_overwritten(tmp_path):
 def test_results_may_be_written_again(labels, tmp_path):
     table = tmp_path / "shares.csv"
     for _ in range(2):
-        assert call("evaluate", "--labels", labels, "--table", table).exit_code == 0
+        assert call("audit", "--labels", labels, "--table", table).exit_code == 0
 
 
 def test_an_option_that_takes_one_value_is_given_once(labels):
-    result = call("evaluate", "--labels", labels, "--against", labels, f"--against={labels}")
+    result = call("audit", "--labels", labels, "--against", labels, f"--against={labels}")
     assert result.exit_code == 2
     assert "--against is given 2 times; needed once" in result.stderr
-    call_twice = ("--fail-above", "mad=1", "--fail-above", "fd=2")
-    assert call("evaluate", "--labels", labels, *call_twice).exit_code == 0
+    maps = ("--map", "woman=w", "--map", "man=m")
+    assert call("audit", "--labels", labels, *maps).exit_code == 0

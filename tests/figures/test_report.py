@@ -209,10 +209,10 @@ def test_cells_where_attributes_meet_are_shown_and_small_ones_named_but_not_show
 
 def test_cells_of_other_images_are_said_to_be_of_others(sketched_run, tmp_path):
     run = Path(shutil.copytree(sketched_run, tmp_path / "run"))
-    Config.read(run).with_settings("probe", {"seed": 99}).write(run)
+    Config.read(run).with_settings("study", {"seed": 99}).write(run)
     section = text_of(render_report(run), "intersections")
     assert "Out of date:" in section
-    assert "moesd-probe probe RUN --only intersections" in section
+    assert "moesd-probe study RUN intersections" in section
 
 
 def test_methods_are_ranked_and_those_that_lose_explicit_prompts_come_last(page):

@@ -226,7 +226,7 @@ def test_the_command_looks_at_faces(model_folder, tmp_path):
     portrait(tmp_path / "p" / "nurse" / "0.png")
     portrait(tmp_path / "p" / "nurse" / "1.png")
     path = boxes(tmp_path, "nurse/0.png,60,20,20,20", "nurse/1.png,,,,")
-    words = ["evaluate", "--classifier", str(model_folder), "--images", str(tmp_path / "p")]
+    words = ["audit", "--classifier", str(model_folder), "--images", str(tmp_path / "p")]
 
     def call(*more):
         return CliRunner().invoke(main, [*words, *more])
@@ -236,8 +236,8 @@ def test_the_command_looks_at_faces(model_folder, tmp_path):
     assert (found["n_images"], found["missing"]["undetected"]) == (1, 1)
     assert "with a margin of 0.5" in found["notes"][0]
     assert "--face-margin is for --faces" in call("--face-margin", "0.5").stderr
-    other = CliRunner().invoke(main, ["evaluate", "--labels", str(path), "--faces", "mediapipe"])
-    assert "--faces is for --images, or RUN" in other.stderr
+    other = CliRunner().invoke(main, ["audit", "--labels", str(path), "--faces", "mediapipe"])
+    assert "--faces needs --images" in other.stderr
 
 
 @pytest.mark.real

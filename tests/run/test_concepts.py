@@ -48,7 +48,7 @@ def embedded(tmp_path_factory, model_folder, small_lexicon):
     """A run whose prompts have been embedded and placed, and no more."""
     folder = tmp_path_factory.mktemp("concepts") / "run"
     experiment = Experiment.create(folder, model=str(model_folder), lexicon=small_lexicon)
-    experiment.set("fit", n_bootstrap=20).set("probe", n_bootstrap=200)
+    experiment.set("fit", n_bootstrap=20).set("study", n_bootstrap=200)
     experiment.embed()
     return folder
 

@@ -112,7 +112,7 @@ def test_settings_of_no_stage_and_no_study_are_refused(finished_run):
     with pytest.raises(ValueError, match="there are no settings of 'report'; known are embed"):
         Experiment.open(finished_run).set("report", size=3)
     with pytest.raises(ValueError, match="no study has a setting 'n_boots'"):
-        Experiment.open(finished_run).probe(n_boots=3)
+        Experiment.open(finished_run).study(n_boots=3)
 
 
 # The road

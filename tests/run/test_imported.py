@@ -89,10 +89,9 @@ def test_vectors_go_out_bit_for_bit_as_they_came(run, files, done):
 
 def test_info_lists_the_vectors_and_the_concepts_looked_at(run, files, done):
     done("concept", run, files / "mine.toml")
-    text = done("info", run)
-    assert text.startswith("model import:planted.npz, revision ")
-    assert "embed           up to date" in text
-    assert "concept gender  up to date" in text
+    text = done("info", run, "--full")
+    assert text.startswith("model import:planted.npz, ")
+    assert "up to date: embed, concept gender" in text
     assert "embeddings/vectors.safetensors" in text
     with (run / "concepts/gender.toml").open("a", encoding="utf-8") as file:
         file.write("\nnew = { female = 0.5 }")
@@ -112,7 +111,7 @@ def test_the_same_command_does_nothing_twice_and_gives_the_same_bytes(run, files
 
 
 @pytest.mark.parametrize(
-    "name", ["fit", "train", "generate", "evaluate", "visualize", "report", "run", "probe"]
+    "name", ["fit", "train", "generate", "evaluate", "visualize", "report", "run", "study"]
 )
 def test_what_needs_a_model_is_refused_and_changes_nothing(run, name, contents, refusal):
     before = contents(run)

@@ -38,7 +38,7 @@ def studied(tmp_path_factory, model_folder, small_lexicon) -> Path:
     experiment.set("generate", n_images=8).set("evaluate", n_bootstrap=50)
     for stage in ("embed", "fit", "train", "generate", "evaluate"):
         getattr(experiment, stage)()
-    experiment.probe("intersections", n_bootstrap=50)
+    experiment.study("intersections", n_bootstrap=50)
     return folder
 
 
@@ -55,7 +55,7 @@ def labels(shares_before, shares_after, n=40, seed=0):
 
 
 def test_the_study_measures_pairs_and_all_three_and_asks_for_the_combinations(studied):
-    found = Experiment.open(studied).probe("intersections")[0]
+    found = Experiment.open(studied).study("intersections")[0]
     assert not found.was_made
     figures = found.to_json()
     names = {"gender x age", "gender x skin", "gender x age x skin"}

@@ -48,13 +48,13 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(run,
         of = (change if part == "all" else change[part])["mad"]
         assert of["value"] == pytest.approx(truth["corrected", part] - truth["base", part])
         assert of["low"] <= of["value"] <= of["high"]
-    told = done("evaluate", run)
+    told = done("evaluate", run, "--full")
     assert told.startswith("evaluate: skipped (")
     assert "By occupations, training: MAD " in told
     assert "; never seen: MAD " in told
     assert "Corrected for misclassification (200 labelled images): MAD " in told
     for name in ("calibrated.mad", "calibrated.test.mad"):
-        kept = done("evaluate", run, "--fail-above", f"{name}=0.5")
+        kept = done("check", run, "--fail-above", f"{name}=0.5")
         assert f"kept: corrected.{name} = " in kept
 
 
@@ -62,7 +62,7 @@ def test_without_a_sample_it_is_told_how_large_the_errors_may_be(finished_run, d
     quality = read_json(finished_run / "evaluation/quality.json", kind="quality")[0]
     assert quality["calibration"] is None
     assert set(quality["difference"]["sensitivity"]) == {"holds_up_to", "holds_up_to_unlike"}
-    assert classifier_error(quality) in done("evaluate", finished_run)
+    assert classifier_error(quality) in done("evaluate", finished_run, "--full")
 
 
 def test_a_sample_that_is_missing_or_wrong_is_one_line(run, tmp_path, call, done, refusal):

@@ -43,7 +43,7 @@ def throwaway(monkeypatch):
             vars(command).pop("_derived", None)
 
 
-def option_of(name, command="probe"):
+def option_of(name, command="study"):
     """The option of a command, derived anew: commands derive their options once."""
     vars(main.commands[command]).pop("_derived", None)
     options = main.commands[command].get_params(
@@ -56,17 +56,17 @@ def test_a_registered_study_is_a_choice_with_help_options_and_bounds(
     throwaway, tmp_path, call, refusal
 ):
     assert option_of("norm_order") is not None
-    shown = call("probe", "--help").output
+    shown = call("study", "--help").output
     assert "lengths" in shown
     assert "--norm-order INTEGER" in shown
-    assert "[new run: 2; >= 1]" in shown
-    refused = refusal("probe", tmp_path, "--norm-order", 0, code=2)
-    assert "norm_order is 0; needed at least 1" in refused
+    assert "[new run: 2]  [x>=1]" in shown
+    refused = refusal("study", tmp_path, "--norm-order", 0, code=2)
+    assert "0 is not in the range x>=1" in refused
 
 
 def test_a_registered_study_and_figure_are_done_kept_drawn_and_reported(throwaway, run, call, done):
     option_of("norm_order")
-    told = done("probe", run, "--only", "lengths", "--norm-order", 3, "--json")
+    told = done("study", run, "lengths", "--norm-order", 3, "--json")
     assert json.loads(told)["lengths"]["n"] > 0
     assert "[lengths]\n# Order of the norm.\nnorm_order = 3\n" in (run / "config.toml").read_text()
     assert Experiment.open(run).info().stages["lengths"] is None
@@ -83,7 +83,7 @@ def test_an_installed_plugin_is_found_by_the_command_line(tmp_path):
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet")
     install = [sys.executable, "-m", "pip", "install", *options, "--target", tmp_path / "site"]
     subprocess.run([*install, source], check=True, capture_output=True)
-    code = "from cli.main import main; main(['probe', '--help'])"
+    code = "from cli.main import main; main(['study', '--help'])"
     shown = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}", "PATH": "/usr/bin:/bin"},

@@ -15,8 +15,8 @@ from probe.stats.sequential import OPEN, UNFAIR, Band
 
 
 def test_pictures_are_made_until_shares_are_settled(run, done):
-    asked = ("--until-settled", "0.45:0.55", "--max-images", 16, "--side", "base", "--json")
-    told = done("evaluate", run, *asked)
+    asked = ("--sequential", "0.45", "0.55", "--max-images", 16, "--side", "base", "--json")
+    told = done("audit", run, *asked)
     found = json.loads(told)
     names = {row["subject"] for row in found["subjects"]}
     assert len(names) == 6
@@ -34,7 +34,7 @@ def test_pictures_are_made_until_shares_are_settled(run, done):
     first = read_metadata(run / "audit" / "base" / "00000-8").set_index("file_name")["key"]
     kept = read_metadata(run / "images" / "base").set_index("file_name")["key"]
     assert (first == kept[first.index]).all()
-    assert done("evaluate", run, *asked) == told
+    assert done("audit", run, *asked) == told
     assert found["confidence"] == pytest.approx(1 - 0.05 / 6)
     assert found["family_confidence"] == 0.95
 
@@ -71,12 +71,12 @@ def test_an_audit_that_is_settled_at_once_makes_no_more(run):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--until-settled", "0.6:0.4"),
-        ("--until-settled", "fair"),
+        ("--sequential", "0.6", "0.4"),
+        ("--sequential", "fair", "0.6"),
         ("--max-images", 8),
-        ("--until-settled", "0.4:0.6", "--fail-above", "mad=1"),
+        ("--sequential", "0.4", "0.6", "--target", "parity"),
     ],
 )
 def test_what_makes_no_sense_is_refused(run, arguments, refusal):
-    refusal("evaluate", run, *arguments, code=2)
+    refusal("audit", run, *arguments, code=2)
     assert not (run / "audit").exists()

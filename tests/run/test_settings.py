@@ -65,7 +65,7 @@ def test_settings_of_a_stage_whose_requirement_is_unmet_are_not_kept(run, conten
     with pytest.raises(StageError, match="requires fit"):
         Experiment.open(run).train(latent_steps=3)
     with pytest.raises(StageError, match="requires fit"):
-        Experiment.open(run).probe("directions", n_bootstrap=7)
+        Experiment.open(run).study("directions", n_bootstrap=7)
     assert contents(run) == before
 
 
@@ -136,7 +136,7 @@ def test_run_checks_every_setting_before_it_makes_the_first_stage(run, drawing, 
 def test_a_bound_on_an_unknown_figure_is_refused_before_any_work(run, contents, refusal):
     (run / "evaluation/quality.json").unlink()
     before = contents(run)
-    line = refusal("evaluate", run, "--fail-above", "trained.mda=0.2", code=2)
+    line = refusal("check", run, "--fail-above", "trained.mda=0.2", code=2)
     assert "there is no figure 'trained.mda' (did you mean 'mad'?)" in line
     assert contents(run) == before
 

@@ -41,6 +41,6 @@ def test_another_seed_of_the_map_changes_the_map_and_trains_nothing(run, monkeyp
 @pytest.mark.parametrize("study", ["directions", "association", "tracing"])
 def test_more_resamples_of_fit_leave_a_study_up_to_date(run, study):
     experiment = Experiment.open(run)
-    assert experiment.probe(study, n_bootstrap=20)[0].was_made
+    assert experiment.study(study, n_bootstrap=20)[0].was_made
     assert experiment.fit(n_bootstrap=77).was_made
-    assert not experiment.probe(study)[0].was_made
+    assert not experiment.study(study)[0].was_made

@@ -37,7 +37,7 @@ QUICK = {"n_bootstrap": 50, "n_level_images": 2}
 def studied(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with every study done on it."""
     folder = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("studied") / "run"))
-    Experiment.open(folder).probe(**QUICK)
+    Experiment.open(folder).study(**QUICK)
     return folder
 
 
@@ -68,7 +68,7 @@ def run(studied: Path, tmp_path: Path) -> Path:
 
 
 def test_every_study_leaves_its_files_and_says_what_it_found(studied):
-    outcomes = Experiment.open(studied).probe()
+    outcomes = Experiment.open(studied).study()
     assert [outcome.stage for outcome in outcomes] == [study.name for study in studies()]
     assert not any(outcome.was_made for outcome in outcomes)
     skipped = {outcome.stage: outcome.why for outcome in outcomes if not outcome.result.summary()}
@@ -96,7 +96,7 @@ def test_axes_are_compared_with_each_other_and_erasers_with_none(studied):
 
 
 def test_the_gate_is_told_of_by_category_and_by_set(studied):
-    found = Experiment.open(studied).probe("gate")[0].to_json()
+    found = Experiment.open(studied).study("gate")[0].to_json()
     assert found["has_list"]
     rows = pd.DataFrame(found["categories"])
     told = rows[(rows["gate"] == "trained") & (rows["measure"] == "class")].set_index("category")
@@ -115,7 +115,7 @@ def test_the_gate_is_told_of_by_category_and_by_set(studied):
 
 def test_a_prediction_is_learnt_from_trained_occupations_only(many):
     experiment = Experiment.open(many)
-    found = experiment.probe("prediction")[0].to_json()
+    found = experiment.study("prediction")[0].to_json()
     assert found["n_train"] == 8
     assert found["calibration"]["n"] == 4
     assert found["calibration"]["r2"] > 0.9  # planted: the pictures follow the bias score
@@ -125,7 +125,7 @@ def test_a_prediction_is_learnt_from_trained_occupations_only(many):
     is_unseen = shares["split"] == "test"
     shares.loc[is_unseen, "share"] = 1.0 - shares.loc[is_unseen, "share"]
     write_table(path, shares, made)
-    assert experiment.probe("prediction")[0].was_made
+    assert experiment.study("prediction")[0].was_made
     after, _ = read_table(many / "latent/prediction.parquet", kind="prediction")
     columns = ["subject", "predicted", "low", "high"]
     pd.testing.assert_frame_equal(before[columns], after[columns])
@@ -138,12 +138,12 @@ def test_what_requires_images_or_a_correction_says_so_and_all_other_studies_are_
     shutil.rmtree(run / "evaluation")
     experiment = Experiment.open(run)
     with_pictures = {study.name for study in studies() if study.requires == ("evaluate",)}
-    skipped = {of.stage for of in experiment.probe() if "requires evaluate, but" in of.why}
+    skipped = {of.stage for of in experiment.study() if "requires evaluate, but" in of.why}
     assert skipped == with_pictures == {"mixture", "prediction", "intersections", "levels"}
     with pytest.raises(StageError, match="levels requires evaluate"):
-        experiment.probe("levels")
+        experiment.study("levels")
     shutil.rmtree(run / "moesd")
-    skipped = {of.stage for of in experiment.probe() if "requires" in of.why}
+    skipped = {of.stage for of in experiment.study() if "requires" in of.why}
     assert skipped == {study.name for study in studies() if study.requires != ("fit",)}
 
 
@@ -151,14 +151,14 @@ def test_a_named_study_whose_requirement_is_unmet_is_refused_before_any_other_is
     (run / "latent/directions.parquet").unlink()
     experiment = Experiment.open(run)
     with pytest.raises(DataError, match="needed 6 and 3"):
-        experiment.probe("directions", "prediction")
+        experiment.study("directions", "prediction")
     with pytest.raises(ValueError, match="no study is called 'palmistry'; choose from association"):
-        experiment.probe("directions", "palmistry")
+        experiment.study("directions", "palmistry")
     assert not (run / "latent/directions.parquet").exists()
 
 
 def test_shares_are_read_off_the_denoiser_and_held_against_the_pictures(studied):
-    found = Experiment.open(studied).probe("mixture")[0].to_json()
+    found = Experiment.open(studied).study("mixture")[0].to_json()
     table, _ = read_table(studied / "latent/mixture.parquet", kind="mixture")
     assert found["error"]["value"] == pytest.approx((table["read"] - table["share"]).abs().mean())
     assert found["error"]["n"] == len(table)
@@ -195,7 +195,7 @@ def test_the_measured_shift_of_guidance_is_that_of_the_router(studied):
 
 
 def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):
-    found = Experiment.open(studied).probe("levels")[0].to_json()
+    found = Experiment.open(studied).study("levels")[0].to_json()
     pictures, _ = read_table(studied / "evaluation/level_pictures.parquet", kind="level_pictures")
     n_jobs = pictures["subject"].nunique()
     assert len(pictures) == 6 * n_jobs * found["n_images"]
@@ -255,7 +255,7 @@ def test_the_figures_of_a_run_are_drawn(studied, name):
 
 def test_pairs_of_other_lengths_are_traced_and_not_patched(studied):
     """The tokenizer of the small model takes every word apart into letters."""
-    found = Experiment.open(studied).probe("tracing")[0].to_json()
+    found = Experiment.open(studied).study("tracing")[0].to_json()
     assert found["n_left_out"] > 0
     assert found["strongest_head"] is None
     assert not (studied / "latent/patching.parquet").exists()
@@ -263,7 +263,7 @@ def test_pairs_of_other_lengths_are_traced_and_not_patched(studied):
 
 def test_prompts_for_testing_are_placed_on_maps_that_were_fitted_without_them(studied):
     table, made = read_table(studied / "latent/maps.parquet", kind="maps")
-    found = Experiment.open(studied).probe("maps")[0].to_json()["supervised"]["placed"]
+    found = Experiment.open(studied).study("maps")[0].to_json()["supervised"]["placed"]
     is_new = (table["split"] == "test").to_numpy()
     assert 0 < found["n"] == is_new.sum() < len(table)
     places = table[["supervised_x", "supervised_y"]].to_numpy()
@@ -282,7 +282,7 @@ def test_tinytowns_pairs_are_patched(tmp_path):
     experiment = Experiment.create(tmp_path / "run", model="tinytown")
     experiment.embed()
     experiment.fit(n_bootstrap=50)
-    found = experiment.probe("tracing", **QUICK)[0].to_json()
+    found = experiment.study("tracing", **QUICK)[0].to_json()
     assert found["n_left_out"] == 0
     assert found["carriers"][0]["position"] == "person"
     assert found["carriers"][-1]["position"] == "end"
@@ -291,7 +291,7 @@ def test_tinytowns_pairs_are_patched(tmp_path):
     assert figure.axes
     assert build(RunFiles(tmp_path / "run"), "patching")[0].axes
     (tmp_path / "run/latent/heads.parquet").unlink()
-    again = experiment.probe("tracing")[0]
+    again = experiment.study("tracing")[0]
     assert again.was_made
     assert "heads.parquet" in again.why
 
@@ -299,7 +299,7 @@ def test_tinytowns_pairs_are_patched(tmp_path):
 def test_the_command_prints_json_alone_and_before_fit_says_what_to_do(
     studied, tmp_path, model_folder, done, refusal
 ):
-    told = done("probe", studied, "--only", "association", "--json")
+    told = done("study", studied, "association", "--json")
     assert list(json.loads(told)) == ["association"]
     done("embed", tmp_path / "run", "--model", model_folder)
-    assert "association requires fit" in refusal("probe", tmp_path / "run")
+    assert "association requires fit" in refusal("study", tmp_path / "run")

@@ -14,6 +14,7 @@ import pandas as pd
 from probe.latent.tracing.bands import occupation_draws
 from probe.latent.tracing.cells import measure_cell, tabulate
 from probe.latent.tracing.design import Design, make_design
+from probe.stats.notation import bracketed, number
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class Appearance:
         """Return the finding in one line."""
         return (
             f"{self.measure} first exceeds its control at layer {self.layer} ({self.site}),"
-            f" position {self.position}: {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] "
-            f"against {self.control:.3f}, {self.n} occupations"
+            f" position {self.position}: {bracketed(self.value, self.low, self.high)} "
+            f"against {number(self.control)}, {self.n} occupations"
         )
 
 

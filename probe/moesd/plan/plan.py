@@ -16,6 +16,7 @@ from probe.moesd.experts import Experts
 from probe.moesd.gate import count_features
 from probe.moesd.plan.costs import measure_costs
 from probe.moesd.unet_experts import UNetExperts
+from probe.stats.notation import percent
 from probe.text.challenge_prompts import KINDS
 from probe.text.checkpoints import read_config, resolve_model
 
@@ -87,8 +88,8 @@ class TrainingPlan:
             f"{name.replace('_', ' '):<14}{n:>14,} weights" for name, n in self.trainable.items()
         ]
         lines.append(
-            f"{'in all':<14}{self.n_trainable:>14,} weights, {self.total_share:.2%} of the model; "
-            f"in the U-Net {self.unet_share:.2%} of its {self.frozen['unet']:,}"
+            f"{'in all':<14}{self.n_trainable:>14,} weights, {percent(self.total_share, 2)} of the "
+            f"model; in the U-Net {percent(self.unet_share, 2)} of its {self.frozen['unet']:,}"
         )
         if self.n_sites:
             lines.append(

@@ -25,7 +25,7 @@ from probe.run.files import DIRECTION
 from probe.run.folder import INTERVALS, Run, stale_files
 from probe.run.stages.fit import Fit, read_direction
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import bracketed, interval
+from probe.stats.notation import bracketed, interval, number, p_value
 from probe.text.concepts import FOLDER as SHIPPED
 from probe.text.concepts import Concept, concept_names
 
@@ -73,7 +73,7 @@ class ConceptStudy(Study):
 
     def compute(self, run: Run) -> tuple[Tables, StudyResult]:
         """Return the places, and write the axes."""
-        drawing = {"resampling": run.config.probe.resampling}
+        drawing = {"resampling": run.config.study.resampling}
         words = gather_words(run, self.concept)
         axes = concept_axes(words, **drawing)
         places = _places(self.concept, words, axes)
@@ -94,7 +94,7 @@ class ConceptStudy(Study):
 
     def made_from(self, run: Run) -> str:
         """Hash the settings and inputs."""
-        config = settings_line(run.config.probe)
+        config = settings_line(run.config.study)
         own = run.hashes(DIRECTION) if _is_fitted(run) else ""
         words = concept_hash(self.concept)
         return hash_parts("concept", INTERVALS, config, words, run.revision, own)
@@ -164,14 +164,14 @@ def _lines(figures: dict[str, Any], places: pd.DataFrame) -> Iterator[str]:
         if half:
             yield f"  least: {_named(rows[:half])}"
     if (agreement := figures["pair_agreement"]) is not None:
-        yield f"mean cosine between the differences of two pairs: {agreement:.3f}"
+        yield f"mean cosine between the differences of two pairs: {number(agreement)}"
     for found in figures["correlations"]:
         r = bracketed(found["r"], found["low"], found["high"])
         yield f"place towards {found['group']} against its figures: r = {r}, n = {found['n']}"
     for found in figures["measures"]:
         yield (
-            f"{found['measure']}, {found['toward']}: {interval(found)}, p = {found['p']:.2g} "
-            f"(Holm {found['p_holm']:.2g}), n = {found['n']}"
+            f"{found['measure']}, {found['toward']}: {interval(found)}, {p_value(found['p'])} "
+            f"(Holm: {p_value(found['p_holm'])}), n = {found['n']}"
         )
 
 
@@ -188,7 +188,7 @@ def _axis_line(axis: dict[str, Any]) -> str:
         if n < _FEW:
             line += f"; fewer than {_FEW} make the intervals too narrow"
     if axis["cosine_to_run"] is not None:
-        line += f", cosine {axis['cosine_to_run']:.3f} with the run's own axis"
+        line += f", cosine {number(axis['cosine_to_run'])} with the run's own axis"
     return line
 
 
@@ -196,6 +196,6 @@ def _named(rows: pd.DataFrame) -> str:
     shown = []
     for row in rows.head(_N_NAMED).itertuples():
         has_interval = np.isfinite(row.low)
-        place = bracketed(row.place, row.low, row.high) if has_interval else f"{row.place:.3f}"
+        place = bracketed(row.place, row.low, row.high) if has_interval else number(row.place)
         shown.append(f"{row.name} {place}")
     return ", ".join(shown)

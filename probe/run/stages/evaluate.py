@@ -41,8 +41,7 @@ class EvaluateConfig(Resampled, Settings):
     faces: str = setting(
         "",
         "Show the classifier faces in place of whole images, found by: mediapipe (also without "
-        "a value; the extra `faces`), weights of its face detector (.tflite), or, with --images, "
-        "boxes of any other detector (file_name, left, top, width, height).",
+        "a value; the extra `faces`), or weights of its face detector (.tflite).",
         alone="mediapipe",
         names_file=lambda value: value not in ("", "mediapipe"),
     )

@@ -19,6 +19,7 @@ from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.run.files import DIRECTION, EMBEDDED, EMBEDDINGS, FIT, MAP, SUBJECTS
 from probe.run.folder import Run, stale_files
 from probe.run.registry import Answer, Stage, register
+from probe.stats.notation import interval, p_value
 from probe.stats.resampling import Resampled, Resampling
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ class Fit(Stage):
         found = read_json(run.folder / FIT, kind="fit")[0]
         r, gap = found["share_correlation"], found["gap"]
         text = (
-            f"bias score against women's share of {r['n']} occupations: r = {r['r']:.3f} "
-            f"[{r['low']:.3f}, {r['high']:.3f}], p = {r['p']:.2g}\n"
-            f"male minus female prompts on the direction: {gap['value']:.3f} "
-            f"[{gap['low']:.3f}, {gap['high']:.3f}], from {found['n_pairs']} pairs"
+            f"bias score against women's share of {r['n']} occupations: r = "
+            f"{interval(r | {'value': r['r']})}, {p_value(r['p'])}\n"
+            f"male minus female prompts on the direction: {interval(gap)}, from "
+            f"{found['n_pairs']} pairs"
         )
         return Answer(text, found)
 

@@ -37,6 +37,7 @@ class Association(Study):
     """
 
     name = "association"
+    takes = "2 s"
     about = "WEAT and related measures of association between occupations and genders"
     tables = ("latent/association.parquet",)
     file = "latent/association.json"
@@ -47,7 +48,7 @@ class Association(Study):
         from probe.latent.association import ect, ripa, rnd, weat
         from probe.stats.correlation import share_regression
 
-        drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
+        drawing: dict[str, Any] = {"resampling": run.config.study.resampling}
         z = vectors(run)
         men, women = _occupations(run, z)
         rows = training_pairs(run)

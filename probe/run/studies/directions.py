@@ -17,6 +17,7 @@ class Directions(Study):
     """Fit every estimator on the same pairs, and compare their axes."""
 
     name = "directions"
+    takes = "1 s"
     about = "the bias axes of all estimators: their cosines, and correlation with labour shares"
     tables = ("latent/directions.parquet",)
     file = "latent/directions.json"

@@ -20,6 +20,7 @@ class Erasure(Study):
     """Erase gender from the explicit prompts, and measure the neutral ones afterwards."""
 
     name = "erasure"
+    takes = "2 s"
     about = "what erasers leave of the bias, and what else they remove"
     tables = ("latent/erasure.parquet",)
     file = "latent/erasure.json"
@@ -35,7 +36,7 @@ class Erasure(Study):
         from probe.latent.erasure.evaluation import erasure_table
         from probe.latent.erasure.lipstick import clusters_left
 
-        config = run.config.probe
+        config = run.config.study
         z, prompts = vectors(run), run.prompts.table
         male, female = run.prompts.pairs()
         explicit = np.sort(np.concatenate([male, female]))

@@ -36,6 +36,7 @@ class GateChallenge(Study):
     """Test the gate on prompts whose class is known by construction and that it never saw."""
 
     name = "gate"
+    takes = "30 s"
     about = "the gate on prompts that were built to be hard, and on ever more specific ones"
     requires = ("train",)
     tables = tuple(
@@ -55,7 +56,7 @@ class GateChallenge(Study):
         from probe.stats.classification import calibration_bins
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
-        drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
+        drawing: dict[str, Any] = {"resampling": run.config.study.resampling}
         moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
         subjects, asked, levels = subjects_by_split(run.prompts), [_known(run)], []
         for name, path in CHALLENGES.items():

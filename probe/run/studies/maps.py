@@ -28,6 +28,7 @@ class Maps(Study):
     """Fit two maps to the training prompts, and place the prompts for testing on them."""
 
     name = "maps"
+    takes = "10 s"
     about = "maps of the prompts with and without group labels, tested on prompts never seen"
     tables = ("latent/maps.parquet",)
     file = "latent/maps.json"
@@ -37,7 +38,7 @@ class Maps(Study):
         """Return the place of every prompt on both maps."""
         from probe.latent.maps import map_faithfulness, neighbor_map
 
-        config = run.config.probe
+        config = run.config.study
         chosen = run.prompts.is_training | (run.prompts.table["split"] == "test").to_numpy()
         z, table = vectors(run)[chosen], run.prompts.take(chosen).table
         groups = table["group"].to_numpy(dtype=str)

@@ -53,7 +53,7 @@ class Mixture(Study):
         r, r_text = (
             asdict(share_correlation(of, share)) for of in (read, -table["bias_score"].to_numpy())
         )
-        resampling, unit = run.config.probe.resampling, "occupations"
+        resampling, unit = run.config.study.resampling, "occupations"
         error = asdict(mean_interval(np.abs(read - share), resampling=resampling, unit=unit))
         is_right = (read > 0.5) == (share > 0.5)
         right = asdict(proportion_interval(is_right[share != 0.5], unit=unit))
@@ -93,7 +93,7 @@ def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:
     ]
     token, counterfactuals = SpecialToken.start(encoder, subjects), counterfactuals_of(run.lexicon)
     explicit = counterfactuals.states(encoder, token, prompts)
-    seed = run.config.probe.seed
+    seed = run.config.study.seed
     found = estimate_shares(pipeline, encoder.states(prompts), explicit, seed=seed)
     config = run.config.generate
     shift = config.measured_guidance() or guidance_law(config.guidance_scale)

@@ -45,7 +45,7 @@ class Prediction(Study):
         table["n_women"] = (table["share"] * table["n"]).round().astype(int)
         known = table[table["split"] == "train"]
         counts = ("bias_score", "n_women", "n")
-        predictor = SharePredictor(seed=run.config.probe.seed).fit(
+        predictor = SharePredictor(seed=run.config.study.seed).fit(
             *(known[name].to_numpy() for name in counts)
         )
         missing = table[table["split"] == "test"]

@@ -17,6 +17,7 @@ class Tracing(Study):
     """Record the states of all prompts, measure the bias in each, and patch them one by one."""
 
     name = "tracing"
+    takes = "1 min"
     about = "the layer, token and attention head that carry the bias"
     tables = ("latent/trace.parquet", "latent/patching.parquet", "latent/heads.parquet")
     file = "latent/trace.json"
@@ -29,7 +30,7 @@ class Tracing(Study):
         from probe.latent.tracing.heads import attribute_heads
         from probe.latent.tracing.patching import patch_states
 
-        drawing: dict[str, Any] = {"resampling": run.config.probe.resampling}
+        drawing: dict[str, Any] = {"resampling": run.config.study.resampling}
         encoder, prompts = run.load_encoder(), run.prompts.measured
         table = trace(encoder, prompts, **drawing)
         first = where_it_appears(table)

@@ -10,7 +10,7 @@ from probe.run.files import EVALUATION, LABELS, SHARES
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import bracketed, interval
+from probe.stats.notation import bracketed, interval, p_value, percent
 
 FOLDER = "intersections"
 _TITLES = {"base": "base", "moesd": "corrected"}
@@ -52,7 +52,7 @@ class Intersections(Study):
         labels, _ = read_table(run.folder / LABELS, kind="labels")
         neutral = labels[labels["kind"] == "neutral"]
         n_missing = len(neutral) - len(neutral := seen_on_both(neutral, *attributes))
-        options = {"resampling": run.config.probe.resampling}
+        options = {"resampling": run.config.study.resampling}
         cells, found = [], {}
         for chosen in of.combine(attributes):
             table, found[of.title(chosen)] = of.measure_intersection(neutral, chosen, **options)
@@ -93,17 +93,18 @@ def _lines(figures: dict[str, Any], first: str) -> Iterator[str]:
             yield (
                 f"{name}, {side_title}: {interval(of['hidden'])} of {of['joint']:.3f} nats of "
                 f"unfairness show in no attribute alone (n = {of['n']}); attributes depend within "
-                f"occupations by {within['corrected']:.3f} nats, p = {within['p']:.2g}"
+                f"occupations by {within['corrected']:.3f} nats, {p_value(within['p'])}"
             )
             yield "  " + _worst(of)
         harmed = ", ".join(
-            f"{of['cell']} ({of['before']:.1%} to {of['after']:.1%}, p = {of['p_holm']:.2g})"
+            f"{of['cell']} ({percent(of['before'])} to {percent(of['after'])}, "
+            f"{p_value(of['p_holm'])})"
             for of in found["harmed"]
         )
         yield f"  the correction moves further from parity: {harmed or 'no cell for sure'}"
     for name, of in figures["harm_to_others"].items():
         says = "HARMS" if of["is_harmed"] else "does no sure harm to"
-        yield f"correcting {first} {says} {name}: MAD {interval(of)}, p = {of['p_holm']:.2g}"
+        yield f"correcting {first} {says} {name}: MAD {interval(of)}, {p_value(of['p_holm'])}"
     if n_missing := figures.get("n_missing"):
         yield f"left out: {n_missing} images without a clear face"
     for side, of in (figures["asked"] or {}).items():

@@ -13,7 +13,7 @@ from probe.run.files import EVALUATION, MOESD, SHARES
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import interval
+from probe.stats.notation import interval, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class Levels(Study):
             pairs,
             values=list(dict.fromkeys(values)),
             words={"female": asked.female, "male": asked.male},
-            resampling=run.config.probe.resampling,
+            resampling=run.config.study.resampling,
         )
         figures = {
             "words": settings.level_words,
@@ -145,7 +145,7 @@ def _lines(figures: dict[str, Any]) -> list[str]:
             mad, change = of["mad"], of["mad"]["difference"]
             says = (
                 f"MAD {interval(mad['base'])} before, {interval(mad['corrected'])} after, "
-                f"difference {interval(change)}, p = {change['p']:.2g}, a fair model by chance "
+                f"difference {interval(change)}, {p_value(change['p'])}, a fair model by chance "
                 f"{mad['base']['floor']:.3f}"
             )
         else:

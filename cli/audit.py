@@ -1,0 +1,179 @@
+"""The commands that need no run: audits of what others made, and their plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.audit_options import N_MAX, SOURCES, Options, audit_options, check_options
+from cli.options import FILE, FOLDER, OUTPUT, Command, json_option, option_group
+from cli.output import ProgressBar, echo_json, given, open_run
+
+if TYPE_CHECKING:
+    from probe.audit.sources import Source
+
+
+@click.command(cls=Command)
+@click.argument("run", required=False, type=FOLDER)
+@audit_options()
+@json_option
+def audit(run: Path | None, as_json: bool, **options: Any) -> None:
+    """Audit images, labels or counts of any model, without a run.
+
+    Names the subjects that differ from the target beyond chance. Every figure has the noise floor,
+    the score of a fair model with as many images. `check` tests the output of --json against
+    bounds.
+    """
+    chosen = given(options)
+    check_options(run, chosen)
+    if run is None:
+        text, found = _audit(chosen)
+    else:
+        text, found = _audit_sequentially(run, **chosen)
+    echo_json(found) if as_json else click.echo(text)
+
+
+@click.command(cls=Command)
+@option_group(
+    "Options",
+    difference={
+        "type": click.FloatRange(0, 1, min_open=True),
+        "required": True,
+        "help": "The difference of a share, or of MAD, that is to be detected.",
+    },
+    spread={
+        "type": click.FloatRange(0, 1),
+        "help": "SD of the change over subjects; the value of --difference if not given.",
+    },
+)
+@json_option
+def power(difference: float, spread: float | None, as_json: bool) -> None:
+    """Plan an audit: how many images and subjects it needs.
+
+    With power 0.8 at 5 %, both two-sided.
+    """
+    from figures.text.audit import power_table
+    from probe.stats.power import plan_audit
+
+    found = plan_audit(difference, spread=spread)
+    echo_json(found) if as_json else click.echo(power_table(found))
+
+
+@click.command(cls=Command)
+@click.argument("file", type=FILE)
+@click.option("--column", help="Column that holds the captions; needed only if several could.")
+@click.option(
+    "--out",
+    type=OUTPUT,
+    help="CSV to write: each caption, its category, and the words that decided.",
+)
+@click.option(
+    "--counterfactuals",
+    type=OUTPUT,
+    help="CSV to write: each caption that says a gender, with the other gender, and with none.",
+)
+@json_option
+def prompts(
+    file: Path, column: str | None, out: Path | None, counterfactuals: Path | None, as_json: bool
+) -> None:
+    """Count who appears in the captions of FILE.
+
+    Categories: male, female, both, people, nobody. FILE is txt, csv, tsv, jsonl or parquet, or in
+    the layout of LAION, OpenImages (narratives), Flickr or COCO. Only the words are analysed: no
+    run and no model is needed. In written CSV, a cell that begins with = + - @ gets an apostrophe
+    before it, so that no spreadsheet runs it as a formula.
+    """
+    from probe.text.captions.classification import audit_captions
+
+    audit = audit_captions(file, column=column, out=out, counterfactuals=counterfactuals)
+    if as_json:
+        echo_json(audit.to_json())
+        return
+    click.echo(audit.summary())
+    if out is not None:
+        click.echo(f"{out}: {len(audit):,} rows")
+    if audit.counterfactuals is not None:
+        click.echo(
+            f"{counterfactuals}: {audit.counterfactuals['n']:,} rows; "
+            f"{audit.counterfactuals['n_without_swap']:,} without the other gender, "
+            f"{audit.counterfactuals['n_without_neutral']:,} without a neutral form"
+        )
+
+
+def _audit(options: Options) -> tuple[str, Options]:
+    """Return the text for people, and the data of ``--json``; so does the function below."""
+    from figures.text.audit import audit_table, groups_table
+    from probe.audit.audit import AuditSettings, audit_source, write_shares
+    from probe.audit.groups import audit_groups
+    from probe.audit.tables import LabelTable
+
+    kind = next(name for name in SOURCES if name in options)
+    source = _source(kind, options[kind], options)
+    files = ("target", "reference", "calibration")
+    chosen: Options = {name: str(options[name]) for name in files if name in options}
+    others = ("column", "value", "n_bootstrap", "seed")
+    how = AuditSettings(**chosen, **{name: options[name] for name in others if name in options})
+    attribute, margin = options.get("attribute"), options.get("margin", 0.05)
+    if "by" in options and isinstance(source, LabelTable):
+        audits, pairs = audit_groups(source, how, attribute=attribute, margin=margin)
+        found: Options = {
+            **{"source": source.source, "by": options["by"], "notes": list(source.notes)},
+            "groups": [{"group": name, **of.to_json()} for name, of in audits.items()],
+            "differences": pairs,
+        }
+    else:
+        audits = {"": audit_source(source, how, attribute=attribute)}
+        if "against" in options:
+            other = _source(kind, options["against"], options, is_strict=False)
+            audits[""] = audits[""].against(source, other, how, margin=margin)
+        found = audits[""].to_json()
+    if "table" in options:
+        write_shares(options["table"], audits)
+    return (groups_table if "groups" in found else audit_table)(found), found
+
+
+def _source(kind: str, path: Path, options: Options, *, is_strict: bool = True) -> Source:
+    from probe.audit.image_labels import label_folder
+    from probe.audit.readers.selection import Selection
+    from probe.audit.sources import read_source
+
+    named, attribute = options.get("values"), options.get("attribute")
+    values = [value.strip() for value in named.split(",")] if named else None
+    selection = Selection.parse(options.get("where", ()), options.get("by"), options.get("map", ()))
+    selection = replace(selection, is_strict=is_strict)
+    if kind != "images":
+        labels, counts = (path if kind == name else None for name in ("labels", "counts"))
+        return read_source(
+            labels=labels, counts=counts, attribute=attribute, values=values, selection=selection
+        )
+    names = ("classifier", "clip", "faces", "face_margin")
+    with ProgressBar() as bar:
+        return label_folder(
+            path,
+            attribute=attribute,
+            values=values,
+            min_confidence=options.get("min_confidence", 0.0),
+            device=options.get("device", "cpu"),
+            selection=selection,
+            progress=bar,
+            **{name: options.get(name) for name in names},
+        )
+
+
+def _audit_sequentially(
+    run: Path,
+    *,
+    sequential: tuple[float, float],
+    max_images: int = N_MAX,
+    side: str = "corrected",
+    device: str = "cpu",
+) -> tuple[str, Options]:
+    from figures.text.audit import sequential_table
+
+    with ProgressBar() as bar:
+        experiment = open_run(run, bar, device)
+        found = experiment.audit_until_settled(*sequential, n_max=max_images, side=side).to_json()
+    return sequential_table(found), found

@@ -1,0 +1,149 @@
+"""The result of an evaluation on a few lines: what changed, the price, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from figures.text.layout import aligned
+from probe.run.evaluation.measurement import SIDES
+from probe.stats.notation import number, percent
+from probe.text.lexicon import SPLIT_NAMES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Found = Mapping[str, Any]
+
+WARNING = "(!)"
+"""Marks what became worse beyond chance."""
+ONE_SIDED = 7 / 8
+"""Share of a job's images that show one value, from which it counts as (nearly) one-sided."""
+_N_NAMED = 4
+_GROUPS = SPLIT_NAMES | {"validation": "for validation"}
+_UNSEEN = "test"
+
+
+def result_table(quality: Found, shares: DataFrame) -> str:
+    """Write the figures that matter, before and after the correction, in about ten lines.
+
+    Parameters
+    ----------
+    quality : mapping
+        As ``evaluate --json`` prints it.
+    shares : DataFrame
+        ``evaluation/shares.parquet``: a row a side, subject, attribute and value.
+    """
+    sides, change = [quality[name] for name in SIDES.values()], quality["difference"]
+    n, attribute = sides[0]["mad"]["n"], quality["attribute"]
+    head = (
+        f"{PurePath(quality['model']).name}, {n} jobs x {quality['n_images']['per_subject']} images"
+    )
+    rows = [[head, "before", "after", "chance", "change, 95 % interval over jobs"]]
+    for split in ("all", *_GROUPS):
+        if split != "all" and split not in sides[0]:
+            continue
+        before, after, difference = (
+            of["mad"] if split == "all" else of[split]["mad"] for of in (*sides, change)
+        )
+        name = f"  {before['n']} jobs {_GROUPS.get(split)}"
+        name = "distance from even, all jobs (points)" if split == "all" else name
+        shown = [_points(value) for value in (before["value"], after["value"], before["floor"])]
+        limits = ", ".join(_points(difference[key]) for key in ("low", "high"))
+        rows.append([name, *shown, f"{_points(difference['value'])} [{limits}]"])
+    counts = one_sided(shares[shares["attribute"] == attribute])
+    one = [str(counts.get(side, 0)) for side in SIDES]
+    rows.append([f"jobs drawn as (nearly) one {attribute}", *one, "", ""])
+    width = len(rows[0][-1])
+    lines = [line.rstrip() for line in aligned([[*row[:-1], row[-1].ljust(width)] for row in rows])]
+    untouched = [_untouched(quality)]
+    parts = {"PRICE": price(quality), "UNTOUCHED": untouched}
+    n_warnings = sum(line.count(WARNING) for part in parts.values() for line in part)
+    parts["VERDICT"] = [verdict(quality, n_warnings)]
+    for title, part in parts.items():
+        titles = [title] + [""] * (len(part) - 1)
+        lines += [f"{start:<11}{line}" for start, line in zip(titles, part, strict=True) if line]
+    return "\n".join(lines)
+
+
+def one_sided(shares: DataFrame) -> dict[str, int]:
+    """Count, by side, the subjects of whose images at least `ONE_SIDED` show one value."""
+    largest = shares.groupby(["side", "subject"])["share"].max()
+    counts: dict[str, int] = (largest >= ONE_SIDED).groupby("side").sum().to_dict()
+    return counts
+
+
+def price(quality: Found) -> list[str]:
+    """List what the correction costs, a line each; what is worse beyond chance has a `WARNING`."""
+    before, after, change = (quality[name] for name in (*SIDES.values(), "difference"))
+    seen = [of["subject_recognised"]["value"] for of in (before, after)]
+    scores = [f"job recognised {_from_to(*seen)}" + _mark(change["subject_recognised"]["high"] < 0)]
+    if (clip := change.get("clip_score")) is not None:
+        like = change.get("clip_score_like_for_like")
+        same = f" (images of the same {quality['attribute']} {number(like['value'], 1)})"
+        scores.append(f"CLIP score {number(clip['value'], 1)}{same if like else ''}")
+    lines = ["   ".join(scores)]
+    if (moved := quality["failures"].get("moved_away")) is not None:
+        names = [of["subject"] for of in moved["subjects"]]
+        named = f": {', '.join(names[:_N_NAMED])}" if names else ""
+        more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
+        is_sure = any(of["p_holm"] <= 0.05 for of in moved["subjects"])
+        n = f"{len(names)} of {moved['n']}"
+        lines.append(f"jobs moved away from even {n}{named}{more}{_mark(is_sure)}")
+    others = quality.get("other_attributes") or {}
+    lines += [
+        f"perceived {of['shown']} {_from_to(of['before'], of['after'])}{_mark(True)}"
+        for of in others.get("changes", ())
+        if not of["within"] and of["p_holm"] <= 0.05
+    ]
+    return lines
+
+
+def verdict(quality: Found, n_warnings: int = 0) -> str:
+    """Say whether the correction made the model fairer, and even, beyond chance."""
+    after, change = quality["corrected"], quality["difference"]
+    is_seen = _UNSEEN not in after
+    effects = [_effect(of["mad"]) for of in (change, change.get(_UNSEEN, change))]
+    text = effects[0]
+    if not is_seen:
+        same = effects[0] == effects[1]
+        also = "too" if same else effects[1].lower()
+        text += f", on jobs never seen {also}"
+    mad = (after if is_seen else after[_UNSEEN])["mad"]
+    left = f"{_points(mad['value'])} points, chance {_points(mad['floor'])}"
+    is_even = mad["low"] <= mad["floor"]
+    text += f"; what is left may be chance ({left})." if is_even else f"; not yet even ({left})."
+    marked = f"{n_warnings} side effect{'s' if n_warnings > 1 else ''}"
+    return text + (f" {marked} beyond chance {WARNING}." if n_warnings else "")
+
+
+def _effect(change: Found) -> str:
+    if change["high"] < 0:
+        return "Fairer"
+    return "Less fair" if change["low"] > 0 else "No change beyond chance"
+
+
+def _untouched(quality: Found) -> str:
+    """Count the images that must not change and did not."""
+    names = {"explicit_changed": "explicit prompts", "non_person_changed": "things"}
+    texts = []
+    for key, name in names.items():
+        of = quality["failures"].get(key)
+        if of and of["n_images"]:
+            n_same = round((1 - of["value"]) * of["n_images"])
+            is_changed = n_same < of["n_images"]
+            texts.append(f"{name} {n_same:,} of {of['n_images']:,}{_mark(is_changed)}")
+    return "   ".join(texts)
+
+
+def _points(value: float) -> str:
+    return number(100 * value, 1)
+
+
+def _from_to(before: float, after: float) -> str:
+    return f"{number(100 * before, 0)} \N{RIGHTWARDS ARROW} {percent(after, 0)}"
+
+
+def _mark(is_worse: bool) -> str:
+    return f" {WARNING}" if is_worse else ""

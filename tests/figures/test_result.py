@@ -1,0 +1,111 @@
+"""The few lines that `evaluate` and `run` end with."""
+
+from __future__ import annotations
+
+import copy
+
+import pandas as pd
+import pytest
+
+from figures.text.result import WARNING, one_sided, price, result_table, verdict
+
+
+def fairness(value, n=6):
+    return {"value": value, "low": value - 0.05, "high": value + 0.05, "floor": 0.1, "n": n}
+
+
+def side(mad, unseen, recognised):
+    groups = {"train": {"mad": fairness(mad, 4)}, "test": {"mad": fairness(unseen, 2)}}
+    return {"mad": fairness(mad), **groups, "subject_recognised": {"value": recognised}}
+
+
+QUALITY = {
+    **{"model": "town", "attribute": "gender", "n_images": {"per_subject": 16}},
+    "base": side(0.35, 0.4, 1.0),
+    "corrected": side(0.15, 0.3, 0.99),
+    "difference": {
+        **side(-0.2, -0.1, -0.01),
+        "subject_recognised": {"value": -0.01, "low": -0.03, "high": 0.01},
+        "clip_score": {"value": -1.7},
+        "clip_score_like_for_like": {"value": -0.06},
+    },
+    "failures": {
+        "moved_away": {"n": 6, "subjects": [{"subject": "chief", "p_holm": 0.3}]},
+        "explicit_changed": {"value": 0.0, "n_images": 48},
+        "non_person_changed": {"value": 0.25, "n_images": 8},
+    },
+    "other_attributes": {
+        "changes": [
+            {"shown": "old", "before": 0.32, "after": 0.26, "within": "", "p_holm": 0.02},
+            {"shown": "young", "before": 0.3, "after": 0.4, "within": "", "p_holm": 0.2},
+            {"shown": "old", "before": 0.3, "after": 0.1, "within": "woman", "p_holm": 0.01},
+        ]
+    },
+}
+SHARES = pd.DataFrame(
+    [
+        ("base", "nurse", "gender", "woman", 1.0),
+        ("base", "cook", "gender", "man", 0.875),
+        ("base", "carer", "age", "old", 1.0),
+        ("moesd", "nurse", "gender", "woman", 0.86),
+    ],
+    columns=["side", "subject", "attribute", "value", "share"],
+)
+TEXT = """\
+town, 6 jobs x 16 images               before  after  chance  change, 95 % interval over jobs
+distance from even, all jobs (points)    35.0   15.0    10.0  -20.0 [-25.0, -15.0]
+  4 jobs trained on                      35.0   15.0    10.0  -20.0 [-25.0, -15.0]
+  2 jobs never seen                      40.0   30.0    10.0  -10.0 [-15.0, -5.0]
+jobs drawn as (nearly) one gender           2      0
+PRICE      job recognised 100 → 99 %   CLIP score -1.7 (images of the same gender -0.1)
+           jobs moved away from even 1 of 6: chief
+           perceived old 32 → 26 % (!)
+UNTOUCHED  explicit prompts 48 of 48   things 6 of 8 (!)
+VERDICT    Fairer, on jobs never seen too; not yet even (30.0 points, chance 10.0). 2 side effects \
+beyond chance (!).""".replace("-", "\N{MINUS SIGN}")
+
+
+@pytest.fixture
+def quality():
+    return copy.deepcopy(QUALITY)
+
+
+def test_the_result_is_a_table_the_price_what_is_untouched_and_a_verdict(quality):
+    assert result_table(quality, SHARES).replace("\N{NO-BREAK SPACE}", " ") == TEXT
+
+
+def test_a_group_without_jobs_and_figures_that_were_not_measured_are_left_out(quality):
+    for name in ("base", "corrected", "difference"):
+        del quality[name]["test"]
+    quality["difference"]["clip_score"] = None
+    del quality["other_attributes"]
+    text = result_table(quality, SHARES)
+    assert not any(word in text for word in ("never seen", "CLIP", "perceived"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-0.1, -0.01, "Fairer, on jobs never seen too"),
+        (-0.1, 0.1, "Fairer, on jobs never seen no change beyond chance"),
+        (0.01, 0.1, "Fairer, on jobs never seen less fair"),
+    ],
+)
+def test_the_verdict_is_that_of_the_confidence_limits(quality, low, high, text):
+    quality["difference"]["test"]["mad"] |= {"low": low, "high": high}
+    assert verdict(quality).startswith(f"{text}; not yet even")
+    quality["corrected"]["test"]["mad"]["low"] = 0.1
+    assert "; what is left may be chance (30.0 points, chance 10.0)." in verdict(quality)
+
+
+def test_a_loss_of_recognition_and_a_job_that_surely_moved_away_are_marked(quality):
+    quality["difference"]["subject_recognised"]["high"] = -0.01
+    moved = [{"subject": name, "p_holm": 0.01} for name in "abcdef"]
+    quality["failures"]["moved_away"]["subjects"] = moved
+    lines = price(quality)
+    assert lines[0].split("   ")[0].endswith(WARNING)
+    assert lines[1] == f"jobs moved away from even 6 of 6: a, b, c, d and 2 more {WARNING}"
+
+
+def test_nearly_one_value_begins_at_seven_of_eight_images():
+    assert one_sided(SHARES[SHARES["attribute"] == "gender"]) == {"base": 2, "moesd": 0}
