@@ -38,7 +38,7 @@ _BOUND: dict[str, Any] = {"metavar": "FIGURE=NUMBER", "multiple": True}
 @json_option
 @click.pass_context
 def check(
-    context: click.Context, source: Path, junit: Path | None, as_json: bool, **bounds: Any
+    context: click.Context, /, source: Path, junit: Path | None, as_json: bool, **bounds: Any
 ) -> None:
     """Pass or fail: test figures against bounds.
 
