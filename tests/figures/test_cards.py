@@ -68,7 +68,7 @@ def test_hubs_read_every_fairness_figure_with_its_interval_and_its_number(finish
     path = tmp_path / "card" / "README.md"
     told = call("card", finished_run, "--out", path)
     assert told.exit_code == 0, told.output
-    assert told.stdout == f"{path}: a bias card was written; 6 results in its front matter\n"
+    assert told.stdout == f"{path}: a bias card was written; 8 results in its front matter\n"
     card, quality = ModelCard.load(path), quality_of(finished_run)
     found = {
         (of.dataset_split, of.metric_config, of.metric_type): of for of in card.data.eval_results
@@ -100,7 +100,7 @@ def test_people_read_the_same_figures_and_how_they_were_measured(finished_run, r
         f"guidance {config.generate.guidance_scale:g}, {config.generate.n_steps} steps, seed 3",
         f"revision `{Experiment.open(finished_run)._run.revision}`",
         "by the model's own classifier, revision `",
-        "“a photo of a {subject}” for each of 6 occupations",
+        "“a photo of the face of a {subject}” for each of 6 occupations",
         "moesd-probe 0.1.0",
         "perceived gender is not identity, and it is binary here",
     ):
@@ -157,7 +157,7 @@ def test_only_the_section_and_our_results_change_in_a_card_that_exists(
     assert (card.data.license, card.data.authors) == ("openrail++", ["Acme"])
     assert card.data.model_name == "Acme Diffusion"
     assert [of.metric_type for of in card.data.eval_results][:2] == ["fid", "mad"]
-    assert len(card.data.eval_results) == 1 + 6
+    assert len(card.data.eval_results) == 1 + 8
     call("card", finished_run, "--out", existing)
     assert existing.read_bytes().decode() == text
     assert [path.name for path in existing.parent.iterdir()] == ["README.md"]

@@ -50,7 +50,7 @@ def test_a_sample_takes_the_errors_out_of_both_sides_and_is_kept_in_the_run(run,
         assert of["low"] <= of["value"] <= of["high"]
     told = done("evaluate", run, "--full")
     assert told.startswith("evaluate: skipped (")
-    assert "By occupations, training: MAD " in told
+    assert "By occupations, trained on: MAD " in told
     assert "; never seen: MAD " in told
     assert "Corrected for misclassification (200 labelled images): MAD " in told
     for name in ("calibrated.mad", "calibrated.test.mad"):

@@ -41,7 +41,7 @@ def other_encoder(pipeline_folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def prompts():
-    chosen = PromptSet.build(Lexicon.load()).select(subject=["nurse", "driver", "car"])
+    chosen = PromptSet.build(Lexicon.load()).select(subject=["nurse", "driver", "cook", "car"])
     return chosen.select(group=["neutral", "object"])
 
 
