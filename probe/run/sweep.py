@@ -150,8 +150,8 @@ def run_sweep(
             before, after = (quality[side][scored_on]["mad"]["value"] for side in SIDES.values())
             of = f"{number} of {len(runs)}"
             on_line(
-                f"{variant} ({of}): MAD of occupations {SPLIT_NAMES[scored_on]} {before:.3f} "
-                f"before, {after:.3f} after"
+                f"{variant} ({of}): MAD, {SPLIT_NAMES[scored_on]}, {before:.3f} before, "
+                f"{after:.3f} after"
             )
     table = pd.concat(tables, ignore_index=True)
     scored = table[(table["side"] == "corrected") & (table["figure"] == scored_figure(table))]

@@ -49,6 +49,16 @@ def test_a_run_and_its_copy_differ_in_nothing(finished_run, tmp_path):
             assert found["runs"][0][side]["all"][figure] == known
 
 
+def test_a_subject_that_one_run_was_trained_on_is_new_to_neither(finished_run, tmp_path):
+    def another_split(table):
+        moved = {"nurse": "train", "cook": "test"}
+        return table.assign(split=table["subject"].map(moved).fillna(table["split"]))
+
+    found = compare_runs([finished_run, other(finished_run, tmp_path / "other", another_split)])
+    n = {split: of["n"] for split, of in changes(found).items()}
+    assert n == {"all": 6, "train": 2, "validation": 1, "test": 1}
+
+
 def test_the_difference_is_that_of_the_paired_counts(finished_run, tmp_path):
     second = other(finished_run, tmp_path / "fair", fair)
     found = changes(compare_runs([finished_run, second]))["all"]

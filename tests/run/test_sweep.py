@@ -14,6 +14,7 @@ from probe.run.config import Config
 from probe.run.folder import Run
 from probe.run.images import training_lexicon
 from probe.run.sweep import on_front, parse_axes, run_sweep, variant_name
+from probe.text.templates import fill
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,22 @@ def test_a_sweep_of_the_guidance_keeps_the_correction(run):
         folder = run / "sweeps/guidance_scale" / f"guidance_scale={value}"
         assert (folder / "moesd/experts.safetensors").read_bytes() == weights
         assert Config.read(folder).generate.n_images == 2
+
+
+@pytest.mark.slow
+def test_a_sweep_shows_nothing_that_is_for_testing_unless_asked(run):
+    result = run_sweep(run, parse_axes(["generate.strength=0.5"]), n_images=2)
+    figures = set(result.table["figure"])
+    assert {"mad_train", "mad_validation"} < figures
+    assert "mad_test" not in figures
+    folder = run / "sweeps/strength/strength=0.5"
+    labels, _ = read_table(folder / "evaluation/labels.parquet", kind="labels")
+    lexicon = Experiment.open(folder)._run.lexicon
+    tested = {name for name, split in lexicon.split_of.items() if split == "test"}
+    assert not set(labels["subject"]) & tested
+    worded = {fill(text, subject="cook") for text in lexicon.templates["test"].neutral}
+    assert not set(labels["prompt"]) & worded
+    assert "MAD, validation" in result.summary()
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,9 @@ class Measurement:
         both = set.intersection(*known)
         table = table if split == "all" else table[table["split"] == split]
         if len(table) and both.isdisjoint(table["subject"]):
-            which = SPLIT_NAMES.get(split, "of any split")
+            which = SPLIT_NAMES.get(split, "all")
             raise DegenerateDataError(
-                f"{self.attribute} was seen in no images of occupations {which} by both models; "
+                f"{self.attribute} was seen in no occupation's images of both models ({which}); "
                 "look at whole images with --faces '', or name another detector"
             )
         return [name for name in dict.fromkeys(table["subject"]) if name in both]

@@ -95,7 +95,7 @@ class Train(Stage):
             before = np.sqrt((neutral["bias_score"] ** 2).mean())
             left[split] = float(np.sqrt((neutral["bias_score_corrected"] ** 2).mean()) / before)
             lines.append(
-                f"occupations {name}: gate right in "
+                f"occupations, {name}: gate right in "
                 f"{accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
                 f"{accuracy['closed'][split]:.1%}; unsure and left alone "
                 f"{abstained[split]:.1%}), bias score left {left[split]:.1%}"
