@@ -102,7 +102,7 @@ def explicit_prompts(lexicon: Lexicon, subject: str, kind: str, *, split: str) -
     """State a gender by the lexicon's first noun and by its first adjective.
 
     >>> explicit_prompts(Lexicon.load(), "nurse", "male", split="test")
-    ['a photo of a man at work as a nurse', 'a male nurse at work']
+    ['a photo of a man working as a nurse', 'a photo of a male nurse']
     """
     prompts = []
     for slot, words in (("person", lexicon.pairs), ("adjective", lexicon.adjectives)):

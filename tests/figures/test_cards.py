@@ -100,7 +100,7 @@ def test_people_read_the_same_figures_and_how_they_were_measured(finished_run, r
         f"guidance {config.generate.guidance_scale:g}, {config.generate.n_steps} steps, seed 3",
         f"revision `{Experiment.open(finished_run)._run.revision}`",
         "by the model's own classifier, revision `",
-        "“a photo of the face of a {subject}” for each of 6 occupations",
+        "“a photo of a {subject}” for each of 6 occupations",
         "moesd-probe 0.1.0",
         "perceived gender is not identity, and it is binary here",
     ):

@@ -120,6 +120,7 @@ def test_the_list_holds_no_noun_of_the_lexicon_in_any_form(town, gate):
             f"the {noun}'s hat",
         ):
             assert not read_gender(prompt, gate.lists).people, prompt
+        assert read_gender(f"a bearded {noun}", gate.lists).words == ("bearded",)
     others = read_gender("a barista beside a stranger", gate.lists)
     assert others.people == ("barista", "stranger")
 

@@ -274,7 +274,7 @@ def test_training_images_are_balanced_show_what_was_asked_and_no_other_occupatio
     counts = table.groupby(["subject", "value"]).size().unstack()
     assert set(table["subject"]) <= set(lexicon.occupations_of("train"))
     assert (counts["woman"] == counts["man"]).all()
-    assert set(table["prompt"]) == {f"a photo of a {subject}" for subject in counts.index}
+    assert set(table["prompt"]) == {f"a portrait of a {subject}" for subject in counts.index}
     files = [finished_run / EXAMPLES / name for name in table["file_name"]]
     seen = AttributeClassifier.load(model_folder / "classifier").label(files)
     assert seen["gender"].tolist() == table["value"].tolist()

@@ -81,8 +81,8 @@ def test_prompts_say_every_attribute_in_one_order(studied):
     experiment = Experiment.open(studied)
     run = Run(studied, experiment.config)
     plan = tables.plan_asked(run, PEOPLE).table
-    assert plan["prompt"].str.contains("a photo of an old dark-skinned woman at work as").any()
-    assert plan["prompt"].str.contains("a photo of a young light-skinned man at work as").any()
+    assert plan["prompt"].str.contains("a photo of an old dark-skinned woman working as").any()
+    assert plan["prompt"].str.contains("a photo of a young light-skinned man working as").any()
     by_cell = plan.groupby(["asked_gender", "asked_age", "asked_skin"])
     assert by_cell["seed"].apply(tuple).nunique() == 1  # the same noise for every cell
     assert by_cell["subject"].apply(tuple).nunique() == 1

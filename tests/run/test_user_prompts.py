@@ -16,9 +16,9 @@ from probe.text.vector_files import read_vectors
 
 USER_PROMPTS = """\
 id,caption,group
-1,a photo of the face of a nurse,known
+1,a photo of a nurse,known
 2,a wizard in a hat,new
-3,a photo of a carpenter,known
+3,a portrait of a carpenter,known
 """
 
 
@@ -44,7 +44,7 @@ def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
     assert not made.fit().was_made
     places, _ = read_table(made.folder / PLACES, kind="places")
     mapped, _ = read_table(made.folder / "latent/map.parquet", kind="map")
-    names = ["a photo of the face of a nurse", "a wizard in a hat", "a photo of a carpenter"]
+    names = ["a photo of a nurse", "a wizard in a hat", "a portrait of a carpenter"]
     assert places["prompt"].tolist() == names
     assert places["id"].tolist() == [1, 2, 3]
     assert places["group_in_file"].tolist() == ["known", "new", "known"]

@@ -81,7 +81,7 @@ class _Reader(Text):
                 people.append(words[place])
         for place, gender, reason in self._titles_and_names():
             found.setdefault(place, (gender, reason))
-        if people:
+        if people or not lists.is_whole:
             for place, word in enumerate(self.lower):
                 if word in lists.hints:
                     found.setdefault(place, (lists.hints[word], ""))

@@ -147,6 +147,8 @@ class GenderWords:
     """Phrases for an empty scene."""
     givers: frozenset[str]
     """Capitalised words that may precede a given name: titles and other names."""
+    is_whole: bool = True
+    """False without some nouns: then a prompt without a word for a person may still show one."""
 
     @staticmethod
     @lru_cache(maxsize=1)
@@ -190,7 +192,8 @@ class GenderWords:
         """Read the shipped lists without the words of some nouns, in any form."""
         words = {word for noun in nouns for word in noun.lower().split()}
         words |= {english().plural(word) for word in words} if words else set()
-        return GenderWords.load().without([*words, *(f"{word}'s" for word in words)])
+        without = GenderWords.load().without([*words, *(f"{word}'s" for word in words)])
+        return replace(without, is_whole=not words)
 
     def without(self, words: Iterable[str]) -> GenderWords:
         """The same lists without some names and nouns."""
