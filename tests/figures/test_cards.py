@@ -73,7 +73,7 @@ def test_hubs_read_every_fairness_figure_with_its_interval_and_its_number(finish
     found = {
         (of.dataset_split, of.metric_config, of.metric_type): of for of in card.data.eval_results
     }
-    assert len(found) == len(card.data.eval_results) == 3 * 2
+    assert len(found) == len(card.data.eval_results) == 4 * 2
     for (split, side, key), of in found.items():
         figure = (quality[side] if split == "all" else quality[side][split])[key]
         assert of.metric_value == figure["value"]

@@ -40,7 +40,7 @@ def run_that_sends(routing, folder, objective="both", **settings):
 
 
 def opened(moesd):
-    prompts = ["a photo of a carpenter", "a photo of a mechanic", "a driver", "a laborer"]
+    prompts = [f"a portrait of a {noun}" for noun in moesd.token.subjects]
     return moesd.opened(prompts)[0]
 
 
