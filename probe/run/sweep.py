@@ -131,7 +131,6 @@ def run_sweep(
     if n_images is not None:
         config = config.with_settings("generate", {"n_images": n_images})
     scored_on = "test" if on_test else "validation"
-    reused = REUSED if scored_on == config.generate.scored_on else REUSED[:-1]
     config = config.with_settings("generate", {"scored_on": scored_on})
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     runs = [
@@ -142,7 +141,7 @@ def run_sweep(
     target, tables = folder / FOLDER / name, []
     for number, (settings, run) in enumerate(zip(combinations, runs, strict=True), start=1):
         variant = variant_name(settings)
-        quality = _evaluate(target / variant, run, reused, _prefixed(progress, variant))
+        quality = _evaluate(target / variant, run, _prefixed(progress, variant))
         n_trainable = _count_weights(target / variant / MOESD, run.config.train)
         about = {"variant": variant, **settings, "n_trainable": n_trainable}
         tables.append(_table(about, quality))
@@ -232,16 +231,14 @@ def _prefixed(progress: NamedProgress | None, variant: str) -> NamedProgress | N
     return None
 
 
-def _evaluate(
-    folder: Path, run: Run, reused: Sequence[str], progress: NamedProgress | None
-) -> dict[str, Any]:
+def _evaluate(folder: Path, run: Run, progress: NamedProgress | None) -> dict[str, Any]:
     """Make and measure a variant, starting with the files of its run; those it has stay."""
     with locked(folder):
         named = [name for of in run.config.tables.values() for name in file_settings(of).values()]
         folders = [name for name in named if is_kept_folder(run, name)]
         for name in set(named) - set(folders):
             _copy(run.path(name), folder / name)
-        for name in (*reused, *folders):
+        for name in (*REUSED, *folders):
             for source in sorted((run.folder / name).rglob("*")):
                 target = folder / source.relative_to(run.folder)
                 if source.is_file() and not source.name.startswith(".") and not target.exists():

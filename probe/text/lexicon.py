@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -99,13 +100,11 @@ class Lexicon:
         )
         jobs = [job.name for job in lexicon.occupations]
         data.distinct("occupation", jobs)
-        data.distinct("objects", (*jobs, *_joined(lexicon.objects.values())))
-        for kind in ("neutral", "explicit"):
-            lists = (getattr(of, kind) for of in lexicon.templates.values())
-            data.distinct(f"{kind} templates", _joined(lists))
-        if lexicon.test_pool and (wrong := _outside_pool(lexicon, jobs)):
-            needed = "occupations, among them all of the split test"
-            raise data.wrong("test_pool", f"and {wrong!r} do not agree", needed)
+        data.distinct("objects", chain(jobs, *lexicon.objects.values()))
+        lists = ((*of.neutral, *of.explicit) for of in lexicon.templates.values())
+        data.distinct("templates", chain(*lists))
+        if unknown := sorted(set(lexicon.test_pool).difference(jobs)):
+            raise data.wrong("test_pool", f"has {unknown[0]!r}", "names of occupations")
         return lexicon
 
     def occupations_of(self, *splits: str) -> list[str]:
@@ -135,11 +134,9 @@ class Lexicon:
         n_wanted = Counter(job.split for job in self.occupations)
         pool = self.test_pool or self.nouns
         split = dict.fromkeys(self.nouns, "train")
-        for name in ("test", "validation"):
-            jobs = [job for job in self.occupations if split[job.name] == "train"]
-            jobs = [job for job in jobs if name != "test" or job.name in pool]
-            drawn = _drawn(jobs, n_wanted[name], key=f"{name} {index}")
-            split |= dict.fromkeys(drawn, name)
+        for name, known in (("test", pool), ("validation", self.nouns)):
+            free = [of for of in self.occupations if of.name in known and split[of.name] == "train"]
+            split |= dict.fromkeys(_drawn(free, n_wanted[name], key=f"{name} {index}"), name)
         jobs = [replace(job, split=split[job.name]) for job in self.occupations]
         return replace(self, occupations=tuple(jobs))
 
@@ -160,17 +157,6 @@ def _drawn(jobs: Sequence[Occupation], n: int, *, key: str) -> list[str]:
         shuffled = sorted((ordered[row].name for row in rows), key=lambda of: hash_parts(key, of))
         drawn += shuffled[:quota]
     return drawn
-
-
-def _outside_pool(lexicon: Lexicon, jobs: Sequence[str]) -> str | None:
-    """Name what is in the pool but no occupation, or a test occupation but not in the pool."""
-    pool = lexicon.test_pool
-    wrong = [*set(pool).difference(jobs), *set(lexicon.occupations_of("test")).difference(pool)]
-    return min(wrong, default=None)
-
-
-def _joined(lists: Iterable[tuple[str, ...]]) -> list[str]:
-    return [text for texts in lists for text in texts]
 
 
 def _occupation(entry: TomlTable) -> Occupation:

@@ -114,7 +114,7 @@ def test_braces_in_a_word_are_left_alone(word):
         ),
         ('split = "train"', 'split = "dev"', "is 'dev'; needed train, validation or test"),
         ('split = "train"', "held_out = true", 'needed split = "train, validation or test" in its'),
-        ('split = "train"', 'split = "test"', "test_pool and 'carpenter' do not agree"),
+        ('"construction worker", "laborer"', '"wizard"', "test_pool has 'wizard'; needed names"),
         ("[templates.train]", "[templates]", "needed it in [templates.train], [templates.val"),
         ("share_women = 0.02", "share_women = 1.3", "is 1.3; needed a number from 0 to 1"),
         ('female = "woman"', 'female = "man"', "needed two different words"),
