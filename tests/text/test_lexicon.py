@@ -106,7 +106,7 @@ def test_braces_in_a_word_are_left_alone(word):
         ('name = "carpenter"', 'name = ""', "occupation '': name is ''"),
         ('name = "carpenter"', 'name = "Nurse"', "occupation has 'nurse' twice"),
         ('test = ["car"', 'test = ["nurse"', "objects has 'nurse' twice"),
-        ('test = ["car"', 'test = ["bird"', "objects has 'bird' twice"),
+        ('test = ["car"', 'test = ["tree"', "objects has 'tree' twice"),
         (
             '"a picture of a {subject}"',
             '"a {subject}"',

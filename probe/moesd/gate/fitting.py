@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -202,8 +204,11 @@ def _training_table(table: pd.DataFrame) -> pd.DataFrame:
     lexicon = table[["prompt", "subject", "template"]].assign(
         kind=table["group"].map(_KINDS), weight=LEXICON_WEIGHT
     )
-    names = subjects_by_split(PromptSet(table))
-    lessons = PromptTemplates.load(LESSONS).prompts(names, split="train", every=_EVERY)
+    names, known = subjects_by_split(PromptSet(table)), PromptTemplates.load(LESSONS)
+    objects = table.loc[table["group"] == "object", "subject"].unique()
+    words = {**known.words["any"], "thing": [*objects, *known.words["any"]["thing"]]}
+    templates = replace(known, words={**known.words, "any": words})
+    lessons = templates.prompts(names, split="train", every=_EVERY)
     fresh = lessons[~lessons["prompt"].isin(lexicon["prompt"])].assign(weight=1.0)
     return pd.concat([lexicon, fresh[lexicon.columns]], ignore_index=True)
 
