@@ -201,7 +201,7 @@ def evaluate(run: Path, device: str, full: bool, as_json: bool, **settings: Any)
     "formats",
     default="",
     callback=lambda _context, _option, text: [each.strip() for each in text.split(",") if each],
-    help="pdf, png or svg, or several with commas between.  [default: pdf,png]",
+    help="pdf, png or svg, or several with commas between.  [default: all]",
 )
 @click.option(
     "--style",

@@ -1,4 +1,4 @@
-"""Figures of fairness: shares by occupation, their summary, and combinations of attributes."""
+"""Figures of fairness: shares by occupation, and of combinations of attributes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from figures.arrows import arrow_panels
-from figures.marks import legend_below, spread_evenly, whiskers
+from figures.marks import legend_below, spread_evenly
 from figures.registry import run_figure, table_figure
 from figures.sources import RunFiles, add_source
 from figures.style import (
-    COLUMN,
     SIDE_COLORS,
     SIDE_LABELS,
     SIDE_MARKERS,
@@ -22,7 +21,6 @@ from figures.style import (
 )
 from figures.text.terms import plural
 from probe.audit.failures import fair_counts
-from probe.stats.notation import number
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
 
     from figures.registry import Drawing
 
-SPLITS = {"all": "in all", **SPLIT_NAMES, "validation": "for validation"}
-"""Groups of occupations."""
+SPLITS = SPLIT_NAMES | {"validation": "for validation"}
+"""Split, and what its jobs were for."""
 
 # Read by the report.
 add_source("intersections", path="evaluation/intersections.json", kind="study")
@@ -92,41 +90,6 @@ def subject_shares(
     return figure
 
 
-@styled
-def fairness_bars(fairness: DataFrame) -> Figure:
-    """Draw MAD by split as a bar a side, with its interval and its noise floor."""
-    figure = StyledFigure(figsize=COLUMN, layout="constrained")
-    axes = figure.subplots()
-    mad = fairness[fairness["measure"] == "mad"]
-    splits = [split for split in SPLITS if (mad["split"] == split).any()]
-    for i, (side, color) in enumerate(SIDE_COLORS.items()):
-        rows = mad[mad["side"] == side].set_index("split").loc[splits]
-        at = np.arange(len(splits)) + 0.36 * (i - 0.5)
-        axes.bar(
-            at,
-            rows["value"],
-            0.34,
-            color="white" if side == "base" else color,
-            edgecolor="0.3" if side == "base" else color,
-            yerr=whiskers(rows, value="value"),
-            error_kw={"elinewidth": 0.8, "ecolor": "0.15", "capsize": 2, "capthick": 0.8},
-            label=SIDE_LABELS[side],
-        )
-        floor_label = "noise floor" if i else None
-        axes.hlines(rows["floor"], at - 0.17, at + 0.17, color="black", label=floor_label)
-    n_subjects = mad.groupby("split")["n_subjects"].max()
-    labels = [f"{n_subjects[split]} jobs\n{SPLITS[split]}" for split in splits]
-    axes.set_xticks(range(len(splits)), labels)
-    axes.tick_params(axis="x", length=0)
-    axes.set_ylabel("MAD (0 = fair)")
-    legend_below(figure, axes)
-    first = mad[mad["split"] == splits[0]].set_index("side")
-    before, after = (number(first.loc[side, "value"]) for side in SIDE_COLORS)
-    change = f"MAD {before} \N{RIGHTWARDS ARROW} {after}"
-    set_title(figure, f"{change}; by chance alone {number(first['floor'].iloc[0])}")
-    return figure
-
-
 @run_figure(
     "shares",
     reads=("shares", "quality"),
@@ -163,19 +126,6 @@ def _shares(files: RunFiles) -> tuple[DataFrame, dict[str, Any]]:
     other = others[0] if len(others) == 1 else "others"
     data = table[table["value"] == value].assign(target=1 / len(values))
     return data, {"value": value, "other": other, "chance": quality["base"]["mad"]["floor"]}
-
-
-@run_figure(
-    "fairness",
-    reads=("fairness",),
-    section="fairness",
-    caption="MAD, base and corrected, with 95 % intervals over occupations and the noise floor: "
-    "the MAD of a perfectly fair model with as many images.",
-    alt="Bar chart of MAD for base and corrected, by split.",
-)
-def _fairness(files: RunFiles) -> Drawing:
-    data = files.table("fairness")
-    return fairness_bars(data), data
 
 
 @table_figure(

@@ -122,14 +122,6 @@ def draw_ends(
     axes.autoscale_view()
 
 
-def whiskers(
-    rows: DataFrame, *, value: str = "share", low: str = "low", high: str = "high"
-) -> npt.NDArray[np.floating]:
-    """Lengths of an error bar's two arms; rounding may not make one negative."""
-    arms: npt.NDArray[np.floating] = np.stack([rows[value] - rows[low], rows[high] - rows[value]])
-    return arms.clip(min=0.0)
-
-
 def legend_below(figure: Figure, *panels: Axes, n_columns: int | None = None) -> None:
     """Put the legend of some panels under the whole figure, where it covers no data."""
     named: dict[str, Any] = {}

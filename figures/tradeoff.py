@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from figures.marks import whiskers
+import numpy as np
+
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import GREY, OKABE_ITO, WIDE, StyledFigure, points, set_title, styled
@@ -78,21 +79,23 @@ def kind_of(name: str) -> str:
     return next((kind for kind in ("base", "moesd") if name.startswith(kind)), "baseline")
 
 
-def _draw_method(axes: Axes, rows: DataFrame, cost: str, place: int, name: str) -> None:
+def _draw_method(axes: Axes, rows: DataFrame, cost: str, which: int, name: str) -> None:
     color, marker = KINDS[kind_of(name)]
-    x, y = rows.loc[[cost]], rows.loc[["mad"]]
+    x, y = rows.loc[cost], rows.loc["mad"]
+    place = (x["value"], y["value"])
+    across, up = (
+        np.clip([[of["value"] - of["low"]], [of["high"] - of["value"]]], 0, None) for of in (x, y)
+    )  # rounding may not make an arm negative
     axes.errorbar(
-        x["value"],
-        y["value"],
-        xerr=whiskers(x, value="value"),
-        yerr=whiskers(y, value="value"),
+        *place,
+        xerr=across,
+        yerr=up,
         fmt=marker,
         markersize=4,
         color=color,
         markerfacecolor=color if rows["keeps_explicit"].all() else "white",
         elinewidth=0.6,
-        label=f"{place}  {name}",
+        label=f"{which}  {name}",
     )
     at: dict[str, Any] = {"xytext": (4, 3), "textcoords": "offset points"}
-    point = (x["value"].iloc[0], y["value"].iloc[0])
-    axes.annotate(str(place), point, fontsize=points(6.5), **at)
+    axes.annotate(str(which), place, fontsize=points(6.5), **at)

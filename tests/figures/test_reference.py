@@ -41,16 +41,15 @@ def bias_score() -> Figure:
     )
 
 
-def bars() -> Figure:
+def shares() -> Figure:
     rows = [
-        {"side": side, "split": split, "measure": measure, "value": value, "n_subjects": 20}
-        | {"low": 0.8 * value, "high": 1.2 * value, "floor": 0.1}
-        for split, shrink in (("train", 1.0), ("test", 1.1))
-        for side, size in (("base", 0.4), ("moesd", 0.15))
-        for measure, part in (("mad", 1.0), ("fd", 1.4), ("kl", 0.9))
-        for value in [size * shrink * part]
+        {"side": side, "subject": name, "split": split, "n": 50, "target": 0.5}
+        | {"share": share, "low": max(0.0, share - 0.1), "high": min(1.0, share + 0.1)}
+        for name, split, base in zip(JOBS, shares_of(SHARES)["split"], SHARES, strict=True)
+        for side, share in (("base", base), ("moesd", 0.5 + 0.4 * (SHARES[2] - base)))
     ]
-    return fairness.fairness_bars(pd.DataFrame(rows))
+    options = {"value": "woman", "other": "man", "chance": 0.06}
+    return fairness.subject_shares(pd.DataFrame(rows), **options)
 
 
 def confusion() -> Figure:
@@ -74,7 +73,7 @@ def heads() -> Figure:
 DRAWN: dict[str, tuple[str, Callable[[], Figure]]] = {
     "bias_score": ("paper", bias_score),
     "bias_score-talk": ("talk", bias_score),
-    "fairness": ("paper", bars),
+    "shares": ("paper", shares),
     "gate_confusion": ("paper", confusion),
     "heads": ("paper", heads),
 }
