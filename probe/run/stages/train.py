@@ -15,6 +15,7 @@ from probe.run.files import DIRECTION, EMBEDDED, GATE, MOESD, correction_files
 from probe.run.folder import Run, is_kept_folder, locked, stale_files
 from probe.run.registry import Answer, Stage, register
 from probe.run.stages.fit import complete_map, read_direction, stale_map, vectors
+from probe.stats.notation import percent
 from probe.text.lexicon import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Train(Stage):
         table, _ = read_table(run.folder / GATE, kind="gate")
         accuracy: dict[str, dict[str, float]] = {"closed": {}, "trained": {}}
         left, abstained, n = {}, {}, n_examples(run)
-        lines = [f"trained on {n} images; chance is {_CHANCE:.0%} for the gate"]
+        lines = [f"trained on {n} images; chance is {percent(_CHANCE, 0)} for the gate"]
         for split, name in SPLIT_NAMES.items():
             rows = table[(table["split"] == split) & (table["group"] != "object")]
             for gate, by_split in accuracy.items():
@@ -96,9 +97,9 @@ class Train(Stage):
             left[split] = float(np.sqrt((neutral["bias_score_corrected"] ** 2).mean()) / before)
             lines.append(
                 f"occupations, {name}: gate right in "
-                f"{accuracy['trained'][split]:.1%} of prompts (by thresholds alone "
-                f"{accuracy['closed'][split]:.1%}; unsure and left alone "
-                f"{abstained[split]:.1%}), bias score left {left[split]:.1%}"
+                f"{percent(accuracy['trained'][split])} of prompts (by thresholds alone "
+                f"{percent(accuracy['closed'][split])}; unsure and left alone "
+                f"{percent(abstained[split])}), bias score left {percent(left[split])}"
             )
         found = {"gate_accuracy": accuracy, "bias_score_left": left, "n_examples": n}
         return Answer("\n".join(lines), found | {"abstained": abstained})

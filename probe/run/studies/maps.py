@@ -13,7 +13,7 @@ from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.stages.fit import vectors
 from probe.run.study import Study, StudyResult, Tables
-from probe.stats.notation import interval
+from probe.stats.notation import interval, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,8 @@ class Maps(Study):
             lines.append(
                 f"{TITLES[name]} places {interval(test)} of {test['n']} prompts never seen beside "
                 f"their own group (chance {test['chance']:.2f}); trustworthiness "
-                f"{kept.trustworthiness:.2f}, {kept.kept:.0%} of {kept.n_neighbors} neighbours kept"
+                f"{kept.trustworthiness:.2f}, {percent(kept.kept, 0)} of {kept.n_neighbors} "
+                "neighbours kept"
             )
         return {"maps": placed}, StudyResult(lines, figures)
 

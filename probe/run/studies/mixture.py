@@ -29,6 +29,7 @@ class Mixture(Study):
     """Compare shares estimated from the denoiser, and bias scores, with those in the images."""
 
     name = "mixture"
+    takes = "minutes"
     about = "the share of women in the images, estimated from the denoiser without generating any"
     requires = ("evaluate",)
     tables = ("latent/mixture.parquet",)

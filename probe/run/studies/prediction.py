@@ -9,7 +9,7 @@ from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
 from probe.run.registry import register
 from probe.run.study import Study, StudyResult, Tables, base_shares
-from probe.stats.notation import bracketed
+from probe.stats.notation import bracketed, percent
 
 
 @register
@@ -17,6 +17,7 @@ class Prediction(Study):
     """Learn from the images of the training occupations; test on those never seen."""
 
     name = "prediction"
+    takes = "2 s"
     about = "the share of women in the images, predicted from the bias score of the text"
     requires = ("evaluate",)
     tables = ("latent/prediction.parquet",)
@@ -57,8 +58,8 @@ class Prediction(Study):
             f"on {tested.n} occupations never seen the text explains "
             f"{bracketed(tested.r2, tested.r2_low, tested.r2_high)} of the variance of the shares "
             "in the images (R2)",
-            f"their shares lie in the {tested.confidence:.0%} prediction interval in {coverage} "
-            f"of cases; its mean width is {tested.width:.2f}",
+            f"their shares lie in the {percent(tested.confidence, 0)} prediction interval in "
+            f"{coverage} of cases; its mean width is {tested.width:.2f}",
         ]
         low, high = predictor.slope_interval_
         figures = {

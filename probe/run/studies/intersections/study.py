@@ -21,6 +21,7 @@ class Intersections(Study):
     """Measure joint shares in the run's images; ask for combinations in new ones."""
 
     name = "intersections"
+    takes = "minutes"
     about = (
         "who is missing where gender, age and skin tone meet, and whether prompts that ask for a "
         "combination get it"

@@ -53,6 +53,7 @@ class Levels(Study):
     """Generate images at each level of specificity with both models, and measure them."""
 
     name = "levels"
+    takes = "minutes"
     about = (
         "images under prompts that specify the gender more and more: what the correction gains "
         "where none is given, and disturbs where one is"
