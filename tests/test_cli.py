@@ -121,7 +121,7 @@ def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown)
     before = contents(shown[0])
     asked = ("--figure", "bias_score", "--format", "svg, png", "--style", "talk")
     found = json.loads(call("visualize", shown[0], *asked, "--json").stdout)
-    written = {f"figures/talk/bias_score.{suffix}" for suffix in ("svg", "png", "csv")}
+    written = {f"figures/talk/bias_score.{suffix}" for suffix in ("svg", "png", "csv", "txt")}
     assert set(found["files"]) == written
     after = contents(shown[0])
     assert {name: after[name] for name in before} == before
