@@ -77,7 +77,7 @@ def test_holm_is_over_all_differences(finished_run, tmp_path):
     second = other(finished_run, tmp_path / "fair", fair)
     third = other(finished_run, tmp_path / "copy")
     found = compare_runs([finished_run, second, third])["differences"]
-    assert len(found) == 3 * 2 * 3  # pairs of runs, sides, splits
+    assert len(found) == 3 * 2 * 4  # pairs of runs, sides, splits
     p, adjusted = (np.array([of[key] for of in found]) for key in ("p", "p_holm"))
     assert (adjusted >= p).all()
     assert adjusted[p.argmin()] == pytest.approx(min(1.0, len(p) * p.min()))
