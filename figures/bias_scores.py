@@ -183,7 +183,7 @@ def _bias_score(files: RunFiles) -> Drawing:
 @run_figure(
     "shift",
     reads=("gate",),
-    section="shift",
+    section="bias",
     caption="Bias score of each occupation in the text encoder (mean over its neutral prompts), "
     "before the correction (circle) and after it (arrow head). The band is the range of prompts "
     "about objects. Vermilion: outside that range, and further from 0 than before.",

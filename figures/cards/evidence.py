@@ -34,6 +34,8 @@ class Evidence:
     """One row a side, split and measure."""
     counts: pd.DataFrame
     """One row a side, subject and value of the attribute that fairness is about."""
+    prompt: str
+    """One of the neutral prompts of the images."""
     intersections: dict[str, Any] | None
     """What the study found, if it used these images."""
     classifier: dict[str, str]
@@ -46,6 +48,7 @@ class Evidence:
         """Read a run folder that has been evaluated."""
         run, files = Run(folder, Config.read(folder)), RunFiles(folder)
         quality, shares = files.json("quality"), files.table("shares")
+        labels = files.table("labels")
         study, config = Intersections(), run.config.evaluate
         is_current = study.stale(run) is None
         clip = evaluators.evaluator_folder(run, "clip")
@@ -56,6 +59,7 @@ class Evidence:
             made=read_provenance(files.path("quality")),
             fairness=files.table("fairness"),
             counts=shares[shares["attribute"] == quality["attribute"]],
+            prompt=str(labels.loc[labels["kind"] == "neutral", "prompt"].iloc[0]),
             intersections=study.result(run).figures if is_current else None,
             classifier=_evaluator(config.classifier, classifier, classifier.name.replace("_", " ")),
             clip=_evaluator(config.clip, clip, "CLIP"),

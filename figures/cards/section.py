@@ -51,7 +51,7 @@ def bias_section(evidence: Evidence) -> Markdown:
         is_tinytown=config.model == "tinytown",
         evidence=evidence,
         quality=quality,
-        finding=finding(quality, model=evidence.model, n_subjects=n_subjects),
+        finding=finding(quality, evidence.counts, model=evidence.model, prompt=evidence.prompt),
         measures=measures_of(len(evidence.values)),
         splits=split_blocks(quality, evidence.fairness),
         **evaluation_parts(quality),

@@ -4,60 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
 from figures.drawing import drawable
-from figures.gate import GATES, ROUTES
+from figures.gate import ROUTES
 from figures.registry import OTHER, all_figures
+from figures.report.encoder import gate_summary, score_rows, user_prompt_rows
+from figures.report.opening import dots, examples, lanes
 from figures.report.optional import intersections, methods, missing_sections
 from figures.report.pictures import drawn_figure, image_pairs
 from figures.sources import SOURCES, RunFiles
-from figures.style import GROUP_COLORS, OKABE_ITO
 from figures.text.sentences import finding, limits
-from figures.text.tables import evaluation_parts, split_blocks
-from figures.text.terms import DRIFT, measures_of, versions
+from figures.text.tables import attribute_rows, evaluation_parts, split_blocks
+from figures.text.terms import DRIFT, SPLITS, measures_of, versions
 from probe.io.artifacts import hash_file, read_provenance
 from probe.run.files import SIDES
-from probe.stats.proportion import binomial_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-N_MISTAKES = 10
-"""Prompts in the table of the gate's errors."""
 NAVIGATION = {
-    "bias": "Bias in the text encoder",
-    "deeper": "Studies",
-    "gate": "The gate",
-    "shift": "The shift",
     "pictures": "Images",
-    "fairness": "Fairness",
-    "effects": "Side effects",
+    "fairness": "Shares by job",
+    "effects": "Price",
     "drift": "Drift of the images",
     "intersections": "Intersections of attributes",
     "methods": "Other methods",
-    "made": "Provenance",
-    "missing": "Sections that are missing",
     "limits": "What cannot be concluded",
+    "bias": "Where the bias sits",
+    "own": "Your prompts",
+    "deeper": "Studies",
+    "gate": "The gate",
+    "made": "How it was made",
+    "missing": "Sections that are missing",
+    "files": "Files",
 }
 """Sections of the page in order; those without content are left out."""
-PLACES = ("pca_x", "pca_y", "umap_x", "umap_y", "corrected_x", "corrected_y")
-"""A prompt's places on the maps."""
 N_PROMPTS = 4000
 """Prompts on the page; of more, as many, evenly spaced in the order of the run."""
 DIGITS = 5
-"""Decimals of a number on the page; coordinates and bias scores are of order one or ten."""
-SYMBOLS = {
-    "female": "triangle-up",
-    "male": "triangle-down",
-    "neutral": "circle",
-    "object": "square",
-}
-"""Plotly's name for the marker of a group."""
+"""Decimals of a number on the page; bias scores are of order one or ten."""
 
 
 def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
@@ -66,19 +55,24 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     present = [name for name, source in SOURCES.items() if not source.is_optional]
     present += [name for name in SOURCES if name not in present and files.has(name)]
     files.require(*present)
-    quality, fit = files.json("quality"), files.json("fit")
-    gate, fairness, shares = (files.table(name) for name in ("gate", "fairness", "shares"))
-    config = files.json("moesd")
+    quality, config = files.json("quality"), files.json("moesd")
+    gate, fairness, shares, labels = map(files.table, ("gate", "fairness", "shares", "labels"))
+    route = ROUTES[config["kind"]]
     made = read_provenance(files.path("quality"))
-    values = shares.loc[shares["attribute"] == quality["attribute"], "value"]
-    splits = split_blocks(quality, fairness)
-    names = drawable(files)
-    shown = {name: drawn_figure(files, name) for name in names}
-    pairs = image_pairs(files, n_pairs=n_pairs)
-    places = {key: [n for n in names if figures[n].section == key] for key in NAVIGATION}
+    shares = shares[shares["attribute"] == quality["attribute"]]
+    values = list(dict.fromkeys(shares["value"]))
+    prompt = str(labels.loc[labels["kind"] == "neutral", "prompt"].iloc[0])
+    names = [name for name in drawable(files) if figures[name].section]
+    places: dict[str, list[str]] = {key: [] for key in NAVIGATION}
+    for name in names:
+        places[figures[name].section].append(name)
+    pictures = {name: drawn_figure(files, name) for name in names}
+    pairs, by_subject = image_pairs(files, n_pairs=n_pairs), subject_shares(files)
+    scores = score_rows(gate)
     optional = {
         "intersections": intersections(files),
         "methods": methods(files),
+        "own": user_prompt_rows(files, scores["band"]),
         "missing_sections": missing_sections(files, quality),
     }
     is_there = optional | {
@@ -88,30 +82,39 @@ def content(files: RunFiles, *, n_pairs: int) -> dict[str, Any]:
     }
     return {
         **optional,
-        **_gates(gate, ROUTES[config["kind"]]),
+        **evaluation_parts(quality),
         "navigation": {key: title for key, title in NAVIGATION.items() if is_there.get(key, True)},
         "run": files.run.resolve().name,
         "made": made,
         "is_tinytown": made.model == "tinytown",
-        "finding": finding(quality, model=made.model, n_subjects=splits[0]["n_subjects"]),
+        "finding": finding(quality, shares, model=made.model, prompt=prompt),
+        "dots": dots(by_subject, target=1 / len(values)),
+        "examples": examples(files),
+        "lanes": lanes(gate, route),
+        "router": config.get("router", {}).get("kind", "top1"),
         "quality": quality,
-        **evaluation_parts(quality),
         "drift_measures": DRIFT,
-        "fit": fit,
-        "measures": measures_of(values.nunique()),
-        "splits": splits,
+        "fit": files.json("fit"),
+        "measures": measures_of(len(values)),
+        "values": values,
+        "others": [value for value in values if value != quality["value"]],
+        "groups": dict(SPLITS),
+        "splits": split_blocks(quality, fairness),
+        "changes": attribute_rows(quality),
         "config": config,
-        "subject_shares": subject_shares(files),
-        "pictures": shown,
+        "gate": gate_summary(gate, route),
+        "scores": scores,
+        "subject_shares": by_subject,
+        "pictures": pictures,
         "places": places,
         "pairs": pairs,
-        "data": page_data(files, pairs=pairs),
+        "data": page_data(files, scores, pairs=pairs),
         "files": [
             (SOURCES[name], read_provenance(files.path(name)), hash_file(files.path(name)))
             for name in present
         ],
         "versions": versions(),
-        "limits": limits(made.model, quality["attribute"], list(dict.fromkeys(values))),
+        "limits": limits(made.model, quality["attribute"], values),
     }
 
 
@@ -155,36 +158,21 @@ def share_change(before: Mapping[str, float], after: Mapping[str, float]) -> dic
     return {"value": after["value"] - before["value"], "low": float(low), "high": float(high)}
 
 
-def page_data(files: RunFiles, *, pairs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Collect what the map, the gate explorer, the trace and the images show."""
-    prompts = prompt_table(files)
-    config = files.json("moesd")
+def page_data(
+    files: RunFiles, scores: Mapping[str, Any], *, pairs: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Collect what the search and the images show."""
+    gate, route = files.table("gate"), ROUTES[files.json("moesd")["kind"]]
+    prompts = gate.drop_duplicates("prompt").rename(columns={route: "route"})
+    names = ["prompt", "group", "subject", "split", "bias_score", "bias_score_corrected"]
     return {
         "n_prompts": len(prompts),
-        "prompts": _columns(_thinned(prompts)),
-        "gate": {
-            "neutral_below": config["neutral_below"],
-            "explicit_above": config["explicit_above"],
-            "route": ROUTES[config["kind"]],
-        },
-        "trace": _trace(files),
+        "prompts": _columns(_thinned(prompts[[*names, "route", "is_abstained"]])),
+        "groups": dict(SPLITS),
+        "scores": scores,
         "pairs": pairs,
-        "style": {
-            "colors": GROUP_COLORS,
-            "symbols": SYMBOLS,
-            "share": [[0, OKABE_ITO["blue"]], [0.5, "#B9C4CB"], [1, OKABE_ITO["vermillion"]]],
-        },
+        "run": files.run.resolve().name,
     }
-
-
-def prompt_table(files: RunFiles) -> DataFrame:
-    """Join a prompt's place on the maps with what the gate says of it, one row a prompt."""
-    places = files.table("map")
-    places = places[["prompt", "group", "subject", "split", "share_women", *PLACES]]
-    answers = files.table("gate").drop_duplicates("prompt")
-    keys = ["prompt", "bias_score", "bias_score_corrected", "is_abstained"]
-    keys += ["route_truth", "route_closed", "route_trained"]
-    return places.merge(answers[keys], on="prompt", how="left", validate="many_to_one")
 
 
 def safe_json(data: Any) -> Markup:
@@ -195,30 +183,9 @@ def safe_json(data: Any) -> Markup:
     return Markup(text)
 
 
-def _gates(gate: DataFrame, route: str) -> dict[str, Any]:
-    """Share of prompts that each gate routes correctly, and errors of the one that is used."""
-    right = [gate["route_truth"] == gate[column] for column in GATES]
-    wrong = gate[gate["route_truth"] != gate[route]]
-    order = wrong["bias_score"].abs().sort_values(ascending=False, kind="stable").index[:N_MISTAKES]
-    rows = wrong.loc[order, ["prompt", "bias_score", "route_truth", route]]
-    return {
-        "gates": [asdict(binomial_interval(int(rows.sum()), len(rows))) for rows in right],
-        "mistakes": rows.rename(columns={route: "answer"}).to_dict("records"),
-        "n_mistakes": len(wrong),
-        "n_prompts": len(gate),
-    }
-
-
 def _thinned(table: DataFrame) -> DataFrame:
     n = min(N_PROMPTS, len(table))
     return table.iloc[np.linspace(0, len(table) - 1, n).round().astype(int)]
-
-
-def _trace(files: RunFiles) -> dict[str, list[Any]] | None:
-    if not files.has("trace"):
-        return None
-    names = ["layer", "site", "position", "measure", "value", "low", "high", "n"]
-    return _columns(files.table("trace")[names])
 
 
 def _columns(table: DataFrame) -> dict[str, list[Any]]:

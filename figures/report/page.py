@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from importlib.resources import files as resources
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -14,14 +15,27 @@ from figures.report.content import content, safe_json
 from figures.report.pictures import N_PAIRS
 from figures.sources import RunFiles
 from figures.text.tables import rate, sizes
+from figures.text.terms import plural
 from probe.errors import ArtifactError
 from probe.stats.notation import interval, number, p_value, percent
-from probe.text.lexicon import SPLIT_NAMES
 
-LARGEST_PAGE = 8_000_000
+LARGEST_PAGE = 3_000_000
 """Bytes of the page at most, so that it can be mailed and opens at once."""
-FILTERS = {write.__name__: write for write in (interval, number, p_value, percent, rate, sizes)}
-SCRIPTS = ("common.js", "map.js", "table.js", "gate.js", "trace.js", "pairs.js")
+
+
+def clipped(place: float) -> float:
+    """A place on a bar, from 0 to 100."""
+    return round(min(100.0, max(0.0, place)), 1)
+
+
+def points(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A share and its limits in percentage points."""
+    return {**found, **{key: 100 * found[key] for key in ("value", "low", "high")}}
+
+
+WRITERS = (clipped, interval, number, p_value, percent, plural, points, rate, sizes)
+FILTERS = {write.__name__: write for write in WRITERS}
+SCRIPTS = ("common.js", "prompts.js", "table.js", "pairs.js")
 
 
 def render_report(run: Path) -> str:
@@ -40,8 +54,7 @@ def render_report(run: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
-    environment.globals["split_names"] = SPLIT_NAMES
-    scripts = [_plotly(), "\n".join(_text(name) for name in SCRIPTS)]
+    script = "\n".join(_text(name) for name in SCRIPTS)
     template, files = environment.get_template("report.html.j2"), RunFiles(Path(run))
     for n_pairs in N_PAIRS:
         found = content(files, n_pairs=n_pairs)
@@ -49,8 +62,8 @@ def render_report(run: Path) -> str:
             **found,
             json=safe_json(found["data"]),
             style=Markup(_text("style.css")),
-            scripts=[Markup(script) for script in scripts],
-            policy=content_policy(scripts),
+            script=Markup(script),
+            policy=content_policy(script),
         )
         if len(page.encode()) <= LARGEST_PAGE:
             return page
@@ -60,20 +73,19 @@ def render_report(run: Path) -> str:
     )
 
 
-def content_policy(scripts: Iterable[str]) -> str:
-    """State what a browser may do with the page: run these scripts, and ask for nothing.
+def content_policy(script: str) -> str:
+    """State what a browser may do with the page: run this script, and ask for nothing.
 
-    A content security policy names our scripts by their hashes, so that nothing that came in with
-    the data can run, whatever it looks like, and forbids every request.
+    A content security policy names our script by its hash, so that nothing that came in with the
+    data can run, whatever it looks like, and forbids every request.
 
     References
     ----------
     W3C, *Content Security Policy Level 3* (2023), section 6.7.
     """
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src 'sha256-{_sha256(script)}'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -83,9 +95,3 @@ def _sha256(script: str) -> str:
 
 def _text(name: str) -> str:
     return (resources("figures.report") / "template" / name).read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    # The package ships one bundle, the whole of it; a smaller one would have to be vendored here.
-    path = resources("plotly") / "package_data" / "plotly.min.js"
-    return path.read_text(encoding="utf-8")

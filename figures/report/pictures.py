@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,34 +29,41 @@ THUMBNAIL = 128
 """Images are shrunk to this many pixels."""
 LARGEST_FIGURE = 250_000
 """Bytes above which a figure is of photographs, and loses what the eye does not see."""
+SCALE = 0.65
+"""Pixels of the page per pixel of a drawn figure, of which there are 200 an inch."""
 
 
 def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
-    """Read a figure that has been drawn, and check that it shows the results of today."""
+    """Read a figure that has been drawn, and check that it shows the results of today.
+
+    Its SVG follows light and dark pages; one that holds photographs is too large, and is shown as
+    pixels.
+    """
     from PIL import Image
 
     entry = all_figures()[name]
     path = files.run / "figures" / f"{name}.png"
     if not path.is_file():
         raise StageError(f"{path} is missing; run `moesd-probe visualize {files.run}` first")
+    made_from = files.provenance("figure", *entry.reads).made_from
     try:
         with Image.open(path) as image:
             width, height = image.size
             origin = json.loads(image.info.get("Description", "{}"))
-            content = _compact(image)
+            source = _vector(path.with_suffix(".svg"), made_from) or _pixels(image)
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"{path} is not an image of ours; run `moesd-probe visualize {files.run}` again"
         ) from error
-    if origin.get("made_from") != files.provenance("figure", *entry.reads).made_from:
+    if origin.get("made_from") != made_from:
         raise StageError(
             f"{path} was drawn from other results than are in the run; run `moesd-probe "
             f"visualize {files.run}` again"
         )
     return {
-        "source": f"data:image/webp;base64,{content}",
-        "width": round(width * 0.56),  # 200 dots an inch, shown at 112 an inch
-        "height": round(height * 0.56),
+        "source": source,
+        "width": round(width * SCALE),
+        "height": round(height * SCALE),
         "caption": entry.caption,
         "alt": entry.alt,
     }
@@ -79,7 +88,7 @@ def image_pairs(files: RunFiles, *, n_pairs: int) -> list[dict[str, Any]]:
             rows = own[own["file_name"] == name].set_index("side")
             sides = {
                 side: {
-                    "image": _thumbnail(load_image(files.run / "images" / side / name)),
+                    "image": thumbnail(files, side, name),
                     "perceived": str(rows.loc[side, attribute]),
                 }
                 for side in SIDES
@@ -97,19 +106,31 @@ def _subjects(subjects: DataFrame, present: set[str]) -> list[str]:
     return [str(names[int(i)]) for i in chosen]
 
 
-def _thumbnail(image: Image.Image) -> str:
+def thumbnail(files: RunFiles, side: str, file_name: str) -> str:
+    """Shrink a generated image, as the source of an ``img``."""
+    image = load_image(files.run / "images" / side / file_name)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
-    return f"data:image/webp;base64,{_webp(image, quality=80, method=4)}"
+    return _webp(image, quality=80, method=4)
 
 
-def _compact(image: Image.Image) -> str:
+def _vector(path: Path, made_from: str) -> str | None:
+    """Source of an SVG of the same results, with two decimals; None if there is none to be used."""
+    svg = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if made_from not in svg or "<image" in svg:
+        return None
+    short = re.sub(r"([1-9]\d*\.\d\d)\d+", r"\1", svg)
+    content = base64.b64encode(short.encode()).decode("ascii")
+    return f"data:image/svg+xml;base64,{content}"
+
+
+def _pixels(image: Image.Image) -> str:
     # WebP without loss is about half of matplotlib's PNG, and every browser since 2020 reads it.
     image = image.convert("RGB")
     content = _webp(image, lossless=True, quality=20, method=1)
-    return content if len(content) <= LARGEST_FIGURE else _webp(image, quality=85, method=4)
+    return content if len(content) <= LARGEST_FIGURE else _webp(image, quality=75, method=4)
 
 
 def _webp(image: Image.Image, **options: Any) -> str:
     content = io.BytesIO()
     image.save(content, "WEBP", **options)
-    return base64.b64encode(content.getvalue()).decode("ascii")
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"

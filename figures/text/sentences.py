@@ -3,36 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from probe.run.files import SIDES
 from probe.stats.notation import interval, number, p_value, percent
 from probe.text.lexicon import SPLIT_NAMES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Quality = Mapping[str, Any]
 """What `evaluate` writes."""
 
+ONE_SIDED = 7 / 8
+"""Share of a subject's images that show one value, from which they count as (nearly) all alike."""
+UNSEEN = "test"
+"""Split of the subjects that no training has seen."""
+N_NAMED = 4
+"""Subjects that a sentence names."""
+
 _SCORES = (("clip_score", "CLIP score", 2), ("subject_recognised", "occupation recognised", 3))
 
 
-def finding(quality: Quality, *, model: str, n_subjects: int) -> tuple[str, str]:
-    """State the bias of the base model, and the effect of the correction."""
+def finding(quality: Quality, shares: DataFrame, *, model: str, prompt: str) -> list[str]:
+    """State in plain words what was found: the result, what was asked, jobs never seen, the price.
+
+    ``shares`` has a row a side, subject and value of the attribute (``side, subject, value,
+    share``); ``prompt`` is one of the neutral prompts.
+    """
+    counts, n = one_sided(shares), shares["subject"].nunique()
+    before, after = (counts.get(side, 0) for side in SIDES)
+    attribute = quality["attribute"]
+    return [
+        f"Before: of {n} jobs, {before} were drawn as (nearly) one {attribute}. After: {after}.",
+        f"We asked {model} for \u201c{prompt}\u201d and {n - 1} other jobs, "
+        f"{quality['n_images']['per_subject']} images each, naming no {attribute}, and did so "
+        f"again with the correction. (Nearly) one {attribute}: at least 7 of 8 images.",
+        _distance(quality),
+        f"Price: {'; '.join(price(quality))}. {_untouched(quality)}".strip(),
+    ]
+
+
+def one_sided(shares: DataFrame) -> dict[str, int]:
+    """Count, by side, the subjects of whose images at least `ONE_SIDED` show one value."""
+    largest = shares.groupby(["side", "subject"])["share"].max()
+    counts: dict[str, int] = (largest >= ONE_SIDED).groupby("side").sum().to_dict()
+    return counts
+
+
+def _distance(quality: Quality) -> str:
+    """How far shares are from even, on the jobs that no training has seen if there are any."""
+    sides = [quality["base"], quality["corrected"], quality["difference"]]
+    key = UNSEEN if UNSEEN in sides[0] else None
+    base, corrected, change = (of["mad"] if key is None else of[key]["mad"] for of in sides)
+    of_whom = f"On the {base['n']} jobs" + (" that the correction never saw" if key else "")
+    before, after, floor = (
+        number(100 * value, 0) for value in (base["value"], corrected["value"], base["floor"])
+    )
+    return (
+        f"{of_whom}, the average distance from an even split "
+        f"{_verb(change).format(before, after)}; chance alone gives {floor} (as few images of a "
+        "perfectly even model are never exactly even)."
+    )
+
+
+def price(quality: Quality) -> list[str]:
+    """List in a few words each what the correction costs, from recognition to other attributes."""
     base, corrected, change = quality["base"], quality["corrected"], quality["difference"]
-    before = (
-        f"For neutral prompts about {n_subjects} occupations, the shares of {quality['attribute']} "
-        f"in the images of {model} deviate from an even split by {interval(base['mad'])} on "
-        f"average (MAD, 95 % interval over occupations). A perfectly fair model would score "
-        f"{number(base['mad']['floor'])} with as many images."
-    )
-    unseen = change.get("test")
-    others = f"; occupations never seen: {interval(unseen['mad'])}" if unseen else ""
-    after = (
-        f"With the correction MAD {_verb(change['mad'])} {interval(corrected['mad'])}, a "
-        f"difference of {interval(change['mad'])} ({p_value(change['mad']['p'])}, paired over "
-        f"occupations{others}). The occupation is recognised in "
-        f"{percent(corrected['subject_recognised']['value'])} of the images instead of "
-        f"{percent(base['subject_recognised']['value'])}."
-    )
-    return before, after
+    seen = [percent(of["subject_recognised"]["value"], 0) for of in (base, corrected)]
+    told = f"{seen[0]} as before" if seen[0] == seen[1] else f"{seen[1]} instead of {seen[0]}"
+    found = [f"the job is recognised in {told}"]
+    if (clip := change.get("clip_score")) is not None:
+        text = f"CLIP score {number(clip['value'], 1)}"
+        if (like := change.get("clip_score_like_for_like")) is not None:
+            text += f" ({number(like['value'], 1)} among images of the same {quality['attribute']})"
+        found.append(text)
+    if (moved := quality["failures"].get("moved_away")) is not None:
+        names = [of["subject"] for of in moved["subjects"]]
+        more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+        named = f": {', '.join(names[:N_NAMED])}{more}" if names else ""
+        found.append(f"{len(names)} of {moved['n']} jobs moved away from even{named}")
+    return found + [
+        f"perceived {of['shown']} {number(100 * of['before'], 0)} \u2192 {percent(of['after'], 0)}"
+        for of in (quality.get("other_attributes") or {}).get("changes", ())
+        if not of["within"] and of["p_holm"] <= 0.05
+    ]
+
+
+def _untouched(quality: Quality) -> str:
+    """Count the images that no correction should change, and that none has changed."""
+    names = {
+        "explicit_changed": f"of prompts that state a {quality['attribute']}",
+        "non_person_changed": "of prompts without people",
+    }
+    counts = [
+        f"{round((1 - of['value']) * of['n_images'])} of {of['n_images']} images {name}"
+        for key, name in names.items()
+        if (of := quality["failures"].get(key)) and of["n_images"]
+    ]
+    return f"Unchanged, as they should be: {' and '.join(counts)}." if counts else ""
 
 
 def classifiers(quality: Quality) -> str:
@@ -176,9 +245,12 @@ def limits(model: str, attribute: str, values: Sequence[str]) -> list[str]:
 
 
 def _verb(change: Mapping[str, float]) -> str:
+    """Form of a sentence in which the points before and after are missing."""
     if change["high"] < 0:
-        return "falls to"
-    return "rises to" if change["low"] > 0 else "does not change measurably: it is"
+        return "fell from {} to {} points"
+    if change["low"] > 0:
+        return "rose from {} to {} points"
+    return "did not change measurably ({} before, {} after)"
 
 
 def _tested(found: Mapping[str, Any], digits: int) -> str:

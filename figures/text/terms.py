@@ -13,6 +13,7 @@ MEASURES = {
 }
 """Fairness measures by key, as in `probe.audit.measures.MEASURES`: name and meaning."""
 SPLITS = (("all", "All"), *((of, name.capitalize()) for of, name in SPLIT_NAMES.items()))
+"""Groups of subjects by key, as `evaluate` writes them, in the order of tables."""
 FAILURES = {
     "gate_missed": ("Gate misses", "skewed occupations that are not corrected"),
     "overcorrected": ("Overcorrection", "occupations whose skew changes sign"),

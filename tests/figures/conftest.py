@@ -58,6 +58,14 @@ def tables() -> dict[str, pd.DataFrame]:
     }
     return studies | {
         "map": maps,
+        "user_prompts": pd.DataFrame(
+            {
+                "prompt": ["a photo of a <b>welder</b>", "a $5 cup", "a dancer on a stage"],
+                "topic": ["work", "thing", "<art>"],
+                "bias_score": [0.31, 0.01, -0.24],
+                "projection": [0.33, 0.0, -0.25],
+            }
+        ),
         "subjects": _subjects(maps),
         "gate": gate,
         "labels": labels,
@@ -267,7 +275,7 @@ def _quality(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
 
 def _draw_images(folder: Path, labels: pd.DataFrame) -> None:
     """One flat picture a row, of the colour of its label; few seeds, to be quick."""
-    rows = labels[labels["seed"] < 1008]
+    rows = labels[labels["seed"] < 1024]
     for row in rows.itertuples():
         path = folder / "images" / str(row.side) / str(row.file_name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -10,22 +11,28 @@ from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from figures.registry import all_figures
 from figures.report import render_report
 from figures.report.content import page_data, safe_json, share_change, subject_shares
+from figures.report.encoder import gate_summary, score_rows
+from figures.report.opening import BIN, HEIGHT, dots
 from figures.report.page import content_policy
+from figures.report.pictures import drawn_figure
 from figures.sources import SOURCES, RunFiles
-from figures.text.sentences import finding
+from figures.text.sentences import finding, one_sided
 from figures.text.tables import attribute_rows
 from figures.text.tables import split_blocks as splits
 from figures.text.terms import DRIFT
 from probe.errors import StageError
 from probe.io.artifacts import read_json, read_table, write_json, write_table
 from probe.run.config import Config
-from probe.stats.notation import interval, percent
+from probe.stats.notation import bracketed, interval
 from probe.text.lexicon import SPLITS
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -107,40 +114,56 @@ def text_of(page: str, section: str) -> str:
 
 
 def test_a_prompt_with_html_in_it_is_text_on_the_page(page):
-    assert "a photo of &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
     assert "<script>alert" not in page
     assert r"a photo of \u003cscript\u003ealert('x')\u003c/script\u003e" in page
 
 
 def test_only_the_scripts_of_the_package_are_on_the_page_and_the_policy_names_them(page, outline):
-    data, *scripts = outline.scripts
+    data, script = outline.scripts
     assert json.loads(data)["n_prompts"] > 0
-    assert [script.get("type") for script in outline.all("script")] == [
-        "application/json",
-        None,
-        None,
-    ]
-    assert "plotly.js" in scripts[0][:200]
+    assert [of.get("type") for of in outline.all("script")] == ["application/json", None]
     (policy,) = [tag["content"] for tag in outline.all("meta") if "http-equiv" in tag]
-    assert policy == content_policy(scripts)
+    assert policy == content_policy(script)
     assert "default-src 'none'" in policy
     assert "unsafe-eval" not in policy
 
 
 def test_the_page_needs_no_other_file_and_no_network(page, outline):
     for image in outline.all("img"):
-        assert image["src"].startswith("data:image/webp;base64,")
+        assert image["src"].startswith(("data:image/webp;base64,", "data:image/svg+xml;base64,"))
     assert outline.all("link") == []
-    own = page.replace(outline.scripts[1], "")  # plotly.js, whose own addresses it never asks for
-    assert not re.search(r"(?:src|href)=\"(?!data:|#)", own)
-    assert "url(" not in own
-    assert "@import" not in own
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)
+    assert "url(" not in page
+    assert "@import" not in page
+    addresses = set(re.findall(r"\w+://[^\s\"<]*", page))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # a name, which nobody asks for
 
 
-def test_every_figure_is_on_the_page_with_a_caption_and_an_alternative_text(outline):
-    images = outline.all("img")
-    assert len(images) == len(all_figures()) == len(outline.all("figcaption"))
-    assert {image["alt"] for image in images} == {entry.alt for entry in all_figures().values()}
+def test_every_figure_is_on_the_page_once_with_its_caption_and_an_alternative_text(page, outline):
+    shown = [entry for entry in all_figures().values() if entry.section]
+    images = [image["alt"] for image in outline.all("img")]
+    assert all(images)
+    for entry in shown:
+        assert images.count(entry.alt) == [other.alt for other in shown].count(entry.alt)
+        assert str(Markup("<figcaption>{}</figcaption>").format(entry.caption)) in page
+
+
+def test_the_vector_form_of_a_figure_is_shown_unless_it_is_old_or_has_photographs(
+    sketched_run, sketch, tmp_path
+):
+    run = Path(shutil.copytree(sketched_run, tmp_path / "run"))
+    files, path = RunFiles(run), run / "figures" / "shares.svg"
+    made = files.provenance("figure", *all_figures()["shares"].reads).made_from
+    for svg, is_used in (
+        (f"<svg><!-- {made} --><path d='M1.23456 0.015625'/></svg>", True),
+        (f"<svg><!-- {made} --><image/></svg>", False),
+        ("<svg><!-- older --></svg>", False),
+    ):
+        path.write_text(svg)
+        source = drawn_figure(files, "shares")["source"]
+        assert source.startswith("data:image/svg") == is_used
+        if is_used:
+            assert b"M1.23 0.015625" in base64.b64decode(source.partition(",")[2])
 
 
 def test_tables_have_captions_and_can_be_scrolled_and_headings_do_not_skip_a_level(outline):
@@ -163,27 +186,100 @@ def test_only_tinytown_is_called_a_laboratory_model(page, other_page):
 
 
 def test_a_run_that_holds_nothing_out_has_a_page_too(other_page, quality):
-    assert "occupations never seen" not in other_page
-    assert interval(quality["difference"]["mad"]) in other_page
+    assert "that the correction never saw, the average" not in other_page
+    assert in_points(quality["difference"]["mad"]) in other_page
     assert "nothing to count" in other_page  # no failure is possible
+    assert "This run holds no job out" in text_of(other_page, "gate")
+
+
+def in_points(found: dict[str, float]) -> str:
+    return bracketed(*(100 * found[key] for key in ("value", "low", "high")), digits=1)
 
 
 def test_the_figures_on_the_page_are_those_of_the_run(page, quality):
+    section = text_of(page, "fairness")
+    for side in ("base", "corrected", "difference"):
+        for of in (quality[side], *(quality[side][split] for split in SPLITS)):
+            assert f'title="{in_points(of["mad"])}, 95 % interval over ' in section
     for side in ("base", "corrected"):
-        for split in SPLITS:
-            assert interval(quality[side][split]["mad"]) in page
-        assert percent(quality[side]["explicit_adherence"]["value"]) in page
-    assert interval(quality["difference"]["test"]["mad"]) in page
-    assert "error rates up to 12.5\N{NO-BREAK SPACE}%" in text_of(page, "fairness")
+        assert interval(quality[side]["explicit_adherence"], scale="%") in text_of(page, "effects")
+    assert "error rates up to 12.5\N{NO-BREAK SPACE}%" in section
+
+
+def test_the_first_screen_counts_the_jobs_and_shows_every_job_before_and_after(page, tables):
+    section = text_of(page, "finding")
+    shares = tables["shares"]
+    largest = shares.groupby(["side", "subject"])["share"].max()
+    before, after = ((largest[side] >= 7 / 8).sum() for side in ("base", "moesd"))
+    assert before > after
+    assert f"of 40 jobs, {before} were drawn as (nearly) one gender. After: {after}." in section
+    assert section.count("<circle") == 2 * 40
+    assert section.count('class="new"') == 2 * 12
+    assert section.count("<img") == 2 * 4
+    for word in ("gate", "expert", "special token", "text encoder"):
+        assert f"<em>{word}</em>" in section
+    assert "Anything about Stable Diffusion." in section
+
+
+def test_dots_that_coincide_are_stacked_and_no_stack_is_higher_than_the_strip():
+    def job(value: float, split: str = "train") -> dict[str, Any]:
+        side = {"value": value, "low": 0.0, "high": 1.0, "n": 16}
+        return {"subject": "x", "split": split, "base": side, "moesd": side}
+
+    few = dots([job(0.0), job(0.0), job(1.0, "test")], target=0.5)["sides"]["base"]
+    first, second, last = few["dots"]
+    assert first["x"] == second["x"] < last["x"]
+    assert second["y"] - first["y"] == pytest.approx(BIN)
+    assert (first["new"], last["new"]) == (False, True)
+    many = dots([job(0.5)] * 150, target=0.5)["sides"]["base"]
+    assert many["height"] <= HEIGHT + BIN
 
 
 def test_the_changes_of_other_attributes_are_on_the_page(page, quality):
+    section = text_of(page, "effects")
+    assert section.count('<table class="other-attributes">') == 3  # overall, within each gender
     rows = attribute_rows(quality)
-    assert len(rows) == 2 * 3  # overall, and within each gender
-    for cells, _ in rows:
-        assert f'<th scope="row">{escape(cells[0])}</th>' in page
-        assert all(escape(cell) in page for cell in cells[1:])
-    assert "moved further from even" in page
+    assert len(rows) == 2 * 3
+    for _, of in rows:
+        assert f'<th scope="row">age: {escape(of["shown"])}' in section
+        assert f'title="{interval(of, 1, scale="points")}, 95 % interval' in section
+    assert "moved further from even" in section
+
+
+def test_the_gate_is_judged_on_prompts_that_it_was_not_trained_on_and_by_how_they_were_built(
+    tables,
+):
+    gate = tables["gate"].assign(route_trained="explicit")
+    gate.loc[gate["group"] == "neutral", "route_trained"] = "male-skewed"
+    wrong = gate.index[(gate["group"] == "female") & (gate["split"] == "test")][0]
+    gate.loc[wrong, "route_trained"] = "male-skewed"
+    found = gate_summary(gate.assign(route_truth="unused"), "route_trained")
+    n = {(row["kind"], row["group"]): (row["n"], row["corrected"]) for row in found["rows"]}
+    is_new = gate["split"] == "test"
+    n_explicit = int((is_new & gate["group"].isin(["male", "female"])).sum())
+    assert n["explicit", "Never seen"] == (n_explicit, 1)
+    n_neutral = int((is_new & (gate["group"] == "neutral")).sum())
+    assert n["neutral", "Never seen"] == (n_neutral, n_neutral)
+    assert found["n_seen"] == gate["split"].isin(["train", "validation"]).sum()
+    assert [row["prompt"] for row in found["errors"]] == [gate.loc[wrong, "prompt"]]
+
+
+def test_objects_stand_among_the_jobs_and_their_range_is_named(page, tables):
+    found = score_rows(tables["gate"])
+    assert {row["group"] for row in found["rows"]} == {"neutral", "object"}
+    objects = tables["gate"].query("group == 'object'")["bias_score"]
+    assert found["band"] == [objects.min(), objects.max()]
+    assert f"largest: {found['largest']['subject']}, " in text_of(page, "bias")
+
+
+def test_prompts_of_the_users_own_have_a_section_if_there_are_any(page, other_page, tables):
+    section = text_of(page, "own")
+    assert "3 prompts of yours" in section
+    names = re.findall(r'<th scope="row" class="prompt">(.*?)</th>', section)
+    assert names == ["a photo of a &lt;b&gt;welder&lt;/b&gt;", "a dancer on a stage", "a $5 cup"]
+    assert "&lt;art&gt;" in section
+    assert all_figures()["user_prompts"].alt in section
+    assert 'id="own"' not in other_page
 
 
 def test_drift_stands_beside_its_intervals_and_whose_features_it_is_in(page, quality):
@@ -260,10 +356,13 @@ def test_what_a_run_lacks_is_named_with_the_commands_that_make_it(page, other_pa
     assert 'id="missing"' not in page
 
 
-def test_every_section_is_in_the_navigation_in_the_order_of_the_page(outline):
+def test_every_section_is_in_the_navigation_in_the_order_of_the_page(page, outline):
     sections = [of["aria-labelledby"] for of in outline.all("section")]
-    links = [of["href"].removeprefix("#") for of in outline.all("a")[1:]]
-    assert ["finding", *links] == sections
+    (navigation,) = re.findall(r"<nav .*?</nav>", page, re.S)
+    assert ["finding", *re.findall('href="#(.*?)"', navigation)] == sections
+    assert sections.index("pictures") < sections.index("fairness") < sections.index("effects")
+    assert sections.index("limits") < sections.index("bias") < sections.index("gate")
+    assert sections[-1] == "files"
 
 
 def test_names_that_came_with_the_data_are_text_in_every_section(sketched_run, sketch, tmp_path):
@@ -305,14 +404,27 @@ def test_figures_of_older_results_are_refused(sketched_run, tmp_path):
 
 @pytest.mark.parametrize(
     ("low", "high", "verb"),
-    [(-0.2, -0.1, "falls to"), (0.1, 0.2, "rises to"), (-0.1, 0.1, "does not change measurably")],
+    [(-0.2, -0.1, "fell from"), (0.1, 0.2, "rose from"), (-0.1, 0.1, "did not change measurably")],
 )
-def test_the_finding_says_what_the_interval_says(quality, low, high, verb):
-    change = quality["difference"]["mad"] | {"low": low, "high": high}
-    told = quality | {"difference": quality["difference"] | {"mad": change}}
-    before, after = finding(told, model="some-model", n_subjects=40)
-    assert "some-model" in before
-    assert verb in after
+def test_the_finding_says_what_the_interval_says(quality, tables, low, high, verb):
+    change = quality["difference"]["test"]["mad"] | {"low": low, "high": high}
+    told = deepcopy(quality)
+    told["difference"]["test"]["mad"] = change
+    lead, asked, distance, price = finding(told, tables["shares"], model="some-model", prompt="p")
+    assert lead.startswith("Before: of 40 jobs, ")
+    assert "asked some-model for \u201cp\u201d and 39 other jobs, 40 images each" in asked
+    assert distance.startswith("On the 12 jobs that the correction never saw")
+    assert verb in distance
+    kept = quality["failures"]["explicit_changed"]["n_images"]
+    assert f"{kept} of {kept} images of prompts that state a gender" in price
+
+
+def test_a_job_counts_as_one_sided_from_seven_images_of_eight_on():
+    shares = pd.DataFrame(
+        [("base", "nurse", 0.875), ("base", "cook", 0.86), ("moesd", "nurse", 0.5)],
+        columns=["side", "subject", "share"],
+    )
+    assert one_sided(shares) == {"base": 1, "moesd": 0}
 
 
 def test_the_change_of_a_share_has_the_interval_of_newcombes_paper():
@@ -330,17 +442,19 @@ def test_occupations_are_listed_once_by_labour_share(sketched_run, tables):
     assert len(rows) == len(tables["subjects"])
 
 
-def test_the_scripts_read_every_prompt_with_its_place_and_answers(
+def test_the_scripts_read_every_prompt_with_its_scores_and_the_answer_of_the_gate_in_use(
     sketched_run, tables, monkeypatch
 ):
-    data = page_data(RunFiles(sketched_run), pairs=[])
+    files, gate = RunFiles(sketched_run), tables["gate"]
+    scores = score_rows(gate)
+    data = page_data(files, scores, pairs=[])
     prompts = data["prompts"]
-    assert {len(column) for column in prompts.values()} == {data["n_prompts"]}
-    assert data["n_prompts"] == len(tables["map"])
-    assert prompts["prompt"][5:] == tables["map"]["prompt"].tolist()[5:]
-    assert prompts["bias_score"] == pytest.approx(tables["gate"]["bias_score"].tolist(), abs=1e-5)
+    assert {len(column) for column in prompts.values()} == {data["n_prompts"]} == {len(gate)}
+    assert prompts["prompt"][5:] == gate["prompt"].tolist()[5:]
+    assert prompts["bias_score"] == pytest.approx(gate["bias_score"].tolist(), abs=1e-5)
+    assert prompts["route"][5:] == gate["route_trained"].tolist()[5:]
     monkeypatch.setattr("figures.report.content.N_PROMPTS", 10)
-    assert len(page_data(RunFiles(sketched_run), pairs=[])["prompts"]["prompt"]) == 10
+    assert len(page_data(files, scores, pairs=[])["prompts"]["prompt"]) == 10
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!-- <script>", "a & b", "\u2028", "é"])

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from figures.report import LARGEST_PAGE, render_report
 from figures.sources import RunFiles
-from probe.moesd.gate import CLASSES, classify_bias_score
-from probe.stats.notation import interval
-from probe.stats.proportion import binomial_interval
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +19,10 @@ FLAGS = (
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--force-color-profile=srgb"),
 )
-DESK, PHONE = {"width": 1200, "height": 900}, {"width": 360, "height": 740}
+DESK, TABLET, PHONE = (
+    {"width": width, "height": height} for width, height in ((1440, 900), (1024, 768), (390, 844))
+)
+PAPER = {"light": (0xFD, 0xFC, 0xF9), "dark": (0x17, 0x16, 0x13)}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +61,7 @@ class Reader:
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("popup", lambda window: self.complaints.append(f"a window: {window.url}"))
         self.page.goto(self.address)
 
     def _hear(self, message: Any) -> None:
@@ -89,55 +87,78 @@ def reader(browser: Any, report: Path) -> Iterator[Reader]:
     reader.close()
 
 
-def test_without_scripts_the_page_shows_its_images(browser, report):
+def test_without_scripts_the_page_shows_its_figures_tables_and_folds(browser, report):
     reader = Reader(browser, report, java_script_enabled=False)
-    assert reader.page.locator("details.still img").is_visible()
+    for selector in ("figure.strip svg", "#subject-shares td", "details img", "details table"):
+        assert reader.page.locator(selector).first.is_visible()
     assert not reader.page.locator("#explorer").is_visible()
     reader.close()
 
 
 def test_the_page_opens_without_complaint_asks_for_nothing_and_is_small(reader, report):
-    assert report.stat().st_size <= LARGEST_PAGE == 8_000_000
-    assert reader.page.title() == "The bias of tinytown, and its correction"
-    assert reader.page.locator("#map-plot .scatterlayer").count() == 1
-    images = reader.page.locator("img").evaluate_all("all => all.map(i => [i.alt, i.complete])")
-    assert all(alt for alt, _ in images)
-    controls = "[...document.querySelectorAll('input, select')].map(e => e.labels.length)"
-    assert set(reader.page.evaluate(controls)) == {1}
-    named = "all => all.map(b => b.textContent.trim() || b.ariaLabel || b.title)"
-    assert all(reader.page.locator("button").evaluate_all(named))
+    assert report.stat().st_size <= LARGEST_PAGE == 3_000_000
+    assert reader.page.title() == "Gender in the images of tinytown, before and after MoESD"
+    images = reader.page.locator("img").evaluate_all(
+        "all => all.map(i => [i.alt, i.complete && i.naturalWidth > 0])"
+    )
+    assert all(alt and is_shown for alt, is_shown in images)
 
 
-def test_the_search_finds_a_prompt_and_tells_what_is_known_of_it(reader, tables):
-    expected = tables["map"]["prompt"].str.contains("nurse").sum()
-    reader.page.get_by_label("Find a prompt").fill("nurse")
-    assert reader.texts("#prompt-count")[0].startswith(f"{expected} of ")
-    assert all("nurse" in text for text in reader.texts("#prompt-results button"))
-    ringed = "document.getElementById('map-plot').data.find(t => t.name === 'found').x.length"
-    assert reader.page.evaluate(ringed) == expected
-    reader.page.keyboard.press("Enter")
-    first = tables["map"][tables["map"]["prompt"].str.contains("nurse")].iloc[0]
-    assert first["prompt"] in reader.texts("#prompt-detail dd")[0]
-    assert reader.texts("#prompt-detail dd")[2].startswith(first["subject"])
-    reader.page.get_by_label("Find a prompt").fill("zeppelin")
-    assert reader.texts("#prompt-count")[0].startswith("0 of ")
-    assert reader.texts("#prompt-results button") == []
+def test_no_control_leaves_the_page_or_opens_a_window(reader):
+    page = reader.page
+    for fold in page.locator("summary").all():
+        fold.click()
+    for link in page.locator("a:visible:not(.skip)").all():
+        link.click()
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    for button in page.locator("button:visible").all():
+        button.click()
+    for field in page.locator("input:visible").all():
+        field.fill("nurse")
+        field.press("Enter")
+    for select in page.locator("select:visible").all():
+        select.select_option(index=1)
+    assert page.url.partition("#")[0] == reader.address
+    assert len(page.context.pages) == 1
+    # that nothing was asked for is seen when the reader closes
+
+
+def test_the_first_screen_of_a_desk_has_the_finding_the_images_the_strip_and_the_limits(reader):
+    for selector in ("h2.lead", "figure.examples", "figure.strip", ".short-limits li"):
+        box = reader.page.locator(selector).first.bounding_box()
+        assert box["y"] + box["height"] <= DESK["height"]
+
+
+def test_the_search_shows_only_the_prompts_found_and_all_jobs_when_it_is_empty(reader, drawn_run):
+    gate = RunFiles(drawn_run).table("gate")
+    rows, search = "#scores tbody th", reader.page.get_by_label("Words of a prompt")
+    everything = reader.texts(rows)
+    n_objects = gate.loc[gate["group"] == "object", "subject"].nunique()
+    assert len(everything) == 40 + n_objects
+    assert reader.page.locator("#scores .shaft").count() <= 40  # objects have no arrow
+    search.fill("nurse")
+    found = gate[gate["prompt"].str.contains("nurse")]
+    assert reader.texts("#prompt-count")[0].startswith(f"{len(found)} of {len(gate)} prompts")
+    shown = reader.texts("#scores tbody tr")
+    assert len(shown) == len(found)
+    for text, route in zip(shown, found["route_trained"], strict=True):
+        assert "nurse" in text
+        assert text.endswith(route)
+    search.fill("zeppelin")
+    assert reader.texts(rows) == []
+    assert f"moesd-probe inspect {drawn_run.name} 'zeppelin'" in reader.texts("#prompt-count")[0]
+    search.fill("")
+    assert reader.texts(rows) == everything
 
 
 def test_a_prompt_with_html_and_script_tags_is_shown_as_text(reader, drawn_run):
     prompts = RunFiles(drawn_run).table("gate")["prompt"]
     (hostile,) = prompts[prompts.str.contains("<script>")]
-    reader.page.get_by_label("Find a prompt").fill("friends")
-    assert reader.texts("#prompt-results button") == [hostile]
-    reader.page.get_by_role("button", name="friends").click()
-    assert reader.texts("#prompt-detail dd")[0] == hostile
-    assert reader.texts("#prompt-detail dd")[-1] == "female-skewed (abstains: unsure)"
-    box = "document.getElementById('map-plot')"
-    chosen = f"{box}.data.findIndex(t => t.name === 'neutral')"
-    at = f"{box}.data[{chosen}].customdata.indexOf({box}.data.at(-2).customdata[0])"
-    reader.page.evaluate(f"Plotly.Fx.hover({box}, [{{curveNumber: {chosen}, pointNumber: {at}}}])")
-    shown = reader.page.locator("#map-plot .hovertext").all_text_contents()
-    assert "".join(shown) == hostile
+    reader.page.get_by_label("Words of a prompt").fill("friends")
+    (row,) = reader.texts("#scores tbody tr")
+    assert row.startswith(hostile)
+    assert row.endswith("female-skewed (abstains: unsure)")
 
 
 def test_a_script_that_is_not_of_the_package_does_not_run(reader):
@@ -150,13 +171,13 @@ def test_a_script_that_is_not_of_the_package_does_not_run(reader):
 
 
 def test_a_heading_sorts_the_table_by_mouse_and_by_keyboard(reader):
-    column = "#subject-shares tbody td:nth-child(4)"
+    column = "#subject-shares tbody td:nth-child(4) .v"
 
     def shares() -> list[float]:
         return [float(text.split("\N{NO-BREAK SPACE}")[0]) for text in reader.texts(column)]
 
     before = reader.texts("#subject-shares tbody th")
-    heading = reader.page.locator("#subject-shares thead button", has_text="Base")
+    heading = reader.page.locator("#subject-shares thead button", has_text="Before")
     heading.click()
     assert shares() == sorted(shares())
     heading.focus()
@@ -167,33 +188,8 @@ def test_a_heading_sorts_the_table_by_mouse_and_by_keyboard(reader):
     assert sorted(reader.texts("#subject-shares tbody th")) == sorted(before)
 
 
-def test_the_gate_can_be_tried_at_other_thresholds(reader, drawn_run):
-    table, config = RunFiles(drawn_run).table("gate"), RunFiles(drawn_run).json("moesd")
-
-    def told() -> np.ndarray:
-        cells = [int(text) for text in reader.texts("#gate-confusion tbody td")]
-        return np.reshape(cells, (4, 4))
-
-    def expected(neutral_below: float) -> np.ndarray:
-        answers = classify_bias_score(
-            table["bias_score"].round(5).to_numpy(),
-            neutral_below=neutral_below,
-            explicit_above=config["explicit_above"],
-        )
-        counts = pd.crosstab(table["route_truth"], pd.Series(answers, index=table.index))
-        return counts.reindex(index=CLASSES, columns=CLASSES, fill_value=0).to_numpy()
-
-    np.testing.assert_array_equal(told(), expected(config["neutral_below"]))
-    right = binomial_interval(int(np.trace(told())), len(table))
-    assert interval(asdict(right), scale="%") in reader.texts("#gate-right")[0]
-    reader.page.get_by_label("Neutral below").fill("0.1")
-    np.testing.assert_array_equal(told(), expected(0.1))
-    reader.page.get_by_role("button", name="Reset", exact=True).click()
-    np.testing.assert_array_equal(told(), expected(config["neutral_below"]))
-
-
-def test_the_images_of_every_occupation_can_be_looked_at(reader):
-    reader.page.get_by_label("Occupation", exact=True).select_option("secretary")
+def test_the_images_of_every_job_can_be_looked_at(reader):
+    reader.page.get_by_label("Job", exact=True).select_option("secretary (trained on)")
     images = reader.page.locator("#pairs-list img")
     assert images.count() == 8
     assert all(images.evaluate_all("all => all.map(i => i.alt.startsWith('secretary, '))"))
@@ -204,66 +200,83 @@ def test_the_images_of_every_occupation_can_be_looked_at(reader):
     assert not images.first.get_attribute("alt").startswith("secretary, ")
 
 
-def test_a_prompt_can_be_found_and_looked_at_by_keyboard_alone(reader):
-    keys, focused = reader.page.keyboard, "document.activeElement.id"
-    for _ in range(30):
+def test_everything_can_be_reached_and_used_by_keyboard_alone(reader):
+    keys, seen = reader.page.keyboard, set()
+    name = "document.activeElement.id || document.activeElement.getAttribute('aria-label')"
+    for _ in range(120):
         keys.press("Tab")
-        if reader.page.evaluate(focused) == "prompt-search":
+        seen.add(reader.page.evaluate(name))
+        if reader.page.evaluate("document.activeElement.id") == "prompt-search":
             break
+    assert {"pairs-subject", "pairs-next", "Shares by job, table", "prompt-search"} <= seen
     keys.type("nurse")
-    for _ in range(30):
-        keys.press("Tab")
-        if reader.page.evaluate("document.activeElement.closest('#prompt-results') !== null"):
-            break
     keys.press("Tab")
-    second = reader.page.evaluate("document.activeElement.textContent")
-    keys.press("Space")
-    assert reader.texts("#prompt-detail dd")[0] == second == reader.texts("#prompt-results li")[1]
-    pressed = reader.page.locator("#prompt-results [aria-pressed=true]")
-    assert pressed.all_inner_texts() == [second]
-    assert reader.page.evaluate("document.activeElement.textContent") == second
+    assert reader.page.evaluate(name) == "Bias scores, table"
+    assert all("nurse" in text for text in reader.texts("#scores tbody th"))
+    ring = "getComputedStyle(document.activeElement).outlineStyle"
+    assert reader.page.evaluate(ring) == "solid"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_the_paper_in_light_and_in_dark(browser, report, scheme):
-    reader = Reader(browser, report, color_scheme=scheme)
-    paper, ink, quiet, small, named = (
-        brightness(reader.page.locator(selector).first.evaluate(f"e => getComputedStyle(e).{name}"))
-        for selector, name in (
-            ("body", "backgroundColor"),
-            ("body", "color"),
-            ("figcaption", "color"),
-            ("[aria-labelledby=drift] small", "color"),
-            ("#methods-table tbody th", "color"),
-        )
+@pytest.mark.parametrize("size", [DESK, TABLET, PHONE], ids=["desk", "tablet", "phone"])
+def test_no_table_is_cut_and_no_figure_cropped_at_any_width(browser, report, size):
+    reader = Reader(browser, report, viewport=size)
+    reader.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert reader.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    cut = reader.page.locator("figure > img, figure > svg").evaluate_all(
+        "all => all.filter(i => i.getBoundingClientRect().right > innerWidth).map(i => i.alt)"
     )
-    assert (paper > ink) == (scheme == "light")
-    assert contrast(paper, ink) >= 7
-    assert min(contrast(paper, quiet), contrast(paper, small)) >= 4.5
-    assert contrast(paper, named) >= 7
-    assert reader.page.evaluate(
-        "document.getElementById('map-plot').layout.font.color === color('ink')"
-    )
+    assert cut == []
+    labels = "all => all.filter(t => t.scrollWidth > t.clientWidth + 1).map(t => t.ariaLabel)"
+    wide = reader.page.locator(".scroll").evaluate_all(labels)
+    # On a phone, tables of names and hashes may be moved sideways; the results may not.
+    may = {"Methods compared, table"}
+    if size == PHONE:
+        names = ("Files", "Bias scores", "Requested combinations", "Errors of the gate")
+        may |= {f"{name}, table" for name in (*names, "Your prompts")}
+        may |= {name for name in wide if name.startswith("Cells of ")}
+    assert set(wide) <= may
+    row = reader.page.locator("#subject-shares tbody tr").first
+    for cell in row.locator("td:visible .v").all():
+        box = cell.bounding_box()
+        assert box["x"] + box["width"] <= size["width"]
     reader.close()
 
 
-@pytest.mark.parametrize("letters", ["", "letter-spacing: 0.5em", "font-size: 1.6rem"])
+@pytest.mark.parametrize("letters", ["letter-spacing: 0.5em", "font-size: 1.6rem"])
 def test_a_phone_shows_the_page_without_scrolling_sideways(browser, report, letters):
     """Whatever the fonts of a machine: letters are made wider here than any text font has them."""
     reader = Reader(browser, report, viewport=PHONE)
-    if letters:
-        reader.page.add_style_tag(content=f"* {{ {letters} !important; }}")
+    reader.page.add_style_tag(content=f"* {{ {letters} !important; }}")
     assert reader.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     reader.close()
 
 
-def brightness(color: str) -> float:
-    """Relative luminance of ``rgb(r, g, b)``, as WCAG 2.2 defines it."""
-    channels = np.array([int(part) for part in color[4:-1].split(",")]) / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
+def test_in_print_the_scores_the_folds_and_the_numbers_of_the_intervals_are_shown(reader):
+    assert not reader.page.locator("details:not(.stays) figure").first.is_visible()
+    reader.page.emulate_media(media="print")
+    reader.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert reader.page.locator("details:not(.stays) figure").first.is_visible()
+    assert reader.page.locator("#scores tbody svg").first.is_visible()
+    limits = reader.page.locator("#mad-table .i").first
+    assert limits.bounding_box()["width"] > 20
+    assert not reader.page.locator("nav").is_visible()
+    held = "e => e.scrollHeight > e.clientHeight + 1"
+    assert not reader.page.locator(".tall").first.evaluate(held)
 
 
-def contrast(one: float, other: float) -> float:
-    """Contrast ratio of two luminances, as WCAG 2.2 defines it."""
-    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [(DESK, "light"), (TABLET, "dark"), (PHONE, "light")],
+    ids=["desk-light", "tablet-dark", "phone-light"],
+)
+def test_axe_finds_nothing_wrong(browser, report, size, scheme):
+    axe = pytest.importorskip("axe_playwright_python.base", reason="axe comes with the test extra")
+    reader = Reader(browser, report, viewport=size, color_scheme=scheme)
+    reader.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    reader.page.evaluate(axe.AXE_SCRIPT)
+    found = reader.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    told = [
+        (rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found["violations"]
+    ]
+    assert told == []
+    reader.close()

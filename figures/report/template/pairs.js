@@ -1,6 +1,6 @@
-// Pairs of images of one occupation: the same noise, by the base and by the corrected model.
+// Pairs of images of one occupation: the same noise, before and after the correction.
 (function pairs() {
-  const SIDES = { base: "base", moesd: "corrected" };
+  const SIDES = { base: "before", moesd: "after" };
   const select = byId("pairs-subject");
   if (!select) return;
 
