@@ -118,6 +118,12 @@ def confusion(prompts: DataFrame, route: str, *, classes: list[str] | None = Non
     return table.reindex(index=classes, columns=classes, fill_value=0)
 
 
+def never_seen(prompts: DataFrame) -> DataFrame:
+    """Prompts about the subjects that no training has seen; all prompts if there are none."""
+    rows = prompts[prompts["split"] == "test"]
+    return rows if len(rows) else prompts
+
+
 def class_order(*routes: Series) -> list[str]:
     """List the classes present, the usual ones first and in their usual order."""
     present = set().union(*(set(column) for column in routes))
@@ -128,16 +134,16 @@ def class_order(*routes: Series) -> list[str]:
     "gate_regions",
     reads=("gate", "moesd"),
     section="gate",
-    caption="Answers of the gate by bias score. Shading and dashed lines show the answers of the "
-    "closed-form gate (neutral in the white band); rings are errors of the gate.",
+    caption="Answers of the gate by bias score, of prompts about subjects that it was not trained "
+    "on. Shading and dashed lines show the answers of the closed-form gate (neutral in the white "
+    "band); rings are errors. Which prompts without a gender are skewed follows from that band.",
     alt="Prompts by bias score, one row a true class, coloured by the gate's answer.",
 )
 def _gate_regions(files: RunFiles) -> Drawing:
     config = files.json("moesd")
     route = ROUTES[config["kind"]]
-    data = files.table("gate")[
-        ["prompt", "group", "subject", "split", "bias_score", "route_truth", route]
-    ]
+    columns = ["prompt", "group", "subject", "split", "bias_score", "route_truth", route]
+    data = never_seen(files.table("gate"))[columns]
     thresholds = {name: config[name] for name in ("neutral_below", "explicit_above")}
     return gate_regions(data, **thresholds, route=route), data
 
@@ -146,13 +152,14 @@ def _gate_regions(files: RunFiles) -> Drawing:
     "gate_confusion",
     reads=("gate",),
     section="gate",
-    caption="Confusion of the closed-form and of the trained gate, in prompts.",
+    caption="Confusion of the closed-form and of the trained gate, in prompts about subjects that "
+    "they were not trained on.",
     alt="Two confusion matrices with counts.",
 )
 def _gate_confusion(files: RunFiles) -> Drawing:
     import pandas
 
-    table = files.table("gate")
+    table = never_seen(files.table("gate"))
     counts = {
         title: confusion(table, column)
         .rename_axis(index="truth", columns="answer")

@@ -8,7 +8,7 @@ import numpy as np
 
 from figures.registry import run_figure
 from figures.sources import RunFiles, add_source
-from figures.style import COLUMN, SIDE_COLORS, StyledFigure, points, styled
+from figures.style import COLUMN, SIDE_COLORS, StyledFigure, points, set_title, styled
 from probe.run.user_prompts import PLACES
 
 if TYPE_CHECKING:
@@ -59,4 +59,6 @@ def user_prompt_scores(prompts: DataFrame, *, band: tuple[float, float]) -> Figu
     axes.set_yticks(height, [name.replace("$", r"\$") for name in names], fontsize=points(6.5))
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel="bias score (women \N{MINUS SIGN} / men +)", ylim=(-0.7, len(rows) - 0.3))
+    n = int((~prompts["bias_score"].between(*band)).sum())
+    set_title(figure, f"More biased than any object: {n} of {len(prompts)} prompts of yours")
     return figure

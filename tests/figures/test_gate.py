@@ -45,3 +45,10 @@ def test_a_class_that_the_gate_never_gives_still_has_a_column():
     counts = gate.confusion(table, "answer")
     assert counts.columns.tolist() == ["explicit", "neutral"]
     assert counts.to_numpy().tolist() == [[0, 1], [0, 1]]
+
+
+def test_the_figures_show_prompts_of_subjects_that_no_gate_was_trained_on(tables):
+    table = tables["gate"]
+    assert set(gate.never_seen(table)["split"]) == {"test"}
+    seen = table[table["split"] == "train"]
+    assert len(gate.never_seen(seen)) == len(seen) > 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from figures.report import LARGEST_PAGE, render_report
 from figures.sources import RunFiles
@@ -215,6 +217,19 @@ def test_everything_can_be_reached_and_used_by_keyboard_alone(reader):
     assert all("nurse" in text for text in reader.texts("#scores tbody th"))
     ring = "getComputedStyle(document.activeElement).outlineStyle"
     assert reader.page.evaluate(ring) == "solid"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_lie_on_the_paper_of_the_page_in_light_and_in_dark(browser, report, scheme):
+    reader = Reader(browser, report, color_scheme=scheme)
+    figures = reader.page.locator("figure > img[src^='data:image/svg']")
+    assert figures.count() > 3
+    reader.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    content = Image.open(BytesIO(figures.first.screenshot())).convert("RGB")
+    assert content.getpixel((1, 1)) == PAPER[scheme]
+    darkest, lightest = content.convert("L").getextrema()
+    assert lightest - darkest > 150  # its letters can be read on it
+    reader.close()
 
 
 @pytest.mark.parametrize("size", [DESK, TABLET, PHONE], ids=["desk", "tablet", "phone"])
