@@ -36,8 +36,7 @@ SCALE = 0.65
 def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
     """Read a figure that has been drawn, and check that it shows the results of today.
 
-    Its SVG follows light and dark pages; one that holds photographs is too large, and is shown as
-    pixels.
+    Its SVG follows light and dark pages; a figure without one is shown as pixels.
     """
     from PIL import Image
 
@@ -114,10 +113,18 @@ def thumbnail(files: RunFiles, side: str, file_name: str) -> str:
 
 
 def _vector(path: Path, made_from: str) -> str | None:
-    """Source of an SVG of the same results, with two decimals; None if there is none to be used."""
+    """Source of an SVG of the same results, with two decimals; None if there is none."""
+    from PIL import Image
+
     svg = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if made_from not in svg or "<image" in svg:
+    if made_from not in svg:
         return None
+
+    def compact(found: re.Match[str]) -> str:
+        with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
+            return _webp(image, quality=75, method=4)
+
+    svg = re.sub(r"data:image/png;base64,([^\"]+)", compact, svg)
     short = re.sub(r"([1-9]\d*\.\d\d)\d+", r"\1", svg)
     content = base64.b64encode(short.encode()).decode("ascii")
     return f"data:image/svg+xml;base64,{content}"

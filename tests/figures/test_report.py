@@ -148,22 +148,19 @@ def test_every_figure_is_on_the_page_once_with_its_caption_and_an_alternative_te
         assert str(Markup("<figcaption>{}</figcaption>").format(entry.caption)) in page
 
 
-def test_the_vector_form_of_a_figure_is_shown_unless_it_is_old_or_has_photographs(
-    sketched_run, sketch, tmp_path
-):
+def test_the_vector_form_of_a_figure_is_shown_unless_it_is_of_older_results(sketched_run, tmp_path):
     run = Path(shutil.copytree(sketched_run, tmp_path / "run"))
     files, path = RunFiles(run), run / "figures" / "shares.svg"
     made = files.provenance("figure", *all_figures()["shares"].reads).made_from
-    for svg, is_used in (
-        (f"<svg><!-- {made} --><path d='M1.23456 0.015625'/></svg>", True),
-        (f"<svg><!-- {made} --><image/></svg>", False),
-        ("<svg><!-- older --></svg>", False),
-    ):
-        path.write_text(svg)
-        source = drawn_figure(files, "shares")["source"]
-        assert source.startswith("data:image/svg") == is_used
-        if is_used:
-            assert b"M1.23 0.015625" in base64.b64decode(source.partition(",")[2])
+    photograph = base64.b64encode((run / "figures" / "shares.png").read_bytes()).decode()
+    image = f'<image xlink:href="data:image/png;base64,{photograph}"/>'
+    path.write_text(f"<svg><!-- {made} --><path d='M1.23456 0.015625'/>{image}</svg>")
+    kind, _, content = drawn_figure(files, "shares")["source"].partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert b"M1.23 0.015625" in base64.b64decode(content)
+    assert b'xlink:href="data:image/webp;base64,' in base64.b64decode(content)
+    path.write_text("<svg><!-- older --></svg>")
+    assert drawn_figure(files, "shares")["source"].startswith("data:image/webp")
 
 
 def test_tables_have_captions_and_can_be_scrolled_and_headings_do_not_skip_a_level(outline):

@@ -4,8 +4,7 @@
   const { rows, band } = DATA.scores;
   const search = byId("prompt-search");
   const body = byId("scores").tBodies[0];
-  const sizes = [...band, ...PROMPTS.bias_score, ...PROMPTS.bias_score_corrected].map((of) => Math.abs(of ?? 0));
-  const reach = 1.05 * sizes.reduce((one, other) => Math.max(one, other), 1e-9);
+  let reach = 1;
   const place = (score) => (100 * score) / reach;
 
   function part(tag, attributes) {
@@ -44,7 +43,9 @@
   function draw() {
     const query = search.value.trim();
     const found = query ? matching(query) : [];
-    body.replaceChildren(...(query ? found.slice(0, N_LISTED).map(single) : means).map(line));
+    const shown = query ? found.slice(0, N_LISTED).map(single) : means;
+    reach = 1.05 * Math.max(1e-9, ...[...band, ...shown.flatMap((of) => [of.before, of.after ?? 0])].map(Math.abs));
+    body.replaceChildren(...shown.map(line));
     const known = `${count(PROMPTS.prompt.length)} prompts`;
     const all = PROMPTS.prompt.length < DATA.n_prompts ? ` (evenly chosen of ${count(DATA.n_prompts)})` : "";
     const told = byId("prompt-count");
