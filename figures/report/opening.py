@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from figures.report.pictures import thumbnail
 from figures.sources import RunFiles
-from figures.text.sentences import ONE_SIDED, UNSEEN
+from figures.text.result import ONE_SIDED
+from figures.text.sentences import UNSEEN
 from probe.run.files import SIDES
 
 if TYPE_CHECKING:

@@ -57,8 +57,7 @@ def result_table(quality: Found, shares: DataFrame) -> str:
     rows.append([f"jobs drawn as (nearly) one {attribute}", *one, "", ""])
     width = len(rows[0][-1])
     lines = [line.rstrip() for line in aligned([[*row[:-1], row[-1].ljust(width)] for row in rows])]
-    untouched = [_untouched(quality)]
-    parts = {"PRICE": price(quality), "UNTOUCHED": untouched}
+    parts = {"PRICE": price(quality), "UNTOUCHED": [untouched(quality)]}
     n_warnings = sum(line.count(WARNING) for part in parts.values() for line in part)
     parts["VERDICT"] = [verdict(quality, n_warnings)]
     for title, part in parts.items():
@@ -124,7 +123,7 @@ def _effect(change: Found) -> str:
     return "Less fair" if change["low"] > 0 else "No change beyond chance"
 
 
-def _untouched(quality: Found) -> str:
+def untouched(quality: Found) -> str:
     """Count the images that must not change and did not."""
     names = {"explicit_changed": "explicit prompts", "non_person_changed": "things"}
     texts = []

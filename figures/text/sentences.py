@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from figures.text.result import WARNING, one_sided, price, untouched
 from probe.run.files import SIDES
 from probe.stats.notation import interval, number, p_value, percent
 from probe.text.lexicon import SPLIT_NAMES
@@ -15,12 +16,8 @@ if TYPE_CHECKING:
 Quality = Mapping[str, Any]
 """What `evaluate` writes."""
 
-ONE_SIDED = 7 / 8
-"""Share of a subject's images that show one value, from which they count as (nearly) all alike."""
 UNSEEN = "test"
 """Split of the subjects that no training has seen."""
-N_NAMED = 4
-"""Subjects that a sentence names."""
 
 _SCORES = (("clip_score", "CLIP score", 2), ("subject_recognised", "occupation recognised", 3))
 
@@ -34,21 +31,16 @@ def finding(quality: Quality, shares: DataFrame, *, model: str, prompt: str) -> 
     counts, n = one_sided(shares), shares["subject"].nunique()
     before, after = (counts.get(side, 0) for side in SIDES)
     attribute = quality["attribute"]
+    kept = untouched(quality)
+    cost = f"Price: {'; '.join(price(quality))}." + (f" Unchanged: {kept}." if kept else "")
     return [
         f"Before: of {n} jobs, {before} were drawn as (nearly) one {attribute}. After: {after}.",
         f"We asked {model} for \u201c{prompt}\u201d and {n - 1} other jobs, "
         f"{quality['n_images']['per_subject']} images each, naming no {attribute}, and did so "
         f"again with the correction. (Nearly) one {attribute}: at least 7 of 8 images.",
         _distance(quality),
-        f"Price: {'; '.join(price(quality))}. {_untouched(quality)}".strip(),
+        cost.replace("   ", "; ").replace(WARNING, "(beyond chance)"),
     ]
-
-
-def one_sided(shares: DataFrame) -> dict[str, int]:
-    """Count, by side, the subjects of whose images at least `ONE_SIDED` show one value."""
-    largest = shares.groupby(["side", "subject"])["share"].max()
-    counts: dict[str, int] = (largest >= ONE_SIDED).groupby("side").sum().to_dict()
-    return counts
 
 
 def _distance(quality: Quality) -> str:
@@ -65,43 +57,6 @@ def _distance(quality: Quality) -> str:
         f"{_verb(change).format(before, after)}; chance alone gives {floor} (as few images of a "
         "perfectly even model are never exactly even)."
     )
-
-
-def price(quality: Quality) -> list[str]:
-    """List in a few words each what the correction costs, from recognition to other attributes."""
-    base, corrected, change = quality["base"], quality["corrected"], quality["difference"]
-    seen = [percent(of["subject_recognised"]["value"], 0) for of in (base, corrected)]
-    told = f"{seen[0]} as before" if seen[0] == seen[1] else f"{seen[1]} instead of {seen[0]}"
-    found = [f"the job is recognised in {told}"]
-    if (clip := change.get("clip_score")) is not None:
-        text = f"CLIP score {number(clip['value'], 1)}"
-        if (like := change.get("clip_score_like_for_like")) is not None:
-            text += f" ({number(like['value'], 1)} among images of the same {quality['attribute']})"
-        found.append(text)
-    if (moved := quality["failures"].get("moved_away")) is not None:
-        names = [of["subject"] for of in moved["subjects"]]
-        more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
-        named = f": {', '.join(names[:N_NAMED])}{more}" if names else ""
-        found.append(f"{len(names)} of {moved['n']} jobs moved away from even{named}")
-    return found + [
-        f"perceived {of['shown']} {number(100 * of['before'], 0)} \u2192 {percent(of['after'], 0)}"
-        for of in (quality.get("other_attributes") or {}).get("changes", ())
-        if not of["within"] and of["p_holm"] <= 0.05
-    ]
-
-
-def _untouched(quality: Quality) -> str:
-    """Count the images that no correction should change, and that none has changed."""
-    names = {
-        "explicit_changed": f"of prompts that state a {quality['attribute']}",
-        "non_person_changed": "of prompts without people",
-    }
-    counts = [
-        f"{round((1 - of['value']) * of['n_images'])} of {of['n_images']} images {name}"
-        for key, name in names.items()
-        if (of := quality["failures"].get(key)) and of["n_images"]
-    ]
-    return f"Unchanged, as they should be: {' and '.join(counts)}." if counts else ""
 
 
 def classifiers(quality: Quality) -> str:

@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from markupsafe import Markup
 
@@ -25,7 +24,7 @@ from figures.report.opening import BIN, HEIGHT, dots
 from figures.report.page import content_policy
 from figures.report.pictures import drawn_figure
 from figures.sources import SOURCES, RunFiles
-from figures.text.sentences import finding, one_sided
+from figures.text.sentences import finding
 from figures.text.tables import attribute_rows
 from figures.text.tables import split_blocks as splits
 from figures.text.terms import DRIFT
@@ -413,15 +412,7 @@ def test_the_finding_says_what_the_interval_says(quality, tables, low, high, ver
     assert distance.startswith("On the 12 jobs that the correction never saw")
     assert verb in distance
     kept = quality["failures"]["explicit_changed"]["n_images"]
-    assert f"{kept} of {kept} images of prompts that state a gender" in price
-
-
-def test_a_job_counts_as_one_sided_from_seven_images_of_eight_on():
-    shares = pd.DataFrame(
-        [("base", "nurse", 0.875), ("base", "cook", 0.86), ("moesd", "nurse", 0.5)],
-        columns=["side", "subject", "share"],
-    )
-    assert one_sided(shares) == {"base": 1, "moesd": 0}
+    assert f"explicit prompts {kept} of {kept}" in price
 
 
 def test_the_change_of_a_share_has_the_interval_of_newcombes_paper():
