@@ -10,6 +10,7 @@ from figures.report.pictures import thumbnail
 from figures.sources import RunFiles
 from figures.text.result import ONE_SIDED
 from figures.text.sentences import UNSEEN
+from probe.audit.missing_label_bounds import is_seen
 from probe.run.files import SIDES
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def examples(files: RunFiles) -> dict[str, Any]:
     quality = files.json("quality")
     attribute, value = str(quality["attribute"]), str(quality["value"])
     labels = files.table("labels")
-    labels = labels[labels["kind"] == "neutral"].sort_values("file_name")
+    labels = labels[(labels["kind"] == "neutral") & is_seen(labels, attribute)]
     keys = ["subject", "split", "file_name"]
     seen = labels.pivot_table(index=keys, columns="side", values=attribute, aggfunc="first")
     seen = seen.dropna()
