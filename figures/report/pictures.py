@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from figures.images import load_image
 from figures.registry import all_figures
@@ -29,8 +30,12 @@ THUMBNAIL = 128
 """Images are shrunk to this many pixels."""
 LARGEST_FIGURE = 250_000
 """Bytes above which a figure is of photographs, and loses what the eye does not see."""
+LARGEST_VECTOR = 150_000
+"""Bytes above which a figure has so many points that its pixels are smaller."""
 SCALE = 0.65
 """Pixels of the page per pixel of a drawn figure, of which there are 200 an inch."""
+
+_UNSEEN = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.S)
 
 
 def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
@@ -112,8 +117,8 @@ def thumbnail(files: RunFiles, side: str, file_name: str) -> str:
     return _webp(image, quality=80, method=4)
 
 
-def _vector(path: Path, made_from: str) -> str | None:
-    """Source of an SVG of the same results, with two decimals; None if there is none."""
+def _vector(path: Path, made_from: str) -> Markup | None:
+    """Source of an SVG of the same results, without what is not seen; None if it cannot be used."""
     from PIL import Image
 
     svg = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -125,9 +130,14 @@ def _vector(path: Path, made_from: str) -> str | None:
             return _webp(image, quality=75, method=4)
 
     svg = re.sub(r"data:image/png;base64,([^\"]+)", compact, svg)
-    short = re.sub(r"([1-9]\d*\.\d\d)\d+", r"\1", svg)
-    content = base64.b64encode(short.encode()).decode("ascii")
-    return f"data:image/svg+xml;base64,{content}"
+    svg = re.sub(r"([1-9]\d*\.\d\d)\d+", r"\1", _UNSEEN.sub("", svg))
+    if len(svg := re.sub(r"\s*\n\s*", " ", svg)) > LARGEST_VECTOR:
+        return None
+    # In an attribute in double quotes; base64 would take a third more.
+    for character, code in (("%", "%25"), ("#", "%23"), ("&", "&amp;")):
+        svg = svg.replace(character, code)
+    svg = svg.replace('"', "%22" if "'" in svg else "'")
+    return Markup(f"data:image/svg+xml,{svg}")
 
 
 def _pixels(image: Image.Image) -> str:

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from html import escape
+from html import escape, unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from markupsafe import Markup
@@ -129,7 +130,7 @@ def test_only_the_scripts_of_the_package_are_on_the_page_and_the_policy_names_th
 
 def test_the_page_needs_no_other_file_and_no_network(page, outline):
     for image in outline.all("img"):
-        assert image["src"].startswith(("data:image/webp;base64,", "data:image/svg+xml;base64,"))
+        assert image["src"].startswith(("data:image/webp;base64,", "data:image/svg+xml,"))
     assert outline.all("link") == []
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)
     assert "url(" not in page
@@ -147,17 +148,26 @@ def test_every_figure_is_on_the_page_once_with_its_caption_and_an_alternative_te
         assert str(Markup("<figcaption>{}</figcaption>").format(entry.caption)) in page
 
 
-def test_the_vector_form_of_a_figure_is_shown_unless_it_is_of_older_results(sketched_run, tmp_path):
+def test_a_figure_is_a_vector_unless_it_is_of_older_results_or_too_large(
+    sketched_run, tmp_path, monkeypatch
+):
     run = Path(shutil.copytree(sketched_run, tmp_path / "run"))
     files, path = RunFiles(run), run / "figures" / "shares.svg"
     made = files.provenance("figure", *all_figures()["shares"].reads).made_from
     photograph = base64.b64encode((run / "figures" / "shares.png").read_bytes()).decode()
     image = f'<image xlink:href="data:image/png;base64,{photograph}"/>'
-    path.write_text(f"<svg><!-- {made} --><path d='M1.23456 0.015625'/>{image}</svg>")
-    kind, _, content = drawn_figure(files, "shares")["source"].partition(",")
-    assert kind == "data:image/svg+xml;base64"
-    assert b"M1.23 0.015625" in base64.b64decode(content)
-    assert b'xlink:href="data:image/webp;base64,' in base64.b64decode(content)
+    shape = '<path fill="#ff0000" d="M1.23456 0.015625"/>'
+    path.write_text(f'<svg><!-- {made} " --><metadata>x</metadata>\n {shape}{image}</svg>')
+    source = drawn_figure(files, "shares")["source"]
+    assert not {'"', "#"} & set(source)
+    kind, _, svg = unquote(unescape(source)).partition(",")
+    assert kind == "data:image/svg+xml"
+    assert svg.startswith("<svg> <path fill='#ff0000' d='M1.23 0.015625'/><image xlink:href='data:")
+    assert "metadata" not in svg
+    assert "image/webp" in svg
+    monkeypatch.setattr("figures.report.pictures.LARGEST_VECTOR", 10)
+    assert drawn_figure(files, "shares")["source"].startswith("data:image/webp")
+    monkeypatch.undo()
     path.write_text("<svg><!-- older --></svg>")
     assert drawn_figure(files, "shares")["source"].startswith("data:image/webp")
 
