@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from figures.report.pictures import thumbnail
 from figures.sources import RunFiles
 from figures.text.result import ONE_SIDED
@@ -44,8 +46,8 @@ def dots(rows: Sequence[Mapping[str, Any]], *, target: float) -> dict[str, Any]:
             dots.append({"x": x, "y": y, "new": is_new, "name": row["subject"]} | row[side])
         high = step * (max(heights.values(), default=1) - 1) + BIN
         sides[side] = {"dots": dots, "height": high}
-    n_images = min((row[side]["n"] for row in rows for side in SIDES), default=1)
-    low, high = (float(limit) / n_images for limit in fair_counts(n_images, target))
+    n_images = np.array([min((row[side]["n"] for row in rows for side in SIDES), default=1)])
+    low, high = (float(limit[0] / n_images[0]) for limit in fair_counts(n_images, target))
     chance = [BIN + inner * max(0.0, low), BIN + inner * min(1.0, high)]
     edges = [1.5 * BIN + inner * (1 - ONE_SIDED), BIN / 2 + inner * ONE_SIDED]
     bands = {"edges": edges, "chance": chance, "even": 100 * (BIN + inner * target) / WIDTH}

@@ -141,7 +141,7 @@ def test_the_search_shows_only_the_prompts_found_and_all_jobs_when_it_is_empty(r
     assert reader.page.locator("#scores .shaft").count() <= 40  # objects have no arrow
     search.fill("nurse")
     found = gate[gate["prompt"].str.contains("nurse")]
-    assert reader.texts("#prompt-count")[0].startswith(f"{len(found)} of {len(gate)} prompts")
+    assert reader.texts("#prompt-count")[0].startswith(f"{len(found):,} of {len(gate):,} prompts")
     shown = reader.texts("#scores tbody tr")
     assert len(shown) == len(found)
     for text, route in zip(shown, found["route_trained"], strict=True):
