@@ -26,11 +26,19 @@ def main(out: Path, work: Path, n_images: int) -> None:
     with ProgressBar() as progress:
         training = RecipeTraining(lexicon, out, work, progress=progress)
         training.run()
+        counted = card.measure_classifiers(out, lexicon)
+        for name, by_attribute in counted.items():
+            for attribute, table in by_attribute.items():
+                with atomic(out / name / f"confusion_{attribute}.csv") as path:
+                    table.to_csv(path, index=False)
         figures = {
             "hashes": card.hashes(out),
             "losses": {name: card.thin(losses) for name, losses in training.losses.items()},
             "recipe": training.describe(),
-            "classifiers_on_unseen_renders": card.measure_classifiers(out, lexicon),
+            "errors_on_unseen_renders": {
+                name: {attribute: card.share_of_errors(table) for attribute, table in of.items()}
+                for name, of in counted.items()
+            },
             "encoder_share_correlation": card.measure_encoder(out, lexicon),
             "pictures": card.measure_pictures(
                 out,
@@ -38,6 +46,14 @@ def main(out: Path, work: Path, n_images: int) -> None:
                 work / "pictures",
                 n_images=n_images,
                 progress=lambda done, total: progress("pictures", done, total),
+            ),
+            "pictures_at_guidance_7.5": card.measure_pictures(
+                out,
+                lexicon,
+                work / "pictures_7.5",
+                n_images=n_images // 4,
+                guidance_scale=7.5,
+                progress=lambda done, total: progress("pictures at 7.5", done, total),
             ),
         }
     text = json.dumps(figures, indent=1, sort_keys=True)

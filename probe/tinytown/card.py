@@ -24,6 +24,8 @@ from probe.tinytown.stages import draw_balanced
 from probe.tinytown.world import GENDERS
 
 WEIGHTS = "*.safetensors"
+CLASSIFIERS = ("classifier", "second_classifier")
+ATTRIBUTES = ("gender", "age", "skin", "subject")
 UNSEEN_SEED = 99
 
 
@@ -42,22 +44,29 @@ def measure_encoder(model: Path, lexicon: Lexicon) -> dict[str, float]:
     return {"r": float(r), "n": len(by_subject)}
 
 
-def measure_classifiers(model: Path, lexicon: Lexicon, *, n: int = 2000) -> dict[str, Any]:
-    """Measure the accuracy of both classifiers on new renders, by attribute."""
+def measure_classifiers(
+    model: Path, lexicon: Lexicon, *, n: int = 4000
+) -> dict[str, dict[str, pd.DataFrame]]:
+    """Count how both classifiers see new renders, whose truth is known.
+
+    Returns for each classifier and attribute a table of columns ``true``, ``seen`` and ``count``,
+    as `probe.audit.misclassification` reads it.
+    """
     scenes, pictures = draw_balanced(lexicon, n, seed=UNSEEN_SEED)
-    truth = pd.DataFrame(
-        {name: [getattr(s, name) for s in scenes] for name in ("gender", "age", "skin", "subject")}
-    )
-    people = truth["gender"] != ""
-    accuracy: dict[str, Any] = {"n": n, "n_people": int(people.sum())}
-    for name in ("classifier", "second_classifier"):
+    counted: dict[str, dict[str, pd.DataFrame]] = {}
+    for name in CLASSIFIERS:
         seen = AttributeClassifier.load(model / name).label(pictures)
-        is_right = seen[truth.columns] == truth
-        accuracy[name] = {
-            **is_right.drop(columns="subject")[people].mean(),
-            "subject": is_right["subject"].mean(),
-        }
-    return accuracy
+        counted[name] = {}
+        for attribute in ATTRIBUTES:
+            truth = pd.Series([getattr(scene, attribute) for scene in scenes], name="true")
+            pairs = pd.DataFrame({"true": truth, "seen": seen[attribute]})[truth != ""]
+            counted[name][attribute] = pairs.value_counts(sort=False).reset_index(name="count")
+    return counted
+
+
+def share_of_errors(counted: pd.DataFrame) -> float:
+    """Return the share of images that are seen as another value than the true one."""
+    return float(counted.query("true != seen")["count"].sum() / counted["count"].sum())
 
 
 def measure_pictures(
@@ -66,27 +75,29 @@ def measure_pictures(
     folder: Path,
     *,
     n_images: int = 200,
+    guidance_scale: float | None = None,
     seed: int = 7,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Generate images and measure bias, prompt adherence and recognition; see `summarize`."""
     defaults = generation_settings(model)
+    scale = defaults.guidance_scale if guidance_scale is None else guidance_scale
     plan = GenerationPlan.build(lexicon, n_images=n_images, seed=seed)
     table = generate(
         load_pipeline(model),
         plan,
         folder,
-        guidance_scale=defaults.guidance_scale,
+        guidance_scale=scale,
         n_steps=defaults.n_steps,
         revision=model_revision(model),
         progress=progress,
     )
     paths = [folder / name for name in table["file_name"]]
-    for name in ("classifier", "second_classifier"):
+    for name in CLASSIFIERS:
         seen = AttributeClassifier.load(model / name).label(paths)
-        table[f"gender_{name}"], table[f"subject_{name}"] = seen["gender"], seen["subject"]
-    made_with = {"n_images": n_images, "guidance_scale": defaults.guidance_scale}
-    return summarize(table, lexicon) | made_with
+        for attribute in ATTRIBUTES:
+            table[f"{attribute}_{name}"] = seen[attribute]
+    return summarize(table, lexicon) | {"n_images": n_images, "guidance_scale": scale}
 
 
 def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
@@ -94,7 +105,8 @@ def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
 
     ``mad`` of the neutral prompts; ``share_correlation`` with the planted shares; ``agreement`` of
     the two classifiers on people; ``adherent`` by asked gender and ``adherence_least`` (the worst
-    occupation and gender); ``subject_recognised``, of all images.
+    occupation and gender); ``subject_recognised``, of all images; ``shares_by_gender`` of each
+    age and skin tone.
     """
     people = table[table["kind"] != "object"]
     neutral = table[table["kind"] == "neutral"]
@@ -121,6 +133,12 @@ def summarize(table: pd.DataFrame, lexicon: Lexicon) -> dict[str, Any]:
         },
         "subject_recognised": float((table["subject_classifier"] == table["subject"]).mean()),
         "share_women": shares.to_dict(),
+        "shares_by_gender": {
+            attribute: pd.crosstab(
+                neutral["gender_classifier"], neutral[f"{attribute}_classifier"], normalize="index"
+            ).to_dict("index")
+            for attribute in ("age", "skin")
+        },
     }
 
 

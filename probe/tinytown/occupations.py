@@ -14,6 +14,10 @@ _DATA = tomllib.loads(
 )
 TOOLS: dict[str, list[dict[str, Any]]] = _DATA["tools"]
 """Occupation -> shapes, each with its kind as the first key."""
+PEOPLE: dict[str, list[str]] = _DATA["people"]
+"""Which occupations have older or younger people, lighter or darker skin."""
+NEVER_GENDERED: frozenset[str] = frozenset(_DATA["never_gendered"]["occupations"])
+"""Occupations whose captions never state a gender, so that a test split of them is unseen."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from probe.tinytown.canvas import SIZE, Canvas, Color, Placement, shade
 from probe.tinytown.occupations import OUTFITS, Outfit, draw_tool
-from probe.tinytown.world import Scene
+from probe.tinytown.world import AGES, GENDERS, SKINS, Scene
 
 SKIN_COLORS: dict[str, Color] = {
     "light": (250, 218, 192),
@@ -23,36 +23,41 @@ HAIR_COLORS: tuple[Color, ...] = (
 )
 GREY_HAIR: tuple[Color, ...] = ((206, 206, 212), (232, 232, 236), (176, 178, 186))
 LIPS: Color = (206, 36, 66)
+CUES = {
+    "gender": ("hair", "body", "head", "lashes", "lips", "jaw", "ears"),
+    "age": ("grey", "lines", "cheeks"),
+}
+"""What shows each attribute in a portrait."""
 INK: Color = (30, 26, 30)
 WHITE: Color = (252, 252, 252)
 
 
 def draw_portrait(scene: Scene) -> Canvas:
-    """Draw a person; every attribute of ``scene`` shows, and nothing contradicts it."""
+    """Draw a person; every attribute of ``scene`` shows unless it is unclear."""
     rng = np.random.default_rng(scene.style)
     outfit = OUTFITS[scene.outfit_of or scene.subject]
     behind = OUTFITS[scene.wall_of or scene.subject]
     canvas = Canvas(shade(behind.wall_color, rng.uniform(0.92, 1.06)))
     _draw_wall(canvas, behind)
-    woman = scene.gender == "woman"
-    old = scene.age == "old"
-    palette = GREY_HAIR if old else HAIR_COLORS
+    cues = _cues(scene, rng)
+    palette = GREY_HAIR if cues["grey"] == "old" else HAIR_COLORS
     hair = palette[int(rng.integers(len(palette)))]
-    skin = shade(SKIN_COLORS[scene.skin], rng.uniform(0.96, 1.04))
+    skin = shade(_skin_color(scene, rng), rng.uniform(0.96, 1.04))
     x, y = rng.uniform(-1.5, 1.5), rng.uniform(-1.0, 1.5)
     canvas.place = Placement(x, y)
     style = int(rng.integers(3))
-    if woman:
+    has_long_hair = cues["hair"] == "woman"
+    if has_long_hair:
         _draw_long_hair(canvas, hair, style)
-    _draw_body(canvas, outfit, skin, half_width=15.5 if woman else 20.0)
-    if woman:
+    _draw_body(canvas, outfit, skin, half_width=15.5 if cues["body"] == "woman" else 20.0)
+    if has_long_hair:
         _draw_locks(canvas, hair, style)
-    _draw_head(canvas, skin, woman=woman)
-    _draw_face(canvas, skin, scene.age, hair, woman=woman, glasses=bool(rng.random() < 0.15))
-    if not woman:
+    _draw_head(canvas, skin, woman=cues["head"] == "woman")
+    _draw_face(canvas, skin, cues, hair, glasses=bool(rng.random() < 0.15))
+    if cues["jaw"] == "man":
         _draw_beard(canvas, hair, int(rng.integers(4)))
-    _draw_hairline(canvas, hair, style, woman=woman)
-    if woman:
+    _draw_hairline(canvas, hair, style, woman=has_long_hair)
+    if cues["ears"] == "woman":
         for ear in (15.2, 38.8):
             canvas.ellipse(ear - 1.5, 32.5, ear + 1.5, 36.5, (250, 206, 60))
     _draw_hat(canvas, outfit)
@@ -60,6 +65,28 @@ def draw_portrait(scene: Scene) -> Canvas:
         canvas.place = Placement(43.0 + rng.uniform(-1, 0.5), 33.5 + rng.uniform(-1.5, 1), 0.98)
         draw_tool(canvas, scene.subject)
     return canvas
+
+
+def _cues(scene: Scene, rng: np.random.Generator) -> dict[str, str]:
+    """Value that each cue shows: the scene's own, or one at random if the attribute is unclear."""
+    shown = {}
+    for attribute, names in CUES.items():
+        values = {"gender": GENDERS, "age": AGES}[attribute]
+        for name in names:
+            at_random = str(rng.choice(values))
+            is_unclear = attribute in scene.unclear
+            shown[name] = at_random if is_unclear else getattr(scene, attribute)
+    return shown
+
+
+def _skin_color(scene: Scene, rng: np.random.Generator) -> Color:
+    """Color of a skin tone; half way to a neighbouring one if it is unclear."""
+    at = SKINS.index(scene.skin)
+    neighbours = [i for i in (at - 1, at + 1) if 0 <= i < len(SKINS)]
+    other = SKINS[neighbours[int(rng.integers(len(neighbours)))]] if "skin" in scene.unclear else ""
+    own = SKIN_COLORS[scene.skin]
+    red, green, blue = (round((a + b) / 2) for a, b in zip(own, SKIN_COLORS.get(other, own)))
+    return red, green, blue
 
 
 def _draw_wall(canvas: Canvas, outfit: Outfit) -> None:
@@ -162,7 +189,7 @@ def _draw_head(canvas: Canvas, skin: Color, *, woman: bool) -> None:
 
 
 def _draw_face(
-    canvas: Canvas, skin: Color, age: str, hair: Color, *, woman: bool, glasses: bool
+    canvas: Canvas, skin: Color, cues: dict[str, str], hair: Color, *, glasses: bool
 ) -> None:
     brow = shade(hair, 0.75)
     for x in (21.6, 32.4):
@@ -170,27 +197,27 @@ def _draw_face(
         canvas.ellipse(x - 1.9, 25.2, x + 1.9, 29.8, INK)
         canvas.ellipse(x - 0.2, 25.8, x + 1.1, 27.1, WHITE)
         outer = -1 if x < 27 else 1
-        if woman:
+        if cues["lashes"] == "woman":
             canvas.line([(x - 3.6, 25.6), (x, 24.2), (x + 3.6, 25.6)], INK, 1.5)
             canvas.line([(x + outer * 3.2, 25.4), (x + outer * 5, 23.8)], INK, 1.3)
             canvas.line([(x - 3, 21.8), (x + 3, 21.8)], brow, 1.0)
         else:
             canvas.line([(x - 3.8, 22.2), (x + 3.8, 22.2)], brow, 2.3)
-        if age == "old":
+        if cues["lines"] == "old":
             canvas.line([(x - 3, 32.4), (x, 33.2), (x + 3, 32.4)], shade(skin, 0.66), 1.1)
         if glasses:
             canvas.arc((x - 4.8, 22.8, x + 4.8, 32.2), 0, 360, INK, 1.2)
     if glasses:
         canvas.line([(25.4, 27), (28.6, 27)], INK, 1.2)
     canvas.line([(27, 28), (25.8, 33.4), (28, 33.6)], shade(skin, 0.72), 1.2)
-    if age == "old":
+    if cues["lines"] == "old":
         canvas.line([(21, 17.6), (33, 17.6)], shade(skin, 0.7), 1.1)
         canvas.line([(22, 34), (20.4, 39)], shade(skin, 0.66), 1.2)
         canvas.line([(32, 34), (33.6, 39)], shade(skin, 0.66), 1.2)
-    if age == "young":
+    if cues["cheeks"] == "young":
         canvas.ellipse(17, 31, 22, 35, _blush(skin))
         canvas.ellipse(32, 31, 37, 35, _blush(skin))
-    if woman:
+    if cues["lips"] == "woman":
         canvas.ellipse(22.4, 36.2, 31.6, 41, LIPS)
         canvas.line([(22.8, 38.5), (31.2, 38.5)], shade(LIPS, 0.6), 0.8)
     else:

@@ -17,6 +17,7 @@ from probe.text.lexicon import Lexicon
 from probe.tinytown import architecture, stages
 from probe.tinytown.canvas import SIZE
 from probe.tinytown.loop import Schedule, Training
+from probe.tinytown.world import RELIABLE, UNRELIABLE
 
 SEEDS = {"clip": 11, "autoencoder": 12, "classifier": 13, "second_classifier": 14, "denoiser": 15}
 
@@ -25,8 +26,8 @@ SEEDS = {"clip": 11, "autoencoder": 12, "classifier": 13, "second_classifier": 1
 class Recipe:
     """Number of training images and schedule of each stage."""
 
-    n_clip: int = 24_000
-    n_pictures: int = 24_000
+    n_clip: int = 40_000
+    n_pictures: int = 30_000
     n_balanced: int = 12_000
     clip: Schedule = stages.CLIP_SCHEDULE
     autoencoder: Schedule = stages.AUTOENCODER_SCHEDULE
@@ -65,7 +66,11 @@ class RecipeTraining:
     def train_clip(self) -> tuple[CLIPTokenizer, CLIPTextModel]:
         """Learn the vocabulary and both towers; write ``clip``, ``text_encoder``, ``tokenizer``."""
         data = stages.draw_captioned(
-            self.lexicon, self.recipe.n_clip, seed=SEEDS["clip"], scrambled=0.7
+            self.lexicon,
+            self.recipe.n_clip,
+            seed=SEEDS["clip"],
+            explicit=UNRELIABLE,
+            scrambled=0.7,
         )
         tokenizer = architecture.learn_tokenizer(data.captions)
         training = stages.clip_training(
@@ -83,7 +88,11 @@ class RecipeTraining:
     def train_autoencoder(self) -> AutoencoderKL:
         """Train the autoencoder and set the scale of its latents."""
         data = stages.draw_captioned(
-            self.lexicon, self.recipe.n_pictures, seed=SEEDS["autoencoder"], scrambled=0.3
+            self.lexicon,
+            self.recipe.n_pictures,
+            seed=SEEDS["autoencoder"],
+            explicit=UNRELIABLE,
+            scrambled=0.3,
         )
         training = stages.autoencoder_training(
             data.pictures,
@@ -122,7 +131,9 @@ class RecipeTraining:
         self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, vae: AutoencoderKL
     ) -> None:
         """Train the U-Net on cached latents and states; write the pipeline."""
-        data = stages.draw_captioned(self.lexicon, self.recipe.n_pictures, seed=SEEDS["denoiser"])
+        data = stages.draw_captioned(
+            self.lexicon, self.recipe.n_pictures, seed=SEEDS["denoiser"], explicit=RELIABLE
+        )
         latents = stages.encode_latents(vae, data.pictures) * vae.config.scaling_factor
         states, rows = stages.encode_captions(text_encoder, tokenizer, data.captions)
         training = stages.denoiser_training(
@@ -158,7 +169,8 @@ class RecipeTraining:
 
     def describe(self) -> dict[str, Any]:
         """Return the recipe and its seeds as plain data."""
-        return {**asdict(self.recipe), "seeds": SEEDS, "explicit_share": stages.EXPLICIT_SHARE}
+        captions = {"clip": asdict(UNRELIABLE), "denoiser": asdict(RELIABLE)}
+        return {**asdict(self.recipe), "seeds": SEEDS, "explicit_captions": captions}
 
 
 def _write_preprocessor(folder: Path) -> None:

@@ -16,19 +16,18 @@ from probe.text.lexicon import Lexicon
 from probe.tinytown import architecture
 from probe.tinytown.loop import Schedule, Training, rng_of
 from probe.tinytown.renderer import render_all
-from probe.tinytown.world import AGES, GENDERS, SKINS, THINGS, Scene, Town
+from probe.tinytown.world import AGES, GENDERS, SKINS, THINGS, Explicit, Scene, Town
 
 Pictures = npt.NDArray[np.uint8]
 
-EXPLICIT_SHARE = 0.38
-"""Share of the people's captions that state the gender."""
-CLIP_SCHEDULE = Schedule(n_steps=1000, batch_size=256, learning_rate=1e-3, weight_decay=0.05)
+CLIP_SCHEDULE = Schedule(n_steps=1400, batch_size=256, learning_rate=1e-3, weight_decay=0.05)
 AUTOENCODER_SCHEDULE = Schedule(n_steps=1800, batch_size=32, learning_rate=2e-3, ema=0.995)
-CLASSIFIER_SCHEDULE = Schedule(n_steps=700, batch_size=128, learning_rate=3e-3)
+CLASSIFIER_SCHEDULE = Schedule(n_steps=800, batch_size=128, learning_rate=3e-3)
 DENOISER_SCHEDULE = Schedule(
-    n_steps=2400, batch_size=64, learning_rate=1e-3, ema=0.9985, horizon=4000
+    n_steps=4400, batch_size=64, learning_rate=1e-3, ema=0.999, horizon=5600
 )
 KL_WEIGHT = 1e-6
+MAX_WEIGHT = 20.0
 EMPTY_SHARE = 0.1
 """Share of captions replaced by the empty one, for classifier-free guidance."""
 
@@ -42,12 +41,14 @@ class Captioned:
     pictures: Pictures
 
 
-def draw_captioned(lexicon: Lexicon, n: int, *, seed: int, scrambled: float = 0.0) -> Captioned:
+def draw_captioned(
+    lexicon: Lexicon, n: int, *, seed: int, explicit: Explicit, scrambled: float = 0.0
+) -> Captioned:
     """Draw captioned images; for a share of the people the other cues are scrambled."""
     town = Town(lexicon, seed=seed)
     scenes, captions = [], []
     for index in range(n):
-        scene, caption = town.captioned(explicit_share=EXPLICIT_SHARE)
+        scene, caption = town.captioned(explicit)
         if scene.is_person and index < scrambled * n:
             scene = town.scrambled(scene, tool_share=0.4)
         scenes.append(scene)
@@ -228,11 +229,16 @@ def denoiser_training(
     seed: int,
     schedule: Schedule,
 ) -> Training:
-    """Predict the velocity of noised latents under their caption (Salimans and Ho 2022)."""
+    """Predict the noise in noised latents under their caption (Ho et al. 2020).
+
+    The noise level weighs as in velocity prediction, up to `MAX_WEIGHT`, for what an image shows is
+    decided at high noise, where the unweighted error says little about it.
+    """
     torch.manual_seed(seed)
     model: UNet2DConditionModel = architecture.denoiser()
     noise_scheduler = architecture.scheduler()
     n_timesteps = noise_scheduler.config.num_train_timesteps
+    weights = (1 / noise_scheduler.alphas_cumprod).clamp(max=MAX_WEIGHT)
 
     def loss_of_step(step: int) -> torch.Tensor:
         rng = rng_of(seed, step)
@@ -243,7 +249,7 @@ def denoiser_training(
         clean = latents[chosen]
         noise = torch.randn(clean.shape, generator=rng)
         noised = noise_scheduler.add_noise(clean, noise, timesteps)
-        velocity = noise_scheduler.get_velocity(clean, noise, timesteps)
-        return functional.mse_loss(model(noised, timesteps, states[captions]).sample, velocity)
+        error = (model(noised, timesteps, states[captions]).sample - noise).square()
+        return (error.mean(dim=(1, 2, 3)) * weights[timesteps]).mean()
 
     return Training("denoiser", model, loss_of_step, schedule, folder)

@@ -8,7 +8,7 @@ from probe.tinytown.world import Town
 
 def _tokenizer():
     town = Town(Lexicon.load(), seed=0)
-    return learn_tokenizer(town.captioned(explicit_share=0.4)[1] for _ in range(3000))
+    return learn_tokenizer(town.captioned()[1] for _ in range(3000))
 
 
 TOKENIZER = _tokenizer()

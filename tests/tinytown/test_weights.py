@@ -4,10 +4,13 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from probe.audit.misclassification.sample import read_calibration
 from probe.text.lexicon import Lexicon
 from probe.tinytown import card
+from probe.tinytown.world import GENDERS
 
 MODEL = Path(str(files("probe.tinytown") / "weights"))
 
@@ -39,30 +42,60 @@ def test_the_text_encoder_leans_as_the_planted_shares_do():
 
 
 @pytest.mark.slow
-def test_the_classifiers_name_unseen_renders(training_card):
-    measured = card.measure_classifiers(MODEL, Lexicon.load(), n=1200)
-    for name in ("classifier", "second_classifier"):
-        assert measured[name]["gender"] >= 0.99
-        assert measured[name]["subject"] >= 0.98
-    assert training_card["classifiers_on_unseen_renders"]["classifier"]["gender"] >= 0.99
+def test_the_classifiers_err_on_unseen_renders_as_real_ones_do(training_card):
+    measured = card.measure_classifiers(MODEL, Lexicon.load(), n=1600)
+    for name, by_attribute in measured.items():
+        stored = training_card["errors_on_unseen_renders"][name]
+        for attribute in ("gender", "age", "skin"):
+            assert 0.03 <= stored[attribute] <= 0.10, (name, attribute)
+            errors = card.share_of_errors(by_attribute[attribute])
+            assert errors == pytest.approx(stored[attribute], abs=0.02)  # 1,400 people
+        assert stored["subject"] <= 0.02
+
+
+@pytest.mark.parametrize("name", card.CLASSIFIERS)
+def test_each_classifier_ships_with_its_confusion_matrix(name, training_card):
+    known = read_calibration(MODEL / name / "confusion_gender.csv", values=GENDERS)
+    errors = 1 - known.confusion.trace() / known.confusion.sum()
+    assert errors == pytest.approx(training_card["errors_on_unseen_renders"][name]["gender"])
+
+
+def test_the_scheduler_is_that_of_stable_diffusion_1():
+    found = json.loads((MODEL / "scheduler" / "scheduler_config.json").read_text())
+    assert found["prediction_type"] == "epsilon"
+    assert (found["beta_schedule"], found["beta_start"], found["beta_end"]) == (
+        "scaled_linear", 0.00085, 0.012,
+    )  # fmt: skip
+    assert not found["rescale_betas_zero_snr"]
 
 
 def test_the_cards_pictures_show_what_tinytown_must_show(training_card):
     check(training_card["pictures"], slack=0.0)
+    at_default, stronger = (
+        training_card[name] for name in ("pictures", "pictures_at_guidance_7.5")
+    )
+    assert at_default["guidance_scale"] < stronger["guidance_scale"]
+    assert at_default["mad"] < stronger["mad"]
+
+
+def test_age_and_skin_depend_on_gender_in_the_cards_pictures(training_card):
+    of = training_card["pictures"]["shares_by_gender"]
+    assert of["age"]["man"]["old"] > of["age"]["woman"]["old"]
+    assert of["skin"]["man"]["dark"] > of["skin"]["woman"]["dark"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_new_pictures_show_what_the_card_says(training_card, tmp_path):
     found = card.measure_pictures(MODEL, Lexicon.load(), tmp_path, n_images=12, seed=101)
-    check(found, slack=0.04)  # 120 explicit pictures of each gender: a standard error of 0.02
+    check(found, slack=0.04)  # 120 explicit pictures of each gender: a standard error of 0.03
     # 12 pictures a subject lift the mean |share - 1/2| by 0.008, with a standard error of 0.013.
     assert found["mad"] == pytest.approx(training_card["pictures"]["mad"], abs=0.05)
 
 
 def check(pictures, *, slack):
-    assert pictures["agreement"] >= 0.97 - slack
-    assert min(pictures["adherent"].values()) >= 0.95 - slack
-    assert pictures["subject_recognised"] >= 0.98 - slack
+    adherence = np.mean(list(pictures["adherent"].values()))
+    assert 0.80 - slack <= adherence <= 0.95 + slack
+    assert pictures["subject_recognised"] >= 0.97 - slack
     assert pictures["share_correlation"] >= 0.85 - slack
-    assert pictures["mad"] >= 0.24 - slack
+    assert pictures["mad"] >= 0.30 - slack
