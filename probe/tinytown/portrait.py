@@ -85,7 +85,9 @@ def _skin_color(scene: Scene, rng: np.random.Generator) -> Color:
     neighbours = [i for i in (at - 1, at + 1) if 0 <= i < len(SKINS)]
     other = SKINS[neighbours[int(rng.integers(len(neighbours)))]] if "skin" in scene.unclear else ""
     own = SKIN_COLORS[scene.skin]
-    red, green, blue = (round((a + b) / 2) for a, b in zip(own, SKIN_COLORS.get(other, own)))
+    red, green, blue = (
+        round((a + b) / 2) for a, b in zip(own, SKIN_COLORS.get(other, own), strict=True)
+    )
     return red, green, blue
 
 
