@@ -6,14 +6,14 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 
 
 def test_counterfactuals_say_each_value_before_the_subject_with_its_article(moesd):
-    said = Counterfactuals(("female", "old")).of("A photo of an auditor", moesd.token)
-    assert said == ("A photo of a female auditor", "A photo of an old auditor")
-    said = Counterfactuals().of("a cat beside a nurse", moesd.token)
-    assert said[0] == "a cat beside a female nurse"
+    said = Counterfactuals(("female", "old")).of("A photo of an accountant", moesd.token)
+    assert said == ("A photo of a female accountant", "A photo of an old accountant")
+    said = Counterfactuals().of("a cat beside a librarian", moesd.token)
+    assert said[0] == "a cat beside a female librarian"
     said = Counterfactuals().of("a pilot in a cockpit", moesd.token)
     assert said[0] == "a female pilot in a cockpit"
-    said = Counterfactuals().of("two nurses by the nurse", moesd.token)
-    assert said == ("two nurses by the female nurse", "two nurses by the male nurse")
+    said = Counterfactuals().of("two librarians by the librarian", moesd.token)
+    assert said == ("two librarians by the female librarian", "two librarians by the male librarian")
 
 
 def test_a_prompt_without_a_known_person_has_no_counterfactual(moesd):
@@ -28,9 +28,9 @@ def test_words_that_make_no_counterfactuals_are_refused(words):
 
 
 def test_counterfactuals_stand_token_by_token_where_the_marked_prompt_does(moesd):
-    prompts = ["a photo of a nurse", "a portrait of an auditor"]
+    prompts = ["a photo of a librarian", "a portrait of an accountant"]
     found = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts)
-    said = ["a photo of a female nurse", "a portrait of a female auditor"]
+    said = ["a photo of a female librarian", "a portrait of a female accountant"]
     expected = moesd.encoder.states(said)
     n_tokens = len(moesd.encoder.tokenizer("female", add_special_tokens=False).input_ids)
     _, places = moesd.token.input_ids(moesd.encoder, prompts)
@@ -42,4 +42,4 @@ def test_counterfactuals_stand_token_by_token_where_the_marked_prompt_does(moesd
 def test_there_must_be_one_word_an_expert(moesd):
     words = Counterfactuals(("young", "old", "ageless"))
     with pytest.raises(ValueError, match="needed one word per expert"):
-        words.aligned_states(moesd.encoder, moesd.token, ["a nurse"])
+        words.aligned_states(moesd.encoder, moesd.token, ["a librarian"])
