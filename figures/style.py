@@ -153,7 +153,7 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 def set_title(figure: Figure, text: str) -> None:
     """Write what a figure shows above it, in as many lines as its width needs."""
     size = points(9)
-    most = round(figure.get_figwidth() * 72 / (0.5 * size))
+    most = round(figure.get_figwidth() * 72 / (0.54 * size))
     n_lines = len(textwrap.wrap(text, most, break_on_hyphens=False))
     least = max(1, len(text) // n_lines)  # lines of about equal length
     fills = (textwrap.wrap(text, at, break_on_hyphens=False) for at in range(least, most + 1))

@@ -37,7 +37,7 @@ def test_every_figure_is_there_with_its_data_its_origin_its_fonts_and_a_standard
     folder = drawn_run / "figures"
     assert len(pd.read_csv(folder / f"{name}.csv")) > 0
     with Image.open(folder / f"{name}.png") as image:
-        assert min(image.size) >= 300
+        assert min(image.size) >= 240  # a single row of failures
         origin = json.loads(image.info["Description"])
     expected = RunFiles(drawn_run).provenance("figure", *FIGURES[name].reads)
     assert origin["made_from"] == expected.made_from
@@ -109,9 +109,9 @@ def test_nothing_is_drawn_unless_every_stage_before_has_run(run):
 
 
 def test_a_missing_image_is_named(drawn):
-    path = next((drawn / "images" / "moesd" / "carpenter").iterdir())
-    path.unlink()
-    with pytest.raises(ArtifactError, match=f"{path.name} cannot be read.*moesd-probe generate"):
+    for path in (drawn / "images" / "moesd").rglob("*.png"):
+        path.unlink()
+    with pytest.raises(ArtifactError, match="png cannot be read.*moesd-probe generate"):
         draw(drawn, "images")
 
 

@@ -64,7 +64,7 @@ def test_the_table_has_a_row_a_head_and_the_other_parts(table):
         "head": 16, "bias": 4, "mlp": 4, "embedding": 1, "norm": 1,
     }  # fmt: skip
     assert len(table.query("measure == 'patching'")) == 16
-    assert (table["n"] == 24).all()
+    assert (table["n"] == 32).all()
     # The embedding of an end-of-text token is the same in all prompts of a length.
     assert direct.query("site == 'embedding'")["value"].item() == pytest.approx(0.0, abs=1e-2)
 

@@ -82,13 +82,13 @@ def test_patching_identical_prompts_does_nothing(tinytown, said):
     masks = dict.fromkeys(points, torch.from_numpy(counterfactuals.roles["all"])[None, :, :, None])
     scores = patched_scores(tinytown, architecture, same, masks, axis_of(tinytown, said, None))
     np.testing.assert_array_equal(scores.male, scores.female)
-    np.testing.assert_array_equal(scores.patched, np.broadcast_to(scores.female, (13, 1, 24)))
+    np.testing.assert_array_equal(scores.patched, np.broadcast_to(scores.female, (13, 1, 32)))
 
 
 def test_pairs_without_a_role_do_not_count_for_it(tinytown, said):
     table = patch_states(tinytown, said, sites=["residual"], positions=["between", "end"]).table
     # "a male nurse" has nothing between the two words, "a man working as a nurse" has.
-    assert table.set_index(["layer", "position"])["n"].unstack()["between"].unique() == [16]
+    assert table.set_index(["layer", "position"])["n"].unstack()["between"].unique() == [24]
     adjectives = PromptSet(
         said.table[said.table["template"].str.contains("adjective")].reset_index(drop=True)
     )
@@ -120,7 +120,7 @@ def test_pairs_whose_tokens_do_not_face_each_other_are_left_out_and_say_why(tiny
         " (boy|girl) ", " cat ", regex=True
     )
     patching = patch_states(tinytown, PromptSet(table), sites=["residual"], positions=["end"])
-    assert patching.n_pairs == 22
+    assert patching.n_pairs == 30
     assert len(patching.left_out) == 2
     zebra, cat = patching.left_out.itertuples(index=False)
     assert "zebra" in zebra.female
@@ -134,7 +134,7 @@ def test_what_cannot_be_patched_is_refused(tinytown, said):
         patch_states(tinytown, said, positions=["middle"])
     same = said.table.assign(prompt=said.table["prompt"].str.replace("woman", "man"))
     rows = same["template"].str.contains("person") & ~same["prompt"].str.contains("boy|girl")
-    with pytest.raises(DataError, match="none of 8 pairs can be patched"):
+    with pytest.raises(DataError, match="none of 12 pairs can be patched"):
         patch_states(tinytown, PromptSet(same[rows].reset_index(drop=True)))
     with pytest.raises(DegenerateDataError, match="do not differ on the bias axis"):
         patch_states(tinytown, said, direction=np.zeros(96))

@@ -16,7 +16,14 @@ from probe.moesd.router import Router
 from probe.text.lexicon import Lexicon
 
 BRIEF = TrainConfig(
-    side="both", latent_steps=2, diffusion_steps=3, batch_size=4, width=4, n_examples=16
+    side="both",
+    latent_steps=2,
+    diffusion_steps=3,
+    batch_size=4,
+    width=4,
+    n_examples=16,
+    gate_reads="bias_score",
+    false_alarm=1.0,  # words of random weights say nothing of persons
 )
 
 

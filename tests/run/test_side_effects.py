@@ -241,7 +241,7 @@ def test_the_features_can_be_those_of_any_vision_model_and_are_named(run, model_
         return json.loads(done("evaluate", run, "--features", features, "--json"))["drift"]
 
     assert drift(model_folder / "classifier")["features"] == "ResNetModel (whole/classifier)"
-    told = done("evaluate", run)
+    told = done("evaluate", run, "--full")
     assert told.startswith("evaluate: skipped (")
     assert "features ResNetModel (whole/classifier)" in told
     assert (run / LABELS).read_bytes() == labels  # the pictures were not looked at again

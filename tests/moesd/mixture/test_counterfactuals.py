@@ -13,7 +13,10 @@ def test_counterfactuals_say_each_value_before_the_subject_with_its_article(moes
     said = Counterfactuals().of("a pilot in a cockpit", moesd.token)
     assert said[0] == "a female pilot in a cockpit"
     said = Counterfactuals().of("two librarians by the librarian", moesd.token)
-    assert said == ("two librarians by the female librarian", "two librarians by the male librarian")
+    assert said == (
+        "two librarians by the female librarian",
+        "two librarians by the male librarian",
+    )
 
 
 def test_a_prompt_without_a_known_person_has_no_counterfactual(moesd):
