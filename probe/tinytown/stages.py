@@ -250,6 +250,7 @@ def denoiser_training(
         noise = torch.randn(clean.shape, generator=rng)
         noised = noise_scheduler.add_noise(clean, noise, timesteps)
         error = (model(noised, timesteps, states[captions]).sample - noise).square()
-        return (error.mean(dim=(1, 2, 3)) * weights[timesteps]).mean()
+        loss: torch.Tensor = (error.mean(dim=(1, 2, 3)) * weights[timesteps]).mean()
+        return loss
 
     return Training("denoiser", model, loss_of_step, schedule, folder)

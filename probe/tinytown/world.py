@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -155,7 +156,7 @@ class Town:
         )
 
     def _weighted(
-        self, values: tuple[str, ...], weights: dict[str, tuple[float, ...]], traits: set[str]
+        self, values: tuple[str, ...], weights: Mapping[str, tuple[float, ...]], traits: set[str]
     ) -> str:
         chosen = np.prod([w for trait, w in weights.items() if trait in traits], axis=0)
         chosen = np.broadcast_to(chosen, len(values))
