@@ -4,13 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 DEMO_IMAGES ?= 16
-DEMO_EXAMPLES ?= 560
 
 .PHONY: demo results test lint types notebooks train-tinytown docs paper dist clean
 
 demo: $(VENV)/.installed
-	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) \
-		--n-examples $(DEMO_EXAMPLES) --seed 7
+	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) --seed 7
 
 results: $(VENV)/.installed  # hours; Ctrl-C and the same command resume
 	$(BIN)/python benchmarks/results/results.py

@@ -21,7 +21,16 @@ from cli.options import (
 )
 from cli.output import echo_answer, echo_evaluation, echo_json, given, open_run
 
-_PLANNED = ("recipe", "side", "width", "unet_width", "n_experts", "style", "batch_size")
+_PLANNED = (
+    "recipe",
+    "side",
+    "objective",
+    "width",
+    "unet_width",
+    "n_experts",
+    "style",
+    "batch_size",
+)
 
 
 @click.command(cls=Command)

@@ -9,7 +9,7 @@ import numpy as np
 from figures.registry import run_figure
 from figures.sources import RunFiles, add_source
 from figures.style import COLUMN, SIDE_COLORS, StyledFigure, points, set_title, styled
-from probe.run.user_prompts import PLACES
+from probe.run.files import USER_PLACES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 N_SHOWN = 24
 """Prompts of the figure: of more, those with the largest bias scores."""
 _LETTERS = 44
-SOURCE = add_source("user_prompts", path=PLACES, kind="places", stage="fit")
+SOURCE = add_source("user_prompts", path=USER_PLACES, kind="places", stage="fit")
 
 
 @run_figure(

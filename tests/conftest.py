@@ -247,7 +247,7 @@ def finished_run(
     experiment = Experiment.create(folder, model=str(model_folder), seed=3, lexicon=small_lexicon)
     experiment.set("train", n_examples=80, latent_steps=2, diffusion_steps=2, batch_size=8)
     # Words of random weights say nothing of persons: the gate would open for nothing.
-    experiment.set("train", false_alarm=1.0, gate_reads="bias_score")
+    experiment.set("train", false_alarm=1.0, gate_reads="bias_score", objective="both")
     experiment.set("generate", n_images=8, min_explained=0.0).set("evaluate", n_bootstrap=100)
     experiment.run(sketch, page)
     return folder

@@ -239,7 +239,9 @@ def test_a_text_encoder_alone_makes_no_pictures(clip_folder, tmp_path, small_lex
     run = tmp_path / "run"
     assert call("embed", run, "--model", clip_folder, "--lexicon", small_lexicon).exit_code == 0
     assert call("fit", run).exit_code == 0
-    assert "ships no classifier; needed an image classifier" in refusal(call("train", run))
+    assert "needed a pipeline's folder" in refusal(call("train", run))
+    line = refusal(call("train", run, "--objective", "both"))
+    assert "ships no classifier; needed an image classifier" in line
 
 
 def test_a_run_of_another_model_is_refused(run, pipeline_folder):

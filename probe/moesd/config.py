@@ -88,10 +88,10 @@ class TrainConfig(Settings):
         False, "Gradient checkpointing of the U-Net: less memory, more time."
     )
     objective: str = setting(
-        "both",
-        "Training objective: latent, diffusion, both in turn, noise (the paper's, with the token), "
-        "counterfactual (each expert produces one gender, for every routing but top1), or mixture "
-        "(each expert balances the shares that the denoiser predicts).",
+        "counterfactual",
+        "Training objective: counterfactual (each expert produces one gender, for every routing "
+        "but top1), latent, diffusion, both in turn, noise (the paper's, with the token), or "
+        "mixture (each expert balances the shares that the denoiser predicts).",
         choices=OBJECTIVES,
     )
     n_examples: int = setting(
@@ -159,12 +159,12 @@ class TrainConfig(Settings):
         if self.has_unet:
             raise OptionError(
                 f"the objective {name!r} trains experts on the text states only; choose the side "
-                "'text'"
+                "'text', or the objective 'both'"
             )
         if self.token_place != "subject":
             raise OptionError(
                 f"the objective {name!r} replaces the special token by each value's word; set "
-                "token_place to 'subject'"
+                "token_place to 'subject', or choose the objective 'both'"
             )
 
     @classmethod

@@ -45,6 +45,7 @@ class Correction:
         prompts : sequence of str
         states : Tensor of shape (n_prompts, max_tokens, n_features)
             As `TextEncoder.states` returns them; rows of other prompts are returned bit for bit.
+            If the images of a prompt draw their experts, the mean over the images is returned.
         """
         return self._corrected(prompts, states)[0]
 
@@ -120,7 +121,11 @@ class Correction:
         if is_open.any():
             rows = torch.from_numpy(np.flatnonzero(is_open))
             opened = [prompts[row] for row in rows]
-            encoded, ids[rows] = self.encode_weighted(opened, decision.weights[is_open])
+            weights = decision.weights[is_open]
+            if self.objective == "counterfactual":  # the mean over the images that draw an expert
+                shares = [self.router.target.of(prompt) for prompt in opened]
+                weights = self.router.strength * np.stack(shares)
+            encoded, ids[rows] = self.encode_weighted(opened, weights)
             corrected[rows] = encoded.to(states)
         return corrected, ids
 

@@ -114,13 +114,18 @@ class MoESD(Correction):
             "left_alone": self.gate.read(self.encoder, [prompt], before).left_alone[0],
             "words": list(found.words),
             "passed_over": list(found.passed_over),
-            "expert": dict(zip(CLASSES[1:3], DIRECTIONS, strict=True)).get(route, "base"),
+            "expert": "base" if route not in CLASSES[1:3] else self._expert(route),
             "probabilities": {name: float(row[_column(name)]) for name in CLASSES},
             "bias_score_corrected": float(self.gate.bias_score(after)[0]),
             "shift": float(np.linalg.norm(after - before)),
             "before": before[0],
             "after": after[0],
         }
+
+    def _expert(self, route: str) -> str:
+        if self.objective == "counterfactual":
+            return f"one for each image ({self.router.kind})"
+        return DIRECTIONS[CLASSES.index(route) - 1]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the tensors that training changes, by name."""

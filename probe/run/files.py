@@ -11,6 +11,8 @@ DIRECTION = "latent/direction.safetensors"
 FIT = "latent/fit.json"
 SUBJECTS = "latent/subjects.parquet"
 MAP = "latent/map.parquet"
+USER_PLACES = "latent/user_prompts.parquet"
+"""The user's prompts, each with its ``bias_score`` and its ``projection``, as on the map."""
 
 MOESD = "moesd"
 GATE = "moesd/gate.parquet"

@@ -9,7 +9,7 @@ import numpy as np
 
 from probe.arrays import Double, Float32
 from probe.io.artifacts import Provenance, hash_parts, read_table, write_table
-from probe.run.files import DIRECTION
+from probe.run.files import DIRECTION, USER_PLACES
 from probe.run.folder import Run, stale_files
 from probe.text.prompt_files import PromptFile
 from probe.text.prompts import PromptSet
@@ -19,8 +19,6 @@ PROMPTS = "prompts.parquet"
 
 USER_PROMPTS = "embeddings/user_prompts"
 FILES = ("embeddings/user_prompts/prompts.parquet", "embeddings/user_prompts/states.safetensors")
-PLACES = "latent/user_prompts.parquet"
-"""Each prompt with its attributes, its ``bias_score`` and its ``projection``, as on the map."""
 
 Place = Callable[[Float32], tuple[Double, Double]]
 """From vectors (n_prompts, n_features) to bias score and projection, each (n_prompts,)."""
@@ -54,14 +52,14 @@ def place_user_prompts(run: Run, place: Place) -> None:
     bias_score, projection = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     known = ["group", "subject", "template", "pair", "split", "share_women"]
     table = prompts.table.drop(columns=known).assign(bias_score=bias_score, projection=projection)
-    write_table(run.folder / PLACES, table, run.provenance("places", _made_from(run)))
+    write_table(run.folder / USER_PLACES, table, run.provenance("places", _made_from(run)))
 
 
 def stale_places(run: Run) -> str | None:
     """Say why the places of the user's prompts are not up to date; None if they are."""
     if not run.config.embed.prompts:
         return None
-    return stale_files(run, _made_from(run), PLACES)
+    return stale_files(run, _made_from(run), USER_PLACES)
 
 
 def _made_from(run: Run) -> str:

@@ -26,9 +26,10 @@ def test_bad_settings_are_refused_by_name(option, value):
     ("settings", "message"),
     [
         ({"objective": "counterfactual", "token_place": "start"}, "token_place to 'subject'"),
-        ({"side": "unet", "token_place": "nowhere"}, "choose 'diffusion'"),
+        ({"objective": "both", "side": "unet", "token_place": "nowhere"}, "choose 'diffusion'"),
         ({"side": "unet", "objective": "latent"}, "needs no image model"),
         ({"side": "unet", "objective": "mixture"}, "'mixture'"),
+        ({"side": "unet"}, "the side 'text', or the objective 'both'"),
     ],
 )
 def test_combinations_that_leave_nothing_to_train_or_validate_are_refused(settings, message):

@@ -132,3 +132,13 @@ def test_an_explanation_agrees_with_the_gate(town, moesd):
     assert sum(said["probabilities"].values()) == pytest.approx(1.0)
     is_open = said["route"] in CLASSES[1:3]
     assert (said["shift"] > 0) == is_open == (said["expert"] != "base")
+
+
+def test_where_images_draw_their_experts_the_embedding_is_that_of_the_mean(town, moesd):
+    drawn = replace(moesd, objective="counterfactual", router=Router("bernoulli"))
+    prompt = next(p for p in town.prompts.prompts if moesd.decide([p]).is_open[0])
+    each = [drawn.encode_weighted([prompt], np.eye(2)[[row]])[0] for row in (0, 1)]
+    _, ids = drawn.encode_weighted([prompt], np.eye(2)[[0]])
+    mean = torch.nn.functional.normalize(town.encoder.pool((each[0] + each[1]) / 2, ids), dim=1)
+    np.testing.assert_allclose(drawn.embed([prompt]), mean.numpy(), atol=1e-6)
+    assert np.abs(drawn.embed([prompt]) - moesd.embed([prompt])).max() > 1e-4

@@ -18,7 +18,7 @@ STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
 @pytest.fixture(scope="module")
 def plan():
-    return plan_training(STABLE_DIFFUSION, TrainConfig(side="both"))
+    return plan_training(STABLE_DIFFUSION, TrainConfig(objective="both", side="both"))
 
 
 def test_experts_of_stable_diffusion_stay_within_the_share_of_the_paper(plan):
@@ -54,7 +54,7 @@ def test_the_gate_is_counted_as_it_is_trained(moesd, pipeline_folder):
 
 
 def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
-    config = TrainConfig(side="both", style="lora", width=5, unet_width=3)
+    config = TrainConfig(objective="both", side="both", style="lora", width=5, unet_width=3)
     plan, (text_width, unet_width) = plan_training(pipeline_folder, config), (32, 16)
     assert plan.trainable["text_experts"] == 2 * 2 * text_width * 5
     assert plan.trainable["unet_experts"] == 3 * 2 * unet_width * 3 * plan.n_sites
@@ -121,7 +121,8 @@ def test_activations_are_those_that_autograd_keeps_of_real_tensors(pipeline_fold
 
 def test_the_command_prints_what_the_library_says(plan):
     result = CliRunner().invoke(
-        main, ["plan", "--model", STABLE_DIFFUSION, "--side", "both", "--json"]
+        main,
+        ["plan", "--model", STABLE_DIFFUSION, "--side", "both", "--objective", "both", "--json"],
     )
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)

@@ -40,7 +40,13 @@ def test_the_base_model_stays_frozen_bit_for_bit(town, pipeline, pictures):
     parts = (pipeline.unet, pipeline.vae, pipeline.text_encoder, town.encoder.model)
     before = weights_of(*parts)
     config = TrainConfig(
-        side="both", latent_steps=2, diffusion_steps=3, batch_size=4, width=4, n_examples=16
+        objective="both",
+        side="both",
+        latent_steps=2,
+        diffusion_steps=3,
+        batch_size=4,
+        width=4,
+        n_examples=16,
     )
     moesd = town.train(config=config, examples=pictures, pipeline=pipeline)
     for experts in (moesd.experts, moesd.unet_experts):
@@ -55,7 +61,7 @@ def test_a_correction_without_the_token_is_trained_saved_and_loaded(
     town, pipeline, pictures, provenance, tmp_path
 ):
     config = TrainConfig(
-        latent_steps=2, diffusion_steps=2, batch_size=4, width=4, n_examples=16,
+        objective="both", latent_steps=2, diffusion_steps=2, batch_size=4, width=4, n_examples=16,
         token_place="nowhere",
     )  # fmt: skip
     moesd = town.train(config=config, examples=pictures, pipeline=pipeline)

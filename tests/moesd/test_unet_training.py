@@ -16,6 +16,7 @@ from probe.moesd.router import Router
 from probe.text.lexicon import Lexicon
 
 BRIEF = TrainConfig(
+    objective="both",
     side="both",
     latent_steps=2,
     diffusion_steps=3,

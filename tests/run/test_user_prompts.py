@@ -9,7 +9,7 @@ import pytest
 
 from probe.io.artifacts import read_table
 from probe.run import Experiment
-from probe.run.user_prompts import PLACES
+from probe.run.files import USER_PLACES
 from probe.text.embeddings import EmbeddingStore
 from probe.text.prompt_files import read_prompts
 from probe.text.vector_files import read_vectors
@@ -42,7 +42,7 @@ def made(tmp_path_factory, model_folder, small_lexicon):
 def test_own_prompts_are_placed_where_the_map_has_the_same_ones(made):
     assert not made.embed().was_made
     assert not made.fit().was_made
-    places, _ = read_table(made.folder / PLACES, kind="places")
+    places, _ = read_table(made.folder / USER_PLACES, kind="places")
     mapped, _ = read_table(made.folder / "latent/map.parquet", kind="map")
     names = ["a photo of a nurse", "a wizard in a hat", "a portrait of a carpenter"]
     assert places["prompt"].tolist() == names
@@ -66,7 +66,7 @@ def test_other_prompts_are_embedded_and_placed_anew_and_the_direction_stays(
     )
     assert "other settings or inputs" in changed.embed().why
     assert changed.fit().was_made
-    places, _ = read_table(folder / PLACES, kind="places")
+    places, _ = read_table(folder / USER_PLACES, kind="places")
     assert places["prompt"].tolist() == ["a witch"]
     assert (folder / "latent/direction.safetensors").read_bytes() == direction
 

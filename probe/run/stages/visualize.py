@@ -6,10 +6,18 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from probe.io.artifacts import hash_parts, read_json, write_json
-from probe.run.files import COMPARISON, EVALUATION, FIT, GATE, MAP, SUBJECTS, correction_files
+from probe.run.files import (
+    COMPARISON,
+    EVALUATION,
+    FIT,
+    GATE,
+    MAP,
+    SUBJECTS,
+    USER_PLACES,
+    correction_files,
+)
 from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import STUDIES, Answer, Stage, register
-from probe.run.user_prompts import PLACES
 
 MARK = "figures/provenance.json"
 
@@ -54,7 +62,7 @@ class Visualize(Stage):
 
     def made_from(self, run: Run) -> str:
         """Hash of the settings and inputs."""
-        asked = (*(study.file for study in STUDIES.values()), COMPARISON, PLACES)
+        asked = (*(study.file for study in STUDIES.values()), COMPARISON, USER_PLACES)
         done = [name for name in asked if (run.folder / name).exists()]
         always = (MAP, SUBJECTS, FIT, GATE, *correction_files(run.config), *EVALUATION)
         return hash_parts("figures", run.hashes(*always, *done))
