@@ -135,7 +135,7 @@ class TrainConfig(Settings):
     )
     false_alarm: float = setting(
         0.2,
-        "Largest share of explicit, and of neutral, training prompts that open the gate.",
+        "Largest share of explicit and neutral training prompts that open the gate.",
         minimum=0,
         maximum=1,
     )

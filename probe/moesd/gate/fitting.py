@@ -216,18 +216,12 @@ def _training_table(table: pd.DataFrame) -> pd.DataFrame:
 def _open_above(
     cross_validated: Double, kinds: Labels, is_skewed: Mask, *, false_alarm: float
 ) -> float:
-    """Choose the threshold of the trained gate from cross-validated probabilities.
-
-    It bounds the rate of each kind: among the many explicit prompts, those about objects would not
-    count.
-    """
+    """Choose the threshold of the trained gate from cross-validated probabilities."""
     person = cross_validated[..., 1]
     opens = (person >= cross_validated.max(axis=2)) & is_skewed
     scores = np.where(opens, person, -np.inf)
-    is_kind = (np.broadcast_to(kinds == kind, scores.shape) for kind in ("explicit", "neutral"))
-    return max(
-        opening_threshold(scores.ravel(), of.ravel(), false_alarm=false_alarm) for of in is_kind
-    )
+    is_closed = np.broadcast_to(kinds != "person", scores.shape)
+    return opening_threshold(scores.ravel(), is_closed.ravel(), false_alarm=false_alarm)
 
 
 def _fit_regression(X: Double, y: Indices, weights: Double) -> tuple[Double, Double]:
