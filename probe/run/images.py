@@ -36,7 +36,7 @@ _CANDIDATES = "moesd/candidates"
 _SPARE = 1.2  # a model that obeys 95 % of its prompts loses one image in ten to the checks
 
 _OF_OTHER_IMAGES = (
-    *("n_images", "seed", "batch_size", "routing", "strength", "target"),
+    *("n_images", "seed", "batch_size", "scored_on", "routing", "strength", "target"),
     *("guidance_slope", "guidance_intercept", "min_explained"),
 )
 

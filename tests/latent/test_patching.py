@@ -158,7 +158,7 @@ def test_in_a_real_sentence_encoder_the_word_itself_carries_it_until_the_last_la
     minilm = TextEncoder.load(Path(spec.origin).parent / "model")
     patching = patch_states(minilm, said, sites=["residual"], positions=["person", "subject"])
     table = patching.table.set_index(["position", "layer"])["value"].unstack()
-    assert patching.n_pairs == 24
+    assert patching.n_pairs == 32
     assert (table.loc["person", :5] > 0.95).all()
     assert table.loc["person", 6] < 0.5
     assert (table.loc["subject", :5].abs() < 0.05).all()

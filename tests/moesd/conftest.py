@@ -22,7 +22,13 @@ from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
-BRIEF = TrainConfig(objective="latent", latent_steps=2, width=4)
+BRIEF = TrainConfig(
+    objective="latent",
+    latent_steps=2,
+    width=4,
+    gate_reads="bias_score",
+    false_alarm=1.0,  # words of random weights say nothing of persons
+)
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def test_a_run_looks_at_faces_once_they_are_asked_for(run, finished_run, monkeyp
     assert found["missing"]["base"]["ambiguous"] == int((neutral["gender"] == A).sum())
     told = done("evaluate", run)
     assert told.startswith("evaluate: skipped (")
+    told = done("evaluate", run, "--full")
     assert "Attributes are read from detected faces" in told
     assert done("evaluate", run, "--face-margin", "0.5").startswith("evaluate: made")
     assert done("evaluate", run, "--faces", "").startswith("evaluate: made")
