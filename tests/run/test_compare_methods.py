@@ -27,6 +27,7 @@ from probe.io.artifacts import (
     read_tensors,
     write_tensors,
 )
+from probe.moesd.config import RECIPES
 from probe.run import Experiment
 from probe.run.compare import rows as making
 from probe.run.compare.material import Bench, reference_plan
@@ -240,7 +241,10 @@ def test_the_command_prints_the_table_or_json(run, done):
     assert "explicit-mixing" not in (run / "figures/methods.csv").read_text()
 
 
-def test_a_variant_with_the_runs_own_settings_is_the_runs_own_correction(run):
+def test_a_variant_with_the_runs_own_settings_is_the_runs_own_correction(run, monkeypatch):
+    config = Experiment.open(run).config.train
+    own = {"objective": config.objective, "diffusion_steps": config.diffusion_steps}
+    monkeypatch.setitem(RECIPES, "recommended", own)
     Experiment.open(run).compare("moesd", "moesd-recommended")
     own, trained = (
         read_metadata(run / "comparison" / name)["key"] for name in ("moesd", "moesd-recommended")
