@@ -69,12 +69,13 @@ def answered(minilm):
 def test_hard_prompts_get_their_class_and_closed_ones_are_left_alone(answered, of):
     asked = answered[answered["set"] == of]
     is_person = asked["kind"] == "person"
-    # No list holds the nouns of the lexicon, so MiniLM alone has to see the person. Where it does
-    # not, as in long prompts, the gate stays closed; it hardly ever opens for other prompts.
-    least_right = {"seen": 0.97, "fresh": 0.8, "blind": 0.7}[of]
+    # The gate's list does not hold the nouns of the lexicon: MiniLM itself has to recognise the
+    # person. It misses some people in long prompts, which are then not corrected.
+    least_right = {"seen": 0.97, "fresh": 0.88, "blind": 0.83}[of]
     assert asked["is_right"][asked["is_hard"]].mean() > least_right
-    assert asked["is_right"][asked["is_hard"] & ~is_person].mean() > 0.97
-    assert asked["is_treated"][~is_person].mean() > 0.99
+    assert asked["is_right"][asked["is_hard"] & ~is_person].mean() > 0.95
+    least_closed = {"seen": 0.97, "fresh": 0.95, "blind": 0.95}[of]
+    assert asked["is_treated"][~is_person].mean() > least_closed
 
 
 def test_held_out_occupations_in_held_out_templates_get_their_class(answered):
