@@ -66,6 +66,7 @@ def subject_shares(
         is_worse=far["end"] > far["start"] + 1e-9,
     ).rename_axis(index={"subject": "name"})
     panels, splits = {}, [split for split in SPLITS if split in rows.index]
+    between = "\n" if n_shown else " "  # panels beside one another are narrow
     for split in splits:
         own = rows.loc[split].reset_index().sort_values(["start", "name"])
         shown = own.iloc[spread_evenly(len(own), n_shown // len(splits) or len(own))]
@@ -73,7 +74,7 @@ def subject_shares(
         before, after = 100 * far.loc[split].mean()
         change = f"{before:.0f} \N{RIGHTWARDS ARROW} {after:.0f} points from even"
         noun = "job" if len(own) == 1 else "jobs"
-        panels[f"{n} {noun} {SPLITS[split]}: {change}"] = shown
+        panels[f"{n} {noun} {SPLITS[split]}:{between}{change}"] = shown
     size = {"width": WIDE[0], "are_beside": True} if n_shown else {}
     figure, drawn = arrow_panels(panels, worse="after, further from even", **size)
     ends = [f"all {plural(other)}", "even", f"all {plural(value)}"]

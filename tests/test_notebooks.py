@@ -45,7 +45,6 @@ def test_the_notebooks_run_again_from_nothing(tmp_path, monkeypatch):
     Experiment.create(tmp_path / "run", model="tinytown").set("train", **brief)
     monkeypatch.setenv("MOESD_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("MOESD_N_IMAGES", "4")
-    monkeypatch.setenv("MOESD_N_EXAMPLES", "112")
     monkeypatch.setenv(
         "PYTHONPATH", str(FOLDER.parent) + os.pathsep + os.environ.get("PYTHONPATH", "")
     )
