@@ -193,8 +193,8 @@ def test_a_training_of_a_true_model_that_is_stopped_ends_in_the_same_weights(
     town, pipeline_folder, pictures, tmp_path, options
 ):
     config = TrainConfig(
-        side="both", latent_steps=2, diffusion_steps=6, batch_size=4, width=4, unet_width=4,
-        n_examples=16, gate_reads="bias_score", **options,
+        objective="both", side="both", latent_steps=2, diffusion_steps=6, batch_size=4, width=4,
+        unet_width=4, n_examples=16, gate_reads="bias_score", **options,
     )  # fmt: skip
     pipeline = load_pipeline(pipeline_folder)
 
