@@ -47,10 +47,12 @@ def test_the_recipe_of_the_paper_has_no_teacher(plan):
     assert paper["flops_step"] == plan.flops_step - plan.batch_size * plan.flops_forward
 
 
-def test_the_gate_is_counted_as_it_is_trained(moesd, pipeline_folder):
-    trained = moesd.gate.classifier
+@pytest.mark.parametrize("reads", ["words", "bias_score"])
+def test_the_gate_is_counted_as_it_is_trained(town, pipeline_folder, reads):
+    config = TrainConfig(objective="latent", latent_steps=1, width=4, gate_reads=reads)
+    trained = town.train(config=config).gate.classifier
     n = trained.weights.size + trained.intercepts.size
-    assert plan_training(pipeline_folder).trainable["gate"] == n
+    assert plan_training(pipeline_folder, config).trainable["gate"] == n
 
 
 def test_low_rank_experts_are_counted_as_they_are(pipeline_folder):
