@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from figures.sources import RunFiles
-from figures.text.sentences import UNSEEN
+from figures.text.result import UNSEEN
 from figures.text.terms import SPLITS
 from figures.user_prompts import SOURCE, by_bias_score
 from probe.audit.failures import share_over

@@ -10,8 +10,7 @@ import numpy as np
 
 from figures.report.pictures import thumbnail
 from figures.sources import RunFiles
-from figures.text.result import ONE_SIDED
-from figures.text.sentences import UNSEEN
+from figures.text.result import ONE_SIDED, UNSEEN
 from probe.audit.missing_label_bounds import is_seen
 from probe.run.files import SIDES
 

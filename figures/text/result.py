@@ -22,7 +22,8 @@ ONE_SIDED = 7 / 8
 """Share of a job's images that show one value, from which it counts as (nearly) one-sided."""
 _N_NAMED = 4
 _GROUPS = SPLIT_NAMES | {"validation": "for validation"}
-_UNSEEN = "test"
+UNSEEN = "test"
+"""Split of the subjects that no training has seen."""
 
 
 def result_table(quality: Found, shares: DataFrame) -> str:
@@ -102,14 +103,14 @@ def price(quality: Found) -> list[str]:
 def verdict(quality: Found, n_warnings: int = 0) -> str:
     """Say whether the correction made the model fairer, and even, beyond chance."""
     after, change = quality["corrected"], quality["difference"]
-    is_seen = _UNSEEN not in after
-    effects = [_effect(of["mad"]) for of in (change, change.get(_UNSEEN, change))]
+    is_seen = UNSEEN not in after
+    effects = [_effect(of["mad"]) for of in (change, change.get(UNSEEN, change))]
     text = effects[0]
     if not is_seen:
         same = effects[0] == effects[1]
         also = "too" if same else effects[1].lower()
         text += f", on jobs never seen {also}"
-    mad = (after if is_seen else after[_UNSEEN])["mad"]
+    mad = (after if is_seen else after[UNSEEN])["mad"]
     left = f"{_points(mad['value'])} points, chance {_points(mad['floor'])}"
     is_even = mad["low"] <= mad["floor"]
     text += f"; what is left may be chance ({left})." if is_even else f"; not yet even ({left})."

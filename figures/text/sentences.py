@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from figures.text.result import WARNING, one_sided, price, untouched
+from figures.text.result import UNSEEN, WARNING, one_sided, price, untouched
 from probe.run.files import SIDES
 from probe.stats.notation import interval, number, p_value, percent
 from probe.text.lexicon import SPLIT_NAMES
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 Quality = Mapping[str, Any]
 """What `evaluate` writes."""
 
-UNSEEN = "test"
-"""Split of the subjects that no training has seen."""
 
 _SCORES = (("clip_score", "CLIP score", 2), ("subject_recognised", "occupation recognised", 3))
 

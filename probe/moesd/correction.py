@@ -12,7 +12,7 @@ from torch.nn import functional
 from probe.arrays import Double, Float32
 from probe.moesd.experts import Experts
 from probe.moesd.gate import CLASSES, Decision, Gate
-from probe.moesd.router import Router
+from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
@@ -36,6 +36,11 @@ class Correction:
 
     def __post_init__(self) -> None:
         self.router.check(self.objective, has_unet=self.unet_experts is not None)
+
+    @property
+    def draws_experts(self) -> bool:
+        """Whether each expert produces one value, so that no single one corrects a prompt."""
+        return "top1" not in SERVED[self.objective]
 
     def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
         """Correct the states of the prompts that open the gate.
@@ -122,7 +127,7 @@ class Correction:
             rows = torch.from_numpy(np.flatnonzero(is_open))
             opened = [prompts[row] for row in rows]
             weights = decision.weights[is_open]
-            if self.objective == "counterfactual":  # the mean over the images that draw an expert
+            if self.draws_experts:  # the mean over the images
                 shares = [self.router.target.of(prompt) for prompt in opened]
                 weights = self.router.strength * np.stack(shares)
             encoded, ids[rows] = self.encode_weighted(opened, weights)

@@ -123,7 +123,7 @@ class MoESD(Correction):
         }
 
     def _expert(self, route: str) -> str:
-        if self.objective == "counterfactual":
+        if self.draws_experts:
             return f"one for each image ({self.router.kind})"
         return DIRECTIONS[CLASSES.index(route) - 1]
 

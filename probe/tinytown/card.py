@@ -20,12 +20,10 @@ from probe.text.checkpoints import model_revision
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
-from probe.tinytown.stages import draw_balanced
+from probe.tinytown.stages import ATTRIBUTES, CLASSIFIERS, draw_balanced
 from probe.tinytown.world import GENDERS
 
 WEIGHTS = "*.safetensors"
-CLASSIFIERS = ("classifier", "second_classifier")
-ATTRIBUTES = ("gender", "age", "skin", "subject")
 UNSEEN_SEED = 99
 
 

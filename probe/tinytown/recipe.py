@@ -109,7 +109,7 @@ class RecipeTraining:
     def train_classifiers(self, vae: AutoencoderKL) -> None:
         """Train the two classifiers on different images, from different seeds."""
         labels = stages.attribute_labels(self.lexicon)
-        for name in ("classifier", "second_classifier"):
+        for name in stages.CLASSIFIERS:
             scenes, pictures = stages.draw_balanced(
                 self.lexicon, self.recipe.n_balanced, seed=SEEDS[name]
             )

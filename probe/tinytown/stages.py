@@ -28,6 +28,9 @@ DENOISER_SCHEDULE = Schedule(
 )
 KL_WEIGHT = 1e-6
 MAX_WEIGHT = 20.0
+CLASSIFIERS = ("classifier", "second_classifier")
+ATTRIBUTES = ("gender", "age", "skin", "subject")
+"""What the classifiers see."""
 EMPTY_SHARE = 0.1
 """Share of captions replaced by the empty one, for classifier-free guidance."""
 
@@ -174,7 +177,7 @@ def attribute_loss(
 def _targets(scenes: list[Scene], labels: list[str]) -> dict[str, torch.Tensor]:
     """Number each scene's value within its attribute; -100 where it has none."""
     targets = {}
-    for attribute in ("gender", "age", "skin", "subject"):
+    for attribute in ATTRIBUTES:
         values = [label for label in labels if label.startswith(f"{attribute}:")]
         own = [f"{attribute}:{getattr(scene, attribute)}" for scene in scenes]
         targets[attribute] = torch.tensor(

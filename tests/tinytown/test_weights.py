@@ -9,7 +9,7 @@ import pytest
 
 from probe.audit.misclassification.sample import read_calibration
 from probe.text.lexicon import Lexicon
-from probe.tinytown import card
+from probe.tinytown import card, stages
 from probe.tinytown.world import GENDERS
 
 MODEL = Path(str(files("probe.tinytown") / "weights"))
@@ -53,7 +53,7 @@ def test_the_classifiers_err_on_unseen_renders_as_real_ones_do(training_card):
         assert stored["subject"] <= 0.02
 
 
-@pytest.mark.parametrize("name", card.CLASSIFIERS)
+@pytest.mark.parametrize("name", stages.CLASSIFIERS)
 def test_each_classifier_ships_with_its_confusion_matrix(name, training_card):
     known = read_calibration(MODEL / name / "confusion_gender.csv", values=GENDERS)
     errors = 1 - known.confusion.trace() / known.confusion.sum()
