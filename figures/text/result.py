@@ -60,7 +60,7 @@ def result_table(quality: Found, shares: DataFrame) -> str:
     lines = [line.rstrip() for line in aligned([[*row[:-1], row[-1].ljust(width)] for row in rows])]
     parts = {"PRICE": price(quality), "UNTOUCHED": [untouched(quality)]}
     n_warnings = sum(line.count(WARNING) for part in parts.values() for line in part)
-    parts["VERDICT"] = [verdict(quality, n_warnings)]
+    parts["VERDICT"] = verdict(quality, n_warnings)
     for title, part in parts.items():
         titles = [title] + [""] * (len(part) - 1)
         lines += [f"{start:<11}{line}" for start, line in zip(titles, part, strict=True) if line]
@@ -100,22 +100,27 @@ def price(quality: Found) -> list[str]:
     return lines
 
 
-def verdict(quality: Found, n_warnings: int = 0) -> str:
-    """Say whether the correction made the model fairer, and even, beyond chance."""
+def verdict(quality: Found, n_warnings: int = 0) -> list[str]:
+    """Say whether the correction made the model fairer, and how far from even it may still be."""
     after, change = quality["corrected"], quality["difference"]
     is_seen = UNSEEN not in after
     effects = [_effect(of["mad"]) for of in (change, change.get(UNSEEN, change))]
-    text = effects[0]
-    if not is_seen:
-        same = effects[0] == effects[1]
-        also = "too" if same else effects[1].lower()
-        text += f", on jobs never seen {also}"
-    mad = (after if is_seen else after[UNSEEN])["mad"]
-    left = f"{_points(mad['value'])} points, chance {_points(mad['floor'])}"
-    is_even = mad["low"] <= mad["floor"]
-    text += f"; what is left may be chance ({left})." if is_even else f"; not yet even ({left})."
-    marked = f"{n_warnings} side effect{'s' if n_warnings > 1 else ''}"
-    return text + (f" {marked} beyond chance {WARNING}." if n_warnings else "")
+    also = "too" if effects[0] == effects[1] else effects[1].lower()
+    text = effects[0] + ("." if is_seen else f", on jobs never seen {also}.")
+    if n_warnings:
+        text += f" {n_warnings} side effect{'s' if n_warnings > 1 else ''} beyond chance {WARNING}."
+    mad, there = (after["mad"], "") if is_seen else (after[UNSEEN]["mad"], " there")
+    return [text, f"What is left{there} {beyond_chance(mad)}."]
+
+
+def beyond_chance(mad: Found, digits: int = 1) -> str:
+    """Say how far from even beyond chance the 95 % interval of a mean distance allows."""
+    low, high = (number(100 * (mad[key] - mad["floor"]), digits) for key in ("low", "high"))
+    if mad["high"] <= mad["floor"]:
+        return "is no more than chance"
+    if mad["low"] <= mad["floor"]:
+        return f"may be chance, but up to {high} points beyond chance cannot be excluded"
+    return f"is {low} to {high} points beyond chance"
 
 
 def _effect(change: Found) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from figures.text.result import UNSEEN, WARNING, one_sided, price, untouched
+from figures.text.result import UNSEEN, WARNING, beyond_chance, one_sided, price, untouched
 from probe.run.files import SIDES
 from probe.stats.notation import interval, number, p_value, percent
 from probe.text.lexicon import SPLIT_NAMES
@@ -53,7 +53,7 @@ def _distance(quality: Quality) -> str:
     return (
         f"{of_whom}, the average distance from an even split "
         f"{_verb(change).format(before, after)}; chance alone gives {floor} (as few images of a "
-        "perfectly even model are never exactly even)."
+        f"perfectly even model are never exactly even). What is left {beyond_chance(corrected, 0)}."
     )
 
 

@@ -7,7 +7,15 @@ import copy
 import pandas as pd
 import pytest
 
-from figures.text.result import WARNING, one_sided, price, result_table, verdict
+from figures.text.result import (
+    WARNING,
+    beyond_chance,
+    one_sided,
+    price,
+    result_table,
+    verdict,
+)
+from figures.text.sentences import finding
 
 
 def fairness(value, n=6):
@@ -61,8 +69,8 @@ PRICE      job recognised 100 → 99 %   CLIP score -1.7 (images of the same gen
            jobs moved away from even 1 of 6: chief
            perceived old 32 → 26 % (!)
 UNTOUCHED  explicit prompts 48 of 48   things 6 of 8 (!)
-VERDICT    Fairer, on jobs never seen too; not yet even (30.0 points, chance 10.0). 2 side effects \
-beyond chance (!).""".replace("-", "\N{MINUS SIGN}")
+VERDICT    Fairer, on jobs never seen too. 2 side effects beyond chance (!).
+           What is left there is 15.0 to 25.0 points beyond chance.""".replace("-", "\N{MINUS SIGN}")
 
 
 @pytest.fixture
@@ -86,16 +94,30 @@ def test_a_group_without_jobs_and_figures_that_were_not_measured_are_left_out(qu
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [
-        (-0.1, -0.01, "Fairer, on jobs never seen too"),
-        (-0.1, 0.1, "Fairer, on jobs never seen no change beyond chance"),
-        (0.01, 0.1, "Fairer, on jobs never seen less fair"),
+        (-0.1, -0.01, "Fairer, on jobs never seen too."),
+        (-0.1, 0.1, "Fairer, on jobs never seen no change beyond chance."),
+        (0.01, 0.1, "Fairer, on jobs never seen less fair."),
     ],
 )
 def test_the_verdict_is_that_of_the_confidence_limits(quality, low, high, text):
     quality["difference"]["test"]["mad"] |= {"low": low, "high": high}
-    assert verdict(quality).startswith(f"{text}; not yet even")
-    quality["corrected"]["test"]["mad"]["low"] = 0.1
-    assert "; what is left may be chance (30.0 points, chance 10.0)." in verdict(quality)
+    assert verdict(quality)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.2, 0.4, "is 10 to 30 points beyond chance"),
+        (0.1, 0.23, "may be chance, but up to 13 points beyond chance cannot be excluded"),
+        (0.02, 0.1, "is no more than chance"),
+    ],
+)
+def test_what_is_left_is_what_the_interval_allows(quality, low, high, text):
+    mad = quality["corrected"]["test"]["mad"] | {"low": low, "high": high}
+    assert beyond_chance(mad, digits=0) == text
+    quality["corrected"]["test"]["mad"] = mad
+    assert beyond_chance(mad) in verdict(quality)[1]
+    assert text in " ".join(finding(quality, SHARES, model="m", prompt="a photo of a nurse"))
 
 
 def test_a_loss_of_recognition_and_a_job_that_surely_moved_away_are_marked(quality):
