@@ -70,7 +70,8 @@ PRICE      job recognised 100 → 99 %   CLIP score -1.7 (images of the same gen
            perceived old 32 → 26 % (!)
 UNTOUCHED  explicit prompts 48 of 48   things 6 of 8 (!)
 VERDICT    Fairer, on jobs never seen too. 2 side effects beyond chance (!).
-           What is left there is 15.0 to 25.0 points beyond chance.""".replace("-", "\N{MINUS SIGN}")
+           What is left there is 15.0 to 25.0 points beyond chance.\
+""".replace("-", "\N{MINUS SIGN}")
 
 
 @pytest.fixture
