@@ -191,9 +191,10 @@ def test_no_other_affine_map_with_equal_means_moves_the_rows_less(seed):
 
 
 def test_without_correlation_leace_is_the_mean_gap_eraser():
-    X, y = groups_of(12)
-    # full shrinkage makes the covariance a multiple of I, and the projection orthogonal
-    edited = LeaceEraser(shrinkage=1.0).fit(X, y).transform(X)
+    y = np.repeat([0, 1], 6)
+    X = np.tile(np.concatenate([np.eye(3), -np.eye(3)]), (2, 1))  # the covariance of each group is
+    X[:, 0] += 4 * y  # a multiple of I, and the gap is along an axis
+    edited = LeaceEraser().fit(X, y).transform(X)
     np.testing.assert_allclose(edited, MeanGapEraser().fit(X, y).transform(X), atol=1e-12)
 
 
@@ -201,9 +202,6 @@ def test_leace_states_its_shrinkage():
     assert LeaceEraser().fit(*groups_of(13, n=60, n_features=6)).shrinkage_ == 0.0
     assert LeaceEraser().fit(*groups_of(13, n=20, n_features=19)).shrinkage_ == 0.0
     assert LeaceEraser().fit(*groups_of(13, n=20, n_features=20)).shrinkage_ >= 1 / 20
-    assert LeaceEraser(shrinkage=0.3).fit(*groups_of(13)).shrinkage_ == 0.3
-    with pytest.raises(ValueError, match="shrinkage is 2"):
-        LeaceEraser(shrinkage=2).fit(*groups_of(13))
 
 
 # INLP
@@ -256,7 +254,7 @@ def test_the_first_round_of_inlp_removes_the_weights_of_a_logistic_regression(n,
 
 def test_where_rows_are_few_the_rounds_run_out():
     X, y = groups_of(18, n=20, n_features=60)
-    eraser = NullspaceEraser(max_rounds=3, C=1e6).fit(X, y)
+    eraser = NullspaceEraser(max_rounds=3).fit(X, y)
     assert len(eraser.accuracies_) == 4
     assert eraser.accuracies_[0] == 1.0
     assert eraser.accuracies_[-1] > 0.51

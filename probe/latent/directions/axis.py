@@ -90,13 +90,6 @@ class PairDirection(AxisEstimator):
     The axis is the unit vector of ``mean_i(male_i - female_i)``. What the two prompts of a pair
     share (occupation, template) cancels within the pair.
 
-    Attributes
-    ----------
-    direction_ : ndarray of shape (n_features,)
-        Unit vector from female to male.
-    n_features_in_ : int
-        Width of the embeddings.
-
     References
     ----------
     Bolukbasi et al., *Man is to Computer Programmer as Woman is to Homemaker? Debiasing Word

@@ -11,17 +11,13 @@ from probe.errors import DegenerateDataError
 _EPS = float(np.finfo(np.float64).eps)
 
 
-def choose_shrinkage(rows: Double, shrinkage: float | None) -> float:
-    """Return the shrinkage of a covariance of centred rows: what was asked for, or an estimate.
+def estimated_shrinkage(rows: Double) -> float:
+    """Return Ledoit and Wolf's shrinkage (2004) of a covariance of centred rows, at least 1 / n.
 
-    None takes Ledoit and Wolf's (2004), and at least 1 / n: rows that happen to agree (two of a
-    group always do) would otherwise make theirs 0 where the covariance has no inverse.
+    Rows that happen to agree (two of a group always do) would otherwise make theirs 0 where the
+    covariance has no inverse.
     """
-    if shrinkage is None:
-        return max(float(ledoit_wolf_shrinkage(rows, assume_centered=True)), 1 / len(rows))
-    if not 0.0 <= shrinkage <= 1.0:
-        raise ValueError(f"shrinkage is {shrinkage}; needed None or a number from 0 to 1")
-    return float(shrinkage)
+    return max(float(ledoit_wolf_shrinkage(rows, assume_centered=True)), 1 / len(rows))
 
 
 def solve_covariance(rows: Double, targets: Double, *, shrinkage: float) -> Double:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probe.arrays import Matrix, Vector
-from probe.latent.directions.covariance import choose_shrinkage, solve_covariance
+from probe.latent.directions.covariance import estimated_shrinkage, solve_covariance
 from probe.latent.erasure.affine import AffineEraser, mean_axes
 
 
@@ -24,14 +24,13 @@ class LeaceEraser(AffineEraser):
     2022), whose relaxed game searches by gradient steps for an orthogonal projection with the same
     aim, and reaches it up to a tolerance.
 
+    Where S has no inverse (no more rows than dimensions), it is shrunk, see `estimated_shrinkage`:
+    the means of the fitted rows still coincide.
+
     Parameters
     ----------
     strength : float, default=1.0
         Share of the edit that is made; the gaps between the means shrink by ``1 - strength``.
-    shrinkage : float or None, default=None
-        Share s of ``(1 - s) S + s mu I``, from 0 to 1. None takes Ledoit and Wolf's estimate, at
-        least 1 / n, where S has no inverse (no more rows than dimensions), and 0 elsewhere. The
-        means of the fitted rows coincide with any of them; the rows move least with 0.
 
     Attributes
     ----------
@@ -40,7 +39,7 @@ class LeaceEraser(AffineEraser):
     probes_, moves_ : ndarray of shape (rank, n_features)
         Functionals of a row, and the directions in which it moves; rank at most n_groups - 1.
     shrinkage_ : float
-        The share that was used.
+        Share s of ``(1 - s) S + s mu I``; 0 where S has an inverse.
 
     References
     ----------
@@ -48,17 +47,13 @@ class LeaceEraser(AffineEraser):
     erasure in closed form*, NeurIPS 2023, theorems 3.1 and 4.3.
     """
 
-    def __init__(self, *, strength: float = 1.0, shrinkage: float | None = None) -> None:
-        super().__init__(strength=strength)
-        self.shrinkage = shrinkage
-
     def fit(self, X: Matrix, y: Vector) -> LeaceEraser:
         """Learn the map from embeddings of shape (n, n_features) and the group of each.
 
         Raises
         ------
         ValueError
-            If ``strength`` or ``shrinkage`` is outside [0, 1].
+            If ``strength`` is outside [0, 1].
         DegenerateDataError
             If there are fewer than two groups, or their means coincide.
         """
@@ -67,8 +62,7 @@ class LeaceEraser(AffineEraser):
         self.center_ = rows.mean(axis=0)
         centered = rows - self.center_
         is_singular = len(centered) <= centered.shape[1]  # centring costs one dimension
-        wanted = 0.0 if self.shrinkage is None and not is_singular else self.shrinkage
-        self.shrinkage_ = choose_shrinkage(centered, wanted)
+        self.shrinkage_ = estimated_shrinkage(centered) if is_singular else 0.0
         whitened = solve_covariance(centered, basis.T, shrinkage=self.shrinkage_)
         self.probes_ = np.asarray(np.linalg.solve(basis @ whitened, whitened.T), dtype=np.float64)
         self.moves_ = basis

@@ -27,10 +27,8 @@ class NullspaceEraser(AffineEraser):
     strength : float, default=1.0
         Share of the edit that is made, from 0 (identity) to 1.
     max_rounds : int, default=20
-        Rounds at most. Where there are fewer rows than dimensions and the penalty is weak, some
-        classifier stays better than guessing on the fitted rows, so this limit stops the rounds.
-    C : float, default=1.0
-        Inverse strength of the penalty of the classifiers, as in `LogisticDirection`.
+        Rounds at most: where there are fewer rows than dimensions, some classifier may stay better
+        than guessing on the fitted rows.
 
     Attributes
     ----------
@@ -49,16 +47,9 @@ class NullspaceEraser(AffineEraser):
     Iterative Nullspace Projection*, ACL 2020, algorithm 1.
     """
 
-    def __init__(
-        self,
-        *,
-        strength: float = 1.0,
-        max_rounds: int = 20,
-        C: float = 1.0,
-    ) -> None:
+    def __init__(self, *, strength: float = 1.0, max_rounds: int = 20) -> None:
         super().__init__(strength=strength)
         self.max_rounds = max_rounds
-        self.C = C
 
     def fit(self, X: Matrix, y: Vector) -> NullspaceEraser:
         """Learn the subspace from embeddings of shape (n, n_features) and the group of each.
@@ -103,7 +94,7 @@ class NullspaceEraser(AffineEraser):
             return np.empty((0, left.shape[1])), 1 / n_groups
         members = range(1 if n_groups == 2 else 0, n_groups)
         width = self.n_features_in_
-        found = [fit_logistic(left, codes == m, C=self.C, n_features=width) for m in members]
+        found = [fit_logistic(left, codes == m, n_features=width) for m in members]
         weights, scores = (np.stack(parts) for parts in zip(*found, strict=True))
         # means that coincide leave only the solver's rounding: naming by the intercept alone
         is_none = np.linalg.norm(weights, axis=1) < _NO_WEIGHT
