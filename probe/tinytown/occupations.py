@@ -1,19 +1,22 @@
-"""What identifies an occupation: its outfit and its tool, from ``probe/data/tinytown.toml``."""
+"""Outfits, tools and things as data, from ``probe/data/tinytown.toml``, and how they are drawn."""
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from probe.tinytown.canvas import Canvas, Color
+from probe.tinytown.canvas import Canvas, Color, shade
 
 _DATA = tomllib.loads(
     (Path(__file__).parents[1] / "data" / "tinytown.toml").read_text(encoding="utf-8")
 )
-TOOLS: dict[str, list[dict[str, Any]]] = _DATA["tools"]
-"""Occupation -> shapes, each with its kind as the first key."""
+Shapes: TypeAlias = list[dict[str, Any]]
+"""Shapes in drawing order, each with its kind as the first key."""
+TOOLS: dict[str, Shapes] = _DATA["tools"]
+THINGS: dict[str, Shapes] = _DATA["things"]
+HATS: dict[str, Shapes] = _DATA["hats"]
 PEOPLE: dict[str, list[str]] = _DATA["people"]
 """Which occupations have older or younger people, lighter or darker skin."""
 NEVER_GENDERED: frozenset[str] = frozenset(_DATA["never_gendered"]["occupations"])
@@ -46,20 +49,21 @@ def _outfit(
 OUTFITS = {name: _outfit(*row) for name, row in _DATA["outfits"].items()}
 
 
-def draw_tool(canvas: Canvas, occupation: str) -> None:
-    """Draw an occupation's tool at the canvas's present placement."""
-    for shape in TOOLS[occupation]:
+def draw_shapes(
+    canvas: Canvas, shapes: Shapes, *, own: Color = (0, 0, 0), radius: float = 0.0
+) -> None:
+    """Draw shapes at the canvas's present placement, rectangles with a radius unless they say."""
+    for shape in shapes:
         (kind, where), *options = shape.items()
-        style = dict(options) | {"fill": _color(shape["fill"])}
+        style, fill = dict(options), shape["fill"]
+        if fill == "own":
+            style["fill"] = shade(own, style.pop("shade", 1.0))
+        else:
+            style["fill"] = tuple(_DATA["colors"][fill] if isinstance(fill, str) else fill)
         match kind:
             case "rectangle":
-                canvas.rectangle(*where, **{"radius": 0.6, **style})
+                canvas.rectangle(*where, **{"radius": radius, **style})
             case "ellipse":
                 canvas.ellipse(*where, **style)
             case _:  # polygon, line, arc, pie
                 getattr(canvas, kind)(where, **style)
-
-
-def _color(fill: str | list[int]) -> Color:
-    red, green, blue = _DATA["colors"][fill] if isinstance(fill, str) else fill
-    return red, green, blue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probe.tinytown.canvas import SIZE, Canvas, Color, Placement, shade
-from probe.tinytown.occupations import OUTFITS, Outfit, draw_tool
+from probe.tinytown.occupations import HATS, OUTFITS, TOOLS, Outfit, draw_shapes
 from probe.tinytown.world import AGES, GENDERS, SKINS, Scene
 
 SKIN_COLORS: dict[str, Color] = {
@@ -60,10 +60,10 @@ def draw_portrait(scene: Scene) -> Canvas:
     if cues["ears"] == "woman":
         for ear in (15.2, 38.8):
             canvas.ellipse(ear - 1.5, 32.5, ear + 1.5, 36.5, (250, 206, 60))
-    _draw_hat(canvas, outfit)
+    draw_shapes(canvas, HATS.get(outfit.hat, []), own=outfit.hat_color)
     if scene.shows_tool:
         canvas.place = Placement(43.0 + rng.uniform(-1, 0.5), 33.5 + rng.uniform(-1.5, 1), 0.98)
-        draw_tool(canvas, scene.subject)
+        draw_shapes(canvas, TOOLS[scene.subject], radius=0.6)
     return canvas
 
 
@@ -257,25 +257,3 @@ def _draw_hairline(canvas: Canvas, hair: Color, style: int, *, woman: bool) -> N
         canvas.rectangle(15, 5.5, 39, 12, hair, radius=3)
     elif style == 2:
         canvas.polygon([(15, 14), (38, 6), (39, 19), (30, 20)], hair)
-
-
-def _draw_hat(canvas: Canvas, outfit: Outfit) -> None:
-    color, dark = outfit.hat_color, shade(outfit.hat_color, 0.72)
-    match outfit.hat:
-        case "helmet":
-            canvas.pie((12.5, 1, 41.5, 34), 180, 360, color)
-            canvas.rectangle(10, 15.6, 44, 19, dark, radius=1.5)
-            canvas.rectangle(24.6, 1, 29.4, 16, dark)
-        case "cap":
-            canvas.pie((13, 3, 41, 33), 180, 360, color)
-            canvas.rectangle(12.5, 14.6, 41.5, 19, dark, radius=2)
-        case "wide":
-            canvas.rectangle(17, 2, 37, 15, color, radius=5)
-            canvas.ellipse(5, 11.4, 49, 19, dark)
-        case "toque":
-            canvas.rectangle(16.5, 0, 37.5, 17.6, color, radius=4)
-            canvas.rectangle(15.5, 13.6, 38.5, 18, dark, radius=1)
-        case "band":
-            canvas.rectangle(14, 12.6, 40, 17.4, color, radius=2)
-        case _:
-            return

@@ -10,11 +10,12 @@ import numpy as np
 from probe.text.lexicon import Lexicon
 from probe.text.templates import with_article
 from probe.tinytown.occupations import NEVER_GENDERED, OUTFITS, PEOPLE
+from probe.tinytown.occupations import THINGS as DRAWN
 
 GENDERS = ("woman", "man")
 AGES = ("young", "middle-aged", "old")
 SKINS = ("light", "tan", "brown", "dark")
-THINGS = ("car", "tree", "house", "cat", "boat", "apple", "chair", "cup", "lamp", "fish")
+THINGS = tuple(DRAWN)
 
 GENDERED_NOUNS = {
     "woman": ("woman", "lady", "girl"),
