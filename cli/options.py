@@ -186,13 +186,12 @@ class SettingsCommand(Command):
 
 def _option(item: Field[Any], group: str) -> Option:
     metadata, kind = item.metadata, type(item.default)
-    low, high, below = (metadata[name] for name in ("minimum", "maximum", "below"))
+    low, high = metadata["minimum"], metadata["maximum"]
     typed: Any = kind
     if metadata["choices"]:
         typed = click.Choice(metadata["choices"])
-    elif {low, high, below} != {None}:
-        of_kind: Any = click.IntRange if kind is int else click.FloatRange
-        typed = of_kind(low, high if below is None else below, max_open=below is not None)
+    elif {low, high} != {None}:
+        typed = (click.IntRange if kind is int else click.FloatRange)(low, high)
     about = metadata["help"] + (f"  [new run: {item.default}]" if item.default != "" else "")
     name = "--" + item.name.replace("_", "-")
     flag: dict[str, Any] = {}

@@ -60,7 +60,7 @@ class Evidence:
             fairness=files.table("fairness"),
             counts=shares[shares["attribute"] == quality["attribute"]],
             prompt=str(labels.loc[labels["kind"] == "neutral", "prompt"].iloc[0]),
-            intersections=study.result(run).figures if is_current else None,
+            intersections=study.result(run).data if is_current else None,
             classifier=_evaluator(config.classifier, classifier, classifier.name.replace("_", " ")),
             clip=_evaluator(config.clip, clip, "CLIP"),
         )

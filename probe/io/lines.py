@@ -84,6 +84,18 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
         yield number, value
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file as a whole; errors are those of `read_json_lines`, without a line."""
+    text = "\n".join(line for _, line in read_lines(path))
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # half of a surrogate pair cannot be written as UTF-8
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON ({one_line(error)}); correct it") from error
+    return value
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``" (did you mean 'x'?)"`` if one of the first 10,000 known names is similar, or ``""``."""
     close = difflib.get_close_matches(name, list(islice(known, 10_000)), n=1)

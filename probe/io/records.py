@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 
 from probe.errors import DataError
 from probe.io.files import one_line
-from probe.io.lines import is_number, nearest, opened, read_json_lines, read_lines
+from probe.io.lines import is_number, nearest, opened, read_json, read_json_lines, read_lines
 
 CHUNK = 10_000
 """Rows that are in memory as Python objects at a time."""
@@ -172,14 +171,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _json_list(path: Path) -> Iterator[tuple[str, Any]]:
     """Items of a JSON file that holds one list."""
-    text = "\n".join(line for _, line in read_lines(path))
-    try:
-        found = json.loads(text)
-        if "\\ud" in text.lower():  # half of a surrogate pair cannot be written as UTF-8
-            json.dumps(found, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON ({one_line(error)}); correct it") from error
-    if not isinstance(found, list):
+    if not isinstance(found := read_json(path), list):
         raise DataError(
             f"{path} is a JSON {type(found).__name__}; needed a list of objects, one a row"
         )

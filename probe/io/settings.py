@@ -19,7 +19,6 @@ def setting(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-    below: float | None = None,
     choices: Sequence[str] = (),
     alone: str | None = None,
     names_file: Callable[[str], bool] | None = None,
@@ -34,8 +33,6 @@ def setting(
         Help, for the settings file and the command line.
     minimum, maximum : float, optional
         Smallest and largest value that is allowed. A float must be finite in any case.
-    below : float, optional
-        The value must be less than this.
     choices : sequence of str, optional
         The values that are allowed.
     alone : str, optional
@@ -43,7 +40,7 @@ def setting(
     names_file : callable, optional
         Whether a value names a file; the file is then copied into the run folder.
     """
-    metadata = {"help": about, "minimum": minimum, "maximum": maximum, "below": below}
+    metadata = {"help": about, "minimum": minimum, "maximum": maximum}
     other = {"choices": tuple(choices), "alone": alone, "names_file": names_file}
     return field(default=default, metadata={**metadata, **other})
 
@@ -92,8 +89,6 @@ def check_value(item: Field[Any], value: Any) -> None:
         needed.append(f"at least {minimum:g}")
     if (maximum := bounds.get("maximum")) is not None and value > maximum:
         needed.append(f"at most {maximum:g}")
-    if (below := bounds.get("below")) is not None and value >= below:
-        needed.append(f"less than {below:g}")
     if needed:
         raise OptionError(f"{item.name} is {value}; needed {needed[0]}")
 

@@ -94,13 +94,6 @@ class TomlTable:
             raise self.wrong(key, shown(found), f"a list of {n} numbers")
         return [float(number) for number in found]
 
-    def flag(self, key: str, default: bool) -> bool:
-        """A truth value; the default if the key is absent."""
-        found = self.data.get(key, default)
-        if not isinstance(found, bool):
-            raise self.wrong(key, shown(found), "true or false")
-        return found
-
     def distinct(self, key: str, names: Iterable[str]) -> None:
         """Refuse a name that occurs twice, without regard to case."""
         seen: set[str] = set()

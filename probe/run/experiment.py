@@ -21,7 +21,6 @@ from probe.run.registry import STAGES, STUDY, Answer, Result, Stage, studies
 from probe.run.settings import change_settings, kept_settings, start, start_imported
 from probe.run.stages.report import Render
 from probe.run.stages.visualize import Draw, DrawNamed, drawn
-from probe.run.study import StudyResult
 from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
 
@@ -205,7 +204,7 @@ class Experiment:
             chosen = pipeline.choose_studies(changed, names)
             with self._kept(changed):
                 for study, why_not in chosen:
-                    outcome = Outcome(study.name, False, why_not or "", StudyResult([], {}))
+                    outcome = Outcome(study.name, False, why_not or "", Answer("", {}))
                     if why_not is None:
                         outcome = bring_up_to_date(study, self._run)
                     _add(outcomes, outcome, on_outcome)

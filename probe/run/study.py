@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,31 +12,13 @@ from probe.io.artifacts import hash_parts, read_json, read_table, write_json, wr
 from probe.io.settings import settings_line
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import INTERVALS, Run, stale_files
-from probe.run.registry import STUDY, StudyStage
+from probe.run.registry import STUDY, Answer, StudyStage
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Tables: TypeAlias = Mapping[str, Any]
 """Data frames by kind, see `Study.kind`."""
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """What a study found."""
-
-    lines: list[str]
-    """For people."""
-    figures: dict[str, Any]
-    """Every figure, for programs."""
-
-    def summary(self) -> str:
-        """Return the lines."""
-        return "\n".join(self.lines)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures."""
-        return self.figures
 
 
 class Study(StudyStage):
@@ -57,7 +38,7 @@ class Study(StudyStage):
     """Settings that it reads: all of a stage (``"evaluate"``) or one (``"fit.estimator"``)."""
 
     @abstractmethod
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return those of ``tables`` that this run has, and what was found."""
 
     def kind(self, table: str) -> str:
@@ -79,7 +60,7 @@ class Study(StudyStage):
                 written.append(path)
             else:
                 (run.folder / path).unlink(missing_ok=True)
-        data = {"lines": found.lines, "figures": found.figures, "tables": written}
+        data = {"lines": found.text.splitlines(), "figures": found.data, "tables": written}
         write_json(run.folder / self.file, data, run.provenance("study", made_from, seed=seed))
 
     def stale(self, run: Run) -> str | None:
@@ -89,10 +70,10 @@ class Study(StudyStage):
             return why
         return stale_files(run, made_from, *self._read(run)["tables"])
 
-    def result(self, run: Run) -> StudyResult:
+    def result(self, run: Run) -> Answer:
         """Read what was found."""
         data = self._read(run)
-        return StudyResult(data["lines"], data["figures"])
+        return Answer("\n".join(data["lines"]), data["figures"])
 
     def made_from(self, run: Run) -> str:
         """Hash the settings and everything that is read."""

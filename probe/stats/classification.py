@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -83,15 +82,6 @@ def auc_interval(
     return Interval(value, min(float(low), limits[0]), max(float(high), limits[1]), unit, n_units)
 
 
-@dataclass(frozen=True)
-class CalibrationBin:
-    """Mean probability and share right of one bin of probability."""
-
-    bin: int
-    probability: float
-    right: Interval
-
-
 def calibration_error(
     probabilities: Double,
     is_right: Mask,
@@ -145,15 +135,17 @@ def calibration_error(
     return Interval(value, max(0.0, low), min(1.0, high), unit, n_units)
 
 
-def calibration_bins(probabilities: Double, is_right: Mask) -> list[CalibrationBin]:
-    """Compare mean probability and share right in each bin that is not empty."""
-    bins = _bins(probabilities)
-    return [
-        CalibrationBin(
-            int(b), float(probabilities[bins == b].mean()), proportion_interval(is_right[bins == b])
-        )
-        for b in np.unique(bins)
-    ]
+def calibration_bins(probabilities: Double, is_right: Mask) -> list[dict[str, float]]:
+    """Give ``bin``, mean ``probability`` and share ``right`` of each bin that is not empty.
+
+    The share has its limits, ``low`` and ``high``, and the number ``n`` of rows.
+    """
+    bins, found = _bins(probabilities), []
+    for b in np.unique(bins).tolist():
+        right = proportion_interval(is_right[bins == b])
+        limits = {"right": right.value, "low": right.low, "high": right.high, "n": right.n}
+        found.append({"bin": b, "probability": float(probabilities[bins == b].mean()), **limits})
+    return found
 
 
 def _variance(area: float, n_positive: float, n_negative: float) -> float:

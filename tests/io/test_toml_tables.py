@@ -35,8 +35,6 @@ def test_values_are_read_by_their_keys(table):
     assert table.number("share", 0, 1) == 0.5
     assert table.strings("words") == ("a", "b")
     assert table.numbers("shares", 2) == [0.25, 1.0]
-    assert table.flag("flag", False)
-    assert table.flag("other", True)
     assert [entry.data["share"] for entry in table.tables("entry")] == [1, 3]
 
 

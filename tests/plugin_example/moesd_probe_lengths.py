@@ -10,9 +10,9 @@ from figures.registry import table_figure
 from figures.sources import add_source
 from probe.io.settings import Settings, setting
 from probe.run.files import EMBEDDED
-from probe.run.registry import register
+from probe.run.registry import Answer, register
 from probe.run.stages.fit import vectors
-from probe.run.study import Study, StudyResult
+from probe.run.study import Study
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Lengths(Study):
         table = pd.DataFrame({"pair": prompts["pair"].to_numpy()[male], "distance": distances})
         mean = float(distances.mean())
         lines = [f"mean distance of {len(table)} pairs: {mean:.3f}"]
-        return {"lengths": table}, StudyResult(lines, {"mean": mean, "n": len(table)})
+        return {"lengths": table}, Answer("\n".join(lines), {"mean": mean, "n": len(table)})
 
 
 @table_figure(

@@ -166,7 +166,7 @@ def test_what_is_up_to_date_is_not_made_again_and_another_method_costs_its_own_i
     after = pictures(run)
     assert all(after[path] == time for path, time in before.items())
     assert {path.parts[1] for path in set(after) - set(before)} == {"debias-vl"}
-    assert [of["name"] for of in outcome.result.figures["methods"]] == ["base", "debias-vl"]
+    assert [of["name"] for of in outcome.result.data["methods"]] == ["base", "debias-vl"]
 
 
 def test_an_interrupted_comparison_goes_on_to_the_same_bytes(compared, finished_run, tmp_path):
@@ -263,4 +263,4 @@ def test_every_method_runs(finished_run, tmp_path, monkeypatch):
     monkeypatch.setattr("probe.run.compare.material.N_TRIAL", 2)
     folder = Path(shutil.copytree(finished_run, tmp_path / "run"))
     outcome = Experiment.open(folder).compare(n_images=2)
-    assert [of["name"] for of in outcome.result.figures["methods"]] == list(all_methods())
+    assert [of["name"] for of in outcome.result.data["methods"]] == list(all_methods())

@@ -84,8 +84,8 @@ def test_the_calibration_error_is_the_gap_of_each_bin_by_its_size():
     assert found.value == pytest.approx((abs(0.75 - 0.95) + abs(0.5 - 0.55)) / 2)
     assert found.low < found.value < found.high
     bins = calibration_bins(probabilities, is_right)
-    assert [of.right.value for of in bins] == [0.5, 0.75]
-    np.testing.assert_allclose([of.probability for of in bins], [0.55, 0.95])
+    assert [of["right"] for of in bins] == [0.5, 0.75]
+    np.testing.assert_allclose([of["probability"] for of in bins], [0.55, 0.95])
 
 
 def test_clusters_are_resampled_as_a_whole():

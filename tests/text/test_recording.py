@@ -47,7 +47,7 @@ def test_residuals_are_the_hidden_states_of_transformers(tinytown, explicit):
 
 
 def test_the_embedding_of_the_person_is_that_of_the_word(tinytown, explicit):
-    kept = record(tinytown, explicit, sites=["residual"], layers=[0], positions=["person"])
+    kept = record(tinytown, explicit, sites=["residual"], positions=["person"])
     states = kept.at("residual", 0, "person")
     parts = tinytown.model.embeddings
     for prompt, state in zip(explicit.prompts, states, strict=True):
@@ -112,8 +112,6 @@ def test_a_prompt_without_the_role_is_named(tinytown):
 def test_what_is_not_there_is_a_bad_option(tinytown):
     for options, message in (
         ({"sites": ["neuron"]}, "site 'neuron' is not there"),
-        ({"layers": [1, 9]}, "layer 9 is not there; choose from 0 to 4"),
-        ({"sites": ["mlp"], "layers": [0]}, "there is nothing of \\['mlp'\\] at layers \\[0\\]"),
         ({"positions": ["middle"]}, "position 'middle' is not there"),
     ):
         with pytest.raises(ValueError, match=message):

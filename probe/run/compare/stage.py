@@ -19,8 +19,7 @@ from probe.run.compare.rows import make_row, read_row, row_made_from, stale_row
 from probe.run.evaluation import evaluators
 from probe.run.files import COMPARISON as TABLE
 from probe.run.folder import INTERVALS, Run, stale_files
-from probe.run.registry import StudyStage
-from probe.run.study import StudyResult
+from probe.run.registry import Answer, StudyStage
 from probe.stats.multiplicity import holm
 
 RESULT = f"{FOLDER}/methods.json"
@@ -111,10 +110,10 @@ class CompareMethods(StudyStage):
         write_table(run.folder / TABLE, _table(methods), provenance)
         write_json(run.folder / RESULT, figures, run.provenance("comparison", made_from))
 
-    def result(self, run: Run) -> StudyResult:
+    def result(self, run: Run) -> Answer:
         """Read what was measured; `figures.text.tables` writes the table."""
         figures = read_json(run.folder / RESULT, kind="comparison")[0]
-        return StudyResult([f"{len(figures['methods'])} methods compared"], figures)
+        return Answer(f"{len(figures['methods'])} methods compared", figures)
 
     def _bench(self, run: Run) -> Bench:
         return Bench(run, self._n_images or run.config.generate.n_images)

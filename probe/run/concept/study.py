@@ -23,8 +23,9 @@ from probe.run.concept.axes import (
 from probe.run.concept.words import ConceptWords, concept_hash, gather_words
 from probe.run.files import DIRECTION
 from probe.run.folder import INTERVALS, Run, stale_files
+from probe.run.registry import Answer
 from probe.run.stages.fit import Fit, read_direction
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.study import Study, Tables
 from probe.stats.notation import bracketed, interval, number, p_value
 from probe.text.concepts import FOLDER as SHIPPED
 from probe.text.concepts import Concept, concept_names
@@ -71,7 +72,7 @@ class ConceptStudy(Study):
         """Look at every file."""
         return super().stale(run) or stale_files(run, self.made_from(run), self.axes)
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the places, and write the axes."""
         drawing = {"resampling": run.config.study.resampling}
         words = gather_words(run, self.concept)
@@ -90,7 +91,7 @@ class ConceptStudy(Study):
         }
         arrays = {"vectors": np.stack([axis.vector for axis in axes]), "center": axes[0].center}
         write_tensors(run.folder / self.axes, arrays, run.provenance("axes", self.made_from(run)))
-        return {"concept": places}, StudyResult(list(_lines(figures, places)), figures)
+        return {"concept": places}, Answer("\n".join(_lines(figures, places)), figures)
 
     def made_from(self, run: Run) -> str:
         """Hash the settings and inputs."""

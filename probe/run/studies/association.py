@@ -14,9 +14,9 @@ from probe.errors import DataError
 from probe.io.artifacts import read_table
 from probe.run.files import EMBEDDED, SUBJECTS
 from probe.run.folder import Run
-from probe.run.registry import register
+from probe.run.registry import Answer, register
 from probe.run.stages.fit import training_pairs, vectors
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.study import Study, Tables
 from probe.stats.notation import bracketed, interval
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Association(Study):
     file = "latent/association.json"
     inputs = (*EMBEDDED, SUBJECTS)
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the table of measures."""
         from probe.latent.association import ect, ripa, rnd, weat
         from probe.stats.correlation import share_regression
@@ -85,7 +85,7 @@ class Association(Study):
         slope = bracketed(line.slope, line.low, line.high)
         lines.append(f"bias score against women's share: slope {slope}, R2 {line.r2:.2f}")
         figures = {"measures": table.to_dict("records"), "regression": asdict(line)}
-        return {"association": table}, StudyResult(lines, figures)
+        return {"association": table}, Answer("\n".join(lines), figures)
 
 
 def tests_table(tests: Iterable[tuple[dict[str, str], AssociationResult]]) -> pd.DataFrame:

@@ -6,9 +6,9 @@ import numpy as np
 
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run
-from probe.run.registry import register
+from probe.run.registry import Answer, register
 from probe.run.stages.fit import training_pairs, vectors
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.study import Study, Tables
 from probe.stats.notation import bracketed
 
 
@@ -24,7 +24,7 @@ class Directions(Study):
     inputs = EMBEDDED
     reads_settings = ("fit.estimator",)
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the table of estimators."""
         import pandas as pd
 
@@ -59,4 +59,4 @@ class Directions(Study):
             r = bracketed(row.correlation, row.correlation_low, row.correlation_high)
             lines.append(f"{row.estimator}: r with the labour shares {r}, n = {row.n_subjects}")
         figures = {"chosen": chosen, "estimators": table.to_dict("records")}
-        return {"directions": table}, StudyResult(lines, figures)
+        return {"directions": table}, Answer("\n".join(lines), figures)

@@ -8,9 +8,9 @@ import numpy as np
 
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run
-from probe.run.registry import register
+from probe.run.registry import Answer, register
 from probe.run.stages.fit import training_pairs, vectors
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.study import Study, Tables
 from probe.stats.notation import bracketed
 from probe.stats.resampling import Resampling
 
@@ -26,7 +26,7 @@ class Erasure(Study):
     file = "latent/erasure.json"
     inputs = EMBEDDED
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the table of erasers."""
         import pandas as pd
         from sklearn.utils.validation import has_fit_parameter
@@ -77,4 +77,4 @@ class Erasure(Study):
             for row in table.itertuples()
         ]
         figures = {"erasers": table.to_dict("records"), "n": int(table["n"].max())}
-        return {"erasure": table}, StudyResult(lines, figures)
+        return {"erasure": table}, Answer("\n".join(lines), figures)

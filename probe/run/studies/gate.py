@@ -9,8 +9,8 @@ import numpy as np
 from probe.io.files import hash_file, hash_parts
 from probe.run.files import EMBEDDED, MOESD, correction_files
 from probe.run.folder import Run
-from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.registry import Answer, register
+from probe.run.study import Study, Tables
 from probe.stats.notation import interval
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class GateChallenge(Study):
     file = "moesd/challenge.json"
     inputs = EMBEDDED
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the answers, their accuracy and calibration, and the levels."""
         import pandas as pd
         from sklearn.metrics import roc_curve
@@ -70,15 +70,10 @@ class GateChallenge(Study):
         answers = classify_with_truth(moesd, prompts)
         scores, should_open = _opening(answers)
         alarms, hits, thresholds = roc_curve(should_open, scores)
-        bins = [
-            {"bin": of.bin, "probability": of.probability, "right": of.right.value}
-            | {"low": of.right.low, "high": of.right.high, "n": of.right.n}
-            for of in calibration_bins(*_predicted(answers))
-        ]
         tables = {
             "challenge": answers,
             "categories": _by_category(answers),
-            "reliability": pd.DataFrame(bins),
+            "reliability": pd.DataFrame(calibration_bins(*_predicted(answers))),
             "roc": pd.DataFrame({"threshold": thresholds, "false_alarms": alarms, "hits": hits}),
             "levels": pd.concat(levels, ignore_index=True),
         }
@@ -92,7 +87,7 @@ class GateChallenge(Study):
             "abstained": int(answers["is_abstained"].sum()),
             "levels": tables["levels"].to_dict("records"),
         }
-        return tables, StudyResult(_lines(figures), figures)
+        return tables, Answer("\n".join(_lines(figures)), figures)
 
     def made_from(self, run: Run) -> str:
         """Hash the settings, everything that is read, and the prompts."""

@@ -10,9 +10,9 @@ import numpy as np
 from probe.arrays import Double, Mask
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run
-from probe.run.registry import register
+from probe.run.registry import Answer, register
 from probe.run.stages.fit import vectors
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.study import Study, Tables
 from probe.stats.notation import interval, percent
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Maps(Study):
     file = "latent/maps.json"
     inputs = EMBEDDED
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the place of every prompt on both maps."""
         from probe.latent.maps import map_faithfulness, neighbor_map
 
@@ -61,7 +61,7 @@ class Maps(Study):
                 f"{kept.trustworthiness:.2f}, {percent(kept.kept, 0)} of {kept.n_neighbors} "
                 "neighbours kept"
             )
-        return {"maps": placed}, StudyResult(lines, figures)
+        return {"maps": placed}, Answer("\n".join(lines), figures)
 
 
 def _placed(places: Double, prompts: pd.DataFrame, is_new: Mask) -> dict[str, Any]:

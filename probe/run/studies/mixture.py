@@ -11,8 +11,8 @@ from probe.errors import DegenerateDataError
 from probe.moesd.router import guidance_law
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
-from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables, base_shares
+from probe.run.registry import Answer, register
+from probe.run.study import Study, Tables, base_shares
 from probe.stats.notation import bracketed, interval, number
 from probe.stats.share_shift import ShareShift, fit_share_shift
 from probe.text.lexicon import SPLITS
@@ -42,7 +42,7 @@ class Mixture(Study):
         n = len(run.lexicon.occupations)
         return f"the lexicon has {n} occupations; needed 3 for a correlation" if n < 3 else None
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the shares of every occupation, seen and read."""
         from probe.stats.correlation import share_correlation
         from probe.stats.mean import mean_interval
@@ -76,7 +76,7 @@ class Mixture(Study):
         correlation = {"read": r, "bias_score": r_text}
         figures: dict[str, Any] = {"correlation": correlation, "error": error, "right_side": right}
         figures |= {"guidance": guidance, "explained": explained}
-        return {"mixture": table}, StudyResult(lines, figures)
+        return {"mixture": table}, Answer("\n".join(lines), figures)
 
 
 def _estimated(run: Run, subjects: list[str]) -> pd.DataFrame:

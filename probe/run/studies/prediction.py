@@ -7,8 +7,8 @@ from dataclasses import asdict
 from probe.io.artifacts import read_table
 from probe.run.files import SHARES, SUBJECTS
 from probe.run.folder import Run
-from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables, base_shares
+from probe.run.registry import Answer, register
+from probe.run.study import Study, Tables, base_shares
 from probe.stats.notation import bracketed, percent
 
 
@@ -38,7 +38,7 @@ class Prediction(Study):
             f"{MIN_LEARNT} and {MIN_CALIBRATED}"
         )
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the prediction for every occupation."""
         from probe.latent.prediction import SharePredictor
 
@@ -67,4 +67,4 @@ class Prediction(Study):
             "slope": {"value": predictor.slope_, "low": low, "high": high},
             "n_train": predictor.n_subjects_,
         }
-        return {"prediction": table}, StudyResult(lines, figures)
+        return {"prediction": table}, Answer("\n".join(lines), figures)

@@ -7,8 +7,8 @@ from typing import Any
 
 from probe.run.files import EMBEDDED
 from probe.run.folder import Run
-from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.registry import Answer, register
+from probe.run.study import Study, Tables
 from probe.stats.notation import interval
 
 
@@ -23,7 +23,7 @@ class Tracing(Study):
     file = "latent/trace.json"
     inputs = EMBEDDED
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the trace and, where pairs can be patched, what each state and head restores."""
         from probe.latent.tracing import trace, where_it_appears
         from probe.latent.tracing.counterfactuals import find_counterfactuals
@@ -47,7 +47,7 @@ class Tracing(Study):
         sentence = "no state exceeds its control" if first is None else first.sentence()
         figures["first"] = None if first is None else asdict(first)
         figures["n_left_out"] = len(left_out)
-        return tables, StudyResult([sentence, *lines], figures)
+        return tables, Answer("\n".join([sentence, *lines]), figures)
 
 
 def _carriers(tables: Tables) -> tuple[list[str], dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import DataError
-from probe.io.files import one_line
-from probe.io.lines import read_json_lines, read_lines
+from probe.io.lines import read_json, read_json_lines, read_lines
 from probe.io.records import Records, choose_column, is_text_type, parquet_rows, reading_parquet
 from probe.text.prompt_files import PROMPT_NAMES, check_column, checked_prompt
 
@@ -132,11 +130,7 @@ def _narratives(path: Path) -> Rows:
 
 
 def _coco(path: Path) -> Rows:
-    text = "\n".join(line for _, line in read_lines(path))
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON ({one_line(error)}); fetch it again") from error
+    data = read_json(path)
     annotations = data.get("annotations") if isinstance(data, dict) else None
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
         raise DataError(

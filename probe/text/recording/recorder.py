@@ -14,7 +14,7 @@ from probe.errors import DataError
 from probe.text.encoder import TextEncoder
 from probe.text.encoding.tokenization import batches_by_length
 from probe.text.prompts import PromptSet, check_no_string
-from probe.text.recording.architecture import SITES, Architecture, find_architecture
+from probe.text.recording.architecture import SITES, find_architecture
 from probe.text.recording.token_roles import ROLES, TokenMask, token_roles
 
 POSITIONS = (*ROLES, "pooled")
@@ -52,7 +52,6 @@ def record(
     prompts: PromptSet | Sequence[str],
     *,
     sites: Sequence[str] = SITES,
-    layers: Sequence[int] | None = None,
     positions: Sequence[str] = ("start", "subject", "end"),
     batch_size: int = 256,
 ) -> Recording:
@@ -70,8 +69,6 @@ def record(
         ``"residual"``: the stream after a layer, before any final normalisation;
         ``"attention"``, ``"mlp"``: the outputs that a layer adds to it. BERT normalises the sum
         after each part, CLIP and T5 normalise the input of a part.
-    layers : sequence of int, optional
-        From 0 (input of the first layer; residual only) to the number of layers; all by default.
     positions : sequence of str
         Of `POSITIONS`; of a role of several tokens, the last one.
     batch_size : int, default=256
@@ -82,9 +79,10 @@ def record(
     if not texts:
         raise DataError("there are no prompts to record; needed at least 1")
     architecture = find_architecture(encoder.model)
-    chosen = {site: _layers(architecture, site, layers) for site in dict.fromkeys(sites)}
-    if not any(chosen.values()):
-        raise ValueError(f"there is nothing of {list(sites)} at layers {layers}; 0 has a residual")
+    chosen = {
+        site: tuple(layer for _, layer in architecture.points(site))
+        for site in dict.fromkeys(sites)
+    }
     roles = token_roles(encoder, prompts)
     n_tokens = roles["all"].sum(axis=1)
     places = _places(roles, positions, texts)
@@ -102,17 +100,6 @@ def record(
         with architecture.hooked(edits):
             encoder.forward_ids(batch)
     return Recording(states, chosen, tuple(positions), encoder=f"{encoder.id}@{encoder.revision}")
-
-
-def _layers(architecture: Architecture, site: str, layers: Sequence[int] | None) -> tuple[int, ...]:
-    there = tuple(layer for _, layer in architecture.points(site))
-    if layers is None:
-        return there
-    if unknown := sorted(set(layers) - set(range(architecture.n_layers + 1))):
-        raise ValueError(
-            f"layer {unknown[0]} is not there; choose from 0 to {architecture.n_layers}"
-        )
-    return tuple(layer for layer in there if layer in set(layers))
 
 
 def _places(

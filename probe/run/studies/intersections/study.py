@@ -8,8 +8,8 @@ from typing import Any
 from probe.io.artifacts import read_table
 from probe.run.files import EVALUATION, LABELS, SHARES
 from probe.run.folder import Run
-from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.registry import Answer, register
+from probe.run.study import Study, Tables
 from probe.stats.notation import bracketed, interval, p_value, percent
 
 FOLDER = "intersections"
@@ -41,7 +41,7 @@ class Intersections(Study):
             "needed at least 2, e.g. gender and age: set `classifier` under [evaluate]"
         )
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return the cells of every intersection, and of the prompts that ask for them."""
         import pandas as pd
 
@@ -71,7 +71,7 @@ class Intersections(Study):
             seen = images[is_seen(images, *asked)]
             tables["asked"], figures["asked"] = of.measure_asked(seen, asked)
         lines = list(_lines(figures, run.config.evaluate.attribute))
-        return tables, StudyResult(lines, figures)
+        return tables, Answer("\n".join(lines), figures)
 
 
 def _attributes(run: Run) -> dict[str, list[str]]:

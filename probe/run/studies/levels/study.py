@@ -11,8 +11,8 @@ from probe.io.files import hash_file, hash_parts
 from probe.io.settings import Settings, setting
 from probe.run.files import EVALUATION, MOESD, SHARES
 from probe.run.folder import Run
-from probe.run.registry import register
-from probe.run.study import Study, StudyResult, Tables
+from probe.run.registry import Answer, register
+from probe.run.study import Study, Tables
 from probe.stats.notation import interval, p_value
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Levels(Study):
         words = hash_file(CHALLENGES[run.config.levels.level_words])
         return hash_parts(super().made_from(run), words)
 
-    def compute(self, run: Run) -> tuple[Tables, StudyResult]:
+    def compute(self, run: Run) -> tuple[Tables, Answer]:
         """Return what is seen in each pair of images, and the figures of each level."""
         from probe.run.images import make_both_sides
         from probe.run.studies.levels.tables import measure_levels, pair_images, plan_levels
@@ -102,7 +102,7 @@ class Levels(Study):
             "attribute": asked.attribute,
             "levels": _by_level(table),
         }
-        found = StudyResult(_lines(figures), figures)
+        found = Answer("\n".join(_lines(figures)), figures)
         return {"level_pictures": pairs, "level_figures": table}, found
 
 
