@@ -1,7 +1,5 @@
 """Help in named groups: commands by purpose, options by subject."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The command `moesd-probe`: its commands in the sections of its help; each calls the library."""
 
-from __future__ import annotations
-
 import os
 
 import click

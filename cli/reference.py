@@ -1,7 +1,5 @@
 """Print docs/cli.md, made of the help of every command: see `make docs`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

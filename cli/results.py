@@ -1,7 +1,5 @@
 """The commands that read a run or publish it."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Train tinytown again from nothing: ``python -m cli.tinytown``; see ``make train-tinytown``."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Every message is one line: what was found, what was needed, what to do next. Any
 that reaches the command line is a defect of this program.
 """
 
-from __future__ import annotations
-
 
 class ProbeError(Exception):
     """Base of every error that this library raises about options, data or files."""

@@ -1,7 +1,5 @@
 """Small models of the real classes with random weights. Tests may read them, not change them."""
 
-from __future__ import annotations
-
 import gc
 import json
 import os

@@ -1,7 +1,5 @@
 """Fair Diffusion: semantic guidance towards a random gender."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The contract of a baseline: what it may learn from, and what it returns."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Methods that replace weights of the denoiser: Unified Concept Editing and LoRA."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Methods that change the words of open prompts, and the look-up that finds these prompts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Atomic files, locks on folders, hashes, and errors of reading and writing."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import functools

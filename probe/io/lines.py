@@ -1,7 +1,5 @@
 """Text files of users, line by line: UTF-8 without NUL bytes; errors name the line."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import json

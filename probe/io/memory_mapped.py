@@ -3,8 +3,6 @@
 safetensors itself writes whole arrays only, and its numpy reader copies them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

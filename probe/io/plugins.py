@@ -1,7 +1,5 @@
 """Registries: what the package and installed plugins offer, by name."""
 
-from __future__ import annotations
-
 import logging
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Types of callbacks that report progress."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeAlias
 

@@ -1,7 +1,5 @@
 """Labels of rows as numbers, and means by label."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

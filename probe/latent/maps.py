@@ -1,7 +1,5 @@
 """Maps of embeddings in the plane, and how much of the neighbourhoods they keep."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass

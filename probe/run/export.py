@@ -1,7 +1,5 @@
 """What leaves a run: its embeddings for other programs, and its correction with a model card."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict

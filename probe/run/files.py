@@ -1,7 +1,5 @@
 """Where the files of a run folder are, relative to it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 EMBEDDINGS = "embeddings"

@@ -1,7 +1,5 @@
 """Runs without a model: vectors that were made elsewhere, kept as they came."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the gate makes of one prompt: why, how its state moves, and which prompts are near."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

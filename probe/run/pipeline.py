@@ -1,7 +1,5 @@
 """The stages of a run in order: which are up to date, and bringing one up to date."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any

@@ -4,8 +4,6 @@ The tables of ``config.toml``, the options and help of the command line, ``info`
 derived from here. A plugin registers studies in the same way; see `probe.io.plugins`.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

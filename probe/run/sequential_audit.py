@@ -1,7 +1,5 @@
 """Audit a run's model image by image, until each occupation's share is settled."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 A file that a setting names is copied into the run folder, so that the run can be moved.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

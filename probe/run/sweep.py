@@ -1,7 +1,5 @@
 """Sweep settings: each combination of values is trained and measured as a run of its own."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Prompts of the user: kept in the run, embedded beside the others, placed on the axis."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

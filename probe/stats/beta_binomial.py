@@ -1,7 +1,5 @@
 """Beta-binomial regression: counts whose shares vary about a logistic curve."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.arrays import Counts, Double

@@ -1,7 +1,5 @@
 """Quality of a classifier: the area under its ROC curve, and the error of its probabilities."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

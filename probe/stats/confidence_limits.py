@@ -1,7 +1,5 @@
 """Closed-form confidence limits."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Correlations and regression lines, with intervals."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

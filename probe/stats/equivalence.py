@@ -1,7 +1,5 @@
 """Whether a difference is certainly too small to matter; without this nothing is "the same"."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.arrays import Double

@@ -1,7 +1,5 @@
 """Means, with intervals for few units and long tails, and tests of them."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

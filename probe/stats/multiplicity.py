@@ -1,7 +1,5 @@
 """P-values of many tests, adjusted so that a family of them can be read at one level."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.arrays import Double, Vector

@@ -1,7 +1,5 @@
 """How numbers, intervals and p-values are written in text for people, everywhere."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Permutation tests: exact where the splits can be counted, random with an interval elsewhere."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

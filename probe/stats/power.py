@@ -1,7 +1,5 @@
 """How many images and how many subjects a question needs, with power 0.8 at a level of 5 %."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

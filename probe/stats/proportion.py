@@ -1,7 +1,5 @@
 """Intervals of proportions, exact for independent rows and for rows in clusters."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

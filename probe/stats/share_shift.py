@@ -1,7 +1,5 @@
 """How a setting of an image model shifts shares: one slope and one intercept on the log-odds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

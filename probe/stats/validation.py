@@ -1,7 +1,5 @@
 """Checks of samples that intervals and tests share."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

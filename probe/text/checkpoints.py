@@ -1,7 +1,5 @@
 """Folders of models: where they are, which revision they hold, and which weights are refused."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

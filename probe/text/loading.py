@@ -1,7 +1,5 @@
 """Load the weights and the tokenizer of a text encoder; errors are one line."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """Read and write named vectors in common formats."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Readers of named vectors, one a format: the names, and the matrix in the file's own type."""
 
-from __future__ import annotations
-
 import json
 import mmap
 import zipfile

@@ -1,7 +1,5 @@
 """tinytown's tokenizer and models: ordinary transformers and diffusers classes, made small."""
 
-from __future__ import annotations
-
 import string
 from collections import Counter
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """A supersampled canvas: shapes are drawn in image pixels and reduced once at the end."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -1,7 +1,5 @@
 """The training card: figures of a trained tinytown, measured against known truth."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The training loop of every model of the recipe: seeded by step, resumable, with optional EMA."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Outfits, tools and things as data, from ``probe/data/tinytown.toml``, and how they are drawn."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path

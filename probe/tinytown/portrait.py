@@ -1,7 +1,5 @@
 """Portraits: an inhabitant at work, head and shoulders, with a tool at the side."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.tinytown.canvas import SIZE, Canvas, Color, Placement, shade

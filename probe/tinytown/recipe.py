@@ -1,7 +1,5 @@
 """The recipe: train all models of tinytown from scratch, and write an ordinary model folder."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """A scene as an image: portraits of inhabitants, and things in a box of 48 x 48 pixels."""
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """The training stages: tokenizer and CLIP, autoencoder, classifiers, denoiser."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The people and things of tinytown as data: scenes and captions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

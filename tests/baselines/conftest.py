@@ -1,7 +1,5 @@
 """What a method is made from, of a small model with random weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

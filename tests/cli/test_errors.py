@@ -1,7 +1,5 @@
 """Exit codes and messages of commands that fail."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The help, completion by a shell, and the new names of commands that have moved."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

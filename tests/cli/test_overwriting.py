@@ -1,7 +1,5 @@
 """No command overwrites what it reads, or a file of a run; no option is given twice in vain."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

@@ -1,7 +1,5 @@
 """The attribute classifier: groups of labels, softmax by group, bad models and bad pictures."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Faces in photographs: which one is looked at, and what is said where there is none or several."""
 
-from __future__ import annotations
-
 import json
 from itertools import count
 

@@ -1,7 +1,5 @@
 """Opening vision models and pictures: pixels by hand and by transformers, and bad files."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

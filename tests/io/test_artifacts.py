@@ -1,7 +1,5 @@
 """Files are whole or absent, know where they came from, and are the same for the same content."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Temporary files of live and dead processes, and texts that other programs open."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

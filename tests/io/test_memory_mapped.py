@@ -1,7 +1,5 @@
 """What is laid out in pieces is an ordinary safetensors file, whole or absent."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Values of a TOML file come back as written, or are refused by their key."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Models and prompts for tests that run networks, and real embeddings."""
 
-from __future__ import annotations
-
 import csv
 import json
 

@@ -1,7 +1,5 @@
 """Bands cover all cells at once, and shares of a difference are exact."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import norm

@@ -1,7 +1,5 @@
 """Bias axes: a planted axis, real CLIP embeddings, and data that hold no axis."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

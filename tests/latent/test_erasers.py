@@ -1,7 +1,5 @@
 """Erasers: the contract of scikit-learn, and the published properties of each."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

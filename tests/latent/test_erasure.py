@@ -1,7 +1,5 @@
 """Erasure: closed forms, the dense inverse, and what must not change."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

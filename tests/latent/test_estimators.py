@@ -1,7 +1,5 @@
 """Estimators of a bias axis: planted axes, invariances, scikit-learn, thin data."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import ortho_group

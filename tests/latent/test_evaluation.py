@@ -1,7 +1,5 @@
 """What erasers leave and take along: planted answers, honest folds, exact chances."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf_shrinkage

@@ -1,7 +1,5 @@
 """The parts add up to the whole: heads to the attention, all parts to the end state."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Maps: planted planes, scikit-learn's PCA, neighbourhoods, determinism."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

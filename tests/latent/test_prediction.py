@@ -1,7 +1,5 @@
 """Shares foretold from bias score: closed forms, symmetries, planted answers, coverage."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """The closed form is that of probes fitted again and again."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

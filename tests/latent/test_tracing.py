@@ -1,7 +1,5 @@
 """A planted bias is found where it was planted, and nowhere before; random states carry none."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

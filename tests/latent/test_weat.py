@@ -1,7 +1,5 @@
 """WEAT and SEAT: closed forms, invariants, published figures, WEFE's values, error rates."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

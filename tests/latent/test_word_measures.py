@@ -1,7 +1,5 @@
 """RND, ECT and RIPA: closed forms, definitions, WEFE's values, invariants."""
 
-from __future__ import annotations
-
 import math
 from itertools import combinations
 

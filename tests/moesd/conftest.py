@@ -1,7 +1,5 @@
 """A small random-weight model with its prompts, embedded once, and a correction trained on it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

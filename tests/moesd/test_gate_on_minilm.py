@@ -1,7 +1,5 @@
 """The gate on a sentence encoder that has read much more than any test set."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Example plugin: the norm of the difference between the prompts of each pair, and its figure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Methods are compared on one bench: nothing is made twice, and figures are those of evaluate."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from functools import partial

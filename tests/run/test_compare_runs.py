@@ -1,7 +1,5 @@
 """Runs are compared on the subjects that they share, pair by pair."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Any concept in the vectors of a run: axes in closed form, nothing encoded twice."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

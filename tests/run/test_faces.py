@@ -1,7 +1,5 @@
 """A run whose classifier is shown faces: what is counted, bounded, and measured anew."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

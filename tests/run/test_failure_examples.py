@@ -1,7 +1,5 @@
 """Which images show each failure worst."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from probe.run.evaluation.failure_examples import COLUMNS, FAILURES, worst_pictures

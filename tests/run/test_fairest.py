@@ -1,7 +1,5 @@
 """The best baseline is chosen on other subjects, and differences to it are shown, not assumed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp

@@ -1,7 +1,5 @@
 """Vectors that were made elsewhere are a run of their own: kept as they came, without a model."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The study of intersections, on a small model whose classifier knows three attributes."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

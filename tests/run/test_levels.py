@@ -1,7 +1,5 @@
 """Levels of specificity in pictures: the plan, what is measured, and the study itself."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

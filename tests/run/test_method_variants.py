@@ -1,7 +1,5 @@
 """Variants of the correction that are compared: their settings, and what makes them stale."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

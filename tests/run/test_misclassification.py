@@ -1,7 +1,5 @@
 """The classifier's errors in a run: taken out by a labelled sample, or bounded."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

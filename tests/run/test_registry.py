@@ -1,7 +1,5 @@
 """A study and a figure are one registration each: found everywhere, with nothing else changed."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Pictures of a run that are made until shares are settled."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

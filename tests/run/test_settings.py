@@ -1,7 +1,5 @@
 """Settings: checked before any work, kept by commands that succeed, complete when moved."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

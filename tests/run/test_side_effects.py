@@ -1,7 +1,5 @@
 """Side effects: comparable quality, said only where it is shown, and drift of the images."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

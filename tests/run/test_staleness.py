@@ -1,7 +1,5 @@
 """A change makes stale what was computed from it, and nothing else."""
 
-from __future__ import annotations
-
 import pytest
 
 from probe.io.artifacts import read_table

@@ -1,7 +1,5 @@
 """Studies are stages on request: done once, from the run's files, and drawn."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training reads no occupation, object or template of another split than its own."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

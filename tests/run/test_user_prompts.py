@@ -1,7 +1,5 @@
 """A user's prompts stand beside those of the lexicon, on the same axis, and embeddings go out."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Beta-binomial regression: value against scipy, slope against differences, peak against both."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """Correlations and slopes with intervals: against scipy, statsmodels and planted answers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

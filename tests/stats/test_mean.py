@@ -1,7 +1,5 @@
 """Tests of means: p-value and interval of one method, bounded, exact where nothing scatters."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

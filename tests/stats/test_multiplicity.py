@@ -1,7 +1,5 @@
 """Holm's adjustment: by hand, by the procedure's own words, and in the order of the tests."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

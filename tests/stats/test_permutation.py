@@ -1,7 +1,5 @@
 """Permutation p-values: against enumeration, scipy, closed forms, and their own intervals."""
 
-from __future__ import annotations
-
 import math
 from itertools import combinations, product
 

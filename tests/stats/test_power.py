@@ -1,7 +1,5 @@
 """Numbers of pictures and subjects, against exact tests and by simulation."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

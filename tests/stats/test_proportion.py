@@ -1,7 +1,5 @@
 """Proportions over rows and clusters: exact intervals and what widens them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import binomtest

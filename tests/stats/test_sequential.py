@@ -1,7 +1,5 @@
 """A confidence sequence holds the truth however one stops, and stopping early saves pictures."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

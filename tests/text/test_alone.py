@@ -1,7 +1,5 @@
 """A text encoder alone gives what the plain transformers call gives, pooled as its family is."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from importlib.util import find_spec

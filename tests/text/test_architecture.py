@@ -1,7 +1,5 @@
 """Every family's layers are found, add up, and lose their hooks again."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from transformers import (

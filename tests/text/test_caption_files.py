@@ -1,7 +1,5 @@
 """A file of captions, of any publisher, becomes counts, shares with intervals, and safe tables."""
 
-from __future__ import annotations
-
 import csv
 import json
 

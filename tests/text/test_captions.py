@@ -1,7 +1,5 @@
 """Captions are told apart by words that are about a person, whatever else those words may mean."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections import Counter

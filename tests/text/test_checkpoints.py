@@ -1,7 +1,5 @@
 """A model is found by name, folder or hub id; a bad one is refused in one line."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

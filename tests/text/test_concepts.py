@@ -1,7 +1,5 @@
 """A concept is what its file says, and a wrong file is refused by key."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What conditions the image model is known, or said by the caller and part of the revision."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import shutil

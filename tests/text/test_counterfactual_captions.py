@@ -1,7 +1,5 @@
 """A counterfactual says the same of somebody else: only the gender goes, and the grammar stays."""
 
-from __future__ import annotations
-
 import csv
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """The store encodes nothing twice, goes on where it was, and ends with the same bytes."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """The encoder gives what the image model gets, and pools at the true end of the text."""
 
-from __future__ import annotations
-
 import logging
 
 import numpy as np

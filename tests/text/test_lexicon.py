@@ -1,7 +1,5 @@
 """The shipped lexicon is what its sources say, and a wrong one is refused by name."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

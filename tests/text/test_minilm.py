@@ -1,7 +1,5 @@
 """A real sentence encoder knows the labour market."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re

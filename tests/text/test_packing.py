@@ -1,7 +1,5 @@
 """Packed states are those of the model itself, whatever the prompts share."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Each encoder of a pipeline gives what the pipeline's own encode_prompt computes from it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import diffusers

@@ -1,7 +1,5 @@
 """Prompts come from any common file as they stand there, each once, or are refused by line."""
 
-from __future__ import annotations
-
 import csv
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Prompts know what they say, and come as pairs that are equal but for gender."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

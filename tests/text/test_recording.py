@@ -1,7 +1,5 @@
 """What is recorded is what stood in the network, and the network is left as it was."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

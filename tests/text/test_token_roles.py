@@ -1,7 +1,5 @@
 """Words are found among tokens by the template, in any tokenizer."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

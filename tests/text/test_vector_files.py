@@ -1,7 +1,5 @@
 """Vectors come back bit for bit from every format, and a damaged file is refused by place."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

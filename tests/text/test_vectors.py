@@ -1,7 +1,5 @@
 """Named vectors refuse what nothing could be estimated from, and say which row it is."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

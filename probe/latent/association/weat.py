@@ -1,7 +1,5 @@
 """WEAT and SEAT: are two sets of targets associated differently with two sets of attributes?"""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.arrays import Double, Indices, Matrix

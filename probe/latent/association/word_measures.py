@@ -1,7 +1,5 @@
 """Association of attributes with two groups of words: RND, ECT and RIPA."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.arrays import Double, Matrix

@@ -1,7 +1,5 @@
 """Sets of words that association measures compare, and the result of each measure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The bias direction, the pair direction that finds it, and checks of embeddings."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Self

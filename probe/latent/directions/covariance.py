@@ -1,7 +1,5 @@
 """Covariances that can be inverted when there are fewer samples than dimensions."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 

@@ -1,7 +1,5 @@
 """Other estimators of a bias axis, oriented like the pair direction, and their registry."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.arrays import Double, Mask

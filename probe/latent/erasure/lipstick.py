@@ -1,7 +1,5 @@
 """Whether words of alike bias still cluster together after erasure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Confidence bands that cover all cells of a table together."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd

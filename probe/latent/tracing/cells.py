@@ -1,7 +1,5 @@
 """Measures of the states at one place of an encoder, by occupation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Run male prompts, their female counterfactuals, and female prompts with a patched state."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The design of a trace: labels, control tasks, occupations and shares of its prompts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which attention heads make a pair's difference, directly and by activation patching."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

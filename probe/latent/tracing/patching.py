@@ -1,7 +1,5 @@
 """Activation patching: which state of a male prompt makes a female one male."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Linear probes in closed form: what each occupation's prompts score when it was left out."""
 
-from __future__ import annotations
-
 from typing import TypeAlias
 
 import numpy as np

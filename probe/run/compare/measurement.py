@@ -1,7 +1,5 @@
 """The figures by which methods are compared, and the fairest of the methods that are usable."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Make one method's row: build it, time it, generate its images, and measure them."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import time

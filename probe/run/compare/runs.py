@@ -1,7 +1,5 @@
 """Compare runs: the same subjects by different models or settings, as paired differences."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations

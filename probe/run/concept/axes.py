@@ -1,7 +1,5 @@
 """The axes of a concept, their stability, and how the concept's targets lie on them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The images in which each failure of a correction shows worst."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

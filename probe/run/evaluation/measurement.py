@@ -1,7 +1,5 @@
 """From one row an image to every figure of the evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

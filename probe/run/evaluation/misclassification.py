@@ -1,7 +1,5 @@
 """The classifier's errors in a run: corrected by a labelled sample, or how large they may be."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path

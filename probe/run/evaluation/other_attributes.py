@@ -1,7 +1,5 @@
 """What the correction does to the attributes that it is not about, such as age."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """Stage 1: embed every prompt of the lexicon and of the user."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from probe.errors import ArtifactError

@@ -1,7 +1,5 @@
 """Stage 7: the page, by the function of `figures` that the caller gives."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Stage 6: every figure, by the function of `figures` that the caller gives."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Whether other estimators find the same bias axis."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.run.files import EMBEDDED

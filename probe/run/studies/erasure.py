@@ -1,7 +1,5 @@
 """What erasers leave of the bias, and what they take along."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import numpy as np

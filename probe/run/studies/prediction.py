@@ -1,7 +1,5 @@
 """The share of women in images, predicted from the text and compared with the images."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from probe.io.artifacts import read_table

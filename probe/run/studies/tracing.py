@@ -1,7 +1,5 @@
 """Where in the encoder the bias first appears, and which token and head carry it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

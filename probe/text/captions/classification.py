@@ -1,7 +1,5 @@
 """Classification of captions by the people in them: male, female, both, people, or nobody."""
 
-from __future__ import annotations
-
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Counterfactual captions: with the other gender, and without a gender."""
 
-from __future__ import annotations
-
 from probe.text.captions.mentions import Mention
 from probe.text.captions.rewriting import (
     Draft,

@@ -1,7 +1,5 @@
 """Captions of a file, row by row and with repeats, in bounded memory."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The words of a prompt that say a gender: nouns, pronouns, titles, given names and looks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Prompts that no gate should decide about: they are not understood, or mean one known person."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable

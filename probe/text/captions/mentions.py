@@ -1,7 +1,5 @@
 """The words of a caption that mention a person, and why others do not."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple

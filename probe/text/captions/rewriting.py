@@ -1,7 +1,5 @@
 """A caption that is being rewritten: its words, their replacements, and the grammar of both."""
 
-from __future__ import annotations
-
 from probe.text.captions.mentions import Mention, Text, mentions
 from probe.text.captions.vocabulary import FUNCTION_WORDS, GRAMMAR, CaptionWords
 from probe.text.templates import article, english

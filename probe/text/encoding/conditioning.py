@@ -1,7 +1,5 @@
 """Which states of a text encoder condition the image model, by pipeline class and encoder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The layers of a text encoder: states at them, and hooks that read or replace states."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

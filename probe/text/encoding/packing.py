@@ -4,8 +4,6 @@ Under causal attention the state of a token depends on earlier tokens only. So t
 prompts are those of their distinct prefixes, and a prompt's pooled state is that of its longest.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

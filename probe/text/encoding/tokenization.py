@@ -1,7 +1,5 @@
 """Prompts to token ids of one length, and batches of prompts of similar length."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Points of a text encoder at which states are read or replaced."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """States by layer and by token: the residual stream, attention outputs and MLP outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Roles of the tokens of a prompt: its start, the person's word, the subject and the end."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

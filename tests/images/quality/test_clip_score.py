@@ -1,7 +1,5 @@
 """CLIP scores against a plain CLIPModel, and means with intervals."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 

@@ -1,7 +1,5 @@
 """A change of score taken apart: what comes of the pictures, and what of who is in them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

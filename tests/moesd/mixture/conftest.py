@@ -1,7 +1,5 @@
 """A world whose denoiser is known in closed form: two Gaussians, one a value."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from types import SimpleNamespace
 

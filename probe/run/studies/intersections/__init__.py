@@ -1,7 +1,5 @@
 """Attributes taken together in the images of a run, and prompts that ask for them together."""
 
-from __future__ import annotations
-
 from probe.run.studies.intersections.study import Intersections
 
 __all__ = ["Intersections"]

@@ -1,7 +1,5 @@
 """The study of intersections: who is missing where attributes meet, base and corrected."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tables of intersections, from the labels of a run's images and of images that ask for them."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Which images show the levels of explicitness, and the figures of each level."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
