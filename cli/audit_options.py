@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,11 @@ _GROUPS: dict[str, dict[str, Options]] = {
         "by": {
             "metavar": "COLUMN,...",
             "help": "Measure each model, setting, ... on its own, and compare all pairs (Holm).",
+        },
+        "along": {
+            "metavar": "COLUMN",
+            "help": "A column of numbers, such as guidance: group by it too, and compare with the "
+            "lowest. Says who changes sides, and fits the shift of the log-odds.",
         },
         "where": {
             "metavar": "COLUMN=VALUE",
@@ -93,7 +97,14 @@ _GROUPS: dict[str, dict[str, Options]] = {
             "help": "Model that makes the images.  [default: corrected]",
         },
     },
-    GENERAL: {"table": {"type": OUTPUT, "help": "Write each subject's shares to a CSV file."}},
+    GENERAL: {
+        "table": {"type": OUTPUT, "help": "Write each subject's shares to a CSV file."},
+        "figure": {
+            "type": OUTPUT,
+            "metavar": "FILE.pdf|png|svg",
+            "help": "Draw MAD of the groups with its intervals; --along: against the numbers.",
+        },
+    },
     ADVANCED: {
         "calibration": {
             "type": FILE,
@@ -109,8 +120,9 @@ _GROUPS: dict[str, dict[str, Options]] = {
 _SEQUENTIAL = ("sequential", "max_images", "side", "device")
 _NEEDED = {
     **dict.fromkeys(("classifier", "clip", "faces", "face_margin", "min_confidence"), ("images",)),
-    **{"device": ("images", "sequential"), "margin": ("against", "by"), "column": ("reference",)},
-    **{"value": ("against", "reference"), "max_images": ("sequential",), "side": ("sequential",)},
+    **{"device": ("images", "sequential"), "column": ("reference",), "figure": ("by", "along")},
+    **{"margin": ("against", "by", "along"), "value": ("against", "by", "along", "reference")},
+    **{"max_images": ("sequential",), "side": ("sequential",)},
 }
 """Options that are of no use without another one, or one of several."""
 
@@ -120,7 +132,7 @@ def audit_options() -> Decorator:
     return stacked(*(option_group(title, **group) for title, group in _GROUPS.items()))
 
 
-def check_options(run: Path | None, chosen: Collection[str]) -> None:
+def check_options(run: Path | None, chosen: Options) -> None:
     """Refuse options that do not go together."""
     if run is not None and "sequential" not in chosen:
         raise click.UsageError(
@@ -134,8 +146,13 @@ def check_options(run: Path | None, chosen: Collection[str]) -> None:
             raise click.UsageError(f"{_flag(name)} needs {' or '.join(map(_flag, others))}")
     if run is None and sum(name in chosen for name in SOURCES) != 1:
         raise click.UsageError("give one of --images, --labels, --counts")
-    if {"by", "against"} <= set(chosen):
-        raise click.UsageError("--by compares groups of one source: leave --against out")
+    for name in ("by", "along"):
+        if {name, "against"} <= set(chosen):
+            raise click.UsageError(
+                f"{_flag(name)} compares groups of one source: leave --against out"
+            )
+    if "figure" in chosen and chosen["figure"].suffix not in (".pdf", ".png", ".svg"):
+        raise click.UsageError(f"--figure is {chosen['figure']}; needed FILE.pdf, .png or .svg")
 
 
 def _flag(name: str) -> str:

@@ -92,12 +92,7 @@ def write_figure(
     """
     paths = [target.with_name(f"{target.name}.{suffix}") for suffix in formats]
     for path in paths:
-        with atomic(path) as temporary:
-            is_svg = path.suffix == ".svg"
-            plate: dict[str, Any] = {"facecolor": "none"} if is_svg else {}
-            figure.savefig(temporary, metadata=_metadata(path, target.name, provenance), **plate)
-            if is_svg:
-                temporary.write_text(_themed(temporary.read_text("utf-8")), "utf-8")
+        write_image(path, figure, provenance)
     origin = f"Model: {provenance.model}; drawn by moesd-probe {provenance.version}."
     title = " ".join(figure.get_suptitle().split("\n")) + "."
     words = textwrap.fill(" ".join([title, caption, origin]), 100, break_on_hyphens=False)
@@ -108,6 +103,16 @@ def write_figure(
     with atomic(paths[-1]) as temporary:
         data.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
     return paths
+
+
+def write_image(path: Path, figure: Figure, provenance: Provenance) -> None:
+    """Write a figure alone, in the format of the suffix, with its provenance as metadata."""
+    with atomic(path) as temporary:
+        is_svg = path.suffix == ".svg"
+        plate: dict[str, Any] = {"facecolor": "none"} if is_svg else {}
+        figure.savefig(temporary, metadata=_metadata(path, provenance), **plate)
+        if is_svg:
+            temporary.write_text(_themed(temporary.read_text("utf-8")), "utf-8")
 
 
 def write_table_figure(
@@ -139,8 +144,9 @@ def _on_dark(grey: int) -> str:
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
-def _metadata(path: Path, name: str, provenance: Provenance) -> dict[str, Any]:
-    """Metadata of an image file: the provenance, and no time."""
+def _metadata(path: Path, provenance: Provenance) -> dict[str, Any]:
+    """Metadata of an image file: its name and provenance, and no time."""
+    name = path.stem
     origin = json.dumps(asdict(provenance), sort_keys=True)
     software = f"moesd-probe {provenance.version}"
     if path.suffix == ".png":

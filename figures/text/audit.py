@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from figures.text.layout import aligned
@@ -11,7 +11,15 @@ from probe.stats.notation import bracketed, interval, number, over, p_value, per
 
 Found = Mapping[str, Any]
 
+SIGNATURES = {
+    "turned": "on the other side of the target:",
+    "further": "further from the target:",
+    "unmoved": "skewed, and no change shown:",
+}
+"""Failure signatures of two sources, in words."""
+
 _N_SUBJECTS = 5  # listed from each end
+_N_NAMES = 8  # of subjects with a signature
 
 
 def audit_table(found: Found) -> str:
@@ -54,8 +62,9 @@ def groups_table(found: Found) -> str:
         rows.append([of["group"], *map(str, sizes), interval(mad), number(mad["floor"])])
     pairs = [["second minus first", "over", "difference of MAD", "p", "p by Holm"]]
     for of in found["differences"]:
-        name = f"{of['second']} - {of['first']}"
+        name = _pair(of)
         pairs.append([name, over(of), interval(of), p_value(of["p"]), p_value(of["p_holm"])])
+    told = found["differences"] if "along" in found or len(groups) == 2 else []
     lines = [
         f"{found['source']}: {head['attribute']} ({', '.join(head['values'])}), "
         f"{len(groups)} groups, target {head['target']}",
@@ -63,6 +72,8 @@ def groups_table(found: Found) -> str:
         *(f"{of['group']}: {note}" for of in groups for note in of["notes"]),
         *aligned(rows),
         *(["", *aligned(pairs)] if len(pairs) > 1 else ["no two groups have 2 subjects in common"]),
+        *(f"{_pair(of)}: {line}" for of in told for line in _signatures(of["signatures"])),
+        *_shifts(found["differences"]),
         *(f"{of['group']}: {line}" for of in groups for line in _intersection(of)),
         "differ: subjects that differ from the target beyond chance (exact tests, Holm, 5 %); "
         "values are perceived, not anyone's identity; intervals are 95 % over subjects",
@@ -189,12 +200,47 @@ def _against(found: Found) -> list[str]:
         f"{mad['margin']:g}: {same} ({p_value(mad['p_equivalent'])})",
         f"share of {other['value']} differs in {n_different} of {len(other['subjects'])} subjects "
         "(Holm, 5 %)",
+        *_signatures(other["signatures"]),
     ]
     if missing := other["missing"]:
         n_more = len(missing) - _N_SUBJECTS
         more = f" and {n_more} more" if n_more > 0 else ""
         lines.append(f"in one of the two only: {', '.join(missing[:_N_SUBJECTS])}{more}")
     return lines
+
+
+def _pair(of: Found) -> str:
+    return f"{of['second']} - {of['first']}"
+
+
+def _signatures(found: Found) -> list[str]:
+    """The subjects that changed sides, moved away from the target, or did not change."""
+    lines = []
+    for name, text in SIGNATURES.items():
+        of = found[name]
+        names = [subject[:32] for subject in of["subjects"]]
+        more = f" and {len(names) - _N_NAMES} more" if len(names) > _N_NAMES else ""
+        named = f": {', '.join(names[:_N_NAMES])}{more}" if names else ""
+        lines.append(f"{text} {len(names)} of {of['n']}{named}")
+    return lines
+
+
+def _shifts(differences: Sequence[Found]) -> list[str]:
+    """How each pair of settings shifts the log-odds, and how well that predicts the shares."""
+    rows = [["log-odds", "slope", "intercept", "error", "left out", "no change"]]
+    for of in differences:
+        if (shift := of.get("shift")) is not None:
+            errors = (number(shift[f"error{name}"]) for name in ("", "_left_out", "_unchanged"))
+            intercepts = ", ".join(number(value, 2) for value in shift["intercepts"][:-1])
+            rows.append([_pair(of), interval(shift["slope"], 2), intercepts, *errors])
+    if len(rows) == 1:
+        return []
+    return [
+        "",
+        *aligned(rows),
+        "error: mean absolute error of the shares predicted by the line, fitted to the same "
+        "counts; left out: of each subject by the fit to the others",
+    ]
 
 
 def _intersection(found: Found) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.arrays import Counts, Double
+from probe.audit.failures import signatures
 from probe.audit.fairness import paired_difference
 from probe.audit.measures import MEASURES, as_target, measure_shares
 from probe.audit.missing_label_bounds import bound_difference, bound_figures
@@ -17,6 +18,7 @@ from probe.audit.tables import CountTable, LabelTable
 from probe.errors import DataError
 from probe.stats.equivalence import equivalence_p
 from probe.stats.interval import TestedInterval
+from probe.stats.multiplicity import holm
 from probe.stats.resampling import BOOTSTRAP, Resampling
 
 if TYPE_CHECKING:
@@ -62,20 +64,17 @@ def compare_sources(
 
     ``difference`` holds every measure, second minus first; ``subjects`` a test of each subject's
     share of a value (the first one if not given), with its p-value as it is and by Holm;
+    ``signatures`` who changed for the worse or not at all (`probe.audit.failures.signatures`);
     ``missing`` the subjects of one source only; ``n_missing`` the images of the second source
     without a value, and ``bounds`` what its measures could be with them. Where both are labels with
     seeds, images of equal seed are compared with each other.
     """
-    from probe.stats.multiplicity import holm
-
     a, b, missing = align(*(_counted(source, attribute) for source in (first, second)))
     fair = parse_target(target, subjects=a.subjects, values=a.values)
     chosen = value or a.values[0]
     pairs = None
     if isinstance(first, LabelTable) and isinstance(second, LabelTable):
         pairs = paired_images(first, second, attribute, chosen)
-    tests = compare_shares(a, b, chosen, pairs=pairs)
-    adjusted = holm(np.array([test.p for test in tests]))
     difference = {
         name: compare_figures(a, b, measure=name, margin=margin, target=fair, resampling=resampling)
         for name in MEASURES
@@ -92,10 +91,36 @@ def compare_sources(
         },
         "n_missing": n_missing[1],
         "bounds": bounds[1],
+        **compare_subjects(a, b, chosen, target=fair, pairs=pairs),
+        "missing": missing,
+    }
+
+
+def compare_subjects(
+    first: CountTable,
+    second: CountTable,
+    value: str,
+    *,
+    target: Double | None = None,
+    pairs: dict[str, Counts] | None = None,
+) -> dict[str, Any]:
+    """Test each subject's share of a value in two aligned sources, and find `signatures`.
+
+    ``subjects`` are the tests of `compare_shares`, with ``p_holm``.
+    """
+    tests = compare_shares(first, second, value, pairs=pairs)
+    adjusted, column = holm(np.array([test.p for test in tests])), first.values.index(value)
+    return {
         "subjects": [
             {**asdict(test), "p_holm": float(p)} for test, p in zip(tests, adjusted, strict=True)
         ],
-        "missing": missing,
+        "signatures": signatures(
+            first.subjects,
+            (first.counts[:, column], second.counts[:, column]),
+            (first.counts.sum(axis=1), second.counts.sum(axis=1)),
+            as_target(target, first.counts.shape)[:, column],
+            adjusted,
+        ),
     }
 
 

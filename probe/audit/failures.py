@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probe.arrays import Counts, Double, Indices, Mask
+from probe.arrays import Counts, Double, Mask
 from probe.stats.confidence_limits import exact_limits
 from probe.stats.interval import Interval
 from probe.stats.mean import mean_interval
 from probe.stats.multiplicity import holm
-from probe.stats.proportion import binomial_interval, proportion_interval
+from probe.stats.proportion import proportion_interval
 from probe.stats.resampling import Resampling
 
 Found = dict[str, Any]
@@ -61,14 +61,14 @@ def mean_over(
     return {**asdict(found), "n_images": len(values)}
 
 
-def fair_counts(n: Counts, fair: float) -> tuple[Counts, Counts]:
+def fair_counts(n: Counts, fair: float | Double) -> tuple[Counts, Counts]:
     """Return the limits of the central 95 % of a fair model's counts, Binomial(n, fair)."""
     from scipy.stats import binom
 
     return binom.ppf(0.025, n, fair), binom.ppf(0.975, n, fair)
 
 
-def is_skewed(hits: Counts, n: Counts, fair: float) -> Mask:
+def is_skewed(hits: Counts, n: Counts, fair: float | Double) -> Mask:
     """Find the subjects whose number of hits lies outside the limits of `fair_counts`."""
     low, high = fair_counts(n, fair)
     result: Mask = (hits < low) | (hits > high)
@@ -99,9 +99,80 @@ def turns(
     That is, the 95 % interval of the base model's share lies wholly on one side of the fair share,
     and that of the corrected model's wholly on the other.
     """
-    before, after = _sides(base_hits, n_base, fair), _sides(corrected_hits, n_corrected, fair)
-    result: Mask = before * after < 0
+    result: Mask = turn_p(base_hits, corrected_hits, n_base, n_corrected, fair) < 0.05
     return result
+
+
+def turn_p(
+    hits: Counts, other_hits: Counts, n: Counts, n_other: Counts, fair: float | Double
+) -> Double:
+    """Test for each subject whether its shares in two sources are on opposite sides of the fair.
+
+    The larger p-value of the exact binomial tests of both shares, each two-sided as the interval
+    of `probe.stats.proportion.binomial_interval`, towards opposite sides. Not adjusted.
+
+    References
+    ----------
+    Gail and Simon, *Testing for qualitative interactions between treatment effects and patient
+    subsets*, Biometrics 41 (1985): the test of a change of sides, there by likelihood ratios.
+    """
+    from scipy.stats import binom
+
+    below, above = (
+        [tail(k - is_upper, total, fair) for k, total in ((hits, n), (other_hits, n_other))]
+        for tail, is_upper in ((binom.cdf, 0), (binom.sf, 1))
+    )
+    larger = [np.maximum(below[0], above[1]), np.maximum(above[0], below[1])]
+    result: Double = np.minimum(2 * np.minimum(*larger), 1.0)
+    return result
+
+
+def signatures(
+    subjects: Sequence[str],
+    hits: tuple[Counts, Counts],
+    n: tuple[Counts, Counts],
+    fair: Double,
+    p_changed: Double,
+) -> dict[str, Found]:
+    """Failure signatures of two sources whose images are not paired, by counts of one value.
+
+    Parameters
+    ----------
+    subjects : sequence of str
+    hits, n : pair of ndarray of shape (n_subjects,)
+        Images with the value, and all images, in the first and the second source.
+    fair : ndarray of shape (n_subjects,)
+        Fair share of the value.
+    p_changed : ndarray of shape (n_subjects,)
+        p-values, already adjusted, of the tests whether the shares of both sources differ.
+
+    Returns
+    -------
+    dict
+        ``turned``: to the other side of the fair share (`turn_p`); ``further`` from it than before
+        (Fisher's exact test; of a share on the other side, against the first one mirrored at the
+        fair share, which is exact where that is 1/2); and ``unmoved``: skewed in the first source
+        (`is_skewed`), without a change that is shown. Each has the share of such subjects, of the
+        skewed ones for ``unmoved``, with its interval, and their names. 5 %, adjusted by Holm.
+    """
+    from scipy.stats import fisher_exact
+
+    away = [k / total - fair for k, total in zip(hits, n, strict=True)]
+    mirrored = np.clip(np.round(2 * fair * n[0] - hits[0]), 0, n[0]).astype(int)
+    first = np.where(away[0] * away[1] < 0, mirrored, hits[0])
+    tables = np.stack([first, n[0] - first, hits[1], n[1] - hits[1]], axis=1).reshape(-1, 2, 2)
+    p_further = holm(np.array([fisher_exact(table)[1] for table in tables]))
+    everyone = np.arange(len(subjects))
+    kinds = {
+        "turned": (everyone, holm(turn_p(*hits, *n, fair)) <= 0.05),
+        "further": (everyone, (p_further <= 0.05) & (np.abs(away[1]) > np.abs(away[0]))),
+        "unmoved": (np.flatnonzero(is_skewed(hits[0], n[0], fair)), p_changed > 0.05),
+    }
+    return {
+        name: _share_of_subjects(is_so[rows])
+        | {"subjects": [subjects[row] for row in rows if is_so[row]]}
+        for name, (rows, is_so) in kinds.items()
+    }
 
 
 def moved_away(pairs: pd.DataFrame, fair: float) -> Found:
@@ -160,9 +231,3 @@ def overfit(train: Interval, others: Interval) -> Found:
 def _share_of_subjects(is_hit: Mask) -> Found:
     found = share_over(np.arange(len(is_hit)), is_hit)
     return {name: found[name] for name in ("value", "low", "high", "unit", "n")}
-
-
-def _sides(hits: Counts, n: Counts, fair: float) -> Indices:
-    """Where the interval of each share lies: 1 above the fair share, -1 below, 0 around it."""
-    found = [binomial_interval(int(k), int(total)) for k, total in zip(hits, n, strict=True)]
-    return np.array([int(of.low > fair) - int(of.high < fair) for of in found])

@@ -7,6 +7,7 @@ from scipy.stats import binom
 
 from probe.audit import failures
 from probe.stats.interval import Interval
+from probe.stats.proportion import binomial_interval
 
 N = np.full(4, 20)
 
@@ -57,6 +58,13 @@ def test_overcorrection_is_a_bias_to_the_other_side_whichever_value_is_counted()
     one = failures.overcorrected(before, after, N, N, 0.5)
     assert one["value"] == 0.5
     assert one == failures.overcorrected(N - before, N - after, N, N, 0.5)
+
+
+@given(k=st.integers(0, 40), other=st.integers(0, 20), fair=st.sampled_from([0.5, 0.3]))
+def test_a_bias_turns_where_the_exact_intervals_are_on_opposite_sides(k, other, fair):
+    found = failures.turns(*(np.array([of]) for of in (k, other, 40, 20)), fair)
+    one, two = binomial_interval(k, 40), binomial_interval(other, 20)
+    assert found == [(one.high < fair < two.low) or (two.high < fair < one.low)]
 
 
 def test_a_smaller_gain_on_other_occupations_is_overfitting():

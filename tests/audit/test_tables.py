@@ -363,7 +363,7 @@ def test_a_json_list_is_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--value", "woman"], "--value needs --against or --reference"),
+        (["--value", "woman"], "--value needs --against or --by or --along or --reference"),
         (["--classifier", "x"], "--classifier needs --images"),
         (["--device", "cuda"], "--device needs --images or --sequential"),
         (["--by", "model", "--against", "TABLE"], "--by compares groups of one source"),
