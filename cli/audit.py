@@ -13,7 +13,6 @@ from cli.options import FILE, FOLDER, OUTPUT, Command, json_option, option_group
 from cli.output import ProgressBar, echo_json, given, open_run
 
 if TYPE_CHECKING:
-    from probe.audit.readers.selection import Selection
     from probe.audit.sources import Source
 
 
@@ -117,17 +116,12 @@ def _audit(options: Options) -> tuple[str, Options]:
     chosen: Options = {name: str(options[name]) for name in files if name in options}
     others = ("column", "value", "n_bootstrap", "seed")
     how = AuditSettings(**chosen, **{name: options[name] for name in others if name in options})
-    attribute, margin, along = (
-        options.get("attribute"),
-        options.get("margin", 0.05),
-        options.get("along"),
-    )
-    if isinstance(source, LabelTable) and source.groups is not None:
-        audits, pairs = audit_groups(source, how, attribute=attribute, margin=margin, along=along)
+    attribute, margin = options.get("attribute"), options.get("margin", 0.05)
+    along = {"along": options["along"]} if "along" in options else {}
+    if "by" in options and isinstance(source, LabelTable):
+        audits, pairs = audit_groups(source, how, attribute=attribute, margin=margin, **along)
         found: Options = {
-            **{"source": source.source, "by": ",".join(_selection(options).by)},
-            **({"along": along} if along else {}),
-            "notes": list(source.notes),
+            **{"source": source.source, "by": options["by"], **along, "notes": list(source.notes)},
             "groups": [{"group": name, **of.to_json()} for name, of in audits.items()],
             "differences": pairs,
         }
@@ -142,17 +136,19 @@ def _audit(options: Options) -> tuple[str, Options]:
     if "figure" in options:
         from figures.groups import write_groups_figure
 
-        write_groups_figure(options["figure"], found, seed=how.seed)
+        write_groups_figure(options["figure"], found)
     return (groups_table if "groups" in found else audit_table)(found), found
 
 
 def _source(kind: str, path: Path, options: Options, *, is_strict: bool = True) -> Source:
     from probe.audit.image_labels import label_folder
+    from probe.audit.readers.selection import Selection
     from probe.audit.sources import read_source
 
     named, attribute = options.get("values"), options.get("attribute")
     values = [value.strip() for value in named.split(",")] if named else None
-    selection = replace(_selection(options), is_strict=is_strict)
+    selection = Selection.parse(options.get("where", ()), options.get("by"), options.get("map", ()))
+    selection = replace(selection, is_strict=is_strict)
     if kind != "images":
         labels, counts = (path if kind == name else None for name in ("labels", "counts"))
         return read_source(
@@ -170,13 +166,6 @@ def _source(kind: str, path: Path, options: Options, *, is_strict: bool = True) 
             progress=bar,
             **{name: options.get(name) for name in names},
         )
-
-
-def _selection(options: Options) -> Selection:
-    from probe.audit.readers.selection import Selection
-
-    where, renamed = options.get("where", ()), options.get("map", ())
-    return Selection.parse(where, options.get("by"), renamed, along=options.get("along"))
 
 
 def _audit_sequentially(

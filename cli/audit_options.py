@@ -34,8 +34,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
         },
         "along": {
             "metavar": "COLUMN",
-            "help": "A column of numbers, such as guidance: group by it too, and compare with the "
-            "lowest. Says who changes sides, and fits the shift of the log-odds.",
+            "help": "Group by these numbers too, as guidance, and compare with the lowest only.",
         },
         "where": {
             "metavar": "COLUMN=VALUE",
@@ -99,11 +98,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
     },
     GENERAL: {
         "table": {"type": OUTPUT, "help": "Write each subject's shares to a CSV file."},
-        "figure": {
-            "type": OUTPUT,
-            "metavar": "FILE.pdf|png|svg",
-            "help": "Draw MAD of the groups with its intervals; --along: against the numbers.",
-        },
+        "figure": {"type": OUTPUT, "help": "Draw MAD of the groups: FILE.pdf, .png or .svg."},
     },
     ADVANCED: {
         "calibration": {
@@ -120,9 +115,9 @@ _GROUPS: dict[str, dict[str, Options]] = {
 _SEQUENTIAL = ("sequential", "max_images", "side", "device")
 _NEEDED = {
     **dict.fromkeys(("classifier", "clip", "faces", "face_margin", "min_confidence"), ("images",)),
-    **{"device": ("images", "sequential"), "column": ("reference",), "figure": ("by", "along")},
-    **{"margin": ("against", "by", "along"), "value": ("against", "by", "along", "reference")},
-    **{"max_images": ("sequential",), "side": ("sequential",)},
+    **{"device": ("images", "sequential"), "margin": ("against", "by"), "column": ("reference",)},
+    **{"value": ("against", "by", "reference"), "figure": ("by",), "max_images": ("sequential",)},
+    "side": ("sequential",),
 }
 """Options that are of no use without another one, or one of several."""
 
@@ -133,7 +128,10 @@ def audit_options() -> Decorator:
 
 
 def check_options(run: Path | None, chosen: Options) -> None:
-    """Refuse options that do not go together."""
+    """Refuse options that do not go together; ``along`` becomes the last column of ``by``."""
+    if "along" in chosen:
+        by = [name.strip() for name in chosen.get("by", "").split(",") if name]
+        chosen["by"] = ",".join([*(of for of in by if of != chosen["along"]), chosen["along"]])
     if run is not None and "sequential" not in chosen:
         raise click.UsageError(
             f"RUN is for --sequential; `moesd-probe evaluate {run}` measures the images that a run "
@@ -146,11 +144,8 @@ def check_options(run: Path | None, chosen: Options) -> None:
             raise click.UsageError(f"{_flag(name)} needs {' or '.join(map(_flag, others))}")
     if run is None and sum(name in chosen for name in SOURCES) != 1:
         raise click.UsageError("give one of --images, --labels, --counts")
-    for name in ("by", "along"):
-        if {name, "against"} <= set(chosen):
-            raise click.UsageError(
-                f"{_flag(name)} compares groups of one source: leave --against out"
-            )
+    if {"by", "against"} <= set(chosen):
+        raise click.UsageError("--by and --along compare groups of one source: no --against")
     if "figure" in chosen and chosen["figure"].suffix not in (".pdf", ".png", ".svg"):
         raise click.UsageError(f"--figure is {chosen['figure']}; needed FILE.pdf, .png or .svg")
 

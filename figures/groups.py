@@ -20,37 +20,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-MARKERS = "osD^v"
-
+_MARKERS = "osD^v"
 _NAME = 22  # letters of a name in a line
 
 
-def write_groups_figure(path: Path, found: Mapping[str, Any], *, seed: int = 0) -> None:
-    """Write the figure of an audit by groups, as ``audit --by --json`` prints it, to one file.
-
-    It is `mad_along` where the groups lie along a numeric column, else `mad_forest`, as PDF, PNG or
-    SVG by the suffix.
-    """
+def write_groups_figure(path: Path, found: Mapping[str, Any]) -> None:
+    """Write the figure of what ``audit --by --json`` prints: `mad_along` or `mad_forest`."""
     rows = group_rows(found)
     figure = mad_along(rows, setting=found["along"]) if "along" in found else mad_forest(rows)
     made_from = hash_parts(rows.to_json())
-    write_image(path, figure, Provenance("figure", found["source"], "", seed, made_from))
+    write_image(path, figure, Provenance("figure", found["source"], "", None, made_from))
 
 
 def group_rows(found: Mapping[str, Any]) -> DataFrame:
-    """Give a row a group of an audit by groups: its name, and MAD with interval and noise floor.
+    """Give each group a row: ``group``, and MAD's ``value, low, high, floor``.
 
-    Columns ``group, value, low, high, floor``; along a numeric column also ``series``, the name of
-    the other columns' values, and ``at``, the number.
+    Along a numeric column also ``at``, the number, and ``series``, the other columns' values.
     """
     import pandas as pd
 
-    kept = ("value", "low", "high", "floor")
-    return pd.DataFrame(
-        {name: of[name] for name in ("group", "series", "at") if name in of}
-        | {name: of["mad"][name] for name in kept}
-        for of in found["groups"]
-    )
+    columns = ["group", "series", "at", "value", "low", "high", "floor"]
+    return pd.DataFrame([of["mad"] | of for of in found["groups"]], columns=columns)
 
 
 @styled
@@ -60,13 +50,11 @@ def mad_forest(rows: DataFrame) -> Figure:
     The tick is the noise floor: MAD of a fair model with as many images.
     """
     names = [textwrap.fill(name, _NAME) for name in rows["group"]]
-    n_lines = max(name.count("\n") + 1 for name in names)
-    height = 1.05 + (0.1 + 0.1 * n_lines) * len(rows)
-    figure = StyledFigure(figsize=(COLUMN[0], height), layout="constrained")
+    row = 0.2 + 0.1 * max(name.count("\n") for name in names)
+    figure = StyledFigure(figsize=(COLUMN[0], 1.05 + row * len(rows)), layout="constrained")
     axes, at = figure.subplots(), np.arange(len(rows))
     draw_values(axes, at, rows, color=DARK, label="MAD, 95 % interval", is_horizontal=True)
-    tick = {"marker": "|", "s": 40, "color": GREY, "linewidth": 1.2}
-    axes.scatter(rows["floor"], at, label="noise floor", **tick)
+    axes.scatter(rows["floor"], at, s=40, marker="|", color=GREY, label="noise floor")
     axes.set(xlabel="MAD", xlim=(0, None), ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(at, names)
     axes.tick_params(axis="y", length=0)
@@ -84,16 +72,14 @@ def mad_along(rows: DataFrame, *, setting: str) -> Figure:
     Lines are moved apart by a few points, so that no interval hides another.
     """
     series = dict(list(rows.groupby("series", sort=False)))
-    height = COLUMN[1] + 0.09 * len(series)
-    figure = StyledFigure(figsize=(COLUMN[0], height), layout="constrained")
+    figure = StyledFigure(figsize=(COLUMN[0], 2.7 + 0.09 * len(series)), layout="constrained")
     axes, shifts = figure.subplots(), np.linspace(-3, 3, len(series)).tolist()
     for (name, of), shift, color, marker in zip(
-        series.items(), shifts, cycle(FREE_COLORS), cycle(MARKERS), strict=False
+        series.items(), shifts, cycle(FREE_COLORS), cycle(_MARKERS), strict=False
     ):
-        style = {"color": color, "marker": marker, "label": textwrap.fill(name, _NAME) or "MAD"}
-        draw_ends(axes, of["at"].to_numpy(), of, shift=shift, **style)
-    style = {"color": GREY, "linewidth": 0.8, "linestyle": ":"}
-    axes.axhline(rows["floor"].mean(), label="noise floor", **style)
+        label = textwrap.fill(name, _NAME) or "MAD"
+        draw_ends(axes, of["at"], of, shift=shift, color=color, marker=marker, label=label)
+    axes.axhline(rows["floor"].mean(), color=GREY, linestyle=":", label="noise floor")
     axes.set(xlabel=setting, ylabel="MAD", ylim=(0, None), xticks=sorted(set(rows["at"])))
     axes.xaxis.set_major_formatter("{x:g}")
     legend_below(figure, axes, n_columns=2)

@@ -11,15 +11,7 @@ from probe.stats.notation import bracketed, interval, number, over, p_value, per
 
 Found = Mapping[str, Any]
 
-SIGNATURES = {
-    "turned": "on the other side of the target:",
-    "further": "further from the target:",
-    "unmoved": "skewed, and no change shown:",
-}
-"""Failure signatures of two sources, in words."""
-
 _N_SUBJECTS = 5  # listed from each end
-_N_NAMES = 8  # of subjects with a signature
 
 
 def audit_table(found: Found) -> str:
@@ -60,20 +52,26 @@ def groups_table(found: Found) -> str:
         sizes = (of["n_subjects"], differ, of["n_images"], of["missing"]["total"])
         mad = of["mad"]
         rows.append([of["group"], *map(str, sizes), interval(mad), number(mad["floor"])])
-    pairs = [["second minus first", "over", "difference of MAD", "p", "p by Holm"]]
+    pairs, more = [["second minus first", "over", "difference of MAD", "p", "p by Holm"]], []
     for of in found["differences"]:
-        name = _pair(of)
+        name = f"{of['second']} - {of['first']}"
         pairs.append([name, over(of), interval(of), p_value(of["p"]), p_value(of["p_holm"])])
-    told = found["differences"] if "along" in found or len(groups) == 2 else []
+        if "along" in found or len(groups) == 2:
+            more += [f"{name}: {line}" for line in _signatures(of["signatures"])]
+        if (shift := of.get("shift")) is not None:
+            error, before = (number(shift[f"error_{key}"]) for key in ("left_out", "unchanged"))
+            more.append(
+                f"{name}: slope of the log-odds {interval(shift['slope'], 2)}; mean error of the "
+                f"share of a subject left out of the fit {error}, as it was {before}"
+            )
     lines = [
         f"{found['source']}: {head['attribute']} ({', '.join(head['values'])}), "
         f"{len(groups)} groups, target {head['target']}",
         *found["notes"],
         *(f"{of['group']}: {note}" for of in groups for note in of["notes"]),
         *aligned(rows),
-        *(["", *aligned(pairs)] if len(pairs) > 1 else ["no two groups have 2 subjects in common"]),
-        *(f"{_pair(of)}: {line}" for of in told for line in _signatures(of["signatures"])),
-        *_shifts(found["differences"]),
+        *(["", *aligned(pairs)] if len(pairs) > 1 else ["no groups to compare share 2 subjects"]),
+        *more,
         *(f"{of['group']}: {line}" for of in groups for line in _intersection(of)),
         "differ: subjects that differ from the target beyond chance (exact tests, Holm, 5 %); "
         "values are perceived, not anyone's identity; intervals are 95 % over subjects",
@@ -121,13 +119,18 @@ def power_table(found: Found) -> str:
 
 def _departures(found: Found) -> str:
     """Whether these images differ from a fair model's: the subjects that do, then all others."""
-    names = [row["subject"][:32] for row in found["subjects"] if row["p_holm"] <= 0.05]
-    named = f": {', '.join(names[:_N_SUBJECTS])}" if names else ""
-    more = f" and {len(names) - _N_SUBJECTS} more" if len(names) > _N_SUBJECTS else ""
+    names = [row["subject"] for row in found["subjects"] if row["p_holm"] <= 0.05]
     return (
         f"{len(names)} of {len(found['subjects'])} subjects differ from the target beyond chance "
-        f"(exact tests, Holm, 5 %){named}{more}"
+        f"(exact tests, Holm, 5 %){_named(names)}"
     )
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first names after a colon, and how many more there are; nothing of none."""
+    shown = ", ".join(name[:32] for name in names[:_N_SUBJECTS])
+    more = f" and {len(names) - _N_SUBJECTS} more" if len(names) > _N_SUBJECTS else ""
+    return f": {shown}{more}" if names else ""
 
 
 def _measures(found: Found) -> list[str]:
@@ -202,44 +205,18 @@ def _against(found: Found) -> list[str]:
         "(Holm, 5 %)",
         *_signatures(other["signatures"]),
     ]
-    if missing := other["missing"]:
-        n_more = len(missing) - _N_SUBJECTS
-        more = f" and {n_more} more" if n_more > 0 else ""
-        lines.append(f"in one of the two only: {', '.join(missing[:_N_SUBJECTS])}{more}")
+    if other["missing"]:
+        lines.append(f"in one of the two only{_named(other['missing'])}")
     return lines
-
-
-def _pair(of: Found) -> str:
-    return f"{of['second']} - {of['first']}"
 
 
 def _signatures(found: Found) -> list[str]:
     """The subjects that changed sides, moved away from the target, or did not change."""
-    lines = []
-    for name, text in SIGNATURES.items():
-        of = found[name]
-        names = [subject[:32] for subject in of["subjects"]]
-        more = f" and {len(names) - _N_NAMES} more" if len(names) > _N_NAMES else ""
-        named = f": {', '.join(names[:_N_NAMES])}{more}" if names else ""
-        lines.append(f"{text} {len(names)} of {of['n']}{named}")
-    return lines
-
-
-def _shifts(differences: Sequence[Found]) -> list[str]:
-    """How each pair of settings shifts the log-odds, and how well that predicts the shares."""
-    rows = [["log-odds", "slope", "intercept", "error", "left out", "no change"]]
-    for of in differences:
-        if (shift := of.get("shift")) is not None:
-            errors = (number(shift[f"error{name}"]) for name in ("", "_left_out", "_unchanged"))
-            intercepts = ", ".join(number(value, 2) for value in shift["intercepts"][:-1])
-            rows.append([_pair(of), interval(shift["slope"], 2), intercepts, *errors])
-    if len(rows) == 1:
-        return []
+    words = {"turned": "on the other side of the target", "further": "further from the target"}
     return [
-        "",
-        *aligned(rows),
-        "error: mean absolute error of the shares predicted by the line, fitted to the same "
-        "counts; left out: of each subject by the fit to the others",
+        f"{text}: {len(found[name]['subjects'])} of {found[name]['n']}"
+        f"{_named(found[name]['subjects'])}"
+        for name, text in (words | {"unmoved": "skewed, and no change shown"}).items()
     ]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probe.arrays import Counts, Double
-from probe.audit.failures import signatures
+from probe.audit.failures import is_skewed, share_of_subjects, turn_p
 from probe.audit.fairness import paired_difference
 from probe.audit.measures import MEASURES, as_target, measure_shares
 from probe.audit.missing_label_bounds import bound_difference, bound_figures
@@ -48,6 +49,8 @@ class ShareTest:
     """McNemar's exact test where images are paired by their seeds, else Fisher's exact test."""
     n_pairs: int
     """Pairs of images of equal seed; 0 if Fisher's test was taken."""
+    p_holm: float = 1.0
+    """p, adjusted for the number of subjects."""
 
 
 def compare_sources(
@@ -64,7 +67,7 @@ def compare_sources(
 
     ``difference`` holds every measure, second minus first; ``subjects`` a test of each subject's
     share of a value (the first one if not given), with its p-value as it is and by Holm;
-    ``signatures`` who changed for the worse or not at all (`probe.audit.failures.signatures`);
+    ``signatures`` who changed sides, moved away or did not move (`signatures`);
     ``missing`` the subjects of one source only; ``n_missing`` the images of the second source
     without a value, and ``bounds`` what its measures could be with them. Where both are labels with
     seeds, images of equal seed are compared with each other.
@@ -75,6 +78,7 @@ def compare_sources(
     pairs = None
     if isinstance(first, LabelTable) and isinstance(second, LabelTable):
         pairs = paired_images(first, second, attribute, chosen)
+    tests = compare_shares(a, b, chosen, pairs=pairs)
     difference = {
         name: compare_figures(a, b, measure=name, margin=margin, target=fair, resampling=resampling)
         for name in MEASURES
@@ -91,36 +95,9 @@ def compare_sources(
         },
         "n_missing": n_missing[1],
         "bounds": bounds[1],
-        **compare_subjects(a, b, chosen, target=fair, pairs=pairs),
+        "subjects": [asdict(test) for test in tests],
+        "signatures": signatures(tests, a, chosen, target=fair),
         "missing": missing,
-    }
-
-
-def compare_subjects(
-    first: CountTable,
-    second: CountTable,
-    value: str,
-    *,
-    target: Double | None = None,
-    pairs: dict[str, Counts] | None = None,
-) -> dict[str, Any]:
-    """Test each subject's share of a value in two aligned sources, and find `signatures`.
-
-    ``subjects`` are the tests of `compare_shares`, with ``p_holm``.
-    """
-    tests = compare_shares(first, second, value, pairs=pairs)
-    adjusted, column = holm(np.array([test.p for test in tests])), first.values.index(value)
-    return {
-        "subjects": [
-            {**asdict(test), "p_holm": float(p)} for test, p in zip(tests, adjusted, strict=True)
-        ],
-        "signatures": signatures(
-            first.subjects,
-            (first.counts[:, column], second.counts[:, column]),
-            (first.counts.sum(axis=1), second.counts.sum(axis=1)),
-            as_target(target, first.counts.shape)[:, column],
-            adjusted,
-        ),
     }
 
 
@@ -161,7 +138,7 @@ def compare_shares(
 ) -> list[ShareTest]:
     """Test for each subject whether the share of a value differs between two aligned sources.
 
-    ``pairs`` are the tables of `paired_images`. The p-values are not adjusted for their number.
+    ``pairs`` are the tables of `paired_images`.
     """
     from scipy.stats import binomtest, fisher_exact
 
@@ -179,7 +156,42 @@ def compare_shares(
         n_pairs = 0 if table is None else int(table.sum())
         shares = hits[0] / totals[0], hits[1] / totals[1]
         found.append(ShareTest(subject, *shares, *totals, float(min(p, 1.0)), n_pairs))
-    return found
+    adjusted = holm(np.array([test.p for test in found]))
+    return [replace(test, p_holm=float(p)) for test, p in zip(found, adjusted, strict=True)]
+
+
+def signatures(
+    tests: Sequence[ShareTest], table: CountTable, value: str, *, target: Double | None
+) -> dict[str, dict[str, Any]]:
+    """Find who failed from a first source, ``table``, to a second, by `compare_shares` of both.
+
+    ``turned``: to the other side of the target (`probe.audit.failures.turn_p`); ``further`` from it
+    than before (Fisher's exact test; if on the other side, of the first share mirrored at it);
+    ``unmoved``: skewed at first (`probe.audit.failures.is_skewed`), without a change that is shown.
+    5 %, Holm. Each has the share of such subjects, for ``unmoved`` of the skewed ones, with its
+    interval, and their names.
+    """
+    from scipy.stats import fisher_exact
+
+    fair = as_target(target, table.counts.shape)[:, table.values.index(value)]
+    n = np.array([[of.n_first, of.n_second] for of in tests]).T
+    away = np.array([[of.first, of.second] for of in tests]).T - fair  # (2, n_subjects)
+    hits = np.round((away + fair) * n).astype(int)
+    mirrored = np.clip(np.round((fair - away[0]) * n[0]), 0, n[0]).astype(int)
+    first = np.where(away[0] * away[1] < 0, mirrored, hits[0])
+    cells = np.stack([first, n[0] - first, hits[1], n[1] - hits[1]], axis=1).reshape(-1, 2, 2)
+    p_further = holm(np.array([fisher_exact(of)[1] for of in cells]))
+    everyone, p_changed = np.arange(len(tests)), np.array([of.p_holm for of in tests])
+    kinds = {
+        "turned": (everyone, holm(turn_p(hits[0], hits[1], n[0], n[1], fair)) <= 0.05),
+        "further": (everyone, (p_further <= 0.05) & (np.abs(away[1]) > np.abs(away[0]))),
+        "unmoved": (np.flatnonzero(is_skewed(hits[0], n[0], fair)), p_changed > 0.05),
+    }
+    return {
+        name: share_of_subjects(is_so[rows])
+        | {"subjects": [tests[row].subject for row in rows.tolist() if is_so[row]]}
+        for name, (rows, is_so) in kinds.items()
+    }
 
 
 def align(first: CountTable, second: CountTable) -> tuple[CountTable, CountTable, list[str]]:

@@ -81,26 +81,14 @@ def gate_missed(base_hits: Counts, n: Counts, is_untouched: Mask, fair: float) -
     ``base_hits`` of the base model's ``n`` images show the value, whose fair share is ``fair``;
     ``n`` of the result counts the skewed subjects. 0: the gate opens for each.
     """
-    return _share_of_subjects(is_untouched[is_skewed(base_hits, n, fair)])
+    return share_of_subjects(is_untouched[is_skewed(base_hits, n, fair)])
 
 
 def overcorrected(
     base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
 ) -> Found:
-    """Share of all subjects whose bias changed its sign; see `turns`."""
-    return _share_of_subjects(turns(base_hits, corrected_hits, n_base, n_corrected, fair))
-
-
-def turns(
-    base_hits: Counts, corrected_hits: Counts, n_base: Counts, n_corrected: Counts, fair: float
-) -> Mask:
-    """Find the subjects whose bias changed its sign.
-
-    That is, the 95 % interval of the base model's share lies wholly on one side of the fair share,
-    and that of the corrected model's wholly on the other.
-    """
-    result: Mask = turn_p(base_hits, corrected_hits, n_base, n_corrected, fair) < 0.05
-    return result
+    """Share of all subjects whose bias changed its sign: `turn_p` is at most 0.05."""
+    return share_of_subjects(turn_p(base_hits, corrected_hits, n_base, n_corrected, fair) <= 0.05)
 
 
 def turn_p(
@@ -108,71 +96,16 @@ def turn_p(
 ) -> Double:
     """Test for each subject whether its shares in two sources are on opposite sides of the fair.
 
-    The larger p-value of the exact binomial tests of both shares, each two-sided as the interval
-    of `probe.stats.proportion.binomial_interval`, towards opposite sides. Not adjusted.
-
-    References
-    ----------
-    Gail and Simon, *Testing for qualitative interactions between treatment effects and patient
-    subsets*, Biometrics 41 (1985): the test of a change of sides, there by likelihood ratios.
+    p is at most 0.05 where the exact 95 % interval of one share lies wholly below the fair share,
+    and that of the other wholly above. Not adjusted. Gail and Simon, *Testing for qualitative
+    interactions*, Biometrics 41 (1985), do this by likelihood ratios.
     """
     from scipy.stats import binom
 
-    below, above = (
-        [tail(k - is_upper, total, fair) for k, total in ((hits, n), (other_hits, n_other))]
-        for tail, is_upper in ((binom.cdf, 0), (binom.sf, 1))
-    )
-    larger = [np.maximum(below[0], above[1]), np.maximum(above[0], below[1])]
-    result: Double = np.minimum(2 * np.minimum(*larger), 1.0)
-    return result
-
-
-def signatures(
-    subjects: Sequence[str],
-    hits: tuple[Counts, Counts],
-    n: tuple[Counts, Counts],
-    fair: Double,
-    p_changed: Double,
-) -> dict[str, Found]:
-    """Failure signatures of two sources whose images are not paired, by counts of one value.
-
-    Parameters
-    ----------
-    subjects : sequence of str
-    hits, n : pair of ndarray of shape (n_subjects,)
-        Images with the value, and all images, in the first and the second source.
-    fair : ndarray of shape (n_subjects,)
-        Fair share of the value.
-    p_changed : ndarray of shape (n_subjects,)
-        p-values, already adjusted, of the tests whether the shares of both sources differ.
-
-    Returns
-    -------
-    dict
-        ``turned``: to the other side of the fair share (`turn_p`); ``further`` from it than before
-        (Fisher's exact test; of a share on the other side, against the first one mirrored at the
-        fair share, which is exact where that is 1/2); and ``unmoved``: skewed in the first source
-        (`is_skewed`), without a change that is shown. Each has the share of such subjects, of the
-        skewed ones for ``unmoved``, with its interval, and their names. 5 %, adjusted by Holm.
-    """
-    from scipy.stats import fisher_exact
-
-    away = [k / total - fair for k, total in zip(hits, n, strict=True)]
-    mirrored = np.clip(np.round(2 * fair * n[0] - hits[0]), 0, n[0]).astype(int)
-    first = np.where(away[0] * away[1] < 0, mirrored, hits[0])
-    tables = np.stack([first, n[0] - first, hits[1], n[1] - hits[1]], axis=1).reshape(-1, 2, 2)
-    p_further = holm(np.array([fisher_exact(table)[1] for table in tables]))
-    everyone = np.arange(len(subjects))
-    kinds = {
-        "turned": (everyone, holm(turn_p(*hits, *n, fair)) <= 0.05),
-        "further": (everyone, (p_further <= 0.05) & (np.abs(away[1]) > np.abs(away[0]))),
-        "unmoved": (np.flatnonzero(is_skewed(hits[0], n[0], fair)), p_changed > 0.05),
-    }
-    return {
-        name: _share_of_subjects(is_so[rows])
-        | {"subjects": [subjects[row] for row in rows if is_so[row]]}
-        for name, (rows, is_so) in kinds.items()
-    }
+    below = [binom.cdf(k, total, fair) for k, total in ((hits, n), (other_hits, n_other))]
+    above = [binom.sf(k - 1, total, fair) for k, total in ((hits, n), (other_hits, n_other))]
+    p = np.minimum(np.maximum(below[0], above[1]), np.maximum(above[0], below[1]))
+    return np.asarray(np.minimum(2 * p, 1.0))
 
 
 def moved_away(pairs: pd.DataFrame, fair: float) -> Found:
@@ -200,7 +133,7 @@ def moved_away(pairs: pd.DataFrame, fair: float) -> Found:
         rows.append(known | {"p": p, "is_away": growth > _ROUNDING})
     table = pd.DataFrame(rows)
     away = table.assign(p_holm=holm(table["p"].to_numpy()))[table["is_away"]]
-    found = _share_of_subjects(table["is_away"].to_numpy())
+    found = share_of_subjects(table["is_away"].to_numpy())
     return found | {"subjects": away.drop(columns="is_away").to_dict("records")}
 
 
@@ -228,6 +161,7 @@ def overfit(train: Interval, others: Interval) -> Found:
     }
 
 
-def _share_of_subjects(is_hit: Mask) -> Found:
+def share_of_subjects(is_hit: Mask) -> Found:
+    """Share of subjects with its 95 % interval over them."""
     found = share_over(np.arange(len(is_hit)), is_hit)
     return {name: found[name] for name in ("value", "low", "high", "unit", "n")}

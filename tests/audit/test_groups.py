@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from probe.audit.failures import signatures
 from probe.stats.share_shift import ShareShift
 
 JOBS = ("nurse", "cook", "ceo", "clerk", "mason", "pilot")
@@ -26,23 +25,18 @@ def audited(*arguments):
     return json.loads(result.stdout)
 
 
-def names(found, kind):
-    return found["signatures"][kind]["subjects"]
+def named(pair):
+    return {kind: of["subjects"] for kind, of in pair["signatures"].items()}
 
 
 @pytest.fixture
 def table(tmp_path):
-    """One model at three scales, out of order, log-odds doubled each time; and another."""
+    """A model at three scales, out of order, each doubling the log-odds; and another model."""
     rows = ["model,scale,job,n_women,n"]
-    for model, scale, slope in (
-        ("a", "10", 4.0),
-        ("a", "2", 1.0),
-        ("a", "5", 2.0),
-        ("b", "5", 1.0),
-    ):
+    for name, slope in (("a,10", 4.0), ("a,2", 1.0), ("a,5", 2.0), ("b,5", 1.0)):
         shares = ShareShift(slope).apply(np.stack([SHARES, 1 - SHARES], axis=1))[:, 0]
         rows += [
-            f"{model},{scale},{job},{round(10**5 * share)},{10**5}"
+            f"{name},{job},{1e5 * share:.0f},100000"
             for job, share in zip(JOBS, shares, strict=True)
         ]
     path = tmp_path / "counts.csv"
@@ -60,19 +54,35 @@ def test_a_series_is_compared_with_its_lowest_setting_by_number(table):
     for of, slope in zip(found["differences"], (2, 4), strict=True):
         assert of["shift"]["slope"]["value"] == pytest.approx(slope, rel=0.01)
         assert of["shift"]["error_left_out"] < 1e-3 < of["shift"]["error_unchanged"]
-        assert len(names(of, "further")) == len(JOBS)
-        assert names(of, "turned") == names(of, "unmoved") == []
-    same = audited("--counts", table, "--by", "scale,model", "--along", "scale")
-    assert same == found
-    assert "log-odds" in call("--counts", table, "--by", "model", "--along", "scale").stdout
+        assert named(of) == {"turned": [], "further": list(JOBS), "unmoved": []}
+    assert found == audited("--counts", table, "--by", "scale,model", "--along", "scale")
 
 
-def test_too_few_subjects_give_no_slope(tmp_path):
-    path = tmp_path / "counts.csv"
-    path.write_text("scale,job,woman,man\n1,x,6,4\n1,y,3,7\n2,x,8,2\n2,y,2,8\n")
-    [pair] = audited("--counts", path, "--along", "scale")["differences"]
-    assert pair["shift"] is None
-    assert "slope" not in call("--counts", path, "--along", "scale").stdout
+def test_two_groups_are_told_apart_by_who_turned_who_moved_away_and_who_did_not_move(tmp_path):
+    """100 images each: what chance could do has no signature."""
+    cases = {
+        "turned and nearer": (10, 80),
+        "turned and further": (30, 95),
+        "mirrored": (35, 65),
+        "further": (62, 90),
+        "nearer": (95, 60),
+        "unmoved": (90, 91),
+        "fair": (50, 52),
+    }
+    path, rows = tmp_path / "counts.csv", ["scale,job,woman,man"]
+    rows += [f"{i},{job},{k[i]},{100 - k[i]}" for job, k in cases.items() for i in (0, 1)]
+    path.write_text("\n".join(rows))
+    for value in ("woman", "man"):
+        [pair] = audited("--counts", path, "--by", "scale", "--value", value)["differences"]
+        assert named(pair) == {
+            "turned": ["turned and nearer", "turned and further", "mirrored"],
+            "further": ["turned and further", "further"],
+            "unmoved": ["unmoved"],
+        }
+        assert [pair["signatures"][of]["n"] for of in ("turned", "unmoved")] == [7, 6]
+    path.write_text("\n".join(rows[:5]))  # too few subjects for a slope
+    assert audited("--counts", path, "--along", "scale")["differences"][0]["shift"] is None
+    assert "0 - 1" not in call("--counts", path, "--along", "scale").stdout
 
 
 @pytest.mark.parametrize(
@@ -80,13 +90,13 @@ def test_too_few_subjects_give_no_slope(tmp_path):
     [
         (["--by", "scale", "--along", "model"], 1, "model is 'a'; --along needs a column of num"),
         (["--along", "scal"], 1, "no column 'scal' (did you mean 'scale'?)"),
-        (["--along", "scale", "--against", "TABLE"], 2, "--along compares groups of one source"),
-        (["--figure", "x.pdf"], 2, "--figure needs --by or --along"),
+        (["--along", "scale", "--against", "TABLE"], 2, "--along compare groups of one source"),
+        (["--figure", "x.pdf"], 2, "--figure needs --by"),
         (["--by", "model,scale", "--figure", "x.txt"], 2, "needed FILE.pdf, .png or .svg"),
         (["--by", "model,scale", "--figure", "TABLE"], 2, "--figure would overwrite"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_is_measured(table, options, code, message):
+def test_wrong_options_are_refused(table, options, code, message):
     result = call("--counts", table, *(table if text == "TABLE" else text for text in options))
     assert result.exit_code == code
     assert message in " ".join(result.stderr.split())
@@ -96,35 +106,9 @@ def test_wrong_options_are_refused_before_anything_is_measured(table, options, c
 def test_the_figure_is_one_file_with_equal_bytes(table, tmp_path, suffix):
     options = ("--counts", table, "--by", "model,scale", "--n-bootstrap", 50, "--figure")
     first, second = (tmp_path / at / f"counts.{suffix}" for at in ("x", "y"))
-    for path in (first, second):
-        assert call(*options, path).exit_code == 0
+    assert [call(*options, path).exit_code for path in (first, second)] == [0, 0]
     assert first.read_bytes() == second.read_bytes()
     assert list(first.parent.iterdir()) == [first]
-
-
-def test_signatures_tell_who_turned_who_moved_away_and_who_did_not_move():
-    """Counts of 100: what chance could do has no signature."""
-    cases = {
-        "turned, nearer": (10, 80),
-        "turned, further": (30, 95),
-        "mirrored": (35, 65),
-        "further": (62, 90),
-        "nearer": (95, 60),
-        "unmoved": (90, 91),
-        "fair": (50, 52),
-    }
-    before, after = np.array(list(cases.values())).T
-    n, p = np.full(len(cases), 100), np.array([0, 0, 0, 0, 0, 1.0, 1.0])
-    found = signatures(list(cases), (before, after), (n, n), np.full(len(cases), 0.5), p)
-    assert {name: of["subjects"] for name, of in found.items()} == {
-        "turned": ["turned, nearer", "turned, further", "mirrored"],
-        "further": ["turned, further", "further"],
-        "unmoved": ["unmoved"],
-    }
-    assert (found["turned"]["value"], found["turned"]["n"]) == (3 / 7, 7)
-    assert (found["unmoved"]["value"], found["unmoved"]["n"]) == (1 / 6, 6)
-    men = signatures(list(cases), (n - before, n - after), (n, n), np.full(len(cases), 0.5), p)
-    assert men == found
 
 
 # Published counts
@@ -132,44 +116,46 @@ def test_signatures_tell_who_turned_who_moved_away_and_who_did_not_move():
 
 @pytest.mark.real
 def test_guidance_moves_real_models_away_from_even_and_turns_no_occupation(real_data):
+    """And by less than the law of equal priors says, which multiplies log-odds by the guidance."""
     table = real_data / "stayfair/counts.csv"
     found = audited("--counts", table, "--by", "model", "--along", "guidance")
-    shifts = {of["second"]: of["shift"] for of in found["differences"]}
-    published = {"sd15, 7.5": (1.26, 0.033), "sd3-medium, 7.5": (2.22, 0.015)}
-    published["flux2-klein, 5"] = (2.78, 0.035)
-    for name, (slope, error) in published.items():
-        assert shifts[name]["slope"]["value"] == pytest.approx(slope, abs=0.015)
-        assert shifts[name]["slope"]["low"] > 1
-        assert shifts[name]["error"] == pytest.approx(error, abs=1e-3)
-        assert error < shifts[name]["error_left_out"] < shifts[name]["error_unchanged"]
-    for of in found["differences"]:
-        assert of["low"] > 0
-        assert of["p_holm"] < 0.05
-        assert names(of, "turned") == []
-    assert names(found["differences"][0], "further") == ["teacher", "athlete", "writer", "author"]
+    at = {of["group"]: of["at"] for of in found["groups"]}
+    shares = {
+        of["group"]: np.array(
+            [[v["value"] for v in row["shares"].values()] for row in of["subjects"]]
+        )
+        for of in found["groups"]
+    }
+    known = ((1.26, 0.033, 0.113, 0.067), (2.22, 0.015, 0.046, 0.092), (2.78, 0.035, 0.062, 0.142))
+    for of, (slope, error, law, unchanged) in zip(found["differences"], known, strict=True):
+        assert (of["low"] > 0, of["p_holm"] < 0.05, named(of)["turned"]) == (True, True, [])
+        shift, low, high = of["shift"], of["first"], of["second"]
+        assert shift["slope"]["value"] == pytest.approx(slope, abs=0.015)
+        assert 1 < shift["slope"]["low"] < shift["slope"]["high"] < at[high] / at[low]
+        assert shift["error"] == pytest.approx(error, abs=1e-3)
+        assert shift["error"] < shift["error_left_out"] < shift["error_unchanged"]
+        assert shift["error_unchanged"] == pytest.approx(unchanged, abs=2e-3)
+        off = ShareShift(at[high] / at[low]).apply(shares[low]) - shares[high]
+        assert np.abs(off).mean() == pytest.approx(law, abs=2e-3)
+    found = found["differences"]
+    assert named(found[0])["further"] == ["teacher", "athlete", "writer", "author"]
 
 
 @pytest.mark.real
 def test_uce_overshoots_and_fair_diffusion_does_not(real_data):
-    table, folder = real_data / "stayfair/counts.csv", real_data / "fair_diffusion"
-    models = ("--where", "guidance=7.5", "--where", "model=sd15", "--where", "model=sd15+uce")
-    found = audited("--counts", table, *models, "--by", "model")
-    uce = {
-        row["subject"]: row["shares"]["women"]["value"] for row in found["groups"][1]["subjects"]
+    where = ("guidance=7.5", "model=sd15", "model=sd15+uce")
+    options = ("--counts", real_data / "stayfair/counts.csv", "--by", "model")
+    found = audited(*options, *(text for each in where for text in ("--where", each)))
+    subjects = {
+        of["subject"]: of["shares"]["women"]["value"] for of in found["groups"][1]["subjects"]
     }
-    assert (uce["doctor"], uce["ceo"]) == (
-        pytest.approx(0.98, abs=5e-3),
-        pytest.approx(0.21, abs=5e-3),
-    )
-    [pair] = found["differences"]
-    assert {"doctor", "engineer", "mechanic", "pilot"} <= set(names(pair, "turned"))
-    assert {"doctor", "engineer"} <= set(names(pair, "further"))
-    assert not any("ceo" in names(pair, kind) for kind in pair["signatures"])
-    text = call("--counts", table, *models, "--by", "model").stdout
-    assert "on the other side of the target: 7 of 29: technician, doctor" in text
+    shares = {name: subjects[name] for name in ("doctor", "ceo")}
+    assert shares == pytest.approx({"doctor": 0.98, "ceo": 0.21}, abs=5e-3)
+    uce = named(found["differences"][0])
+    assert len(uce["turned"]) == 7
+    assert {"doctor", "engineer"} <= {*uce["turned"]} & {*uce["further"]}
+    assert "ceo" not in uce["turned"] + uce["further"] + uce["unmoved"]
+    folder = real_data / "fair_diffusion"
     base, edited = (folder / f"results_fairface_{of}_1-5.txt" for of in ("generated", "edited"))
-    against = audited("--counts", base, "--against", edited)["against"]
-    assert names(against, "turned") == names(against, "further") == []
-    assert (
-        "skewed, and no change shown: 33 of" in call("--counts", base, "--against", edited).stdout
-    )
+    text = call("--counts", base, "--against", edited, "--n-bootstrap", 50).stdout
+    assert "on the other side of the target: 0 of 153\nfurther from the target: 0 of 153" in text

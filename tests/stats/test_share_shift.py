@@ -1,13 +1,12 @@
-"""Shifts of shares: closed forms, planted shifts, and the guidance of real models."""
+"""Shifts of shares: closed forms, planted shifts."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import DegenerateDataError
-from probe.stats.share_shift import ShareShift, fit_share_shift, smoothed_shares
+from probe.stats.share_shift import ShareShift, fit_share_shift
 
 
 def test_a_shift_of_two_values_is_a_line_on_the_log_odds():
@@ -42,32 +41,3 @@ def test_separated_counts_have_a_finite_fit():
 def test_equal_shares_leave_the_slope_open():
     with pytest.raises(DegenerateDataError, match="same shares"):
         fit_share_shift(np.full((3, 2), 0.5), np.array([[1, 2], [2, 1], [3, 3]]))
-
-
-@pytest.mark.real
-@pytest.mark.parametrize(
-    ("model", "low", "high", "slope", "fitted", "law", "unchanged"),
-    [
-        ("sd15", 2.5, 7.5, 1.26, 0.033, 0.113, 0.067),
-        ("sd3-medium", 1.5, 7.5, 2.22, 0.015, 0.046, 0.092),
-        ("flux2-klein", 1.0, 5.0, 2.78, 0.035, 0.062, 0.142),
-    ],
-)
-def test_guidance_shifts_the_shares_of_real_models_less_than_the_law_of_equal_priors(
-    real_data, model, low, high, slope, fitted, law, unchanged
-):
-    """29 occupations, about 300 images each; the fit is to the same counts that it predicts."""
-    rows = pd.read_csv(real_data / "stayfair" / "counts.csv").query("model == @model")
-    rows = rows.assign(n_men=rows["n"] - rows["n_women"]).set_index(["guidance", "occupation"])
-    before = rows.loc[low, ["n_women", "n_men"]]
-    after = rows.loc[high, ["n_women", "n_men"]].loc[before.index].to_numpy()
-    shares, seen = smoothed_shares(before.to_numpy()), after / after.sum(axis=1, keepdims=True)
-
-    def error(shift):
-        return np.abs(shift.apply(shares) - seen).mean()
-
-    shift = fit_share_shift(shares, after)
-    assert shift.slope == pytest.approx(slope, abs=0.015)
-    assert error(shift) == pytest.approx(fitted, abs=1e-3)
-    assert error(ShareShift(high / low)) == pytest.approx(law, abs=5e-4)
-    assert error(ShareShift()) == pytest.approx(unchanged, abs=2e-3)

@@ -28,25 +28,15 @@ class Selection:
 
     @classmethod
     def parse(
-        cls,
-        where: Sequence[str] = (),
-        by: str | None = None,
-        renamed: Sequence[str] = (),
-        *,
-        along: str | None = None,
+        cls, where: Sequence[str] = (), by: str | None = None, renamed: Sequence[str] = ()
     ) -> Selection:
-        """Read the options: ``model=sd15``, several of a column mean any; ``model,setting``.
-
-        The column ``along`` is the last that groups, whether or not ``by`` names it.
-        """
+        """Read the options: ``model=sd15``, several of a column mean any; ``model,setting``."""
         kept: dict[str, tuple[str, ...]] = {}
         for column, value in _pairs("--where", where, "model=sd15"):
             kept[column] = (*kept.get(column, ()), value)
         columns = tuple(name.strip() for name in by.split(",")) if by is not None else ()
         if len(set(columns)) < len(columns) or not all(columns):
             raise OptionError(f"--by is {by!r}; needed columns, each once, as in model,setting")
-        if along is not None:
-            columns = (*(name for name in columns if name != along), along)
         return cls(kept, columns, dict(_pairs("--map", renamed, "females=woman")))
 
     def select(self, path: Path, frame: pd.DataFrame) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def worst_pictures(
     counts = (jobs[name].to_numpy() for name in ("hits_base", "hits_moesd", "n", "n_moesd"))
     before, after, n, n_moesd = counts
     is_missed = failures.is_skewed(before, n, fair)
-    turned = failures.turns(before, after, n, n_moesd, fair)
+    turned = failures.turn_p(before, after, n, n_moesd, fair) <= 0.05
     gain = off_base - off_moesd
     is_less = gain < gain[jobs["split"] == "train"].mean()
     is_overfit = (jobs["split"] != "train") & is_less
