@@ -111,34 +111,28 @@ def test_the_figure_is_one_file_with_equal_bytes(table, tmp_path, suffix):
     assert list(first.parent.iterdir()) == [first]
 
 
-# Published counts
-
-
 @pytest.mark.real
 def test_guidance_moves_real_models_away_from_even_and_turns_no_occupation(real_data):
     """And by less than the law of equal priors says, which multiplies log-odds by the guidance."""
     table = real_data / "stayfair/counts.csv"
     found = audited("--counts", table, "--by", "model", "--along", "guidance")
-    at = {of["group"]: of["at"] for of in found["groups"]}
-    shares = {
-        of["group"]: np.array(
-            [[v["value"] for v in row["shares"].values()] for row in of["subjects"]]
-        )
-        for of in found["groups"]
-    }
-    known = ((1.26, 0.033, 0.113, 0.067), (2.22, 0.015, 0.046, 0.092), (2.78, 0.035, 0.062, 0.142))
-    for of, (slope, error, law, unchanged) in zip(found["differences"], known, strict=True):
+    mads = [0.265, 0.301, 0.175, 0.132, 0.345, 0.433, 0.308, 0.428]
+    assert [of["mad"]["value"] for of in found["groups"]] == pytest.approx(mads, abs=5e-4)
+    at, shares = {}, {}
+    for of in found["groups"]:
+        women = np.array([row["shares"]["women"]["value"] for row in of["subjects"]])
+        at[of["group"]], shares[of["group"]] = of["at"], np.stack([women, 1 - women], axis=1)
+    known = ((1.26, 0.033, 0.113), (2.22, 0.015, 0.046), (2.78, 0.035, 0.062))
+    for of, (slope, error, law) in zip(found["differences"], known, strict=True):
         assert (of["low"] > 0, of["p_holm"] < 0.05, named(of)["turned"]) == (True, True, [])
         shift, low, high = of["shift"], of["first"], of["second"]
         assert shift["slope"]["value"] == pytest.approx(slope, abs=0.015)
         assert 1 < shift["slope"]["low"] < shift["slope"]["high"] < at[high] / at[low]
         assert shift["error"] == pytest.approx(error, abs=1e-3)
         assert shift["error"] < shift["error_left_out"] < shift["error_unchanged"]
-        assert shift["error_unchanged"] == pytest.approx(unchanged, abs=2e-3)
         off = ShareShift(at[high] / at[low]).apply(shares[low]) - shares[high]
         assert np.abs(off).mean() == pytest.approx(law, abs=2e-3)
-    found = found["differences"]
-    assert named(found[0])["further"] == ["teacher", "athlete", "writer", "author"]
+    assert named(found["differences"][0])["further"] == ["teacher", "athlete", "writer", "author"]
 
 
 @pytest.mark.real
@@ -146,11 +140,8 @@ def test_uce_overshoots_and_fair_diffusion_does_not(real_data):
     where = ("guidance=7.5", "model=sd15", "model=sd15+uce")
     options = ("--counts", real_data / "stayfair/counts.csv", "--by", "model")
     found = audited(*options, *(text for each in where for text in ("--where", each)))
-    subjects = {
-        of["subject"]: of["shares"]["women"]["value"] for of in found["groups"][1]["subjects"]
-    }
-    shares = {name: subjects[name] for name in ("doctor", "ceo")}
-    assert shares == pytest.approx({"doctor": 0.98, "ceo": 0.21}, abs=5e-3)
+    women = {of["subject"]: of["shares"]["women"]["value"] for of in found["groups"][1]["subjects"]}
+    assert [women["doctor"], women["ceo"]] == pytest.approx([0.98, 0.21], abs=5e-3)
     uce = named(found["differences"][0])
     assert len(uce["turned"]) == 7
     assert {"doctor", "engineer"} <= {*uce["turned"]} & {*uce["further"]}
