@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.marks import legend_below
 from figures.style import COLUMN, GREY, HIGHLIGHT, SIDE_COLORS, StyledFigure, points
 
 if TYPE_CHECKING:
@@ -34,7 +33,8 @@ def arrow_panels(
 
     A row has ``name, start, end``, whether it ``is_worse``, which colours it, and may have ``low,
     high`` of its end, a pale bar, and ``chance_low, chance_high``, the band behind it. Rows are
-    drawn in ascending order of ``start``; ``worse`` explains the colour.
+    drawn in ascending order of ``start``; ``worse`` explains the colour in the legend, which is
+    for the caller to place.
     """
     sizes = [len(rows) for rows in panels.values()]
     n_rows = max(sizes) if are_beside else sum(sizes)
@@ -49,7 +49,7 @@ def arrow_panels(
         _draw_rows(axes, rows.sort_values(["start", "name"], ignore_index=True), row)
         axes.set_ylim((n_rows if are_beside else len(rows)) - 0.5, -0.5)
         axes.set_title(title, fontsize=points(8), loc="right")  # it may reach over the names
-    (axes,) = drawn[:1]
+    axes = drawn[0]
     for label, marker, color, face in (
         ("before", "o", GREY, "white"),
         ("after", ">", SIDE_COLORS["moesd"], SIDE_COLORS["moesd"]),
@@ -57,7 +57,6 @@ def arrow_panels(
     ):
         if label != worse or any(rows["is_worse"].any() for rows in panels.values()):
             axes.scatter([], [], s=12, marker=marker, color=face, edgecolor=color, label=label)
-    legend_below(figure, axes, n_columns=2 if width <= COLUMN[0] else None)
     return figure, drawn
 
 
@@ -98,7 +97,7 @@ def _write_names(axes: Axes, rows: DataFrame, row: float) -> None:
     full = rows["name"].iloc[shown]
     cut = full.str[: _LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
     names = full.where(full.str.len() <= _LETTERS, cut)
-    axes.set_yticks(shown, names, fontsize=points(min(7.5, max(6.0, 56 * row))))
+    axes.set_yticks(shown, names, fontsize=points(min(7.5, max(6.5, 56 * row))))
     for label, place in zip(axes.get_yticklabels(), shown, strict=True):
         label.set_color(HIGHLIGHT if rows["is_worse"].iloc[place] else "black")
     axes.tick_params(axis="y", length=0)

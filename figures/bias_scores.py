@@ -65,7 +65,8 @@ def projection_strips(scores: Mapping[str, Vector]) -> Figure:
 
 def _null_band(axes: Axes, low: float, high: float) -> None:
     """Shade the range of the objects on an axis with a bias, and mark its 0."""
-    axes.axvspan(low, high, color="0.8", alpha=0.5, linewidth=0, zorder=-1)
+    band = {"color": "0.8", "alpha": 0.5, "linewidth": 0, "zorder": -1}
+    axes.axvspan(low, high, label="range of objects", **band)
     axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
 
 
@@ -133,6 +134,7 @@ def bias_score_shift(prompts: DataFrame) -> Figure:
     rows = rows.assign(is_worse=is_out["end"] & (far["end"] > far["start"] + 1e-9))
     figure, (axes,) = arrow_panels({"": rows}, worse="after, further out")
     _null_band(axes, low, high)
+    legend_below(figure, axes)
     axes.set_xlabel(f"bias score {SIGNS}")
     before, after = is_out.sum()
     if len(objects):
@@ -150,9 +152,9 @@ def bias_score_shift(prompts: DataFrame) -> Figure:
     "projections",
     reads=("map",),
     section="bias",
-    caption="Projections of the prompts on the bias axis, one point a prompt, by group. The spread "
-    "of the neutral prompts beyond that of the objects (band) is what the occupation alone implies "
-    "about gender.",
+    caption="Projections of the prompts on the bias axis, one point a prompt, by group (number of "
+    "prompts); the height within a group has no meaning. The spread of the neutral prompts beyond "
+    "the range of the objects (band) is what the occupation alone implies about gender.",
     alt="Strips of points on the bias axis, one a group of prompts.",
 )
 def _projections(files: RunFiles) -> Drawing:
@@ -169,8 +171,9 @@ def _projections(files: RunFiles) -> Drawing:
     reads=("subjects", "fit"),
     section="bias",
     caption="Bias score of each occupation in the text encoder (mean over its neutral prompts, "
-    "positive towards men) against women's share in the labour market. A negative r means that "
-    "the encoder repeats the labour market.",
+    "positive towards men) against women's share in the labour market, with the least-squares "
+    "line and Pearson's r [95 % interval over occupations]. A negative r means that the encoder "
+    "repeats the labour market.",
     alt="Scatter plot of bias score against labour share with a regression line.",
 )
 def _bias_score(files: RunFiles) -> Drawing:

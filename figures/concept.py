@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figures.drawing import write_table_figure
-from figures.style import DARK, FREE_COLORS, GREY, StyledFigure, set_title, styled
+from figures.style import (
+    DARK,
+    FREE_COLORS,
+    GREY,
+    StyledFigure,
+    fitting_width,
+    set_title,
+    styled,
+)
 from probe.io.artifacts import read_table
 
 if TYPE_CHECKING:
@@ -38,7 +46,8 @@ def concept_places(table: DataFrame) -> Figure:
     directions = list(dict.fromkeys(table["toward"]))
     groups = [group for group in dict.fromkeys(table["group"]) if group]
     n_rows = max(len(_shown(rows)) for _, rows in table.groupby("toward"))
-    size = (2.6 + 2.0 * len(directions), 1.0 + 0.16 * (n_rows + 1.2 * len(groups)))
+    width = fitting_width(1.4 + 1.8 * len(directions))
+    size = (width, 1.0 + 0.16 * (n_rows + 1.2 * len(groups)))
     figure = StyledFigure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(directions), squeeze=False)[0]
     for axes, direction in zip(panels, directions, strict=True):

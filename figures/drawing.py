@@ -95,7 +95,8 @@ def write_figure(
         write_image(path, figure, provenance)
     origin = f"Model: {provenance.model}; drawn by moesd-probe {provenance.version}."
     title = " ".join(figure.get_suptitle().split("\n")) + "."
-    words = textwrap.fill(" ".join([title, caption, origin]), 100, break_on_hyphens=False)
+    words = " ".join(filter(None, [title, caption, _sizes(data), origin]))
+    words = textwrap.fill(words, 100, break_on_hyphens=False)
     paths += [target.with_name(f"{target.name}.{suffix}") for suffix in ("txt", "csv")]
     with atomic(paths[-2]) as temporary:
         temporary.write_text(f"{words}\n", "utf-8")
@@ -121,6 +122,23 @@ def write_table_figure(
     """Write a figure of one table that lies at ``path`` and has its own provenance."""
     origin = Provenance("figure", made.model, made.revision, made.seed, hash_file(path))
     return write_figure(target, figure, data, origin)
+
+
+def _sizes(data: DataFrame) -> str:
+    """How many occupations, prompts and images a figure shows, by the columns of its data."""
+    people = data[data["group"] != "object"] if "group" in data else data
+    counts = {
+        "occupations": people["subject"].nunique() if "subject" in data else 0,
+        "prompts": data["prompt"].nunique() if "prompt" in data else 0,
+        "pairs of images": data["file_name"].nunique() if "file_name" in data else 0,
+    }
+    if "unit" in data:
+        counts |= data.groupby("unit")["n"].max().to_dict()
+    shown = [f"{n} {unit}" for unit, n in counts.items() if n]
+    if {"subject", "share", "n"} <= set(data):
+        least, most = data["n"].min(), data["n"].max()
+        shown.append(f"{least} images each" if least == most else f"{least} to {most} images each")
+    return f"Shown: {', '.join(shown)}." if shown else ""
 
 
 def _themed(svg: str) -> str:

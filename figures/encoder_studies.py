@@ -11,12 +11,11 @@ from figures.marks import draw_heat, legend_below
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
+    COLUMN,
     DARK,
     EFFECT_COLORS,
     GREY,
-    MIDDLE,
     OKABE_ITO,
-    WIDE,
     StyledFigure,
     set_title,
     styled,
@@ -40,7 +39,8 @@ PROBES = {
     "estimators",
     reads=add_source("directions"),
     caption="Left: correlation of the occupations' bias scores with the share of women, by "
-    "estimator of the bias axis, with 95 % intervals. Right: cosines between the axes.",
+    "estimator of the bias axis, with 95 % intervals over occupations. Right: cosines between the "
+    "axes.",
     alt="Dot plot of correlations by estimator beside a table of cosines.",
 )
 @styled
@@ -49,19 +49,19 @@ def estimator_agreement(table: DataFrame) -> Figure:
     import pandas
 
     names = table["estimator"].tolist()
-    figure = StyledFigure(figsize=WIDE, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    height = np.arange(len(names))
-    left.hlines(height, table["correlation_low"], table["correlation_high"], color=GREY)
-    left.scatter(table["correlation"], height, color=DARK, zorder=3)
-    n = table["n_subjects"].max()
-    left.set(yticks=height, yticklabels=names, xlabel=f"r with share of women, {n} occupations")
-    left.invert_yaxis()
+    size = (COLUMN[0], 1.1 + 0.32 * len(names))
+    figure = StyledFigure(figsize=size, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
     cosines = table[[f"cosine_{name}" for name in names]].to_numpy(float)
     grid = pandas.DataFrame(cosines, index=names, columns=names)[::-1]  # rows are drawn upwards
     draw_heat(right, grid, colors=EFFECT_COLORS, norm=Normalize(-1, 1))
-    right.set_aspect("equal")
     right.set_title("cosine of the axes")
+    height = np.arange(len(names))[::-1] + 0.5
+    left.hlines(height, table["correlation_low"], table["correlation_high"], color=GREY)
+    left.scatter(table["correlation"], height, color=DARK, s=16, zorder=3)
+    left.set(yticks=height, yticklabels=names, xlabel="r with share of women")
+    left.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
+    left.tick_params(axis="y", length=0)
     least, most = number(cosines.min(), 2), number(table["correlation"].abs().max(), 2)
     r = f"|r| is {number(table['correlation'].abs().min(), 2)} to {most}"
     set_title(figure, f"Bias axes by different estimators have cosines of at least {least}; {r}")
@@ -71,27 +71,30 @@ def estimator_agreement(table: DataFrame) -> Figure:
 @table_figure(
     "association",
     reads=add_source("association"),
-    caption="Association of occupations with the genders, with 95 % intervals and Holm's "
-    "p-values. WEAT: occupations held mostly by men against those held mostly by women, in "
-    "standard deviations. RND, ECT and RIPA: male against female prompts, over all occupations.",
+    caption="Association of occupations with the genders, with 95 % intervals over the units in "
+    "the titles and p-values adjusted by Holm's method; the line is no association. WEAT: "
+    "occupations held mostly by men against those held mostly by women, in standard deviations. "
+    "RND (distance), ECT (rank correlation; 1 is none) and RIPA (inner product): male against "
+    "female prompts, all occupations.",
     alt="One panel a measure: a point with its interval and the line of no association.",
 )
 @styled
 def association_measures(table: DataFrame) -> Figure:
     """Draw each measure with its interval, one panel a measure, as their units differ."""
-    figure = StyledFigure(figsize=(WIDE[0], 1.9), layout="constrained")
-    panels = figure.subplots(1, len(table), squeeze=False)[0]
+    n_rows = len(table)
+    figure = StyledFigure(figsize=(COLUMN[0], 0.5 + 0.68 * n_rows), layout="constrained")
+    panels = figure.subplots(n_rows, squeeze=False)[:, 0]
     for axes, row in zip(panels, table.itertuples(), strict=True):
         arms = [[row.value - row.low], [row.high - row.value]]
-        axes.errorbar([row.value], [0], xerr=arms, fmt="o", color=DARK, capsize=2)
-        axes.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
+        axes.errorbar([row.value], [0], xerr=arms, fmt="o", color=DARK, markersize=4, capsize=2)
+        none = 1.0 if row.measure == "ECT" else 0.0
+        axes.axvline(none, color="0.6", linewidth=0.8, zorder=0)
         axes.margins(x=0.15)
-        axes.set(yticks=[], xlabel=f"{row.n} {row.unit}")
-        axes.set_title(f"{row.measure}, {p_value(row.p_holm)}")
+        axes.set(yticks=[], title=f"{row.measure}: {p_value(row.p_holm)}, {row.n} {row.unit}")
         axes.spines["left"].set_visible(False)
     found = table[table["p_holm"] <= 0.05]
-    n = f"{len(found)} of {len(table)} measures"
-    set_title(figure, f"{n} associate occupations with a gender beyond chance (Holm)")
+    n = f"{len(found)} of {len(table)}"
+    set_title(figure, f"Measures that associate jobs with a gender beyond chance (Holm): {n}")
     return figure
 
 
@@ -100,13 +103,13 @@ def association_measures(table: DataFrame) -> Figure:
     reads=add_source("erasure"),
     caption="Gender that can be predicted from the explicit prompts after each eraser, by probes "
     "fitted on other rows than the eraser; whether neutral prompts still cluster by their bias; "
-    "and how well the occupation can be predicted. 95 % intervals.",
+    "and how well the occupation can be predicted. 95 % intervals over occupations.",
     alt="Dot plot of accuracies, one row an eraser.",
 )
 @styled
 def erasers(table: DataFrame) -> Figure:
     """Draw how well gender and occupation can be predicted after each eraser."""
-    figure = StyledFigure(figsize=(MIDDLE[0], 1.2 + 0.32 * len(table)), layout="constrained")
+    figure = StyledFigure(figsize=(COLUMN[0], 1.4 + 0.32 * len(table)), layout="constrained")
     axes = figure.subplots()
     shift = np.linspace(-0.24, 0.24, len(PROBES))
     for (column, (label, marker, color)), offset in zip(PROBES.items(), shift, strict=True):
@@ -119,8 +122,9 @@ def erasers(table: DataFrame) -> Figure:
     axes.set(xlabel="accuracy (dashed: chance for gender)", xlim=(-0.02, 1.02))
     axes.invert_yaxis()
     legend_below(figure, axes, n_columns=2)
-    least = table.loc[table["linear"].idxmin()]
-    found = percent(least["linear"], 0)
-    text = f"Least gender left to a linear probe: {found} accuracy after {least['eraser']}"
-    set_title(figure, f"{text} (chance {percent(least['chance'], 0)})")
+    erased = table[table["eraser"] != "none"]
+    least, near = (percent(erased[probe].min(), 0) for probe in ("linear", "nearest"))
+    chance = percent(table["chance"].iloc[0], 0)
+    text = f"at least {least} by a linear probe, {near} by neighbours (chance {chance})"
+    set_title(figure, f"Gender after erasing, accuracy: {text}")
     return figure

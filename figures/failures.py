@@ -11,7 +11,7 @@ import numpy as np
 from figures.images import load_images
 from figures.registry import run_figure
 from figures.sources import RunFiles
-from figures.style import SIDE_LABELS, WIDE, StyledFigure, points, set_title, styled
+from figures.style import COLUMN, StyledFigure, points, set_title, styled
 from figures.text.terms import FAILURES
 from probe.run.config import Config
 from probe.run.evaluation.failure_examples import worst_pictures
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 
 N_PAIRS = 3
 """Image pairs of each failure."""
-_NAMES = 1.55  # inches at the left
-_HEAD = 0.5  # inches above the first row
-_CAPTION = 0.47  # inches below a pair
-_EMPTY = 0.85  # inches of a row without images
-_GAP = 0.12  # inches between two pairs
+_TOP, _SIDES = 0.48, 0.14  # inches of the title, and of the line below it
+_HEAD = 0.46  # inches of a failure's name and rate, above its images
+_CAPTION = 0.42  # inches below a pair
+_LEFT = 0.03  # inches at the left
+_GAP = 0.07  # inches between two pairs
 _SIZE = 6.5  # of the captions, in points
-_LETTERS = 40  # of a line of a caption
-_MEANING = 34  # letters of a line at the left
+_LETTERS = 25  # of a line of a caption
 
 
 @run_figure(
@@ -82,29 +81,29 @@ def failure_grid(
     """
     known = [name for name in FAILURES if name in found]
     names = [name for name in known if found[name]["value"] > 0]
-    wide = (WIDE[0] - _NAMES - N_PAIRS * _GAP) / N_PAIRS
+    wide = (COLUMN[0] - _LEFT - (N_PAIRS - 1) * _GAP) / N_PAIRS
     ratio = max((of.shape[0] / of.shape[1] for of in pairs[0]), default=1.0)
     places = {name: np.flatnonzero((data["failure"] == name).to_numpy()) for name in names}
-    full = max(_EMPTY, ratio * wide / 2 + _CAPTION)
-    rows = [full if len(places[name]) else _EMPTY for name in names] or [0.0]
-    figure = StyledFigure(figsize=(WIDE[0], _HEAD + sum(rows)))
+    full = _HEAD + ratio * wide / 2 + _CAPTION
+    rows = [full if len(places[name]) else _HEAD for name in names]
+    start = _TOP + (_SIDES if len(data) else 0.0)
+    figure = StyledFigure(figsize=(COLUMN[0], start + sum(rows)))
     axes = figure.add_axes((0, 0, 1, 1))
-    for name, top in zip(names, _HEAD + np.cumsum([0.0, *rows]), strict=False):
+    for name, top in zip(names, start + np.cumsum([0.0, *rows]), strict=False):
         _describe(axes, top, name, found[name])
-        own = places[name]
-        for column, index in enumerate(own.tolist()):
-            left = _NAMES + column * (wide + _GAP)
+        for column, index in enumerate(places[name].tolist()):
+            left, y = _LEFT + column * (wide + _GAP), top + _HEAD
+            bottom = y + ratio * wide / 2
             for side, images in enumerate(pairs):
-                start = left + side * wide / 2
-                extent = (start, start + wide / 2 - 0.02, top + ratio * wide / 2 - 0.02, top)
+                x = left + side * wide / 2
+                extent = (x, x + 0.48 * wide, y + 0.96 * (bottom - y), y)
                 axes.imshow(images[index], extent=extent, interpolation="nearest", aspect="auto")
             text = _caption(data.iloc[index], value)
-            axes.text(left, top + ratio * wide / 2 + 0.02, text, va="top", fontsize=points(_SIZE))
-    for column in range(N_PAIRS if names else 0):
-        for side, label in enumerate(SIDE_LABELS.values()):
-            left = _NAMES + column * (wide + _GAP) + side * wide / 2
-            axes.text(left, _HEAD - 0.05, label, color="0.4", fontsize=points(_SIZE))
-    axes.set(xlim=(0, WIDE[0]), ylim=(figure.get_figheight(), 0))
+            axes.text(left, bottom + 0.01, text, va="top", fontsize=points(_SIZE))
+    if len(data):
+        text = "Left of each pair: base. Right: corrected."
+        axes.text(_LEFT, _TOP, text, va="top", color="0.4", fontsize=points(_SIZE))
+    axes.set(xlim=(0, COLUMN[0]), ylim=(figure.get_figheight(), 0))
     axes.axis("off")
     none = ", ".join(dict.fromkeys(FAILURES[of][0].lower() for of in known if of not in names))
     text = f"{len(names)} of {len(known)} kinds of failure occurred"
@@ -114,12 +113,10 @@ def failure_grid(
 
 def _describe(axes: Axes, top: float, name: str, found: Mapping[str, float]) -> None:
     title, meaning = FAILURES[name]
-    meaning = textwrap.fill(meaning, _MEANING)
-    axes.text(0.05, top, title, va="top", fontsize=points(8.5))
-    axes.text(0.05, top + 0.17, meaning, va="top", color="0.4", fontsize=points(_SIZE))
     unit = f"n = {found['n']}" if "n" in found else "in MAD"
-    text = f"{interval(found)}\n{unit}"
-    axes.text(0.05, top + 0.45, text, va="top", fontsize=points(7.5))
+    axes.text(_LEFT, top + 0.06, f"{title}: {interval(found)}, {unit}", va="top")
+    style = {"color": "0.4", "fontsize": points(_SIZE)}
+    axes.text(_LEFT, top + 0.24, meaning, va="top", **style)
 
 
 def _caption(row: Any, value: str) -> str:

@@ -75,8 +75,11 @@ def subject_shares(
         change = f"{before:.0f} \N{RIGHTWARDS ARROW} {after:.0f} points from even"
         noun = "job" if len(own) == 1 else "jobs"
         panels[f"{n} {noun} {SPLITS[split]}:{between}{change}"] = shown
-    size = {"width": WIDE[0], "are_beside": True} if n_shown else {}
+    size = {"width": WIDE, "are_beside": True} if n_shown else {}
     figure, drawn = arrow_panels(panels, worse="after, further from even", **size)
+    bar: dict[str, Any] = {"color": SIDE_COLORS["moesd"], "alpha": 0.25, "linewidth": 4}
+    drawn[0].hlines([], 0, 0, label="95 % interval", **bar)
+    legend_below(figure, drawn[0], n_columns=None if n_shown else 2)
     ends = [f"all {plural(other)}", "even", f"all {plural(value)}"]
     for axes in drawn:
         axes.axvline(target, color="0.4", linewidth=0.8, zorder=0)
@@ -95,9 +98,9 @@ def subject_shares(
     "shares",
     reads=("shares", "quality"),
     section="fairness",
-    caption="Share of images by occupation, before the correction (circle) and after it (arrow "
-    "head) with its 95 % interval (pale bar). The grey band contains 95 % of the shares of a fair "
-    "model with as many images. Vermilion: further from even than before.",
+    caption="Share of each occupation's images, before the correction (circle) and after it (arrow "
+    "head) with its 95 % interval over images (pale bar). The grey band contains 95 % of the "
+    "shares of a fair model with as many images. Vermilion: further from even than before.",
     alt="An arrow for each occupation from its share before to its share after the correction.",
 )
 def _subject_shares(files: RunFiles) -> Drawing:
@@ -149,7 +152,7 @@ def cell_shares(cells: DataFrame) -> Figure:
     names = list(sizes.index)
     left, right = (names[:-1], names[-1:]) if len(names) > 1 else (names, [])
     n_rows = max(sizes[left].sum() + 3 * (len(left) - 1), sizes[right].sum())
-    figure = StyledFigure(figsize=(WIDE[0], 1.1 + _ROW * float(n_rows)), layout="constrained")
+    figure = StyledFigure(figsize=(WIDE, 1.1 + _ROW * float(n_rows)), layout="constrained")
     grid = figure.add_gridspec(len(left), 2 if right else 1, height_ratios=sizes[left].tolist())
     panels = {name: figure.add_subplot(grid[row, 0]) for row, name in enumerate(left)}
     panels |= {name: figure.add_subplot(grid[:, 1]) for name in right}

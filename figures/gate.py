@@ -16,7 +16,6 @@ from figures.style import (
     GROUP_MARKERS,
     StyledFigure,
     colors_for,
-    fitting_width,
     points,
     set_title,
     styled,
@@ -93,8 +92,7 @@ def gate_confusion(prompts: DataFrame, *, routes: Mapping[str, str]) -> Figure:
 
     ``routes`` gives the column with a gate's answers and the title of its panel.
     """
-    size = (fitting_width(0.9 + 1.25 * len(routes)), COLUMN[1])
-    figure = StyledFigure(figsize=size, layout="constrained")
+    figure = StyledFigure(figsize=(COLUMN[0], 2.55), layout="constrained")
     panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
     classes = class_order(prompts["route_truth"], *(prompts[column] for column in routes))
     for axes, (column, title) in zip(panels, routes.items(), strict=True):
@@ -136,7 +134,8 @@ def class_order(*routes: Series) -> list[str]:
     section="gate",
     caption="Answers of the gate by bias score, of prompts about subjects that it was not trained "
     "on. Shading and dashed lines show the answers of the closed-form gate (neutral in the white "
-    "band); rings are errors. Which prompts without a gender are skewed follows from that band.",
+    "band); rings are errors; at the right is the share routed correctly. Which prompts without a "
+    "gender are skewed follows from that band.",
     alt="Prompts by bias score, one row a true class, coloured by the gate's answer.",
 )
 def _gate_regions(files: RunFiles) -> Drawing:
@@ -153,7 +152,7 @@ def _gate_regions(files: RunFiles) -> Drawing:
     reads=("gate",),
     section="gate",
     caption="Confusion of the closed-form and of the trained gate, in prompts about subjects that "
-    "they were not trained on.",
+    "they were not trained on; the shade is the share of the row.",
     alt="Two confusion matrices with counts.",
 )
 def _gate_confusion(files: RunFiles) -> Drawing:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from figures.registry import run_figure
 from figures.sources import RunFiles
-from figures.style import SIDE_LABELS, WIDE, StyledFigure, colors_for, points, set_title, styled
+from figures.style import COLUMN, SIDE_LABELS, StyledFigure, colors_for, points, set_title, styled
 from probe.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -24,13 +24,11 @@ if TYPE_CHECKING:
 
     from figures.registry import Drawing
 
-GAP = 0.18
-"""Space between two subjects, in widths of an image."""
-NAMES, RIGHT = 1.55, 0.3
-"""Space for the names at the left, and at the right, in widths of an image."""
-LEGEND = TITLE = 0.3
+LEFT, HEAD, GAP = 0.48, 0.16, 0.06
+"""Inches at the left of the images, of the name above them, and below them."""
+LEGEND, TITLE = 0.34, 0.42
 """Height of the legend and of the title, in inches."""
-N_SEEDS = 8
+N_SEEDS = 6
 """Columns of the grid of images."""
 LARGEST_SIDE = 256
 """Images are shrunk to this many pixels, so that a paper stays small."""
@@ -51,28 +49,29 @@ def image_pairs(
     width, 3), and ``labels`` their perceived values, (n_subjects, n_seeds).
     """
     n_subjects, n_seeds, height, width = sides[0].shape[:4]
-    ratio = height / width
-    cell = WIDE[0] / (n_seeds + NAMES + RIGHT)  # inches; an image has width 1 in data
-    block = 2 * ratio + GAP
-    size = (WIDE[0], cell * block * n_subjects + LEGEND + TITLE)
+    wide = (COLUMN[0] - LEFT - 0.02) / n_seeds  # inches of an image, as all that follows
+    high = wide * height / width
+    block = HEAD + 2 * high + GAP
+    size = (COLUMN[0], TITLE + block * n_subjects + LEGEND)
     figure = StyledFigure(figsize=size)
-    axes = figure.add_axes((0, LEGEND / size[1], 1, 1 - (LEGEND + TITLE) / size[1]))
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
     values = sorted(set(labels[0].flat) | set(labels[1].flat))
     colors, short = colors_for(values), _initials(values)
     for i, subject in enumerate(subjects):
-        top = i * block + GAP / 2
-        axes.text(-1.5, top + ratio, subject.replace(" ", "\n"), va="center", fontsize=points(8.5))
+        top = TITLE + i * block + HEAD
+        axes.text(LEFT, top - 0.03, subject, va="bottom", fontsize=points(7.5))
         for row, (side, images) in enumerate(zip(SIDE_LABELS.values(), sides, strict=True)):
-            y = top + row * ratio
+            y = top + row * high
             beside: dict[str, Any] = {"va": "center", "ha": "right", "fontsize": points(6.5)}
-            axes.text(-0.06, y + ratio / 2, side, color="0.4", **beside)
+            axes.text(LEFT - 0.04, y + high / 2, side, color="0.4", **beside)
             for j in range(n_seeds):
-                extent = (j + 0.02, j + 0.98, y + 0.98 * ratio, y + 0.02 * ratio)
+                x = LEFT + j * wide
+                extent = (x, x + 0.96 * wide, y + 0.96 * high, y)
                 axes.imshow(images[i, j], extent=extent, interpolation="nearest", aspect="auto")
                 value = str(labels[row][i, j])
-                _mark(axes, (j + 0.02, y + 0.93 * ratio), ratio, short[value], colors[value])
-    axes.set(xlim=(-NAMES, n_seeds + RIGHT), ylim=(block * n_subjects, 0))
+                _mark(axes, extent, short[value], colors[value])
+    axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
     figure.legend(
         [Patch(color=colors[value]) for value in values],
         [f"{short[value]}: perceived {value}" for value in values],
@@ -86,14 +85,15 @@ def image_pairs(
     return figure
 
 
-def _mark(axes: Axes, at: tuple[float, float], ratio: float, letters: str, color: str) -> None:
+def _mark(axes: Axes, extent: tuple[float, ...], letters: str, color: str) -> None:
     """Mark an image with a line of a colour at its bottom, and with letters above the line."""
-    x, y = at
-    axes.add_patch(Rectangle(at, 0.96, 0.05 * ratio, color=color, linewidth=0))
-    box = {"facecolor": color, "linewidth": 0, "pad": 1.0}
+    left, right, bottom, _ = extent
+    line = (left, bottom - 0.025)
+    axes.add_patch(Rectangle(line, right - left, 0.025, color=color, linewidth=0))
+    box = {"facecolor": color, "linewidth": 0, "pad": 0.8}
     ink = "#fffffe" if np.dot(to_rgb(color), (0.21, 0.72, 0.07)) < 0.5 else "#1d1c1a"
     style: dict[str, Any] = {"fontsize": points(6.5), "fontweight": "bold", "bbox": box}
-    axes.text(x + 0.03, y - 0.05 * ratio, letters, color=ink, **style)
+    axes.text(left + 0.015, bottom - 0.035, letters, color=ink, **style)
 
 
 def load_image(path: Path) -> Image.Image:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,14 +12,13 @@ from figures.marks import draw_values, legend_below
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
+    COLUMN,
     DARK,
     GREY,
-    HIGHLIGHT,
     OKABE_ITO,
     SIDE_COLORS,
     SIDE_LABELS,
     SIDE_MARKERS,
-    WIDE,
     StyledFigure,
     set_title,
     styled,
@@ -29,19 +29,23 @@ from probe.text.lexicon import SPLIT_NAMES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 EMBEDDING_PANELS = {
-    "opened": "share of prompts corrected",
-    "shift": "shift of the embedding",
-    "bias_score_left": "remaining bias score (1: unchanged)",
+    "opened": "share of\nprompts corrected",
+    "shift": "shift of the\nembedding",
+    "bias_score_left": "bias score left\n(1: unchanged)",
 }
-PANELS = {"adherent": "requested gender shown", "mad": "MAD", "touched": "share changed"}
+PANELS = {
+    "adherent": "requested gender\nshown (share)",
+    "mad": "MAD",
+    "touched": "share of images\nchanged",
+}
 """What a column of panels shows, and its label."""
 TOUCHED = {
-    "opened": ("prompts corrected", "o", GREY),
     "changed": ("images changed", "s", DARK),
-    "relabelled": ("of these, gender changed", "^", HIGHLIGHT),
+    "relabelled": ("of these, gender changed", "^", OKABE_ITO["purple"]),
 }
 """Measure, its name, marker and colour."""
 
@@ -52,27 +56,23 @@ TOUCHED = {
     caption="Effect of the correction by how explicitly a prompt states the gender: share of "
     "prompts corrected, shift, and remaining bias score. Intended at the level none (green), "
     "interference elsewhere. 95 % intervals over occupations, for two sets of templates.",
-    alt="Three panels of points with intervals, two points a level.",
+    alt="Three dot plots with intervals, one row a level, two points a row.",
 )
 @styled
 def specificity_levels(table: DataFrame) -> Figure:
     """Draw the effect of the correction by level, from the least to the most explicit."""
-    figure = StyledFigure(figsize=WIDE, layout="constrained")
-    panels = figure.subplots(1, len(EMBEDDING_PANELS))
     names = list(dict.fromkeys(table["level"]))
     sets = [of for of in SETS if (table["set"] == of).any()]
-    for axes, (measure, label) in zip(panels, EMBEDDING_PANELS.items(), strict=True):
+    figure, grid = _panels(names, list(EMBEDDING_PANELS.values()))
+    for axes, measure in zip(grid[0], EMBEDDING_PANELS, strict=True):
         rows = table[table["measure"] == measure]
         for offset, of in zip((-0.13, 0.13), sets, strict=True):
             title, marker = SETS[of]
-            drawn = rows[rows["set"] == of].set_index("level").loc[names]
-            at = np.arange(len(names)) + offset
+            drawn = rows[rows["set"] == of].set_index("level").loc[names].reset_index()
             colors = [OKABE_ITO["green"] if name == "none" else GREY for name in names]
-            draw_values(axes, at, drawn, color=colors, marker=marker, label=title)
-        _name_levels(axes, names)
-        axes.set(ylabel=label, ylim=(-0.03, None))
-    panels[0].set_ylim(-0.03, 1.03)
-    legend_below(figure, panels[0])
+            _draw(axes, drawn, names, offset, title, marker, colors)
+        axes.set_xlim(left=-0.03)
+    legend_below(figure, grid[0, 0])
     set_title(figure, f"Prompts corrected: {_by_level(table, 'opened')}")
     return figure
 
@@ -85,37 +85,52 @@ def specificity_levels(table: DataFrame) -> Figure:
     "occupation. Middle: unfairness, with the noise floor where no gender is stated (dotted). "
     "Right: changes by the correction, intended at the level none and interference elsewhere. 95 "
     "% intervals over occupations; where no image differs, an occupation counts as one trial.",
-    alt="Three columns of panels by level, occupations trained on above others.",
+    alt="Three columns of dot plots, one row a level, occupations trained on above others.",
 )
 @styled
 def levels_in_pictures(table: DataFrame) -> Figure:
     """Draw fairness, adherence and changes by level, from the least to the most explicit."""
     names = list(dict.fromkeys(table["level"]))
     splits = [split for split in SPLIT_NAMES if split in set(table["split"])] or ["all"]
-    figure = StyledFigure(figsize=(WIDE[0], 0.9 + 1.6 * len(splits)), layout="constrained")
-    grid = figure.subplots(len(splits), len(PANELS), sharex=True, sharey="col", squeeze=False)
+    titles = [SPLIT_NAMES.get(split, "") for split in splits]
+    figure, grid = _panels(names, list(PANELS.values()), titles)
     for split, row in zip(splits, grid, strict=True):
         of = table[table["split"] == split]
         for panel, axes in zip(PANELS, row, strict=True):
             if panel == "touched":
-                for offset, (name, style) in zip((-0.22, 0, 0.22), TOUCHED.items(), strict=True):
+                for offset, (name, style) in zip((-0.13, 0.13), TOUCHED.items(), strict=True):
                     _draw(axes, of[of["measure"] == name], names, offset, *style)
             else:
                 rows = of[of["measure"] == panel]
                 for offset, side in zip((-0.13, 0.13), SIDE_COLORS, strict=True):
                     style = SIDE_LABELS[side], SIDE_MARKERS[side], SIDE_COLORS[side]
                     _draw(axes, rows[rows["side"] == side], names, offset, *style)
-            axes.set(ylabel=PANELS[panel], ylim=(-0.03, 1.03))
-        _draw_floor(row[1], of, names)
-        row[0].set_title(SPLIT_NAMES.get(split, ""))
-    for axes in grid[:, 1]:
-        axes.set_ylim(-0.02, 0.53)
-    for axes in grid[-1]:
-        _name_levels(axes, names)
-        axes.set_xlim(-0.5, len(names) - 0.5)
-    legend_below(figure, grid[0][0], grid[0][2])
+            axes.set_xlim(-0.03, 0.53 if panel == "mad" else 1.03)
+        for floor in of[of["floor"].notna()].drop_duplicates("level").itertuples():
+            at = names.index(floor.level) + np.array([-0.4, 0.4])
+            row[1].plot([floor.floor] * 2, at, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    legend_below(figure, grid[0, 0], grid[0, 2], n_columns=2)
     set_title(figure, f"Images changed: {_by_level(table, 'changed')}")
     return figure
+
+
+def _panels(
+    names: list[str], labels: list[str], titles: Sequence[str] = ("",)
+) -> tuple[Figure, NDArray[Any]]:
+    """Panels with a row for each level, in a column for each label and a row for each title."""
+    high = 1.25 + (0.25 + 0.18 * len(names)) * len(titles)
+    figure = StyledFigure(figsize=(COLUMN[0], high), layout="constrained")
+    shape = (len(titles), len(labels))
+    grid = figure.subplots(*shape, sharex="col", sharey=True, squeeze=False)
+    for axes, title in zip(grid[:, 0], titles, strict=True):
+        axes.set_title(title)
+        axes.set_yticks(range(len(names)), names)
+    grid[0, 0].set_ylim(len(names) - 0.5, -0.5)  # shared by all
+    for axes in grid.flat:
+        axes.tick_params(axis="y", length=0)
+    for axes, label in zip(grid[-1], labels, strict=True):
+        axes.set_xlabel(label)
+    return figure, grid
 
 
 def _by_level(table: DataFrame, measure: str) -> str:
@@ -134,17 +149,7 @@ def _draw(
     offset: float,
     label: str,
     marker: str,
-    color: str,
+    color: Any,
 ) -> None:
     at = rows["level"].map(names.index).to_numpy(float) + offset
-    draw_values(axes, at, rows, color=color, marker=marker, label=label)
-
-
-def _name_levels(axes: Axes, names: list[str]) -> None:
-    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
-
-
-def _draw_floor(axes: Axes, of: DataFrame, names: list[str]) -> None:
-    for row in of[of["floor"].notna()].drop_duplicates("level").itertuples():
-        at = names.index(row.level) + np.array([-0.4, 0.4])
-        axes.plot(at, [row.floor] * 2, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    draw_values(axes, at, rows, color=color, marker=marker, label=label, is_horizontal=True)

@@ -7,13 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from figures.marks import color_bar, legend_below, scatter_groups, scatter_shares
+from figures.marks import group_order, legend_below
 from figures.registry import run_figure
 from figures.sources import RunFiles, add_source
-from figures.style import COLUMN, GREY, WIDE, StyledFigure, points, set_title, styled
+from figures.style import (
+    COLUMN,
+    GREY,
+    GROUP_MARKERS,
+    SHARE_COLORS,
+    StyledFigure,
+    colors_for,
+    points,
+    set_title,
+    styled,
+)
 from probe.stats.notation import number
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
     from pandas import DataFrame
 
     from figures.registry import Drawing
@@ -29,15 +41,16 @@ def prompt_map(prompts: DataFrame, faithfulness: Mapping[str, Mapping[str, Any]]
     """
     from probe.latent.maps import MapFaithfulness
 
-    size = WIDE if len(faithfulness) > 1 else COLUMN
-    figure = StyledFigure(figsize=size, layout="constrained")
-    panels = figure.subplots(1, len(faithfulness), squeeze=False)[0]
+    n_panels = len(faithfulness)
+    figure = StyledFigure(figsize=(COLUMN[0], 0.9 + 1.9 * n_panels), layout="constrained")
+    panels = figure.subplots(n_panels, squeeze=False)[:, 0]
     for axes, (method, found) in zip(panels, faithfulness.items(), strict=True):
-        scatter_groups(axes, prompts, f"{method}_x", f"{method}_y", alpha=0.35)
-        neutral = scatter_shares(axes, prompts, f"{method}_x", f"{method}_y")
+        neutral = _scatter(axes, prompts, f"{method}_x", f"{method}_y")
         axes.set(title=method.upper(), xticks=[], yticks=[])
         axes.set_xlabel(MapFaithfulness(**found).caption(), fontsize=points(7))
-    color_bar(figure, neutral, panels, "women's share (neutral prompts)", shrink=0.8)
+    bar = figure.colorbar(neutral, ax=list(panels), shrink=0.8, aspect=25, pad=0.01)
+    bar.set_label("women's share (neutral prompts)")
+    bar.outline.set_visible(False)
     panels[0].scatter([], [], s=13, color=GREY, edgecolor="black", linewidth=0.3, label="neutral")
     legend_below(figure, panels[0])
     method = next(iter(faithfulness))
@@ -49,14 +62,27 @@ def prompt_map(prompts: DataFrame, faithfulness: Mapping[str, Mapping[str, Any]]
     return figure
 
 
+def _scatter(axes: Axes, prompts: DataFrame, x: str, y: str) -> PathCollection:
+    """Draw every group pale, in its colour, and the neutral prompts in that of women's share."""
+    groups = [group for group in group_order(prompts["group"]) if group != "neutral"]
+    for group, color in colors_for(groups).items():
+        rows = prompts[prompts["group"] == group]
+        style = {"marker": GROUP_MARKERS.get(group, "D"), "color": color, "alpha": 0.35}
+        axes.scatter(rows[x], rows[y], s=9, linewidth=0, label=group, **style)
+    rows = prompts[prompts["group"] == "neutral"]
+    style = {"c": rows["share_women"], "cmap": SHARE_COLORS, "vmin": 0, "vmax": 1, "zorder": 3}
+    return axes.scatter(rows[x], rows[y], s=13, edgecolor="black", linewidth=0.3, **style)
+
+
 @run_figure(
     "map",
     reads=("map", "fit"),
     section="bias",
-    caption="The prompts in the text encoder's space. Neutral prompts, which state no gender, "
-    "have the colour of women's share in the occupation: if the encoder is biased, their colours "
-    "form a gradient between the female and the male prompts.",
-    alt="Scatter plots of all prompts in two planes, PCA and UMAP, coloured by group.",
+    caption="The prompts in the text encoder's space, one point a prompt, by PCA and by UMAP. "
+    "Neutral prompts, which state no gender, have the colour of women's share in the occupation: "
+    "if the encoder is biased, their colours form a gradient between the female and the male "
+    "prompts. Below each map: how far neighbours in the space are neighbours on the map.",
+    alt="Scatter plots of all prompts in two planes, PCA above UMAP, coloured by group.",
 )
 def _map(files: RunFiles) -> Drawing:
     table = files.table("map")

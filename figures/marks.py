@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
-from figures.style import COUNT_COLORS, GROUP_MARKERS, HIGHLIGHT, SHARE_COLORS, colors_for
+from figures.style import COUNT_COLORS, HIGHLIGHT
 from figures.style import points as in_points
 from probe.stats.notation import number
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
-    from matplotlib.collections import PathCollection
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
@@ -35,50 +34,6 @@ _PLATE = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.4}
 
 GROUPS = ("female", "male", "neutral", "object")
 """The usual groups of prompts, in their usual order."""
-
-
-def scatter_groups(axes: Axes, prompts: DataFrame, x: str, y: str, *, alpha: float) -> None:
-    """Draw the prompts of every group but the neutral one, pale, in the group's colour."""
-    groups = [group for group in group_order(prompts["group"]) if group != "neutral"]
-    for group, color in colors_for(groups).items():
-        rows = prompts[prompts["group"] == group]
-        axes.scatter(
-            rows[x],
-            rows[y],
-            s=9,
-            marker=GROUP_MARKERS.get(group, "D"),
-            color=color,
-            alpha=alpha,
-            linewidth=0,
-            label=group,
-        )
-
-
-def scatter_shares(axes: Axes, prompts: DataFrame, x: str, y: str) -> PathCollection:
-    """Draw the neutral prompts in the colour of women's share in their occupation."""
-    rows = prompts[prompts["group"] == "neutral"]
-    return axes.scatter(
-        rows[x],
-        rows[y],
-        c=rows["share_women"],
-        cmap=SHARE_COLORS,
-        vmin=0,
-        vmax=1,
-        s=13,
-        marker=GROUP_MARKERS["neutral"],
-        edgecolor="black",
-        linewidth=0.3,
-        zorder=3,
-    )
-
-
-def color_bar(
-    figure: Figure, of: ScalarMappable, axes: Sequence[Axes], label: str, *, shrink: float = 1.0
-) -> None:
-    """Put a colour scale beside some axes."""
-    bar = figure.colorbar(of, ax=list(axes), shrink=shrink, aspect=25, pad=0.01)
-    bar.set_label(label)
-    bar.outline.set_visible(False)
 
 
 def group_order(groups: Series) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from figures.marks import legend_below, name_points
 from figures.registry import table_figure
 from figures.sources import add_source
-from figures.style import COLUMN, GREY, OKABE_ITO, StyledFigure, set_title, styled
+from figures.style import COLUMN, DARK, GREY, StyledFigure, set_title, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,14 +55,14 @@ def _against_observed(
     figure = StyledFigure(figsize=(COLUMN[0], COLUMN[0]), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
-    for split, color, name in (
-        ("train", GREY, trained),
-        ("test", OKABE_ITO["green"], "never seen"),
+    for split, color, face, name in (
+        ("train", GREY, GREY, trained),
+        ("validation", GREY, "0.85", "validation"),
+        ("test", DARK, "white", "never seen"),
     ):
         bars = with_interval[with_interval["split"] == split]
         axes.vlines(bars[x], bars["low"], bars["high"], color=color, alpha=0.4)
         rows = table[table["split"] == split]
-        face = "white" if split == "test" else color
         axes.scatter(
             rows[x], rows["share"], color=face, edgecolor=color, s=14, label=name, zorder=3
         )

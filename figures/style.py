@@ -23,13 +23,8 @@ P = ParamSpec("P")
 
 COLUMN = (3.4, 2.7)
 """Width and height in inches of a figure in one column of a two-column paper."""
-MIDDLE = (5.2, 2.7)
-"""Width and height in inches of a figure of a column and a half."""
-WIDE = (7.0, 3.1)
-"""Width and height in inches of a figure across both columns."""
-
-WIDTHS = (COLUMN[0], MIDDLE[0], WIDE[0])
-"""Every figure has one of these widths, so that its type has the size of its neighbours'."""
+WIDE = 7.0
+"""Width in inches of a figure across both columns; only of what cannot be read in one."""
 
 # Okabe and Ito, *Color Universal Design* (2008): distinguishable with common colour blindness.
 OKABE_ITO = {
@@ -163,8 +158,8 @@ def set_title(figure: Figure, text: str) -> None:
 
 
 def fitting_width(inches: float) -> float:
-    """Choose the least of `WIDTHS` that is as wide, the largest if none is."""
-    return next((width for width in WIDTHS if width >= inches), WIDTHS[-1])
+    """Choose one column if it is as wide, else two."""
+    return COLUMN[0] if inches <= COLUMN[0] else WIDE
 
 
 def colors_for(names: Iterable[str]) -> dict[str, str]:

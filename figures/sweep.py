@@ -10,13 +10,12 @@ import numpy as np
 from figures.drawing import write_table_figure
 from figures.marks import draw_ends, legend_below, name_points
 from figures.style import (
+    COLUMN,
     DARK,
     GREY,
-    MIDDLE,
     OKABE_ITO,
     SIDE_COLORS,
     SIDE_LABELS,
-    WIDE,
     StyledFigure,
     set_title,
     styled,
@@ -53,16 +52,15 @@ def draw_sweep(run: Path, name: str) -> list[Path]:
 def sweep_curve(table: DataFrame) -> Figure:
     """Draw fairness and what it costs against the one setting that varies.
 
-    Left: MAD of the base model and of the corrected one, with intervals, for occupations trained
-    on and those of the split that is scored, above the noise floor. Right: what is followed and
+    Above: MAD of the base model and of the corrected one, with intervals, for occupations trained
+    on and those of the split that is scored, and the noise floor. Below: what is followed and
     recognised. ``table`` has a row for each variant, side and figure, as
     `probe.run.sweep.run_sweep` writes it.
     """
     (setting,) = _settings(table)
-    figure = StyledFigure(figsize=WIDE, layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    places = _places(left, table[setting])
-    _places(right, table[setting])
+    figure = StyledFigure(figsize=(COLUMN[0], 4.2), layout="constrained")
+    upper, lower = figure.subplots(2, height_ratios=(3, 2), sharex=True)
+    places = _places(upper, table[setting])
     is_ordered = not _are_names(table[setting])
     for side, name in SIDE_LABELS.items():
         groups = zip(("mad_train", scored_figure(table)), "os", ("-", "--"), strict=True)
@@ -72,22 +70,22 @@ def sweep_curve(table: DataFrame) -> Figure:
             style = {"color": SIDE_COLORS[side], "marker": marker, "linestyle": drawn}
             style |= {"markerfacecolor": "white"} if side == "base" else {}
             style |= {"label": f"{name}, {label}"}
-            draw_ends(left, places, found, shift=SHIFTS[side, place], **style)
+            draw_ends(upper, places, found, shift=SHIFTS[side, place], **style)
     floor = table.loc[table["figure"] == "mad", "floor"].min()
     chance = {"linestyle": ":", "label": "a fair model, by chance"}
-    left.axhline(floor, color=GREY, linewidth=0.6, **chance)
-    left.set(ylabel="MAD", xlabel=_title(setting), ylim=(0, None))
+    upper.axhline(floor, color=GREY, linewidth=0.6, **chance)
+    upper.set(ylabel="MAD", ylim=(0, None))
     for name, label, marker, color, shift in (
         ("subject_recognised", "occupation recognised", "^", DARK, -1.2),
         ("explicit_adherence", "explicit followed", "D", OKABE_ITO["purple"], 1.2),
     ):
         found, drawn = _rows(table, "corrected", name), "-" if is_ordered else "none"
         style = {"color": color, "marker": marker, "linestyle": drawn}
-        draw_ends(right, places, found, shift=shift, label=label, **style)
-    least = min(LEAST_SHARE, right.get_ylim()[0])
+        draw_ends(lower, places, found, shift=shift, label=label, **style)
+    least = min(LEAST_SHARE, lower.get_ylim()[0])
     limits = (least, 1 + 0.04 * (1 - least))
-    right.set(ylabel="share of images, corrected", xlabel=_title(setting), ylim=limits)
-    legend_below(figure, left, right, n_columns=4)
+    lower.set(ylabel="share, corrected", xlabel=_title(setting), ylim=limits)
+    legend_below(figure, upper, lower, n_columns=2)
     _say_least(figure, table, setting)
     return figure
 
@@ -99,7 +97,7 @@ def sweep_front(table: DataFrame) -> Figure:
     A filled point is on the front: no other variant has at most as many weights and at most its
     MAD. Whiskers are intervals; the dashed line is the base model.
     """
-    figure = StyledFigure(figsize=(MIDDLE[0], MIDDLE[1] * 1.3), layout="constrained")
+    figure = StyledFigure(figsize=(COLUMN[0], 3.2), layout="constrained")
     axes = figure.subplots()
     scored = scored_figure(table)
     rows = _rows(table, "corrected", scored).sort_values("n_trainable", kind="stable")

@@ -7,25 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import Normalize
-from matplotlib.patches import Patch
 
-from figures.marks import color_bar, draw_heat
+from figures.marks import draw_heat
 from figures.registry import table_figure
 from figures.sources import add_source
 from figures.style import (
     COUNT_COLORS,
     EFFECT_COLORS,
-    HIGHLIGHT,
     StyledFigure,
     fitting_width,
+    points,
     set_title,
     styled,
 )
-from probe.stats.notation import percent
+from probe.stats.notation import number, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
@@ -38,11 +36,14 @@ MEASURES = {
     "selectivity": ("probe accuracy \N{MINUS SIGN} control", 0.0, 0.5),
     "gap": ("gap, share of the spread", 0.0, 1.0),
     "correlation": ("r with women's share", -1.0, 1.0),
-    "patching": ("share restored", 0.0, 1.0),
+    "patching": ("% of the difference restored", 0.0, 1.0),
+    "direct": ("% of the difference", -1.0, 1.0),
 }
-"""Measure -> label and limits of its colour scale."""
+"""Measure -> what a cell's number is, and limits of its colour scale."""
 KINDS = {"direct": "written by the head", "patching": "restored by the head"}
 """Titles of the panels of heads."""
+_CELL = 0.19
+"""Width in inches of a cell with a percentage."""
 
 
 @table_figure(
@@ -69,7 +70,7 @@ def trace_map(table: DataFrame, *, measure: str = "correlation") -> Figure:
         found = where_it_appears(rows, measure=measure, site=site)
         marked[site] = [] if found is None else [(found.layer, found.position)]
     layer, position = min((at for of in marked.values() for at in of), default=("", ""))
-    where = f"layer {layer}, at {position}" if position else "nowhere"
+    where = f"layer\N{NO-BREAK SPACE}{layer}, at {position}" if position else "nowhere"
     text = f"First above its control: {where} ({MEASURES[measure][0]})"
     return _panels(rows, measure, marked, "first above its control", text)
 
@@ -113,20 +114,22 @@ def head_map(table: DataFrame) -> Figure:
     rows = table[table["site"] == "head"]
     kinds = [kind for kind in KINDS if (rows["measure"] == kind).any()]
     layers, heads = sorted(set(rows["layer"])), sorted(set(rows["head"]))
-    figure, panels = _figure(1.1 + len(kinds) * max(1.5, 0.34 * len(heads)), layers, len(kinds))
+    figure, panels = _figure(0.4 + _CELL * len(kinds) * len(heads), layers, len(kinds))
     reach = max(float(np.abs(rows["value"]).max()), np.finfo(float).tiny)
     for axes, kind in zip(panels, kinds, strict=True):
         own = rows[rows["measure"] == kind]
         largest = own.loc[own["value"].idxmax()]
-        image = draw_heat(
+        grid = own.pivot(index="layer", columns="head", values="value").loc[layers, heads]
+        draw_heat(
             axes,
-            own.pivot(index="layer", columns="head", values="value").loc[layers, heads],
+            grid,
             colors=EFFECT_COLORS,
             norm=Normalize(-reach, reach),
             marked=[(largest["layer"], largest["head"])],
+            text=_percent(grid),
         )
         axes.set(title=KINDS[kind], xlabel="head")
-    _explain(figure, panels, image, "share of the difference", "largest share")
+    _explain(figure, panels, f"{MEASURES['direct'][0]}; frame: largest")
     top = rows.loc[rows["value"].idxmax()]
     share = f"{percent(top['value'], 0)} is {KINDS[top['measure']].replace('the head', '')}"
     set_title(
@@ -146,34 +149,38 @@ def _panels(
     sites = [site for site in SITES if (rows["site"] == site).any()]
     positions = [name for name in POSITIONS if (rows["position"] == name).any()]
     layers = list(range(int(rows["layer"].max()) + 1))
-    figure, panels = _figure(1.2 + 0.387 * len(sites) * len(positions), layers, len(sites))
     title, low, high = MEASURES[measure]
+    is_percent = title.startswith("%")
+    cell = _CELL if is_percent else 1.4 * _CELL
+    figure, panels = _figure(0.4 + cell * len(sites) * len(positions), layers, len(sites))
     for axes, site in zip(panels, sites, strict=True):
         grid = rows[rows["site"] == site].pivot(index="layer", columns="position", values="value")
-        image = draw_heat(
+        grid = grid.reindex(index=layers, columns=positions)
+        draw_heat(
             axes,
-            grid.reindex(index=layers, columns=positions),
+            grid,
             colors=EFFECT_COLORS if low < 0 else COUNT_COLORS,
             norm=Normalize(low, high),
             marked=marked.get(site, []),
+            text=_percent(grid) if is_percent else None,
         )
-        axes.set_title(SITES[site])
-    _explain(figure, panels, image, title, label)
+        axes.set_title(SITES[site], fontsize=points(7.5))
+    _explain(figure, panels, f"{title}; frame: {label}")
     set_title(figure, text)
     return figure
 
 
 def _figure(width: float, layers: Sequence[int], n_panels: int) -> tuple[Figure, Sequence[Axes]]:
-    size = (fitting_width(width), 0.95 + 0.27 * len(layers))
+    size = (fitting_width(width), 1.1 + 0.2 * len(layers))
     figure = StyledFigure(figsize=size, layout="constrained")
     return figure, figure.subplots(1, n_panels, sharey=True, squeeze=False)[0]
 
 
-def _explain(
-    figure: Figure, panels: Sequence[Axes], image: ScalarMappable, colors: str, frame: str
-) -> None:
-    """Name the axis of the layers, the colours and the frame."""
+def _explain(figure: Figure, panels: Sequence[Axes], text: str) -> None:
+    """Name the axis of the layers, and say what the numbers are."""
     panels[0].set_ylabel("layer")
-    color_bar(figure, image, panels, colors)
-    patch = Patch(facecolor="none", edgecolor=HIGHLIGHT, linewidth=1.6, label=frame)
-    figure.legend(handles=[patch], loc="outside lower center")
+    figure.supxlabel(text, fontsize=points(7.5))
+
+
+def _percent(grid: DataFrame) -> DataFrame:
+    return grid.map(lambda value: number(100 * value, 0))

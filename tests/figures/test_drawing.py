@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -10,17 +11,24 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
-from figures.drawing import draw
+from figures.drawing import build, draw
 from figures.registry import all_figures
 from figures.sources import RunFiles
-from figures.style import WIDTHS
+from figures.style import COLUMN, WIDE
 from probe.errors import ArtifactError, StageError
 from probe.io.artifacts import hash_file
 
 ROOT = Path(__file__).parents[2]
 FIGURES = all_figures()
+TWO_COLUMNS = {
+    "intersections": "a row for each of up to 40 combinations, beside those of two attributes",
+    "shares_wide": "in landscape, for a web page or a slide",
+}
+"""Figures of 7 inches, and why they are not of one column."""
 QUICK = ("bias_score", "gate_confusion")
 
 
@@ -53,7 +61,26 @@ def test_every_figure_is_there_with_its_data_its_origin_its_fonts_and_a_standard
     assert b"/FontFile2" in page
     assert b"/Type3" not in page
     left, _, right, _ = map(float, re.search(rb"/MediaBox \[([^\]]+)\]", page)[1].split())
-    assert min(abs((right - left) / 72 - width) for width in WIDTHS) < 0.01
+    assert min(abs((right - left) / 72 - width) for width in (COLUMN[0], WIDE)) < 0.01
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_fits_a_column_and_its_letters_are_large_enough_and_apart(
+    drawn_run, name, monkeypatch
+):
+    figure, _ = build(RunFiles(drawn_run), name)
+    assert (figure.get_figwidth() == COLUMN[0]) == (name not in TWO_COLUMNS)
+    renderer, drawn = FigureCanvasAgg(figure).get_renderer(), []
+    monkeypatch.setattr(Text, "draw", lambda text, _: drawn.append(text))
+    figure.draw(renderer)
+    texts = [text for text in dict.fromkeys(drawn) if text.get_visible() and text.get_text()]
+    assert min(text.get_fontsize() for text in texts) >= 6.5
+    boxes = {text: text.get_window_extent(renderer) for text in texts}
+    for text, box in boxes.items():
+        assert figure.bbox.padded(2).count_contains(box.corners()) == 4, text
+    upright = [text for text in boxes if text.get_rotation() in (0, 90)]
+    for one, other in itertools.combinations(upright, 2):
+        assert not boxes[one].padded(-2).overlaps(boxes[other].padded(-2)), (one, other)
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_no_other_series_has_the_colours_of_woman_and_man():
     assert not {WOMAN, MAN} & {*FREE_COLORS, *SIDE_COLORS.values(), DARK, GREY, HIGHLIGHT}
 
 
-@pytest.mark.parametrize("width", [COLUMN[0], WIDE[0]])
+@pytest.mark.parametrize("width", [COLUMN[0], WIDE])
 @pytest.mark.parametrize("n_words", [1, 9, 30])
 def test_a_title_of_any_length_stays_within_the_figure(width, n_words):
     @styled

@@ -28,9 +28,9 @@ def table(**settings):
 
 def test_the_curve_stands_at_the_values_of_the_setting():
     figure = sweep_curve(table(width=[4, 16, 64]))
-    left = figure.axes[0]
-    assert left.get_xscale() == "log"
-    (line,) = (line for line in left.lines if line.get_label() == "corrected, never seen")
+    upper = figure.axes[0]
+    assert upper.get_xscale() == "log"
+    (line,) = (line for line in upper.lines if line.get_label() == "corrected, never seen")
     np.testing.assert_array_equal(line.get_xdata(), [4, 16, 64])
     np.testing.assert_allclose(line.get_ydata(), [0.3, 0.28, 0.26])
 
@@ -40,8 +40,8 @@ def test_the_curve_stands_at_the_values_of_the_setting():
     [({"seed": [11, 2, 5]}, ["11", "2", "5"]), ({"routing": ["a", "b"]}, ["a", "b"])],
 )
 def test_seeds_and_names_stand_side_by_side_in_their_order(settings, names):
-    left = sweep_curve(table(**settings)).axes[0]
-    assert [tick.get_text() for tick in left.get_xticklabels()] == names
+    axes = sweep_curve(table(**settings)).axes[-1]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == names
 
 
 def test_the_front_is_filled_and_named():
@@ -70,4 +70,4 @@ def test_what_varies_decides_what_is_drawn(tmp_path, monkeypatch, settings, axes
     draw_sweep(tmp_path, "mine")
     (figure,) = drawn
     assert len(figure.axes) == axes
-    assert figure.axes[0].get_xlabel() == label
+    assert figure.axes[-1].get_xlabel() == label

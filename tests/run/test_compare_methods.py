@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import figures.tradeoff  # noqa: F401 - registers its sources
+import figures.methods  # noqa: F401 - registers its sources
 from figures.report.optional import methods
 from figures.sources import RunFiles
 from probe.baselines import BASELINES
