@@ -10,20 +10,25 @@ import numpy as np
 from figures.drawing import write_table_figure
 from figures.style import (
     DARK,
-    FREE_COLORS,
     GREY,
     StyledFigure,
+    colors_for,
     fitting_width,
     set_title,
     styled,
 )
 from probe.io.artifacts import read_table
+from probe.stats.notation import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+CAPTION = (
+    "Places of the targets on the axes of a concept, with 95 % intervals over the words that "
+    "define the axes; above them those words, a tick each."
+)
 N_SHOWN = 30
 """Most targets on one axis; of more, the middle ones are left out."""
 
@@ -33,7 +38,7 @@ def draw_concept(run: Path, stem: str) -> list[Path]:
     path = Path(run) / "latent" / "concepts" / f"{stem}.parquet"
     table, made = read_table(path, kind="concept")
     target = Path(run) / "figures" / "concepts" / stem
-    return write_table_figure(target, concept_places(table), table, path, made)
+    return write_table_figure(target, concept_places(table), table, path, made, caption=CAPTION)
 
 
 @styled
@@ -61,9 +66,10 @@ def concept_places(table: DataFrame) -> Figure:
         )
         axes.set(xlabel=label, ylim=(-0.8, n + len(groups) - 0.2))
     targets = table[table["kind"] == "target"]
-    n_sure = ((targets["low"] > 0) | (targets["high"] < 0)).sum()
-    title = f"{n_sure} of {len(targets)} places of targets differ from 0 beyond chance"
-    set_title(figure, title)
+    n_out = ((targets["low"] > 0) | (targets["high"] < 0)).sum()
+    by_chance = number(0.05 * len(targets), 1)
+    text = f"Intervals of {n_out} of {len(targets)} targets exclude 0"
+    set_title(figure, f"{text}; {by_chance} would by chance alone")
     return figure
 
 
@@ -87,8 +93,7 @@ def _draw_targets(axes: Axes, rows: DataFrame) -> int:
 def _draw_words(axes: Axes, rows: DataFrame, groups: list[str], *, above: int) -> None:
     """One line a group: a tick for each of its words."""
     names = [label.get_text() for label in axes.get_yticklabels()]
-    for number, group in enumerate(groups):
+    for row, (group, color) in enumerate(colors_for(groups).items(), start=above):
         places = rows.loc[rows["group"] == group, "place"]
-        color = FREE_COLORS[number % len(FREE_COLORS)]
-        axes.scatter(places, np.full(len(places), above + number), marker="|", s=40, color=color)
+        axes.scatter(places, np.full(len(places), row), marker="|", s=40, color=color)
     axes.set_yticks(np.arange(above + len(groups)), [*names[:above], *groups])

@@ -83,7 +83,7 @@ def write_figure(
     provenance: Provenance,
     formats: Iterable[str] = FORMATS,
     *,
-    caption: str = "",
+    caption: str,
 ) -> list[Path]:
     """Write a figure in each format, its data as CSV, and its title and caption as text.
 
@@ -117,11 +117,11 @@ def write_image(path: Path, figure: Figure, provenance: Provenance) -> None:
 
 
 def write_table_figure(
-    target: Path, figure: Figure, data: DataFrame, path: Path, made: Provenance
+    target: Path, figure: Figure, data: DataFrame, path: Path, made: Provenance, *, caption: str
 ) -> list[Path]:
     """Write a figure of one table that lies at ``path`` and has its own provenance."""
     origin = Provenance("figure", made.model, made.revision, made.seed, hash_file(path))
-    return write_figure(target, figure, data, origin)
+    return write_figure(target, figure, data, origin, caption=caption)
 
 
 def _sizes(data: DataFrame) -> str:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
     from probe.arrays import Vector
 
+CAPTION = (
+    "Corrections trained with one setting or several varied, scored on the same prompts and noise: "
+    "unfairness (MAD; the dotted line is a fair model's), adherence to explicit prompts and "
+    "recognition of the occupation, with 95 % intervals over occupations."
+)
 SHIFTS = {("base", 0): -2.4, ("base", 1): -0.8, ("moesd", 0): 0.8, ("moesd", 1): 2.4}
 """Points by which what belongs to one place is moved apart, so that no interval hides another."""
 LEAST_SHARE = 0.9
@@ -45,7 +50,7 @@ def draw_sweep(run: Path, name: str) -> list[Path]:
     settings = _settings(table)
     draw = sweep_curve if len(settings) == 1 else sweep_front
     target = Path(run) / "figures" / "sweeps" / name
-    return write_table_figure(target, draw(table), table, path, made)
+    return write_table_figure(target, draw(table), table, path, made, caption=CAPTION)
 
 
 @styled

@@ -65,7 +65,7 @@ def test_what_varies_decides_what_is_drawn(tmp_path, monkeypatch, settings, axes
     write_table(tmp_path / "sweeps/mine/sweep.parquet", table(**settings), made)
     drawn = []
     monkeypatch.setattr(
-        "figures.sweep.write_table_figure", lambda _, figure, *of: drawn.append(figure)
+        "figures.sweep.write_table_figure", lambda _, figure, *of, caption: drawn.append(figure)
     )
     draw_sweep(tmp_path, "mine")
     (figure,) = drawn
