@@ -12,8 +12,8 @@ from probe.moesd.router import SERVED
 
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
 OBJECTIVES = tuple(SERVED)
-DISTILLED = ("counterfactual", "mixture")
-"""Objectives that learn from the image model's own predictions instead of images."""
+TEXT_ONLY = ("latent", "counterfactual")
+"""Objectives that need no image model."""
 GateKind = Literal["trained", "closed-form"]
 GATE_KINDS: tuple[GateKind, ...] = get_args(GateKind)
 Reads = Literal["pooled", "bias_score", "words"]
@@ -89,9 +89,10 @@ class TrainConfig(Settings):
     )
     objective: str = setting(
         "counterfactual",
-        "Training objective: counterfactual (each expert produces one gender, for every routing "
-        "but top1), latent, diffusion, both in turn, noise (the paper's, with the token), or "
-        "mixture (each expert balances the shares that the denoiser predicts).",
+        "Training objective: counterfactual (each expert produces one gender, without an image "
+        "model and for every routing but top1), latent, diffusion, both in turn, noise (the "
+        "paper's, with the token), or mixture (each expert balances the shares that the denoiser "
+        "predicts).",
         choices=OBJECTIVES,
     )
     n_examples: int = setting(
@@ -111,7 +112,13 @@ class TrainConfig(Settings):
     guidance_scale: float = setting(
         0.0, "Guidance scale of the training images; 0: that of `generate`.", minimum=0
     )
-    latent_steps: int = setting(100, "Steps of the latent objective.", minimum=1)
+    emphasis: float = setting(
+        1.5,
+        "How far experts of the objective counterfactual go, in multiples of what the word of a "
+        "gender changes; above 1, since image models do not follow that word in all images.",
+        minimum=0,
+    )
+    latent_steps: int = setting(100, "Steps on the text states.", minimum=1)
     diffusion_steps: int = setting(
         100, "Steps on images or on the denoiser's predictions.", minimum=1
     )
@@ -144,9 +151,9 @@ class TrainConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         name = self.objective
-        if self.has_unet and name == "latent":
+        if self.has_unet and name in TEXT_ONLY:
             raise OptionError(
-                "the objective 'latent' needs no image model and so cannot train experts in it; "
+                f"the objective {name!r} needs no image model and so cannot train experts in it; "
                 "choose the objective 'diffusion' or 'both', or the side 'text'"
             )
         if not (self.has_text or self.has_token) and name == "both":
@@ -154,14 +161,12 @@ class TrainConfig(Settings):
                 "the objective 'both' starts with the latent one, which trains the special token "
                 "and the experts on the text states, and there are neither; choose 'diffusion'"
             )
-        if name not in DISTILLED:
-            return
-        if self.has_unet:
+        if self.has_unet and name == "mixture":
             raise OptionError(
                 f"the objective {name!r} trains experts on the text states only; choose the side "
                 "'text', or the objective 'both'"
             )
-        if self.token_place != "subject":
+        if name in ("counterfactual", "mixture") and self.token_place != "subject":
             raise OptionError(
                 f"the objective {name!r} replaces the special token by each value's word; set "
                 "token_place to 'subject', or choose the objective 'both'"
@@ -186,6 +191,11 @@ class TrainConfig(Settings):
         return " with ".join([self.recipe, *filter(None, [", ".join(other)])])
 
     @property
+    def corrects_everyone(self) -> bool:
+        """Whether the gate opens for every person: no expert serves a prompt as a whole."""
+        return "top1" not in SERVED[self.objective]
+
+    @property
     def has_unet(self) -> bool:
         """Whether the U-Net has experts."""
         return self.side != "text"
@@ -208,4 +218,4 @@ class TrainConfig(Settings):
     @property
     def needs_image_model(self) -> bool:
         """Whether the image model is needed."""
-        return self.objective != "latent"
+        return self.objective not in TEXT_ONLY

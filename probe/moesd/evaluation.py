@@ -27,7 +27,7 @@ def classify_with_truth(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     kinds = prompts["kind"].to_numpy(dtype=str)
     by_bias_score = classify_bias_score(
         answers["bias_score"].to_numpy(),
-        neutral_below=moesd.gate.neutral_below,
+        neutral_below=moesd.gate.skewed_above,
         explicit_above=np.inf,
     )
     truth = np.where(kinds == "person", by_bias_score, kinds)

@@ -34,7 +34,7 @@ _UNET_FILE = "unet_experts.safetensors"
 _UNET_SETTINGS = ("sites", "width", "n_experts", "style")
 _GATE_SETTINGS = (
     "midpoint", "neutral_below", "explicit_above", "open_above", "reads", "kind", "has_list",
-    "is_english", "unlisted",
+    "is_english", "unlisted", "corrects_everyone",
 )  # fmt: skip
 
 

@@ -27,7 +27,6 @@ from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.objectives.predictions import (
     Keep,
     Trajectories,
-    counterfactual_predictions,
     mixture_predictions,
 )
 from probe.moesd.objectives.states import CounterfactualStates, MixtureStates
@@ -66,7 +65,7 @@ def train_moesd(
         ``prompt``, ``subject``, ``value``, and ``source_prompt`` where the prompt that an image was
         made from is known.
     pipeline : StableDiffusionPipeline, optional
-        The image model; needed by every objective but the latent one.
+        The image model; needed by every objective but those of `probe.moesd.config.TEXT_ONLY`.
     counterfactuals : Counterfactuals, optional
         The words of each value, for the objectives ``counterfactual`` and ``mixture`` and for the
         routers that ask the denoiser for shares.
@@ -160,7 +159,7 @@ def _objectives(
     """
     table, gate = prompts.table, moesd.gate
     is_training = prompts.is_training & (table["group"] == "neutral").to_numpy()
-    truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.neutral_below)
+    truth = true_classes(prompts, gate.bias_score(vectors), neutral_below=gate.skewed_above)
     rows = np.flatnonzero(is_training & np.isin(truth, CLASSES[1:3]))
     skewed, subjects = (table[name].iloc[rows].tolist() for name in ("prompt", "subject"))
     neutral = table["prompt"][is_training].tolist()
@@ -175,15 +174,14 @@ def _objectives(
 
     first: dict[str, Callable[[], Objective]] = {
         "latent": lambda: LatentObjective(moesd, skewed, vectors[rows]),
-        "counterfactual": lambda: CounterfactualStates(moesd, neutral, counterfactuals),
+        "counterfactual": lambda: CounterfactualStates(
+            moesd, neutral, counterfactuals, emphasis=config.emphasis
+        ),
         "mixture": lambda: MixtureStates(*distilled, seed=config.seed),
     }
     second: dict[str, Callable[[], Objective]] = {
         "diffusion": diffusion,
         "noise": lambda: NoiseObjective(moesd, read(), pipeline, **batches),
-        "counterfactual": lambda: counterfactual_predictions(
-            *distilled, n_prompts=config.n_examples, keep=keep, **batches
-        ),
         "mixture": lambda: mixture_predictions(
             *distilled, n_prompts=config.n_examples, keep=keep, **batches
         ),

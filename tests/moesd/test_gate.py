@@ -50,6 +50,18 @@ def reading(town, gate):
     return gate.read(town.encoder, town.prompts.prompts, town.vectors)
 
 
+def test_a_person_of_bias_score_0_is_corrected_where_each_image_draws_its_expert(town):
+    """The images of such a prompt need not be even: its text says nothing about them."""
+    prompts = ["a portrait of a carpenter", "a portrait of a tree", "a portrait of a man"]
+    answers = {}
+    for objective in ("counterfactual", "both"):
+        gate = fit(town, objective=objective)
+        [score, *_] = gate.bias_score(town.encoder.embed(prompts))
+        even = replace(gate, midpoint=gate.midpoint + score)
+        answers[objective] = even.decide(even.read(town.encoder, prompts)).is_open.tolist()
+    assert answers == {"counterfactual": [True, False, False], "both": [False, False, False]}
+
+
 @given(st.floats(-2, 2), st.floats(0.01, 0.5), st.floats(0.6, 2))
 def test_two_thresholds_cut_the_bias_score_into_four_classes(g, low, high):
     (found,) = classify_bias_score(np.array([g]), neutral_below=low, explicit_above=high)

@@ -144,12 +144,11 @@ def test_the_latent_objective_encodes_no_padding(town, moesd, monkeypatch):
     torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("objective", ["counterfactual", "mixture"])
 def test_trajectories_of_an_interrupted_training_are_not_made_again(
-    town, moesd, pipeline, provenance, tmp_path, monkeypatch, objective
+    town, moesd, pipeline, provenance, tmp_path, monkeypatch
 ):
     config = TrainConfig(
-        objective=objective, latent_steps=1, diffusion_steps=3, n_examples=4, batch_size=2, width=4
+        objective="mixture", latent_steps=1, diffusion_steps=3, n_examples=4, batch_size=2, width=4
     )
     few = (town.prompts.table["subject"] == "carpenter").to_numpy()
     given = {

@@ -62,7 +62,8 @@ def fit_gate(
     )
     bias_scores = raw - midpoint
     neutral_below = config.neutral_band * float(bias_scores[training & (group == "neutral")].std())
-    truth = true_classes(prompts, bias_scores, neutral_below=neutral_below)
+    skewed_above = 0.0 if config.corrects_everyone else neutral_below
+    truth = true_classes(prompts, bias_scores, neutral_below=skewed_above)
     if missing := sorted(set(CLASSES) - set(truth[training])):
         raise DataError(
             f"no training prompt is {missing}; the gate needs all of {list(CLASSES)}: "
@@ -90,7 +91,7 @@ def fit_gate(
         ),
         seed=config.seed,
     )
-    is_skewed = np.abs(lesson_scores) >= neutral_below
+    is_skewed = np.abs(lesson_scores) >= skewed_above
     rate = config.false_alarm
     return Gate(
         axis=axis,
@@ -107,6 +108,7 @@ def fit_gate(
         reads=config.gate_reads,
         has_list=config.gate_list,
         kind=config.gate_kind,
+        corrects_everyone=config.corrects_everyone,
         unlisted=prompts.nouns,
         is_english=sum(map(bool, reasons)) <= len(reasons) / 2,
     )

@@ -19,8 +19,9 @@ from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
 CLASSES = ("explicit", "male-skewed", "female-skewed", "neutral")
-"""``explicit``: the prompt states the gender; ``neutral``: no person, or a bias score near 0. The
-gate opens for the skewed classes only, each of which goes to the expert of the other direction."""
+"""``explicit``: the prompt states the gender; ``neutral``: no person, or a bias score near 0 where
+that counts (`Gate.corrects_everyone`). The gate opens for the skewed classes only, each of which
+goes to the expert of the other direction, unless each image draws its own."""
 
 Labels: TypeAlias = npt.NDArray[np.str_]
 
@@ -84,6 +85,10 @@ class Gate:
     classifies what the prompt states (a gender, a person without gender, no person) by a calibrated
     linear classifier; for a person, the bias score determines the class. It opens if the
     probability of the skewed class is at least ``open_above``, which bounds its false alarms.
+
+    With ``corrects_everyone`` every prompt on a person without a gender is skewed to it, by however
+    little: where each image draws its expert, its bias score need not say in which direction, and
+    images need not be even where it is 0.
     """
 
     axis: Double
@@ -99,6 +104,8 @@ class Gate:
     has_list: bool = False
     """Whether the trained gate also uses word flags."""
     kind: GateKind = "trained"
+    corrects_everyone: bool = False
+    """Whether the trained gate opens for a person however small the bias score is."""
     unlisted: tuple[str, ...] = ()
     """Nouns of the lexicon that it was fitted on, which its word list does not hold: a list that
     holds the nouns of a test says nothing about others."""
@@ -118,6 +125,11 @@ class Gate:
         )
         reasons = reasons_to_leave(encoder, prompts, self.lists) if self.is_english else ()
         return replace(reading, left_alone=reasons)
+
+    @property
+    def skewed_above(self) -> float:
+        """Least size of the bias score with which a person is skewed to the trained gate."""
+        return 0.0 if self.corrects_everyone else self.neutral_below
 
     @property
     def lists(self) -> GenderWords:
@@ -146,7 +158,7 @@ class Gate:
         bias_scores = self.bias_score(reading.z)
         features = gate_features(reading, bias_scores, self.reads, has_list=self.has_list)
         explicit, person, nobody = self.classifier.probabilities(features).T
-        is_skewed = np.abs(bias_scores) >= self.neutral_below
+        is_skewed = np.abs(bias_scores) >= self.skewed_above
         male, female = is_skewed & (bias_scores > 0), is_skewed & (bias_scores <= 0)
         return np.stack(
             [explicit, person * male, person * female, nobody + person * ~is_skewed], axis=1

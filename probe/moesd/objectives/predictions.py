@@ -55,9 +55,10 @@ class DistilledPredictions:
 
     pace = 1.0
 
+    name = "mixture predictions"
+
     def __init__(
         self,
-        name: str,
         experts: Experts,
         unet: Any,
         states: torch.Tensor,
@@ -68,7 +69,7 @@ class DistilledPredictions:
         batch_size: int,
         rng: torch.Generator,
     ) -> None:
-        self.name, self.rng, self.trajectories = name, rng, trajectories
+        self.rng, self.trajectories = rng, trajectories
         self._experts, self._unet, self._states = experts, unet.requires_grad_(False), states
         self._rows, self._toward_male, self._batch_size = rows, toward_male, batch_size
         self.parameters = list(experts.parameters())
@@ -90,33 +91,6 @@ class DistilledPredictions:
         return torch.randint(len(self._rows), (self._batch_size,), generator=self.rng)
 
 
-def counterfactual_predictions(
-    correction: Correction,
-    prompts: Sequence[str],
-    counterfactuals: Counterfactuals,
-    pipeline: Any,
-    *,
-    n_prompts: int,
-    batch_size: int,
-    seed: int,
-    keep: Keep = lambda make: make(),
-) -> DistilledPredictions:
-    """Teach each expert the image model's predictions under its counterfactual.
-
-    The prompts are those of `CounterfactualStates`; ``n_prompts`` is the number of trajectories,
-    each of one prompt and one value. The token is not trained. ``keep`` stores trajectories.
-    """
-    states, rng = frozen_states(correction, prompts), torch.Generator().manual_seed(seed)
-    words = correction.encoder, correction.token, prompts
-    taught = counterfactuals.aligned_states(*words).flatten(0, 1)  # (K * n_prompts, ...)
-    chosen = torch.randint(len(taught), (n_prompts,), generator=rng)
-    bank = keep(lambda: follow_trajectories(pipeline, taught, chosen, seed=seed))
-    return DistilledPredictions(
-        "counterfactual predictions", correction.experts, pipeline.unet, states, bank,
-        bank.rows % len(states), bank.rows // len(states) == 1, batch_size=batch_size, rng=rng,
-    )  # fmt: skip
-
-
 def mixture_predictions(
     correction: Correction,
     prompts: Sequence[str],
@@ -131,7 +105,8 @@ def mixture_predictions(
     """Teach the experts the predictions of the base model reweighted to equal shares.
 
     The reweighted model needs K more predictions at each step; the experts then need none.
-    Parameters are those of `counterfactual_predictions`.
+    The prompts are those of `MixtureStates`; ``n_prompts`` is the number of trajectories. The token
+    is not trained. ``keep`` stores trajectories.
     """
     states, rng = frozen_states(correction, prompts), torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(prompts), (n_prompts,), generator=rng)
@@ -140,8 +115,8 @@ def mixture_predictions(
     bank = keep(lambda: balanced_trajectories(pipeline, plain, of_words, chosen, seed=seed))
     toward_male = is_female_skewed(correction, prompts)[bank.rows]
     return DistilledPredictions(
-        "mixture predictions", correction.experts, pipeline.unet, states, bank,
-        bank.rows, toward_male, batch_size=batch_size, rng=rng,
+        correction.experts, pipeline.unet, states, bank, bank.rows, toward_male,
+        batch_size=batch_size, rng=rng,
     )  # fmt: skip
 
 
@@ -170,7 +145,7 @@ def balanced_trajectories(
         )
         return reweigh_prediction(plain, torch.stack(of_values), prior[rows], even)
 
-    return follow_trajectories(pipeline, states, chosen, seed=seed, predict=predict)
+    return follow_trajectories(pipeline, states, chosen, predict, seed=seed)
 
 
 @torch.no_grad()
@@ -178,22 +153,14 @@ def follow_trajectories(
     pipeline: Any,
     states: torch.Tensor,
     chosen: torch.Tensor,
+    predict: Predict,
     *,
     seed: int,
-    predict: Predict | None = None,
 ) -> Trajectories:
     """Denoise from pure noise under each chosen prompt, without guidance, and store each step.
 
     ``chosen`` is the row of each trajectory in ``states``, shape (n_prompts, n_tokens, n_features).
     """
-    if predict is None:
-
-        def predict(latents: torch.Tensor, time: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-            predicted: torch.Tensor = pipeline.unet(
-                latents, time, encoder_hidden_states=states[rows]
-            ).sample
-            return predicted
-
     rng = torch.Generator().manual_seed(seed)
     stored: list[tuple[torch.Tensor, ...]] = []
     for rows in chosen.split(min(_BATCH, fitting_batch(pipeline))):

@@ -18,28 +18,35 @@ _PACE = 5.0  # regression on fixed targets converges with longer steps than the 
 
 
 class CounterfactualStates:
-    """Bring each expert's states to those of its counterfactual, token by token.
+    """Bring each expert's states to those of its counterfactual and beyond, token by token.
 
-    ``mean_k |E_k(x) - x_k|^2 / |x - x_k|^2``, with x the states of the neutral prompt with the
-    special token, x_k those of its counterfactual, aligned, and E_k the expert. 1: no better than
-    without an expert; 0: each expert equals its counterfactual. It trains token and experts on
-    gender-neutral prompts of training occupations, skewed or not.
+    ``mean_k |E_k(x) - t_k|^2 / |x - t_k|^2`` with ``t_k = x + e (x_k - x)``: x are the states of
+    the neutral prompt with the special token, x_k those of its counterfactual, aligned, E_k the
+    expert, and e the ``emphasis``. 1: no better than without an expert; 0: each expert is at its
+    target. It trains token and experts on gender-neutral prompts of training occupations, skewed or
+    not. The objective is ours.
     """
 
     name = "counterfactual states"
     pace = _PACE
 
     def __init__(
-        self, correction: Correction, prompts: Sequence[str], counterfactuals: Counterfactuals
+        self,
+        correction: Correction,
+        prompts: Sequence[str],
+        counterfactuals: Counterfactuals,
+        *,
+        emphasis: float = 1.0,
     ) -> None:
         self._correction = correction
         encoder, token = correction.encoder, correction.token
         self._ids, self._places = token.input_ids(encoder, prompts)
-        self._targets = counterfactuals.aligned_states(encoder, token, prompts)
         token.vector.requires_grad_(True)
         self.parameters = [token.vector, *correction.experts.parameters()]
         with torch.no_grad():
             plain = token.states(encoder, self._ids, self._places)
+            stated = counterfactuals.aligned_states(encoder, token, prompts)
+            self._targets = plain + emphasis * (stated - plain)
             self._scales = (plain - self._targets).square().mean(dim=(1, 2, 3))  # (K,)
 
     def loss(self) -> torch.Tensor:

@@ -54,13 +54,14 @@ class TrainingPlan:
     frozen: dict[str, int]
     """Weights of the base model: ``unet``, ``text_encoder`` (all of them), ``vae``."""
     memory: tuple[Memory, ...]
+    """Empty where the image model is not needed."""
     batch_size: int
     flops_forward: int
     """Of one image through the U-Net."""
     flops_backward: int
     flops_step: int
     """Of a step: per image the corrected prediction and its gradient, and the frozen model's
-    prediction unless the objective is ``noise``."""
+    prediction unless the objective is ``noise``; 0 where the image model is not needed."""
 
     @property
     def n_trainable(self) -> int:
@@ -101,7 +102,10 @@ class TrainingPlan:
                 f"memory, {row.batch_size} of {row.resolution} px: about {row.gigabytes:.2g} GB, "
                 f"{row.gigabytes_checkpointed:.2g} GB with gradient checkpointing"
             )
-        lines.append(f"a step of {self.batch_size} images: {self.flops_step / 1e12:.2g} TFLOP")
+        if self.flops_step:
+            lines.append(f"a step of {self.batch_size} images: {self.flops_step / 1e12:.2g} TFLOP")
+        else:
+            lines.append("trained on the text encoder alone: no image model is needed")
         return "\n".join(lines)
 
 
@@ -161,8 +165,9 @@ def plan_training(
             gigabytes=(constant + n * costs.activation_bytes) / 1e9,
             gigabytes_checkpointed=(constant + n * costs.checkpointed_bytes) / 1e9,
         )
-        for n in sorted({*BATCH_SIZES, config.batch_size})
+        for n in sorted({*BATCH_SIZES, config.batch_size} if config.needs_image_model else ())
     ]
+    per_image = (2 - (config.objective == "noise")) * costs.forward_flops + costs.backward_flops
     return TrainingPlan(
         model=str(model),
         side=config.side,
@@ -175,8 +180,7 @@ def plan_training(
         batch_size=config.batch_size,
         flops_forward=costs.forward_flops,
         flops_backward=costs.backward_flops,
-        flops_step=config.batch_size
-        * ((2 - (config.objective == "noise")) * costs.forward_flops + costs.backward_flops),
+        flops_step=config.batch_size * per_image if config.needs_image_model else 0,
     )
 
 

@@ -65,7 +65,9 @@ def _variant(recipe: str, *, routing: str = OWN, **settings: Any) -> Entry:
     def build(bench: Bench) -> Method:
         from probe.run.stages.train import train_correction
 
-        run, gate = changed(bench.run), _load(bench).gate
+        run = changed(bench.run)
+        everyone = run.config.train.corrects_everyone
+        gate = replace(_load(bench).gate, corrects_everyone=everyone)
         moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
         return _routed(bench, run, moesd)
 

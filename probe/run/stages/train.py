@@ -181,7 +181,7 @@ def _gate_table(run: Run, moesd: Any, z: Any, corrected: Any) -> Any:
     table = run.prompts.table[["prompt", "group", "subject", "split"]]
     answers = moesd.classify(run.prompts.prompts, z)
     truth = true_classes(
-        run.prompts, answers["bias_score"].to_numpy(), neutral_below=moesd.gate.neutral_below
+        run.prompts, answers["bias_score"].to_numpy(), neutral_below=moesd.gate.skewed_above
     )
     return table.assign(
         **{name: answers[name].to_numpy() for name in answers.columns if name != "prompt"},

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.objectives.diffusion import HIGH_NOISE
 from probe.moesd.objectives.predictions import (
     balanced_trajectories,
-    counterfactual_predictions,
     follow_trajectories,
     mixture_predictions,
 )
@@ -27,9 +25,11 @@ def three(town):
 
 def test_stored_time_steps_are_on_the_device_of_the_latents(exact):
     """A U-Net on a GPU takes several time steps from its own device only."""
-    exact.unet.forward = lambda latents, *_, **__: SimpleNamespace(sample=latents)
     states, _ = exact.states(0.9, 0.2)
-    bank = follow_trajectories(exact, states.to("meta"), torch.tensor([0, 1]), seed=0)
+    states = states.to("meta")
+    bank = follow_trajectories(
+        exact, states, torch.tensor([0, 1]), lambda latents, *_: latents, seed=0
+    )
     assert bank.times.device == bank.latents.device == torch.device("meta")
 
 
@@ -60,31 +60,22 @@ def test_the_teachers_predictions_are_those_of_a_mixture_of_equal_shares(exact):
 
 
 @pytest.mark.slow
-def test_the_counterfactual_loss_starts_at_one_and_brings_each_expert_to_its_own_value(town):
-    moesd, prompts = three(town)
-    objective = CounterfactualStates(moesd, prompts, Counterfactuals())
-    assert objective.loss().item() == pytest.approx(1.0, rel=1e-5)
-    steps(objective, 25, 2e-2)
-    targets = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts)
-    for value, own in enumerate(targets):
-        sent, _ = moesd.encode_weighted(prompts, np.eye(2)[[value] * len(prompts)])
-        assert (sent - own).square().mean() < (sent - targets[1 - value]).square().mean()
-    assert objective.loss().item() < 0.7
-
-
-def test_stored_predictions_are_those_under_the_counterfactual_that_was_drawn(town, pipeline):
-    moesd, prompts = three(town)
-    objective = counterfactual_predictions(
-        moesd, prompts, Counterfactuals(), pipeline, n_prompts=4, batch_size=5, seed=0
-    )
-    assert objective.loss().item() > 0
-    states = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts).flatten(0, 1)
-    bank = objective.trajectories
-    with torch.no_grad():
-        again = pipeline.unet(
-            bank.latents, bank.times, encoder_hidden_states=states[bank.rows]
-        ).sample
-    torch.testing.assert_close(again, bank.predictions, atol=1e-5, rtol=1e-4)
+def test_each_expert_goes_to_its_own_value_and_farther_with_emphasis(town):
+    reached = {}
+    for emphasis in (1.0, 2.0):
+        moesd, prompts = three(town)
+        plain = moesd.token.encode(moesd.encoder, prompts).detach()
+        stated = Counterfactuals().aligned_states(moesd.encoder, moesd.token, prompts)
+        objective = CounterfactualStates(moesd, prompts, Counterfactuals(), emphasis=emphasis)
+        assert objective.loss().item() == pytest.approx(1.0, rel=1e-5)
+        steps(objective, 25, 2e-2)
+        assert objective.loss().item() < 0.7
+        sent = torch.stack([moesd.encode_weighted(prompts, np.eye(2)[[k] * 3])[0] for k in (0, 1)])
+        own, other = ((sent - of).square().mean() for of in (stated, stated.flip(0)))
+        assert own < other
+        along = ((sent - plain) * (stated - plain)).sum() / (stated - plain).square().sum()
+        reached[emphasis] = along.item()
+    assert 0.4 < reached[1.0] < 1.4 * reached[1.0] < reached[2.0]
 
 
 @pytest.mark.slow
