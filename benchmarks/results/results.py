@@ -25,7 +25,7 @@ from typing import Any
 import click
 import numpy as np
 import pandas as pd
-from results_page import BASE, CSV, ORACLE, PAPER, RECOMMENDED, write_pages
+from results_page import BASE, CSV, ORACLE, OTHERS, PAPER, RECOMMENDED, write_pages
 
 from probe.audit.measures import noise_floor
 from probe.errors import BusyError
@@ -199,7 +199,7 @@ def measure(run: Run, base: pd.DataFrame, labels: pd.DataFrame) -> dict[str, flo
     keys = before.set_index("file_name")["key"].reindex(test["file_name"])
     is_changed = pd.Series(keys.to_numpy() != test["key"].to_numpy(), index=test.index)
     found["changed"] = _mean(test, *asked, "object", is_hit=is_changed)
-    found["others_change"] = _others(before, test, config.attribute)
+    found |= _others(before, test, config.attribute)
     change = over_captions(before, test, explicit=list(asked), resampling=Resampling(2))
     kinds = before["kind"].replace(dict.fromkeys(asked, "explicit"))
     by_kind = before.groupby([kinds, "subject"])["clip_score"].mean().groupby("kind").mean()
@@ -223,16 +223,17 @@ def _mean(labels: pd.DataFrame, *kinds: Any, is_hit: Any = None) -> float:
     return float(is_hit[wanted].astype(float).groupby(labels["subject"][wanted]).mean().mean())
 
 
-def _others(before: pd.DataFrame, after: pd.DataFrame, attribute: str) -> float:
-    """Largest change of the share of any value of another attribute, in neutral images."""
+def _others(before: pd.DataFrame, after: pd.DataFrame, attribute: str) -> dict[str, float]:
+    """Change of the share of each value of the other attributes, in neutral images."""
     confidences = {name for name in before if name.endswith("_confidence")}
     names = {name.removesuffix("_confidence") for name in confidences}
     neutral = [of[of["kind"] == "neutral"] for of in (before, after)]
-    changes = [0.0]
+    changes = {}
     for name in sorted(names - {attribute, SUBJECT_SEEN}):
         base, other = (of[name].value_counts(normalize=True) for of in neutral)
-        changes.append(float(other.sub(base, fill_value=0.0).abs().max()))
-    return max(changes)
+        change = other.sub(base, fill_value=0.0)
+        changes |= {f"{OTHERS}{value} ({name})": float(change[value]) for value in change.index}
+    return changes
 
 
 def attached(path: Path, model: str) -> float:
