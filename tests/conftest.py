@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -277,6 +278,47 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the public data files in {folder}")
     return folder
+
+
+@pytest.fixture
+def save_onnx():
+    """A function that writes an ONNX classifier and its description, and returns its path."""
+    onnx = pytest.importorskip("onnx", reason="needs onnx, `pip install '.[test]'`")
+    from onnx import helper, numpy_helper
+
+    def save(path, *, of_size=8, of_layout="NCHW", operator="MatMul", **changed):
+        """The mean of each colour times weights: logits of redder than blue, and of bluer."""
+        of_float, weights = onnx.TensorProto.FLOAT, np.float32([(1, -1), (0, 0), (-1, 1)])
+        is_first = of_layout == "NCHW"
+        shape = [1, 3, of_size, of_size] if is_first else ["n", of_size, of_size, 3]
+        graph = helper.make_graph(
+            [
+                helper.make_node("ReduceMean", ["images", "axes"], ["means"], keepdims=0),
+                helper.make_node(operator, ["means", "weights"], ["logits"]),
+            ],
+            "colours",
+            [helper.make_tensor_value_info("images", of_float, shape)],
+            [helper.make_tensor_value_info("logits", of_float, [shape[0], 2])],
+            [
+                numpy_helper.from_array(weights, "weights"),
+                numpy_helper.from_array(np.array((2, 3) if is_first else (1, 2)), "axes"),
+            ],
+        )
+        opset = [helper.make_opsetid("", 18)]
+        onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
+        settings = {
+            "attribute": "colour",
+            "classes": ["red", "blue"],
+            "size": 8,
+            "white": 1,
+            "mean": [0.4, 0.5, 0.6],
+            "std": [0.1, 0.2, 0.3],
+        }
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in (settings | changed).items()]
+        path.with_suffix(".toml").write_text("".join(lines))
+        return path
+
+    return save
 
 
 def make_tokenizer() -> CLIPTokenizer:

@@ -43,7 +43,7 @@ def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
 
     Its SVG follows light and dark pages; a figure without one is shown as pixels.
     """
-    from PIL import Image
+    from probe.images.reading import open_file
 
     entry = all_figures()[name]
     path = files.run / "figures" / f"{name}.png"
@@ -51,7 +51,7 @@ def drawn_figure(files: RunFiles, name: str) -> dict[str, Any]:
         raise StageError(f"{path} is missing; run `moesd-probe visualize {files.run}` first")
     made_from = files.provenance("figure", *entry.reads).made_from
     try:
-        with Image.open(path) as image:
+        with open_file(path) as image:
             width, height = image.size
             origin = json.loads(image.info.get("Description", "{}"))
             source = _vector(path.with_suffix(".svg"), made_from) or _pixels(image)
@@ -119,14 +119,14 @@ def thumbnail(files: RunFiles, side: str, file_name: str) -> str:
 
 def _vector(path: Path, made_from: str) -> Markup | None:
     """Source of an SVG of the same results, without what is not seen; None if it cannot be used."""
-    from PIL import Image
+    from probe.images.reading import open_file
 
     svg = path.read_text(encoding="utf-8") if path.is_file() else ""
     if made_from not in svg:
         return None
 
     def compact(found: re.Match[str]) -> str:
-        with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
+        with open_file(io.BytesIO(base64.b64decode(found[1]))) as image:
             return _webp(image, quality=75, method=4)
 
     svg = re.sub(r"data:image/png;base64,([^\"]+)", compact, svg)

@@ -94,20 +94,26 @@ def label_folder(
     """Label the images of a folder by a classifier, or by a CLIP that tells values apart.
 
     Exactly one of ``classifier`` and ``clip`` is a folder, a hub id or ``"tinytown"``; a CLIP needs
-    ``values``, e.g. ``["woman", "man"]``. With the name of a detector of
+    ``values``, e.g. ``["woman", "man"]``, and a classifier may be what
+    `probe.images.onnx_classifier.OnnxClassifier.load` opens. With the name of a detector of
     `probe.images.faces.detectors.open_detector`, ``faces`` are labelled in place of whole images.
     See `label_images` for the rest.
     """
-    from probe.images.faces.detectors import open_detector
+    from probe.images.faces.detectors import MEDIAPIPE, open_detector
 
+    opened = _open_classifier(classifier, clip, attribute, values, device)
+    own_margin = getattr(opened, "face_margin", None)
+    if own_margin is not None:  # it was made for faces
+        faces = faces or MEDIAPIPE
     if face_margin is not None and not faces:
         raise OptionError("--face-margin is for --faces")
+    given = (margin for margin in (face_margin, own_margin) if margin is not None)
     return label_images(
         find_images(folder, selection),
-        _open_classifier(classifier, clip, attribute, values, device),
+        opened,
         min_confidence=min_confidence,
         faces=open_detector(faces) if faces else None,
-        face_margin=FACE_MARGIN if face_margin is None else face_margin,
+        face_margin=next(given, FACE_MARGIN),
         renamed=selection.renamed if selection else {},
         progress=progress,
     )
@@ -215,10 +221,15 @@ def _open_classifier(
         )
     if classifier:
         from probe.images.attributes import load_classifier
+        from probe.images.onnx_classifier import PACKAGE, OnnxClassifier
 
         if values is not None:
             raise OptionError("--values is for --clip and files; a classifier knows its own values")
-        found = load_classifier(_part(classifier, "classifier"), device=device)
+        found: Classifier
+        if classifier == PACKAGE or Path(classifier).suffix.lower() == ".onnx":
+            found = OnnxClassifier.load(classifier)
+        else:
+            found = load_classifier(_part(classifier, "classifier"), device=device)
         if attribute is not None and attribute not in found.attributes:
             known = ", ".join(found.attributes)
             raise DataError(f"the classifier {classifier} knows {known}, not {attribute!r}")

@@ -25,6 +25,7 @@ from probe.images.denoising import (
 )
 from probe.images.intervention import Condition, Intervention
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
+from probe.images.reading import open_file
 from probe.io.artifacts import atomic, hash_parts
 from probe.io.progress import Progress
 
@@ -173,7 +174,7 @@ def _images_by_key(folder: Path) -> dict[str, Path]:
 
 def _stored_key(path: Path) -> str | None:
     try:
-        with Image.open(path) as image:
+        with open_file(path) as image:
             return image.info.get(_KEY)
     except (FileNotFoundError, UnidentifiedImageError):
         return None

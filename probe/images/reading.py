@@ -6,11 +6,11 @@ import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from probe.errors import DataError, ShapeError
 from probe.io.files import one_line
@@ -19,6 +19,8 @@ ImageInput: TypeAlias = Path | str | Image.Image | npt.NDArray[Any]
 Images: TypeAlias = Sequence[Path | str | Image.Image] | npt.NDArray[Any]
 """Files, PIL images, or an array (n, height, width, channels) of bytes or of floats in [0, 1]."""
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""Formats that are opened, whatever a file is called; Pillow would run Ghostscript on EPS."""
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded; at this size one takes 192 MB."""
 
@@ -48,6 +50,11 @@ def check_images(images: Images) -> None:
         raise DataError(f"the images have the type {images.dtype}; needed uint8 or floats")
 
 
+def open_file(source: Path | IO[bytes]) -> Image.Image:
+    """Open a file of one of the `FORMATS` without decoding it; the errors are Pillow's."""
+    return Image.open(source, formats=FORMATS)  # noqa: TID251
+
+
 def open_image(source: ImageInput) -> Image.Image:
     """Open one image as 8-bit RGB, rotated by its EXIF orientation, on a white background.
 
@@ -65,11 +72,16 @@ def open_image(source: ImageInput) -> Image.Image:
             # `_check_size` has a lower bound
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF", UserWarning)
-            with Image.open(source) as image:
+            with open_file(Path(source)) as image:
                 _check_size(image, str(source))
                 return _as_rgb(_upright(image), str(source))
     except FileNotFoundError as error:
         raise DataError(f"there is no image {source}; make it again, or drop it") from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{source} cannot be read as an image; needed {', '.join(FORMATS)}: convert it, make "
+            "it again, or drop it"
+        ) from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(
             f"{source} cannot be read as an image ({one_line(error)}); make it again, or drop it"

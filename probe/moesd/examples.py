@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from probe.arrays import Float32
 from probe.errors import DataError
 from probe.images.denoising import latent_shape
 from probe.images.plan import METADATA, read_metadata
+from probe.images.reading import open_image
 from probe.moesd.config import MAX_EXAMPLES
 from probe.text.captions.classification import GENDERED, classify
 from probe.text.captions.counterfactuals import neutralise
@@ -108,11 +109,10 @@ class Examples:
         """
         images = []
         for name in self.table["file_name"][rows]:
-            with Image.open(self.path(name)) as image:
-                colours = image.convert("RGB")
-                if size is not None and colours.size != size:
-                    colours = ImageOps.fit(colours, size)
-                images.append(np.asarray(colours, dtype=np.float32) / 127.5 - 1)
+            image = open_image(self.path(name))
+            if size is not None and image.size != size:
+                image = ImageOps.fit(image, size)
+            images.append(np.asarray(image, dtype=np.float32) / 127.5 - 1)
         return np.stack(images).transpose(0, 3, 1, 2)
 
     def batches(self, pipeline: Any) -> Iterator[Float32]:

