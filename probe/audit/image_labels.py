@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from probe.audit.readers.labels import SUBJECTS
 from probe.audit.readers.selection import Selection
 from probe.audit.tables import LabelTable
 from probe.errors import DataError, OptionError
+from probe.images.faces.classifier import Classifier, FaceClassifier
 from probe.images.missing_labels import AMBIGUOUS, MISSING, UNREADABLE, missing_reason
 from probe.io.files import hash_file
 from probe.io.progress import NamedProgress
@@ -30,17 +31,6 @@ FACE_MARGIN = 0.25
 """Around a face, as a share of its size, on each side; FairFace's crops have as much."""
 
 _N_PROBLEMS = 3
-
-
-class Classifier(Protocol):
-    """Labels images: `probe.images.attributes.AttributeClassifier`, `ZeroShot`, or the like."""
-
-    @property
-    def attributes(self) -> dict[str, list[str]]:
-        """The values of each attribute."""
-
-    def label(self, images: Sequence[Image], /) -> pd.DataFrame:
-        """For each attribute a column of its name and one ``<attribute>_confidence``."""
 
 
 class ZeroShot:
@@ -137,7 +127,6 @@ def label_images(
     confidence and several faces alike (`probe.images.faces.face.crop_face`) as ambiguous. Files
     of the same content count once a subject.
     """
-    from probe.images.faces.face import crop_face
     from probe.images.reading import open_image
 
     if not 0.0 <= min_confidence <= 1.0:
@@ -164,18 +153,13 @@ def label_images(
                 contents.setdefault((images.subjects[row], hash_file(file)), row)
             except DataError as error:
                 problems[row] = str(error)
-        if faces is not None:
-            found = faces.find(list(opened.values()), names=[images.name(row) for row in opened])
-            for row, of_image in zip(list(opened), found, strict=True):
-                face = crop_face(opened[row], of_image, margin=face_margin)
-                if isinstance(face, str):  # why there is none
-                    del opened[row]
-                    for of_attribute in codes.values():
-                        of_attribute[row] = _missing_code(face)
-                else:
-                    opened[row] = face
         if opened:
-            seen = classifier.label(list(opened.values()))
+            whole = list(opened.values())
+            if faces is None:
+                seen = classifier.label(whole)
+            else:
+                shown = FaceClassifier(classifier, faces, margin=face_margin, whole="")
+                seen = shown.label_opened(whole, names=[images.name(row) for row in opened])
             for attribute, values in seen_values.items():
                 labels = zip(seen[attribute], seen[f"{attribute}_confidence"], strict=True)
                 codes[attribute][list(opened)] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-    from probe.images.attributes import AttributeClassifier
+
+class Classifier(Protocol):
+    """Labels images: `probe.images.attributes.AttributeClassifier`, or the like."""
+
+    @property
+    def attributes(self) -> dict[str, list[str]]:
+        """The values of each attribute."""
+
+    def label(self, images: Sequence[Image], /) -> pd.DataFrame:
+        """For each attribute a column of its name and one ``<attribute>_confidence``."""
 
 
 class FaceClassifier:
@@ -27,7 +36,7 @@ class FaceClassifier:
 
     def __init__(
         self,
-        classifier: AttributeClassifier,
+        classifier: Classifier,
         detector: FaceDetector,
         *,
         margin: float,
@@ -51,24 +60,23 @@ class FaceClassifier:
         """
         import pandas as pd
 
-        from probe.images.reading import check_images
+        from probe.images.reading import check_images, open_image
 
         check_images(images)
         parts = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            parts.append(self._label(batch))
+            opened = [open_image(file) for file in batch]
+            parts.append(self.label_opened(opened, names=[str(file) for file in batch]))
             if progress is not None:
                 progress(start + len(batch), len(images))
         return pd.concat(parts, ignore_index=True)
 
-    def _label(self, files: Sequence[Path | str]) -> pd.DataFrame:
+    def label_opened(self, opened: Sequence[Image], *, names: Sequence[str]) -> pd.DataFrame:
+        """Do the same with upright RGB images, whose files have these names."""
         import pandas as pd
 
-        from probe.images.reading import open_image
-
-        opened = [open_image(file) for file in files]
-        found = self._detector.find(opened, names=[str(file) for file in files])
+        found = self._detector.find(opened, names=names)
         seen = [crop_face(*of, margin=self._margin) for of in zip(opened, found, strict=True)]
         faces: list[Image] = [face for face in seen if not isinstance(face, str)]
         rows = [row for row, face in enumerate(seen) if not isinstance(face, str)]
@@ -77,7 +85,7 @@ class FaceClassifier:
         table: dict[str, Any] = {}
         for name in self.attributes:
             values = np.array(reasons, dtype=object)
-            confidence = np.full(len(files), np.nan)
+            confidence = np.full(len(opened), np.nan)
             if of_faces is not None:
                 values[rows] = of_faces[name]
                 confidence[rows] = of_faces[f"{name}_confidence"]
