@@ -62,7 +62,7 @@ def groups_table(found: Found) -> str:
             error, before = (number(shift[f"error_{key}"]) for key in ("left_out", "unchanged"))
             more.append(
                 f"{name}: slope of the log-odds {interval(shift['slope'], 2)}; mean error of the "
-                f"share of a subject left out of the fit {error}, as it was {before}"
+                f"shares of subjects left out of the fit {error}, if unchanged {before}"
             )
     lines = [
         f"{found['source']}: {head['attribute']} ({', '.join(head['values'])}), "

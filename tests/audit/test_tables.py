@@ -346,10 +346,10 @@ def test_a_json_list_is_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--value", "woman"], "--value needs --against or --by or --along or --reference"),
+        (["--value", "woman"], "--value needs --against or --by or --reference"),
         (["--classifier", "x"], "--classifier needs --images"),
         (["--device", "cuda"], "--device needs --images or --sequential"),
-        (["--by", "model", "--against", "TABLE"], "--by compares groups of one source"),
+        (["--by", "model", "--against", "TABLE"], "--by and --along compare groups of one source"),
     ],
 )
 def test_an_option_without_effect_is_refused(tmp_path, options, message):
