@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
-from transformers import SiglipTextModel
+from transformers import MPNetConfig, MPNetModel, SiglipTextModel
 
 from probe.errors import ModelError
 from probe.text.encoder import TextEncoder
@@ -69,6 +69,20 @@ def test_bert_is_masked_and_takes_the_mean_over_its_words(bert):
     mask = words.attention_mask.unsqueeze(2)
     expected = normalize((plain * mask).sum(dim=1) / mask.sum(dim=1))
     np.testing.assert_allclose(encoder.embed(PROMPTS), expected, atol=1e-6)
+
+
+def test_mpnet_is_opened_although_transformers_does_not_list_it_as_a_text_encoder(bert, tmp_path):
+    shape = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2}
+    model = MPNetModel(
+        MPNetConfig(**shape, vocab_size=len(bert.tokenizer), intermediate_size=32)
+    ).eval()
+    model.save_pretrained(tmp_path)
+    bert.tokenizer.save_pretrained(tmp_path)
+    with torch.no_grad():
+        words = bert.tokenizer(PROMPTS[:1], return_tensors="pt")
+        mean = model(**words).last_hidden_state.mean(dim=1)
+    found = TextEncoder.load(tmp_path).embed(PROMPTS[:1])
+    np.testing.assert_allclose(found, normalize(mean), atol=1e-6)
 
 
 @pytest.fixture

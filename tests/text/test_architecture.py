@@ -10,6 +10,8 @@ from transformers import (
     CLIPTextModelWithProjection,
     DistilBertConfig,
     DistilBertModel,
+    MPNetConfig,
+    MPNetModel,
     SiglipTextConfig,
     SiglipTextModel,
     T5Config,
@@ -27,6 +29,7 @@ MODELS = {
     "clip with projection": lambda: CLIPTextModelWithProjection(CLIP),
     "siglip": lambda: SiglipTextModel(SiglipTextConfig(**SHAPE, intermediate_size=32)),
     "bert": lambda: BertModel(BertConfig(**SHAPE, intermediate_size=32)),
+    "mpnet": lambda: MPNetModel(MPNetConfig(**SHAPE, intermediate_size=32)),
     "distilbert": lambda: DistilBertModel(
         DistilBertConfig(vocab_size=20, dim=16, n_heads=2, n_layers=3, hidden_dim=32)
     ),
@@ -66,8 +69,10 @@ def test_what_a_layer_adds_makes_up_its_stream(model):
         parts = found["residual", layer - 1], found["attention", layer], found["mlp", layer]
         if architecture.final_norm is not None:
             expected = sum(parts)
-        elif isinstance(model, BertModel):  # the sum is normalised after each part
-            middle = module.attention.output.LayerNorm(parts[0] + parts[1])
+        elif isinstance(model, BertModel | MPNetModel):  # the sum is normalised after each part
+            attention = module.attention
+            norm = attention.output if isinstance(model, BertModel) else attention
+            middle = norm.LayerNorm(parts[0] + parts[1])
             expected = module.output.LayerNorm(middle + parts[2])
         else:
             middle = module.sa_layer_norm(parts[0] + parts[1])

@@ -22,6 +22,7 @@ Point = tuple[str, int]
 PARTS = (
     ("self_attn.out_proj", "mlp.fc2"),  # CLIP, OpenCLIP, SigLIP
     ("attention.output.dense", "output.dense"),  # BERT, RoBERTa, MiniLM
+    ("attention.attn.o", "output.dense"),  # MPNet
     ("layer.0.SelfAttention.o", "layer.1.DenseReluDense.wo"),  # T5
     ("attention.out_lin", "ffn.lin2"),  # DistilBERT
 )
