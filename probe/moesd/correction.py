@@ -16,6 +16,9 @@ from probe.moesd.router import SERVED, Router
 from probe.moesd.token import SpecialToken
 from probe.moesd.unet_experts import UNetExperts
 from probe.text.encoder import TextEncoder
+from probe.text.encoding.tokenization import batches_by_length
+
+_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,7 @@ class Correction:
         """Whether each expert produces one value, so that no single one corrects a prompt."""
         return "top1" not in SERVED[self.objective]
 
+    @torch.no_grad()
     def correct(self, prompts: Sequence[str], states: torch.Tensor) -> torch.Tensor:
         """Correct the states of the prompts that open the gate.
 
@@ -52,12 +56,33 @@ class Correction:
             As `TextEncoder.states` returns them; rows of other prompts are returned bit for bit.
             If the images of a prompt draw their experts, the mean over the images is returned.
         """
-        return self._corrected(prompts, states)[0]
+        decision = self.decide(prompts, self.pool(prompts, states))
+        corrected = states.clone()
+        if len(rows := np.flatnonzero(decision.is_open)):
+            opened = [prompts[row] for row in rows]
+            encoded, _ = self.encode_weighted(opened, self._weights(opened, decision))
+            corrected[torch.from_numpy(rows)] = encoded.to(states)
+        return corrected
 
+    @torch.no_grad()
     def embed(self, prompts: Sequence[str]) -> Float32:
-        """Embed prompts after correction; shape (n_prompts, n_features), unit rows."""
-        corrected, ids = self._corrected(prompts, self.encoder.states(prompts))
-        return _unit(self.encoder.pool(corrected, ids))
+        """Embed prompts after correction; shape (n_prompts, n_features), unit rows.
+
+        Prompts that do not open the gate have the rows of `TextEncoder.embed`, bit for bit.
+        """
+        z = self.encoder.embed(prompts)
+        decision = self.decide(prompts, z)
+        if len(rows := np.flatnonzero(decision.is_open)):
+            opened = [prompts[row] for row in rows]
+            weights = torch.from_numpy(self._weights(opened, decision)).float()
+            ids, places = self.token.input_ids(self.encoder, opened)
+            n_tokens = self.encoder.n_needed(ids)
+            for of in batches_by_length(n_tokens, _BATCH_SIZE):
+                batch = ids[of, : n_tokens[of].max()]
+                states = self.token.states(self.encoder, batch, places[of]).float()
+                corrected = self.experts.mix(states, weights[of].to(states.device))
+                z[rows[of]] = _unit(self.encoder.pool(corrected, batch))
+        return z
 
     def pool(self, prompts: Sequence[str], states: torch.Tensor) -> Float32:
         """Pool the encoder's states of prompts; shape (n_prompts, n_features), unit rows."""
@@ -114,25 +139,13 @@ class Correction:
             for name in decision.classes
         ]
 
-    @torch.no_grad()
-    def _corrected(
-        self, prompts: Sequence[str], states: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return corrected states and their token ids."""
-        ids = self.encoder.tokenize(prompts)
-        decision = self.decide(prompts, self.pool(prompts, states))
-        is_open = decision.is_open
-        corrected = states.clone()
-        if is_open.any():
-            rows = torch.from_numpy(np.flatnonzero(is_open))
-            opened = [prompts[row] for row in rows]
-            weights = decision.weights[is_open]
-            if self.draws_experts:  # the mean over the images
-                shares = [self.router.target.of(prompt) for prompt in opened]
-                weights = self.router.strength * np.stack(shares)
-            encoded, ids[rows] = self.encode_weighted(opened, weights)
-            corrected[rows] = encoded.to(states)
-        return corrected, ids
+    def _weights(self, opened: Sequence[str], decision: Decision) -> Double:
+        """Weights of the experts for the prompts of a decision that open the gate."""
+        if not self.draws_experts:
+            return decision.weights[decision.is_open]
+        shares = [self.router.target.of(prompt) for prompt in opened]
+        weights: Double = self.router.strength * np.stack(shares)  # the mean over the images
+        return weights
 
 
 def _unit(pooled: torch.Tensor) -> Float32:

@@ -50,15 +50,12 @@ def correct_levels(moesd: MoESD, prompts: pd.DataFrame) -> pd.DataFrame:
     texts = prompts["prompt"].tolist()
     z = moesd.encoder.embed(texts)
     decision, after = moesd.decide(texts, z), moesd.embed(texts)
-    # closed prompts do not change; embedding them twice would only add rounding
-    shift = np.where(decision.is_open, np.linalg.norm(after - z, axis=1), 0.0)
-    bias_scores = moesd.gate.bias_score(z)
     return prompts.assign(
         route=decision.classes,
         is_open=decision.is_open,
-        bias_score=bias_scores,
-        bias_score_corrected=np.where(decision.is_open, moesd.gate.bias_score(after), bias_scores),
-        shift=shift,
+        bias_score=moesd.gate.bias_score(z),
+        bias_score_corrected=moesd.gate.bias_score(after),
+        shift=np.linalg.norm(after - z, axis=1),
     )
 
 

@@ -96,11 +96,7 @@ class MoESD(Correction):
             with the reason), ``expert``, ``probabilities`` by class, ``bias_score_corrected``,
             ``shift`` (distance between the embeddings ``before`` and ``after``).
         """
-        states = self.encoder.states([prompt])
-        corrected, ids = self._corrected([prompt], states)
-        before = self.pool([prompt], states)
-        pooled = torch.nn.functional.normalize(self.encoder.pool(corrected, ids), dim=1)
-        after = pooled.detach().cpu().numpy()
+        before, after = self.encoder.embed([prompt]), self.embed([prompt])
         row = self.classify([prompt], before).iloc[0]
         route = str(row["route_closed" if self.gate.kind == "closed-form" else "route_trained"])
         found = read_gender(prompt, self.gate.lists) if self.gate.has_list else NOTHING

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from probe.arrays import Indices
 from probe.errors import ModelError, ShapeError
 from probe.io.progress import Progress
 from probe.text.checkpoints import resolve_model
@@ -238,9 +239,7 @@ class TextEncoder:
         """
         distinct, order = distinct_prompts(prompts)
         ids = self.tokenize(distinct)
-        n_tokens = np.full(len(ids), ids.shape[1])
-        if not self.needs_padding:
-            n_tokens = self.prompt_mask(ids).sum(dim=1).numpy()
+        n_tokens = self.n_needed(ids)
         if self.conditioning.pooling == "end" and can_pack(self.model):
             pooled = end_states(
                 self.model,
@@ -262,6 +261,12 @@ class TextEncoder:
                 if progress is not None:
                     progress(n_done, len(ids))
         return vectors[order]
+
+    def n_needed(self, ids: torch.Tensor) -> Indices:
+        """Count the tokens of each prompt on which its pooled state depends, shape (n_prompts,)."""
+        if self.needs_padding:
+            return np.full(len(ids), ids.shape[1])
+        return self.prompt_mask(ids).sum(dim=1).numpy()
 
     @property
     def needs_padding(self) -> bool:

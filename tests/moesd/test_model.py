@@ -28,6 +28,25 @@ def test_closed_prompts_pass_bit_for_bit_and_open_ones_move(town, moesd):
     assert (corrected[is_open] - states[is_open]).abs().amax(dim=(1, 2)).min() > 0
 
 
+def test_embeddings_are_pooled_corrected_states_and_no_padding_is_encoded(
+    town, moesd, monkeypatch
+):
+    prompts, widths, forward = town.prompts.prompts, [], moesd.encoder.forward_ids
+    is_open = moesd.decide(prompts, town.vectors).is_open
+    opened = [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]
+    states, ids = moesd.encode_weighted(opened, moesd.decide(opened).weights)
+    pooled = torch.nn.functional.normalize(moesd.encoder.pool(states, ids), dim=1)
+    monkeypatch.setattr(
+        moesd.encoder, "forward_ids", lambda ids: widths.append(ids.shape[1]) or forward(ids)
+    )
+    found = moesd.embed(prompts)
+    np.testing.assert_array_equal(found[~is_open], moesd.encoder.embed(prompts)[~is_open])
+    np.testing.assert_allclose(found[is_open], pooled, atol=1e-5)
+    longest = max(moesd.encoder.n_needed(ids))
+    assert longest < ids.shape[1]
+    assert max(widths) == longest
+
+
 def test_a_batch_is_corrected_as_its_prompts_are_alone(town, moesd):
     prompts = prompts_of(town, "neutral")[:4] + prompts_of(town, "female")[:2]
     states = town.encoder.states(prompts)

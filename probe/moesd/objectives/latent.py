@@ -25,9 +25,8 @@ class LatentObjective:
     def __init__(self, correction: Correction, prompts: Sequence[str], vectors: Float32) -> None:
         self._correction = correction
         encoder = correction.encoder
-        self._ids, self._places = correction.token.input_ids(encoder, prompts)
-        if not encoder.needs_padding:
-            self._ids = self._ids[:, : encoder.prompt_mask(self._ids).sum(dim=1).max()]
+        ids, self._places = correction.token.input_ids(encoder, prompts)
+        self._ids = ids[:, : encoder.n_needed(ids).max()]
         device = encoder.device
         self._vectors = torch.from_numpy(vectors).to(device)
         bias_scores = correction.gate.bias_score(vectors)
