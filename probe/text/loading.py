@@ -14,7 +14,7 @@ from probe.errors import ModelError, OptionError
 from probe.io.files import one_line
 from probe.text.checkpoints import choose_encoder, read_config, read_index, refuse_pickle
 
-# Families that AutoModelForTextEncoding does not open, or not from the configuration of a whole CLIP.
+# Families that AutoModelForTextEncoding does not open, or not by the configuration of a whole CLIP.
 _CLASSES = {
     "clip": "CLIPTextModel",
     "clip_text_model": "CLIPTextModel",

@@ -28,9 +28,7 @@ def test_closed_prompts_pass_bit_for_bit_and_open_ones_move(town, moesd):
     assert (corrected[is_open] - states[is_open]).abs().amax(dim=(1, 2)).min() > 0
 
 
-def test_embeddings_are_pooled_corrected_states_and_no_padding_is_encoded(
-    town, moesd, monkeypatch
-):
+def test_embeddings_are_pooled_corrected_states_and_no_padding_is_encoded(town, moesd, monkeypatch):
     prompts, widths, forward = town.prompts.prompts, [], moesd.encoder.forward_ids
     is_open = moesd.decide(prompts, town.vectors).is_open
     opened = [prompt for prompt, opens in zip(prompts, is_open, strict=True) if opens]

