@@ -30,7 +30,12 @@ def measure(data: Path, folder: Path, *, docs: Path) -> Iterator[Line]:
         if path.is_file():
             found, command = ask("audit", "--counts", path)
             known = f"noise floor {number(found['mad']['floor'])}"
-            more = {"source": f"fair_diffusion/{path.name}", "command": command, "known": known}
+            more = {
+                "source": f"fair_diffusion/{path.name}",
+                "command": command,
+                "known": known,
+                "unit": "occupations",
+            }
             yield Line.of(PART, about, "MAD", found["mad"], **more)
         else:
             yield Line.missing(PART, about, str(path))
@@ -42,7 +47,12 @@ def _models(counts: Path, docs: Path) -> Iterator[Line]:
     found, command = ask("audit", "--counts", counts, *by)
     for group in found["groups"]:
         known = f"noise floor {number(group['mad']['floor'])}"
-        more = {"source": "stayfair/counts.csv", "command": command, "known": known}
+        more = {
+            "source": "stayfair/counts.csv",
+            "command": command,
+            "known": known,
+            "unit": "occupations",
+        }
         yield Line.of(PART, group["group"], "MAD", group["mad"], **more)
 
 
@@ -50,7 +60,7 @@ def _guidance(counts: Path, docs: Path) -> Iterator[Line]:
     """Change of MAD with guidance, and the shift of the log-odds."""
     along = ("--by", "model", "--along", "guidance", "--figure", docs / "real-models-guidance.svg")
     found, command = ask("audit", "--counts", counts, *along)
-    more = {"source": "stayfair/counts.csv", "command": command, "unit": "subjects"}
+    more = {"source": "stayfair/counts.csv", "command": command, "unit": "occupations"}
     for pair in found["differences"]:
         about = f"{pair['first']} → {pair['second'].rpartition(', ')[2]}"
         figure = f"change of MAD with guidance (p = {pair['p_holm']:.1g}, Holm)"
@@ -67,7 +77,7 @@ def _corrections(counts: Path) -> Iterator[Line]:
         where = [text for each in chosen for text in ("--where", each)]
         found, command = ask("audit", "--counts", counts, "--by", "model", *where)
         (pair,) = found["differences"]
-        more = {"source": "stayfair/counts.csv", "command": command}
+        more = {"source": "stayfair/counts.csv", "command": command, "unit": "occupations"}
         figure = f"change of MAD from sd15 at guidance 7.5 (p = {pair['p']:.1g})"
         yield Line.of(PART, model, figure, pair, **more)
         for name, text in (("turned", "past even"), ("further", "further from even than before")):

@@ -59,7 +59,7 @@ class Correction:
         decision = self.decide(prompts, self.pool(prompts, states))
         corrected = states.clone()
         if len(rows := np.flatnonzero(decision.is_open)):
-            opened = [prompts[row] for row in rows]
+            opened = [prompts[row] for row in rows.tolist()]
             encoded, _ = self.encode_weighted(opened, self._weights(opened, decision))
             corrected[torch.from_numpy(rows)] = encoded.to(states)
         return corrected
@@ -73,7 +73,7 @@ class Correction:
         z = self.encoder.embed(prompts)
         decision = self.decide(prompts, z)
         if len(rows := np.flatnonzero(decision.is_open)):
-            opened = [prompts[row] for row in rows]
+            opened = [prompts[row] for row in rows.tolist()]
             weights = torch.from_numpy(self._weights(opened, decision)).float()
             ids, places = self.token.input_ids(self.encoder, opened)
             n_tokens = self.encoder.n_needed(ids)
