@@ -85,7 +85,10 @@ def embed(
     **start: Any,
 ) -> None:
     """Embed every prompt of RUN, starting RUN if it is new."""
+    from probe.run.experiment import Experiment
+    from probe.run.registry import Answer
     from probe.text.prompt_files import read_prompts
+    from probe.text.vector_files import read_vectors
 
     if column is not None and vectors is None and prompts is None:
         raise click.UsageError("--column names a column of a file, and none is given")
@@ -94,7 +97,10 @@ def embed(
     if vectors is not None:
         if prompts or given(start):
             raise click.UsageError("--import takes no model, lexicon or prompts")
-        _import_vectors(run, vectors, names, column, seed, as_json)
+        read = read_vectors(vectors, names=names, column=column)
+        made = Experiment.from_vectors(run, read, seed=seed).embed()
+        text = "\n".join([made.result.summary(), *read.notes])
+        echo_answer(Answer(text, {**made.to_json(), "notes": list(read.notes)}), as_json)
         return
     own = None if prompts is None else read_prompts(prompts, column=column)
     with ProgressBar() as bar:
@@ -290,17 +296,3 @@ def _start(run: Path, bar: ProgressBar, device: str, **options: Any) -> Experime
     if (model := options.pop("model", None)) is None:
         model = open_run(run, bar, device).config.model
     return Experiment.create(run, model=model, device=device, progress=bar, **options)
-
-
-def _import_vectors(
-    run: Path, path: Path, names: Path | None, column: str | None, seed: int | None, as_json: bool
-) -> None:
-    from probe.run.experiment import Experiment
-    from probe.text.vector_files import read_vectors
-
-    vectors = read_vectors(path, names=names, column=column)
-    outcome = Experiment.from_vectors(run, vectors, seed=seed).embed()
-    if as_json:
-        echo_json({**outcome.to_json(), "notes": list(vectors.notes)})
-    else:
-        click.echo("\n".join([outcome.result.summary(), *vectors.notes]))

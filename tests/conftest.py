@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 from tokenizers.pre_tokenizers import ByteLevel
@@ -269,6 +270,61 @@ def page(run: Path) -> str:
 def drawing() -> tuple[Callable[..., list[Path]], Callable[[Path], str]]:
     """The functions that drew the figures and the report of `finished_run`."""
     return sketch, page
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """The bytes of every file of a folder but its lock, by name."""
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+    return contents
+
+
+@pytest.fixture(scope="session")
+def call() -> Callable[..., Result]:
+    """The result of a command."""
+
+    from cli.main import main
+
+    def call(*arguments: object) -> Result:
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def done(call: Callable[..., Result]) -> Callable[..., str]:
+    """The standard output of a command that succeeds."""
+
+    def done(*arguments: object) -> str:
+        result = call(*arguments)
+        assert result.exit_code == 0, result.output
+        return str(result.stdout)
+
+    return done
+
+
+@pytest.fixture(scope="session")
+def refusal(call: Callable[..., Result]) -> Callable[..., str]:
+    """The one line on standard error of a command that is refused."""
+
+    def refusal(*arguments: object, code: int = 1) -> str:
+        result = call(*arguments)
+        assert (result.exit_code, result.stdout) == (code, ""), result.output
+        lines = result.stderr.splitlines()
+        assert code == 2 or (len(lines) == 1 and lines[0].startswith("moesd-probe: "))
+        return str(lines[-1])
+
+    return refusal
 
 
 @pytest.fixture(scope="session")

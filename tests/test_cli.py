@@ -7,9 +7,7 @@ import sys
 import time
 
 import pytest
-from click.testing import CliRunner
 
-from cli.main import main
 from cli.output import ProgressBar
 from probe.run.config import Config
 
@@ -17,32 +15,8 @@ TITLES = ["PRICE", "UNTOUCHED", "VERDICT"]
 STAGES = ["embed", "fit", "train", "generate", "evaluate", "visualize", "report"]
 
 
-def call(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def refusal(result, *, code=1):
-    """The one line that a refused command leaves on standard error."""
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("moesd-probe: ")
-    return lines[0]
-
-
-def contents(folder):
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
-@pytest.fixture
-def run(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
-
-
 @pytest.fixture(scope="module")
-def shown(finished_run, tmp_path_factory):
+def shown(finished_run, tmp_path_factory, call):
     """A finished run with its true figures and page, drawn by the command line."""
     folder = tmp_path_factory.mktemp("shown") / "run"
     shutil.copytree(finished_run, folder)
@@ -69,14 +43,14 @@ def test_run_says_why_for_each_stage_and_ends_with_the_table(shown):
     assert result.stderr == ""
 
 
-def test_full_adds_every_figure_to_the_result(shown):
+def test_full_adds_every_figure_to_the_result(shown, call):
     short, full = (call("evaluate", shown[0], *of).stdout for of in ((), ("--full",)))
     assert full.startswith(short.removesuffix("Details: --full.\n"))
     assert "failures of the correction, 0 is best" not in short
     assert "failures of the correction, 0 is best" in full
 
 
-def test_info_begins_with_the_result_and_what_is_out_of_date(shown, tmp_path):
+def test_info_begins_with_the_result_and_what_is_out_of_date(shown, tmp_path, call):
     run = shutil.copytree(shown[0], tmp_path / "run")
     text = call("info", run).stdout
     assert text.splitlines()[0] == call("evaluate", run).stdout.splitlines()[2]
@@ -104,7 +78,7 @@ def test_run_leaves_figures_in_three_formats_and_a_page(shown):
 
 
 @pytest.mark.parametrize("command", [*STAGES, "run", "info"])
-def test_json_is_all_there_is_on_standard_output(shown, command):
+def test_json_is_all_there_is_on_standard_output(shown, command, call):
     result = call(command, shown[0], "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -117,7 +91,7 @@ def test_json_is_all_there_is_on_standard_output(shown, command):
         assert not any(stage["stage"]["was_made"] for stage in found.values())
 
 
-def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown):
+def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown, call, contents):
     before = contents(shown[0])
     asked = ("--figure", "bias_score", "--format", "svg, png", "--style", "talk")
     found = json.loads(call("visualize", shown[0], *asked, "--json").stdout)
@@ -129,7 +103,7 @@ def test_one_figure_can_be_drawn_for_a_talk_in_the_formats_that_are_named(shown)
     assert call("visualize", shown[0]).stdout.startswith("visualize: skipped")
 
 
-def test_inspect_says_what_the_gate_does_and_why(finished_run):
+def test_inspect_says_what_the_gate_does_and_why(finished_run, call):
     text = call("inspect", finished_run, "a photo of a nurse").stdout
     for word in ("bias score", "gate", "expert", "shift", "nearest before", "nearest after"):
         assert word in text
@@ -141,10 +115,10 @@ def test_inspect_says_what_the_gate_does_and_why(finished_run):
     assert "words       Sheila, not Virginia (place)" in text
 
 
-def test_prompts_of_a_file_are_embedded_beside_the_others(run, tmp_path):
+def test_prompts_of_a_file_are_embedded_beside_the_others(run, tmp_path, call, refusal):
     path = tmp_path / "mine.csv"
     path.write_text("job,place\na witch,a wood\na wizard,a tower\n")
-    message = refusal(call("embed", run, "--prompts", path))
+    message = refusal("embed", run, "--prompts", path)
     assert "name the column with --column" in message
     result = call("embed", run, "--prompts", path, "--column", "job")
     assert result.exit_code == 0, result.output
@@ -152,15 +126,15 @@ def test_prompts_of_a_file_are_embedded_beside_the_others(run, tmp_path):
     assert "2 prompts from column 'job' of mine.csv; left out: 0 empty, 0 repeated" in result.stdout
 
 
-def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folder):
+def test_wrong_prompts_are_refused_before_a_run_is_started(tmp_path, model_folder, call, refusal):
     (tmp_path / "a.txt").write_bytes(b"a nurse\ncaf\xe9\n")
     started = ("embed", tmp_path / "run", "--model", model_folder)
-    assert "line 2, is not UTF-8" in refusal(call(*started, "--prompts", tmp_path / "a.txt"))
+    assert "line 2, is not UTF-8" in refusal(*started, "--prompts", tmp_path / "a.txt")
     assert call(*started, "--column", "job").exit_code == 2
     assert not (tmp_path / "run").exists()
 
 
-def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
+def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path, call):
     path, out = tmp_path / "a.txt", tmp_path / "out.csv"
     path.write_text("A man.\nA woman and her dog.\nA tree.\n")
     result = call(
@@ -176,7 +150,7 @@ def test_captions_are_counted_without_a_run_and_written_as_a_table(tmp_path):
     }  # fmt: skip
 
 
-def test_the_seed_of_a_run_reaches_every_stage(tmp_path, model_folder, small_lexicon):
+def test_the_seed_of_a_run_reaches_every_stage(tmp_path, model_folder, small_lexicon, call):
     run, given = tmp_path / "started", ["--model", model_folder, "--lexicon", small_lexicon]
     assert call("embed", run, *given, "--seed", "7").stdout.startswith("embed: made (")
     config = Config.read(run)
@@ -189,7 +163,9 @@ def test_the_seed_of_a_run_reaches_every_stage(tmp_path, model_folder, small_lex
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_process_that_is_killed_or_stopped_goes_on_where_it_was(run, finished_run):
+def test_a_process_that_is_killed_or_stopped_goes_on_where_it_was(
+    run, finished_run, call, contents
+):
     shutil.rmtree(run / "images")
     command = [sys.executable, "-c", "from cli.main import main; main()", "generate", str(run)]
 
@@ -220,33 +196,35 @@ def test_a_process_that_is_killed_or_stopped_goes_on_where_it_was(run, finished_
 # Bad input: one line, exit code 1, files unchanged
 
 
-def test_a_model_that_cannot_be_opened_leaves_no_embeddings(pipeline_folder, tmp_path):
+def test_a_model_that_cannot_be_opened_leaves_no_embeddings(pipeline_folder, tmp_path, refusal):
     model, run = shutil.copytree(pipeline_folder, tmp_path / "model"), tmp_path / "run"
     path = model / "text_encoder" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:20_000])
-    assert "text_encoder cannot be opened" in refusal(call("embed", run, "--model", model))
+    assert "text_encoder cannot be opened" in refusal("embed", run, "--model", model)
     assert not (run / "embeddings" / "states.safetensors").exists()
-    assert "unknown model" in refusal(call("embed", tmp_path / "new", "--model", "nosuch"))
+    assert "unknown model" in refusal("embed", tmp_path / "new", "--model", "nosuch")
 
 
-def test_a_new_run_needs_a_model(tmp_path):
-    line = refusal(call("run", tmp_path / "run"))
+def test_a_new_run_needs_a_model(tmp_path, refusal):
+    line = refusal("run", tmp_path / "run")
     assert "start one with `moesd-probe embed" in line
     assert not (tmp_path / "run").exists()
 
 
-def test_a_text_encoder_alone_makes_no_pictures(clip_folder, tmp_path, small_lexicon):
+def test_a_text_encoder_alone_makes_no_pictures(
+    clip_folder, tmp_path, small_lexicon, call, refusal
+):
     run = tmp_path / "run"
     assert call("embed", run, "--model", clip_folder, "--lexicon", small_lexicon).exit_code == 0
     assert call("fit", run).exit_code == 0
-    assert "needed a pipeline's folder" in refusal(call("train", run))
-    line = refusal(call("train", run, "--objective", "both"))
+    assert "needed a pipeline's folder" in refusal("train", run)
+    line = refusal("train", run, "--objective", "both")
     assert "ships no classifier; needed an image classifier" in line
 
 
-def test_a_run_of_another_model_is_refused(run, pipeline_folder):
+def test_a_run_of_another_model_is_refused(run, pipeline_folder, refusal, contents):
     before = contents(run)
-    line = refusal(call("embed", run, "--model", pipeline_folder))
+    line = refusal("embed", run, "--model", pipeline_folder)
     assert "start a new run in another folder" in line
     assert contents(run) == before
 
@@ -255,18 +233,18 @@ def test_a_run_of_another_model_is_refused(run, pipeline_folder):
     ("prompt", "message"),
     [("", "a prompt is empty"), ("  ", "a prompt is empty"), ("a\0b", "holds a NUL byte")],
 )
-def test_a_prompt_that_is_none_is_refused(finished_run, prompt, message):
-    assert message in refusal(call("inspect", finished_run, prompt))
+def test_a_prompt_that_is_none_is_refused(finished_run, prompt, message, refusal):
+    assert message in refusal("inspect", finished_run, prompt)
 
 
 @pytest.mark.parametrize("prompt", ["a photo of a 👩‍🚒 firefighter", "صورة ممرضة", "‮a nurse‬"])
-def test_emoji_and_right_to_left_text_are_prompts_like_any_other(finished_run, prompt):
+def test_emoji_and_right_to_left_text_are_prompts_like_any_other(finished_run, prompt, call):
     result = call("inspect", finished_run, prompt, "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["prompt"] == prompt
 
 
-def test_the_truncation_of_a_long_prompt_is_announced_once(finished_run):
+def test_the_truncation_of_a_long_prompt_is_announced_once(finished_run, call):
     result = call("inspect", finished_run, "a photo of a nurse " * 500, "--json")
     assert result.exit_code == 0
     assert result.stderr.startswith("moesd-probe: warning: 1 of 1 prompts are longer than the 77")
@@ -275,45 +253,44 @@ def test_the_truncation_of_a_long_prompt_is_announced_once(finished_run):
 
 
 def test_a_share_above_one_is_refused_before_anything_is_written(
-    tmp_path, model_folder, small_lexicon
+    tmp_path, model_folder, small_lexicon, refusal
 ):
     path = tmp_path / "lexicon.toml"
     path.write_text(small_lexicon.read_text().replace("share_women = 0.02", "share_women = 1.3"))
     run = tmp_path / "run"
-    line = refusal(call("embed", run, "--model", model_folder, "--lexicon", path))
+    line = refusal("embed", run, "--model", model_folder, "--lexicon", path)
     assert "occupation 'carpenter': share_women is 1.3; needed a number from 0 to 1" in line
     assert not run.exists()
 
 
-def test_a_full_disk_is_told_and_leaves_the_old_files(run):
+def test_a_full_disk_is_told_and_leaves_the_old_files(run, refusal, contents):
     before = contents(run)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(
         resource.RLIMIT_FSIZE, (5000, limit[1])
     )  # the settings fit, the map does not
     try:
-        result = call("fit", run, "--n-bootstrap", "77")
+        line = refusal("fit", run, "--n-bootstrap", "77")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    line = refusal(result)
     assert "cannot write" in line
     assert "free some space and run the same command again" in line
     after = contents(run)
     assert {**after, "config.toml": b""} == {**before, "config.toml": b""}
 
 
-def test_a_run_that_is_a_file_is_refused(tmp_path, model_folder):
+def test_a_run_that_is_a_file_is_refused(tmp_path, model_folder, refusal):
     path = tmp_path / "run"
     path.write_text("mine")
-    line = refusal(call("embed", path, "--model", model_folder))
+    line = refusal("embed", path, "--model", model_folder)
     assert "is a file; needed a folder" in line
-    assert "is a file; RUN must be a folder" in refusal(call("fit", path))
+    assert "is a file; RUN must be a folder" in refusal("fit", path)
     assert path.read_text() == "mine"
 
 
-def test_an_unknown_device_is_refused(tmp_path, model_folder):
+def test_an_unknown_device_is_refused(tmp_path, model_folder, refusal):
     run = tmp_path / "run"
-    line = refusal(call("embed", run, "--model", model_folder, "--device", "abacus"), code=2)
+    line = refusal("embed", run, "--model", model_folder, "--device", "abacus", code=2)
     assert "there is no device 'abacus' here" in line
 
 

@@ -112,7 +112,7 @@ class Experts(nn.Module):
             corrected[rows] += weight[rows, None, None] * adapter.shift(states[rows])
         return corrected
 
-    @property
-    def n_parameters(self) -> int:
-        """Number of trainable weights."""
-        return sum(weight.numel() for weight in self.parameters())
+
+def n_weights(module: nn.Module) -> int:
+    """Count the weights of a network."""
+    return sum(weight.numel() for weight in module.parameters())

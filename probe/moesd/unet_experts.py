@@ -11,7 +11,7 @@ from torch import nn
 
 from probe.errors import ModelError, ShapeError
 from probe.io.artifacts import hash_parts
-from probe.moesd.experts import DIRECTIONS, make_adapter
+from probe.moesd.experts import DIRECTIONS, make_adapter, n_weights
 
 PAPER_SHARE = 0.056
 """Weights of the paper's experts over those of the U-Net."""
@@ -68,11 +68,6 @@ class UNetExperts(nn.Module):
         sites = cross_attentions(unet)
         width = width or paper_width(unet, sites)
         return cls(sites, width=width, n_experts=n_experts, style=style).to(unet.device)
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of trainable weights."""
-        return sum(weight.numel() for weight in self.parameters())
 
     @property
     def revision(self) -> str:
@@ -183,9 +178,9 @@ def paper_width(unet: Any, sites: Mapping[str, int]) -> int:
 
     An adapter of width w at a site of width n has ``2 n w + w + 3 n`` weights. 640 for SD v1.5.
     """
-    n_weights = sum(weight.numel() for weight in _uncompiled(unet).parameters())
     total = sum(sites.values())
-    return max(1, int((PAPER_SHARE * n_weights / 3 - 3 * total) // (2 * total + len(sites))))
+    n_most = PAPER_SHARE * n_weights(_uncompiled(unet))
+    return max(1, int((n_most / 3 - 3 * total) // (2 * total + len(sites))))
 
 
 def cross_attentions(unet: Any) -> dict[str, int]:

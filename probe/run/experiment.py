@@ -27,9 +27,6 @@ from probe.text.vectors import NamedVectors
 if TYPE_CHECKING:
     from probe.run.sequential_audit import StoppedAudit
 
-OnOutcome = Callable[[Outcome], None]
-"""Called with each outcome as soon as it is known."""
-
 
 class Experiment:
     """A run folder.
@@ -175,23 +172,22 @@ class Experiment:
         draw: Draw,
         render: Render,
         *,
-        on_outcome: OnOutcome | None = None,
+        on_outcome: pipeline.OnOutcome | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Outcome]:
         """Do every stage that is not up to date, in order, with other settings by table."""
         require_model(self._run, "run")
-        outcomes: list[Outcome] = []
         self._run = replace(self._run, functions={"draw": draw, "render": render})
         changed = change_settings(self._run, settings or {})
         with locked(self.folder):
             pipeline.check_stale(changed)
             with self._kept(changed):
-                for stage in pipeline.stages_of(self._run, with_figures=True):
-                    _add(outcomes, bring_up_to_date(stage, self._run), on_outcome)
-        return outcomes
+                stages = pipeline.stages_of(self._run, with_figures=True)
+                chosen = [(stage, None) for stage in stages]
+                return pipeline.bring_all(chosen, self._run, on_outcome)
 
     def study(
-        self, *names: str, on_outcome: OnOutcome | None = None, **settings: Any
+        self, *names: str, on_outcome: pipeline.OnOutcome | None = None, **settings: Any
     ) -> list[Outcome]:
         """Do the named studies of `probe.run.registry.STUDIES`, or all that the run allows.
 
@@ -199,16 +195,10 @@ class Experiment:
         """
         require_model(self._run, STUDY)
         changed = change_settings(self._run, pipeline.by_table(settings))
-        outcomes: list[Outcome] = []
         with locked(self.folder):
             chosen = pipeline.choose_studies(changed, names)
             with self._kept(changed):
-                for study, why_not in chosen:
-                    outcome = Outcome(study.name, False, why_not or "", Answer("", {}))
-                    if why_not is None:
-                        outcome = bring_up_to_date(study, self._run)
-                    _add(outcomes, outcome, on_outcome)
-        return outcomes
+                return pipeline.bring_all(chosen, self._run, on_outcome)
 
     def list_studies(self) -> Answer:
         """List every study: what it finds, what it requires, how long it takes, and its state."""
@@ -302,9 +292,3 @@ class Experiment:
         except Exception:
             self._run = before
             raise
-
-
-def _add(outcomes: list[Outcome], outcome: Outcome, on_outcome: OnOutcome | None) -> None:
-    outcomes.append(outcome)
-    if on_outcome is not None:
-        on_outcome(outcome)

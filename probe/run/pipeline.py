@@ -1,6 +1,6 @@
 """The stages of a run in order: which are up to date, and bringing one up to date."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -48,6 +48,10 @@ class Outcome:
         """Return the result, and under ``stage`` whether it was made and why."""
         stage = {"name": self.stage, "was_made": self.was_made, "why": self.why}
         return {**self.result.to_json(), "stage": stage}
+
+
+OnOutcome = Callable[[Outcome], None]
+"""Called with each outcome as soon as it is known."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,21 @@ def bring_up_to_date(stage: Stage, run: Run) -> Outcome:
         stage.make(run)
     reason = "its settings and inputs are those it was made from" if why is None else why
     return Outcome(stage.name, why is not None, reason, stage.result(run))
+
+
+def bring_all(
+    stages: Iterable[tuple[Stage, str | None]], run: Run, on_outcome: OnOutcome | None
+) -> list[Outcome]:
+    """Bring stages up to date in turn, but for those with a reason why they cannot be."""
+    outcomes = []
+    for stage, why_not in stages:
+        outcome = Outcome(stage.name, False, why_not or "", Answer("", {}))
+        if why_not is None:
+            outcome = bring_up_to_date(stage, run)
+        outcomes.append(outcome)
+        if on_outcome is not None:
+            on_outcome(outcome)
+    return outcomes
 
 
 def choose_studies(run: Run, names: Sequence[str]) -> list[tuple[StudyStage, str | None]]:

@@ -19,7 +19,7 @@ _NEAR = 1e-9
 
 
 def auc_interval(
-    scores: Double, is_positive: Mask, *, clusters: npt.ArrayLike | None = None, unit: str = ""
+    scores: Double, is_positive: Mask, *, clusters: npt.ArrayLike | None = None
 ) -> Interval:
     """Return the area under the ROC curve with its 95 % interval.
 
@@ -36,8 +36,6 @@ def auc_interval(
     is_positive : ndarray of bool, shape (n,)
     clusters : array_like of shape (n,), optional
         Cluster of each row.
-    unit : str, optional
-        Of a cluster, or without clusters of a row, in the plural.
 
     References
     ----------
@@ -77,7 +75,7 @@ def auc_interval(
     rows = (min(losing) * rows + _FEW) / (min(losing) + _FEW)
     low, high = exact_limits(value * n_pairs, n_pairs)
     limits = [_newcombe(value, [rows * m for m in numbers], t, end) for end in (0.0, 1.0)]
-    return Interval(value, min(float(low), limits[0]), max(float(high), limits[1]), unit, n_units)
+    return Interval(value, min(float(low), limits[0]), max(float(high), limits[1]), n=n_units)
 
 
 def calibration_error(
@@ -86,7 +84,6 @@ def calibration_error(
     *,
     clusters: npt.ArrayLike | None = None,
     resampling: Resampling = BOOTSTRAP,
-    unit: str = "",
 ) -> Interval:
     """Return the expected calibration error of predictions with its 95 % interval.
 
@@ -105,8 +102,6 @@ def calibration_error(
     clusters : array_like of shape (n,), optional
         Cluster of each row; clusters are resampled as a whole.
     resampling : Resampling
-    unit : str, optional
-        Of a cluster, or without clusters of a row, in the plural.
 
     References
     ----------
@@ -130,7 +125,7 @@ def calibration_error(
     half = student(max(n_units - 1, 1)) * float(drawn.std()) * few
     low = min(value - few * (value - low), value - half)
     high = max(value + few * (high - value), value + half * widened(half, value))
-    return Interval(value, max(0.0, low), min(1.0, high), unit, n_units)
+    return Interval(value, max(0.0, low), min(1.0, high), n=n_units)
 
 
 def calibration_bins(probabilities: Double, is_right: Mask) -> list[dict[str, float]]:

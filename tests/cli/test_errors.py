@@ -1,25 +1,11 @@
 """Exit codes and messages of commands that fail."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from cli.main import main
 from probe.errors import DataError, OptionError
 from probe.run import Experiment
 from probe.run.config import Config
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def run(finished_run: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished_run, tmp_path / "run"))
 
 
 @pytest.fixture
@@ -38,7 +24,7 @@ def fit_raises(monkeypatch):
 @pytest.mark.parametrize(
     ("error", "code"), [(DataError("the data are wrong"), 1), (OptionError("strength is -1"), 2)]
 )
-def test_an_expected_error_is_one_line(finished_run, fit_raises, error, code):
+def test_an_expected_error_is_one_line(finished_run, fit_raises, error, code, call):
     fit_raises(error)
     result = call("fit", finished_run)
     assert result.exit_code == code
@@ -46,7 +32,7 @@ def test_an_expected_error_is_one_line(finished_run, fit_raises, error, code):
 
 
 @pytest.mark.parametrize("place", ["before the command", "after the options"])
-def test_debug_shows_the_traceback_of_an_expected_error(finished_run, fit_raises, place):
+def test_debug_shows_the_traceback_of_an_expected_error(finished_run, fit_raises, place, call):
     fit_raises(DataError("the data are wrong"))
     command = ["fit", finished_run]
     command.insert(0 if place == "before the command" else 2, "--debug")
@@ -56,13 +42,13 @@ def test_debug_shows_the_traceback_of_an_expected_error(finished_run, fit_raises
     assert result.stderr.endswith("moesd-probe: error: the data are wrong\n")
 
 
-def test_debug_after_two_hyphens_is_an_argument(finished_run):
+def test_debug_after_two_hyphens_is_an_argument(finished_run, call):
     result = call("inspect", finished_run, "--json", "--", "--debug")
     assert result.exit_code == 0, result.output
     assert '"prompt": "--debug"' in result.stdout
 
 
-def test_an_unexpected_value_error_says_so_and_keeps_its_traceback(finished_run, monkeypatch):
+def test_an_unexpected_value_error_says_so_and_keeps_its_traceback(finished_run, monkeypatch, call):
     monkeypatch.setattr(Experiment, "fit", lambda self: np.zeros(2) + np.zeros(3))
     result = call("fit", finished_run)
     assert result.exit_code == 1
@@ -73,7 +59,7 @@ def test_an_unexpected_value_error_says_so_and_keeps_its_traceback(finished_run,
     assert "Please report it" in last
 
 
-def test_ctrl_c_exits_with_130_and_says_how_to_resume(finished_run, fit_raises):
+def test_ctrl_c_exits_with_130_and_says_how_to_resume(finished_run, fit_raises, call):
     fit_raises(KeyboardInterrupt())
     result = call("fit", finished_run)
     assert result.exit_code == 130
@@ -117,7 +103,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_resume(finished_run, fit_raises):
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_a_wrong_value_exits_with_2_and_changes_no_setting(
-    run, tmp_path, model_folder, monkeypatch, arguments, message
+    run, tmp_path, model_folder, monkeypatch, arguments, message, call
 ):
     before = (run / "config.toml").read_bytes()
     policy = tmp_path / "policy.toml"
@@ -131,12 +117,12 @@ def test_a_wrong_value_exits_with_2_and_changes_no_setting(
     assert not (tmp_path / "new").exists()
 
 
-def test_wrong_bounds_are_refused_before_anything_is_measured(run, monkeypatch):
+def test_wrong_bounds_are_refused_before_anything_is_measured(run, monkeypatch, call):
     monkeypatch.setattr(Experiment, "figures", None)
     assert call("check", run, "--fail-above", "mad=abc").exit_code == 2
 
 
-def test_an_option_that_is_right_is_kept(run):
+def test_an_option_that_is_right_is_kept(run, call):
     assert call("fit", run, "--strength", "250", "--seed", "5").exit_code == 0
     config = Config.read(run)
     assert (config.fit.strength, config.fit.seed) == (250.0, 5)

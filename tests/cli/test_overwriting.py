@@ -3,15 +3,8 @@
 import shutil
 
 import pytest
-from click.testing import CliRunner
-
-from cli.main import main
 
 LABELS = "subject,gender\nnurse,woman\nnurse,man\ncook,man\n"
-
-
-def call(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -23,7 +16,7 @@ def labels(tmp_path):
 
 @pytest.mark.parametrize("link", ["itself", "hard link", "another spelling"])
 @pytest.mark.parametrize("is_check", [False, True])
-def test_an_input_is_never_overwritten(labels, tmp_path, is_check, link):
+def test_an_input_is_never_overwritten(labels, tmp_path, is_check, link, call):
     target = labels
     if link == "hard link":
         (target := tmp_path / "same.csv").hardlink_to(labels)
@@ -39,7 +32,7 @@ def test_an_input_is_never_overwritten(labels, tmp_path, is_check, link):
     assert labels.read_text() == LABELS
 
 
-def test_what_an_option_names_as_text_is_an_input_too(labels, tmp_path):
+def test_what_an_option_names_as_text_is_an_input_too(labels, tmp_path, call):
     target = tmp_path / "target.csv"
     target.write_text("subject,woman,man\nnurse,0.5,0.5\ncook,0.5,0.5\n")
     result = call("audit", "--labels", labels, "--target", target, "--table", target)
@@ -47,7 +40,7 @@ def test_what_an_option_names_as_text_is_an_input_too(labels, tmp_path):
     assert target.read_text().startswith("subject,woman")
 
 
-def test_two_outputs_do_not_share_a_file(tmp_path):
+def test_two_outputs_do_not_share_a_file(tmp_path, call):
     captions, out = tmp_path / "captions.txt", tmp_path / "out.csv"
     captions.write_text("a photo of a man\n")
     assert call("prompts", captions, "--out", captions).exit_code == 2
@@ -58,7 +51,7 @@ def test_two_outputs_do_not_share_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["embeddings/states.safetensors", "config.toml"])
-def test_a_file_of_a_run_is_never_overwritten(finished_run, labels, tmp_path, name):
+def test_a_file_of_a_run_is_never_overwritten(finished_run, labels, tmp_path, name, call):
     run = shutil.copytree(finished_run, tmp_path / "run")
     content = (run / name).read_bytes()
     commands = (
@@ -74,7 +67,7 @@ def test_a_file_of_a_run_is_never_overwritten(finished_run, labels, tmp_path, na
     assert (run / name).read_bytes() == content
 
 
-def test_images_that_are_audited_are_never_overwritten(tmp_path):
+def test_images_that_are_audited_are_never_overwritten(tmp_path, call):
     folder = tmp_path / "images"
     (folder / "nurse").mkdir(parents=True)
     (folder / "nurse" / "0.png").write_bytes(b"an image")
@@ -83,13 +76,13 @@ def test_images_that_are_audited_are_never_overwritten(tmp_path):
     assert (folder / "nurse" / "0.png").read_bytes() == b"an image"
 
 
-def test_results_may_be_written_again(labels, tmp_path):
+def test_results_may_be_written_again(labels, tmp_path, call):
     table = tmp_path / "shares.csv"
     for _ in range(2):
         assert call("audit", "--labels", labels, "--table", table).exit_code == 0
 
 
-def test_an_option_that_takes_one_value_is_given_once(labels):
+def test_an_option_that_takes_one_value_is_given_once(labels, call):
     result = call("audit", "--labels", labels, "--against", labels, f"--against={labels}")
     assert result.exit_code == 2
     assert "--against is given 2 times; needed once" in result.stderr

@@ -202,21 +202,9 @@ def test_what_is_wrong_with_words_is_said():
 
 
 WEFE = {  # WEFE 1.0.1 on its own words: X, Y, A, B -> RND, ECT, RIPA of X, Y, A
-    ("flowers", "insects", "pleasant_5", "unpleasant_5a"): {
-        "rnd": 0.00442875,
-        "ect": 0.65153846,
-        "ripa": 0.08881202,
-    },
-    ("male_names", "female_names", "career", "family"): {
-        "rnd": -0.14251214,
-        "ect": 0.54761905,
-        "ripa": 0.07133748,
-    },
-    ("math", "arts", "male_terms", "female_terms"): {
-        "rnd": 0.20936590,
-        "ect": -0.04761905,
-        "ripa": -0.08319111,
-    },
+    ("flowers", "insects", "pleasant_5", "unpleasant_5a"): (0.00442875, 0.65153846, 0.08881202),
+    ("male_names", "female_names", "career", "family"): (-0.14251214, 0.54761905, 0.07133748),
+    ("math", "arts", "male_terms", "female_terms"): (0.20936590, -0.04761905, -0.08319111),
 }
 
 
@@ -224,10 +212,6 @@ WEFE = {  # WEFE 1.0.1 on its own words: X, Y, A, B -> RND, ECT, RIPA of X, Y, A
 @pytest.mark.parametrize("names", WEFE)
 def test_every_measure_has_the_value_that_wefe_gives_on_its_own_data(wefe_words, names):
     x, y, a, _ = (wefe_words[name].astype(np.float32) for name in names)
-    found = {
-        "rnd": rnd(x, y, a, permutations=Resampling(1)).value,
-        "ect": ect(x, y, a, permutations=Resampling(1)).value,
-        "ripa": ripa(x, y, a).value,
-    }
+    found = [of(x, y, a, permutations=Resampling(1)).value for of in (rnd, ect)]
     # WEFE works in single precision
-    assert found == pytest.approx(WEFE[names], abs=1e-6)
+    assert [*found, ripa(x, y, a).value] == pytest.approx(WEFE[names], abs=1e-6)

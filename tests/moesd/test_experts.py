@@ -1,6 +1,6 @@
 import torch
 
-from probe.moesd.experts import DIRECTIONS, Experts
+from probe.moesd.experts import DIRECTIONS, Experts, n_weights
 
 
 def test_experts_start_as_the_identity():
@@ -21,7 +21,7 @@ def test_each_prompt_goes_to_one_expert_only():
 def test_the_number_of_weights_is_that_of_two_bottlenecks():
     n, width = 16, 3
     one = 2 * n + (n * width + width) + (width * n + n)
-    assert Experts(n, width=width).n_parameters == len(DIRECTIONS) * one
+    assert n_weights(Experts(n, width=width)) == len(DIRECTIONS) * one
 
 
 def test_a_mixture_adds_the_shifts_by_their_weights():

@@ -8,11 +8,11 @@ from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from probe.images.pipelines import load_pipeline
 from probe.moesd.checkpoint import KIND, Checkpoint
 from probe.moesd.config import TrainConfig
+from probe.moesd.experts import n_weights
 from probe.moesd.model import MoESD
 from probe.moesd.objectives import predictions
 from probe.moesd.objectives.diffusion import HIGH_NOISE
 from probe.moesd.objectives.latent import LatentObjective
-from probe.moesd.plan.plan import n_weights
 from probe.moesd.token import SpecialToken
 from probe.text.prompts import PromptSet
 
@@ -200,6 +200,6 @@ def test_the_paper_recipe_trains_token_and_unet_experts_by_the_noise_alone(
     for experts, is_trained in ((moesd.unet_experts, True), (moesd.experts, False)):
         ups = [w for name, w in experts.named_parameters() if ".up." in name]
         assert any(bool(weight.any()) for weight in ups) == is_trained
-    share = moesd.unet_experts.n_parameters / n_weights(pipeline.unet)
+    share = n_weights(moesd.unet_experts) / n_weights(pipeline.unet)
     assert 0.05 < share <= 0.056
     assert moesd.recipe == "paper with diffusion_steps = 3"

@@ -224,17 +224,3 @@ def test_the_known_axis_of_real_embeddings_comes_out_of_the_command(real_data, t
     told = done("concept", tmp_path / "run", "gender")
     assert "mean cosine between the differences of two pairs: 0.650" in told
     assert "'gentleman'" in told  # is missing, and said to be
-    targets = ["Dress", "Skirt", "Miniskirt", "Tiara", "Human beard", "Tie", "Chair", "Car"]
-    (tmp_path / "clothes.toml").write_text(
-        f'name = "clothes"\ntargets = {targets}\npairs = [["Man", "Woman"], ["Boy", "Girl"]]\n'
-        '[groups]\nmale = ["Man", "Boy"]\nfemale = ["Woman", "Girl"]\n',
-        encoding="utf-8",
-    )
-    outcome = Experiment.open(tmp_path / "run").concept(tmp_path / "clothes.toml")
-    assert outcome.result.to_json()["pair_agreement"] == pytest.approx(0.650, abs=5e-4)
-    table, _ = read_table(tmp_path / "run/latent/concepts/clothes.parquet", kind="concept")
-    place = table.set_index("name")["place"]
-    known = {"Dress": -0.123, "Skirt": -0.098, "Miniskirt": -0.072, "Human beard": 0.069}
-    for name, value in known.items():  # published about another origin, rounded to 0.001
-        assert place[name] - place["Tie"] == pytest.approx(value - 0.055, abs=2.5e-3)
-    assert place[targets].sort_values().index[:3].tolist() == ["Dress", "Skirt", "Miniskirt"]

@@ -7,7 +7,6 @@ from probe.errors import DataError
 from probe.text.concepts import FOLDER, Concept, concept_names
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import ConceptPrompts
-from probe.text.vector_files import read_vectors
 from probe.text.vectors import NamedVectors
 
 SMALL = """\
@@ -196,11 +195,3 @@ def test_a_group_without_a_word_and_two_words_that_are_one_name_are_refused(load
     concept = Concept("k", {"a": ("old man",), "b": ("old_man",)})
     with pytest.raises(DataError, match=r"'old man' and 'old_man' .* are both the name 'Old_Man'"):
         concept.names_in(vectors_of(["Old_Man", "x"]))
-
-
-@pytest.mark.real
-def test_gender_is_found_in_the_real_embeddings_of_clip(real_data):
-    folder = real_data / "detic"
-    vectors = read_vectors(folder / "oid_clip_a+cname.npy", names=folder / "oid_categories.csv")
-    names = Concept.load("gender").names_in(vectors)
-    assert names == {"man": "Man", "boy": "Boy", "woman": "Woman", "girl": "Girl"}

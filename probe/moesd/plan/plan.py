@@ -12,7 +12,7 @@ import torch
 from probe.errors import ModelError
 from probe.io.settings import at_least
 from probe.moesd.config import TrainConfig
-from probe.moesd.experts import Experts
+from probe.moesd.experts import Experts, n_weights
 from probe.moesd.gate import count_features
 from probe.moesd.plan.costs import measure_costs
 from probe.moesd.unet_experts import UNetExperts
@@ -152,8 +152,8 @@ def plan_training(
     trainable = {
         "token": n_features if config.has_token else 0,
         "gate": len(KINDS) * (n_read + 1),
-        "text_experts": on_states.n_parameters if config.has_text else 0,
-        "unet_experts": 0 if experts is None else experts.n_parameters,
+        "text_experts": n_weights(on_states) if config.has_text else 0,
+        "unet_experts": 0 if experts is None else n_weights(experts),
     }
     frozen = {"unet": n_weights(unet), **_count_frozen(parts)}
     by_gradients = sum(n for name, n in trainable.items() if name != "gate")
@@ -191,11 +191,6 @@ def build_unet(model: str | Path) -> Any:
     with torch.device("meta"):
         unet = diffusers.UNet2DConditionModel.from_config(_read_configs(model)["unet"])
     return unet.requires_grad_(False)
-
-
-def n_weights(module: torch.nn.Module) -> int:
-    """Count the weights of a network."""
-    return sum(weight.numel() for weight in module.parameters())
 
 
 def _read_configs(model: str | Path) -> dict[str, Any]:

@@ -100,14 +100,15 @@ def _load(bench: Bench) -> MoESD:
 
 def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:
     from probe.baselines.method import Method
+    from probe.moesd.experts import n_weights
     from probe.run.images import n_examples
     from probe.run.routing import intervention, router_of
 
     counted = [moesd.token.vector.numel()] if moesd.token.is_used else []
     if run.config.train.has_text:  # without, its experts are identities that nothing trains
-        counted.append(moesd.experts.n_parameters)
+        counted.append(n_weights(moesd.experts))
     if moesd.unet_experts is not None:
-        counted.append(moesd.unet_experts.n_parameters)
+        counted.append(n_weights(moesd.unet_experts))
     asks = router_of(run, moesd.router).kind in PREDICTED
     return Method(
         intervention(run, moesd, bench.pipeline),
