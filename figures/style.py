@@ -1,7 +1,5 @@
 """How every figure looks: sizes, colour-blind-safe colours and type, without pyplot state."""
 
-from __future__ import annotations
-
 import io
 import textwrap
 from collections.abc import Callable, Iterable, Iterator

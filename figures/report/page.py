@@ -1,7 +1,5 @@
 """Write the report: one HTML file with its own scripts, which makes no request."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """An audit of images, labels or counts, as the terminal shows it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The comparison of methods in words: its columns, its table for the terminal, its conclusions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Names and meanings of what is measured, by key."""
 
-from __future__ import annotations
-
 from importlib.metadata import version
 
 from probe.text.lexicon import SPLIT_NAMES

@@ -1,7 +1,5 @@
 """Fairness figures corrected in part for the bias that few images of each subject add."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

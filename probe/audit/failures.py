@@ -1,7 +1,5 @@
 """How a correction fails: each signature a measured share with its interval, defined by us."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Fairness of images: counts of an attribute's values -> figures, intervals, comparisons."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

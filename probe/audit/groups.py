@@ -1,7 +1,5 @@
 """Groups of one source, each audited on its own, and pairs of them compared."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, replace

@@ -1,7 +1,5 @@
 """Measures of how far shares are from fair, and what each of them scores by chance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Images without a label: which they are, and how far they could change a figure."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sources of an audit: files of labels or counts, read by us or by a plugin."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias

@@ -1,7 +1,5 @@
 """Intervals of figures that are means over subjects, each of which is known by counts alone."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

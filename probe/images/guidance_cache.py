@@ -1,7 +1,5 @@
 """Cache what a guided U-Net would compute twice: equal halves, and the prompt's keys and values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Reasons for missing labels; images without a value are counted by reason and never dropped."""
 
-from __future__ import annotations
-
 UNDETECTED = "undetected"
 """No person, no face, or no label."""
 AMBIGUOUS = "ambiguous"

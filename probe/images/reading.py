@@ -1,7 +1,5 @@
 """Open and check images: files, PIL images and arrays."""
 
-from __future__ import annotations
-
 import struct
 import warnings
 from collections.abc import Sequence

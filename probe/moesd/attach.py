@@ -1,7 +1,5 @@
 """A correction attached to a running diffusers pipeline, whose prompts and images it corrects."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import logging

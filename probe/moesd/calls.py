@@ -1,7 +1,5 @@
 """Calls of a pipeline: their arguments, and the seeds of their images."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Mapping

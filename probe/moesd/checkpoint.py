@@ -1,7 +1,5 @@
 """The stored state of an interrupted training."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Bias Adapter experts (BiAs) on the text states."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

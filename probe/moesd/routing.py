@@ -1,7 +1,5 @@
 """Routing of images to experts, as the router of a correction asks: the interventions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

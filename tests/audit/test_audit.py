@@ -1,7 +1,5 @@
 """`audit`: published figures, and what the command says."""
 
-from __future__ import annotations
-
 import csv
 import json
 

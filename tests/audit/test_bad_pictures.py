@@ -1,7 +1,5 @@
 """Pictures and labels that are not as they should be: each is named, and none is lost."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Two sources: differences, equivalence and pairs, against scipy and by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

@@ -1,7 +1,5 @@
 """Corrected figures, and bounds by missing labels: closed forms and simulated truth."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

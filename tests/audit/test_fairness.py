@@ -1,7 +1,5 @@
 """Fairness figures with intervals, comparisons and shares: references, coverage, real counts."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

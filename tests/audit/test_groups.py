@@ -1,7 +1,5 @@
 """Groups of counts: along a numeric setting, who changes sides, and who moves away."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

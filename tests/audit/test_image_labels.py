@@ -1,7 +1,5 @@
 """Folders of pictures that users bring: found, opened or not, looked at, and nothing lost."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fairness measures and their floors: hand-worked figures, enumeration, invariants."""
 
-from __future__ import annotations
-
 import math
 from itertools import product
 

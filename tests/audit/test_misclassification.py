@@ -1,7 +1,5 @@
 """A classifier's errors, taken out or bounded: closed forms, planted truth, coverage."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Files of labels, counts and targets are read as they are meant, or refused."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

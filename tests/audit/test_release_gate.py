@@ -1,7 +1,5 @@
 """The release gate: which end decides, where figures are found, and what a policy may hold."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from xml.etree import ElementTree

@@ -1,7 +1,5 @@
 """Tables as people have them: read as they are meant, or refused with the way out."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A run folder with planted, plausible tables: what every stage would have written."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace

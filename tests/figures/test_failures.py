@@ -1,7 +1,5 @@
 """The grid of failures: a row each, its pairs beside each other, and rows without any."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

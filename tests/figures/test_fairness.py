@@ -1,7 +1,5 @@
 """Arrows of shares: every job at its place, whatever the number of jobs."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

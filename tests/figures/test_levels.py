@@ -1,7 +1,5 @@
 """The figure of specificity in pictures: panels by split, points at their levels."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

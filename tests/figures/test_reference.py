@@ -4,8 +4,6 @@ After a change that is meant, look at the new pictures and keep them:
 ``python tests/figures/test_reference.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A figure is registered in one place; `tests/run/test_registry.py` finds one everywhere else."""
 
-from __future__ import annotations
-
 import pytest
 
 from figures import registry

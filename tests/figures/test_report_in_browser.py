@@ -1,7 +1,5 @@
 """The page, opened from disk in a browser without a network."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from io import BytesIO

@@ -1,7 +1,5 @@
 """The few lines that `evaluate` and `run` end with."""
 
-from __future__ import annotations
-
 import copy
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Figures of side effects: the CLIP score, and who else changed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgba

@@ -1,7 +1,5 @@
 """Classifiers in ONNX files: what they are shown, what they answer, and which are refused."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 import numpy as np

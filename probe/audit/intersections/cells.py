@@ -1,7 +1,5 @@
 """Cells where attributes meet: shares, the worst cell, what no margin shows, and shifts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

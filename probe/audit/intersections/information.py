@@ -1,7 +1,5 @@
 """How far attributes depend on each other: information, its bias, and what chance explains."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

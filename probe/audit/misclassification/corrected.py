@@ -1,7 +1,5 @@
 """Fairness corrected for a classifier's errors: figures, differences of two models, shares."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How often a classifier may err before a conclusion falls, if its errors are not measured."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from probe.arrays import Counts, Double, Mask

@@ -1,7 +1,5 @@
 """Values of an attribute: numbered, renamed, and refused if two are spellings of one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

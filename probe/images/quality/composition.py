@@ -1,7 +1,5 @@
 """Decomposition of a change of score into quality and composition of the images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Kernel distance of two sets of images, in any features, with its interval over subjects."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The Bias-Identification Gate: which prompts are corrected, and towards which value."""
 
-from __future__ import annotations
-
 from probe.moesd.gate.fitting import fit_gate
 from probe.moesd.gate.gate import (
     CLASSES,

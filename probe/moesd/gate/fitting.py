@@ -1,7 +1,5 @@
 """Fit the gate on training prompts."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

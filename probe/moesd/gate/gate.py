@@ -1,7 +1,5 @@
 """A fitted gate: its classes, its classifier, and how it decides about prompts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias

@@ -1,7 +1,5 @@
 """Input of the gate: states of a prompt, in one of three forms, and flags from its words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Counterfactual prompts: the same prompt with each value of the attribute stated."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reweighting: change the mixture in the denoiser's predictions at each step, without training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

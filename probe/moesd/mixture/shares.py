@@ -1,7 +1,5 @@
 """Shares of an attribute's values under a prompt, estimated from the denoiser without an image."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Objectives on the denoiser's predictions: distillation from the frozen image model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

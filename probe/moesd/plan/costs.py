@@ -1,7 +1,5 @@
 """Operations and activation memory of one image in a U-Net, from meta tensors."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,7 +1,5 @@
 """The plan of a training: trained weights, their share of the model, memory and operations."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
