@@ -1,17 +1,24 @@
 """What the documentation shows is what the program does."""
 
+import json
 import re
 import shlex
-from dataclasses import fields
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
 import click
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from cli.main import main
 from cli.reference import PAGE, reference
+from probe.audit.readers.counts import read_counts
 from probe.run.registry import settings_tables
 
 ROOT = Path(__file__).parent.parent
@@ -20,20 +27,45 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path != PAGE),
 ]
+SLOW = ("README.md",)
+
+FENCE = re.compile(
+    r"(?:^<!-- not run: (?P<reason>.+?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$",
+    re.S | re.M,
+)
+NAMED = re.compile(r"`([\w/-]+\.\w+)`:")
+"""A file name and a colon, in the paragraph before a block: the block is this file."""
 
 
-def blocks(path, *languages):
-    """The code blocks of a page that are marked as one of some languages."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text("utf-8"), re.S | re.M)
-    return [code for language, code in found if language in languages]
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    language: str
+    code: str
+    name: str
+    """File that the block shows; empty if it shows none."""
+    reason: str
+    """Why it is not run; empty if it is."""
 
 
-def commands_in(path):
-    """Every call of the program in the code blocks of a page, as its arguments."""
-    for code in blocks(path, "sh", "bash", "console"):
-        for line in code.replace("\\\n", " ").splitlines():
-            if match := re.match(r"(?:\$ )?moesd-probe (.*)", line.strip()):
-                yield shlex.split(match[1], comments=True)
+def blocks_of(path: Path) -> Iterator[Block]:
+    text, end = path.read_text("utf-8"), 0
+    for found in FENCE.finditer(text):
+        paragraph = text[end : found.start()].rstrip().rpartition("\n\n")[2]
+        name = NAMED.findall(paragraph)[-1:]
+        end = found.end()
+        yield Block(found["language"], found["code"], "".join(name), found["reason"] or "")
+
+
+def commands_of(block: Block) -> list[list[str]]:
+    lines = block.code.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def label_of(line: str) -> str:
+    """What a line of output says apart from its figures and names."""
+    return re.split(r"  |: ", re.sub(r"[\u2212-]?\d[\d.,]*", "#", line.strip()))[0]
 
 
 def mentions_in(path):
@@ -109,35 +141,97 @@ def is_there(name):
     )
 
 
+@pytest.fixture
+def desk(tmp_path, finished_run, monkeypatch):
+    """An empty folder with a finished run, in which the blocks of a page are worked through."""
+    shutil.copytree(finished_run, tmp_path / "runs" / "demo")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(block: Block) -> None:
+    path = Path(block.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(block.code, encoding="utf-8")
+    if path.parent != Path():  # a folder of images, described by this file
+        for number, name in enumerate(re.findall(r'"file_name": "([^"]+)"', block.code)):
+            pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(path.parent / name)
+
+
+def work_through(path: Path, replaced: dict[str, str], new_run: list[str]) -> None:
+    """Write the files of a page, then run its commands and Python, in order."""
+    found = [block for block in blocks_of(path) if not block.reason and block.language != "mermaid"]
+    for block in found:
+        if block.name:
+            write(block)
+    output = ""
+    for block in found:
+        if block.language == "sh":
+            output = ""
+            for words in commands_of(block):
+                if words[0] == "make":
+                    assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)
+                    continue
+                assert words[0] == "moesd-probe", "say why it is not run"
+                arguments = [replaced.get(word, word) for word in words[1:]]
+                arguments += new_run if "--model" in words else []
+                result = CliRunner().invoke(main, arguments)
+                assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}"
+                output += result.output
+        elif block.language == "python":
+            code = block.code
+            for word, other in replaced.items():
+                code = code.replace(f'"{word}"', repr(other))
+            exec(compile(code, str(path), "exec"), {})
+        elif not block.name:
+            assert block.language == "text", f"neither file nor output: {block.code}"
+            shown = [label_of(line) for line in block.code.splitlines() if line != "..."]
+            assert set(shown) <= {label_of(line) for line in output.splitlines()}
+
+
 @pytest.mark.parametrize(
-    "arguments", [pytest.param(a, id=" ".join(a)) for a in commands_in(README)]
-)
-def test_every_command_of_the_readme_is_one(arguments):
-    name, *rest = arguments
-    main.commands[name].make_context(name, rest, parent=click.Context(main))
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_readme_run(model_folder, small_lexicon, tmp_path):
-    for arguments in commands_in(README):
-        named = [str(tmp_path / word) if word.startswith("runs/") else word for word in arguments]
-        named = [str(model_folder) if "stable-diffusion" in word else word for word in named]
-        if named[0] == "embed":
-            named += ["--lexicon", str(small_lexicon)]
-        result = CliRunner().invoke(main, named)
-        assert result.exit_code == 0, result.output
-
-
-@pytest.mark.parametrize(
-    ("path", "code"),
+    "path",
     [
-        pytest.param(path, code, id=f"{path.name}-{number}")
-        for path in PAGES
-        for number, code in enumerate(blocks(path, "python"))
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in SLOW else [])
+        for page in PAGES
+        if any(block.language != "mermaid" for block in blocks_of(page))
     ],
 )
-def test_the_python_of_a_page_runs(path, code, model_folder, finished_run, small_lexicon):
-    code = code.replace('"tinytown"', repr(str(model_folder)))
-    code = code.replace('"runs/demo', f'"{finished_run}')
-    code = code.replace("Lexicon.load()", f"Lexicon.load({str(small_lexicon)!r})")
-    exec(compile(code, str(path), "exec"), {})
+def test_the_blocks_of_a_page_run(path, desk, model_folder, small_lexicon):
+    replaced = {name: str(model_folder) for name in ("tinytown", "stable-diffusion-v1-5/...")}
+    replaced |= {"FOLDER_OR_ID": str(model_folder), "RUN": "runs/demo"}
+    work_through(path, replaced, ["--lexicon", str(small_lexicon)])
+
+
+def test_blocks_that_are_not_run_are_few():
+    marked = [(page.name, block.reason) for page in PAGES for block in blocks_of(page)]
+    assert len([each for each in marked if each[1]]) == 0
+
+
+def test_the_forms_of_counts_hold_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks_of(ROOT / "docs" / "files.md"):
+        if block.name:
+            write(block)
+    forms = ("long.csv", "wide.csv", "shares.csv", "counts.json", "counts.txt")
+    tables = [read_counts(form, values=("woman", "man")) for form in forms]
+    found = {(*table.subjects, *table.counts.ravel().tolist()) for table in tables}
+    assert found == {("nurse", "mechanic", 45, 5, 4, 46)}
+
+
+def test_the_page_of_files_names_every_file_and_column_of_a_run(finished_run):
+    rows = re.findall(
+        r"^\| `([\w./]+)` \|.*\|(.*)\|$", (ROOT / "docs/files.md").read_text(), re.M
+    )
+    named = {name: re.findall(r"`([^`]+)`", cell) for name, cell in rows}
+    folders = tuple(name for name in named if name.endswith("/"))
+    made = {file.relative_to(finished_run).as_posix() for file in finished_run.rglob("*.*")}
+    others = {name for name in made if name.endswith((".png", ".lock")) or name.startswith(folders)}
+    assert made - others <= set(named)
+    for name, words in named.items():
+        if name.endswith(".parquet"):
+            found = pd.read_parquet(finished_run / name).columns
+            assert set(words) == {column for column in found if "gender" not in column}, name
+        elif name.endswith(".json"):
+            assert set(words) <= set(json.loads((finished_run / name).read_text("utf-8"))), name
