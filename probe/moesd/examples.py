@@ -47,10 +47,7 @@ class Examples:
     def read_pairs(cls, folder: Path, *, without: Sequence[str]) -> Examples:
         """Choose pairs of a user's images and captions: at most 1,500, balanced.
 
-        Captions are in ``metadata.jsonl`` (``text``, ``caption`` or another usual name), or in the
-        only JSON file, as COCO's (the first of each image). Without a column ``value``, a caption
-        that says one gender gives the value and is made neutral, and others are left out. So are
-        captions with a word of ``without``. Without a column ``subject``, all have the same.
+        ``docs/files.md`` shows the folder. Captions with a word of ``without`` are left out.
         """
         table = _captions(folder)
         if "value" not in table:

@@ -43,11 +43,7 @@ class Target:
 
     @classmethod
     def read(cls, path: Path, values: Sequence[str]) -> Target:
-        """Read a table of shares by subject (TOML), in the order of ``values``.
-
-        ``values = ["woman", "man"]``, ``default = [0.5, 0.5]`` and, in ``[subjects]``, lines like
-        ``nurse = [0.3, 0.7]``.
-        """
+        """Read shares by subject (TOML, ``docs/files.md``), in the order of ``values``."""
         if not path.is_file():
             raise DataError(
                 f"there is no target {path}; needed parity, labour, a share or a TOML file"

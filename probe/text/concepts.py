@@ -28,19 +28,7 @@ _MOST = 1 + 1e-6  # shares that were rounded may add up to a little more
 class Concept:
     """Words that distinguish K groups of people, and targets that may be associated with them.
 
-    A file looks like this; all but ``name`` and ``groups`` may be left out::
-
-        name = "age"
-        templates = ["a photo of a {word} person", "a {word} {target}", "a photo of a {target}"]
-        targets = ["nurse", "clerk"]
-        pairs = [["young", "old"], ["youthful", "elderly"]]
-
-        [groups]
-        young = ["young", "youthful"]
-        old = ["old", "elderly", "aged"]
-
-    ``{word}`` takes a word of a group, ``{target}`` a target, and "a {slot}" the article that its
-    word needs. With figures, targets are a table: ``[targets]``, ``nurse = { female = 0.9 }``.
+    ``docs/files.md`` shows a file.
     """
 
     name: str

@@ -53,14 +53,10 @@ class PromptFile:
 
 
 def read_prompts(path: str | Path, *, column: str | None = None) -> PromptFile:
-    """Read prompts from a ``.txt``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
+    """Read prompts from a list or a table (``docs/files.md``); `DataError` names a damaged row.
 
-    A ``.txt`` file has one prompt a line. The first line of a ``.csv`` (commas) or ``.tsv`` (tabs)
-    names its columns; quotes follow RFC 4180. Each line of a ``.jsonl`` file is an object or a
-    string; its columns are the keys of the first 10,000 lines. Text is UTF-8. Prompts keep their
-    spaces; empty and repeated ones are skipped. A column of numbers becomes numeric. The column of
-    the prompts is, by default, the only one with a usual name (see `PROMPT_NAMES`), else the only
-    one of text. `DataError`, with the line, if a row is damaged.
+    The column of the prompts is, by default, the only one with a usual name (see `PROMPT_NAMES`),
+    else the only one of text. A column of numbers becomes numeric.
     """
     import pandas as pd
 

@@ -40,10 +40,7 @@ class Calibration:
 
 
 def read_calibration(path: Path, *, values: Sequence[str]) -> Calibration:
-    """Read a labelled sample: columns ``true`` and ``seen``, a row an image, or with ``count``.
-
-    Rows in which nothing was seen are left out, as they are from the counts.
-    """
+    """Read a labelled sample (``docs/files.md``), of which rows with nothing seen are left out."""
     frame = read_frame(path).rename(columns=str.lower)
     if "true" not in frame or "seen" not in frame:
         raise DataError(

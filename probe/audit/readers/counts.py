@@ -45,16 +45,9 @@ def read_count_rows(
     values: Sequence[str] | None = None,
     selection: Selection | None = None,
 ) -> LabelTable:
-    """Read counts by subject and value from a table, or from Fair-Diffusion's ``.txt``.
+    """Read counts by subject and value, in any of the forms of ``docs/files.md``.
 
-    Three forms: *long*, columns ``subject``, one an attribute, and ``count``; *wide*, ``subject``
-    and a column a value; and, as ``.txt``, that of Fair-Diffusion's results: a line with the
-    subject, then one with ``man: 166, woman: 84, except: 0``. In a wide table a column ``n`` or
-    ``total`` is the number of images: of a single value, the others do not show it; of several,
-    what they do not add up to is undetected; and shares are shares of it. Columns and rows that
-    sum the others are no values and no subjects. Values that mean that nothing was seen
-    ("except", "undetected", "ambiguous", ...) are kept apart. Where ``values`` are named, these
-    are all of them, in this order; any other is refused.
+    Where ``values`` are named, these are all of them, in this order; any other is refused.
     """
     path, selection, suffix = Path(path), selection or Selection(), Path(path).suffix.lower()
     if suffix == ".txt":

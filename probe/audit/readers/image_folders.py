@@ -47,13 +47,9 @@ class ImageFolder:
 
 
 def find_images(folder: str | Path, selection: Selection | None = None) -> ImageFolder:
-    """Find the images of a folder, in the order of its metadata or of the names.
+    """Find the images of a folder (``docs/files.md``), in the order of its metadata or names.
 
-    Either it follows the imagefolder convention, with one of `METADATA` that gives each
-    ``file_name`` its ``subject`` (and, if known, its ``seed``), or it holds a sub-folder for each
-    subject, with its name. Of a folder that `probe.images.generation` made, only the images
-    whose prompt says nothing of gender are taken. A file outside of the folder is refused, be it
-    by a symbolic link or by its name.
+    A file outside of the folder is refused, be it by a symbolic link or by its name.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -47,13 +47,7 @@ def read_labels(
     values: Sequence[str] | None = None,
     selection: Selection | None = None,
 ) -> LabelTable:
-    """Read labels from a ``.csv``, ``.tsv``, ``.json``, ``.jsonl`` or ``.parquet`` file.
-
-    One row an image. The column ``subject`` (or ``occupation``, ...) names what the image was
-    to show, ``seed``, if there is one, the noise that it started from, ``file_name`` the image,
-    which counts once. Of the others each is an attribute, but for those that describe the image or
-    its file (``model``, ``setting``, ...) or hold more than `MAX_VALUES` values. An empty field,
-    "undetected" and "none" count as undetected, "ambiguous", "both" and "unknown" as ambiguous.
+    """Read labels, one row per image; ``docs/files.md`` says what each column means.
 
     Parameters
     ----------

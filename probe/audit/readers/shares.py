@@ -27,8 +27,7 @@ def parse_target(text: str, *, subjects: Sequence[str], values: Sequence[str]) -
     """Read a target as the command line takes it, (n_values,) or (n_subjects, n_values).
 
     ``parity``, which is None; one distribution, as in ``woman=0.3,man=0.7``; or a table of
-    shares: a file (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``) with a column ``subject`` and one
-    a value.
+    shares (``docs/files.md``).
     """
     if text == PARITY:
         return None
@@ -44,10 +43,10 @@ def parse_target(text: str, *, subjects: Sequence[str], values: Sequence[str]) -
 
 
 def read_reference(path: Path, value: str, *, column: str | None = None) -> dict[str, float]:
-    """Read a number by subject, in lower case.
+    """Read a number by subject, in lower case (``docs/files.md``).
 
-    Counts as ``.txt`` in Fair-Diffusion's form give the share of the value; any other table gives
-    the named column, else the value's, else its only one.
+    Counts in ``.txt`` give the share of the value; any other table the named column, else the
+    value's, else its only one.
     """
     if path.suffix.lower() == ".txt":
         table = read_counts(path).with_images()

@@ -51,14 +51,9 @@ class CaptionFile:
 
 
 def open_captions(path: str | Path, *, column: str | None = None) -> CaptionFile:
-    """Open a file of captions; a damaged row is refused, with its number, when it is reached.
+    """Open a file of captions (``docs/files.md``); a damaged row is refused when it is reached.
 
-    A ``.txt`` file has one a line; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file has a
-    column of them, as in `read_prompts`: LAION's ``TEXT`` or ``caption`` beside ``url`` is found.
-    Recognised by their first line or name: Flickr's ``picture.jpg#0<tab>caption``,
-    ``image_name| comment_number| comment`` and ``image,caption``, the Localized Narratives of
-    OpenImages, COCO's ``.json`` of annotations. Repeats are kept. A few thousand rows are in memory
-    at a time (of COCO's file, all).
+    Repeats are kept. A few thousand rows are in memory at a time (of COCO's file, all).
     """
     path = Path(path)
     layout = _recognise(path) if column is None else ""
