@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +72,11 @@ def mad_along(rows: DataFrame, *, setting: str) -> Figure:
     """
     series = dict(list(rows.groupby("series", sort=False)))
     figure = StyledFigure(figsize=(COLUMN[0], 2.7 + 0.09 * len(series)), layout="constrained")
-    axes, shifts = figure.subplots(), np.linspace(-3, 3, len(series)).tolist()
-    for (name, of), shift, color, marker in zip(
-        series.items(), shifts, cycle(FREE_COLORS), cycle(_MARKERS), strict=False
-    ):
-        label = textwrap.fill(name, _NAME) or "MAD"
-        draw_ends(axes, of["at"], of, shift=shift, color=color, marker=marker, label=label)
+    axes, middle = figure.subplots(), (len(series) - 1) / 2
+    for place, (name, of) in enumerate(series.items()):
+        color, marker = FREE_COLORS[place % len(FREE_COLORS)], _MARKERS[place % len(_MARKERS)]
+        look = {"color": color, "marker": marker, "label": textwrap.fill(name, _NAME) or "MAD"}
+        draw_ends(axes, of["at"], of, shift=1.5 * (place - middle), **look)
     axes.axhline(rows["floor"].mean(), color=GREY, linestyle=":", label="noise floor")
     axes.set(xlabel=setting, ylabel="MAD", ylim=(0, None), xticks=sorted(set(rows["at"])))
     axes.xaxis.set_major_formatter("{x:g}")

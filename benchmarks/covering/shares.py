@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit
 
-from covering import N, Tally, row
+from covering import N, Tally, held, row
+from probe.audit.groups import measure_shift
 from probe.audit.intersections.cells import measure_cells, worst_cell
 from probe.audit.misclassification.corrected import calibrated_share
 from probe.audit.misclassification.sample import Calibration
+from probe.audit.tables import CountTable
+from probe.stats.interval import Interval
 from probe.stats.proportion import binomial_interval, proportion_interval
 from probe.stats.sequential import Band, confidence_sequence
 
@@ -26,6 +30,7 @@ def rows(n_trials: int) -> Iterator[dict[str, Any]]:
     yield from clustered(n_trials)
     yield from cells(n_trials)
     yield from corrected(n_trials)
+    yield from shifted(n_trials)
 
 
 def alone() -> Iterator[dict[str, Any]]:
@@ -107,3 +112,22 @@ def corrected(n_trials: int) -> Iterator[dict[str, Any]]:
                 [[found, _]] = calibrated_share(np.array([[seen, n - seen]]), known, seed=trial)
                 hits += found.low <= share <= found.high
             yield row("share, calibrated", n, f"share {share}", hits / n_trials)
+
+
+def shifted(n_trials: int) -> Iterator[dict[str, Any]]:
+    """The slope of the log-odds from one setting to another, n subjects of 300 images each."""
+    for n in N[:2]:  # as many fits as subjects: 200 would take hours
+        for slope, scatter in ((1.3, 0.4), (2.2, 0.0), (2.2, 0.7)):
+            rng, found = np.random.default_rng([n, round(10 * scatter)]), []
+            for _ in range(n_trials // 2):
+                first = rng.normal(-0.5, 1.4, n)
+                second = slope * first - 0.4 + rng.normal(0, scatter, n)
+                women = rng.binomial(300, expit([first, second]))
+                counts = np.stack([women, 300 - women], axis=2)
+                tables = [
+                    CountTable("", "", [*map(str, range(n))], ["a", "b"], of, {}) for of in counts
+                ]
+                if (shift := measure_shift(*tables)) is not None:
+                    found.append(Interval(**shift["slope"]))
+            setting = f"slope {slope}, scatter {scatter} of the log-odds"
+            yield row("slope of the log-odds", n, setting, held(found))
