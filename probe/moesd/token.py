@@ -19,8 +19,8 @@ from probe.text.encoder import TextEncoder
 from probe.text.encoding.tokenization import prepared
 
 TOKEN = "<bias>"
-N_TOKENS = 2048
-"""Tokens that are encoded at a time where gradients pass: about 1.6 GB in the CLIP of SD v1.5."""
+N_TOKENS = 3072
+"""Tokens that are encoded at a time where gradients pass: about 2.2 GB in the CLIP of SD v1.5."""
 _MEDIA = (
     "photo|photograph|picture|image|portrait|painting|drawing|sketch|illustration|headshot|"
     "snapshot|close-up|face"
@@ -146,8 +146,8 @@ class SpecialToken:
     def states(self, encoder: TextEncoder, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Encode the result of `input_ids`, as `encode` does; differentiable in the vector.
 
-        Where gradients pass, `N_TOKENS` tokens at a time are in memory: the backward pass encodes
-        each part again.
+        Where gradients pass, `N_TOKENS` tokens at a time are in memory; of more, the backward pass
+        encodes each part again.
         """
 
         def encode(ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from torch.nn.functional import mse_loss
 
 from probe.images.pipelines import load_pipeline
 from probe.moesd.checkpoint import KIND, Checkpoint
 from probe.moesd.config import TrainConfig
-from probe.moesd.experts import n_weights
+from probe.moesd.experts import Experts, n_weights
+from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.model import MoESD
-from probe.moesd.objectives import predictions
+from probe.moesd.objectives import predictions, states
 from probe.moesd.objectives.diffusion import HIGH_NOISE
 from probe.moesd.objectives.latent import LatentObjective
 from probe.moesd.token import SpecialToken
+from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 
 
@@ -142,6 +145,37 @@ def test_the_latent_objective_encodes_no_padding(town, moesd, monkeypatch):
     assert seen == [max(map(len, town.encoder.tokenizer(prompts).input_ids)) + 1, 77]
     moesd.token.vector.requires_grad_(False)
     torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-7)
+
+
+def test_counterfactual_states_are_learnt_at_the_first_positions_and_hold_at_the_others(
+    moesd, monkeypatch
+):
+    """Every position passes the same expert, so padding need not all be encoded, and none twice."""
+    monkeypatch.setattr(states, "_N_POSITIONS", 16)  # of 32
+    encoder, words = TextEncoder.load("tinytown"), Counterfactuals()
+    jobs = ("nurse", "carpenter", "lawyer", "cook", "mechanic", "secretary")
+    prompts = [f"a {kind} of a {job}" for kind in ("photo", "portrait") for job in jobs]
+    token, experts = SpecialToken.start(encoder, jobs), Experts(encoder.n_features, width=16)
+    objective = states.CounterfactualStates(
+        replace(moesd, encoder=encoder, token=token, experts=experts), prompts, words
+    )
+    n_tokens, forward = [], encoder.forward_ids
+    monkeypatch.setattr(
+        encoder, "forward_ids", lambda ids: n_tokens.append(ids.numel()) or forward(ids)
+    )
+    optimizer = torch.optim.Adam(objective.parameters, lr=5e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        objective.loss().backward()
+        optimizer.step()
+    assert n_tokens == [len(prompts) * 16] * 60
+    with torch.no_grad():
+        plain = token.encode(encoder, prompts)[:, 16:]
+        for adapter, whole in zip(
+            experts.adapters.values(), words.aligned_states(encoder, token, prompts), strict=True
+        ):
+            gap, left = (mse_loss(of, whole[:, 16:]) for of in (plain, adapter(plain)))
+            assert left < gap / 3
 
 
 def test_trajectories_of_an_interrupted_training_are_not_made_again(

@@ -14,6 +14,7 @@ from probe.moesd.mixture.counterfactuals import Counterfactuals
 from probe.moesd.mixture.shares import calibrate_strengths
 
 _N_NOISES = 2  # at pure noise, estimated shares hardly depend on the noise
+_N_POSITIONS = 32  # experts treat every position alike, and padding after these changes little
 _PACE = 5.0  # regression on fixed targets converges with longer steps than the other objectives
 
 
@@ -24,7 +25,8 @@ class CounterfactualStates:
     the neutral prompt with the special token, x_k those of its counterfactual, aligned, E_k the
     expert, and e the ``emphasis``. 1: no better than without an expert; 0: each expert is at its
     target. It trains token and experts on gender-neutral prompts of training occupations, skewed or
-    not. The objective is ours.
+    not. Of a causal encoder's padding, only the first `_N_POSITIONS` positions of a prompt are
+    compared. The objective is ours.
     """
 
     name = "counterfactual states"
@@ -40,12 +42,14 @@ class CounterfactualStates:
     ) -> None:
         self._correction = correction
         encoder, token = correction.encoder, correction.token
-        self._ids, self._places = token.input_ids(encoder, prompts)
+        ids, self._places = token.input_ids(encoder, prompts)
+        self._ids = ids[:, : max(_N_POSITIONS, encoder.n_needed(ids).max())]
         token.vector.requires_grad_(True)
         self.parameters = [token.vector, *correction.experts.parameters()]
         with torch.no_grad():
             plain = token.states(encoder, self._ids, self._places)
             stated = counterfactuals.aligned_states(encoder, token, prompts)
+            stated = stated[:, :, : self._ids.shape[1]]
             self._targets = plain + emphasis * (stated - plain)
             self._scales = (plain - self._targets).square().mean(dim=(1, 2, 3))  # (K,)
 

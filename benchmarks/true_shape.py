@@ -1,0 +1,124 @@
+"""Time and memory of a run on a model of Stable Diffusion v1.5's shape with random weights.
+
+``python benchmarks/true_shape.py FOLDER [--images] [--json]``. The model is made in FOLDER/model
+(4.3 GB) unless it is there, and the run in FOLDER/run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import click
+from embed import make_encoder
+
+import probe
+
+COMMAND = "from cli.main import main; main()"
+SHAPE = "stable-diffusion-v1"
+TEXT_SIDE = {"embed": (), "fit": (), "train": ()}
+IMAGES = {
+    "generate": ("--n-images", "1", "--n-steps", "2"),
+    "evaluate": ("--n-bootstrap", "200"),
+    "visualize": (),
+    "report": (),
+}
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--bpe", type=click.Path(exists=True, path_type=Path), help="CLIP's merges (gzip).")
+@click.option("--lexicon", type=click.Path(exists=True), help="Words of the run.")
+@click.option("--images", is_flag=True, help="Also make and evaluate images, of two steps each.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(folder: Path, bpe: Path | None, lexicon: str | None, images: bool, as_json: bool) -> None:
+    """Measure each stage of a run on a model of the true shape."""
+    model, run = folder / "model", folder / "run"
+    if not (model / "model_index.json").is_file():
+        make_model(model, bpe)
+    options = {**TEXT_SIDE, **(IMAGES if images else {})}
+    found = {}
+    for stage, of_stage in options.items():
+        start = ["--model", str(model)] if stage == "embed" else []
+        start += ["--lexicon", lexicon] if lexicon and stage == "embed" else []
+        found[stage] = measured(stage, str(run), *start, *of_stage)
+        if not as_json:
+            click.echo(f"{stage:<12}" + "  ".join(f"{k} {v:.1f}" for k, v in found[stage].items()))
+    if as_json:
+        click.echo(json.dumps({"cores": os.cpu_count(), "stages": found}, indent=2))
+
+
+def make_model(folder: Path, bpe: Path | None) -> None:
+    """Write a pipeline of random weights in the ordinary format, with two small evaluators."""
+    from diffusers import (
+        AutoencoderKL,
+        PNDMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import (
+        CLIPConfig,
+        CLIPImageProcessor,
+        CLIPModel,
+        ResNetConfig,
+        ResNetForImageClassification,
+    )
+
+    shapes = Path(probe.__file__).parent / "data" / "shapes.toml"
+    shape = tomllib.loads(shapes.read_text(encoding="utf-8"))[SHAPE]
+    encoder = make_encoder(bpe)
+    StableDiffusionPipeline(
+        text_encoder=encoder.model,
+        tokenizer=encoder.tokenizer,
+        vae=AutoencoderKL.from_config(shape["vae"]),
+        unet=UNet2DConditionModel.from_config(shape["unet"]),
+        scheduler=PNDMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            skip_prk_steps=True,
+            steps_offset=1,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    text = {**encoder.model.config.to_dict(), **small, "num_attention_heads": 4}
+    vision = {**small, "num_attention_heads": 4, "patch_size": 32}
+    clip = CLIPConfig(text_config=text, vision_config=vision, projection_dim=32)
+    CLIPModel(clip).save_pretrained(folder / "clip")
+    encoder.tokenizer.save_pretrained(folder / "clip")
+    CLIPImageProcessor().save_pretrained(folder / "clip")
+    labels = dict(enumerate(("gender:woman", "gender:man")))
+    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    classifier = ResNetForImageClassification(
+        ResNetConfig(**sizes, id2label=labels, label2id={name: at for at, name in labels.items()})
+    )
+    classifier.save_pretrained(folder / "classifier")
+    CLIPImageProcessor().save_pretrained(folder / "classifier")
+
+
+def measured(*arguments: str) -> dict[str, float]:
+    """Run a command of `moesd-probe`: seconds, processor seconds, and peak memory in GB."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise click.ClickException(f"`moesd-probe {' '.join(arguments)}` failed")
+    return {
+        "seconds": time.perf_counter() - begun,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "gigabytes": usage.ru_maxrss * 1024 / 1e9,
+    }
+
+
+if __name__ == "__main__":
+    main()
