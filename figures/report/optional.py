@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from figures.methods import PANELS
 from figures.sources import RunFiles
 from figures.text.methods import MARKS, METHOD_COLUMNS, WORDS, conclusions, marks, noise_floor_line
 from probe.audit.intersections.cells import MIN_EXPECTED
@@ -63,6 +64,7 @@ def methods(files: RunFiles) -> Found | None:
         ],
         "marks": MARKS,
         "columns": METHOD_COLUMNS,
+        "main": tuple(PANELS),
         "floor": noise_floor_line(found),
         "n_images": found["n_images"],
         "attribute": found["attribute"],
@@ -114,6 +116,7 @@ def _part(name: str, found: Mapping[str, Any], cells: DataFrame) -> Found:
     return {
         "name": name.replace(" x ", " \N{MULTIPLICATION SIGN} "),
         "n": found["base"]["n"],
+        "reach": float(cells["high"].max()),
         "rows": rows,
         "small": list(base.index[is_small]),
         "worst": {
