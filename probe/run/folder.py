@@ -16,12 +16,13 @@ from probe.io.files import exclusive, remove_orphans
 from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
 from probe.run.config import FILE, Config
-from probe.run.files import EMBEDDED
+from probe.run.files import EMBEDDED, MOESD
 from probe.text.lexicon import DEFAULT, SPLITS, Lexicon
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
+    from probe.moesd.model import MoESD
     from probe.text.encoder import TextEncoder
     from probe.text.prompts import PromptSet
 
@@ -112,6 +113,12 @@ class Run:
                 "train with the objective latent, and start another run for images"
             )
         return load_pipeline(self.config.model, device=self.device)
+
+    def load_correction(self, encoder: TextEncoder | None = None) -> MoESD:
+        """Open the trained correction, with its text encoder if that is open already."""
+        from probe.moesd.model import MoESD
+
+        return MoESD.load(self.folder / MOESD, encoder or self.load_encoder())
 
     def provenance(self, kind: str, made_from: str, *, seed: int | None = None) -> Provenance:
         """Say what a file of this run is."""

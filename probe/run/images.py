@@ -18,7 +18,7 @@ from probe.images.plan import METADATA, GenerationPlan, write_metadata
 from probe.io.artifacts import atomic, hash_file, hash_parts, read_json, write_json
 from probe.io.settings import settings_line
 from probe.run.evaluation import evaluators
-from probe.run.files import MOESD, SIDES
+from probe.run.files import SIDES
 from probe.run.folder import Run, stale_files
 from probe.run.routing import intervention as chosen_intervention
 from probe.text.lexicon import Lexicon
@@ -78,10 +78,8 @@ def make_both_sides(run: Run, plan: GenerationPlan, folder: str, *, label: str) 
     They go to ``folder`` of the run; those that the run has already are copied, and equal images
     are labelled once. One row a side and image: the plan's columns, ``key``, ``side`` and labels.
     """
-    from probe.moesd.model import MoESD
-
     classifier, pipeline = evaluators.load_classifier(run), run.load_pipeline()
-    moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+    moesd = run.load_correction()
     earlier = [run.folder / "images" / side for side in SIDES]
     earlier = [path for path in earlier if (path / METADATA).is_file()]
     sides = []

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from probe.run.files import EMBEDDINGS, MOESD
+from probe.run.files import EMBEDDINGS
 from probe.run.folder import Run
 from probe.run.registry import Answer
 from probe.run.routing import router_of
@@ -23,11 +23,10 @@ def inspect_prompt(run: Run, prompt: str, *, share: bool = False) -> Answer:
     ``nearest_after``, the run's prompts nearest to the embedding, each with its ``cosine``; and
     ``share``, of women in the base model's images, as the denoiser indicates it.
     """
-    from probe.moesd.model import MoESD
     from probe.moesd.routing import base_shares
     from probe.text.embeddings import EmbeddingStore
 
-    moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+    moesd = run.load_correction()
     explained = moesd.explain(prompt)
     read = None
     if share:

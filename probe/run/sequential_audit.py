@@ -11,7 +11,6 @@ from probe.audit.missing_label_bounds import is_seen
 from probe.errors import OptionError
 from probe.images.plan import METADATA, GenerationPlan
 from probe.run.evaluation import evaluators
-from probe.run.files import MOESD
 from probe.run.folder import Run
 from probe.run.images import make_images
 from probe.run.routing import intervention
@@ -108,10 +107,7 @@ def _look_at(run: Run, side: str) -> Callable[[pd.DataFrame, str], pd.DataFrame]
     classifier, pipeline = evaluators.load_classifier(run), run.load_pipeline()
     method, known = None, dict[str, Any]()
     if side != "base":
-        from probe.moesd.model import MoESD
-
-        moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
-        method = intervention(run, moesd, pipeline)
+        method = intervention(run, run.load_correction(), pipeline)
 
     def look(rows: pd.DataFrame, name: str) -> pd.DataFrame:
         folder = run.folder / "audit" / side / name

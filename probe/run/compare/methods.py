@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.images.intervention import Intervention
 from probe.moesd.router import PREDICTED
-from probe.run.files import MOESD, correction_files
+from probe.run.files import correction_files
 from probe.run.folder import Run
 from probe.run.routing import OWN
 
@@ -48,7 +48,7 @@ def _baseline(name: str, bench: Bench) -> Method:
 
 
 def _run_correction(bench: Bench) -> Method:
-    return _routed(bench, bench.run, _load(bench))
+    return _routed(bench, bench.run, bench.run.load_correction(bench.encoder))
 
 
 def _variant(recipe: str, *, routing: str = OWN, **settings: Any) -> Entry:
@@ -67,7 +67,7 @@ def _variant(recipe: str, *, routing: str = OWN, **settings: Any) -> Entry:
 
         run = changed(bench.run)
         everyone = run.config.train.corrects_everyone
-        gate = replace(_load(bench).gate, corrects_everyone=everyone)
+        gate = replace(bench.run.load_correction(bench.encoder).gate, corrects_everyone=everyone)
         moesd = train_correction(run, encoder=bench.encoder, pipeline=bench.pipeline, gate=gate)
         return _routed(bench, run, moesd)
 
@@ -88,14 +88,8 @@ def _reweighting(bench: Bench) -> Method:
     from probe.run.routing import counterfactuals_of
 
     target = np.array([0.5, 0.5])
-    reweighting = Reweighting(_load(bench), counterfactuals_of(bench.run.lexicon), target)
-    return Method(reweighting, words="images")
-
-
-def _load(bench: Bench) -> MoESD:
-    from probe.moesd.model import MoESD
-
-    return MoESD.load(bench.run.folder / MOESD, bench.encoder)
+    moesd, words = bench.run.load_correction(bench.encoder), counterfactuals_of(bench.run.lexicon)
+    return Method(Reweighting(moesd, words, target), words="images")
 
 
 def _routed(bench: Bench, run: Run, moesd: MoESD) -> Method:

@@ -10,7 +10,7 @@ from probe.io.artifacts import write_json
 from probe.io.files import hash_parts
 from probe.io.settings import Settings, seed_setting, setting, settings_line
 from probe.moesd.router import MIN_EXPLAINED, ROUTERS
-from probe.run.files import MOESD, SIDES, correction_files
+from probe.run.files import SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
 from probe.run.registry import Answer, Stage, register
 from probe.run.routing import OWN, intervention, names_table, router_of, target_line
@@ -122,13 +122,12 @@ class Generate(Stage):
     def make(self, run: Run) -> None:
         """Write the images of both sides; what is there already is not made again."""
         from probe.images.plan import GenerationPlan
-        from probe.moesd.model import MoESD
         from probe.run.images import make_images
 
         config, made_from = run.config.generate, self.made_from(run)
         pipeline = run.load_pipeline()
-        moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
-        corrected = intervention(run, moesd, pipeline)  # refused here if it cannot be had
+        # It is refused here if it cannot be had.
+        corrected = intervention(run, run.load_correction(), pipeline)
         plan = GenerationPlan.build(
             run.lexicon, n_images=config.n_images, seed=config.seed, split=config.scored_on
         )

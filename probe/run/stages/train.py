@@ -56,7 +56,6 @@ class Train(Stage):
     def make(self, run: Run) -> None:
         """Write the correction unless it is up to date, its gate's table and the completed map."""
         from probe.io.artifacts import write_table
-        from probe.moesd.model import MoESD
 
         made_from, seed = self.made_from(run), run.config.train.seed
         if stale_files(run, made_from, *correction_files(run.config)):
@@ -64,7 +63,7 @@ class Train(Stage):
             if distributed.is_first():
                 moesd.save(run.folder / MOESD, run.provenance("moesd", made_from, seed=seed))
         else:
-            moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+            moesd = run.load_correction()
         if distributed.is_first():
             corrected = moesd.embed(run.prompts.prompts)
             table = _gate_table(run, moesd, vectors(run), corrected)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.io.files import hash_file, hash_parts
-from probe.run.files import EMBEDDED, MOESD, correction_files
+from probe.run.files import EMBEDDED, correction_files
 from probe.run.folder import Run
 from probe.run.registry import Answer, register
 from probe.run.study import Study, Tables
@@ -52,12 +52,11 @@ class GateChallenge(Study):
         from sklearn.metrics import roc_curve
 
         from probe.moesd.evaluation import classify_with_truth, correct_levels, summarise_levels
-        from probe.moesd.model import MoESD
         from probe.stats.classification import calibration_bins
         from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
 
         drawing: dict[str, Any] = {"resampling": run.config.study.resampling}
-        moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+        moesd = run.load_correction()
         subjects, asked, levels = subjects_by_split(run.prompts), [_known(run)], []
         for name, path in CHALLENGES.items():
             templates = PromptTemplates.load(path)

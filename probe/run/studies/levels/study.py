@@ -9,7 +9,7 @@ from probe.errors import OptionError
 from probe.io.artifacts import read_table
 from probe.io.files import hash_file, hash_parts
 from probe.io.settings import Settings, setting
-from probe.run.files import EVALUATION, MOESD, SHARES
+from probe.run.files import EVALUATION, SHARES
 from probe.run.folder import Run
 from probe.run.registry import Answer, register
 from probe.run.study import Study, Tables
@@ -108,9 +108,7 @@ class Levels(Study):
 
 def _opened(run: Run, prompts: pd.Series) -> pd.Series:
     """Whether the gate has each prompt corrected."""
-    from probe.moesd.model import MoESD
-
-    moesd = MoESD.load(run.folder / MOESD, run.load_encoder())
+    moesd = run.load_correction()
     distinct = list(dict.fromkeys(prompts))
     is_open = moesd.decide(distinct, moesd.encoder.embed(distinct)).is_open
     return prompts.map(dict(zip(distinct, is_open.tolist(), strict=True)))
