@@ -47,10 +47,6 @@ def _baseline(name: str, bench: Bench) -> Method:
     return BASELINES[name](bench.material(name))
 
 
-def _run_correction(bench: Bench) -> Method:
-    return _routed(bench, bench.run, bench.run.load_correction(bench.encoder))
-
-
 def _variant(recipe: str, *, routing: str = OWN, **settings: Any) -> Entry:
     """A correction of a recipe, with other settings if named, behind the run's gate."""
 
@@ -127,7 +123,11 @@ def _files(run: Run) -> str:
 
 _OURS: Mapping[str, Entry] = {
     BASE: Entry(_base, lambda run: ""),
-    "moesd": Entry(_run_correction, _files, is_trained=False),
+    "moesd": Entry(
+        lambda bench: _routed(bench, bench.run, bench.run.load_correction(bench.encoder)),
+        _files,
+        is_trained=False,
+    ),
     RECOMMENDED: _variant("recommended"),
     PAPER: _variant("paper"),
     "moesd-noise": _variant("recommended", objective="noise"),

@@ -143,10 +143,11 @@ class Measurement:
 
         explicit, neutral = self._explicit(side), self._neutral(side)
         seen = explicit[is_seen(explicit, self.attribute)]
+        is_adherent = seen[self.attribute] == seen["kind"].map(dict(self.asked))
         return {
             **figures("all"),
             **{split: figures(split) for split in self.splits[1:]},
-            "explicit_adherence": failures.share_over(seen["subject"], self._is_adherent(seen)),
+            "explicit_adherence": failures.share_over(seen["subject"], is_adherent),
             "subject_recognised": failures.share_over(
                 neutral["subject"], neutral[SUBJECT_SEEN] == neutral["subject"]
             ),
@@ -212,9 +213,6 @@ class Measurement:
     def _explicit(self, side: str) -> pd.DataFrame:
         is_asked = self.labels["kind"].isin(list(self.asked))
         return self.labels[(self.labels["side"] == side) & is_asked]
-
-    def _is_adherent(self, explicit: pd.DataFrame) -> pd.Series:
-        return explicit[self.attribute] == explicit["kind"].map(dict(self.asked))
 
     def _neutral(self, side: str) -> pd.DataFrame:
         return self.labels[(self.labels["side"] == side) & (self.labels["kind"] == "neutral")]
