@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 RUN ?= runs/demo
 DEMO_IMAGES ?= 16
 
-.PHONY: demo results test lint types notebooks train-tinytown docs paper dist clean
+.PHONY: demo results real-models test lint types notebooks train-tinytown docs paper dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/moesd-probe run $(RUN) --model tinytown --n-images $(DEMO_IMAGES) --seed 7
 
 results: $(VENV)/.installed  # hours; Ctrl-C and the same command resume
 	$(BIN)/python benchmarks/results/results.py
+
+real-models: $(VENV)/.installed  # minutes; measures what is there of the public data, names what is not
+	$(BIN)/python benchmarks/real_models/real_models.py $(if $(MPNET),--mpnet $(MPNET))
 
 test: lint types
 	$(BIN)/python -m pytest

@@ -41,7 +41,7 @@ class Line:
     @classmethod
     def of(cls, part: str, about: str, figure: str, found: Mapping[str, Any], **more: Any) -> Line:
         """Make a line of a figure of the JSON output, which has ``value, low, high``."""
-        value = found.get("value", found.get("r"))
+        value = found["r"] if "r" in found else found["value"]
         limits = {name: found[name] for name in ("low", "high")}
         about_it = {name: found[name] for name in ("n", "unit") if name in found}
         return cls(part, about, figure, value=value, **limits, **about_it | more)

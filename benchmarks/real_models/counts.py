@@ -9,6 +9,7 @@ from probe.stats.notation import number
 
 PART = "counts"
 CORRECTED = ("sd15+uce", "sd15+finetune-fair-diffusion")
+LATER = [("sd15, 7.5", other) for other in ("sd3-medium, 7.5", "flux2-klein, 5")]
 FILES = {
     "generated_1-5": "Stable Diffusion v1.5 (Fair-Diffusion's images)",
     "edited_1-5": "Fair-Diffusion",
@@ -39,6 +40,8 @@ def measure(data: Path, folder: Path, *, docs: Path) -> Iterator[Line]:
             yield Line.of(PART, about, "MAD", found["mad"], **more)
         else:
             yield Line.missing(PART, about, str(path))
+    if (data / "fair_diffusion").is_dir() and (data / "winogender").is_dir():
+        yield from _correlations(data / "fair_diffusion", data)
 
 
 def _models(counts: Path, docs: Path) -> Iterator[Line]:
@@ -54,6 +57,11 @@ def _models(counts: Path, docs: Path) -> Iterator[Line]:
             "unit": "occupations",
         }
         yield Line.of(PART, group["group"], "MAD", group["mad"], **more)
+    for pair in found["differences"]:
+        if (pair["first"], pair["second"]) in LATER:
+            figure = f"difference of MAD from {pair['first']} (p = {pair['p_holm']:.1g}, Holm)"
+            more = {"source": "stayfair/counts.csv", "command": command, "unit": "occupations"}
+            yield Line.of(PART, pair["second"], figure, pair, **more)
 
 
 def _guidance(counts: Path, docs: Path) -> Iterator[Line]:
@@ -82,5 +90,17 @@ def _corrections(counts: Path) -> Iterator[Line]:
         yield Line.of(PART, model, figure, pair, **more)
         for name, text in (("turned", "past even"), ("further", "further from even than before")):
             failed = pair["signatures"][name]
-            named = f": {', '.join(failed['subjects'][:4])}" if failed["subjects"] else ""
+            named = f" ({', '.join(failed['subjects'])})" if failed["subjects"] else ""
             yield Line.of(PART, model, f"share of occupations {text}{named}", failed, **more)
+
+
+def _correlations(folder: Path, data: Path) -> Iterator[Line]:
+    """Shares of women in images against those of the labour market and of the training images."""
+    path, market = folder / "results_fairface_generated_1-5.txt", "winogender/occupations-stats.tsv"
+    bls = ("--reference", data / market, "--column", "bls_pct_female", "--value", "woman")
+    laion = ("--reference", folder / "results_fairface_laion.txt", "--value", "woman")
+    for of, chosen in (("workers (BLS)", bls), ("LAION's training images", laion)):
+        found, command = ask("audit", "--counts", path, *chosen)
+        more = {"source": f"fair_diffusion/{path.name}", "command": command, "unit": "occupations"}
+        figure = f"share of women against that of {of}, r"
+        yield Line.of(PART, FILES["generated_1-5"], figure, found["correlation"], **more)

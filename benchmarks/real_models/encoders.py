@@ -46,6 +46,11 @@ def measure(data: Path, folder: Path, *, mpnet: Path | None) -> Iterator[Line]:
             yield Line.missing(PART, name, needed)
         else:
             yield from _encoder(name, model, data, folder / name.lower())
+            if name == MINILM:
+                yield from _corrected(name, model, data, folder / name.lower())
+            else:
+                left = f"{name}, layers, gate and correction"
+                yield Line.missing(PART, left, "about half an hour of a core")
 
 
 def _vectors(about: str, path: Path, data: Path, run: Path, *names: object) -> Iterator[Line]:
@@ -73,14 +78,16 @@ def _encoder(about: str, model: Path, data: Path, run: Path) -> Iterator[Line]:
     yield from _axis(about, run, source)
     yield from _labour(about, run, data, source)
     yield from _weat(about, run, data, source)
+
+
+def _corrected(about: str, model: Path, data: Path, run: Path) -> Iterator[Line]:
+    """The gate, the correction and what it costs elsewhere; the layers."""
+    source = f"{model.parent.name}/{model.name}"
     ask("train", run, "--objective", "latent")
     studied, command = ask("study", run, "gate")
-    yield from _gate(about, studied["gate"], more | {"command": command})
+    yield from _gate(about, studied["gate"], {"source": source, "command": command})
     yield from _moved(about, model, run, data, source)
-    if about == MINILM:
-        yield from _layers(about, run, source)
-    else:
-        yield Line.missing(PART, f"{about}, layers", "an hour: `moesd-probe study RUN tracing`")
+    yield from _layers(about, run, source)
 
 
 def _axis(about: str, run: Path, source: str, known: str = "") -> Iterator[Line]:
@@ -99,7 +106,7 @@ def _labour(about: str, run: Path, data: Path, source: str) -> Iterator[Line]:
     people = tomllib.loads((CONCEPTS / "gender.toml").read_text("utf-8"))
     gender = {name: people[name] for name in ("groups", "pairs")}
     sets = (
-        ("cps", "women's share of the jobs of the CPS", cps_shares(data), "{target}"),
+        ("cps", "women's share of the occupations of the CPS", cps_shares(data), "{target}"),
         (
             "sd15",
             "women's share in images of Stable Diffusion v1.5",
@@ -120,7 +127,7 @@ def _labour(about: str, run: Path, data: Path, source: str) -> Iterator[Line]:
 
 
 def cps_shares(data: Path) -> dict[str, float]:
-    """Women's share by job, of the Current Population Survey."""
+    """Women's share by occupation, of the Current Population Survey."""
     with (data / "bls_cps" / "cps_occupation_shares.csv").open(encoding="utf-8") as file:
         return {row["job"].lower(): float(row["pct_women"]) / 100 for row in csv.DictReader(file)}
 
