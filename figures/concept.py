@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ CAPTION = (
 )
 N_SHOWN = 30
 """Most targets on one axis; of more, the middle ones are left out."""
+
+_NAME = 30  # letters of a target's name
 
 
 def draw_concept(run: Path, stem: str) -> list[Path]:
@@ -86,7 +89,8 @@ def _draw_targets(axes: Axes, rows: DataFrame) -> int:
     height = np.arange(len(rows))
     axes.hlines(height, rows["low"], rows["high"], color=GREY)
     axes.scatter(rows["place"], height, color=DARK, s=10, zorder=3)
-    axes.set_yticks(height, rows["name"])
+    names = (textwrap.wrap(name, _NAME, max_lines=1, placeholder=" …")[0] for name in rows["name"])
+    axes.set_yticks(height, [*names])
     return len(rows)
 
 

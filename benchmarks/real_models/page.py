@@ -22,8 +22,8 @@ SHORT = (  # part, model, beginning of the figure, and the README's words
     ("counts", "sd15, 7.5", "MAD", "Stable Diffusion v1.5: mean abs(share of women - 1/2)"),
     ("counts", "sd3-medium, 7.5", "MAD", "Stable Diffusion 3 medium: the same"),
     ("counts", "sd15+uce, 7.5", "MAD", "v1.5 corrected by UCE: the same"),
-    ("counts", "sd15+uce", "share of occupations past even", "UCE: occupations that it moves past even"),
-    ("encoders", "MiniLM-L6", R, "MiniLM: bias score against women's share of the occupation, r"),
+    ("counts", "sd15+uce", "share of occupations past even", "UCE: occupations moved past even"),
+    ("encoders", "MiniLM-L6", R, "MiniLM: bias score against women's share of an occupation, r"),
     ("encoders", "GoogleNews", WEAT6, "word2vec: names, career and family (WEAT 6), effect size"),
 )
 PARTS = ("counts", "encoders")

@@ -299,3 +299,9 @@ def test_the_figure_has_a_panel_an_axis_and_leaves_out_only_the_middle(run, tmp_
     assert axes.get_xlabel() == "place towards red (7 in the middle left out)"
     shown = axes.collections[1].get_offsets()[:, 0]
     assert (shown.min(), shown.max(), len(shown)) == (0, N_SHOWN + 6, N_SHOWN)
+    # else it leaves no room for the axes, and matplotlib warns
+    long = "first-line supervisors of office and administrative support workers, all other"
+    (axes,) = concept_places(many.assign(group="", name=long)).axes
+    axes.figure.draw_without_rendering()
+    assert axes.get_position().width > 0.4
+    assert axes.get_yticklabels()[0].get_text().startswith("first-line supervisors")
