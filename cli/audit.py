@@ -13,7 +13,9 @@ from cli.options import FILE, FOLDER, OUTPUT, Command, json_option, option_group
 from cli.output import ProgressBar, echo_json, given, open_run
 
 if TYPE_CHECKING:
+    from probe.audit.readers.selection import Selection
     from probe.audit.sources import Source
+    from probe.audit.tables import LabelTable
 
 
 @click.command(cls=Command)
@@ -111,7 +113,7 @@ def _audit(options: Options) -> tuple[str, Options]:
     from probe.audit.tables import LabelTable
 
     kind = next(name for name in SOURCES if name in options)
-    source = _source(kind, options[kind], options)
+    source = _source(kind, options[kind], options, is_strict="disagreements" not in options)
     files = ("target", "reference", "calibration")
     chosen: Options = {name: str(options[name]) for name in files if name in options}
     others = ("column", "value", "n_bootstrap", "seed")
@@ -137,18 +139,40 @@ def _audit(options: Options) -> tuple[str, Options]:
         from figures.groups import write_groups_figure
 
         write_groups_figure(options["figure"], found)
-    return (groups_table if "groups" in found else audit_table)(found), found
+    text = (groups_table if "groups" in found else audit_table)(found)
+    if "disagreements" in options and isinstance(source, LabelTable):
+        text += "\n" + _compare_with_people(source, found, options)
+    return text, found
+
+
+def _compare_with_people(judge: LabelTable, found: Options, options: Options) -> str:
+    """Write the page of disagreements, add the agreement to ``found``, and return its text."""
+    from figures.disagreements import agreement_table, disagreement_page
+    from probe.audit.agreement import measure_agreement, pair_labels, read_people
+    from probe.io.files import atomic
+
+    folder, attribute = options["images"], found.get("groups", [found])[0]["attribute"]
+    pairs = pair_labels(judge, read_people(folder, attribute, _selection(options)), attribute)
+    found["agreement"] = measure_agreement(pairs)
+    page = disagreement_page(folder, pairs, found["agreement"])
+    with atomic(options["disagreements"]) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return agreement_table(found["agreement"])
+
+
+def _selection(options: Options) -> Selection:
+    from probe.audit.readers.selection import Selection
+
+    return Selection.parse(options.get("where", ()), options.get("by"), options.get("map", ()))
 
 
 def _source(kind: str, path: Path, options: Options, *, is_strict: bool = True) -> Source:
     from probe.audit.image_labels import label_folder
-    from probe.audit.readers.selection import Selection
     from probe.audit.sources import read_source
 
     named, attribute = options.get("values"), options.get("attribute")
     values = [value.strip() for value in named.split(",")] if named else None
-    selection = Selection.parse(options.get("where", ()), options.get("by"), options.get("map", ()))
-    selection = replace(selection, is_strict=is_strict)
+    selection = replace(_selection(options), is_strict=is_strict)
     if kind != "images":
         labels, counts = (path if kind == name else None for name in ("labels", "counts"))
         return read_source(

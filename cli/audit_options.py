@@ -80,6 +80,11 @@ _GROUPS: dict[str, dict[str, Options]] = {
             "type": click.FloatRange(0, 1),
             "help": "Images whose value is less probable than this count as ambiguous.",
         },
+        "disagreements": {
+            "type": OUTPUT,
+            "help": "Compare it with people's labels in the folder's table, and write a page of "
+            "the images that they label differently.",
+        },
         "device": {"help": "Device of the weights: cpu, cuda, cuda:1, mps.  [default: cpu]"},
     },
     "No more images of RUN than needed": {
@@ -118,6 +123,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
 _SEQUENTIAL = ("sequential", "max_images", "side", "device")
 _NEEDED = {
     **dict.fromkeys(("classifier", "clip", "faces", "face_margin", "min_confidence"), ("images",)),
+    "disagreements": ("images",),
     **{"device": ("images", "sequential"), "margin": ("against", "by"), "column": ("reference",)},
     **{"value": ("against", "by", "reference"), "figure": ("by",), "max_images": ("sequential",)},
     "side": ("sequential",),

@@ -114,7 +114,7 @@ def thumbnail(files: RunFiles, side: str, file_name: str) -> str:
     """Shrink a generated image, as the source of an ``img``."""
     image = load_image(files.run / "images" / side / file_name)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
-    return _webp(image, quality=80, method=4)
+    return as_webp(image, quality=80, method=4)
 
 
 def _vector(path: Path, made_from: str) -> Markup | None:
@@ -127,7 +127,7 @@ def _vector(path: Path, made_from: str) -> Markup | None:
 
     def compact(found: re.Match[str]) -> str:
         with open_file(io.BytesIO(base64.b64decode(found[1]))) as image:
-            return _webp(image, quality=75, method=4)
+            return as_webp(image, quality=75, method=4)
 
     svg = re.sub(r"data:image/png;base64,([^\"]+)", compact, svg)
     svg = re.sub(r"([1-9]\d*\.\d\d)\d+", r"\1", _UNSEEN.sub("", svg))
@@ -143,11 +143,12 @@ def _vector(path: Path, made_from: str) -> Markup | None:
 def _pixels(image: Image.Image) -> str:
     # WebP without loss is about half of matplotlib's PNG, and every browser since 2020 reads it.
     image = image.convert("RGB")
-    content = _webp(image, lossless=True, quality=20, method=1)
-    return content if len(content) <= LARGEST_FIGURE else _webp(image, quality=75, method=4)
+    content = as_webp(image, lossless=True, quality=20, method=1)
+    return content if len(content) <= LARGEST_FIGURE else as_webp(image, quality=75, method=4)
 
 
-def _webp(image: Image.Image, **options: Any) -> str:
+def as_webp(image: Image.Image, **options: Any) -> str:
+    """Write an image as the source of an ``img``."""
     content = io.BytesIO()
     image.save(content, "WEBP", **options)
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"

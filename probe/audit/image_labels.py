@@ -97,6 +97,9 @@ def label_folder(
         faces = faces or MEDIAPIPE
     if face_margin is not None and not faces:
         raise OptionError("--face-margin is for --faces")
+    selection = selection or Selection()
+    known = {value for of in opened.attributes.values() for value in of}
+    renamed = {a: b for a, b in selection.renamed.items() if selection.is_strict or a in known}
     given = (margin for margin in (face_margin, own_margin) if margin is not None)
     return label_images(
         find_images(folder, selection),
@@ -104,7 +107,7 @@ def label_folder(
         min_confidence=min_confidence,
         faces=open_detector(faces) if faces else None,
         face_margin=next(given, FACE_MARGIN),
-        renamed=selection.renamed if selection else {},
+        renamed=renamed,
         progress=progress,
     )
 
@@ -187,6 +190,7 @@ def label_images(
         seeds=images.seeds,
         notes=(*images.notes, *notes),
         groups=images.groups,
+        files=[images.name(row) for row in range(len(images))],
     )
     return table.take(np.array(sorted({*problems, *contents.values()}))) if n_again else table
 

@@ -90,6 +90,8 @@ class LabelTable:
     """Images that each row stands for, shape (n_rows,); one each if None."""
     groups: Sequence[str] | None = None
     """Name of each row's group, where there are several."""
+    files: Sequence[str] | None = None
+    """Name of each image's file, where it is known."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -109,6 +111,7 @@ class LabelTable:
             seeds=self.seeds and [self.seeds[row] for row in rows],
             weights=None if self.weights is None else self.weights[rows],
             groups=self.groups and [self.groups[row] for row in rows],
+            files=self.files and [self.files[row] for row in rows],
         )
 
     def split(self) -> dict[str, LabelTable]:

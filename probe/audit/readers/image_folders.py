@@ -55,7 +55,7 @@ def find_images(folder: str | Path, selection: Selection | None = None) -> Image
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; name one that holds images")
     selection = selection or Selection()
-    path = next((path for name in METADATA if (path := folder / name).is_file()), None)
+    path = find_table(folder)
     if path is None:
         selection.refuse_unknown(folder, ("subject",))
     found = _by_sub_folder(folder) if path is None else _described(folder, path, selection)
@@ -72,6 +72,11 @@ def find_images(folder: str | Path, selection: Selection | None = None) -> Image
                 "list"
             )
     return found
+
+
+def find_table(folder: Path) -> Path | None:
+    """The table of a folder's images, if it has one."""
+    return next((path for name in METADATA if (path := folder / name).is_file()), None)
 
 
 def _is_inside(file: Path, root: Path) -> bool:
@@ -91,7 +96,12 @@ def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
     kept, n_others = frame[is_kept], int((~is_kept).sum())
     seeds: list[str] = next((kept[name].tolist() for name in SEEDS if name in kept), [])
     names = _file_names(path, kept)
-    _refuse_contradictions(path, kept, names)
+    of_files = kept.assign(file=names).drop_duplicates()["file"]
+    if (again := of_files.duplicated()).any():
+        raise DataError(
+            f"{path}, {again.idxmax()}, names {of_files[again.idxmax()]} again, with other cells; "
+            "keep one row, or choose rows with --where"
+        )
     notes = [f"left out: {n_others} images of other kinds than neutral"] if n_others else []
     known = {folder / name for name in _file_names(path, rows.rename(columns=str.lower))}
     if others := [file.name for file in _image_files(folder) if file not in known]:
@@ -112,19 +122,6 @@ def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
 
 def _file_names(path: Path, frame: pd.DataFrame) -> list[str]:
     return [os.path.normpath(name) for name in _filled(path, frame, FILE_COLUMNS, "file")]
-
-
-def _refuse_contradictions(path: Path, frame: pd.DataFrame, names: Sequence[str]) -> None:
-    """Refuse a file that is named twice with different cells; alike it counts once."""
-    of_files = pd.Series(names, index=frame.index, dtype=object)
-    others = frame.drop(columns=[name for name in FILE_COLUMNS if name in frame])
-    differ = of_files.duplicated() & ~others.assign(file=of_files).duplicated()
-    if differ.any():
-        place = differ.idxmax()
-        raise DataError(
-            f"{path}, {place}, names {of_files[place]} again, with other cells; keep one row, or "
-            "choose rows with --where"
-        )
 
 
 def _filled(path: Path, frame: pd.DataFrame, names: Sequence[str], what: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -121,6 +122,7 @@ def gather(
         seeds=None if seed is None else frame[seed].tolist(),
         weights=weights,
         groups=selection.groups(frame) if selection.by else None,
+        files=None if file is None else [posixpath.normpath(name) for name in frame[file]],
     )
     for name, (of_column, of_rows) in numbered.items() if values is None else ():
         table = table.noted(*check_spellings(path, name, of_column, of_rows, weights))
