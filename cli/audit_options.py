@@ -82,8 +82,7 @@ _GROUPS: dict[str, dict[str, Options]] = {
         },
         "disagreements": {
             "type": OUTPUT,
-            "help": "Compare it with people's labels in the folder's table, and write a page of "
-            "the images that they label differently.",
+            "help": "Compare with people's labels in DIRECTORY; a page of what differs.",
         },
         "device": {"help": "Device of the weights: cpu, cuda, cuda:1, mps.  [default: cpu]"},
     },
@@ -123,10 +122,9 @@ _GROUPS: dict[str, dict[str, Options]] = {
 _SEQUENTIAL = ("sequential", "max_images", "side", "device")
 _NEEDED = {
     **dict.fromkeys(("classifier", "clip", "faces", "face_margin", "min_confidence"), ("images",)),
-    "disagreements": ("images",),
     **{"device": ("images", "sequential"), "margin": ("against", "by"), "column": ("reference",)},
     **{"value": ("against", "by", "reference"), "figure": ("by",), "max_images": ("sequential",)},
-    "side": ("sequential",),
+    **{"side": ("sequential",), "disagreements": ("images",)},
 }
 """Options that are of no use without another one, or one of several."""
 

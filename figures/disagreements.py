@@ -14,10 +14,8 @@ from probe.stats.notation import interval, number, p_value, percent
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SIDE = 240
-"""Pixels that images are shrunk to."""
-MOST = 300
-"""Images that are shown at most, so that the page can be mailed."""
+SIDE, MOST = 240, 300
+"""Pixels that images are shrunk to; images at most, so that the page can be mailed."""
 
 
 def agreement_table(found: Mapping[str, Any]) -> str:

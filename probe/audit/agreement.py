@@ -27,8 +27,7 @@ def read_people(folder: Path, attribute: str, selection: Selection) -> LabelTabl
 def pair_labels(judge: LabelTable, people: LabelTable, attribute: str) -> pd.DataFrame:
     """Pair the labels of each image that people gave a value, by its file's name.
 
-    Columns: ``file``, ``group``, ``subject``, ``people`` and ``judge``, which is a value or one of
-    `MISSING`.
+    Columns: ``file``, ``group``, ``subject``, ``people``, ``judge`` (a value or one of `MISSING`).
     """
     sides = []
     for name, table in (("judge", judge), ("people", people)):
@@ -46,8 +45,7 @@ def measure_agreement(pairs: pd.DataFrame) -> dict[str, Any]:
 
     ``rows``: of all images, each group and each value of people, the number ``n``; the share that
     the judge gives no value (``missed``); the share of the others on which both agree (``agree``);
-    and its ``bounds`` in all of them. The intervals are over groups and subjects.
-    ``confusion``: counts of ``true`` (people's) and ``seen`` (the judge's) labels.
+    its ``bounds`` in all of them. ``confusion``: counts of people's and the judge's labels.
     ``cells``: for each group, subject and value of people, whether the two differ more often than
     elsewhere, the least p-value first: Fisher's exact test, one-sided, adjusted by Holm. (A
     binomial test against the rate elsewhere would take that rate for known.)
@@ -94,4 +92,4 @@ def _cells(seen: pd.DataFrame) -> list[dict[str, Any]]:
     cells["elsewhere"] = (n_differ - cells["n_differ"]) / (n - cells["n"]).clip(lower=1)
     cells["p"] = hypergeom.sf(cells["n_differ"] - 1, n, n_differ, cells["n"])
     cells["p_holm"] = holm(cells["p"].to_numpy())
-    return cells.sort_values("p", kind="stable").to_dict("records")
+    return list(cells.sort_values("p", kind="stable").to_dict("records"))

@@ -84,10 +84,9 @@ def label_folder(
     """Label the images of a folder by a classifier, or by a CLIP that tells values apart.
 
     Exactly one of ``classifier`` and ``clip`` is a folder, a hub id or ``"tinytown"``; a CLIP needs
-    ``values``, e.g. ``["woman", "man"]``, and a classifier may be what
-    `probe.images.onnx_classifier.OnnxClassifier.load` opens. With the name of a detector of
+    ``values``, e.g. ``["woman", "man"]``. With the name of a detector of
     `probe.images.faces.detectors.open_detector`, ``faces`` are labelled in place of whole images.
-    See `label_images` for the rest.
+    See `label_images` for the rest, and `probe.images.onnx_classifier` for ONNX files.
     """
     from probe.images.faces.detectors import MEDIAPIPE, open_detector
 
@@ -98,8 +97,9 @@ def label_folder(
     if face_margin is not None and not faces:
         raise OptionError("--face-margin is for --faces")
     selection = selection or Selection()
-    known = {value for of in opened.attributes.values() for value in of}
-    renamed = {a: b for a, b in selection.renamed.items() if selection.is_strict or a in known}
+    unknown = set(selection.renamed) - {name for of in opened.attributes.values() for name in of}
+    if selection.is_strict and unknown:
+        raise DataError(f"the classifier has no value {min(unknown)!r} for --map to rename")
     given = (margin for margin in (face_margin, own_margin) if margin is not None)
     return label_images(
         find_images(folder, selection),
@@ -107,7 +107,7 @@ def label_folder(
         min_confidence=min_confidence,
         faces=open_detector(faces) if faces else None,
         face_margin=next(given, FACE_MARGIN),
-        renamed=renamed,
+        renamed=selection.renamed,
         progress=progress,
     )
 
@@ -134,16 +134,14 @@ def label_images(
 
     if not 0.0 <= min_confidence <= 1.0:
         raise OptionError(f"min_confidence is {min_confidence}; needed a number from 0 to 1")
-    if unknown := set(renamed) - {name for of in classifier.attributes.values() for name in of}:
-        raise DataError(f"the classifier has no value {min(unknown)!r} for --map to rename")
-    new = {
-        attribute: dict.fromkeys(renamed.get(value, value) for value in values)
+    seen_values = {
+        attribute: [
+            value
+            for value in dict.fromkeys(renamed.get(value, value) for value in values)
+            if missing_reason(value) is None
+        ]
         for attribute, values in classifier.attributes.items()
         if attribute not in SUBJECTS  # what a classifier takes the subject for is no trait of it
-    }
-    seen_values = {
-        attribute: [value for value in values if missing_reason(value) is None]
-        for attribute, values in new.items()
     }
     codes = {name: np.full(len(images), _missing_code(UNREADABLE)) for name in seen_values}
     problems: dict[int, str] = {}
@@ -175,7 +173,12 @@ def label_images(
         first = next(iter(problems.values()))
         raise DataError(f"none of {len(images)} images can be opened; the first: {first}")
     subjects = {name: place for place, name in enumerate(dict.fromkeys(images.subjects))}
-    notes = [] if faces is None else [_face_note(faces.name, face_margin)]
+    notes = []
+    if faces is not None:
+        notes = [
+            f"seen in the largest face, found by {faces.name}, with a margin of {face_margin:g}; a "
+            "detector may miss one group more often than another: read with what nobody saw"
+        ]
     notes += [f"unreadable: {problem}" for problem in list(problems.values())[:_N_PROBLEMS]]
     if len(problems) > _N_PROBLEMS:
         notes.append(f"unreadable: {len(problems) - _N_PROBLEMS} more")
@@ -214,7 +217,7 @@ def _open_classifier(
         if values is not None:
             raise OptionError("--values is for --clip and files; a classifier knows its own values")
         found: Classifier
-        if classifier == PACKAGE or Path(classifier).suffix.lower() == ".onnx":
+        if classifier == PACKAGE or classifier.endswith(".onnx"):
             found = OnnxClassifier.load(classifier)
         else:
             found = load_classifier(_part(classifier, "classifier"), device=device)
@@ -246,10 +249,3 @@ def _code(value: str, confidence: float, values: list[str], least: float) -> int
 
 def _missing_code(reason: str) -> int:
     return -1 - MISSING.index(reason)
-
-
-def _face_note(name: str, margin: float) -> str:
-    return (
-        f"seen in the largest face, found by {name}, with a margin of {margin:g}; a detector may "
-        "miss one group more often than another: read the figures with what nobody saw"
-    )

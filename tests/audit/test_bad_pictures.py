@@ -49,7 +49,7 @@ CASES = {
     "EPS by another name": (
         lambda path: path.write_bytes(EPS),
         "unreadable",
-        "c.png cannot be read as an image; needed PNG, JPEG, WEBP",
+        "c.png cannot be read as an image (cannot identify image file",
     ),
     "a corrupt JPEG": (
         lambda path: [Image.effect_noise((90, 90), 90).save(path, "JPEG"), half(path)],

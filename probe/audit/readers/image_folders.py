@@ -105,11 +105,8 @@ def _described(folder: Path, path: Path, selection: Selection) -> ImageFolder:
     notes = [f"left out: {n_others} images of other kinds than neutral"] if n_others else []
     known = {folder / name for name in _file_names(path, rows.rename(columns=str.lower))}
     if others := [file.name for file in _image_files(folder) if file not in known]:
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        notes.append(
-            f"left out: {len(others)} images that {path.name} does not name "
-            f"({', '.join(others[:3])}{more})"
-        )
+        which = f"{', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
+        notes.append(f"left out: {len(others)} images that {path.name} does not name ({which})")
     return ImageFolder(
         folder=folder,
         files=[folder / name for name in names],
