@@ -1,7 +1,5 @@
 """The correction of prompts and their states by gate, special token and experts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Evaluate the gate and the correction on prompts whose class is known."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Train a correction: fit the gate, then minimise one objective after another."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path

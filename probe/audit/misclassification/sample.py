@@ -1,7 +1,5 @@
 """How a classifier errs: counted on a sample whose truth is known, and read from its file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files of counts: images by subject and value, in the forms they come in."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

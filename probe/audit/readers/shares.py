@@ -1,7 +1,5 @@
 """Shares that users bring: what is fair, and a reference that an audit's shares go with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The latent objective: remove the bias score of prompts without an image model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

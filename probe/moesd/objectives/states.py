@@ -1,7 +1,5 @@
 """Objectives on the text states: regression of the experts on fixed targets."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
