@@ -1,4 +1,4 @@
-"""Arrows from before to after the correction, one row a job."""
+"""Arrows from before to after the correction, one row an occupation."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def bias_score_shift(prompts: DataFrame) -> Figure:
     axes.set_xlabel(f"bias score {SIGNS}")
     before, after = is_out.sum()
     if len(objects):
-        title = f"More biased than any object: {before} of {len(rows)} jobs before, {after} after"
+        title = f"More biased than any object: {before} of {len(rows)} before, {after} after"
     else:
         before, after = far.mean()
         title = (

@@ -94,7 +94,7 @@ def association_measures(table: DataFrame) -> Figure:
         axes.spines["left"].set_visible(False)
     found = table[table["p_holm"] <= 0.05]
     n = f"{len(found)} of {len(table)}"
-    set_title(figure, f"Measures that associate jobs with a gender beyond chance (Holm): {n}")
+    set_title(figure, f"Measures with an association of gender beyond chance (Holm): {n}")
     return figure
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from figures.registry import Drawing
 
 SPLITS = SPLIT_NAMES | {"validation": "for validation"}
-"""Split, and what its jobs were for."""
+"""Split, and what its occupations were for."""
 
 # Read by the report.
 add_source("intersections", path="evaluation/intersections.json", kind="study")
@@ -73,7 +73,7 @@ def subject_shares(
         n = f"{len(shown)} of {len(own)}" if len(shown) < len(own) else len(own)
         before, after = 100 * far.loc[split].mean()
         change = f"{before:.0f} \N{RIGHTWARDS ARROW} {after:.0f} points from even"
-        noun = "job" if len(own) == 1 else "jobs"
+        noun = "occupation" if len(own) == 1 else "occupations"
         panels[f"{n} {noun} {SPLITS[split]}:{between}{change}"] = shown
     size = {"width": WIDE, "are_beside": True} if n_shown else {}
     figure, drawn = arrow_panels(panels, worse="after, further from even", **size)

@@ -82,5 +82,5 @@ def _against_observed(
     legend_below(figure, axes)
     off = 100 * (with_interval[x] - with_interval["share"]).abs().mean()
     text = f"{label.capitalize()}: off by {off:.0f} points on average"
-    set_title(figure, f"{text} for {len(with_interval)} jobs")
+    set_title(figure, f"{text} for {len(with_interval)} occupations")
     return figure

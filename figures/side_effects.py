@@ -40,7 +40,7 @@ def clip_change(changes: DataFrame, *, means: Mapping[str, Found]) -> Figure:
     for row, (images, mean) in enumerate(means.items()):
         own = changes[changes["images"] == images].sort_values("change")
         y = row + strip(len(own))
-        axes.scatter(own["change"], y, color=GREY, s=7, alpha=0.6, linewidth=0, label="one job")
+        axes.scatter(own["change"], y, color=GREY, s=7, alpha=0.6, linewidth=0, label="occupation")
         arms = [[mean["value"] - mean["low"]], [mean["high"] - mean["value"]]]
         style = {"fmt": "D", "color": DARK, "markersize": 4, "capsize": 2}
         axes.errorbar([mean["value"]], [row], xerr=arms, label="mean", **style)

@@ -1,10 +1,12 @@
 """What the documentation shows is what the program does."""
 
+import io
 import json
 import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +29,19 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path != PAGE),
 ]
-SLOW = ("README.md",)
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+TEXTS = [
+    *(*PAGES, PAGE),
+    *sorted((ROOT / "figures").rglob("*.j2")),
+    *sorted((ROOT / "analysis_notebooks").glob("0*.ipynb")),
+]
+ONE_WORD = {
+    r"\bjobs?\b": "occupation",
+    r"\bpictures?\b": "image",
+    r"(?<=[ (\[|])-(?=\d)": "the minus sign",
+    r"\d%": "a space before %",
+}
+"""What is written otherwise in all texts, and how."""
 
 FENCE = re.compile(
     r"(?:^<!-- not run: (?P<reason>.+?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$",
@@ -187,7 +201,9 @@ def work_through(path: Path, replaced: dict[str, str], new_run: list[str]) -> No
             code = block.code
             for word, other in replaced.items():
                 code = code.replace(f'"{word}"', repr(other))
-            exec(compile(code, str(path), "exec"), {})
+            with redirect_stdout(io.StringIO()) as printed:
+                exec(compile(code, str(path), "exec"), {})
+            output = printed.getvalue()
         elif not block.name:
             assert block.language == "text", f"neither file nor output: {block.code}"
             shown = [label_of(line) for line in block.code.splitlines() if line != "..."]
@@ -197,9 +213,9 @@ def work_through(path: Path, replaced: dict[str, str], new_run: list[str]) -> No
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in SLOW else [])
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page == README else [])
         for page in PAGES
-        if any(block.language != "mermaid" for block in blocks_of(page))
+        if page != TUTORIAL and any(block.language != "mermaid" for block in blocks_of(page))
     ],
 )
 def test_the_blocks_of_a_page_run(path, desk, model_folder, small_lexicon):
@@ -209,6 +225,36 @@ def test_the_blocks_of_a_page_run(path, desk, model_folder, small_lexicon):
     }
     replaced |= {"FOLDER_OR_ID": str(model_folder), "RUN": "runs/demo"}
     work_through(path, replaced, ["--lexicon", str(small_lexicon)])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_tutorial_runs_on_the_laboratory_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    work_through(TUTORIAL, {"16": "4"}, [])
+
+
+def test_the_readme_shows_the_result_of_the_tutorial():
+    results = [
+        [block for block in blocks_of(page) if block.language == "text"]
+        for page in (README, TUTORIAL)
+    ]
+    assert results[0][0].code == results[1][0].code
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=[path.name for path in TEXTS])
+def test_a_text_has_one_word_for_one_thing(path):
+    text = path.read_text("utf-8")
+    if path.suffix == ".ipynb":
+        text = "\n".join(
+            "".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown"
+        )
+    if path != PAGE:  # code, and the code of templates
+        text = re.sub(
+            r"(?s)```.*?```|`[^`]*`|\$[^$]+\$|\{[{%].*?[%}]\}|<[^>]*>|\]\([^)]*\)", "", text
+        )
+    for pattern, word in ONE_WORD.items():
+        assert not re.findall(rf".*{pattern}.*", text), f"write {word}"
 
 
 def test_blocks_that_are_not_run_are_few():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NAVIGATION = {
     "pictures": "Images",
-    "fairness": "Shares by job",
+    "fairness": "Shares by occupation",
     "effects": "Price",
     "drift": "Drift of the images",
     "intersections": "Intersections of attributes",

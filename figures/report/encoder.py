@@ -20,17 +20,17 @@ N_LISTED = 50
 KINDS = {
     "explicit": "state a gender",
     "object": "show nobody",
-    "neutral": "name a job and no gender",
+    "neutral": "name an occupation and no gender",
 }
 """Kinds of prompts: what they say."""
 _CORRECTED = ("male-skewed", "female-skewed")
 
 
 def score_rows(gate: DataFrame) -> Found:
-    """Mean bias score of each job and each object, before and after, and the objects' range.
+    """Mean bias score of each occupation and each object, before and after, and the objects' range.
 
     The range (``band``) is that of all prompts about objects, as in the figures; ``outside`` counts
-    the jobs beyond it, before and after. ``largest`` is the object with the largest score.
+    the occupations beyond it, before and after. ``largest`` is the object with the largest score.
     """
     scores = ["bias_score", "bias_score_corrected"]
     keys = ["group", "subject", "split"]
@@ -40,14 +40,14 @@ def score_rows(gate: DataFrame) -> Found:
     means = means.sort_values(["before", "subject"], kind="stable").round(5)
     objects = gate.loc[gate["group"] == "object", "bias_score"]
     band = [float(objects.min()), float(objects.max())] if len(objects) else [0.0, 0.0]
-    jobs, things = (means[means["group"] == group] for group in ("neutral", "object"))
+    occupations, things = (means[means["group"] == group] for group in ("neutral", "object"))
     largest = things.loc[things["before"].abs().idxmax()].to_dict() if len(things) else None
     return {
         "rows": means.to_dict("records"),
         "band": band,
-        "n_jobs": len(jobs),
+        "n_occupations": len(occupations),
         "n_objects": len(things),
-        "outside": [int((~jobs[side].between(*band)).sum()) for side in ("before", "after")],
+        "outside": [int((~occupations[side].between(*band)).sum()) for side in ("before", "after")],
         "largest": largest,
     }
 
@@ -55,9 +55,9 @@ def score_rows(gate: DataFrame) -> Found:
 def gate_summary(gate: DataFrame, route: str) -> Found:
     """How many prompts of each kind the gate in use corrects; what should be is known of two kinds.
 
-    The kind of a prompt is known by how it was built, whatever its bias score. A prompt of a job is
-    left alone if its bias score is near 0, which is no error by itself. ``errors`` are prompts that
-    state a gender or show nobody, and are corrected.
+    The kind of a prompt is known by how it was built, whatever its bias score. A prompt of an
+    occupation is left alone if its bias score is near 0, which is no error by itself. ``errors``
+    are prompts that state a gender or show nobody, and are corrected.
     """
     kind = gate["group"].replace({"male": "explicit", "female": "explicit"})
     gate = gate.assign(kind=kind, is_corrected=gate[route].isin(_CORRECTED), answer=gate[route])

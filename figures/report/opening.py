@@ -1,4 +1,4 @@
-"""First screen of the report: every job as a dot, four pairs of images, the way of a prompt."""
+"""First screen of the report: a dot per occupation, four pairs of images, the way of a prompt."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ WIDTH, HEIGHT, BIN = 300, 38.0, 3.6
 
 
 def dots(rows: Sequence[Mapping[str, Any]], *, target: float) -> dict[str, Any]:
-    """Place each job as a dot on an axis of the share of one value, before and after.
+    """Place each occupation as a dot on an axis of the share of one value, before and after.
 
     ``rows`` are those of `figures.report.content.subject_shares`; dots that would lie on one
     another are stacked upwards. The bands are where (nearly) all images show one value, and
-    ``chance`` is where 95 % of the jobs of a fair model lie.
+    ``chance`` is where 95 % of the occupations of a fair model lie.
     """
     from probe.audit.failures import fair_counts
 
@@ -56,9 +56,9 @@ def dots(rows: Sequence[Mapping[str, Any]], *, target: float) -> dict[str, Any]:
 def examples(files: RunFiles) -> dict[str, Any]:
     """Choose pairs of images for the first screen: what the correction looks like where it acts.
 
-    Of the jobs with the lowest and the highest shares, preferably ones that no training has seen,
-    each shows its first pair in which the perceived value changed. ``n_changed`` of all ``n`` pairs
-    did.
+    Of the occupations with the lowest and the highest shares, preferably ones that no training has
+    seen, each shows its first pair in which the perceived value changed. ``n_changed`` of all ``n``
+    pairs did.
     """
     quality = files.json("quality")
     attribute, value = str(quality["attribute"]), str(quality["value"])
@@ -90,7 +90,7 @@ def lanes(gate: DataFrame, route: str) -> dict[str, int]:
 
 
 def _ends(share: Any) -> list[str]:
-    """Half of the jobs from either end of the shares, from low to high."""
+    """Half of the occupations from either end of the shares, from low to high."""
     names = share.sort_values(kind="stable").index.tolist()
     half = N_EXAMPLES // 2
     return names if len(names) <= N_EXAMPLES else [*names[:half], *names[-half:]]

@@ -19,7 +19,7 @@ Found = Mapping[str, Any]
 WARNING = "(!)"
 """Marks what became worse beyond chance."""
 ONE_SIDED = 7 / 8
-"""Share of a job's images that show one value, from which it counts as (nearly) one-sided."""
+"""Share of images that show one value, from which an occupation counts as (nearly) one-sided."""
 _N_NAMED = 4
 _GROUPS = SPLIT_NAMES | {"validation": "for validation"}
 UNSEEN = "test"
@@ -38,24 +38,23 @@ def result_table(quality: Found, shares: DataFrame) -> str:
     """
     sides, change = [quality[name] for name in SIDES.values()], quality["difference"]
     n, attribute = sides[0]["mad"]["n"], quality["attribute"]
-    head = (
-        f"{PurePath(quality['model']).name}, {n} jobs x {quality['n_images']['per_subject']} images"
-    )
-    rows = [[head, "before", "after", "chance", "change, 95 % interval over jobs"]]
+    model, n_images = PurePath(quality["model"]).name, quality["n_images"]["per_subject"]
+    head = f"{model}, {n} occupations x {n_images} images"
+    rows = [[head, "before", "after", "chance", "change [95 %, over occupations]"]]
     for split in ("all", *_GROUPS):
         if split != "all" and split not in sides[0]:
             continue
         before, after, difference = (
             of["mad"] if split == "all" else of[split]["mad"] for of in (*sides, change)
         )
-        name = f"  {before['n']} jobs {_GROUPS.get(split)}"
-        name = "distance from even, all jobs (points)" if split == "all" else name
+        name = f"  {before['n']} occupations {_GROUPS.get(split)}"
+        name = "distance from even, all (points)" if split == "all" else name
         shown = [_points(value) for value in (before["value"], after["value"], before["floor"])]
         limits = ", ".join(_points(difference[key]) for key in ("low", "high"))
         rows.append([name, *shown, f"{_points(difference['value'])} [{limits}]"])
     counts = one_sided(shares[shares["attribute"] == attribute])
     one = [str(counts.get(side, 0)) for side in SIDES]
-    rows.append([f"jobs drawn as (nearly) one {attribute}", *one, "", ""])
+    rows.append([f"occupations drawn as (nearly) one {attribute}", *one, "", ""])
     width = len(rows[0][-1])
     lines = [line.rstrip() for line in aligned([[*row[:-1], row[-1].ljust(width)] for row in rows])]
     parts = {"PRICE": price(quality), "UNTOUCHED": [untouched(quality)]}
@@ -78,7 +77,8 @@ def price(quality: Found) -> list[str]:
     """List what the correction costs, a line each; what is worse beyond chance has a `WARNING`."""
     before, after, change = (quality[name] for name in (*SIDES.values(), "difference"))
     seen = [of["subject_recognised"]["value"] for of in (before, after)]
-    scores = [f"job recognised {_from_to(*seen)}" + _mark(change["subject_recognised"]["high"] < 0)]
+    is_lost = change["subject_recognised"]["high"] < 0
+    scores = [f"occupation recognised {_from_to(*seen)}{_mark(is_lost)}"]
     if (clip := change.get("clip_score")) is not None:
         like = change.get("clip_score_like_for_like")
         same = f" (images of the same {quality['attribute']} {number(like['value'], 1)})"
@@ -90,7 +90,7 @@ def price(quality: Found) -> list[str]:
         more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
         is_sure = any(of["p_holm"] <= 0.05 for of in moved["subjects"])
         n = f"{len(names)} of {moved['n']}"
-        lines.append(f"jobs moved away from even {n}{named}{more}{_mark(is_sure)}")
+        lines.append(f"occupations moved away from even {n}{named}{more}{_mark(is_sure)}")
     others = quality.get("other_attributes") or {}
     lines += [
         f"perceived {of['shown']} {_from_to(of['before'], of['after'])}{_mark(True)}"
@@ -106,7 +106,7 @@ def verdict(quality: Found, n_warnings: int = 0) -> list[str]:
     is_seen = UNSEEN not in after
     effects = [_effect(of["mad"]) for of in (change, change.get(UNSEEN, change))]
     also = "too" if effects[0] == effects[1] else effects[1].lower()
-    text = effects[0] + ("." if is_seen else f", on jobs never seen {also}.")
+    text = effects[0] + ("." if is_seen else f", on occupations never seen {also}.")
     if n_warnings:
         text += f" {n_warnings} side effect{'s' if n_warnings > 1 else ''} beyond chance {WARNING}."
     mad, there = (after["mad"], "") if is_seen else (after[UNSEEN]["mad"], " there")

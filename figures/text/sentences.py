@@ -21,7 +21,7 @@ _SCORES = (("clip_score", "CLIP score", 2), ("subject_recognised", "occupation r
 
 
 def finding(quality: Quality, shares: DataFrame, *, model: str, prompt: str) -> list[str]:
-    """State in plain words what was found: the result, what was asked, jobs never seen, the price.
+    """State in plain words what was found: result, prompts, occupations never seen, and price.
 
     ``shares`` has a row a side, subject and value of the attribute (``side, subject, value,
     share``); ``prompt`` is one of the neutral prompts.
@@ -32,8 +32,9 @@ def finding(quality: Quality, shares: DataFrame, *, model: str, prompt: str) -> 
     kept = untouched(quality)
     cost = f"Price: {'; '.join(price(quality))}." + (f" Unchanged: {kept}." if kept else "")
     return [
-        f"Before: of {n} jobs, {before} were drawn as (nearly) one {attribute}. After: {after}.",
-        f"We asked {model} for \u201c{prompt}\u201d and {n - 1} other jobs, "
+        f"Before: of {n} occupations, {before} were drawn as (nearly) one {attribute}. "
+        f"After: {after}.",
+        f"We asked {model} for \u201c{prompt}\u201d and {n - 1} other occupations, "
         f"{quality['n_images']['per_subject']} images each, naming no {attribute}, and did so "
         f"again with the correction. (Nearly) one {attribute}: at least 7 of 8 images.",
         _distance(quality),
@@ -42,11 +43,11 @@ def finding(quality: Quality, shares: DataFrame, *, model: str, prompt: str) -> 
 
 
 def _distance(quality: Quality) -> str:
-    """How far shares are from even, on the jobs that no training has seen if there are any."""
+    """How far shares are from even, on the occupations that no training has seen if any."""
     sides = [quality["base"], quality["corrected"], quality["difference"]]
     key = UNSEEN if UNSEEN in sides[0] else None
     base, corrected, change = (of["mad"] if key is None else of[key]["mad"] for of in sides)
-    of_whom = f"On the {base['n']} jobs" + (" that the correction never saw" if key else "")
+    of_whom = f"On the {base['n']} occupations" + (" that the correction never saw" if key else "")
     before, after, floor = (
         number(100 * value, 0) for value in (base["value"], corrected["value"], base["floor"])
     )
@@ -88,11 +89,11 @@ def equivalence(quality: Quality) -> str:
             f"shares of {quality['attribute']} in the images ({like['n']} occupations)."
         )
     if (mixed := change.get("clip_score_of_captions")) is not None:
-        kinds = mixed["kinds"]
+        kinds = {kind: percent(share, 0) for kind, share in mixed["kinds"].items()}
         sentences.append(
-            f"Over captions in the proportions of COCO ({kinds['neutral']:.0%} about people "
-            f"without a gender, {kinds['explicit']:.0%} with a gender, {kinds['object']:.0%} "
-            f"without people) it changes by {_tested(mixed, 2)}."
+            f"Over captions in the proportions of COCO ({kinds['neutral']} about people without a "
+            f"gender, {kinds['explicit']} with a gender, {kinds['object']} without people) it "
+            f"changes by {_tested(mixed, 2)}."
         )
     return " ".join(sentences)
 

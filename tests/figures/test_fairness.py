@@ -39,8 +39,8 @@ def test_each_split_has_a_panel_with_its_jobs_in_the_order_of_their_shares():
     trained, new = draw(jobs(12)).axes
     assert names_of(trained)[0] == "job 0"
     assert len(names_of(trained) + names_of(new)) == 12
-    assert "8 jobs trained on" in trained.get_title(loc="right")
-    assert "4 jobs never seen" in new.get_title(loc="right")
+    assert "8 occupations trained on" in trained.get_title(loc="right")
+    assert "4 occupations never seen" in new.get_title(loc="right")
     ends = [label.get_text() for label in new.get_xticklabels()]
     assert ends == ["all men", "even", "all women"]
 

@@ -64,7 +64,7 @@ def test_a_correction_that_does_nothing_moves_no_bias_score(tables):
     same = tables["gate"].assign(bias_score_corrected=tables["gate"]["bias_score"])
     figure = bias_scores.bias_score_shift(same)
     before, after = re.findall(
-        r"(\d+) (?:of \d+ jobs before|after)", figure.get_suptitle().replace("\n", " ")
+        r"(\d+) (?:of \d+ before|after)", figure.get_suptitle().replace("\n", " ")
     )
     assert before == after
     means = same[same["group"] == "neutral"].groupby("subject")["bias_score"].mean()

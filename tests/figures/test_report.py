@@ -193,7 +193,7 @@ def test_a_run_that_holds_nothing_out_has_a_page_too(other_page, quality):
     assert "that the correction never saw, the average" not in other_page
     assert in_points(quality["difference"]["mad"]) in other_page
     assert "nothing to count" in other_page  # no failure is possible
-    assert "This run holds no job out" in text_of(other_page, "gate")
+    assert "This run holds no occupation out" in text_of(other_page, "gate")
 
 
 def in_points(found: dict[str, float]) -> str:
@@ -216,7 +216,8 @@ def test_the_first_screen_counts_the_jobs_and_shows_every_job_before_and_after(p
     largest = shares.groupby(["side", "subject"])["share"].max()
     before, after = ((largest[side] >= 7 / 8).sum() for side in ("base", "moesd"))
     assert before > after
-    assert f"of 40 jobs, {before} were drawn as (nearly) one gender. After: {after}." in section
+    found = f"of 40 occupations, {before} were drawn as (nearly) one gender. After: {after}."
+    assert found in section
     assert section.count("<circle") == 2 * 40
     assert section.count('class="new"') == 2 * 12
     assert section.count("<img") == 2 * 4
@@ -415,9 +416,9 @@ def test_the_finding_says_what_the_interval_says(quality, tables, low, high, ver
     told = deepcopy(quality)
     told["difference"]["test"]["mad"] = change
     lead, asked, distance, price = finding(told, tables["shares"], model="some-model", prompt="p")
-    assert lead.startswith("Before: of 40 jobs, ")
-    assert "asked some-model for \u201cp\u201d and 39 other jobs, 40 images each" in asked
-    assert distance.startswith("On the 12 jobs that the correction never saw")
+    assert lead.startswith("Before: of 40 occupations, ")
+    assert "asked some-model for \u201cp\u201d and 39 other occupations, 40 images each" in asked
+    assert distance.startswith("On the 12 occupations that the correction never saw")
     assert verb in distance
     kept = quality["failures"]["explicit_changed"]["n_images"]
     assert f"explicit prompts {kept} of {kept}" in price

@@ -208,7 +208,7 @@ def test_everything_can_be_reached_and_used_by_keyboard_alone(reader):
         seen.add(reader.page.evaluate(name))
         if reader.page.evaluate("document.activeElement.id") == "prompt-search":
             break
-    assert {"pairs-subject", "pairs-next", "Shares by job, table", "prompt-search"} <= seen
+    assert {"pairs-subject", "pairs-next", "Shares by occupation, table", "prompt-search"} <= seen
     keys.type("nurse")
     keys.press("Tab")
     assert reader.page.evaluate(name) == "Bias scores, table"

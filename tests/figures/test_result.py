@@ -58,16 +58,16 @@ SHARES = pd.DataFrame(
     columns=["side", "subject", "attribute", "value", "share"],
 )
 TEXT = """\
-town, 6 jobs x 16 images               before  after  chance  change, 95 % interval over jobs
-distance from even, all jobs (points)    35.0   15.0    10.0  -20.0 [-25.0, -15.0]
-  4 jobs trained on                      35.0   15.0    10.0  -20.0 [-25.0, -15.0]
-  2 jobs never seen                      40.0   30.0    10.0  -10.0 [-15.0, -5.0]
-jobs drawn as (nearly) one gender           2      0
-PRICE      job recognised 100 → 99 %   CLIP score -1.7 (images of the same gender -0.1)
-           jobs moved away from even 1 of 6: chief
+town, 6 occupations x 16 images           before  after  chance  change [95 %, over occupations]
+distance from even, all (points)            35.0   15.0    10.0  -20.0 [-25.0, -15.0]
+  4 occupations trained on                  35.0   15.0    10.0  -20.0 [-25.0, -15.0]
+  2 occupations never seen                  40.0   30.0    10.0  -10.0 [-15.0, -5.0]
+occupations drawn as (nearly) one gender       2      0
+PRICE      occupation recognised 100 → 99 %   CLIP score -1.7 (images of the same gender -0.1)
+           occupations moved away from even 1 of 6: chief
            perceived old 32 → 26 % (!)
 UNTOUCHED  explicit prompts 48 of 48   things 6 of 8 (!)
-VERDICT    Fairer, on jobs never seen too. 2 side effects beyond chance (!).
+VERDICT    Fairer, on occupations never seen too. 2 side effects beyond chance (!).
            What is left there is 15.0 to 25.0 points beyond chance.\
 """.replace("-", "\N{MINUS SIGN}")
 
@@ -81,7 +81,7 @@ def test_the_result_is_a_table_the_price_what_is_untouched_and_a_verdict(quality
     assert result_table(quality, SHARES).replace("\N{NO-BREAK SPACE}", " ") == TEXT
 
 
-def test_a_group_without_jobs_and_figures_that_were_not_measured_are_left_out(quality):
+def test_a_group_without_occupations_and_figures_that_were_not_measured_are_left_out(quality):
     for name in ("base", "corrected", "difference"):
         del quality[name]["test"]
     quality["difference"]["clip_score"] = None
@@ -93,9 +93,9 @@ def test_a_group_without_jobs_and_figures_that_were_not_measured_are_left_out(qu
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [
-        (-0.1, -0.01, "Fairer, on jobs never seen too."),
-        (-0.1, 0.1, "Fairer, on jobs never seen no change beyond chance."),
-        (0.01, 0.1, "Fairer, on jobs never seen less fair."),
+        (-0.1, -0.01, "Fairer, on occupations never seen too."),
+        (-0.1, 0.1, "Fairer, on occupations never seen no change beyond chance."),
+        (0.01, 0.1, "Fairer, on occupations never seen less fair."),
     ],
 )
 def test_the_verdict_is_that_of_the_confidence_limits(quality, low, high, text):
@@ -119,13 +119,13 @@ def test_what_is_left_is_what_the_interval_allows(quality, low, high, text):
     assert text in " ".join(finding(quality, SHARES, model="m", prompt="a photo of a nurse"))
 
 
-def test_a_loss_of_recognition_and_a_job_that_surely_moved_away_are_marked(quality):
+def test_a_loss_of_recognition_and_an_occupation_that_surely_moved_away_are_marked(quality):
     quality["difference"]["subject_recognised"]["high"] = -0.01
     moved = [{"subject": name, "p_holm": 0.01} for name in "abcdef"]
     quality["failures"]["moved_away"]["subjects"] = moved
     lines = price(quality)
     assert lines[0].split("   ")[0].endswith(WARNING)
-    assert lines[1] == f"jobs moved away from even 6 of 6: a, b, c, d and 2 more {WARNING}"
+    assert lines[1] == f"occupations moved away from even 6 of 6: a, b, c, d and 2 more {WARNING}"
 
 
 def test_nearly_one_value_begins_at_seven_of_eight_images():

@@ -1,4 +1,4 @@
-// Bias scores before and after: of every job and object, or of the prompts that hold the words sought.
+// Bias scores before and after: of every occupation and object, or of the prompts that hold the words sought.
 (function prompts() {
   const N_LISTED = 60;
   const { rows, band } = DATA.scores;
@@ -49,7 +49,7 @@
     const known = `${count(PROMPTS.prompt.length)} prompts`;
     const all = PROMPTS.prompt.length < DATA.n_prompts ? ` (evenly chosen of ${count(DATA.n_prompts)})` : "";
     const told = byId("prompt-count");
-    if (!query) told.textContent = `Means of every job and object; search ${known}${all} for single ones.`;
+    if (!query) told.textContent = `Means of every occupation and object; search ${known}${all} for single ones.`;
     else if (found.length) told.textContent = `${count(found.length)} of ${known}${all}${found.length > N_LISTED ? `, the first ${N_LISTED} are listed` : ""}`;
     else told.replaceChildren(`0 of ${known}${all}. Measure any prompt: `, element("code", {}, `moesd-probe inspect ${DATA.run} '${query.replaceAll("'", "'\\''")}'`));
   }
