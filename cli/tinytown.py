@@ -43,7 +43,7 @@ def main(out: Path, work: Path, n_images: int) -> None:
                 lexicon,
                 work / "pictures",
                 n_images=n_images,
-                progress=lambda done, total: progress("pictures", done, total),
+                progress=lambda done, total: progress("images", done, total),
             ),
             "pictures_at_guidance_7.5": card.measure_pictures(
                 out,
@@ -51,7 +51,7 @@ def main(out: Path, work: Path, n_images: int) -> None:
                 work / "pictures_7.5",
                 n_images=n_images // 4,
                 guidance_scale=7.5,
-                progress=lambda done, total: progress("pictures at 7.5", done, total),
+                progress=lambda done, total: progress("images at 7.5", done, total),
             ),
         }
     text = json.dumps(figures, indent=1, sort_keys=True)

@@ -78,7 +78,7 @@ def specificity_levels(table: DataFrame) -> Figure:
 
 
 @table_figure(
-    "level_pictures",
+    "level_images",
     reads=add_source("level_figures", path="evaluation/level_figures.parquet"),
     caption="Images by how explicitly the prompt states the gender, base and corrected, from the "
     "same noise. Left: the requested gender is shown; both genders are requested of every "

@@ -16,7 +16,7 @@ MOESD = "moesd"
 GATE = "moesd/gate.parquet"
 
 SIDES = ("base", "moesd")
-"""Folders of pictures: of the base and of the corrected model."""
+"""Folders of images: of the base and of the corrected model."""
 
 LABELS = "evaluation/labels.parquet"
 FAIRNESS = "evaluation/fairness.parquet"

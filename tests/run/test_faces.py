@@ -163,7 +163,7 @@ def test_everything_that_looks_at_pictures_of_a_run_looks_at_faces(run, monkeypa
     experiment = Experiment.open(run).set("evaluate", faces="mediapipe")
     experiment.evaluate()
     experiment.study("levels")
-    pairs = read_table(run / "evaluation/level_pictures.parquet", kind="level_pictures")[0]
+    pairs = read_table(run / "evaluation/level_images.parquet", kind="level_images")[0]
     assert not {N, A} & {*pairs["seen_base"], *pairs["seen_moesd"]}
     found = experiment.audit_until_settled(0.3, 0.7, n_max=16)
     assert all(of.n <= 16 for of in found.subjects.values())

@@ -194,7 +194,7 @@ def test_the_measured_shift_of_guidance_is_that_of_the_router(studied):
 
 def test_pictures_are_made_and_measured_at_every_level_of_specificity(studied):
     found = Experiment.open(studied).study("levels")[0].to_json()
-    pictures, _ = read_table(studied / "evaluation/level_pictures.parquet", kind="level_pictures")
+    pictures, _ = read_table(studied / "evaluation/level_images.parquet", kind="level_images")
     n_jobs = pictures["subject"].nunique()
     assert len(pictures) == 6 * n_jobs * found["n_images"]
     for level in found["levels"]:

@@ -60,7 +60,7 @@ class Levels(Study):
     )
     requires = ("evaluate",)
     settings = LevelsConfig
-    tables = ("evaluation/level_pictures.parquet", "evaluation/level_figures.parquet")
+    tables = ("evaluation/level_images.parquet", "evaluation/level_figures.parquet")
     file = "evaluation/levels.json"
     inputs = EVALUATION
     reads_settings = ("generate", "evaluate")
@@ -103,7 +103,7 @@ class Levels(Study):
             "levels": _by_level(table),
         }
         found = Answer("\n".join(_lines(figures)), figures)
-        return {"level_pictures": pairs, "level_figures": table}, found
+        return {"level_images": pairs, "level_figures": table}, found
 
 
 def _opened(run: Run, prompts: pd.Series) -> pd.Series:
