@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PROBES = {
     "linear": ("gender, linear probe", "o", DARK),
     "nearest": ("gender, nearest neighbour", "s", GREY),
-    "clusters_accuracy": ("bias of neutral prompts, clusters", "D", OKABE_ITO["purple"]),
+    "clusters_accuracy": ("bias, clusters", "D", OKABE_ITO["purple"]),
     "kept_occupation": ("occupation, linear probe", "^", OKABE_ITO["green"]),
 }
 """Column of an accuracy, its name, marker and colour; the first three should fall to chance."""

@@ -130,5 +130,5 @@ def _numbers(row: Any, value: str) -> str:
         return f"seen: {row['seen_base']} → {row['seen_moesd']}"
     if row["failure"] == "non_person_changed":
         return f"CLIP score {row['clip_base']:.1f} → {row['clip_moesd']:.1f}"
-    shares = f"{row['share_base']:.2f} → {row['share_moesd']:.2f}"
-    return f"{value}: {shares}, n = {row['n']:.0f}"
+    before, after = (round(row["n"] * row[f"share_{side}"]) for side in ("base", "moesd"))
+    return f"{value}: {before} → {after} of {row['n']:.0f}"

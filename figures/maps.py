@@ -47,7 +47,7 @@ def prompt_map(prompts: DataFrame, faithfulness: Mapping[str, Mapping[str, Any]]
     for axes, (method, found) in zip(panels, faithfulness.items(), strict=True):
         neutral = _scatter(axes, prompts, f"{method}_x", f"{method}_y")
         axes.set(title=method.upper(), xticks=[], yticks=[])
-        axes.set_xlabel(MapFaithfulness(**found).caption(), fontsize=points(7))
+        axes.set_xlabel(MapFaithfulness(**found).caption(), fontsize=points(6.5))
     bar = figure.colorbar(neutral, ax=list(panels), shrink=0.8, aspect=25, pad=0.01)
     bar.set_label("women's share (neutral prompts)")
     bar.outline.set_visible(False)

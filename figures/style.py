@@ -146,7 +146,8 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 def set_title(figure: Figure, text: str) -> None:
     """Write what a figure shows above it, in as many lines as its width needs."""
     size = points(9)
-    most = round(figure.get_figwidth() * 72 / (0.54 * size))
+    letter = 0.54 if _style.get() == "paper" else 0.68  # of bold type, in font sizes
+    most = round(figure.get_figwidth() * 72 / (letter * size))
     n_lines = len(textwrap.wrap(text, most, break_on_hyphens=False))
     least = max(1, len(text) // n_lines)  # lines of about equal length
     fills = (textwrap.wrap(text, at, break_on_hyphens=False) for at in range(least, most + 1))

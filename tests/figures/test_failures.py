@@ -56,7 +56,7 @@ def test_base_stands_beside_corrected_and_the_caption_tells_what_went_wrong():
     assert left[1] < right[0]
     assert left[2:] == right[2:]
     said = written(figure)
-    assert "a photo of a nurse\nwoman: 0.98 → 0.04, n = 50" in said
+    assert "a photo of a nurse\nwoman: 49 → 2 of 50" in said
     assert "a photo of a nurse\nCLIP score 27.0 → 25.5" in said
     assert "a photo of a nurse\nseen: woman → man" in said
 

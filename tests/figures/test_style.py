@@ -15,6 +15,7 @@ from figures.style import (
     MAN,
     OKABE_ITO,
     SIDE_COLORS,
+    STYLES,
     WIDE,
     WOMAN,
     StyledFigure,
@@ -81,16 +82,18 @@ def test_no_other_series_has_the_colours_of_woman_and_man():
     assert not {WOMAN, MAN} & {*FREE_COLORS, *SIDE_COLORS.values(), DARK, GREY, HIGHLIGHT}
 
 
+@pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("width", [COLUMN[0], WIDE])
 @pytest.mark.parametrize("n_words", [1, 9, 30])
-def test_a_title_of_any_length_stays_within_the_figure(width, n_words):
+def test_a_title_of_any_length_stays_within_the_figure(width, n_words, style):
     @styled
     def titled() -> StyledFigure:
         figure = StyledFigure(figsize=(width, 3), layout="constrained")
         set_title(figure, " ".join(["managers"] * n_words))
         return figure
 
-    figure = titled()
+    with in_style(style):
+        figure = titled()
     FigureCanvasAgg(figure).draw()
     box = figure._suptitle.get_window_extent()
     assert 0 <= box.x0 <= box.x1 <= figure.bbox.width
