@@ -1,13 +1,15 @@
 """Time and memory of a run on a model of Stable Diffusion v1.5's shape with random weights.
 
 ``python benchmarks/true_shape.py FOLDER [--images] [--json]``. The model is made in FOLDER/model
-(4.3 GB) unless it is there, and the run in FOLDER/run.
+(4.3 GB) unless it is there. The text side is that of the shipped lexicon. ``--images`` runs every
+stage on six occupations instead, with images of 64 pixels: the weights are the same.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,10 +23,14 @@ import probe
 
 COMMAND = "from cli.main import main; main()"
 SHAPE = "stable-diffusion-v1"
+JOBS = ("mechanic", "carpenter", "secretary", "housekeeper", "guard", "nurse")
 TEXT_SIDE = {"embed": (), "fit": (), "train": ()}
-IMAGES = {
-    "generate": ("--n-images", "1", "--n-steps", "2"),
-    "evaluate": ("--n-bootstrap", "200"),
+ALL = {
+    "embed": (),
+    "fit": ("--n-bootstrap", "100"),
+    "train": ("--latent-steps", "3"),
+    "generate": ("--n-images", "1", "--n-steps", "2", "--scored-on", "validation"),
+    "evaluate": ("--n-bootstrap", "100"),
     "visualize": (),
     "report": (),
 }
@@ -33,24 +39,47 @@ IMAGES = {
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--bpe", type=click.Path(exists=True, path_type=Path), help="CLIP's merges (gzip).")
-@click.option("--lexicon", type=click.Path(exists=True), help="Words of the run.")
-@click.option("--images", is_flag=True, help="Also make and evaluate images, of two steps each.")
+@click.option("--images", is_flag=True, help="Every stage, with small images of two steps each.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(folder: Path, bpe: Path | None, lexicon: str | None, images: bool, as_json: bool) -> None:
+def main(folder: Path, bpe: Path | None, images: bool, as_json: bool) -> None:
     """Measure each stage of a run on a model of the true shape."""
-    model, run = folder / "model", folder / "run"
+    model, run, start = folder / "model", folder / "run", []
     if not (model / "model_index.json").is_file():
         make_model(model, bpe)
-    options = {**TEXT_SIDE, **(IMAGES if images else {})}
+    if images:
+        model, run = with_small_images(model, folder / "small"), folder / "run-images"
+        start = ["--lexicon", str(write_lexicon(folder / "lexicon.toml"))]
     found = {}
-    for stage, of_stage in options.items():
-        start = ["--model", str(model)] if stage == "embed" else []
-        start += ["--lexicon", lexicon] if lexicon and stage == "embed" else []
-        found[stage] = measured(stage, str(run), *start, *of_stage)
+    for stage, options in (ALL if images else TEXT_SIDE).items():
+        of_start = ["--model", str(model), *start] if stage == "embed" else []
+        found[stage] = measured(stage, str(run), *of_start, *options)
         if not as_json:
             click.echo(f"{stage:<12}" + "  ".join(f"{k} {v:.1f}" for k, v in found[stage].items()))
     if as_json:
         click.echo(json.dumps({"cores": os.cpu_count(), "stages": found}, indent=2))
+
+
+def write_lexicon(path: Path) -> Path:
+    """Write the shipped lexicon with few occupations."""
+    shipped = Path(probe.__file__).parent / "data" / "lexicon.toml"
+    head, *jobs = shipped.read_text(encoding="utf-8").split("[[occupation]]")
+    head = re.sub(r"test_pool = \[[^]]*\]", "", head)
+    kept = [job for job in jobs if any(f'name = "{name}"' in job for name in JOBS)]
+    path.write_text("[[occupation]]".join([head, *kept]), encoding="utf-8")
+    return path
+
+
+def with_small_images(model: Path, folder: Path, *, latent_size: int = 8) -> Path:
+    """Link the files of a model, with a U-Net that makes smaller images."""
+    for path in model.rglob("*"):
+        if path.is_file() and not (copy := folder / path.relative_to(model)).exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, copy)
+    config = folder / "unet" / "config.json"
+    changed = json.loads(config.read_text(encoding="utf-8")) | {"sample_size": latent_size}
+    config.unlink()
+    config.write_text(json.dumps(changed), encoding="utf-8")
+    return folder
 
 
 def make_model(folder: Path, bpe: Path | None) -> None:

@@ -25,6 +25,12 @@ _DENOISED = 25
 _LEAST_DENOISED = 20
 
 
+def arithmetic(device_type: str, precision: str) -> torch.autocast:
+    """Compute a block in ``fp32``, or in ``bf16`` or ``fp16`` where torch holds that to be safe."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device_type, dtype=dtype, enabled=dtype is not None)
+
+
 def noise(seed: int, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Generator]:
     """Draw the initial noise of one image, always on the CPU.
 
@@ -53,6 +59,7 @@ def denoise(
     *,
     guidance_scale: float,
     n_steps: int,
+    precision: str = "fp32",
 ) -> torch.Tensor:
     """Denoise images together, as the pipeline does, and return their latents for `decode`.
 
@@ -60,7 +67,7 @@ def denoise(
     empty prompt, which only guidance needs, and ``seeds`` those of the noise.
     """
     drawn = [noise(seed, latent_shape(pipeline)) for seed in seeds]
-    with guidance_cache(pipeline.unet):
+    with guidance_cache(pipeline.unet), arithmetic(states.device.type, precision):
         latents: torch.Tensor = pipeline(
             prompt_embeds=states,
             negative_prompt_embeds=None if empty is None else empty.expand_as(states),
@@ -70,7 +77,7 @@ def denoise(
             num_inference_steps=n_steps,
             output_type="latent",
         ).images
-    return latents
+    return latents.to(states)
 
 
 @torch.no_grad()

@@ -47,6 +47,7 @@ def generate(
     revision: str,
     intervention: Intervention | None = None,
     batch_size: int | None = None,
+    precision: str = "fp32",
     reuse: Path | Sequence[Path] | None = None,
     known: dict[str, torch.Tensor] | None = None,
     progress: Progress | None = None,
@@ -63,8 +64,9 @@ def generate(
     ``folder`` becomes an imagefolder: PNGs and ``metadata.jsonl``, which is written last. A
     ``guidance_scale`` of 1 is no guidance; ``revision`` is that of the pipeline's weights. The base
     model generates where there is no ``intervention``, from the same noise. By default the
-    ``batch_size`` is what fits in a few GB. Images of the folders ``reuse`` are copied where the
-    key is the same. ``known`` has states of prompts that were encoded before; new ones are added.
+    ``batch_size`` is what fits in a few GB; ``precision`` (see `arithmetic`) is the denoiser's.
+    Images of the folders ``reuse`` are copied where the key is the same. ``known`` has states of
+    prompts that were encoded before; new ones are added.
 
     Returns the plan's table with a column ``key``.
     """
@@ -74,6 +76,7 @@ def generate(
         )
     size = batch_size or fitting_batch(pipeline)
     settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
+    settings += "" if precision == "fp32" else f" {precision}"
     method = intervention or Intervention()
     known = {} if known is None else known
     prompts, seeds = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
@@ -113,6 +116,7 @@ def generate(
                     [int(seed) for seed in rows["seed"]],
                     guidance_scale=guidance_scale,
                     n_steps=n_steps,
+                    precision=precision,
                 )
 
         def finish(rows: pd.DataFrame, files: list[Path], latents: torch.Tensor | None) -> int:

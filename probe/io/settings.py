@@ -12,6 +12,8 @@ from typing import Any
 
 from probe.errors import OptionError
 
+PRECISIONS = ("fp32", "bf16", "fp16")
+
 
 def setting(
     default: Any,
@@ -22,6 +24,7 @@ def setting(
     choices: Sequence[str] = (),
     alone: str | None = None,
     names_file: Callable[[str], bool] | None = None,
+    is_later: bool = False,
 ) -> Any:
     """Make a field of a dataclass of settings.
 
@@ -39,8 +42,10 @@ def setting(
         Value of the option on the command line when it is given without one.
     names_file : callable, optional
         Whether a value names a file; the file is then copied into the run folder.
+    is_later : bool
+        Whether its default is not hashed, so that runs made before the setting existed stay valid.
     """
-    metadata = {"help": about, "minimum": minimum, "maximum": maximum}
+    metadata = {"help": about, "minimum": minimum, "maximum": maximum, "is_later": is_later}
     other = {"choices": tuple(choices), "alone": alone, "names_file": names_file}
     return field(default=default, metadata={**metadata, **other})
 
@@ -124,8 +129,11 @@ def parse_value(item: Field[Any], text: str) -> Any:
 
 def settings_line(settings: Any, *, without: tuple[str, ...] = ()) -> str:
     """Write every setting in one line, to be hashed into what is made with them."""
+    later = {of.name: of.default for of in fields(settings) if of.metadata.get("is_later")}
     return ", ".join(
-        f"{name}={value!r}" for name, value in asdict(settings).items() if name not in without
+        f"{name}={value!r}"
+        for name, value in asdict(settings).items()
+        if name not in without and later.get(name) != value
     )
 
 

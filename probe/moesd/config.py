@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from probe.errors import OptionError
-from probe.io.settings import Settings, one_of, seed_setting, setting
+from probe.io.settings import PRECISIONS, Settings, one_of, seed_setting, setting
 from probe.moesd.router import SERVED
 
 TOKEN_PLACES = ("subject", "start", "end", "nowhere")
@@ -79,7 +79,7 @@ class TrainConfig(Settings):
     precision: str = setting(
         "fp32",
         "Arithmetic of the forward pass: fp32, bf16 or fp16.",
-        choices=("fp32", "bf16", "fp16"),
+        choices=PRECISIONS,
     )
     accumulate: int = setting(
         1, "Batches per step (gradient accumulation), divided among the processes.", minimum=1

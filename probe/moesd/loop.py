@@ -9,14 +9,13 @@ from typing import Any, Protocol
 import torch
 
 from probe.errors import DataError, MemoryLimitError, OptionError
+from probe.images.denoising import arithmetic
 from probe.io import distributed
 from probe.io.progress import Progress
 from probe.moesd.checkpoint import Checkpoint, State
 from probe.moesd.config import TrainConfig
 
 Weights = dict[str, torch.Tensor]
-
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Objective(Protocol):
@@ -191,8 +190,7 @@ class _Steps:
                 if (skip := getattr(self.objective, "skip", None)) is not None:
                     skip()
                 continue
-            name = self._config.precision
-            with torch.autocast(self._device, dtype=_DTYPES.get(name), enabled=name in _DTYPES):
+            with arithmetic(self._device, self._config.precision):
                 loss = self.objective.loss() / n_batches
             self._scaler.scale(loss).backward()
             total = total + loss.detach()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from probe.errors import OptionError
 from probe.io.artifacts import write_json
 from probe.io.files import hash_parts
-from probe.io.settings import Settings, seed_setting, setting, settings_line
+from probe.io.settings import PRECISIONS, Settings, seed_setting, setting, settings_line
 from probe.moesd.router import MIN_EXPLAINED, ROUTERS
 from probe.run.files import SIDES, correction_files
 from probe.run.folder import Run, missing_file, stale_files
@@ -33,6 +33,12 @@ class GenerateConfig(Settings):
     n_steps: int = setting(50, "Denoising steps of an image.", minimum=1)
     batch_size: int = setting(
         0, "Images denoised together; 0 lets the model's size decide.", minimum=0
+    )
+    precision: str = setting(
+        "fp32",
+        "Arithmetic of the denoiser: fp32, or bf16 or fp16, several times as fast on a GPU.",
+        choices=PRECISIONS,
+        is_later=True,
     )
     routing: str = setting(
         OWN,
