@@ -380,14 +380,8 @@ def save_onnx():
         )
         opset = [helper.make_opsetid("", 18)]
         onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
-        settings = {
-            "attribute": "colour",
-            "classes": ["red", "blue"],
-            "size": 8,
-            "white": 1,
-            "mean": [0.4, 0.5, 0.6],
-            "std": [0.1, 0.2, 0.3],
-        }
+        settings = {"attribute": "colour", "classes": ["red", "blue"], "size": 8, "white": 1}
+        settings |= {"mean": [0.4, 0.5, 0.6], "std": [0.1, 0.2, 0.3]}
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in (settings | changed).items()]
         path.with_suffix(".toml").write_text("".join(lines))
         return path
