@@ -189,7 +189,7 @@ def test_a_heading_sorts_the_table_by_mouse_and_by_keyboard(reader):
 
 
 def test_the_images_of_every_job_can_be_looked_at(reader):
-    reader.page.get_by_label("Job", exact=True).select_option("secretary (trained on)")
+    reader.page.get_by_label("Occupation", exact=True).select_option("secretary (trained on)")
     images = reader.page.locator("#pairs-list img")
     assert images.count() == 8
     assert all(images.evaluate_all("all => all.map(i => i.alt.startsWith('secretary, '))"))
