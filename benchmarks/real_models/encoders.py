@@ -57,7 +57,7 @@ def measure(data: Path, folder: Path, *, mpnet: Path | None) -> Iterator[Line]:
                 yield from _corrected(name, model, data, folder / name.lower())
             else:
                 left = f"{name}, gate and correction"
-                yield Line.missing(PART, left, "about half an hour of a core")
+                yield Line.missing(PART, left, "a training of more than four processor minutes")
 
 
 def _vectors(about: str, path: Path, data: Path, run: Path, *names: object) -> Iterator[Line]:
