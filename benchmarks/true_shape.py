@@ -28,7 +28,7 @@ TEXT_SIDE = {"embed": (), "fit": (), "train": ()}
 ALL = {
     "embed": (),
     "fit": ("--n-bootstrap", "100"),
-    "train": ("--latent-steps", "3"),
+    "train": ("--latent-steps", "3", "--gate-kind", "closed-form"),  # its words are random, too
     "generate": ("--n-images", "1", "--n-steps", "2", "--scored-on", "validation"),
     "evaluate": ("--n-bootstrap", "100"),
     "visualize": (),
