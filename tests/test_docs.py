@@ -194,6 +194,7 @@ def work_through(path: Path, replaced: dict[str, str], new_run: list[str]) -> No
                 assert words[0] == "moesd-probe", "say why it is not run"
                 arguments = [replaced.get(word, word) for word in words[1:]]
                 arguments += new_run if "--model" in words and "--lexicon" not in words else []
+                arguments += ["--diffusion-steps", "2"] if words[1] == "train" else []
                 result = CliRunner().invoke(main, arguments)
                 assert result.exit_code == 0, f"{shlex.join(words)}\n{result.output}"
                 output += result.output
