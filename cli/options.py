@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.help import GENERAL, GroupedOptions, Option
+from cli.help import ADVANCED, GENERAL, GroupedOptions, Option
 
 if TYPE_CHECKING:
     from probe.io.settings import Settings
@@ -73,6 +73,25 @@ start_options = option_group(
         "help": "Random split of the occupations into training, validation and test, 1, 2, ...; 0 "
         "takes the lexicon's own.",
     },
+)
+execution_options = stacked(
+    device_option,
+    option_group(
+        ADVANCED,
+        executor={
+            "type": click.Choice(("local", "ray")),
+            "help": "Where prompts are embedded, images made and labelled: in this process, or by "
+            "workers of Ray (the extra `ray`), to the same files.  [default: local]",
+        },
+        address={
+            "help": "Ray cluster: HOST:PORT, or auto for that of this machine; not given, Ray is "
+            "started here."
+        },
+        workers={
+            "type": click.IntRange(1),
+            "help": "Workers of Ray; one a core, or one a GPU with --device cuda, if not given.",
+        },
+    ),
 )
 run_seed_option = click.option("--seed", type=SEED, help="Seed of the whole run, kept in it.")
 Tables = Mapping[str, type["Settings"]]

@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from probe.io.executors import Executor
     from probe.run.experiment import Experiment
     from probe.run.pipeline import Outcome
     from probe.run.registry import Result
@@ -61,11 +62,27 @@ class ProgressBar:
         return self._bar
 
 
-def open_run(run: Path, bar: ProgressBar | None, device: str = "cpu") -> Experiment:
-    """Open the run that a command is about."""
+def open_run(
+    run: Path, bar: ProgressBar | None, device: str = "cpu", options: dict[str, Any] | None = None
+) -> Experiment:
+    """Open the run that a command is about; see `take_executor`."""
     from probe.run.experiment import Experiment
 
-    return Experiment.open(run, device=device, progress=bar)
+    executor = take_executor({} if options is None else options, device)
+    return Experiment.open(run, device=device, progress=bar, executor=executor)
+
+
+def take_executor(options: dict[str, Any], device: str) -> Executor | None:
+    """Remove from a command's options those that name an executor, and start it."""
+    names = ("executor", "address", "workers")
+    kind, address, workers = (options.pop(name, None) for name in names)
+    if kind == "ray":
+        from probe.io.executors import RayExecutor
+
+        return RayExecutor(address=address, n_workers=workers, device=device)
+    if address is not None or workers is not None:
+        raise click.UsageError("--address and --workers are for --executor ray")
+    return None
 
 
 def given(settings: dict[str, Any]) -> dict[str, Any]:

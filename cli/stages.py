@@ -14,6 +14,7 @@ from cli.options import (
     Command,
     SettingsCommand,
     device_option,
+    execution_options,
     full_option,
     json_option,
     option_group,
@@ -30,6 +31,7 @@ from cli.output import (
     echo_outcome,
     given,
     open_run,
+    take_executor,
 )
 from probe.io.distributed import is_first, own_device
 
@@ -71,7 +73,7 @@ _OWN = "Prompts and vectors of your own"
     column={"help": "Column of --prompts or of --names; needed only if several could be meant."},
 )
 @run_seed_option
-@device_option
+@execution_options
 @json_option
 def embed(
     run: Path,
@@ -159,7 +161,7 @@ def train(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     },
     in_file=("guidance_slope", "guidance_intercept", "min_explained"),
 )
-@device_option
+@execution_options
 @json_option
 def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     """Make images with both models, from equal noise."""
@@ -177,7 +179,7 @@ def generate(run: Path, device: str, as_json: bool, **settings: Any) -> None:
     },
     in_file=("clip_margin", "recognition_margin"),
 )
-@device_option
+@execution_options
 @full_option
 @json_option
 def evaluate(run: Path, device: str, full: bool, as_json: bool, **settings: Any) -> None:
@@ -187,7 +189,7 @@ def evaluate(run: Path, device: str, full: bool, as_json: bool, **settings: Any)
     run.
     """
     with ProgressBar() as bar:
-        outcome = open_run(run, bar, device).evaluate(**given(settings))
+        outcome = open_run(run, bar, device, settings).evaluate(**given(settings))
     if as_json:
         echo_json(outcome.to_json())
         return
@@ -253,14 +255,11 @@ def report(run: Path, as_json: bool) -> None:
 @settings_of("train", only=_TRAINING, groups={_STAGES: _TRAINING})
 @settings_of("generate", only=["n_images"], groups={_STAGES: ["n_images"]})
 @run_seed_option
-@device_option
+@execution_options
 @full_option
 @json_option
 def run_all(run: Path, device: str, full: bool, as_json: bool, **options: Any) -> None:
-    """Run every stage that is not up to date.
-
-    For each, the reason is given.
-    """
+    """Run every stage that is not up to date, and say why it is not."""
     from figures.drawing import draw
     from figures.report import render_report
 
@@ -285,7 +284,7 @@ def run_all(run: Path, device: str, full: bool, as_json: bool, **options: Any) -
 
 def _do_stage(name: str, run: Path, device: str, as_json: bool, settings: dict[str, Any]) -> None:
     with ProgressBar() as bar:
-        outcome = getattr(open_run(run, bar, device), name)(**given(settings))
+        outcome = getattr(open_run(run, bar, device, settings), name)(**given(settings))
     if is_first():
         echo_outcome(outcome, as_json)
 
@@ -293,6 +292,7 @@ def _do_stage(name: str, run: Path, device: str, as_json: bool, settings: dict[s
 def _start(run: Path, bar: ProgressBar, device: str, **options: Any) -> Experiment:
     from probe.run.experiment import Experiment
 
+    options["executor"] = take_executor(options, device)
     if (model := options.pop("model", None)) is None:
         model = open_run(run, bar, device).config.model
     return Experiment.create(run, model=model, device=device, progress=bar, **options)

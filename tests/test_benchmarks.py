@@ -11,7 +11,7 @@ SCRIPTS = ("association", "attach", "captions", "coverage", "demo", "embed", "ge
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*SCRIPTS, "guidance_shift", "startup", "true_shape"])
+@pytest.mark.parametrize("name", [*SCRIPTS, "guidance_shift", "scale", "startup", "true_shape"])
 def test_a_benchmark_can_be_started(name):
     command = [sys.executable, str(FOLDER / f"{name}.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ LIGHT = ("numpy",)
 """Allowed on the command line, but not in ``import probe``."""
 HEAVY = (
     *("torch", "transformers", "diffusers", "sklearn", "scipy", "statsmodels", "pandas"),
-    *("matplotlib", "inflect"),
+    *("matplotlib", "inflect", "ray"),
 )
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from io import BytesIO
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from PIL.PngImagePlugin import PngInfo
 
 from probe.arrays import Float32
 from probe.images.guidance_cache import LEAST_ROWS, guidance_cache
+from probe.images.intervention import Condition, Intervention
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
     from PIL import Image
+
+KEY = "key"
+"""The text of a PNG file that is the image's key."""
 
 _LATENTS_IN_A_BATCH = 100 * 16 * 16  # 100 images of 64 x 64, 6 of 512 x 512
 _PIXELS = 64 * 64 * 64  # encoded at a time: 64 images of 64 x 64, 1 of 512 x 512
@@ -80,6 +86,39 @@ def denoise(
     return latents.to(states)
 
 
+class Part(NamedTuple):
+    """What images that are denoised together are made from."""
+
+    conditions: list[Condition]
+    states: torch.Tensor  # (n_images, n_tokens, n_features)
+    seeds: list[int]
+    keys: list[str]
+
+
+class Drawing(NamedTuple):
+    """What all images of a plan are made with."""
+
+    guidance_scale: float
+    n_steps: int
+    empty: torch.Tensor | None  # states of the empty prompt, which only guidance needs
+    method: Intervention
+    precision: str = "fp32"
+
+    def latents(self, pipeline: StableDiffusionPipeline, part: Part) -> torch.Tensor:
+        """Denoise the images of a part."""
+        device = pipeline.unet.device
+        with self.method.denoising(pipeline, part.conditions):
+            return denoise(
+                pipeline,
+                part.states.to(device),
+                None if self.empty is None else self.empty.to(device),
+                part.seeds,
+                guidance_scale=self.guidance_scale,
+                n_steps=self.n_steps,
+                precision=self.precision,
+            )
+
+
 @torch.no_grad()
 def decode(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> list[Image.Image]:
     """Decode latents as the pipeline does, with its safety checker if it has one."""
@@ -93,6 +132,32 @@ def decode(pipeline: StableDiffusionPipeline, latents: torch.Tensor) -> list[Ima
             decoded, output_type="pil", do_denormalize=[not unsafe for unsafe in is_unsafe]
         )
     return images
+
+
+def pngs(pipeline: StableDiffusionPipeline, latents: torch.Tensor, keys: list[str]) -> list[bytes]:
+    """Decode latents to PNG files that hold the images' keys."""
+    files = []
+    for image, key in zip(decode(pipeline, latents), keys, strict=True):
+        note, file = PngInfo(), BytesIO()
+        note.add_text(KEY, key)
+        image.save(file, "PNG", pnginfo=note)
+        files.append(file.getvalue())
+    return files
+
+
+def open_drawing(drawing: Drawing, n_threads: int, models: Any) -> Callable[[Part], list[bytes]]:
+    """Open the pipeline on a worker, which makes PNG files of parts.
+
+    For few rows torch rounds as the number of threads says; ``n_threads`` are the driver's.
+    """
+    pipeline, own = models.load_pipeline(), torch.get_num_threads()
+
+    @torch.no_grad()
+    def draw(part: Part) -> list[bytes]:
+        torch.set_num_threads(own if len(part.seeds) >= LEAST_ROWS else n_threads)
+        return pngs(pipeline, drawing.latents(pipeline, part), part.keys)
+
+    return draw
 
 
 @torch.no_grad()

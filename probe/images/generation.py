@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
+from PIL import UnidentifiedImageError
 
 from probe.images.cpu_workers import CpuWorkers
 from probe.images.denoising import (
-    decode,
-    denoise,
+    KEY,
+    Drawing,
+    Part,
     denoised_together,
     encode,
     fitting_batch,
     noise,
+    open_drawing,
+    pngs,
 )
 from probe.images.intervention import Condition, Intervention
 from probe.images.plan import GenerationPlan, read_metadata, write_metadata
 from probe.images.reading import open_file
 from probe.io.artifacts import atomic, hash_parts
+from probe.io.executors import Distribute, Results
 from probe.io.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,7 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["GenerationPlan", "generate", "noise"]
 
-_KEY = "key"
+Write = Callable[[int, list[bytes]], None]
+
+_CHUNK = 1024  # conditions whose states are made together: 242 MB for Stable Diffusion v1
+_N_CHUNKS = 2  # in memory
 
 
 def generate(
@@ -51,6 +57,7 @@ def generate(
     reuse: Path | Sequence[Path] | None = None,
     known: dict[str, torch.Tensor] | None = None,
     progress: Progress | None = None,
+    distribute: Distribute | None = None,
 ) -> pd.DataFrame:
     """Generate the images of a plan, each once, and describe them in ``metadata.jsonl``.
 
@@ -66,7 +73,8 @@ def generate(
     model generates where there is no ``intervention``, from the same noise. By default the
     ``batch_size`` is what fits in a few GB; ``precision`` (see `arithmetic`) is the denoiser's.
     Images of the folders ``reuse`` are copied where the key is the same. ``known`` has states of
-    prompts that were encoded before; new ones are added.
+    prompts that were encoded before; new ones are added. With ``distribute``, workers make the
+    parts, and this process writes the same files.
 
     Returns the plan's table with a column ``key``.
     """
@@ -78,74 +86,122 @@ def generate(
     settings = f"{revision} guidance={float(guidance_scale)!r} steps={n_steps}"
     settings += "" if precision == "fp32" else f" {precision}"
     method = intervention or Intervention()
-    known = {} if known is None else known
     prompts, seeds = plan.table["prompt"].tolist(), plan.table["seed"].tolist()
     pipeline.set_progress_bar_config(disable=True)
     with torch.no_grad():
         conditions = method.conditions(prompts, seeds)
-        distinct = list(dict.fromkeys(conditions))
-        plain = torch.stack(_encoded(pipeline, [of.prompt for of in distinct], known))
-        states = dict(zip(distinct, method.correct(distinct, plain), strict=True))
+        distinct, known = list(dict.fromkeys(conditions)), {} if known is None else known
+        state_of = _states_when_needed(pipeline, method, distinct, known)
         signatures = {condition: method.signature(condition) for condition in distinct}
-        keys = _keys(conditions, seeds, states, signatures, settings)
-        table = plan.table.assign(**{_KEY: keys}).reset_index(drop=True)
+        keys = _keys(conditions, seeds, state_of, signatures, settings)
+        table = plan.table.assign(**{KEY: keys}).reset_index(drop=True)
         earlier = [reuse] if isinstance(reuse, Path) else reuse or ()
         made = {key: path for one in earlier for key, path in _images_by_key(one).items()}
-        is_made = table[_KEY].isin(made.keys())
+        is_made = table[KEY].isin(made.keys())
         done = 0
         for row in table[is_made].itertuples():
             _copy(made[row.key], folder / row.file_name, row.key)
             done = _report(progress, done + 1, len(table))
-        new = table[~is_made]
+        new, changes = table[~is_made], any(signatures.values())
         empty = _encoded(pipeline, [""], known)[0] if guidance_scale > 1 else None
+        drawing = Drawing(guidance_scale, n_steps, empty, method, precision)
 
         def divide(n: int) -> list[slice]:
             # A method that changes the denoiser may compute on few rows of a part.
-            whole = any(signatures.values())
-            return [slice(n)] if whole else denoised_together(n, pipeline.unet.device)
+            return [slice(n)] if changes else denoised_together(n, pipeline.unet.device)
 
-        workers = CpuWorkers(pipeline, len(divide(min(size, len(new)))))
+        batches = [new.iloc[start : start + size] for start in range(0, len(new), size)]
+        parts = [batch.iloc[part] for batch in batches for part in divide(len(batch))]
 
-        def latents_of(rows: pd.DataFrame) -> torch.Tensor:
-            under = [conditions[row] for row in rows.index]
-            with method.denoising(workers.pipeline, under):
-                return denoise(
-                    workers.pipeline,
-                    torch.stack([states[condition] for condition in under]),
-                    empty,
-                    [int(seed) for seed in rows["seed"]],
-                    guidance_scale=guidance_scale,
-                    n_steps=n_steps,
-                    precision=precision,
-                )
+        def files_of(number: int) -> list[Path]:
+            return [folder / name for name in parts[number]["file_name"]]
 
-        def finish(rows: pd.DataFrame, files: list[Path], latents: torch.Tensor | None) -> int:
-            latents = latents_of(rows) if latents is None else latents
-            images = decode(workers.pipeline, latents)
-            for file, image, key in zip(files, images, rows[_KEY], strict=True):
-                _write(file, image, key)
-            return len(rows)
+        def missing() -> Iterator[tuple[int, Part]]:
+            """Yield the parts of which an image is missing; the others count as done."""
+            nonlocal done
+            for number, rows in enumerate(parts):
+                keys = rows[KEY].tolist()
+                if [_stored_key(file) for file in files_of(number)] == keys:
+                    done = _report(progress, done + len(rows), len(table))
+                    continue
+                under = [conditions[row] for row in rows.index]
+                stacked = torch.stack([state_of(condition) for condition in under])
+                yield number, Part(under, stacked, rows["seed"].tolist(), keys)
 
-        def pieces() -> Iterator[Callable[[], int]]:
-            """Yield the work on each part that runs on another thread."""
-            for start in range(0, len(new), size):
-                batch = new.iloc[start : start + size]
-                for part in divide(len(batch)):
-                    rows = batch.iloc[part]
-                    files = [folder / name for name in rows["file_name"]]
-                    if [_stored_key(file) for file in files] == rows[_KEY].tolist():
-                        yield partial(len, rows)
-                    elif workers.n > 1:
-                        yield partial(finish, rows, files, None)
-                    else:
-                        yield partial(finish, rows, files, latents_of(rows))
+        def write(number: int, pngs: list[bytes]) -> None:
+            for file, png in zip(files_of(number), pngs, strict=True):
+                with atomic(file) as temporary:
+                    temporary.write_bytes(png)
 
-        with closing(workers.run(pieces())) as finished:
-            for n in finished:
-                done = _report(progress, done + n, len(table))
+        if distribute is None:
+            n_together = len(divide(min(size, len(new))))
+            finished = _draw_here(pipeline, drawing, missing(), write, n_together)
+        else:
+            # A method may be large, and its states are in the parts.
+            sent = drawing if changes else drawing._replace(method=Intervention())
+            drawn = distribute(partial(open_drawing, sent, torch.get_num_threads()), missing())
+            finished = _written(drawn, write)
+        with closing(finished):
+            for number in finished:
+                done = _report(progress, done + len(parts[number]), len(table))
     _remove_unplanned(folder, set(table["file_name"]))
     write_metadata(folder, table)
     return table
+
+
+def _draw_here(
+    pipeline: StableDiffusionPipeline,
+    drawing: Drawing,
+    parts: Iterable[tuple[int, Part]],
+    write: Write,
+    n_together: int,
+) -> Generator[int, None, None]:
+    """Make and write the images of parts; yield the number of each part that is done."""
+    cpu = CpuWorkers(pipeline, n_together)
+
+    def finish(number: int, part: Part, latents: torch.Tensor | None) -> int:
+        latents = drawing.latents(cpu.pipeline, part) if latents is None else latents
+        write(number, pngs(cpu.pipeline, latents, part.keys))
+        return number
+
+    def pieces() -> Iterator[Callable[[], int]]:
+        """Yield the work on each part that runs on another thread."""
+        for number, part in parts:
+            latents = drawing.latents(pipeline, part) if cpu.n == 1 else None
+            yield partial(finish, number, part, latents)
+
+    yield from cpu.run(pieces())
+
+
+def _written(drawn: Results[int], write: Write) -> Generator[int, None, None]:
+    with closing(drawn):
+        for number, files in drawn:
+            write(number, files)
+            yield number
+
+
+def _states_when_needed(
+    pipeline: StableDiffusionPipeline,
+    method: Intervention,
+    distinct: list[Condition],
+    known: dict[str, torch.Tensor],
+) -> Callable[[Condition], torch.Tensor]:
+    """Return a function to the states under a condition, which keeps those of few in memory.
+
+    They are made in chunks of consecutive conditions, so that they do not depend on the order in
+    which they are asked for. A million prompts of Stable Diffusion would need 236 GB.
+    """
+    rows = {condition: row for row, condition in enumerate(distinct)}
+
+    @lru_cache(maxsize=_N_CHUNKS)
+    @torch.no_grad()
+    def chunk(number: int) -> torch.Tensor:
+        some = distinct[number * _CHUNK : (number + 1) * _CHUNK]
+        return method.correct(
+            some, torch.stack(_encoded(pipeline, [of.prompt for of in some], known))
+        )
+
+    return lambda condition: chunk(rows[condition] // _CHUNK)[rows[condition] % _CHUNK]
 
 
 def _encoded(
@@ -153,17 +209,20 @@ def _encoded(
 ) -> list[torch.Tensor]:
     new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
     known.update(zip(new, encode(pipeline, new), strict=True))
-    return [known[prompt] for prompt in prompts]
+    states = [known[prompt] for prompt in prompts]
+    for prompt in list(known)[:-_CHUNK]:
+        del known[prompt]
+    return states
 
 
 def _keys(
     conditions: list[Condition],
     seeds: list[int],
-    states: dict[Condition, torch.Tensor],
+    state_of: Callable[[Condition], torch.Tensor],
     signatures: dict[Condition, str],
     settings: str,
 ) -> list[str]:
-    hashes = {of: hash_parts(np.asarray(s.float().cpu().numpy())) for of, s in states.items()}
+    hashes = {of: hash_parts(np.asarray(state_of(of).float().cpu().numpy())) for of in signatures}
     changed = {of: (name,) if name else () for of, name in signatures.items()}
     return [
         hash_parts(hashes[condition], str(seed), settings, *changed[condition])
@@ -173,22 +232,15 @@ def _keys(
 
 def _images_by_key(folder: Path) -> dict[str, Path]:
     table = read_metadata(folder)
-    return {key: folder / name for key, name in zip(table[_KEY], table["file_name"], strict=True)}
+    return {key: folder / name for key, name in zip(table[KEY], table["file_name"], strict=True)}
 
 
 def _stored_key(path: Path) -> str | None:
     try:
         with open_file(path) as image:
-            return image.info.get(_KEY)
+            return image.info.get(KEY)
     except (FileNotFoundError, UnidentifiedImageError):
         return None
-
-
-def _write(path: Path, image: Image.Image, key: str) -> None:
-    note = PngInfo()
-    note.add_text(_KEY, key)
-    with atomic(path) as temporary:
-        image.save(temporary, pnginfo=note)
 
 
 def _copy(source: Path, path: Path, key: str) -> None:

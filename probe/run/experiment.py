@@ -25,20 +25,21 @@ from probe.text.prompt_files import PromptFile
 from probe.text.vectors import NamedVectors
 
 if TYPE_CHECKING:
+    from probe.io.executors import Executor
     from probe.run.sequential_audit import StoppedAudit
 
 
 class Experiment:
-    """A run folder.
+    """A run folder; an ``executor`` of `probe.io.executors` works in place of this process.
 
     Every stage reads its inputs from the folder and writes its outputs there. A file carries the
     hash of what it was made from: a stage whose outputs carry the hash of today's settings and
     inputs is skipped. A stage may be interrupted at any moment: files are whole or absent, and the
     same call resumes. `create`, `from_vectors` and `open` make the object.
 
-    Methods raise `StageError` if a stage that they require is not up to date, or the run lacks the
-    model that they need, and another `ProbeError` for what cannot be used. Settings that a method
-    changes are checked before any work, and written to ``config.toml`` only if it succeeds.
+    Methods raise `StageError` if a stage that they require is not up to date, or the run lacks a
+    model, and another `ProbeError` for what cannot be used. Settings that a method changes are
+    checked before any work, and written to ``config.toml`` only if it succeeds.
     """
 
     def __init__(self, run: Run) -> None:
@@ -57,6 +58,7 @@ class Experiment:
         split: int | None = None,
         device: str = "cpu",
         progress: NamedProgress | None = None,
+        executor: Executor | None = None,
     ) -> Experiment:
         """Start a run, or resume one of the same model; what is given is copied into the folder.
 
@@ -71,13 +73,13 @@ class Experiment:
         encoder : str, optional
             Text encoder of the pipeline, e.g. ``"text_encoder_2"``; its first one if not given.
         prompts : PromptFile, optional
-            The user's prompts, as `probe.text.prompt_files.read_prompts` reads them.
+            The user's, as read by `probe.text.prompt_files.read_prompts`.
         split : int, optional
             Random split of the occupations, see `Lexicon.random_split`.
         """
         words: dict[str, Any] = {"lexicon": lexicon, "prompts": prompts, "split": split}
         start(Path(folder), model=model, seed=seed, encoder=encoder, **words)
-        return cls.open(folder, device=device, progress=progress)
+        return cls.open(folder, device=device, progress=progress, executor=executor)
 
     @classmethod
     def from_vectors(
@@ -94,11 +96,16 @@ class Experiment:
 
     @classmethod
     def open(
-        cls, folder: str | Path, *, device: str = "cpu", progress: NamedProgress | None = None
+        cls,
+        folder: str | Path,
+        *,
+        device: str = "cpu",
+        progress: NamedProgress | None = None,
+        executor: Executor | None = None,
     ) -> Experiment:
         """Open a run that has been started."""
-        folder = Path(folder)
-        run = Run(folder, Config.read(folder), device=device, progress=progress)
+        config = Config.read(Path(folder))
+        run = Run(Path(folder), config, device, progress, executor=executor)
         check_run(run)
         return cls(run)
 

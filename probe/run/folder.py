@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import ArtifactError, DataError, StageError
+from probe.errors import ArtifactError, DataError, ModelError, StageError
 from probe.io import distributed
 from probe.io.artifacts import Provenance, hash_file, read_provenance
+from probe.io.executors import Distribute
 from probe.io.files import exclusive, remove_orphans
 from probe.io.progress import NamedProgress
 from probe.io.settings import file_settings
@@ -22,6 +24,7 @@ from probe.text.lexicon import DEFAULT, SPLITS, Lexicon
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
+    from probe.io.executors import Executor
     from probe.moesd.model import MoESD
     from probe.text.encoder import TextEncoder
     from probe.text.prompts import PromptSet
@@ -45,6 +48,19 @@ class Run:
     """Functions of `figures`, which the run does not import: ``draw`` and ``render``."""
     classifiers: dict[Path, Any] = field(default_factory=dict, repr=False)
     """Image classifiers that are open, by their folder; shared by copies with other settings."""
+    executor: Executor | None = field(default=None, repr=False)
+    """What embeds, generates and labels in place of this process; no setting, like ``device``."""
+
+    @property
+    def distribute(self) -> Distribute | None:
+        """A function that lets workers open the models of this run and work on pieces, if any."""
+        if (executor := self.executor) is None:
+            return None
+        # Without what was found here: a worker has its own files.
+        named = replace(self, progress=None, functions={}, classifiers={}, executor=None)
+        return lambda opener, pieces: executor.map(
+            partial(_open_on_worker, opener, named, self.revision), pieces
+        )
 
     def path(self, name: str) -> Path:
         """Return the path of a file that a setting names; it must be inside the run folder."""
@@ -152,6 +168,20 @@ def locked(folder: Path, *, is_shared: bool = False) -> Iterator[None]:
     with exclusive(folder):
         remove_orphans(folder)
         yield
+
+
+def _open_on_worker(opener: Callable[[Run], Any], run: Run, revision: str) -> Any:
+    refuse_other(run.config.model, run.revision, revision)
+    return opener(run)
+
+
+def refuse_other(what: str, found: str, wanted: str) -> None:
+    """Refuse a worker whose weights are not those of the process that has the run."""
+    if found != wanted:
+        raise ModelError(
+            f"the worker on {socket.gethostname()} has {what} with the weights {found}, but this "
+            f"process has {wanted}; install the same weights there, or name a hub id"
+        )
 
 
 def load_lexicon(path: Path | None) -> Lexicon:

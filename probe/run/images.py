@@ -70,6 +70,7 @@ def make_images(
         reuse=reuse,
         known=known,
         progress=run.progress_on(label) if label else None,
+        distribute=run.distribute,
     )
 
 

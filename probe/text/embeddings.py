@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from probe.io.artifacts import (
     write_table,
     write_tensors,
 )
+from probe.io.executors import Distribute
 from probe.io.files import remove_orphans
 from probe.io.memory_mapped import map_tensors, write_in_parts
 from probe.io.progress import Progress
@@ -92,6 +94,7 @@ class EmbeddingStore:
         prompt_set: PromptSet,
         *,
         progress: Progress | None = None,
+        distribute: Distribute | None = None,
     ) -> int:
         """Fill the store with the rows of a prompt set, in its order; return how many were encoded.
 
@@ -100,7 +103,7 @@ class EmbeddingStore:
         chunks that are written one by one: after an interruption, even a kill, the same call
         resumes with the next chunk, and the files end up with the same bytes. Memory is needed for
         a chunk and for the prompts, not for all states. ``progress`` is called with (done, total)
-        of the prompts that had to be encoded.
+        of the prompts that had to be encoded. With ``distribute``, workers encode whole chunks.
         """
         provenance = Provenance(
             kind="states",
@@ -116,11 +119,21 @@ class EmbeddingStore:
             there = [_keys(path, kind) for path, kind in self._files()]
             missing = ~np.isin(keys, np.concatenate(there)) if there else np.ones(len(keys), bool)
             todo = sorted({prompts[row] for row in np.flatnonzero(missing)})
-            for start in range(0, len(todo), CHUNK):
-                chunk = todo[start : start + CHUNK]
-                self._encode(encoder, chunk, provenance, _shifted(progress, start, len(todo)))
-                if progress is not None:
-                    progress(start + len(chunk), len(todo))
+            chunks = {at: todo[at : at + CHUNK] for at in range(0, len(todo), CHUNK)}
+            if distribute is None:
+                encoded = (
+                    (at, encoder.embed(chunk, progress=_shifted(progress, at, len(todo))))
+                    for at, chunk in chunks.items()
+                )
+            else:
+                encoded = distribute(_open_encoder, chunks.items())
+            done = 0
+            with closing(encoded):
+                for at, vectors in encoded:
+                    self._write(encoder, chunks[at], vectors, provenance)
+                    done += len(vectors)
+                    if progress is not None:
+                        progress(done, len(todo))
             if not self._is_made(keys, provenance):
                 self._gather(keys, encoder.n_features, provenance)
             write_table(self._table, prompt_set.table, replace(provenance, kind="prompts"))
@@ -157,15 +170,10 @@ class EmbeddingStore:
         found, made_by = self._read_states()
         return made_by == provenance and np.array_equal(found, keys)
 
-    def _encode(
-        self,
-        encoder: TextEncoder,
-        prompts: list[str],
-        provenance: Provenance,
-        progress: Progress | None,
+    def _write(
+        self, encoder: TextEncoder, prompts: list[str], vectors: Float32, provenance: Provenance
     ) -> None:
-        """Encode a chunk of prompts and write it to a file of its own."""
-        vectors = encoder.embed(prompts, progress=progress)
+        """Write the vectors of a chunk of prompts to a file of its own."""
         if len(bad := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
             raise ModelError(
                 f"{encoder.id} embeds {prompts[bad[0]]!r} as a vector that is not finite "
@@ -189,6 +197,11 @@ class EmbeddingStore:
                     # Mapped anew for each block, so that no page that was read stays in memory.
                     vectors = map_tensors(path, kind=kind)[0]["vectors"]
                     put("vectors", block, vectors[rows[block]])
+
+
+def _open_encoder(models: Any) -> Callable[[list[str]], Float32]:
+    encoder: TextEncoder = models.load_encoder()
+    return encoder.embed
 
 
 def _row_keys(prompts: Iterable[str], made_by: str) -> Keys:

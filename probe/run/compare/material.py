@@ -154,7 +154,7 @@ class Bench:
         of_images = (
             seen[evaluators.SUBJECT].tolist()
             if evaluators.SUBJECT in seen
-            else evaluators.subjects_by_clip(self.run, files, self.clip)
+            else evaluators.subjects_by_clip(self.run.lexicon, files, self.clip)
         )
         recognised = float(np.mean(np.array(of_images) == table["subject"].to_numpy()))
         return Trial(tuple(names[row] for row in known), shares, recognised)

@@ -153,7 +153,7 @@ def _look(bench: Bench, name: str, table: pd.DataFrame) -> tuple[pd.DataFrame, F
         seen = bench.classifier.label(files).rename(columns=evaluators.column)
         if evaluators.SUBJECT not in bench.classifier.attributes:
             seen[evaluators.SUBJECT_SEEN] = evaluators.subjects_by_clip(
-                bench.run, files, bench.clip
+                bench.run.lexicon, files, bench.clip
             )
         seen["clip_score"] = bench.clip.score(files, new["prompt"].tolist())
         parts.append(seen.set_index(new.index))

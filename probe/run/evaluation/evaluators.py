@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,7 +16,7 @@ from probe.errors import DataError, ModelError
 from probe.images.plan import read_metadata
 from probe.io.artifacts import hash_parts, read_table, write_table
 from probe.run.files import LABELS, SIDES
-from probe.run.folder import Run, stale_files
+from probe.run.folder import Run, refuse_other, stale_files
 from probe.text.checkpoints import model_revision, resolve_model
 from probe.text.templates import fill
 
@@ -21,15 +25,17 @@ if TYPE_CHECKING:
     from probe.images.faces.classifier import FaceClassifier
     from probe.images.quality.clip_score import ClipScorer
     from probe.images.quality.features import FeatureExtractor
+    from probe.text.lexicon import Lexicon
 
     Classifier = AttributeClassifier | FaceClassifier
+
+_PIECES = "evaluation/pieces"
+_WORK = "looking at images"
+_PIECE = 500  # images; a piece that is done is not done again
 
 SUBJECT = "subject"
 SUBJECT_SEEN = "subject_seen"
 """What tables call the subject that a classifier sees; ``subject`` is the one asked for."""
-
-_PIECES = "evaluation/pieces"
-_PIECE = 500  # images; a piece that is done is not done again
 
 
 def evaluator_folder(run: Run, name: str) -> Path:
@@ -187,10 +193,10 @@ def label_images(run: Run, classifier: Classifier) -> pd.DataFrame:
     return read_table(run.folder / LABELS, kind="labels")[0]
 
 
-def subjects_by_clip(run: Run, files: list[Path], clip: ClipScorer) -> list[str]:
-    """The subject that CLIP sees, of all of the run, where the classifier knows none."""
-    subjects = list(run.lexicon.split_of)
-    neutral = run.lexicon.templates["test"].neutral[0]
+def subjects_by_clip(lexicon: Lexicon, files: list[Path], clip: ClipScorer) -> list[str]:
+    """The subject that CLIP sees, of all of a lexicon, where the classifier knows none."""
+    subjects = list(lexicon.split_of)
+    neutral = lexicon.templates["test"].neutral[0]
     weights = clip.weigh(files, [fill(neutral, subject=subject) for subject in subjects])
     return [subjects[position] for position in weights.argmax(axis=1)]
 
@@ -202,30 +208,66 @@ def _detector(run: Run) -> str:
 
 
 def _look(run: Run, table: pd.DataFrame, classifier: Classifier) -> pd.DataFrame:
-    """What is seen in each distinct image, by its key; in pieces that are written one by one."""
+    """What is seen in each distinct image, by its key."""
     # The same key is the same image: of those that the correction left alone, one is enough.
     distinct = table.drop_duplicates("key").reset_index(drop=True)
     models = seen_by(run)
-    clip, pieces = load_clip(run), []
-    for start in range(0, len(distinct), _PIECE):
-        rows = distinct.iloc[start : start + _PIECE]
-        made_from = hash_parts(models, *rows["key"])
-        path = run.folder / _PIECES / f"{made_from}.parquet"
-        if not path.exists():
-            files = [
-                run.folder / "images" / side / name
-                for side, name in zip(rows["side"], rows["file_name"], strict=True)
-            ]
-            seen = classifier.label(files).rename(columns=column)
-            if SUBJECT not in classifier.attributes:
-                seen[SUBJECT_SEEN] = subjects_by_clip(run, files, clip)
-            seen["clip_score"] = clip.score(files, rows["prompt"].tolist())
-            seen["key"] = rows["key"].to_numpy()
-            write_table(path, seen, run.provenance("piece", made_from))
-        pieces.append(read_table(path, kind="piece")[0])
-        if (progress := run.progress_on("looking at images")) is not None:
-            progress(start + len(rows), len(distinct))
-    return pd.concat(pieces)
+    parts = [distinct.iloc[start : start + _PIECE] for start in range(0, len(distinct), _PIECE)]
+    hashes = [hash_parts(models, *rows["key"]) for rows in parts]
+    paths = [run.folder / _PIECES / f"{made_from}.parquet" for made_from in hashes]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    pieces = ((number, _files_and_prompts(run, parts[number])) for number in missing)
+    if run.distribute is None:
+        here = classifier, load_clip(run), run.lexicon
+        found = ((number, _see(*here, *piece)) for number, piece in pieces)
+    else:
+        read = ((n, ([file.read_bytes() for file in files], of)) for n, (files, of) in pieces)
+        found = run.distribute(partial(open_models, run.lexicon, models), read)
+    done, progress = len(distinct) - sum(len(parts[n]) for n in missing), run.progress_on(_WORK)
+    with closing(found):
+        for number, seen in found:
+            seen["key"] = parts[number]["key"].to_numpy()
+            write_table(paths[number], seen, run.provenance("piece", hashes[number]))
+            done += len(seen)
+            if progress is not None:
+                progress(done, len(distinct))
+    return pd.concat([read_table(path, kind="piece")[0] for path in paths])
+
+
+def _files_and_prompts(run: Run, rows: pd.DataFrame) -> tuple[list[Path], list[str]]:
+    names = zip(rows["side"], rows["file_name"], strict=True)
+    return [run.folder / "images" / side / name for side, name in names], rows["prompt"].tolist()
+
+
+def open_models(
+    lexicon: Lexicon, models: str, run: Run
+) -> Callable[[tuple[list[bytes], list[str]]], pd.DataFrame]:
+    """Open the models of `seen_by` on a worker, which looks at contents of files."""
+    refuse_other("the classifier and the CLIP", seen_by(run), models)
+    there = load_classifier(run), load_clip(run), lexicon
+
+    def look(piece: tuple[list[bytes], list[str]]) -> pd.DataFrame:
+        with TemporaryDirectory(prefix="moesd-probe-") as folder:
+            files = [Path(folder) / f"{number}.png" for number in range(len(piece[0]))]
+            for file, content in zip(files, piece[0], strict=True):
+                file.write_bytes(content)
+            return _see(*there, files, piece[1])
+
+    return look
+
+
+def _see(
+    classifier: Classifier,
+    clip: ClipScorer,
+    lexicon: Lexicon,
+    files: list[Path],
+    prompts: list[str],
+) -> pd.DataFrame:
+    seen = classifier.label(files).rename(columns=column)
+    if SUBJECT not in classifier.attributes:
+        seen[SUBJECT_SEEN] = subjects_by_clip(lexicon, files, clip)
+    seen["clip_score"] = clip.score(files, prompts)
+    return seen
 
 
 def _images(run: Run) -> pd.DataFrame:

@@ -78,7 +78,8 @@ class Embed(Stage):
         ):
             if prompts is not None:
                 store = EmbeddingStore(run.folder / folder)
-                store.update(encoder, prompts, progress=run.progress_on(label))
+                progress = run.progress_on(label)
+                store.update(encoder, prompts, progress=progress, distribute=run.distribute)
 
     def result(self, run: Run) -> Result:
         """Count what the store holds."""

@@ -1,0 +1,146 @@
+"""What workers of Ray gain, and what they cost.
+
+``python benchmarks/scale.py [--address HOST:PORT] [--json]``, with the laboratory model:
+
+- ``driver_pieces_per_second``: how many pieces one driver gives out to workers that do nothing.
+- ``speedup_workers``: two workers of one core against one, from the first result to the last.
+- ``overhead``: a whole job with two workers against this process with two threads.
+
+The machine must be idle, with two cores for the workers: ``load`` says how busy it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from probe.images.generation import generate
+from probe.images.plan import GenerationPlan, planned_rows, read_metadata
+from probe.io.executors import RayExecutor
+from probe.run.config import Config
+from probe.run.evaluation import evaluators
+from probe.run.folder import Run
+from probe.text.embeddings import EmbeddingStore
+from probe.text.prompts import PromptSet
+
+
+def do_nothing() -> Callable[[Any], Any]:
+    """Open nothing."""
+    return lambda piece: piece
+
+
+class Timed:
+    """An executor that remembers when the results of its last job came."""
+
+    def __init__(self, executor: RayExecutor) -> None:
+        self.executor, self.times = executor, []
+
+    def map(self, job: Any, pieces: Any) -> Iterator[Any]:
+        """Yield what the executor yields."""
+        self.times = []
+        for found in self.executor.map(job, pieces):
+            self.times.append(time.perf_counter())
+            yield found
+
+    @property
+    def rate(self) -> float:
+        """Results a second after the first one."""
+        return (len(self.times) - 1) / (self.times[-1] - self.times[0])
+
+
+def embed(run: Run, folder: Path, n: int) -> None:
+    """Embed n prompts."""
+    jobs = [job.name for job in run.lexicon.occupations]
+    words = [f"{jobs[number % len(jobs)]} number {number}" for number in range(n)]
+    table = PromptSet.build(run.lexicon).table.head(1)
+    rows = table.loc[table.index.repeat(n)].assign(prompt=[f"a photo of a {w}" for w in words])
+    store = EmbeddingStore(folder / "store")
+    store.update(
+        run.load_encoder(), PromptSet(rows.reset_index(drop=True)), distribute=run.distribute
+    )
+
+
+def draw(run: Run, folder: Path, n: int) -> None:
+    """Make n images."""
+    import pandas as pd
+
+    plan = GenerationPlan(
+        pd.DataFrame(list(planned_rows("neutral", "nurse", ["a photo of a nurse"], n, 0)))
+    )
+    generate(
+        run.load_pipeline(),
+        plan,
+        folder / "images",
+        guidance_scale=3.0,
+        n_steps=10,
+        revision=run.revision,
+        batch_size=25,
+        distribute=run.distribute,
+    )
+
+
+def label(run: Run, folder: Path, n: int) -> None:
+    """Look at n images, in pieces of 25, each at its own."""
+    names = read_metadata(folder / "images")["file_name"].tolist()
+    contents = [(folder / "images" / name).read_bytes() for name in names]
+    opener = partial(evaluators.open_models, run.lexicon, evaluators.seen_by(run))
+    prompts = ["a photo of a nurse"] * 25
+    pieces = ((at, (contents[at : at + 25], prompts)) for at in range(0, n, 25))
+    if run.distribute is None:
+        look = opener(run)
+        for _, piece in pieces:
+            look(piece)
+        return
+    for _ in run.distribute(opener, pieces):
+        pass
+
+
+@click.command()
+@click.option("--address", help="Ray cluster; Ray is started on this machine if not given.")
+@click.option("--n-pieces", default=[10_000, 100_000], multiple=True, show_default=True)
+@click.option("--n-prompts", default=131_072, show_default=True)
+@click.option("--n-images", default=400, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(
+    address: str | None, n_pieces: tuple[int, ...], n_prompts: int, n_images: int, as_json: bool
+) -> None:
+    """Measure with one worker, with two, and without any."""
+    torch.set_num_threads(2)
+    two = Timed(RayExecutor(address=address, n_workers=2))
+    one = Timed(RayExecutor(address=address, n_workers=1))
+    found: dict[str, Any] = {"load": round(os.getloadavg()[0], 1), "driver_pieces_per_second": {}}
+    for n in n_pieces:
+        for _ in two.map(do_nothing, ((number, number) for number in range(n))):
+            pass
+        found["driver_pieces_per_second"][n] = round(two.rate)
+    run = Run(Path(), Config("tinytown"))
+    jobs = {"embed": (embed, n_prompts), "generate": (draw, n_images), "label": (label, n_images)}
+    found |= {"speedup_workers": {}, "overhead": {}}
+    with tempfile.TemporaryDirectory() as name:
+        here = Path(name)
+        for job, (work, n) in jobs.items():
+            rates, seconds = [], []
+            for executor in (one, two, None):
+                folder = here / f"{job}-{len(seconds)}" if job != "label" else here / "generate-2"
+                begun = time.perf_counter()
+                work(replace(run, executor=executor), folder, n)
+                seconds.append(time.perf_counter() - begun)
+                if executor is not None:
+                    rates.append(executor.rate)
+            found["speedup_workers"][job] = round(rates[1] / rates[0], 2)
+            found["overhead"][job] = round(seconds[1] / seconds[2] - 1, 3)
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(str, found.items())))
+
+
+if __name__ == "__main__":
+    main()

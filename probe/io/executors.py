@@ -1,0 +1,136 @@
+"""Executors of long jobs: workers of Ray, which do what otherwise this process does.
+
+Pieces and results travel as bytes, and only the driver (the process that has the run) writes files:
+workers need no shared file system.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from probe.errors import OptionError, ProbeError, StageError
+from probe.io.files import one_line
+
+Key = TypeVar("Key")
+
+MISSING = "--executor ray needs Ray: pip install 'moesd-probe[ray]'"
+
+_AT_ONCE = 2  # pieces that a worker has: one that it works on, and the next one
+_RETRIES = 3  # of a piece whose worker has ended
+
+
+Job: TypeAlias = Callable[[], Callable[[Any], Any]]
+"""Opens models on a worker; returns the function from a piece to its result. It is pickled."""
+Results: TypeAlias = Generator[tuple[Key, Any], None, None]
+
+
+class Executor(Protocol):
+    """Anything that works on the pieces of a job elsewhere."""
+
+    def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
+        """Yield the key and the result of each piece, once, in the order in which they are done."""
+
+
+Distribute: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Results[Any]]
+"""Yields keys and results of pieces with keys, from workers that open models with a function."""
+
+
+class RayExecutor:
+    """Actors of Ray; by default one a core, or one a GPU for models on a ``device`` ``"cuda"``.
+
+    ``address`` is that of a cluster, ``"HOST:PORT"``, or ``"auto"`` for the one on this machine.
+    Without it, Ray is started here and ends with this process. Each worker opens the models of a
+    job once. Ray starts a killed worker again and gives it its pieces, at most 3 times each.
+    """
+
+    def __init__(
+        self, *, address: str | None = None, n_workers: int | None = None, device: str = "cpu"
+    ) -> None:
+        import torch
+
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            import ray
+        except ImportError as error:
+            raise OptionError(MISSING) from error
+        n_cores = torch.get_num_threads()
+        options: dict[str, Any] = {"address": address or "local"}
+        if address is None:
+            options |= {"num_cpus": n_workers or n_cores, "include_dashboard": False}
+        try:
+            options |= {"logging_level": logging.ERROR, "log_to_driver": False}
+            ray.init(**options, ignore_reinit_error=True)
+        except Exception as error:  # Ray raises exceptions of many kinds here
+            raise StageError(
+                f"there is no Ray at {address or 'this machine'} ({_reason(error)}); start it "
+                "with `ray start --head`, and give the address that it prints as --address"
+            ) from error
+        kind = "GPU" if device.startswith("cuda") else "CPU"
+        there = int(ray.cluster_resources().get(kind, 0))
+        self.n_workers = n_workers or there
+        if not 0 < self.n_workers <= there:
+            raise OptionError(
+                f"{self.n_workers} workers need a {kind} each but Ray has {there}: fewer --workers"
+            )
+        needs = {"num_cpus": 1, "num_gpus": int(kind == "GPU")}
+        actor = ray.remote(**needs, max_restarts=-1, max_task_retries=_RETRIES)
+        self._ray, self._actor = ray, actor(_Worker)
+        self._n_threads = max(1, n_cores // self.n_workers) if address is None else 1
+
+    def map(self, job: Job, pieces: Iterable[tuple[Key, Any]]) -> Results[Key]:
+        """Yield keys and results; however this ends, by Ctrl-C too, the workers end with it."""
+        from ray.util import ActorPool
+
+        told = self._ray.put((job, self._n_threads))
+        workers = [self._actor.remote(told) for _ in range(self.n_workers)]
+        pool = ActorPool(workers * _AT_ONCE)
+        try:
+            for piece in pieces:
+                if not pool.has_free():
+                    yield self._next(pool)
+                pool.submit(lambda worker, given: worker.run.remote(*given), piece)
+            while pool.has_next():
+                yield self._next(pool)
+        finally:
+            for worker in workers:
+                with suppress(Exception):  # Ray may have ended before
+                    self._ray.kill(worker)
+
+    def _next(self, pool: Any) -> tuple[Any, Any]:
+        try:
+            key, result = pool.get_next_unordered()
+        except self._ray.exceptions.RayActorError as error:
+            raise StageError(
+                f"a worker ended {_RETRIES + 1} times on one piece ({_reason(error)}); needed "
+                "memory for each, and the moesd-probe of this machine: give fewer --workers, or "
+                "compare versions, and run the command again to resume"
+            ) from error
+        if isinstance(result, ProbeError):
+            raise result
+        return key, result
+
+
+class _Worker:
+    """An actor, which opens the models of its job with its first piece."""
+
+    def __init__(self, told: tuple[Job, int]) -> None:
+        self._job, self._n_threads = told
+        self._work: Callable[[Any], Any] | None = None
+
+    def run(self, key: Any, piece: Any) -> tuple[Any, Any]:
+        """Return the key with the result of a piece, or with the error to show the user."""
+        import torch
+
+        torch.set_num_threads(self._n_threads)
+        try:
+            self._work = self._work or self._job()
+            return key, self._work(piece)
+        except ProbeError as error:
+            return key, error
+
+
+def _reason(error: Exception) -> str:
+    return one_line(error)[:300]

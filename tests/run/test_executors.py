@@ -1,0 +1,160 @@
+"""Prompts, images and labels that workers make are those of one process, to the last bit."""
+
+import os
+import pickle
+import random
+import sys
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from probe.errors import ModelError, OptionError, StageError
+from probe.io.executors import MISSING, RayExecutor
+from probe.run import Experiment
+from probe.run.folder import Run
+from probe.text.embeddings import EmbeddingStore
+
+MADE = ("embeddings", "images", "evaluation")
+
+
+class Elsewhere:
+    """Works on pieces as another process would: pickled, in any order, with models of its own."""
+
+    def __init__(self, seed=0):
+        self.order, self.n_pieces = random.Random(seed), Counter()
+
+    def map(self, job, pieces):
+        work = pickle.loads(pickle.dumps(job))()
+        pieces = list(pieces)
+        self.order.shuffle(pieces)
+        self.n_pieces[name_of(job)] += len(pieces)
+        for key, piece in pieces:
+            yield key, pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(piece)))))
+
+
+class Mortal(RayExecutor):
+    """Workers of which one ends, without a word, on its second piece or on the only one."""
+
+    def __init__(self, folder, n_workers):
+        super().__init__(n_workers=n_workers)
+        self.folder, self.n_jobs, self.keys = folder, 0, []
+
+    def map(self, job, pieces):
+        self.n_jobs += 1
+        marks = [self.folder / f"{self.n_jobs}-{name}" for name in ("begun", "ended")]
+        for key, result in super().map(partial(mortal, job, *marks), pieces):
+            self.keys.append((self.n_jobs, key))
+            yield key, result
+
+
+def mortal(job, begun, ended):
+    work = job()
+
+    def end_once(piece):
+        if begun.exists() and not ended.exists():
+            ended.touch()
+            os._exit(1)
+        begun.touch()
+        return work(piece)
+
+    return end_once
+
+
+def name_of(job):
+    opener = job.args[0]  # which opens models on a worker
+    return getattr(opener, "func", opener).__name__
+
+
+@pytest.fixture
+def started_again(run):
+    """A run whose embeddings, images and evaluation are gone."""
+    (run / "embeddings" / "states.safetensors").unlink()
+    for path in (*run.rglob("*.png"), *(run / "images").rglob("*.json*")):
+        path.unlink()
+    (run / "evaluation" / "labels.parquet").unlink()
+    return run
+
+
+def made(contents, folder):
+    return {name: data for name, data in contents(folder).items() if name.startswith(MADE)}
+
+
+def finish(folder, executor, drawing):
+    Experiment.open(folder, executor=executor).run(*drawing)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pieces_in_any_order_make_equal_files(
+    started_again, finished_run, contents, drawing, monkeypatch, seed
+):
+    monkeypatch.setattr("probe.run.evaluation.evaluators._PIECE", 30)
+    executor = Elsewhere(seed)
+    finish(started_again, executor, drawing)
+    assert made(contents, started_again) == made(contents, finished_run)
+    assert executor.n_pieces["_open_encoder"] == 1
+    assert min(executor.n_pieces[name] for name in ("open_drawing", "open_models")) > 2
+
+
+def test_chunks_of_prompts_in_any_order_make_an_equal_store(
+    finished_run, tmp_path, contents, monkeypatch
+):
+    monkeypatch.setattr("probe.text.embeddings.CHUNK", 50)
+    executor = Elsewhere()
+    run = Run(finished_run, Experiment.open(finished_run).config, executor=executor)
+    for folder, distribute in (("here", None), ("there", run.distribute)):
+        store = EmbeddingStore(tmp_path / folder)
+        store.update(run.load_encoder(), run.prompts, distribute=distribute)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert executor.n_pieces["_open_encoder"] > 2
+
+
+def test_a_worker_with_other_weights_is_refused(finished_run, monkeypatch):
+    run = Run(finished_run, Experiment.open(finished_run).config, executor=Elsewhere())
+    there = run.distribute(Run.load_encoder, [(0, ["a photo of a nurse"])])
+    monkeypatch.setattr("probe.text.encoding.conditioning.model_revision", lambda _: "other")
+    with pytest.raises(ModelError, match=rf"other, but .* {run.revision}; install the same"):
+        next(there)
+
+
+def test_without_ray_one_line_says_what_to_install(finished_run, refusal, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    line = refusal("generate", finished_run, "--executor", "ray", code=2)
+    assert MISSING in line
+
+
+def test_options_of_ray_need_ray(finished_run, refusal):
+    assert "--executor ray" in refusal("generate", finished_run, "--workers", 2, code=2)
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Ray on this machine, or at the address of the variable RAY_ADDRESS."""
+    ray = pytest.importorskip("ray")
+    try:
+        RayExecutor(address=os.environ.get("RAY_ADDRESS"), n_workers=2)
+    except StageError as error:
+        pytest.skip(f"Ray does not start: {error}")
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_workers_of_ray_make_equal_files_although_one_is_killed(
+    ray, started_again, finished_run, contents, drawing, monkeypatch, tmp_path, n_workers
+):
+    monkeypatch.setattr("probe.run.evaluation.evaluators._PIECE", 30)
+    executor = Mortal(tmp_path, n_workers)
+    finish(started_again, executor, drawing)
+    assert made(contents, started_again) == made(contents, finished_run)
+    assert len(set(executor.keys)) == len(executor.keys)
+    assert len(list(tmp_path.glob("*-ended"))) >= 2
+
+
+@pytest.mark.slow
+def test_more_workers_than_cores_are_refused(ray):
+    with pytest.raises(OptionError, match="9999 workers need a CPU each"):
+        RayExecutor(n_workers=9999)
