@@ -185,8 +185,8 @@ def methods(
 
     Images go to RUN/comparison/NAME, each made once. Requires `train`. moesd is the correction of
     RUN; moesd-recommended and -paper are the recipes, -noise and -paper-teacher each with the
-    other's loss; -calibrated and -bernoulli are routings. -lookup corrects only prompts that name
-    an occupation and no gender. explicit-mixing is the oracle.
+    other's loss; -calibrated has another routing. -lookup corrects only prompts that name an
+    occupation and no gender. explicit-mixing is the oracle.
     """
     from figures.drawing import draw
     from figures.text.methods import methods_table
