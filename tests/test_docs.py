@@ -79,8 +79,9 @@ def commands_of(block: Block) -> list[list[str]]:
 
 def label_of(line: str) -> str:
     """What a line of output says apart from its figures and names."""
-    text = re.sub(r"[\u2212-]?\d[\d.,]*", "#", line.strip()).replace("tinytown", "whole")
-    return re.split(r"  |: ", text.replace("occupations", "occupation"))[0]
+    text = re.sub(r"[\u2212-]?\d[\d.,]*", "#", line.strip()).replace("\N{NO-BREAK SPACE}", " ")
+    text = text.replace("tinytown", "whole").replace("occupations", "occupation")
+    return re.split(r"  |: ", text)[0]
 
 
 def mentions_in(path):
